@@ -1,0 +1,62 @@
+# One command each on a bare machine with python3, pip, make and git. `make` alone lists the targets.
+#
+#   EXTRAS=core   leave Lava out and use the newest Python found (remembered by the environment made)
+#   VENV=folder   another environment, PYTHON=3.12 with another Python
+#   WORKERS=4     test processes
+#   UPGRADE=1     make lock: take newer releases
+
+VENV ?= .venv
+PYTHON ?=
+# What an existing environment was made with goes on, so that `make test` does not bring Lava back after EXTRAS=core.
+EXTRAS ?= $(or $(patsubst $(VENV)/.ready-%,%,$(firstword $(wildcard $(VENV)/.ready-*))),full)
+WORKERS ?= auto
+READY := $(VENV)/.ready-$(EXTRAS)
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-slow lint format deps demo lock clean distclean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY) ## make .venv (Python 3.10 with Lava; EXTRAS=core without)
+	@:
+
+$(READY): pyproject.toml $(wildcard requirements/*.txt) scripts/setup.sh
+	@scripts/setup.sh $(VENV) $(EXTRAS) $(PYTHON)
+
+# One thread per worker: numpy's and torch's own threads would compete with the test processes.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: setup ## run the long proofs
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+lint: setup ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## let ruff fix and format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+deps: setup ## find undeclared and unused dependencies
+	$(BIN)/deptry .
+
+demo: setup ## build the two flagship models for loihi-sim
+	$(BIN)/neurodeploy build digits-a2os2a --target loihi-sim
+	$(BIN)/neurodeploy build digits-vit --target loihi-sim --method ecmt --timesteps 4
+
+lock: ## regenerate requirements/ (UPGRADE=1 for newer releases)
+	scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove caches and build products
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find neurodeploy models hw_targets tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove the environments and .tools as well
+	rm -rf .venv .venv-* .tools

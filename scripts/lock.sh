@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Regenerates requirements/*.txt: one hashed lock per interpreter. Extra arguments go to uv (--upgrade, say).
+# One universal lock would hold every Python back at the torch and numpy that Lava pins on 3.10.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=$(scripts/uv.sh)
+
+# No index or link lines: a lock must not carry the addresses of the machine it was made on.
+lock() {
+    local version=$1 out=$2
+    shift 2
+    "$uv" pip compile --quiet --python-version "$version" --python-platform x86_64-manylinux_2_28 \
+        --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+        "$@" pyproject.toml --output-file "requirements/$out"
+}
+
+mkdir -p requirements
+lock 3.10 py310.txt --extra lava --extra dev "$@"
+lock 3.10 py310-core.txt --extra dev "$@"
+for version in 3.11 3.12 3.13; do
+    lock "$version" "py${version/./}.txt" --extra dev "$@"
+done
