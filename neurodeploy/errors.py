@@ -1,0 +1,136 @@
+"""What goes wrong, as data: a Problem says where, what was found, the limit, and how to fix it.
+
+Every stage collects its problems and raises them all at once in its own exception class. The long text
+behind a code (``neurodeploy explain CODE``) lives in :mod:`neurodeploy.codes`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BUDGET, EXIT_BACKEND = range(7)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or (``severity="warning"``) worth knowing.
+
+    ``code`` is a key of :data:`neurodeploy.codes.CODES`; ``where`` names node, module path, file and line, or
+    target key; ``found`` and ``limit`` are the two numbers (or names) that disagree; ``fixes`` are up to three
+    ranked commands or edits.
+    """
+
+    code: str
+    cause: str
+    where: str = ""
+    found: str = ""
+    limit: str = ""
+    fixes: tuple[str, ...] = ()
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        lines = [f"{self.code} {self.cause}"]
+        for label, text in (("where", self.where), ("found", self.found), ("limit", self.limit)):
+            if text:
+                lines.append(f"  {label}: {text}")
+        lines += [f"  fix: {text}" for text in self.fixes]
+        return "\n".join(lines)
+
+
+@dataclass
+class NeurodeployError(Exception):
+    """Base of all typed errors: carries every problem of one stage."""
+
+    problems: Sequence[Problem] = field(default_factory=tuple)
+    exit_code = EXIT_UNSUPPORTED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.problems, Problem):
+            self.problems = (self.problems,)
+        self.problems = tuple(sorted(self.problems, key=lambda p: (p.severity != "error", p.code)))
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return "\n".join(str(p) for p in self.problems)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.problems,)
+
+
+class UsageError(NeurodeployError):
+    """A wrong name, key, flag or file on the command line or in a config (exit 2)."""
+
+    exit_code = EXIT_USAGE
+
+
+class ImportModelError(NeurodeployError):
+    """A model that cannot become a source graph (ND1xx, exit 3)."""
+
+
+class GraphError(NeurodeployError):
+    """A graph that breaks a rule of its level (ND2xx, exit 3)."""
+
+
+class ConvertError(NeurodeployError):
+    """A conversion method that does not apply (ND3xx, exit 3)."""
+
+
+class QuantizeError(NeurodeployError):
+    """Integers that cannot hold the network (ND4xx, exit 3)."""
+
+
+class MappingError(NeurodeployError):
+    """A network that does not fit its target (ND5xx, exit 3)."""
+
+
+class SimulateError(NeurodeployError):
+    """A run that cannot be carried out, such as an input of the wrong shape (ND6xx, exit 3)."""
+
+
+class VerifyError(NeurodeployError):
+    """Two executions that should agree and do not (ND65x, exit 4)."""
+
+    exit_code = EXIT_VERIFY
+
+
+class BackendError(NeurodeployError):
+    """A backend that is not installed here (ND7xx, exit 6)."""
+
+    exit_code = EXIT_BACKEND
+
+
+class ReportError(NeurodeployError):
+    """A build folder whose data cannot be reported on (ND8xx, exit 3)."""
+
+
+class BudgetError(NeurodeployError):
+    """A result over the limit the user gave with --fail-if (ND85x, exit 5)."""
+
+    exit_code = EXIT_BUDGET
+
+
+class EnvironmentProblem(NeurodeployError):
+    """A full disk, a folder that cannot be written, a missing library (ND9xx, exit 2)."""
+
+    exit_code = EXIT_USAGE
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known names that look most like a mistyped one, best first (at most three)."""
+    return tuple(difflib.get_close_matches(name, list(known), n=3, cutoff=0.4))
+
+
+def unknown_name(code: str, kind: str, name: str, known: Iterable[str], where: str = "") -> Problem:
+    """The problem for a name that is not in a closed list, with the nearest known ones as fixes."""
+    names = sorted(known)
+    close = nearest(name, names)
+    return Problem(
+        code,
+        f"unknown {kind} {name!r}",
+        where=where,
+        found=name,
+        limit=f"one of {', '.join(names)}" if names else "none are known",
+        fixes=tuple(f"use {kind} {c!r}" for c in close),
+    )

@@ -1,0 +1,76 @@
+"""Exact integer arithmetic, the vocabulary of TOSA: every rounding, saturation and wrap of the project is here.
+
+All functions are branch-free expressions over int64, so the same text serves numpy arrays and, compiled by numba,
+scalars. ``>>`` is arithmetic (floor). Sources: TOSA 1.0 (RESCALE, single round), Lava 0.10.0 fixed-point models.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Ints = Any  # int, numpy integer or int64 array
+
+MULTIPLIER_BITS = 15  # a positive 16-bit signed multiplier lies in [2^14, 2^15)
+
+
+def rescale(x: Ints, multiplier: Ints, shift: Ints) -> Ints:
+    """(x * multiplier + 2^(shift-1)) >> shift: one rounding, half up; shift 0 multiplies exactly.
+
+    The product needs 64 bits: |x| < 2^47 with a 16-bit multiplier.
+    """
+    return (x * multiplier + ((np.int64(1) << shift) >> 1)) >> shift
+
+
+def saturate(x: Ints, bits: int) -> Ints:
+    """Clip to the symmetric range +-(2^(bits-1) - 1)."""
+    limit = (1 << (bits - 1)) - 1
+    return np.minimum(np.maximum(x, -limit), limit)
+
+
+def wrap_once_24(x: Ints) -> Ints:
+    """Lava's LIF current: x > 2^23 becomes x - 2^24, x <= -2^23 becomes x + 2^24, applied once."""
+    return x - np.where(x > (1 << 23), 1 << 24, 0) + np.where(x <= -(1 << 23), 1 << 24, 0)
+
+
+def decay(x: Ints, factor: Ints) -> Ints:
+    """sgn(x) * (|x| * factor >> 12): multiply by factor/4096 and truncate toward zero, as Lava's LIF does."""
+    return np.sign(x) * ((np.abs(x) * factor) >> 12)
+
+
+def multiplier_of(factor: float) -> tuple[int, int]:
+    """The 16-bit multiplier and shift nearest to a positive real factor: factor ~ m * 2^-s.
+
+    Powers of two up to 1 come out exact with m = 1. Raises ValueError outside [2^-40, 2^14].
+    """
+    if not (math.isfinite(factor) and 2.0**-40 <= factor <= 2.0**14):
+        raise ValueError(f"rescale factor {factor!r} is outside [2^-40, 2^14]")
+    mantissa, exponent = math.frexp(factor)  # factor = mantissa * 2^exponent, mantissa in [0.5, 1)
+    if mantissa == 0.5 and exponent <= 1:
+        return 1, 1 - exponent
+    shift = MULTIPLIER_BITS - exponent
+    m = round(mantissa * 2**MULTIPLIER_BITS)
+    if m == 2**MULTIPLIER_BITS:
+        m, shift = m >> 1, shift - 1
+    while m % 2 == 0 and shift > 0:
+        m, shift = m >> 1, shift - 1
+    return (m, shift) if shift >= 0 else (m << -shift, 0)
+
+
+def multipliers_of(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`multiplier_of` for every element; two int64 arrays of the same shape."""
+    array = np.asarray(factors, dtype=np.float64)
+    pairs = np.array([multiplier_of(float(f)) for f in array.ravel()], dtype=np.int64).reshape(-1, 2)
+    return pairs[:, 0].reshape(array.shape), pairs[:, 1].reshape(array.shape)
+
+
+def reciprocal(t: int) -> tuple[int, int]:
+    """Multiplier and shift of 1/t for tick t = 1, 2, ...; exact for powers of two."""
+    return multiplier_of(1.0 / t)
+
+
+def bits_for(magnitude: int, signed: bool = True) -> int:
+    """Smallest width that holds +-magnitude (signed) or 0..magnitude."""
+    return max(int(magnitude).bit_length(), 1) + int(signed)

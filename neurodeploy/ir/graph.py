@@ -1,0 +1,176 @@
+"""The graph: frozen nodes in topological order, one value per node, and a header. Editing yields a new graph."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError, Problem
+from .nodes import Const, Input, Node, Output
+from .types import Value
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts about the whole graph: one tick is described by the nodes, ``timesteps`` ticks make an inference."""
+
+    name: str = "network"
+    level: str = "source"
+    timesteps: int = 1
+    method: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes by name in topological order, the value of each, and the header."""
+
+    nodes: Mapping[str, Node]
+    values: Mapping[str, Value]
+    header: Header = field(default_factory=Header)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+        problems = list(_structure(self.nodes, self.values))
+        if problems:
+            raise GraphError(problems)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def of(self, *kinds: type[Node]) -> list[Node]:
+        """All nodes of the given kinds, in topological order."""
+        return [n for n in self if isinstance(n, kinds)]
+
+    @property
+    def consumers(self) -> dict[str, list[str]]:
+        """Names of the nodes that read each value, in topological order."""
+        table: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for node in self:
+            for source in dict.fromkeys(node.inputs):
+                table[source].append(node.name)
+        return table
+
+    @property
+    def input(self) -> Input:
+        """The single input stream."""
+        return self.of(Input)[0]  # type: ignore[return-value]
+
+    @property
+    def output(self) -> Output:
+        """The single readout."""
+        return self.of(Output)[0]  # type: ignore[return-value]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Axis sizes of a value."""
+        return self.values[name].shape.sizes
+
+    def with_header(self, **changes: Any) -> Graph:
+        """The same graph under a changed header."""
+        return replace(self, header=replace(self.header, **changes))
+
+    def with_values(self, changes: Mapping[str, Value]) -> Graph:
+        """The same nodes with some values replaced."""
+        return replace(self, values={**self.values, **changes})
+
+    def content_hash(self) -> str:
+        """SHA-256 over every node, value and header field, arrays included."""
+        digest = hashlib.sha256()
+        _feed(digest, self.header)
+        for node in self:
+            _feed(digest, node)
+            _feed(digest, self.values[node.name])
+        return digest.hexdigest()
+
+
+class Builder:
+    """Collects nodes with their values and makes a Graph; names are made unique."""
+
+    def __init__(self, header: Header | None = None) -> None:
+        self.header = header or Header()
+        self.nodes: dict[str, Node] = {}
+        self.values: dict[str, Value] = {}
+
+    def fresh(self, name: str) -> str:
+        """``name`` itself, or the first free ``name_2``, ``name_3``, ..."""
+        if name not in self.nodes:
+            return name
+        count = 2
+        while f"{name}_{count}" in self.nodes:
+            count += 1
+        return f"{name}_{count}"
+
+    def add(self, node: Node, value: Value) -> str:
+        """Append a node whose inputs are already there; returns the name it got."""
+        name = self.fresh(node.name)
+        self.nodes[name] = node if name == node.name else replace(node, name=name)
+        self.values[name] = value
+        return name
+
+    def build(self) -> Graph:
+        """The finished graph."""
+        return Graph(self.nodes, self.values, self.header)
+
+
+def rewrite(graph: Graph, header: Header | None = None) -> tuple[Builder, dict[str, str]]:
+    """A builder and an (old name -> new name) table for passes that copy a graph node by node."""
+    return Builder(header or graph.header), {}
+
+
+def copy_node(builder: Builder, table: dict[str, str], graph: Graph, node: Node, **changes: Any) -> str:
+    """Copy one node of ``graph`` into ``builder`` with its inputs renamed through ``table``; extends ``table``."""
+    inputs = changes.pop("inputs", tuple(table[i] for i in node.inputs))
+    value = changes.pop("value", graph.values[node.name])
+    table[node.name] = builder.add(replace(node, inputs=inputs, **changes), value)
+    return table[node.name]
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph without nodes that no output reads (inputs stay)."""
+    live = {n.name for n in graph if isinstance(n, (Output, Input))}
+    for node in reversed(list(graph)):
+        if node.name in live:
+            live.update(node.inputs)
+    keep = {name: node for name, node in graph.nodes.items() if name in live}
+    return Graph(keep, {name: graph.values[name] for name in keep}, graph.header)
+
+
+def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterable[Problem]:
+    seen: set[str] = set()
+    for name, node in nodes.items():
+        if name != node.name or name not in values:
+            yield Problem("ND201", "node table and value table disagree", where=name)
+        for source in node.inputs:
+            if source not in seen:
+                yield Problem("ND202", "an input is missing or comes later (a cycle)", where=name, found=source)
+        if isinstance(node, Const) and name in values and node.value.shape != values[name].shape.sizes:
+            yield Problem("ND203", "constant and declared shape differ", where=name,
+                          found=str(node.value.shape), limit=str(values[name].shape))
+        seen.add(name)
+
+
+def _feed(digest: Any, item: Any) -> None:
+    """Feed any frozen value into a hash, unambiguously."""
+    if isinstance(item, np.ndarray):
+        digest.update(f"<{item.dtype.str}{item.shape}>".encode())
+        digest.update(np.ascontiguousarray(item).tobytes())
+    elif isinstance(item, Mapping):
+        for key in sorted(item):
+            digest.update(f"{{{key}:".encode())
+            _feed(digest, item[key])
+    elif isinstance(item, (tuple, list)):
+        digest.update(f"({len(item)}".encode())
+        for part in item:
+            _feed(digest, part)
+    elif hasattr(item, "__dataclass_fields__"):
+        digest.update(type(item).__name__.encode())
+        for spec in fields(item):
+            _feed(digest, getattr(item, spec.name))
+    else:
+        digest.update(repr(item.item() if isinstance(item, np.generic) else item).encode())

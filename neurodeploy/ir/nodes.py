@@ -1,0 +1,174 @@
+"""The eleven node kinds, frozen. A node names its inputs and yields exactly one value, known by the node's name.
+
+What each kind computes is :mod:`neurodeploy.ir.interp`; what is legal where is :mod:`neurodeploy.ir.levels`.
+Arrays inside nodes are never written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .types import Origin
+
+Timing = Literal["instant", "held", "cumulative"]
+Params = Mapping[str, Any]  # name -> number, string, tuple of numbers, or numpy array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """Base of all kinds: ``name`` is unique in the graph, ``inputs`` are names of earlier nodes."""
+
+    name: str
+    inputs: tuple[str, ...] = ()
+    origin: tuple[Origin, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The kind's name, in lower case."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Input(Node):
+    """A named stream; raw integer r stands for the real value (r - zero) * scale, the same at every tick."""
+
+    scale: float | np.ndarray = 1.0
+    zero: int | np.ndarray = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Output(Node):
+    """A readout over ticks: ``sum`` and ``mean`` both accumulate (a mean's divisor folds into the scale), ``last`` keeps."""
+
+    readout: Literal["sum", "mean", "last"] = "sum"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Const(Node):
+    """A fixed tensor of the value's shape."""
+
+    value: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Synapse(Node):
+    """Static weights x stream, plus a bias that the receiving population adds at each of its ticks.
+
+    ``dense``: weight (O, C) contracts the last axis and is shared over all others. ``conv``: weight
+    (O, C/groups, ky, kx) on an input (C, Y, X), a cross-correlation as in torch. ``bias`` is (O,) or None.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray | None = None
+    op: Literal["dense", "conv"] = "dense"
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neuron(Node):
+    """A population of one registered neuron model; parameters broadcast to the shape."""
+
+    model: str
+    params: Params = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Product(Node):
+    """Dynamic product of two streams A, B: einsum ``equation`` (lower-case letters, no batch), times ``scale``.
+
+    ``timing``: ``instant`` uses both operands of the tick; ``held`` keeps the last non-silent B; ``cumulative`` is
+    expectation compensation: P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t), output Y(t) - Y(t-1) with Y(t) = P(t)/t.
+    At the integer level ``rescale`` holds arrays (multiplier[T], shift[T]) applied at tick t to P (cumulative, the
+    1/t included) or to the product itself (instant); None means the product is passed on exactly.
+    """
+
+    equation: str
+    timing: Timing | None = None
+    scale: float = 1.0
+    rescale: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sum(Node):
+    """Exact n-ary addition with signs; inputs broadcast to the value's shape."""
+
+    signs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reduce(Node):
+    """Sum, mean or max over whole ``axes``, or over windows of (Y, X) with ``window`` and ``stride``.
+
+    At the integer level only ``sum`` and ``max`` occur: a mean is a sum whose divisor sits in the scale.
+    """
+
+    op: Literal["sum", "mean", "max"]
+    axes: tuple[int, ...] = ()
+    keepdims: bool = False
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    padding: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Micro(Node):
+    """A registered non-spiking operator. ``cumulative`` wraps it in expectation compensation.
+
+    F(t) = t * f(S(t)/t), output F(t) - F(t-1), with S(t) the running sum of the input; S(t)/t is
+    ``fixed.rescale(S, *fixed.reciprocal(t))`` in integers.
+    """
+
+    op: str
+    params: Params = field(default_factory=dict)
+    timing: Timing | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View(Node):
+    """Rearranges elements without arithmetic: reshape, permute, slice, concat, broadcast, pad.
+
+    ``args``: reshape (sizes), permute (axes), slice (axis, start, stop, step), concat (axis,), broadcast (sizes),
+    pad (axis, before, after). :meth:`apply` is the meaning, on arrays with ``lead`` extra leading axes.
+    """
+
+    op: Literal["reshape", "permute", "slice", "concat", "broadcast", "pad"]
+    args: tuple[int, ...] = ()
+
+    def apply(self, arrays: list[np.ndarray], lead: int = 0) -> np.ndarray:
+        """Rearrange ``arrays`` (one per input), leaving the first ``lead`` axes alone."""
+        x, head = arrays[0], arrays[0].shape[:lead]
+        if self.op == "reshape":
+            return x.reshape(head + self.args)
+        if self.op == "permute":
+            return x.transpose(tuple(range(lead)) + tuple(a + lead for a in self.args))
+        if self.op == "slice":
+            axis, start, stop, step = self.args
+            return x[(slice(None),) * (axis + lead) + (slice(start, stop, step),)]
+        if self.op == "concat":
+            return np.concatenate([np.broadcast_to(a, head + a.shape[a.ndim - (x.ndim - lead) :]) for a in arrays],
+                                  axis=self.args[0] + lead)
+        if self.op == "broadcast":
+            return np.broadcast_to(x, head + self.args)
+        axis, before, after = self.args
+        widths = [(0, 0)] * x.ndim
+        widths[axis + lead] = (before, after)
+        return np.pad(x, widths)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Delay(Node):
+    """Holds its input for ``steps`` hardware steps so that branches meet at the same tick; the identity per tick."""
+
+    steps: int
+
+
+KINDS: dict[str, type[Node]] = {
+    cls.__name__.lower(): cls
+    for cls in (Input, Output, Const, Synapse, Neuron, Product, Sum, Reduce, Micro, View, Delay)
+}

@@ -1,0 +1,62 @@
+"""What a non-spiking operator is: a float reference and an integer program of add, multiply, shift, compare, table.
+
+Row operators (softmax, layer norm) work on the last axis of their input; elementwise ones have ``row = False``.
+Arrays may have any number of leading axes (batch, ticks, tokens): only the last axis has meaning here.
+Registers are 32 bits wide, a multiply is 64 bits before its shift; every program says in its docstring how wide each
+intermediate grows and why that fits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import Fixed, Interval
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedMicro:
+    """Integer parameters (ints and int64 arrays only), the output's representation and proven bounds."""
+
+    params: Params
+    fixed: Fixed
+    interval: Interval
+
+
+class MicroOp(ABC):
+    """One registered non-spiking operator; stateless object, discovered by its file."""
+
+    name: str
+    #: True: mixes the elements of the last axis, which therefore live on one core
+    row: bool = False
+    grade: tuple[str, str] = ("plausible", "integer add, multiply-shift, compare and table exist in Loihi 2 microcode")
+
+    @abstractmethod
+    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+        """The operator in float64, from its source-level parameters."""
+
+    @abstractmethod
+    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+        """The operator in int64, from its integer parameters; second: 1 where a value saturated (or plain 0)."""
+
+    @abstractmethod
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]) -> QuantizedMicro:
+        """Integer parameters for an input of representation ``fixed`` with bounds ``interval``.
+
+        ``fixed.scale`` is a scalar for row operators. ``options`` may hold ``out_scale`` (wanted worth of an output
+        unit) and ``out_bits``. Raises ValueError where the widths cannot be met.
+        """
+
+    @abstractmethod
+    def operations(self, params: Params, width: int) -> int:
+        """Add, multiply, shift, compare and table operations for one row of ``width`` elements (integer params)."""
+
+    def table_bits(self, params: Params) -> int:
+        """Bits of lookup tables a core holds for this operator."""
+        return 0

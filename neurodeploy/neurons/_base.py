@@ -1,0 +1,73 @@
+"""What a neuron model is: parameters, a float step, an integer step, the code it emits, its cost in operations.
+
+``float_step(x, *state, *params) -> (out, *state)`` and ``int_step(x, *state, *params) -> (out, *state, clipped)``
+are elementwise and branch-free: numpy runs them on arrays, numba compiles the same text for scalars. ``state`` and
+parameters follow the order of ``state`` and ``float_params`` / ``int_params``; state is zero before tick 1.
+``clipped`` is 1 where a state saturated.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import Code
+
+
+@dataclass(frozen=True)
+class StateVar:
+    """One state variable and its width in bits, sign included."""
+
+    name: str
+    bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """Integer parameters of a population, the code it emits and what one unit of its output is worth."""
+
+    params: Mapping[str, Any]
+    code: Code
+    scale: float | np.ndarray
+
+
+class NeuronModel(ABC):
+    """One registered neuron model; stateless object, discovered by its file."""
+
+    name: str
+    state: tuple[StateVar, ...] = ()
+    float_params: tuple[str, ...] = ()
+    int_params: tuple[str, ...] = ()
+    #: how sure it is that a Loihi-class core runs this: ("documented" | "plausible" | "simulation only", reason)
+    grade: tuple[str, str] = ("simulation only", "")
+    #: largest |input| the integer step is defined for (None: the message width)
+    input_limit: int | None = None
+
+    @staticmethod
+    @abstractmethod
+    def float_step(x: Any, *args: Any) -> tuple:
+        """One tick in real numbers: the intention."""
+
+    @staticmethod
+    @abstractmethod
+    def int_step(x: Any, *args: Any) -> tuple:
+        """One tick in integers: the specification."""
+
+    @abstractmethod
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """The code of the emitted values, from float or integer parameters."""
+
+    @abstractmethod
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """Integer parameters for an input whose unit is worth ``in_scale`` (broadcastable, per channel).
+
+        ``observed`` is the largest magnitude the float population was seen to emit in calibration.
+        """
+
+    @abstractmethod
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Add, multiply, shift, compare and table operations of one update of one neuron."""

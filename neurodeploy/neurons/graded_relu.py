@@ -1,0 +1,55 @@
+"""Stateless rectifier that sends an unsigned graded payload (A2OS2A's K = ReLU(.)).
+
+Float: S = max(X, 0). Integer: S = clip(rescale(X, multiplier, shift), 0, limit), one payload unit per tensor worth
+observed_max / limit. The rescale absorbs the per-channel units of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import multipliers_of, rescale
+from ..ir.types import Code, graded
+from ._base import NeuronModel, Quantized
+
+PAYLOAD_MAX = 255
+
+
+class GradedRelu(NeuronModel):
+    """ReLU quantised to an 8-bit unsigned payload."""
+
+    name = "graded_relu"
+    int_params = ("multiplier", "shift", "limit")
+    grade = ("plausible", "graded payloads are documented on Loihi 2; the rescale needs one multiply-shift of microcode")
+
+    @staticmethod
+    def float_step(x: Any) -> tuple:
+        """max(X, 0)."""
+        return (np.maximum(x, 0.0),)
+
+    @staticmethod
+    def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> tuple:
+        """clip(rescale(X), 0, limit); clipped is 1 above the limit."""
+        y = rescale(x, multiplier, shift)
+        return np.minimum(np.maximum(y, 0), limit), np.where(y > limit, 1, 0)
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Unsigned graded."""
+        return graded(PAYLOAD_MAX, signed=False)
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """Payload unit = observed maximum / 255 (1/255 if the population never fired)."""
+        unit = (observed or 1.0) / PAYLOAD_MAX
+        multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)
+        return Quantized({"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
+                         graded(PAYLOAD_MAX, signed=False), unit)
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Multiply, add, shift, two compares."""
+        return 5
+
+
+MEMBER = GradedRelu()

@@ -1,0 +1,86 @@
+"""Leaky integrate-and-fire with hard reset to zero, binary spikes.
+
+Float (fires at equality):  H = beta * V + gain * X;  S = [H >= threshold];  V = H (1 - S).
+SpikingJelly's default LIF (tau, decay_input, v_reset 0) is beta = 1 - 1/tau, gain = 1/tau; the A2OS2A neuron has
+gain = 1. Integer: Lava 0.10.0 ``PyLifModelBitAcc``, to the bit, with the bias arriving in the input:
+    u <- wrap24(decay(u, 4096 - (du + 1)) + (x << 6));  v <- clip24(decay(v, 4096 - dv) + u)
+    s = v > (vth << 6)   (strict);  v <- 0 where s
+Threshold: vth = floor(threshold / (gain * unit)), so whole-unit states fire exactly as >= does unless the quotient
+is itself whole; the state's fraction (6 bits) keeps beta = 1/2 and 1/4 exact for 7 and 4 ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import decay, saturate, wrap_once_24
+from ..ir.types import BINARY, Code
+from ._base import NeuronModel, Quantized, StateVar
+
+VTH_MAX = (1 << 17) - 1
+FORGET = 4095  # du: no current memory
+
+
+def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple:
+    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
+    u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
+    raw = decay(v, 4096 - dv) + u
+    v = saturate(raw, 24)
+    return u, v, np.where(raw != v, 1, 0)
+
+
+class Lif(NeuronModel):
+    """LIF, the neuron of Spikformer-like networks and of A2OS2A's binary sites."""
+
+    name = "lif"
+    state = (StateVar("u", 24), StateVar("v", 24))
+    float_params = ("beta", "gain", "threshold")
+    int_params = ("du", "dv", "vth")
+    grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
+    input_limit = 1 << 17
+
+    @staticmethod
+    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple:
+        """H = beta V + gain X, spike at H >= threshold, reset to zero."""
+        h = beta * v + gain * x
+        s = np.where(h >= threshold, 1.0, 0.0)
+        return s, u, h * (1.0 - s)
+
+    @staticmethod
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, vth: Any) -> tuple:
+        """Lava's bit-accurate LIF."""
+        u, v, clipped = lava_dynamics(x, u, v, du, dv)
+        s = np.where(v > (vth << 6), 1, 0)
+        return s, u, v * (1 - s), clipped
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Binary."""
+        return BINARY
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """dv from beta; the gain and the input's unit fold into vth. Raises ValueError past 17 bits."""
+        vth = threshold_units(params["threshold"], params["gain"], in_scale)
+        return Quantized({"du": FORGET, "dv": decay_code(params["beta"]), "vth": vth}, BINARY, 1.0)
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two decays (multiply, shift), two adds, one compare, one reset."""
+        return 8
+
+
+def decay_code(beta: float) -> int:
+    """dv = 4096 (1 - beta), the nearest 12-bit code."""
+    return round(4096 * (1.0 - float(beta)))
+
+
+def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> np.ndarray:
+    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 1 .. 2^17 - 1."""
+    vth = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
+    if vth.max() > VTH_MAX or vth.min() < 1:
+        raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 1 .. {VTH_MAX}")
+    return vth
+
+
+MEMBER = Lif()
