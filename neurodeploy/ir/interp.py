@@ -1,0 +1,235 @@
+"""THE meaning of every node, in floats and in integers: slow, obvious, the oracle of everything else.
+
+The whole graph is evaluated for tick 1, then tick 2, ..., nodes in topological order, on arrays (batch, *shape).
+Integers are int64 and exact; the only places that saturate are neuron states, microcode, running sums and the
+declared width of products and compensated operators, and each counts its saturations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..errors import Problem, SimulateError
+from . import fixed
+from .graph import Graph
+from .nodes import (Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View)
+from .trace import Trace
+
+REGISTER_BITS = 32  # running sums S, S_A, S_B and P
+
+
+@dataclass
+class _Tick:
+    """Everything a node may look at: the graph, its state, the tick number and whether numbers are integers."""
+
+    graph: Graph
+    state: dict[str, Any]
+    t: int
+    integer: bool
+    saturations: dict[str, int]
+
+    def count(self, node: Node, clipped: np.ndarray | int) -> None:
+        """Add the number of clipped elements to the node's saturation counter."""
+        self.saturations[node.name] = self.saturations.get(node.name, 0) + int(np.sum(clipped))
+
+    def saturate(self, node: Node, x: np.ndarray, bits: int) -> np.ndarray:
+        """Clip integers to a width and count; floats pass."""
+        if not self.integer:
+            return x
+        y = fixed.saturate(x, bits)
+        self.count(node, x != y)
+        return y
+
+    def width(self, node: Node) -> int:
+        """Declared width of the node's own value."""
+        spec = self.graph.values[node.name].fixed
+        return spec.bits if spec else REGISTER_BITS
+
+
+def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int | None = None) -> Trace:
+    """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x`` (B, *input shape), the same every tick.
+
+    Raises SimulateError ND601 if ``x`` does not have the input's shape.
+    """
+    check_input(graph, x)
+    ticks = timesteps or graph.header.timesteps
+    record = tuple(record)
+    state: dict[str, Any] = {}
+    saturations: dict[str, int] = {}
+    outputs, recorded = [], {name: [] for name in record}
+    for t in range(1, ticks + 1):
+        tick = _Tick(graph, state, t, graph.header.level == "integer", saturations)
+        env = evaluate_tick(tick, x)
+        outputs.append(env[graph.output.name])
+        for name in record:
+            recorded[name].append(np.broadcast_to(env[name], (len(x), *graph.shape(name))))
+    return Trace(np.stack(outputs), {n: np.stack(v) for n, v in recorded.items()}, saturations)
+
+
+def evaluate_tick(tick: _Tick, x: np.ndarray) -> dict[str, np.ndarray]:
+    """All values of one tick."""
+    env: dict[str, np.ndarray] = {}
+    for node in tick.graph:
+        args = [env[i] for i in node.inputs] if node.inputs else [x]
+        env[node.name] = MEANING[type(node)](node, args, tick)
+    return env
+
+
+def check_input(graph: Graph, x: np.ndarray) -> None:
+    """Raise SimulateError unless ``x`` is (B, *input shape)."""
+    expected = graph.shape(graph.input.name)
+    if x.shape[1:] != expected:
+        raise SimulateError([Problem("ND601", "the input has the wrong shape", where=graph.input.name,
+                                     found=str(x.shape), limit=f"(batch, {', '.join(map(str, expected))})")])
+
+
+def _input(node: Input, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    centred = args[0].astype(np.int64) - node.zero
+    return centred if tick.integer else centred * np.asarray(node.scale, dtype=np.float64)
+
+
+def _output(node: Output, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    if node.readout == "last":
+        return args[0]
+    total = tick.state[node.name] = tick.state.get(node.name, 0) + args[0]
+    return total / tick.t if node.readout == "mean" and not tick.integer else total
+
+
+def _const(node: Const, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    return node.value[None]
+
+
+def _synapse(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    if node.op == "dense":
+        out = np.einsum("...c,oc->...o", args[0], node.weight)
+        return out if node.bias is None else out + node.bias
+    out = convolve(args[0], node)
+    return out if node.bias is None else out + node.bias[:, None, None]
+
+
+def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
+    """Cross-correlation of (B, C, Y, X) with (O, C/groups, ky, kx) as a sum over kernel positions."""
+    (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
+    x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
+    height, width = (x.shape[2] - ky) // sy + 1, (x.shape[3] - kx) // sx + 1
+    batch, groups = len(x), node.groups
+    weight = node.weight.reshape(groups, -1, *node.weight.shape[1:])
+    out = 0
+    for dy in range(ky):
+        for dx in range(kx):
+            patch = x[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx]
+            patch = patch.reshape(batch, groups, -1, height, width)
+            out = out + np.einsum("bgcyx,goc->bgoyx", patch, weight[..., dy, dx])
+    return out.reshape(batch, -1, height, width)
+
+
+def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    model = registry.neuron(node.model)
+    names = model.int_params if tick.integer else model.float_params
+    x = args[0]
+    zero = np.zeros(np.broadcast_shapes(x.shape, (1, *tick.graph.shape(node.name))), dtype=x.dtype)
+    state = tick.state.get(node.name) or (zero,) * len(model.state)
+    step = model.int_step if tick.integer else model.float_step
+    out, *rest = step(x + zero, *state, *(node.params[n] for n in names))
+    if tick.integer:
+        tick.count(node, rest.pop())
+    tick.state[node.name] = tuple(rest)
+    return out
+
+
+def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    a, b = args
+    if node.timing == "cumulative":
+        s_a, s_b, p, y = tick.state.get(node.name, (0, 0, 0, 0))
+        s_b = tick.saturate(node, s_b + b, REGISTER_BITS)
+        p = p + contract(node.equation, a, s_b)
+        if tick.t > 1:
+            p = p + contract(node.equation, s_a, b)
+        p = tick.saturate(node, p, REGISTER_BITS)
+        s_a = tick.saturate(node, s_a + a, REGISTER_BITS)
+        y_now = scaled(node, p, tick) if tick.integer else p * node.scale / tick.t
+        tick.state[node.name] = (s_a, s_b, p, y_now)
+        return tick.saturate(node, y_now - y, tick.width(node))
+    if node.timing == "held":
+        held = tick.state.get(node.name, 0 * b)
+        b = tick.state[node.name] = np.where((b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True), b, held)
+    p = contract(node.equation, a, b)
+    return tick.saturate(node, scaled(node, p, tick), tick.width(node)) if tick.integer else p * node.scale
+
+
+def contract(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Einsum with a leading batch axis on both operands and the result."""
+    left, right, out = equation.replace("->", ",").split(",")
+    return np.einsum(f"Z{left},Z{right}->Z{out}", a, b)
+
+
+def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:
+    """The product's integer rescale at this tick, or the product itself."""
+    if node.rescale is None:
+        return p
+    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
+    index = min(tick.t, len(multiplier)) - 1
+    return fixed.rescale(p, multiplier[index], shift[index])
+
+
+def _sum(node: Sum, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    signs = node.signs or (1,) * len(args)
+    total = sum(sign * arg for sign, arg in zip(signs, args, strict=True))
+    return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
+
+
+def _reduce(node: Reduce, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    x = args[0] if node.window is None else windows(args[0], node)
+    axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
+    function = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
+    return function(x, axis=axes, keepdims=node.keepdims)
+
+
+def windows(x: np.ndarray, node: Reduce) -> np.ndarray:
+    """(B, ..., Y, X) -> (B, ..., Y', X', wy, wx); padding adds zeros."""
+    wy, wx = node.window or (1, 1)
+    sy, sx = node.stride or (wy, wx)
+    (py, px) = node.padding
+    x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
+    view = np.lib.stride_tricks.sliding_window_view(x, (wy, wx), axis=(-2, -1))
+    return view[..., ::sy, ::sx, :, :]
+
+
+def _micro(node: Micro, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    if node.timing != "cumulative":
+        return _apply(node, args[0], tick)
+    total, last = tick.state.get(node.name, (0, 0))
+    total = tick.saturate(node, total + args[0], REGISTER_BITS)
+    mean = fixed.rescale(total, *fixed.reciprocal(tick.t)) if tick.integer else total / tick.t
+    now = tick.t * _apply(node, mean, tick)
+    tick.state[node.name] = (total, now)
+    return tick.saturate(node, now - last, tick.width(node))
+
+
+def _apply(node: Micro, x: np.ndarray, tick: _Tick) -> np.ndarray:
+    op = registry.microcode(node.op)
+    if not tick.integer:
+        return op.float_apply(x, node.params)
+    y, clipped = op.int_apply(x, node.params)
+    tick.count(node, clipped)
+    return y
+
+
+def _view(node: View, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    batch = max(len(a) for a in args)
+    return node.apply([np.broadcast_to(a, (batch, *a.shape[1:])) for a in args], lead=1)
+
+
+def _delay(node: Delay, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    return args[0]
+
+
+MEANING: dict[type[Node], Callable[..., np.ndarray]] = {
+    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product,
+    Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+}

@@ -1,0 +1,130 @@
+"""What is legal at each level (source, spiking, integer), as rule tables over the same nodes; verify() lists every breach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..errors import GraphError, Problem
+from .graph import Graph
+from .interp import REGISTER_BITS
+from .nodes import Const, Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from .types import Interval
+
+LEVELS = ("source", "spiking", "integer")
+#: widest synaptic sum: the register that receives it
+ACCUMULATOR_BITS = 32
+
+Rule = Callable[[Graph, Node], Iterator[Problem]]
+
+
+def verify(graph: Graph, level: str) -> list[Problem]:
+    """Every breach of the level's rules, in node order; an empty list means legal."""
+    return [p for node in graph for rule in RULES[level] for p in rule(graph, node)]
+
+
+def require(graph: Graph, level: str) -> Graph:
+    """The graph itself if it is legal at ``level``; else GraphError with all problems."""
+    problems = verify(graph, level)
+    if problems:
+        raise GraphError(problems)
+    return graph
+
+
+def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = "", *fixes: str) -> Problem:
+    origin = f" from {node.origin[0]}" if node.origin else ""
+    return Problem(code, cause, f"{node.name}{origin}", str(found), str(limit), fixes)
+
+
+def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
+    for kind, attribute, room in ((Neuron, "model", "neurons"), (Micro, "op", "microcode")):
+        if isinstance(node, kind) and getattr(node, attribute) not in registry.members(room):
+            yield _problem("ND210", f"unknown member of {room}", node, getattr(node, attribute),
+                           ", ".join(registry.members(room)))
+
+
+def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
+    contracts = {graph.values[i].contract for i in node.inputs if not isinstance(graph.nodes[i], Const)}
+    if isinstance(node, (Sum, Product)) and len(contracts) > 1:
+        yield _problem("ND211", "operands with different temporal contracts meet", node, ", ".join(sorted(contracts)),
+                       "one contract", "insert a rate encoder or decoder on one operand")
+
+
+def _no_timing(graph: Graph, node: Node) -> Iterator[Problem]:
+    if isinstance(node, (Neuron, Delay)):
+        return
+    if isinstance(node, (Product, Micro)) and node.timing is not None:
+        yield _problem("ND212", "a source graph has no ticks, yet this node is timed", node, node.timing)
+
+
+def _timed(graph: Graph, node: Node) -> Iterator[Problem]:
+    if isinstance(node, (Product, Micro)) and node.timing is None:
+        yield _problem("ND213", "the timing of this operator was never chosen", node, "none", "instant, held or cumulative",
+                       "convert with --method ecmt")
+
+
+def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
+    for name, array in _numbers(node):
+        if np.asarray(array).dtype.kind not in "iub":
+            yield _problem("ND220", "a float remains at the integer level", node, f"{name}: {np.asarray(array).dtype}",
+                           "integers only")
+
+
+def _numbers(node: Node) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Synapse):
+        yield "weight", node.weight
+        if node.bias is not None:
+            yield "bias", node.bias
+    elif isinstance(node, Const):
+        yield "value", node.value
+    elif isinstance(node, Product) and node.rescale is not None:
+        yield from zip(("multiplier", "shift"), node.rescale, strict=True)
+    elif isinstance(node, (Neuron, Micro)):
+        yield from ((k, v) for k, v in node.params.items() if not isinstance(v, str) and v is not None)
+
+
+def _no_mean(graph: Graph, node: Node) -> Iterator[Problem]:
+    if isinstance(node, Reduce) and node.op == "mean":
+        yield _problem("ND221", "a mean divides", node, "mean", "sum, with the divisor in the scale")
+
+
+def _representation(graph: Graph, node: Node) -> Iterator[Problem]:
+    value = graph.values[node.name]
+    if value.fixed is None or value.interval is None:
+        yield _problem("ND222", "an edge has no integer representation or no interval", node)
+    elif not _inside(value.interval, value.fixed.limits):
+        yield _problem("ND223", "an interval exceeds the declared width", node,
+                       f"[{value.interval.lo}, {value.interval.hi}]", f"{value.fixed.bits} bits")
+
+
+def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
+    return limits[0] <= interval.lo <= interval.hi <= limits[1]
+
+
+def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
+    if not isinstance(node, Neuron):
+        return
+    limit, interval = registry.neuron(node.model).input_limit, graph.values[node.inputs[0]].interval
+    if limit is not None and interval is not None and interval.magnitude >= limit:
+        yield _problem("ND224", f"the input of a {node.model} can leave the range in which its process is exact", node,
+                       interval.magnitude, f"below {limit}", "use a coarser scale on the stream that feeds it")
+
+
+def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
+    interval = graph.values[node.name].interval
+    if isinstance(node, Synapse) and interval and interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1):
+        yield _problem("ND225", "a synaptic sum does not fit its register", node, interval.magnitude,
+                       f"{REGISTER_BITS} bits", "use fewer weight bits", "use fewer levels")
+
+
+RULES: Mapping[str, tuple[Rule, ...]] = {
+    "source": (_known_members, _no_timing),
+    "spiking": (_known_members, _timed, _one_contract),
+    "integer": (_known_members, _timed, _one_contract, _integer_arrays, _no_mean, _representation, _neuron_range,
+                _accumulator),
+}
+
+

@@ -1,0 +1,59 @@
+"""What running a network yields: read-outs and recorded values (Trace), and what the cores did (Events)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Trace:
+    """Read-outs after each tick, recorded values per tick, saturation counts per node.
+
+    ``outputs`` (T, B, *output shape): the accumulated read-out after tick 1..T. ``values``: name -> (T, B, *shape).
+    """
+
+    outputs: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    saturations: dict[str, int] = field(default_factory=dict)
+
+
+#: what a core is seen to do; one column each of the count arrays of Events
+EVENT_KINDS = (
+    "synaptic_ops",  # delivered spikes meeting stored non-zero weights
+    "product_ops",  # adds of a product of two streams on non-zero operands
+    "neuron_updates",  # elements of neuron populations evaluated in a tick
+    "spikes",  # non-zero values a population sends (each element once per tick, however many destinations)
+    "packets_out",  # one per spike and destination core (or host)
+    "packets_in",  # packets received
+    "hops_x",  # router-to-router hops of the packets sent, along x
+    "hops_y",  # and along y
+    "microcode_ops",  # adds, multiplies, shifts, compares, table reads of microcode, sums and delays
+    "state_accesses",  # 64-bit words of state, held operands and delay lines read or written
+)
+
+
+@dataclass
+class Events:
+    """Counts of a run on mapped cores, one sample's counts separately.
+
+    ``core_counts`` (samples, cores, steps, kinds): by core in the order of ``Mapping.cores`` and by hardware step of a
+    single inference (T + depth steps). ``node_counts``: graph node -> (kinds,) mean per inference, summing over
+    nodes to the cores' total. ``node_core_counts``: the same as (node, core index) -> (kinds,). ``links``:
+    (from, to) router or "host" -> packets per step, (steps,) mean per inference; ``link_peak`` the largest of any
+    sample and step.
+    """
+
+    samples: int
+    steps: int
+    core_counts: np.ndarray
+    node_counts: dict[str, np.ndarray]
+    node_core_counts: dict[tuple[str, int], np.ndarray]
+    links: dict[tuple[str, str], np.ndarray]
+    link_peak: dict[tuple[str, str], int]
+    kinds: tuple[str, ...] = EVENT_KINDS
+
+    def total(self, kind: str) -> float:
+        """Mean count of one kind per inference, over all cores and steps."""
+        return float(self.core_counts[..., self.kinds.index(kind)].sum(axis=(1, 2)).mean())

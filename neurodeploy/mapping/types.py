@@ -1,0 +1,98 @@
+"""The mapping: a side table over the integer graph that says which core does what, and what that costs in limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from ..errors import Problem
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a piece needs of one core; words are 64 bits."""
+
+    neurons: int = 0
+    neuron_words: int = 0
+    neuron_groups: int = 0
+    synapse_words: int = 0
+    axon_in: int = 0
+    axon_out: int = 0
+    held_words: int = 0
+    table_words: int = 0
+    fan_in: int = 0
+
+    def __add__(self, other: Demand) -> Demand:
+        joined = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return Demand(**(joined | {"fan_in": max(self.fan_in, other.fan_in)}))
+
+    @property
+    def total_words(self) -> int:
+        """All words of the core's memory."""
+        return (self.neuron_words + self.neuron_groups + self.synapse_words + self.axon_in + self.axon_out
+                + self.held_words + self.table_words)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Part of a population group on one core: for each node of the group, the flat indices of its elements here."""
+
+    group: str
+    elements: dict[str, np.ndarray]
+    demand: Demand
+
+
+@dataclass(frozen=True, eq=False)
+class Core:
+    """One used core: where it is, what it hosts, how full it is (``used`` resource -> (used, limit))."""
+
+    index: int
+    chip: int
+    x: int
+    y: int
+    pieces: tuple[Piece, ...]
+    demand: Demand
+    used: dict[str, tuple[float, float]]
+    limiting: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the groups hosted."""
+        return tuple(p.group for p in self.pieces)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A population group: nodes that live on the same indices, entered through synapses, products or delays."""
+
+    name: str
+    nodes: tuple[str, ...]
+    depth: int
+    layout: str
+    alternatives: tuple[dict, ...] = ()
+    limiting: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """Result of the mapper: groups, cores, and per-core memory images; ``problems`` if it does not fit.
+
+    ``images`` holds one memory image per core (:mod:`neurodeploy.mapping.image`), all a Loihi-class run needs.
+    ``depth``: largest depth of any node in steps; a frame takes timesteps + depth steps.
+    """
+
+    target: str
+    chips: int
+    cores_total: int
+    groups: tuple[Group, ...]
+    cores: tuple[Core, ...]
+    depth: int
+    images: tuple = ()
+    problems: tuple[Problem, ...] = ()
+    notes: dict = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """True if every piece found a core within all limits."""
+        return not any(p.severity == "error" for p in self.problems)
