@@ -27,6 +27,7 @@ $(READY): pyproject.toml $(wildcard requirements/*.txt) scripts/setup.sh
 
 # One thread per worker: numpy's and torch's own threads would compete with the test processes.
 test test-slow: export OMP_NUM_THREADS ?= 1
+test test-slow: export NUMBA_NUM_THREADS ?= 1
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
