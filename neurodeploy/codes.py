@@ -9,6 +9,37 @@ from __future__ import annotations
 #: code -> (title, explanation of what it means, why it matters and what to do)
 CODES: dict[str, tuple[str, str]] = {
     # --- 1xx import -------------------------------------------------------------------------------------------
+    # zoo: networks and weights
+    "ND190": (
+        "a network of the zoo cannot be built",
+        "The model file names a module of the models folder, a class or function in it, and the arguments to call it "
+        "with. One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments "
+        "(an unknown keyword, or sizes that do not divide). The text found is what the module itself says.",
+    ),
+    "ND191": (
+        "weights or modules of the zoo are missing",
+        "The model file names a weights file that is not there or cannot be read, or the folder of the modules is not "
+        "installed. Weights of the zoo come with the package; those of your own entry are written by "
+        "'python models/train.py NAME'.",
+    ),
+    "ND192": (
+        "damaged weights of the zoo",
+        "The weights file is not a whole safetensors file, or its sha256 differs from the one that the model file "
+        "records. A network with other weights than those whose accuracy was measured would make every number of the "
+        "report wrong, so the build stops. Restore the file, or train again: training writes weights and hash "
+        "together.",
+    ),
+    "ND193": (
+        "weights that do not fit the network",
+        "A tensor of the network has no entry in the weights file, the file has a tensor that the network does not, or "
+        "a shape differs. Usually the arguments in the model file were changed after training. Undo that, or train "
+        "again.",
+    ),
+    "ND194": (
+        "NaN or infinite weights",
+        "A weight that is not a finite number makes every output that depends on it meaningless, and no integer can "
+        "stand for it. The training diverged, or the file was damaged. Train again with a lower learning rate.",
+    ),
     # --- 2xx graph --------------------------------------------------------------------------------------------
     # --- 3xx convert ------------------------------------------------------------------------------------------
     # --- 4xx quantize -----------------------------------------------------------------------------------------
@@ -17,6 +48,70 @@ CODES: dict[str, tuple[str, str]] = {
     # --- 7xx backend ------------------------------------------------------------------------------------------
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     # --- 9xx environment, usage, data -------------------------------------------------------------------------
+    # names of data sets and models, model files
+    "ND907": (
+        "unknown data set",
+        "The text is neither the name of a data set that needs no file (such as 'digits') nor a path to one. A path is "
+        "recognised by a slash, a backslash or a dot in it, or because it exists. The nearest known names are offered.",
+    ),
+    "ND908": (
+        "unknown model of the zoo",
+        "'neurodeploy models' lists the models that come with the package. Each one is a TOML file in the models "
+        "folder; the nearest names are offered.",
+    ),
+    "ND909": (
+        "a model file of the zoo is wrong",
+        "The schema of model files is closed: an unknown key would be ignored in silence, and what it was meant to "
+        "change would not change. The message names the key and the nearest known ones, or the value and what is "
+        "expected there. A file that is not TOML at all is reported with the line at which reading stopped.",
+    ),
+    # data files
+    "ND920": (
+        "no such data file",
+        "Nothing lies at the path, or a batch that the format requires is missing from its folder.",
+    ),
+    "ND921": (
+        "an empty data file or split",
+        "The file has no bytes, or one of its splits holds no image. Calibration needs training images and every "
+        "accuracy needs test images, so both splits must hold at least one.",
+    ),
+    "ND922": (
+        "a truncated or damaged data file",
+        "The file ends early, or its parts contradict each other: offsets beyond the end, a stream that is not a whole "
+        "image, a checksum that fails. Usually a download or a copy was cut off; fetch the file again.",
+    ),
+    "ND923": (
+        "a data file of a foreign layout",
+        "The file can be read but holds something other than labelled images in a layout that is known here, or its "
+        "content is not what its name says. The limit says what was looked for. Arrays of Python objects belong here "
+        "as well: reading them would mean executing a pickle, which is never done.",
+    ),
+    "ND924": (
+        "images of the wrong shape or value range",
+        "All images of a data set have one shape, with 1 or 3 channels, and whole pixel values from 0 to the number of "
+        "levels. Images of another size, pixels stored as fractions and values outside the range are refused rather "
+        "than resized, scaled or clipped, because each would change the measured accuracy in silence.",
+    ),
+    "ND925": (
+        "labels that do not fit",
+        "Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels "
+        "than images, a label lies outside that range, or a class of the test images has no training images.",
+    ),
+    "ND926": (
+        "an incomplete data format",
+        "Every module in neurodeploy/datasets whose name has no leading underscore is a data format and must have "
+        "FORMAT, NAMES, accepts and load. The message names the file and the piece that is missing.",
+    ),
+    "ND927": (
+        "a library that this data set needs is missing",
+        "The data set is read through an optional library that cannot be imported here. Install the library, or give "
+        "the data as a file.",
+    ),
+    "ND928": (
+        "pickled data",
+        "The Python version of CIFAR-10 is a set of pickles. Reading a pickle executes code that its author chose, so "
+        "it is refused. The authors of the data set also publish a binary version with the same images.",
+    ),
     # targets
     "ND910": (
         "unknown target",

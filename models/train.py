@@ -1,0 +1,304 @@
+"""Trains one model of the zoo: ``python models/train.py digits-vit``.
+
+Everything that decides the weights stands in ``models/<name>.toml``: module, arguments, data set, seed and
+hyper-parameters. The run writes ``weights/<name>.safetensors`` and ``weights/<name>.log.json``, and fills the
+``[weights]`` table of the TOML file. The random state is a function of (seed, epoch), so a run that was
+interrupted with Ctrl-C goes on from its last whole epoch and ends with the same weights. The test split is read
+once, after the last epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomlkit
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurodeploy import datasets, zoo
+from neurodeploy.errors import NeurodeployError
+
+INTERRUPTED = 130
+#: Images per step of an evaluation: bounds memory, changes nothing else.
+CHUNK = 512
+
+
+@dataclass
+class State:
+    """What a checkpoint holds: a run continues from it as if it had never stopped."""
+
+    fingerprint: str
+    epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    model: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+
+
+def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
+    """A hash of all that decides the weights: a checkpoint of anything else is not continued."""
+    parts = entry.model_dump(include={"name", "kind", "timesteps", "readout", "model", "input", "train"})
+    return hashlib.sha256(json.dumps([parts, data.hash], sort_keys=True).encode()).hexdigest()
+
+
+def network_input(pixels: Tensor, entry: zoo.ZooEntry) -> Tensor:
+    """Pixels (B, C, H, W) as the network sees them: scaled and shifted per channel."""
+    scale, offset = (
+        torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (entry.input.scale, entry.input.offset)
+    )
+    return pixels * scale + offset
+
+
+def logits(network: nn.Module, x: Tensor, entry: zoo.ZooEntry) -> Tensor:
+    """The answer (B, K): that of the network, or the mean or last one over the ticks of a spiking one."""
+    if entry.kind == "ann":
+        return network(x)
+    ticks = zoo.submodule("spiking").run(network, x, entry.timesteps)
+    return ticks.mean(0) if entry.readout == "mean" else ticks[-1]
+
+
+@torch.no_grad()
+def predict(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device: str = "cpu") -> np.ndarray:
+    """The class of each image (N, C, H, W) of pixels, the lowest one of several equal."""
+    network.eval()
+    chunks = (
+        torch.from_numpy(pixels[i : i + CHUNK]).to(device).float() for i in range(0, len(pixels), CHUNK)
+    )
+    found = [logits(network, network_input(chunk, entry), entry).argmax(1).cpu().numpy() for chunk in chunks]
+    return np.concatenate(found)
+
+
+def held_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (fit, validation) of the training split: a seeded draw of ``share`` of the images."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    count = round(share * len(labels))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels alone: gains, biases and embeddings of one row stay free of it."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    free = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def learning_rate(plan: zoo.TrainTable, position: float) -> float:
+    """Linear warm-up, then half a cosine to zero; ``position`` counts epochs with a fraction."""
+    if position < plan.warmup_epochs:
+        return plan.learning_rate * position / plan.warmup_epochs
+    done = (position - plan.warmup_epochs) / max(1, plan.epochs - plan.warmup_epochs)
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Run:
+    """One training: network, optimizer and the state that goes to the checkpoint after each epoch."""
+
+    def __init__(
+        self, entry: zoo.ZooEntry, data: datasets.DataSet, folder: Path, device: str = "cpu"
+    ) -> None:
+        self.entry, self.plan, self.data, self.device = entry, entry.train, data, device
+        self.checkpoint = folder / f"{entry.name}.pt"
+        torch.manual_seed(self.plan.seed)
+        self.network = zoo.build(entry).to(device)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
+        fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
+        self.pixels = torch.from_numpy(data.train_x[fit])
+        self.labels = torch.from_numpy(data.train_y[fit])
+        self.state = State(fingerprint(entry, data))
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint if there is one of this very training; True when it did."""
+        if not self.checkpoint.is_file():
+            return False
+        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if saved["fingerprint"] != self.state.fingerprint:
+            return False
+        self.state = State(**saved)
+        self.network.load_state_dict(self.state.model)
+        self.optimizer.load_state_dict(self.state.optimizer)
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint beside its place and rename it: it is whole or absent."""
+        self.state.model, self.state.optimizer = self.network.state_dict(), self.optimizer.state_dict()
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save({key: getattr(self.state, key) for key in State.__dataclass_fields__}, partial)
+        os.replace(partial, self.checkpoint)
+
+    def epoch(self) -> dict[str, float]:
+        """Train one epoch and write the checkpoint; returns its line of the log."""
+        started = time.perf_counter()
+        # Dropout, augmentation and order depend on (seed, epoch) alone: resuming cannot change them.
+        torch.manual_seed(self.plan.seed * 1_000_003 + self.state.epoch + 1)
+        line = self._train()
+        if len(self.validation):
+            line["validation_accuracy"] = self._validate()
+        self.state.epoch += 1
+        self.state.seconds += time.perf_counter() - started
+        self.state.history.append(line)
+        self.save()
+        return line
+
+    def _train(self) -> dict[str, float]:
+        self.network.train()
+        batches = torch.randperm(len(self.labels)).split(self.plan.batch)
+        loss, correct = 0.0, 0
+        for index, picked in enumerate(batches):
+            rate = learning_rate(self.plan, self.state.epoch + (index + 1) / len(batches))
+            batch_loss, batch_correct = self._step(picked, rate)
+            loss, correct = loss + batch_loss * len(picked), correct + batch_correct
+        count = len(self.labels)
+        return {"epoch": self.state.epoch + 1, "loss": loss / count, "train_accuracy": correct / count}
+
+    def _step(self, picked: Tensor, rate: float) -> tuple[float, int]:
+        plan = self.plan
+        pixels = zoo.submodule("augment").augment(
+            self.pixels[picked].float(),
+            self.data.levels,
+            plan.shift,
+            plan.rotate,
+            plan.zoom,
+            plan.noise,
+            plan.flip,
+        )
+        labels = self.labels[picked].to(self.device)
+        out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
+        loss = functional.cross_entropy(out, labels, label_smoothing=plan.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), plan.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self._follow()
+        return loss.item(), int((out.argmax(1) == labels).sum())
+
+    def _follow(self) -> None:
+        """Move the average of the weights (and of the batch norm statistics) towards the present ones."""
+        current = {k: v for k, v in self.network.state_dict().items() if v.is_floating_point()}
+        if not self.state.average or not self.plan.average:
+            self.state.average = {k: v.detach().clone() for k, v in current.items()}
+            return
+        for key, value in current.items():
+            self.state.average[key].lerp_(value, 1 - self.plan.average)
+
+    def averaged(self) -> nn.Module:
+        """A network with the averaged weights: what is evaluated and saved."""
+        network = zoo.build(self.entry).to(self.device)
+        network.load_state_dict({**self.network.state_dict(), **self.state.average})
+        return network.eval()
+
+    def _validate(self) -> float:
+        random_state = torch.get_rng_state()
+        found = predict(self.averaged(), self.data.train_x[self.validation], self.entry, self.device)
+        torch.set_rng_state(random_state)
+        return float((found == self.data.train_y[self.validation]).mean())
+
+
+def versions() -> dict[str, str]:
+    """The software that the weights depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+
+def write_results(run: Run, folder: Path) -> dict[str, Any]:
+    """Test the averaged network once and write weights and log; returns the ``[weights]`` table."""
+    network = run.averaged().cpu()
+    found = predict(network, run.data.test_x, run.entry)
+    correct = int((found == run.data.test_y).sum())
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save({k: v.contiguous() for k, v in network.state_dict().items()})
+    (folder / f"{run.entry.name}.safetensors").write_bytes(content)
+    table = {
+        "file": f"weights/{run.entry.name}.safetensors",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "accuracy": round(correct / len(found), 4),
+        "correct": correct,
+        "tested": len(found),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    log = {
+        "name": run.entry.name,
+        "seed": run.plan.seed,
+        "versions": versions(),
+        "device": run.device,
+        "threads": torch.get_num_threads(),
+        "seconds": round(run.state.seconds, 1),
+        "dataset": {"name": run.data.name, "hash": run.data.hash, "trained_on": len(run.labels)},
+        "model": run.entry.model.model_dump(),
+        "train": run.plan.model_dump(),
+        "test": {**table, "wrong": np.flatnonzero(found != run.data.test_y).tolist()},
+        "epochs": [{k: round(v, 5) for k, v in line.items()} for line in run.state.history],
+    }
+    (folder / f"{run.entry.name}.log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    return table
+
+
+def record(path: Path, table: dict[str, Any]) -> None:
+    """Put the measured numbers into the model's TOML file and leave its comments alone."""
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    document["weights"].update(table)  # type: ignore[union-attr]
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def train(run: Run, console: Console) -> None:
+    """Run the epochs that are left, with a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
+        task = progress.add_task(run.entry.name, total=run.plan.epochs, completed=run.state.epoch, note="")
+        while run.state.epoch < run.plan.epochs:
+            line = run.epoch()
+            note = "  ".join(f"{key} {value:.4f}" for key, value in line.items() if key != "epoch")
+            progress.update(task, advance=1, note=note)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Train one model of the zoo and write its weights.")
+    parser.add_argument("name", help="a model of the zoo, such as digits-vit")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Train, test, write; exit code 2 for a wrong name or file, 130 after Ctrl-C."""
+    options, console = parse(arguments), Console()
+    torch.set_num_threads(options.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        entry = zoo.entry(options.name)
+        run = Run(entry, datasets.load(entry.dataset), zoo.models_folder() / "checkpoints", device)
+        if not options.restart and run.resume():
+            console.print(f"continuing after epoch {run.state.epoch} of {run.plan.epochs}")
+        train(run, console)
+    except NeurodeployError as error:
+        console.print(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on from the last whole epoch")
+        return INTERRUPTED
+    table = write_results(run, zoo.models_folder() / "weights")
+    record(zoo.models_folder() / f"{entry.name}.toml", table)
+    console.print(f"{entry.name}: {table['correct']} of {table['tested']} test images correct")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""A plain pre-norm vision transformer in timm's layout, the source of training-free conversions.
+
+x   = [class token, patches] + position embedding
+x   = x + proj(softmax(q k^T / sqrt(d)) v)       q, k, v from LayerNorm(x)
+x   = x + fc2(GELU(fc1(LayerNorm(x))))
+out = head(LayerNorm(x)[class token])            or of the mean over patches
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-6
+
+
+class Attention(nn.Module):
+    """Softmax attention over (B, N, D) with one fused projection to queries, keys and values."""
+
+    def __init__(self, dim: int, heads: int, drop: float, fused: bool) -> None:
+        super().__init__()
+        self.heads, self.fused = heads, fused
+        self.scale = (dim // heads) ** -0.5
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The explicit form and the fused one compute the same function."""
+        batch, tokens, dim = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)
+        mix = functional.scaled_dot_product_attention(q, k, v) if self.fused else self._explicit(q, k, v)
+        return self.drop(self.proj(mix.transpose(1, 2).reshape(batch, tokens, dim)))
+
+    def _explicit(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = (q * self.scale) @ k.transpose(-2, -1)
+        return scores.softmax(dim=-1) @ v
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact (erf) GELU between them."""
+
+    def __init__(self, dim: int, hidden: int, drop: float) -> None:
+        super().__init__()
+        self.fc1, self.act, self.fc2 = nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) to (B, N, D)."""
+        return self.drop(self.fc2(self.act(self.fc1(x))))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind its norm and beside its shortcut."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop: float, fused: bool) -> None:
+        super().__init__()
+        self.norm1, self.attn = nn.LayerNorm(dim, eps=EPSILON), Attention(dim, heads, drop, fused)
+        self.norm2, self.mlp = nn.LayerNorm(dim, eps=EPSILON), Mlp(dim, int(dim * mlp_ratio), drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) to (B, N, D)."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class VisionTransformer(nn.Module):
+    """Image (B, C, H, W) to logits (B, K).
+
+    ``pool`` is ``"token"`` (the class token's row) or ``"mean"`` (no class token, mean over patches after the
+    final norm). ``fused`` takes torch's scaled dot product attention instead of the explicit softmax.
+    Raises ValueError for sizes that do not divide and for another pool.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 8,
+        patch: int = 2,
+        channels: int = 1,
+        classes: int = 10,
+        dim: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        mlp_ratio: float = 4.0,
+        pool: str = "token",
+        fused: bool = False,
+        drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if image_size % patch or dim % heads or pool not in ("token", "mean"):
+            raise ValueError(
+                f"image {image_size}/{patch}, dim {dim}/{heads} must divide; pool {pool!r}: token or mean"
+            )
+        self.pool = pool
+        extra = 1 if pool == "token" else 0
+        self.patch = nn.Conv2d(channels, dim, patch, stride=patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if extra else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2 + extra, dim))
+        self.drop = nn.Dropout(drop)
+        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, drop, fused) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim, eps=EPSILON)
+        self.head = nn.Linear(dim, classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for parameter in (self.pos_embed, self.cls_token):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Image to tokens (B, N, D) with their positions added."""
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        if self.cls_token is not None:
+            x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
+        return self.drop(x + self.pos_embed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens, blocks, norm, pooling, head."""
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        x = x[:, 0] if self.pool == "token" else x.mean(dim=1)
+        return self.head(x)

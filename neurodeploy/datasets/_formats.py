@@ -1,0 +1,72 @@
+"""Finds the formats of this folder and asks them, in order of their names, who reads a spec."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from neurodeploy.datasets._checks import foreign, require_content
+from neurodeploy.datasets._types import DataSet
+from neurodeploy.errors import Problem, UsageError, unknown_name
+
+_PIECES = ("FORMAT", "NAMES", "accepts", "load")
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to store labelled images: who reads it, what it is called, which data sets it knows by name."""
+
+    module: str
+    description: str
+    names: tuple[str, ...]
+    accepts: Callable[[str], bool]
+    load: Callable[[str], DataSet]
+
+
+def _format(module_name: str) -> Format:
+    members = vars(importlib.import_module(module_name))
+    missing = [piece for piece in _PIECES if piece not in members]
+    if missing:
+        cause = f"the data format lacks {', '.join(missing)}"
+        fix = f"define {missing[0]} in it: see the head of neurodeploy/datasets/__init__.py"
+        raise UsageError(Problem("ND926", cause, where=f"{module_name.replace('.', '/')}.py", fixes=(fix,)))
+    return Format(module_name, *(members[piece] for piece in _PIECES))
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[Format, ...]:
+    """All formats, by module name; UsageError naming the file and the piece for one that is incomplete."""
+    package = __package__ or "neurodeploy.datasets"
+    folder = str(Path(__file__).parent)
+    found = sorted(m.name for m in pkgutil.iter_modules([folder]) if not m.name.startswith("_"))
+    return tuple(_format(f"{package}.{name}") for name in found)
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that need no path."""
+    return tuple(sorted(name for f in formats() for name in f.names))
+
+
+def _is_path(spec: str) -> bool:
+    return Path(spec).exists() or any(mark in spec for mark in "/\\.")
+
+
+def load(spec: str) -> DataSet:
+    """The data set behind a name such as ``digits`` or a path to a file or folder.
+
+    Raises UsageError: ND907 for an unknown name, ND92x for a file that is missing, empty, truncated, of a
+    foreign format, or whose images or labels do not fit.
+    """
+    if "\0" in spec or not spec:
+        raise UsageError(unknown_name("ND907", "data set", spec, names()))
+    for candidate in formats():
+        if candidate.accepts(spec):
+            return candidate.load(spec)
+    if not _is_path(spec):
+        raise UsageError(unknown_name("ND907", "data set", spec, names()))
+    require_content(Path(spec))
+    raise foreign(spec, Path(spec).suffix or "no known layout", "; ".join(f.description for f in formats()))

@@ -1,0 +1,37 @@
+"""The handwritten digits that come with scikit-learn: 1797 images of 8 x 8, 0 .. 16, no download."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurodeploy.datasets._types import DataSet, content_hash, split_once
+from neurodeploy.errors import EnvironmentProblem, Problem
+
+FORMAT = "the name digits: scikit-learn's 8 x 8 digits"
+NAMES = ("digits",)
+
+
+def accepts(spec: str) -> bool:
+    """Only the name itself."""
+    return spec in NAMES
+
+
+def load(spec: str) -> DataSet:
+    """1437 training and 360 test images; the split is stratified and fixed (see ``stratified_indices``).
+
+    Raises EnvironmentProblem where scikit-learn is missing.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        cause = "the digits data set comes with scikit-learn, which cannot be imported"
+        raise EnvironmentProblem(
+            Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))
+        ) from error
+    raw = load_digits()
+    images = raw.images.astype(np.uint8)[:, None]
+    labels = raw.target.astype(np.int64)
+    train, test = split_once(images, labels)
+    digest = content_hash(train.images, train.labels, test.images, test.labels)
+    classes = tuple(str(digit) for digit in range(10))
+    return DataSet(spec, train, test, classes, (1, 8, 8), 16, digest, "sklearn.datasets.load_digits")

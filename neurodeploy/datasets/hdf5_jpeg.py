@@ -1,0 +1,185 @@
+"""HDF5 files that keep each image as a JPEG stream; the file's own attributes say how it is laid out.
+
+Root attributes: ``layout`` (the sentence that names the data sets: *JPEG stream [header +]
+payload[offsets[i]:offsets[i+1]]*), ``shape`` (height, width, channels), ``classes`` (names), ``title``. Groups
+``train`` and ``test`` hold ``labels`` and the data sets that the sentence names; the header, if any, lies at the
+root and is shared by all images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.datasets import _checks
+from neurodeploy.datasets._types import DataSet, Images, Split
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT = "an HDF5 file of JPEG streams with groups train and test (.h5, .hdf5)"
+NAMES: tuple[str, ...] = ()
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_LAYOUT = re.compile(r"JPEG stream (?:(\w+) \+ )?(\w+)\[(\w+)\[i\]:\3\[i\+1\]\]")
+_LIMIT = "attributes classes, layout, shape; groups train and test"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the attributes say: names of the data sets, image shape (H, W, C), classes."""
+
+    header: str
+    payload: str
+    offsets: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JpegReader:
+    """Decodes chosen images of one split; the streams stay in memory, the pixels do not."""
+
+    where: str
+    header: bytes
+    payload: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    shape: tuple[int, int, int]
+
+    def __call__(self, indices: NDArray[np.int64]) -> Images:
+        height, width, channels = self.shape
+        out = np.empty((len(indices), channels, height, width), np.uint8)
+        for slot, index in enumerate(indices):
+            out[slot] = np.moveaxis(self._decode(int(index)), -1, 0)
+        return out
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        index = range(len(self.offsets) - 1)[index]
+        stream = self.header + self.payload[self.offsets[index] : self.offsets[index + 1]].tobytes()
+        place = f"{self.where}: image {index}"
+        try:
+            image = Image.open(io.BytesIO(stream), formats=("JPEG",))
+            # The size stands in the stream's first bytes: a wrong one is refused before it is decoded.
+            if image.size != (self.shape[1], self.shape[0]):
+                limit = f"{self.shape[1]} x {self.shape[0]}"
+                raise _checks.refuse("ND924", "an image has another size", place, str(image.size), limit)
+            pixels = np.asarray(image.convert("RGB" if self.shape[2] == 3 else "L"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise _checks.truncated(place, str(error), "a whole JPEG stream") from error
+        return pixels.reshape(self.shape)
+
+
+def accepts(spec: str) -> bool:
+    """By suffix, or by the signature of the file."""
+    return spec.lower().endswith((".h5", ".hdf5")) or (Path(spec).is_file() and _signed(Path(spec)))
+
+
+def _signed(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+
+
+def load(spec: str) -> DataSet:
+    """Labels and streams at once, pixels (uint8, 0 .. 255) when they are asked for.
+
+    Raises UsageError ND920 to ND925; a stream that is not a whole JPEG raises ND922 when it is decoded.
+    """
+    import h5py
+
+    path = Path(spec)
+    _checks.require_content(path)
+    if not _signed(path):
+        raise _checks.foreign(spec, "no HDF5 signature", FORMAT)
+    try:
+        with h5py.File(path, "r") as file:
+            return _dataset(file, spec)
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        # h5py reports a damaged file with any of these, depending on which block is hit.
+        raise _checks.truncated(spec, str(error)) from error
+
+
+def _dataset(file: h5py.File, where: str) -> DataSet:
+    layout = _layout(file, where)
+    header = _bytes(file, layout.header, where) if layout.header else np.zeros(0, np.uint8)
+    digest = hashlib.sha256(f"{layout}".encode() + header.tobytes())
+    splits = []
+    for name in ("train", "test"):
+        reader, labels = _split(file, name, layout, header.tobytes(), where)
+        for part in (labels, reader.offsets, reader.payload):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        splits.append(Split(labels, reader))
+    height, width, channels = layout.shape
+    shape = (channels, height, width)
+    return DataSet(
+        Path(where).stem, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), where
+    )
+
+
+def _layout(file: h5py.File, where: str) -> Layout:
+    missing = [key for key in ("layout", "shape", "classes") if key not in file.attrs]
+    if missing:
+        raise _checks.foreign(where, f"no attribute {', '.join(missing)}", _LIMIT)
+    sentence = _LAYOUT.search(_text(file.attrs["layout"]))
+    if sentence is None:
+        limit = "JPEG stream [header +] payload[offsets[i]:offsets[i+1]]"
+        raise _checks.foreign(where, _text(file.attrs["layout"]), limit)
+    header, payload, offsets = sentence.groups(default="")
+    classes = tuple(_text(name) for name in np.atleast_1d(file.attrs["classes"]))
+    shape = _checks.parsed_shape(np.atleast_1d(file.attrs["shape"]), where)
+    return Layout(header, payload, offsets, shape, classes)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _array(parent: Any, name: str, where: str) -> NDArray[np.generic]:
+    import h5py
+
+    member = parent.get(name)
+    if not isinstance(member, h5py.Dataset):
+        raise _checks.foreign(where, f"no data set {name!r} in {parent.name}", _LIMIT)
+    return np.asarray(member[...])
+
+
+def _bytes(parent: Any, name: str, where: str) -> NDArray[np.uint8]:
+    array = _array(parent, name, where)
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise _checks.foreign(
+            where, f"{name!r} is {array.dtype} of shape {array.shape}", "bytes: uint8 of shape (n,)"
+        )
+    return cast("NDArray[np.uint8]", array)
+
+
+def _split(
+    file: h5py.File, name: str, layout: Layout, header: bytes, where: str
+) -> tuple[JpegReader, NDArray[np.int64]]:
+    place, group = f"{where}: {name}", file.get(name)
+    if group is None:
+        raise _checks.foreign(where, f"no group {name!r}", _LIMIT)
+    labels = _checks.checked_labels(_array(group, "labels", place), len(layout.classes), place)
+    payload = _bytes(group, layout.payload, place)
+    offsets = _array(group, layout.offsets, place)
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
+        raise _checks.foreign(
+            place, f"offsets are {offsets.dtype} of shape {offsets.shape}", "integers (N+1,)"
+        )
+    _checks.same_count(len(offsets) - 1, len(labels), place)
+    offsets = offsets.astype(np.int64)
+    if offsets[0] < 0 or np.any(np.diff(offsets) <= 0) or offsets[-1] > len(payload):
+        raise _checks.truncated(
+            place, f"offsets up to {offsets.max()}", f"ascending, up to {len(payload)} bytes"
+        )
+    return JpegReader(place, header, payload, offsets, layout.shape), labels

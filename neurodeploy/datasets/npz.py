@@ -1,0 +1,144 @@
+"""numpy archives of uint8 pixels: ``train_x, train_y, test_x, test_y`` (or ``x, y`` alone, which are split here)."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurodeploy.datasets import _checks
+from neurodeploy.datasets._types import DataSet, Images, Split, array_split, content_hash, split_once
+
+FORMAT = "a numpy archive .npz with train_x, train_y, test_x, test_y or x, y"
+NAMES: tuple[str, ...] = ()
+
+#: Other names under which archives in the wild keep the same four arrays.
+_SYNONYMS = {
+    "train_x": ("x_train", "train_images"),
+    "train_y": ("y_train", "train_labels"),
+    "test_x": ("x_test", "test_images"),
+    "test_y": ("y_test", "test_labels"),
+    "x": ("images", "data"),
+    "y": ("labels", "target"),
+    "classes": ("class_names",),
+    "levels": (),
+}
+#: An archive may not unpack to more than this: a few kilobytes can claim terabytes.
+MAX_BYTES = 8 << 30
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+def accepts(spec: str) -> bool:
+    """By its suffix."""
+    return spec.lower().endswith(".npz")
+
+
+def load(spec: str) -> DataSet:
+    """Images as (N, H, W), (N, H, W, C) or (N, C, H, W) integers in 0 .. 255; labels as integers.
+
+    Optional members: ``classes`` (names) and ``levels`` (largest pixel value, 255 unless given). Raises
+    UsageError ND920 to ND925.
+    """
+    _checks.require_content(Path(spec))
+    arrays = _read(Path(spec))
+    levels = _levels(arrays, spec)
+    if "x" in arrays and "train_x" not in arrays:
+        whole = _pair(arrays, "x", "y", levels, spec)
+        train, test = split_once(*whole)
+    else:
+        train, test = (
+            array_split(*_pair(arrays, f"{s}_x", f"{s}_y", levels, spec)) for s in ("train", "test")
+        )
+    classes = _classes(arrays, train, test)
+    for split in (train, test):
+        _checks.checked_labels(split.labels, len(classes), spec)
+    shape = train.images.shape[1:]
+    if shape != test.images.shape[1:]:
+        limit, found = str(shape), str(test.images.shape[1:])
+        raise _checks.refuse("ND924", "training and test images differ in shape", spec, found, limit)
+    digest = content_hash(train.images, train.labels, test.images, test.labels)
+    return DataSet(
+        Path(spec).stem, train, test, classes, cast("tuple[int, int, int]", shape), levels, digest, spec
+    )
+
+
+def _read(path: Path) -> Arrays:
+    known = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise _checks.foreign(str(path), f"{size} bytes unpacked", f"at most {MAX_BYTES} bytes")
+        with np.load(path, allow_pickle=False) as archive:
+            return {known[name]: np.asarray(archive[name]) for name in archive.files if name in known}
+    except zipfile.BadZipFile as error:
+        if not _starts_as_zip(path):
+            raise _checks.foreign(str(path), "no zip signature", "a numpy .npz archive") from error
+        raise _checks.truncated(str(path), str(error)) from error
+    except ValueError as error:
+        # numpy's answer to object arrays (which would need unpickling) and to damaged headers.
+        limit = "plain numeric arrays: nothing is unpickled"
+        raise _checks.foreign(
+            str(path), str(error), limit, "save the arrays as uint8 pixels and integers"
+        ) from error
+    except (OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error) as error:
+        raise _checks.truncated(str(path), str(error)) from error
+
+
+def _starts_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _levels(arrays: Arrays, where: str) -> int:
+    value = arrays.get("levels", np.array(255))
+    if value.dtype.kind not in "iu" or value.size != 1 or not 1 <= int(value.ravel()[0]) <= 255:
+        raise _checks.refuse("ND924", "levels is not one integer", where, str(value.tolist()), "1 .. 255")
+    return int(value.ravel()[0])
+
+
+def _pair(arrays: Arrays, x: str, y: str, levels: int, where: str) -> tuple[Images, NDArray[np.integer]]:
+    missing = [name for name in (x, y) if name not in arrays]
+    if missing:
+        found = ", ".join(sorted(arrays)) or "no known array"
+        raise _checks.foreign(where, found, "train_x, train_y, test_x, test_y or x, y", f"add {missing[0]}")
+    labels = arrays[y].reshape(-1) if arrays[y].ndim == 2 and arrays[y].shape[1] == 1 else arrays[y]
+    # The classes are not known yet; here only what the labels alone can get wrong is refused.
+    labels = _checks.checked_labels(labels, np.iinfo(np.int32).max, f"{where}: {y}")
+    images = _images(arrays[x], levels, f"{where}: {x}")
+    _checks.same_count(len(images), len(labels), where)
+    return images, labels
+
+
+def _images(raw: NDArray[np.generic], levels: int, where: str) -> Images:
+    if raw.dtype.kind not in "iu":
+        fix = "store whole pixel levels: round(x * 255) as uint8"
+        raise _checks.refuse("ND924", "pixels are not integers", where, str(raw.dtype), "uint8", fix)
+    values = _channels_first(raw, where)
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) <= levels:
+        found = f"{values.min()} .. {values.max()}"
+        raise _checks.refuse("ND924", "pixels are outside the value range", where, found, f"0 .. {levels}")
+    return values.astype(np.uint8)
+
+
+def _channels_first(raw: NDArray[np.generic], where: str) -> NDArray[np.integer]:
+    """(N, C, H, W) from the three layouts; where first and last axis could both be channels, the first is."""
+    if raw.ndim == 3 and raw.shape[1] and raw.shape[2]:
+        return cast("NDArray[np.integer]", raw[:, None])
+    if raw.ndim == 4 and raw.shape[1] in (1, 3):
+        return cast("NDArray[np.integer]", raw)
+    if raw.ndim == 4 and raw.shape[3] in (1, 3):
+        return cast("NDArray[np.integer]", np.moveaxis(raw, 3, 1))
+    limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels"
+    raise _checks.refuse("ND924", "images do not have a usable shape", where, str(raw.shape), limit)
+
+
+def _classes(arrays: Arrays, train: Split, test: Split) -> tuple[str, ...]:
+    if "classes" in arrays:
+        return tuple(str(name) for name in arrays["classes"].ravel())
+    return tuple(str(c) for c in range(1 + int(max(train.labels.max(), test.labels.max(initial=0)))))
