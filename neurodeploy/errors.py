@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BUDGET, EXIT_BACKEND = range(7)
 
@@ -39,24 +39,18 @@ class Problem:
         return "\n".join(lines)
 
 
-@dataclass
 class NeurodeployError(Exception):
-    """Base of all typed errors: carries every problem of one stage."""
+    """Base of all typed errors: carries every problem of one stage, errors first, by code."""
 
-    problems: Sequence[Problem] = field(default_factory=tuple)
     exit_code = EXIT_UNSUPPORTED
 
-    def __post_init__(self) -> None:
-        if isinstance(self.problems, Problem):
-            self.problems = (self.problems,)
-        self.problems = tuple(sorted(self.problems, key=lambda p: (p.severity != "error", p.code)))
-        super().__init__(str(self))
+    def __init__(self, problems: Sequence[Problem] | Problem) -> None:
+        found = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.problems = tuple(sorted(found, key=lambda p: (p.severity != "error", p.code)))
+        super().__init__(self.problems)
 
     def __str__(self) -> str:
         return "\n".join(str(p) for p in self.problems)
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.problems,)
 
 
 class UsageError(NeurodeployError):
