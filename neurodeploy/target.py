@@ -1,4 +1,4 @@
-"""What a chip or board can hold and what its work costs: the schema and loader of ``hw_targets/*.toml``.
+"""What a chip or board can hold and what its work costs, read from ``hw_targets/*.toml``.
 
 Every number carries a unit and a source; a cost also carries a range. A file may extend another one. All errors
 of a file are reported at once. Nothing here prints, and importing it needs neither numpy nor torch.
@@ -12,22 +12,30 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from neurodeploy import bundled
 from neurodeploy.errors import Problem, UsageError, nearest, unknown_name
+from neurodeploy.target_schema import (
+    AnnBaseline,
+    Chip,
+    Costs,
+    EnergyPj,
+    Features,
+    Frozen,
+    Limits,
+    PaperMetric,
+    Positive,
+    PowerW,
+    Silicon,
+    Sourced,
+    TimeNs,
+    complaint,
+    unit_of,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,330 +53,6 @@ _MERGED = {"limits": 1, "features": 1, "silicon": 1, "costs": 2}
 _CODE_OF = {"extra_forbidden": "ND911", "missing": "ND914", "string_too_short": "ND914"}
 
 
-# --- one number --------------------------------------------------------------------------------------------------
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-Sourced = Annotated[str, Field(min_length=1)]
-Natural = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Amount = Annotated[float, Field(ge=0)]
-
-
-def _without_word(value: object) -> object:
-    return None if value == "unlimited" else value
-
-
-class Limit(_Frozen):
-    """The most a core, chip or message can hold; ``value`` is None where nothing is limited."""
-
-    value: Annotated[Natural | None, BeforeValidator(_without_word)]
-    unit: str
-    source: Sourced
-    note: str = ""
-    assumed: bool = False
-
-    def allows(self, amount: float) -> bool:
-        """Whether this much fits."""
-        return self.value is None or amount <= self.value
-
-
-class Choice(_Frozen):
-    """The values hardware can encode, ascending; empty where any value goes."""
-
-    value: Annotated[tuple[Natural, ...], Field(strict=False)]
-    unit: str
-    source: Sourced
-    note: str = ""
-
-    @field_validator("value")
-    @classmethod
-    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if list(value) != sorted(set(value)):
-            raise _complaint("ND913", "codes are not in ascending order", "each code once, smallest first")
-        return value
-
-    def round_up(self, amount: int) -> int | None:
-        """The smallest encodable value that holds this amount; None if no code is wide enough."""
-        return amount if not self.value else next((v for v in self.value if v >= amount), None)
-
-
-class Cost(_Frozen):
-    """A coefficient as a range; ``assumed`` marks one that nobody has published, ``priced=False`` an unknown one."""
-
-    low: Amount
-    nominal: Amount
-    high: Amount
-    unit: str
-    source: Sourced
-    note: str = ""
-    assumed: bool = False
-    priced: bool = True
-
-    @field_validator("nominal", "high")
-    @classmethod
-    def _ordered(cls, value: float, info: ValidationInfo) -> float:
-        below = "low" if info.field_name == "nominal" else "nominal"
-        if value < info.data.get(below, 0):
-            raise _complaint("ND913", f"{info.field_name} is below {below}", f"at least {info.data[below]:g}")
-        return value
-
-    @field_validator("assumed")
-    @classmethod
-    def _wide(cls, assumed: bool, info: ValidationInfo) -> bool:
-        # An assumption must look like one: semantics ask for a factor of three either way.
-        low, nominal, high = (info.data.get(k) for k in ("low", "nominal", "high"))
-        if not assumed or low is None or nominal is None or high is None:
-            return assumed
-        slack = 1 + 1e-9
-        if low * 3 > nominal * slack or high * slack < nominal * 3:
-            limit = f"low <= {nominal / 3:.4g} and high >= {nominal * 3:.4g}"
-            raise _complaint("ND918", f"assumed range {low:g} .. {high:g} is too narrow", limit)
-        return assumed
-
-
-class Feature(_Frozen):
-    """Whether the chip can do something at all, and who says so."""
-
-    allowed: bool
-    source: Sourced
-    note: str = ""
-
-
-class Grade(_Frozen):
-    """How sure it is that a kind of work runs on silicon.
-
-    *documented*: a public source shows it on the chip; *plausible*: public facts about microcode and memory suffice;
-    *simulation-only*: neither; *unsupported*: public sources say the chip cannot.
-    """
-
-    grade: Literal["documented", "plausible", "simulation-only", "unsupported"]
-    source: Sourced
-    note: str = ""
-
-
-def _complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
-    return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})  # type: ignore[arg-type]
-
-
-# --- the tables of a file ----------------------------------------------------------------------------------------
-
-
-class _Table(_Frozen):
-    @field_validator("*")
-    @classmethod
-    def _unit_agrees(cls, entry: Any, info: ValidationInfo) -> Any:
-        wanted = _unit(cls, info.field_name or "")
-        if wanted and entry.unit != wanted:
-            raise _complaint("ND912", f"unit is {entry.unit!r}", f"unit {wanted!r}")
-        return entry
-
-
-def _unit(table: type[BaseModel], key: str) -> str:
-    extra = table.model_fields[key].json_schema_extra
-    return str(extra["unit"]) if isinstance(extra, dict) else ""
-
-
-def _limit(unit: str, help: str) -> Any:
-    return Field(_open_limit(unit), description=help, json_schema_extra={"unit": unit})
-
-
-def _open_limit(unit: str) -> Limit:
-    return Limit(value=None, unit=unit, source="not given in the target file: unlimited")
-
-
-def _cost(unit: str, help: str) -> Any:
-    return Field(description=help, json_schema_extra={"unit": unit})
-
-
-def _grade(help: str) -> Any:
-    return Field(Grade(grade="simulation-only", source="no public source given"), description=help)
-
-
-class Limits(_Table):
-    """What fits; a key that a file leaves out is unlimited. Words are 64-bit words of core memory."""
-
-    chips: Limit = _limit("chips", "chips in the largest system")
-    neurons_per_core: Limit = _limit("neurons", "neurons one core can hold")
-    neuron_groups: Limit = _limit("groups", "differently configured neuron groups per core")
-    state_words_per_neuron: Limit = _limit("words", "state words one neuron may own")
-    distinct_thresholds_per_core: Limit = _limit("thresholds", "different threshold values on one core")
-    total_words: Limit = _limit("words", "all tables, state and synapses of a core together")
-    synapse_words: Limit = _limit("words", "synapse memory of a core")
-    table_words: Limit = _limit("words", "lookup tables of a core, inside total_words")
-    axon_in: Limit = _limit("words", "input axon table of a core")
-    axon_out: Limit = _limit("words", "output axon table of a core")
-    fan_in: Limit = _limit("synapses", "synapses onto one neuron")
-    fan_out: Limit = _limit("synapses", "synapses from one neuron")
-    weight_bits: Choice = Field(
-        Choice(value=(), unit="bits", source="not given in the target file: any width"),
-        description="weight widths that can be encoded, sign included",
-        json_schema_extra={"unit": "bits"},
-    )
-    index_bits: Limit = _limit("bits", "target index stored with each synapse of a dense list")
-    sparse_index_bits: Limit = _limit("bits", "target index stored with each synapse of a sparse list")
-    synapses_per_block: Limit = _limit("synapses", "synapses before a list needs another header")
-    synapse_header_bits_dense: Limit = _limit("bits", "header of one dense or sparse synapse list or block")
-    synapse_header_bits_conv: Limit = _limit("bits", "header of one kernel entry (kx, ky, input channel)")
-    payload_bits: Limit = _limit("bits", "signed payload of a spike on the wire; 1 is a plain spike")
-    message_bits: Limit = _limit("bits", "signed value one neuron may send to another")
-    accumulator_bits: Limit = _limit("bits", "signed sum of a neuron's synaptic input in one step")
-    state_bits: Limit = _limit("bits", "signed width of a neuron's state variable")
-    register_bits: Limit = _limit("bits", "microcode register and product sum")
-    multiply_bits: Limit = _limit("bits", "product of a microcode multiply before its shift")
-    delay_steps: Limit = _limit("steps", "longest synaptic delay")
-
-
-class EnergyPj(_Table):
-    """Dynamic energy per event."""
-
-    synaptic_op: Cost = _cost("pJ", "one delivered spike meeting one stored non-zero weight")
-    product_op: Cost = _cost("pJ", "one coincidence or add in a product of two streams")
-    neuron_update: Cost = _cost("pJ", "one neuron evaluated in one tick, its first state word included")
-    neuron_spike: Cost = _cost("pJ", "extra energy of a neuron that fires")
-    microcode_op: Cost = _cost("pJ", "one add, multiply, shift or compare of a microcode program")
-    table_read: Cost = _cost("pJ", "one lookup, counted instead of a microcode operation")
-    state_access: Cost = _cost("pJ", "reading and writing one further 64-bit state word")
-    axon_out: Cost = _cost("pJ", "sending one packet: one spike to one destination core")
-    axon_in: Cost = _cost("pJ", "receiving one packet")
-    packet_hop_x: Cost = _cost("pJ", "one packet crossing one link east or west")
-    packet_hop_y: Cost = _cost("pJ", "one packet crossing one link north or south")
-    packet_chip_hop: Cost = _cost("pJ", "one packet crossing from one chip to the next")
-    host_packet: Cost = _cost("pJ", "one packet between host and chip")
-    barrier_per_core: Cost = _cost("pJ", "one used core in one barrier-synchronised step")
-
-
-class TimeNs(_Table):
-    """Time per event: core events add up on their core, packets on their link, the barrier once per step."""
-
-    synaptic_op: Cost = _cost("ns", "one delivered spike meeting one stored non-zero weight")
-    product_op: Cost = _cost("ns", "one coincidence or add in a product of two streams")
-    neuron_update: Cost = _cost("ns", "one neuron evaluated in one tick, its first state word included")
-    neuron_spike: Cost = _cost("ns", "extra time of a neuron that fires")
-    microcode_op: Cost = _cost("ns", "one add, multiply, shift or compare of a microcode program")
-    table_read: Cost = _cost("ns", "one lookup, counted instead of a microcode operation")
-    state_access: Cost = _cost("ns", "reading and writing one further 64-bit state word")
-    axon_out: Cost = _cost("ns", "sending one packet: one spike to one destination core")
-    axon_in: Cost = _cost("ns", "receiving one packet")
-    packet_hop_x: Cost = _cost("ns", "latency of one packet over one link east or west")
-    packet_hop_y: Cost = _cost("ns", "latency of one packet over one link north or south")
-    packet_chip_hop: Cost = _cost("ns", "serial time of one packet on a link between chips")
-    link_packet: Cost = _cost("ns", "serial time of one packet on one link of the mesh")
-    host_packet: Cost = _cost("ns", "serial time of one packet between host and chip")
-    barrier: Cost = _cost("ns", "floor of one step: management and barrier, without any work")
-
-
-class PowerW(_Table):
-    """Power that flows whether or not anything happens."""
-
-    static_per_chip: Cost = _cost("W", "static power of one chip")
-
-
-class AnnBaseline(_Table):
-    """The same network as int8 multiply-accumulates: 45 nm figures times ``node_scale``."""
-
-    int8_mac_pj: Cost = _cost("pJ", "one 8-bit multiply and its accumulation, at 45 nm")
-    sram_byte_pj: Cost = _cost("pJ", "one byte read from or written to on-chip memory, at 45 nm")
-    node_scale: Cost = _cost("1", "energy at the target's process node divided by energy at 45 nm")
-
-
-class PaperMetric(_Table):
-    """The constants of the spiking-network literature; for comparison with published tables only."""
-
-    mac_pj: Cost = _cost("pJ", "32-bit floating-point multiply-accumulate at 45 nm")
-    ac_pj: Cost = _cost("pJ", "32-bit floating-point accumulate at 45 nm")
-
-
-class Costs(_Frozen):
-    """All coefficients; ``unpriced`` is the reason why keys left out of the file have no number (they read as zero)."""
-
-    unpriced: str = ""
-    energy_pj: EnergyPj
-    time_ns: TimeNs
-    power_w: PowerW
-    ann_baseline: AnnBaseline
-    paper_metric: PaperMetric
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_unpriced(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not isinstance(given.get("unpriced"), str) or not given["unpriced"]:
-            return given
-        tables = {key: _filled(field.annotation, given.get(key, {}), given["unpriced"])
-                  for key, field in cls.model_fields.items() if key != "unpriced"}
-        return {**given, **tables}
-
-
-def _filled(table: Any, given: Any, reason: str) -> Any:
-    if not isinstance(given, dict):
-        return given
-    zero = {"low": 0.0, "nominal": 0.0, "high": 0.0, "source": f"not priced: {reason}", "priced": False}
-    return {**{key: {**zero, "unit": _unit(table, key)} for key in table.model_fields}, **given}
-
-
-class Features(_Frozen):
-    """What the chip can do at all: a network that needs more is refused, with the source as the reason."""
-
-    graded_payload: Feature = Field(description="spikes carry a signed integer")
-    microcode: Feature = Field(description="neurons run programs of their own")
-    products: Feature = Field(description="two spike streams can be multiplied")
-    row_reads: Feature = Field(description="a program may read the state of other neurons of its core")
-    lookup_tables: Feature = Field(description="a program may read a table in core memory")
-    shared_kernels: Feature = Field(description="positions or tokens on a core share one copy of the weights")
-    soft_reset: Feature = Field(description="a neuron may subtract its threshold instead of going to zero")
-
-
-class Silicon(_Frozen):
-    """The grade of each kind of work; a key that a file leaves out is simulation-only."""
-
-    dense_synapse: Grade = _grade("dense synapse lists")
-    sparse_synapse: Grade = _grade("sparse synapse lists")
-    conv_synapse: Grade = _grade("convolution with a kernel shared over positions")
-    token_shared_synapse: Grade = _grade("linear layer over tokens: a 1x1 convolution over positions")
-    synaptic_delay: Grade = _grade("delay stored with a synapse")
-    stock_neuron: Grade = _grade("LIF as the chip's software ships it")
-    sigma_delta_neuron: Grade = _grade("sigma-delta neuron")
-    microcode_neuron: Grade = _grade("neuron model of our own")
-    graded_payload: Grade = _grade("spikes that carry a signed integer")
-    residual_sum: Grade = _grade("sum of several streams in one population")
-    elementwise_product: Grade = _grade("product of two streams, element by element")
-    stream_product: Grade = _grade("matrix product of two spike streams")
-    held_operand: Grade = _grade("one operand of a product kept in core memory")
-    elementwise_microcode: Grade = _grade("non-spiking operator on one value at a time")
-    row_microcode: Grade = _grade("operator that reads a whole row: norms, softmax")
-    lookup_table: Grade = _grade("table read by a program")
-    wide_multiply: Grade = _grade("64-bit product before the shift")
-
-
-class Chip(_Frozen):
-    """The cores of one chip and the mesh between them."""
-
-    cores_per_chip: Positive = Field(description="cores a network may use")
-    routers_x: Positive = Field(description="routers from west to east")
-    routers_y: Positive = Field(description="routers from north to south")
-    cores_per_router: Positive = Field(description="cores that share one router")
-    routing: Literal["xy"] = Field("xy", description="x first, then y")
-    source: Sourced
-    note: str = ""
-
-    @field_validator("cores_per_router")
-    @classmethod
-    def _cores_fit(cls, value: int, info: ValidationInfo) -> int:
-        cores, x, y = (info.data.get(k, 1) for k in ("cores_per_chip", "routers_x", "routers_y"))
-        if cores > x * y * value:
-            raise _complaint("ND919", f"{cores} cores on a mesh with room for {x * y * value}",
-                             "cores_per_chip <= routers_x * routers_y * cores_per_router")
-        return value
-
-    def router(self, core: int) -> tuple[int, int]:
-        """The (x, y) of the router that serves core 0, 1, ... of this chip: neighbours first along x."""
-        index = core // self.cores_per_router
-        return index % self.routers_x, index // self.routers_x
-
-
 class Row(NamedTuple):
     """One line of ``targets show``: a limit has no low and nominal, its value stands under ``high``."""
 
@@ -381,7 +65,7 @@ class Row(NamedTuple):
     source: str
 
 
-class Target(_Frozen):
+class Target(Frozen):
     """A chip, a board or a simulator: what fits, what it can do and what work costs."""
 
     name: Sourced
@@ -389,21 +73,22 @@ class Target(_Frozen):
     kind: Literal["simulated", "hardware-description", "software"]
     description: str = ""
     extends: str = ""
-    chips: Positive = 1
     chip: Chip
     limits: Limits = Limits()
+    chips: Positive = 1
     features: Features
     silicon: Silicon = Silicon()
     costs: Costs
     file: Path
     sha256: str
 
-    @field_validator("limits")
+    @field_validator("chips")
     @classmethod
-    def _chips_exist(cls, limits: Limits, info: ValidationInfo) -> Limits:
-        if not limits.chips.allows(info.data.get("chips", 1)):
-            raise _complaint("ND919", f"{info.data['chips']} chips", f"limits.chips = {limits.chips.value}")
-        return limits
+    def _chips_exist(cls, chips: int, info: ValidationInfo) -> int:
+        limits = info.data.get("limits", Limits())
+        if not limits.chips.allows(chips):
+            raise complaint("ND919", f"{chips} chips", f"limits.chips = {limits.chips.value}")
+        return chips
 
     @property
     def cores(self) -> int:
@@ -420,7 +105,9 @@ class Target(_Frozen):
         if n < 1 or not self.limits.chips.allows(n):
             most = self.limits.chips.value
             limit = "at least 1" if most is None else f"1 .. {most} (limits.chips)"
-            raise UsageError([Problem("ND919", f"{self.name} cannot have {n} chips", str(self.file), str(n), limit)])
+            raise UsageError(
+                [Problem("ND919", f"{self.name} cannot have {n} chips", str(self.file), str(n), limit)]
+            )
         return self.model_copy(update={"chips": n})
 
     def rows(self) -> list[Row]:
@@ -434,7 +121,12 @@ def _entries(table: BaseModel) -> Iterator[tuple[str, Any]]:
 
 def _rows(target: Target) -> Iterator[Row]:
     yield Row("chip", "chips", None, None, target.chips, "chips", target.chip.source)
-    units = {"cores_per_chip": "cores", "routers_x": "routers", "routers_y": "routers", "cores_per_router": "cores"}
+    units = {
+        "cores_per_chip": "cores",
+        "routers_x": "routers",
+        "routers_y": "routers",
+        "cores_per_router": "cores",
+    }
     for key in (*units, "routing"):
         yield Row("chip", key, None, None, getattr(target.chip, key), units.get(key, ""), target.chip.source)
     for key, limit in _entries(target.limits):
@@ -465,11 +157,28 @@ class Key(NamedTuple):
 
 def keys() -> list[Key]:
     """Every key of the schema with its unit and meaning; what the reference page of the targets is made from."""
-    tables: dict[str, type[BaseModel]] = {"chip": Chip, "limits": Limits, "features": Features, "silicon": Silicon}
-    tables |= {f"costs.{k}": t for k, t in (("energy_pj", EnergyPj), ("time_ns", TimeNs), ("power_w", PowerW),
-                                            ("ann_baseline", AnnBaseline), ("paper_metric", PaperMetric))}
-    return [Key(section, key, _unit(table, key), field.description)
-            for section, table in tables.items() for key, field in table.model_fields.items() if field.description]
+    tables: dict[str, type[BaseModel]] = {
+        "chip": Chip,
+        "limits": Limits,
+        "features": Features,
+        "silicon": Silicon,
+    }
+    tables |= {
+        f"costs.{k}": t
+        for k, t in (
+            ("energy_pj", EnergyPj),
+            ("time_ns", TimeNs),
+            ("power_w", PowerW),
+            ("ann_baseline", AnnBaseline),
+            ("paper_metric", PaperMetric),
+        )
+    }
+    return [
+        Key(section, key, unit_of(table, key), field.description)
+        for section, table in tables.items()
+        for key, field in table.model_fields.items()
+        if field.description
+    ]
 
 
 # --- finding and reading files -----------------------------------------------------------------------------------
@@ -505,9 +214,12 @@ class _Source(NamedTuple):
 
 
 def _folders(search: Sequence[Path]) -> list[Path]:
-    absent = [folder for folder in search if not Path(folder).is_dir()]
+    absent = [str(folder) for folder in search if not Path(folder).is_dir()]
     if absent:
-        raise UsageError([_unreadable(Path(folder), "is not a folder") for folder in absent])
+        cause = "target folder cannot be used"
+        raise UsageError(
+            [Problem("ND916", cause, folder, "nothing or a file", "a folder") for folder in absent]
+        )
     variable = [Path(p) for p in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if p]
     candidates = [*map(Path, search), Path(FOLDER), *variable, bundled.path(FOLDER)]
     return [folder for folder in candidates if folder.is_dir()]
@@ -554,17 +266,23 @@ def _read(path: Path) -> _Source:
 
 
 def _unreadable(path: Path, why: str) -> Problem:
-    fix = "compare it with a bundled target: neurodeploy targets show loihi2"
-    return Problem("ND916", f"target file cannot be used: {path.name} {why}", str(path), why, "a TOML file", (fix,))
+    fix = "start from a copy of a target that works: neurodeploy targets list"
+    return Problem(
+        "ND916", f"target file cannot be used: {path.name} {why}", str(path), why, "a TOML file", (fix,)
+    )
 
 
 def _cycle(paths: Sequence[Path]) -> Problem:
     trail = " -> ".join(path.stem for path in paths)
     fix = f"remove 'extends' from {paths[-2]}"
-    return Problem("ND915", "targets extend each other in a circle", str(paths[0]), trail, "a chain that ends", (fix,))
+    return Problem(
+        "ND915", "targets extend each other in a circle", str(paths[0]), trail, "a chain that ends", (fix,)
+    )
 
 
-def _merge(parent: Mapping[str, Any], child: Mapping[str, Any], depths: Mapping[str, int] = _MERGED) -> dict[str, Any]:
+def _merge(
+    parent: Mapping[str, Any], child: Mapping[str, Any], depths: Mapping[str, int] = _MERGED
+) -> dict[str, Any]:
     merged = dict(parent)
     for key, value in child.items():
         depth = depths.get(key, depths.get("*", 0))
@@ -593,7 +311,9 @@ def _validated(merged: dict[str, Any], computed: dict[str, Any], chain: Sequence
 def _own_key(key: str, chain: Sequence[_Source]) -> Problem:
     where = f"{_holder((key,), chain)}: {key}"
     fix = "rename the file to rename the target" if key == "name" else f"remove the line {key!r}"
-    return Problem("ND911", f"{key!r} comes from the file itself and cannot be set", where, key, "no such key", (fix,))
+    return Problem(
+        "ND911", f"{key!r} comes from the file itself and cannot be set", where, key, "no such key", (fix,)
+    )
 
 
 def _holder(loc: Sequence[int | str], chain: Sequence[_Source]) -> Path:
@@ -613,13 +333,16 @@ def _problem(detail: ErrorDetails, chain: Sequence[_Source]) -> Problem:
     loc, kind = detail["loc"], detail["type"]
     context = detail.get("ctx", {})
     code = kind if kind.startswith("ND") else _CODE_OF.get(kind, "ND917")
-    where = f"{_holder(loc, chain)}: {'.'.join(map(str, loc))}"
+    missing = code == "ND914"
+    # What is missing is looked for where its table stands, not where a parent happens to have it.
+    where = f"{_holder(loc[:-1] if missing else loc, chain)}: {'.'.join(map(str, loc))}"
     if code == "ND911":
         return _unknown_key(loc, where)
-    missing = code == "ND914"
     cause = f"{loc[-1]!r} is missing" if missing else str(context.get("cause", f"{loc[-1]!r} is not usable"))
     limit = "every number has one" if loc[-1] == "source" else str(context.get("limit", detail["msg"]))
-    return Problem(code, cause, where, "nothing" if missing else _found(detail["input"]), limit, _fixes(loc, detail))
+    return Problem(
+        code, cause, where, "nothing" if missing else _found(detail["input"]), limit, _fixes(loc, detail)
+    )
 
 
 def _found(value: object) -> str:
@@ -632,7 +355,9 @@ def _found(value: object) -> str:
 def _unknown_key(loc: Sequence[int | str], where: str) -> Problem:
     known = sorted(set(_table_at(loc[:-1])) - {"name", "file", "sha256"})
     fixes = tuple(f"write {key!r}" for key in nearest(str(loc[-1]), known)) or ("remove the key",)
-    return Problem("ND911", f"unknown key {loc[-1]!r}", where, str(loc[-1]), f"one of {', '.join(known)}", fixes)
+    return Problem(
+        "ND911", f"unknown key {loc[-1]!r}", where, str(loc[-1]), f"one of {', '.join(known)}", fixes
+    )
 
 
 def _table_at(loc: Sequence[int | str]) -> Mapping[str, Any]:
