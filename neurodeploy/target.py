@@ -155,27 +155,24 @@ class Key(NamedTuple):
     help: str
 
 
+_TABLES: dict[str, type[BaseModel]] = {
+    "chip": Chip,
+    "limits": Limits,
+    "costs.energy_pj": EnergyPj,
+    "costs.time_ns": TimeNs,
+    "costs.power_w": PowerW,
+    "costs.ann_baseline": AnnBaseline,
+    "costs.paper_metric": PaperMetric,
+    "features": Features,
+    "silicon": Silicon,
+}
+
+
 def keys() -> list[Key]:
     """Every key of the schema with its unit and meaning; what the reference page of the targets is made from."""
-    tables: dict[str, type[BaseModel]] = {
-        "chip": Chip,
-        "limits": Limits,
-        "features": Features,
-        "silicon": Silicon,
-    }
-    tables |= {
-        f"costs.{k}": t
-        for k, t in (
-            ("energy_pj", EnergyPj),
-            ("time_ns", TimeNs),
-            ("power_w", PowerW),
-            ("ann_baseline", AnnBaseline),
-            ("paper_metric", PaperMetric),
-        )
-    }
     return [
         Key(section, key, unit_of(table, key), field.description)
-        for section, table in tables.items()
+        for section, table in _TABLES.items()
         for key, field in table.model_fields.items()
         if field.description
     ]
@@ -297,8 +294,8 @@ def _merge(
 
 
 def _validated(merged: dict[str, Any], computed: dict[str, Any], chain: Sequence[_Source]) -> Target:
-    own = [key for key in computed if key in merged]
-    problems = [_own_key(key, chain) for key in own]
+    problems = [_own_key(key, chain) for key in computed if key in merged]
+    problems += _unit_problems(merged, chain)
     try:
         target = Target.model_validate({**merged, **computed})
     except ValidationError as error:
@@ -306,6 +303,23 @@ def _validated(merged: dict[str, Any], computed: dict[str, Any], chain: Sequence
     if problems:
         raise UsageError(problems)
     return target
+
+
+def _unit_problems(merged: dict[str, Any], chain: Sequence[_Source]) -> Iterator[Problem]:
+    # On the raw tables, because pydantic skips checks of a whole entry when one of its numbers is wrong.
+    for section, key, wanted, _ in keys():
+        loc = (*section.split("."), key, "unit")
+        unit = _at(loc, merged)
+        if wanted and isinstance(unit, str) and unit != wanted:
+            where = f"{_holder(loc, chain)}: {'.'.join(loc)}"
+            fix = f"convert the number and write unit = {wanted!r}"
+            yield Problem("ND912", f"{key!r} has the wrong unit", where, unit, wanted, (fix,))
+
+
+def _at(loc: Sequence[str], data: Any) -> Any:
+    for key in loc:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
 
 
 def _own_key(key: str, chain: Sequence[_Source]) -> Problem:
@@ -339,10 +353,14 @@ def _problem(detail: ErrorDetails, chain: Sequence[_Source]) -> Problem:
     if code == "ND911":
         return _unknown_key(loc, where)
     cause = f"{loc[-1]!r} is missing" if missing else str(context.get("cause", f"{loc[-1]!r} is not usable"))
-    limit = "every number has one" if loc[-1] == "source" else str(context.get("limit", detail["msg"]))
+    limit = f"{'.'.join(map(str, loc[:-1])) or 'a target'} needs one" if missing else _limit(detail)
     return Problem(
         code, cause, where, "nothing" if missing else _found(detail["input"]), limit, _fixes(loc, detail)
     )
+
+
+def _limit(detail: ErrorDetails) -> str:
+    return str(detail.get("ctx", {}).get("limit", detail["msg"]))
 
 
 def _found(value: object) -> str:

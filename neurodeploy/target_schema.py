@@ -140,17 +140,10 @@ def complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
 # --- the tables of a file ----------------------------------------------------------------------------------------
 
 
-class _Table(Frozen):
-    @field_validator("*")
-    @classmethod
-    def _unit_agrees(cls, entry: Any, info: ValidationInfo) -> Any:
-        wanted = unit_of(cls, info.field_name or "")
-        if wanted and entry.unit != wanted:
-            raise complaint("ND912", f"unit is {entry.unit!r}", f"unit {wanted!r}")
-        return entry
-
-
 def unit_of(table: type[BaseModel], key: str) -> str:
+    """The one unit a key may be given in; empty for flags, words and unknown keys."""
+    if key not in table.model_fields:
+        return ""
     extra = table.model_fields[key].json_schema_extra
     return str(extra["unit"]) if isinstance(extra, dict) else ""
 
@@ -181,7 +174,7 @@ def _grade(help: str) -> Any:
     return Field(Grade(grade="simulation-only", source="no public source given"), description=help)
 
 
-class Limits(_Table):
+class Limits(Frozen):
     """What fits; a key that a file leaves out is unlimited. Words are 64-bit words of core memory."""
 
     chips: Limit = _limit("chips", "chips in the largest system")
@@ -211,7 +204,7 @@ class Limits(_Table):
     delay_steps: Limit = _limit("steps", "longest synaptic delay")
 
 
-class EnergyPj(_Table):
+class EnergyPj(Frozen):
     """Dynamic energy per event."""
 
     synaptic_op: Cost = _cost("pJ", "one delivered spike meeting one stored non-zero weight")
@@ -230,7 +223,7 @@ class EnergyPj(_Table):
     barrier_per_core: Cost = _cost("pJ", "one used core in one barrier-synchronised step")
 
 
-class TimeNs(_Table):
+class TimeNs(Frozen):
     """Time per event: core events add up on their core, packets on their link, the barrier once per step."""
 
     synaptic_op: Cost = _cost("ns", "one delivered spike meeting one stored non-zero weight")
@@ -250,13 +243,13 @@ class TimeNs(_Table):
     barrier: Cost = _cost("ns", "floor of one step: management and barrier, without any work")
 
 
-class PowerW(_Table):
+class PowerW(Frozen):
     """Power that flows whether or not anything happens."""
 
     static_per_chip: Cost = _cost("W", "static power of one chip")
 
 
-class AnnBaseline(_Table):
+class AnnBaseline(Frozen):
     """The same network as int8 multiply-accumulates: 45 nm figures times ``node_scale``."""
 
     int8_mac_pj: Cost = _cost("pJ", "one 8-bit multiply and its accumulation, at 45 nm")
@@ -264,7 +257,7 @@ class AnnBaseline(_Table):
     node_scale: Cost = _cost("1", "energy at the target's process node divided by energy at 45 nm")
 
 
-class PaperMetric(_Table):
+class PaperMetric(Frozen):
     """The constants of the spiking-network literature; for comparison with published tables only."""
 
     mac_pj: Cost = _cost("pJ", "32-bit floating-point multiply-accumulate at 45 nm")
