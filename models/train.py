@@ -273,6 +273,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train one model of the zoo and write its weights.")
     parser.add_argument("name", help="a model of the zoo, such as digits-vit")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument("--data", help="name or path of the data set, in place of the one in the model file")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
     return parser.parse_args(arguments)
 
@@ -284,7 +285,9 @@ def main(arguments: list[str]) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         entry = zoo.entry(options.name)
-        run = Run(entry, datasets.load(entry.dataset), zoo.models_folder() / "checkpoints", device)
+        run = Run(
+            entry, datasets.load(options.data or entry.dataset), zoo.models_folder() / "checkpoints", device
+        )
         if not options.restart and run.resume():
             console.print(f"continuing after epoch {run.state.epoch} of {run.plan.epochs}")
         train(run, console)

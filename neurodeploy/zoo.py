@@ -131,7 +131,7 @@ def entry(name: str) -> ZooEntry:
     the schema.
     """
     if name not in names():
-        raise UsageError(unknown_name("ND908", "model", name, names()))
+        raise UsageError([unknown_name("ND908", "model", name, names())])
     return read_entry(models_folder() / f"{name}.toml")
 
 
@@ -141,7 +141,7 @@ def read_entry(path: Path) -> ZooEntry:
         return ZooEntry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            Problem("ND909", "the model file cannot be read", str(path), found=str(error))
+            [Problem("ND909", "the model file cannot be read", str(path), found=str(error))]
         ) from error
     except ValidationError as error:
         raise UsageError([_schema_problem(path, detail) for detail in error.errors()]) from error
@@ -179,7 +179,7 @@ def package() -> ModuleType:
     spec = importlib.util.spec_from_file_location(PACKAGE, init, submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None or not init.is_file():
         cause = "the modules of the zoo are not installed"
-        raise ImportModelError(Problem("ND191", cause, str(folder), fixes=("install neurodeploy again",)))
+        raise ImportModelError([Problem("ND191", cause, str(folder), fixes=("install neurodeploy again",))])
     module = importlib.util.module_from_spec(spec)
     sys.modules[PACKAGE] = module
     spec.loader.exec_module(module)
@@ -200,7 +200,7 @@ def build(described: ZooEntry) -> torch.nn.Module:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         where = f"{described.name}.toml: model {table.module}.{table.factory}"
         raise ImportModelError(
-            Problem("ND190", "the network cannot be built", where, found=str(error))
+            [Problem("ND190", "the network cannot be built", where, found=str(error))]
         ) from error
     return network
 
@@ -235,16 +235,20 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         content = path.read_bytes()
     except OSError as error:
         cause = "the weights of the model cannot be read"
-        raise ImportModelError(Problem("ND191", cause, str(path), found=str(error), fixes=(fix,))) from error
+        raise ImportModelError(
+            [Problem("ND191", cause, str(path), found=str(error), fixes=(fix,))]
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256:
         cause = "the weights are not those that the model file records"
-        raise ImportModelError(Problem("ND192", cause, str(path), found, sha256, (fix,)))
+        raise ImportModelError([Problem("ND192", cause, str(path), found, sha256, (fix,))])
     try:
         return parse(content)
     except (SafetensorError, ValueError, KeyError) as error:
         cause = "the weights are not a whole safetensors file"
-        raise ImportModelError(Problem("ND192", cause, str(path), found=str(error), fixes=(fix,))) from error
+        raise ImportModelError(
+            [Problem("ND192", cause, str(path), found=str(error), fixes=(fix,))]
+        ) from error
 
 
 def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> list[Problem]:
@@ -269,7 +273,7 @@ def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: P
                     f"tensor {key!r} holds NaN or infinity",
                     str(path),
                     f"{count} values",
-                    "finite numbers",
+                    "0 values",
                 )
             )
     return problems

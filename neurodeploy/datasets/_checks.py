@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.errors import Problem, UsageError
 
+#: No file may unpack to more than this: a few kilobytes can claim terabytes.
+MAX_BYTES = 8 << 30
+
 
 def refuse(code: str, cause: str, where: str, found: str = "", limit: str = "", *fixes: str) -> UsageError:
     """The error to raise for one problem of a data file."""
-    return UsageError(Problem(code, cause, where=where, found=found, limit=limit, fixes=fixes))
+    return UsageError([Problem(code, cause, where=where, found=found, limit=limit, fixes=fixes)])
 
 
 def truncated(where: str, found: str, limit: str = "") -> UsageError:
@@ -37,7 +41,7 @@ def require_content(path: Path) -> None:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
 
 
-def checked_labels(labels: NDArray[np.generic], classes: int, where: str) -> NDArray[np.int64]:
+def checked_labels(labels: NDArray[Any], classes: int, where: str) -> NDArray[np.int64]:
     """Labels as int64 (N,), after refusing none at all, another shape or type, and any outside 0 .. classes-1."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found = f"{labels.dtype} of shape {labels.shape}"

@@ -33,7 +33,7 @@ def _format(module_name: str) -> Format:
     if missing:
         cause = f"the data format lacks {', '.join(missing)}"
         fix = f"define {missing[0]} in it: see the head of neurodeploy/datasets/__init__.py"
-        raise UsageError(Problem("ND926", cause, where=f"{module_name.replace('.', '/')}.py", fixes=(fix,)))
+        raise UsageError([Problem("ND926", cause, where=f"{module_name.replace('.', '/')}.py", fixes=(fix,))])
     return Format(module_name, *(members[piece] for piece in _PIECES))
 
 
@@ -62,11 +62,11 @@ def load(spec: str) -> DataSet:
     foreign format, or whose images or labels do not fit.
     """
     if "\0" in spec or not spec:
-        raise UsageError(unknown_name("ND907", "data set", spec, names()))
+        raise UsageError([unknown_name("ND907", "data set", spec, names())])
     for candidate in formats():
         if candidate.accepts(spec):
             return candidate.load(spec)
     if not _is_path(spec):
-        raise UsageError(unknown_name("ND907", "data set", spec, names()))
+        raise UsageError([unknown_name("ND907", "data set", spec, names())])
     require_content(Path(spec))
     raise foreign(spec, Path(spec).suffix or "no known layout", "; ".join(f.description for f in formats()))

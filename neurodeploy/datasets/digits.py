@@ -26,7 +26,7 @@ def load(spec: str) -> DataSet:
     except ImportError as error:
         cause = "the digits data set comes with scikit-learn, which cannot be imported"
         raise EnvironmentProblem(
-            Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))
+            [Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))]
         ) from error
     raw = load_digits()
     images = raw.images.astype(np.uint8)[:, None]

@@ -105,7 +105,7 @@ def load(spec: str) -> DataSet:
     try:
         with h5py.File(path, "r") as file:
             return _dataset(file, spec)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
         # h5py reports a damaged file with any of these, depending on which block is hit.
         raise _checks.truncated(spec, str(error)) from error
 
@@ -151,6 +151,10 @@ def _array(parent: Any, name: str, where: str) -> NDArray[np.generic]:
     member = parent.get(name)
     if not isinstance(member, h5py.Dataset):
         raise _checks.foreign(where, f"no data set {name!r} in {parent.name}", _LIMIT)
+    if member.nbytes > _checks.MAX_BYTES:
+        raise _checks.foreign(
+            where, f"{member.nbytes} bytes in {member.name}", f"at most {_checks.MAX_BYTES} bytes"
+        )
     return np.asarray(member[...])
 
 
@@ -171,13 +175,11 @@ def _split(
         raise _checks.foreign(where, f"no group {name!r}", _LIMIT)
     labels = _checks.checked_labels(_array(group, "labels", place), len(layout.classes), place)
     payload = _bytes(group, layout.payload, place)
-    offsets = _array(group, layout.offsets, place)
-    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
-        raise _checks.foreign(
-            place, f"offsets are {offsets.dtype} of shape {offsets.shape}", "integers (N+1,)"
-        )
-    _checks.same_count(len(offsets) - 1, len(labels), place)
-    offsets = offsets.astype(np.int64)
+    raw = _array(group, layout.offsets, place)
+    if raw.dtype.kind not in "iu" or raw.ndim != 1:
+        raise _checks.foreign(place, f"offsets are {raw.dtype} of shape {raw.shape}", "integers (N+1,)")
+    _checks.same_count(len(raw) - 1, len(labels), place)
+    offsets = raw.astype(np.int64)
     if offsets[0] < 0 or np.any(np.diff(offsets) <= 0) or offsets[-1] > len(payload):
         raise _checks.truncated(
             place, f"offsets up to {offsets.max()}", f"ascending, up to {len(payload)} bytes"

@@ -57,18 +57,21 @@ def load(spec: str) -> DataSet:
         raise _checks.foreign(spec, "only one of train and test", FORMAT, "add the other folder")
     files, labels = _files(root, classes)
     shape = _shape(files[0])
+    test_files: list[Path] = []
     if split:
         test_files, test_labels = _files(parts[1], classes)
         train, test = _split(files, labels, shape), _split(test_files, test_labels, shape)
     else:
         picks = stratified_indices(labels)
         train, test = (_split([files[i] for i in pick], labels[pick], shape) for pick in picks)
-    digest = _hash(folder, [*train.read.paths, *test.read.paths])  # type: ignore[attr-defined]
+    digest = _hash(folder, files + test_files)
     return DataSet(folder.name, train, test, classes, shape, 255, digest, spec)
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+    """Image files of one folder by name; none where there is no such folder."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p for p in inside if p.suffix.lower() in _SUFFIXES and p.is_file())
 
 
 def _classes(root: Path) -> tuple[str, ...]:
@@ -85,16 +88,13 @@ def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], NDArray[np
         raise _checks.refuse(
             "ND925", "a test class is not among the training classes", str(root), found, limit
         )
-    files = [
-        (path, label)
-        for label, name in enumerate(classes)
-        if (root / name).is_dir()
-        for path in _images(root / name)
-    ]
+    files = [(path, label) for label, name in enumerate(classes) for path in _images(root / name)]
     return [path for path, _ in files], np.array([label for _, label in files], np.int64)
 
 
 def _split(files: list[Path], labels: NDArray[np.int64], shape: tuple[int, int, int]) -> Split:
+    if not files:
+        raise _checks.refuse("ND921", "a split holds no image", FORMAT, "0 images", "at least one image")
     return Split(labels, FileReader(tuple(files), shape))
 
 
@@ -127,7 +127,7 @@ def _pixels(path: Path, shape: tuple[int, int, int]) -> Images:
 
 
 def _hash(folder: Path, paths: list[Path]) -> str:
-    """Over relative names and bytes, in the order of the splits."""
+    """Over relative names and bytes."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())

@@ -27,9 +27,6 @@ _SYNONYMS = {
     "classes": ("class_names",),
     "levels": (),
 }
-#: An archive may not unpack to more than this: a few kilobytes can claim terabytes.
-MAX_BYTES = 8 << 30
-
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -72,8 +69,8 @@ def _read(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise _checks.foreign(str(path), f"{size} bytes unpacked", f"at most {MAX_BYTES} bytes")
+        if size > _checks.MAX_BYTES:
+            raise _checks.foreign(str(path), f"{size} bytes unpacked", f"at most {_checks.MAX_BYTES} bytes")
         with np.load(path, allow_pickle=False) as archive:
             return {known[name]: np.asarray(archive[name]) for name in archive.files if name in known}
     except zipfile.BadZipFile as error:
