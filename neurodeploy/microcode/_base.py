@@ -18,6 +18,9 @@ import numpy as np
 from ..ir.types import Fixed, Interval
 
 Params = Mapping[str, Any]
+OUT_BITS = 17  # 16 bits and a sign: t * f still fits 24 bits at t = 64
+OUT_BITS_MAX = 24  # a message
+REACH_BITS = 30  # differences of two inputs must fit a 32-bit register
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,10 @@ class MicroOp(ABC):
     name: str
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
-    grade: tuple[str, str] = ("plausible", "integer add, multiply-shift, compare and table exist in Loihi 2 microcode")
+    grade: tuple[str, str] = (
+        "plausible",
+        "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
+    )
 
     @abstractmethod
     def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
@@ -46,7 +52,9 @@ class MicroOp(ABC):
         """The operator in int64, from its integer parameters; second: 1 where a value saturated (or plain 0)."""
 
     @abstractmethod
-    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]) -> QuantizedMicro:
+    def quantize(
+        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
+    ) -> QuantizedMicro:
         """Integer parameters for an input of representation ``fixed`` with bounds ``interval``.
 
         ``fixed.scale`` is a scalar for row operators. ``options`` may hold ``out_scale`` (wanted worth of an output
@@ -60,3 +68,44 @@ class MicroOp(ABC):
     def table_bits(self, params: Params) -> int:
         """Bits of lookup tables a core holds for this operator."""
         return 0
+
+
+def out_bits(options: Mapping[str, Any], default: int = OUT_BITS) -> int:
+    """The wanted width of the output; raises ValueError outside 2 .. 24."""
+    bits = int(options.get("out_bits", default))
+    if not 2 <= bits <= OUT_BITS_MAX:
+        raise ValueError(f"out_bits {bits} is outside 2 .. {OUT_BITS_MAX}")
+    return bits
+
+
+def out_scale(options: Mapping[str, Any], default: float | np.ndarray) -> float | np.ndarray:
+    """The wanted worth of an output unit; raises ValueError unless positive and finite."""
+    scale = options.get("out_scale", default)
+    if not np.all(np.isfinite(scale) & (np.asarray(scale) > 0)):
+        raise ValueError(f"out_scale {scale!r} is not positive")
+    return scale
+
+
+def check_reach(fixed: Fixed, interval: Interval) -> None:
+    """Raises ValueError unless |x| < 2^30 by proof or by width."""
+    reach = interval.magnitude if interval.proven else max(abs(limit) for limit in fixed.limits)
+    if reach >= 1 << REACH_BITS:
+        raise ValueError(f"inputs reach {reach}, the operator's registers hold |x| < 2^{REACH_BITS}")
+
+
+def row_scale(fixed: Fixed) -> float:
+    """The one unit of a row; raises ValueError where units differ inside it."""
+    scale = np.asarray(fixed.scale, dtype=np.float64)
+    if scale.size != 1:
+        raise ValueError("a row operator needs one unit for the whole row, the input has one per channel")
+    return float(scale.reshape(()))
+
+
+def finest_unit(fixed: Fixed, magnitude: float, bits: int) -> float:
+    """The smallest power-of-two multiple of the largest input unit at which ``magnitude`` input units fit ``bits``.
+
+    At most 2^14 times finer than the input, the largest multiplier a rescale has; exact for a single input unit.
+    """
+    limit = (1 << (bits - 1)) - 1
+    exponent = max(-14, int(np.ceil(np.log2(max(magnitude, 1.0) / limit))))
+    return float(np.max(fixed.scale) * 2.0**exponent)

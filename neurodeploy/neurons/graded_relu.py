@@ -23,7 +23,10 @@ class GradedRelu(NeuronModel):
 
     name = "graded_relu"
     int_params = ("multiplier", "shift", "limit")
-    grade = ("plausible", "graded payloads are documented on Loihi 2; the rescale needs one multiply-shift of microcode")
+    grade = (
+        "plausible",
+        "graded payloads are documented on Loihi 2; the rescale is one microcode multiply-shift",
+    )
 
     @staticmethod
     def float_step(x: Any) -> tuple:
@@ -44,8 +47,11 @@ class GradedRelu(NeuronModel):
         """Payload unit = observed maximum / 255 (1/255 if the population never fired)."""
         unit = (observed or 1.0) / PAYLOAD_MAX
         multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)
-        return Quantized({"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
-                         graded(PAYLOAD_MAX, signed=False), unit)
+        return Quantized(
+            {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
+            graded(PAYLOAD_MAX, signed=False),
+            unit,
+        )
 
     def operations(self, params: Mapping[str, Any]) -> int:
         """Multiply, add, shift, two compares."""

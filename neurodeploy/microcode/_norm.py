@@ -1,0 +1,199 @@
+"""Layer norm and RMS norm of a row: one integer program, with or without the mean.
+
+    y = gamma * c / sqrt(mean(c^2) + eps) + beta,   c = x - mean(x)  (layer norm)  or  c = x  (RMS norm)
+1. Range: layer norm subtracts the middle of minimum and maximum (the result does not change); the largest magnitude R
+   is shifted to B bits, up or down, so the program is equally exact at any scale of the stream. sqrt(eps) takes part
+   in that choice, so that eps too fits the registers.
+2. Mean: sum * (1/D) by a 16-bit multiplier, then once more for the remainder: within 1/2 + 2^-9 of a unit.
+3. Squares: 64-bit products, split at bit k; both halves are summed in a register of their own, so nothing is lost.
+4. u = c / sqrt(sum c^2 + D eps): table and one Newton step; |u| <= 1 with unit 2^-24.
+5. y = rescale(u, gamma sqrt(D) / out unit) + beta, per channel with its own 16-bit multiplier and shift; saturated.
+Widths (L = ceil(log2 D), B = min(20, 30 - L), k = 2B + L - 29): |c| <= 2^(B+1); |sum c| <= 2^30; sum of high parts
+<= 2^29, of low parts < 2^31; eps <= 2^29; c times the root is at most 2^51 before its shift.
+A constant row has c = 0 and a sum of at least 1: y = beta.
+Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
+from ..ir.types import Fixed, Interval
+from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
+from ._table import BIT_LENGTH_OPS, ROOT_OPS, UNIT_BITS, bit_length, bits_of, inverse_root, root_table
+
+WIDTH_MAX = 1 << 14
+U_BITS = 24  # fraction of the normalised value
+U_MAX = (1 << U_BITS) + (1 << 8)  # 1 and what the rounding of small sums may add
+SUM_MAX = (1 << 30) - 1
+EPS_BITS = 15
+
+
+class Norm(MicroOp):
+    """Normalisation of the last axis to unit variance (``centred``) or unit mean square."""
+
+    row = True
+
+    def __init__(self, name: str, centred: bool) -> None:
+        self.name = name
+        self.centred = centred
+
+    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+        """Biased variance, eps inside the root, as torch does."""
+        x = np.asarray(x, dtype=np.float64)
+        c = x - x.mean(axis=-1, keepdims=True) if self.centred else x
+        y = c / np.sqrt((c * c).mean(axis=-1, keepdims=True) + params["eps"])
+        gamma, beta = affine(params)
+        return y * gamma + beta
+
+    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+        """The integer program; second: 1 where the output saturated. Raises ValueError for a row of another width."""
+        if x.shape[-1] != params["width"]:
+            raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
+        c, shift = (
+            centre(x, params) if self.centred else fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
+        )
+        if self.centred:
+            c = c - mean(c, params)
+        u = unit_vector(c, shift, params)
+        raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
+        y = saturate(raw, params["bits"])
+        return y, np.where(raw != y, 1, 0)
+
+    def quantize(
+        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
+    ) -> QuantizedMicro:
+        """Default unit: the bound sqrt(D) |gamma| + |beta| just fits ``out_bits``, so nothing saturates."""
+        check_reach(fixed, interval)
+        width, bits = int(params["width"]), out_bits(options)
+        gamma, beta = affine(params)
+        bound = float(np.max(np.sqrt(width) * np.abs(gamma) + np.abs(beta))) or 1.0
+        scale = out_scale(options, bound * (1 + 2.0**-14) / ((1 << (bits - 1)) - 3))
+        ints = register_params(width) | eps_params(float(params["eps"]), width, row_scale(fixed))
+        ints |= affine_params(gamma, beta, np.asarray(scale), ints) | {"bits": bits}
+        u_max = np.int64(np.ceil(U_MAX / odd_half(ints["split"])))
+        reach = rescale(u_max, np.abs(ints["multiplier"]), ints["shift"])
+        limit = (1 << (bits - 1)) - 1
+        lo, hi = max(-limit, int(np.min(ints["beta"] - reach))), min(limit, int(np.max(ints["beta"] + reach)))
+        return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(lo, hi, True))
+
+    def operations(self, params: Params, width: int) -> int:
+        """Per element 17 (layer norm) or 13; per row about 100.
+
+        Element: range (one compare, two and a subtract if centred), shift up, round and shift down, mean (add,
+        subtract), square, split (shift, mask) and two adds, u (multiply, add, shift), output (multiply, add, shift,
+        add, two compares).
+        """
+        element = (3 if self.centred else 2) + 3 + (2 if self.centred else 0) + 5 + 3 + 6
+        row = (2 + 2 if self.centred else 0) + BIT_LENGTH_OPS + 4 + (8 if self.centred else 0) + 10 + ROOT_OPS
+        return element * width + row
+
+    def table_bits(self, params: Params) -> int:
+        """The inverse root."""
+        return bits_of(params["root_table"])
+
+
+def affine(params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """gamma and beta of the row's width; ones and zeros where the model has none."""
+    width = int(params["width"])
+    gamma, beta = params.get("gamma"), params.get("beta")
+    gamma = np.ones(width) if gamma is None else np.broadcast_to(np.asarray(gamma, np.float64), (width,))
+    beta = np.zeros(width) if beta is None else np.broadcast_to(np.asarray(beta, np.float64), (width,))
+    return gamma, beta
+
+
+def register_params(width: int) -> dict[str, Any]:
+    """Widths of the registers for a row of ``width`` and 1/width; raises ValueError past 2^14."""
+    if not 1 <= width <= WIDTH_MAX:
+        raise ValueError(f"a norm over {width} elements is outside 1 .. {WIDTH_MAX}")
+    log = (width - 1).bit_length()
+    row_bits = min(20, 30 - log)
+    multiplier, shift = multiplier_of(1.0 / width)
+    return {
+        "width": width,
+        "row_bits": row_bits,
+        "split": 2 * row_bits + log - 29,
+        "mean_multiplier": multiplier,
+        "mean_shift": shift,
+        "root_table": root_table(),
+    }
+
+
+def eps_params(eps: float, width: int, scale: float) -> dict[str, int]:
+    """D * eps in squared input units as eps * 2^eps_exponent with 15 bits, and the bits of sqrt(eps).
+
+    Raises ValueError for a negative eps or one whose root exceeds 2^30 input units.
+    """
+    root = np.sqrt(eps) / scale if eps >= 0 else np.inf
+    if root >= 2.0**30:
+        raise ValueError(f"eps {eps!r} is negative or too large for an input unit of {scale!r}")
+    mantissa, exponent = np.frexp(width * root * root)
+    return {
+        "eps": round(float(mantissa) * 2**EPS_BITS),
+        "eps_exponent": int(exponent) - EPS_BITS,
+        "eps_bits": int(np.ceil(root)).bit_length(),
+    }
+
+
+def affine_params(gamma: np.ndarray, beta: np.ndarray, scale: np.ndarray, ints: Params) -> dict[str, Any]:
+    """gamma * sqrt(D) as multiplier and shift per channel, beta in output units; raises ValueError past 2^30."""
+    root = np.sqrt(ints["width"]) * odd_half(ints["split"])
+    factor = np.broadcast_to(gamma * root / scale * 2.0**-U_BITS, gamma.shape)
+    seen = np.abs(factor) >= 2.0**-40  # less is below 2^-16 of an output unit
+    multiplier, shift = multipliers_of(np.where(seen, np.abs(factor), 1.0))
+    offset = np.rint(beta / scale)
+    if np.abs(offset).max() >= 2.0**30:
+        raise ValueError("beta exceeds 2^30 output units")
+    signed = np.where(seen, np.where(factor < 0, -multiplier, multiplier), 0)
+    return {
+        "multiplier": signed,
+        "shift": shift,
+        "beta": np.broadcast_to(offset, gamma.shape).astype(np.int64),
+    }
+
+
+def odd_half(split: int) -> float:
+    """sqrt(2) where the split is odd: what a whole shift by (split + 1) / 2 takes away too much."""
+    return 2.0 ** ((split + 1) // 2 - split / 2)
+
+
+def centre(x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """The row minus the middle of its range, shifted to the register's width; second: the shift."""
+    lo, hi = x.min(axis=-1, keepdims=True), x.max(axis=-1, keepdims=True)
+    middle = (lo + hi) >> 1
+    return fit(x - middle, np.maximum(hi - middle, middle - lo), params)
+
+
+def fit(x: np.ndarray, reach: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """x * 2^-shift with one rounding, |x| <= reach brought to ``row_bits`` bits; second: the shift (down positive)."""
+    shift = np.maximum(bit_length(reach), params["eps_bits"]) - params["row_bits"]
+    return rescale(x << np.maximum(-shift, 0), 1, np.maximum(shift, 0)), shift
+
+
+def mean(c: np.ndarray, params: Params) -> np.ndarray:
+    """Nearest integer to the mean of the row."""
+    total = c.sum(axis=-1, keepdims=True)
+    first = rescale(total, params["mean_multiplier"], params["mean_shift"])
+    rest = total - first * params["width"]
+    return first + rescale(rest, params["mean_multiplier"], params["mean_shift"])
+
+
+def unit_vector(c: np.ndarray, shift: np.ndarray, params: Params) -> np.ndarray:
+    """c / sqrt(sum c^2 + D eps) with unit 2^-24 (times sqrt(1/2) where the split is odd)."""
+    split = params["split"]
+    square = c * c
+    total = (square >> split).sum(axis=-1, keepdims=True)
+    total = total + ((square & ((1 << split) - 1)).sum(axis=-1, keepdims=True) >> split)
+    total = np.clip(total + eps_of(shift, params), 1, SUM_MAX)
+    r, half = inverse_root(total, params["root_table"])
+    return rescale(c, r, UNIT_BITS - U_BITS + half + (split + 1) // 2)
+
+
+def eps_of(shift: np.ndarray, params: Params) -> np.ndarray:
+    """D * eps in units of the row's high sum."""
+    exponent = params["eps_exponent"] - 2 * shift - params["split"]
+    return rescale(params["eps"] << np.clip(exponent, 0, EPS_BITS), 1, np.clip(-exponent, 0, 40))

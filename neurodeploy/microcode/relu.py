@@ -1,0 +1,42 @@
+"""Rectifier: y = saturate(rescale(max(x, 0), multiplier, shift), bits). Error bound as :mod:`.rescale`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import Fixed, Interval
+from . import rescale
+from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+
+
+class Relu(MicroOp):
+    """max(x, 0)."""
+
+    name = "relu"
+
+    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+        """max(x, 0) in float64."""
+        return np.maximum(np.asarray(x, dtype=np.float64), 0.0)
+
+    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+        """Rectify, then rescale; second: 1 where it saturated."""
+        return rescale.MEMBER.int_apply(np.maximum(x, 0), params)
+
+    def quantize(
+        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
+    ) -> QuantizedMicro:
+        """Default width 17; default unit: the finest power-of-two multiple of the input's largest that fits."""
+        positive = Interval(max(interval.lo, 0), max(interval.hi, 0), interval.proven)
+        bits = out_bits(options)
+        scale = out_scale(options, finest_unit(fixed, positive.hi, bits))
+        return rescale.MEMBER.quantize({}, fixed, positive, {"out_scale": scale, "out_bits": bits})
+
+    def operations(self, params: Params, width: int) -> int:
+        """A compare and a rescale per element."""
+        return width + rescale.MEMBER.operations(params, width)
+
+
+MEMBER = Relu()
