@@ -51,9 +51,11 @@ class _Tick:
         return spec.bits if spec else REGISTER_BITS
 
 
-def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int | None = None) -> Trace:
+def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int | None = None,
+        observe: Callable[[dict[str, np.ndarray]], None] | None = None) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x`` (B, *input shape), the same every tick.
 
+    ``observe`` is called after each tick with all values by name, (batch or 1, *shape).
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
     check_input(graph, x)
@@ -66,6 +68,8 @@ def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int 
         tick = _Tick(graph, state, t, graph.header.level == "integer", saturations)
         env = evaluate_tick(tick, x)
         outputs.append(env[graph.output.name])
+        if observe:
+            observe(env)
         for name in record:
             recorded[name].append(np.broadcast_to(env[name], (len(x), *graph.shape(name))))
     return Trace(np.stack(outputs), {n: np.stack(v) for n, v in recorded.items()}, saturations)
@@ -106,7 +110,7 @@ def _const(node: Const, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
 
 def _synapse(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     if node.op == "dense":
-        out = np.einsum("...c,oc->...o", args[0], node.weight)
+        out = args[0] @ node.weight.T
         return out if node.bias is None else out + node.bias
     out = convolve(args[0], node)
     return out if node.bias is None else out + node.bias[:, None, None]
@@ -124,7 +128,7 @@ def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
         for dx in range(kx):
             patch = x[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx]
             patch = patch.reshape(batch, groups, -1, height, width)
-            out = out + np.einsum("bgcyx,goc->bgoyx", patch, weight[..., dy, dx])
+            out = out + np.einsum("bgcyx,goc->bgoyx", patch, weight[..., dy, dx], optimize=True)
     return out.reshape(batch, -1, height, width)
 
 
@@ -165,7 +169,7 @@ def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
 def contract(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Einsum with a leading batch axis on both operands and the result."""
     left, right, out = equation.replace("->", ",").split(",")
-    return np.einsum(f"Z{left},Z{right}->Z{out}", a, b)
+    return np.einsum(f"Z{left},Z{right}->Z{out}", a, b, optimize=True)
 
 
 def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""What a conversion method is: a config with named presets, and a rewrite from a source graph to a spiking one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import Problem, UsageError, unknown_name
+from ..ir.graph import Graph
+
+
+class MethodConfig(BaseModel):
+    """Base of all method configs: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Method(ABC):
+    """One registered conversion method."""
+
+    name: str
+    title: str
+    Config: type[MethodConfig] = MethodConfig
+    #: preset name -> the config's fields; the first one is the default
+    presets: Mapping[str, Mapping[str, Any]] = {"default": {}}
+
+    @abstractmethod
+    def accept(self, graph: Graph) -> list[Problem]:
+        """Every reason why the method does not apply to this source graph."""
+
+    @abstractmethod
+    def rewrite(self, graph: Graph, config: Any, samples: np.ndarray, timesteps: int) -> Graph:
+        """The spiking graph; ``samples`` are raw training images for calibration."""
+
+    def configure(self, options: Mapping[str, Any]) -> tuple[str, MethodConfig]:
+        """(preset name, config) from a preset and single keys; UsageError with the nearest names for unknown ones."""
+        options = dict(options)
+        preset = str(options.pop("preset", next(iter(self.presets))))
+        if preset not in self.presets:
+            raise UsageError(unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset"))
+        try:
+            return preset, self.Config(**{**self.presets[preset], **options})
+        except ValidationError as error:
+            raise UsageError([self._problem(e) for e in error.errors()]) from error
+
+    def _problem(self, detail: Any) -> Problem:
+        key = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            return unknown_name("ND303", f"key of method {self.name}", key, self.Config.model_fields, f"convert.{key}")
+        return Problem("ND303", f"a key of the conversion method is wrong: {detail['msg']}", f"convert.{key}",
+                       found=repr(detail["input"]))

@@ -1,0 +1,42 @@
+"""A network that was trained as a spiking one: its neurons stay, its products use both operands of the same tick."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import Problem
+from ..ir import codes
+from ..ir.graph import Graph, copy_node, rewrite
+from ..ir.nodes import Micro, Neuron, Product
+from ._base import Method
+
+
+class Native(Method):
+    """Keeps the network as it is and states the timing of its products: instant."""
+
+    name = "native"
+    title = "natively trained"
+
+    def accept(self, graph: Graph) -> list[Problem]:
+        """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""
+        if graph.of(Neuron):
+            return []
+        return [Problem("ND301", "the network holds no spiking neuron, so there is nothing native to keep",
+                        where=graph.header.name, found="0 neurons", limit="at least 1", fixes=("use --method ecmt",))]
+
+    def rewrite(self, graph: Graph, config: Any, samples: np.ndarray, timesteps: int) -> Graph:
+        """Timing instant on products and dense operators, contract instant, T in the header."""
+        header = replace(graph.header, level="spiking", timesteps=timesteps, method=self.name)
+        builder, table = rewrite(graph, header)
+        for node in graph:
+            value = replace(graph.values[node.name], contract="instant")
+            timed = {"timing": "instant"} if isinstance(node, (Product, Micro)) else {}
+            copy_node(builder, table, graph, node, value=value, **timed)
+        return codes.infer(builder.build())
+
+
+MEMBER = Native()
+
