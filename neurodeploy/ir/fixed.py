@@ -30,9 +30,19 @@ def saturate(x: Ints, bits: int) -> Ints:
     return np.minimum(np.maximum(x, -limit), limit)
 
 
+def flag(condition: Any) -> Ints:
+    """1 where the condition holds, else 0; unlike numpy's ``where``, compiled code keeps scalars scalar."""
+    return condition * np.int64(1)
+
+
+def select(condition: Any, a: Ints, b: Ints) -> Ints:
+    """a where the condition holds, else b; exact for integers."""
+    return b + (a - b) * flag(condition)
+
+
 def wrap_once_24(x: Ints) -> Ints:
     """Lava's LIF current: x > 2^23 becomes x - 2^24, x <= -2^23 becomes x + 2^24, applied once."""
-    return x - np.where(x > (1 << 23), 1 << 24, 0) + np.where(x <= -(1 << 23), 1 << 24, 0)
+    return x - (flag(x > (1 << 23)) << 24) + (flag(x <= -(1 << 23)) << 24)
 
 
 def decay(x: Ints, factor: Ints) -> Ints:

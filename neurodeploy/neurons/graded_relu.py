@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.fixed import multipliers_of, rescale
+from ..ir.fixed import flag, multipliers_of, rescale
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized
 
@@ -37,7 +37,7 @@ class GradedRelu(NeuronModel):
     def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> tuple:
         """clip(rescale(X), 0, limit); clipped is 1 above the limit."""
         y = rescale(x, multiplier, shift)
-        return np.minimum(np.maximum(y, 0), limit), np.where(y > limit, 1, 0)
+        return np.minimum(np.maximum(y, 0), limit), flag(y > limit)
 
     def code(self, params: Mapping[str, Any]) -> Code:
         """Unsigned graded."""

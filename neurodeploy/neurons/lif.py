@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.fixed import decay, saturate, wrap_once_24
+from ..ir.fixed import decay, flag, saturate, wrap_once_24
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized, StateVar
 
@@ -29,7 +29,7 @@ def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple:
     u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
     raw = decay(v, 4096 - dv) + u
     v = saturate(raw, 24)
-    return u, v, np.where(raw != v, 1, 0)
+    return u, v, flag(raw != v)
 
 
 class Lif(NeuronModel):
@@ -53,7 +53,7 @@ class Lif(NeuronModel):
     def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, vth: Any) -> tuple:
         """Lava's bit-accurate LIF."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
-        s = np.where(v > (vth << 6), 1, 0)
+        s = flag(v > (vth << 6))
         return s, u, v * (1 - s), clipped
 
     def code(self, params: Mapping[str, Any]) -> Code:

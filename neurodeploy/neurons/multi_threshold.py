@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.fixed import saturate
+from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
 
@@ -33,7 +33,7 @@ def switch_quarters(i: int, rule: Any) -> Any:
     """c_i of the rule: level i is reached where 4 v >= c_i * base."""
     ecmt = (4 << i) - 2
     three = 3 << i
-    return np.where(rule == 0, ecmt, np.where((rule == 1) & (i == 0), 2, three))
+    return select(rule == 0, ecmt, select((rule == 1) & (i == 0), 2, three))
 
 
 class MultiThreshold(NeuronModel):
@@ -67,9 +67,9 @@ class MultiThreshold(NeuronModel):
             c = switch_quarters(i, rule)
             up = 4 * v >= c * base_p
             down = -4 * v >= c * base_n
-            out = np.where(up, unit_p << i, np.where(down, -(unit_n << i), out))
-            loss = np.where(up, base_p << i, np.where(down, -(base_n << i), loss))
-        return out, v - loss, np.where(raw != v, 1, 0)
+            out = select(up, unit_p << i, select(down, -(unit_n << i), out))
+            loss = select(up, base_p << i, select(down, -(base_n << i), loss))
+        return out, v - loss, flag(raw != v)
 
     def code(self, params: Mapping[str, Any]) -> Code:
         """Graded, +-unit * 2^(levels-1); at the spiking level the unit is 1."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import FORGET, decay_code, lava_dynamics, threshold_units
@@ -38,7 +39,7 @@ class TernaryLif(NeuronModel):
     def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, vth_hi: Any, vth_lo: Any) -> tuple:
         """Lava's dynamics, two strict thresholds."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
-        s = np.where(v > (vth_hi << 6), 1, 0) - np.where(v < (vth_lo << 6), 1, 0)
+        s = flag(v > (vth_hi << 6)) - flag(v < (vth_lo << 6))
         return s, u, v * (1 - np.abs(s)), clipped
 
     def code(self, params: Mapping[str, Any]) -> Code:
