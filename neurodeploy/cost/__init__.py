@@ -1,0 +1,30 @@
+"""Counts x coefficients = estimate: energy, time, and what the same network would cost as an ANN or in a paper."""
+
+from .ann import AnnBaseline, ann_baseline
+from .audit import Purity, purity, silicon
+from .counts import Counts, count, dense_macs, disagreements
+from .counts import names as names_to_record
+from .estimate import estimate
+from .paper import PaperEnergy, paper_energy
+from .types import Definition, Estimate, Range, Term, Timing
+
+__all__ = [
+    "AnnBaseline",
+    "Counts",
+    "Definition",
+    "Estimate",
+    "PaperEnergy",
+    "Purity",
+    "Range",
+    "Term",
+    "Timing",
+    "ann_baseline",
+    "count",
+    "dense_macs",
+    "disagreements",
+    "estimate",
+    "names_to_record",
+    "paper_energy",
+    "purity",
+    "silicon",
+]

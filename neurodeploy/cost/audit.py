@@ -1,0 +1,82 @@
+"""Is it really spike-driven, and could it run on silicon: shares of edges and work by code and by grade."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..ir.graph import Graph
+from ..ir.nodes import Const, Micro, Product, Synapse
+from ..ir.trace import Events
+from ..ir.types import Code
+from .counts import Counts
+from .types import Definition
+
+CODES = ("binary", "ternary", "multi", "graded", "dense")
+GRADES = ("documented", "plausible", "simulation-only", "unsupported")
+#: what counts as work when grades are weighed
+WORK_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "microcode_ops")
+
+PURITY = Definition(
+    "purity",
+    "Spike purity",
+    "edges: inputs of all layers and products, by the code they carry;  work: synaptic and product operations by the"
+    " code of their input, a product by the denser of its operands;  spike-driven = everything but dense",
+    notes=("a code is what the edge may carry at most, proven from the network, not what was seen",),
+)
+SILICON = Definition(
+    "silicon",
+    "Work by grade of evidence",
+    "share of (synaptic + product + neuron update + microcode) operations done by nodes of each grade;  documented: a"
+    " public source shows it on the chip;  plausible: public facts about microcode and memory suffice;"
+    "  simulation-only: neither",
+    notes=("one operation counts as one, whatever its energy",),
+)
+
+
+@dataclass(frozen=True)
+class Purity:
+    """Shares by code (each table sums to 1 where there is anything to share), and the dense operators left."""
+
+    edges: Mapping[str, float]
+    work: Mapping[str, float]
+    operators: Mapping[str, int]
+
+    @property
+    def spike_driven(self) -> float:
+        """Share of work whose input is made of events."""
+        return 1.0 - self.work["dense"] if any(self.work.values()) else 0.0
+
+
+def purity(graph: Graph, counts: Counts) -> Purity:
+    """The audit of a spiking or integer graph whose edges carry codes."""
+    edges: Counter[str] = Counter()
+    work: Counter[str] = Counter()
+    for node in graph.of(Synapse, Product):
+        read = [graph.values[i].code for i in node.inputs if not isinstance(graph.nodes[i], Const)]
+        edges.update(code.kind for code in read)
+        row = counts.nodes[node.name]
+        work[densest(read)] += row.synaptic_ops + row.product_ops  # type: ignore[assignment]
+    operators = Counter(node.op for node in graph if isinstance(node, Micro) and node.op != "rescale")
+    return Purity(shares(edges, CODES), shares(work, CODES), dict(operators))
+
+
+def densest(codes: list[Code]) -> str:
+    """The kind of the code furthest from a plain spike."""
+    return max(codes, key=lambda code: Code.RANK[code.kind]).kind if codes else "dense"
+
+
+def shares(amounts: Mapping[str, float], keys: tuple[str, ...]) -> dict[str, float]:
+    """Each key's part of the sum; all zero if there is nothing."""
+    whole = float(sum(amounts.values()))
+    return {key: float(amounts.get(key, 0)) / whole if whole else 0.0 for key in keys}
+
+
+def silicon(events: Events, grades: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+    """Share of work per grade; ``grades`` is node -> (grade, reason), nodes without one are simulation-only."""
+    amounts: Counter[str] = Counter()
+    for name, row in events.node_counts.items():
+        grade = grades.get(name, ("simulation-only", ""))[0].replace(" ", "-")
+        amounts[grade] += float(sum(row[events.kinds.index(kind)] for kind in WORK_KINDS))  # type: ignore[assignment]
+    return shares(amounts, GRADES)

@@ -1,0 +1,248 @@
+"""What a network does, counted from its graph and the values on its edges: no mapping, no simulator of cores.
+
+Counts per node and inference (mean over samples), all ticks together:
+
+* dense MACs of one tick (:func:`dense_macs`): dense: outputs x fan-in; convolution: outputs x C/groups x ky x kx,
+  padding included; product: the product of the sizes of all letters of its equation.
+* synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets.
+* product operations: pairs of non-zero operands; ``instant`` and ``held`` one contraction A(t)B(t) per tick,
+  ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
+* neuron updates: elements of a population x ticks. Spikes: non-zero values a population emits.
+
+Nothing is expanded: an operand only contributes how often each of its shared indices is non-zero, so the pairs of a
+product are the dot product of two such counts. Those of the cores (:class:`neurodeploy.ir.trace.Events`) must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import reduce
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.nodes import Neuron, Node, Product, Synapse
+from ..ir.trace import Events, Trace
+from .types import Definition
+
+
+@dataclass(frozen=True)
+class NodeCounts:
+    """Operations of one node per inference.
+
+    ``unskipped_ops`` also counts zero weights (spike x fan-out, as papers do); ``three_product_ops`` is the
+    convention of released ECMT code: A(t)B(t), A(t)S_B(t) and S_A(t)B(t). ``inputs`` and ``active`` are the
+    elements of the streams read and how many of them are not zero.
+    """
+
+    synaptic_ops: float = 0.0
+    product_ops: float = 0.0
+    neuron_updates: float = 0.0
+    spikes: float = 0.0
+    unskipped_ops: float = 0.0
+    three_product_ops: float = 0.0
+    inputs: float = 0.0
+    active: float = 0.0
+
+    def weighted(self, weight: float, other: NodeCounts, other_weight: float) -> NodeCounts:
+        """The mean of two sets of samples."""
+        mix = lambda a, b: (a * weight + b * other_weight) / (weight + other_weight)
+        return NodeCounts(*(mix(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Counts by node over ``samples`` samples and ``ticks`` ticks; ``by_tick`` spikes and operations, (T,) each."""
+
+    samples: int
+    ticks: int
+    nodes: dict[str, NodeCounts]
+    spikes_by_tick: np.ndarray
+    operations_by_tick: np.ndarray
+
+    def total(self, kind: str) -> float:
+        """One kind summed over nodes, mean per inference."""
+        return float(sum(getattr(node, kind) for node in self.nodes.values()))
+
+    def __add__(self, other: Counts) -> Counts:
+        """Counts of both sets of samples together, for networks run in batches."""
+        a, b = self.samples, other.samples
+        nodes = {name: own.weighted(a, other.nodes[name], b) for name, own in self.nodes.items()}
+        spikes = (self.spikes_by_tick * a + other.spikes_by_tick * b) / (a + b)
+        operations = (self.operations_by_tick * a + other.operations_by_tick * b) / (a + b)
+        return Counts(a + b, self.ticks, nodes, spikes, operations)
+
+
+COUNTS = Definition(
+    "counts",
+    "Operations per inference",
+    "synaptic operation: one delivered spike meeting one stored non-zero weight;  product operation: one pair of"
+    " non-zero operands of a product of two streams;  neuron update: one element of a population evaluated in one"
+    " tick;  packet: one spike to one destination core;  microcode operation: one add, multiply, shift, compare or"
+    " table read",
+    notes=(
+        "a spike with a graded value counts once",
+        "the chip's own profiler counts neuron updates as 2 x neurons + output spikes per step",
+    ),
+)
+DENSE = Definition(
+    "dense_macs",
+    "Dense multiply-accumulates of one pass",
+    "dense layer: outputs x fan-in;  convolution: outputs x input channels of the group x kernel area;  product:"
+    " product of the sizes of all its indices",
+    notes=("one evaluation of the source network, not multiplied by T",),
+)
+
+
+def names(graph: Graph) -> tuple[str, ...]:
+    """The values that a trace must record for :func:`count`."""
+    wanted = [i for node in graph.of(Synapse, Product) for i in node.inputs]
+    return tuple(dict.fromkeys([*wanted, *(node.name for node in graph.of(Neuron))]))
+
+
+def count(graph: Graph, trace: Trace) -> Counts:
+    """Operations by node from recorded values (T, B, *shape); :func:`names` says which are needed."""
+    ticks, samples = trace.outputs.shape[:2]
+    table = {
+        node.name: COUNTERS[type(node)](graph, node, trace) for node in graph.of(Synapse, Product, Neuron)
+    }
+    shape = np.zeros(ticks)
+    spikes = reduce(np.add, (row["spikes"] for row in table.values() if "spikes" in row), shape)
+    kinds = ("synaptic_ops", "product_ops")
+    operations = reduce(np.add, (row[k] for row in table.values() for k in kinds if k in row), shape)
+    nodes = {
+        name: NodeCounts(**{kind: float(np.sum(per_tick)) / samples for kind, per_tick in row.items()})
+        for name, row in table.items()
+    }
+    return Counts(samples, ticks, nodes, spikes / samples, operations / samples)
+
+
+Row = dict[str, np.ndarray]  # kind -> (T,) summed over samples
+
+
+def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
+    active = trace.values[node.inputs[0]] != 0
+    hits = _convolution_hits if node.op == "conv" else _dense_hits
+    read = np.full(len(active), active[0].size)
+    return {
+        "synaptic_ops": hits(active, node, node.weight != 0),
+        "unskipped_ops": hits(active, node, np.ones_like(node.weight, dtype=bool)),
+        "inputs": read,
+        "active": active.sum(axis=tuple(range(1, active.ndim))),
+    }
+
+
+def _dense_hits(active: np.ndarray, node: Synapse, stored: np.ndarray) -> np.ndarray:
+    """Sum over inputs c of (how often c is active) x (stored weights in column c), by tick."""
+    often = active.sum(axis=tuple(range(1, active.ndim - 1)), dtype=np.int64)
+    return often @ stored.sum(axis=0, dtype=np.int64)
+
+
+def _convolution_hits(active: np.ndarray, node: Synapse, stored: np.ndarray) -> np.ndarray:
+    """Sum over kernel positions of (active inputs under it) x (stored weights there), by tick; padding is empty."""
+    (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
+    often = np.pad(active.sum(axis=1, dtype=np.int64), ((0, 0), (0, 0), (py, py), (px, px)))
+    fan_out = (
+        stored.reshape(node.groups, -1, *stored.shape[1:]).sum(axis=1, dtype=np.int64).reshape(-1, ky, kx)
+    )
+    height, width = (often.shape[2] - ky) // sy + 1, (often.shape[3] - kx) // sx + 1
+    hits = np.zeros(len(active), dtype=np.int64)
+    for dy in range(ky):
+        for dx in range(kx):
+            under = often[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx].sum(axis=(2, 3))
+            hits += under @ fan_out[:, dy, dx]
+    return hits
+
+
+def _product(graph: Graph, node: Product, trace: Trace) -> Row:
+    a, b = (trace.values[name] for name in node.inputs)
+    active = [(x != 0).sum(axis=tuple(range(1, x.ndim))) for x in (a, b)]
+    read = np.full(len(a), a[0].size + b[0].size)
+    executed = TIMINGS[node.timing or "instant"](node.equation, a, b)
+    three = _three_products(node.equation, a, b) if node.timing == "cumulative" else executed
+    return {
+        "product_ops": executed,
+        "unskipped_ops": executed,
+        "three_product_ops": three,
+        "inputs": read,
+        "active": active[0] + active[1],
+    }
+
+
+def pairs(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Non-zero pairs that the contraction of A and B (T, B, ...) meets, (T,): a dot product over shared letters."""
+    left, right, _ = equation.replace("->", ",").split(",")
+    shared = "".join(letter for letter in left if letter in right)
+    often_a = np.einsum(f"YZ{left}->YZ{shared}", (a != 0).astype(np.int64))
+    often_b = np.einsum(f"YZ{right}->YZ{shared}", (b != 0).astype(np.int64))
+    return (often_a * often_b).sum(axis=tuple(range(1, often_a.ndim)))
+
+
+def _instant(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return pairs(equation, a, b)
+
+
+def _held(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    held = np.array(b)
+    for t in range(1, len(held)):
+        silent = ~(b[t] != 0).any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
+        held[t] = np.where(silent, held[t - 1], b[t])
+    return pairs(equation, a, held)
+
+
+def _cumulative(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
+    before = np.concatenate([np.zeros_like(sum_a[:1]), sum_a[:-1]])
+    return pairs(equation, a, sum_b) + pairs(equation, before, b)
+
+
+def _three_products(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
+    return pairs(equation, a, b) + pairs(equation, a, sum_b) + pairs(equation, sum_a, b)
+
+
+TIMINGS: dict[str, Callable[[str, np.ndarray, np.ndarray], np.ndarray]] = {
+    "instant": _instant,
+    "held": _held,
+    "cumulative": _cumulative,
+}
+
+
+def _neuron(graph: Graph, node: Neuron, trace: Trace) -> Row:
+    out = trace.values[node.name]
+    updates = np.full(len(out), graph.values[node.name].shape.size * out.shape[1])
+    return {"neuron_updates": updates, "spikes": (out != 0).sum(axis=tuple(range(1, out.ndim)))}
+
+
+COUNTERS: dict[type[Node], Callable[..., Row]] = {Synapse: _synapse, Product: _product, Neuron: _neuron}
+
+
+def dense_macs(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates of one tick of a Synapse or Product were every value non-zero; 0 for other kinds."""
+    if isinstance(node, Synapse):
+        fan_in = node.weight.shape[1] if node.op == "dense" else int(np.prod(node.weight.shape[1:]))
+        return graph.values[node.name].shape.size * fan_in
+    if isinstance(node, Product):
+        left, right, _ = node.equation.replace("->", ",").split(",")
+        sizes = dict(zip(left, graph.shape(node.inputs[0]), strict=True))
+        sizes |= dict(zip(right, graph.shape(node.inputs[1]), strict=True))
+        return int(np.prod(list(sizes.values())))
+    return 0
+
+
+#: counts that simulated cores must reproduce
+SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "spikes")
+
+
+def disagreements(counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:
+    """(node, kind, counted here, counted by the cores) wherever the two accounts differ."""
+    column = {kind: events.kinds.index(kind) for kind in SHARED_KINDS}
+    rows = []
+    for name, node in counts.nodes.items():
+        seen = events.node_counts.get(name, np.zeros(len(events.kinds)))
+        for kind, index in column.items():
+            mine, theirs = getattr(node, kind), float(seen[index])
+            if abs(mine - theirs) > 1e-6 * max(1.0, mine):
+                rows.append((name, kind, mine, theirs))
+    return rows

@@ -1,0 +1,130 @@
+"""Latency: the slowest core or link of every step, plus the barrier; and what a pipeline of samples delivers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.trace import Events
+from ..target import Target
+from .links import busiest, packets
+from .types import LEVELS, Definition, Range, Timing
+
+#: event kind -> time coefficient; hops are not serial work of a core and enter with the network
+CORE_WORK = {
+    "synaptic_ops": "synaptic_op",
+    "product_ops": "product_op",
+    "neuron_updates": "neuron_update",
+    "spikes": "neuron_spike",
+    "packets_out": "axon_out",
+    "packets_in": "axon_in",
+    "microcode_ops": "microcode_op",
+    "state_accesses": "state_access",
+}
+
+LATENCY = Definition(
+    "latency_ms",
+    "Frame latency",
+    "sum over the T + depth steps of (barrier + max(slowest core, network));  core = sum of (events x time per"
+    " event);  network = fullest link x time per packet + longest mean path;  mean over samples",
+    (
+        *(f"time_ns.{key}" for key in CORE_WORK.values()),
+        "time_ns.link_packet",
+        "time_ns.packet_chip_hop",
+        "time_ns.host_packet",
+        "time_ns.packet_hop_x",
+        "time_ns.packet_hop_y",
+        "time_ns.barrier",
+    ),
+    (
+        "one event after the other on a core, all cores at once: no overlap inside a core is assumed",
+        "link loads are means over samples; the cores' work is taken sample by sample",
+        "time of the host itself is not included",
+    ),
+)
+THROUGHPUT = Definition(
+    "throughput_per_s",
+    "Pipelined throughput",
+    "1 / (sum of T steady steps);  in steady operation a new sample enters every T steps, so step p of a period"
+    " holds the work of all steps s of a frame with s mod T = p",
+    LATENCY.coefficients,
+    (
+        "assumes that the host delivers inputs in time and that samples are alike: each core's work is added up over"
+        " the steps of the same sample",
+    ),
+)
+
+
+def timing(events: Events, target: Target, timesteps: int) -> Timing:
+    """Step times of a frame and of the steady pipeline."""
+    works = [core_work(events, target, level) for level in LEVELS]
+    nets = [network_ns(events, target, level) for level in LEVELS]
+    floors = [getattr(target.costs.time_ns.barrier, level) for level in LEVELS]
+    step = np.stack(
+        [f + np.maximum(w.max(axis=1), n[None]) for w, n, f in zip(works, nets, floors, strict=True)]
+    )
+    steady = np.stack([_steady(w, n, f, timesteps) for w, n, f in zip(works, nets, floors, strict=True)])
+    mean = works[1].mean(axis=0)
+    return Timing(
+        step_ns=step.mean(axis=1),
+        bound=_bounds(works[1].max(axis=1).mean(axis=0), nets[1]),
+        busiest=tuple(int(i) for i in mean.argmax(axis=0)),
+        frame_ns=Range(*step.sum(axis=2).mean(axis=1).tolist()),
+        period_ns=Range(*steady.sum(axis=2).mean(axis=1).tolist()),
+        steady_ns=steady.mean(axis=1),
+    )
+
+
+def core_work(events: Events, target: Target, level: str) -> np.ndarray:
+    """Nanoseconds of serial work by sample, core and step."""
+    costs = [getattr(target.costs.time_ns, CORE_WORK[k]) if k in CORE_WORK else None for k in events.kinds]
+    weights = np.array([getattr(cost, level) if cost else 0.0 for cost in costs])
+    work = events.core_counts @ weights
+    # A run without any mapped core still has steps; its cores are all idle.
+    return work if work.shape[1] else np.zeros((work.shape[0], 1, work.shape[2]))
+
+
+def network_ns(events: Events, target: Target, level: str) -> np.ndarray:
+    """Nanoseconds the network needs in each step, (steps,)."""
+    time = {
+        k: getattr(getattr(target.costs.time_ns, k), level)
+        for k in ("link_packet", "packet_chip_hop", "host_packet", "packet_hop_x", "packet_hop_y")
+    }
+    # The host is one interface that all its packets pass; links of the mesh and between chips work side by side.
+    serial = np.max(
+        [
+            busiest(events, "mesh") * time["link_packet"],
+            busiest(events, "chip") * time["packet_chip_hop"],
+            packets(events, "host") * time["host_packet"],
+        ],
+        axis=0,
+    )
+    return serial + _path_ns(events, time["packet_hop_x"], time["packet_hop_y"])
+
+
+def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> np.ndarray:
+    """Longest mean path of the packets of any core, (steps,): mean hops x time per hop."""
+    if not events.core_counts.shape[1]:
+        return np.zeros(events.steps)
+    column = events.kinds.index
+    counts = events.core_counts.mean(axis=0)
+    travel = counts[..., column("hops_x")] * hop_x_ns + counts[..., column("hops_y")] * hop_y_ns
+    sent = counts[..., column("packets_out")]
+    return np.divide(travel, sent, out=np.zeros_like(travel), where=sent > 0).max(axis=0)
+
+
+def _steady(work: np.ndarray, network: np.ndarray, floor: float, timesteps: int) -> np.ndarray:
+    """Step times by sample and phase of a period of ``timesteps`` steps."""
+    folded, net = fold(work, timesteps), fold(network, timesteps)
+    return floor + np.maximum(folded.max(axis=1), net[None])
+
+
+def fold(x: np.ndarray, period: int) -> np.ndarray:
+    """Sum of all steps (last axis) with the same remainder modulo ``period``."""
+    missing = -x.shape[-1] % period
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
+    return padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
+
+
+def _bounds(core: np.ndarray, network: np.ndarray) -> tuple[str, ...]:
+    pairs = zip(core, network, strict=True)
+    return tuple("barrier" if max(c, n) <= 0 else "core" if c >= n else "network" for c, n in pairs)
