@@ -41,8 +41,108 @@ CODES: dict[str, tuple[str, str]] = {
         "stand for it. The training diverged, or the file was damaged. Train again with a lower learning rate.",
     ),
     # --- 2xx graph --------------------------------------------------------------------------------------------
+    "ND201": (
+        "Node and value tables disagree",
+        "Every node of a graph yields exactly one value under the node's own name. A node without a value, or "
+        "a value under another name, means that whoever made the graph (a pass, a frontend, a hand-written "
+        "file) is broken. Nothing in a model causes this by itself.",
+    ),
+    "ND202": (
+        "A node reads something that is not there yet",
+        "The nodes of a graph stand in topological order: a node may only read values of earlier nodes. A "
+        "missing name, or a cycle, breaks this. Recurrence inside a tick has no meaning here; state lives "
+        "inside neurons and delays.",
+    ),
+    "ND203": (
+        "A constant and its declared shape differ",
+        "The array of a Const node must have exactly the axis sizes that the edge declares.",
+    ),
+    "ND210": (
+        "Unknown neuron model or operator",
+        "The graph names a neuron or a non-spiking operator that no file of neurons/ or microcode/ provides. "
+        "Install the package that provides it, or add the file.",
+    ),
+    "ND211": (
+        "Two temporal contracts meet",
+        "An edge carries instant values (this tick only), rates (the mean over ticks counts) or differences. "
+        "Adding or multiplying edges of different contracts gives a number that means nothing; a rate encoder "
+        "or decoder has to stand in between.",
+    ),
+    "ND212": (
+        "A source graph holds a timed node",
+        "Before conversion a network has no ticks, so products and operators must not state a timing yet.",
+    ),
+    "ND213": (
+        "The timing of a product or operator is undecided",
+        "The product of two rates is not the mean of the products of their ticks. Each product must state "
+        "whether it uses both operands of one tick (instant), a captured operand (held) or running sums "
+        "(cumulative); the conversion method decides.",
+    ),
+    "ND220": (
+        "A float remains at the integer level",
+        "After quantization every number that takes part in arithmetic is an integer. A float left over would "
+        "not run on the cores.",
+    ),
+    "ND221": (
+        "A mean at the integer level",
+        "Cores add; they do not divide. A mean becomes a sum whose divisor is folded into the worth of a "
+        "unit.",
+    ),
+    "ND222": (
+        "An edge without integer representation",
+        "At the integer level every edge states its width, its sign and the interval its values stay in.",
+    ),
+    "ND223": (
+        "An interval exceeds its width",
+        "The values that can occur on this edge do not fit its declared number of bits, so a core would wrap "
+        "or saturate where the model does not expect it.",
+    ),
+    "ND224": (
+        "A neuron's input can leave its exact range",
+        "Lava's LIF shifts its input left by 6 bits into 24: an input of magnitude 2^17 or more wraps once "
+        "and is wrong from then on. The stream that feeds the neuron needs a coarser unit.",
+    ),
+    "ND225": (
+        "A synaptic sum does not fit its register",
+        "The sum of |weight| x |payload| over a neuron's inputs can exceed the register that accumulates it. "
+        "Fewer weight bits, fewer levels per spike or a smaller fan-in bring it back.",
+    ),
     # --- 3xx convert ------------------------------------------------------------------------------------------
+    "ND301": (
+        "Nothing to keep: the network has no spiking neuron",
+        "--method native takes a network that was trained with spiking neurons as it is. This one has none; "
+        "--method ecmt converts an ANN.",
+    ),
+    "ND302": (
+        "Unknown preset",
+        "Each conversion method has named presets; this is not one of them.",
+    ),
+    "ND303": (
+        "A key of the conversion method is wrong",
+        "The [convert] table (or --set convert.KEY=VALUE) holds a key the method does not know, or a value "
+        "out of its range.",
+    ),
+    "ND304": (
+        "The network already spikes",
+        "ANN-to-SNN conversion puts neurons into a network that has none. A natively spiking network is built "
+        "with --method native.",
+    ),
+    "ND305": (
+        "Conversion would change nothing",
+        "No dense layer or product of the network would be driven by spikes, so the result would be the ANN "
+        "again. A conversion that inserts no neuron is refused rather than reported as a spiking network.",
+    ),
+    "ND306": (
+        "Calibration met NaN or infinite activations",
+        "The float network yields values that are not finite on the calibration samples, so no threshold can "
+        "be taken from them. Check the weights and the input normalisation.",
+    ),
     # --- 4xx quantize -----------------------------------------------------------------------------------------
+    "ND401": (
+        "A node has no integer form",
+        "The node's parameters cannot be expressed in the widths of the integer level; the cause says which "
+        "number is out of range and where.",
+    ),
     # --- 5xx mapping ------------------------------------------------------------------------------------------
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
     # --- 7xx backend ------------------------------------------------------------------------------------------

@@ -113,6 +113,10 @@ class Builder:
         self.values[name] = value
         return name
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Axis sizes of a value already added."""
+        return self.values[name].shape.sizes
+
     def build(self) -> Graph:
         """The finished graph."""
         return Graph(self.nodes, self.values, self.header)

@@ -68,6 +68,10 @@ class NeuronModel(ABC):
         ``observed`` is the largest magnitude the float population was seen to emit in calibration.
         """
 
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """Smallest worth of an input unit at which the integer parameters still fit their widths; 0 if any does."""
+        return 0.0
+
     @abstractmethod
     def operations(self, params: Mapping[str, Any]) -> int:
         """Add, multiply, shift, compare and table operations of one update of one neuron."""

@@ -65,6 +65,10 @@ class Lif(NeuronModel):
         vth = threshold_units(params["threshold"], params["gain"], in_scale)
         return Quantized({"du": FORGET, "dv": decay_code(params["beta"]), "vth": vth}, BINARY, 1.0)
 
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """The unit at which the threshold mantissa reaches 17 bits."""
+        return float(np.max(np.asarray(params["threshold"]) / np.asarray(params["gain"]))) / VTH_MAX
+
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), two adds, one compare, one reset."""
         return 8

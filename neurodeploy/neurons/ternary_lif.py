@@ -15,7 +15,7 @@ import numpy as np
 from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
 from ._base import NeuronModel, Quantized, StateVar
-from .lif import FORGET, decay_code, lava_dynamics, threshold_units
+from .lif import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 
 class TernaryLif(NeuronModel):
@@ -51,6 +51,10 @@ class TernaryLif(NeuronModel):
         vth = threshold_units(params["threshold"], params["gain"], in_scale)
         ints = {"du": FORGET, "dv": decay_code(params["beta"]), "vth_hi": vth, "vth_lo": -vth}
         return Quantized(ints, TERNARY, 1.0)
+
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """The unit at which the threshold mantissa reaches 17 bits."""
+        return float(np.max(np.asarray(params["threshold"]) / np.asarray(params["gain"]))) / VTH_MAX
 
     def operations(self, params: Mapping[str, Any]) -> int:
         """A LIF and one more compare."""

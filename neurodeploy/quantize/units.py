@@ -1,0 +1,94 @@
+"""What an integer unit is worth: helpers on scales, and the common unit of every stream of sums."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import registry
+from ..calibrate import Ranges
+from ..ir.graph import Graph
+from ..ir.nodes import Const, Delay, Neuron, Node, Sum, View
+
+#: room above the largest magnitude seen in calibration
+HEADROOM = 2.0
+MESSAGE_BITS = 24
+
+Scale = float | np.ndarray
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Sums that feed each other: one unit, and the width that each branch saturates at so that totals fit."""
+
+    unit: float
+    branch_bits: int
+
+
+def power_of_two_unit(magnitude: float, bits: int) -> float:
+    """The finest power of two that keeps ``magnitude`` times the headroom inside ``bits`` (sign included)."""
+    limit = 2.0 ** (bits - 1) - 1
+    return 2.0 ** math.ceil(math.log2(max(magnitude, 1e-12) * HEADROOM / limit))
+
+
+def compact(scale: Scale) -> Scale:
+    """A float where all entries agree, else the array."""
+    array = np.asarray(scale, dtype=np.float64)
+    return float(array.flat[0]) if array.size == 1 or np.all(array == array.flat[0]) else array
+
+
+def behind_views(graph: Graph, name: str) -> Node:
+    """The node that computes a value, views and delays skipped."""
+    node = graph.nodes[name]
+    while isinstance(node, (View, Delay)):
+        node = graph.nodes[node.inputs[0]]
+    return node
+
+
+def readers(graph: Graph, consumers: dict[str, list[str]], name: str) -> list[Node]:
+    """All nodes that read a value, views and delays skipped."""
+    found: list[Node] = []
+    for reader in consumers[name]:
+        node = graph.nodes[reader]
+        found += readers(graph, consumers, reader) if isinstance(node, (View, Delay)) else [node]
+    return found
+
+
+def input_limit_bits(nodes: list[Node]) -> int:
+    """Width (sign included) that the readers of a value accept: 18 for Lava's LIF, else a message."""
+    limits = [registry.neuron(n.model).input_limit for n in nodes if isinstance(n, Neuron)]
+    return min([MESSAGE_BITS, *(limit.bit_length() for limit in limits if limit)])
+
+
+def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:
+    """The stream of every Sum whose inputs do not already share a unit by being spikes of unit 1."""
+    roots: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while roots[name] != name:
+            name = roots[name]
+        return name
+
+    for node in graph.of(Sum):
+        roots[node.name] = node.name
+        for source in node.inputs:
+            behind = behind_views(graph, source)
+            if isinstance(behind, Sum):
+                roots[find(behind.name)] = find(node.name)
+    members: dict[str, list[Sum]] = {}
+    for node in graph.of(Sum):
+        members.setdefault(find(node.name), []).append(node)
+    made = {root: _stream(graph, ranges, sums) for root, sums in members.items()}
+    return {name: made[find(name)] for name in roots}
+
+
+def _stream(graph: Graph, ranges: Ranges, sums: list[Sum]) -> Stream:
+    consumers = graph.consumers
+    branches = [i for s in sums for i in s.inputs if not isinstance(behind_views(graph, i), Sum)]
+    total_bits = min(input_limit_bits(readers(graph, consumers, s.name)) for s in sums)
+    branch_bits = total_bits - math.ceil(math.log2(max(len(branches), 1))) - 1
+    seen = [i for i in branches if not isinstance(graph.nodes[i], Const)]
+    magnitude = max(ranges.magnitude(i) for i in seen + branches)
+    return Stream(power_of_two_unit(magnitude, branch_bits), branch_bits)

@@ -1,0 +1,259 @@
+"""The forward walk of :func:`quantize`: one rule per node kind, integer nodes into a builder, scales beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from ..calibrate import Ranges
+from ..errors import Problem, QuantizeError
+from ..ir import codes, fixed, intervals, levels
+from ..ir.graph import Builder, Graph
+from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
+from ..ir.types import Fixed, Interval, Value
+from .units import (MESSAGE_BITS, Scale, Stream, behind_views, compact, input_limit_bits, power_of_two_unit, readers,
+                    streams)
+
+UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
+ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
+
+
+def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = lambda node: 8) -> Graph:
+    """The integer graph of a spiking one; same node names, rescales added as ``<name>.rescale``.
+
+    ``weight_bits`` gives the width of each Synapse (2..8). Raises QuantizeError with every node that cannot be
+    represented, GraphError if the result breaks a rule of the integer level.
+    """
+    levels.require(graph, "spiking")
+    walk = _Walk(graph, ranges, weight_bits)
+    for node in graph:
+        walk.visit(node)
+    if walk.problems:
+        raise QuantizeError(walk.problems)
+    return levels.require(intervals.propagate(codes.infer(walk.builder.build())), "integer")
+
+
+@dataclass
+class _Walk:
+    graph: Graph
+    ranges: Ranges
+    weight_bits: Callable[[Node], int]
+    table: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, Scale] = field(default_factory=dict)  # by name in the new graph
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.builder = Builder(replace(self.graph.header, level="integer"))
+        self.consumers = self.graph.consumers
+        self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
+
+    def visit(self, node: Node) -> None:
+        """Quantize one node; a ValueError becomes a problem and the node passes on a unit scale."""
+        try:
+            name = RULES[type(node)](self, node)
+        except ValueError as error:
+            origin = f" from {node.origin[0]}" if node.origin else ""
+            self.problems.append(Problem("ND401", f"no integer form: {error}", f"{node.name}{origin}"))
+            name = self.add(node, 1.0, inputs=tuple(self.table[i] for i in node.inputs))
+        self.table[node.name] = name
+
+    def add(self, node: Node, scale: Scale, bits: int = MESSAGE_BITS, inputs: tuple[str, ...] | None = None,
+            interval: Interval | None = None, shape: Any = None) -> str:
+        """Append an integer node with its representation; its inputs are taken from the table unless given."""
+        value = self.graph.values.get(node.name) or Value(shape)
+        spec = Fixed(bits, True, compact(scale))
+        inputs = tuple(self.table[i] for i in node.inputs) if inputs is None else inputs
+        fresh = replace(value, fixed=spec, interval=interval, activity=self.ranges.activity.get(node.name))
+        name = self.builder.add(replace(node, inputs=inputs), fresh)
+        self.scales[name] = compact(scale)
+        code = codes.RULES[type(node)](self.builder, self.builder.nodes[name],
+                                       [self.builder.values[i].code for i in inputs])
+        self.builder.values[name] = replace(fresh, code=code)
+        return name
+
+    def scale(self, name: str) -> Scale:
+        """Worth of a unit of an already quantized value, by its name in the old graph."""
+        return self.scales[self.table[name]]
+
+    def rescaled(self, source: str, unit: float, bits: int) -> str:
+        """A rescale of a new-graph value to ``unit``, saturating at ``bits``; the value itself if it has that unit."""
+        if isinstance(self.scales[source], float) and self.scales[source] == unit:
+            return source
+        op = registry.microcode("rescale")
+        shape = self.builder.values[source].shape
+        contract = self.builder.values[source].contract
+        node = Micro(name=f"{source}.rescale", inputs=(source,), origin=self.builder.nodes[source].origin, op="rescale",
+                     params=op.params(np.asarray(self.scales[source]) / unit, bits), timing="instant")
+        name = self.add(node, unit, bits, inputs=(source,), shape=shape)
+        self.builder.values[name] = replace(self.builder.values[name], contract=contract)
+        return name
+
+    def uniform(self, name: str) -> str:
+        """The new-graph name of an old value in one unit for all its elements, rescaled where they differ."""
+        source = self.table[name]
+        if isinstance(self.scales[source], float):
+            return source
+        return self.rescaled(source, power_of_two_unit(self.ranges.magnitude(name), UNIFORM_BITS), UNIFORM_BITS)
+
+    def limits(self, name: str) -> Interval:
+        """Guaranteed bounds of a new-graph value by its code or declared width."""
+        value = self.builder.values[name]
+        if value.code.spiking:
+            return Interval(*value.code.interval, True)
+        return Interval(*(value.fixed or Fixed(MESSAGE_BITS, True, 1.0)).limits, True)
+
+
+def _input(walk: _Walk, node: Input) -> str:
+    interval = walk.graph.values[node.name].interval or Interval(0, 255, True)
+    zero = np.asarray(node.zero, dtype=np.int64)
+    low, high = interval.lo - int(zero.max()), interval.hi - int(zero.min())
+    bits = fixed.bits_for(max(abs(low), abs(high)))
+    clean = replace(node, zero=int(zero) if zero.ndim == 0 else zero)
+    return walk.add(clean, np.asarray(node.scale), bits, interval=Interval(low, high, True))
+
+
+def _output(walk: _Walk, node: Output) -> str:
+    source = walk.uniform(node.inputs[0])
+    ticks = walk.graph.header.timesteps if node.readout == "mean" else 1
+    return walk.add(node, walk.scales[source] / ticks, 32, inputs=(source,))
+
+
+def _const(walk: _Walk, node: Const) -> str:
+    """Constants wait for the unit of the sum or view that reads them; until then they are integers of a fine unit."""
+    unit = power_of_two_unit(float(np.abs(node.value).max()), UNIFORM_BITS)
+    for reader in readers(walk.graph, walk.consumers, node.name):
+        if reader.name in walk.streams:
+            unit = walk.streams[reader.name].unit
+    return walk.add(replace(node, value=np.floor(node.value / unit + 0.5).astype(np.int64)), unit)
+
+
+def _synapse(walk: _Walk, node: Synapse) -> str:
+    source = node.inputs[0]
+    per_input = _contracted_scale(walk, node)
+    if per_input is None:
+        name = walk.uniform(source)
+        per_input = np.asarray(walk.scales[name])
+    else:
+        name = walk.table[source]
+    weight = node.weight * (per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input)
+    bits = walk.weight_bits(node)
+    if not 2 <= bits <= 8:
+        raise ValueError(f"weights of {bits} bits; 2 to 8 are possible")
+    unit = _row_units(walk, node, weight, bits)
+    rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
+    limit = 2 ** (bits - 1) - 1
+    ints = np.clip(np.floor(weight / rows + 0.5), -limit, limit).astype(np.int64)
+    bias = None if node.bias is None else np.floor(node.bias / unit + 0.5).astype(np.int64)
+    out_scale = unit if node.op == "dense" else unit.reshape(-1, 1, 1)
+    return walk.add(replace(node, weight=ints, bias=bias), out_scale, inputs=(name,))
+
+
+def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
+    """The input's scale as a number or one per contracted channel; None if it varies along shared axes too."""
+    scale = np.asarray(walk.scale(node.inputs[0]))
+    if scale.ndim == 0:
+        return scale
+    full = np.broadcast_to(scale, walk.graph.shape(node.inputs[0]))
+    axis = full.ndim - 1 if node.op == "dense" else 0
+    channels = np.moveaxis(full, axis, 0).reshape(full.shape[axis], -1)
+    if node.op == "conv" and node.groups > 1:
+        return None
+    return channels[:, 0] if np.all(channels == channels[:, :1]) else None
+
+
+def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int) -> np.ndarray:
+    """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the following neuron can take."""
+    limit = 2 ** (bits - 1) - 1
+    rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    peak = rows.max() if rows.max() > 0 else 1.0
+    reading = readers(walk.graph, walk.consumers, node.name)
+    finest = max((registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)), default=0.0)
+    units = np.maximum(np.maximum(rows, peak * ROW_FLOOR) / limit, finest * 1.001)
+    return np.full_like(units, units.max()) if any(isinstance(r, Output) for r in reading) else units
+
+
+def _neuron(walk: _Walk, node: Neuron) -> str:
+    model = registry.neuron(node.model)
+    made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
+    bits = fixed.bits_for(made.code.limit)
+    return walk.add(replace(node, params=dict(made.params)), made.scale, bits)
+
+
+def _product(walk: _Walk, node: Product) -> str:
+    inputs = tuple(walk.uniform(i) for i in node.inputs)
+    a, b = (walk.limits(i).magnitude for i in inputs)
+    terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
+    unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
+    room = input_limit_bits(readers(walk.graph, walk.consumers, node.name))
+    bound = terms * a * b * (ticks if node.timing == "cumulative" else 1)
+    shift = max(0, fixed.bits_for(bound) - room)
+    if shift and node.timing == "cumulative":
+        # the proven bound is far from what occurs: take the unit from the measured range and let the node saturate
+        seen = walk.ranges.magnitude(node.name) * ticks
+        shift = min(shift, max(0, math.ceil(math.log2(max(power_of_two_unit(seen, room) / unit, 1.0)))))
+    rescale = None
+    if node.timing == "cumulative":
+        pairs = [fixed.multiplier_of(2.0**-shift / t) for t in range(1, ticks + 1)]
+        rescale = (np.array([m for m, _ in pairs], dtype=np.int64), np.array([s for _, s in pairs], dtype=np.int64))
+    elif shift:
+        rescale = (np.array([1], dtype=np.int64), np.array([shift], dtype=np.int64))
+    return walk.add(replace(node, scale=1.0, rescale=rescale), unit * 2.0**shift, room, inputs=inputs)
+
+
+def _sum(walk: _Walk, node: Sum) -> str:
+    plain = [walk.scale(i) for i in node.inputs]
+    spiking = all(walk.builder.values[walk.table[i]].code.spiking for i in node.inputs)
+    if spiking and all(isinstance(s, float) and s == plain[0] for s in plain):
+        return walk.add(node, plain[0])
+    stream = walk.streams[node.name]
+    inputs = []
+    for source in node.inputs:
+        same = isinstance(behind_views(walk.graph, source), (Sum, Const))
+        inputs.append(walk.table[source] if same else walk.rescaled(walk.table[source], stream.unit, stream.branch_bits))
+    return walk.add(node, stream.unit, inputs=tuple(inputs))
+
+
+def _reduce(walk: _Walk, node: Reduce) -> str:
+    source = walk.uniform(node.inputs[0])
+    unit = float(walk.scales[source])
+    if node.op == "mean":
+        before, after = walk.graph.values[node.inputs[0]].shape.size, walk.graph.values[node.name].shape.size
+        unit /= math.prod(node.window) if node.window else before // after
+    return walk.add(replace(node, op="sum" if node.op == "mean" else node.op), unit, inputs=(source,))
+
+
+def _micro(walk: _Walk, node: Micro) -> str:
+    op = registry.microcode(node.op)
+    source = walk.uniform(node.inputs[0])
+    spec = walk.builder.values[source].fixed
+    made = op.quantize(node.params, replace(spec, scale=walk.scales[source]), walk.limits(source), {})
+    bits = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
+    return walk.add(replace(node, params=dict(made.params)), made.fixed.scale, bits, inputs=(source,), interval=made.interval)
+
+
+def _view(walk: _Walk, node: View) -> str:
+    scales = [walk.scale(i) for i in node.inputs]
+    if all(isinstance(s, float) and s == scales[0] for s in scales):
+        return walk.add(node, scales[0])
+    if len(scales) > 1:
+        unit = power_of_two_unit(max(walk.ranges.magnitude(i) for i in node.inputs), UNIFORM_BITS)
+        inputs = tuple(walk.rescaled(walk.table[i], unit, UNIFORM_BITS) for i in node.inputs)
+        return walk.add(node, unit, inputs=inputs)
+    full = np.broadcast_to(np.asarray(scales[0]), walk.graph.shape(node.inputs[0]))
+    moved = node.apply([full])
+    return walk.add(node, np.where(moved == 0, full.max(), moved))  # a padded zero is worth nothing in any unit
+
+
+def _delay(walk: _Walk, node: Delay) -> str:
+    return walk.add(node, walk.scale(node.inputs[0]))
+
+
+RULES: dict[type[Node], Callable[..., str]] = {
+    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product,
+    Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+}
