@@ -217,6 +217,13 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
 
 
+def one_line_each(log: dict[str, Any]) -> str:
+    """JSON with one line per key, and one per epoch: short to read and to compare."""
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in log.items() if key != "epochs"]
+    epochs = ",\n".join(f"  {json.dumps(line)}" for line in log["epochs"])
+    return "{\n" + ",\n".join([*lines, f' "epochs": [\n{epochs}\n ]']) + "\n}\n"
+
+
 def write_results(run: Run, folder: Path) -> dict[str, Any]:
     """Test the averaged network once and write weights and log; returns the ``[weights]`` table."""
     network = run.averaged().cpu()
@@ -246,7 +253,7 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
         "test": {**table, "wrong": np.flatnonzero(found != run.data.test_y).tolist()},
         "epochs": [{k: round(v, 5) for k, v in line.items()} for line in run.state.history],
     }
-    (folder / f"{run.entry.name}.log.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
     return table
 
 
