@@ -1,0 +1,151 @@
+"""``program.h5``: everything a build learned that a later stage can start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .calibrate import Ranges
+from .errors import Problem, UsageError
+from .ir import levels, shapes, store
+from .ir.graph import Graph, Header
+from .ir.nodes import KINDS
+from .ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
+from .mapping.types import Core, Demand, Group, Mapping, Piece
+from .program import Program
+
+FILE = "program.h5"
+
+#: every dataclass an artifact may hold, by name; a file that names another one is refused
+CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *KINDS.values(), Graph, Header, Value, Shape, Code, Fixed, Interval, Activity, Origin,
+        Mapping, Group, Core, Piece, Demand, Problem, Ranges,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """Graphs at their levels, the mapping, calibration, results of later stages, and JSON-able provenance.
+
+    ``hash`` is the content hash of the file it was read from, empty before it is written.
+    """
+
+    integer: Graph | None = None
+    mapping: Mapping | None = None
+    spiking: Graph | None = None
+    source: Graph | None = None
+    ranges: Ranges | None = None
+    provenance: MappingABC[str, Any] = field(default_factory=dict)
+    hash: str = ""
+
+    @property
+    def program(self) -> Program:
+        """What backends run; UsageError ND949 for an artifact that stops before the integer graph."""
+        if self.integer is None:
+            raise UsageError(
+                Problem("ND949", "the artifact holds no integer graph", fixes=("build again without --to",))
+            )
+        return Program(self.integer, self.mapping, self.provenance)
+
+
+SECTIONS = ("integer", "mapping", "spiking", "source", "ranges", "provenance")
+
+
+def place(path: str | Path) -> Path:
+    """The file meant by a build folder or by a path to the file itself."""
+    path = Path(path)
+    return path / FILE if path.is_dir() else path
+
+
+def save(path: Path, artifact: Artifact) -> str:
+    """Write the artifact atomically; returns its content hash."""
+    sections = {name: getattr(artifact, name) for name in SECTIONS}
+    return store.write(path, {name: value for name, value in sections.items() if value is not None})
+
+
+def load(path: str | Path) -> Artifact:
+    """Read a build folder's artifact, or the file itself; every graph is checked against its level's rules.
+
+    Raises UsageError ND940 to ND948 naming section and dataset.
+    """
+    file = place(path)
+    found = store.read(file, _classes())
+    unknown = sorted(set(found) - set(SECTIONS))
+    if unknown:
+        raise UsageError(Problem("ND942", "an artifact with an unknown section", f"{file} /{unknown[0]}"))
+    for name, wanted in (
+        ("integer", Graph),
+        ("spiking", Graph),
+        ("source", Graph),
+        ("mapping", Mapping),
+        ("ranges", Ranges),
+    ):
+        _check(file, name, found.get(name), wanted)
+    if not isinstance(found.get("provenance", {}), dict):
+        raise UsageError(Problem("ND947", "the provenance is not a table", f"{file} /provenance"))
+    return Artifact(**found, hash=store.recorded_hash(file))
+
+
+def _classes() -> dict[str, type]:
+    """The closed table of classes, the memory images of the mapper included."""
+    from .mapping import image
+
+    images = {
+        name: cls
+        for name, cls in vars(image).items()
+        if isinstance(cls, type) and hasattr(cls, "__dataclass_fields__")
+    }
+    return images | CLASSES
+
+
+def _check(file: Path, name: str, item: Any, wanted: type) -> None:
+    if item is None:
+        return
+    if not isinstance(item, wanted):
+        raise UsageError(
+            Problem(
+                "ND947",
+                "a section holds something unexpected",
+                f"{file} /{name}",
+                type(item).__name__,
+                wanted.__name__,
+            )
+        )
+    if isinstance(item, Graph):
+        check_graph(file, name, item)
+
+
+def check_graph(file: Path, name: str, graph: Graph) -> None:
+    """Refuse a graph without one input and output, of inconsistent shapes, or against the rules of its level."""
+    problems = list(_ends(graph)) or shapes.problems(graph) or levels.verify(graph, graph.header.level)
+    if problems:
+        raise UsageError(
+            [Problem("ND948", p.cause, f"{file} /{name}: {p.where}", p.found, p.limit) for p in problems[:20]]
+        )
+
+
+def _ends(graph: Graph) -> list[Problem]:
+    kinds = [node.kind for node in graph]
+    problems = [
+        Problem("ND948", f"a graph needs exactly one {kind}", found=str(kinds.count(kind)), limit="1")
+        for kind in ("input", "output")
+        if kinds.count(kind) != 1
+    ]
+    if graph.header.level not in levels.LEVELS:
+        problems.append(
+            Problem(
+                "ND948", "unknown level of a graph", found=graph.header.level, limit=", ".join(levels.LEVELS)
+            )
+        )
+    if not 1 <= graph.header.timesteps <= 4096:
+        problems.append(
+            Problem(
+                "ND948", "impossible number of ticks", found=str(graph.header.timesteps), limit="1 .. 4096"
+            )
+        )
+    return problems

@@ -1,0 +1,69 @@
+"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import EnvironmentProblem, Problem
+
+#: errno -> (code, cause, fix); anything else is ND903
+_CAUSES = {
+    errno.ENOSPC: (
+        "ND901",
+        "no space is left on the device",
+        "free some space, or write elsewhere with --out",
+    ),
+    errno.EDQUOT: ("ND901", "the disk quota is used up", "free some space, or write elsewhere with --out"),
+    errno.EACCES: (
+        "ND902",
+        "the file may not be opened",
+        "check the permissions, or write elsewhere with --out",
+    ),
+    errno.EPERM: (
+        "ND902",
+        "the file may not be opened",
+        "check the permissions, or write elsewhere with --out",
+    ),
+    errno.EROFS: ("ND902", "the file system is read-only", "write elsewhere with --out"),
+}
+
+
+def io_problem(error: OSError, path: Path | str = "") -> EnvironmentProblem:
+    """The typed error for what the operating system said about a file."""
+    code, cause, fix = _CAUSES.get(error.errno or 0, ("ND903", "a file operation failed", ""))
+    where = str(path or error.filename or "")
+    text = error.strerror or str(error) or type(error).__name__
+    return EnvironmentProblem(Problem(code, cause, where, found=text, fixes=(fix,) if fix else ()))
+
+
+@contextmanager
+def typed(path: Path | str = "") -> Iterator[None]:
+    """Inside, an OSError becomes an EnvironmentProblem that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise io_problem(error, path) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` atomically: what lay there before stays until the new content is on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with typed(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:  # an interruption as well: nothing half-written stays behind
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """:func:`write_bytes` for UTF-8 text."""
+    write_bytes(path, text.encode("utf-8"))

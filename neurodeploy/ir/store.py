@@ -1,0 +1,263 @@
+"""The artifact file: named sections of frozen values, each as JSON text plus plain HDF5 datasets.
+
+Layout: ``/header`` (JSON: format, schema, sha256) and, per section, ``/SECTION/json`` with ``/SECTION/arrays/...``.
+Every dataset is contiguous and uncompressed, so a reader can bound what it allocates by the size of the file.
+``sha256`` covers path, type, shape and bytes of every dataset but the header. A reader trusts nothing: links must
+be hard, types plain numbers, sizes real, classes on a list, fields of their declared types.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..errors import Problem, UsageError
+from ..files import write_bytes
+from . import codec
+
+FORMAT = "neurodeploy-program"
+SCHEMA = 1
+
+MAX_OBJECTS = 1_000_000  # groups and datasets of one file
+MAX_DEPTH = 16
+MAX_BYTES = 16 << 30
+MAX_HEADER = 1 << 16
+
+
+def write(path: Path, sections: Mapping[str, Any]) -> str:
+    """Write sections (name -> anything :mod:`codec` knows) atomically; returns the content hash.
+
+    Raises EnvironmentProblem ND90x where the disk is full or the folder cannot be written.
+    """
+    buffer = io.BytesIO()  # complete in memory first: a full disk then shows as an ordinary OSError
+    with h5py.File(buffer, "w") as file:
+        for name, value in sections.items():
+            _write_section(file.create_group(name), value)
+        digest = content_hash(file)
+        _write_json(file, "header", {"format": FORMAT, "schema": SCHEMA, "sha256": digest})
+    write_bytes(Path(path), buffer.getvalue())
+    return digest
+
+
+def _write_section(group: h5py.Group, value: Any) -> None:
+    text, arrays = codec.encode(value)
+    _write_json(group, "json", text)
+    for place, array in arrays.items():
+        group.create_dataset(f"arrays/{place}", data=array)
+
+
+def _write_json(group: h5py.Group, name: str, value: Any) -> None:
+    text = json.dumps(value, separators=(",", ":"))
+    group.create_dataset(name, data=np.frombuffer(text.encode("utf-8"), dtype=np.uint8))
+
+
+def content_hash(file: h5py.File) -> str:
+    """SHA-256 over all datasets but the header, in order of their paths."""
+    digest = hashlib.sha256()
+    for path, dataset in sorted(_datasets(file), key=lambda pair: pair[0]):
+        if path != "/header":
+            digest.update(f"<{path} {dataset.dtype.str} {dataset.shape}>".encode())
+            digest.update(np.ascontiguousarray(dataset[()]).tobytes())
+    return digest.hexdigest()
+
+
+def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The sections of an artifact (all, or those asked for); ``classes`` are the dataclasses it may hold.
+
+    Raises UsageError: ND940 missing or empty, ND941 truncated or not HDF5, ND942 foreign, ND943 other schema,
+    ND944 changed after it was written, ND945 a part is missing, ND946 unusable dataset, ND947 unusable content.
+    """
+    with open_checked(path) as file:
+        names = tuple(n for n in file if n != "header") if sections is None else sections
+        missing = [n for n in names if n not in file]
+        if missing:
+            raise UsageError(
+                [_problem("ND945", "a section of the artifact is missing", path, f"/{n}") for n in missing]
+            )
+        return {name: _read_section(path, file[name], classes) for name in names}
+
+
+def recorded_hash(path: Path) -> str:
+    """The content hash that an artifact states; only :func:`read` checks that it is true."""
+    with _open(Path(path)) as file:
+        return str(_header(Path(path), file)["sha256"])
+
+
+def open_checked(path: Path) -> h5py.File:
+    """An open artifact whose structure, schema and hash are right."""
+    file = _open(Path(path))
+    try:
+        header = _header(Path(path), file)
+        found = content_hash(file)
+        if found != header["sha256"]:
+            raise _refuse(
+                "ND944", "the artifact was changed after it was written", path, "/", found, header["sha256"]
+            )
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        file.close()
+        raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise _refuse("ND940", "no such artifact", path, "", "nothing", "a program.h5 that 'build' wrote")
+    if path.stat().st_size == 0:
+        raise _refuse(
+            "ND940", "the artifact is empty", path, "", "0 bytes", "a program.h5 that 'build' wrote"
+        )
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise _refuse(
+            "ND941", "the artifact is truncated or not an HDF5 file", path, "", str(error)
+        ) from error
+
+
+def _header(path: Path, file: h5py.File) -> dict[str, Any]:
+    for place, dataset in _walk(path, file):
+        _check_dataset(path, place, dataset, path.stat().st_size)
+    if not isinstance(file.get("header"), h5py.Dataset):
+        raise _refuse("ND942", "an HDF5 file of another program", path, "/header", "missing", FORMAT)
+    if file["header"].size > MAX_HEADER:
+        raise _refuse(
+            "ND946",
+            "the header is too long",
+            path,
+            "/header",
+            f"{file['header'].size} bytes",
+            f"{MAX_HEADER} bytes",
+        )
+    header = _json(path, file["header"])
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise _refuse("ND942", "an HDF5 file of another program", path, "/header", str(header)[:80], FORMAT)
+    if header.get("schema") != SCHEMA:
+        raise _refuse(
+            "ND943",
+            "the artifact has another schema version",
+            path,
+            "/header",
+            str(header.get("schema")),
+            str(SCHEMA),
+        )
+    return {**header, "sha256": str(header.get("sha256"))}
+
+
+def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    return ((p, d) for p, d in _walk(Path(file.filename or "artifact"), file))
+
+
+def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset with its place; refuses links that leave the file, cycles, and anything but groups and datasets."""
+    stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    count = 0
+    while stack:
+        prefix, group, depth = stack.pop()
+        for name in group:
+            place = f"{prefix}/{name}"
+            count += 1
+            if count > MAX_OBJECTS or depth > MAX_DEPTH:
+                raise _refuse("ND946", "the artifact is nested too deeply or has too many parts", path, place)
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refuse(
+                    "ND946",
+                    "a link that leaves the artifact",
+                    path,
+                    place,
+                    "soft or external link",
+                    "plain datasets",
+                )
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                stack.append((place, item, depth + 1))
+            elif isinstance(item, h5py.Dataset):
+                yield place, item
+            else:
+                raise _refuse("ND946", "neither a group nor a dataset", path, place, type(item).__name__)
+
+
+def _check_dataset(path: Path, place: str, dataset: h5py.Dataset, file_bytes: int) -> None:
+    """Refuse what would run code, reach outside the file, or allocate more than the file holds."""
+    if dataset.dtype.kind not in "iuf" or dataset.dtype.itemsize > 8:
+        raise _refuse(
+            "ND946", "a dataset of an unusable type", path, place, str(dataset.dtype), "integers or floats"
+        )
+    if dataset.is_virtual or dataset.external or dataset.chunks is not None or dataset.shape is None:
+        raise _refuse(
+            "ND946",
+            "a dataset that is not stored plainly",
+            path,
+            place,
+            "virtual, external or chunked",
+            "contiguous",
+        )
+    declared = int(np.prod([int(s) for s in dataset.shape], dtype=object)) * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    if declared > min(file_bytes, MAX_BYTES) or declared != stored:
+        raise _refuse(
+            "ND946",
+            "a dataset declares another size than it has",
+            path,
+            place,
+            f"{declared} bytes declared, {stored} stored",
+            f"at most {file_bytes} bytes",
+        )
+
+
+def _json(path: Path, dataset: h5py.Dataset) -> Any:
+    try:
+        return json.loads(dataset[()].tobytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _refuse(
+            "ND947", "the text of a section is not JSON", path, dataset.name, str(error)[:120]
+        ) from error
+
+
+def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
+    if not isinstance(group, h5py.Group) or not isinstance(group.get("json"), h5py.Dataset):
+        raise _refuse("ND945", "a section has no text", path, f"{group.name}/json", "missing", "a dataset")
+
+    def array(place: str) -> np.ndarray:
+        dataset = group.get(f"arrays/{place}")
+        if not isinstance(dataset, h5py.Dataset):
+            raise _refuse(
+                "ND945", "a dataset of the artifact is missing", path, f"{group.name}/arrays/{place}"
+            )
+        return dataset[()]
+
+    try:
+        return codec.decode(_json(path, group["json"]), array, classes)
+    except codec.CodecError as error:
+        raise _refuse(
+            "ND947",
+            "a section holds something unexpected",
+            path,
+            f"{group.name}: {error.place}",
+            error.found,
+            error.limit,
+        ) from error
+    except RecursionError as error:
+        raise _refuse("ND947", "a section is nested too deeply", path, group.name) from error
+
+
+def _problem(
+    code: str, cause: str, path: Path | str, place: str, found: str = "", limit: str = ""
+) -> Problem:
+    fix = "build again with this version" if code == "ND943" else "build again, or copy the file again"
+    return Problem(code, cause, f"{path} {place}".rstrip(), found, limit, (fix,))
+
+
+def _refuse(
+    code: str, cause: str, path: Path | str, place: str, found: str = "", limit: str = ""
+) -> UsageError:
+    return UsageError(_problem(code, cause, path, place, found, limit))
