@@ -240,7 +240,14 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
         "tested": len(found),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    log = {
+    log = log_of(run, {**table, "wrong": np.flatnonzero(found != run.data.test_y).tolist()})
+    (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
+    return table
+
+
+def log_of(run: Run, test: dict[str, Any]) -> dict[str, Any]:
+    """What the weights were made from, how each epoch went, and how they did on the test split."""
+    return {
         "name": run.entry.name,
         "seed": run.plan.seed,
         "versions": versions(),
@@ -250,11 +257,9 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
         "dataset": {"name": run.data.name, "hash": run.data.hash, "trained_on": len(run.labels)},
         "model": run.entry.model.model_dump(),
         "train": run.plan.model_dump(),
-        "test": {**table, "wrong": np.flatnonzero(found != run.data.test_y).tolist()},
+        "test": test,
         "epochs": [{k: round(v, 5) for k, v in line.items()} for line in run.state.history],
     }
-    (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
-    return table
 
 
 def record(path: Path, table: dict[str, Any]) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from neurodeploy import bundled
 from neurodeploy.errors import ImportModelError, Problem, UsageError, unknown_name
@@ -52,10 +54,21 @@ class InputTable(_Table):
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (N, C, H, W) as the network sees them, float32."""
+        scale, offset = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (self.scale, self.offset))
+        return pixels.astype(np.float32) * scale + offset
+
     @field_validator("scale", "offset", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, (int, float)) else value
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> InputTable:
+        if {len(self.scale), len(self.offset)} - {1, self.shape[0]}:
+            raise ValueError(f"scale and offset hold one number, or one for each of {self.shape[0]} channels")
+        return self
 
 
 class WeightsTable(_Table):

@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]
 TEST_SHARE, SPLIT_SEED = 0.2, 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Labels (N,) and a way to read chosen images as uint8 (n, C, H, W): what is not asked for is not decoded."""
 
@@ -39,7 +39,7 @@ class Split:
         return self.read(np.arange(len(self.labels)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """A training and a test split of integer images.
 

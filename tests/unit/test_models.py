@@ -31,11 +31,8 @@ def digits() -> DataSet:
     return datasets.load("digits")
 
 
-def test_inputs(digits: DataSet, name: str = SNN, count: int = 24) -> torch.Tensor:
+def digit_inputs(digits: DataSet, name: str = SNN, count: int = 24) -> torch.Tensor:
     return train.network_input(torch.from_numpy(digits.test_x[:count]).float(), zoo.entry(name))
-
-
-test_inputs.__test__ = False  # a helper
 
 
 # --- neurons ----------------------------------------------------------------------------------------------------
@@ -134,8 +131,15 @@ def recorded(model: nn.Module, x: torch.Tensor, timesteps: int) -> dict[str, tor
     return out
 
 
+@pytest.mark.parametrize("name", PINNED)
+def test_network_input_is_what_the_zoo_says(name: str, digits: DataSet) -> None:
+    np.testing.assert_array_equal(
+        digit_inputs(digits, name).numpy(), zoo.entry(name).input.apply(digits.test_x[:24])
+    )
+
+
 def test_a2os2a_loop_equals_multi_step(digits: DataSet) -> None:
-    model, x = zoo.load(SNN), test_inputs(digits)
+    model, x = zoo.load(SNN), digit_inputs(digits)
     with torch.no_grad():
         whole = spiking.run(model, x, 4)
         spiking.set_step_mode(model, "s")
@@ -145,7 +149,7 @@ def test_a2os2a_loop_equals_multi_step(digits: DataSet) -> None:
 
 def test_a2os2a_sends_what_it_declares(digits: DataSet) -> None:
     model = zoo.load(SNN)
-    sent = recorded(model, test_inputs(digits), 4)
+    sent = recorded(model, digit_inputs(digits), 4)
     kinds = {name: type(module) for name, module in model.named_modules() if name in sent}
     sets = {spiking.BinaryLif: {0.0, 1.0}, spiking.TernaryLif: {-1.0, 0.0, 1.0}}
     for name, values in sent.items():
@@ -158,7 +162,7 @@ def test_a2os2a_sends_what_it_declares(digits: DataSet) -> None:
 
 def test_a2os2a_keys_have_no_outliers_and_products_fit(digits: DataSet) -> None:
     """Keys as unsigned bytes: the largest must not dwarf the rest, and Q K^T V must fit Lava's 17-bit input."""
-    sent = recorded(zoo.load(SNN), test_inputs(digits, count=360), 4)
+    sent = recorded(zoo.load(SNN), digit_inputs(digits, count=360), 4)
     for block in (0, 1):
         keys = sent[f"blocks.{block}.attn.k_relu"]
         typical = torch.quantile(keys[keys > 0][:1_000_000], 0.99)
@@ -171,7 +175,7 @@ def test_a2os2a_keys_have_no_outliers_and_products_fit(digits: DataSet) -> None:
 
 def test_a2os2a_every_neuron_is_alive(digits: DataSet) -> None:
     """No population is silent, and none fires at every tick."""
-    for name, values in recorded(zoo.load(SNN), test_inputs(digits, count=360), 4).items():
+    for name, values in recorded(zoo.load(SNN), digit_inputs(digits, count=360), 4).items():
         assert 0.01 < float((values != 0).float().mean()) < 0.8, name
 
 
@@ -273,7 +277,7 @@ def test_vit_activations_have_no_outliers(digits: DataSet) -> None:
         if isinstance(module, nn.Linear):
             module.register_forward_pre_hook(watch(name))
     with torch.no_grad():
-        model(test_inputs(digits, "digits-vit", 360))
+        model(digit_inputs(digits, "digits-vit", 360))
     assert len(ratios) == 9 and max(ratios.values()) < 12, ratios
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -59,6 +60,17 @@ def test_dataset_fits_the_input(name: str) -> None:
     assert zoo.dataset(name).shape == zoo.entry(name).input.shape
 
 
+@pytest.mark.parametrize("scale", [(0.5,), (0.5, 0.25, 2.0)])
+def test_input_apply_scales_and_shifts_each_channel(scale: tuple[float, ...]) -> None:
+    table = zoo.InputTable(shape=(3, 2, 2), scale=scale, offset=(1.0, 0.0, -1.0))
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2)
+    seen = table.apply(pixels)
+    assert seen.dtype == np.float32
+    for channel in range(3):
+        expected = pixels[:, channel] * scale[channel % len(scale)] + table.offset[channel]
+        np.testing.assert_array_equal(seen[:, channel], expected)
+
+
 def test_names_and_entries_need_no_torch() -> None:
     code = (
         "import sys, neurodeploy.zoo as z; [z.entry(n) for n in z.names()]; sys.exit('torch' in sys.modules)"
@@ -92,6 +104,7 @@ def changed_file(folder: Path, old: str, new: str) -> Path:
         ("epochs =", "epoch =", "epochs"),
         ("kind = ", "kind = 'gnn' #", "kind"),
         ("scale = 0.0625", "scale = 'small'", "scale"),
+        ("offset = 0.0", "offset = [0.0, 0.0]", "channels"),
         ("module = ", "module = '../evil' #", "module"),
         ("timesteps = 4", "timesteps = 0", "timesteps"),
         ("[model]", "[model", ""),
