@@ -138,6 +138,11 @@ CODES: dict[str, tuple[str, str]] = {
         "be taken from them. Check the weights and the input normalisation.",
     ),
     # --- 4xx quantize -----------------------------------------------------------------------------------------
+    "ND402": (
+        "Weights of this width cannot be stored",
+        "Loihi-class synapse memory stores signed weights of up to 8 bits, and a sign alone needs two. Choose "
+        "--weight-bits, or the weight_bits of a [layers.PATTERN] rule, between 2 and 8.",
+    ),
     "ND401": (
         "A node has no integer form",
         "The node's parameters cannot be expressed in the widths of the integer level; the cause says which "

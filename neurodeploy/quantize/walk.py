@@ -30,12 +30,24 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
     represented, GraphError if the result breaks a rule of the integer level.
     """
     levels.require(graph, "spiking")
+    problems = [_bad_width(node, weight_bits(node)) for node in graph.of(Synapse) if not 2 <= weight_bits(node) <= 8]
+    if problems:
+        raise QuantizeError(problems)
     walk = _Walk(graph, ranges, weight_bits)
     for node in graph:
         walk.visit(node)
     if walk.problems:
         raise QuantizeError(walk.problems)
     return levels.require(intervals.propagate(codes.infer(walk.builder.build())), "integer")
+
+
+def _bad_width(node: Node, bits: int) -> Problem:
+    return Problem("ND402", "weights of this width cannot be stored", _where(node), f"{bits} bits", "2 to 8 bits",
+                   ("choose --weight-bits between 2 and 8",))
+
+
+def _where(node: Node) -> str:
+    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 @dataclass
@@ -46,6 +58,7 @@ class _Walk:
     table: dict[str, str] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)  # by name in the new graph
     problems: list[Problem] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)  # nodes without integer form, and all that read them
 
     def __post_init__(self) -> None:
         self.builder = Builder(replace(self.graph.header, level="integer"))
@@ -53,14 +66,14 @@ class _Walk:
         self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
 
     def visit(self, node: Node) -> None:
-        """Quantize one node; a ValueError becomes a problem and the node passes on a unit scale."""
+        """Quantize one node; a ValueError becomes a problem, and what reads the node is not judged."""
         try:
-            name = RULES[type(node)](self, node)
+            if self.failed.isdisjoint(node.inputs):
+                self.table[node.name] = RULES[type(node)](self, node)
+                return
         except ValueError as error:
-            origin = f" from {node.origin[0]}" if node.origin else ""
-            self.problems.append(Problem("ND401", f"no integer form: {error}", f"{node.name}{origin}"))
-            name = self.add(node, 1.0, inputs=tuple(self.table[i] for i in node.inputs))
-        self.table[node.name] = name
+            self.problems.append(Problem("ND401", f"no integer form: {error}", _where(node)))
+        self.failed.add(node.name)
 
     def add(self, node: Node, scale: Scale, bits: int = MESSAGE_BITS, inputs: tuple[str, ...] | None = None,
             interval: Interval | None = None, shape: Any = None) -> str:
@@ -142,8 +155,6 @@ def _synapse(walk: _Walk, node: Synapse) -> str:
         name = walk.table[source]
     weight = node.weight * (per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input)
     bits = walk.weight_bits(node)
-    if not 2 <= bits <= 8:
-        raise ValueError(f"weights of {bits} bits; 2 to 8 are possible")
     unit = _row_units(walk, node, weight, bits)
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
     limit = 2 ** (bits - 1) - 1

@@ -1,0 +1,152 @@
+"""The oracles of ECMT: what conversion must preserve, independent of any trained network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neurodeploy.convert import ecmt
+from neurodeploy.errors import UsageError
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Builder, Graph, Header
+from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product
+from neurodeploy.ir.types import Shape, Value
+from tests.networks import images, mini_vit
+
+METHOD = ecmt.MEMBER
+
+
+def convert(graph: Graph, timesteps: int = 4, samples: np.ndarray | None = None, **options: object) -> Graph:
+    _, config = METHOD.configure(options)
+    return METHOD.rewrite(graph, config, images(graph, 64) if samples is None else samples, timesteps)
+
+
+def source_logits(graph: Graph, x: np.ndarray) -> np.ndarray:
+    return interp.run(graph, x, timesteps=1).outputs[0]
+
+
+def test_conversion_puts_a_neuron_in_front_of_every_dense_layer_but_stem_and_head() -> None:
+    graph = mini_vit(depth=2)
+    spiking = convert(graph)
+    neurons = spiking.of(Neuron)
+    # per block: fc_qkv, q, k, v, softmax, fc_out, fc1, fc2
+    assert len(neurons) == 8 * 2
+    assert not levels.verify(spiking, "spiking")
+    fed = {i for n in spiking if n.kind in ("synapse", "product") for i in n.inputs}
+    dense = [name for name in fed if spiking.values[name].code.kind == "dense"]
+    assert sorted(dense) == ["norm"]  # the head; the stem reads the graded image
+
+
+def without_neurons(graph: Graph) -> Graph:
+    """The converted graph with every neuron bypassed: what an infinitely fine neuron would give."""
+    source = {n.name: n.inputs[0] for n in graph.of(Neuron)}
+    nodes = {n.name: replace(n, inputs=tuple(source.get(i, i) for i in n.inputs)) for n in graph if n.name not in source}
+    return Graph(nodes, {name: graph.values[name] for name in nodes}, graph.header)
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 5])
+def test_compensation_alone_reproduces_the_ann_at_every_tick(timesteps: int) -> None:
+    graph = mini_vit(seed=3)
+    x = images(graph, 4, seed=9)
+    outputs = interp.run(without_neurons(convert(graph, timesteps)), x).outputs
+    for t in range(1, timesteps + 1):
+        np.testing.assert_allclose(outputs[t - 1] / t, source_logits(graph, x), atol=1e-9)
+
+
+def test_error_falls_as_one_over_t_for_constant_input() -> None:
+    graph = mini_vit(seed=5)
+    x = images(graph, 16, seed=2)
+    truth = source_logits(graph, x)
+    spiking = convert(graph, 32, samples=x, preset="halved")
+    outputs = interp.run(spiking, x).outputs
+    errors = {t: np.abs(outputs[t - 1] / t - truth).mean() for t in (2, 8, 32)}
+    assert errors[8] < errors[2] / 2
+    assert errors[32] < errors[8] / 2
+
+
+@pytest.mark.parametrize("op", ["layer_norm", "gelu", "softmax"])
+def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
+    params = {"layer_norm": {"gamma": np.linspace(0.5, 1.5, 6), "beta": np.zeros(6), "eps": 1e-6, "width": 6},
+              "gelu": {"approximate": "none"}, "softmax": {}}[op]
+    shape = Value(Shape(("N", "C"), (3, 6)), contract="rate")
+    b = Builder(Header(level="spiking", timesteps=5))
+    b.add(Input(name="x", scale=0.25, zero=8), shape)
+    # a neuron makes the operator's input vary in size and sign from tick to tick
+    b.add(Neuron(name="s", inputs=("x",), model="multi_threshold",
+                 params={"base_p": 0.4, "base_n": 0.3, "levels": 4, "rule": 0}), shape)
+    b.add(Micro(name="f", inputs=("s",), op=op, params=params, timing="cumulative"), shape)
+    b.add(Output(name="out", inputs=("f",)), shape)
+    x = np.random.default_rng(0).integers(0, 17, (7, 3, 6))
+    trace = interp.run(b.build(), x, record=["s"])
+    from neurodeploy.registry import microcode
+
+    for t in range(1, 6):
+        mean = trace.values["s"][:t].mean(axis=0)
+        np.testing.assert_allclose(trace.outputs[t - 1], t * microcode(op).float_apply(mean, params), atol=1e-9)
+
+
+def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(6, 2, 3, 4)), rng.normal(size=(6, 2, 5, 4))
+    shape_a, shape_b = Value(Shape(("N", "C"), (3, 4))), Value(Shape(("N", "C"), (5, 4)))
+    builder = Builder(Header(level="spiking", timesteps=6))
+    builder.add(Input(name="x"), Value(Shape(("N",), (1,))))
+    node = Product(name="p", inputs=("a", "b"), equation="nc,mc->nm", timing="cumulative")
+    builder.add(Input(name="a"), shape_a)
+    builder.add(Input(name="b"), shape_b)
+    builder.add(node, Value(Shape(("N", "N"), (3, 5))))
+    builder.add(Output(name="out", inputs=("p",)), Value(Shape(("N", "N"), (3, 5))))
+    graph, state = builder.build(), {}
+    two = [interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)]
+    s_a, s_b, p = np.zeros_like(a[0]), np.zeros_like(b[0]), np.zeros((2, 3, 5))
+    for t in range(1, 7):
+        at, bt = a[t - 1], b[t - 1]
+        # the released code: three products, then the difference of the two means
+        ab = at @ bt.transpose(0, 2, 1)
+        p = p + ab + at @ s_b.transpose(0, 2, 1) + s_a @ bt.transpose(0, 2, 1)
+        s_a, s_b = s_a + at, s_b + bt
+        if t == 1:
+            out = ab
+        else:
+            out = (at @ s_b.transpose(0, 2, 1) + s_a @ bt.transpose(0, 2, 1) - ab) / (t - 1) - p / (t * (t - 1))
+        np.testing.assert_allclose(two[t - 1], out, atol=1e-12)
+        np.testing.assert_allclose(np.sum(two[:t], axis=0), s_a @ s_b.transpose(0, 2, 1) / t, atol=1e-12)
+
+
+def test_calibration_takes_the_order_statistics_of_the_released_code() -> None:
+    graph = mini_vit(seed=7)
+    x = images(graph, 128, seed=1)
+    _, config = METHOD.configure({})
+    bases = ecmt.calibrate_bases(graph, ["b0.norm1"], config, x)["b0.norm1"]
+    rows = []
+    for batch in (x[:64], x[64:]):
+        flat = np.sort(interp.run(graph, batch, record=["b0.norm1"], timesteps=1).values["b0.norm1"].ravel())
+        rows.append((flat[int(0.99 * flat.size) - 1], -flat[int((1 - 0.99) * flat.size) - 1]))
+    np.testing.assert_allclose(bases, np.mean(rows, axis=0))
+
+
+def test_overrides_fix_the_bases_behind_softmax_and_gelu() -> None:
+    spiking = convert(mini_vit())
+    params = {n.name: n.params for n in spiking.of(Neuron)}
+    assert params["b0.softmax.mt"]["base_p"] == params["b0.softmax.mt"]["base_n"] == 0.0125
+    assert (params["b0.gelu.mt"]["base_p"], params["b0.gelu.mt"]["base_n"]) == (0.25, 0.08)
+
+
+def test_a_network_that_spikes_or_has_nothing_to_convert_is_refused() -> None:
+    assert [p.code for p in METHOD.accept(convert(mini_vit()))] == ["ND304"]
+    b = Builder()
+    shape = Value(Shape(("C",), (2,)))
+    b.add(Input(name="x"), shape)
+    b.add(Output(name="out", inputs=("x",)), shape)
+    assert [p.code for p in METHOD.accept(b.build())] == ["ND305"]
+
+
+@pytest.mark.parametrize(("options", "code", "hint"), [
+    ({"preset": "relased"}, "ND302", "released"), ({"levls": 4}, "ND303", "levels"), ({"levels": 99}, "ND303", "")])
+def test_wrong_options_name_the_nearest_known_one(options: dict, code: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        METHOD.configure(options)
+    assert caught.value.problems[0].code == code
+    assert hint in " ".join(caught.value.problems[0].fixes)

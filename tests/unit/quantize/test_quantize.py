@@ -1,0 +1,145 @@
+"""The quantizer keeps the function, the widths and the rules; what it cannot keep it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neurodeploy import calibrate
+from neurodeploy.convert import ecmt, native
+from neurodeploy.errors import QuantizeError
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Sum, Synapse
+from neurodeploy.quantize import quantize
+from tests.networks import images, mini_snn, mini_vit
+
+
+def spiking_vit(timesteps: int = 4, seed: int = 0) -> tuple[Graph, calibrate.Ranges]:
+    graph = mini_vit(seed)
+    samples = images(graph, 64)
+    spiking = ecmt.MEMBER.rewrite(graph, ecmt.EcmtConfig(base_scale=0.5), samples, timesteps)
+    return spiking, calibrate.measure(spiking, samples)
+
+
+def spiking_snn(seed: int = 0) -> tuple[Graph, calibrate.Ranges]:
+    graph = mini_snn(seed)
+    samples = images(graph, 64)
+    spiking = native.MEMBER.rewrite(graph, None, samples, 4)
+    return spiking, calibrate.measure(spiking, samples)
+
+
+@pytest.mark.parametrize("make", [spiking_vit, spiking_snn])
+def test_integer_graph_is_legal_and_keeps_the_node_names(make: object) -> None:
+    spiking, ranges = make()
+    integer = quantize(spiking, ranges)
+    assert levels.verify(integer, "integer") == []
+    assert set(spiking.nodes) <= set(integer.nodes)
+    added = set(integer.nodes) - set(spiking.nodes)
+    assert all(isinstance(integer.nodes[n], Micro) and integer.nodes[n].op == "rescale" for n in added)
+
+
+def logits(graph: Graph, x: np.ndarray) -> np.ndarray:
+    scale = graph.values[graph.output.name].fixed.scale if graph.header.level == "integer" else 1.0
+    return interp.run(graph, x).outputs[-1] * scale
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_integers_follow_the_spiking_floats(seed: int) -> None:
+    spiking, ranges = spiking_vit(8, seed)
+    x = images(spiking, 32, seed=5)
+    truth = logits(spiking, x) / 8
+    error = {}
+    for bits in (4, 8):
+        error[bits] = np.abs(logits(quantize(spiking, ranges, lambda node, bits=bits: bits), x) / 8 - truth).mean()
+    assert error[8] < 0.1 * truth.std()
+    assert error[8] < error[4]
+
+
+def test_native_spikes_follow_the_floats() -> None:
+    spiking, ranges = spiking_snn()
+    integer = quantize(spiking, ranges)
+    x = images(spiking, 64, seed=5)
+    names = ["stem.sn", "s0", "q.sn", "v.sn"]
+    a, b = (interp.run(g, x, record=names).values for g in (spiking, integer))
+    for name in names:
+        assert np.mean(a[name] != b[name]) < 0.1, name  # states close to the threshold
+        assert np.mean(a[name] != 0) > 0.02, name  # a silent population would agree trivially
+
+
+def test_weights_use_the_whole_range_of_their_bits_per_channel() -> None:
+    spiking, ranges = spiking_vit()
+    for bits in (2, 4, 8):
+        integer = quantize(spiking, ranges, lambda node, bits=bits: bits)
+        for node in integer.of(Synapse):
+            rows = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
+            assert rows.max() == 2 ** (bits - 1) - 1
+            if node.name != "head":  # the read-out has one scale for all classes
+                assert np.all(rows == rows.max())
+
+
+def test_residual_stream_has_one_power_of_two_unit() -> None:
+    spiking, ranges = spiking_vit()
+    integer = quantize(spiking, ranges)
+    units = {integer.values[n.name].fixed.scale for n in integer.of(Sum, Const)}
+    assert len(units) == 1
+    assert np.log2(units.pop()) % 1 == 0
+
+
+def test_thresholds_fold_the_channel_scale() -> None:
+    spiking, ranges = spiking_vit()
+    integer = quantize(spiking, ranges)
+    base = integer.nodes["b0.q.mt"].params["base_p"]
+    scale = integer.values["b0.q"].fixed.scale
+    grain = integer.values["b0.q.mt"].fixed.scale
+    unit = integer.nodes["b0.q.mt"].params["unit_p"]
+    assert len(np.unique(base)) > 1
+    np.testing.assert_allclose(base * scale, unit * grain, rtol=0.02)
+    assert np.all(base % 2 == 0)
+
+
+def test_cumulative_products_divide_by_t_in_their_rescale() -> None:
+    spiking, ranges = spiking_vit(4)
+    for node in quantize(spiking, ranges).of(Product):
+        multiplier, shift = node.rescale
+        np.testing.assert_allclose(multiplier / 2.0**shift * np.arange(1, 5), multiplier[0] / 2.0 ** shift[0], rtol=1e-4)
+
+
+def test_a_dead_channel_does_not_break_the_threshold() -> None:
+    spiking, ranges = spiking_snn()
+    q = spiking.nodes["q"]
+    weight = q.weight.copy()
+    weight[0] = 1e-9
+    nodes = {**spiking.nodes, "q": replace(q, weight=weight, bias=np.zeros(len(weight)))}
+    integer = quantize(Graph(nodes, spiking.values, spiking.header), ranges)
+    vth = integer.nodes["q.sn"].params["vth"]
+    assert vth.max() <= (1 << 17) - 1
+
+
+def test_widths_outside_two_to_eight_are_refused_for_every_layer_at_once() -> None:
+    spiking, ranges = spiking_vit()
+    with pytest.raises(QuantizeError) as caught:
+        quantize(spiking, ranges, lambda node: 9)
+    assert {p.code for p in caught.value.problems} == {"ND402"}
+    assert len(caught.value.problems) == len(spiking.of(Synapse))
+
+
+def test_no_float_takes_part_in_arithmetic() -> None:
+    for make in (spiking_vit, spiking_snn):
+        spiking, ranges = make()
+        integer = quantize(spiking, ranges)
+        trace = interp.run(integer, images(spiking, 2), record=list(integer.nodes))
+        assert all(v.dtype.kind in "iu" for v in trace.values.values())
+        for node in integer.of(Neuron):
+            assert all(np.asarray(v).dtype.kind in "iu" for v in node.params.values())
+
+
+def test_a_node_without_integer_form_is_named_and_its_readers_are_not_blamed() -> None:
+    spiking, ranges = spiking_snn()
+    q = spiking.nodes["q.sn"]
+    nodes = {**spiking.nodes, "q.sn": replace(q, params={**q.params, "threshold": 1e-9})}
+    with pytest.raises(QuantizeError) as caught:
+        quantize(Graph(nodes, spiking.values, spiking.header), ranges)
+    assert [(p.code, p.where) for p in caught.value.problems] == [("ND401", "q.sn")]
