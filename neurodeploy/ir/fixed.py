@@ -66,7 +66,7 @@ def multiplier_of(factor: float) -> tuple[int, int]:
         m, shift = m >> 1, shift - 1
     while m % 2 == 0 and shift > 0:
         m, shift = m >> 1, shift - 1
-    return (m, shift) if shift >= 0 else (m << -shift, 0)
+    return m, shift
 
 
 def multipliers_of(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

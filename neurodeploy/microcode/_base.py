@@ -65,6 +65,17 @@ class MicroOp(ABC):
     def operations(self, params: Params, width: int) -> int:
         """Add, multiply, shift, compare and table operations for one row of ``width`` elements (integer params)."""
 
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Proven bounds of ``int_apply`` for inputs within ``lo`` .. ``hi``, elementwise (int64, same shape).
+
+        None where the operator has none to state; then the bounds that its value declares hold.
+        """
+        return None
+
+    def example(self, width: int) -> Params:
+        """Typical source parameters for a row of ``width``, with which the conformance tests run every operator."""
+        return {}
+
     def table_bits(self, params: Params) -> int:
         """Bits of lookup tables a core holds for this operator."""
         return 0

@@ -78,6 +78,12 @@ class Gated(MicroOp):
         }
         return QuantizedMicro(ints, Fixed(bits, True, scale), bounds(interval, ints))
 
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """-c .. max(x, 0) in output units, saturated."""
+        least = -np.max(rescale(params["table"].max(), params["c_multiplier"], params["c_shift"]))
+        most = rescale(np.maximum(hi, 0), params["out_multiplier"], params["out_shift"])
+        return saturate(np.full_like(most, least), params["bits"]), saturate(most, params["bits"])
+
     def operations(self, params: Params, width: int) -> int:
         """Magnitude, position, interpolation, maximum, two rescales, a subtract, two compares per element."""
         return (1 + POSITION_OPS + INTERPOLATE_OPS + 1 + 6 + 1 + 2) * width

@@ -92,6 +92,11 @@ class Norm(MicroOp):
         row = (2 + 2 if self.centred else 0) + BIT_LENGTH_OPS + 4 + (8 if self.centred else 0) + 10 + ROOT_OPS
         return element * width + row
 
+    def example(self, width: int) -> Params:
+        """gamma from 0.5 to 2.5, beta from -1 to 1, eps of torch."""
+        ramp = np.linspace(-1.0, 1.0, width)
+        return {"width": width, "eps": 1e-5, "gamma": 1.5 - ramp, "beta": ramp}
+
     def table_bits(self, params: Params) -> int:
         """The inverse root."""
         return bits_of(params["root_table"])

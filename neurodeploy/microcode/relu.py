@@ -34,6 +34,10 @@ class Relu(MicroOp):
         scale = out_scale(options, finest_unit(fixed, positive.hi, bits))
         return rescale.MEMBER.quantize({}, fixed, positive, {"out_scale": scale, "out_bits": bits})
 
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The ends of the input: a rectifier never decreases."""
+        return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
+
     def operations(self, params: Params, width: int) -> int:
         """A compare and a rescale per element."""
         return width + rescale.MEMBER.operations(params, width)

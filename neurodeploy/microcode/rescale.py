@@ -59,6 +59,10 @@ class Rescale(MicroOp):
         out = Interval(int(np.min(low)), int(np.max(high)), interval.proven)
         return QuantizedMicro(ints, Fixed(bits, True, scale), out)
 
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The ends of the input: rescaling never decreases."""
+        return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
+
     def operations(self, params: Params, width: int) -> int:
         """Multiply, add, shift, two compares per element."""
         return 5 * width

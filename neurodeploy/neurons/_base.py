@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class NeuronModel(ABC):
     state: tuple[StateVar, ...] = ()
     float_params: tuple[str, ...] = ()
     int_params: tuple[str, ...] = ()
+    #: typical float parameters, with which the conformance tests run every model
+    example: Mapping[str, Any] = MappingProxyType({})
     #: how sure it is that a Loihi-class core runs this: ("documented" | "plausible" | "simulation only", reason)
     grade: tuple[str, str] = ("simulation only", "")
     #: largest |input| the integer step is defined for (None: the message width)

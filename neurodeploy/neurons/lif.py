@@ -12,6 +12,7 @@ is itself whole; the state's fraction (6 bits) keeps beta = 1/2 and 1/4 exact fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Lif(NeuronModel):
     state = (StateVar("u", 24), StateVar("v", 24))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth")
+    example = MappingProxyType({"beta": 0.5, "gain": 0.5, "threshold": 1.0})
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class MultiThreshold(NeuronModel):
     state = (StateVar("v", 24),)
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
+    example = MappingProxyType({"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0})
     grade = ("plausible", "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon")
 
     @staticmethod

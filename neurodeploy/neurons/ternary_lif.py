@@ -8,6 +8,7 @@ Integer: the dynamics of Lava 0.10.0's bit-accurate LIF with TernaryLIF's two st
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class TernaryLif(NeuronModel):
     state = (StateVar("u", 24), StateVar("v", 24))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth_hi", "vth_lo")
+    example = MappingProxyType({"beta": 0.25, "gain": 1.0, "threshold": 0.5})
     grade = ("plausible", "Lava ships a fixed-point TernaryLIF; signed payloads and two compares suffice on Loihi 2")
     input_limit = 1 << 17
 

@@ -1,0 +1,169 @@
+"""What every registered neuron model must do; a new model is tested by being in the registry."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+from neurodeploy.neurons._base import NeuronModel, Quantized
+from neurodeploy.registry import members
+
+MODELS = members("neurons")
+UNIT = 2.0**-10  # worth of an input unit: fine enough that thresholds hold ten bits
+OBSERVED = 3.0  # magnitude the float population is taken to emit
+TICKS, SIZE = 8, 400
+GRADES = ("documented", "plausible", "simulation only")
+#: largest share of (element, tick) where the integer output may differ by more than half an output unit
+DISAGREEMENT = 0.01
+
+
+@pytest.fixture(params=sorted(MODELS), name="model")
+def _model(request: pytest.FixtureRequest) -> NeuronModel:
+    return MODELS[request.param]
+
+
+def quantized(model: NeuronModel, scale: float | np.ndarray = UNIT) -> Quantized:
+    return model.quantize(model.example, scale, OBSERVED)
+
+
+def stream(seed: int = 0, spread: float = 1.0) -> np.ndarray:
+    """Random integer input, (ticks, elements), of standard deviation ``spread`` in source units."""
+    return np.rint(np.random.default_rng(seed).normal(0.0, spread, (TICKS, SIZE)) / UNIT).astype(np.int64)
+
+
+def run_int(model: NeuronModel, xs: np.ndarray, params: Any) -> tuple[np.ndarray, list[tuple], np.ndarray]:
+    """Outputs, states after every tick and clip flags from zero state."""
+    state: tuple = tuple(np.zeros(xs.shape[1:], np.int64) for _ in model.state)
+    outs, states, clips = [], [], []
+    for x in xs:
+        out, *rest = model.int_step(x, *state, *(params[name] for name in model.int_params))
+        state, clipped = tuple(rest[:-1]), rest[-1]
+        outs.append(out)
+        states.append(state)
+        clips.append(np.broadcast_to(clipped, x.shape))
+    return np.array(outs), states, np.array(clips)
+
+
+def run_float(model: NeuronModel, xs: np.ndarray) -> np.ndarray:
+    state: tuple = tuple(np.zeros(xs.shape[1:]) for _ in model.state)
+    outs = []
+    for x in xs:
+        out, *state_list = model.float_step(x, *state, *(model.example[name] for name in model.float_params))
+        state = tuple(state_list)
+        outs.append(out)
+    return np.array(outs)
+
+
+def test_describes_itself(model: NeuronModel) -> None:
+    assert set(model.float_params) <= set(model.example), "example must give every float parameter"
+    assert model.grade[0] in GRADES and model.grade[1]
+    assert all(1 <= s.bits <= 32 for s in model.state)
+    q = quantized(model)
+    assert set(model.int_params) <= set(q.params)
+    operations = model.operations(q.params)
+    assert isinstance(operations, int) and operations > 0
+
+
+def test_integer_parameters_are_integers(model: NeuronModel) -> None:
+    for value in quantized(model, np.full(3, UNIT)).params.values():
+        assert isinstance(value, int) or np.asarray(value).dtype == np.int64
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_integer_and_float_agree_within_half_an_output_unit(model: NeuronModel, seed: int) -> None:
+    """At most 1 % of elements and ticks differ by more than half an output unit: those near a threshold."""
+    xs = np.clip(stream(seed), -OBSERVED / UNIT, OBSERVED / UNIT).astype(np.int64)
+    q = quantized(model)
+    outs, _, _ = run_int(model, xs, q.params)
+    error = np.abs(outs * q.scale - run_float(model, xs * UNIT))
+    assert np.mean(error > (0.5 + 1e-3) * np.asarray(q.scale)) <= DISAGREEMENT
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_emits_only_its_declared_code(model: NeuronModel, spread: float) -> None:
+    q = quantized(model)
+    outs, _, _ = run_int(model, stream(1, spread), q.params)
+    lo, hi = q.code.interval
+    assert q.code == model.code(q.params) and q.code.spiking
+    assert outs.dtype == np.int64 and lo <= outs.min() and outs.max() <= hi
+    if q.code.kind in ("binary", "ternary"):
+        assert set(np.unique(outs)) <= {-1, 0, 1}
+
+
+def test_starts_from_zero_state_and_stays_silent_without_input(model: NeuronModel) -> None:
+    outs, states, clips = run_int(model, np.zeros((TICKS, 4), np.int64), quantized(model).params)
+    assert not outs.any() and not clips.any() and not any(v.any() for state in states for v in state)
+
+
+def test_second_sample_equals_the_first_and_nothing_is_written_to(model: NeuronModel) -> None:
+    xs, q = stream(2), quantized(model)
+    kept = xs.copy()
+    first, second = run_int(model, xs, q.params)[0], run_int(model, xs, q.params)[0]
+    assert np.array_equal(first, second) and np.array_equal(xs, kept)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_states_stay_inside_their_width_and_clipping_is_flagged(model: NeuronModel, sign: int) -> None:
+    peak = (model.input_limit or 1 << 23) - 1
+    xs = np.full((64, 3), sign * peak)
+    _, states, clips = run_int(model, xs, quantized(model).params)
+    for state in states:
+        for variable, value in zip(model.state, state, strict=True):
+            assert np.abs(value).max() <= 2 ** (variable.bits - 1)  # Lava's current may be exactly 2^23
+    assert set(np.unique(clips)) <= {0, 1}
+
+
+def test_per_channel_parameters_equal_one_channel_at_a_time(model: NeuronModel) -> None:
+    scales = UNIT * np.array([1.0, 0.75, 1.5])
+    xs = stream(3)[:, :300].reshape(TICKS, 100, 3)
+    together = run_int(model, xs, quantized(model, scales).params)[0]
+    for channel, scale in enumerate(scales):
+        alone = run_int(model, xs[:, :, channel], quantized(model, float(scale)).params)[0]
+        assert np.array_equal(together[:, :, channel], alone)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function compiled by numba, helpers of its module included."""
+    names = dict(function.__globals__)
+    for name in function.__code__.co_names:
+        if isinstance(names.get(name), types.FunctionType):
+            names[name] = compiled(names[name])
+    return numba.njit(types.FunctionType(function.__code__, names, function.__name__, function.__defaults__))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1000.0])
+def test_compiled_scalar_step_equals_numpy(model: NeuronModel, spread: float) -> None:
+    xs, q = stream(4, spread)[:, :40], quantized(model)
+    step = compiled(model.int_step)
+    params = [int(q.params[name]) for name in model.int_params]
+    outs, states, clips = run_int(model, xs, q.params)
+    for element in range(xs.shape[1]):
+        state: tuple = (0,) * len(model.state)
+        for t, x in enumerate(xs[:, element]):
+            out, *rest = step(int(x), *state, *params)
+            state, clipped = tuple(rest[:-1]), rest[-1]
+            assert np.ndim(out) == 0 and all(np.ndim(s) == 0 for s in rest), (
+                "compiled scalars must stay scalars"
+            )
+            assert int(out) == outs[t, element] and int(clipped) == clips[t, element]
+            assert tuple(int(s) for s in state) == tuple(int(v[element]) for v in states[t])
+
+
+def test_compiled_step_vectorizes_over_int64_arrays(model: NeuronModel) -> None:
+    """One ufunc per output, over the state of a whole population."""
+    rng, q = np.random.default_rng(5), quantized(model)
+    step, arity = compiled(model.int_step), 1 + len(model.state) + len(model.int_params)
+    names = ", ".join(f"a{i}" for i in range(arity))
+    args = [stream(6)[0]] + [rng.integers(-1000, 1000, SIZE) for _ in model.state]
+    args += [np.full(SIZE, int(q.params[name])) for name in model.int_params]
+    expected = model.int_step(*args[: 1 + len(model.state)], *(q.params[name] for name in model.int_params))
+    for i, value in enumerate(expected):
+        scope: dict[str, Any] = {"step": step}
+        exec(f"def output({names}):\n    return step({names})[{i}]", scope)
+        ufunc = numba.vectorize([numba.int64(*[numba.int64] * arity)])(scope["output"])
+        assert np.array_equal(ufunc(*args), np.broadcast_to(value, SIZE))
