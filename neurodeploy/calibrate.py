@@ -49,7 +49,7 @@ def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
                 lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
                 ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
             for name, rows in per_tick.items():
-                rows.append((env[name] != 0).reshape(len(batch), -1).mean(axis=1))
+                rows.append((env[name] != 0).reshape(len(env[name]), -1).mean(axis=1))
 
         interp.run(graph, batch, observe=observe)
         for name, rows in per_tick.items():
@@ -60,5 +60,10 @@ def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
 
 def _activity(rates: np.ndarray, seed: int) -> Activity:
     by_sample = rates.mean(axis=0)
-    return Activity(mean=float(by_sample.mean()), p95=float(np.quantile(by_sample, 0.95)),
-                    by_tick=tuple(float(r) for r in rates.mean(axis=1)), samples=rates.shape[1], seed=seed)
+    return Activity(
+        mean=float(by_sample.mean()),
+        p95=float(np.quantile(by_sample, 0.95)),
+        by_tick=tuple(float(r) for r in rates.mean(axis=1)),
+        samples=rates.shape[1],
+        seed=seed,
+    )

@@ -27,8 +27,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
 def members(room: str) -> dict[str, Any]:
     """All members of a room by name, sorted; raises EnvironmentProblem for an incomplete one."""
     package = importlib.import_module(f"neurodeploy.{room}")
-    sources = [f"{package.__name__}.{info.name}" for info in pkgutil.iter_modules(package.__path__)
-               if not info.name.startswith("_")]
+    sources = [
+        f"{package.__name__}.{info.name}"
+        for info in pkgutil.iter_modules(package.__path__)
+        if not info.name.startswith("_")
+    ]
     found = [(source, getattr(importlib.import_module(source), "MEMBER", None)) for source in sources]
     found += [(str(point), point.load()) for point in entry_points(group=f"neurodeploy.{room}")]
     table: dict[str, Any] = {}
@@ -37,8 +40,17 @@ def members(room: str) -> dict[str, Any]:
             continue  # a helper module of the room
         missing = [piece for piece in ROOMS[room] if getattr(member, piece, None) is None]
         if missing:
-            raise EnvironmentProblem([Problem("ND930", f"a member of {room} is incomplete", where=source,
-                                              found=f"lacks {', '.join(missing)}", limit=", ".join(ROOMS[room]))])
+            raise EnvironmentProblem(
+                [
+                    Problem(
+                        "ND930",
+                        f"a member of {room} is incomplete",
+                        where=source,
+                        found=f"lacks {', '.join(missing)}",
+                        limit=", ".join(ROOMS[room]),
+                    )
+                ]
+            )
         table[member.name] = member
     return dict(sorted(table.items()))
 

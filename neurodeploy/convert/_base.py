@@ -41,7 +41,9 @@ class Method(ABC):
         options = dict(options)
         preset = str(options.pop("preset", next(iter(self.presets))))
         if preset not in self.presets:
-            raise UsageError(unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset"))
+            raise UsageError(
+                unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset")
+            )
         try:
             return preset, self.Config(**{**self.presets[preset], **options})
         except ValidationError as error:
@@ -50,6 +52,12 @@ class Method(ABC):
     def _problem(self, detail: Any) -> Problem:
         key = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "extra_forbidden":
-            return unknown_name("ND303", f"key of method {self.name}", key, self.Config.model_fields, f"convert.{key}")
-        return Problem("ND303", f"a key of the conversion method is wrong: {detail['msg']}", f"convert.{key}",
-                       found=repr(detail["input"]))
+            return unknown_name(
+                "ND303", f"key of method {self.name}", key, self.Config.model_fields, f"convert.{key}"
+            )
+        return Problem(
+            "ND303",
+            f"a key of the conversion method is wrong: {detail['msg']}",
+            f"convert.{key}",
+            found=repr(detail["input"]),
+        )

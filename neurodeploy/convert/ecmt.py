@@ -18,7 +18,7 @@ outputs (0.25, 0.08). Limits: every dense layer needs an operator, product or sy
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,11 +38,15 @@ class EcmtConfig(MethodConfig):
     """What calibration and the neurons of ECMT can vary."""
 
     rule: Literal["ecmt_code", "nearest", "dcgs"] = "ecmt_code"
-    percent: float = Field(0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level")
+    percent: float = Field(
+        0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level"
+    )
     base_scale: float = Field(1.0, gt=0.0, description="factor on every base")
     levels: int = Field(8, ge=1, le=12, description="levels per sign")
     softmax_base: float | None = Field(0.0125, description="fixed base at softmax outputs; null: calibrated")
-    gelu_base: tuple[float, float] | None = Field((0.25, 0.08), description="fixed bases at GELU outputs; null: calibrated")
+    gelu_base: tuple[float, float] | None = Field(
+        (0.25, 0.08), description="fixed bases at GELU outputs; null: calibrated"
+    )
 
 
 class Ecmt(Method):
@@ -51,7 +55,7 @@ class Ecmt(Method):
     name = "ecmt"
     title = "expectation-compensated multi-threshold conversion"
     Config = EcmtConfig
-    presets = {
+    presets: ClassVar = {
         "released": {},
         "halved": {"base_scale": 0.5},
         "fine": {"base_scale": 0.5, "rule": "nearest", "softmax_base": None, "gelu_base": None},
@@ -60,11 +64,26 @@ class Ecmt(Method):
     def accept(self, graph: Graph) -> list[Problem]:
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
         if graph.of(Neuron):
-            return [Problem("ND304", "the network already holds spiking neurons", where=graph.header.name,
-                            found=f"{len(graph.of(Neuron))} neurons", limit="0", fixes=("use --method native",))]
+            return [
+                Problem(
+                    "ND304",
+                    "the network already holds spiking neurons",
+                    where=graph.header.name,
+                    found=f"{len(graph.of(Neuron))} neurons",
+                    limit="0",
+                    fixes=("use --method native",),
+                )
+            ]
         if not _sites(graph):
-            return [Problem("ND305", "no layer of the network would be driven by spikes: conversion would change nothing",
-                            where=graph.header.name, found="0 sites", limit="at least 1")]
+            return [
+                Problem(
+                    "ND305",
+                    "no layer of the network would be driven by spikes: conversion would change nothing",
+                    where=graph.header.name,
+                    found="0 sites",
+                    limit="at least 1",
+                )
+            ]
         return []
 
     def rewrite(self, graph: Graph, config: EcmtConfig, samples: np.ndarray, timesteps: int) -> Graph:
@@ -81,24 +100,37 @@ class Ecmt(Method):
         return codes.infer(builder.build())
 
 
-def _convert(builder: Builder, table: dict[str, str], spiking: dict[str, str], graph: Graph, node: Node) -> None:
+def _convert(
+    builder: Builder, table: dict[str, str], spiking: dict[str, str], graph: Graph, node: Node
+) -> None:
     """Copy one node; views are copied once per flavour, the spiking one after the raw one."""
     value = replace(graph.values[node.name], contract="rate")
     if isinstance(node, Output):
         value = replace(value, contract="rate")
         node = replace(node, readout="sum")
     timed: dict[str, Any] = {"timing": "cumulative"} if isinstance(node, (Product, Micro)) else {}
-    reads_spikes = isinstance(node, Product) or (isinstance(node, Synapse))
+    reads_spikes = isinstance(node, (Product, Synapse))
     inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
     copy_node(builder, table, graph, node, inputs=inputs, value=value, **timed)
     if isinstance(node, View) and any(i in spiking for i in node.inputs):
-        twin = replace(node, name=f"{node.name}.spikes", inputs=tuple(spiking.get(i, table[i]) for i in node.inputs))
+        twin = replace(
+            node, name=f"{node.name}.spikes", inputs=tuple(spiking.get(i, table[i]) for i in node.inputs)
+        )
         spiking[node.name] = builder.add(twin, value)
 
 
-def _add_neuron(builder: Builder, source: str, node: Node, bases: tuple[float, float], config: EcmtConfig) -> str:
-    params = {"base_p": bases[0], "base_n": bases[1], "levels": config.levels, "rule": RULES.index(config.rule)}
-    neuron = Neuron(name=f"{source}.mt", inputs=(source,), origin=node.origin, model="multi_threshold", params=params)
+def _add_neuron(
+    builder: Builder, source: str, node: Node, bases: tuple[float, float], config: EcmtConfig
+) -> str:
+    params = {
+        "base_p": bases[0],
+        "base_n": bases[1],
+        "levels": config.levels,
+        "rule": RULES.index(config.rule),
+    }
+    neuron = Neuron(
+        name=f"{source}.mt", inputs=(source,), origin=node.origin, model="multi_threshold", params=params
+    )
     return builder.add(neuron, builder.values[source])
 
 
@@ -131,7 +163,9 @@ def _feeds_output(graph: Graph, consumers: dict[str, list[str]], name: str) -> b
     return len(readers) == 1 and isinstance(graph.nodes[readers[0]], Output)
 
 
-def calibrate_bases(graph: Graph, sites: list[str], config: EcmtConfig, samples: np.ndarray) -> dict[str, tuple[float, float]]:
+def calibrate_bases(
+    graph: Graph, sites: list[str], config: EcmtConfig, samples: np.ndarray
+) -> dict[str, tuple[float, float]]:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
     kinds = _sites(graph)
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in sites}
@@ -142,7 +176,9 @@ def calibrate_bases(graph: Graph, sites: list[str], config: EcmtConfig, samples:
     bases = {site: tuple(np.mean(rows[site], axis=0)) for site in sites}
     broken = [site for site, pair in bases.items() if not np.isfinite(pair).all()]
     if broken:
-        raise ConvertError([Problem("ND306", "calibration met NaN or infinite activations", where=site) for site in broken])
+        raise ConvertError(
+            [Problem("ND306", "calibration met NaN or infinite activations", where=site) for site in broken]
+        )
     return {site: _final_bases(pair, kinds[site], config) for site, pair in bases.items()}
 
 

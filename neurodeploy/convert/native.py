@@ -24,8 +24,16 @@ class Native(Method):
         """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""
         if graph.of(Neuron):
             return []
-        return [Problem("ND301", "the network holds no spiking neuron, so there is nothing native to keep",
-                        where=graph.header.name, found="0 neurons", limit="at least 1", fixes=("use --method ecmt",))]
+        return [
+            Problem(
+                "ND301",
+                "the network holds no spiking neuron, so there is nothing native to keep",
+                where=graph.header.name,
+                found="0 neurons",
+                limit="at least 1",
+                fixes=("use --method ecmt",),
+            )
+        ]
 
     def rewrite(self, graph: Graph, config: Any, samples: np.ndarray, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""
@@ -39,4 +47,3 @@ class Native(Method):
 
 
 MEMBER = Native()
-

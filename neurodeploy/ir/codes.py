@@ -1,4 +1,4 @@
-"""Typing rules of the code lattice: what each edge may carry, inferred from the nodes ("is it really spike-driven?")."""
+"""Typing rules of the code lattice: what each edge may carry ("is it really spike-driven?")."""
 
 from __future__ import annotations
 
@@ -85,6 +85,15 @@ def _same(graph: Graph, node: Node, codes: list[Code]) -> Code:
 
 
 RULES: dict[type[Node], Callable[..., Code]] = {
-    Input: _input, Output: _dense, Const: _const, Synapse: _dense, Neuron: _neuron, Product: _product, Sum: _sum,
-    Reduce: _reduce, Micro: _dense, View: _view, Delay: _same,
+    Input: _input,
+    Output: _dense,
+    Const: _const,
+    Synapse: _dense,
+    Neuron: _neuron,
+    Product: _product,
+    Sum: _sum,
+    Reduce: _reduce,
+    Micro: _dense,
+    View: _view,
+    Delay: _same,
 }

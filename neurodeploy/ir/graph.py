@@ -152,10 +152,17 @@ def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterab
             yield Problem("ND201", "node table and value table disagree", where=name)
         for source in node.inputs:
             if source not in seen:
-                yield Problem("ND202", "an input is missing or comes later (a cycle)", where=name, found=source)
+                yield Problem(
+                    "ND202", "an input is missing or comes later (a cycle)", where=name, found=source
+                )
         if isinstance(node, Const) and name in values and node.value.shape != values[name].shape.sizes:
-            yield Problem("ND203", "constant and declared shape differ", where=name,
-                          found=str(node.value.shape), limit=str(values[name].shape))
+            yield Problem(
+                "ND203",
+                "constant and declared shape differ",
+                where=name,
+                found=str(node.value.shape),
+                limit=str(values[name].shape),
+            )
         seen.add(name)
 
 

@@ -17,7 +17,7 @@ from .. import registry
 from ..errors import Problem, SimulateError
 from . import fixed
 from .graph import Graph
-from .nodes import (Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View)
+from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
 
 REGISTER_BITS = 32  # running sums S, S_A, S_B and P
@@ -51,8 +51,13 @@ class _Tick:
         return spec.bits if spec else REGISTER_BITS
 
 
-def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int | None = None,
-        observe: Callable[[dict[str, np.ndarray]], None] | None = None) -> Trace:
+def run(
+    graph: Graph,
+    x: np.ndarray,
+    record: Iterable[str] = (),
+    timesteps: int | None = None,
+    observe: Callable[[dict[str, np.ndarray]], None] | None = None,
+) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x`` (B, *input shape), the same every tick.
 
     ``observe`` is called after each tick with all values by name, (batch or 1, *shape).
@@ -63,7 +68,8 @@ def run(graph: Graph, x: np.ndarray, record: Iterable[str] = (), timesteps: int 
     record = tuple(record)
     state: dict[str, Any] = {}
     saturations: dict[str, int] = {}
-    outputs, recorded = [], {name: [] for name in record}
+    outputs: list[np.ndarray] = []
+    recorded: dict[str, list[np.ndarray]] = {name: [] for name in record}
     for t in range(1, ticks + 1):
         tick = _Tick(graph, state, t, graph.header.level == "integer", saturations)
         env = evaluate_tick(tick, x)
@@ -88,8 +94,17 @@ def check_input(graph: Graph, x: np.ndarray) -> None:
     """Raise SimulateError unless ``x`` is (B, *input shape)."""
     expected = graph.shape(graph.input.name)
     if x.shape[1:] != expected:
-        raise SimulateError([Problem("ND601", "the input has the wrong shape", where=graph.input.name,
-                                     found=str(x.shape), limit=f"(batch, {', '.join(map(str, expected))})")])
+        raise SimulateError(
+            [
+                Problem(
+                    "ND601",
+                    "the input has the wrong shape",
+                    where=graph.input.name,
+                    found=str(x.shape),
+                    limit=f"(batch, {', '.join(map(str, expected))})",
+                )
+            ]
+        )
 
 
 def _input(node: Input, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
@@ -123,7 +138,7 @@ def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
     height, width = (x.shape[2] - ky) // sy + 1, (x.shape[3] - kx) // sx + 1
     batch, groups = len(x), node.groups
     weight = node.weight.reshape(groups, -1, *node.weight.shape[1:])
-    out = 0
+    out = np.zeros((batch, groups, weight.shape[1], height, width), dtype=np.result_type(x, weight))
     for dy in range(ky):
         for dx in range(kx):
             patch = x[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx]
@@ -161,7 +176,9 @@ def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
         return tick.saturate(node, y_now - y, tick.width(node))
     if node.timing == "held":
         held = tick.state.get(node.name, 0 * b)
-        b = tick.state[node.name] = np.where((b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True), b, held)
+        b = tick.state[node.name] = np.where(
+            (b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True), b, held
+        )
     p = contract(node.equation, a, b)
     return tick.saturate(node, scaled(node, p, tick), tick.width(node)) if tick.integer else p * node.scale
 
@@ -183,14 +200,14 @@ def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:
 
 def _sum(node: Sum, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     signs = node.signs or (1,) * len(args)
-    total = sum(sign * arg for sign, arg in zip(signs, args, strict=True))
+    total = np.asarray(sum(sign * arg for sign, arg in zip(signs, args, strict=True)))
     return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
 
 
 def _reduce(node: Reduce, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     x = args[0] if node.window is None else windows(args[0], node)
     axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
-    function = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
+    function: Callable[..., np.ndarray] = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
     return function(x, axis=axes, keepdims=node.keepdims)
 
 
@@ -200,7 +217,7 @@ def windows(x: np.ndarray, node: Reduce) -> np.ndarray:
     sy, sx = node.stride or (wy, wx)
     (py, px) = node.padding
     x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
-    view = np.lib.stride_tricks.sliding_window_view(x, (wy, wx), axis=(-2, -1))
+    view: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, (wy, wx), axis=(-2, -1))  # type: ignore[call-overload]
     return view[..., ::sy, ::sx, :, :]
 
 
@@ -234,6 +251,15 @@ def _delay(node: Delay, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
 
 
 MEANING: dict[type[Node], Callable[..., np.ndarray]] = {
-    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product,
-    Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+    Input: _input,
+    Output: _output,
+    Const: _const,
+    Synapse: _synapse,
+    Neuron: _neuron,
+    Product: _product,
+    Sum: _sum,
+    Reduce: _reduce,
+    Micro: _micro,
+    View: _view,
+    Delay: _delay,
 }

@@ -1,4 +1,4 @@
-"""What is legal at each level (source, spiking, integer), as rule tables over the same nodes; verify() lists every breach."""
+"""What is legal at each level (source, spiking, integer), as rule tables; verify() lists every breach."""
 
 from __future__ import annotations
 
@@ -42,15 +42,26 @@ def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = ""
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
     for kind, attribute, room in ((Neuron, "model", "neurons"), (Micro, "op", "microcode")):
         if isinstance(node, kind) and getattr(node, attribute) not in registry.members(room):
-            yield _problem("ND210", f"unknown member of {room}", node, getattr(node, attribute),
-                           ", ".join(registry.members(room)))
+            yield _problem(
+                "ND210",
+                f"unknown member of {room}",
+                node,
+                getattr(node, attribute),
+                ", ".join(registry.members(room)),
+            )
 
 
 def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
     contracts = {graph.values[i].contract for i in node.inputs if not isinstance(graph.nodes[i], Const)}
     if isinstance(node, (Sum, Product)) and len(contracts) > 1:
-        yield _problem("ND211", "operands with different temporal contracts meet", node, ", ".join(sorted(contracts)),
-                       "one contract", "insert a rate encoder or decoder on one operand")
+        yield _problem(
+            "ND211",
+            "operands with different temporal contracts meet",
+            node,
+            ", ".join(sorted(contracts)),
+            "one contract",
+            "insert a rate encoder or decoder on one operand",
+        )
 
 
 def _no_timing(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -62,15 +73,26 @@ def _no_timing(graph: Graph, node: Node) -> Iterator[Problem]:
 
 def _timed(graph: Graph, node: Node) -> Iterator[Problem]:
     if isinstance(node, (Product, Micro)) and node.timing is None:
-        yield _problem("ND213", "the timing of this operator was never chosen", node, "none", "instant, held or cumulative",
-                       "convert with --method ecmt")
+        yield _problem(
+            "ND213",
+            "the timing of this operator was never chosen",
+            node,
+            "none",
+            "instant, held or cumulative",
+            "convert with --method ecmt",
+        )
 
 
 def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
     for name, array in _numbers(node):
         if np.asarray(array).dtype.kind not in "iub":
-            yield _problem("ND220", "a float remains at the integer level", node, f"{name}: {np.asarray(array).dtype}",
-                           "integers only")
+            yield _problem(
+                "ND220",
+                "a float remains at the integer level",
+                node,
+                f"{name}: {np.asarray(array).dtype}",
+                "integers only",
+            )
 
 
 def _numbers(node: Node) -> Iterator[tuple[str, Any]]:
@@ -96,8 +118,13 @@ def _representation(graph: Graph, node: Node) -> Iterator[Problem]:
     if value.fixed is None or value.interval is None:
         yield _problem("ND222", "an edge has no integer representation or no interval", node)
     elif not _inside(value.interval, value.fixed.limits):
-        yield _problem("ND223", "an interval exceeds the declared width", node,
-                       f"[{value.interval.lo}, {value.interval.hi}]", f"{value.fixed.bits} bits")
+        yield _problem(
+            "ND223",
+            "an interval exceeds the declared width",
+            node,
+            f"[{value.interval.lo}, {value.interval.hi}]",
+            f"{value.fixed.bits} bits",
+        )
 
 
 def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
@@ -109,22 +136,41 @@ def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
         return
     limit, interval = registry.neuron(node.model).input_limit, graph.values[node.inputs[0]].interval
     if limit is not None and interval is not None and interval.magnitude >= limit:
-        yield _problem("ND224", f"the input of a {node.model} can leave the range in which its process is exact", node,
-                       interval.magnitude, f"below {limit}", "use a coarser scale on the stream that feeds it")
+        yield _problem(
+            "ND224",
+            f"the input of a {node.model} can leave the range in which its process is exact",
+            node,
+            interval.magnitude,
+            f"below {limit}",
+            "use a coarser scale on the stream that feeds it",
+        )
 
 
 def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
     if isinstance(node, Synapse) and interval and interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1):
-        yield _problem("ND225", "a synaptic sum does not fit its register", node, interval.magnitude,
-                       f"{REGISTER_BITS} bits", "use fewer weight bits", "use fewer levels")
+        yield _problem(
+            "ND225",
+            "a synaptic sum does not fit its register",
+            node,
+            interval.magnitude,
+            f"{REGISTER_BITS} bits",
+            "use fewer weight bits",
+            "use fewer levels",
+        )
 
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "source": (_known_members, _no_timing),
     "spiking": (_known_members, _timed, _one_contract),
-    "integer": (_known_members, _timed, _one_contract, _integer_arrays, _no_mean, _representation, _neuron_range,
-                _accumulator),
+    "integer": (
+        _known_members,
+        _timed,
+        _one_contract,
+        _integer_arrays,
+        _no_mean,
+        _representation,
+        _neuron_range,
+        _accumulator,
+    ),
 }
-
-

@@ -42,7 +42,7 @@ class Input(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Output(Node):
-    """A readout over ticks: ``sum`` and ``mean`` both accumulate (a mean's divisor folds into the scale), ``last`` keeps."""
+    """A readout over ticks: ``sum`` and ``mean`` accumulate (a mean's divisor folds into the scale), ``last`` keeps."""
 
     readout: Literal["sum", "mean", "last"] = "sum"
 
@@ -151,10 +151,13 @@ class View(Node):
             axis, start, stop, step = self.args
             return x[(slice(None),) * (axis + lead) + (slice(start, stop, step),)]
         if self.op == "concat":
-            return np.concatenate([np.broadcast_to(a, head + a.shape[a.ndim - (x.ndim - lead) :]) for a in arrays],
-                                  axis=self.args[0] + lead)
+            return np.concatenate(
+                [np.broadcast_to(a, head + a.shape[a.ndim - (x.ndim - lead) :]) for a in arrays],
+                axis=self.args[0] + lead,
+            )
         if self.op == "broadcast":
-            return np.broadcast_to(x, head + self.args)
+            new = (1,) * (len(self.args) + lead - x.ndim)  # new axes come first, but after the leading ones
+            return np.broadcast_to(x.reshape(head + new + x.shape[lead:]), head + self.args)
         axis, before, after = self.args
         widths = [(0, 0)] * x.ndim
         widths[axis + lead] = (before, after)

@@ -37,6 +37,10 @@ class Shape:
         return " ".join(f"{r}{s}" for r, s in zip(self.roles, self.sizes, strict=True)) or "scalar"
 
 
+#: order of the code lattice
+RANK = {"binary": 0, "ternary": 1, "multi": 2, "graded": 3, "dense": 4}
+
+
 @dataclass(frozen=True)
 class Code:
     """What values an edge may carry; a lattice binary < ternary < multi(k) < graded(bits, sign) < dense.
@@ -48,8 +52,6 @@ class Code:
     kind: Literal["binary", "ternary", "multi", "graded", "dense"]
     limit: int = 1
     signed: bool = False
-
-    RANK = {"binary": 0, "ternary": 1, "multi": 2, "graded": 3, "dense": 4}
 
     @property
     def spiking(self) -> bool:
@@ -65,7 +67,7 @@ class Code:
         """The smallest code that admits both."""
         if self == other:
             return self
-        a, b = sorted((self, other), key=lambda c: self.RANK[c.kind])
+        a, b = sorted((self, other), key=lambda c: RANK[c.kind])
         if b.kind == "dense":
             return b
         signed, limit = a.signed or b.signed, max(a.limit, b.limit)
@@ -111,7 +113,9 @@ class Fixed:
     @property
     def limits(self) -> tuple[int, int]:
         """The symmetric range of the width: +-(2^(bits-1) - 1), or 0 .. 2^bits - 1."""
-        return (-(2 ** (self.bits - 1)) + 1, 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
+        return (
+            (-(2 ** (self.bits - 1)) + 1, 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from ..errors import Problem
 
 @dataclass(frozen=True)
 class Demand:
-    """What a piece needs of one core; words are 64 bits."""
+    """What a piece needs of one core; words are 64 bits.
+
+    ``neuron_groups`` takes one word each. ``axon_in``: one word per source element (dense list) or source position;
+    ``axon_out``: one per source element or position, consumer node and destination core, or element sent to the host.
+    ``fan_in``: most incoming connections of one neuron; ``thresholds``: different threshold settings (counted only for
+    targets that limit them). Neither is memory.
+    """
 
     neurons: int = 0
     neuron_words: int = 0
@@ -22,6 +28,7 @@ class Demand:
     held_words: int = 0
     table_words: int = 0
     fan_in: int = 0
+    thresholds: int = 0
 
     def __add__(self, other: Demand) -> Demand:
         joined = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
@@ -30,8 +37,15 @@ class Demand:
     @property
     def total_words(self) -> int:
         """All words of the core's memory."""
-        return (self.neuron_words + self.neuron_groups + self.synapse_words + self.axon_in + self.axon_out
-                + self.held_words + self.table_words)
+        return (
+            self.neuron_words
+            + self.neuron_groups
+            + self.synapse_words
+            + self.axon_in
+            + self.axon_out
+            + self.held_words
+            + self.table_words
+        )
 
 
 @dataclass(frozen=True, eq=False)

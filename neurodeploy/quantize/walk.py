@@ -16,8 +16,17 @@ from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Fixed, Interval, Value
-from .units import (MESSAGE_BITS, Scale, Stream, behind_views, compact, input_limit_bits, power_of_two_unit, readers,
-                    streams)
+from .units import (
+    MESSAGE_BITS,
+    Scale,
+    Stream,
+    behind_views,
+    compact,
+    input_limit_bits,
+    power_of_two_unit,
+    readers,
+    streams,
+)
 
 UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
@@ -30,7 +39,9 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
     represented, GraphError if the result breaks a rule of the integer level.
     """
     levels.require(graph, "spiking")
-    problems = [_bad_width(node, weight_bits(node)) for node in graph.of(Synapse) if not 2 <= weight_bits(node) <= 8]
+    problems = [
+        _bad_width(node, weight_bits(node)) for node in graph.of(Synapse) if not 2 <= weight_bits(node) <= 8
+    ]
     if problems:
         raise QuantizeError(problems)
     walk = _Walk(graph, ranges, weight_bits)
@@ -42,8 +53,14 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
 
 
 def _bad_width(node: Node, bits: int) -> Problem:
-    return Problem("ND402", "weights of this width cannot be stored", _where(node), f"{bits} bits", "2 to 8 bits",
-                   ("choose --weight-bits between 2 and 8",))
+    return Problem(
+        "ND402",
+        "weights of this width cannot be stored",
+        _where(node),
+        f"{bits} bits",
+        "2 to 8 bits",
+        ("choose --weight-bits between 2 and 8",),
+    )
 
 
 def _where(node: Node) -> str:
@@ -75,8 +92,15 @@ class _Walk:
             self.problems.append(Problem("ND401", f"no integer form: {error}", _where(node)))
         self.failed.add(node.name)
 
-    def add(self, node: Node, scale: Scale, bits: int = MESSAGE_BITS, inputs: tuple[str, ...] | None = None,
-            interval: Interval | None = None, shape: Any = None) -> str:
+    def add(
+        self,
+        node: Node,
+        scale: Scale,
+        bits: int = MESSAGE_BITS,
+        inputs: tuple[str, ...] | None = None,
+        interval: Interval | None = None,
+        shape: Any = None,
+    ) -> str:
         """Append an integer node with its representation; its inputs are taken from the table unless given."""
         value = self.graph.values.get(node.name) or Value(shape)
         spec = Fixed(bits, True, compact(scale))
@@ -84,8 +108,9 @@ class _Walk:
         fresh = replace(value, fixed=spec, interval=interval, activity=self.ranges.activity.get(node.name))
         name = self.builder.add(replace(node, inputs=inputs), fresh)
         self.scales[name] = compact(scale)
-        code = codes.RULES[type(node)](self.builder, self.builder.nodes[name],
-                                       [self.builder.values[i].code for i in inputs])
+        code = codes.RULES[type(node)](
+            self.builder, self.builder.nodes[name], [self.builder.values[i].code for i in inputs]
+        )
         self.builder.values[name] = replace(fresh, code=code)
         return name
 
@@ -100,8 +125,14 @@ class _Walk:
         op = registry.microcode("rescale")
         shape = self.builder.values[source].shape
         contract = self.builder.values[source].contract
-        node = Micro(name=f"{source}.rescale", inputs=(source,), origin=self.builder.nodes[source].origin, op="rescale",
-                     params=op.params(np.asarray(self.scales[source]) / unit, bits), timing="instant")
+        node = Micro(
+            name=f"{source}.rescale",
+            inputs=(source,),
+            origin=self.builder.nodes[source].origin,
+            op="rescale",
+            params=op.params(np.asarray(self.scales[source]) / unit, bits),
+            timing="instant",
+        )
         name = self.add(node, unit, bits, inputs=(source,), shape=shape)
         self.builder.values[name] = replace(self.builder.values[name], contract=contract)
         return name
@@ -111,7 +142,9 @@ class _Walk:
         source = self.table[name]
         if isinstance(self.scales[source], float):
             return source
-        return self.rescaled(source, power_of_two_unit(self.ranges.magnitude(name), UNIFORM_BITS), UNIFORM_BITS)
+        return self.rescaled(
+            source, power_of_two_unit(self.ranges.magnitude(name), UNIFORM_BITS), UNIFORM_BITS
+        )
 
     def limits(self, name: str) -> Interval:
         """Guaranteed bounds of a new-graph value by its code or declared width."""
@@ -153,7 +186,9 @@ def _synapse(walk: _Walk, node: Synapse) -> str:
         per_input = np.asarray(walk.scales[name])
     else:
         name = walk.table[source]
-    weight = node.weight * (per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input)
+    weight = node.weight * (
+        per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input
+    )
     bits = walk.weight_bits(node)
     unit = _row_units(walk, node, weight, bits)
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
@@ -183,7 +218,10 @@ def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int) -> np.
     rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
     peak = rows.max() if rows.max() > 0 else 1.0
     reading = readers(walk.graph, walk.consumers, node.name)
-    finest = max((registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)), default=0.0)
+    finest = max(
+        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
+        default=0.0,
+    )
     units = np.maximum(np.maximum(rows, peak * ROW_FLOOR) / limit, finest * 1.001)
     return np.full_like(units, units.max()) if any(isinstance(r, Output) for r in reading) else units
 
@@ -210,7 +248,10 @@ def _product(walk: _Walk, node: Product) -> str:
     rescale = None
     if node.timing == "cumulative":
         pairs = [fixed.multiplier_of(2.0**-shift / t) for t in range(1, ticks + 1)]
-        rescale = (np.array([m for m, _ in pairs], dtype=np.int64), np.array([s for _, s in pairs], dtype=np.int64))
+        rescale = (
+            np.array([m for m, _ in pairs], dtype=np.int64),
+            np.array([s for _, s in pairs], dtype=np.int64),
+        )
     elif shift:
         rescale = (np.array([1], dtype=np.int64), np.array([shift], dtype=np.int64))
     return walk.add(replace(node, scale=1.0, rescale=rescale), unit * 2.0**shift, room, inputs=inputs)
@@ -225,7 +266,9 @@ def _sum(walk: _Walk, node: Sum) -> str:
     inputs = []
     for source in node.inputs:
         same = isinstance(behind_views(walk.graph, source), (Sum, Const))
-        inputs.append(walk.table[source] if same else walk.rescaled(walk.table[source], stream.unit, stream.branch_bits))
+        inputs.append(
+            walk.table[source] if same else walk.rescaled(walk.table[source], stream.unit, stream.branch_bits)
+        )
     return walk.add(node, stream.unit, inputs=tuple(inputs))
 
 
@@ -241,10 +284,16 @@ def _reduce(walk: _Walk, node: Reduce) -> str:
 def _micro(walk: _Walk, node: Micro) -> str:
     op = registry.microcode(node.op)
     source = walk.uniform(node.inputs[0])
-    spec = walk.builder.values[source].fixed
-    made = op.quantize(node.params, replace(spec, scale=walk.scales[source]), walk.limits(source), {})
+    spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
+    made = op.quantize(node.params, spec, walk.limits(source), {})
     bits = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
-    return walk.add(replace(node, params=dict(made.params)), made.fixed.scale, bits, inputs=(source,), interval=made.interval)
+    return walk.add(
+        replace(node, params=dict(made.params)),
+        made.fixed.scale,
+        bits,
+        inputs=(source,),
+        interval=made.interval,
+    )
 
 
 def _view(walk: _Walk, node: View) -> str:
@@ -257,7 +306,9 @@ def _view(walk: _Walk, node: View) -> str:
         return walk.add(node, unit, inputs=inputs)
     full = np.broadcast_to(np.asarray(scales[0]), walk.graph.shape(node.inputs[0]))
     moved = node.apply([full])
-    return walk.add(node, np.where(moved == 0, full.max(), moved))  # a padded zero is worth nothing in any unit
+    return walk.add(
+        node, np.where(moved == 0, full.max(), moved)
+    )  # a padded zero is worth nothing in any unit
 
 
 def _delay(walk: _Walk, node: Delay) -> str:
@@ -265,6 +316,15 @@ def _delay(walk: _Walk, node: Delay) -> str:
 
 
 RULES: dict[type[Node], Callable[..., str]] = {
-    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product,
-    Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+    Input: _input,
+    Output: _output,
+    Const: _const,
+    Synapse: _synapse,
+    Neuron: _neuron,
+    Product: _product,
+    Sum: _sum,
+    Reduce: _reduce,
+    Micro: _micro,
+    View: _view,
+    Delay: _delay,
 }

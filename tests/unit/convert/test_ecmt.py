@@ -42,7 +42,11 @@ def test_conversion_puts_a_neuron_in_front_of_every_dense_layer_but_stem_and_hea
 def without_neurons(graph: Graph) -> Graph:
     """The converted graph with every neuron bypassed: what an infinitely fine neuron would give."""
     source = {n.name: n.inputs[0] for n in graph.of(Neuron)}
-    nodes = {n.name: replace(n, inputs=tuple(source.get(i, i) for i in n.inputs)) for n in graph if n.name not in source}
+    nodes = {
+        n.name: replace(n, inputs=tuple(source.get(i, i) for i in n.inputs))
+        for n in graph
+        if n.name not in source
+    }
     return Graph(nodes, {name: graph.values[name] for name in nodes}, graph.header)
 
 
@@ -68,14 +72,24 @@ def test_error_falls_as_one_over_t_for_constant_input() -> None:
 
 @pytest.mark.parametrize("op", ["layer_norm", "gelu", "softmax"])
 def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
-    params = {"layer_norm": {"gamma": np.linspace(0.5, 1.5, 6), "beta": np.zeros(6), "eps": 1e-6, "width": 6},
-              "gelu": {"approximate": "none"}, "softmax": {}}[op]
+    params = {
+        "layer_norm": {"gamma": np.linspace(0.5, 1.5, 6), "beta": np.zeros(6), "eps": 1e-6, "width": 6},
+        "gelu": {"approximate": "none"},
+        "softmax": {},
+    }[op]
     shape = Value(Shape(("N", "C"), (3, 6)), contract="rate")
     b = Builder(Header(level="spiking", timesteps=5))
     b.add(Input(name="x", scale=0.25, zero=8), shape)
     # a neuron makes the operator's input vary in size and sign from tick to tick
-    b.add(Neuron(name="s", inputs=("x",), model="multi_threshold",
-                 params={"base_p": 0.4, "base_n": 0.3, "levels": 4, "rule": 0}), shape)
+    b.add(
+        Neuron(
+            name="s",
+            inputs=("x",),
+            model="multi_threshold",
+            params={"base_p": 0.4, "base_n": 0.3, "levels": 4, "rule": 0},
+        ),
+        shape,
+    )
     b.add(Micro(name="f", inputs=("s",), op=op, params=params, timing="cumulative"), shape)
     b.add(Output(name="out", inputs=("f",)), shape)
     x = np.random.default_rng(0).integers(0, 17, (7, 3, 6))
@@ -84,7 +98,9 @@ def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
 
     for t in range(1, 6):
         mean = trace.values["s"][:t].mean(axis=0)
-        np.testing.assert_allclose(trace.outputs[t - 1], t * microcode(op).float_apply(mean, params), atol=1e-9)
+        np.testing.assert_allclose(
+            trace.outputs[t - 1], t * microcode(op).float_apply(mean, params), atol=1e-9
+        )
 
 
 def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
@@ -99,7 +115,9 @@ def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
     builder.add(node, Value(Shape(("N", "N"), (3, 5))))
     builder.add(Output(name="out", inputs=("p",)), Value(Shape(("N", "N"), (3, 5))))
     graph, state = builder.build(), {}
-    two = [interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)]
+    two = [
+        interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
+    ]
     s_a, s_b, p = np.zeros_like(a[0]), np.zeros_like(b[0]), np.zeros((2, 3, 5))
     for t in range(1, 7):
         at, bt = a[t - 1], b[t - 1]
@@ -110,7 +128,9 @@ def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
         if t == 1:
             out = ab
         else:
-            out = (at @ s_b.transpose(0, 2, 1) + s_a @ bt.transpose(0, 2, 1) - ab) / (t - 1) - p / (t * (t - 1))
+            out = (at @ s_b.transpose(0, 2, 1) + s_a @ bt.transpose(0, 2, 1) - ab) / (t - 1) - p / (
+                t * (t - 1)
+            )
         np.testing.assert_allclose(two[t - 1], out, atol=1e-12)
         np.testing.assert_allclose(np.sum(two[:t], axis=0), s_a @ s_b.transpose(0, 2, 1) / t, atol=1e-12)
 
@@ -143,8 +163,14 @@ def test_a_network_that_spikes_or_has_nothing_to_convert_is_refused() -> None:
     assert [p.code for p in METHOD.accept(b.build())] == ["ND305"]
 
 
-@pytest.mark.parametrize(("options", "code", "hint"), [
-    ({"preset": "relased"}, "ND302", "released"), ({"levls": 4}, "ND303", "levels"), ({"levels": 99}, "ND303", "")])
+@pytest.mark.parametrize(
+    ("options", "code", "hint"),
+    [
+        ({"preset": "relased"}, "ND302", "released"),
+        ({"levls": 4}, "ND303", "levels"),
+        ({"levels": 99}, "ND303", ""),
+    ],
+)
 def test_wrong_options_name_the_nearest_known_one(options: dict, code: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         METHOD.configure(options)

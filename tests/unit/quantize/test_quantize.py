@@ -53,7 +53,9 @@ def test_integers_follow_the_spiking_floats(seed: int) -> None:
     truth = logits(spiking, x) / 8
     error = {}
     for bits in (4, 8):
-        error[bits] = np.abs(logits(quantize(spiking, ranges, lambda node, bits=bits: bits), x) / 8 - truth).mean()
+        error[bits] = np.abs(
+            logits(quantize(spiking, ranges, lambda node, bits=bits: bits), x) / 8 - truth
+        ).mean()
     assert error[8] < 0.1 * truth.std()
     assert error[8] < error[4]
 
@@ -104,7 +106,9 @@ def test_cumulative_products_divide_by_t_in_their_rescale() -> None:
     spiking, ranges = spiking_vit(4)
     for node in quantize(spiking, ranges).of(Product):
         multiplier, shift = node.rescale
-        np.testing.assert_allclose(multiplier / 2.0**shift * np.arange(1, 5), multiplier[0] / 2.0 ** shift[0], rtol=1e-4)
+        np.testing.assert_allclose(
+            multiplier / 2.0**shift * np.arange(1, 5), multiplier[0] / 2.0 ** shift[0], rtol=1e-4
+        )
 
 
 def test_a_dead_channel_does_not_break_the_threshold() -> None:
