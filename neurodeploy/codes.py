@@ -173,7 +173,8 @@ CODES: dict[str, tuple[str, str]] = {
     # data files
     "ND920": (
         "no such data file",
-        "Nothing lies at the path, or a batch that the format requires is missing from its folder.",
+        "Nothing lies at the path, a batch that the format requires is missing from its folder, or the operating "
+        "system refuses to read it (permissions, a name that is too long, a failing disk): the text found says which.",
     ),
     "ND921": (
         "an empty data file or split",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from neurodeploy.datasets._checks import foreign, require_content
+from neurodeploy.datasets._checks import foreign, refuse, require_content
 from neurodeploy.datasets._types import DataSet
 from neurodeploy.errors import Problem, UsageError, unknown_name
 
@@ -58,9 +58,17 @@ def _is_path(spec: str) -> bool:
 def load(spec: str) -> DataSet:
     """The data set behind a name such as ``digits`` or a path to a file or folder.
 
-    Raises UsageError: ND907 for an unknown name, ND92x for a file that is missing, empty, truncated, of a
-    foreign format, or whose images or labels do not fit.
+    Raises UsageError: ND907 for an unknown name, ND92x for a file that is missing, cannot be read, is empty,
+    truncated or of a foreign format, or whose images or labels do not fit.
     """
+    try:
+        return _load(spec)
+    except OSError as error:
+        # No permission, a name that the file system cannot hold, a disk that fails: no format's own business.
+        raise refuse("ND920", "the data cannot be read", spec[:200], error.strerror or str(error)) from error
+
+
+def _load(spec: str) -> DataSet:
     if "\0" in spec or not spec:
         raise UsageError([unknown_name("ND907", "data set", spec, names())])
     for candidate in formats():

@@ -116,6 +116,16 @@ def test_load_empty_folder(tmp_path: Path) -> None:
     refused(str(tmp_path), "ND923")
 
 
+def test_load_name_too_long_for_the_file_system() -> None:
+    refused("a" * 5000, "ND920")
+
+
+@pytest.mark.parametrize(("name", "code"), [("a.npz", "ND922"), ("a.h5", "ND923")])
+def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / name).mkdir()
+    refused(str(tmp_path / name), code)
+
+
 def test_formats_are_complete_and_named() -> None:
     found = {f.module.rsplit(".", 1)[1] for f in datasets.formats()}
     assert found == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz"}
