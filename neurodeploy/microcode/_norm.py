@@ -11,7 +11,8 @@
 Widths (L = ceil(log2 D), B = min(20, 30 - L), k = 2B + L - 29): |c| <= 2^(B+1); |sum c| <= 2^30; sum of high parts
 <= 2^29, of low parts < 2^31; eps <= 2^29; c times the root is at most 2^51 before its shift.
 A constant row has c = 0 and a sum of at least 1: y = beta.
-Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024.
+Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024;
+from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5, as B shrinks.
 """
 
 from __future__ import annotations

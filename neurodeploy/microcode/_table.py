@@ -16,6 +16,7 @@ import numpy as np
 from ..ir.fixed import multipliers_of, rescale
 
 UNIT_BITS = 30  # mantissas and their reciprocals have unit 2^-30
+REGISTER_MAX = (1 << 31) - 1
 ROOT_BITS = 28  # the mantissa under a root lies in [1, 4) and has unit 2^-28
 
 RECIPROCAL_ENTRIES = 64  # over [1, 2)
@@ -55,12 +56,12 @@ def position_params(factor: float | np.ndarray, top: int) -> dict[str, Any]:
     capped = np.minimum(np.asarray(factor, dtype=np.float64), float(top))
     up = np.maximum(0, np.ceil(np.log2(capped)).astype(np.int64) - 13)
     multiplier, shift = multipliers_of(capped * np.exp2(-up.astype(np.float64)))
-    cut = np.ceil(top / capped).astype(np.int64) + 1
+    cut = np.minimum(np.ceil(top / capped) + 1, REGISTER_MAX).astype(np.int64)
     return {"cut": plain(cut), "up": plain(up), "multiplier": plain(multiplier), "shift": plain(shift)}
 
 
 def position(a: np.ndarray, params: Mapping[str, Any], top: int) -> np.ndarray:
-    """min(a * factor, top) by :func:`position_params`; a >= 0. Widths: the shifted cut stays below 4 * top."""
+    """min(a * factor, top) by :func:`position_params`; 0 <= a < 2^31, and the shifted cut fits 32 bits as well."""
     a = np.minimum(a, params["cut"]) << params["up"]
     return np.minimum(rescale(a, params["multiplier"], params["shift"]), top)
 
