@@ -200,8 +200,14 @@ def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:
 
 def _sum(node: Sum, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     signs = node.signs or (1,) * len(args)
-    total = np.asarray(sum(sign * arg for sign, arg in zip(signs, args, strict=True)))
+    rank = len(tick.graph.shape(node.name)) + 1
+    total = np.asarray(sum(sign * aligned(arg, rank) for sign, arg in zip(signs, args, strict=True)))
     return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
+
+
+def aligned(x: np.ndarray, rank: int) -> np.ndarray:
+    """(B, ...) with axes of size 1 after the batch axis, so that shapes of different rank broadcast."""
+    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
 
 
 def _reduce(node: Reduce, args: list[np.ndarray], tick: _Tick) -> np.ndarray:

@@ -1,0 +1,285 @@
+"""Proven bounds of every integer edge, from actual weights, payload bounds and the widths at which nodes saturate.
+
+Bounds are carried per element (so padding, biases and channels are exact) and stored as one Interval per value.
+A node's bounds are proven if its inputs' are, or if the node clips: a neuron to its code, a product and a
+compensated operator to its declared width, a running sum to its register. Widths of nodes that clip are decisions
+and stay; those of all others follow from the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import registry
+from . import fixed
+from .graph import Graph
+from .interp import REGISTER_BITS, aligned, contract, convolve, windows
+from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
+from .types import Fixed, Interval, Value
+
+#: bounds are cut here: far above every register, and floats up to here are exact integers
+CEILING = 2.0**52
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Smallest and largest value of each element over all ticks, float64 arrays (1, *shape) of whole numbers."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+    proven: bool = True
+
+    @property
+    def overall(self) -> Interval:
+        """The interval that holds every element."""
+        return Interval(int(self.lo.min()), int(self.hi.max()), self.proven)
+
+
+def propagate(graph: Graph) -> Graph:
+    """The graph with a fresh interval on every value and, where no node clips, the width that the interval needs.
+
+    An existing interval is kept for the Input, and, proven or measured, for an operator that states no bounds.
+    Raises ValueError for an Input or operator that has nothing to start from.
+    """
+    return graph.with_values(
+        {name: describe(graph.values[name], graph.nodes[name], b) for name, b in bounds(graph).items()}
+    )
+
+
+def bounds(graph: Graph) -> dict[str, Bounds]:
+    """Bounds per element of every value of an integer graph, over ticks 1 .. header.timesteps."""
+    table: dict[str, Bounds] = {}
+    for node in graph:
+        table[node.name] = step(node, [table[i] for i in node.inputs], graph)
+    return table
+
+
+def step(node: Node, args: list[Bounds], graph: Graph | Any) -> Bounds:
+    """Bounds of one node's value from those of its inputs; of ``graph``, only header, values and shapes are read."""
+    raw, shape = RULES[type(node)](node, args, graph), (1, *graph.shape(node.name))
+    lo, hi = (np.broadcast_to(np.clip(part, -CEILING, CEILING), shape) for part in (raw.lo, raw.hi))
+    return Bounds(lo, hi, raw.proven)
+
+
+def describe(value: Value, node: Node, found: Bounds) -> Value:
+    """The value with the interval found and the width that follows."""
+    interval = found.overall
+    if isinstance(node, (Product, Micro)):
+        spec = value.fixed or Fixed(REGISTER_BITS, True, 1.0)
+    else:
+        signed = interval.lo < 0 or (value.fixed is not None and value.fixed.signed)
+        scale = value.fixed.scale if value.fixed else 1.0
+        spec = Fixed(fixed.bits_for(interval.magnitude, signed), signed, scale)
+    return replace(value, interval=interval, fixed=spec)
+
+
+def _of_interval(interval: Interval, shape: tuple[int, ...]) -> Bounds:
+    return Bounds(
+        np.full((1, *shape), float(interval.lo)), np.full((1, *shape), float(interval.hi)), interval.proven
+    )
+
+
+def _clip(found: Bounds, bits: int) -> Bounds:
+    """Bounds after saturation: always proven, since nothing passes the width."""
+    limit = float((1 << (bits - 1)) - 1)
+    if not found.proven:
+        return Bounds(np.full_like(found.lo, -limit), np.full_like(found.hi, limit))
+    return Bounds(np.clip(found.lo, -limit, limit), np.clip(found.hi, -limit, limit))
+
+
+def _hull(parts: list[Bounds]) -> Bounds:
+    return Bounds(
+        np.minimum.reduce([p.lo for p in parts]),
+        np.maximum.reduce([p.hi for p in parts]),
+        all(p.proven for p in parts),
+    )
+
+
+def _width(graph: Graph, node: Node) -> int:
+    spec = graph.values[node.name].fixed
+    return spec.bits if spec else REGISTER_BITS
+
+
+def _input(node: Input, args: list[Bounds], graph: Graph) -> Bounds:
+    value = graph.values[node.name]
+    interval = value.interval
+    if interval is None and value.fixed is not None:
+        interval = Interval(*value.fixed.limits, proven=True)
+    if interval is None:
+        raise ValueError(f"the input {node.name} has no interval")
+    return _of_interval(interval, value.shape.sizes)
+
+
+def _output(node: Output, args: list[Bounds], graph: Graph) -> Bounds:
+    (x,), ticks = args, graph.header.timesteps
+    return x if node.readout == "last" else _hull([x, Bounds(x.lo * ticks, x.hi * ticks, x.proven)])
+
+
+def _const(node: Const, args: list[Bounds], graph: Graph) -> Bounds:
+    value = node.value[None].astype(np.float64)
+    return Bounds(value, value)
+
+
+def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
+    (x,) = args
+    middle, radius = (x.lo + x.hi) / 2, (x.hi - x.lo) / 2
+    if node.op == "dense":
+        weight = node.weight.astype(np.float64).T
+        centre, spread, bias = middle @ weight, radius @ np.abs(weight), node.bias
+    else:
+        plus, size = (replace(node, weight=w.astype(np.float64)) for w in (node.weight, np.abs(node.weight)))
+        centre, spread = convolve(middle, plus), convolve(radius, size)
+        bias = None if node.bias is None else node.bias[:, None, None]
+    centre = centre if bias is None else centre + bias
+    return Bounds(centre - spread, centre + spread, x.proven)
+
+
+def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
+    code = graph.values[node.name].code
+    code = code if code.spiking else registry.neuron(node.model).code(node.params)
+    return _of_interval(Interval(*code.interval, proven=True), graph.shape(node.name))
+
+
+def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
+    a, b = args
+    if node.timing != "cumulative":
+        b = _hull([b, Bounds(np.zeros_like(b.lo), np.zeros_like(b.hi))]) if node.timing == "held" else b
+        p, rates = _contracted(node, a, b), len(np.atleast_1d(node.rescale[0])) if node.rescale else 1
+        return _clip(_hull([scaled(node, p, t) for t in range(1, rates + 1)]), _width(graph, node))
+    now = []
+    for t in range(1, graph.header.timesteps + 1):
+        s_a, s_b = (_clip(Bounds(x.lo * t, x.hi * t, x.proven), REGISTER_BITS) for x in (a, b))
+        # P(t) = S_A(t) S_B(t) as long as no register saturates; where one does, these bounds exceed P's own
+        now.append(scaled(node, _clip(_contracted(node, s_a, s_b), REGISTER_BITS), t))
+    return _clip(_difference(now), _width(graph, node))
+
+
+def _contracted(node: Product, a: Bounds, b: Bounds) -> Bounds:
+    """Bounds of the einsum: centre and radius of every summand, added up."""
+    (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
+    centre = contract(node.equation, ma, mb)
+    spread = (
+        contract(node.equation, np.abs(ma), rb)
+        + contract(node.equation, ra, np.abs(mb))
+        + contract(node.equation, ra, rb)
+    )
+    return Bounds(np.floor(centre - spread), np.ceil(centre + spread), a.proven and b.proven)
+
+
+def scaled(node: Product, p: Bounds, t: int) -> Bounds:
+    """Bounds after the product's integer rescale of tick ``t``."""
+    if node.rescale is None:
+        return p
+    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
+    index = min(t, len(multiplier)) - 1
+    return _rescaled(p, multiplier[index], shift[index])
+
+
+def _rescaled(x: Bounds, multiplier: np.ndarray | int, shift: np.ndarray | int) -> Bounds:
+    ends = [
+        fixed.rescale(np.clip(part, -(2.0**47), 2.0**47).astype(np.int64), multiplier, shift).astype(
+            np.float64
+        )
+        for part in (x.lo, x.hi)
+    ]
+    return Bounds(np.minimum(*ends), np.maximum(*ends), x.proven)
+
+
+def _difference(now: list[Bounds]) -> Bounds:
+    """Bounds of F(t) - F(t-1) over all ticks, F(0) = 0."""
+    zero = Bounds(np.zeros_like(now[0].lo), np.zeros_like(now[0].hi))
+    return _hull(
+        [
+            Bounds(x.lo - last.hi, x.hi - last.lo, x.proven and last.proven)
+            for last, x in zip([zero, *now[:-1]], now, strict=True)
+        ]
+    )
+
+
+def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
+    signs, rank = node.signs or (1,) * len(args), len(graph.shape(node.name)) + 1
+    args = [Bounds(aligned(x.lo, rank), aligned(x.hi, rank), x.proven) for x in args]
+    lo = sum(s * (x.lo if s > 0 else x.hi) for s, x in zip(signs, args, strict=True))
+    hi = sum(s * (x.hi if s > 0 else x.lo) for s, x in zip(signs, args, strict=True))
+    return Bounds(np.asarray(lo), np.asarray(hi), all(x.proven for x in args))
+
+
+def _reduce(node: Reduce, args: list[Bounds], graph: Graph) -> Bounds:
+    function = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
+    axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
+    lo, hi = (
+        function(part if node.window is None else windows(part, node), axis=axes, keepdims=node.keepdims)
+        for part in (args[0].lo, args[0].hi)
+    )
+    return Bounds(lo, hi, args[0].proven)
+
+
+def _micro(node: Micro, args: list[Bounds], graph: Graph) -> Bounds:
+    if node.timing != "cumulative":
+        return _operator(node, args[0]) or _declared(node, graph)
+    now = []
+    for t in range(1, graph.header.timesteps + 1):
+        total = _clip(Bounds(args[0].lo * t, args[0].hi * t, args[0].proven), REGISTER_BITS)
+        f = _operator(node, _rescaled(total, *fixed.reciprocal(t)))
+        if f is None:
+            return _declared(node, graph)
+        now.append(Bounds(f.lo * t, f.hi * t, f.proven))
+    return _clip(_difference(now), _width(graph, node))
+
+
+def _operator(node: Micro, x: Bounds) -> Bounds | None:
+    """Bounds of one application that the operator states."""
+    lo, hi = (part.astype(np.int64) for part in (x.lo, x.hi))
+    stated = registry.microcode(node.op).bounds(node.params, lo, hi)
+    return (
+        None
+        if stated is None
+        else Bounds(*(np.asarray(part, np.float64) for part in stated), proven=x.proven)
+    )
+
+
+def _declared(node: Micro, graph: Graph) -> Bounds:
+    """What the value already says of an operator without bounds of its own, within the declared width."""
+    value = graph.values[node.name]
+    if value.interval is None and (value.fixed is None or node.timing != "cumulative"):
+        raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
+    interval = value.interval or Interval(*value.fixed.limits, proven=True)  # type: ignore[union-attr]
+    declared = _of_interval(interval, value.shape.sizes)
+    return (
+        _clip(declared, _width(graph, node)) if node.timing == "cumulative" and interval.proven else declared
+    )
+
+
+def difference(interval: Interval, ticks: int) -> Interval:
+    """Bounds of F(t) - F(t-1), F(t) = t f(t), over ticks 1 .. ``ticks``, for f within ``interval``."""
+    lo, hi = interval.lo, interval.hi
+    least = min(lo, ticks * lo - (ticks - 1) * hi)
+    return Interval(least, max(hi, ticks * hi - (ticks - 1) * lo), interval.proven)
+
+
+def _view(node: View, args: list[Bounds], graph: Graph) -> Bounds:
+    lo, hi = (node.apply([getattr(x, side) for x in args], lead=1) for side in ("lo", "hi"))
+    return Bounds(lo, hi, all(x.proven for x in args))
+
+
+def _delay(node: Delay, args: list[Bounds], graph: Graph) -> Bounds:
+    return args[0]
+
+
+RULES: dict[type[Node], Callable[..., Bounds]] = {
+    Input: _input,
+    Output: _output,
+    Const: _const,
+    Synapse: _synapse,
+    Neuron: _neuron,
+    Product: _product,
+    Sum: _sum,
+    Reduce: _reduce,
+    Micro: _micro,
+    View: _view,
+    Delay: _delay,
+}
