@@ -1,0 +1,286 @@
+"""Which elements of a group's nodes are one neuron, and which neurons must share a core.
+
+Elementwise nodes and Views tie an element of their output to one of their input: tied elements are one *neuron*.
+Row operators and broadcasts tie whole rows: neurons tied that way are an *atom* and live on one core. Both relations
+are computed on whole arrays of labels; a group without Views that reorder and without rows costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from math import prod
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from .. import registry
+from ..ir.graph import Graph
+from ..ir.nodes import Micro, Node, View
+from ..passes.balance import CROSSING, constants
+from .groups import Population
+from .regions import Region, flat_of, region
+
+Labels = np.ndarray  # of neurons, in the shape of a node's value
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Neurons of one group; arrays over a node's elements are flat.
+
+    ``anchor`` is the node whose axes are cut, ``shape`` its value's. ``neuron[node]`` gives each element's neuron and
+    ``home[neuron]`` the anchor element that decides its core; both None if element i of every node is neuron i.
+    """
+
+    anchor: str
+    shape: tuple[int, ...]
+    sizes: dict[str, int]
+    neuron: dict[str, np.ndarray] | None = None
+    home: np.ndarray | None = None
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return self.sizes[self.anchor] if self.home is None else len(self.home)
+
+    @cached_property
+    def homes(self) -> np.ndarray:
+        """Distinct anchor elements that decide a core, sorted."""
+        return np.unique(self.home) if self.home is not None else np.arange(self.neurons)
+
+    def tiles(self, chunk: Sequence[int]) -> list[Tile]:
+        """The non-empty tiles of the grid with ``chunk`` indices per axis and tile, in row-major order."""
+        if self.neuron is None or self.home is None:
+            return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
+        number = renumbered(tile_numbers(self.home, self.shape, chunk))
+        count = int(number.max()) + 1
+        parts = {name: split(number[cells], count) for name, cells in self.neuron.items()}
+        return [Tile(self, None, {name: parts[name][i] for name in parts}) for i in range(count)]
+
+    def samples(self, chunk: Sequence[int]) -> list[Tile]:
+        """A few tiles among which the most demanding one is expected."""
+        if self.neuron is None:
+            return [Tile(self, axes) for axes in product(*(_ends(cuts) for cuts in _cuts(self.shape, chunk)))]
+        tiles = self.tiles(chunk)
+        return sorted(tiles, key=lambda t: -sum(map(len, t.elements.values())))[:3] + tiles[:1]
+
+
+class Tile:
+    """The part of a group that goes to one core."""
+
+    def __init__(
+        self, cells: Cells, axes: tuple[np.ndarray, ...] | None, elements: dict[str, np.ndarray] | None = None
+    ) -> None:
+        self.cells, self.axes = cells, axes
+        self._elements = elements
+
+    @property
+    def elements(self) -> dict[str, np.ndarray]:
+        """Node -> sorted flat indices, int64."""
+        if self._elements is None:
+            flat = flat_of(self.axes or (), self.cells.shape)
+            self._elements = dict.fromkeys(self.cells.sizes, flat)
+        return self._elements
+
+    def size(self, name: str) -> int:
+        """Number of elements of a node."""
+        return prod(len(a) for a in self.axes) if self.axes is not None else len(self.elements[name])
+
+    def region(self, name: str, shape: tuple[int, ...]) -> Region:
+        """The elements of a node whose value has this shape."""
+        if self.axes is not None and shape == self.cells.shape:
+            return Region(shape, self.axes)
+        return region(self.elements[name], shape)
+
+
+def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[np.ndarray]]:
+    return [
+        [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
+        for size, step in zip(shape, chunk, strict=True)
+    ]
+
+
+def _ends(cuts: list[np.ndarray]) -> list[np.ndarray]:
+    """First, second and last: windows reach furthest from an inner tile, and the last one may be short."""
+    return [cuts[i] for i in sorted({0, min(1, len(cuts) - 1), len(cuts) - 1})]
+
+
+def tile_numbers(flat: np.ndarray, shape: tuple[int, ...], chunk: Sequence[int]) -> np.ndarray:
+    """Row-major tile number of each element of a value."""
+    number = np.zeros(len(flat), dtype=np.int64)
+    coordinates = np.unravel_index(flat, shape) if shape else ()
+    for coordinate, size, step in zip(coordinates, shape, chunk, strict=True):
+        number = number * -(-size // step) + coordinate // step
+    return number
+
+
+def renumbered(number: np.ndarray) -> np.ndarray:
+    """Numbers without gaps, in the same order."""
+    used = np.zeros(int(number.max()) + 1, dtype=np.int64)
+    used[number] = 1
+    return (np.cumsum(used) - 1)[number]
+
+
+def split(number: np.ndarray, count: int) -> list[np.ndarray]:
+    """Positions of each number 0 .. count-1, ascending."""
+    small = number.astype(np.int16 if count < 1 << 15 else np.int64)  # numpy sorts 16 bits by radix
+    order = np.argsort(small, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(number, minlength=count))[:-1])
+
+
+# --- labels ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Ties:
+    """Labels given so far and the pairs of labels found to be one neuron or one atom."""
+
+    labels: dict[str, Labels] = field(default_factory=dict)
+    count: int = 0
+    same: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    together: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def fresh(self, shape: tuple[int, ...]) -> Labels:
+        size = int(np.prod(shape, dtype=np.int64))
+        self.count += size
+        return np.arange(self.count - size, self.count).reshape(shape)
+
+
+def cells(graph: Graph, group: Population) -> Cells:
+    """The neurons and atoms of a group."""
+    sizes = {n.name: graph.values[n.name].shape.size for n in group.nodes}
+    if _plain(graph, group, sizes):
+        anchor = (group.entries or group.nodes)[0].name
+        return Cells(anchor, graph.shape(anchor), sizes)
+    ties = _Ties()
+    still = constants(graph)
+    for node in group.nodes:
+        ties.labels[node.name] = _label(graph, node, [i for i in node.inputs if i not in still], ties)
+    neuron_of = _components(ties.count, ties.same)
+    neuron = {name: neuron_of[labels.ravel()] for name, labels in ties.labels.items()}
+    neurons = int(neuron_of.max()) + 1
+    atom = _components(neurons, [(neuron_of[a], neuron_of[b]) for a, b in ties.together])
+    anchor = _anchor(group, neuron, atom)
+    home = _homes(graph, anchor, neuron, atom)[atom]
+    return Cells(anchor, graph.shape(anchor), sizes, neuron, home)
+
+
+def _plain(graph: Graph, group: Population, sizes: dict[str, int]) -> bool:
+    """True if element i of every node is element i of every other."""
+    still = constants(graph)
+    if len(set(sizes.values())) > 1:
+        return False
+    for node in group.nodes:
+        streams = [i for i in node.inputs if i not in still]
+        moves = isinstance(node, View) and node.op not in ("reshape", "broadcast")
+        row = isinstance(node, Micro) and registry.microcode(node.op).row
+        loose = not isinstance(node, CROSSING) and not streams and len(group.nodes) > 1
+        if moves or row or loose:
+            return False
+    return True
+
+
+def _label(graph: Graph, node: Node, streams: list[str], ties: _Ties) -> Labels:
+    shape = graph.shape(node.name)
+    inside = [i for i in streams if i in ties.labels]
+    if isinstance(node, CROSSING) or not inside:
+        return ties.fresh(shape)
+    labels = _viewed(graph, node, ties) if isinstance(node, View) else _elementwise(shape, inside, ties)
+    if isinstance(node, Micro) and registry.microcode(node.op).row and labels.size:
+        ties.together.append((labels.ravel(), np.broadcast_to(labels[..., :1], labels.shape).ravel()))
+    return labels
+
+
+def _viewed(graph: Graph, node: View, ties: _Ties) -> Labels:
+    # Labels travel through the View itself, one higher, so that padding and constants arrive as 0: nobody's.
+    absent = {i: np.zeros(graph.shape(i), dtype=np.int64) for i in node.inputs if i not in ties.labels}
+    arrays = [absent[i] if i in absent else ties.labels[i] + 1 for i in node.inputs]
+    labels = np.ascontiguousarray(node.apply(arrays)) - 1
+    flat = labels.reshape(-1)
+    first = _first(flat, ties.count)
+    own = ties.fresh((len(flat) - int(first.sum()),))
+    shown = flat[~first]
+    # A second copy of an element is a neuron of its own that reads the first.
+    ties.together.append((own[shown >= 0], shown[shown >= 0]))
+    flat[~first] = own
+    return labels
+
+
+def _elementwise(shape: tuple[int, ...], inside: list[str], ties: _Ties) -> Labels:
+    size = int(np.prod(shape, dtype=np.int64))
+    equal = [i for i in dict.fromkeys(inside) if ties.labels[i].size == size]
+    labels = ties.labels[equal[0]].reshape(shape) if equal else ties.fresh(shape)
+    for other in equal[1:]:
+        ties.same.append((labels.ravel(), ties.labels[other].ravel()))
+    for other in dict.fromkeys(inside):
+        if other not in equal:
+            ties.together.append(_spread(labels, ties.labels[other]))
+    return labels
+
+
+def _spread(labels: Labels, source: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs that tie an output to an input of another size: broadcast, row by row, or as a whole."""
+    if all(a in (b, 1) for a, b in zip(source.shape[::-1], labels.shape[::-1], strict=False)):
+        return labels.ravel(), np.broadcast_to(source, labels.shape).ravel()
+    rows = labels.shape[:-1] if labels.shape[:-1] == source.shape[:-1] else ()
+    parts = [x.reshape(*rows, -1) for x in (labels, source)]
+    firsts = [np.broadcast_to(parts[0][..., :1], x.shape).ravel() for x in parts]
+    return np.concatenate([x.ravel() for x in parts]), np.concatenate(firsts)
+
+
+def _first(labels: np.ndarray, count: int) -> np.ndarray:
+    """True where a label >= 0 appears for the first time."""
+    positions = np.arange(len(labels))
+    seen = np.zeros(count + 1, dtype=np.int64)
+    seen[labels[::-1]] = positions[::-1]  # the last write wins: the smallest position
+    return (seen[labels] == positions) & (labels >= 0)
+
+
+def _components(count: int, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Component of each of ``count`` labels, numbered by first appearance."""
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *(a for a, _ in pairs)])
+    columns = np.concatenate([np.zeros(0, dtype=np.int64), *(b for _, b in pairs)])
+    useful = rows != columns
+    if not useful.any():
+        return np.arange(count)
+    ones = np.ones(int(useful.sum()), dtype=np.int8)
+    edges = coo_array((ones, (rows[useful], columns[useful])), shape=(count, count))
+    return connected_components(edges, directed=False)[1].astype(np.int64)
+
+
+# --- anchors -----------------------------------------------------------------------------------------------------
+
+
+def _anchor(group: Population, neuron: dict[str, np.ndarray], atom: np.ndarray) -> str:
+    """The node that shows the most atoms: the first entry wins ties, then the earlier node."""
+    order = [n.name for n in (*group.entries, *group.nodes)]
+    return max(order, key=lambda name: (len(np.unique(atom[neuron[name]])), -order.index(name)))
+
+
+def _homes(graph: Graph, anchor: str, neuron: dict[str, np.ndarray], atom: np.ndarray) -> np.ndarray:
+    """Per atom its first anchor element; atoms that the anchor does not show live with a neighbour."""
+    home = np.full(int(atom.max()) + 1, -1, dtype=np.int64)
+    shown = atom[neuron[anchor]]
+    home[shown[::-1]] = np.arange(len(shown))[::-1]  # the last write wins: the smallest index
+    for name, cells_of_node in neuron.items():
+        if (home < 0).any():
+            atoms = atom[cells_of_node]
+            near = _filled(home[atoms].reshape(graph.shape(name))).ravel()
+            lost = home[atoms] < 0
+            home[atoms[lost]] = near[lost]
+    return np.maximum(home, 0)
+
+
+def _filled(home: np.ndarray) -> np.ndarray:
+    """Negative entries replaced by the nearest other one before them, else after them, axis by axis."""
+    for axis in range(home.ndim):
+        for step in (1, -1):
+            lined = np.moveaxis(home, axis, 0)[::step]
+            at = np.where(lined >= 0, np.arange(len(lined)).reshape(-1, *[1] * (home.ndim - 1)), -1)
+            at = np.maximum.accumulate(at, axis=0)
+            known = np.take_along_axis(lined, np.maximum(at, 0), axis=0)
+            home = np.moveaxis(np.where(at >= 0, known, lined)[::step], 0, axis)
+    return home

@@ -1,0 +1,215 @@
+"""What a tile of a group asks of its core, in the 64-bit words that Intel's compiler prints per core.
+
+Neurons: one word per 64 bits of state, at least one. Synapses: dense lists store zeros, target index and a header per
+input element; kernels shared over positions store (input channel, offset) entries without an index. Numbers that
+belong to a chip (weight codes, index and header bits) come from the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .. import registry
+from ..ir.graph import Graph
+from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
+from ..passes.balance import constants
+from ..target import Target
+from .cells import Cells, Tile
+from .groups import Population
+from .reads import Read, connections, reads
+from .regions import Region
+from .types import Demand
+
+WORD = 64
+MESSAGE_BITS, REGISTER_BITS = 24, 32  # widths of the integer level: messages and state, running sums
+THRESHOLDS = ("vth", "base")  # how threshold parameters of neuron models begin
+
+
+@dataclass(frozen=True, eq=False)
+class Accounting:
+    """Everything about one group that its tiles' demands are computed from."""
+
+    graph: Graph
+    target: Target
+    group: Population
+    cells: Cells
+
+    @cached_property
+    def words(self) -> np.ndarray | int:
+        """State words of each neuron, or of all alike."""
+        bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
+        if self.cells.neuron is None:
+            return max(1, -(-sum(bits.values()) // WORD))
+        return np.maximum(1, -(-self._per_neuron(bits) // WORD))
+
+    @cached_property
+    def fan_in(self) -> np.ndarray | int:
+        """Incoming connections of each neuron, or of all alike."""
+        into = {n.name: connections(self.graph, n) for n in self.group.entries}
+        return sum(into.values()) if self.cells.neuron is None else self._per_neuron(into)
+
+    def _per_neuron(self, amounts: MappingABC[str, int]) -> np.ndarray:
+        total = np.zeros(self.cells.neurons, dtype=np.int64)
+        for name, amount in amounts.items():
+            if amount and self.cells.neuron is not None:
+                total += amount * np.bincount(self.cells.neuron[name], minlength=len(total))
+        return total
+
+    @cached_property
+    def weight_bits(self) -> dict[str, int]:
+        """Stored bits per weight of each Synapse; the widest code where none is wide enough."""
+        codes = self.target.limits.weight_bits
+        needed = {n.name: weight_bits(n.weight) for n in self.group.entries if isinstance(n, Synapse)}
+        return {name: codes.round_up(bits) or codes.value[-1] for name, bits in needed.items()}
+
+    @cached_property
+    def tables(self) -> int:
+        """Words of lookup tables that a core with any part of the group holds."""
+        micros = [n for n in self.group.nodes if isinstance(n, Micro)]
+        return sum(-(-registry.microcode(n.op).table_bits(n.params) // WORD) for n in micros)
+
+    def regions(self, tile: Tile) -> dict[str, Region]:
+        """The tile's part of each entry's value."""
+        return {
+            n.name: tile.region(n.name, self.graph.shape(n.name))
+            for n in self.group.entries
+            if tile.size(n.name)
+        }
+
+    def reads(self, regions: MappingABC[str, Region]) -> list[Read]:
+        """What the tile reads, constants left out."""
+        still = constants(self.graph)
+        found = [
+            r for n in self.group.entries if n.name in regions for r in reads(self.graph, n, regions[n.name])
+        ]
+        return [r for r in found if r.source not in still]
+
+    def demand(self, tile: Tile) -> Demand:
+        """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
+        regions = self.regions(tile)
+        neurons, words, fan_in = self._neurons(tile)
+        return Demand(
+            neurons=neurons,
+            neuron_words=words,
+            neuron_groups=1,
+            synapse_words=sum(
+                self._synapses(n, regions[n.name]) for n in self.group.entries if n.name in regions
+            ),
+            axon_in=sum(r.axons for r in self.reads(regions)),
+            held_words=sum(self._held(n, regions[n.name]) for n in self.group.entries if n.name in regions),
+            table_words=self.tables,
+            fan_in=fan_in,
+            thresholds=self._thresholds(tile),
+        )
+
+    def _neurons(self, tile: Tile) -> tuple[int, int, int]:
+        """Neurons, their state words, and the largest fan-in among them."""
+        if self.cells.neuron is None:
+            count = tile.size(self.cells.anchor)
+            return count, count * int(self.words), int(self.fan_in)
+        here = np.zeros(self.cells.neurons, dtype=bool)
+        for name, flat in tile.elements.items():
+            here[self.cells.neuron[name][flat]] = True
+        words, fan_in = np.asarray(self.words)[here], np.asarray(self.fan_in)[here]
+        return int(here.sum()), int(words.sum()), int(fan_in.max(initial=0))
+
+    def _thresholds(self, tile: Tile) -> int:
+        if self.target.limits.distinct_thresholds_per_core.value is None:
+            return 0
+        neurons = [n for n in self.group.nodes if isinstance(n, Neuron)]
+        return sum(_distinct(n, self.graph.shape(n.name), tile.elements[n.name]) for n in neurons)
+
+    def _held(self, node: Node, out: Region) -> int:
+        if not isinstance(node, Product):
+            return 0
+        found = reads(self.graph, node, out)
+        return sum(-(-r.region.size * held_bits(self.graph, node, r.source) // WORD) for r in found)
+
+    def _synapses(self, node: Node, out: Region) -> int:
+        if isinstance(node, Synapse):
+            return synapse_words(self.graph, node, out, self.weight_bits[node.name], self.target)
+        if isinstance(node, Product):
+            return 0
+        return 1 if isinstance(node, Delay) else connections(self.graph, node)
+
+
+def synapse_words(graph: Graph, node: Synapse, out: Region, bits: int, target: Target) -> int:
+    """Words of the synapse lists or kernels that compute the elements ``out``."""
+    read = reads(graph, node, out)[0]
+    here = len(out.hull[-1] if node.op == "dense" else out.hull[0])
+    if node.op == "dense" and read.position is None:
+        return read.region.size * dense_row(here, bits, target)
+    if not target.features.shared_kernels.allowed:
+        # Every position has its own lists: all connections spread over the elements read.
+        targets = -(-out.size * connections(graph, node) // max(read.region.size, 1))
+        return read.region.size * sparse_row(targets, bits, target)
+    if node.op == "dense":
+        return node.weight.shape[1] * kernel_entry(here, bits, target)
+    per_block = np.bincount(out.hull[0] // (node.weight.shape[0] // node.groups))
+    entries = int(np.prod(node.weight.shape[1:]))
+    return sum(entries * kernel_entry(int(n), bits, target) for n in per_block if n)
+
+
+def dense_row(targets: int, bits: int, target: Target) -> int:
+    """Words of one input element's list onto ``targets`` neurons."""
+    return _listed(targets, bits + (target.limits.index_bits.value or 0), target)
+
+
+def sparse_row(targets: int, bits: int, target: Target) -> int:
+    """Words of one list that stores the index of every target."""
+    return _listed(targets, bits + (target.limits.sparse_index_bits.value or 0), target)
+
+
+def kernel_entry(outputs: int, bits: int, target: Target) -> int:
+    """Words of one (offset, input channel) entry of a shared kernel onto ``outputs`` channels."""
+    return _blocks(outputs, bits, target.limits.synapse_header_bits_conv.value or 0, target)
+
+
+def _listed(targets: int, bits: int, target: Target) -> int:
+    return _blocks(targets, bits, target.limits.synapse_header_bits_dense.value or 0, target)
+
+
+def _blocks(count: int, bits: int, header: int, target: Target) -> int:
+    size = target.limits.synapses_per_block.value or count
+    full, rest = divmod(count, size) if count else (0, 0)
+    return full * -(-(size * bits + header) // WORD) + (-(-(rest * bits + header) // WORD) if rest else 0)
+
+
+def weight_bits(weight: np.ndarray) -> int:
+    """Signed bits of integer weights after dividing out the power of two they share."""
+    if not weight.size or not weight.any():
+        return 1
+    common = int(np.bitwise_or.reduce(weight, axis=None))
+    shift = (common & -common).bit_length() - 1
+    low, high = int(weight.min()) >> shift, int(weight.max()) >> shift
+    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
+
+
+def state_bits(graph: Graph, node: Node) -> int:
+    """Bits of state that one element of the node keeps from tick to tick."""
+    if isinstance(node, Neuron):
+        return sum(s.bits for s in registry.neuron(node.model).state)
+    if isinstance(node, (Micro, Product)) and node.timing == "cumulative":
+        return 2 * REGISTER_BITS
+    if isinstance(node, Delay):
+        return MESSAGE_BITS * node.steps
+    return REGISTER_BITS if isinstance(node, Output) else 0
+
+
+def held_bits(graph: Graph, node: Product, source: str) -> int:
+    """Bits a core keeps per element of a product's operand: a running sum, or the message itself."""
+    spec = graph.values[source].fixed
+    if node.timing == "cumulative":
+        return REGISTER_BITS
+    return spec.bits if spec else MESSAGE_BITS
+
+
+def _distinct(node: Neuron, shape: tuple[int, ...], flat: np.ndarray) -> int:
+    """Different threshold settings among some elements of a population."""
+    names = [n for n in node.params if n.startswith(THRESHOLDS)]
+    spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]
+    return len(np.unique(np.stack(spread), axis=1).T) if spread and len(flat) else 0

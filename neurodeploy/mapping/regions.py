@@ -1,0 +1,80 @@
+"""Sets of elements of a value, kept as a product of per-axis index sets wherever they are one.
+
+Almost every tile is such a product, and so is what it reads: sizes, projections and intersections then cost as much
+as the axes are long, however many elements there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Elements of a value of ``shape``: ``axes`` if they are a product of sorted index sets, else sorted ``flat``."""
+
+    shape: tuple[int, ...]
+    axes: tuple[np.ndarray, ...] | None
+    flat: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(len(a) for a in self.axes) if self.axes is not None else len(self.indices)
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Sorted flat indices, int64."""
+        return flat_of(self.axes, self.shape) if self.flat is None and self.axes is not None else self.flat  # type: ignore[return-value]
+
+    @property
+    def hull(self) -> tuple[np.ndarray, ...]:
+        """The smallest product that contains the elements."""
+        return self.axes if self.axes is not None else projections(self.indices, self.shape)
+
+    def positions(self, axes: tuple[int, ...]) -> np.ndarray:
+        """Sorted distinct flat indices over some of the axes."""
+        sizes = tuple(self.shape[a] for a in axes)
+        if self.axes is not None:
+            return flat_of(tuple(self.axes[a] for a in axes), sizes)
+        coordinates = np.unravel_index(self.indices, self.shape)
+        return (
+            np.unique(np.ravel_multi_index([coordinates[a] for a in axes], sizes))
+            if axes
+            else np.zeros(1, np.int64)
+        )
+
+
+def whole(shape: tuple[int, ...]) -> Region:
+    """All elements."""
+    return Region(shape, tuple(np.arange(n) for n in shape))
+
+
+def region(flat: np.ndarray, shape: tuple[int, ...]) -> Region:
+    """The region of sorted flat indices, recognised as a product if it is one."""
+    axes = projections(flat, shape)
+    return Region(shape, axes if prod(len(a) for a in axes) == len(flat) else None, flat)
+
+
+def projections(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Sorted distinct coordinates along each axis."""
+    if not shape:
+        return ()
+    return tuple(_distinct(c, n) for c, n in zip(np.unravel_index(flat, shape), shape, strict=True))
+
+
+def flat_of(axes: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Sorted flat indices of a product of sorted index sets."""
+    flat = np.zeros(1, dtype=np.int64)
+    for indices, size in zip(axes, shape, strict=True):
+        flat = (flat[:, None] * size + indices).ravel()
+    return flat
+
+
+def _distinct(coordinates: np.ndarray, size: int) -> np.ndarray:
+    seen = np.zeros(size, dtype=bool)
+    seen[coordinates] = True
+    return np.flatnonzero(seen)

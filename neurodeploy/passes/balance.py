@@ -1,0 +1,116 @@
+"""Makes all branches of a graph meet at the same hardware step.
+
+Every Synapse, Product and Reduce takes one step on pipelined hardware, a Delay as many as it says. Node n does tick t
+of a sample at step t + depth(n). Where values of different depth meet, a Delay brings the earlier ones level. A Delay
+is the identity per tick, so the meaning of the graph does not change; it is mapped, counted and priced.
+"""
+
+from __future__ import annotations
+
+from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
+
+#: kinds whose inputs travel between populations
+CROSSING = (Synapse, Product, Reduce, Delay)
+
+
+def constants(graph: Graph) -> frozenset[str]:
+    """Names of the nodes that are the same at every tick: Const, and Views and Sums of nothing else."""
+    found: set[str] = set()
+    for node in graph:
+        fixed_kind = isinstance(node, (View, Sum)) and found.issuperset(node.inputs)
+        if isinstance(node, Const) or fixed_kind:
+            found.add(node.name)
+    return frozenset(found)
+
+
+def host(graph: Graph) -> frozenset[str]:
+    """Names of the nodes that live off the chip: Input, and Views of it (constants may be mixed in)."""
+    still = constants(graph)
+    found: set[str] = set()
+    for node in graph:
+        streams = [i for i in node.inputs if i not in still]
+        if isinstance(node, Input) or (isinstance(node, View) and streams and found.issuperset(streams)):
+            found.add(node.name)
+    return frozenset(found)
+
+
+def depths(graph: Graph) -> dict[str, int]:
+    """Steps by which each node lags behind the input; constants have no depth and no entry.
+
+    A population that reads the input without a synapse lags one step too: it needs a connection to the host.
+    """
+    still, outside = constants(graph), host(graph)
+    found: dict[str, int] = {}
+    for node in graph:
+        if node.name not in still:
+            ready = [_arrival(node, i, found, outside) for i in node.inputs if i not in still]
+            found[node.name] = max(ready, default=0) + _steps(node)
+    return found
+
+
+def balance(graph: Graph, longest: int | None = None) -> Graph:
+    """The same graph with Delays on every edge that would arrive early; depths stay as they were.
+
+    One Delay serves all consumers of a value that need the same number of steps. Delays of more than ``longest``
+    steps are made as a chain. A balanced graph is returned unchanged.
+    """
+    level, still = depths(graph), constants(graph)
+    builder, table = rewrite(graph)
+    made: dict[tuple[str, int], str] = {}
+    for node in graph:
+        inputs = []
+        for source in node.inputs:
+            wait = 0 if source in still else level[node.name] - _steps(node) - level[source]
+            # A View on the host reads the input where it is; every other plain consumer of it has waited one step.
+            inputs.append(_delayed(builder, graph, table[source], wait, made, longest))
+        copy_node(builder, table, graph, node, inputs=tuple(inputs))
+    return builder.build() if made else graph
+
+
+def unbalanced(graph: Graph) -> list[tuple[str, str, int]]:
+    """Edges (source, consumer, missing steps) that arrive early."""
+    level, still = depths(graph), constants(graph)
+    waits = (
+        (i, n.name, level[n.name] - _steps(n) - level[i]) for n in graph for i in n.inputs if i not in still
+    )
+    return [edge for edge in waits if edge[2] > 0]
+
+
+def _steps(node: Node) -> int:
+    if isinstance(node, Delay):
+        return node.steps
+    return int(isinstance(node, CROSSING))
+
+
+def _arrival(node: Node, source: str, found: dict[str, int], outside: frozenset[str]) -> int:
+    direct = source in outside and node.name not in outside and not isinstance(node, CROSSING)
+    return found[source] + int(direct)
+
+
+def _delayed(
+    builder: Builder,
+    graph: Graph,
+    source: str,
+    steps: int,
+    made: dict[tuple[str, int], str],
+    longest: int | None,
+) -> str:
+    """The name of ``source`` delayed by ``steps``, made once."""
+    while steps > 0:
+        part = min(steps, longest or steps)
+        if (source, part) not in made:
+            origin = builder.nodes[source].origin
+            delay = Delay(
+                name=_free(f"{source}_delay{part}", graph), inputs=(source,), origin=origin, steps=part
+            )
+            made[source, part] = builder.add(delay, builder.values[source])
+        source, steps = made[source, part], steps - part
+    return source
+
+
+def _free(name: str, graph: Graph) -> str:
+    """``name``, or a variant that no node of the graph has: original nodes keep their names."""
+    while name in graph.nodes:
+        name += "_"
+    return name
