@@ -152,6 +152,38 @@ CODES: dict[str, tuple[str, str]] = {
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
     # --- 7xx backend ------------------------------------------------------------------------------------------
     # --- 8xx cost and report ----------------------------------------------------------------------------------
+    "ND801": (
+        "two accounts of the same events disagree",
+        "The simulated cores count every event twice: for the core it happens on and for the node it belongs to. Both "
+        "must give the same sums, or the energy by layer and the energy by core would not add up to the same total. "
+        "This is a fault of the backend that counted, never of the network; please report it with the build folder.",
+    ),
+    "ND802": (
+        "no cost without a mapping",
+        "Energy and latency on cores need to know which core does what. Run the map stage first, or look at the "
+        "metrics that need no cores: operation counts, the ANN baseline and the paper metric.",
+    ),
+    "ND810": (
+        "no report in this folder",
+        "'report' and 'diff' read report.json of a build folder. The folder has none: the build stopped before its "
+        "last stage, or it is not the folder of a build. 'neurodeploy build' prints the folder it writes to.",
+    ),
+    "ND811": (
+        "a damaged report",
+        "report.json is cut off or was edited into something that is not JSON. Files of a report are written whole or "
+        "not at all, so this happened later. Run the build again: finished stages are taken from the folder.",
+    ),
+    "ND812": (
+        "a report of another schema version",
+        "The layout of report.json carries a version number, and this version of neurodeploy reads only its own: a key "
+        "that has changed its meaning must not be shown under its old name. Run the build again with this version, or "
+        "read the file with the version that wrote it (see its reproducibility block).",
+    ),
+    "ND890": (
+        "a report file cannot be written",
+        "The disk is full, the folder may not be written to, or it lies on a medium that is gone. Files are written "
+        "beside their place and moved there when complete, so whatever was there before is still whole.",
+    ),
     # --- 9xx environment, usage, data -------------------------------------------------------------------------
     # names of data sets and models, model files
     "ND907": (

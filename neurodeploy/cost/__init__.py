@@ -1,6 +1,7 @@
 """Counts x coefficients = estimate: energy, time, and what the same network would cost as an ANN or in a paper."""
 
 from .ann import AnnBaseline, ann_baseline
+from .assess import Assessment, assess
 from .audit import Purity, purity, silicon
 from .counts import Counts, count, dense_macs, disagreements
 from .counts import names as names_to_record
@@ -10,6 +11,7 @@ from .types import Definition, Estimate, Range, Term, Timing
 
 __all__ = [
     "AnnBaseline",
+    "Assessment",
     "Counts",
     "Definition",
     "Estimate",
@@ -19,6 +21,7 @@ __all__ = [
     "Term",
     "Timing",
     "ann_baseline",
+    "assess",
     "count",
     "dense_macs",
     "disagreements",

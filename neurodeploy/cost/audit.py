@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Micro, Product, Synapse
 from ..ir.trace import Events
-from ..ir.types import Code
+from ..ir.types import RANK, Code
 from .counts import Counts
 from .types import Definition
 
@@ -49,22 +49,31 @@ class Purity:
         return 1.0 - self.work["dense"] if any(self.work.values()) else 0.0
 
 
-def purity(graph: Graph, counts: Counts) -> Purity:
-    """The audit of a spiking or integer graph whose edges carry codes."""
+def operations(counts: Counts | None, events: Events | None) -> dict[str, float]:
+    """Synaptic and product operations by node, from whichever account there is."""
+    if counts is not None:
+        return {name: row.synaptic_ops + row.product_ops for name, row in counts.nodes.items()}
+    if events is None:
+        return {}
+    columns = [events.kinds.index(kind) for kind in ("synaptic_ops", "product_ops")]
+    return {name: float(row[columns].sum()) for name, row in events.node_counts.items()}
+
+
+def purity(graph: Graph, operations: Mapping[str, float]) -> Purity:
+    """The audit of a spiking or integer graph whose edges carry codes; operations by node are the work."""
     edges: Counter[str] = Counter()
     work: Counter[str] = Counter()
     for node in graph.of(Synapse, Product):
         read = [graph.values[i].code for i in node.inputs if not isinstance(graph.nodes[i], Const)]
         edges.update(code.kind for code in read)
-        row = counts.nodes[node.name]
-        work[densest(read)] += row.synaptic_ops + row.product_ops  # type: ignore[assignment]
+        work[densest(read)] += operations.get(node.name, 0.0)  # type: ignore[assignment]
     operators = Counter(node.op for node in graph if isinstance(node, Micro) and node.op != "rescale")
     return Purity(shares(edges, CODES), shares(work, CODES), dict(operators))
 
 
 def densest(codes: list[Code]) -> str:
     """The kind of the code furthest from a plain spike."""
-    return max(codes, key=lambda code: Code.RANK[code.kind]).kind if codes else "dense"
+    return max(codes, key=lambda code: RANK[code.kind]).kind if codes else "dense"
 
 
 def shares(amounts: Mapping[str, float], keys: tuple[str, ...]) -> dict[str, float]:

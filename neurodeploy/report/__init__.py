@@ -1,0 +1,21 @@
+"""Estimate, mapping and trace -> one dict of data -> console, JSON, CSV and one offline page. Nothing here prints."""
+
+from .console import summary, text
+from .data import build
+from .files import read, write
+from .inputs import Accuracy, BitTrue, ModelInfo, RasterRow, ReportInputs, Stage, raster
+
+__all__ = [
+    "Accuracy",
+    "BitTrue",
+    "ModelInfo",
+    "RasterRow",
+    "ReportInputs",
+    "Stage",
+    "build",
+    "raster",
+    "read",
+    "summary",
+    "text",
+    "write",
+]

@@ -1,0 +1,240 @@
+"""The summary on the console, made from the report's data alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import units
+
+TOP_LAYERS = 5
+MISSING = "-"
+
+Row = tuple[str, Text | str]
+
+
+def summary(report: dict[str, Any], report_path: str = "") -> Group:
+    """The summary as a rich renderable; colours appear on a terminal only."""
+    blocks: list[RenderableType] = [
+        _grid(_head(report)),
+        Text("Per inference  nominal [low .. high]", style="bold"),
+        _grid(_costs(report), indent=2),
+    ]
+    layers = top_layers(report)
+    if layers:
+        blocks += [Text("Top layers by energy", style="bold"), _layers(layers)]
+    blocks.append(_grid(_tail(report, report_path)))
+    return Group(*blocks)
+
+
+def text(report: dict[str, Any], report_path: str = "", width: int = 110) -> str:
+    """The summary as plain text without control codes."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(
+        summary(report, report_path)
+    )
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _grid(rows: Iterable[Row], indent: int = 0) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        table.add_row(" " * indent + label, value)
+    return table
+
+
+def _head(report: dict[str, Any]) -> Iterable[Row]:
+    yield "Network", Text(f"{report['model']} ({report['system']})  {how_made(report)}")
+    target = report["target"]
+    yield "Target", Text(f"{target['name']} ({kind(report)})")
+    yield "Fits", _fits(report)
+    yield "Spike-driven", Text(spike_driven(report))
+    yield "Accuracy", Text(accuracy(report))
+    yield "Bit-true", _bit_true(report)
+    yield "Silicon", Text(silicon(report))
+
+
+def how_made(report: dict[str, Any]) -> str:
+    """Method and time steps in words."""
+    method = report["method"]
+    made = "natively trained" if method == "native" else f"converted by {method}"
+    bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
+    return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
+
+
+def kind(report: dict[str, Any]) -> str:
+    """What the target is, and that its numbers are estimates."""
+    words = {"simulated": "simulated: estimates, not hardware", "software": "software: no prices"}
+    return words.get(report["target"]["kind"], "hardware description: estimates, not measurements")
+
+
+def _fits(report: dict[str, Any]) -> Text:
+    mapping = report["mapping"]
+    if mapping["fits"] is None:
+        return Text(f"{MISSING}   {why(report, 'mapping.fits')}")
+    used, whole = mapping["cores_used"], mapping["cores_total"]
+    share = f" ({units.percent(used / whole)})" if whole else ""
+    verdict = Text("yes", style="bold green") if mapping["fits"] else Text("no", style="bold red")
+    chips = f"   chips {mapping['chips']}" if (mapping["chips"] or 1) > 1 else ""
+    return verdict.append(
+        f"   cores {used}/{whole}{share}{chips}   limiting resource:"
+        f" {units.words(mapping['limiting_resource'])}",
+        style="default not bold",
+    )
+
+
+def spike_driven(report: dict[str, Any]) -> str:
+    """Share of synaptic work that spikes drive, and the dense operators left."""
+    purity = report["purity"]
+    if purity["spike_driven"] is None:
+        return f"{MISSING}   {why(report, 'purity.spike_driven')}"
+    left = ", ".join(f"{count} {units.words(op)}" for op, count in purity["operators"].items())
+    tail = f"dense operators left: {left} (on-core microcode)" if left else "no dense operators left"
+    return f"{units.percent(purity['spike_driven'])} of synaptic work; {tail}"
+
+
+def accuracy(report: dict[str, Any]) -> str:
+    """Accuracy at the three levels."""
+    found = report["accuracy"]
+    if found["integer"] is None and found["float"] is None:
+        return f"{MISSING}   {why(report, 'accuracy.float')}"
+    levels = "  ->  ".join(
+        f"{level} {units.percent(found[level])}" for level in ("float", "spiking", "integer")
+    )
+    return f"{levels}   (n = {found['samples']})"
+
+
+def _bit_true(report: dict[str, Any]) -> Text:
+    found = report["bit_true"]
+    if found["equal"] is None:
+        return Text(f"{MISSING}   {why(report, 'bit_true.equal')}")
+    if found["equal"]:
+        return Text(f"{' = '.join(found['backends'])} on {found['samples']} samples", style="green")
+    return Text(f"NO   {found['divergence'] or 'backends differ'}", style="bold red")
+
+
+def silicon(report: dict[str, Any]) -> str:
+    """Share of work per grade of evidence."""
+    if report["silicon"] is None:
+        return f"{MISSING}   {why(report, 'silicon')}"
+    shares = "   ".join(f"{grade} {units.percent(s)}" for grade, s in report["silicon"].items() if s)
+    return f"{shares}   of operations" if shares else MISSING
+
+
+def _costs(report: dict[str, Any]) -> Iterable[Row]:
+    counts = report["counts"]
+    operations = _added(counts["synaptic_ops"], counts["product_ops"])
+    products = (
+        f"of which products of spikes {units.percent(counts['product_ops'] / operations)}"
+        if operations
+        else ""
+    )
+    yield "synaptic operations", _pairs(units.count(operations), products)
+    yield (
+        "neuron updates",
+        _pairs(
+            units.count(counts["neuron_updates"]),
+            f"spikes {units.count(counts['spikes'])}",
+            f"packets {units.count(counts['packets'])}",
+            f"hops {units.count(counts['hops'])}",
+        ),
+    )
+    yield (
+        "microcode operations",
+        _pairs(units.count(counts["microcode_ops"]), f"dense MACs {units.count(counts['dense_macs'])}"),
+    )
+    yield "energy", _energy(report)
+    yield "", _references(report)
+    yield (
+        "latency",
+        _pairs(
+            units.span(report["latency_ms"], "ms") or _lacking(report, "latency_ms.nominal"),
+            f"throughput {units.rate(report['throughput_per_s'])} (pipelined)",
+        ),
+    )
+
+
+def _energy(report: dict[str, Any]) -> Text:
+    span = units.span(report["energy_uj"], "uJ")
+    if not span:
+        return Text(_lacking(report, "energy_uj.nominal"))
+    parts = sorted(report["energy_breakdown_uj"].items(), key=lambda item: -item[1])
+    nominal = report["energy_uj"]["nominal"]
+    shares = ", ".join(f"{part} {units.percent(uj / nominal, 0)}" for part, uj in parts[:4] if nominal and uj)
+    return _pairs(span, shares)
+
+
+def _references(report: dict[str, Any]) -> Text:
+    ratio = report["energy_paper_ratio"]
+    return _pairs(
+        f"ANN baseline {units.quantity(report['ann_baseline_uj'], 'uJ')} (int8 MAC, same technology, dynamic)",
+        f"paper metric {units.quantity(report['energy_paper_uj'], 'uJ')}"
+        + (f" ({units.percent(ratio)} of the ANN's)" if ratio is not None else ""),
+    )
+
+
+def top_layers(report: dict[str, Any], most: int = TOP_LAYERS) -> list[dict[str, Any]]:
+    """The layers that take the most energy, first one first."""
+    rows = [row for row in report["layers"] if row["energy_share"]]
+    return sorted(rows, key=lambda row: -row["energy_share"])[:most]
+
+
+def reason_of(layer: dict[str, Any]) -> str:
+    """What most of a layer's energy goes to, in words."""
+    causes = {
+        "synapse": ("synaptic_ops", "synaptic operations"),
+        "product": ("product_ops", "product operations"),
+        "neuron": ("neuron_updates", "neuron updates"),
+        "microcode": ("microcode_ops", "microcode operations"),
+        "network": ("spikes", "spikes sent"),
+    }
+    part = max(causes, key=lambda name: layer[f"energy_{name}_uj"] or 0.0)
+    kind, label = causes[part]
+    return f"{units.count(layer[kind])} {label}"
+
+
+def _layers(rows: list[dict[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
+    table.add_column(justify="right")
+    table.add_column()
+    for row in rows:
+        table.add_row(
+            "  " + row["name"], units.percent(row["energy_share"]), f"{row['op']}: {reason_of(row)}"
+        )
+    return table
+
+
+def _tail(report: dict[str, Any], report_path: str) -> Iterable[Row]:
+    if report["uncounted"]:
+        yield "Not counted", Text("; ".join(report["uncounted"]))
+    codes = list(dict.fromkeys(w["code"] for w in report["warnings"]))
+    hint = f"  ->  neurodeploy explain {codes[0]}" if codes else ""
+    yield "Warnings", Text(f"{len(report['warnings'])}{hint}", style="yellow" if codes else "")
+    if report_path:
+        yield "Report", Text(report_path)
+
+
+def why(report: dict[str, Any], key: str) -> str:
+    """The reason why a value is missing."""
+    return report["reasons"].get(key, "not known")
+
+
+def _lacking(report: dict[str, Any], key: str) -> str:
+    return f"{MISSING}   {why(report, key)}"
+
+
+def _added(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _pairs(*parts: str) -> Text:
+    return Text("   ".join(part for part in parts if part))

@@ -1,0 +1,113 @@
+"""What the pipeline hands over for a report. Everything but the model and the target may be missing, with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..cost import Assessment
+from ..errors import Problem
+from ..ir.graph import Graph
+from ..ir.nodes import Neuron
+from ..ir.trace import Trace
+from ..mapping.types import Mapping
+from ..target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """The network and its data as the user named them."""
+
+    name: str
+    system: str
+    source: str = ""
+    title: str = ""
+    parameters: int | None = None
+    dataset: str = ""
+    dataset_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Fractions of ``samples`` test samples, by level; ``by_timestep`` of the integer network after tick 1 .. T."""
+
+    samples: int
+    source: float | None = None
+    spiking: float | None = None
+    integer: float | None = None
+    by_timestep: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitTrue:
+    """Whether all ``backends`` gave the same integers at every (node, tick); else where they first differ."""
+
+    equal: bool
+    samples: int
+    backends: tuple[str, ...]
+    divergence: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RasterRow:
+    """Spikes of one population for one sample: per tick the flat indices of its non-zero elements."""
+
+    name: str
+    size: int
+    ticks: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One finished stage of the build: its time and headline fact."""
+
+    name: str
+    seconds: float
+    fact: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReportInputs:
+    """All that a report reads.
+
+    ``sqnr_db`` and ``saturations`` are by node of the integer graph; ``grades`` node -> (grade, reason);
+    ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why its
+    value is missing; ``uncounted`` further things that no number covers.
+    """
+
+    model: ModelInfo
+    target: Target
+    method: str
+    timesteps: int
+    config: MappingABC[str, Any] = field(default_factory=dict)
+    source: Graph | None = None
+    spiking: Graph | None = None
+    integer: Graph | None = None
+    mapping: Mapping | None = None
+    assessment: Assessment = field(default_factory=Assessment)
+    accuracy: Accuracy | None = None
+    bit_true: BitTrue | None = None
+    sqnr_db: MappingABC[str, float] = field(default_factory=dict)
+    saturations: MappingABC[str, int] = field(default_factory=dict)
+    grades: MappingABC[str, tuple[str, str]] = field(default_factory=dict)
+    raster: tuple[RasterRow, ...] = ()
+    raster_sample: str = ""
+    warnings: tuple[Problem, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    provenance: MappingABC[str, Any] = field(default_factory=dict)
+    reasons: MappingABC[str, str] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+
+
+def raster(graph: Graph, trace: Trace, sample: int = 0) -> tuple[RasterRow, ...]:
+    """The spikes of one sample in every recorded neuron population, in the order of the graph."""
+    rows = []
+    for node in graph.of(Neuron):
+        if node.name in trace.values:
+            ticks = trace.values[node.name][:, sample].reshape(len(trace.values[node.name]), -1)
+            spikes = tuple(np.flatnonzero(tick) for tick in ticks)
+            rows.append(RasterRow(node.name, graph.values[node.name].shape.size, spikes))
+    return tuple(rows)

@@ -1,0 +1,167 @@
+"""One layer, core or link with everything that is known about it: what the columns of the tables read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..cost.links import link_class
+from ..cost.types import Range
+from ..ir.graph import Graph
+from ..ir.nodes import Const, Node, Synapse, View
+from ..ir.types import Value
+from ..mapping.types import Core, Group
+from .inputs import ReportInputs
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A node of the integer graph."""
+
+    inputs: ReportInputs
+    graph: Graph
+    node: Node
+    group: Group | None
+    cores: int | None
+
+    @property
+    def value(self) -> Value:
+        """Its output edge."""
+        return self.graph.values[self.node.name]
+
+    @property
+    def input_value(self) -> Value | None:
+        """Its first input edge that is not a constant."""
+        streams = [i for i in self.node.inputs if not isinstance(self.graph.nodes[i], Const)]
+        return self.graph.values[streams[0]] if streams else None
+
+    def counted(self, kind: str) -> float | None:
+        """Events of one kind per inference: of the cores, else of the recorded run."""
+        assessment = self.inputs.assessment
+        if assessment.events is not None:
+            row = assessment.events.node_counts.get(self.node.name)
+            return float(row[assessment.events.kinds.index(kind)]) if row is not None else 0.0
+        if assessment.counts is not None and kind in (
+            "synaptic_ops",
+            "product_ops",
+            "neuron_updates",
+            "spikes",
+        ):
+            found = assessment.counts.nodes.get(self.node.name)
+            return float(getattr(found, kind)) if found else 0.0
+        return None
+
+    @property
+    def energy(self) -> Range | None:
+        """Energy of its own events, in pJ."""
+        estimate = self.inputs.assessment.estimate
+        return estimate.node_pj.get(self.node.name, Range()) if estimate else None
+
+    def part(self, name: str) -> float | None:
+        """Nominal energy of one part of its events, in pJ."""
+        estimate = self.inputs.assessment.estimate
+        if estimate is None:
+            return None
+        return estimate.node_parts_pj.get(self.node.name, {}).get(name, Range()).nominal
+
+    @property
+    def weight_bits(self) -> int | None:
+        """Bits that hold its largest weight, sign included."""
+        if not isinstance(self.node, Synapse):
+            return None
+        weight = np.asarray(self.node.weight)
+        signed = int(weight.min(initial=0) < 0)
+        return max(1, int(np.abs(weight).max(initial=0)).bit_length() + signed)
+
+
+@dataclass(frozen=True, eq=False)
+class CoreView:
+    """A used core; ``position`` is its place in the count arrays."""
+
+    inputs: ReportInputs
+    core: Core
+    position: int
+
+    def per_step(self, kind: str) -> np.ndarray | None:
+        """Counts of one kind by sample and step."""
+        events = self.inputs.assessment.events
+        return None if events is None else events.core_counts[:, self.position, :, events.kinds.index(kind)]
+
+    @property
+    def energy(self) -> Range | None:
+        """Energy in pJ, with its barriers and its share of static power."""
+        estimate = self.inputs.assessment.estimate
+        return estimate.core_pj.get(self.core.index) if estimate else None
+
+
+@dataclass(frozen=True, eq=False)
+class LinkView:
+    """A link that carried packets."""
+
+    inputs: ReportInputs
+    ends: tuple[str, str]
+    load: np.ndarray
+    peak: int
+
+    @cached_property
+    def link_class(self) -> str:
+        """mesh, chip or host."""
+        return link_class(self.ends)
+
+    @property
+    def capacity_share(self) -> float | None:
+        """Largest share of a step that sending the step's packets takes, at nominal cost."""
+        estimate = self.inputs.assessment.estimate
+        if estimate is None:
+            return None
+        times = self.inputs.target.costs.time_ns
+        each = {"mesh": times.link_packet, "chip": times.packet_chip_hop, "host": times.host_packet}
+        step = estimate.timing.step_ns[1]
+        busy = np.asarray(self.load, dtype=float) * each[self.link_class].nominal
+        return float(np.divide(busy, step, out=np.zeros_like(busy), where=step > 0).max(initial=0.0))
+
+
+def layers(inputs: ReportInputs) -> Iterator[Layer]:
+    """Every node that does something, in topological order; rearrangements only where something was counted."""
+    graph = inputs.integer or inputs.spiking or inputs.source
+    if graph is None:
+        return
+    groups = {
+        name: group for group in (inputs.mapping.groups if inputs.mapping else ()) for name in group.nodes
+    }
+    hosts = _cores_by_node(inputs)
+    counted = inputs.assessment.events.node_counts if inputs.assessment.events else {}
+    for node in graph:
+        if isinstance(node, Const) or (isinstance(node, View) and not np.any(counted.get(node.name, 0))):
+            continue
+        yield Layer(
+            inputs, graph, node, groups.get(node.name), len(hosts[node.name]) if inputs.mapping else None
+        )
+
+
+def _cores_by_node(inputs: ReportInputs) -> dict[str, set[int]]:
+    table: dict[str, set[int]] = defaultdict(set)
+    for core in inputs.mapping.cores if inputs.mapping else ():
+        for piece in core.pieces:
+            for name in piece.elements:
+                table[name].add(core.index)
+    return table
+
+
+def cores(inputs: ReportInputs) -> Iterator[CoreView]:
+    """The used cores."""
+    for position, core in enumerate(inputs.mapping.cores if inputs.mapping else ()):
+        yield CoreView(inputs, core, position)
+
+
+def links(inputs: ReportInputs) -> Iterator[LinkView]:
+    """The links that carried packets, fullest first."""
+    events = inputs.assessment.events
+    if events is None:
+        return
+    for ends, load in sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), item[0])):
+        yield LinkView(inputs, ends, np.asarray(load), int(events.link_peak.get(ends, 0)))
