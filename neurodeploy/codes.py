@@ -148,6 +148,11 @@ CODES: dict[str, tuple[str, str]] = {
         "The node's parameters cannot be expressed in the widths of the integer level; the cause says which "
         "number is out of range and where.",
     ),
+    "ND450": (
+        "A softmax row is masked everywhere",
+        "Masked entries of a softmax are exactly zero and the rest of the row sums to one; a row without an unmasked "
+        "entry has no such result (torch returns NaN). Unmask at least one entry of the row, such as the token itself.",
+    ),
     # --- 5xx mapping ------------------------------------------------------------------------------------------
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
     # --- 7xx backend ------------------------------------------------------------------------------------------
