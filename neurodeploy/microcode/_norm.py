@@ -83,14 +83,15 @@ class Norm(MicroOp):
         return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(lo, hi, True))
 
     def operations(self, params: Params, width: int) -> int:
-        """Per element 17 (layer norm) or 13; per row about 100.
+        """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm).
 
-        Element: range (one compare, two and a subtract if centred), shift up, round and shift down, mean (add,
-        subtract), square, split (shift, mask) and two adds, u (multiply, add, shift), output (multiply, add, shift,
-        add, two compares).
+        Element: range (two compares and a subtract; or magnitude and a compare), shift up, round and shift down, mean
+        (add, subtract), square, its split (shift, mask) and two adds, u (multiply, add, shift), output (multiply, add,
+        shift, add, two compares). Row: middle and reach of the range, mean with remainder; leading bit and shift of the
+        range; carry, eps, clip; inverse root; shift of u.
         """
-        element = (3 if self.centred else 2) + 3 + (2 if self.centred else 0) + 5 + 3 + 6
-        row = (2 + 2 if self.centred else 0) + BIT_LENGTH_OPS + 4 + (8 if self.centred else 0) + 10 + ROOT_OPS
+        element = (3 + 2 if self.centred else 2) + 3 + 5 + 3 + 6
+        row = (5 + 9 if self.centred else 0) + BIT_LENGTH_OPS + 5 + 15 + ROOT_OPS + 2
         return element * width + row
 
     def example(self, width: int) -> Params:

@@ -28,8 +28,8 @@ ROOT_FRACTION = ROOT_BITS - 5
 INTERPOLATE_OPS = 9  # shift, mask, two reads, subtract, multiply, round, shift, add
 POSITION_OPS = 6  # compare, shift, multiply, round, shift, compare
 BIT_LENGTH_OPS = 17  # five times compare, shift, add; then compare, add
-RECIPROCAL_OPS = BIT_LENGTH_OPS + 3 + INTERPOLATE_OPS + 6
-ROOT_OPS = BIT_LENGTH_OPS + 4 + INTERPOLATE_OPS + 8
+RECIPROCAL_OPS = BIT_LENGTH_OPS + 4 + INTERPOLATE_OPS + 6  # mantissa, table, Newton
+ROOT_OPS = BIT_LENGTH_OPS + 6 + INTERPOLATE_OPS + 8  # likewise
 
 Function = Callable[[np.ndarray], np.ndarray]
 

@@ -102,10 +102,11 @@ class Softmax(MicroOp):
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
     def operations(self, params: Params, width: int) -> int:
-        """Per element 14 and a position, an interpolation (16 with a mask: two selects more); per row a reciprocal.
+        """28 per element (30 with a mask) and 42 per row.
 
-        Element: maximum, subtract; split z (shift, mask), round and shift e; sum (shift, add, mask, add); output
-        (multiply, add, two shifts are one). Row: carry of the low sum, gain, shift amount.
+        Element: maximum, subtract; position; split of z (shift, mask); interpolation; round and shift of e; sum (shift,
+        add, mask, add); output (multiply, add, shift); a mask is two selects. Row: reciprocal, carry of the low sum
+        (shift, add), gain (multiply, add, shift), shift amount.
         """
         element = 2 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2 + 4 + 3 + (2 if "mask" in params else 0)
         return element * width + RECIPROCAL_OPS + 2 + 3 + 1
