@@ -58,7 +58,7 @@ class Ecmt(Method):
     presets: ClassVar = {
         "released": {},
         "halved": {"base_scale": 0.5},
-        "fine": {"base_scale": 0.5, "rule": "nearest", "softmax_base": None, "gelu_base": None},
+        "nearest": {"base_scale": 0.5, "rule": "nearest"},
     }
 
     def accept(self, graph: Graph) -> list[Problem]:
