@@ -9,6 +9,86 @@ from __future__ import annotations
 #: code -> (title, explanation of what it means, why it matters and what to do)
 CODES: dict[str, tuple[str, str]] = {
     # --- 1xx import -------------------------------------------------------------------------------------------
+    "ND101": (
+        "an operator without a counterpart in the graph",
+        "The graph knows eleven kinds of node: synapses (linear layers and convolutions), neurons, products of two "
+        "streams, sums, reductions, rearrangements, and the non-spiking operators listed by 'neurodeploy ops'. The "
+        "model uses an operator, or a form of one, that none of them can express exactly. All such places are "
+        "listed at once, with module, file and line. Replace the operator by supported ones, or add a file to "
+        "neurodeploy/microcode and a builder to neurodeploy/frontends/ops.",
+    ),
+    "ND102": (
+        "weights that are not finite numbers",
+        "A parameter or buffer of the model holds NaN or infinity. Every output that depends on it is meaningless, and "
+        "no integer can stand for it. Usually the training diverged, or the checkpoint was damaged or half loaded. "
+        "Each such tensor is named, with the number of bad values.",
+    ),
+    "ND103": (
+        "the input shape does not fit the model",
+        "The model was run once on an image of zeros of the shape (channels, rows, columns) that its entry, the data "
+        "set or the command names, and it raised an error, or no shape is known at all. The message shows what the "
+        "model's own code said and where. Models take exactly one image.",
+    ),
+    "ND104": (
+        "control flow that depends on data",
+        "A graph is the same for every input. The model branches or loops on values of its input, so that different "
+        "inputs would need different graphs. Branches on shapes and settings are fine, since these are known when the "
+        "model is read. Replace the branch by arithmetic, or bring the part of the model without it.",
+    ),
+    "ND105": (
+        "samples influence each other",
+        "The chip sees one sample at a time, so the batch axis is removed from every shape. Here an operator works "
+        "along that axis, moves it away from the front of the result, or joins it with other axes in a way that "
+        "cannot be undone; or a batch norm uses the statistics of the batch. The result would depend on which samples "
+        "happen to be in one batch.",
+    ),
+    "ND106": (
+        "not a model file that can be read",
+        "The file is empty, cut off, or of a kind that holds no network. Weights alone (.pt, .pth, .safetensors) do not "
+        "say how they are connected: write a function that builds the module and loads them, and give "
+        "py:package.module:function.",
+    ),
+    "ND107": (
+        "the model does not return one tensor",
+        "The read-out accumulates one tensor over the ticks. The model returns several, none, or one that does not "
+        "depend on its input. Wrap it in a module that returns the logits alone.",
+    ),
+    "ND108": (
+        "a tensor is changed in place and read again",
+        "A graph has no memory within a tick: a value is computed once and never changes. The model overwrites a tensor "
+        "and later reads it under its old name, which would silently give the old value. Use the form of the operator "
+        "that returns a new tensor (add instead of add_, inplace=False).",
+    ),
+    "ND109": (
+        "a neuron without a counterpart",
+        "The module is a spiking neuron of a known library, but with a reset, a surrogate or a parameter that none of "
+        "the neuron models in neurodeploy/neurons reproduces exactly. Running a nearly equal one would change the "
+        "network in silence. Retrain with supported parameters, or add the neuron: one file in neurodeploy/neurons "
+        "and its entry in neurodeploy/frontends/leaves.",
+    ),
+    "ND110": (
+        "no such model",
+        "The text names neither a model of the zoo nor a file. 'neurodeploy models' lists the zoo. Other forms: a file "
+        "that torch.export.save wrote (.pt2), py:package.module:factory for a function without arguments that returns a "
+        "torch module, or a build folder.",
+    ),
+    "ND111": (
+        "a Python factory that cannot be used",
+        "py:package.module:factory imports the module (from the working folder too) and calls the factory without "
+        "arguments. One of these steps raised an error, which is shown, or the result is no torch module.",
+    ),
+    "ND112": (
+        "a built program where a model is needed",
+        "A build folder or program.h5 holds the integer network. Its float source is not stored, so that stages before "
+        "mapping cannot start from it. Give the model from which it was built.",
+    ),
+    "ND113": (
+        "a model file that could execute code",
+        "A .pt2 file is an archive whose tensors are stored as pickles, and whose graph names the functions to call. "
+        "Both are checked before torch reads them: a pickle may only rebuild tensors, and the graph may only call "
+        "operators of torch's own library. This file fails the check. Export the model again from source that you "
+        "trust.",
+    ),
     # zoo: networks and weights
     "ND190": (
         "a network of the zoo cannot be built",

@@ -1,0 +1,95 @@
+"""What both torch front ends share: arrays, checks of weights and input, names and places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImportModelError, Problem
+from ..ir.types import Origin
+
+#: samples in the example batch: more than one, so that the batch axis can be told from an axis of size 1
+BATCH = 2
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def to_array(value: Any) -> np.ndarray:
+    """A tensor, number or list as numpy."""
+    import torch
+
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+
+
+def require_finite(tensors: Mapping[str, Any]) -> None:
+    """ImportModelError ND102 naming every parameter or buffer with NaN or infinite values."""
+    import torch
+
+    problems = []
+    for name, tensor in tensors.items():
+        bad = 0 if not tensor.is_floating_point() else int((~torch.isfinite(tensor)).sum())
+        if bad:
+            problems.append(Problem("ND102", "weights that are not finite numbers", name,
+                                    f"{bad} of {tensor.numel()} values", "finite numbers",
+                                    ("check the training for divergence, or load another checkpoint",)))
+    if problems:
+        raise ImportModelError(problems)
+
+
+def tensors_of(model: Any) -> dict[str, Any]:
+    """Parameters and buffers by their full names."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def example_input(model: Any, shape: Iterable[int], batch: int = BATCH) -> Any:
+    """Zeros (batch, *shape) of the model's own float type."""
+    import torch
+
+    types = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return torch.zeros(batch, *shape, dtype=types[0] if types else torch.get_default_dtype())
+
+
+def require_image_shape(shape: Iterable[int]) -> tuple[int, ...]:
+    """The input shape as positive whole numbers; ImportModelError ND103 else."""
+    sizes = tuple(shape)
+    if not sizes or any(not isinstance(s, int) or s < 1 for s in sizes):
+        raise ImportModelError(Problem("ND103", "the input shape is not usable", "input", str(sizes),
+                                       "positive whole numbers without the batch, such as (3, 32, 32)"))
+    return sizes
+
+
+@cache
+def library_folders() -> tuple[str, ...]:
+    """Folders whose frames are not the user's."""
+    import torch
+
+    return (str(PurePath(torch.__file__).parent), str(PurePath(__file__).parent))
+
+
+def place(stack_trace: str | None) -> tuple[str, int]:
+    """(file name, line) of the innermost frame of a stack trace that lies in the user's own files."""
+    frames = [(f, int(n)) for f, n in _FRAME.findall(stack_trace or "") if not f.startswith(library_folders())]
+    return (PurePath(frames[-1][0]).name, frames[-1][1]) if frames else ("", 0)
+
+
+def label(path: str, op: str, leaf: bool) -> str:
+    """A node's wish: the module's path for a module that is one operator, else path and operator."""
+    return path if leaf and path else f"{path}.{op}" if path else op
+
+
+def origin(path: str, op: str, stack_trace: str | None) -> Origin:
+    """Module path, operator, file and line."""
+    return Origin(path, op, *place(stack_trace))
+
+
+def failure(error: BaseException) -> tuple[str, int]:
+    """(file name, line) of the innermost of the user's frames in an exception's traceback."""
+    import traceback
+
+    lines = "\n".join(f'File "{f.filename}", line {f.lineno}' for f in traceback.extract_tb(error.__traceback__))
+    return place(lines)

@@ -1,0 +1,25 @@
+"""Neurons of our own models (``models/spiking.py``): H = state + X, leak after the reset, input not scaled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import Leaf
+
+
+def _lif(model: str) -> Any:
+    def read(module: Any) -> Leaf:
+        """beta, gain 1 and the threshold; only a reset to zero is known."""
+        if module.v_reset != 0:
+            return Leaf(problem=f"it resets to {module.v_reset}", fixes=("train with v_reset = 0",))
+        params = {"beta": float(module.beta), "gain": 1.0, "threshold": float(module.v_threshold)}
+        return Leaf(model, params)
+
+    return read
+
+
+CLASSES = {
+    "neurodeploy_models.spiking.BinaryLif": _lif("lif"),
+    "neurodeploy_models.spiking.TernaryLif": _lif("ternary_lif"),
+    "neurodeploy_models.spiking.GradedReLU": lambda module: Leaf("graded_relu"),
+}

@@ -1,0 +1,347 @@
+"""The one lowering from canonical torch operators to a source graph; each operator is written once, in ``ops/``.
+
+The batch axis never reaches the graph. A :class:`Stream` remembers where it stands in torch's shape, so that
+``permute(2, 0, 3, 1, 4)`` or ``view(batch * heads, ...)`` is understood, and an operator that mixes samples is
+refused (ND105).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImportModelError, Problem, nearest
+from ..ir.graph import Builder, Graph, Header
+from ..ir.nodes import Const, Input, Node, Output, Sum, View
+from ..ir.types import Origin, Shape, Value
+from .roles import reshaped_roles
+from .traced import Call, Ref, Traced, references, substitute
+
+
+class Refusal(Exception):
+    """An operator application that has no meaning in the graph; becomes a Problem with the call's origin."""
+
+    def __init__(self, code: str, cause: str, found: object = "", limit: object = "", *fixes: str) -> None:
+        super().__init__(cause)
+        self.code, self.cause, self.found, self.limit, self.fixes = code, cause, str(found), str(limit), fixes
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The result of a refused call; whatever depends on it is passed over in silence."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An activation: graph node ``name`` of ``shape``, and the torch axis that carries the ``copies`` samples.
+
+    ``merged``: that axis also holds a graph axis, as after ``view(batch * heads, ...)``; else it is the batch alone.
+    """
+
+    name: str
+    shape: Shape
+    batch: int
+    copies: int
+    merged: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Torch's shape, batch included."""
+        s = self.shape.sizes
+        if self.merged:
+            return (*s[: self.batch], s[self.batch] * self.copies, *s[self.batch + 1 :])
+        return (*s[: self.batch], self.copies, *s[self.batch :])
+
+    @property
+    def rank(self) -> int:
+        """Number of torch axes."""
+        return len(self.shape.sizes) + (not self.merged)
+
+    def dim(self, dim: int) -> int:
+        """A torch axis counted from the front."""
+        return dim + self.rank if dim < 0 else dim
+
+    def axis(self, dim: int, what: str = "this operator") -> int:
+        """The graph axis of a torch axis; Refusal ND105 for the batch axis."""
+        dim = self.dim(dim)
+        if dim == self.batch:
+            raise Refusal("ND105", f"{what} works on the batch axis", f"axis {dim} of {self.sizes}",
+                          "samples do not influence each other", "keep the batch in the first axis, untouched")
+        return dim if self.merged or dim < self.batch else dim - 1
+
+    def axes(self, dims: Sequence[int], what: str = "this operator") -> tuple[int, ...]:
+        """The graph axes of several torch axes, sorted."""
+        return tuple(sorted(self.axis(d, what) for d in dims))
+
+
+#: canonical operator name -> builder (lowering, *args, **kwargs) -> Stream, tuple of them, or a constant
+Operator = Callable[..., Any]
+_TABLE: dict[str, Operator] = {}
+
+
+def operator(*names: str) -> Callable[[Operator], Operator]:
+    """Register a builder under torch's names for the operator."""
+
+    def register(function: Operator) -> Operator:
+        _TABLE.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+@cache
+def operators() -> dict[str, Operator]:
+    """All operators: every file of ``ops/`` registers its own."""
+    package = importlib.import_module(".ops", __package__)
+    for info in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{info.name}")
+    return dict(sorted(_TABLE.items()))
+
+
+class Lowering:
+    """The graph under construction, with what the builders in ``ops/`` need."""
+
+    def __init__(self, traced: Traced, header: Header) -> None:
+        self.builder = Builder(header)
+        self.traced = traced
+        self.batch = traced.batch
+        self.env: dict[str, Any] = dict(traced.constants)
+        self.call: Call
+        self.problems: dict[tuple, list[Problem]] = {}
+
+    # --- running -------------------------------------------------------------------------------------------------
+    def step(self, call: Call) -> None:
+        """Lower one call, or record why not."""
+        self.call = call
+        try:
+            self.env[call.name] = self._result(call)
+        except Refusal as refusal:
+            self.env[call.name] = Unknown()
+            self.refuse(refusal)
+
+    def _result(self, call: Call) -> Any:
+        operands = [self.env[r.name] for r in references((call.args, call.kwargs))]
+        args, kwargs = (substitute(part, lambda r: self.env[r.name]) for part in (call.args, call.kwargs))
+        if not any(_holds(o, Stream) or _holds(o, Unknown) for o in operands):
+            return call.evaluate(*args, **kwargs)
+        builder = operators().get(call.op)
+        if builder is None:
+            raise unknown_operator(call.op)
+        if any(_holds(o, Unknown) for o in operands):
+            return Unknown()
+        _require_known_form(call.op, builder, self, *args, **kwargs)
+        return builder(self, *args, **kwargs)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Record a problem; the same line refused in many blocks is one problem with all its places."""
+        call = self.call
+        problem = Problem(refusal.code, refusal.cause, str(call.origin), refusal.found, refusal.limit, refusal.fixes)
+        key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
+        self.problems.setdefault(key, []).append(problem)
+
+    def collected(self) -> list[Problem]:
+        """All problems, places of the same line joined."""
+        return [_joined(group) for group in self.problems.values()]
+
+    # --- adding nodes --------------------------------------------------------------------------------------------
+    def add(self, kind: type[Node], inputs: Sequence[str], shape: Shape, suffix: str = "", **fields: Any) -> str:
+        """Append a node named after the call (and ``suffix``) with the call's origin."""
+        label = self.call.label
+        name = f"{label}.{suffix}" if suffix and label.rpartition(".")[2] != suffix else label
+        return self.builder.add(kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields),
+                                Value(shape))
+
+    def like(self, stream: Stream, kind: type[Node], suffix: str = "", **fields: Any) -> Stream:
+        """An operator that keeps shape and batch axis."""
+        return self.moved(stream, self.add(kind, [stream.name], stream.shape, suffix, **fields), stream.shape)
+
+    def moved(self, stream: Stream, name: str, shape: Shape, batch: int | None = None,
+              merged: bool | None = None) -> Stream:
+        """The stream that another node carries on, its batch axis where it was unless said otherwise."""
+        return Stream(name, shape, stream.batch if batch is None else batch, stream.copies,
+                      stream.merged if merged is None else merged)
+
+    def view(self, name: str, shape: Shape, op: str, args: Iterable[int], to: Shape) -> str:
+        """A View node, or ``name`` itself where nothing would move."""
+        args = tuple(int(a) for a in args)
+        nothing = {"reshape": args == shape.sizes, "permute": args == tuple(range(len(args))),
+                   "broadcast": args == shape.sizes, "slice": to == shape}.get(op, False)
+        return name if nothing else self.add(View, [name], to, op, op=op, args=args)
+
+    def graph_permute(self, name: str, shape: Shape, order: Sequence[int]) -> tuple[str, Shape]:
+        """Permute graph axes."""
+        to = Shape(tuple(shape.roles[a] for a in order), tuple(shape.sizes[a] for a in order))
+        return self.view(name, shape, "permute", order, to), to
+
+    def graph_reshape(self, name: str, shape: Shape, sizes: Sequence[int]) -> tuple[str, Shape]:
+        """Reshape graph axes; roles follow."""
+        to = Shape(reshaped_roles(shape, tuple(sizes)), tuple(sizes))
+        return self.view(name, shape, "reshape", sizes, to), to
+
+    def reshape(self, stream: Stream, sizes: Sequence[int]) -> Stream:
+        """Torch's reshape; the batch must stay the leading factor of one axis."""
+        new = _inferred(sizes, prod(stream.sizes))
+        before, copies = prod(stream.sizes[: stream.batch]), stream.copies
+        places = [q for q, size in enumerate(new) if prod(new[:q]) == before and size and size % copies == 0]
+        if not places:
+            raise Refusal("ND105", "a reshape mixes the batch with other axes", f"{stream.sizes} to {new}",
+                          "the batch stays the leading part of one axis", "reshape per sample")
+        q = next((p for p in places if new[p] == copies), places[0])
+        merged = new[q] != copies
+        graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
+        name, shape = self.graph_reshape(stream.name, stream.shape, graph)
+        return self.moved(stream, name, shape, q, merged)
+
+    def permute(self, stream: Stream, dims: Sequence[int]) -> Stream:
+        """Torch's permute; the batch axis may move and nothing happens to the graph."""
+        dims = [stream.dim(d) for d in dims]
+        batch = dims.index(stream.batch)
+        order = dims if stream.merged else [stream.axis(d) for d in dims if d != stream.batch]
+        name, shape = self.graph_permute(stream.name, stream.shape, order)
+        return self.moved(stream, name, shape, batch)
+
+    def slice(self, stream: Stream, dim: int, start: int | None, stop: int | None, step: int = 1) -> Stream:
+        """Torch's slice with Python's rules for missing and negative bounds."""
+        size = stream.sizes[stream.dim(dim)]
+        start, stop, step = slice(start, stop, step).indices(size)
+        if (start, stop, step) == (0, size, 1):
+            return stream
+        axis, count = stream.axis(dim, "a slice"), len(range(start, stop, step))
+        if count == 0 or step < 1:
+            raise Refusal("ND101", "an empty or backward slice", f"{start}:{stop}:{step} of {size}")
+        sizes = (*stream.shape.sizes[:axis], count, *stream.shape.sizes[axis + 1 :])
+        shape = Shape(stream.shape.roles, sizes)
+        return self.moved(stream, self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape), shape)
+
+    # --- constants -----------------------------------------------------------------------------------------------
+    def array(self, constant: Any) -> np.ndarray:
+        """A constant as a numpy array, floats as float64."""
+        own = isinstance(constant, (int, float, np.ndarray))
+        array = np.asarray(constant if own else self.traced.to_array(constant))
+        return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+    def aligned(self, constant: Any, like: Stream) -> np.ndarray:
+        """A constant without the batch axis of ``like``, aligned to its torch axes from the right.
+
+        The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values.
+        """
+        array = self.array(constant)
+        array = array.reshape((1,) * (like.rank - array.ndim) + array.shape).astype(np.float64)
+        axis = like.batch + array.ndim - like.rank
+        size = array.shape[axis]
+        if size == 1:
+            return array if like.merged else array.squeeze(axis)
+        folded = array.reshape(*array.shape[:axis], like.copies, -1, *array.shape[axis + 1 :])
+        if not np.array_equal(folded, np.broadcast_to(folded.take([0], axis), folded.shape)):
+            raise Refusal("ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}")
+        one = folded.take(0, axis)
+        return one if like.merged else one.squeeze(axis)
+
+    def const(self, array: np.ndarray, roles: Sequence[str], suffix: str = "const") -> str:
+        """A Const node."""
+        array = np.ascontiguousarray(array, dtype=np.float64)
+        array.setflags(write=False)
+        return self.add(Const, [], Shape(tuple(roles), array.shape), suffix, value=array)
+
+
+def _require_known_form(op: str, builder: Operator, *args: Any, **kwargs: Any) -> None:
+    """Refusal ND101 for an argument that the operator's builder does not know."""
+    try:
+        inspect.signature(builder).bind(*args, **kwargs)
+    except TypeError as error:
+        raise Refusal("ND101", f"operator '{op}' is used in a form that is not supported", error) from error
+
+
+def unknown_operator(op: str) -> Refusal:
+    """The refusal for an operator that no builder knows."""
+    close = nearest(op, operators())
+    return Refusal("ND101", f"operator '{op}' has no counterpart in the graph", op, "",
+                   "replace it by supported operators (neurodeploy ops lists them)",
+                   *(f"did you mean '{c}'?" for c in close[:1]))
+
+
+def lower(traced: Traced, header: Header, scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0,
+          readout: str = "sum") -> Graph:
+    """The source graph of a traced program.
+
+    A raw integer r enters as ``r * scale + offset`` (scalars, or one value per leading channel). Raises
+    ImportModelError with every operator that cannot be expressed (ND101, ND105, ...).
+    """
+    state = Lowering(traced, header)
+    state.call = Call("input", "input", (), {}, _origin_of_input(), "input", lambda: None)
+    state.env[traced.input] = _input(state, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
+    for call in traced.calls:
+        state.step(call)
+    problems = state.collected()
+    result = state.env[traced.output.name] if isinstance(traced.output, Ref) else None
+    if not problems:
+        problems = list(_output_problems(result))
+    if problems:
+        raise ImportModelError(problems)
+    _output(state, result, readout)
+    return state.builder.build()
+
+
+def _origin_of_input() -> Origin:
+    return Origin("", "input")
+
+
+def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
+    """Input node, and a constant where the offset is no whole number of raw units."""
+    traced = state.traced
+    sizes = tuple(s for i, s in enumerate(traced.sizes) if i != traced.batch_axis)
+    roles = ("C", "Y", "X")[-len(sizes):] if len(sizes) <= 3 else ("G",) * (len(sizes) - 3) + ("C", "Y", "X")
+    lead = (-1,) + (1,) * (len(sizes) - 1 - max(len(sizes) - 3, 0))
+    scale, offset = (a.reshape(lead) if a.size > 1 else a.reshape(()) for a in (scale, offset))
+    zero = np.rint(-offset / scale).astype(np.int64)
+    rest = offset + zero * scale
+    shape = Shape(roles, sizes)
+    name = state.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero))
+    if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
+        rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
+        name = state.add(Sum, [name, state.const(rest, roles)], shape, "offset", signs=(1, 1))
+    return Stream(name, shape, traced.batch_axis, traced.batch)
+
+
+def _plain(array: np.ndarray) -> Any:
+    return array.item() if array.ndim == 0 else array
+
+
+def _output_problems(result: Any) -> Iterable[Problem]:
+    if not isinstance(result, Stream):
+        yield Problem("ND107", "the model does not return exactly one tensor that depends on its input",
+                      "return value", type(result).__name__, "one tensor", ("return the logits alone",))
+    elif result.merged or result.batch != 0:
+        yield Problem("ND105", "the result does not keep the batch in its first axis", "return value",
+                      str(result.sizes), "(batch, ...)", ("return one row per sample",))
+
+
+def _output(state: Lowering, result: Stream, readout: str) -> None:
+    shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
+    origin = state.builder.nodes[result.name].origin
+    state.builder.add(Output(name="output", inputs=(result.name,), origin=origin, readout=readout),  # type: ignore[arg-type]
+                      Value(shape))
+
+
+def _holds(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) or (isinstance(value, (tuple, list)) and any(_holds(v, kind) for v in value))
+
+
+def _inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
+    """Sizes with a -1 filled in."""
+    known = prod(s for s in sizes if s != -1)
+    return tuple(total // known if s == -1 else int(s) for s in sizes)
+
+
+def _joined(group: list[Problem]) -> Problem:
+    first, more = group[0], len(group) - 1
+    where = first.where if not more else f"{first.where} and {more} more place{'s' if more > 1 else ''}"
+    return Problem(first.code, first.cause, where, first.found, first.limit, first.fixes)

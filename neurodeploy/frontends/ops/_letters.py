@@ -1,0 +1,58 @@
+"""Einsum letters for products of two streams with torch's broadcasting rules."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+from ...ir.nodes import Product
+from ...ir.types import Shape
+from ..lowering import Lowering, Refusal, Stream
+
+
+def matmul_streams(lowering: Lowering, a: Stream, b: Stream, scale: float = 1.0) -> Stream:
+    """(..., n, k) @ (..., k, m) with leading axes matched from the right."""
+    if a.rank < 2 or b.rank < 2:
+        raise Refusal("ND101", "a product of a matrix and a vector of streams", (a.sizes, b.sizes), "two matrices")
+    for stream in (a, b):
+        stream.axis(-1, "a product")
+        stream.axis(-2, "a product")
+    return _multiply(lowering, a, b, 2, scale)
+
+
+def hadamard(lowering: Lowering, a: Stream, b: Stream) -> Stream:
+    """Elementwise product with broadcasting."""
+    return _multiply(lowering, a, b, 0, 1.0)
+
+
+def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: float) -> Stream:
+    """Product over leading axes matched from the right; the last ``matrix`` (0 or 2) axes multiply as matrices."""
+    rank = max(a.rank, b.rank)
+    if (a.rank - a.batch, a.merged) != (b.rank - b.batch, b.merged):
+        raise Refusal("ND105", "a product of streams whose batch axes do not meet", f"{a.sizes} and {b.sizes}",
+                      "the batch in the same axis of both")
+    lead = ascii_lowercase[: rank - matrix]
+    left = lead[rank - a.rank :] + "yx"[:matrix]
+    right = lead[rank - b.rank :] + "xz"[:matrix]
+    out = lead + "yz"[:matrix]
+    place = rank - (a.rank - a.batch)
+    if not a.merged:
+        left, right, out = (text.replace(lead[place], "") for text in (left, right, out))
+    sizes = {letter: max(_size(left, a, letter), _size(right, b, letter)) for letter in left + right}
+    a_name, left_kept = _without_broadcast(lowering, a, left, sizes)
+    b_name, right_kept = _without_broadcast(lowering, b, right, sizes)
+    roles = {**dict(zip(right, b.shape.roles, strict=True)), **dict(zip(left, a.shape.roles, strict=True))}
+    shape = Shape(tuple(roles[letter] for letter in out), tuple(sizes[letter] for letter in out))
+    equation = f"{left_kept},{right_kept}->{out}"
+    name = lowering.add(Product, [a_name, b_name], shape, equation=equation, scale=float(scale))
+    return lowering.moved(a, name, shape, place)
+
+
+def _size(letters: str, stream: Stream, letter: str) -> int:
+    return stream.shape.sizes[letters.index(letter)] if letter in letters else 1
+
+
+def _without_broadcast(lowering: Lowering, stream: Stream, letters: str, sizes: dict[str, int]) -> tuple[str, str]:
+    """The operand without axes of size 1 that the other operand repeats, and its letters."""
+    kept = [i for i, letter in enumerate(letters) if stream.shape.sizes[i] == sizes[letter]]
+    name, _ = lowering.graph_reshape(stream.name, stream.shape, [stream.shape.sizes[i] for i in kept])
+    return name, "".join(letters[i] for i in kept)

@@ -1,0 +1,95 @@
+"""Sums, differences, and products with constants or between streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Sum
+from ...ir.types import Shape
+from ..lowering import Lowering, Refusal, Stream, operator
+from ._letters import hadamard
+from .linear import affine
+
+
+@operator("add", "iadd", "__add__", "__iadd__", "add_", "__radd__")
+def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
+    """a + alpha b with broadcasting; constants become Const nodes."""
+    return _sum(lowering, a, b, 1, 1, alpha)
+
+
+@operator("sub", "isub", "__sub__", "sub_", "subtract")
+def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
+    """a - alpha b."""
+    return _sum(lowering, a, b, 1, -1, alpha)
+
+
+@operator("rsub", "__rsub__")
+def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
+    """b - alpha a."""
+    return _sum(lowering, b, a, 1, -1, alpha)
+
+
+def _sum(lowering: Lowering, a: Any, b: Any, sign_a: int, sign_b: int, alpha: float) -> Stream:
+    if alpha != 1:
+        b = mul(lowering, b, alpha) if isinstance(b, Stream) else lowering.array(b) * alpha
+    rank = max(_rank(lowering, a), _rank(lowering, b))
+    like = next(_lifted(lowering, t, rank) for t in (a, b) if isinstance(t, Stream))
+    parts = [_operand(lowering, t, like) for t in (a, b)]
+    sizes = tuple(np.broadcast_shapes(*(shape.sizes for _, shape in parts)))
+    shape = Shape(like.shape.roles, sizes)
+    name = lowering.add(Sum, [name for name, _ in parts], shape, signs=(sign_a, sign_b))
+    return lowering.moved(like, name, shape)
+
+
+def _rank(lowering: Lowering, item: Any) -> int:
+    return item.rank if isinstance(item, Stream) else lowering.array(item).ndim
+
+
+def _lifted(lowering: Lowering, stream: Stream, rank: int) -> Stream:
+    """The stream with axes of size 1 in front."""
+    return lowering.reshape(stream, (1,) * (rank - stream.rank) + stream.sizes)
+
+
+def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
+    """One operand of a sum, with as many graph axes as ``like``."""
+    if isinstance(item, Stream):
+        stream = _lifted(lowering, item, like.rank)
+        if (stream.batch, stream.merged) != (like.batch, like.merged):
+            raise Refusal("ND105", "a sum of streams whose batch axes do not meet", f"{item.sizes} and {like.sizes}",
+                          "the batch in the same axis of both")
+        return stream.name, stream.shape
+    array = lowering.aligned(lowering.array(item), like)
+    return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
+
+
+@operator("mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply")
+def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
+    """A dynamic product of two streams, or a diagonal synapse for a constant factor."""
+    if isinstance(a, Stream) and isinstance(b, Stream):
+        return hadamard(lowering, a, b)
+    stream, constant = (a, b) if isinstance(a, Stream) else (b, a)
+    stream = _lifted(lowering, stream, max(stream.rank, _rank(lowering, constant)))
+    array = lowering.aligned(lowering.array(constant), stream)
+    axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
+    if len(axes) > 1 or any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
+        raise Refusal("ND101", "a constant gate that varies over more than one axis, or repeats the stream",
+                      array.shape, "one factor, or one per element of one axis")
+    axis = axes[0] if axes else None
+    varied = np.moveaxis(array, axis, -1) if axes else array[..., None]
+    return affine(lowering, stream, varied.reshape(-1, varied.shape[-1])[0], None, axis)
+
+
+@operator("div", "truediv", "itruediv", "__truediv__", "div_", "true_divide", "divide")
+def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
+    """Division by a constant."""
+    if isinstance(b, Stream) or rounding_mode is not None:
+        raise Refusal("ND101", "a division by a stream, or a rounding one", rounding_mode or "stream", "a constant divisor")
+    return mul(lowering, a, 1.0 / lowering.array(b))
+
+
+@operator("neg", "negative")
+def neg(lowering: Lowering, x: Stream) -> Stream:
+    """-x."""
+    return mul(lowering, x, -1.0)

@@ -1,0 +1,71 @@
+"""Softmax and attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Micro
+from ..lowering import Lowering, Refusal, Stream, operator
+from ._letters import matmul_streams
+from .arithmetic import add
+
+
+@operator("softmax", "_softmax")
+def softmax(lowering: Lowering, x: Stream, dim: int | None = None, half_to_float: Any = False,
+            _stacklevel: int = 3, dtype: Any = None) -> Stream:
+    """exp(x) / sum exp(x) along one axis, which is moved last for the operator."""
+    if dim is None:
+        raise Refusal("ND101", "a softmax without an axis", "dim is None", "dim=-1")
+    return on_last_axis(lowering, x, dim, "softmax", {})
+
+
+def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[str, Any]) -> Stream:
+    """A row operator along one torch axis."""
+    x.axis(dim, op)
+    dims = [d for d in range(x.rank) if d != x.dim(dim)] + [x.dim(dim)]
+    back = [dims.index(d) for d in range(x.rank)]
+    out = lowering.like(lowering.permute(x, dims), Micro, op=op, params=params)
+    return lowering.permute(out, back)
+
+
+@operator("scaled_dot_product_attention")
+def attention(lowering: Lowering, q: Stream, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0,
+              is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Stream:
+    """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant."""
+    if enable_gqa or dropout_p:
+        raise Refusal("ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}")
+    swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
+    factor = q.sizes[-1] ** -0.5 if scale is None else scale
+    scores = matmul_streams(lowering, q, lowering.permute(k, swapped), factor)
+    if is_causal:
+        attn_mask = np.tril(np.ones(scores.sizes[-2:], bool))
+    scores, hidden = _masked(lowering, scores, attn_mask)
+    params = {} if hidden is None else {"mask": hidden}
+    return matmul_streams(lowering, on_last_axis(lowering, scores, -1, "softmax", params), v)
+
+
+@operator("_scaled_dot_product_flash_attention_for_cpu")
+def attention_for_cpu(lowering: Lowering, q: Stream, k: Stream, v: Stream, dropout_p: float = 0.0,
+                      is_causal: bool = False, attn_mask: Any = None, scale: float | None = None) -> tuple[Any, ...]:
+    """The decomposed form; its saved sums are never read."""
+    return attention(lowering, q, k, v, attn_mask, dropout_p, is_causal, scale), None
+
+
+def _masked(lowering: Lowering, scores: Stream, mask: Any) -> tuple[Stream, np.ndarray | None]:
+    """Scores plus the finite part of a constant mask, and where entries are hidden (False, or minus infinity)."""
+    if mask is None:
+        return scores, None
+    if isinstance(mask, Stream):
+        raise Refusal("ND101", "an attention mask that depends on the input", "", "a constant mask")
+    values = lowering.array(mask)
+    hidden = ~values if values.dtype == bool else values == -np.inf
+    bias = np.where(hidden, 0.0, 0.0 if values.dtype == bool else values)
+    scores = add(lowering, scores, bias) if bias.any() else scores
+    if not hidden.any():
+        return scores, None
+    hidden = lowering.aligned(hidden, scores) > 0
+    if np.broadcast_to(hidden, scores.shape.sizes).all(axis=-1).any():
+        raise Refusal("ND101", "an attention mask that hides a whole row", "", "at least one visible entry per row")
+    return scores, hidden

@@ -1,0 +1,180 @@
+"""Linear layers, convolutions, batch norm and products with constants: everything that becomes a Synapse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Synapse
+from ...ir.types import Shape
+from ..lowering import Lowering, Refusal, Stream, operator
+from ._letters import matmul_streams
+
+
+@operator("linear")
+def linear(lowering: Lowering, x: Stream, weight: Any, bias: Any = None) -> Stream:
+    """x W^T + b over the last axis."""
+    if isinstance(weight, Stream) or isinstance(bias, Stream) or not isinstance(x, Stream):
+        raise Refusal("ND101", "a linear layer whose weights depend on the input", "", "", "use matmul")
+    return dense(lowering, x, lowering.array(weight), None if bias is None else lowering.array(bias))
+
+
+def dense(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None = None) -> Stream:
+    """A dense synapse (O, C) on the last axis, which becomes a channel axis."""
+    x.axis(-1, "a linear layer")
+    shape = Shape((*x.shape.roles[:-1], "C"), (*x.shape.sizes[:-1], len(weight)))
+    name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(bias), op="dense")
+    return lowering.moved(x, name, shape)
+
+
+def _frozen(array: np.ndarray | None) -> np.ndarray | None:
+    if array is None:
+        return None
+    array = np.ascontiguousarray(array, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+@operator("addmm")
+def addmm(lowering: Lowering, bias: Any, x: Any, weight: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
+    """beta b + alpha x W with W (C, O)."""
+    if not isinstance(x, Stream) or isinstance(weight, Stream) or isinstance(bias, Stream):
+        raise Refusal("ND101", "addmm on anything but a stream with constant weights", "", "", "use matmul and add")
+    out, offset = lowering.array(weight).T * alpha, lowering.array(bias) * beta
+    if offset.ndim and offset.size != offset.shape[-1]:
+        raise Refusal("ND101", "a bias that differs from row to row", offset.shape, "one row")
+    return dense(lowering, x, out, np.broadcast_to(offset.reshape(-1), (len(out),)))
+
+
+@operator("matmul", "mm", "bmm", "__matmul__", "dot", "mv")
+def matmul(lowering: Lowering, a: Any, b: Any) -> Stream:
+    """Dense synapse where one side is constant, dynamic product where both depend on the input."""
+    if isinstance(a, Stream) and isinstance(b, Stream):
+        return matmul_streams(lowering, a, b)
+    if isinstance(a, Stream):
+        return _times_constant(lowering, a, lowering.array(b))
+    weight = lowering.array(a)
+    if weight.ndim != 2 or b.rank < 2:
+        raise Refusal("ND101", "a constant left factor that is no matrix", weight.shape, "(rows, columns)")
+    swapped = list(range(b.rank))
+    swapped[-2:] = swapped[-1], swapped[-2]
+    return lowering.permute(dense(lowering, lowering.permute(b, swapped), weight), swapped)
+
+
+def _times_constant(lowering: Lowering, a: Stream, weight: np.ndarray) -> Stream:
+    if weight.ndim == 1:
+        out = dense(lowering, a, weight[None])
+        return lowering.reshape(out, out.sizes[:-1])
+    while weight.ndim > 2 and len(weight) == 1:
+        weight = weight[0]
+    if weight.ndim > 2:
+        raise Refusal("ND101", "constant matrices that differ along a leading axis", weight.shape, "one matrix")
+    return dense(lowering, a, weight.T)
+
+
+@operator("convolution", "conv1d", "conv2d", "_convolution")
+def convolution(lowering: Lowering, x: Stream, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                dilation: Any = 1, transposed: Any = False, output_padding: Any = 0, groups: int = 1,
+                *_: Any) -> Stream:
+    """One- and two-dimensional convolutions; torch.conv2d gives ``groups`` where aten gives ``transposed``."""
+    if not isinstance(transposed, bool):
+        transposed, groups = False, int(transposed)
+    kernel = lowering.array(weight)
+    space = kernel.ndim - 2
+    stride, dilation = _spread(stride, space), _spread(dilation, space)
+    if transposed or space not in (1, 2) or any(d != 1 for d in dilation):
+        raise Refusal("ND101", "a convolution of this kind", f"{space}d, transposed {transposed}, dilation {dilation}",
+                      "1d or 2d, not transposed, dilation 1")
+    if x.batch != 0 or x.merged or x.rank != space + 2:
+        raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
+    offset = None if bias is None else lowering.array(bias)
+    pads = _paddings(padding, kernel.shape[2:], stride)
+    if space == 1:
+        return _conv1d(lowering, x, kernel, offset, stride[0], pads[0], groups)
+    return conv2d(lowering, x, kernel, offset, stride, pads, groups)
+
+
+def conv2d(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None, stride: Sequence[int],
+           padding: Sequence[int], groups: int) -> Stream:
+    """A convolutional synapse on (C, Y, X)."""
+    size = [(n + 2 * p - k) // s + 1
+            for n, p, k, s in zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)]
+    shape = Shape(x.shape.roles, (len(weight), *size))
+    name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(bias), op="conv",
+                        stride=tuple(stride), padding=tuple(padding), groups=int(groups))
+    return lowering.moved(x, name, shape)
+
+
+def _conv1d(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None, stride: int, padding: int,
+            groups: int) -> Stream:
+    """Kernel 1: a dense synapse over tokens; else a convolution over one row of pixels."""
+    if weight.shape[2] == 1 and stride == 1 and padding == 0 and groups == 1:
+        tokens = lowering.permute(x, (0, 2, 1))
+        return lowering.permute(dense(lowering, tokens, weight[:, :, 0], bias), (0, 2, 1))
+    batch, channels, length = x.sizes
+    row = lowering.reshape(x, (batch, channels, 1, length))
+    out = conv2d(lowering, row, weight[:, :, None], bias, (1, stride), (0, padding), groups)
+    return lowering.reshape(out, (batch, len(weight), out.sizes[-1]))
+
+
+def _spread(value: Any, count: int) -> tuple[int, ...]:
+    """One number or a list of them, as torch takes it."""
+    values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
+    return values * count if len(values) == 1 else values
+
+
+def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
+    """Zeros on both sides of each spatial axis; Refusal ND101 where the sides differ."""
+    if padding == "valid":
+        return (0,) * len(kernel)
+    if padding == "same":
+        if any(k % 2 == 0 for k in kernel) or any(s != 1 for s in stride):
+            raise Refusal("ND101", "padding 'same' that is not symmetric", tuple(kernel), "odd kernels, stride 1")
+        return tuple(k // 2 for k in kernel)
+    return _spread(padding, len(kernel))
+
+
+def affine(lowering: Lowering, x: Stream, factor: np.ndarray, offset: np.ndarray | None, axis: int | None) -> Stream:
+    """x * factor + offset per element of one graph axis (None: one factor for all) as a diagonal synapse.
+
+    The passes fold it into a neighbour; where that is impossible it stays, as honest as any other synapse.
+    """
+    axes = len(x.shape.sizes)
+    axis = axes - 1 if axis is None else axis
+    if axes == 0:
+        raise Refusal("ND101", "a scale on a single number", x.sizes, "at least one axis beside the batch")
+    factor = np.broadcast_to(factor, (x.shape.sizes[axis],))
+    if axis == 0 and axes == 3:
+        shape, weight = x.shape, factor[:, None, None, None]
+        name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(offset), op="conv",
+                            groups=len(factor))
+        return lowering.moved(x, name, shape)
+    order = [a for a in range(axes) if a != axis] + [axis]
+    name, shape = lowering.graph_permute(x.name, x.shape, order)
+    name = lowering.add(Synapse, [name], shape, weight=_frozen(np.diag(factor)), bias=_frozen(offset), op="dense")
+    name, shape = lowering.graph_permute(name, shape, [order.index(a) for a in range(axes)])
+    return lowering.moved(x, name, shape)
+
+
+@operator("batch_norm", "cudnn_batch_norm")
+def batch_norm(lowering: Lowering, x: Stream, weight: Any = None, bias: Any = None, running_mean: Any = None,
+               running_var: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+               cudnn_enabled: bool = False) -> Stream:
+    """(x - mean) / sqrt(var + eps) * weight + bias per channel (torch axis 1), with the stored statistics."""
+    if training or running_mean is None or running_var is None:
+        raise Refusal("ND105", "a batch norm that uses the statistics of the batch", "training", "stored statistics",
+                      "call eval() and keep track_running_stats")
+    mean, variance = lowering.array(running_mean), lowering.array(running_var)
+    gamma = np.ones_like(mean) if weight is None else lowering.array(weight)
+    beta = np.zeros_like(mean) if bias is None else lowering.array(bias)
+    factor = gamma / np.sqrt(variance + eps)
+    return affine(lowering, x, factor, beta - mean * factor, x.axis(1, "batch norm"))
+
+
+@operator("_native_batch_norm_legit_no_training")
+def batch_norm_no_training(lowering: Lowering, x: Stream, weight: Any, bias: Any, mean: Any, var: Any,
+                           momentum: float, eps: float) -> tuple[Any, ...]:
+    """The decomposed form; its two saved statistics are never read."""
+    return batch_norm(lowering, x, weight, bias, mean, var, eps=eps), None, None

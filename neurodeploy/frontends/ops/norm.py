@@ -1,0 +1,68 @@
+"""Norms and elementwise functions: registered microcode operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Micro, Neuron
+from ..lowering import Lowering, Refusal, Stream, operator
+
+
+@operator("layer_norm")
+def layer_norm(lowering: Lowering, x: Stream, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None,
+               eps: float = 1e-5, cudnn_enable: bool = False) -> Stream:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator."""
+    count, sizes = len(normalized_shape), x.sizes
+    width = prod(normalized_shape)
+    x.axes(range(x.rank - count, x.rank), "layer norm")
+    gamma = np.ones(width) if weight is None else lowering.array(weight).reshape(-1)
+    beta = np.zeros(width) if bias is None else lowering.array(bias).reshape(-1)
+    row = lowering.reshape(x, (*sizes[: x.rank - count], width))
+    params = {"width": width, "gamma": gamma, "beta": beta, "eps": float(eps)}
+    return lowering.reshape(lowering.like(row, Micro, op="layer_norm", params=params), sizes)
+
+
+@operator("native_layer_norm")
+def native_layer_norm(lowering: Lowering, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """The decomposed form; its saved statistics are never read."""
+    return layer_norm(lowering, *args, **kwargs), None, None
+
+
+@operator("rms_norm")
+def rms_norm(lowering: Lowering, x: Stream, normalized_shape: Sequence[int], weight: Any = None,
+             eps: float | None = None) -> Stream:
+    """x / sqrt(mean x^2 + eps) * weight over the last axis; eps defaults to float32's, as in torch."""
+    if len(normalized_shape) != 1:
+        raise Refusal("ND101", "an RMS norm over several axes", tuple(normalized_shape), "the last axis")
+    x.axis(-1, "RMS norm")
+    gamma = np.ones(normalized_shape[0]) if weight is None else lowering.array(weight)
+    params = {"width": len(gamma), "gamma": gamma, "eps": float(np.finfo(np.float32).eps if eps is None else eps)}
+    return lowering.like(x, Micro, op="rms_norm", params=params)
+
+
+@operator("gelu")
+def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
+    """x Phi(x), exact or by tanh."""
+    return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
+
+
+@operator("silu", "silu_")
+def silu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """x sigmoid(x)."""
+    return lowering.like(x, Micro, op="silu")
+
+
+@operator("relu", "relu_")
+def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """max(x, 0)."""
+    return lowering.like(x, Micro, op="relu")
+
+
+@operator("neuron")
+def neuron(lowering: Lowering, x: Stream, model: str, params: dict[str, float]) -> Stream:
+    """A population of a registered neuron model: what a front end makes of a neuron module."""
+    return lowering.like(x, Neuron, model=model, params=params)

@@ -1,0 +1,202 @@
+"""A MODEL string to a model: what it is called, what it defaults to, and how its source graph is made.
+
+``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``file.pt2`` (torch.export), ``program.h5`` or a
+build folder (artifact). Nothing here imports torch before a graph is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import zoo
+from ..errors import ImportModelError, Problem, UsageError, unknown_name
+from ..ir.graph import Graph
+
+Kind = Literal["zoo", "python", "export", "artifact"]
+
+#: files and prefixes whose readers are not part of this version, and what to do instead
+FOREIGN = {
+    ".pt": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
+    ".pth": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
+    ".ckpt": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
+    ".safetensors": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
+    ".onnx": "export the torch module itself with torch.export.save to a .pt2 file",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was found but not loaded.
+
+    ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
+    empty. ``convert`` holds options of the method. ``fingerprint`` changes whenever the source graph may change (empty:
+    unknown, do not cache).
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    loader: Callable[[], Graph]
+    system: str = ""
+    title: str = ""
+    dataset: str = ""
+    method: str = ""
+    timesteps: int = 1
+    spiking: bool = False
+    shape: tuple[int, ...] = ()
+    convert: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+def resolve(text: str, shape: tuple[int, ...] | None = None, timesteps: int | None = None,
+            scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0) -> Model:
+    """The model that a MODEL string names.
+
+    ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
+    ``.pt2``). Raises UsageError ND110 for a string that names nothing, ImportModelError ND106, ND111 for a file or a
+    factory that cannot be used.
+    """
+    if text in zoo.names():
+        return _zoo(text)
+    if text.startswith("py:"):
+        return _python(text, shape, timesteps, scale, offset)
+    path = Path(text)
+    if path.suffix == ".pt2":
+        return _export(path, scale, offset)
+    if path.name == "program.h5" or (path / "program.h5").is_file():
+        return _artifact(path)
+    raise UsageError(_unknown(text, path))
+
+
+def source_graph(model: Model) -> Graph:
+    """The source graph, imported anew; callers cache it by ``model.fingerprint``."""
+    return model.loader()
+
+
+def _unknown(text: str, path: Path) -> Problem:
+    if path.suffix in FOREIGN:
+        return Problem("ND106", f"a {path.suffix} file is not a model that can be read", text, path.suffix,
+                       ".pt2, program.h5", (FOREIGN[path.suffix],))
+    if path.exists() or "/" in text or path.suffix:
+        return Problem("ND110", "no model at this path", text, "nothing" if not path.exists() else "no model file",
+                       "a .pt2 file, a build folder or its program.h5", ("check the path",))
+    return unknown_name("ND110", "model", text, zoo.names())
+
+
+def _zoo(name: str) -> Model:
+    entry = zoo.entry(name)
+    fingerprint = _digest(entry.model_dump_json(), entry.weights.sha256, _sources(zoo.models_folder()), _version())
+    return Model(name, "zoo", f"zoo:{name}", lambda: _zoo_graph(entry), entry.system, entry.title, entry.dataset,
+                 entry.method, entry.timesteps, entry.kind == "snn", entry.input.shape, entry.convert, fingerprint)
+
+
+def _zoo_graph(entry: zoo.ZooEntry) -> Graph:
+    scale, offset = np.array(entry.input.scale), np.array(entry.input.offset)
+    return from_torch(zoo.load(entry.name), entry.input.shape, entry.kind == "snn", entry.name, entry.timesteps,
+                      scale, offset, entry.readout)
+
+
+def from_torch(module: Any, shape: tuple[int, ...], spiking: bool, name: str = "network", timesteps: int = 1,
+               scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0, readout: str = "mean") -> Graph:
+    """The source graph of a torch module in memory, traced as a spiking network or exported as an ANN."""
+    if spiking:
+        from . import torch_fx
+
+        return torch_fx.import_module(module, shape, timesteps, name, scale, offset, readout)
+    from . import torch_export
+
+    return torch_export.import_module(module, shape, name, scale, offset)
+
+
+def _sources(folder: Path) -> str:
+    """Digest of the Python files of a folder: editing a network changes its graph."""
+    files = sorted(folder.glob("*.py"))
+    return _digest(*(f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files))
+
+
+def _version() -> str:
+    """Digest of this room, whose code decides what a model becomes."""
+    here = Path(__file__).parent
+    return _digest(*(_sources(folder) for folder in (here, here / "ops", here / "leaves")))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _python(text: str, shape: tuple[int, ...] | None, timesteps: int | None, scale: float | np.ndarray,
+            offset: float | np.ndarray) -> Model:
+    """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
+    module, _, factory = text[3:].partition(":")
+    if not module or not factory:
+        raise UsageError(Problem("ND110", "a Python model needs a module and a factory", text, text,
+                                 "py:package.module:factory"))
+
+    def load() -> Graph:
+        network = _built(module, factory, text)
+        wanted = shape or getattr(network, "input_shape", None)
+        if wanted is None:
+            raise ImportModelError(Problem("ND103", "the input shape of the model is not known", text, "none", "(C, H, W)",
+                                           ("give the data set with --data", "set input_shape on the module")))
+        return from_torch(network, tuple(wanted), has_neurons(network), factory, timesteps or 1, scale, offset)
+
+    return Model(factory, "python", text, load, shape=tuple(shape or ()), timesteps=timesteps or 1)
+
+
+def _built(module: str, factory: str, text: str) -> Any:
+    """The torch module that a factory returns; ImportModelError ND111 with what went wrong."""
+    import torch
+
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a console script does not search the working folder
+    try:
+        network = getattr(importlib.import_module(module), factory)()
+    except Exception as error:  # the user's own code may raise anything
+        raise ImportModelError(Problem("ND111", "the factory cannot be called", text, f"{type(error).__name__}: {error}",
+                                       "a function without arguments that returns a torch module")) from error
+    if not isinstance(network, torch.nn.Module):
+        raise ImportModelError(Problem("ND111", "the factory does not return a torch module", text,
+                                       type(network).__name__, "torch.nn.Module"))
+    return network
+
+
+def has_neurons(network: Any) -> bool:
+    """Whether any submodule is a neuron of a known library."""
+    from .leaves import leaf_of
+
+    return any(leaf_of(module) is not None for module in network.modules())
+
+
+def _export(path: Path, scale: float | np.ndarray, offset: float | np.ndarray) -> Model:
+    """A file of torch.export; read when the graph is asked for."""
+
+    def load() -> Graph:
+        from . import pt2, torch_export
+
+        return torch_export.import_program(pt2.load(path), path.stem, scale, offset)
+
+    if not path.is_file():
+        raise UsageError(Problem("ND110", "no model at this path", str(path), "nothing", "a .pt2 file", ("check the path",)))
+    fingerprint = _digest(hashlib.sha256(path.read_bytes()).hexdigest(), repr((scale, offset)), _version())
+    return Model(path.stem, "export", str(path), load, fingerprint=fingerprint)
+
+
+def _artifact(path: Path) -> Model:
+    """A built program: it holds no source graph any more; the pipeline starts from its later stages."""
+    file = path / "program.h5" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(Problem("ND110", "no model at this path", str(file), "nothing", "program.h5", ("check the path",)))
+
+    def refuse() -> Graph:
+        raise ImportModelError(Problem("ND112", "a built program holds no source graph", str(file), "artifact",
+                                       "a model", ("give the model that it was built from",)))
+
+    return Model(file.parent.name or file.stem, "artifact", str(file), refuse)

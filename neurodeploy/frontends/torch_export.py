@@ -1,0 +1,130 @@
+"""An ANN as a torch module, or a ``.pt2`` file of one, to a source graph by torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImportModelError, Problem
+from ..ir.graph import Graph, Header
+from ._torch import (example_input, failure, label, origin, require_finite, require_image_shape, tensors_of,
+                     to_array)
+from .lowering import lower
+from .traced import Call, Ref, Traced
+
+
+def import_module(model: Any, shape: Iterable[int], name: str = "network", scale: float | np.ndarray = 1.0,
+                  offset: float | np.ndarray = 0.0, readout: str = "sum") -> Graph:
+    """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
+
+    A raw integer r enters the module as ``r * scale + offset``. The module is put into eval mode. Raises
+    ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input shape), ND104
+    (control flow that depends on data), ND105 (operators that mix samples).
+    """
+    sizes = require_image_shape(shape)
+    model = model.eval()
+    require_finite(tensors_of(model))
+    program = _exported(model, example_input(model, sizes), name)
+    return import_program(program, name, scale, offset, readout)
+
+
+def import_program(program: Any, name: str = "network", scale: float | np.ndarray = 1.0,
+                   offset: float | np.ndarray = 0.0, readout: str = "sum") -> Graph:
+    """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch."""
+    require_finite({**dict(program.state_dict)})
+    header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
+    return lower(traced(program), header, scale, offset, readout)
+
+
+def _exported(model: Any, example: Any, name: str) -> Any:
+    """torch.export with its many exceptions turned into two problems."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            return torch.export.export(model, (example,), strict=True)
+    except Exception as error:  # torch raises a dozen unrelated classes here, some of them private
+        raise ImportModelError(_export_problem(model, example, name, error)) from error
+
+
+def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Problem:
+    """ND103 if the module does not even run on the input, else ND104."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            model(example)
+    except Exception as plain:  # whatever the user's own code raises
+        file, line = failure(plain)
+        return Problem("ND103", "the module does not run on an input of this shape", f"{name} ({file}:{line})",
+                       f"{tuple(example.shape)}: {_first_line(plain)}", "", ("give the shape that the model expects",))
+    file, line = failure(error)
+    return Problem("ND104", "the module's control flow cannot be traced", f"{name} ({file}:{line})" if file else name,
+                   _first_line(error), "control flow that depends on shapes and settings only",
+                   ("replace data-dependent branches by arithmetic", "export the part of the model without them"))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+
+
+def traced(program: Any) -> Traced:
+    """The calls of an exported program."""
+    constants = _constants(program)
+    inputs = list(program.graph_signature.user_inputs)
+    nodes = {node.name: node for node in program.graph.nodes}
+    if len(inputs) != 1:
+        raise ImportModelError(Problem("ND103", "the model takes several inputs", "forward", str(len(inputs)), "one image"))
+    sizes = tuple(nodes[inputs[0]].meta["val"].shape)
+    calls = [_call(node) for node in program.graph.nodes if node.op == "call_function"]
+    outputs = list(program.graph_signature.user_outputs)
+    output = Ref(outputs[0]) if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
+    return Traced(calls, constants, inputs[0], output, sizes, int(sizes[0]), to_array)
+
+
+def _constants(program: Any) -> dict[str, Any]:
+    """Parameters, buffers and constant tensors by the name of their placeholder."""
+    signature, state = program.graph_signature, program.state_dict
+    lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    table = {place: state.get(name, program.constants.get(name)) for place, name in lifted.items()}
+    table.update({p: program.constants[n] for p, n in signature.inputs_to_lifted_tensor_constants.items()})
+    return table
+
+
+def _call(node: Any) -> Call:
+    op = _name(node.target)
+    path, leaf = _module(node)
+    args, kwargs = (substitute_nodes(part) for part in (node.args, node.kwargs))
+    return Call(node.name, op, tuple(args), kwargs, origin(path, op, node.stack_trace), label(path, op, leaf), node.target)
+
+
+def substitute_nodes(item: Any) -> Any:
+    """torch.fx nodes inside arguments become references."""
+    import torch.fx
+
+    return torch.fx.node.map_arg(item, lambda n: Ref(n.name))
+
+
+def _name(target: Callable[..., Any]) -> str:
+    """``aten::_softmax`` is '_softmax', ``operator.getitem`` is 'getitem'."""
+    import torch
+
+    if isinstance(target, torch._ops.OpOverload):
+        namespace, _, short = target._schema.name.partition("::")
+        return short if namespace == "aten" else f"{namespace}.{short}"
+    return target.__name__
+
+
+def _module(node: Any) -> tuple[str, bool]:
+    """Path of the innermost module, and whether it is one of torch's own."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if not stack:
+        return "", False
+    path, kind = stack[-1]
+    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return path, kind.startswith("torch.nn.modules.") and not kind.endswith("Sequential")
+
+

@@ -1,0 +1,237 @@
+"""A live spiking network as a torch module to a source graph of one tick, by torch.fx with the neurons as leaves.
+
+Every proxy carries the value that its node takes on an example of zeros, so that shapes are numbers while tracing
+and ``if x.dim() == 4`` or ``b, c, h, w = x.shape`` need no special care. One call of the module is one tick.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from ..errors import ImportModelError, NeurodeployError, Problem
+from ..ir.graph import Graph, Header
+from ..ir.types import Origin
+from ._torch import (BATCH, example_input, failure, label, library_folders, require_finite, require_image_shape,
+                     tensors_of, to_array)
+from .leaves import Leaf, leaf_of
+from .lowering import lower
+from .traced import Call, Ref, Traced, references
+
+
+def import_module(model: torch.nn.Module, shape: Iterable[int], timesteps: int, name: str = "network",
+                  scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0, readout: str = "mean",
+                  time_axis: bool = False) -> Graph:
+    """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
+
+    With ``time_axis`` the module takes (T, batch, *shape) and is traced with T = 1: its own mean over T is then
+    the graph's readout. A raw integer r enters as ``r * scale + offset``. The module is put into eval mode.
+    Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
+    """
+    sizes = require_image_shape(shape)
+    model = model.eval()
+    require_finite(tensors_of(model))
+    example = example_input(model, sizes)
+    traced = trace(model, example.unsqueeze(0) if time_axis else example, 1 if time_axis else 0)
+    header = Header(name=name, level="source", timesteps=timesteps, notes={"contains_neurons": True})
+    return lower(traced, header, scale, offset, readout)
+
+
+def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
+    """The calls of one tick; ImportModelError ND103, ND104, ND108 or ND109."""
+    tracer = _Tracer(model, example)
+    try:
+        with torch.no_grad():
+            graph = tracer.trace(model)
+    except NeurodeployError:
+        raise
+    except Exception as error:  # whatever the user's own code raises, or fx itself
+        raise ImportModelError(_trace_problem(error, example)) from error
+    if tracer.problems:
+        raise ImportModelError(tracer.problems)
+    calls = [_call(node) for node in graph.nodes if node.op in ("call_function", "call_method", "call_module")]
+    problems = list(_mutations(calls))
+    if problems:
+        raise ImportModelError(problems)
+    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
+    constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
+    (output,) = (node.args[0] for node in graph.nodes if node.op == "output")
+    return Traced(calls, constants, inputs[0], _references(output), tuple(example.shape), BATCH, to_array, batch_axis)
+
+
+class _Shaped(fx.Proxy):
+    """A proxy that answers questions about its shape with numbers."""
+
+    @property
+    def _value(self) -> Any:
+        return self.node.meta["val"]
+
+    @property
+    def shape(self) -> torch.Size:
+        return self._value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._value.ndim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._value.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._value.device
+
+    @property
+    def is_cuda(self) -> bool:
+        return False
+
+    def size(self, dim: int | None = None) -> Any:
+        return self._value.size() if dim is None else self._value.size(dim)
+
+    def dim(self) -> int:
+        return self._value.dim()
+
+    def numel(self) -> int:
+        return self._value.numel()
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self[i] for i in range(len(self._value))])
+
+
+class _Tracer(fx.Tracer):
+    """Traces through everything but neurons, evaluating as it goes."""
+
+    def __init__(self, model: torch.nn.Module, example: torch.Tensor) -> None:
+        super().__init__()
+        self.example = example
+        self.problems: list[Problem] = []
+        self.leaves: dict[str, Leaf] = {}
+        self.tensors = tensors_of(model)
+
+    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
+        leaf = leaf_of(m)
+        if leaf is None:
+            return False
+        self.leaves[module_qualified_name] = leaf
+        if leaf.problem:
+            where = f"{module_qualified_name} [{type(m).__module__}.{type(m).__qualname__}]"
+            self.problems.append(Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes))
+        return True
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Our proxies answer questions about shapes."""
+        return _Shaped(node, self)
+
+    def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
+        """Record the node with its value on the example and its place in the user's files."""
+        node = super().create_node(kind, *args, **kwargs)
+        stack = list(self.module_stack.values())
+        node.meta.update(place=_user_place(), module=stack[-1] if stack else ("", None))
+        if kind != "output":
+            node.meta["val"] = self._evaluate(node)
+        return node
+
+    def _constant(self, name: str) -> Any:
+        """A parameter, a buffer, or a tensor that the module made: fx has just stored it on the root under a new name."""
+        return self.tensors[name] if name in self.tensors else vars(self.root)[name]
+
+    def _evaluate(self, node: fx.Node) -> Any:
+        """What the node yields on the example; a neuron keeps the shape."""
+        if node.op == "placeholder":
+            return self.example
+        if node.op == "get_attr":
+            return self._constant(node.target)
+        args, kwargs = (fx.node.map_arg(part, lambda n: n.meta["val"]) for part in (node.args, node.kwargs))
+        if node.op == "call_module":
+            node.meta["leaf"] = self.leaves[node.target]
+            return torch.zeros_like(args[0])
+        if node.op == "call_method":
+            return getattr(args[0], node.target)(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)
+
+
+def _user_place() -> tuple[str, int]:
+    """(file name, line) of the innermost running frame in the user's own files."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(library_folders()):
+            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
+        frame = frame.f_back
+    return "", 0
+
+
+def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
+    """ND104 for control flow on values, else ND103: the module does not run on this input."""
+    file, line = failure(error)
+    where = f"{file}:{line}" if file else "forward"
+    text = str(error).strip().splitlines()
+    found = f"{type(error).__name__}: {text[0] if text else ''}"
+    if isinstance(error, fx.proxy.TraceError):
+        return Problem("ND104", "the module's control flow depends on the values of its input", where, found,
+                       "control flow that depends on shapes and settings only",
+                       ("replace data-dependent branches by arithmetic",))
+    return Problem("ND103", "the module does not run on an input of this shape", where,
+                   f"{tuple(example.shape)}: {found}", "", ("give the shape that the model expects",))
+
+
+def _references(item: Any) -> Any:
+    return fx.node.map_arg(item, lambda n: Ref(n.name))
+
+
+def _call(node: fx.Node) -> Call:
+    path, kind = node.meta["module"]
+    leaf: Leaf | None = node.meta.get("leaf")
+    args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    if leaf is not None:
+        path, op, kwargs = str(node.target), "neuron", {"model": leaf.model, "params": leaf.params}
+        kind_name = f"neuron {leaf.model}"
+        return Call(node.name, op, args[:1], kwargs, Origin(path, kind_name, *node.meta["place"]), path, _no_value)
+    op, evaluate = _target(node)
+    args, kwargs = _bound(node.target, args, kwargs)
+    own = kind is not None and kind.__module__.startswith("torch.nn.modules.") and kind is not torch.nn.Sequential
+    return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), label(path, op, own), evaluate)
+
+
+def _no_value(*_: Any, **__: Any) -> Any:
+    raise ImportModelError(Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input"))
+
+
+def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
+    if node.op == "call_method":
+        return node.target, lambda x, *args, **kwargs: getattr(x, node.target)(*args, **kwargs)
+    return node.target.__name__, node.target
+
+
+def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """Python functions of torch take arguments in an order of their own: name them; the first stays in place."""
+    if inspect.isfunction(target):
+        names = inspect.signature(target).parameters
+        if all(p.kind == p.POSITIONAL_OR_KEYWORD for p in names.values()):
+            kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
+            args = ()
+    kwargs = dict(kwargs)
+    for first in ("input", "self"):
+        if first in kwargs and not args:
+            args = (kwargs.pop(first),)
+    return args, kwargs
+
+
+def _mutations(calls: list[Call]) -> Iterator[Problem]:
+    """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
+    for position, call in enumerate(calls):
+        in_place = (call.op.endswith("_") and not call.op.endswith("__")) or call.kwargs.get("inplace") is True
+        changed = [r for r in references(call.args[:1])] if in_place else []
+        if any(r in references((later.args, later.kwargs)) for later in calls[position + 1 :] for r in changed):
+            yield Problem("ND108", f"'{call.op}' changes a tensor in place that is read again", str(call.origin),
+                          call.op, "operators that return a new tensor", ("use the form that is not in place",))

@@ -1,0 +1,76 @@
+"""A traced torch program with the differences between torch.export and torch.fx already removed.
+
+A front end turns its own graph into calls of canonical operators; :mod:`.lowering` turns these into nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import Origin
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The result of an earlier call, a constant or the input, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator application.
+
+    ``op`` is the canonical name (torch's own, without overload and without leading namespace), ``label`` the name
+    its node would like to have, ``evaluate`` what torch itself computes: used where every operand is constant.
+    """
+
+    name: str
+    op: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    origin: Origin
+    label: str
+    evaluate: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``."""
+
+    calls: Sequence[Call]
+    constants: Mapping[str, Any]
+    input: str
+    output: Any
+    sizes: tuple[int, ...]
+    batch: int
+    to_array: Callable[[Any], np.ndarray]
+    batch_axis: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def references(item: Any) -> list[Ref]:
+    """All references inside nested tuples, lists and dicts."""
+    if isinstance(item, Ref):
+        return [item]
+    if isinstance(item, Mapping):
+        return [r for part in item.values() for r in references(part)]
+    if isinstance(item, (tuple, list)):
+        return [r for part in item for r in references(part)]
+    return []
+
+
+def substitute(item: Any, table: Callable[[Ref], Any]) -> Any:
+    """The same nesting with every reference replaced."""
+    if isinstance(item, Ref):
+        return table(item)
+    if isinstance(item, Mapping):
+        return {k: substitute(v, table) for k, v in item.items()}
+    if isinstance(item, (tuple, list)):
+        return type(item)(substitute(part, table) for part in item) if type(item) in (tuple, list) else [
+            substitute(part, table) for part in item]
+    return item
