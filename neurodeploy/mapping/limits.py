@@ -20,6 +20,8 @@ RESOURCES = {
     "fan_in": "fan_in",
     "thresholds": "distinct_thresholds_per_core",
 }
+#: resources that are no memory
+COUNTS = ("neuron_groups", "fan_in", "thresholds")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,15 @@ def usage(demand: Demand, target: Target) -> dict[str, tuple[float, float]]:
 
 def fill(used: dict[str, tuple[float, float]]) -> tuple[float, str]:
     """Share of the scarcest resource that is used, and its name; above 1 it does not fit."""
-    shares = {r: amount / limit if limit else (inf if amount else 0.0) for r, (amount, limit) in used.items()}
+    shares = {r: _share(r, amount, limit) for r, (amount, limit) in used.items()}
     worst = max(shares, key=lambda r: shares[r])
     return shares[worst], worst
+
+
+def _share(resource: str, amount: float, limit: float) -> float:
+    share = amount / limit if limit else (inf if amount else 0.0)
+    # One of eight groups does not make a core an eighth full: what is no memory counts only when there is too much.
+    return share if resource not in COUNTS or share > 1 else 0.0
 
 
 def breaches(demand: Demand, target: Target) -> list[Breach]:

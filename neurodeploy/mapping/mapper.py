@@ -2,46 +2,129 @@
 
 from __future__ import annotations
 
-from ..errors import Problem
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+
+from ..errors import Problem, UsageError, unknown_name
 from ..ir.graph import Graph
 from ..passes.balance import depths
 from ..target import Target
 from .cells import cells
+from .checks import check, state_words
 from .demand import Accounting
 from .groups import HOST, Population, populations
-from .limits import fill, usage
-from .tiling import Tiling, tile
-from .types import Core, Group, Mapping, Piece
+from .limits import Breach, breaches, fill, usage
+from .place import Spot, pack, place
+from .tiling import OBJECTIVES, Tiling, tile
+from .traffic import Traffic, traffic
+from .types import Core, Demand, Group, Mapping, Piece
+
+ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
+
+FIXES = {
+    "neurons": ("use a smaller model",),
+    "neuron_groups": ("use another target",),
+    "synapse_words": ("--weight-bits 4", "prune or shrink the layer"),
+    "axon_in": ("shrink the layer that feeds this one",),
+    "axon_out": ("shrink the layers that read this one",),
+    "table_words": ("use fewer table entries", "use another operator"),
+    "total_words": ("--weight-bits 4", "use fewer tokens or channels", "use fewer timesteps"),
+    "fan_in": ("shrink the layer that feeds this one",),
+    "thresholds": ("use one threshold for all channels",),
+}
 
 
 def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: str = "cores") -> Mapping:
     """Place a balanced integer graph on ``chips`` chips of the target (default: as many as the file says).
 
-    Never raises for a network that does not fit: the Mapping then lists every reason in ``problems``, and its
-    cores are what the network would need. Raises UsageError for an impossible number of chips.
+    ``optimise`` is ``cores``, ``latency`` or ``energy`` (see :mod:`.tiling`). Never raises for a network that does not
+    fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would need. Raises
+    UsageError for an impossible number of chips (ND919) or an unknown objective (ND514).
     """
+    if optimise not in OBJECTIVES:
+        raise UsageError([unknown_name("ND514", "objective", optimise, OBJECTIVES)])
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
     tilings = {
         g.name: tile(Accounting(graph, target, g, cells(graph, g)), optimise) for g in groups if not g.on_host
     }
-    pieces = [
-        Piece(name, t.elements, d)
-        for name, cut in tilings.items()
-        for t, d in zip(cut.tiles, cut.demands, strict=True)
-    ]
-    cores = tuple(_core(i, piece, target) for i, piece in enumerate(pieces))
-    problems: list[Problem] = []
-    level = depths(graph)
+    if optimise == "latency":
+        tilings = spread(tilings, target.cores)
+    tilings, flows = settled(graph, groups, tilings)
+    pieces = _pieces(tilings, flows)
+    hosted = [[i] for i in range(len(pieces))]
+    if len(pieces) > target.cores and optimise == "cores":
+        hosted = pack([p.demand for p in pieces], target)
+    spots = place(hosted, flows, target)
+    cores = tuple(_core(i, [pieces[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
+    problems = [*check(graph, target), *_overfull(tilings, pieces, target), *_too_many(len(cores), target)]
     return Mapping(
         target=target.name,
         chips=target.chips,
         cores_total=target.cores,
         groups=tuple(_described(g, tilings.get(g.name)) for g in groups),
         cores=cores,
-        depth=max(level.values(), default=0),
+        depth=max(depths(graph).values(), default=0),
         problems=tuple(problems),
     )
+
+
+def spread(tilings: dict[str, Tiling], budget: int) -> dict[str, Tiling]:
+    """Cuts the group with the fullest core finer, again and again, while cores are left and it helps."""
+    tilings = dict(tilings)
+    while tilings:
+        free = budget - sum(len(t.tiles) for t in tilings.values())
+        slow = max(tilings, key=lambda name: tilings[name].cut.work)
+        old = tilings[slow]
+        if free < 1:
+            break
+        finer = tile(old.accounting, "latency", len(old.tiles) + 1, len(old.tiles) + free)
+        useful = finer.cut.fits and finer.cut.work < old.cut.work
+        if not useful or len(finer.tiles) - len(old.tiles) > free:
+            break
+        tilings[slow] = finer
+    return tilings
+
+
+def settled(
+    graph: Graph, groups: list[Population], tilings: dict[str, Tiling]
+) -> tuple[dict[str, Tiling], Traffic]:
+    """Tilings whose output axons fit too, as far as cutting finer helps, and the traffic between their tiles."""
+    flows = traffic(graph, groups, tilings)
+    for _ in range(ROUNDS):
+        changed = dict(tilings)
+        pieces = iter(_pieces(tilings, flows))
+        for name, tiling in tilings.items():
+            demands = [next(pieces).demand for _ in tiling.tiles]
+            target = tiling.accounting.target
+            over = max(fill(usage(d, target))[0] for d in demands)
+            if tiling.cut.fits and over > 1:
+                finer = tile(
+                    tiling.accounting, "cores", max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
+                )
+                changed[name] = finer if len(finer.tiles) > len(demands) else tiling
+        if all(changed[name] is tilings[name] for name in tilings):
+            break
+        tilings = changed
+        flows = traffic(graph, groups, tilings)
+    return tilings, flows
+
+
+def _pieces(tilings: dict[str, Tiling], flows: Traffic) -> list[Piece]:
+    parts = [
+        (name, t, d) for name, cut in tilings.items() for t, d in zip(cut.tiles, cut.demands, strict=True)
+    ]
+    return [
+        Piece(name, t.elements, replace(d, axon_out=int(out)))
+        for (name, t, d), out in zip(parts, flows.axon_out, strict=True)
+    ]
+
+
+def _core(index: int, pieces: list[Piece], spot: Spot, target: Target) -> Core:
+    demand = sum((p.demand for p in pieces), Demand())
+    used = usage(demand, target)
+    return Core(index, spot.chip, spot.x, spot.y, tuple(pieces), demand, used, fill(used)[1])
 
 
 def _described(group: Population, tiling: Tiling | None) -> Group:
@@ -52,8 +135,36 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
     )
 
 
-def _core(index: int, piece: Piece, target: Target) -> Core:
-    chip, local = divmod(index, target.chip.cores_per_chip)
-    x, y = target.chip.router(local)
-    used = usage(piece.demand, target)
-    return Core(index, chip, x, y, (piece,), piece.demand, used, fill(used)[1])
+def _overfull(tilings: dict[str, Tiling], pieces: list[Piece], target: Target) -> Iterator[Problem]:
+    """Per group and resource, the most that any core would need beyond the limit."""
+    for name, tiling in tilings.items():
+        yield from state_words(tiling.accounting)
+        worst: dict[str, Breach] = {}
+        for piece in pieces:
+            if piece.group == name:
+                for breach in breaches(piece.demand, target):
+                    if breach.resource not in worst or breach.used > worst[breach.resource].used:
+                        worst[breach.resource] = breach
+        for breach in worst.values():
+            yield Problem(
+                "ND501",
+                f"a layer does not fit a core: {breach.resource.replace('_', ' ')}",
+                f"{name} cut as {tiling.cut.layout}",
+                f"{breach.used:.0f}",
+                f"{breach.limit:.0f} ({breach.key})",
+                FIXES[breach.resource],
+            )
+
+
+def _too_many(cores: int, target: Target) -> Iterator[Problem]:
+    if cores > target.cores:
+        chips = -(-cores // target.chip.cores_per_chip)
+        more = f"--chips {chips}" if target.limits.chips.allows(chips) else "use a larger system"
+        yield Problem(
+            "ND502",
+            "more cores are needed than there are",
+            target.name,
+            f"{cores} cores",
+            f"{target.cores} cores ({target.chips} x chip.cores_per_chip)",
+            (more, "--weight-bits 4", "use a smaller model"),
+        )

@@ -1,0 +1,146 @@
+"""Which tile sends how much to which: output axons of every tile, and messages between pairs of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.nodes import Output
+from .groups import Population, owners
+from .reads import Read
+from .tiling import Tiling
+
+HOST_TILE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """Flows between tiles, numbered through all groups in order; :data:`HOST_TILE` stands for the host.
+
+    ``axons[i]`` words of the output axon table go from tile ``source[i]`` to tile ``target[i]`` for one consumer node,
+    and ``messages[i]`` elements (times their measured activity, where known) can travel in a tick.
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    axons: np.ndarray
+    messages: np.ndarray
+    tiles: int
+
+    @property
+    def axon_out(self) -> np.ndarray:
+        """Output axon words of each tile."""
+        sent = self.source != HOST_TILE
+        return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
+
+
+def traffic(graph: Graph, groups: list[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
+    """All flows of a network that is cut into tiles."""
+    senders = _Senders(graph, groups, tilings)
+    flows: list[tuple[np.ndarray, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
+    for name, tiling in tilings.items():
+        first = senders.first[name]
+        for i, part in enumerate(tiling.tiles):
+            for read in tiling.accounting.reads(tiling.accounting.regions(part)):
+                source, axons, messages = senders.sent(read)
+                flows.append((source, np.full(len(source), first + i), axons, messages))
+            for node in tiling.accounting.group.nodes:
+                if isinstance(node, Output) and part.size(node.name):
+                    size = np.array([part.size(node.name)])
+                    flows.append(
+                        (
+                            np.array([first + i]),
+                            np.array([HOST_TILE]),
+                            size,
+                            size * senders.activity(node.name),
+                        )
+                    )
+    source, target, axons, messages = (np.concatenate(column) for column in zip(*flows, strict=True))
+    return Traffic(
+        source.astype(np.int64), target.astype(np.int64), axons.astype(np.int64), messages, senders.tiles
+    )
+
+
+@dataclass
+class _Senders:
+    """Answers, for a read, which tiles hold what it needs."""
+
+    graph: Graph
+    groups: list[Population]
+    tilings: MappingABC[str, Tiling]
+    first: dict[str, int] = field(default_factory=dict)
+    tiles: int = 0
+    known: dict[tuple, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    places: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.owner = owners(self.groups)
+        for name, tiling in self.tilings.items():
+            self.first[name], self.tiles = self.tiles, self.tiles + len(tiling.tiles)
+
+    def activity(self, name: str) -> float:
+        """Share of a value's elements that are not zero in a tick; 1 if never measured."""
+        known = self.graph.values[name].activity
+        return known.mean if known else 1.0
+
+    def sent(self, read: Read) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sending tiles, their axon words and their messages."""
+        # Tiles that differ in output channels only read the same: most reads have been answered before.
+        region = read.region
+        content = [region.indices] if region.axes is None else region.axes
+        key = (read.source, read.position, *(a.tobytes() for a in content))
+        if key not in self.known:
+            self.known[key] = self._sent(read)
+        return self.known[key]
+
+    def _sent(self, read: Read) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        group = self.owner[read.source]
+        active = self.activity(read.source)
+        if group.on_host:
+            return (np.array([HOST_TILE]), np.array([read.axons]), np.array([read.region.size * active]))
+        tiling = self.tilings[group.name]
+        cells = tiling.accounting.cells
+        aligned = cells.neuron is None and read.region.axes is not None and read.region.shape == cells.shape
+        axons, messages = _by_axis(read, tiling) if aligned else self._by_element(read, tiling)
+        tiles = np.flatnonzero(messages)
+        return tiles + self.first[group.name], axons[tiles], messages[tiles] * active
+
+    def _by_element(self, read: Read, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+        count = len(tiling.tiles)
+        flat = read.region.indices
+        place = self._place(read.source, tiling)[flat]
+        messages = np.bincount(place, minlength=count)
+        if read.position is None:
+            return messages, messages
+        coordinates = np.unravel_index(flat, read.region.shape) if read.region.shape else ()
+        position = np.zeros(len(flat), dtype=np.int64)
+        for axis in read.position:
+            position = position * read.region.shape[axis] + coordinates[axis]
+        return np.bincount(np.unique(position * count + place) % count, minlength=count), messages
+
+    def _place(self, name: str, tiling: Tiling) -> np.ndarray:
+        """The tile of each element of a value."""
+        if name not in self.places:
+            place = np.zeros(self.graph.values[name].shape.size, dtype=np.int64)
+            for i, part in enumerate(tiling.tiles):
+                place[part.elements[name]] = i
+            self.places[name] = place
+        return self.places[name]
+
+
+def _by_axis(read: Read, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+    """As by element, for a grid: counts along the axes multiply."""
+    region, chunk = read.region, tiling.cut.chunk
+    axes = region.axes or ()
+    counts = [
+        np.bincount(a // step, minlength=-(-size // step))
+        for a, step, size in zip(axes, chunk, region.shape, strict=True)
+    ]
+    position = range(len(counts)) if read.position is None else read.position
+    words = [c if a in position else np.minimum(c, 1) for a, c in enumerate(counts)]
+    one = np.ones(1, dtype=np.int64)
+    return reduce(np.kron, words, one), reduce(np.kron, counts, one)
