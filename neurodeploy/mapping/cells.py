@@ -60,12 +60,14 @@ class Cells:
         parts = {name: split(number[cells], count) for name, cells in self.neuron.items()}
         return [Tile(self, None, {name: parts[name][i] for name in parts}) for i in range(count)]
 
-    def samples(self, chunk: Sequence[int]) -> list[Tile]:
-        """A few tiles among which the most demanding one is expected."""
+    def sample(self, chunk: Sequence[int]) -> Tile:
+        """The tile that is expected to demand most: an inner one of a plain grid, else the largest."""
         if self.neuron is None:
-            return [Tile(self, axes) for axes in product(*(_ends(cuts) for cuts in _cuts(self.shape, chunk)))]
-        tiles = self.tiles(chunk)
-        return sorted(tiles, key=lambda t: -sum(map(len, t.elements.values())))[:3] + tiles[:1]
+            # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
+            starts = [step if size > 2 * step else 0 for size, step in zip(self.shape, chunk, strict=True)]
+            ends = [min(a + step, size) for a, step, size in zip(starts, chunk, self.shape, strict=True)]
+            return Tile(self, tuple(np.arange(a, b) for a, b in zip(starts, ends, strict=True)))
+        return max(self.tiles(chunk), key=lambda t: sum(map(len, t.elements.values())))
 
 
 class Tile:
@@ -101,11 +103,6 @@ def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[np.ndarray]
         [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
         for size, step in zip(shape, chunk, strict=True)
     ]
-
-
-def _ends(cuts: list[np.ndarray]) -> list[np.ndarray]:
-    """First, second and last: windows reach furthest from an inner tile, and the last one may be short."""
-    return [cuts[i] for i in sorted({0, min(1, len(cuts) - 1), len(cuts) - 1})]
 
 
 def tile_numbers(flat: np.ndarray, shape: tuple[int, ...], chunk: Sequence[int]) -> np.ndarray:

@@ -72,35 +72,32 @@ class Accounting:
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]
         return sum(-(-registry.microcode(n.op).table_bits(n.params) // WORD) for n in micros)
 
-    def regions(self, tile: Tile) -> dict[str, Region]:
+    def regions(self, tile: Tile) -> dict[Node, Region]:
         """The tile's part of each entry's value."""
-        return {
-            n.name: tile.region(n.name, self.graph.shape(n.name))
-            for n in self.group.entries
-            if tile.size(n.name)
-        }
+        present = (n for n in self.group.entries if tile.size(n.name))
+        return {n: tile.region(n.name, self.graph.shape(n.name)) for n in present}
 
-    def reads(self, regions: MappingABC[str, Region]) -> list[Read]:
-        """What the tile reads, constants left out."""
-        still = constants(self.graph)
-        found = [
-            r for n in self.group.entries if n.name in regions for r in reads(self.graph, n, regions[n.name])
-        ]
-        return [r for r in found if r.source not in still]
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """Values that every core keeps for itself."""
+        return constants(self.graph)
+
+    def reads(self, tile: Tile) -> list[Read]:
+        """What the tile receives from others; constants are left out."""
+        found = (r for n, out in self.regions(tile).items() for r in reads(self.graph, n, out))
+        return [r for r in found if r.source not in self.constants]
 
     def demand(self, tile: Tile) -> Demand:
         """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
-        regions = self.regions(tile)
+        parts = [(n, out, reads(self.graph, n, out)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
         return Demand(
             neurons=neurons,
             neuron_words=words,
             neuron_groups=1,
-            synapse_words=sum(
-                self._synapses(n, regions[n.name]) for n in self.group.entries if n.name in regions
-            ),
-            axon_in=sum(r.axons for r in self.reads(regions)),
-            held_words=sum(self._held(n, regions[n.name]) for n in self.group.entries if n.name in regions),
+            synapse_words=sum(self._synapses(n, out, found) for n, out, found in parts),
+            axon_in=sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants),
+            held_words=sum(self._held(n, found) for n, _, found in parts if isinstance(n, Product)),
             table_words=self.tables,
             fan_in=fan_in,
             thresholds=self._thresholds(tile),
@@ -123,29 +120,25 @@ class Accounting:
         neurons = [n for n in self.group.nodes if isinstance(n, Neuron)]
         return sum(_distinct(n, self.graph.shape(n.name), tile.elements[n.name]) for n in neurons)
 
-    def _held(self, node: Node, out: Region) -> int:
-        if not isinstance(node, Product):
-            return 0
-        found = reads(self.graph, node, out)
+    def _held(self, node: Product, found: list[Read]) -> int:
         return sum(-(-r.region.size * held_bits(self.graph, node, r.source) // WORD) for r in found)
 
-    def _synapses(self, node: Node, out: Region) -> int:
+    def _synapses(self, node: Node, out: Region, found: list[Read]) -> int:
         if isinstance(node, Synapse):
-            return synapse_words(self.graph, node, out, self.weight_bits[node.name], self.target)
+            return synapse_words(node, out, found[0], self.weight_bits[node.name], self.target)
         if isinstance(node, Product):
             return 0
         return 1 if isinstance(node, Delay) else connections(self.graph, node)
 
 
-def synapse_words(graph: Graph, node: Synapse, out: Region, bits: int, target: Target) -> int:
-    """Words of the synapse lists or kernels that compute the elements ``out``."""
-    read = reads(graph, node, out)[0]
+def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Target) -> int:
+    """Words of the synapse lists or kernels that compute the elements ``out`` from what is read."""
     here = len(out.hull[-1] if node.op == "dense" else out.hull[0])
     if node.op == "dense" and read.position is None:
         return read.region.size * dense_row(here, bits, target)
     if not target.features.shared_kernels.allowed:
         # Every position has its own lists: all connections spread over the elements read.
-        targets = -(-out.size * connections(graph, node) // max(read.region.size, 1))
+        targets = -(-out.size * int(np.prod(node.weight.shape[1:])) // max(read.region.size, 1))
         return read.region.size * sparse_row(targets, bits, target)
     if node.op == "dense":
         return node.weight.shape[1] * kernel_entry(here, bits, target)

@@ -79,7 +79,10 @@ def _conv(graph: Graph, node: Synapse, out: Region) -> Read:
 
 
 def window(out: np.ndarray, stride: int, width: int, padding: int, size: int) -> np.ndarray:
-    """Input coordinates 0 .. size-1 under the windows of output coordinates."""
+    """Input coordinates 0 .. size-1 under the windows of sorted output coordinates."""
+    if out[-1] - out[0] == len(out) - 1 and stride <= width:
+        first, end = int(out[0]) * stride - padding, int(out[-1]) * stride - padding + width
+        return np.arange(max(first, 0), max(min(end, size), 0))
     touched = np.zeros(size + 2 * padding + width, dtype=bool)
     for offset in range(width):
         touched[out * stride + offset] = True

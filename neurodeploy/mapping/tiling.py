@@ -10,10 +10,10 @@ their number of cores. What they cost:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import inf, prod
 
 import numpy as np
 
@@ -33,7 +33,7 @@ AXES = {
     "G": "parts",
 }
 OBJECTIVES = ("cores", "latency", "energy")
-SLACK = 1.3  # candidates with up to this many times the fewest cores compete
+SLACK = 1.3  # candidates with up to this many times the fewest cores compete for energy and latency
 SHOWN = 6  # alternatives kept
 
 
@@ -88,18 +88,17 @@ class Tiling:
     alternatives: tuple[dict, ...]
 
 
-def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most: int | None = None) -> Tiling:
-    """The best cut into at least ``least`` and, for latency, at most ``most`` cores.
+def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most: int = 0) -> Tiling:
+    """The best cut into at least ``least`` and, for latency, about ``most`` cores.
 
     Where nothing fits, the cut whose fullest core is least overfull.
     """
     chunks = _chunks(accounting, least)
     finest = evaluate(accounting, chunks[-1])
-    tried: list[Cut] = []
     if finest.fits:
         tried = list(_tried(accounting, chunks, objective, most))
     else:
-        tried = [evaluate(accounting, chunk) for chunk in chunks[:: max(1, len(chunks) // 8)]] + [finest]
+        tried = [*(evaluate(accounting, c) for c in chunks[: -1 : max(1, len(chunks) // 8)]), finest]
     while True:
         fitting = [cut for cut in tried if cut.fits]
         best = min(fitting or tried, key=lambda c: c.price(objective) if fitting else (c.fill, c.cores))
@@ -107,20 +106,20 @@ def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most:
         demands = tuple(accounting.demand(t) for t in tiles)
         exact = _cut(accounting, best.chunk, demands, best.work)
         if exact.fits or not fitting:
-            return Tiling(accounting, exact, tuple(tiles), demands, _alternatives(tried, exact))
-        tried[tried.index(best)] = exact  # an unsampled tile was larger: this cut is out
+            break
+        tried[tried.index(best)] = exact  # another tile than the sampled one was larger: this cut is out
         if len(fitting) == 1:
             tried.append(finest)
+    return Tiling(accounting, exact, tuple(tiles), demands, _alternatives(accounting, chunks, tried, exact))
 
 
 def evaluate(accounting: Accounting, chunk: tuple[int, ...]) -> Cut:
-    """The cut with these chunk sizes, judged by a sample of its tiles."""
-    samples = accounting.cells.samples(chunk)
-    demands = tuple(accounting.demand(t) for t in samples)
-    return _cut(accounting, chunk, demands, max(_work(accounting, t) for t in samples))
+    """The cut with these chunk sizes, judged by its presumably most demanding tile."""
+    sample = accounting.cells.sample(chunk)
+    return _cut(accounting, chunk, [accounting.demand(sample)], _work(accounting, sample))
 
 
-def _cut(accounting: Accounting, chunk: tuple[int, ...], demands: tuple[Demand, ...], work: int) -> Cut:
+def _cut(accounting: Accounting, chunk: tuple[int, ...], demands: Sequence[Demand], work: int) -> Cut:
     target = accounting.target
     worst = max(demands, key=lambda d: fill(usage(d, target))[0])
     broken = {b.resource: b for d in demands for b in sorted(breaches(d, target), key=lambda b: b.used)}
@@ -189,22 +188,43 @@ def _sizes(cells: Cells, axis: int) -> list[int]:
     return sorted({-(-size // k) for k in parts if k <= size} | {1}, reverse=True)
 
 
-def _tried(
-    accounting: Accounting, chunks: list[tuple[int, ...]], objective: str, most: int | None
-) -> Iterator[Cut]:
-    """Cuts in order of their cores, up to a little more than the fewest that fit."""
-    limit = float("inf")
+def _tried(accounting: Accounting, chunks: list[tuple[int, ...]], objective: str, most: int) -> Iterator[Cut]:
+    """Cuts in order of their cores, from the coarsest to as many cores as the objective may want."""
+    limit = inf
     for chunk in chunks:
-        if _count(accounting.cells, chunk) > limit:
+        count = _count(accounting.cells, chunk)
+        if count > limit:
             return
         cut = evaluate(accounting, chunk)
         yield cut
-        if cut.fits and limit == float("inf"):
-            limit = max(cut.cores * SLACK, most or 0 if objective == "latency" else 0)
+        if cut.fits and limit == inf:
+            limit = {
+                "cores": count,
+                "energy": SLACK * count,
+                "latency": max(count, min(most, SLACK * count)),
+            }[objective]
 
 
-def _alternatives(tried: list[Cut], chosen: Cut) -> tuple[dict, ...]:
-    """The chosen cut, then the others nearest to it in cores, best first."""
-    others = [cut for cut in tried if cut.chunk != chosen.chunk]
+def _alternatives(
+    accounting: Accounting, chunks: list[tuple[int, ...]], tried: list[Cut], chosen: Cut
+) -> tuple[dict, ...]:
+    """The chosen cut, the fewest cores that each axis alone would take, then others nearest in cores."""
+    found = {cut.chunk: cut for cut in [chosen, *(c for c in _single(accounting, chunks))]}
+    others = [cut for cut in tried if cut.chunk not in found]
     others.sort(key=lambda c: (abs(c.cores - chosen.cores), not c.fits, c.fill))
-    return tuple(cut.summary() for cut in [chosen, *others[: SHOWN - 1]])
+    return tuple(cut.summary() for cut in [*found.values(), *others][:SHOWN])
+
+
+def _single(accounting: Accounting, chunks: list[tuple[int, ...]]) -> Iterator[Cut]:
+    """Per axis the coarsest cut along it alone that fits, or else the finest."""
+    shape = accounting.cells.shape
+    for axis, size in enumerate(shape):
+        along = [
+            c for c in chunks if c[axis] < size and all(c[a] == n for a, n in enumerate(shape) if a != axis)
+        ]
+        low, high = 0, len(along) - 1
+        while low < high:  # finer cuts ask for less: bisect
+            middle = (low + high) // 2
+            low, high = (low, middle) if evaluate(accounting, along[middle]).fits else (middle + 1, high)
+        if along:
+            yield evaluate(accounting, along[low])

@@ -45,7 +45,7 @@ def traffic(graph: Graph, groups: list[Population], tilings: MappingABC[str, Til
     for name, tiling in tilings.items():
         first = senders.first[name]
         for i, part in enumerate(tiling.tiles):
-            for read in tiling.accounting.reads(tiling.accounting.regions(part)):
+            for read in tiling.accounting.reads(part):
                 source, axons, messages = senders.sent(read)
                 flows.append((source, np.full(len(source), first + i), axons, messages))
             for node in tiling.accounting.group.nodes:
