@@ -16,7 +16,7 @@ from neurodeploy.datasets._types import array_split
 spiking, vit, a2os2a, augment, train = map(zoo.submodule, ("spiking", "vit", "a2os2a", "augment", "train"))
 
 #: Correct answers on the 360 test digits that the committed weights must keep reaching, and the promised floor.
-PINNED = {"digits-vit": (357, 0.97), "digits-a2os2a": (352, 0.96)}
+PINNED = {"digits-vit": (357, 0.97), "digits-a2os2a": (357, 0.96)}
 SNN = "digits-a2os2a"
 
 
