@@ -45,7 +45,10 @@ class MultiThreshold(NeuronModel):
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
     example = MappingProxyType({"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0})
-    grade = ("plausible", "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon")
+    grade = (
+        "plausible",
+        "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon",
+    )
 
     @staticmethod
     def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
@@ -59,7 +62,9 @@ class MultiThreshold(NeuronModel):
         return out, v - out
 
     @staticmethod
-    def int_step(x: Any, v: Any, base_p: Any, base_n: Any, unit_p: Any, unit_n: Any, levels: int, rule: int) -> tuple:
+    def int_step(
+        x: Any, v: Any, base_p: Any, base_n: Any, unit_p: Any, unit_n: Any, levels: int, rule: int
+    ) -> tuple:
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
         v = saturate(raw, 24)
@@ -87,13 +92,20 @@ class MultiThreshold(NeuronModel):
         base_p, base_n = float(params["base_p"]), float(params["base_n"])
         ratio = wire_ratio(base_n / base_p)
         grain = base_p / ratio.denominator  # worth of one payload unit
-        ints = {name: 2 * np.rint(unit * grain / np.asarray(in_scale) / 2).astype(np.int64)
-                for name, unit in (("base_p", ratio.denominator), ("base_n", ratio.numerator))}
+        ints = {
+            name: 2 * np.rint(unit * grain / np.asarray(in_scale) / 2).astype(np.int64)
+            for name, unit in (("base_p", ratio.denominator), ("base_n", ratio.numerator))
+        }
         if min(a.min() for a in ints.values()) < 2:
             raise ValueError("a base is smaller than two units of the state")
         used = 1 + max(0, int(np.ceil(np.log2(max(observed, base_p) / min(base_p, base_n)))))
         levels = min(int(params["levels"]), used + 1)
-        ints |= {"unit_p": ratio.denominator, "unit_n": ratio.numerator, "levels": levels, "rule": params["rule"]}
+        ints |= {
+            "unit_p": ratio.denominator,
+            "unit_n": ratio.numerator,
+            "levels": levels,
+            "rule": params["rule"],
+        }
         return Quantized(ints, self.code(ints), grain)
 
     def operations(self, params: Mapping[str, Any]) -> int:

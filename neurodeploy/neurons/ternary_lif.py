@@ -27,7 +27,10 @@ class TernaryLif(NeuronModel):
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth_hi", "vth_lo")
     example = MappingProxyType({"beta": 0.25, "gain": 1.0, "threshold": 0.5})
-    grade = ("plausible", "Lava ships a fixed-point TernaryLIF; signed payloads and two compares suffice on Loihi 2")
+    grade = (
+        "plausible",
+        "Lava ships a fixed-point TernaryLIF; signed payloads and two compares suffice on Loihi 2",
+    )
     input_limit = 1 << 17
 
     @staticmethod
