@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomlkit
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -135,8 +136,11 @@ def test_read_entry_not_text(tmp_path: Path) -> None:
 
 
 def test_read_entry_keeps_free_form_convert_table(tmp_path: Path) -> None:
-    entry = zoo.read_entry(changed_file(tmp_path, "[train]", "[convert]\nlevels = 8\n\n[train]"))
-    assert entry.convert == {"levels": 8}
+    document = tomlkit.parse((zoo.models_folder() / "digits-vit.toml").read_text())
+    document["convert"] = {"levels": 8, "sites": {"fc2": [0.25, 0.08]}}
+    path = tmp_path / "digits-vit.toml"
+    path.write_text(tomlkit.dumps(document))
+    assert zoo.read_entry(path).convert == {"levels": 8, "sites": {"fc2": [0.25, 0.08]}}
 
 
 @pytest.mark.parametrize(
