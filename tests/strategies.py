@@ -278,7 +278,7 @@ def view(s: Sketch, x: str) -> str:
     axis = s.integers(0, len(sizes) - 1)
     op = s.choice("reshape", "permute", "slice", "concat", "broadcast", "pad")
     if op == "reshape":
-        target = s.choice((int(np.prod(sizes)),), (1, *sizes[:3], int(np.prod(sizes[3:]))))
+        target = s.choice((int(np.prod(sizes)),), (1, *sizes[:2], int(np.prod(sizes[2:]))))
         return s.view(x, op, target, ROLES_BY_RANK.get(len(target), ("G",) * len(target)))
     if op == "permute":
         order = tuple(s.draw(st.permutations(range(len(sizes)))))
@@ -405,7 +405,7 @@ def split_heads(s: Sketch, x: str, heads: int, width: int) -> str:
 
 def gate(s: Sketch, x: str) -> str:
     """Elementwise product of a stream with a population that it drives."""
-    letters = "abcd"[: len(s.shape(x))]
+    letters = "abcdefgh"[: len(s.shape(x))]
     return product(s, f"{letters},{letters}->{letters}", x, neuron(s, x))
 
 
