@@ -108,7 +108,7 @@ def _input(node: Input, args: list[Bounds], graph: Graph) -> Bounds:
     value = graph.values[node.name]
     interval = value.interval
     if interval is None and value.fixed is not None:
-        interval = Interval(*value.fixed.limits, proven=True)
+        interval = Interval(*value.fixed.limits, True)
     if interval is None:
         raise ValueError(f"the input {node.name} has no interval")
     return _of_interval(interval, value.shape.sizes)
@@ -141,7 +141,7 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
 def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
     code = code if code.spiking else registry.neuron(node.model).code(node.params)
-    return _of_interval(Interval(*code.interval, proven=True), graph.shape(node.name))
+    return _of_interval(Interval(*code.interval, True), graph.shape(node.name))
 
 
 def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
@@ -209,7 +209,7 @@ def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
 
 
 def _reduce(node: Reduce, args: list[Bounds], graph: Graph) -> Bounds:
-    function = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
+    function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
     axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
     lo, hi = (
         function(part if node.window is None else windows(part, node), axis=axes, keepdims=node.keepdims)
@@ -235,11 +235,10 @@ def _operator(node: Micro, x: Bounds) -> Bounds | None:
     """Bounds of one application that the operator states."""
     lo, hi = (part.astype(np.int64) for part in (x.lo, x.hi))
     stated = registry.microcode(node.op).bounds(node.params, lo, hi)
-    return (
-        None
-        if stated is None
-        else Bounds(*(np.asarray(part, np.float64) for part in stated), proven=x.proven)
-    )
+    if stated is None:
+        return None
+    least, most = (np.asarray(part, dtype=np.float64) for part in stated)
+    return Bounds(least, most, x.proven)
 
 
 def _declared(node: Micro, graph: Graph) -> Bounds:
@@ -247,7 +246,7 @@ def _declared(node: Micro, graph: Graph) -> Bounds:
     value = graph.values[node.name]
     if value.interval is None and (value.fixed is None or node.timing != "cumulative"):
         raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
-    interval = value.interval or Interval(*value.fixed.limits, proven=True)  # type: ignore[union-attr]
+    interval = value.interval or Interval(*value.fixed.limits, True)  # type: ignore[union-attr]
     declared = _of_interval(interval, value.shape.sizes)
     return (
         _clip(declared, _width(graph, node)) if node.timing == "cumulative" and interval.proven else declared

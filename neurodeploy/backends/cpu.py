@@ -1,0 +1,50 @@
+"""The fast bit-true engine as a backend: whole networks in software, without cores and without events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.trace import Events, Trace
+from ..program import Program
+from ._base import Backend
+
+if TYPE_CHECKING:
+    from ..simulate import Engine
+
+
+class Cpu(Backend):
+    """Numba and BLAS kernels on this machine's processor."""
+
+    name = "cpu"
+    mapped = False
+
+    def __init__(self) -> None:
+        self._engines: WeakKeyDictionary[Graph, Engine] = WeakKeyDictionary()
+
+    def available(self) -> str:
+        """Empty: numba is a dependency of the package. Else the reason."""
+        try:
+            import numba  # noqa: F401
+        except ImportError as error:
+            return f"numba cannot be imported ({error}); install neurodeploy again"
+        return ""
+
+    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
+        """All ticks; the engine of a graph is planned on its first run and kept as long as the graph lives."""
+        return self.engine(program.graph).run(x, record), None
+
+    def engine(self, graph: Graph) -> Engine:
+        """The planned engine of a graph."""
+        from ..simulate import Engine
+
+        if graph not in self._engines:
+            self._engines[graph] = Engine(graph)
+        return self._engines[graph]
+
+
+MEMBER = Cpu()

@@ -1,0 +1,63 @@
+"""Which number type holds a value exactly, and whole numbers moved between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ir.graph import Graph
+
+REGISTER_BITS = 32  # running sums S, S_A, S_B and P
+FLOAT32_EXACT = 1 << 24
+FLOAT64_EXACT = 1 << 53
+UNBOUNDED = 1 << 62
+
+
+def magnitude(graph: Graph, name: str) -> int:
+    """Proven largest absolute value of a node, or UNBOUNDED."""
+    interval = graph.values[name].interval
+    return interval.magnitude if interval is not None and interval.proven else UNBOUNDED
+
+
+def exact_in(bound: int | float) -> Any:
+    """The narrowest type in which sums are exact whose magnitudes add up to at most ``bound``."""
+    if bound < FLOAT32_EXACT:
+        return np.float32
+    return np.float64 if bound < FLOAT64_EXACT else np.int64
+
+
+def storage(graph: Graph, name: str) -> Any:
+    """The type in which a node's value is stored."""
+    return exact_in(magnitude(graph, name))
+
+
+def width(graph: Graph, name: str) -> int:
+    """Declared width of a node's value in bits."""
+    spec = graph.values[name].fixed
+    return spec.bits if spec else REGISTER_BITS
+
+
+def limit(bits: int) -> int:
+    """Largest magnitude of a symmetric width."""
+    return (1 << (bits - 1)) - 1
+
+
+def integers(x: np.ndarray) -> np.ndarray:
+    """The same whole numbers as int64."""
+    return x.astype(np.int64, copy=False)
+
+
+def running(x: np.ndarray, ticks: int, kind: Any) -> np.ndarray:
+    """Sums of ``x`` (T or 1, ...) over ticks 1 .. t, for every t."""
+    if len(x) == 1 and ticks > 1:
+        factors = np.arange(1, ticks + 1, dtype=kind).reshape(-1, *(1,) * (x.ndim - 1))
+        return x.astype(kind, copy=False) * factors
+    return np.cumsum(x, axis=0, dtype=kind)
+
+
+def saturated(x: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """int64 clipped to the symmetric width, and how many elements were."""
+    top = limit(bits)
+    y = np.clip(x, -top, top)
+    return y, int(np.count_nonzero(x != y))

@@ -1,0 +1,206 @@
+"""Compiled loops: neuron populations from their registered ``int_step``, and the rescale of running products.
+
+The kernel of a neuron model is generated around the very function that the model registers. Its source lies in the
+user's cache folder under a name that contains a hash of that function and all it calls, so numba can keep the machine
+code between runs; where no folder can be written, it is compiled anew in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from .. import registry
+
+#: populations below this many updates run on one thread: starting a second costs more
+PARALLEL_UPDATES = 1 << 17
+
+SOURCE = '''\
+"""Generated: {model}, parameters as {form}."""
+
+import numpy as np
+from numba import njit
+
+from neurodeploy.simulate.kernels import scalar_step
+
+step = scalar_step({model!r})
+
+
+@njit(cache={cached}, nogil=True, error_model="numpy")
+def kernel(x, out{params}):
+    ticks, batch, size = out.shape
+    clipped = 0
+    for b in range(batch):
+{zero}
+        for t in range(ticks):
+            source = x[t if x.shape[0] > 1 else 0, b]
+            for j in range(size):
+                value, {new}clip = step(np.int64(source[j]){old}{at})
+                out[t, b, j] = value
+{keep}
+                clipped += clip
+    return clipped
+'''
+
+
+def scalar_step(name: str) -> Any:
+    """The model's ``int_step``, compiled for scalars together with every function it calls."""
+    return _compiled(registry.neuron(name).int_step, {})
+
+
+def _compiled(function: FunctionType, done: dict[FunctionType, Any]) -> Any:
+    if function not in done:
+        names = dict(function.__globals__)
+        for name, callee in _callees(function).items():
+            names[name] = _compiled(callee, done)
+        clone = FunctionType(
+            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+        )
+        done[function] = njit(clone, error_model="numpy")
+    return done[function]
+
+
+def _callees(function: FunctionType) -> dict[str, FunctionType]:
+    """Python functions of its module that a function uses, by the name it knows them under."""
+    known = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    return {name: found for name, found in known.items() if isinstance(found, FunctionType)}
+
+
+def _fingerprint(function: FunctionType) -> bytes:
+    """Byte code, constants and numbers used by a function and all it calls."""
+    code = function.__code__
+    numbers = [
+        function.__globals__[n]
+        for n in code.co_names
+        if isinstance(function.__globals__.get(n), (int, float))
+    ]
+    parts = [
+        code.co_code,
+        repr(code.co_names).encode(),
+        repr(numbers).encode(),
+        repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode(),
+    ]
+    return b"".join(parts + [_fingerprint(callee) for callee in _callees(function).values()])
+
+
+def source_of(name: str, arrays: bool, cached: bool) -> str:
+    """Text of the kernel of a model, parameters given as scalars or as one array element per neuron."""
+    model = registry.neuron(name)
+    states = [f"s{i}" for i in range(len(model.state))]
+    params = [f"p{i}" for i in range(len(model.int_params))]
+    return SOURCE.format(
+        model=name, form="arrays" if arrays else "scalars", cached=cached,
+        params="".join(f", {p}" for p in params),
+        zero="\n".join(f"        {s} = np.zeros(size, np.int64)" for s in states) or "        # no state",
+        new="".join(f"n{s}, " for s in states),
+        old="".join(f", {s}[j]" for s in states),
+        at="".join(f", {p}[j]" if arrays else f", {p}" for p in params),
+        keep="\n".join(f"                {s}[j] = n{s}" for s in states) or "                # no state",
+    )  # fmt: skip
+
+
+@cache
+def neuron_kernel(name: str, arrays: bool) -> Callable[..., int]:
+    """kernel(x (T or 1, B, P), out (T, B, P), *params) -> saturated elements; x of one tick is fed at every tick."""
+    try:
+        return _from_file(name, arrays)
+    except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
+        table: dict[str, Any] = {}
+        exec(compile(source_of(name, arrays, cached=False), f"<kernel {name}>", "exec"), table)
+        return table["kernel"]
+
+
+def _from_file(name: str, arrays: bool) -> Callable[..., int]:
+    text = source_of(name, arrays, cached=True)
+    digest = hashlib.sha256(text.encode() + _fingerprint(registry.neuron(name).int_step)).hexdigest()[:16]
+    path = cache_folder() / f"{name}_{digest}.py"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        _write_whole(path, text)
+    spec = importlib.util.spec_from_file_location(f"neurodeploy_kernel_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise OSError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # numba looks the module up by name
+    spec.loader.exec_module(module)
+    return module.kernel
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write under another name and rename: a second process never reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def cache_folder() -> Path:
+    """NUMBA_CACHE_DIR if set, else ``neurodeploy/kernels`` in the user's cache folder."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) / "neurodeploy" if chosen else base / "neurodeploy" / "kernels"
+
+
+def threads() -> int:
+    """Cores this process may use, at most what OMP_NUM_THREADS or NUMBA_NUM_THREADS allow."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = [
+        int(os.environ[k])
+        for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+        if os.environ.get(k, "").isdigit()
+    ]
+    return max(1, min([allowed, *asked]))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="neurodeploy")
+
+
+def in_parts(work: Callable[[slice], int], batch: int, updates: int) -> int:
+    """Sum of ``work`` over slices of the batch, on as many threads as pay off."""
+    count = min(threads(), batch) if updates >= PARALLEL_UPDATES else 1
+    if count == 1:
+        return work(slice(0, batch))
+    edges = [batch * i // count for i in range(count + 1)]
+    return sum(_pool().map(work, [slice(a, b) for a, b in pairwise(edges)]))
+
+
+def _kept(function: Callable[..., Any]) -> Any:
+    """njit, with the machine code kept on disk where numba finds a place for it."""
+    try:
+        return njit(function, nogil=True, error_model="numpy", cache=True)
+    except RuntimeError:
+        return njit(function, nogil=True, error_model="numpy")
+
+
+def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit; p and out (T, n). Returns clipped elements."""
+    ticks, size = out.shape
+    clipped = 0
+    for j in range(size):
+        last = 0
+        for t in range(ticks):
+            now = (np.int64(p[t, j]) * multiplier[t] + ((np.int64(1) << shift[t]) >> 1)) >> shift[t]
+            raw = now - last
+            kept = min(max(raw, -limit), limit)
+            out[t, j] = kept
+            clipped += raw != kept
+            last = now
+    return clipped
+
+
+rescale_difference = _kept(_rescale_difference)

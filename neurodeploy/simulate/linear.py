@@ -1,0 +1,126 @@
+"""Static synapses, sums and reductions."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.nodes import Reduce, Sum, Synapse
+from . import arithmetic
+
+if TYPE_CHECKING:
+    from .engine import Run, Step
+
+
+def synapse(node: Synapse, graph: Graph) -> Step:
+    """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
+    rows = np.abs(node.weight.astype(np.float64)).reshape(len(node.weight), -1).sum(axis=1)
+    bias = 0.0 if node.bias is None else np.abs(node.bias.astype(np.float64))
+    kind = arithmetic.exact_in(float((rows * arithmetic.magnitude(graph, node.inputs[0]) + bias).max()))
+    return _dense(node, kind) if node.op == "dense" else _conv(node, kind)
+
+
+def _dense(node: Synapse, kind: Any) -> Step:
+    weight = np.ascontiguousarray(node.weight.T.astype(kind))
+    bias = None if node.bias is None else node.bias.astype(kind)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        x = args[0].astype(kind, copy=False)
+        out = x.reshape(-1, x.shape[-1]) @ weight
+        if bias is not None:
+            out += bias
+        return out.reshape(*x.shape[:-1], -1)
+
+    return step
+
+
+def _conv(node: Synapse, kind: Any) -> Step:
+    outputs, channels, ky, kx = node.weight.shape
+    # (G, ky, kx, C/G, O/G) flattened to (G, K, O/G): the order in which patches() lays out its elements
+    weight = node.weight.reshape(node.groups, outputs // node.groups, channels, ky, kx).transpose(
+        0, 3, 4, 2, 1
+    )
+    weight = np.ascontiguousarray(weight.reshape(node.groups, -1, outputs // node.groups).astype(kind))
+    bias = None if node.bias is None else node.bias.astype(kind)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        x = args[0].astype(kind, copy=False)
+        ticks, batch = x.shape[:2]
+        columns, height, width = patches(x.reshape(-1, *x.shape[2:]), node)
+        out = np.matmul(columns, weight).transpose(1, 0, 2).reshape(ticks, batch, height, width, outputs)
+        if bias is not None:
+            out = out + bias
+        return np.moveaxis(out, -1, 2)
+
+    return step
+
+
+def patches(x: np.ndarray, node: Synapse) -> tuple[np.ndarray, int, int]:
+    """(n, C, Y, X) -> (G, n Y' X', ky kx C/G), and Y', X'. Channels go last, so copies move runs of channels."""
+    (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
+    n, channels, rows, columns = x.shape
+    padded = np.zeros((n, rows + 2 * py, columns + 2 * px, channels), dtype=x.dtype)
+    padded[:, py : py + rows, px : px + columns] = x.transpose(0, 2, 3, 1)
+    view = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
+    view = view[:, ::sy, ::sx]
+    height, width = view.shape[1:3]
+    view = view.transpose(0, 1, 2, 4, 5, 3)  # n, Y', X', ky, kx, C
+    grouped = view.reshape(n * height * width, ky, kx, node.groups, channels // node.groups)
+    return grouped.transpose(3, 0, 1, 2, 4).reshape(node.groups, n * height * width, -1), height, width
+
+
+def total(node: Sum, graph: Graph) -> Step:
+    """Signed addition in the narrowest type that holds every partial sum."""
+    shape, signs = graph.shape(node.name), node.signs or (1,) * len(node.inputs)
+    kind = arithmetic.exact_in(sum(arithmetic.magnitude(graph, name) for name in node.inputs))
+    rank = len(shape) + 2
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        first, *others = (a.reshape(*a.shape[:2], *(1,) * (rank - a.ndim), *a.shape[2:]) for a in args)
+        out = (
+            first.astype(kind, copy=False) * kind(signs[0])
+            if signs[0] != 1
+            else first.astype(kind, copy=False)
+        )
+        for sign, x in zip(signs[1:], others, strict=True):
+            out = np.add(out, x, dtype=kind) if sign == 1 else np.add(out, x * x.dtype.type(sign), dtype=kind)
+        return np.broadcast_to(out, (*out.shape[:2], *shape))
+
+    return step
+
+
+def reduce(node: Reduce, graph: Graph) -> Step:
+    """Sum or maximum over axes, or over windows as an operation on shifted copies."""
+    source = graph.shape(node.inputs[0])
+    count = prod(node.window) if node.window else prod(source[a] for a in node.axes)
+    kind = arithmetic.exact_in(count * arithmetic.magnitude(graph, node.inputs[0]))
+    add = np.add if node.op == "sum" else np.maximum
+    axes = tuple(a + 2 if a >= 0 else a for a in node.axes)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        x = args[0].astype(kind, copy=False)
+        return (
+            add.reduce(x, axis=axes, keepdims=node.keepdims)
+            if node.window is None
+            else _windows(x, node, add)
+        )
+
+    return step
+
+
+def _windows(x: np.ndarray, node: Reduce, add: np.ufunc) -> np.ndarray:
+    (wy, wx), (py, px) = node.window or (1, 1), node.padding
+    sy, sx = node.stride or (wy, wx)
+    if py or px:
+        x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
+    height, width = (x.shape[-2] - wy) // sy + 1, (x.shape[-1] - wx) // sx + 1
+    out = None
+    for dy in range(wy):
+        for dx in range(wx):
+            part = x[..., dy : dy + sy * (height - 1) + 1 : sy, dx : dx + sx * (width - 1) + 1 : sx]
+            out = part if out is None else add(out, part)
+    shape = x.shape[:-2] + (height, width) + ((1, 1) if node.keepdims else ())
+    return np.asarray(out).reshape(shape)

@@ -1,0 +1,189 @@
+"""Dynamic products: einsum as a stack of matrix products, and expectation compensation over all ticks at once.
+
+As long as no register saturates, P(t) = S_A(t) S_B(t): one product per tick of two running sums instead of two
+products of a tick. Where bounds or the data do not exclude a saturation, ticks run one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir import fixed
+from ..ir.graph import Graph
+from ..ir.nodes import Product
+from . import arithmetic, kernels
+from .arithmetic import REGISTER_BITS
+
+if TYPE_CHECKING:
+    from .engine import Run, Step
+
+Contraction = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What both timings share: the contraction, its number of summands, operand magnitudes and the output type."""
+
+    node: Product
+    contract: Contraction
+    summands: int
+    a: int
+    b: int
+    bits: int
+    storage: Any
+
+    def scale(self, p: np.ndarray, t: int) -> np.ndarray:
+        """The integer rescale of tick ``t``."""
+        if self.node.rescale is None:
+            return p
+        multiplier, shift = (np.atleast_1d(part) for part in self.node.rescale)
+        index = min(t, len(multiplier)) - 1
+        return fixed.rescale(p, multiplier[index], shift[index])
+
+
+def product(node: Product, graph: Graph) -> Step:
+    """A product of two streams by its timing."""
+    a, b = node.inputs
+    contract, summands = contraction(node.equation, graph.shape(a), graph.shape(b))
+    plan = Plan(node, contract, summands, arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
+                arithmetic.width(graph, node.name), arithmetic.storage(graph, node.name))  # fmt: skip
+    return _cumulative(plan) if node.timing == "cumulative" else _instant(plan)
+
+
+def _instant(plan: Plan) -> Step:
+    bound = plan.summands * plan.a * plan.b
+    kind, top = arithmetic.exact_in(bound), arithmetic.limit(plan.bits)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        a, b = args
+        if plan.node.timing == "held":
+            b = held(b, run.ticks)
+        p = plan.contract(a, b, kind)
+        if plan.node.rescale is None and bound <= top:
+            run.count(plan.node, 0, len(p))
+            return p
+        # a table with one entry per tick makes even a constant product change
+        if plan.node.rescale is not None and np.size(plan.node.rescale[0]) > 1:
+            p = np.broadcast_to(p, (run.ticks, *p.shape[1:]))
+        scaled = np.stack([plan.scale(arithmetic.integers(part), t) for t, part in enumerate(p, start=1)])
+        y, clipped = arithmetic.saturated(scaled, plan.bits)
+        run.count(plan.node, clipped, len(y))
+        return y.astype(plan.storage, copy=False)
+
+    return step
+
+
+def held(b: np.ndarray, ticks: int) -> np.ndarray:
+    """(T, B, ...): at each tick the last B that had a spike; zero before the first."""
+    if len(b) == 1:
+        return b
+    spoke = (b != 0).any(axis=tuple(range(2, b.ndim)))
+    last = np.maximum.accumulate(np.where(spoke, np.arange(len(b))[:, None], 0), axis=0)
+    return b[last, np.arange(b.shape[1])]
+
+
+def _cumulative(plan: Plan) -> Step:
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        s_a, s_b = plan.a * run.ticks, plan.b * run.ticks
+        bound, top = plan.summands * s_a * s_b, arithmetic.limit(REGISTER_BITS)
+        if max(s_a, s_b) > top or bound >= arithmetic.FLOAT64_EXACT:
+            return _tick_by_tick(plan, args, run)
+        kind = arithmetic.exact_in(bound)
+        sum_a, sum_b = (arithmetic.running(x, run.ticks, kind) for x in args)
+        p = plan.contract(sum_a, sum_b, kind)
+        if bound > top and np.abs(p).max(initial=0) > top:
+            return _tick_by_tick(plan, args, run)
+        return _differences(plan, p, run)
+
+    return step
+
+
+def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
+    """Y(t) - Y(t-1) of the unsaturated P (T, B, ...), clipped to the declared width."""
+    multiplier, shift = _table(plan, run.ticks)
+    kind = np.float32 if plan.storage is np.float32 else np.int64
+    flat = np.ascontiguousarray(p, dtype=np.float32 if p.dtype == np.float32 else np.int64).reshape(
+        run.ticks, -1
+    )
+    out = np.empty(flat.shape, dtype=kind)
+    top = arithmetic.limit(plan.bits)
+    clipped = kernels.in_parts(
+        lambda part: kernels.rescale_difference(flat[:, part], out[:, part], multiplier, shift, top),
+        flat.shape[1], flat.size)  # fmt: skip
+    run.count(plan.node, clipped, len(out))
+    return out.reshape(p.shape).astype(plan.storage, copy=False)
+
+
+def _table(plan: Plan, ticks: int) -> tuple[np.ndarray, np.ndarray]:
+    """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
+    if plan.node.rescale is None:
+        return np.ones(ticks, np.int64), np.zeros(ticks, np.int64)
+    multiplier, shift = (np.atleast_1d(part).astype(np.int64) for part in plan.node.rescale)
+    index = np.minimum(np.arange(ticks), len(multiplier) - 1)
+    return multiplier[index], shift[index]
+
+
+def _tick_by_tick(plan: Plan, args: list[np.ndarray], run: Run) -> np.ndarray:
+    """P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t) with every saturation where it happens."""
+    a, b = (np.broadcast_to(arithmetic.integers(x), (run.ticks, *x.shape[1:])) for x in args)
+    s_a, s_b = np.zeros_like(a[:1]), np.zeros_like(b[:1])
+    p = last = plan.contract(s_a, s_b, np.int64)
+    out, clipped = [], 0
+    for t in range(run.ticks):
+        now_a, now_b = a[t : t + 1], b[t : t + 1]
+        s_b, n1 = arithmetic.saturated(s_b + now_b, REGISTER_BITS)
+        p = p + plan.contract(now_a, s_b, np.int64) + plan.contract(s_a, now_b, np.int64)
+        p, n2 = arithmetic.saturated(p, REGISTER_BITS)
+        s_a, n3 = arithmetic.saturated(s_a + now_a, REGISTER_BITS)
+        now = plan.scale(p, t + 1)
+        y, n4 = arithmetic.saturated(now - last, plan.bits)
+        last = now
+        out.append(y)
+        clipped += n1 + n2 + n3 + n4
+    found = np.concatenate(out)
+    run.count(plan.node, clipped, run.ticks)
+    return found.astype(plan.storage, copy=False)
+
+
+def contraction(equation: str, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Contraction, int]:
+    """The einsum over arrays (T, B, ...) in a given number type, and how many products each result adds up."""
+    a, b, out = equation.replace("->", ",").split(",")
+    size = dict(zip(a, left, strict=True)) | dict(zip(b, right, strict=True))
+    summands = prod(size[letter] for letter in set(a + b) - set(out))
+    shared = [c for c in out if c in a and c in b]
+    rows, columns = ([c for c in out if c in one and c not in other] for one, other in ((a, b), (b, a)))
+    inner = [c for c in a if c in b and c not in out]
+    covered = set(a) == set(shared + rows + inner) and set(b) == set(shared + columns + inner)
+    if not covered or any(len(set(part)) != len(part) for part in (a, b, out)) or not inner:
+        return _general(a, b, out), summands
+    left_axes = [a.index(c) + 2 for c in shared + rows + inner]
+    right_axes = [b.index(c) + 2 for c in shared + inner + columns]
+    order = [(shared + rows + columns).index(c) + 2 for c in out]
+    counts = [prod(size[c] for c in part) for part in (rows, inner, columns)]
+    result = [size[c] for c in shared + rows + columns]
+
+    def contract(x: np.ndarray, y: np.ndarray, kind: Any) -> np.ndarray:
+        x, y = x.astype(kind, copy=False), y.astype(kind, copy=False)
+        x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *result[: len(shared)], counts[0], counts[1])
+        y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *result[: len(shared)], counts[1], counts[2])
+        z = np.matmul(x, y)
+        return z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+
+    return contract, summands
+
+
+def _general(a: str, b: str, out: str) -> Contraction:
+    """Elementwise products and repeated or lone indices, which are rare and small."""
+    equation = f"YZ{a},YZ{b}->YZ{out}"
+
+    def contract(x: np.ndarray, y: np.ndarray, kind: Any) -> np.ndarray:
+        lead = np.broadcast_shapes(x.shape[:2], y.shape[:2])
+        x, y = (np.broadcast_to(v, lead + v.shape[2:]).astype(kind, copy=False) for v in (x, y))
+        return np.einsum(equation, x, y)
+
+    return contract
