@@ -6,6 +6,7 @@ cut over the cores of a mesh in order), so that every table and drawing of a rep
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import cycle
 from typing import Any
@@ -49,17 +50,14 @@ def spiking(method: str = "ecmt", samples: int = 6, **sizes: int) -> tuple[Graph
     member = registry.members("convert")[method]
     _, config = member.configure({})
     graph = balance(member.rewrite(source, config, x, 4))
-    known = {name: value for name, value in graph.values.items()}
     rng = np.random.default_rng(1)
-    for name, value in known.items():
+    for name, value in graph.values.items():
         top = 2 ** int(rng.integers(4, 22))
         graph = graph.with_values({name: _ranged(value, top)})
     return source, graph, x
 
 
 def _ranged(value: Any, top: int) -> Any:
-    from dataclasses import replace
-
     return replace(value, fixed=Fixed(24, True, 1.0), interval=Interval(-top, top, bool(top % 3)))
 
 
@@ -87,7 +85,7 @@ def place(graph: Graph, target: Target) -> Mapping:
         )
         cores = [next(pool) for _ in range(CORES_PER_NODE[type(node)])]
         for core, part in zip(
-            cores, np.array_split(np.arange(graph.values[node.name].shape.size), len(cores))
+            cores, np.array_split(np.arange(graph.values[node.name].shape.size), len(cores)), strict=True
         ):
             demand = Demand(
                 neurons=part.size,
@@ -167,10 +165,10 @@ def _links(mapping: Mapping, counts: np.ndarray) -> tuple[dict, dict]:
     """All of a core's packets go to the router east of it; the first core hears from the host."""
     sent = counts[..., COLUMN["packets_out"]].mean(axis=0)
     links: dict[tuple[str, str], np.ndarray] = {("host", "0:0,0"): np.full(sent.shape[1], 12.0)}
-    for core, load in zip(mapping.cores, sent):
+    for core, packets in zip(mapping.cores, sent, strict=True):
         ends = (f"{core.chip}:{core.x},{core.y}", f"{core.chip}:{(core.x + 1) % 8},{core.y}")
-        links[ends] = links.get(ends, 0) + load
-    return links, {ends: int(np.ceil(load.max() * 1.3)) for ends, load in links.items()}
+        links[ends] = links.get(ends, 0) + packets
+    return links, {ends: int(np.ceil(packets.max() * 1.3)) for ends, packets in links.items()}
 
 
 WARNINGS = (

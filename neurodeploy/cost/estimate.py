@@ -55,6 +55,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         unplaced_pj=total(item.energy_pj for item in terms if item.key in _OFF_CORE),
         pipelined_pj=total(item.energy_pj for item in steady),
         timing=timing,
+        events_pj=total(item.energy_pj for item in terms),
         uncounted=UNCOUNTED + _unpriced(whole),
         definitions=(energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT),
     )

@@ -106,7 +106,8 @@ class Estimate:
     """What one inference costs on mapped cores: means over ``samples``.
 
     ``parts_pj`` sum to ``energy_pj``; ``node_pj`` and ``shared_pj`` (what belongs to no node) do too, and so do
-    ``core_pj`` (by core index) and ``unplaced_pj``. ``pipelined_pj`` is the energy per inference in steady operation.
+    ``core_pj`` (by core index) and ``unplaced_pj``. ``pipelined_pj`` is the energy per inference in steady operation,
+    ``events_pj`` what is left without barriers and static power: what an ANN's dynamic energy compares with.
     """
 
     samples: int
@@ -123,5 +124,6 @@ class Estimate:
     unplaced_pj: Range
     pipelined_pj: Range
     timing: Timing
+    events_pj: Range = field(default_factory=Range)
     uncounted: tuple[str, ...] = ()
     definitions: tuple[Definition, ...] = field(default_factory=tuple)

@@ -1,0 +1,267 @@
+"""The drawings of the page, each a function of the report's data; None where there is nothing to draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cost.types import PARTS
+from . import units
+from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, line, rect, shorten, tag, text, ticks, title
+
+Json = dict[str, Any]
+CODES = ("binary", "ternary", "multi", "graded", "dense")
+MOST_ROWS = 24
+MOST_LANES = 40
+RASTER_COLUMNS = 880
+
+
+def breakdown(report: Json) -> Safe | None:
+    """Energy of one inference by part, with its range; the baselines below on the same scale."""
+    whole = report["energy_uj"]
+    if whole["nominal"] is None:
+        return None
+    segments = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
+    rows = [
+        Bar("this network", segments, whole["low"], whole["high"], units.quantity(whole["nominal"], "uJ"))
+    ]
+    for label, key in (
+        ("in steady pipeline", "energy_pipelined_uj"),
+        ("its events alone", "energy_events_uj"),
+    ):
+        own = report[key]
+        rows.append(
+            Bar(
+                label,
+                [("neutral", own["nominal"], label)],
+                own["low"],
+                own["high"],
+                units.quantity(own["nominal"], "uJ"),
+            )
+        )
+    rows += [
+        Bar(label, [("neutral", report[key], label)], note=units.quantity(report[key], "uJ"))
+        for label, key in (("ANN baseline (dynamic)", "ann_baseline_uj"), ("paper metric", "energy_paper_uj"))
+        if report[key] is not None
+    ]
+    return bars(rows, "energy per inference by part", lambda uj: units.quantity(uj, "uJ"))
+
+
+def _segment(part: str, uj: float | None) -> tuple[str, float, str]:
+    return f"part-{part}", uj or 0.0, f"{part}: {units.quantity(uj, 'uJ')}"
+
+
+def layer_energy(report: Json) -> Safe | None:
+    """Energy of each layer's own events, stacked by part, with the range of the sum; largest first."""
+    rows = sorted(
+        (r for r in report["layers"] if r["energy_nominal_uj"]), key=lambda r: -r["energy_nominal_uj"]
+    )
+    if not rows:
+        return None
+    shown = [_layer_bar(row) for row in rows[:MOST_ROWS]]
+    rest = rows[MOST_ROWS:]
+    if rest:
+        keys = [key for key in rest[0] if key.startswith("energy_")]
+        sums = {key: sum(row[key] or 0.0 for row in rest) for key in keys}
+        shown.append(_layer_bar({"name": f"{len(rest)} other layers", **sums}))
+    return bars(shown, "energy by layer", lambda uj: units.quantity(uj, "uJ"))
+
+
+def _layer_bar(row: Json) -> Bar:
+    segments = [_segment(part, row[f"energy_{part}_uj"]) for part in PARTS if part != "static"]
+    share = units.percent(row["energy_share"]) if row["energy_share"] is not None else ""
+    return Bar(row["name"], segments, row["energy_low_uj"], row["energy_high_uj"], share)
+
+
+def latency(report: Json) -> Safe | None:
+    """Time of every hardware step of a frame, coloured by what it waits for, with its range."""
+    steps = report["steps"]
+    if not steps:
+        return None
+    width, height, left, bottom = WIDTH, 240, 60, 30
+    marks = ticks(max(step["high_ns"] for step in steps), 4)
+    pitch, scale = (width - left - 8) / len(steps), (height - bottom - 8) / marks[-1]
+    base = height - bottom
+    parts: list[Safe] = []
+    for mark in marks:
+        parts += [
+            line(left, base - mark * scale, width, base - mark * scale, "grid"),
+            text(left - 6, base - mark * scale + 4, units.quantity(mark * 1e-3, "us"), "axis", "end"),
+        ]
+    for index, step in enumerate(steps):
+        parts += _step(step, left + index * pitch, pitch, base, scale)
+        if len(steps) <= 40 or step["step"] % 5 == 0:
+            parts.append(text(left + (index + 0.5) * pitch, height - 12, str(step["step"]), "axis", "middle"))
+    return drawing(width, height, "time of each step", *parts, min_width=520)
+
+
+def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list[Safe]:
+    nominal = step["nominal_ns"]
+    hint = (
+        f"step {step['step']}: {units.quantity(nominal * 1e-3, 'us')}"
+        f" [{units.digits(step['low_ns'] * 1e-3)} .. {units.digits(step['high_ns'] * 1e-3)}], waits for the"
+        f" {step['bound']}, slowest core {step['core']}"
+    )
+    middle = x + pitch / 2
+    return [
+        rect(
+            x + pitch * 0.14,
+            base - nominal * scale,
+            pitch * 0.72,
+            nominal * scale,
+            f"bound-{step['bound']}",
+            title(hint),
+        ),
+        line(middle, base - step["low_ns"] * scale, middle, base - step["high_ns"] * scale, "whisker"),
+    ]
+
+
+def over_ticks(values: list[float] | None, label: str, show: str, top: float | None = None) -> Safe | None:
+    """A number after or in each tick: a line with its points named; ``show`` is percent or count."""
+    if not values:
+        return None
+    width, height, left, right, base = 420, 200, 52, 34, 168
+    name = units.percent if show == "percent" else units.count
+    marks = ticks(top or max(values), 4)
+    pitch, scale = (width - left - 2 * right) / max(len(values) - 1, 1), (base - 22) / marks[-1]
+    points = [(left + right + i * pitch, base - v * scale) for i, v in enumerate(values)]
+    parts: list[Safe] = []
+    for mark in marks:
+        parts += [
+            line(left, base - mark * scale, width, base - mark * scale, "grid"),
+            text(left - 6, base - mark * scale + 4, _mark(mark, show), "axis", "end"),
+        ]
+    parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_="curve"))
+    sparse = len(values) <= 12
+    for i, ((x, y), value) in enumerate(zip(points, values, strict=True)):
+        parts.append(tag("circle", title(f"tick {i + 1}: {name(value)}"), cx=x, cy=y, r=3.5, class_="point"))
+        if sparse:
+            parts.append(text(x, y - 9, name(value), "value", "middle"))
+        if sparse or (i + 1) % 8 == 0:
+            parts.append(text(x, base + 18, str(i + 1), "axis", "middle"))
+    parts.append(text((left + width) / 2, height - 2, "tick", "axis", "middle"))
+    return drawing(width, height, label, *parts, min_width=300)
+
+
+def _mark(value: float, show: str) -> str:
+    return units.percent(value, 0) if show == "percent" else units.count(value)
+
+
+def raster(report: Json) -> Safe | None:
+    """Spikes of one sample: per population one lane per tick, every mark a non-zero element at its index."""
+    found = report["raster"]["populations"]
+    shown = found[:MOST_LANES]
+    if not shown:
+        return None
+    left, lane, gap, y = LABEL, 5, 7, 6.0
+    parts: list[Safe] = []
+    for row in shown:
+        high = lane * len(row["ticks"])
+        count = sum(len(tick) for tick in row["ticks"])
+        hint = f"{row['name']}: {count:,} spikes of {row['size']:,} elements in {len(row['ticks'])} ticks"
+        parts.append(rect(left, y, RASTER_COLUMNS, high, "lane", title(hint)))
+        parts.append(
+            tag(
+                "text",
+                shorten(row["name"], 28),
+                title(hint),
+                x=left - 8,
+                y=y + high / 2 + 4,
+                class_="label",
+                text_anchor="end",
+            )
+        )
+        parts += [
+            _lane(tick, row["size"], left, y + index * lane, lane - 1)
+            for index, tick in enumerate(row["ticks"])
+        ]
+        y += high + gap
+    hidden = len(found) - len(shown)
+    if hidden:
+        parts.append(text(left, y + 10, f"and {hidden} more populations", "axis"))
+    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts, min_width=560)
+
+
+def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
+    columns = sorted({int(index * RASTER_COLUMNS / max(size, 1)) for index in spikes})
+    return tag("path", d="".join(f"M{left + c} {y:g}v{high:g}" for c in columns) or None, class_="spike")
+
+
+def widths(report: Json) -> Safe | None:
+    """Bits that each layer's range needs against the bits it has, tightest first."""
+    rows = [r for r in report["layers"] if r["bits"] is not None and r["range_bits"] is not None]
+    rows = sorted(rows, key=lambda r: (r["bits"] - r["range_bits"], -r["range_bits"]))[:MOST_ROWS]
+    if not rows:
+        return None
+    width, left, note = WIDTH, LABEL, 150
+    top = max(r["bits"] for r in rows)
+    scale, height = (width - left - note) / top, len(rows) * 20 + 26
+    parts: list[Safe] = []
+    for bits in range(0, top + 1, 8):
+        x = left + bits * scale
+        parts += [line(x, 2, x, height - 20, "grid"), text(x, height - 5, f"{bits} bit", "axis", "middle")]
+    for index, row in enumerate(rows):
+        parts += _width(row, left, 4 + index * 20, scale, width)
+    return drawing(width, height, "range against bits", *parts, min_width=560)
+
+
+def _width(row: Json, left: float, y: float, scale: float, width: float) -> list[Safe]:
+    how = "proven" if row["range_proven"] else "measured"
+    hint = f"{row['name']}: needs {row['range_bits']} of {row['bits']} bits ({how})"
+    return [
+        tag(
+            "text",
+            shorten(row["name"], 28),
+            title(hint),
+            x=left - 8,
+            y=y + 11,
+            class_="label",
+            text_anchor="end",
+        ),
+        rect(left, y, row["bits"] * scale, 13, "room", title(hint)),
+        rect(left, y + 3, row["range_bits"] * scale, 7, how, title(hint)),
+        text(width - 2, y + 11, f"{row['range_bits']} of {row['bits']}, {how}", "note", "end"),
+    ]
+
+
+def shares(amounts: dict[str, float] | None, prefix: str, label: str) -> Safe | None:
+    """One bar of shares, each named below it."""
+    if not amounts or not any(amounts.values()):
+        return None
+    width, x = float(WIDTH), 0.0
+    parts: list[Safe] = []
+    for key, share in amounts.items():
+        if share:
+            parts.append(
+                rect(
+                    x * width,
+                    0,
+                    share * width,
+                    18,
+                    f"{prefix}-{key}",
+                    title(f"{units.words(key)}: {units.percent(share)}"),
+                )
+            )
+        x += share
+    return drawing(width, 18, label, *parts, min_width=260)
+
+
+def link_load(report: Json) -> Safe | None:
+    """The fullest links: packets per inference, and how much of their fullest step that takes."""
+    rows = [r for r in report["links"] if r["packets"]][:12]
+    if not rows:
+        return None
+    entries = [
+        Bar(
+            f"{r['from']} → {r['to']}",
+            [
+                (
+                    f"link-{r['class']}",
+                    r["packets"],
+                    f"{r['class']} link, {units.count(r['packets'])} packets, peak {r['peak']} per step",
+                )
+            ],
+            note=f"{units.percent(r['capacity_share'])} busy",
+        )
+        for r in rows
+    ]
+    return bars(entries, "fullest links", units.count)

@@ -1,0 +1,126 @@
+"""The chip as a picture: routers on their grid, four or however many cores each, and the links between them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import ceil, sqrt
+from typing import Any
+
+from ..cost.links import place
+from . import units
+from .svg import Safe, drawing, line, rect, tag, text, title
+
+Json = dict[str, Any]
+
+CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
+MOST_CHIPS = 16
+
+
+def chips(report: Json) -> list[tuple[int, Safe]]:
+    """One drawing per chip in use, at most :data:`MOST_CHIPS`; cores carry their numbers as data for the script."""
+    used: dict[int, list[Json]] = defaultdict(list)
+    for row in report["cores"]:
+        used[row["chip"]].append(row)
+    tops = {key: max([row[key] or 0 for row in report["cores"]] + [0]) for key in MEASURES.values()}
+    return [(chip, _chip(report, chip, used[chip], tops)) for chip in sorted(used)[:MOST_CHIPS]]
+
+
+#: what cores can be coloured by -> column of the core table
+MEASURES = {"fill": "fill", "energy": "energy_nominal_uj", "packets": "packets_in_mean"}
+
+
+def _chip(report: Json, chip: int, rows: list[Json], tops: dict[str, float]) -> Safe:
+    target = report["target"]
+    across = ceil(sqrt(target["cores_per_router"]))
+    side = across * CORE + (across - 1) * SEAM
+    pitch = side + GAP
+    width = EDGE + target["routers_x"] * pitch + EDGE - GAP
+    height = EDGE + target["routers_y"] * pitch
+    by_router: dict[tuple[int, int], list[Json]] = defaultdict(list)
+    for row in rows:
+        by_router[row["x"], row["y"]].append(row)
+    parts = _links(report, chip, side, pitch)
+    for x in range(target["routers_x"]):
+        parts.append(text(EDGE + x * pitch + side / 2, 12, f"x{x}", "axis", "middle"))
+        for y in range(target["routers_y"]):
+            slots = _slots(by_router[x, y], target["cores_per_router"])
+            parts += _router(slots, EDGE + x * pitch, EDGE + y * pitch, across, tops)
+    for y in range(target["routers_y"]):
+        parts.append(text(EDGE - 5, EDGE + y * pitch + side / 2 + 4, f"y{y}", "axis", "end"))
+    return drawing(width, height, f"chip {chip}", *parts, min_width=min(width, 420))
+
+
+def _slots(rows: list[Json], size: int) -> list[Json | None]:
+    """The cores of one router at their places; by order where their indices do not tell."""
+    places = {row["core"] % size: row for row in rows}
+    if len(places) < len(rows):
+        places = dict(enumerate(rows))
+    return [places.get(slot) for slot in range(max(size, len(rows)))]
+
+
+def _router(
+    slots: list[Json | None], left: float, top: float, across: int, tops: dict[str, float]
+) -> list[Safe]:
+    parts = []
+    for slot, row in enumerate(slots):
+        x, y = left + slot % across * (CORE + SEAM), top + slot // across * (CORE + SEAM)
+        parts.append(rect(x, y, CORE, CORE, "core idle", rx=2) if row is None else _core(row, x, y, tops))
+    return parts
+
+
+def _core(row: Json, x: float, y: float, tops: dict[str, float]) -> Safe:
+    levels = {
+        name: round((row[key] or 0) / tops[key], 3) if tops[key] else 0.0 for name, key in MEASURES.items()
+    }
+    hint = (
+        f"core {row['core']}: {units.percent(row['fill'])} of {units.words(row['limiting'])},"
+        f" {units.quantity(row['energy_nominal_uj'], 'uJ')}, {', '.join(row['layers'][:4])}"
+    )
+    square = rect(
+        x,
+        y,
+        CORE,
+        CORE,
+        "core",
+        rx=2,
+        fill_opacity=0.12 + 0.88 * levels["fill"],
+        **{f"data_{name}": level for name, level in levels.items()},
+    )
+    return tag(
+        "g",
+        title(hint),
+        square,
+        class_="used",
+        tabindex=0,
+        role="button",
+        aria_label=hint,
+        data_core=row["core"],
+    )
+
+
+def _links(report: Json, chip: int, side: float, pitch: float) -> list[Safe]:
+    """Traffic between neighbours: right or down-going links lie above or left of their opposites."""
+    rows = [r for r in report["links"] if r["class"] == "mesh" and (place(r["from"]) or (None,))[0] == chip]
+    top = max((r["packets"] for r in rows), default=0) or 1
+    parts = []
+    for row in rows:
+        a, b = place(row["from"]), place(row["to"])
+        if a is None or b is None or abs(a[1] - b[1]) + abs(a[2] - b[2]) != 1:
+            continue
+        level = row["packets"] / top
+        hint = f"{row['from']} → {row['to']}: {units.count(row['packets'])} packets per inference, peak {row['peak']}"
+        wire = line(*_ends(a, b, side, pitch), "wire")
+        parts.append(
+            tag("g", title(hint), wire, stroke_width=1 + 4 * level, stroke_opacity=0.25 + 0.75 * level)
+        )
+    return parts
+
+
+def _ends(a: tuple[int, int, int], b: tuple[int, int, int], side: float, pitch: float) -> tuple[float, ...]:
+    """x1, y1, x2, y2 of a link between neighbours; its two directions lie side by side."""
+    along = 1 if a[1] != b[1] else 2
+    forward = b[along] > a[along]
+    start = EDGE + a[along] * pitch + (side + 2 if forward else -2)
+    end = EDGE + b[along] * pitch + (-2 if forward else side + 2)
+    across = EDGE + a[3 - along] * pitch + side / 2 + (-4 if forward else 4)
+    return (start, across, end, across) if along == 1 else (across, start, across, end)

@@ -1,0 +1,147 @@
+"""Small pieces of SVG: escaped tags, scales with round ticks, and a chart of horizontal bars. Colours come from CSS."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+class Safe(str):
+    """Markup that a template inserts as it is; everything in it went through :func:`tag`."""
+
+    def __html__(self) -> str:
+        return self
+
+
+def tag(name: str, *children: str, **attributes: object) -> Safe:
+    """One element; text and attributes are escaped. ``class_`` is class, other underscores become hyphens."""
+    pairs = (
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_number(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inner = "".join(child if isinstance(child, Safe) else html.escape(child) for child in children)
+    return Safe(f"<{name}{''.join(pairs)}>{inner}</{name}>")
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def text(x: float, y: float, content: str, class_: str = "", anchor: str = "start") -> Safe:
+    """A line of text."""
+    return tag(
+        "text", content, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Safe:
+    """A straight line."""
+    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def rect(
+    x: float, y: float, width: float, height: float, class_: str, *children: str, **more: object
+) -> Safe:
+    """A rectangle."""
+    return tag("rect", *children, x=x, y=y, width=max(width, 0.0), height=height, class_=class_, **more)
+
+
+def title(content: str) -> Safe:
+    """What a pointer shows when it rests on the element around it."""
+    return tag("title", content)
+
+
+def drawing(width: float, height: float, label: str, *children: str, min_width: float | None = None) -> Safe:
+    """A whole picture that scales down to ``min_width`` and scrolls below it."""
+    narrowest = f"min-width:{min_width or width:.0f}px"
+    return tag(
+        "svg",
+        *children,
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
+        width=f"{width:.0f}",
+        role="img",
+        aria_label=label,
+        style=narrowest,
+    )
+
+
+def shorten(name: str, most: int) -> str:
+    """A long name with its middle cut out: the ends of a path tell it apart."""
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
+
+
+def ticks(top: float, count: int = 5) -> list[float]:
+    """Round numbers from 0 to at least ``top``."""
+    if top <= 0:
+        return [0.0, 1.0]
+    raw = top / count
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= raw * (1 - 1e-9))
+    return [step * i for i in range(math.ceil(top / step - 1e-9) + 1)]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a bar chart: stacked ``segments`` (class, size, hint), a whisker from low to high, a note."""
+
+    label: str
+    segments: Sequence[tuple[str, float, str]]
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+#: a drawing as wide as the page; height of a row, room for its label, space between label and bar
+WIDTH, ROW, LABEL, PAD = 1100, 22, 210, 8
+
+
+def bars(
+    rows: Sequence[Bar], label: str, show: Callable[[float], str], width: int = WIDTH, note: int = 110
+) -> Safe:
+    """Horizontal stacked bars on one scale; ``show`` formats the numbers of the axis."""
+    top = max([sum(s[1] for s in row.segments) for row in rows] + [row.high or 0 for row in rows] + [0.0])
+    marks = ticks(top)
+    scale = (width - LABEL - note) / marks[-1]
+    height = len(rows) * ROW + 28
+    parts = [piece for mark in marks for piece in _gridline(LABEL + mark * scale, height, show(mark))]
+    for index, row in enumerate(rows):
+        parts += _bar(row, index * ROW + 4, scale, width)
+    return drawing(width, height, label, *parts, min_width=560)
+
+
+def _gridline(x: float, height: float, label: str) -> list[Safe]:
+    return [line(x, 2, x, height - 22, "grid"), text(x, height - 6, label, "axis", "middle")]
+
+
+def _bar(row: Bar, y: float, scale: float, width: int) -> list[Safe]:
+    parts = [
+        tag(
+            "text",
+            shorten(row.label, 28),
+            title(row.label),
+            x=LABEL - PAD,
+            y=y + 12,
+            class_="label",
+            text_anchor="end",
+        )
+    ]
+    x = float(LABEL)
+    for class_, size, hint in row.segments:
+        parts.append(rect(x, y, size * scale, ROW - 7, class_, title(hint)))
+        x += size * scale
+    if row.low is not None and row.high is not None:
+        parts += whisker(LABEL + row.low * scale, LABEL + row.high * scale, y + (ROW - 7) / 2)
+    parts.append(text(width - 2, y + 12, row.note, "note", "end"))
+    return parts
+
+
+def whisker(x1: float, x2: float, y: float) -> list[Safe]:
+    """A range: a line with ends."""
+    return [
+        line(x1, y, x2, y, "whisker"),
+        line(x1, y - 3, x1, y + 3, "whisker"),
+        line(x2, y - 3, x2, y + 3, "whisker"),
+    ]
