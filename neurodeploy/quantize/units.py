@@ -56,10 +56,15 @@ def readers(graph: Graph, consumers: dict[str, list[str]], name: str) -> list[No
     return found
 
 
-def input_limit_bits(nodes: list[Node]) -> int:
-    """Width (sign included) that the readers of a value accept: 18 for Lava's LIF, else a message."""
+def input_limit(nodes: list[Node]) -> int | None:
+    """The magnitude that inputs of these nodes stay below to be exact (Lava's LIF: 2^17); None if nothing asks."""
     limits = [registry.neuron(n.model).input_limit for n in nodes if isinstance(n, Neuron)]
-    return min([MESSAGE_BITS, *(limit.bit_length() for limit in limits if limit)])
+    return min((limit for limit in limits if limit), default=None)
+
+
+def bits_of(limit: int | None) -> int:
+    """Width (sign included) of integers below a limit; a message's width without one."""
+    return limit.bit_length() if limit else MESSAGE_BITS
 
 
 def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:
@@ -87,7 +92,7 @@ def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:
 def _stream(graph: Graph, ranges: Ranges, sums: list[Sum]) -> Stream:
     consumers = graph.consumers
     branches = [i for s in sums for i in s.inputs if not isinstance(behind_views(graph, i), Sum)]
-    total_bits = min(input_limit_bits(readers(graph, consumers, s.name)) for s in sums)
+    total_bits = min(bits_of(input_limit(readers(graph, consumers, s.name))) for s in sums)
     branch_bits = total_bits - math.ceil(math.log2(max(len(branches), 1))) - 1
     seen = [i for i in branches if not isinstance(graph.nodes[i], Const)]
     magnitude = max(ranges.magnitude(i) for i in seen + branches)

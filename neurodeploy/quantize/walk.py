@@ -21,15 +21,18 @@ from .units import (
     Scale,
     Stream,
     behind_views,
+    bits_of,
     compact,
-    input_limit_bits,
+    input_limit,
     power_of_two_unit,
     readers,
     streams,
 )
 
 UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
+TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
+ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
 
 def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = lambda node: 8) -> Graph:
@@ -190,7 +193,7 @@ def _synapse(walk: _Walk, node: Synapse) -> str:
         per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input
     )
     bits = walk.weight_bits(node)
-    unit = _row_units(walk, node, weight, bits)
+    unit = _row_units(walk, node, weight, bits, walk.limits(name).magnitude)
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
     limit = 2 ** (bits - 1) - 1
     ints = np.clip(np.floor(weight / rows + 0.5), -limit, limit).astype(np.int64)
@@ -212,17 +215,22 @@ def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
     return channels[:, 0] if np.all(channels == channels[:, :1]) else None
 
 
-def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int) -> np.ndarray:
-    """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the following neuron can take."""
-    limit = 2 ** (bits - 1) - 1
-    rows = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int, largest: int) -> np.ndarray:
+    """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the readers can take.
+
+    ``largest`` is the largest integer the input carries. A channel of tiny weights beside a large bias (a batch norm
+    that has switched it off) would otherwise leave the range in which a LIF is exact.
+    """
+    rows = np.abs(weight).reshape(len(weight), -1)
     peak = rows.max() if rows.max() > 0 else 1.0
     reading = readers(walk.graph, walk.consumers, node.name)
     finest = max(
-        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
-        default=0.0,
+        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)), default=0.0
     )
-    units = np.maximum(np.maximum(rows, peak * ROW_FLOOR) / limit, finest * 1.001)
+    bound = rows.sum(axis=1) * largest + (0.0 if node.bias is None else np.abs(node.bias))
+    exact = input_limit(reading)
+    floor = np.maximum(bound / (exact * ROUNDING_ROOM) if exact else 0.0, finest * 1.001)
+    units = np.maximum(np.maximum(rows.max(axis=1), peak * ROW_FLOOR) / (2 ** (bits - 1) - 1), floor)
     return np.full_like(units, units.max()) if any(isinstance(r, Output) for r in reading) else units
 
 
@@ -238,7 +246,7 @@ def _product(walk: _Walk, node: Product) -> str:
     a, b = (walk.limits(i).magnitude for i in inputs)
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
     unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
-    room = input_limit_bits(readers(walk.graph, walk.consumers, node.name))
+    room = bits_of(input_limit(readers(walk.graph, walk.consumers, node.name)))
     bound = terms * a * b * (ticks if node.timing == "cumulative" else 1)
     shift = max(0, fixed.bits_for(bound) - room)
     if shift and node.timing == "cumulative":
@@ -285,7 +293,9 @@ def _micro(walk: _Walk, node: Micro) -> str:
     op = registry.microcode(node.op)
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
-    made = op.quantize(node.params, spec, walk.limits(source), {})
+    # a table's output unit follows what was seen; a norm or softmax knows its own bounds
+    options = {} if op.row else {"out_scale": power_of_two_unit(walk.ranges.magnitude(node.name), TABLE_OUT_BITS)}
+    made = op.quantize(node.params, spec, walk.limits(source), options)
     bits = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
     return walk.add(
         replace(node, params=dict(made.params)),
