@@ -1,0 +1,57 @@
+"""Runs a mapped network from its cores' memory images, as a Loihi-class chip would, and counts what the cores do.
+
+Nothing but the images is read: no graph, no interpreter, no fast engine. Step s = 1 .. T + depth: the host sends the
+input of tick s; every core adds up the messages that were sent to it in step s - 1, through its own tables; units whose
+tick s - depth lies in 1 .. T load their initial state at tick 1, run their programs and send what is not zero. A unit
+out of its ticks does nothing. Samples run side by side and never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ...errors import Problem, SimulateError
+from ...ir.trace import Events, Trace
+from ...program import Program
+from .._base import Backend
+from .machine import Machine
+
+
+class LoihiSim(Backend):
+    """The simulator of memory images."""
+
+    name = "loihi-sim"
+    mapped = True
+
+    def available(self) -> str:
+        """Always."""
+        return ""
+
+    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
+        """Read-outs and recorded values equal ``ir.interp``; events of one inference at a time.
+
+        Raises SimulateError (ND601 wrong input shape, ND602 no images, ND603 unknown node, ND604 unknown member, ND605 a
+        program that cannot be carried out) and MappingError (ND582, ND586) for images that contradict themselves.
+        """
+        if program.mapping is None or not program.mapping.images:
+            raise SimulateError(
+                [
+                    Problem(
+                        "ND602",
+                        "the program has no memory images",
+                        "mapping",
+                        "none",
+                        "one per core and the host's",
+                        ("map the network first",),
+                    )
+                ]
+            )
+        trace, events = Machine(program.mapping.images).run(np.asarray(x), record)
+        shapes = {name: program.graph.shape(name) for name in trace.values}
+        trace.values = {name: v.reshape(*v.shape[:2], *shapes[name]) for name, v in trace.values.items()}
+        return trace, events
+
+
+MEMBER = LoihiSim()

@@ -1,0 +1,216 @@
+"""Counts what cores do, per sample, core, step and node, and what crosses each link.
+
+Besides the definitions of :data:`neurodeploy.ir.trace.EVENT_KINDS`: a neuron population's non-zero outputs are spikes
+even where they only feed an adder of their own core; of other populations, the values that leave the core. A packet's
+hops count for its sender, packets to the host included. ``state_accesses`` reads and writes one 64-bit word each: words
+of a neuron beyond its first (which its update contains), P and Y of a product element, a held operand that a message
+changes, running sums of a compensated operator, one word per element and tick of a delay line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ...ir.trace import EVENT_KINDS, Events
+from ...mapping.image import CoreImage
+from ...mapping.routes import HOST, Link, route
+from .decode import Export
+from .execute import Step
+
+KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
+
+
+@dataclass(frozen=True, eq=False)
+class Sender:
+    """Messages of one export that come from one node: which elements go to which of ``pairs`` (core, core).
+
+    ``goes`` (pairs, elements) is 1 where an element is sent; ``hops`` (2, pairs) along x and y.
+    """
+
+    node: str
+    instruction: int
+    elements: np.ndarray
+    goes: np.ndarray
+    pairs: np.ndarray
+    hops: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """Elements of a population that is no neuron and leaves the core."""
+
+    node: str
+    instruction: int
+    elements: np.ndarray
+
+
+@dataclass
+class Network:
+    """Links between routers and which (sender, receiver) pairs of images use them."""
+
+    images: Sequence[CoreImage]
+    pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def pair(self, source: int, target: int) -> int:
+        """Number of a pair."""
+        return self.pairs.setdefault((source, target), len(self.pairs))
+
+    def path(self, source: int, target: int) -> list[Link]:
+        """Links from one image to another; the host is the end of its own link."""
+        ends = [self.images[i] if self.images[i].chip >= 0 else None for i in (source, target)]
+        return route(*ends) if ends != [None, None] else []  # type: ignore[arg-type]  # images have a core's coordinates
+
+    def links(self) -> tuple[list[Link], csr_array]:
+        """All links, and the matrix (links, pairs) that is 1 where a pair's packets pass."""
+        names: dict[Link, int] = {}
+        rows, columns = [], []
+        for (source, target), number in self.pairs.items():
+            for link in self.path(source, target):
+                rows.append(names.setdefault(link, len(names)))
+                columns.append(number)
+        ones = np.ones(len(rows), dtype=np.int64)
+        return list(names), csr_array((ones, (rows, columns)), shape=(len(names), len(self.pairs)))
+
+    def hops(self, source: int, target: int) -> tuple[int, int]:
+        """Router-to-router hops along x and y inside chips; none for packets that the host sends."""
+        along = [0, 0]
+        for link in self.path(source, target):
+            a, b = (_router(end) for end in link)
+            if a is not None and b is not None and a[0] == b[0]:
+                along[0] += a[1] != b[1]
+                along[1] += a[2] != b[2]
+        return along[0], along[1]
+
+
+def _router(name: str) -> tuple[str, ...] | None:
+    """(chip, x, y) of a router by its name; None for the host."""
+    if name == HOST:
+        return None
+    chip, _, place = name.partition(" ")
+    return (chip, *place.strip("()").split(","))
+
+
+def senders(network: Network, source: int, program: Sequence[Step], export: Export) -> list[Sender]:
+    """What one export sends, by the node its elements come from."""
+    elements = (
+        np.unique(np.concatenate([b.elements for b in export.bundles]))
+        if export.bundles
+        else np.zeros(0, int)
+    )
+    goes = np.zeros((len(export.bundles), len(elements)))
+    for row, bundle in enumerate(export.bundles):
+        np.add.at(goes[row], np.searchsorted(elements, bundle.elements), 1)
+    pairs = np.array([network.pair(source, b.target) for b in export.bundles], dtype=np.int64)
+    hops = np.array([network.hops(source, b.target) for b in export.bundles]).reshape(-1, 2).T
+    origin = origins(program)[export.instruction][0][elements]
+    found = []
+    for number in np.unique(origin).tolist():
+        mine = origin == number
+        node = program[number].item.node or program[export.instruction].item.node
+        found.append(Sender(node, export.instruction, elements[mine], goes[:, mine], pairs, hops))
+    return found
+
+
+def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
+    """Elements that leave the core, at their origin, each once; neuron populations are counted where they fire."""
+    table, sent = origins(program), {}
+    for export in exports:
+        number, element = table[export.instruction]
+        for bundle in export.bundles:
+            for origin in np.unique(number[bundle.elements]).tolist():
+                mine = bundle.elements[number[bundle.elements] == origin]
+                sent.setdefault(origin, []).append(element[mine])
+    return [
+        Spoken(program[n].item.node, n, np.unique(np.concatenate(parts)))
+        for n, parts in sent.items()
+        if program[n].item.op != "neuron"
+    ]
+
+
+def origins(program: Sequence[Step]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each instruction the (instruction, element) its elements are copies of: Views are looked through."""
+    table: list[tuple[np.ndarray, np.ndarray]] = []
+    for number, step in enumerate(program):
+        origin, element = np.full(step.item.size, number), np.arange(step.item.size)
+        if step.item.op == "view":
+            for operand, gather in zip(step.item.operands, step.gathers, strict=True):
+                index = np.arange(step.item.size) if gather is None else gather
+                shown = np.flatnonzero(index >= 0)
+                if program[operand.source].item.op != "const":
+                    origin[shown] = table[operand.source][0][index[shown]]
+                    element[shown] = table[operand.source][1][index[shown]]
+        table.append((origin, element))
+    return table
+
+
+class Recorder:
+    """Collects the events of a run, batch after batch of samples."""
+
+    def __init__(self, cores: Sequence[int], steps: int, samples: int, network: Network) -> None:
+        self.cores, self.steps, self.samples, self.network = cores, steps, samples, network
+        self.row = {site: i for i, site in enumerate(cores)}
+        self.counts = np.zeros((samples, len(cores), steps, len(EVENT_KINDS)), dtype=np.int64)
+        self.by_node: dict[tuple[str, int], np.ndarray] = {}
+        self.names, self.matrix = network.links()
+        self.loads = np.zeros((len(self.names), steps), dtype=np.int64)
+        self.peak = np.zeros(len(self.names), dtype=np.int64)
+        self.start = 0
+        self.flows = np.zeros((len(network.pairs), 0), dtype=np.int64)
+
+    def begin(self, start: int, size: int) -> None:
+        """Samples ``start`` .. ``start + size - 1`` follow."""
+        self.start, self.size = start, size
+
+    def begin_step(self) -> None:
+        """No packet has been sent in this step."""
+        self.flows = np.zeros((len(self.network.pairs), self.size), dtype=np.int64)
+
+    def add(self, site: int, step: int, node: str, kind: str, amount: Any) -> None:
+        """``amount``: one number, or one per sample."""
+        if site not in self.row or step > self.steps or (np.isscalar(amount) and not amount):
+            return
+        row, column = self.row[site], KIND[kind]
+        self.counts[self.start : self.start + self.size, row, step - 1, column] += amount
+        total = amount * self.size if np.isscalar(amount) else int(np.sum(amount))
+        key = node, row
+        if key not in self.by_node:
+            self.by_node[key] = np.zeros(len(EVENT_KINDS), dtype=np.int64)
+        self.by_node[key][column] += total
+
+    def sent(self, site: int, step: int, sender: Sender, values: np.ndarray) -> None:
+        """Packets of one sender: ``values`` (its elements, samples) before silent ones are dropped."""
+        flows = (sender.goes @ (values != 0).astype(np.float64)).astype(np.int64)
+        np.add.at(self.flows, sender.pairs, flows)
+        self.add(site, step, sender.node, "packets_out", flows.sum(axis=0))
+        self.add(site, step, sender.node, "hops_x", sender.hops[0] @ flows)
+        self.add(site, step, sender.node, "hops_y", sender.hops[1] @ flows)
+
+    def end_step(self, step: int) -> None:
+        """Adds the step's packets to the links they pass."""
+        if step <= self.steps and len(self.names):
+            loads = self.matrix @ self.flows
+            self.loads[:, step - 1] += loads.sum(axis=1)
+            self.peak = np.maximum(self.peak, loads.max(axis=1, initial=0))
+
+    def events(self) -> Events:
+        """Everything counted; per-node and per-link counts are means over samples."""
+        n = max(self.samples, 1)
+        by_core = {key: value / n for key, value in self.by_node.items()}
+        by_node: dict[str, np.ndarray] = {}
+        for (node, _), value in by_core.items():
+            by_node[node] = by_node.get(node, np.zeros(len(EVENT_KINDS))) + value
+        used = np.flatnonzero(self.peak).tolist()
+        return Events(
+            samples=self.samples,
+            steps=self.steps,
+            core_counts=self.counts,
+            node_counts=by_node,
+            node_core_counts=by_core,
+            links={self.names[i]: self.loads[i] / n for i in used},
+            link_peak={self.names[i]: int(self.peak[i]) for i in used},
+        )

@@ -1,0 +1,377 @@
+"""What the instructions of an image do. Vectors are int64 (elements, samples); samples never meet.
+
+Order of update, widths and rounding are those of semantics.md; registered neuron models and operators are called as
+they are. Every function gets a :class:`Frame` and yields the instruction's vector.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ... import registry
+from ...errors import Problem, SimulateError
+from ...ir import fixed
+from ...mapping.image import IDENTITY, Array, CoreImage, Instruction
+from .contract import Contraction
+from .decode import weights_of
+
+REGISTER_BITS = 32
+RESCALE_OPS = 3  # multiply, add, shift
+#: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
+COMPENSATION_OPS = 1 + RESCALE_OPS + 2
+
+Vector = np.ndarray
+Tally = Callable[[str, str, Any], None]  # (node, kind, per-sample amounts)
+
+
+@dataclass
+class Frame:
+    """All that instructions see: this tick's vectors and inbox, their state, and where events are counted."""
+
+    image: CoreImage
+    x: Vector
+    t: int
+    inbox: Vector
+    vectors: list[Vector]
+    state: list[Vector]
+    tally: Tally
+    saturations: Counter[str]
+    delayed: dict[int, Vector] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Samples that run in lockstep."""
+        return self.x.shape[1]
+
+    def count_clipped(self, step: Step, clipped: Any, own: np.ndarray | None) -> None:
+        """Add clipped elements, those that count on this core, to the node's counter."""
+        clipped = np.asarray(clipped)
+        if own is not None and clipped.shape[:1] == own.shape:
+            clipped = clipped[own]
+        total = int(np.sum(clipped))
+        self.saturations[step.item.node] += total
+
+    def saturate(self, step: Step, x: Vector, bits: int, own: np.ndarray | None) -> Vector:
+        """Clip to a width and count."""
+        y = fixed.saturate(x, bits)
+        self.count_clipped(step, x != y, own)
+        return y
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An instruction with its tables looked up.
+
+    ``gathers``: per operand an index array or None (all in order); ``inbox``: addresses of its ports, ``pick``: which
+    of them, or of a product's elements, become elements of the vector (None: all in order).
+    """
+
+    number: int
+    item: Instruction
+    gathers: tuple[np.ndarray | None, ...]
+    inbox: tuple[slice, ...]
+    pick: np.ndarray | None
+    arrays: dict[str, np.ndarray]
+    own: np.ndarray | None
+    member: Any = None
+    params: dict[str, Any] = field(default_factory=dict)
+    contraction: Contraction | None = None
+    kernel: np.ndarray | None = None
+
+    def operand(self, frame: Frame, which: int = 0) -> Vector:
+        """An input's elements; -1 reads zero."""
+        return take(frame.vectors[self.item.operands[which].source], self.gathers[which])
+
+    def arrived(self, frame: Frame, port: int = 0) -> Vector:
+        """What is in a port's inbox."""
+        return frame.inbox[self.inbox[port]]
+
+
+def take(vector: Vector, index: np.ndarray | None) -> Vector:
+    """Elements by index, -1 for zero; None: all."""
+    if index is None:
+        return vector
+    if index.size and index.min() < 0:
+        padded = np.concatenate([vector, np.zeros((1, *vector.shape[1:]), dtype=vector.dtype)])
+        return padded[index]
+    return vector[index]
+
+
+def prepare(image: CoreImage, unit: int) -> list[Step]:
+    """The steps of a unit; raises SimulateError ND604 for an unknown neuron model or operator."""
+    return [_prepare(image, number, item) for number, item in enumerate(image.units[unit].program)]
+
+
+def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
+    arrays = {name: image.array(a) for name, a in item.arrays.items()}
+    own = arrays["own"].astype(bool) if "own" in arrays else None
+    gathers = tuple(_index(image, o.start, item.size) for o in item.operands)
+    slices = []
+    for port in item.ports:
+        first, size = image.tables["ports"][port].tolist()
+        slices.append(slice(first, first + size))
+    pick = _index(image, item.numbers.get("from", IDENTITY), item.size * item.numbers.get("fan", 1))
+    room = {"neuron": "model", "micro": "op"}.get(item.op)
+    member = (
+        _member(image, item, f"{item.op}s" if item.op == "neuron" else "microcode", room) if room else None
+    )
+    contraction = _contraction(image, item, arrays, pick) if item.op == "product" else None
+    kernel = weights_of(image, item.numbers["kernel"])[:, 0] if "kernel" in item.numbers else None
+    return Step(
+        number,
+        item,
+        gathers,
+        tuple(slices),
+        pick,
+        arrays,
+        own,
+        member,
+        _params(item, arrays),
+        contraction,
+        kernel,
+    )
+
+
+def _member(image: CoreImage, item: Instruction, room: str, key: str) -> Any:
+    name = item.texts[key]
+    known = registry.members(room)
+    if name not in known:
+        raise SimulateError(
+            [
+                Problem(
+                    "ND604", f"unknown member of {room}", f"{image.name}: {item.node}", name, ", ".join(known)
+                )
+            ]
+        )
+    return known[name]
+
+
+def _params(item: Instruction, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Parameters by name: scalars as ints, one value per element as a column."""
+    params: dict[str, Any] = {k[2:]: v for k, v in item.texts.items() if k.startswith("p:")}
+    for name, array in arrays.items():
+        if name.startswith("e:"):
+            params[name[2:]] = array.reshape(-1, 1)
+        elif name.startswith("p:"):
+            params[name[2:]] = int(array) if array.ndim == 0 else array
+    return params
+
+
+def _index(image: CoreImage, start: int, count: int) -> np.ndarray | None:
+    return None if start == IDENTITY else image.tables["gather"][start : start + count].astype(np.int64)
+
+
+def _contraction(
+    image: CoreImage, item: Instruction, arrays: dict[str, np.ndarray], pick: np.ndarray | None
+) -> Contraction:
+    a, b = (tuple(arrays[f"{name}_sizes"].tolist()) for name in "ab")
+    return Contraction.of(item.texts["equation"], a, b, pick)
+
+
+def run(step: Step, frame: Frame) -> Vector:
+    """The instruction's vector at this tick; raises SimulateError ND605 where a program of the image cannot be run."""
+    try:
+        return OPERATIONS[step.item.op](step, frame)
+    except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
+        where = f"{frame.image.name}: {step.item.node or step.item.op} at tick {frame.t}"
+        raise SimulateError(
+            [
+                Problem(
+                    "ND605",
+                    "an instruction of a memory image cannot be carried out",
+                    where,
+                    f"{type(error).__name__}: {error}"[:120],
+                )
+            ]
+        ) from error
+
+
+# --- operations ----------------------------------------------------------------------------------------------------
+
+
+def _const(step: Step, frame: Frame) -> Vector:
+    return np.repeat(step.arrays["value"].reshape(-1, 1), frame.samples, axis=1)
+
+
+def _input(step: Step, frame: Frame) -> Vector:
+    return frame.x - step.arrays["zero"].reshape(-1, 1)
+
+
+def _output(step: Step, frame: Frame) -> Vector:
+    return take(step.arrived(frame), step.pick)
+
+
+def _synapse(step: Step, frame: Frame) -> Vector:
+    return take(step.arrived(frame), step.pick)
+
+
+def _delay(step: Step, frame: Frame) -> Vector:
+    steps, size = step.item.numbers["steps"], step.item.size
+    frame.tally(step.item.node, "microcode_ops", size)
+    frame.tally(step.item.node, "state_accesses", size if steps > 1 else 0)
+    return frame.delayed[step.number]
+
+
+def entering(step: Step, inbox: Vector) -> Vector:
+    """What enters a delay line in this step."""
+    kernel = 1 if step.kernel is None else step.kernel[0]
+    return take(inbox[step.inbox[0]], step.pick) * kernel
+
+
+def _reduce(step: Step, frame: Frame) -> Vector:
+    fan = step.item.numbers["fan"]
+    arrived = take(step.arrived(frame), step.pick).reshape(step.item.size, fan, frame.samples)
+    weighted = arrived * (1 if step.kernel is None else step.kernel.reshape(1, -1, 1))
+    if step.item.texts["kind"] == "max":
+        frame.tally(step.item.node, "microcode_ops", step.item.size * (fan - 1))
+        return weighted.max(axis=1)
+    frame.tally(step.item.node, "microcode_ops", np.count_nonzero(arrived, axis=(0, 1)))
+    return weighted.sum(axis=1)
+
+
+def _neuron(step: Step, frame: Frame) -> Vector:
+    item, model = step.item, step.member
+    state = frame.state[step.number].reshape(len(model.state), item.size, frame.samples)
+    out, *after = model.int_step(step.operand(frame), *state, *(step.params[n] for n in model.int_params))
+    clipped = after.pop()
+    frame.count_clipped(step, clipped, step.own)
+    if after:
+        frame.state[step.number] = np.stack(after).reshape(-1, frame.samples)
+    words = -(-sum(s.bits for s in model.state) // 64)
+    frame.tally(item.node, "neuron_updates", item.size)
+    frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
+    frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
+    return out
+
+
+def _micro(step: Step, frame: Frame) -> Vector:
+    item, x = step.item, step.operand(frame)
+    rows = item.size // item.numbers["width"]
+    operations = rows * step.member.operations(step.params, item.numbers["width"])
+    if not item.numbers["cumulative"]:
+        frame.tally(item.node, "microcode_ops", operations)
+        return _apply(step, frame, x)
+    total, last = frame.state[step.number].reshape(2, item.size, frame.samples)
+    total = frame.saturate(step, total + x, REGISTER_BITS, step.own)
+    now = frame.t * _apply(step, frame, fixed.rescale(total, *fixed.reciprocal(frame.t)))
+    frame.state[step.number] = np.concatenate([total, now])
+    frame.tally(item.node, "microcode_ops", operations + item.size * COMPENSATION_OPS)
+    frame.tally(item.node, "state_accesses", item.size)
+    return frame.saturate(step, now - last, item.numbers["bits"], step.own)
+
+
+def _apply(step: Step, frame: Frame, x: Vector) -> Vector:
+    """The operator itself; row operators see (samples, rows, width)."""
+    width = step.item.numbers["width"]
+    if not step.member.row:
+        y, clipped = step.member.int_apply(x, step.params)
+        frame.count_clipped(step, np.broadcast_to(clipped, y.shape), step.own)
+        return y
+    rows = np.ascontiguousarray(np.moveaxis(x.reshape(-1, width, frame.samples), 2, 0))
+    y, clipped = step.member.int_apply(rows, step.params)
+    back = [np.moveaxis(np.broadcast_to(part, y.shape), 0, 2).reshape(x.shape) for part in (y, clipped)]
+    # A row operator may report one clip per row; it then counts once, as the operator says.
+    per_row = np.ndim(clipped) > 0 and np.shape(clipped) != y.shape
+    frame.count_clipped(step, clipped if per_row else (back[1] if np.ndim(clipped) else 0), step.own)
+    return back[0]
+
+
+def _sum(step: Step, frame: Frame) -> Vector:
+    signs = step.arrays["signs"].tolist()
+    total = sum(sign * step.operand(frame, i) for i, sign in enumerate(signs))
+    frame.tally(step.item.node, "microcode_ops", step.item.size * (len(signs) - 1))
+    return np.asarray(total)
+
+
+def _view(step: Step, frame: Frame) -> Vector:
+    total = step.operand(frame)
+    for i in range(1, len(step.gathers)):
+        total = total + step.operand(frame, i)  # every element comes from one operand, the others read zero
+    return total
+
+
+def _product(step: Step, frame: Frame) -> Vector:
+    a, b = step.arrived(frame, 0), step.arrived(frame, 1)
+    return PRODUCTS[step.item.texts["timing"]](step, frame, a, b)
+
+
+def _instant(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+    item = step.item
+    p, pairs = _contract(step, a, b)
+    frame.tally(item.node, "product_ops", pairs)
+    frame.tally(item.node, "microcode_ops", item.size * RESCALE_OPS * ("multiplier" in step.arrays))
+    return frame.saturate(step, _scaled(step, frame, p), item.numbers["bits"], step.own)
+
+
+def _held(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+    spoke = (b != 0).any(axis=0)
+    b = np.where(spoke, b, frame.state[step.number])
+    frame.state[step.number] = b
+    frame.tally(step.item.node, "state_accesses", len(b) * spoke)
+    return _instant(step, frame, a, b)
+
+
+def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+    item, size = step.item, step.item.size
+    cuts = np.cumsum([len(a), len(b), size])
+    s_a, s_b, p, y = np.split(frame.state[step.number], cuts)
+    own_a, own_b = (step.arrays.get(f"own_{name}") for name in "ab")
+    s_b = frame.saturate(step, s_b + b, REGISTER_BITS, _mask(own_b))
+    new, pairs = _contract(step, a, s_b)
+    old, more = _contract(step, s_a, b)
+    p = frame.saturate(step, p + new + old, REGISTER_BITS, step.own)
+    s_a = frame.saturate(step, s_a + a, REGISTER_BITS, _mask(own_a))
+    y_now = _scaled(step, frame, p)
+    frame.state[step.number] = np.concatenate([s_a, s_b, p, y_now])
+    arrivals = np.count_nonzero(a, axis=0) + np.count_nonzero(b, axis=0)
+    frame.tally(item.node, "product_ops", pairs + more)
+    frame.tally(
+        item.node, "microcode_ops", arrivals + size * (1 + RESCALE_OPS * ("multiplier" in step.arrays))
+    )
+    frame.tally(item.node, "state_accesses", arrivals + size)
+    return frame.saturate(step, y_now - y, item.numbers["bits"], step.own)
+
+
+def _mask(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array.astype(bool)
+
+
+def _contract(step: Step, a: Vector, b: Vector) -> tuple[Vector, Vector]:
+    """The product's elements and the pairs of non-zero operands met for them, per sample."""
+    if step.contraction is None:
+        raise ValueError("a product without a contraction")
+    return step.contraction.apply(a, b), step.contraction.pairs(a, b)
+
+
+def _scaled(step: Step, frame: Frame, p: Vector) -> Vector:
+    if "multiplier" not in step.arrays:
+        return p
+    multiplier, shift = step.arrays["multiplier"].ravel(), step.arrays["shift"].ravel()
+    index = min(frame.t, len(multiplier)) - 1
+    return fixed.rescale(p, multiplier[index], shift[index])
+
+
+PRODUCTS: dict[str, Callable[..., Vector]] = {"instant": _instant, "held": _held, "cumulative": _cumulative}
+OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
+    "const": _const,
+    "input": _input,
+    "output": _output,
+    "synapse": _synapse,
+    "delay": _delay,
+    "reduce": _reduce,
+    "neuron": _neuron,
+    "micro": _micro,
+    "sum": _sum,
+    "view": _view,
+    "product": _product,
+}
+
+
+def initial(image: CoreImage, array: Array, samples: int) -> Vector:
+    """An instruction's initial state for every sample."""
+    return np.repeat(image.tables["state"][array.start : array.start + array.size, None], samples, axis=1)

@@ -1,0 +1,284 @@
+"""Cores in lockstep: every step each takes the messages of the step before, runs what is due, and sends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from ...errors import Problem, SimulateError
+from ...ir.trace import Events, Trace
+from ...mapping.image import HOST, CoreImage
+from .contract import EXACT
+from .decode import Delivery, Export, Receiver, exports, receiver
+from .events import Network, Recorder, Sender, Spoken, senders, spoken
+from .execute import Frame, Step, entering, initial, prepare, run
+
+BATCH = 64  # samples that run side by side: bounds memory, changes nothing
+BLOCK = 1 << 22  # messages gathered at once for one matrix product
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A unit ready to run: its steps, what it sends, and who counts as sender."""
+
+    depth: int
+    steps: tuple[Step, ...]
+    exports: tuple[Export, ...]
+    senders: tuple[Sender, ...]
+    spoken: tuple[Spoken, ...]
+
+    @property
+    def delays(self) -> list[Step]:
+        """Instructions that take something in at every step."""
+        return [step for step in self.steps if step.item.op == "delay"]
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One core or the host: image, receiving half, programs."""
+
+    image: CoreImage
+    receiver: Receiver
+    programs: tuple[Program, ...]
+
+
+@dataclass
+class Running:
+    """What changes on a site during a run; states and delay lines per (unit, instruction)."""
+
+    site: Site
+    state: list[list[np.ndarray]] = field(default_factory=list)
+    lines: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict)
+    incoming: np.ndarray | None = None
+    arriving: np.ndarray | None = None
+
+
+class Machine:
+    """All images of a mapping, decoded."""
+
+    def __init__(self, images: Sequence[CoreImage]) -> None:
+        receivers = [receiver(image) for image in images]
+        self.network = Network(images)
+        self.sites = [self._site(n, image, images, receivers) for n, image in enumerate(images)]
+        hosts = [image for image in images if image.chip == HOST and "readout" in image.header]
+        if len(hosts) != 1:
+            raise SimulateError(
+                [Problem("ND602", "the program has no image of the host", "images", str(len(hosts)), "1")]
+            )
+        self.header = hosts[0].header
+        self.nodes = self._shapes()
+
+    def _site(
+        self, number: int, image: CoreImage, images: Sequence[CoreImage], receivers: list[Receiver]
+    ) -> Site:
+        every, programs = exports(image, images, receivers), []
+        for unit, piece in enumerate(image.units):
+            steps, mine = tuple(prepare(image, unit)), tuple(e for e in every if e.unit == unit)
+            speaking = tuple(s for e in mine for s in senders(self.network, number, steps, e))
+            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(steps, mine))))
+        return Site(image, receivers[number], tuple(programs))
+
+    def _shapes(self) -> dict[str, int]:
+        """Elements of every node that some image can record."""
+        sizes: dict[str, int] = {}
+        for site in self.sites:
+            for item in (i for unit in site.image.units for i in unit.program if i.node and i.size):
+                first, count = item.probe.start, item.probe.size
+                top = int(site.image.tables["elements"][first : first + count].max(initial=-1)) + 1
+                sizes[item.node] = max(sizes.get(item.node, 0), top)
+        return sizes
+
+    def run(self, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
+        """Raw inputs (samples, *input shape) -> read-outs, recorded values (flat elements) and events."""
+        record = tuple(dict.fromkeys(record))
+        self._check(x, record)
+        cores = [n for n, site in enumerate(self.sites) if site.image.chip != HOST]
+        recorder = Recorder(cores, self.header["steps"], len(x), self.network)
+        ticks, samples = self.header["timesteps"], len(x)
+        trace = Trace(np.zeros((ticks, samples, prod(self.header["output"])), dtype=np.int64))
+        trace.values = {name: np.zeros((ticks, samples, self.nodes[name]), dtype=np.int64) for name in record}
+        clipped: Counter[str] = Counter()
+        for start in range(0, samples, BATCH):
+            part = np.ascontiguousarray(
+                x[start : start + BATCH].reshape(-1, prod(self.header["input"])).T, dtype=np.int64
+            )
+            recorder.begin(start, part.shape[1])
+            _Run(self, part, start, trace, recorder, clipped).go()
+        trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
+        trace.saturations = dict(clipped)
+        return trace, recorder.events()
+
+    def _check(self, x: np.ndarray, record: tuple[str, ...]) -> None:
+        problems = [
+            Problem("ND603", "a value that no core holds cannot be recorded", name)
+            for name in record
+            if name not in self.nodes
+        ]
+        expected = tuple(self.header["input"])
+        if x.shape[1:] != expected:
+            problems.append(
+                Problem(
+                    "ND601",
+                    "the input has the wrong shape",
+                    "input",
+                    str(x.shape),
+                    f"(batch, {', '.join(map(str, expected))})",
+                )
+            )
+        if problems:
+            raise SimulateError(problems)
+
+
+class _Run:
+    """One batch of samples from the first step to the last."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        x: np.ndarray,
+        start: int,
+        trace: Trace,
+        recorder: Recorder,
+        clipped: Counter[str],
+    ) -> None:
+        self.machine, self.x, self.start, self.trace = machine, x, start, trace
+        self.recorder, self.clipped = recorder, clipped
+        self.sites = [Running(site, [[] for _ in site.programs]) for site in machine.sites]
+        self.samples = x.shape[1]
+        self.total: np.ndarray | int = 0
+
+    def go(self) -> None:
+        """All steps; after the last one only the host still listens."""
+        for running in self.sites:
+            self._load_lines(running)
+        for step in range(1, self.machine.header["steps"] + 2):
+            self.recorder.begin_step()
+            for running in self.sites:
+                running.arriving, running.incoming = running.incoming, None
+            for number in range(len(self.sites)):
+                self._step(number, step)
+            self.recorder.end_step(step)
+
+    def _load_lines(self, running: Running) -> None:
+        for unit, program in enumerate(running.site.programs):
+            for delay in program.delays:
+                line = initial(running.site.image, delay.item.state, self.samples)
+                steps = delay.item.numbers["steps"] - 1
+                running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
+
+    def _step(self, number: int, step: int) -> None:
+        running, ticks = self.sites[number], self.machine.header["timesteps"]
+        programs = running.site.programs
+        due = [unit for unit, program in enumerate(programs) if 1 <= step - program.depth <= ticks]
+        if not due and running.arriving is None and not running.lines:
+            return
+        inbox = self._receive(number, step)
+        for unit, program in enumerate(programs):
+            delayed = {delay.number: self._shift(running, unit, delay, inbox) for delay in program.delays}
+            if unit in due:
+                self._run_unit(number, unit, step, inbox, delayed)
+
+    def _shift(self, running: Running, unit: int, delay: Step, inbox: np.ndarray) -> np.ndarray:
+        """Delay lines move at every step, whether or not the unit is due."""
+        line = running.lines[unit, delay.number]
+        line.append(entering(delay, inbox))
+        return line.pop(0)
+
+    def _receive(self, number: int, step: int) -> np.ndarray:
+        running = self.sites[number]
+        plan, messages = running.site.receiver, running.arriving
+        inbox = np.repeat(plan.inbox[:, None], self.samples, axis=1)
+        if messages is None:
+            return inbox
+        self._count_arrivals(number, step, messages)
+        if plan.operands.distinct:
+            inbox[plan.operands.address] += messages[plan.operands.slots]
+        else:
+            np.add.at(inbox, plan.operands.address, messages[plan.operands.slots])
+        largest = float(np.abs(messages).max(initial=0))
+        for delivery in plan.deliveries:
+            deliver(delivery, messages, inbox, largest)
+        return inbox
+
+    def _count_arrivals(self, number: int, step: int, messages: np.ndarray) -> None:
+        plan, add = self.sites[number].site.receiver, partial(self.recorder.add, number, step)
+        spikes = messages != 0
+        if number not in self.recorder.row:
+            return
+        met = plan.fan_out @ spikes.astype(np.float64)
+        for node, name in enumerate(plan.nodes):
+            mine = plan.reader == node
+            if mine.any():
+                add(name, "packets_in", np.count_nonzero(spikes[mine], axis=0))
+            if met[node].any():
+                add(name, "synaptic_ops", met[node].astype(np.int64))
+
+    def _run_unit(
+        self, number: int, unit: int, step: int, inbox: np.ndarray, delayed: dict[int, np.ndarray]
+    ) -> None:
+        running = self.sites[number]
+        program = running.site.programs[unit]
+        t = step - program.depth
+        if t == 1:
+            running.state[unit] = [
+                initial(running.site.image, s.item.state, self.samples) for s in program.steps
+            ]
+        tally = partial(self.recorder.add, number, step)
+        frame = Frame(
+            running.site.image, self.x, t, inbox, [], running.state[unit], tally, self.clipped, delayed
+        )
+        for item in program.steps:
+            vector = run(item, frame)
+            frame.vectors.append(vector)
+            self._record(running, item, vector, t)
+        self._send(number, step, program, frame.vectors)
+
+    def _record(self, running: Running, step: Step, vector: np.ndarray, t: int) -> None:
+        item = step.item
+        if item.op == "output":
+            self.total = vector if item.texts["readout"] == "last" else self.total + vector
+            vector = np.asarray(self.total)
+        rows = slice(self.start, self.start + self.samples)
+        flat = running.site.image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+        if item.op == "output":
+            self.trace.outputs[t - 1, rows][:, flat] = vector.T
+        if item.node in self.trace.values:
+            self.trace.values[item.node][t - 1, rows, flat] = vector
+
+    def _send(self, number: int, step: int, program: Program, vectors: list[np.ndarray]) -> None:
+        for export in program.exports:
+            values = vectors[export.instruction]
+            for bundle in export.bundles:
+                target = self.sites[bundle.target]
+                if target.incoming is None:
+                    target.incoming = np.zeros((target.site.receiver.slots, self.samples), dtype=np.int64)
+                if bundle.distinct:
+                    target.incoming[bundle.slots] += values[bundle.elements]
+                else:
+                    np.add.at(target.incoming, bundle.slots, values[bundle.elements])
+        for sender in program.senders:
+            self.recorder.sent(number, step, sender, vectors[sender.instruction][sender.elements])
+        for said in program.spoken:
+            active = np.count_nonzero(vectors[said.instruction][said.elements], axis=0)
+            self.recorder.add(number, step, said.node, "spikes", active)
+
+
+def deliver(delivery: Delivery, messages: np.ndarray, inbox: np.ndarray, largest: float) -> None:
+    """Adds the synaptic sums of one group of targets to the inbox, exactly."""
+    exact = delivery.reach * largest < EXACT
+    weights = delivery.weights.T if exact else delivery.weights.T.astype(np.int64)
+    targets, rows = delivery.slots.shape
+    block = max(1, BLOCK // max(rows * messages.shape[1], 1))
+    for start in range(0, targets, block):
+        taken = messages[delivery.slots[start : start + block]]
+        sums = np.matmul(weights, taken.astype(weights.dtype)).astype(np.int64)
+        address = delivery.address[start : start + block]
+        if delivery.distinct:
+            inbox[address] += sums
+        else:
+            np.add.at(inbox, address, sums)

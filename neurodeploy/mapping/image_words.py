@@ -1,0 +1,103 @@
+"""Synapse memory: rows of weights as 64-bit words, bit by bit as the accounting of the target assumes.
+
+A row is cut into blocks of at most ``block`` entries (0: one block). A block is a header of ``header_bits`` that holds
+the number of entries, then per entry ``index_bits`` of target index (none for shared kernels) and ``bits`` of weight in
+two's complement, least significant bit first, padded to whole words. Weights share a power of two that the
+connection's exponent puts back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+WORD = 64
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one connection stores its rows; all widths in bits, ``block`` in entries (0: a row is one block)."""
+
+    bits: int
+    index_bits: int
+    header_bits: int
+    block: int = 0
+
+    def blocks(self, entries: int) -> Iterator[tuple[int, int]]:
+        """(first entry, number of entries) of each block."""
+        step = self.block or max(entries, 1)
+        return ((start, min(step, entries - start)) for start in range(0, entries, step))
+
+    def block_words(self, entries: int) -> int:
+        """Words of one block."""
+        return -(-(self.header_bits + entries * (self.index_bits + self.bits)) // WORD)
+
+    def row_words(self, entries: int) -> int:
+        """Words of a row; an empty row takes none."""
+        return sum(self.block_words(n) for _, n in self.blocks(entries))
+
+    def header(self, entries: int) -> int:
+        """What the header of a block says: its number of entries, as far as the header is wide."""
+        return entries & ((1 << self.header_bits) - 1)
+
+
+def pack(weights: np.ndarray, columns: np.ndarray, layout: Layout) -> np.ndarray:
+    """(rows, entries) weights with the target index of each entry -> (rows, words) uint64."""
+    rows, entries = weights.shape
+    parts = [
+        _pack_block(weights[:, a : a + n], columns[a : a + n], layout) for a, n in layout.blocks(entries)
+    ]
+    return np.concatenate([np.zeros((rows, 0), dtype=np.uint64), *parts], axis=1)
+
+
+def _pack_block(weights: np.ndarray, columns: np.ndarray, layout: Layout) -> np.ndarray:
+    rows, entries = weights.shape
+    header = _bits(np.full((rows, 1), layout.header(entries)), layout.header_bits)
+    index = _bits(np.broadcast_to(columns, weights.shape), layout.index_bits)
+    body = np.concatenate([index, _bits(weights, layout.bits)], axis=2).reshape(rows, -1)
+    stream = np.zeros((rows, WORD * layout.block_words(entries)), dtype=np.uint8)
+    stream[:, : layout.header_bits] = header[:, 0]
+    stream[:, layout.header_bits : layout.header_bits + body.shape[1]] = body
+    return np.packbits(stream, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def unpack(words: np.ndarray, entries: int, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, words) -> weights (rows, entries), target indices of the same shape, and which rows' headers are right."""
+    rows = len(words)
+    weights = np.zeros((rows, entries), dtype=np.int64)
+    index = np.zeros((rows, entries), dtype=np.int64)
+    right, word = np.ones(rows, dtype=bool), 0
+    for start, count in layout.blocks(entries):
+        size = layout.block_words(count)
+        raw = np.ascontiguousarray(words[:, word : word + size]).astype("<u8").view(np.uint8)
+        stream, word = np.unpackbits(raw, axis=1, bitorder="little"), word + size
+        body = stream[:, layout.header_bits :][:, : count * (layout.index_bits + layout.bits)].reshape(
+            rows, count, -1
+        )
+        right &= _number(stream[:, : layout.header_bits]) == layout.header(count)
+        index[:, start : start + count] = _number(body[..., : layout.index_bits])
+        raw_weights = _number(body[..., layout.index_bits :])
+        sign = body[..., -1].astype(np.int64)
+        weights[:, start : start + count] = raw_weights - (sign << layout.bits)
+    return weights, index, right
+
+
+def _bits(values: np.ndarray, width: int) -> np.ndarray:
+    """Two's complement bits along a new last axis, least significant first."""
+    return ((np.asarray(values, dtype=np.int64)[..., None] >> np.arange(width)) & 1).astype(np.uint8)
+
+
+def _number(bits: np.ndarray) -> np.ndarray:
+    """Unsigned numbers from bits along the last axis, least significant first."""
+    return bits.astype(np.int64) @ (np.int64(1) << np.arange(bits.shape[-1], dtype=np.int64))
+
+
+def stored(weight: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Weights without their common power of two, that power, and the two's-complement bits they need."""
+    common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)).ravel(), initial=0))
+    exponent = (common & -common).bit_length() - 1 if common else 0
+    mantissa = weight.astype(np.int64) >> exponent
+    low, high = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
+    return mantissa, exponent, 1 + max((-1 - low).bit_length() if low < 0 else 0, high.bit_length())
