@@ -187,6 +187,14 @@ CODES: dict[str, tuple[str, str]] = {
         "The sum of |weight| x |payload| over a neuron's inputs can exceed the register that accumulates it. "
         "Fewer weight bits, fewer levels per spike or a smaller fan-in bring it back.",
     ),
+    # shapes
+    "ND204": (
+        "a node whose shapes do not fit",
+        "Each kind of node has one rule that says what shape it yields from the shapes of its inputs. Here the "
+        "rule gives another shape than the graph declares, or the inputs cannot be combined at all. A graph that "
+        "a front end or a pass of this package made never breaks the rule; an artifact that was edited by hand "
+        "may.",
+    ),
     # --- 3xx convert ------------------------------------------------------------------------------------------
     "ND301": (
         "Nothing to keep: the network has no spiking neuron",
@@ -217,6 +225,12 @@ CODES: dict[str, tuple[str, str]] = {
         "The float network yields values that are not finite on the calibration samples, so no threshold can "
         "be taken from them. Check the weights and the input normalisation.",
     ),
+    # methods by name
+    "ND307": (
+        "unknown conversion method",
+        "Every method is a file in neurodeploy/convert or an installed entry point of the same name. The nearest "
+        "known names are offered. A model of the zoo names the method that suits it; --method overrides it.",
+    ),
     # --- 4xx quantize -----------------------------------------------------------------------------------------
     "ND402": (
         "Weights of this width cannot be stored",
@@ -235,7 +249,55 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     # --- 5xx mapping ------------------------------------------------------------------------------------------
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
+    # inputs of a run, comparisons of runs
+    "ND601": (
+        "the input has the wrong shape",
+        "A run takes raw samples as one array, samples first and then exactly the shape of the network's input (for an "
+        "image: channels, height, width). Nothing is resized or repeated. The input's shape stands in the message.",
+    ),
+    "ND603": (
+        "the input leaves the range that the network was built for",
+        "Every width of the integer network was proven from the range of its input values, such as 0 .. 255 for pixels. "
+        "Values beyond it could overflow a register that the proof shows to be wide enough, so they are refused rather "
+        "than clipped. Check the scaling of the data, or build again with data of the wider range.",
+    ),
+    "ND651": (
+        "a result depends on the samples before it",
+        "State of every neuron and operator starts anew with each sample, so the order of samples must not change a "
+        "single integer. Here a backend gave another value for the same sample when the samples ran in reverse order: "
+        "something was left over from the sample before. This is a bug in the backend; its results must not be trusted.",
+    ),
+    # a build's own
+    "ND602": (
+        "values were clipped to their width",
+        "While the test samples ran, some integers left the range of their declared width and were set to its "
+        "end. Every such event is counted; a few in a million rarely change a class. The cause is calibration on "
+        "samples that are too few or too unlike the test samples: raise --calib. The table of layers shows where "
+        "it happens.",
+    ),
+    "ND606": (
+        "an input that is not made of whole pixel levels",
+        "Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 "
+        "is part of the network. Multiply by the number of levels and round.",
+    ),
+    "ND650": (
+        "two executions that should agree differ",
+        "The interpreter is the meaning of the network, and every backend must yield the same integer at every "
+        "node, tick and index. The place shown is the first one where they do not. This is a bug in a backend or "
+        "in the mapping, never a matter of tolerance: numbers of this build must not be trusted.",
+    ),
     # --- 7xx backend ------------------------------------------------------------------------------------------
+    # which backend
+    "ND701": (
+        "a backend that cannot be used here",
+        "The backend needs a library, a Python version or a machine that is not here; the reason is its own. "
+        "'neurodeploy doctor' lists all backends with theirs.",
+    ),
+    "ND702": (
+        "unknown backend",
+        "Every backend is a file in neurodeploy/backends or an installed entry point of the same name. "
+        "'neurodeploy doctor' lists them; the nearest names are offered.",
+    ),
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     "ND801": (
         "two accounts of the same events disagree",
@@ -264,12 +326,43 @@ CODES: dict[str, tuple[str, str]] = {
         "that has changed its meaning must not be shown under its old name. Run the build again with this version, or "
         "read the file with the version that wrote it (see its reproducibility block).",
     ),
-    "ND890": (
-        "a report file cannot be written",
-        "The disk is full, the folder may not be written to, or it lies on a medium that is gone. Files are written "
-        "beside their place and moved there when complete, so whatever was there before is still whole.",
-    ),
     # --- 9xx environment, usage, data -------------------------------------------------------------------------
+    # command line, disk, config
+    "ND900": (
+        "wrong command, flag or value on the command line",
+        "The command line could not be understood. The nearest known command or flag is offered where there is "
+        "one; every command explains its flags with --help.",
+    ),
+    "ND901": (
+        "no space left",
+        "The disk or the quota is full. Files are written under a temporary name and moved into place when they "
+        "are whole, so nothing half-written is left, and an earlier build in the same folder is untouched.",
+    ),
+    "ND902": (
+        "a place that cannot be written",
+        "The output folder is a file, is read-only, or belongs to somebody else. Choose another one with --out.",
+    ),
+    "ND903": (
+        "a file operation failed",
+        "The operating system refused to read or write a file for the reason shown.",
+    ),
+    "ND904": (
+        "unknown key or wrong value in a config",
+        "The schema of a build config is closed: an unknown key would be ignored in silence, and what it was "
+        "meant to change would not change. The nearest known keys are offered. build.toml of any build shows "
+        "every key.",
+    ),
+    "ND905": (
+        "unknown layer name",
+        "A rule or a recording names a layer that the network does not have. Rules are globs such as "
+        "'blocks.*.fc1' over node names and module paths; a rule that matches nothing is refused, because it "
+        "would have no effect. layers.csv of a build lists all names.",
+    ),
+    "ND906": (
+        "unusable config file",
+        "The file given with --config is missing, is not UTF-8 text or is not TOML; the parser's complaint says "
+        "where.",
+    ),
     # names of data sets and models, model files
     "ND907": (
         "unknown data set",
@@ -286,6 +379,32 @@ CODES: dict[str, tuple[str, str]] = {
         "The schema of model files is closed: an unknown key would be ignored in silence, and what it was meant to "
         "change would not change. The message names the key and the nearest known ones, or the value and what is "
         "expected there. A file that is not TOML at all is reported with the line at which reading stopped.",
+    ),
+    # members, inputs, samples
+    "ND930": (
+        "an incomplete member of a room",
+        "Every file of the rooms neurons, microcode, convert and backends binds MEMBER to an object with certain "
+        "names. The message names the file or entry point and the missing pieces.",
+    ),
+    "ND931": (
+        "unusable input file",
+        "'run' reads one plain numpy array of raw pixel levels. Archives and arrays of Python objects are "
+        "refused: reading objects would execute a pickle, which is never done.",
+    ),
+    "ND932": (
+        "no data set for this model",
+        "Calibration needs training images and accuracy needs test images. Models of the zoo name their data set; "
+        "for other models give one with --data.",
+    ),
+    "ND933": (
+        "data that does not fit the network",
+        "The images have another shape than the network's input, or there are more classes than outputs. Nothing "
+        "is resized or cut, because that would change every number in silence.",
+    ),
+    "ND934": (
+        "out of memory",
+        "The machine has less free memory than the work needs. Use fewer samples (--eval, --verify, --calib) or a "
+        "larger machine.",
     ),
     # data files
     "ND920": (
@@ -334,6 +453,55 @@ CODES: dict[str, tuple[str, str]] = {
         "pickled data",
         "The Python version of CIFAR-10 is a set of pickles. Reading a pickle executes code that its author chose, so "
         "it is refused. The authors of the data set also publish a binary version with the same images.",
+    ),
+    # artifacts
+    "ND940": (
+        "no such artifact",
+        "There is no program.h5 at the path, or it is empty. 'build' writes one into its output folder.",
+    ),
+    "ND941": (
+        "a truncated or damaged artifact",
+        "The file is not HDF5, or it ends early. Usually a copy was cut off: copy it again or build again.",
+    ),
+    "ND942": (
+        "an HDF5 file of another program",
+        "The file can be read but is no artifact of neurodeploy: the header or a known section is missing.",
+    ),
+    "ND943": (
+        "an artifact of another schema version",
+        "The layout of artifacts changed between the versions that wrote and read it. build.toml in the same "
+        "folder builds it again.",
+    ),
+    "ND944": (
+        "an artifact that was changed",
+        "The hash over all datasets differs from the one in the header: a bit was flipped, or somebody edited the "
+        "file. Nothing in it is trusted. Build again.",
+    ),
+    "ND945": (
+        "a part of the artifact is missing",
+        "A section or dataset that the artifact refers to is not there. The message names its path inside the "
+        "file.",
+    ),
+    "ND946": (
+        "an unusable dataset in an artifact",
+        "Artifacts hold plain, contiguous datasets of integers and floats of the size they declare, reached by "
+        "hard links. Links to other files, Python objects, virtual or compressed datasets and impossible sizes "
+        "are refused before anything is allocated.",
+    ),
+    "ND947": (
+        "unexpected content in an artifact",
+        "A section names a kind that does not exist, or a field is missing, unknown or of another type than "
+        "declared. Artifacts are data: nothing in them can name code.",
+    ),
+    "ND948": (
+        "an inconsistent graph in an artifact",
+        "The graph can be read but breaks the rules of its level: shapes that do not fit, unknown neuron models "
+        "or operators, floats among integers, intervals beyond their width.",
+    ),
+    "ND949": (
+        "the artifact ends before this stage",
+        "The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer "
+        "graph or the memory images that are asked for.",
     ),
     # targets
     "ND910": (

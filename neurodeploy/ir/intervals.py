@@ -141,7 +141,8 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
 def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
     code = code if code.spiking else registry.neuron(node.model).code(node.params)
-    return _of_interval(Interval(*code.interval, True), graph.shape(node.name))
+    lo, hi = code.interval
+    return _of_interval(Interval(lo, hi, True), graph.shape(node.name))
 
 
 def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
@@ -246,7 +247,8 @@ def _declared(node: Micro, graph: Graph) -> Bounds:
     value = graph.values[node.name]
     if value.interval is None and (value.fixed is None or node.timing != "cumulative"):
         raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
-    interval = value.interval or Interval(*value.fixed.limits, True)  # type: ignore[union-attr]
+    lo, hi = value.fixed.limits if value.fixed else (0, 0)
+    interval = value.interval or Interval(lo, hi, True)
     declared = _of_interval(interval, value.shape.sizes)
     return (
         _clip(declared, _width(graph, node)) if node.timing == "cumulative" and interval.proven else declared

@@ -1,0 +1,221 @@
+"""Do two executions agree, integer by integer? And how far are the integers from the float network?
+
+``verify`` runs the interpreter and any number of backends on the same samples and finds the first place where one of
+them differs; ``sqnr`` compares layer by layer with the spiking network in floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import registry
+from .backends._base import Backend
+from .errors import BackendError, Problem, UsageError, VerifyError, unknown_name
+from .ir import interp
+from .ir.graph import Graph
+from .ir.nodes import Micro, Neuron, Product
+from .ir.trace import Trace
+from .program import Program
+
+CHUNK = 32  # samples at a time
+REORDERED = 8  # samples run a second time in reverse order
+SQNR_MAX_DB = 200.0  # stands for "no difference at all"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first integer that differs. Ticks count from 1; ``found`` is the backend's, ``expected`` the reference's."""
+
+    node: str
+    tick: int
+    sample: int
+    index: tuple[int, ...]
+    found: int | str
+    expected: int | str
+    backend: str = ""
+    reference: str = "interp"
+
+    def __str__(self) -> str:
+        place = f"node {self.node}, tick {self.tick}, sample {self.sample}, index {list(self.index)}"
+        return f"{place}: {self.backend or 'found'} {self.found}, {self.reference} {self.expected}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a comparison found; ``nodes`` are the values compared at every tick."""
+
+    equal: bool
+    samples: int
+    backends: tuple[str, ...]
+    divergence: Divergence | None = None
+    nodes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.divergence is not None:
+            return f"executions DIFFER at {self.divergence}"
+        return f"{' = '.join(self.backends)} on {self.samples} samples: {len(self.nodes)} nodes, every tick"
+
+    def require(self) -> Verification:
+        """Itself if equal, else VerifyError (ND650, or ND651 where only the order of samples differed)."""
+        if self.divergence is None:
+            return self
+        alone = self.divergence.backend == self.divergence.reference.partition(" ")[0]
+        code, cause = ("ND651", "a result depends on the samples before it") if alone else (
+            "ND650", "two executions that should agree differ")  # fmt: skip
+        raise VerifyError(Problem(code, cause, str(self.divergence), str(self.divergence.found),
+                                  str(self.divergence.expected)))  # fmt: skip
+
+
+def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Divergence | None:
+    """The difference with the smallest (tick, position in ``order``, sample, index), or None.
+
+    ``order`` names recorded values; a name that neither trace recorded stands for the read-outs.
+    """
+    best: tuple[tuple, Divergence] | None = None
+    for position, name in enumerate(order):
+        difference = _difference(
+            name, found.values.get(name, found.outputs), expected.values.get(name, expected.outputs)
+        )
+        if difference is not None:
+            key = (difference.tick, position, difference.sample, difference.index)
+            best = min((x for x in (best, (key, difference)) if x is not None), key=lambda x: x[0])
+    return None if best is None else best[1]
+
+
+def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> Divergence | None:
+    if found.shape != expected.shape:
+        return Divergence(name, 0, 0, (), f"shape {found.shape}", f"shape {expected.shape}")
+    if np.array_equal(found, expected):
+        return None
+    tick, sample, *index = (int(i) for i in np.argwhere(found != expected)[0])
+    place = (tick, sample, *index)
+    return Divergence(name, tick + 1, sample, tuple(index), int(found[place]), int(expected[place]))
+
+
+def verify(
+    program: Program,
+    x: np.ndarray,
+    backends: Sequence[str | Backend] = ("cpu", "loihi-sim"),
+    record: Iterable[str] | None = None,
+) -> Verification:
+    """Compare backends with the interpreter on raw inputs ``x`` (B, *input shape), in chunks.
+
+    ``record``: values compared at every tick besides the read-outs; default: everything that is sent, namely neurons,
+    products and operators. The first few samples also run in reverse order, which must change nothing. Stops after
+    the first chunk with a difference. Raises UsageError ND702 for an unknown backend, BackendError ND701 for one that
+    cannot be used here.
+    """
+    members = [backend if isinstance(backend, Backend) else usable(backend) for backend in backends]
+    graph = program.graph
+    names = sent(graph) if record is None else tuple(record)
+    order = (*(name for name in graph.nodes if name in names), graph.output.name)
+    found = next(_divergences(program, x, members, order), None)
+    return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
+
+
+def usable(name: str) -> Backend:
+    """The backend of that name; UsageError ND702 if unknown, BackendError ND701 with the reason if not usable."""
+    known = registry.members("backends")
+    if name not in known:
+        raise UsageError(unknown_name("ND702", "backend", name, known))
+    reason = known[name].available()
+    if reason:
+        raise BackendError(Problem("ND701", f"the backend {name} cannot be used here", name, reason))
+    return known[name]
+
+
+def sent(graph: Graph) -> tuple[str, ...]:
+    """Nodes whose values are messages or decide them."""
+    return tuple(node.name for node in graph.of(Neuron, Product, Micro))
+
+
+def _divergences(
+    program: Program, x: np.ndarray, members: Sequence[Backend], order: tuple[str, ...]
+) -> Iterator[Divergence]:
+    """The first difference of each chunk and backend; then of each backend with itself in another order."""
+    names = order[:-1]
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        expected = interp.run(program.graph, part, names)
+        traces = [member.run(program, part, names)[0] for member in members]
+        found = [_named(first_divergence(trace, expected, order), member.name, start)
+                 for trace, member in zip(traces, members, strict=True)]  # fmt: skip
+        yield from sorted((d for d in found if d is not None), key=lambda d: d.tick)
+    for member in members:
+        difference = order_matters(program, x[:REORDERED], member, names)
+        if difference is not None:
+            yield difference
+
+
+def _named(divergence: Divergence | None, backend: str, start: int) -> Divergence | None:
+    return (
+        None if divergence is None else replace(divergence, backend=backend, sample=divergence.sample + start)
+    )
+
+
+def order_matters(
+    program: Program, x: np.ndarray, backend: Backend, record: Iterable[str] = ()
+) -> Divergence | None:
+    """The first value that changes when the samples of ``x`` run in reverse order: state that leaked."""
+    names = tuple(record)
+    forward, _ = backend.run(program, x, names)
+    backward, _ = backend.run(program, x[::-1], names)
+    turned = Trace(backward.outputs[:, ::-1], {n: v[:, ::-1] for n, v in backward.values.items()})
+    difference = first_divergence(turned, forward, (*names, program.graph.output.name))
+    if difference is None:
+        return None
+    return replace(difference, backend=backend.name, reference=f"{backend.name} in order")
+
+
+def sqnr(spiking: Graph, program: Program, x: np.ndarray) -> dict[str, float]:
+    """Signal to quantization noise of every layer in dB, on raw inputs ``x`` (B, *input shape).
+
+    Layers are nodes of the same name in the spiking and in the integer graph; the integer side runs on the cpu
+    backend.
+    """
+    names = comparable(spiking, program.graph)
+    power = {name: np.zeros(2) for name in names}
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        floats, integers = interp.run(spiking, part, names), usable("cpu").run(program, part, names)[0]
+        for name in names:
+            power[name] += _powers(floats.values[name], integers.values[name], program.graph, name)
+    return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
+
+
+def sqnr_of(floats: Trace, integers: Trace, graph: Graph) -> dict[str, float]:
+    """As :func:`sqnr`, from two traces of the same samples and the integer graph that says what a unit is worth."""
+    names = [
+        name for name in integers.values if name in floats.values and graph.values[name].fixed is not None
+    ]
+    power = {name: _powers(floats.values[name], integers.values[name], graph, name) for name in names}
+    return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
+
+
+def comparable(spiking: Graph, integer: Graph) -> tuple[str, ...]:
+    """Nodes that compute the same stream at both levels: same name, same kind, same shape."""
+    return tuple(
+        node.name
+        for node in integer
+        if node.name in spiking.nodes
+        and type(node) is type(spiking.nodes[node.name])
+        and node.kind not in ("input", "output", "const")
+        and integer.shape(node.name) == spiking.shape(node.name)
+        and integer.values[node.name].fixed is not None
+    )
+
+
+def _powers(floats: np.ndarray, integers: np.ndarray, graph: Graph, name: str) -> np.ndarray:
+    """Power of the signal and of its error, of means over ticks: what a rate or a compensated stream stands for."""
+    spec = graph.values[name].fixed
+    scale = np.asarray(spec.scale if spec is not None else 1.0)
+    signal = floats.mean(axis=0)
+    error = integers.mean(axis=0) * scale - signal
+    return np.array([float((signal**2).sum()), float((error**2).sum())])
+
+
+def _decibels(signal: float, noise: float) -> float:
+    return SQNR_MAX_DB if noise == 0 else min(SQNR_MAX_DB, float(10 * np.log10(signal / noise)))
