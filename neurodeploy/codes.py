@@ -248,6 +248,48 @@ CODES: dict[str, tuple[str, str]] = {
         "entry has no such result (torch returns NaN). Unmask at least one entry of the row, such as the token itself.",
     ),
     # --- 5xx mapping ------------------------------------------------------------------------------------------
+    # --- 58x memory images -------------------------------------------------------------------------------------
+    "ND580": (
+        "a memory image is inconsistent",
+        "Every index in a core's memory image has to stay inside the table it points into: rows inside synapse memory, "
+        "items inside their axon's connection, gathers inside the vectors they read. One does not, so the image was "
+        "damaged or written by something else, and running it would read foreign memory. The message names core, "
+        "table and entry. Build the artifact again.",
+    ),
+    "ND581": (
+        "a memory image is malformed",
+        "A table or record of a core's memory image is missing, has another type or shape than the format says, or is "
+        "of another format version. The artifact is damaged or comes from another version of neurodeploy. Build it "
+        "again with this version.",
+    ),
+    "ND582": (
+        "synapse memory cannot be decoded",
+        "Each row of synapse memory begins with a header that repeats its number of entries, and entries of dense and "
+        "sparse lists carry the index of their target. A header or an index contradicts the tables of the core, so "
+        "its words are damaged. Build the artifact again.",
+    ),
+    "ND583": (
+        "an element is not where it is needed",
+        "A core reads an element of a value that no core computes, or that is computed by another core although "
+        "only messages can cross between cores (Synapse, Product, Reduce and Delay receive them), or a row operator "
+        "has only part of a row. This is a fault of the mapping: map the network again, and report it if it persists.",
+    ),
+    "ND584": (
+        "the mapping and the graph disagree about depth",
+        "Where branches meet, their values must have been on the way for the same number of steps; Delay nodes make "
+        "up the difference. The graph was not balanced before it was mapped, or was changed afterwards. Run the "
+        "balance pass, then map again.",
+    ),
+    "ND585": (
+        "something has no encoding in a memory image",
+        "Weights are wider than any weight code of the target (after dividing out their common power of two), or a "
+        "product uses one index twice inside an operand. Quantize to fewer weight bits, or rewrite the product.",
+    ),
+    "ND586": (
+        "a route leads nowhere",
+        "An entry of an output axon table names a core that has no image, or an axon or channel that the core does "
+        "not have. On a chip such a packet would vanish or hit foreign memory. The artifact is damaged: build it again.",
+    ),
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
     # inputs of a run, comparisons of runs
     "ND601": (
@@ -257,7 +299,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND603": (
         "the input leaves the range that the network was built for",
-        "Every width of the integer network was proven from the range of its input values, such as 0 .. 255 for pixels. "
+        "Widths of the integer network were proven from the range of its input values, such as 0 .. 255 for pixels. "
         "Values beyond it could overflow a register that the proof shows to be wide enough, so they are refused rather "
         "than clipped. Check the scaling of the data, or build again with data of the wider range.",
     ),
@@ -265,7 +307,7 @@ CODES: dict[str, tuple[str, str]] = {
         "a result depends on the samples before it",
         "State of every neuron and operator starts anew with each sample, so the order of samples must not change a "
         "single integer. Here a backend gave another value for the same sample when the samples ran in reverse order: "
-        "something was left over from the sample before. This is a bug in the backend; its results must not be trusted.",
+        "something was left over from the sample before. This is a bug in the backend; its results are void.",
     ),
     # a build's own
     "ND602": (
@@ -285,6 +327,27 @@ CODES: dict[str, tuple[str, str]] = {
         "The interpreter is the meaning of the network, and every backend must yield the same integer at every "
         "node, tick and index. The place shown is the first one where they do not. This is a bug in a backend or "
         "in the mapping, never a matter of tolerance: numbers of this build must not be trusted.",
+    ),
+    # runs from memory images
+    "ND610": (
+        "a program without memory images cannot run on simulated cores",
+        "loihi-sim runs from the memory images of the cores and of the host, which mapping writes. Map the program "
+        "first; an unmapped one runs on the cpu backend.",
+    ),
+    "ND611": (
+        "a value that no core holds cannot be recorded",
+        "The name is not that of a node of the mapped network. Balancing adds Delay nodes, passes may rename or remove "
+        "nodes: list the nodes of the artifact's own graph.",
+    ),
+    "ND612": (
+        "a memory image names an unknown neuron model or operator",
+        "Images name neuron models and operators by their registered names. This one is not installed here: install "
+        "the package that provides it, or build again without it.",
+    ),
+    "ND613": (
+        "an instruction of a memory image cannot be carried out",
+        "The parameters, tables or sizes of an instruction do not fit each other, so the registered operator refused "
+        "them. The artifact is damaged, or comes from a version whose operator had other parameters. Build it again.",
     ),
     # --- 7xx backend ------------------------------------------------------------------------------------------
     # which backend

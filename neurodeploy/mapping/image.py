@@ -7,7 +7,8 @@ Tables (all numpy; one row per entry):
 ``connections`` (port, bits, exponent, header bits, index bits, block, first row, rows, columns)
 ``axons`` (first item, items, channels)      an incoming message names an axon and a channel below ``channels``
 ``items`` (kind, id, a, b)                   what an axon feeds. kind 0: connection ``id``, its row a + channel goes to
-                                             the port's slots b + column. kind 1: port ``id``, slot a + channels[b + channel]
+                                             the port's slots b + column. kind 1: port ``id``, its slot
+                                             a + channels[b + channel]
 ``channels``                                 offsets of channels inside an operand, -1: not held here
 ``ports`` (first, size), ``port_init``       accumulators and operand inboxes; what they hold before messages arrive:
                                              biases, constant operands, else zero
@@ -15,7 +16,8 @@ Tables (all numpy; one row per entry):
 ``values``                                   parameters, constants, lookup tables
 ``state``                                    initial state, loaded at tick 1 of every sample (delay lines: at reset)
 ``exports`` (unit, instruction, first, elements, channels), ``sends`` (element, position, channel)
-``routes`` (export, position, chip, x, y, slot, axon, mask, spread)   where the messages of a position go: channels with
+``routes`` (export, position, chip, x, y, slot, axon, mask, spread)
+                                             where the messages of a position go: channels with
                                              ``masks[mask + channel]`` set, to ``axon`` with the channel in the message,
                                              or (spread) to axon + channel with channel 0; chip -1 is the host
 ``elements``                                 probes: flat index in the whole value of each local element
@@ -84,8 +86,8 @@ class Operand:
 class Instruction:
     """One step of a unit's program; yields a vector of ``size`` elements.
 
-    ``op`` is a key of :data:`neurodeploy.mapping.image_check.OPS`, ``node`` the graph node it computes (empty: a helper,
-    not recorded). ``arrays`` lie in the table ``values``, ``state`` in ``state``, ``probe`` in ``elements``.
+    ``op`` is a key of :data:`neurodeploy.mapping.image_check.OPS`, ``node`` the graph node it computes (empty: a
+    helper, not recorded). ``arrays`` lie in the table ``values``, ``state`` in ``state``, ``probe`` in ``elements``.
     """
 
     op: str

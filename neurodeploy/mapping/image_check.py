@@ -35,14 +35,9 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
         place = _ints(record, "place", 4, low=HOST)
         units = tuple(_unit(_dict(u, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
         ports_of = tuple(_is(name, str, "ports_of") for name in _list(record, "ports_of"))
-        return CoreImage(
-            _int(record, "index", HOST),
-            *place,
-            _header(_dict(record.get("header"), "header")),
-            units,
-            ports_of,
-            tables,
-        )
+        chip, x, y, slot = place
+        header = _header(_dict(record.get("header"), "header"))
+        return CoreImage(_int(record, "index", HOST), chip, x, y, slot, header, units, ports_of, tables)
     except _Bad as bad:
         where, found, limit = bad.args
         name = "the host" if index == HOST else f"core {index if isinstance(index, int) else '?'}"
@@ -418,7 +413,7 @@ def contraction_size(image: CoreImage, item: Instruction) -> int:
 
 def letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int]:
     """Sizes of the letters of a product's equation; empty if equation, sizes and ports disagree."""
-    left, right, out = (item.texts["equation"].replace("->", ",").split(",") + ["", ""])[:3]
+    left, right, out = [*item.texts["equation"].replace("->", ",").split(","), "", ""][:3]
     known, sizes = len(image.tables["values"]), []
     for array in (item.arrays["a_sizes"], item.arrays["b_sizes"]):
         sizes.append(image.array(array).ravel().tolist() if array.start + array.size <= known else [])

@@ -32,8 +32,8 @@ Key = tuple[str, int]  # a value and its channel axis
 def encode(graph: Graph, mapping: Mapping, target: Target) -> Mapping:
     """The mapping with one image per core in the order of ``cores``, and the host's image last.
 
-    Raises MappingError: ND583 an element that is read lives on no core, ND584 the graph is not balanced, ND585 something
-    has no encoding.
+    Raises MappingError: ND583 an element that is read lives on no core, ND584 the graph is not balanced, ND585
+    something has no encoding.
     """
     _require_balanced(graph, mapping)
     return replace(mapping, images=_Encoder(graph, mapping, target).images())
@@ -366,7 +366,7 @@ class _Program:
         return found
 
     def params(self, node: Neuron | Micro, flat: np.ndarray, rows: int = 0) -> dict[str, Array]:
-        """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` goes to the program as it is."""
+        """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is."""
         shape, found = self.graph.shape(node.name), {}
         for name, value in node.params.items():
             if value is not None and not isinstance(value, str):
@@ -494,7 +494,8 @@ WRITERS: dict[type[Node], Any] = {
 
 def _constants(graph: Graph) -> dict[str, np.ndarray]:
     """Values of the nodes that are the same at every tick."""
-    still, found = constants(graph), {}
+    still = constants(graph)
+    found: dict[str, np.ndarray] = {}
     for node in graph:
         if node.name not in still:
             continue

@@ -26,7 +26,7 @@ from .regions import projections
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a node needs of ``value``: per position (sorted) the channels, and the items (position rank, kind, id, a, b).
+    """What a node needs of ``value``: channels per position (sorted), and items (position rank, kind, id, a, b).
 
     ``axis`` is the channel axis. ``single``: a dense list that wants one axon per element of its only position.
     """

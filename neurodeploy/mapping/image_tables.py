@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .image import IDENTITY, TABLES, Array, Operand
+from .image import IDENTITY, TABLES, Array, Operand, empty_tables
 from .image_words import Layout, pack
 
 
@@ -22,7 +22,9 @@ class Tables:
     def add(self, table: str, entries: np.ndarray) -> int:
         """Append entries (or rows) to a table."""
         dtype, width = TABLES[table]
-        block = np.asarray(entries).astype(dtype, copy=False).reshape((-1, width) if width else -1)
+        block: np.ndarray = (
+            np.asarray(entries).astype(dtype, copy=False).reshape((-1, width) if width else -1)
+        )
         self.parts[table].append(block)
         self.sizes[table] += len(block)
         return self.sizes[table] - len(block)
@@ -36,8 +38,7 @@ class Tables:
 
     def finish(self) -> dict[str, np.ndarray]:
         """All tables as contiguous arrays."""
-        empty = {name: np.zeros((0, width) if width else 0, dtype) for name, (dtype, width) in TABLES.items()}
-        return {name: np.concatenate([empty[name], *parts]) for name, parts in self.parts.items()}
+        return {name: np.concatenate([empty, *self.parts[name]]) for name, empty in empty_tables().items()}
 
     def values(self, array: np.ndarray) -> Array:
         """A parameter array; equal ones share their words."""

@@ -32,14 +32,15 @@ class LoihiSim(Backend):
     def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
         """Read-outs and recorded values equal ``ir.interp``; events of one inference at a time.
 
-        Raises SimulateError (ND601 wrong input shape, ND602 no images, ND603 unknown node, ND604 unknown member, ND605 a
-        program that cannot be carried out) and MappingError (ND582, ND586) for images that contradict themselves.
+        Raises SimulateError (ND601 wrong input shape, ND610 no images, ND611 unknown node, ND612 unknown member,
+        ND613 a program that cannot be carried out) and MappingError (ND582, ND586) for images that contradict
+        themselves.
         """
         if program.mapping is None or not program.mapping.images:
             raise SimulateError(
                 [
                     Problem(
-                        "ND602",
+                        "ND610",
                         "the program has no memory images",
                         "mapping",
                         "none",

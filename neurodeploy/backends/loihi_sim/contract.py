@@ -10,7 +10,7 @@ import numpy as np
 EXACT = 2.0**53  # whole numbers below this are exact in float64
 
 
-def exact_matmul_safe(left: float, right: float, terms: int) -> bool:
+def exact(left: float, right: float, terms: int) -> bool:
     """True if sums of ``terms`` products of magnitudes up to left x right are exact in float64."""
     return left * right * terms < EXACT
 
@@ -68,8 +68,8 @@ class Contraction:
         x = self._matrix(a, left, batch, rows, summed)
         y = self._matrix(b, right, batch, summed, columns)
         terms = prod(self.sizes[c] for c in left + right if c not in out)
-        largest = [float(np.abs(m).max(initial=0)) for m in (a, b)]
-        if exact_matmul_safe(*largest, max(terms, 1)):
+        left_most, right_most = (float(np.abs(m).max(initial=0)) for m in (a, b))
+        if exact(left_most, right_most, max(terms, 1)):
             z = np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(np.int64)
         else:
             z = np.matmul(x, y)

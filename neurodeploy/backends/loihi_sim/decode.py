@@ -17,8 +17,8 @@ from ...mapping.image_words import Layout, unpack
 class Delivery:
     """Inbox[address] += weights.T @ messages[slots]: targets that are reached through the same rows.
 
-    ``slots`` (targets, rows), ``weights`` (rows, columns), ``address`` (targets, columns). ``reach``: the largest sum of
-    weight magnitudes onto one target; ``distinct``: no address occurs twice.
+    ``slots`` (targets, rows), ``weights`` (rows, columns), ``address`` (targets, columns). ``reach``: the largest sum
+    of weight magnitudes onto one target; ``distinct``: no address occurs twice.
     """
 
     slots: np.ndarray

@@ -118,7 +118,8 @@ def senders(network: Network, source: int, program: Sequence[Step], export: Expo
 
 def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
     """Elements that leave the core, at their origin, each once; neuron populations are counted where they fire."""
-    table, sent = origins(program), {}
+    table = origins(program)
+    sent: dict[int, list[np.ndarray]] = {}
     for export in exports:
         number, element = table[export.instruction]
         for bundle in export.bundles:
@@ -159,7 +160,7 @@ class Recorder:
         self.names, self.matrix = network.links()
         self.loads = np.zeros((len(self.names), steps), dtype=np.int64)
         self.peak = np.zeros(len(self.names), dtype=np.int64)
-        self.start = 0
+        self.start, self.size = 0, 0
         self.flows = np.zeros((len(network.pairs), 0), dtype=np.int64)
 
     def begin(self, start: int, size: int) -> None:
@@ -172,15 +173,15 @@ class Recorder:
 
     def add(self, site: int, step: int, node: str, kind: str, amount: Any) -> None:
         """``amount``: one number, or one per sample."""
-        if site not in self.row or step > self.steps or (np.isscalar(amount) and not amount):
+        if site not in self.row or step > self.steps:
             return
+        amount = np.broadcast_to(amount, self.size)
         row, column = self.row[site], KIND[kind]
         self.counts[self.start : self.start + self.size, row, step - 1, column] += amount
-        total = amount * self.size if np.isscalar(amount) else int(np.sum(amount))
         key = node, row
         if key not in self.by_node:
             self.by_node[key] = np.zeros(len(EVENT_KINDS), dtype=np.int64)
-        self.by_node[key][column] += total
+        self.by_node[key][column] += int(amount.sum())
 
     def sent(self, site: int, step: int, sender: Sender, values: np.ndarray) -> None:
         """Packets of one sender: ``values`` (its elements, samples) before silent ones are dropped."""

@@ -103,7 +103,7 @@ def take(vector: Vector, index: np.ndarray | None) -> Vector:
 
 
 def prepare(image: CoreImage, unit: int) -> list[Step]:
-    """The steps of a unit; raises SimulateError ND604 for an unknown neuron model or operator."""
+    """The steps of a unit; raises SimulateError ND612 for an unknown neuron model or operator."""
     return [_prepare(image, number, item) for number, item in enumerate(image.units[unit].program)]
 
 
@@ -144,7 +144,7 @@ def _member(image: CoreImage, item: Instruction, room: str, key: str) -> Any:
         raise SimulateError(
             [
                 Problem(
-                    "ND604", f"unknown member of {room}", f"{image.name}: {item.node}", name, ", ".join(known)
+                    "ND612", f"unknown member of {room}", f"{image.name}: {item.node}", name, ", ".join(known)
                 )
             ]
         )
@@ -174,7 +174,7 @@ def _contraction(
 
 
 def run(step: Step, frame: Frame) -> Vector:
-    """The instruction's vector at this tick; raises SimulateError ND605 where a program of the image cannot be run."""
+    """The instruction's vector at this tick; raises SimulateError ND613 where a program of the image cannot be run."""
     try:
         return OPERATIONS[step.item.op](step, frame)
     except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
@@ -182,7 +182,7 @@ def run(step: Step, frame: Frame) -> Vector:
         raise SimulateError(
             [
                 Problem(
-                    "ND605",
+                    "ND613",
                     "an instruction of a memory image cannot be carried out",
                     where,
                     f"{type(error).__name__}: {error}"[:120],

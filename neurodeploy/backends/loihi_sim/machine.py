@@ -68,7 +68,7 @@ class Machine:
         hosts = [image for image in images if image.chip == HOST and "readout" in image.header]
         if len(hosts) != 1:
             raise SimulateError(
-                [Problem("ND602", "the program has no image of the host", "images", str(len(hosts)), "1")]
+                [Problem("ND610", "the program has no image of the host", "images", str(len(hosts)), "1")]
             )
         self.header = hosts[0].header
         self.nodes = self._shapes()
@@ -115,7 +115,7 @@ class Machine:
 
     def _check(self, x: np.ndarray, record: tuple[str, ...]) -> None:
         problems = [
-            Problem("ND603", "a value that no core holds cannot be recorded", name)
+            Problem("ND611", "a value that no core holds cannot be recorded", name)
             for name in record
             if name not in self.nodes
         ]
