@@ -47,55 +47,117 @@ class Cells:
         return self.sizes[self.anchor] if self.home is None else len(self.home)
 
     @cached_property
-    def homes(self) -> np.ndarray:
-        """Distinct anchor elements that decide a core, sorted."""
-        return np.unique(self.home) if self.home is not None else np.arange(self.neurons)
+    def homes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct anchor elements that decide a core, sorted, and how many neurons each decides for."""
+        if self.home is None:
+            return np.arange(self.neurons), np.ones(self.neurons, dtype=np.int64)
+        count = np.bincount(self.home, minlength=self.sizes[self.anchor])
+        found = np.flatnonzero(count)
+        return found, count[found]
+
+    @cached_property
+    def coordinates(self) -> tuple[np.ndarray, ...]:
+        """Coordinates of the homes along each axis of the anchor."""
+        return tuple(np.unravel_index(self.homes[0], self.shape)) if self.shape else ()
+
+    @cached_property
+    def residents(self) -> tuple[np.ndarray, np.ndarray]:
+        """Neurons in order of their homes, and where each home's begin (one more at the end)."""
+        order = np.argsort(self.home, kind="stable") if self.home is not None else np.arange(self.neurons)
+        return order, np.concatenate([[0], np.cumsum(self.homes[1])])
+
+    @cached_property
+    def element(self) -> dict[str, np.ndarray | None]:
+        """Per node the element that shows each neuron, -1 for none; None if a neuron shows in several."""
+        found: dict[str, np.ndarray | None] = {}
+        for name, neuron in (self.neuron or {}).items():
+            shown = np.full(self.neurons, -1, dtype=np.int64)
+            shown[neuron] = np.arange(len(neuron))
+            found[name] = shown if int((shown >= 0).sum()) == len(neuron) else None
+        return found
+
+    def numbers(self, chunk: Sequence[int]) -> np.ndarray:
+        """Row-major tile number of each home, tiles without any counted too."""
+        number = np.zeros(len(self.homes[0]), dtype=np.int64)
+        for coordinate, size, step in zip(self.coordinates, self.shape, chunk, strict=True):
+            number = number * -(-size // step) + coordinate // step
+        return number
 
     def tiles(self, chunk: Sequence[int]) -> list[Tile]:
         """The non-empty tiles of the grid with ``chunk`` indices per axis and tile, in row-major order."""
-        if self.neuron is None or self.home is None:
+        if self.neuron is None:
             return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
-        number = renumbered(tile_numbers(self.home, self.shape, chunk))
-        count = int(number.max()) + 1
-        parts = {name: split(number[cells], count) for name, cells in self.neuron.items()}
-        return [Tile(self, None, {name: parts[name][i] for name in parts}) for i in range(count)]
+        number = self.numbers(chunk)
+        return [self._tile(homes) for homes in split(number) if len(homes)]
 
     def sample(self, chunk: Sequence[int]) -> Tile:
-        """The tile that is expected to demand most: an inner one of a plain grid, else the largest."""
+        """The tile that is expected to demand most: an inner one of a plain grid, else the one of most neurons."""
         if self.neuron is None:
             # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
             starts = [step if size > 2 * step else 0 for size, step in zip(self.shape, chunk, strict=True)]
             ends = [min(a + step, size) for a, step, size in zip(starts, chunk, self.shape, strict=True)]
             return Tile(self, tuple(np.arange(a, b) for a, b in zip(starts, ends, strict=True)))
-        return max(self.tiles(chunk), key=lambda t: sum(map(len, t.elements.values())))
+        number = self.numbers(chunk)
+        largest = int(np.argmax(np.bincount(number, self.homes[1])))
+        return self._tile(np.flatnonzero(number == largest))
+
+    def count(self, chunk: Sequence[int]) -> int:
+        """Number of non-empty tiles."""
+        bound = prod(-(-size // step) for size, step in zip(self.shape, chunk, strict=True))
+        if self.neuron is None or len(self.homes[0]) == self.sizes[self.anchor]:
+            return bound
+        return int((np.bincount(self.numbers(chunk)) > 0).sum())
+
+    def _tile(self, homes: np.ndarray) -> Tile:
+        order, start = self.residents
+        width = start[homes + 1] - start[homes]
+        first = np.repeat(start[homes] - np.cumsum(width) + width, width)
+        return Tile(self, None, np.sort(order[first + np.arange(len(first))]))
 
 
 class Tile:
-    """The part of a group that goes to one core."""
+    """The part of a group that goes to one core: a box of a plain grid (``axes``), or a set of neurons."""
 
     def __init__(
-        self, cells: Cells, axes: tuple[np.ndarray, ...] | None, elements: dict[str, np.ndarray] | None = None
+        self, cells: Cells, axes: tuple[np.ndarray, ...] | None, neurons: np.ndarray | None = None
     ) -> None:
         self.cells, self.axes = cells, axes
-        self._elements = elements
+        self.neurons = np.zeros(0, dtype=np.int64) if neurons is None else neurons
+        self._elements: dict[str, np.ndarray] = {}
 
     @property
     def elements(self) -> dict[str, np.ndarray]:
         """Node -> sorted flat indices, int64."""
-        if self._elements is None:
-            flat = flat_of(self.axes or (), self.cells.shape)
-            self._elements = dict.fromkeys(self.cells.sizes, flat)
-        return self._elements
+        return {name: self.of(name) for name in self.cells.sizes}
+
+    def of(self, name: str) -> np.ndarray:
+        """Sorted flat indices of a node's elements, int64."""
+        if self.axes is not None:
+            name = self.cells.anchor
+        if name not in self._elements:
+            self._elements[name] = self._of(name)
+        return self._elements[name]
+
+    def _of(self, name: str) -> np.ndarray:
+        if self.axes is not None:
+            return flat_of(self.axes, self.cells.shape)
+        shown = self.cells.element[name]
+        if shown is not None:
+            found = shown[self.neurons]
+            return np.sort(found[found >= 0])
+        here = np.zeros(self.cells.neurons, dtype=bool)
+        here[self.neurons] = True
+        return np.flatnonzero(here[(self.cells.neuron or {})[name]])
 
     def size(self, name: str) -> int:
         """Number of elements of a node."""
-        return prod(len(a) for a in self.axes) if self.axes is not None else len(self.elements[name])
+        return prod(len(a) for a in self.axes) if self.axes is not None else len(self.of(name))
 
     def region(self, name: str, shape: tuple[int, ...]) -> Region:
         """The elements of a node whose value has this shape."""
         if self.axes is not None and shape == self.cells.shape:
             return Region(shape, self.axes)
-        return region(self.elements[name], shape)
+        return region(self.of(name), shape)
 
 
 def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[np.ndarray]]:
@@ -105,24 +167,9 @@ def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[np.ndarray]
     ]
 
 
-def tile_numbers(flat: np.ndarray, shape: tuple[int, ...], chunk: Sequence[int]) -> np.ndarray:
-    """Row-major tile number of each element of a value."""
-    number = np.zeros(len(flat), dtype=np.int64)
-    coordinates = np.unravel_index(flat, shape) if shape else ()
-    for coordinate, size, step in zip(coordinates, shape, chunk, strict=True):
-        number = number * -(-size // step) + coordinate // step
-    return number
-
-
-def renumbered(number: np.ndarray) -> np.ndarray:
-    """Numbers without gaps, in the same order."""
-    used = np.zeros(int(number.max()) + 1, dtype=np.int64)
-    used[number] = 1
-    return (np.cumsum(used) - 1)[number]
-
-
-def split(number: np.ndarray, count: int) -> list[np.ndarray]:
-    """Positions of each number 0 .. count-1, ascending."""
+def split(number: np.ndarray) -> list[np.ndarray]:
+    """Positions of each number 0 .. max, ascending."""
+    count = int(number.max()) + 1
     small = number.astype(np.int16 if count < 1 << 15 else np.int64)  # numpy sorts 16 bits by radix
     order = np.argsort(small, kind="stable")
     return np.split(order, np.cumsum(np.bincount(number, minlength=count))[:-1])

@@ -20,7 +20,7 @@ from ..passes.balance import constants
 from ..target import Target
 from .cells import Cells, Tile
 from .groups import Population
-from .reads import Read, connections, reads
+from .reads import Read, channel_axes, connections, reads
 from .regions import Region
 from .types import Demand
 
@@ -82,14 +82,19 @@ class Accounting:
         """Values that every core keeps for itself."""
         return constants(self.graph)
 
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """Channel axes that differ from the last."""
+        return channel_axes(self.graph)
+
     def reads(self, tile: Tile) -> list[Read]:
         """What the tile receives from others; constants are left out."""
-        found = (r for n, out in self.regions(tile).items() for r in reads(self.graph, n, out))
+        found = (r for n, out in self.regions(tile).items() for r in reads(self.graph, n, out, self.channels))
         return [r for r in found if r.source not in self.constants]
 
     def demand(self, tile: Tile) -> Demand:
         """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
-        parts = [(n, out, reads(self.graph, n, out)) for n, out in self.regions(tile).items()]
+        parts = [(n, out, reads(self.graph, n, out, self.channels)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
         return Demand(
             neurons=neurons,
@@ -108,17 +113,15 @@ class Accounting:
         if self.cells.neuron is None:
             count = tile.size(self.cells.anchor)
             return count, count * int(self.words), int(self.fan_in)
-        here = np.zeros(self.cells.neurons, dtype=bool)
-        for name, flat in tile.elements.items():
-            here[self.cells.neuron[name][flat]] = True
+        here = tile.neurons
         words, fan_in = np.asarray(self.words)[here], np.asarray(self.fan_in)[here]
-        return int(here.sum()), int(words.sum()), int(fan_in.max(initial=0))
+        return len(here), int(words.sum()), int(fan_in.max(initial=0))
 
     def _thresholds(self, tile: Tile) -> int:
         if self.target.limits.distinct_thresholds_per_core.value is None:
             return 0
         neurons = [n for n in self.group.nodes if isinstance(n, Neuron)]
-        return sum(_distinct(n, self.graph.shape(n.name), tile.elements[n.name]) for n in neurons)
+        return sum(_distinct(n, self.graph.shape(n.name), tile.of(n.name)) for n in neurons)
 
     def _held(self, node: Product, found: list[Read]) -> int:
         return sum(-(-r.region.size * held_bits(self.graph, node, r.source) // WORD) for r in found)

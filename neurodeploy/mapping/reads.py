@@ -1,12 +1,13 @@
 """What a tile reads: for each entry of a group, which elements of which value it needs, and as how many messages.
 
-A *position* is what one axon stands for: all axes but the last (dense over tokens, products, delays, reductions), or
-(y, x) for convolutions and windows; the channel travels in the message. A dense synapse with a single position on the
-tile has one axon per input element instead.
+A *position* is what one axon stands for; the channel travels in the message. The channel axis of a value is its last
+one, or the first where convolutions or windows read (C, Y, X). A dense synapse with a single position on the tile has
+one axon per input element instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -36,25 +37,40 @@ class Read:
         return len(self.region.positions(self.position))
 
 
-def reads(graph: Graph, node: Node, out: Region) -> list[Read]:
-    """Everything an entry needs to compute the elements ``out`` of its value, one item per input."""
+def channel_axes(graph: Graph) -> dict[str, int]:
+    """Channel axis of the values that a convolution or a window over (C, Y, X) reads; others use their last axis."""
+    found: dict[str, int] = {}
+    for node in graph:
+        wide = isinstance(node, Reduce) and node.window is not None and len(graph.shape(node.inputs[0])) == 3
+        if wide or (isinstance(node, Synapse) and node.op == "conv"):
+            found[node.inputs[0]] = 0
+    return found
+
+
+def reads(graph: Graph, node: Node, out: Region, channels: Mapping[str, int]) -> list[Read]:
+    """Everything an entry needs to compute the elements ``out`` of its value, one item per input.
+
+    ``channels`` are the :func:`channel_axes` of the graph.
+    """
     if isinstance(node, Synapse):
         return [_dense(graph, node, out) if node.op == "dense" else _conv(graph, node, out)]
     if isinstance(node, Product):
-        return _product(graph, node, out)
-    if isinstance(node, Reduce):
-        return [_reduce(graph, node, out)]
-    source = node.inputs[0]
-    return [Read(node.name, source, out, _leading(out.shape))]
+        needed = _product(graph, node, out)
+    elif isinstance(node, Reduce):
+        needed = [_reduce(graph, node, out)]
+    else:
+        needed = [out]
+    return [_read(node, i, need, channels) for i, need in zip(node.inputs, needed, strict=True)]
 
 
-def _leading(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(range(max(len(shape) - 1, 0)))
+def _read(node: Node, source: str, need: Region, channels: Mapping[str, int]) -> Read:
+    last = len(need.shape) - 1
+    return Read(node.name, source, need, tuple(a for a in range(last + 1) if a != channels.get(source, last)))
 
 
 def _dense(graph: Graph, node: Synapse, out: Region) -> Read:
     source = node.inputs[0]
-    shape, axes = graph.shape(source), _leading(out.shape)
+    shape, axes = graph.shape(source), tuple(range(len(out.shape) - 1))
     channels = np.arange(shape[-1])
     if out.axes is not None:
         need = Region(shape, (*out.axes[:-1], channels))
@@ -89,20 +105,23 @@ def window(out: np.ndarray, stride: int, width: int, padding: int, size: int) ->
     return np.flatnonzero(touched[padding : padding + size])
 
 
-def _product(graph: Graph, node: Product, out: Region) -> list[Read]:
+def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
     left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
     kept = dict(zip(result, out.hull, strict=True))
-    found = []
+    found: list[Region] = []
     for letters, source in zip((left, right), node.inputs, strict=True):
         shape = graph.shape(source)
-        axes = tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
-        found.append(Read(node.name, source, Region(shape, axes), _leading(shape)))
+        # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
+        every = node.timing == "held" and len(found) == 1
+        sized = zip(letters, shape, strict=True)
+        found.append(
+            Region(shape, tuple(np.arange(n) if every or c not in kept else kept[c] for c, n in sized))
+        )
     return found
 
 
-def _reduce(graph: Graph, node: Reduce, out: Region) -> Read:
-    source = node.inputs[0]
-    shape = graph.shape(source)
+def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
+    shape = graph.shape(node.inputs[0])
     if node.window is not None:
         stride = node.stride or node.window
         lead, last = len(shape) - 2, (len(shape) - 2, len(shape) - 1)
@@ -110,11 +129,10 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Read:
             window(out.hull[a], stride[i], node.window[i], node.padding[i], shape[a])
             for i, a in enumerate(last)
         ]
-        return Read(node.name, source, Region(shape, (*out.hull[:lead], *rows)), last)
+        return Region(shape, (*out.hull[:lead], *rows))
     gone = {a % len(shape) for a in node.axes}
     kept = iter(h for a, h in enumerate(out.hull) if not node.keepdims or a not in gone)
-    axes = tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape))
-    return Read(node.name, source, Region(shape, axes), _leading(shape))
+    return Region(shape, tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape)))
 
 
 def connections(graph: Graph, node: Node) -> int:

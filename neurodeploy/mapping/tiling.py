@@ -17,7 +17,7 @@ from math import inf, prod
 
 import numpy as np
 
-from .cells import Cells, Tile, tile_numbers
+from .cells import Cells, Tile
 from .demand import Accounting
 from .limits import Breach, breaches, fill, usage
 from .reads import connections
@@ -34,6 +34,7 @@ AXES = {
 }
 OBJECTIVES = ("cores", "latency", "energy")
 SLACK = 1.3  # candidates with up to this many times the fewest cores compete for energy and latency
+MANY = 200  # cuts tried where none may fit
 SHOWN = 6  # alternatives kept
 
 
@@ -94,11 +95,10 @@ def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most:
     Where nothing fits, the cut whose fullest core is least overfull.
     """
     chunks = _chunks(accounting, least)
-    finest = evaluate(accounting, chunks[-1])
-    if finest.fits:
-        tried = list(_tried(accounting, chunks, objective, most))
-    else:
-        tried = [*(evaluate(accounting, c) for c in chunks[: -1 : max(1, len(chunks) // 8)]), finest]
+    if not evaluate(accounting, chunks[-1]).fits:
+        # A single position costs more than two that share a kernel, so the finest cut does not decide for all.
+        chunks = [*chunks[: -1 : -(-len(chunks) // MANY)], chunks[-1]]
+    tried = list(_tried(accounting, chunks, objective, most))
     while True:
         fitting = [cut for cut in tried if cut.fits]
         best = min(fitting or tried, key=lambda c: c.price(objective) if fitting else (c.fill, c.cores))
@@ -108,8 +108,8 @@ def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most:
         if exact.fits or not fitting:
             break
         tried[tried.index(best)] = exact  # another tile than the sampled one was larger: this cut is out
-        if len(fitting) == 1:
-            tried.append(finest)
+        if len(fitting) == 1 and len(tried) < len(chunks):
+            tried += _tried(accounting, chunks[len(tried) :], objective, most)
     return Tiling(accounting, exact, tuple(tiles), demands, _alternatives(accounting, chunks, tried, exact))
 
 
@@ -127,7 +127,7 @@ def _cut(accounting: Accounting, chunk: tuple[int, ...], demands: Sequence[Deman
     return Cut(
         _layout(accounting, chunk),
         chunk,
-        _count(accounting.cells, chunk),
+        accounting.cells.count(chunk),
         worst,
         work,
         tuple(broken.values()),
@@ -141,13 +141,6 @@ def _layout(accounting: Accounting, chunk: tuple[int, ...]) -> str:
     shape = accounting.graph.values[accounting.cells.anchor].shape
     axes = zip(shape.roles, shape.sizes, chunk, strict=True)
     return " x ".join(f"{AXES[role]}/{-(-size // step)}" for role, size, step in axes) or "whole"
-
-
-def _count(cells: Cells, chunk: tuple[int, ...]) -> int:
-    """Number of non-empty tiles."""
-    if cells.home is None:
-        return prod(-(-size // step) for size, step in zip(cells.shape, chunk, strict=True))
-    return len(np.unique(tile_numbers(cells.homes, cells.shape, chunk)))
 
 
 def _work(accounting: Accounting, part: Tile) -> int:
@@ -182,7 +175,7 @@ def _fewest(accounting: Accounting) -> int:
 def _sizes(cells: Cells, axis: int) -> list[int]:
     """Chunk sizes worth trying along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling."""
     size = cells.shape[axis]
-    if cells.home is not None and len(np.unique(np.unravel_index(cells.homes, cells.shape)[axis])) == 1:
+    if cells.home is not None and (cells.coordinates[axis] == cells.coordinates[axis][0]).all():
         return [size]
     parts = set(range(1, 9)) | {2**a * 3**b for a in range(14) for b in range(9)}
     return sorted({-(-size // k) for k in parts if k <= size} | {1}, reverse=True)
@@ -192,7 +185,7 @@ def _tried(accounting: Accounting, chunks: list[tuple[int, ...]], objective: str
     """Cuts in order of their cores, from the coarsest to as many cores as the objective may want."""
     limit = inf
     for chunk in chunks:
-        count = _count(accounting.cells, chunk)
+        count = accounting.cells.count(chunk)
         if count > limit:
             return
         cut = evaluate(accounting, chunk)

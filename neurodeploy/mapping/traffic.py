@@ -127,7 +127,7 @@ class _Senders:
         if name not in self.places:
             place = np.zeros(self.graph.values[name].shape.size, dtype=np.int64)
             for i, part in enumerate(tiling.tiles):
-                place[part.elements[name]] = i
+                place[part.of(name)] = i
             self.places[name] = place
         return self.places[name]
 
