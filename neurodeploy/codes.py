@@ -248,6 +248,85 @@ CODES: dict[str, tuple[str, str]] = {
         "entry has no such result (torch returns NaN). Unmask at least one entry of the row, such as the token itself.",
     ),
     # --- 5xx mapping ------------------------------------------------------------------------------------------
+    "ND501": (
+        "a layer does not fit a core",
+        "The mapper cuts every layer along its axes (tokens, heads, channels, rows, columns) into pieces for single "
+        "cores. No cut that was tried keeps within the limit named here; the number found is what the fullest core of "
+        "the least overfull cut would need. What cannot be cut sets the floor: a norm or a softmax needs a whole row on "
+        "one core, and with it all weights onto that row. Store fewer weight bits, narrow the layer, or use fewer "
+        "timesteps where state or waiting messages take the room.",
+    ),
+    "ND502": (
+        "more cores are needed than there are",
+        "Each piece of a layer takes a core; where too few are left, several pieces share one as far as the limits "
+        "allow. The network still needs more cores than the system has. The first fix names the number of chips that "
+        "suffices, if the target can have that many. Mapping continues, so the report shows which layers take most.",
+    ),
+    "ND503": (
+        "weights need more bits than a synapse stores",
+        "Weights are stored with the smallest width of the target that holds them, sign included, after a power of two "
+        "that all of them share has been divided out. These weights are wider than the widest. Quantize them to fewer "
+        "bits.",
+    ),
+    "ND504": (
+        "a message is wider than a spike carries",
+        "What travels between cores is a signed integer of limited width. The bounds of this value, proven from the "
+        "weights or measured, exceed it. A value that no neuron has turned into spikes, such as a membrane current that "
+        "waits for a residual sum, is sent as it is; rescale it, or let a neuron send it.",
+    ),
+    "ND505": (
+        "the chip has binary spikes only",
+        "The value takes more than the two values 0 and 1, and the chip's spikes carry no number. Networks converted "
+        "with multi-level neurons, ternary spikes and analog inputs need graded spikes.",
+    ),
+    "ND506": (
+        "the chip runs no programs",
+        "This neuron model or operator needs microcode: its dynamics differ from the neuron that the chip has built in. "
+        "Only networks of that neuron can run there.",
+    ),
+    "ND507": (
+        "the chip cannot multiply two streams",
+        "Attention multiplies two spike streams with each other. The chip multiplies spikes with stored weights only.",
+    ),
+    "ND508": (
+        "a branch has to wait longer than a delay lasts",
+        "Where branches of different depth meet, the shorter one is delayed until both show the same tick. The chip's "
+        "longest delay is shorter than the difference. Balancing with that limit makes a chain of delays, each of "
+        "which is a population of its own.",
+    ),
+    "ND509": (
+        "a neuron needs more state than the chip gives one",
+        "Operators that follow each other element by element are one neuron, and their state adds up: a compensated "
+        "norm keeps two 32-bit sums, a neuron its potential, a delay one message per step. The chip gives a neuron only "
+        "so many 64-bit words.",
+    ),
+    "ND510": (
+        "branches of the graph do not meet at the same step",
+        "Every synapse and product takes one hardware step. A value that reaches a sum, product or concatenation early "
+        "would be added to a value of another tick. The pass 'balance' inserts the delays; the mapper takes balanced "
+        "graphs only, because the images and the cost count those delays.",
+    ),
+    "ND511": (
+        "the chip lacks what an operator needs",
+        "Norms and softmax read a whole row of neurons, and most operators look values up in a table. The target file "
+        "says that this chip cannot do one of these, and who says so.",
+    ),
+    "ND512": (
+        "a connection has no sender",
+        "Everything that this synapse, product or sum reads is constant. It would do the same at every tick, yet no "
+        "core sends it anything. Fold it into a constant before mapping.",
+    ),
+    "ND513": (
+        "a synaptic sum could leave its register",
+        "The bound adds up the magnitudes of all weights of a neuron times the largest message, which no real input "
+        "reaches; the register of the chip is narrower than that bound. The simulators are exact either way and the "
+        "network runs; on silicon such an input would wrap around. Fewer weight bits or fewer levels remove the doubt.",
+    ),
+    "ND514": (
+        "unknown objective",
+        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest core, "
+        "as many cores as there are), 'energy' (the fewest repeated packets).",
+    ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
         "a memory image is inconsistent",
@@ -288,7 +367,7 @@ CODES: dict[str, tuple[str, str]] = {
     "ND586": (
         "a route leads nowhere",
         "An entry of an output axon table names a core that has no image, or an axon or channel that the core does "
-        "not have. On a chip such a packet would vanish or hit foreign memory. The artifact is damaged: build it again.",
+        "not have. On a chip such a packet would vanish or hit foreign memory. The artifact is damaged: build again.",
     ),
     # --- 6xx simulate and verify ------------------------------------------------------------------------------
     # inputs of a run, comparisons of runs

@@ -263,11 +263,7 @@ def micro(s: Sketch, x: str) -> str:
     node = Micro(name=op, inputs=(x,), op=op, params=found.params, timing=timing)
     if timing == "instant":
         return s.like(node, x, fixed=found.fixed, interval=found.interval)
-    bits = s.choice(10, 24)
-    limit = (1 << (bits - 1)) - 1
-    wide = intervals.difference(found.interval, s.header.timesteps)
-    cut = Interval(max(wide.lo, -limit), min(wide.hi, limit), True)
-    return s.like(node, x, fixed=Fixed(bits, True, 1.0), interval=cut)
+    return s.like(node, x, fixed=Fixed(s.choice(10, 24), True, 1.0))
 
 
 def view(s: Sketch, x: str) -> str:

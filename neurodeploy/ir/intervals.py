@@ -243,23 +243,14 @@ def _operator(node: Micro, x: Bounds) -> Bounds | None:
 
 
 def _declared(node: Micro, graph: Graph) -> Bounds:
-    """What the value already says of an operator without bounds of its own, within the declared width."""
+    """For an operator that states no bounds: the width at which its differences clip, or what the value declares."""
     value = graph.values[node.name]
-    if value.interval is None and (value.fixed is None or node.timing != "cumulative"):
+    if node.timing == "cumulative":
+        limit = (1 << (_width(graph, node) - 1)) - 1
+        return _of_interval(Interval(-limit, limit, True), value.shape.sizes)
+    if value.interval is None:
         raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
-    lo, hi = value.fixed.limits if value.fixed else (0, 0)
-    interval = value.interval or Interval(lo, hi, True)
-    declared = _of_interval(interval, value.shape.sizes)
-    return (
-        _clip(declared, _width(graph, node)) if node.timing == "cumulative" and interval.proven else declared
-    )
-
-
-def difference(interval: Interval, ticks: int) -> Interval:
-    """Bounds of F(t) - F(t-1), F(t) = t f(t), over ticks 1 .. ``ticks``, for f within ``interval``."""
-    lo, hi = interval.lo, interval.hi
-    least = min(lo, ticks * lo - (ticks - 1) * hi)
-    return Interval(least, max(hi, ticks * hi - (ticks - 1) * lo), interval.proven)
+    return _of_interval(value.interval, value.shape.sizes)
 
 
 def _view(node: View, args: list[Bounds], graph: Graph) -> Bounds:

@@ -76,11 +76,15 @@ class Norm(MicroOp):
         scale = out_scale(options, bound * (1 + 2.0**-14) / ((1 << (bits - 1)) - 3))
         ints = register_params(width) | eps_params(float(params["eps"]), width, row_scale(fixed))
         ints |= affine_params(gamma, beta, np.asarray(scale), ints) | {"bits": bits}
-        u_max = np.int64(np.ceil(U_MAX / odd_half(ints["split"])))
-        reach = rescale(u_max, np.abs(ints["multiplier"]), ints["shift"])
-        limit = (1 << (bits - 1)) - 1
-        lo, hi = max(-limit, int(np.min(ints["beta"] - reach))), min(limit, int(np.max(ints["beta"] + reach)))
-        return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(lo, hi, True))
+        lo, hi = limits(ints)
+        return QuantizedMicro(
+            ints, Fixed(bits, True, scale), Interval(int(np.min(lo)), int(np.max(hi)), True)
+        )
+
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """beta -+ sqrt(D) |gamma|, per channel, whatever the input."""
+        least, most = limits(params)
+        return np.broadcast_to(least, lo.shape), np.broadcast_to(most, hi.shape)
 
     def operations(self, params: Params, width: int) -> int:
         """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm).
@@ -102,6 +106,13 @@ class Norm(MicroOp):
     def table_bits(self, params: Params) -> int:
         """The inverse root."""
         return bits_of(params["root_table"])
+
+
+def limits(ints: Params) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest output of every channel, saturated."""
+    u_max = np.int64(np.ceil(U_MAX / odd_half(ints["split"])))
+    reach = rescale(u_max, np.abs(ints["multiplier"]), ints["shift"])
+    return saturate(ints["beta"] - reach, ints["bits"]), saturate(ints["beta"] + reach, ints["bits"])
 
 
 def affine(params: Params) -> tuple[np.ndarray, np.ndarray]:

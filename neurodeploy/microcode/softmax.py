@@ -101,6 +101,14 @@ class Softmax(MicroOp):
         ints |= output_params(scale) | mask_params(params.get("mask"))
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
+    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """0 .. 1 in output units."""
+        exponent = (
+            E_BITS + UNIT_BITS - SUM_BITS - params["down"]
+        )  # 1 / unit = gain * 2^(exponent - gain_bits)
+        one = int(np.ceil(float(params["gain"]) * 2.0 ** (exponent - params["gain_bits"])))
+        return np.zeros_like(lo), np.full_like(hi, one)
+
     def operations(self, params: Params, width: int) -> int:
         """28 per element (30 with a mask) and 42 per row.
 
