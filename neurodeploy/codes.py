@@ -252,8 +252,8 @@ CODES: dict[str, tuple[str, str]] = {
         "a layer does not fit a core",
         "The mapper cuts every layer along its axes (tokens, heads, channels, rows, columns) into pieces for single "
         "cores. No cut that was tried keeps within the limit named here; the number found is what the fullest core of "
-        "the least overfull cut would need. What cannot be cut sets the floor: a norm or a softmax needs a whole row on "
-        "one core, and with it all weights onto that row. Store fewer weight bits, narrow the layer, or use fewer "
+        "the least overfull cut would need. What cannot be cut sets the floor: a norm or a softmax needs a whole row "
+        "on one core, and with it all weights onto that row. Store fewer weight bits, narrow the layer, or use fewer "
         "timesteps where state or waiting messages take the room.",
     ),
     "ND502": (
@@ -271,8 +271,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND504": (
         "a message is wider than a spike carries",
         "What travels between cores is a signed integer of limited width. The bounds of this value, proven from the "
-        "weights or measured, exceed it. A value that no neuron has turned into spikes, such as a membrane current that "
-        "waits for a residual sum, is sent as it is; rescale it, or let a neuron send it.",
+        "weights or measured, exceed it. A value that no neuron has turned into spikes, such as a membrane current "
+        "that waits for a residual sum, is sent as it is; rescale it, or let a neuron send it.",
     ),
     "ND505": (
         "the chip has binary spikes only",
@@ -281,8 +281,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND506": (
         "the chip runs no programs",
-        "This neuron model or operator needs microcode: its dynamics differ from the neuron that the chip has built in. "
-        "Only networks of that neuron can run there.",
+        "This neuron model or operator needs microcode: its dynamics differ from the neuron that the chip has built "
+        "in. Only networks of that neuron can run there.",
     ),
     "ND507": (
         "the chip cannot multiply two streams",
@@ -297,8 +297,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND509": (
         "a neuron needs more state than the chip gives one",
         "Operators that follow each other element by element are one neuron, and their state adds up: a compensated "
-        "norm keeps two 32-bit sums, a neuron its potential, a delay one message per step. The chip gives a neuron only "
-        "so many 64-bit words.",
+        "norm keeps two 32-bit sums, a neuron its potential, a delay one message per step. The chip gives a neuron "
+        "only so many 64-bit words.",
     ),
     "ND510": (
         "branches of the graph do not meet at the same step",
@@ -324,8 +324,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND514": (
         "unknown objective",
-        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest core, "
-        "as many cores as there are), 'energy' (the fewest repeated packets).",
+        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
+        "core, as many cores as there are), 'energy' (the fewest repeated packets).",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
