@@ -21,7 +21,7 @@ from ..target import Target
 from .image import OPERAND, ROWS, Instruction
 from .image_tables import Rows, Tables
 from .image_words import Layout, stored
-from .regions import projections
+from .regions import flat_of, projections
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,25 +353,18 @@ def _product(reader: Reader, node: Product, flat: np.ndarray) -> tuple[Instructi
             [Problem("ND585", "a product repeats an index inside one operand", node.name, node.equation)]
         )
     kept = dict(zip(out, projections(flat, reader.graph.shape(node.name)), strict=True))
+    if node.timing == "held":
+        # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
+        kept |= {c: np.arange(n) for c, n in zip(right, shapes[1], strict=True) if c in out}
     ports, readings, sizes, held = [], [], {}, []
     for name, letters, value, shape in zip("ab", (left, right), node.inputs, shapes, strict=True):
-        # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
-        whole = name == "b" and node.timing == "held"
-        sets = [
-            np.arange(n) if whole else kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True)
-        ]
-        needed = (
-            np.ravel_multi_index(np.meshgrid(*sets, indexing="ij"), shape).ravel()
-            if shape
-            else np.zeros(1, int)
-        )
+        sets = tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
+        needed = flat_of(sets, shape)
         port, found = reader.operand(node, value, needed)
         ports.append(port)
         readings += found
         held.append(needed)
         sizes[f"{name}_sizes"] = np.array([len(s) for s in sets])
-    if node.timing == "held":
-        kept |= {c: np.arange(n) for c, n in zip(right, shapes[1], strict=True) if c in out}
     return _product_instruction(reader, node, flat, tuple(ports), sizes, kept, held), readings
 
 
