@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from .. import registry
 PARALLEL_UPDATES = 1 << 17
 
 SOURCE = '''\
-"""Generated: {model}, parameters as {form}."""
+"""Generated: {model}, parameters as {form}, constants {constants}."""
 
 import numpy as np
 from numba import njit
@@ -96,35 +97,51 @@ def _fingerprint(function: FunctionType) -> bytes:
     return b"".join(parts + [_fingerprint(callee) for callee in _callees(function).values()])
 
 
-def source_of(name: str, arrays: bool, cached: bool) -> str:
-    """Text of the kernel of a model, parameters given as scalars or as one array element per neuron."""
+def constant_positions(name: str) -> tuple[int, ...]:
+    """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
+    model = registry.neuron(name)
+    notes = list(inspect.signature(model.int_step).parameters.values())[1 + len(model.state) :]
+    return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
+
+
+def source_of(name: str, arrays: bool, constants: tuple[int, ...], cached: bool) -> str:
+    """Text of the kernel of a model, parameters given as scalars or as one array element per neuron.
+
+    ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
+    """
     model = registry.neuron(name)
     states = [f"s{i}" for i in range(len(model.state))]
     params = [f"p{i}" for i in range(len(model.int_params))]
+    values = [f"{p}[j]" if arrays else p for p in params]
+    for position, constant in zip(constant_positions(name), constants, strict=False):
+        values[position] = str(constant)
     return SOURCE.format(
-        model=name, form="arrays" if arrays else "scalars", cached=cached,
+        model=name, form="arrays" if arrays else "scalars", constants=constants, cached=cached,
         params="".join(f", {p}" for p in params),
         zero="\n".join(f"        {s} = np.zeros(size, np.int64)" for s in states) or "        # no state",
         new="".join(f"n{s}, " for s in states),
         old="".join(f", {s}[j]" for s in states),
-        at="".join(f", {p}[j]" if arrays else f", {p}" for p in params),
+        at="".join(f", {value}" for value in values),
         keep="\n".join(f"                {s}[j] = n{s}" for s in states) or "                # no state",
     )  # fmt: skip
 
 
 @cache
-def neuron_kernel(name: str, arrays: bool) -> Callable[..., int]:
-    """kernel(x (T or 1, B, P), out (T, B, P), *params) -> saturated elements; x of one tick is fed at every tick."""
+def neuron_kernel(name: str, arrays: bool, constants: tuple[int, ...] = ()) -> Callable[..., int]:
+    """kernel(x (T or 1, B, P), out (T, B, P), *params) -> saturated elements; x of one tick is fed at every tick.
+
+    With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
+    """
     try:
-        return _from_file(name, arrays)
+        return _from_file(name, arrays, constants)
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
         table: dict[str, Any] = {}
-        exec(compile(source_of(name, arrays, cached=False), f"<kernel {name}>", "exec"), table)
+        exec(compile(source_of(name, arrays, constants, cached=False), f"<kernel {name}>", "exec"), table)
         return table["kernel"]
 
 
-def _from_file(name: str, arrays: bool) -> Callable[..., int]:
-    text = source_of(name, arrays, cached=True)
+def _from_file(name: str, arrays: bool, constants: tuple[int, ...]) -> Callable[..., int]:
+    text = source_of(name, arrays, constants, cached=True)
     digest = hashlib.sha256(text.encode() + _fingerprint(registry.neuron(name).int_step)).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -179,6 +196,11 @@ def in_parts(work: Callable[[slice], int], batch: int, updates: int) -> int:
     return sum(_pool().map(work, [slice(a, b) for a, b in pairwise(edges)]))
 
 
+def plain(x: np.ndarray) -> np.ndarray:
+    """Contiguous float32 or int64: the two types kernels are compiled for."""
+    return np.ascontiguousarray(x, dtype=np.float32 if x.dtype == np.float32 else np.int64)
+
+
 def _kept(function: Callable[..., Any]) -> Any:
     """njit, with the machine code kept on disk where numba finds a place for it."""
     try:
@@ -204,3 +226,19 @@ def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: in
 
 
 rescale_difference = _kept(_rescale_difference)
+
+
+def _rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+    """out = rescale(x) clipped to +-limit; x and out (n, P), multiplier and shift (P,). Returns clipped elements."""
+    rows, size = out.shape
+    clipped = 0
+    for i in range(rows):
+        for j in range(size):
+            raw = (np.int64(x[i, j]) * multiplier[j] + ((np.int64(1) << shift[j]) >> 1)) >> shift[j]
+            kept = min(max(raw, -limit), limit)
+            out[i, j] = kept
+            clipped += raw != kept
+    return clipped
+
+
+rescale_clip = _kept(_rescale_clip)

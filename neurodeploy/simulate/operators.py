@@ -1,8 +1,12 @@
-"""Non-spiking operators: their registered integer program, applied in pieces that fit the cache."""
+"""Non-spiking operators: their registered integer program, in pieces that fit the cache, or read from a table.
+
+An elementwise operator whose inputs have a narrow proven range is a function of one small integer: its program runs
+once over that whole range, and from then on results are looked up.
+"""
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,74 +15,156 @@ from .. import registry
 from ..ir import fixed
 from ..ir.graph import Graph
 from ..ir.nodes import Micro
-from . import arithmetic
+from . import arithmetic, kernels
 from .arithmetic import REGISTER_BITS
 
 if TYPE_CHECKING:
     from .engine import Run, Step
 
-CHUNK_ELEMENTS = 1 << 15  # of int64: 256 KB, so that a program's passes stay in the second-level cache
+CHUNK_ELEMENTS = 1 << 15  # of int64: 256 KB, so that the passes of a program stay in the second-level cache
+TABLE_RANGE = 1 << 21  # widest input range that is tabulated
 
 
 def micro(node: Micro, graph: Graph) -> Step:
     """An operator of the tick, or one wrapped in expectation compensation."""
-    operator = Operator(node, graph)
-    return (
-        _cumulative(node, graph, operator) if node.timing == "cumulative" else _instant(node, graph, operator)
-    )
+    if node.timing == "cumulative":
+        return _cumulative(node, graph)
+    return _rescale(node, graph) if node.op == "rescale" else _instant(node, graph)
 
 
 class Operator:
-    """f as a function of int64 arrays (n, *shape)."""
+    """f as a function of int64 arrays (..., *shape), for inputs within ``lo`` .. ``hi``."""
 
-    def __init__(self, node: Micro, graph: Graph) -> None:
-        self.node = node
-        self.op = registry.microcode(node.op)
-        self.rows = max(1, CHUNK_ELEMENTS // prod(graph.shape(node.name)))
+    def __init__(self, node: Micro, graph: Graph, lo: int, hi: int) -> None:
+        self.op, self.params = registry.microcode(node.op), node.params
+        self.rank = len(graph.shape(node.name))
+        self.lo, self.hi = lo, hi
+        self.seen = 0  # elements so far: a table must pay for itself
+        self.table: tuple[np.ndarray, np.ndarray | None] | None = None
+        self.tabulated = not self.op.row and hi - lo < TABLE_RANGE
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, int]:
         """The result and the number of saturated elements."""
-        out = np.empty(x.shape, dtype=np.int64)
-        clipped = 0
-        for start in range(0, len(x), self.rows):
-            part = slice(start, start + self.rows)
-            out[part], flags = self.op.int_apply(x[part], self.node.params)
-            clipped += int(np.sum(flags))
-        return out, clipped
+        if self.table is None:
+            y, flags = self.op.int_apply(x, self.params)
+            return y, int(np.sum(flags))
+        index = x - self.lo
+        y, flags = self.table[0].take(index), self.table[1]
+        return y, 0 if flags is None else int(flags.take(index).sum())
+
+    def expect(self, elements: int) -> None:
+        """Build the table once more elements went through than it has entries."""
+        self.seen += elements
+        if self.tabulated and self.table is None and self.seen > self.hi - self.lo:
+            self._tabulate()
+
+    def _tabulate(self) -> None:
+        domain = np.arange(self.lo, self.hi + 1, dtype=np.int64).reshape(-1, *(1,) * self.rank)
+        y, flags = self.op.int_apply(domain, self.params)
+        self.tabulated = y.size == domain.size  # else parameters differ between channels
+        if self.tabulated:
+            clipped = np.broadcast_to(flags, y.shape).ravel()
+            self.table = y.ravel(), (clipped.copy() if clipped.any() else None)
 
 
-def _instant(node: Micro, graph: Graph, operator: Operator) -> Step:
+def _in_pieces(work: Callable[[slice], int], batch: int, per_sample: int) -> int:
+    """Sum of ``work`` over slices of the batch that fit the cache, on several threads."""
+    samples = max(1, CHUNK_ELEMENTS // max(per_sample, 1))
+
+    def part(whole: slice) -> int:
+        starts = range(whole.start, whole.stop, samples)
+        return sum(work(slice(start, min(start + samples, whole.stop))) for start in starts)
+
+    return kernels.in_parts(part, batch, batch * per_sample)
+
+
+def _instant(node: Micro, graph: Graph) -> Step:
     kind = arithmetic.storage(graph, node.name)
+    operator = Operator(node, graph, *_range(graph, node))
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
-        x = arithmetic.integers(args[0])
-        y, clipped = operator(x.reshape(-1, *x.shape[2:]))
-        run.count(node, clipped, len(x))
-        return y.reshape(x.shape).astype(kind, copy=False)
+        (x,) = args
+        out = np.empty(x.shape, dtype=kind)
+        operator.expect(x.size)
+
+        def work(part: slice) -> int:
+            out[:, part], clipped = operator(arithmetic.integers(x[:, part]))
+            return clipped
+
+        run.count(node, _in_pieces(work, x.shape[1], x[:, :1].size), len(x))
+        return out
 
     return step
 
 
-def _cumulative(node: Micro, graph: Graph, operator: Operator) -> Step:
+def _range(graph: Graph, node: Micro) -> tuple[int, int]:
+    interval = graph.values[node.inputs[0]].interval
+    reach = arithmetic.UNBOUNDED
+    return (interval.lo, interval.hi) if interval is not None and interval.proven else (-reach, reach)
+
+
+def _rescale(node: Micro, graph: Graph) -> Step:
+    """The most frequent operator, in one compiled pass."""
+    shape, kind = graph.shape(node.name), arithmetic.storage(graph, node.name)
+    multiplier, shift = (np.broadcast_to(node.params[name], shape).astype(np.int64).ravel()
+                         for name in ("multiplier", "shift"))  # fmt: skip
+    top = arithmetic.limit(int(node.params["bits"]))
+    target = np.float32 if kind is np.float32 else np.int64
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        x = kernels.plain(args[0]).reshape(-1, multiplier.size)
+        out = np.empty(x.shape, dtype=target)
+        clipped = kernels.in_parts(
+            lambda part: kernels.rescale_clip(x[part], out[part], multiplier, shift, top), len(x), x.size
+        )
+        run.count(node, clipped, len(args[0]))
+        return out.reshape(args[0].shape).astype(kind, copy=False)
+
+    return step
+
+
+def _cumulative(node: Micro, graph: Graph) -> Step:
     kind, bits = arithmetic.storage(graph, node.name), arithmetic.width(graph, node.name)
-    reach = arithmetic.magnitude(graph, node.inputs[0])
+    lo, hi = _range(graph, node)
+    reach, ticks = max(abs(lo), abs(hi)), range(1, graph.header.timesteps + 1)
+    if reach * len(ticks) <= arithmetic.limit(REGISTER_BITS):
+        lo, hi = min(_mean(t * lo, t) for t in ticks), max(_mean(t * hi, t) for t in ticks)
+    operator = Operator(node, graph, lo, hi)
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
-        sums, clipped = _sums(args[0], run.ticks, reach)
-        for t in range(1, run.ticks + 1):
-            sums[t - 1] = fixed.rescale(sums[t - 1], *fixed.reciprocal(t))
-        y, inside = operator(sums.reshape(-1, *sums.shape[2:]))
-        y = y.reshape(sums.shape)
-        y *= np.arange(1, run.ticks + 1).reshape(-1, *(1,) * (y.ndim - 1))
-        y[1:] -= y[:-1].copy()
-        y, outside = arithmetic.saturated(y, bits)
-        run.count(node, clipped + inside + outside, run.ticks)
-        return y.astype(kind, copy=False)
+        (x,) = args
+        out = np.empty((run.ticks, *x.shape[1:]), dtype=kind)
+        operator.expect(out.size)
+
+        def work(part: slice) -> int:
+            out[:, part], clipped = _compensated(x[:, part], operator, run.ticks, reach, bits)
+            return clipped
+
+        run.count(node, _in_pieces(work, x.shape[1], out[:, :1].size), run.ticks)
+        return out
 
     return step
 
 
-def _sums(x: np.ndarray, ticks: int, reach: Any) -> tuple[np.ndarray, int]:
+def _mean(total: Any, t: int) -> Any:
+    """S(t) / t as the integer level computes it."""
+    return fixed.rescale(total, *fixed.reciprocal(t))
+
+
+def _compensated(
+    x: np.ndarray, operator: Operator, ticks: int, reach: int, bits: int
+) -> tuple[np.ndarray, int]:
+    """F(t) - F(t-1) with F(t) = t f(S(t) / t) for every tick, and how many elements saturated anywhere."""
+    sums, clipped = _sums(x, ticks, reach)
+    for t in range(1, ticks + 1):
+        sums[t - 1] = _mean(sums[t - 1], t)
+    y, inside = operator(sums)
+    y = y * np.arange(1, ticks + 1).reshape(-1, *(1,) * (y.ndim - 1))
+    y, outside = arithmetic.saturated(np.diff(y, axis=0, prepend=0), bits)
+    return y, clipped + inside + outside
+
+
+def _sums(x: np.ndarray, ticks: int, reach: int) -> tuple[np.ndarray, int]:
     """Running sums (T, B, ...) in a 32-bit register, and how many elements saturated."""
     if reach * ticks <= arithmetic.limit(REGISTER_BITS):
         return arithmetic.running(x, ticks, np.int64), 0

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .engine import Run, Step
 
 
+#: populations of at least this many updates per run are worth a kernel of their own
+SPECIALISE_UPDATES = 1 << 16
+
+
 def neuron(node: Neuron, graph: Graph) -> Step:
     """A population of a registered model."""
     shape, model = graph.shape(node.name), registry.neuron(node.model)
@@ -22,12 +26,16 @@ def neuron(node: Neuron, graph: Graph) -> Step:
     arrays = any(np.size(v) > 1 for v in values)
     params = [np.ascontiguousarray(np.broadcast_to(v, shape), dtype=np.int64).ravel() if arrays
               else np.int64(np.asarray(v).item()) for v in values]  # fmt: skip
+    fixed = [values[i] for i in kernels.constant_positions(node.model)]
+    constants = tuple(int(v) for v in fixed) if all(np.ndim(v) == 0 for v in fixed) else ()
     kind = np.float32 if arithmetic.magnitude(graph, node.name) < arithmetic.FLOAT32_EXACT else np.int64
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
         x = _flat(args[0], shape)
         out = np.empty((run.ticks if model.state else len(x), *x.shape[1:]), dtype=kind)
-        kernel = kernels.neuron_kernel(node.model, arrays)
+        kernel = kernels.neuron_kernel(
+            node.model, arrays, constants if out.size >= SPECIALISE_UPDATES else ()
+        )
         clipped = kernels.in_parts(
             lambda part: kernel(x[:, part], out[:, part], *params), x.shape[1], out.size
         )
@@ -38,7 +46,5 @@ def neuron(node: Neuron, graph: Graph) -> Step:
 
 
 def _flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(T or 1, B, P) contiguous in its last axis, float32 or int64: the two types kernels are compiled for."""
-    full = np.broadcast_to(x, (*x.shape[:2], *shape))
-    kind = np.float32 if x.dtype == np.float32 else np.int64
-    return np.ascontiguousarray(full, dtype=kind).reshape(*x.shape[:2], -1)
+    """(T or 1, B, P) as kernels take it."""
+    return kernels.plain(np.broadcast_to(x, (*x.shape[:2], *shape))).reshape(*x.shape[:2], -1)

@@ -107,9 +107,7 @@ def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
     """Y(t) - Y(t-1) of the unsaturated P (T, B, ...), clipped to the declared width."""
     multiplier, shift = _table(plan, run.ticks)
     kind = np.float32 if plan.storage is np.float32 else np.int64
-    flat = np.ascontiguousarray(p, dtype=np.float32 if p.dtype == np.float32 else np.int64).reshape(
-        run.ticks, -1
-    )
+    flat = kernels.plain(p).reshape(run.ticks, -1)
     out = np.empty(flat.shape, dtype=kind)
     top = arithmetic.limit(plan.bits)
     clipped = kernels.in_parts(
