@@ -12,7 +12,6 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from networks import images, mini_snn, mini_vit
 
 from neurodeploy import cost, registry
 from neurodeploy.errors import Problem
@@ -38,6 +37,7 @@ from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
 from neurodeploy.report.inputs import Accuracy, BitTrue, ModelInfo, ReportInputs, Stage, raster
 from neurodeploy.target import Target, load
+from tests.networks import images, mini_snn, mini_vit
 
 COLUMN = {kind: index for index, kind in enumerate(EVENT_KINDS)}
 CORES_PER_NODE = {Synapse: 3, Product: 4, Neuron: 1, Micro: 2, Sum: 1, Delay: 1, Reduce: 1}

@@ -34,7 +34,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     timing = latency.timing(events, target, ticks)
     terms = energy.event_terms(program.graph, events, target)
     cores = len(mapping.cores)
-    whole = [*terms, *overhead(cores, events.steps, timing.frame_ns, chips, target)]
+    whole = [*terms, *overhead(cores, events.steps, timing.latency_ns, chips, target)]
     steady = [*terms, *overhead(cores, ticks, timing.period_ns, chips, target)]
     nodes = energy.node_parts(program.graph, events, target)
     node_pj = {name: total(parts.values()) for name, parts in nodes.items()}
@@ -73,7 +73,7 @@ def overhead(cores: int, steps: int, time_ns: Range, chips: int, target: Target)
 
 def _cores(events: Events, target: Target, cores: int, timing: Timing, chips: int) -> list[Range]:
     """Energy by core: its events, its barriers and an equal share of the static energy."""
-    shared = total(t.energy_pj for t in overhead(cores, events.steps, timing.frame_ns, chips, target))
+    shared = total(t.energy_pj for t in overhead(cores, events.steps, timing.latency_ns, chips, target))
     return [own + shared * (1.0 / cores) for own in energy.core_events(events, target)]
 
 

@@ -68,7 +68,7 @@ def timing(events: Events, target: Target, timesteps: int) -> Timing:
         step_ns=step.mean(axis=1),
         bound=_bounds(works[1].max(axis=1).mean(axis=0), nets[1]),
         busiest=tuple(int(i) for i in mean.argmax(axis=0)),
-        frame_ns=Range(*step.sum(axis=2).mean(axis=1).tolist()),
+        latency_ns=Range(*step.sum(axis=2).mean(axis=1).tolist()),
         period_ns=Range(*steady.sum(axis=2).mean(axis=1).tolist()),
         steady_ns=steady.mean(axis=1),
     )

@@ -84,14 +84,14 @@ class Timing:
     """Time of a frame, step by step; arrays are (3,) or (3, steps) for low, nominal, high and in nanoseconds.
 
     ``step_ns`` mean over samples; ``bound`` names what the nominal step waits for beside the barrier: "core",
-    "network" or "barrier" (no work at all); ``busiest`` the index of the slowest core; ``frame_ns`` the whole frame;
+    "network" or "barrier" (no work at all); ``busiest`` the index of the slowest core; ``latency_ns`` the whole frame;
     ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
     """
 
     step_ns: np.ndarray
     bound: tuple[str, ...]
     busiest: tuple[int, ...]
-    frame_ns: Range
+    latency_ns: Range
     period_ns: Range
     steady_ns: np.ndarray
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..cost.types import PARTS
 from . import units
-from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, line, rect, shorten, tag, text, ticks, title
+from .svg import LABEL, NARROW, WIDTH, Bar, Safe, bars, drawing, line, rect, shorten, tag, text, ticks, title
 
 Json = dict[str, Any]
 CODES = ("binary", "ternary", "multi", "graded", "dense")
@@ -91,7 +91,7 @@ def latency(report: Json) -> Safe | None:
         parts += _step(step, left + index * pitch, pitch, base, scale)
         if len(steps) <= 40 or step["step"] % 5 == 0:
             parts.append(text(left + (index + 0.5) * pitch, height - 12, str(step["step"]), "axis", "middle"))
-    return drawing(width, height, "time of each step", *parts, min_width=520)
+    return drawing(width, height, "time of each step", *parts, min_width=NARROW)
 
 
 def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list[Safe]:
@@ -178,7 +178,7 @@ def raster(report: Json) -> Safe | None:
     hidden = len(found) - len(shown)
     if hidden:
         parts.append(text(left, y + 10, f"and {hidden} more populations", "axis"))
-    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts, min_width=560)
+    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts, min_width=NARROW)
 
 
 def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
@@ -201,7 +201,7 @@ def widths(report: Json) -> Safe | None:
         parts += [line(x, 2, x, height - 20, "grid"), text(x, height - 5, f"{bits} bit", "axis", "middle")]
     for index, row in enumerate(rows):
         parts += _width(row, left, 4 + index * 20, scale, width)
-    return drawing(width, height, "range against bits", *parts, min_width=560)
+    return drawing(width, height, "range against bits", *parts, min_width=NARROW)
 
 
 def _width(row: Json, left: float, y: float, scale: float, width: float) -> list[Safe]:

@@ -15,6 +15,9 @@ Json = dict[str, Any]
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
 MOST_CHIPS = 16
 
+#: chip, x, y of a router
+Place = tuple[int, int, int]
+
 
 def chips(report: Json) -> list[tuple[int, Safe]]:
     """One drawing per chip in use, at most :data:`MOST_CHIPS`; cores carry their numbers as data for the script."""
@@ -116,7 +119,9 @@ def _links(report: Json, chip: int, side: float, pitch: float) -> list[Safe]:
     return parts
 
 
-def _ends(a: tuple[int, int, int], b: tuple[int, int, int], side: float, pitch: float) -> tuple[float, ...]:
+def _ends(
+    a: tuple[int, int, int], b: tuple[int, int, int], side: float, pitch: float
+) -> tuple[float, float, float, float]:
     """x1, y1, x2, y2 of a link between neighbours; its two directions lie side by side."""
     along = 1 if a[1] != b[1] else 2
     forward = b[along] > a[along]

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..cost import dense_macs
 from ..ir.nodes import Micro, Neuron, Reduce, Synapse, View
+from ..mapping.limits import fill
 from .views import CoreView, Layer, LinkView
 
 Row = TypeVar("Row", Layer, CoreView, LinkView)
@@ -362,10 +363,9 @@ CORES: tuple[Column[CoreView], ...] = (
     Column(
         "fill",
         "%",
-        "largest used / limit",
+        "largest used / limit of what is memory or neurons",
         "how full its fullest resource is",
-        lambda r: max((u / n for u, n in r.core.used.values() if n and np.isfinite(n)), default=None),
-        UNLIMITED,
+        lambda r: fill(r.core.used)[0],
     ),
     Column(
         "packets_in_mean",

@@ -22,7 +22,7 @@ def summary(report: dict[str, Any], report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
     blocks: list[RenderableType] = [
         _grid(_head(report)),
-        Text("Per inference  nominal [low .. high]", style="bold"),
+        _text("Per inference  nominal [low .. high]", style="bold"),
         _grid(_costs(report), indent=2),
     ]
     layers = top_layers(report)
@@ -51,14 +51,14 @@ def _grid(rows: Iterable[Row], indent: int = 0) -> Table:
 
 
 def _head(report: dict[str, Any]) -> Iterable[Row]:
-    yield "Network", Text(f"{report['model']} ({report['system']})  {how_made(report)}")
+    yield "Network", _text(f"{report['model']} ({report['system']})  {how_made(report)}")
     target = report["target"]
-    yield "Target", Text(f"{target['name']} ({kind(report)})")
+    yield "Target", _text(f"{target['name']} ({kind(report)})")
     yield "Fits", _fits(report)
-    yield "Spike-driven", Text(spike_driven(report))
-    yield "Accuracy", Text(accuracy(report))
+    yield "Spike-driven", _text(spike_driven(report))
+    yield "Accuracy", _text(accuracy(report))
     yield "Bit-true", _bit_true(report)
-    yield "Silicon", Text(silicon(report))
+    yield "Silicon", _text(silicon(report))
 
 
 def how_made(report: dict[str, Any]) -> str:
@@ -78,10 +78,10 @@ def kind(report: dict[str, Any]) -> str:
 def _fits(report: dict[str, Any]) -> Text:
     mapping = report["mapping"]
     if mapping["fits"] is None:
-        return Text(f"{MISSING}   {why(report, 'mapping.fits')}")
+        return _text(f"{MISSING}   {why(report, 'mapping.fits')}")
     used, whole = mapping["cores_used"], mapping["cores_total"]
     share = f" ({units.percent(used / whole)})" if whole else ""
-    verdict = Text("yes", style="bold green") if mapping["fits"] else Text("no", style="bold red")
+    verdict = _text("yes", style="bold green") if mapping["fits"] else _text("no", style="bold red")
     chips = f"   chips {mapping['chips']}" if (mapping["chips"] or 1) > 1 else ""
     return verdict.append(
         f"   cores {used}/{whole}{share}{chips}   limiting resource:"
@@ -114,10 +114,10 @@ def accuracy(report: dict[str, Any]) -> str:
 def _bit_true(report: dict[str, Any]) -> Text:
     found = report["bit_true"]
     if found["equal"] is None:
-        return Text(f"{MISSING}   {why(report, 'bit_true.equal')}")
+        return _text(f"{MISSING}   {why(report, 'bit_true.equal')}")
     if found["equal"]:
-        return Text(f"{' = '.join(found['backends'])} on {found['samples']} samples", style="green")
-    return Text(f"NO   {found['divergence'] or 'backends differ'}", style="bold red")
+        return _text(f"{' = '.join(found['backends'])} on {found['samples']} samples", style="green")
+    return _text(f"NO   {found['divergence'] or 'backends differ'}", style="bold red")
 
 
 def silicon(report: dict[str, Any]) -> str:
@@ -164,7 +164,7 @@ def _costs(report: dict[str, Any]) -> Iterable[Row]:
 def _energy(report: dict[str, Any]) -> Text:
     span = units.span(report["energy_uj"], "uJ")
     if not span:
-        return Text(_lacking(report, "energy_uj.nominal"))
+        return _text(_lacking(report, "energy_uj.nominal"))
     parts = sorted(report["energy_breakdown_uj"].items(), key=lambda item: -item[1])
     nominal = report["energy_uj"]["nominal"]
     shares = ", ".join(f"{part} {units.percent(uj / nominal, 0)}" for part, uj in parts[:4] if nominal and uj)
@@ -206,20 +206,19 @@ def _layers(rows: list[dict[str, Any]]) -> Table:
     table.add_column(justify="right")
     table.add_column()
     for row in rows:
-        table.add_row(
-            "  " + row["name"], units.percent(row["energy_share"]), f"{row['op']}: {reason_of(row)}"
-        )
+        cause = _text(f"{row['op']}: {reason_of(row)}")
+        table.add_row(_text("  " + row["name"]), units.percent(row["energy_share"]), cause)
     return table
 
 
 def _tail(report: dict[str, Any], report_path: str) -> Iterable[Row]:
     if report["uncounted"]:
-        yield "Not counted", Text("; ".join(report["uncounted"]))
+        yield "Not counted", _text("; ".join(report["uncounted"]))
     codes = list(dict.fromkeys(w["code"] for w in report["warnings"]))
     hint = f"  ->  neurodeploy explain {codes[0]}" if codes else ""
-    yield "Warnings", Text(f"{len(report['warnings'])}{hint}", style="yellow" if codes else "")
+    yield "Warnings", _text(f"{len(report['warnings'])}{hint}", style="yellow" if codes else "")
     if report_path:
-        yield "Report", Text(report_path)
+        yield "Report", _text(report_path)
 
 
 def why(report: dict[str, Any], key: str) -> str:
@@ -237,4 +236,9 @@ def _added(*values: float | None) -> float | None:
 
 
 def _pairs(*parts: str) -> Text:
-    return Text("   ".join(part for part in parts if part))
+    return _text("   ".join(part for part in parts if part))
+
+
+def _text(content: str, style: str = "") -> Text:
+    """Text as it is: names of a model are neither markup nor control codes of a terminal."""
+    return Text("".join(c if c.isprintable() else "?" for c in content), style=style)

@@ -186,7 +186,7 @@ def _time(inputs: ReportInputs) -> Json:
     throughput = timing.throughput_per_s if timing else None
     steps = range(timing.step_ns.shape[1]) if timing else ()
     return {
-        "latency_ms": _range(timing.frame_ns if timing else None, MS_PER_NS),
+        "latency_ms": _range(timing.latency_ns if timing else None, MS_PER_NS),
         "throughput_per_s": throughput.nominal if throughput else None,
         "throughput_range_per_s": _range(throughput, 1.0),
         "steps": [
@@ -353,7 +353,7 @@ def nulls(value: Any, key: str = "") -> Iterator[str]:
             yield from nulls(item, key)
 
 
-#: first part of a dotted key -> (part of an assessment whose reason applies, what to say if it gives none)
+#: dotted key, or its first part -> (part of an assessment whose reason applies, what to say if it gives none)
 WHY: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "no labelled samples were run"),
     "bit_true": ("bit_true", "no comparison of backends was made"),
@@ -384,7 +384,8 @@ WHY: dict[str, tuple[str, str]] = {
     "throughput_range_per_s": ("estimate", "no estimate was made"),
     "steps": ("estimate", "no estimate was made"),
     "depth": ("mapping", "the network was not mapped"),
-    "mapping": ("mapping", "the network was not mapped, or nothing was sent"),
+    "mapping": ("mapping", "the network was not mapped"),
+    "mapping.hops_mean": ("estimate", "no packet was sent between cores"),
     "purity": ("purity", "the network did not run"),
     "silicon": ("silicon", "no graded mapping with counted events"),
     "ticks": ("paper", "no recorded run of the network"),
@@ -405,6 +406,8 @@ def _reason(inputs: ReportInputs, key: str) -> str:
     if parts[0] in TABLES and len(parts) > 1:
         column = next((c for c in TABLES[parts[0]] if c.name == parts[1]), None)
         return (column.missing if column else "") or "nothing to say in this row"
-    part, otherwise = WHY.get(parts[0], ("", "not known in this build"))
+    part, otherwise = WHY.get(key) or WHY.get(parts[0], ("", "not known in this build"))
     reasons = inputs.assessment.reasons
-    return reasons.get(part) or reasons.get("price") or otherwise
+    if part in ("estimate", "price") and parts[0] != "counts" and not inputs.target.priced:
+        return f"{inputs.target.name} prices nothing: {inputs.target.costs.unpriced}"
+    return reasons.get(part) or otherwise

@@ -10,9 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..files import write_text
 from . import charts, chipmap, console, units
 from .dataflow import dataflow
-from .files import PAGE, read, write_atomic
+from .files import PAGE, read
 from .svg import Safe
 
 Json = dict[str, Any]
@@ -74,11 +75,16 @@ def page(report: Json) -> str:
     return rendered.lstrip()
 
 
-def render(folder: Path) -> Path:
-    """Write report.html of a build folder again from its report.json; returns its path."""
+def write(report: Json, folder: Path) -> Path:
+    """Write report.html into a build folder; returns its path."""
     path = Path(folder) / PAGE
-    write_atomic(path, page(read(Path(folder))))
+    write_text(path, page(report))
     return path
+
+
+def render(folder: Path) -> Path:
+    """Write report.html of a build folder again from its report.json alone; returns its path."""
+    return write(read(Path(folder)), Path(folder))
 
 
 def drawings(report: Json) -> dict[str, Any]:

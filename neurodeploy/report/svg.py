@@ -95,7 +95,9 @@ class Bar:
 
 
 #: a drawing as wide as the page; height of a row, room for its label, space between label and bar
-WIDTH, ROW, LABEL, PAD = 1100, 22, 210, 8
+WIDTH, ROW, LABEL, PAD = 1100, 22, 200, 8
+#: below this width a drawing scrolls rather than become unreadable
+NARROW = 820
 
 
 def bars(
@@ -109,7 +111,7 @@ def bars(
     parts = [piece for mark in marks for piece in _gridline(LABEL + mark * scale, height, show(mark))]
     for index, row in enumerate(rows):
         parts += _bar(row, index * ROW + 4, scale, width)
-    return drawing(width, height, label, *parts, min_width=560)
+    return drawing(width, height, label, *parts, min_width=NARROW)
 
 
 def _gridline(x: float, height: float, label: str) -> list[Safe]:

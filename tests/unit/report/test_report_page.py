@@ -1,0 +1,180 @@
+"""The page: well-formed, self-contained, safe with hostile names, and complete."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from neurodeploy.errors import Problem
+from neurodeploy.ir.graph import Graph
+from neurodeploy.report import charts, data, html, svg
+from neurodeploy.report.dataflow import places, stops
+from neurodeploy.report.inputs import ModelInfo, ReportInputs
+from neurodeploy.target import load
+from tests import fake_build
+
+VOID = {"meta", "input", "br", "link", "img", "hr"}
+HOSTILE = '<script>alert("1")</script>\'"><img src=x onerror=alert(2)>'
+
+
+class Checker(HTMLParser):
+    """Collects elements and attributes, and every way in which tags do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.wrong: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if len({name for name, _ in attrs}) < len(attrs):
+            self.wrong.append(f"an attribute of {tag} twice")
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.stack or self.stack.pop() != tag:
+            self.wrong.append(f"</{tag}> at {self.getpos()}")
+
+
+def bare() -> dict[str, Any]:
+    model = ModelInfo(name="m", system="s")
+    return data.build(ReportInputs(model=model, target=load("cpu-sim"), method="native", timesteps=4))
+
+
+def renamed(graph: Graph, names: dict[str, str]) -> Graph:
+    swap = lambda name: names.get(name, name)
+    nodes = {swap(n.name): replace(n, name=swap(n.name), inputs=tuple(map(swap, n.inputs))) for n in graph}
+    return Graph(nodes, {swap(name): value for name, value in graph.values.items()}, graph.header)
+
+
+def hostile() -> dict[str, Any]:
+    inputs = fake_build.inputs("native")
+    names = {"stem": HOSTILE, "s0": "]]></svg><b>&amp;"}
+    problem = Problem("ND214", HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,), "warning")
+    model = ModelInfo(name=HOSTILE, system=HOSTILE, title=HOSTILE, source=HOSTILE, dataset=HOSTILE)
+    found = data.build(replace(inputs, model=model, integer=renamed(inputs.integer, names), warnings=(problem,),
+                               provenance={HOSTILE: HOSTILE}, raster_sample=HOSTILE))  # fmt: skip
+    found["layers"][1]["origin"] = HOSTILE
+    found["raster"]["populations"][0]["name"] = HOSTILE
+    found["links"][0]["from"] = found["cores"][0]["limiting"] = HOSTILE
+    found["cores"][0]["layers"] = [HOSTILE]
+    return found
+
+
+MAKERS = {
+    "ecmt": lambda: data.build(fake_build.inputs("ecmt")),
+    "native": lambda: data.build(fake_build.inputs("native")),
+    "bare": bare,
+    "hostile": hostile,
+}
+
+
+@pytest.fixture(scope="module", params=list(MAKERS))
+def checked(request: pytest.FixtureRequest) -> Checker:
+    return Checker(html.page(MAKERS[request.param]()))
+
+
+def test_tags_nest_and_close(checked: Checker) -> None:
+    assert not checked.wrong
+    assert not checked.stack
+
+
+def test_ids_are_unique_and_links_lead_somewhere(checked: Checker) -> None:
+    ids = [a["id"] for _, a in checked.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"][1:] for _, a in checked.elements if a.get("href", "").startswith("#")}
+    assert targets <= set(ids)
+
+
+def test_nothing_is_loaded_from_outside(checked: Checker) -> None:
+    for tag, attributes in checked.elements:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form")
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def test_styles_and_script_name_no_address() -> None:
+    page = html.page(MAKERS["native"]())
+    for block in re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", page, re.DOTALL):
+        assert not re.search(r"https?:|//\w+\.|url\(|@import|fetch\(|XMLHttpRequest", block)
+
+
+def test_hostile_names_stay_text() -> None:
+    page = html.page(hostile())
+    assert HOSTILE not in page and "<img" not in page and "</svg><b>" not in page
+    assert [tag for tag, _ in Checker(page).elements].count("script") == 1
+    assert "&lt;script&gt;alert" in page
+
+
+def test_the_policy_admits_exactly_the_script_of_the_page() -> None:
+    page = html.page(MAKERS["native"]())
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;" in page or f"script-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+
+
+def test_every_drawing_is_there_for_a_full_build() -> None:
+    found = html.drawings(MAKERS["ecmt"]())
+    assert not [name for name, drawing in found.items() if not drawing]
+
+
+def test_every_headline_has_its_drawer() -> None:
+    page = html.page(MAKERS["ecmt"]())
+    for key in (
+        "energy_uj",
+        "latency_ms",
+        "throughput_per_s",
+        "ann_baseline_uj",
+        "energy_paper_uj",
+        "purity",
+        "silicon",
+    ):
+        assert f'id="def-{key}"' in page
+
+
+def test_missing_headlines_show_their_reason() -> None:
+    page = html.page(bare())
+    assert "prices nothing" in page or "did not run" in page
+
+
+def test_cores_can_be_reached_with_the_keyboard() -> None:
+    found = MAKERS["native"]()
+    used = [a for tag, a in Checker(html.page(found)).elements if tag == "g" and a.get("class") == "used"]
+    assert len(used) == len(found["cores"])
+    assert all(a["tabindex"] == "0" and a["aria-label"] for a in used)
+
+
+def test_lines_of_the_dataflow_have_places_of_their_own() -> None:
+    nodes = MAKERS["ecmt"]()["network"]
+    at = places(nodes)
+    assert len(set(at.values())) == len(at) == len(stops(nodes))
+
+
+@pytest.mark.parametrize("top", [0.0, 1e-7, 0.3, 1.0, 7.3, 99.0, 1e6])
+def test_axis_marks_are_few_and_reach_the_top(top: float) -> None:
+    marks = svg.ticks(top)
+    assert marks[0] == 0 and marks[-1] >= top and 2 <= len(marks) <= 7
+
+
+def test_a_layer_bar_stacks_to_the_layer_s_energy() -> None:
+    row = max(MAKERS["ecmt"]()["layers"], key=lambda r: r["energy_nominal_uj"])
+    bar = charts._layer_bar(row)
+    assert sum(size for _, size, _ in bar.segments) == pytest.approx(row["energy_nominal_uj"])
+
+
+def test_large_networks_are_not_drawn_as_a_graph() -> None:
+    found = MAKERS["native"]()
+    found["network"] = found["network"] * 100
+    assert html.drawings(found)["dataflow"] is None
