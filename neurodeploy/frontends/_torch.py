@@ -79,6 +79,7 @@ def place(stack_trace: str | None) -> tuple[str, int]:
 
 def label(path: str, op: str, leaf: bool) -> str:
     """A node's wish: the module's path for a module that is one operator, else path and operator."""
+    op = op.strip("_")
     return path if leaf and path else f"{path}.{op}" if path else op
 
 

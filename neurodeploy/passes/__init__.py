@@ -1,0 +1,46 @@
+"""Passes: pure functions Graph -> Graph that keep the meaning of the float graph. Each file holds the one it is named after.
+
+``simplify`` is what an imported graph goes through before conversion; :data:`PASSES` lists its steps by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir.graph import Graph
+from .drop_identity import drop_identity
+from .fold_batch_norm import fold_batch_norm
+from .fold_bias import fold_bias
+from .fold_constants import fold_constants
+from .fold_scalars import fold_scalars
+from .push_slices import push_slices
+from .sink_views import sink_views
+from .split_synapse import split_synapse
+
+Pass = Callable[[Graph], Graph]
+
+#: in order; each relies on what the ones before it left
+PASSES: dict[str, Pass] = {
+    function.__name__: function
+    for function in (
+        fold_constants,
+        split_synapse,
+        drop_identity,
+        sink_views,
+        fold_scalars,
+        fold_batch_norm,
+        fold_bias,
+        push_slices,
+    )
+}
+
+
+def simplify(graph: Graph) -> Graph:
+    """All passes in order, repeated until the graph stays as it is."""
+    while True:
+        before = graph
+        for function in PASSES.values():
+            graph = function(graph)
+        graph = drop_identity(graph)
+        if list(graph.nodes) == list(before.nodes):
+            return graph

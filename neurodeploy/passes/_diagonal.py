@@ -1,0 +1,34 @@
+"""Synapses that only scale and shift channels: what batch norm and constant factors are imported as."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ir.nodes import Node, Synapse
+
+
+def factors(node: Node) -> np.ndarray | None:
+    """The factor of each channel of a diagonal synapse; None for any other node."""
+    if not isinstance(node, Synapse):
+        return None
+    weight = node.weight
+    if node.op == "dense":
+        if weight.shape[0] != weight.shape[1]:
+            return None
+        diagonal = np.diagonal(weight)
+        return diagonal if np.count_nonzero(weight) == np.count_nonzero(diagonal) else None
+    plain = node.stride == (1, 1) and node.padding == (0, 0) and weight.shape[1:] == (1, 1, 1)
+    return weight[:, 0, 0, 0] if plain and node.groups == len(weight) else None
+
+
+def scalar(node: Node) -> float | None:
+    """The one factor of a synapse that multiplies everything by it; None for any other node."""
+    found = factors(node)
+    if found is None or not isinstance(node, Synapse) or (node.bias is not None and node.bias.any()):
+        return None
+    return float(found[0]) if len(found) and np.all(found == found[0]) else None
+
+
+def channel_axis(node: Synapse) -> int:
+    """The axis of the value along which the factors run."""
+    return -1 if node.op == "dense" else 0

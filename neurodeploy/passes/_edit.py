@@ -1,0 +1,64 @@
+"""Editing a frozen graph: replace nodes, drop nodes in favour of others, and walk along views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..ir.graph import Graph
+from ..ir.nodes import Node, View
+from ..ir.types import Origin, Value
+
+
+def edit(graph: Graph, changed: Mapping[str, Sequence[tuple[Node, Value]]], dropped: Mapping[str, str]) -> Graph:
+    """A graph with nodes replaced by others and with the readers of dropped nodes reading something else.
+
+    ``changed``: name -> nodes with their values, in order, that stand in its place (the last one usually keeps the
+    name). ``dropped``: name -> name to read instead (of an earlier node).
+    """
+    nodes: dict[str, Node] = {}
+    values: dict[str, Value] = {}
+
+    def target(name: str) -> str:
+        while name in dropped:
+            name = dropped[name]
+        return name
+
+    for node in graph:
+        if node.name in dropped and node.name not in changed:
+            continue
+        for new, value in changed.get(node.name, ((node, graph.values[node.name]),)):
+            nodes[new.name] = replace(new, inputs=tuple(target(i) for i in new.inputs))
+            values[new.name] = value
+    return Graph(nodes, values, graph.header)
+
+
+def changed_node(graph: Graph, name: str, value: Value | None = None, **fields: Any) -> dict[str, list[tuple[Node, Value]]]:
+    """One node with some fields changed, for :func:`edit`."""
+    return {name: [(replace(graph.nodes[name], **fields), value or graph.values[name])]}
+
+
+def both_origins(first: Node, second: Node) -> tuple[Origin, ...]:
+    """Origins of a fused node, each once."""
+    return tuple(dict.fromkeys(first.origin + second.origin))
+
+
+def up_through_views(graph: Graph, name: str, ops: Sequence[str], consumers: Mapping[str, list[str]]) -> list[Node]:
+    """Nodes from ``name`` upwards: views of the given kinds with a single reader each, then the first other node.
+
+    The last entry is the first node that is no such view; it may have any number of readers.
+    """
+    path = [graph.nodes[name]]
+    while isinstance(path[-1], View) and path[-1].op in ops and len(consumers[path[-1].name]) == 1:
+        path.append(graph.nodes[path[-1].inputs[0]])
+    return path
+
+
+def fresh(graph: Graph, name: str, taken: Sequence[str] = ()) -> str:
+    """``name``, or the first free ``name_2``, ``name_3``, ..."""
+    count, candidate = 1, name
+    while candidate in graph.nodes or candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    return candidate

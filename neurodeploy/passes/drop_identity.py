@@ -1,0 +1,88 @@
+"""Chains of reshape and permute become the shortest chain of the same meaning; equal views are computed once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ..frontends.roles import reshaped_roles
+from ..ir.graph import Graph, prune
+from ..ir.nodes import Node, View
+from ..ir.types import Shape, Value
+from ._edit import edit, fresh
+from ._index import Step, index_of, steps_for
+
+CHAINED = ("reshape", "permute")
+
+
+def drop_identity(graph: Graph) -> Graph:
+    """A graph without views that do nothing or repeat another; meaning unchanged."""
+    while True:
+        graph = before = prune(_shared(graph))
+        for name in list(graph.nodes):
+            graph = _shortened(graph, graph.nodes[name]) if name in graph.nodes else graph
+        if graph is before:
+            return graph
+
+
+def _shared(graph: Graph) -> Graph:
+    """Views with the same input, operator and arguments are one node."""
+    first: dict[tuple, str] = {}
+    dropped: dict[str, str] = {}
+    for node in graph.of(View):
+        inputs = tuple(dropped.get(i, i) for i in node.inputs)
+        kept = first.setdefault((inputs, node.op, node.args), node.name)  # type: ignore[attr-defined]
+        if kept != node.name:
+            dropped[node.name] = kept
+    return edit(graph, {}, dropped) if dropped else graph
+
+
+def _shortened(graph: Graph, node: Node) -> Graph:
+    """The graph with the chain that ends in ``node`` replaced by a shorter one, if there is one."""
+    chain = chain_to(graph, node)
+    if not chain:
+        return graph
+    source = chain[0].inputs[0]
+    steps = _shortest(tuple((n.op, n.args) for n in chain), graph.shape(source))
+    if steps is None or len(steps) > len(chain) or steps == [(n.op, n.args) for n in chain]:
+        return graph
+    if len(steps) == len(chain) and any(len(graph.consumers[n.name]) > 1 for n in chain[:-1]):
+        return graph  # another form of the same length would not be shared with the other readers
+    if not steps:
+        return edit(graph, {}, {node.name: source})
+    return edit(graph, {node.name: view_nodes(graph, node, source, steps)}, {})
+
+
+@lru_cache(maxsize=4096)
+def _shortest(chain: tuple[Step, ...], sizes: tuple[int, ...]) -> list[Step] | None:
+    """The shortest chain of the same meaning; the same few occur in every block of a network."""
+    return steps_for(index_of(chain, sizes), sizes)
+
+
+def chain_to(graph: Graph, node: Node) -> list[View]:
+    """The reshapes and permutes that end in ``node``, first to last (empty if it is none)."""
+    chain: list[View] = []
+    while isinstance(node, View) and node.op in CHAINED:
+        chain.insert(0, node)
+        node = graph.nodes[node.inputs[0]]
+    return chain
+
+
+def view_nodes(graph: Graph, node: Node, source: str, steps: list[Step],
+               shape: Shape | None = None) -> list[tuple[Node, Value]]:
+    """Views with the origin of ``node`` that carry ``source`` (of ``shape``) to it; the last keeps name and value."""
+    shape = shape or graph.values[source].shape
+    made: list[tuple[Node, Value]] = []
+    for position, (op, args) in enumerate(steps):
+        last = position == len(steps) - 1
+        name = node.name if last else fresh(graph, f"{source}.{op}", [n.name for n, _ in made])
+        shape = _after(shape, op, args)
+        value = graph.values[node.name] if last else Value(shape)
+        made.append((View(name=name, inputs=(source,), origin=node.origin, op=op, args=args), value))  # type: ignore[arg-type]
+        source = name
+    return made
+
+
+def _after(shape: Shape, op: str, args: tuple[int, ...]) -> Shape:
+    if op == "permute":
+        return Shape(tuple(shape.roles[a] for a in args), tuple(shape.sizes[a] for a in args))
+    return Shape(reshaped_roles(shape, args), args)

@@ -1,0 +1,86 @@
+"""A factor and offset per channel (batch norm, layer scale) moves into the synapse before or behind it.
+
+One that has neither neighbour stays: a diagonal synapse is as legal as any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..ir.graph import Graph
+from ..ir.nodes import Node, Synapse, View
+from ._diagonal import channel_axis, factors
+from ._edit import both_origins, edit, up_through_views
+from ._index import index_of
+
+
+def fold_batch_norm(graph: Graph) -> Graph:
+    """A graph with diagonal synapses folded into their neighbours where possible; meaning unchanged."""
+    while True:
+        found = next((g for node in graph if isinstance(node, Synapse) and factors(node) is not None
+                      and (g := _into_source(graph, node) or _into_reader(graph, node)) is not None), None)
+        if found is None:
+            return graph
+        graph = found
+
+
+def _into_source(graph: Graph, node: Synapse) -> Graph | None:
+    """Scale the rows of the synapse before it: w' = f w, b' = f b + c; None if another node reads that synapse."""
+    consumers = graph.consumers
+    path = up_through_views(graph, node.inputs[0], ("reshape", "permute"), consumers)
+    source = path[-1]
+    if not isinstance(source, Synapse) or len(consumers[source.name]) != 1:
+        return None
+    scale, shift = (_pulled(graph, node, path, what) for what in _scale_and_shift(node))
+    if scale is None or shift is None:
+        return None
+    rows = scale.reshape((-1,) + (1,) * (source.weight.ndim - 1))
+    bias = shift if source.bias is None else source.bias * scale + shift
+    fused = replace(source, weight=source.weight * rows, bias=bias, origin=both_origins(source, node))
+    return edit(graph, {source.name: [(fused, graph.values[source.name])]}, {node.name: node.inputs[0]})
+
+
+def _scale_and_shift(node: Synapse) -> tuple[np.ndarray, np.ndarray]:
+    scale = factors(node)
+    scale = np.ones(len(node.weight)) if scale is None else scale
+    return scale, np.zeros(len(scale)) if node.bias is None else node.bias
+
+
+def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarray) -> np.ndarray | None:
+    """A number per channel of ``node`` as a number per channel of the synapse that ends ``path``; None if it varies."""
+    source = path[-1]
+    sizes, own = graph.shape(source.name), graph.shape(node.name)
+    views = [(v.op, v.args) for v in reversed(path[:-1]) if isinstance(v, View)]
+    place = [1] * len(own)
+    place[channel_axis(node)] = len(per_channel)
+    flat = np.empty(int(np.prod(sizes)))
+    flat[index_of(views, sizes).ravel()] = np.broadcast_to(per_channel.reshape(place), own).ravel()
+    axis = channel_axis(source) % len(sizes)  # type: ignore[arg-type]
+    rows = np.moveaxis(flat.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
+    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
+
+
+def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
+    """Scale the columns of the only reader: w' = w f, b' = b + w c; None where zero padding would meet an offset."""
+    readers = [graph.nodes[r] for r in graph.consumers[node.name]]
+    if len(readers) != 1 or not isinstance(readers[0], Synapse) or readers[0].op != node.op:
+        return None
+    reader = readers[0]
+    scale, shift = _scale_and_shift(node)
+    if shift.any() and reader.padding != (0, 0):
+        return None
+    per_input = _per_input(reader, scale)
+    moved = (reader.weight * _per_input(reader, shift)).reshape(len(reader.weight), -1).sum(axis=1)
+    bias = reader.bias if not shift.any() else moved if reader.bias is None else reader.bias + moved
+    fused = replace(reader, weight=reader.weight * per_input, bias=bias, origin=both_origins(node, reader))
+    return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: node.inputs[0]})
+
+
+def _per_input(reader: Synapse, per_channel: np.ndarray) -> np.ndarray:
+    """A number per input channel as an array that broadcasts to the reader's weight."""
+    if reader.op == "dense":
+        return per_channel[None]
+    grouped = np.repeat(per_channel.reshape(reader.groups, -1), len(reader.weight) // reader.groups, axis=0)
+    return grouped[:, :, None, None]

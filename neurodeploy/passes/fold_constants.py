@@ -1,0 +1,115 @@
+"""Constants meet: views and sums of constants are computed, constants beside each other in a sum become one.
+
+A constant joined to a stream (class token) becomes zeros joined to it and a constant added, so that a position
+embedding added afterwards makes a single constant of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..ir.graph import Graph, prune
+from ..ir.nodes import Const, Node, Sum, View
+from ..ir.types import Shape, Value
+from ._edit import both_origins, edit, fresh
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """A graph without computations on constants; meaning unchanged."""
+    rules = (_computed, _padded, _flattened, _single)
+    while True:
+        found = next((g for node in graph for rule in rules if (g := rule(graph, node)) is not None), None)
+        if found is None:
+            return prune(graph)
+        graph = prune(found)
+
+
+def _constant(graph: Graph, name: str) -> bool:
+    return isinstance(graph.nodes[name], Const)
+
+
+def _made(graph: Graph, name: str, array: np.ndarray, like: Node, value: Value | None = None) -> tuple[Const, Value]:
+    roles = (value or graph.values[like.name]).shape.roles
+    array = np.ascontiguousarray(array)
+    return Const(name=name, origin=like.origin, value=array), Value(Shape(roles, array.shape))
+
+
+def _computed(graph: Graph, node: Node) -> Graph | None:
+    """A view or sum of constants alone."""
+    if not isinstance(node, (View, Sum)) or not all(_constant(graph, i) for i in node.inputs):
+        return None
+    arrays = [graph.nodes[i].value for i in node.inputs]  # type: ignore[attr-defined]
+    if isinstance(node, View):
+        result = node.apply(arrays)
+    else:
+        result = _total(arrays, node.signs or (1,) * len(arrays))
+    return edit(graph, {node.name: [_made(graph, node.name, np.broadcast_to(result, graph.shape(node.name)), node)]}, {})
+
+
+def _total(arrays: list[np.ndarray], signs: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(sum(sign * array for sign, array in zip(signs, arrays, strict=True)))
+
+
+def _padded(graph: Graph, node: Node) -> Graph | None:
+    """concat(c, x, d) = pad(x) + (c, 0, d); a constant between streams stays."""
+    if not isinstance(node, View) or node.op != "concat":
+        return None
+    streams = [i for i, name in enumerate(node.inputs) if not _constant(graph, name)]
+    if not streams or len(streams) == len(node.inputs) or streams != list(range(streams[0], streams[-1] + 1)):
+        return None
+    axis, value = node.args[0], graph.values[node.name]
+    widths = [graph.shape(name)[axis] for name in node.inputs]
+    before, after = sum(widths[: streams[0]]), sum(widths[streams[-1] + 1 :])
+    parts = [graph.nodes[n].value if i not in streams else np.zeros(graph.shape(n))  # type: ignore[attr-defined]
+             for i, n in enumerate(node.inputs)]
+    constant = _made(graph, fresh(graph, f"{node.name}.const"), np.concatenate(parts, axis), node)
+    made: list[tuple[Node, Value]] = []
+    source = node.inputs[streams[0]]
+    if len(streams) > 1:
+        joined = replace(node, name=fresh(graph, f"{node.name}.streams"), inputs=tuple(node.inputs[i] for i in streams))
+        sizes = list(value.shape.sizes)
+        sizes[axis] -= before + after
+        made.append((joined, Value(Shape(value.shape.roles, tuple(sizes)))))
+        source = joined.name
+    pad = View(name=fresh(graph, f"{node.name}.pad"), inputs=(source,), origin=node.origin, op="pad",
+               args=(axis, before, after))
+    total = Sum(name=node.name, inputs=(pad.name, constant[0].name), origin=node.origin, signs=(1, 1))
+    return edit(graph, {node.name: [*made, (pad, value), constant, (total, value)]}, {})
+
+
+def _flattened(graph: Graph, node: Node) -> Graph | None:
+    """A sum with a constant that reads another such sum, which nothing else reads, takes over its operands."""
+    if not isinstance(node, Sum) or not any(_constant(graph, i) for i in node.inputs):
+        return None
+    for place, name in enumerate(node.inputs):
+        inner = graph.nodes[name]
+        alone = len(graph.consumers[name]) == 1 and node.inputs.count(name) == 1
+        if isinstance(inner, Sum) and alone and any(_constant(graph, i) for i in inner.inputs):
+            outer_signs, inner_signs = _signs(node), _signs(inner)
+            signs = (*outer_signs[:place], *(outer_signs[place] * s for s in inner_signs), *outer_signs[place + 1 :])
+            inputs = (*node.inputs[:place], *inner.inputs, *node.inputs[place + 1 :])
+            joined = replace(node, inputs=inputs, signs=signs, origin=both_origins(inner, node))
+            return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
+    return None
+
+
+def _signs(node: Sum) -> tuple[int, ...]:
+    return node.signs or (1,) * len(node.inputs)
+
+
+def _single(graph: Graph, node: Node) -> Graph | None:
+    """Several constants in one sum become one, with sign plus."""
+    if not isinstance(node, Sum):
+        return None
+    places = [i for i, name in enumerate(node.inputs) if _constant(graph, name)]
+    if len(places) < 2:
+        return None
+    signs = _signs(node)
+    arrays = [graph.nodes[node.inputs[i]].value for i in places]  # type: ignore[attr-defined]
+    constant = _made(graph, fresh(graph, f"{node.name}.const"), _total(arrays, tuple(signs[i] for i in places)), node)
+    kept = [i for i in range(len(node.inputs)) if i not in places]
+    joined = replace(node, inputs=(*(node.inputs[i] for i in kept), constant[0].name),
+                     signs=(*(signs[i] for i in kept), 1))
+    return edit(graph, {node.name: [constant, (joined, graph.values[node.name])]}, {})

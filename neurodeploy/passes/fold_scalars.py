@@ -1,0 +1,74 @@
+"""A factor common to a whole value moves into the products and weights next to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..ir.graph import Graph
+from ..ir.nodes import Node, Product, Synapse, View
+from ._diagonal import scalar
+from ._edit import both_origins, edit, up_through_views
+
+#: views through which a factor passes unchanged
+LINEAR = ("reshape", "permute", "slice", "broadcast", "pad")
+
+
+def fold_scalars(graph: Graph) -> Graph:
+    """A graph without scaling synapses wherever a product or a weight can take the factor; meaning unchanged.
+
+    Downwards first: the scale of attention then stands on the product, and queries keep their range.
+    """
+    while True:
+        found = next((g for node in graph if scalar(node) is not None
+                      and (g := _downwards(graph, node) or _upwards(graph, node)) is not None), None)
+        if found is None:
+            return graph
+        graph = found
+
+
+def _downwards(graph: Graph, node: Node) -> Graph | None:
+    """Into every reader, if all of them are products or synapses."""
+    factor = scalar(node) or 0.0
+    readers = _readers(graph, node.name)
+    if not readers or not all(isinstance(r, (Product, Synapse)) for r in readers):
+        return None
+    changed: dict[str, Node] = {}
+    for reader in readers:  # a product that reads the value twice comes twice
+        changed[reader.name] = _scaled(changed.get(reader.name, reader), factor, node, input_side=True)
+    return _replaced(graph, node, changed)
+
+
+def _upwards(graph: Graph, node: Node) -> Graph | None:
+    """Into the product or synapse that nothing else reads."""
+    consumers = graph.consumers
+    source = up_through_views(graph, node.inputs[0], LINEAR, consumers)[-1]
+    if not isinstance(source, (Product, Synapse)) or len(consumers[source.name]) != 1:
+        return None
+    return _replaced(graph, node, {source.name: _scaled(source, scalar(node) or 0.0, node, input_side=False)})
+
+
+def _replaced(graph: Graph, node: Node, changed: dict[str, Node]) -> Graph:
+    return edit(graph, {name: [(new, graph.values[name])] for name, new in changed.items()}, {node.name: node.inputs[0]})
+
+
+def _readers(graph: Graph, name: str) -> list[Node]:
+    """What reads a value, looking through views; once per operand."""
+    found: list[Node] = []
+    for reader in graph.consumers[name]:
+        node = graph.nodes[reader]
+        if isinstance(node, View) and node.op in LINEAR:
+            found += _readers(graph, reader)
+        else:
+            found += [node] * node.inputs.count(name)
+    return found
+
+
+def _scaled(node: Node, factor: float, source: Node, input_side: bool) -> Node:
+    """A product or synapse that takes the factor over; a bias scales only with the output."""
+    origin = both_origins(node, source)
+    if isinstance(node, Product):
+        return replace(node, scale=node.scale * factor, origin=origin)
+    if not isinstance(node, Synapse):
+        return node
+    bias = node.bias if input_side or node.bias is None else node.bias * factor
+    return replace(node, weight=node.weight * factor, bias=bias, origin=origin)

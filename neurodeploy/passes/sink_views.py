@@ -1,0 +1,119 @@
+"""Rearrangements move behind elementwise operators, until they cancel or meet an operator that cares.
+
+A network written with channels in front, (C, N), alternates permutes with its dense synapses, which contract the last
+axis. Its values are turned so that channels come last; the permutes that remain stand where the layout really changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import registry
+from ..ir.graph import Graph
+from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
+from ..ir.types import Shape, Value
+from ._edit import edit, fresh
+from .drop_identity import drop_identity
+
+
+def sink_views(graph: Graph) -> Graph:
+    """A graph whose elementwise operators work with channels last where they can; meaning unchanged."""
+    while True:
+        before = graph
+        for name in list(graph.nodes):
+            if name in graph.nodes:
+                graph = _sunk(graph, graph.nodes[name])
+        if graph is before:
+            return drop_identity(graph)
+
+
+def _sunk(graph: Graph, node: Node) -> Graph:
+    """The graph with one view moved behind ``node``, if it reads one that takes the channels away from the end."""
+    views = [graph.nodes[i] for i in node.inputs]
+    if isinstance(node, Sum):
+        view = next((v for v in views if _takes_channels(graph, v) and v.op == "permute"), None)  # type: ignore[attr-defined]
+        return graph if view is None or not _summable(graph, node) else _sum(graph, node, view)
+    if len(views) != 1 or not _takes_channels(graph, views[0]):
+        return graph
+    if _elementwise(node):
+        return _unary(graph, node, views[0])
+    if isinstance(node, Reduce) and node.window is None and views[0].op == "permute":  # type: ignore[attr-defined]
+        return _reduce(graph, node, views[0])
+    return graph
+
+
+def _takes_channels(graph: Graph, node: Node) -> bool:
+    """Whether a node is a reshape or permute after which channels are not the last axis."""
+    if not isinstance(node, View) or node.op not in ("reshape", "permute"):
+        return False
+    roles, before = graph.values[node.name].shape.roles, graph.values[node.inputs[0]].shape.roles
+    return "C" in roles and roles[-1] != "C" and (node.op == "reshape" or before[-1] == "C")
+
+
+def _elementwise(node: Node) -> bool:
+    """Whether every element of the result depends on the same element of the input, all in the same way."""
+    if isinstance(node, Neuron):
+        return not any(getattr(p, "ndim", 0) for p in node.params.values())
+    return isinstance(node, Micro) and not registry.microcode(node.op).row
+
+
+def _unary(graph: Graph, node: Node, view: Any) -> Graph:
+    """f(view(x)) = view(f(x)); the view behind keeps nobody waiting: it takes over all readers."""
+    source = view.inputs[0]
+    moved = replace(node, inputs=(source,))
+    value = replace(graph.values[node.name], shape=graph.values[source].shape)
+    return _behind(graph, node, moved, value, view)
+
+
+def _behind(graph: Graph, node: Node, moved: Node, value: Value, view: Any,
+            before: Sequence[tuple[Node, Value]] = ()) -> Graph:
+    """``moved`` under the old name (``before`` it, operands made for it), behind it ``view`` for all its readers."""
+    back = View(name=fresh(graph, f"{node.name}.{view.op}"), inputs=(node.name,), origin=view.origin, op=view.op,
+                args=view.args)
+    graph = edit(graph, {node.name: [*before, (moved, value), (back, graph.values[node.name])]}, {})
+    nodes = {n.name: n if n.name == back.name else _renamed(n, node.name, back.name) for n in graph}
+    return Graph(nodes, graph.values, graph.header)
+
+
+def _renamed(node: Node, old: str, new: str) -> Node:
+    inputs = tuple(new if i == old else i for i in node.inputs)
+    return node if inputs == node.inputs else replace(node, inputs=inputs)
+
+
+def _summable(graph: Graph, node: Sum) -> bool:
+    """Whether every operand has all axes of the sum, so that all can be turned alike."""
+    return all(len(graph.shape(i)) == len(graph.shape(node.name)) for i in node.inputs)
+
+
+def _sum(graph: Graph, node: Sum, view: Any) -> Graph:
+    """permute(x) + y = permute(x + inverse(y))."""
+    inverse = tuple(view.args.index(a) for a in range(len(view.args)))
+    made: list[tuple[Node, Value]] = []
+    inputs = []
+    for name in node.inputs:
+        operand: Any = graph.nodes[name]
+        if isinstance(operand, View) and (operand.op, operand.args) == ("permute", view.args):
+            inputs.append(operand.inputs[0])
+            continue
+        turned = View(name=fresh(graph, f"{name}.permute", [n.name for n, _ in made]), inputs=(name,),
+                      origin=operand.origin, op="permute", args=inverse)
+        made.append((turned, Value(_permuted(graph.values[name].shape, inverse))))
+        inputs.append(turned.name)
+    value = replace(graph.values[node.name], shape=_permuted(graph.values[node.name].shape, inverse))
+    return _behind(graph, node, replace(node, inputs=tuple(inputs)), value, view, made)
+
+
+def _permuted(shape: Shape, order: tuple[int, ...]) -> Shape:
+    return Shape(tuple(shape.roles[a] for a in order), tuple(shape.sizes[a] for a in order))
+
+
+def _reduce(graph: Graph, node: Reduce, view: Any) -> Graph:
+    """A reduction over permuted axes is one over the axes they were, where the rest keeps its order."""
+    axes = tuple(sorted(view.args[a] for a in node.axes))
+    kept = [a for i, a in enumerate(view.args) if i not in node.axes]
+    if node.keepdims or kept != sorted(kept):
+        return graph
+    moved = replace(node, inputs=(view.inputs[0],), axes=axes)
+    return edit(graph, {node.name: [(moved, graph.values[node.name])]}, {})

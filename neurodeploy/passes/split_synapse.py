@@ -1,0 +1,108 @@
+"""A synapse of which each reader takes some output channels becomes one synapse per reader (fused q, k, v).
+
+Which channels a reader takes is computed on index arrays, so that any chain of reshape, permute, slice and select
+between the synapse and its readers is understood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from ..ir.graph import Graph, prune
+from ..ir.nodes import Node, Synapse, View
+from ..ir.types import Shape, Value
+from ._edit import edit, fresh
+from ._index import index_of, steps_for
+from .drop_identity import view_nodes
+
+CHAINED = ("reshape", "permute", "slice")
+
+
+def split_synapse(graph: Graph) -> Graph:
+    """A graph in which no reader of a synapse leaves channels unread; meaning unchanged."""
+    for node in graph.of(Synapse):
+        graph = _split(graph, node)  # type: ignore[arg-type]
+    return prune(graph)
+
+
+def _split(graph: Graph, node: Synapse) -> Graph:
+    """The graph with one synapse split, or as it was where the parts overlap or positions are left out."""
+    paths = _paths(graph, node)
+    if paths is None or node.groups != 1:
+        return graph
+    channels = _channel_of(graph.shape(node.name), node.op)
+    indices = {end.name: index_of([(v.op, v.args) for v in path], graph.shape(node.name))
+               for end, path in paths}
+    parts = {end: tuple(np.unique(channels[index.ravel()])) for end, index in indices.items()}
+    groups = sorted(set(parts.values()))
+    every = len(node.weight)
+    if all(len(g) == every for g in groups) or sum(map(len, groups)) != len(set().union(*groups)):
+        return graph
+    synapses = {g: _part(graph, node, g, i) for i, g in enumerate(groups)}
+    changed: dict[str, list[tuple[Node, Value]]] = {node.name: list(synapses.values())}
+    dropped: dict[str, str] = {}
+    for end, index in indices.items():
+        synapse, value = synapses[parts[end]]
+        local = _renumbered(index, channels, parts[end], value.shape.sizes, node.op)
+        steps = None if local is None else steps_for(local, value.shape.sizes)
+        if steps is None:
+            return graph
+        if steps:
+            changed[end] = view_nodes(graph, graph.nodes[end], synapse.name, steps, value.shape)
+        else:
+            dropped[end] = synapse.name
+    return prune(edit(graph, {**changed, node.name: _kept(graph, node, synapses)}, dropped))
+
+
+def _kept(graph: Graph, node: Synapse, synapses: dict) -> list[tuple[Node, Value]]:
+    """The parts, behind the old synapse, which prune removes with the views that nobody reads any more."""
+    return [(node, graph.values[node.name]), *synapses.values()]
+
+
+def _paths(graph: Graph, node: Synapse) -> list[tuple[Node, list[View]]] | None:
+    """Every view behind the synapse that anything else reads, with the views before it; None without views."""
+    consumers = graph.consumers
+    ends: list[tuple[Node, list[View]]] = []
+    open_paths: list[list[View]] = [[]]
+    while open_paths:
+        path = open_paths.pop()
+        last = path[-1] if path else node
+        readers = [graph.nodes[c] for c in consumers[last.name]]
+        views = [r for r in readers if isinstance(r, View) and r.op in CHAINED]
+        if len(views) < len(readers):
+            if not path:
+                return None
+            ends.append((last, path))
+        open_paths += [[*path, view] for view in views]
+    return ends or None
+
+
+def _channel_of(sizes: tuple[int, ...], op: str) -> np.ndarray:
+    """The output channel of every flat element."""
+    flat = np.arange(prod(sizes))
+    return flat % sizes[-1] if op == "dense" else flat // prod(sizes[1:])
+
+
+def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -> tuple[Synapse, Value]:
+    """The synapse of some output channels."""
+    rows = list(channels)
+    shape = graph.values[node.name].shape
+    sizes = (*shape.sizes[:-1], len(rows)) if node.op == "dense" else (len(rows), *shape.sizes[1:])
+    bias = None if node.bias is None else node.bias[rows]
+    part = replace(node, name=fresh(graph, f"{node.name}.{number}"), weight=node.weight[rows], bias=bias)
+    return part, Value(Shape(shape.roles, sizes))
+
+
+def _renumbered(index: np.ndarray, channels: np.ndarray, part: tuple[int, ...], sizes: tuple[int, ...],
+                op: str) -> np.ndarray | None:
+    """Element numbers of the part for element numbers of the whole; None unless every one is read once."""
+    rank = np.searchsorted(np.array(part), channels[index])
+    if op == "dense":
+        position = index // (channels.max() + 1)
+        local = position * len(part) + rank
+    else:
+        local = rank * prod(sizes[1:]) + index % prod(sizes[1:])
+    return local if len(np.unique(local)) == prod(sizes) == local.size else None
