@@ -108,16 +108,14 @@ def window(out: np.ndarray, stride: int, width: int, padding: int, size: int) ->
 def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
     left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
     kept = dict(zip(result, out.hull, strict=True))
-    found: list[Region] = []
-    for letters, source in zip((left, right), node.inputs, strict=True):
-        shape = graph.shape(source)
+    if node.timing == "held":
         # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
-        every = node.timing == "held" and len(found) == 1
-        sized = zip(letters, shape, strict=True)
-        found.append(
-            Region(shape, tuple(np.arange(n) if every or c not in kept else kept[c] for c, n in sized))
-        )
-    return found
+        kept = {c: indices for c, indices in kept.items() if c not in right}
+    sized = [(letters, graph.shape(i)) for letters, i in zip((left, right), node.inputs, strict=True)]
+    return [
+        Region(shape, tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True)))
+        for letters, shape in sized
+    ]
 
 
 def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
