@@ -182,7 +182,7 @@ def weight_bits(weight: np.ndarray) -> int:
     common = int(np.bitwise_or.reduce(weight, axis=None))
     shift = (common & -common).bit_length() - 1
     low, high = int(weight.min()) >> shift, int(weight.max()) >> shift
-    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
+    return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
 def state_bits(graph: Graph, node: Node) -> int:

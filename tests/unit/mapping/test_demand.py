@@ -1,0 +1,150 @@
+"""Words on a core: the compiler's print-outs, closed forms, and the memory images that are really written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurodeploy.ir.graph import Graph
+from neurodeploy.mapping.cells import cells
+from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
+from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.image_encode import encode
+from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.types import Demand
+from neurodeploy.passes.balance import balance
+from neurodeploy.target import Target, load
+from tests.strategies import integer_graphs
+from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
+
+LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
+
+
+def limited(**limits: int) -> Target:
+    changed = {key: getattr(LOIHI2.limits, key).model_copy(update={"value": n}) for key, n in limits.items()}
+    return LOIHI2.model_copy(update={"limits": LOIHI2.limits.model_copy(update=changed)})
+
+
+def whole(graph: Graph, group: str, target: Target = LOIHI2) -> Demand:
+    """Demand of a group as one tile."""
+    graph = balance(graph)
+    found = next(g for g in populations(graph) if g.name == group)
+    parts = cells(graph, found)
+    (tile,) = parts.tiles(parts.shape)
+    return Accounting(graph, target, found, parts).demand(tile)
+
+
+@pytest.mark.parametrize(
+    "targets, bits, words", [(50, 8, 16), (64, 8, 21), (10, 8, 4), (200, 8, 63), (256, 8, 81)]
+)
+def test_dense_rows_are_those_of_the_print_outs(targets: int, bits: int, words: int) -> None:
+    assert dense_row(targets, bits, LOIHI2) == words
+
+
+@pytest.mark.parametrize(
+    "outputs, bits, words",
+    [(16, 5, 2), (32, 5, 4), (64, 5, 6), (128, 5, 11), (64, 4, 5), (256, 5, 21), (64, 5, 6), (48, 6, 6)],
+)
+def test_kernel_entries_are_those_of_the_print_outs(outputs: int, bits: int, words: int) -> None:
+    """YOLO-KP L1 to L10; within the word per entry that the reconstruction leaves open."""
+    assert abs(kernel_entry(outputs, bits, LOIHI2) - words) <= 1
+
+
+def test_loihi1_cuts_a_list_into_blocks_of_64() -> None:
+    """nengo-loihi 1.1: 8 synapses of 8 bits take 128 bits; 65 need a second block of one."""
+    assert dense_row(8, 8, LOIHI1) == 2 and dense_row(64, 8, LOIHI1) == 9 and dense_row(65, 8, LOIHI1) == 10
+
+
+@pytest.mark.parametrize(
+    "weight, bits",
+    [
+        ([-127, 127], 8),
+        ([-128, 127], 8),
+        ([-256, 254], 8),
+        ([128], 2),
+        ([0, 0], 1),
+        ([-1, 1], 2),
+        ([1], 2),
+        ([-1], 1),
+        ([96, -64], 3),
+        ([255], 9),
+    ],
+)
+def test_weight_bits_leave_out_a_common_power_of_two(weight: list[int], bits: int) -> None:
+    assert weight_bits(np.array(weight)) == bits
+
+
+def test_tokens_share_a_kernel() -> None:
+    net = Net()
+    graph = net.output(net.lif(net.dense(net.input("NC", 5, 12), 20)))
+    demand = whole(graph, "fc")
+    assert (
+        demand.synapse_words == 12 * kernel_entry(20, 8, LOIHI2)
+        and demand.axon_in == 5
+        and demand.neurons == 100
+    )
+
+
+def test_convolution_stores_its_kernel_once_and_reads_positions() -> None:
+    net = Net()
+    graph = net.output(net.lif(net.conv(net.input("CYX", 4, 6, 6), 8, 3, 1, 1)))
+    demand = whole(graph, "conv")
+    assert demand.synapse_words == 9 * 4 * kernel_entry(8, 8, LOIHI2) and demand.axon_in == 36
+    assert demand.fan_in == 36
+
+
+def test_depthwise_convolution_needs_one_entry_per_channel_and_offset() -> None:
+    net = Net()
+    graph = net.output(net.lif(net.conv(net.input("CYX", 4, 6, 6), 8, 3, groups=4)))
+    assert whole(graph, "conv").synapse_words == 4 * 9 * kernel_entry(2, 8, LOIHI2)
+
+
+def test_state_of_a_chain_adds_up() -> None:
+    """Delay 24, layer norm sums 64, multi-threshold potential 24 bits: two words."""
+    demand = whole(ecmt_transformer(1, 2, 16), "block0_proj")
+    delay = 24 * 4
+    assert demand.neuron_words == demand.neurons * -(-(delay + 64 + 24) // 64)
+    assert demand.fan_in == 16 + 1 and demand.table_words > 0
+
+
+def test_cumulative_product_keeps_two_operands_and_two_sums() -> None:
+    demand = whole(ecmt_transformer(1, 2, 16, 10), "block0_av")
+    tokens, heads, width = 5, 2, 8
+    assert demand.neurons == heads * tokens * width
+    assert demand.held_words == heads * (tokens * tokens + tokens * width) * 32 // 64
+    assert demand.neuron_words == demand.neurons * 2  # P, Y and the potential: 88 bits
+    assert demand.axon_in == 2 * heads * tokens and demand.fan_in == 2 * tokens
+
+
+def test_instant_product_keeps_its_operands_for_the_tick() -> None:
+    demand = whole(spiking_transformer(1, 4, 16), "block0_kv")
+    assert demand.neuron_words == demand.neurons and demand.synapse_words == 0
+    assert (
+        demand.held_words == 2 * 2 * 4 * 8 * 2 // 64
+    )  # two operands of 2 heads, 4 tokens, 8 channels, 2 bits
+
+
+NETWORKS = [mlp((40, 30, 10)), spiking_transformer(1, 16, 32), ecmt_transformer(1, 4, 32)]
+
+
+def assert_images_within_demand(graph: Graph, target: Target) -> None:
+    """Synapse memory to the word; axon tables at most what was asked for (a core may merge two readers of a value)."""
+    mapping = map_graph(graph, target)
+    for core, image in zip(mapping.cores, encode(graph, mapping, target).images, strict=False):
+        assert len(image.tables["synapses"]) == core.demand.synapse_words
+        assert len(image.tables["axons"]) <= core.demand.axon_in
+        assert len(image.tables["routes"]) <= core.demand.axon_out
+
+
+@pytest.mark.parametrize("neurons", [4095, 100])
+@pytest.mark.parametrize("graph", NETWORKS, ids=["mlp", "spiking", "ecmt"])
+def test_images_take_what_was_counted(graph: Graph, neurons: int) -> None:
+    assert_images_within_demand(balance(graph), limited(neurons_per_core=neurons))
+
+
+@settings(max_examples=60, deadline=None)
+@given(integer_graphs(), st.sampled_from([12, 50, 4095]))
+def test_images_of_random_graphs_take_what_was_counted(graph: Graph, neurons: int) -> None:
+    assert_images_within_demand(balance(graph), limited(neurons_per_core=neurons))

@@ -1,0 +1,173 @@
+"""Traffic between tiles, packing, placement on the mesh, and routes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurodeploy.ir.graph import Graph
+from neurodeploy.mapping.cells import cells
+from neurodeploy.mapping.demand import Accounting
+from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.limits import breaches
+from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.place import _arranged, pack, place, snake
+from neurodeploy.mapping.routes import HOST, hops, route, router
+from neurodeploy.mapping.tiling import Tiling, tile
+from neurodeploy.mapping.traffic import HOST_TILE, Traffic, traffic
+from neurodeploy.mapping.types import Core, Demand
+from neurodeploy.passes.balance import balance
+from neurodeploy.target import Target, load
+from tests.strategies import integer_graphs
+from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
+
+LOIHI2 = load("loihi2")
+
+
+def core(chip: int, x: int, y: int) -> Core:
+    return Core(0, chip, x, y, (), Demand(), {}, "")
+
+
+def small(neurons: int) -> Target:
+    limit = LOIHI2.limits.neurons_per_core.model_copy(update={"value": neurons})
+    return LOIHI2.model_copy(update={"limits": LOIHI2.limits.model_copy(update={"neurons_per_core": limit})})
+
+
+def cut(graph: Graph, target: Target) -> tuple[dict[str, Tiling], Traffic]:
+    groups = populations(graph)
+    tilings = {g.name: tile(Accounting(graph, target, g, cells(graph, g))) for g in groups if not g.on_host}
+    return tilings, traffic(graph, groups, tilings)
+
+
+def brute_force(graph: Graph, tilings: dict[str, Tiling]) -> Counter:
+    """(sender, receiver) -> axon words, element by element; the host is -1."""
+    tiles = [(name, t) for name, tiling in tilings.items() for t in tiling.tiles]
+    holder = {
+        (node, int(i)): n for n, (_, t) in enumerate(tiles) for node in t.elements for i in t.elements[node]
+    }
+    found: Counter = Counter()
+    for n, (name, part) in enumerate(tiles):
+        for read in tilings[name].accounting.reads(part):
+            words = set()
+            for i in read.region.indices:
+                at = np.unravel_index(i, read.region.shape) if read.region.shape else ()
+                position = tuple(at[a] for a in (range(len(at)) if read.position is None else read.position))
+                words.add((holder.get((read.source, int(i)), HOST_TILE), tuple(map(int, position))))
+            found.update((sender, n) for sender, _ in words)
+        out = graph.output.name
+        if out in part.elements and len(part.elements[out]):
+            found[n, HOST_TILE] += len(part.elements[out])
+    return found
+
+
+def assert_counts_every_element(graph: Graph, neurons: int) -> None:
+    tilings, flows = cut(graph, small(neurons))
+    found: Counter = Counter()
+    for source, destination, words in zip(flows.source, flows.target, flows.axons, strict=True):
+        found[int(source), int(destination)] += int(words)
+    assert found == brute_force(graph, tilings)
+
+
+@pytest.mark.parametrize("neurons", [4095, 70, 20])
+@pytest.mark.parametrize(
+    "network", [mlp((12, 30, 10)), spiking_transformer(1, 4, 16), ecmt_transformer(1, 2, 16)]
+)
+def test_traffic_counts_every_element(network: Graph, neurons: int) -> None:
+    assert_counts_every_element(balance(network), neurons)
+
+
+@settings(max_examples=40, deadline=None)
+@given(integer_graphs(), st.sampled_from([8, 30]))
+def test_traffic_of_random_graphs_counts_every_element(graph: Graph, neurons: int) -> None:
+    assert_counts_every_element(balance(graph), neurons)
+
+
+# --- packing and placing ---------------------------------------------------------------------------------------------
+
+
+def test_pack_keeps_all_limits_and_uses_every_tile_once() -> None:
+    random = np.random.default_rng(0)
+    demands = [
+        Demand(neurons=int(n), synapse_words=int(w), neuron_groups=1, fan_in=9000)
+        for n, w in zip(random.integers(1, 2000, 40), random.integers(1, 9000, 40), strict=True)
+    ]
+    cores = pack(demands, LOIHI2)
+    assert sorted(t for c in cores for t in c) == list(range(40)) and len(cores) < 40
+    assert all(not breaches(sum((demands[t] for t in c), Demand()), LOIHI2) for c in cores)
+
+
+def test_what_fits_nowhere_stays_alone() -> None:
+    assert pack([Demand(neurons=9999), Demand(neurons=1), Demand(neurons=1)], LOIHI2) == [[0], [1, 2]]
+
+
+def test_snake_visits_neighbours() -> None:
+    slots = snake(LOIHI2.chip)
+    assert slots.shape == (128, 2) and (np.abs(np.diff(slots, axis=0)).sum(axis=1) <= 1).all()
+
+
+def cost(slots: np.ndarray, messages: np.ndarray) -> float:
+    return float(
+        (np.abs(slots[:, None] - slots[None]).sum(axis=2)[: len(messages), : len(messages)] * messages).sum()
+    )
+
+
+def test_arranging_shortens_the_ways_and_fills_no_router_twice() -> None:
+    random = np.random.default_rng(1)
+    messages = random.random((90, 90)) * (random.random((90, 90)) < 0.1)
+    slots = _arranged(messages, LOIHI2.chip)
+    assert cost(slots, messages) < 0.75 * cost(snake(LOIHI2.chip), messages)
+    assert max(Counter(map(tuple, slots)).values()) <= LOIHI2.chip.cores_per_router
+
+
+def test_no_single_swap_improves_a_small_arrangement() -> None:
+    random = np.random.default_rng(2)
+    messages = np.triu(random.integers(0, 9, (24, 24)), 1).astype(float)
+    slots = _arranged(messages, LOIHI2.chip)
+    best = cost(slots, messages)
+    for i in range(24):
+        for j in range(i):
+            other = slots.copy()
+            other[[i, j]] = other[[j, i]]
+            assert cost(other, messages) >= best - 1e-9
+
+
+def test_chips_fill_in_data_order() -> None:
+    chip = LOIHI2.chip.model_copy(update={"cores_per_chip": 3})
+    target = LOIHI2.model_copy(update={"chip": chip, "chips": 3})
+    none = np.zeros(0, dtype=np.int64)
+    spots = place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
+    assert [s.chip for s in spots] == [0, 0, 0, 1, 1, 1, 2]
+
+
+def test_mapped_cores_sit_at_most_four_to_a_router() -> None:
+    mapping = map_graph(balance(spiking_transformer(2, 16, 32)), small(100), chips=2)
+    assert max(Counter((c.chip, c.x, c.y) for c in mapping.cores).values()) <= 4
+    assert [c.index for c in mapping.cores] == list(range(len(mapping.cores)))
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+
+
+def test_routes_go_along_x_first() -> None:
+    links = route(core(0, 1, 3), core(0, 3, 2))
+    names = [router(0, 1, 3), router(0, 2, 3), router(0, 3, 3), router(0, 3, 2)]
+    assert links == list(pairwise(names))
+    assert route(core(0, 2, 2), core(0, 2, 2)) == []
+
+
+def test_routes_to_host_and_other_chips_leave_through_the_port() -> None:
+    assert route(None, core(1, 1, 0)) == [(HOST, router(1, 0, 0)), (router(1, 0, 0), router(1, 1, 0))]
+    assert route(core(0, 0, 1), None) == [(router(0, 0, 1), router(0, 0, 0)), (router(0, 0, 0), HOST)]
+    assert (router(0, 0, 0), router(2, 0, 0)) in route(core(0, 2, 2), core(2, 1, 1))
+
+
+@given(*[st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 3))] * 2)
+def test_hops_are_the_links_of_the_route(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
+    links = route(core(*a), core(*b))
+    assert len(links) == sum(hops(core(*a), core(*b))) + (a[0] != b[0])
+    assert all(first[1] == second[0] for first, second in pairwise(links))
