@@ -27,7 +27,7 @@ from ._base import NeuronModel, Quantized, StateVar
 
 RULES = ("ecmt_code", "nearest", "dcgs")
 RATIO_MAX = 16  # largest term of base_n : base_p on the wire
-RATIO_TOLERANCE = 0.03  # a calibrated base_n moves by at most this, on the wire and in the state alike
+RATIO_TOLERANCE = 0.05  # a calibrated base_n moves by at most this, on the wire and in the state alike
 
 
 def switch_quarters(i: int, rule: Any) -> Any:
@@ -116,7 +116,7 @@ class MultiThreshold(NeuronModel):
 def wire_ratio(ratio: float) -> Fraction:
     """base_n : base_p as a fraction with numerator and denominator in 1 .. 16.
 
-    Small terms keep payloads and sums narrow, so the smallest terms within 3 % win; failing that, the nearest.
+    Small terms keep payloads and sums narrow, so the smallest terms within 5 % win; failing that, the nearest.
     """
     candidates = {Fraction(n, d) for n in range(1, RATIO_MAX + 1) for d in range(1, RATIO_MAX + 1)}
     close = [f for f in candidates if abs(np.log(float(f) / ratio)) <= RATIO_TOLERANCE]

@@ -30,6 +30,7 @@ from .units import (
 )
 
 UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
+DIRECT_PAYLOAD_BITS = 10  # width of an operator's output that weights read without a neuron in between
 TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
@@ -293,14 +294,18 @@ def _micro(walk: _Walk, node: Micro) -> str:
     op = registry.microcode(node.op)
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
+    # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
+    direct = any(isinstance(r, Synapse) for r in readers(walk.graph, walk.consumers, node.name))
+    bits = DIRECT_PAYLOAD_BITS if direct else TABLE_OUT_BITS
     # a table's output unit follows what was seen; a norm or softmax knows its own bounds
-    options = {} if op.row else {"out_scale": power_of_two_unit(walk.ranges.magnitude(node.name), TABLE_OUT_BITS)}
+    unit = {} if op.row else {"out_scale": power_of_two_unit(walk.ranges.magnitude(node.name), bits)}
+    options = {"out_bits": bits, **unit} if direct or not op.row else {}
     made = op.quantize(node.params, spec, walk.limits(source), options)
-    bits = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
+    width = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
     return walk.add(
         replace(node, params=dict(made.params)),
         made.fixed.scale,
-        bits,
+        width,
         inputs=(source,),
         interval=made.interval,
     )
