@@ -1,4 +1,4 @@
-"""What every test shares. Its presence also puts ``tests/`` on the path: ``from strategies import integer_graphs``."""
+"""What every test shares. Helpers are imported as ``from tests.strategies import integer_graphs``."""
 
 from hypothesis import HealthCheck, settings
 

@@ -160,7 +160,7 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
 
 
 def _contracted(node: Product, a: Bounds, b: Bounds) -> Bounds:
-    """Bounds of the einsum: centre and radius of every summand, added up."""
+    """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
     centre = contract(node.equation, ma, mb)
     spread = (
@@ -168,7 +168,11 @@ def _contracted(node: Product, a: Bounds, b: Bounds) -> Bounds:
         + contract(node.equation, ra, np.abs(mb))
         + contract(node.equation, ra, rb)
     )
-    return Bounds(np.floor(centre - spread), np.ceil(centre + spread), a.proven and b.proven)
+    count = contract(node.equation, np.ones_like(ma), np.ones_like(mb))
+    ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
+    lo = np.maximum(np.floor(centre - spread), count * min(ends))
+    hi = np.minimum(np.ceil(centre + spread), count * max(ends))
+    return Bounds(lo, hi, a.proven and b.proven)
 
 
 def scaled(node: Product, p: Bounds, t: int) -> Bounds:

@@ -132,7 +132,7 @@ def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
 
 
 def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
-    if not isinstance(node, Neuron):
+    if not isinstance(node, Neuron) or node.model not in registry.members("neurons"):
         return
     limit, interval = registry.neuron(node.model).input_limit, graph.values[node.inputs[0]].interval
     if limit is not None and interval is not None and interval.magnitude >= limit:

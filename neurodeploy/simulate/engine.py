@@ -58,7 +58,9 @@ class Engine:
         """
         check_input(self.graph, x)
         names = tuple(dict.fromkeys(record))
-        parts = [self._chunk(x[i : i + self.chunk], names) for i in range(0, max(len(x), 1), self.chunk)]
+        if len(x) == 0:
+            return self._nothing(names)
+        parts = [self._chunk(x[i : i + self.chunk], names) for i in range(0, len(x), self.chunk)]
         if len(parts) == 1:
             return parts[0]
         counts: dict[str, int] = {}
@@ -67,6 +69,13 @@ class Engine:
                 counts[name] = counts.get(name, 0) + count
         values = {name: np.concatenate([p.values[name] for p in parts], axis=1) for name in names}
         return Trace(np.concatenate([p.outputs for p in parts], axis=1), values, counts)
+
+    def _nothing(self, names: tuple[str, ...]) -> Trace:
+        ticks = self.graph.header.timesteps
+        empty = {
+            n: np.zeros((ticks, 0, *self.graph.shape(n)), np.int64) for n in (*names, self.graph.output.name)
+        }
+        return Trace(empty[self.graph.output.name], {name: empty[name] for name in names})
 
     def _chunk(self, x: np.ndarray, names: tuple[str, ...]) -> Trace:
         run = Run(self.graph.header.timesteps)
