@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from .image_words import Layout
 
 LARGEST = 1 << 31  # no index, size or depth of an image exceeds 31 bits
 WIDEST = 64
+EQUATION = re.compile("[a-z]*,[a-z]*->[a-z]*")
 
 
 class _Bad(Exception):
@@ -404,26 +407,27 @@ def _gather(gather: np.ndarray, start: int, count: int, size: int) -> Iterator[F
 def contraction_size(image: CoreImage, item: Instruction) -> int:
     """Elements of a product before some are picked; 0 where equation and sizes do not fit (reported elsewhere)."""
     letters = letter_sizes(image, item)
-    return (
-        int(np.prod([letters[c] for c in item.texts["equation"].split("->")[-1]], dtype=np.int64))
-        if letters
-        else 0
-    )
+    return 0 if letters is None else prod(letters[c] for c in item.texts["equation"].split("->")[1])
 
 
-def letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int]:
-    """Sizes of the letters of a product's equation; empty if equation, sizes and ports disagree."""
-    left, right, out = [*item.texts["equation"].replace("->", ",").split(","), "", ""][:3]
+def letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int] | None:
+    """Sizes of the letters of a product's equation; None if equation, sizes and ports disagree."""
+    if not EQUATION.fullmatch(item.texts["equation"]):
+        return None
+    left, right, out = item.texts["equation"].replace("->", ",").split(",")
     known, sizes = len(image.tables["values"]), []
     for array in (item.arrays["a_sizes"], item.arrays["b_sizes"]):
-        sizes.append(image.array(array).ravel().tolist() if array.start + array.size <= known else [])
-    pairs = [*zip(left, sizes[0]), *zip(right, sizes[1])]  # noqa: B905 (lengths are compared below)
-    table = dict(pairs)
-    fits = len(left) == len(sizes[0]) == len(set(left)) and len(right) == len(sizes[1]) == len(set(right))
+        if array.start + array.size > known:
+            return None
+        sizes.append(image.array(array).ravel().tolist())
     held = [int(image.tables["ports"][p, 1]) for p in item.ports if p < len(image.tables["ports"])]
-    fits = fits and all(1 <= n < LARGEST and table[c] == n for c, n in pairs) and set(out) <= set(table)
-    fits = fits and len(set(out)) == len(out)
-    return table if fits and held == [int(np.prod(s, dtype=np.int64)) for s in sizes] else {}
+    if [len(left), len(right)] != [len(part) for part in sizes] or held != [prod(part) for part in sizes]:
+        return None
+    pairs = list(zip(left + right, sizes[0] + sizes[1], strict=True))
+    table = dict(pairs)
+    once = all(len(set(part)) == len(part) for part in (left, right, out))
+    fits = all(1 <= n < LARGEST and table[c] == n for c, n in pairs) and set(out) <= set(table)
+    return table if once and fits else None
 
 
 def _shapes(image: CoreImage, item: Instruction) -> Iterator[tuple[Any, str]]:
@@ -431,7 +435,7 @@ def _shapes(image: CoreImage, item: Instruction) -> Iterator[tuple[Any, str]]:
     numbers, arrays, links = item.numbers, item.arrays, image.tables["connections"]
     if item.probe.size != item.size and item.node:
         yield item.probe.size, "not every element has a probe entry"
-    if item.op == "product" and not letter_sizes(image, item):
+    if item.op == "product" and letter_sizes(image, item) is None:
         yield item.texts["equation"], "equation, sizes and ports of a product disagree"
     if item.op == "micro" and (
         numbers["width"] < 1 or item.size % numbers["width"] or numbers["cumulative"] not in (0, 1)
