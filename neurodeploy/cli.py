@@ -1,0 +1,664 @@
+"""The command line: parses flags, shows progress and results, turns errors into text and exit codes. Only this prints.
+
+Progress and stage lines go to stderr, results to stdout. Heavy imports happen inside the commands: ``--help`` is fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, NeurodeployError, Problem, UsageError, nearest
+
+try:  # typer carries its own copy of click since 0.26
+    from typer._click import exceptions as click_errors
+except ImportError:  # pragma: no cover
+    from click import exceptions as click_errors  # type: ignore[no-redef]
+
+if TYPE_CHECKING:
+    from .pipeline import Event
+
+EXIT_INTERRUPTED = 130
+
+
+class Format(str, Enum):
+    """How results and problems are shown."""
+
+    auto = "auto"
+    rich = "rich"
+    plain = "plain"
+    json = "json"
+
+
+class _Screen:
+    """Where everything that is printed goes through; options of the command that runs set it up."""
+
+    def __init__(self) -> None:
+        self.format, self.quiet, self.verbose = Format.auto, False, False
+
+    def configure(self, form: Format, quiet: bool = False, verbose: bool = False) -> None:
+        """Take over the flags of a command."""
+        self.format, self.quiet, self.verbose = form, quiet, verbose
+
+    @property
+    def rich(self) -> bool:
+        """Whether to draw: asked for, or a terminal."""
+        return self.format is Format.rich or (self.format is Format.auto and sys.stdout.isatty())
+
+    @property
+    def json(self) -> bool:
+        """Whether stdout carries JSON and nothing else."""
+        return self.format is Format.json
+
+    def out(self, text: str) -> None:
+        """A result."""
+        print(text.rstrip("\n"))
+
+    def note(self, text: str) -> None:
+        """Something by the way."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+    def data(self, value: Any) -> None:
+        """A result as JSON."""
+        print(json.dumps(value, indent=1, default=_plain))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A result as a table: JSON objects, drawn, or plain columns."""
+        cells = [[_cell(v) for v in row] for row in rows]
+        if self.json:
+            self.data([dict(zip(columns, row, strict=True)) for row in cells])
+        elif self.rich:
+            self._draw(columns, cells)
+        else:
+            self._columns(columns, cells)
+
+    def _draw(self, columns: Sequence[str], cells: list[list[str]]) -> None:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=box.SIMPLE_HEAD)
+        for row in cells:
+            table.add_row(*(Text(c) for c in row))
+        Console().print(table)
+
+    def _columns(self, columns: Sequence[str], cells: list[list[str]]) -> None:
+        widths = [max(len(r[i]) for r in [list(columns), *cells]) for i in range(len(columns) - 1)]
+        for row in [list(columns), *cells]:
+            padded = [c.ljust(w) for c, w in zip(row[:-1], widths, strict=True)]
+            print("  ".join([*padded, row[-1]]).rstrip())
+
+    def problems(self, error: NeurodeployError) -> None:
+        """Everything that is wrong, to stderr, or as JSON to stdout."""
+        if self.json:
+            self.data({"exit_code": error.exit_code, "problems": [_as_dict(p) for p in error.problems]})
+        elif self.rich:
+            self._panels(error.problems)
+        else:
+            for problem in error.problems:
+                print(_as_text(problem), file=sys.stderr)
+
+    def _panels(self, problems: Sequence[Problem]) -> None:
+        from rich.console import Console
+        from rich.panel import Panel
+        from rich.text import Text
+
+        console = Console(stderr=True)
+        for problem in problems:
+            colour = "red" if problem.severity == "error" else "yellow"
+            body = Text("\n".join(str(problem).splitlines()[1:]) or "-")
+            title = Text(f"{problem.severity} {problem.code}: {problem.cause}", style=f"bold {colour}")
+            console.print(
+                Panel(
+                    body,
+                    title=title,
+                    title_align="left",
+                    border_style=colour,
+                    subtitle=f"neurodeploy explain {problem.code}",
+                    subtitle_align="right",
+                )
+            )
+
+
+screen = _Screen()
+
+
+def _plain(value: Any) -> Any:
+    for kind in (list, dict):
+        if isinstance(value, (tuple, set)) and kind is list:
+            return list(value)
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _as_dict(problem: Problem) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(problem)
+
+
+def _as_text(problem: Problem) -> str:
+    return f"{problem.severity}: {problem}\n  more: neurodeploy explain {problem.code}"
+
+
+# --- flags that several commands share ---------------------------------------------------------------------------
+
+Shape = Annotated[Format, typer.Option("--format", help="rich, plain or json; auto: rich on a terminal")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")
+]
+TargetName = Annotated[str, typer.Option("--target", help="target name or .toml file")]
+Folder = Annotated[Path, typer.Argument(help="a build folder, or its program.h5")]
+
+app = typer.Typer(
+    name="neurodeploy",
+    help="Put spiking transformers onto neuromorphic cores, bit for bit, with every number traceable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+target_app = typer.Typer(help="Limits and coefficients of targets, with sources.", no_args_is_help=True)
+app.add_typer(target_app, name="targets")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"neurodeploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="version")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+# --- build, check ------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def build(
+    model: Annotated[
+        str | None, typer.Argument(help="zoo name, file.pt2, or py:package.module:factory")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="target name or .toml file [loihi-sim]")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="conversion method [the model's own]")
+    ] = None,
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="2..8 [8]")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="data set name, file or folder")] = None,
+    calib: Annotated[
+        int | None, typer.Option("--calib", help="training samples for calibration [256]")
+    ] = None,
+    evaluate: Annotated[int | None, typer.Option("--eval", help="test samples for accuracy [all]")] = None,
+    verify_samples: Annotated[
+        int | None, typer.Option("--verify", help="samples for bit equality [100]")
+    ] = None,
+    chips: Annotated[int | None, typer.Option("--chips", help="chips [the target's own]")] = None,
+    optimise: Annotated[
+        str | None, typer.Option("--optimise", help="energy, latency or cores [energy]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML file; build.toml replays a build")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")] = None,
+    out: Annotated[str | None, typer.Option("--out", help="output folder [build/MODEL-TARGET]")] = None,
+    to: Annotated[str, typer.Option("--to", help="last stage to run")] = "report",
+    jobs: Annotated[int | None, typer.Option("--jobs", help="threads [all cores]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw [0]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="warnings count as errors")] = False,
+    form: Shape = Format.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run all stages, write a build folder and print the summary."""
+    screen.configure(form, quiet, verbose)
+    from . import pipeline
+    from .config import resolve
+
+    flags = {
+        "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
+        "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
+        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed,
+    }  # fmt: skip
+    chosen = resolve(flags, config, settings or ())
+    with _Progress() as listener:
+        result = pipeline.run(chosen, listener, to)
+    _show_summary(dict(result.report), result.folder)
+    for error in result.errors:
+        raise error
+    if strict and result.warnings:
+        raise UsageError([_promoted(p) for p in result.warnings])
+
+
+def _promoted(problem: Problem) -> Problem:
+    from dataclasses import replace
+
+    return replace(problem, severity="error")
+
+
+class _Progress:
+    """A bar for the stage that runs, one line kept for each that is done; all of it on stderr."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> Callable[[Event], None]:
+        if sys.stderr.isatty() and not screen.quiet and screen.rich:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.bar.start()
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """One event of the pipeline."""
+        if event.kind in ("begin", "finish"):
+            self._line(str(event))
+        if self.bar is None:
+            return
+        if event.kind == "start":
+            self.task = self.bar.add_task(
+                f"[{event.index}/{event.total}] {event.stage}".replace("[", "\\["), total=None
+            )
+        elif event.kind == "progress":
+            self.bar.update(self.task, total=1.0, completed=event.fraction)
+        elif event.kind == "finish":
+            self.bar.remove_task(self.task)
+
+    def _line(self, text: str) -> None:
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False)
+        else:
+            screen.note(text)
+
+
+def _show_summary(report: dict[str, Any], folder: Path) -> None:
+    if not report:
+        screen.out(str(folder))
+        return
+    if screen.json:
+        screen.data(report)
+        return
+    from .report import console
+
+    page = str(folder / "report.html")
+    if screen.rich:
+        from rich.console import Console
+
+        Console().print(console.summary(report, page))
+    else:
+        screen.out(console.text(report, page))
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="zoo name, file or py:package.module:factory")],
+    target: TargetName = "loihi-sim",
+    method: Annotated[str, typer.Option("--method", help="conversion method [the model's own]")] = "",
+    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
+    form: Shape = Format.auto,
+    verbose: Verbose = False,
+) -> None:
+    """Say node by node whether a network can run on a target; nothing is trained, calibrated or written."""
+    screen.configure(form, verbose=verbose)
+    from . import errors, verbs
+
+    found = verbs.check(model, target, method, timesteps)
+    if screen.json:
+        screen.data(
+            {
+                "model": found.model,
+                "target": found.target,
+                "method": found.method,
+                "blocked": found.blocked,
+                "nodes": [vars(v) for v in found.verdicts],
+                "problems": [_as_dict(p) for p in found.problems],
+            }
+        )
+    else:
+        shown = [v for v in found.verdicts if verbose or v.grade != "free"]
+        screen.table(
+            ("node", "what", "grade", "why"),
+            [(v.node, v.detail, "BLOCKED" if v.blocked else v.grade, v.reason) for v in shown],
+        )
+        screen.out(_verdict_line(found))
+    if found.blocked:
+        wrong = [p for p in found.problems if p.severity == "error"]
+        raise _Silent(errors.EXIT_UNSUPPORTED) if screen.json else errors.MappingError(wrong)
+
+
+def _verdict_line(found: Any) -> str:
+    from collections import Counter
+
+    count = Counter(v.grade for v in found.verdicts if v.grade != "free")
+    grades = ", ".join(f"{n} {grade}" for grade, n in count.most_common())
+    verdict = "BLOCKED" if found.blocked else "can run"
+    return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
+
+
+class _Silent(Exception):
+    """An exit code whose reason has been printed."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+# --- run, verify, report -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    folder: Folder,
+    input: Annotated[
+        Path, typer.Option("--input", help="raw images (samples, channels, height, width) as .npy")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", help="accumulated read-outs (T, samples, classes) as .npy")
+    ],
+    backend: Annotated[str, typer.Option("--backend", help="cpu, loihi-sim, ...")] = "cpu",
+    record: Annotated[
+        list[str] | None, typer.Option("--record", help="a layer to record, may repeat")
+    ] = None,
+    form: Shape = Format.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a user's own images through a built network."""
+    screen.configure(form, quiet, verbose)
+    from . import verbs
+
+    outputs, recorded = verbs.run(folder, input, backend, tuple(record or ()))
+    verbs.save_array(output, outputs)
+    places = {name: output.with_name(f"{output.stem}.{name.replace('/', '_')}.npy") for name in recorded}
+    for name, place in places.items():
+        verbs.save_array(place, recorded[name])
+    ticks, samples = outputs.shape[:2]
+    classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
+    if screen.json:
+        screen.data(
+            {"output": str(output), "recorded": {n: str(p) for n, p in places.items()}, "classes": classes}
+        )
+    else:
+        shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
+        screen.out(f"{samples} samples, {ticks} ticks, classes {shown}\n{output}")
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    backend: Annotated[list[str] | None, typer.Option("--backend", help="may repeat [all usable]")] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 100,
+    form: Shape = Format.auto,
+    verbose: Verbose = False,
+) -> None:
+    """Compare every backend with the interpreter, integer by integer."""
+    screen.configure(form, verbose=verbose)
+    from . import errors, verbs
+
+    result = verbs.verify(folder, tuple(backend or ()), samples)
+    if screen.json:
+        screen.data(
+            {
+                "equal": result.equal,
+                "samples": result.samples,
+                "backends": list(result.backends),
+                "divergence": result.divergence,
+            }
+        )
+    else:
+        screen.out(str(result))
+    if not result.equal:
+        problem = Problem("ND650", "two executions that should agree differ", result.divergence)
+        raise _Silent(errors.EXIT_VERIFY) if screen.json else errors.VerifyError(problem)
+
+
+@app.command()
+def report(folder: Folder, form: Shape = Format.auto) -> None:
+    """Render page, tables and summary of a build again from its data."""
+    screen.configure(form)
+    from . import verbs
+
+    _show_summary(verbs.report(folder), folder)
+
+
+# --- what there is -----------------------------------------------------------------------------------------------
+
+
+@target_app.command("list")
+def targets_list(form: Shape = Format.auto) -> None:
+    """Every target that can be found."""
+    screen.configure(form)
+    from . import verbs
+
+    rows = [(t.name, t.kind, t.cores, t.title) for t in verbs.targets()]
+    screen.table(("name", "kind", "cores", "title"), rows)
+
+
+@target_app.command("show")
+def targets_show(
+    name: Annotated[str, typer.Argument(help="target name or .toml file")], form: Shape = Format.auto
+) -> None:
+    """Every limit, coefficient, feature and grade of a target with its source."""
+    screen.configure(form)
+    from . import target
+
+    found = target.load(name)
+    if not screen.json:
+        screen.out(f"{found.name}: {found.title} ({found.kind})\n{found.file}")
+    screen.table(
+        ("section", "key", "value", "unit", "source"),
+        [(r.section, r.key, _ranged(r), r.unit, r.source) for r in found.rows()],
+    )
+
+
+def _ranged(row: Any) -> str:
+    return str(row.high) if row.nominal is None else f"{row.nominal:g} [{row.low:g} .. {row.high:g}]"
+
+
+@target_app.command("validate")
+def targets_validate(file: Annotated[str, typer.Argument(help="target name or .toml file")]) -> None:
+    """Read a target file and list everything that is wrong with it."""
+    from . import target
+
+    found = target.load(file)
+    screen.out(f"{found.file} is a valid target: {found.cores} cores, {len(found.rows())} entries")
+
+
+@app.command()
+def models(form: Shape = Format.auto) -> None:
+    """The networks that come with the package."""
+    screen.configure(form)
+    from . import verbs
+
+    rows = [
+        (
+            e.name,
+            e.title,
+            e.dataset,
+            f"{100 * e.weights.accuracy:.1f} % of {e.weights.tested}",
+            e.weights.parameters,
+            e.method,
+            e.timesteps,
+        )
+        for e in verbs.models()
+    ]
+    screen.table(("name", "system", "data", "accuracy", "parameters", "method", "T"), rows)
+
+
+@app.command()
+def ops(target: TargetName = "loihi-sim", form: Shape = Format.auto) -> None:
+    """What a target can do with every node kind, neuron model and operator."""
+    screen.configure(form)
+    from . import verbs
+
+    rows = [
+        (v.kind, v.node, f"NO: needs {', '.join(v.missing)}" if v.blocked else v.grade, v.reason)
+        for v in verbs.ops(target)
+    ]
+    screen.table(("kind", "name", "grade", "source"), rows)
+
+
+@app.command()
+def explain(
+    code: Annotated[str, typer.Argument(help="an error code such as ND910")], form: Shape = Format.auto
+) -> None:
+    """The long text behind an error code."""
+    screen.configure(form)
+    from . import verbs
+
+    title, text = verbs.explain(code)
+    if screen.json:
+        screen.data({"code": code.upper(), "title": title, "text": text})
+    else:
+        import textwrap
+
+        screen.out(f"{code.upper()}  {title}\n\n{textwrap.fill(text, 100)}")
+
+
+@app.command()
+def doctor(form: Shape = Format.auto) -> None:
+    """Versions, usable backends and why others are not, folders."""
+    screen.configure(form)
+    from . import verbs
+
+    found = verbs.doctor()
+    if screen.json:
+        screen.data(found)
+        return
+    backends = found.pop("backends")
+    screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
+    screen.table(
+        ("backend", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in backends.items()]
+    )
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+# --- the way in and every way out --------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exits with 0 .. 6, or 130 after Ctrl-C."""
+    sys.exit(call(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error has been shown."""
+    screen.configure(_early_format(arguments))
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+        return result if isinstance(result, int) else EXIT_OK
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except typer.Exit as stop:
+        return stop.exit_code
+    except click_errors.NoArgsIsHelpError:
+        return EXIT_USAGE  # the help has been printed
+    except click_errors.ClickException as error:
+        return _shown(_usage(error))
+    except _Silent as stop:
+        return stop.code
+    except NeurodeployError as error:
+        return _shown(error)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_OK
+    except OSError as error:
+        from .files import io_problem
+
+        return _shown(io_problem(error))
+    except MemoryError:
+        return _shown(UsageError(Problem("ND934", "the machine's memory is used up")))
+    except Exception as error:
+        return _bug(error)
+
+
+def _early_format(arguments: Sequence[str]) -> Format:
+    """The format, known before parsing, so that wrong flags are reported in it too."""
+    for before, text in zip(["", *arguments], [*arguments, ""], strict=True):
+        name = (
+            text.partition("=")[2] if text.startswith("--format=") else text if before == "--format" else ""
+        )
+        if name in Format.__members__:
+            return Format(name)
+    return Format.auto
+
+
+def _interrupted() -> int:
+    print("interrupted: nothing was left half-written", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def _shown(error: NeurodeployError) -> int:
+    screen.problems(error)
+    return error.exit_code
+
+
+def _usage(error: Any) -> UsageError:
+    """What the parser complains about, with the nearest known names."""
+    context = getattr(error, "ctx", None)
+    given, known, kind = _named(error, context)
+    fixes = tuple(f"use {kind} {name!r}" for name in nearest(given, known)) if given else ()
+    place = context.command_path if context else "neurodeploy"
+    return UsageError(
+        Problem("ND900", error.format_message(), place, given, "", fixes or (f"{place} --help",))
+    )
+
+
+def _named(error: Any, context: Any) -> tuple[str, list[str], str]:
+    """(mistyped name, known names, what it is) of a parser's complaint."""
+    option = getattr(error, "option_name", None)
+    if isinstance(error, click_errors.NoSuchOption) and context is not None:
+        return str(option), [o for p in context.command.params for o in p.opts if o.startswith("--")], "flag"
+    commands = getattr(getattr(context, "command", None), "commands", None)
+    if commands and "No such command" in error.message:
+        return error.message.split("'")[1], list(commands), "command"
+    return "", [], ""
+
+
+def _bug(error: Exception) -> int:
+    """An exception that nobody foresaw: short on the console, whole with -v."""
+    where = ""
+    for note in getattr(error, "__notes__", ()):
+        where = f"\n  log: {note}"
+    print(
+        f"internal error: {type(error).__name__}: {error}{where}\n  a bug in neurodeploy; -v shows the traceback",
+        file=sys.stderr,
+    )
+    if screen.verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    return EXIT_BUG

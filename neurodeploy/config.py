@@ -1,0 +1,204 @@
+"""What a build is asked to do: one closed schema, filled from a file, ``--set`` pairs and flags, and dumped again.
+
+Later sources win: defaults of the model, ``--config FILE``, ``--set key=value``, flags. Importing this needs no numpy.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import Problem, UsageError, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LayerRule(_Table):
+    """What one glob over layer names changes; later rules win."""
+
+    weight_bits: int | None = Field(None, ge=2, le=8, description="bits of each weight, sign included")
+
+
+class BuildConfig(_Table):
+    """Everything that decides the numbers of a build, and where they go."""
+
+    model: str = Field("", description="zoo name, file, or library:NAME")
+    target: str = Field("loihi-sim", description="name of a target, or a .toml file")
+    data: str = Field("", description="data set or file; empty: the model's own")
+    method: str = Field("", description="conversion method; empty: the model's own")
+    timesteps: int | None = Field(
+        None, ge=1, le=256, description="ticks of one inference; unset: the model's own"
+    )
+    weight_bits: int = Field(8, ge=2, le=8, description="bits of each weight, sign included")
+    calib: int = Field(256, ge=1, description="training samples for calibration")
+    eval: int = Field(0, ge=0, description="test samples for accuracy; 0: the whole test split")
+    verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")
+    chips: int | None = Field(None, ge=1, description="chips of the target; unset: the target's own")
+    optimise: Literal["energy", "latency", "cores"] = "energy"
+    seed: int = Field(0, ge=0, description="of the draw of calibration samples")
+    jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
+    out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
+    scale: float = Field(
+        1.0, gt=0, description="what a pixel level is worth to a model that does not say so itself"
+    )
+    offset: float = Field(0.0, description="what is added to a scaled pixel, likewise")
+    convert: dict[str, Any] = Field({}, description="options of the conversion method")
+    layers: dict[str, LayerRule] = Field({}, description="rules per layer, by glob over layer names")
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of the build go."""
+        return Path(self.out) if self.out else Path("build") / f"{_slug(self.model)}-{_slug(self.target)}"
+
+    def digest(self) -> str:
+        """SHA-256 of everything that decides numbers: neither the folder nor the number of threads."""
+        return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
+
+    def decisive(self) -> dict[str, Any]:
+        """The fields that decide numbers, JSON-able."""
+        return self.model_dump(mode="json", exclude={"out", "jobs"}, exclude_none=True)
+
+    def weight_bits_of(self, names: Iterable[str]) -> int:
+        """Weight bits of the layer known by any of these names: the last rule that matches, else the default."""
+        names = tuple(names)
+        bits = self.weight_bits
+        for pattern, rule in self.layers.items():
+            if rule.weight_bits is not None and any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                bits = rule.weight_bits
+        return bits
+
+    def unmatched(self, names: Iterable[str]) -> list[Problem]:
+        """One problem (ND905) per rule that no layer matches, with the nearest layer names."""
+        names = sorted(set(names))
+        idle = [p for p in self.layers if not any(fnmatch.fnmatchcase(name, p) for name in names)]
+        return [unknown_name("ND905", "layer", pattern, names, f"layers.{pattern!r}") for pattern in idle]
+
+
+def _slug(text: str) -> str:
+    """A model or target string as part of a folder name."""
+    stem = Path(text).stem if text.endswith((".toml", ".pt2", ".nir", ".net", ".h5")) else text
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in stem) or "model"
+
+
+def resolve(
+    flags: Mapping[str, Any] | None = None, file: str | Path | None = None, settings: Sequence[str] = ()
+) -> BuildConfig:
+    """The config from a TOML file, ``key=value`` settings and flags; flags that are None do not count.
+
+    Raises UsageError with every problem at once: ND904 unknown key or wrong value, ND906 unusable file.
+    """
+    merged: dict[str, Any] = read_toml(Path(file)) if file is not None else {}
+    for setting in settings:
+        _set(merged, setting)
+    merged.update({k: v for k, v in (flags or {}).items() if v is not None})
+    return validate(merged, str(file or ""))
+
+
+def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
+    """The config of a nested table; UsageError as :func:`resolve`."""
+    try:
+        return BuildConfig.model_validate(dict(data))
+    except ValidationError as error:
+        raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as nested tables; UsageError ND906 where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"is not UTF-8 text (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(path, f"is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise _unreadable(path, "is nested too deeply") from error
+
+
+def _unreadable(path: Path, why: str) -> UsageError:
+    return UsageError(Problem("ND906", "the config file cannot be used", str(path), why, "a TOML file"))
+
+
+def _set(table: dict[str, Any], setting: str) -> None:
+    """Enter one ``dotted.key=value``; the value is TOML, or else plain text."""
+    path, equals, text = setting.partition("=")
+    keys = _split(path.strip())
+    if not equals or not all(keys):
+        raise UsageError(
+            Problem("ND900", "a setting is not of the form key=value", "--set", setting, "key=value")
+        )
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise UsageError(Problem("ND904", f"{key!r} is not a table", "--set", setting))
+    table[keys[-1]] = _value(text.strip())
+
+
+def _split(path: str) -> list[str]:
+    """Dotted keys; a part in double quotes may hold dots, as layer globs do."""
+    parts, quoted = [""], False
+    for character in path:
+        if character == '"':
+            quoted = not quoted
+        elif character == "." and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
+
+
+def _problem(detail: Any, where: str) -> Problem:
+    keys = [str(part) for part in detail["loc"]]
+    place = f"{where}: {'.'.join(keys)}" if where else ".".join(keys)
+    if detail["type"] == "extra_forbidden":
+        known = LayerRule.model_fields if keys[0] == "layers" and len(keys) > 1 else BuildConfig.model_fields
+        return unknown_name("ND904", "key", keys[-1], known, place)
+    return Problem(
+        "ND904", f"{keys[-1]!r} is not usable: {detail['msg']}", place, found=repr(detail["input"])
+    )
+
+
+def dump(config: BuildConfig) -> str:
+    """``build.toml``: the resolved config with a comment per key; ``build --config`` replays it."""
+    import tomlkit
+
+    document = tomlkit.document()
+    document.add(tomlkit.comment("Replay this build: neurodeploy build --config build.toml"))
+    plain = config.decisive()
+    for key, field in BuildConfig.model_fields.items():
+        if key in plain and not isinstance(plain[key], dict):
+            item = tomlkit.item(plain[key])
+            item.comment(field.description or "energy, latency or cores")
+            document.add(key, item)
+    for key in ("convert", "layers"):
+        if plain.get(key):
+            document.add(key, tomlkit.item(_without_none(plain[key])))
+    return tomlkit.dumps(document)
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a key without a value is left out."""
+    pairs = ((k, _without_none(v) if isinstance(v, Mapping) else v) for k, v in table.items())
+    return {k: v for k, v in pairs if v is not None}

@@ -1,0 +1,371 @@
+"""A build: nine stages in order, timed, logged, reported, and written so that a folder is whole or untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from . import __version__, artifact, config, files
+from .config import BuildConfig
+from .errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
+from .target import Target
+from .target import load as load_target
+
+#: what a build folder holds
+FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv", "build.log",
+         "repro.json")  # fmt: skip
+STAGE_NAMES = (
+    "import",
+    "convert",
+    "calibrate",
+    "quantize",
+    "map",
+    "evaluate",
+    "verify",
+    "estimate",
+    "report",
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a user may want to see while a build runs.
+
+    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (fraction 0 .. 1)
+    and ``finish`` with its time and headline fact.
+    """
+
+    kind: Literal["begin", "start", "progress", "finish"]
+    stage: str = ""
+    index: int = 0
+    total: int = len(STAGE_NAMES)
+    fraction: float = 0.0
+    seconds: float = 0.0
+    fact: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if self.kind == "begin":
+            return "\n".join(f"{label:<9} {text}" for label, text in self.facts)
+        return f"[{self.index}/{self.total}] {self.stage:<10} {self.fact}  {self.seconds:.1f} s"
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A finished build: its folder, the report's data, and what kept it from fitting or agreeing."""
+
+    folder: Path
+    report: Mapping[str, Any]
+    errors: tuple[NeurodeployError, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    written: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """True if the network fits its target."""
+        return not any(isinstance(e, MappingError) for e in self.errors)
+
+
+def build(
+    model: str | None = None,
+    target: str | None = None,
+    *,
+    config_file: str | Path | None = None,
+    settings: Sequence[str] = (),
+    progress: Listener | None = None,
+    **flags: Any,
+) -> Build:
+    """Import, convert, quantize, map, evaluate, verify, price and report one network; returns the Build.
+
+    ``flags`` are fields of :class:`neurodeploy.config.BuildConfig`. Raises MappingError or VerifyError *after* the
+    report is written if the network does not fit or two executions disagree; any other typed error stops earlier.
+    """
+    chosen = config.resolve({"model": model, "target": target, **flags}, config_file, settings)
+    result = run(chosen, progress)
+    if result.errors:
+        raise result.errors[0]
+    return result
+
+
+def run(chosen: BuildConfig, progress: Listener | None = None, to: str = "report") -> Build:
+    """As :func:`build` from a resolved config; what does not fit or agree is in ``errors`` instead of raised."""
+    if to not in STAGE_NAMES:
+        raise UsageError(unknown_name("ND900", "stage", to, STAGE_NAMES, "--to"))
+    if not chosen.model:
+        raise UsageError(
+            Problem("ND900", "no model was named", "MODEL", fixes=("neurodeploy models lists the zoo",))
+        )
+    target = load_target(chosen.target)
+    if chosen.chips is not None:
+        target = target.with_chips(chosen.chips)
+    with _scratch(chosen.folder) as scratch:
+        log = _Log(scratch / "build.log", progress)
+        try:
+            result = _run_stages(chosen, target, scratch, log, STAGE_NAMES[: STAGE_NAMES.index(to) + 1])
+        except BaseException:
+            log.write(traceback.format_exc())
+            raise
+        log.close()
+        written = _publish(scratch, chosen.folder)
+    return replace(result, written=written)
+
+
+def _run_stages(chosen: BuildConfig, target: Target, scratch: Path, log: _Log, names: Sequence[str]) -> Build:
+    from . import stages
+
+    work = stages.Work(chosen, target)
+    done: list[tuple[str, float, str]] = []
+    for name in names[:8]:
+        log.start(name)
+        began = time.perf_counter()
+        fact = stages.STAGES[name](work, lambda fraction, name=name: log.advance(name, fraction))  # type: ignore[misc]
+        done.append((name, time.perf_counter() - began, fact))
+        if name == "import":
+            log.begin(work)
+        log.finish(*done[-1])
+    return _report(work, scratch, log, done, complete=len(names) == len(STAGE_NAMES))
+
+
+# --- 9 report ----------------------------------------------------------------------------------------------------
+
+
+def _report(work: Any, scratch: Path, log: _Log, done: list[tuple[str, float, str]], complete: bool) -> Build:
+    """Write every file of the build into the scratch folder."""
+    began = time.perf_counter()
+    log.start("report")
+    provenance = provenance_of(work)
+    saved = replace(work.artifact(), provenance=provenance)
+    provenance = {**provenance, "program_sha256": artifact.save(scratch / artifact.FILE, saved)}
+    files.write_text(scratch / "build.toml", config.dump(work.config))
+    files.write_text(scratch / "repro.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    data: dict[str, Any] = {}
+    if complete:
+        data = _write_report(work, scratch, done, provenance)
+    log.finish(
+        "report",
+        time.perf_counter() - began,
+        f"{len(FILES) if complete else 4} files in {work.config.folder}",
+    )
+    return Build(work.config.folder, data, errors=tuple(_errors(work)), warnings=tuple(work.warnings))
+
+
+def _write_report(
+    work: Any, scratch: Path, done: list[tuple[str, float, str]], provenance: dict
+) -> dict[str, Any]:
+    from . import report
+    from .report import html
+
+    data = report.build(report_inputs(work, done, provenance))
+    report.write(data, scratch)
+    html.write(data, scratch)
+    return data
+
+
+def report_inputs(work: Any, done: Sequence[tuple[str, float, str]], provenance: Mapping[str, Any]) -> Any:
+    """What the report reads, from what the stages learned."""
+    from . import report
+    from .mapping.grades import grades
+
+    sample = report.raster(work.integer, work.trace) if work.trace is not None else ()
+    return report.ReportInputs(
+        model=work.model, target=work.target, method=work.config.method, timesteps=work.config.timesteps,
+        config=work.config.decisive(), source=work.source, spiking=work.spiking, integer=work.integer,
+        mapping=work.mapping, assessment=work.assessment, accuracy=work.accuracy, bit_true=work.bit_true,
+        sqnr_db=work.sqnr_db, saturations=work.saturations, grades=grades(work.integer, work.target),
+        raster=sample, raster_sample="first test sample of the estimate" if sample else "",
+        warnings=tuple(work.warnings), stages=tuple(report.Stage(name=n, seconds=s, fact=f) for n, s, f in done),
+        provenance=provenance, reasons=work.reasons,
+    )  # fmt: skip
+
+
+def _errors(work: Any) -> Iterator[NeurodeployError]:
+    if work.mapping is not None and not work.mapping.fits:
+        yield MappingError(work.mapping.problems)
+    if work.bit_true is not None and not work.bit_true.equal:
+        yield VerifyError(
+            Problem(
+                "ND650",
+                "two executions that should agree differ",
+                work.bit_true.divergence,
+                fixes=(f"neurodeploy verify {work.config.folder}",),
+            )
+        )
+
+
+def provenance_of(work: Any) -> dict[str, Any]:
+    """Versions, seeds and hashes: what somebody needs to get the same numbers; neither time nor place."""
+    graphs = {name: getattr(work, name) for name in ("source", "spiking", "integer")}
+    return {
+        "neurodeploy": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": versions(),
+        "seed": work.config.seed,
+        "config_sha256": work.config.digest(),
+        "target": work.target.name,
+        "target_sha256": work.target.sha256,
+        "data": work.data.name if work.data else None,
+        "data_sha256": work.data.hash if work.data else None,
+        "model": work.config.model,
+        "preset": work.preset,
+        "graphs_sha256": {name: g.content_hash() for name, g in graphs.items() if g is not None},
+        "evaluation": work.evaluation,
+        "command": f"neurodeploy build --config {work.config.folder / 'build.toml'}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the libraries that can change a number."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("numpy", "scipy", "h5py", "torch", "numba", "scikit-learn", "lava-nc"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder beside the build folder, removed on every way out."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            Problem("ND902", "the output folder is a file", str(folder), fixes=("choose another --out",))
+        )
+    scratch = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+    with files.typed(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
+        scratch.mkdir()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Scratch folders of builds that were killed."""
+    for left in folder.parent.glob(f".{folder.name}.partial-*"):
+        pid = left.name.rpartition("-")[2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _publish(scratch: Path, folder: Path) -> tuple[str, ...]:
+    """Move finished files into place: one rename for a new folder, else file by file with interrupts held back."""
+    names = tuple(sorted(p.name for p in scratch.iterdir()))
+    with files.typed(folder), _uninterrupted():
+        if not folder.exists():
+            os.rename(scratch, folder)
+            return names
+        for name in names:
+            os.replace(scratch / name, folder / name)
+        for stale in set(FILES) - set(
+            names
+        ):  # of an earlier, fuller build: it would contradict the new files
+            (folder / stale).unlink(missing_ok=True)
+    return names
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the block is done (only the main thread gets signals)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt
+
+
+@dataclass
+class _Log:
+    """Passes events on and keeps a line of each in ``build.log``."""
+
+    path: Path
+    listener: Listener | None
+    lines: list[str] = field(default_factory=list)
+
+    def begin(self, work: Any) -> None:
+        """The facts that come first."""
+        self._emit(Event("begin", facts=tuple(_facts(work))))
+
+    def start(self, name: str) -> None:
+        """A stage begins."""
+        self._pass_on(Event("start", name, STAGE_NAMES.index(name) + 1))
+
+    def advance(self, name: str, fraction: float) -> None:
+        """A stage has come this far."""
+        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, fraction=fraction))
+
+    def finish(self, name: str, seconds: float, fact: str) -> None:
+        """A stage is done."""
+        self._emit(
+            Event("finish", name, STAGE_NAMES.index(name) + 1, fraction=1.0, seconds=seconds, fact=fact)
+        )
+
+    def write(self, text: str) -> None:
+        """More text for the log alone."""
+        self.lines.append(text.rstrip())
+
+    def close(self) -> None:
+        """Put the log beside the other files."""
+        files.write_text(self.path, "\n".join(self.lines) + "\n")
+
+    def _emit(self, event: Event) -> None:
+        self.lines.append(str(event))
+        self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)
+
+
+def _facts(work: Any) -> Iterator[tuple[str, str]]:
+    model, target, data, chosen = work.model, work.target, work.data, work.config
+    yield "model", f"{model.name} from {model.source}, {model.parameters:,} parameters"
+    honest = {"simulated": "simulated estimate, not hardware", "software": "software, not hardware"}
+    yield (
+        "target",
+        f"{target.name} ({honest.get(target.kind, target.kind)}), {target.cores} cores, {target.file}",
+    )
+    yield (
+        "data",
+        f"{data.name} {data.hash[:12]} ({data.source}), {len(data.train)} training, {len(data.test)} test",
+    )
+    yield "method", f"{chosen.method}, T = {chosen.timesteps}, {chosen.weight_bits}-bit weights"
+    yield "output", str(chosen.folder)

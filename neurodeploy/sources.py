@@ -1,0 +1,105 @@
+"""MODEL -> source graph with what is known about it; graphs of zoo models and files are cached and hash-checked.
+
+The cache lies in ``$XDG_CACHE_HOME/neurodeploy`` (or ``~/.cache/neurodeploy``) and is safe to delete. The key is the
+front end's fingerprint of weights, model code and its own code, with this package's version: nothing stale is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .config import BuildConfig
+from .errors import NeurodeployError
+from .frontends import resolve
+from .frontends.resolve import Model
+from .ir.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model with its source graph; ``cached`` if the graph was not imported anew."""
+
+    model: Model
+    graph: Graph
+    cached: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
+    """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
+    model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset)
+    key = model.fingerprint and _key(model.fingerprint)
+    graph = _read(key) if key else None
+    if graph is not None:
+        return Source(model, graph, cached=True)
+    graph = simplified(resolve.source_graph(model))
+    if key:
+        _write(key, graph)
+    return Source(model, graph)
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph after all passes that keep its meaning."""
+    from .passes import simplify
+
+    return simplify(graph)
+
+
+def completed(config: BuildConfig, model: Model) -> BuildConfig:
+    """The config with the model's own method, ticks, data and conversion options where the user chose none."""
+    method = config.method or model.method or ("native" if model.spiking else "ecmt")
+    own = dict(model.convert) if method == model.method else {}
+    return config.model_copy(
+        update={
+            "method": method,
+            "timesteps": config.timesteps or (model.timesteps if model.timesteps > 1 or model.spiking else 4),
+            "data": config.data or model.dataset,
+            "convert": {**own, **config.convert},
+        }
+    )
+
+
+# --- cache -------------------------------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """Where source graphs are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return root / "neurodeploy"
+
+
+def _key(fingerprint: str) -> str:
+    from .ir import store
+
+    passes = sorted((Path(__file__).parent / "passes").glob("*.py"))
+    parts = [fingerprint, __version__, str(store.SCHEMA), *(p.read_text(encoding="utf-8") for p in passes)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _read(key: str) -> Graph | None:
+    """The cached graph, or None where there is none that is whole."""
+    from . import artifact
+
+    file = cache_folder() / f"{key}.h5"
+    try:
+        return artifact.load(file).source if file.is_file() else None
+    except (NeurodeployError, OSError):
+        return None
+
+
+def _write(key: str, graph: Graph) -> None:
+    """Keep a graph; a cache that cannot be written is no reason to fail."""
+    from . import artifact
+
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        artifact.save(cache_folder() / f"{key}.h5", artifact.Artifact(source=graph))
+    except (NeurodeployError, OSError):
+        return

@@ -1,0 +1,136 @@
+"""What a target can do with each node, as rows for ``check`` and ``ops``; the rules are the mapper's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import registry
+from .errors import Problem
+from .ir.graph import Graph
+from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
+from .mapping import checks
+from .mapping.grades import GRADES, grades
+from .passes.balance import balance
+from .target import Target
+
+FREE = "free"  # a view or a constant does no work of its own
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One node or kind of work on one target: the worst grade of what it needs, the source of that grade."""
+
+    node: str
+    kind: str
+    detail: str
+    grade: str
+    reason: str
+    missing: tuple[str, ...] = ()
+
+    @property
+    def blocked(self) -> bool:
+        """True where the target lacks something that nothing can stand in for."""
+        return bool(self.missing)
+
+
+def obstacles(graph: Graph, target: Target) -> list[Problem]:
+    """What the target refuses in a spiking graph, before any width is known: features, delays, payloads."""
+    return list(checks.check(balance(_weightless(graph), target.limits.delay_steps.value), target))
+
+
+def _weightless(graph: Graph) -> Graph:
+    """The graph with integer weights of no size: float weights have no bits that a target could refuse."""
+    empty = {
+        n.name: replace(n, weight=np.broadcast_to(np.int64(0), n.weight.shape))  # type: ignore[attr-defined,call-arg]
+        for n in graph.of(Synapse)
+    }
+    return replace(graph, nodes={**graph.nodes, **empty})
+
+
+def verdicts(graph: Graph, target: Target, problems: list[Problem]) -> list[Verdict]:
+    """One verdict per node, in order of the graph; a node that an error names is blocked."""
+    graded = grades(graph, target)
+    blocked = {
+        name: p.cause for name in graph.nodes for p in problems if p.severity == "error" and _names(p, name)
+    }
+    rows = []
+    for node in graph:
+        grade, reason = graded.get(node.name, (FREE, ""))
+        missing = (blocked[node.name],) if node.name in blocked else ()
+        rows.append(Verdict(node.name, node.kind, detail(node), grade, reason, missing))
+    return rows
+
+
+def _names(problem: Problem, name: str) -> bool:
+    return problem.where == name or problem.where.startswith(f"{name} ")
+
+
+def detail(node: Node) -> str:
+    """The kind with what tells it apart: model, operator, timing."""
+    extra = {Synapse: "op", Neuron: "model", Micro: "op", Reduce: "op", View: "op", Product: "timing"}.get(
+        type(node)
+    )
+    text = str(getattr(node, extra) or "") if extra else ""
+    return f"{text} {node.kind}".strip()
+
+
+# --- what a target can do in general -----------------------------------------------------------------------------
+
+#: rows of ``ops`` that are no members of a room: kind, name, features, keys of [silicon]
+GENERAL: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("synapse", "dense", (), ("dense_synapse",)),
+    ("synapse", "dense over tokens", (), ("token_shared_synapse",)),
+    ("synapse", "conv", (), ("conv_synapse",)),
+    ("synapse", "with graded spikes", ("graded_payload",), ("graded_payload",)),
+    ("product", "of two streams, instant", ("products",), ("stream_product",)),
+    ("product", "of two streams, held", ("products",), ("stream_product", "held_operand")),
+    ("product", "of two streams, cumulative", ("products",), ("stream_product", "wide_multiply")),
+    ("product", "element by element", ("products",), ("elementwise_product",)),
+    ("sum", "of streams", (), ("residual_sum",)),
+    ("reduce", "sum", (), ("dense_synapse",)),
+    ("reduce", "max", ("microcode",), ("elementwise_microcode",)),
+    ("delay", "of a stream", (), ("synaptic_delay",)),
+)  # fmt: skip
+
+
+def catalogue(target: Target) -> list[Verdict]:
+    """Every kind of work, neuron model and operator with its grade on a target."""
+    rows = [_rated(name, kind, "", features, keys, (), target) for kind, name, features, keys in GENERAL]
+    for name, model in registry.members("neurons").items():
+        stock = model.grade[0] == "documented"
+        needs: tuple[str, ...] = () if stock else ("microcode",)
+        rows.append(
+            _rated(
+                name,
+                "neuron",
+                "",
+                needs,
+                ("stock_neuron" if stock else "microcode_neuron",),
+                model.grade,
+                target,
+            )
+        )
+    for name, operator in registry.members("microcode").items():
+        needs = ("microcode", "row_reads") if operator.row else ("microcode",)
+        key = "row_microcode" if operator.row else "elementwise_microcode"
+        rows.append(_rated(name, "micro", "", needs, (key,), operator.grade, target))
+    return rows
+
+
+def _rated(
+    name: str,
+    kind: str,
+    text: str,
+    features: tuple[str, ...],
+    keys: tuple[str, ...],
+    own: tuple[str, ...],
+    target: Target,
+) -> Verdict:
+    missing = tuple(f for f in features if not getattr(target.features, f).allowed)
+    evidence = [(getattr(target.silicon, k).grade, getattr(target.silicon, k).source) for k in keys]
+    if own:
+        evidence.append((own[0].replace(" ", "-"), own[1]))
+    grade, reason = max(evidence, key=lambda pair: GRADES.index(pair[0]))
+    return Verdict(name, kind, text, grade, reason, missing)

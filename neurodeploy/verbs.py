@@ -1,0 +1,281 @@
+"""The verbs of the command line as functions that return what the command prints."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import config
+from .errors import Problem, SimulateError, UsageError, unknown_name
+from .pipeline import Build, build
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .ir.graph import Graph
+    from .support import Verdict
+    from .target import Target
+
+__all__ = [
+    "Build",
+    "Check",
+    "build",
+    "check",
+    "doctor",
+    "explain",
+    "models",
+    "ops",
+    "report",
+    "run",
+    "targets",
+    "verify",
+]
+
+
+# --- check -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """What stands between a network and a target: a verdict per node and every problem."""
+
+    model: str
+    target: str
+    method: str
+    verdicts: tuple[Verdict, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def blocked(self) -> bool:
+        """True if anything but warnings was found."""
+        return any(p.severity == "error" for p in self.problems)
+
+
+def check(model: str, target: str = "loihi-sim", method: str = "", timesteps: int | None = None) -> Check:
+    """Whether method and target can take this network, node by node; no data set and no training sample is read."""
+    from . import sources, stages, support
+    from .target import load as load_target
+
+    place = load_target(target)
+    asked = config.resolve(
+        {"model": model, "target": target, "method": method or None, "timesteps": timesteps}
+    )
+    found = sources.load(asked)
+    chosen = sources.completed(asked, found.model)
+    refused = stages.method_of(chosen.method).accept(found.graph)
+    graph = found.graph
+    if not any(p.severity == "error" for p in refused):
+        graph = _sketch(found.graph, chosen)
+        refused = [*refused, *support.obstacles(graph, place)]
+    rows = support.verdicts(graph, place, refused)
+    return Check(model, place.name, chosen.method, tuple(rows), tuple(refused))
+
+
+def _sketch(graph: Graph, chosen: config.BuildConfig) -> Graph:
+    """The spiking graph with thresholds from one black image: structure and codes are final, numbers are not."""
+    import numpy as np
+
+    from . import stages
+
+    method = stages.method_of(chosen.method)
+    _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
+    return method.rewrite(
+        graph, options, np.zeros((1, *graph.shape(graph.input.name)), np.int64), chosen.timesteps
+    )
+
+
+# --- run, verify, report -----------------------------------------------------------------------------------------
+
+
+def run(
+    folder: str | Path, x: np.ndarray | str | Path, backend: str = "cpu", record: Sequence[str] = ()
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Accumulated read-outs (T, B, classes) of raw images ``x``, an array or a ``.npy`` file, and recorded layers.
+
+    Raises UsageError for an unusable artifact (ND94x), file (ND931) or layer name (ND905), SimulateError for images
+    of the wrong shape (ND601), range (ND603) or type (ND606), BackendError if the backend cannot run here.
+    """
+    from . import artifact, stages
+
+    program = artifact.load(folder).program
+    images = checked_input(program.graph, read_array(Path(x)) if isinstance(x, (str, Path)) else x)
+    unknown = [name for name in record if name not in program.graph.nodes]
+    if unknown:
+        raise UsageError(
+            [unknown_name("ND905", "layer", name, program.graph.nodes, "--record") for name in unknown]
+        )
+    chosen = stages.backend(backend)
+    if chosen.mapped and (program.mapping is None or not program.mapping.images):
+        raise UsageError(
+            Problem(
+                "ND949",
+                f"the artifact holds no memory images for {backend}",
+                str(folder),
+                fixes=("build again on a target that the network fits", "use --backend cpu"),
+            )
+        )
+    trace, _ = chosen.run(program, images, tuple(record))
+    return trace.outputs, dict(trace.values)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An array from a ``.npy`` file, never unpickled; UsageError ND931 where that fails."""
+    import numpy as np
+
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            raise _bad_input(path, "nothing" if not path.exists() else "0 bytes")
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise _bad_input(path, str(error)[:200]) from error
+    if not isinstance(loaded, np.ndarray):
+        raise _bad_input(path, "an archive of several arrays")
+    return loaded
+
+
+def _bad_input(path: Path, found: str) -> UsageError:
+    fix = "numpy.save('x.npy', images) with images (samples, channels, height, width)"
+    return UsageError(
+        Problem("ND931", "the input file cannot be used", str(path), found, "one plain array (.npy)", (fix,))
+    )
+
+
+def checked_input(graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Images as (B, *input shape); a single image gets a batch axis. SimulateError ND601, ND603, ND606."""
+    import numpy as np
+
+    from .ir.interp import check_input
+
+    shape = graph.shape(graph.input.name)
+    x = x[None] if x.shape == shape else x
+    check_input(graph, x)
+    if not len(x):
+        raise SimulateError(
+            Problem("ND601", "the input holds no sample", graph.input.name, str(x.shape), "1 sample")
+        )
+    if x.dtype.kind not in "iu":
+        raise SimulateError(
+            Problem(
+                "ND606",
+                "the input is not made of whole pixel levels",
+                graph.input.name,
+                str(x.dtype),
+                "integers",
+                ("numpy.rint(x * levels).astype(numpy.uint8)",),
+            )
+        )
+    interval = graph.values[graph.input.name].interval
+    lo, hi = int(x.min()), int(x.max())
+    if interval is not None and not _inside(graph, lo, hi):
+        raise SimulateError(
+            Problem(
+                "ND603",
+                "the input leaves the range that the network was built for",
+                graph.input.name,
+                f"{lo} .. {hi}",
+                f"{interval.lo} .. {interval.hi}",
+            )
+        )
+    return x.astype(np.int64)
+
+
+def _inside(graph: Graph, lo: int, hi: int) -> bool:
+    import numpy as np
+
+    interval, zero = graph.values[graph.input.name].interval, np.asarray(graph.input.zero)
+    return interval is None or bool(lo - zero.min() >= interval.lo and hi - zero.max() <= interval.hi)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a ``.npy`` file whole or not at all."""
+    import numpy as np
+
+    from .files import write_bytes
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100) -> Any:
+    """The artifact's integer graph by the interpreter against backends (default: all usable), on test samples."""
+    from . import artifact, compare, datasets, registry, stages
+    from . import samples as draws
+
+    saved = artifact.load(folder)
+    program = saved.program
+    mapped = program.mapping is not None and bool(program.mapping.images)
+    known = registry.members("backends")
+    usable = [n for n, b in known.items() if not b.available() and (mapped or not b.mapped)]
+    data = datasets.load(str(saved.provenance.get("data") or "digits"))
+    images, _ = data.test.take(draws.stratified(data.test.labels, samples, 0))
+    stages.check_data(program.graph, data)
+    return compare.verify(program, images, [stages.backend(name) for name in backends or usable])
+
+
+def report(folder: str | Path) -> dict[str, Any]:
+    """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
+    from . import report as room
+    from .report import html
+
+    data = room.read(Path(folder))
+    room.write(data, Path(folder))
+    html.write(data, Path(folder))
+    return data
+
+
+# --- what there is -----------------------------------------------------------------------------------------------
+
+
+def targets() -> list[Target]:
+    """Every target that can be found, loaded."""
+    from . import target
+
+    return [target.load(name) for name in target.names()]
+
+
+def models() -> list[Any]:
+    """The entries of the zoo."""
+    from . import zoo
+
+    return [zoo.entry(name) for name in zoo.names()]
+
+
+def ops(target: str = "loihi-sim") -> list[Verdict]:
+    """What a target can do with every node kind, neuron model and operator."""
+    from . import support
+    from .target import load as load_target
+
+    return support.catalogue(load_target(target))
+
+
+def explain(code: str) -> tuple[str, str]:
+    """Title and long text of an error code; UsageError with the nearest codes for an unknown one."""
+    from .codes import CODES
+
+    if code.upper() not in CODES:
+        raise UsageError(unknown_name("ND900", "error code", code, CODES, "explain"))
+    return CODES[code.upper()]
+
+
+def doctor() -> dict[str, Any]:
+    """Versions, usable backends with the reason why not, folders."""
+    import os
+    import platform
+
+    from . import __version__, pipeline, registry, sources, target
+
+    backends = {name: member.available() for name, member in registry.members("backends").items()}
+    return {
+        "neurodeploy": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "libraries": pipeline.versions(),
+        "backends": backends,
+        "targets": target.names(),
+        "cache": str(sources.cache_folder()),
+    }
