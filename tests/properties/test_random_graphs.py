@@ -1,0 +1,92 @@
+"""What holds for every integer graph: it is legal, its bounds bound, the engine equals the interpreter.
+
+The slow variants draw many more and larger graphs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurodeploy.ir import fixed, interp, intervals, levels
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Product
+from neurodeploy.simulate import Engine
+from tests.strategies import inputs, integer_graphs
+
+
+def check_legal(graph: Graph) -> None:
+    assert levels.verify(graph, "integer") == []
+    assert intervals.propagate(graph).content_hash() == graph.content_hash()
+
+
+def check_bounds(graph: Graph, x: np.ndarray) -> None:
+    """Element by element, not only the overall interval."""
+    trace, bounds = interp.run(graph, x, list(graph.nodes)), intervals.bounds(graph)
+    for name, values in trace.values.items():
+        assert (values >= bounds[name].lo).all() and (values <= bounds[name].hi).all(), name
+        interval = graph.values[name].interval
+        assert interval is not None and interval.lo <= values.min() and values.max() <= interval.hi, name
+
+
+def check_engine(graph: Graph, x: np.ndarray) -> None:
+    names = list(graph.nodes)
+    expected, found = interp.run(graph, x, names), Engine(graph).run(x, names)
+    for name in names:
+        assert np.array_equal(found.values[name], expected.values[name]), name
+    assert np.array_equal(found.outputs, expected.outputs)
+    assert found.saturations == expected.saturations
+
+
+def check_telescoping(graph: Graph, x: np.ndarray) -> None:
+    """What a compensated product sent sums to the rescaled product of all it received, if nothing saturated."""
+    products = [n for n in graph.of(Product) if n.timing == "cumulative"]  # type: ignore[attr-defined]
+    names = {name for node in products for name in (node.name, *node.inputs)}
+    trace = interp.run(graph, x, names)
+    for node in products:
+        if trace.saturations[node.name]:
+            continue
+        a, b = (trace.values[name].sum(axis=0) for name in node.inputs)
+        left, right, out = node.equation.replace("->", ",").split(",")  # type: ignore[attr-defined]
+        whole = np.einsum(f"Z{left},Z{right}->Z{out}", a, b)
+        if node.rescale is not None:  # type: ignore[attr-defined]
+            multiplier, shift = node.rescale  # type: ignore[attr-defined]
+            whole = fixed.rescale(whole, multiplier[-1], shift[-1])
+        assert (trace.values[node.name].sum(axis=0) == whole).all(), node.name
+
+
+@settings(max_examples=60)
+@given(integer_graphs())
+def test_random_graph_is_legal_and_its_bounds_are_settled(graph: Graph) -> None:
+    check_legal(graph)
+
+
+@settings(max_examples=100)
+@given(integer_graphs(), st.data())
+def test_intervals_bound_every_value(graph: Graph, data: st.DataObject) -> None:
+    check_bounds(graph, data.draw(inputs(graph)))
+
+
+@settings(max_examples=100)
+@given(integer_graphs(), st.data())
+def test_engine_equals_the_interpreter(graph: Graph, data: st.DataObject) -> None:
+    check_engine(graph, data.draw(inputs(graph)))
+
+
+@settings(max_examples=40)
+@given(integer_graphs(moves=("attention", "gate", "micro", "neuron")), st.data())
+def test_compensated_products_telescope(graph: Graph, data: st.DataObject) -> None:
+    check_telescoping(graph, data.draw(inputs(graph)))
+
+
+@pytest.mark.slow
+@settings(max_examples=1500)
+@given(integer_graphs(max_moves=9, timesteps=(1, 8)), st.data())
+def test_everything_on_many_larger_graphs(graph: Graph, data: st.DataObject) -> None:
+    x = data.draw(inputs(graph))
+    check_legal(graph)
+    check_bounds(graph, x)
+    check_engine(graph, x)
+    check_telescoping(graph, x)
