@@ -30,8 +30,9 @@ from .units import (
 )
 
 UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
-DIRECT_PAYLOAD_BITS = 10  # width of an operator's output that weights read without a neuron in between
+DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
 TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
+FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
@@ -226,7 +227,8 @@ def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int, larges
     peak = rows.max() if rows.max() > 0 else 1.0
     reading = readers(walk.graph, walk.consumers, node.name)
     finest = max(
-        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)), default=0.0
+        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
+        default=0.0,
     )
     bound = rows.sum(axis=1) * largest + (0.0 if node.bias is None else np.abs(node.bias))
     exact = input_limit(reading)
@@ -297,9 +299,10 @@ def _micro(walk: _Walk, node: Micro) -> str:
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
     direct = any(isinstance(r, Synapse) for r in readers(walk.graph, walk.consumers, node.name))
     bits = DIRECT_PAYLOAD_BITS if direct else TABLE_OUT_BITS
-    # a table's output unit follows what was seen; a norm or softmax knows its own bounds
-    unit = {} if op.row else {"out_scale": power_of_two_unit(walk.ranges.magnitude(node.name), bits)}
-    options = {"out_bits": bits, **unit} if direct or not op.row else {}
+    # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
+    finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output
+    unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)
+    options = {"out_bits": bits, "out_scale": unit} if direct or not op.row else {}
     made = op.quantize(node.params, spec, walk.limits(source), options)
     width = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
     return walk.add(
