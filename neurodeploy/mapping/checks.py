@@ -13,7 +13,7 @@ from ..ir.types import Value
 from ..passes.balance import CROSSING, constants, unbalanced
 from ..target import Target
 from ..target_schema import Feature
-from .demand import Accounting, weight_bits
+from .demand import Accounting
 
 SMALLER = "use fewer timesteps or a narrower operand"
 
@@ -32,43 +32,41 @@ def check(graph: Graph, target: Target) -> Iterator[Problem]:
     still = constants(graph)
     sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
     for node in graph:
-        for rule in (_weights, _delay, _features, _orphan, _accumulator):
+        for rule in (_delay, _features, _orphan, _accumulator):
             yield from rule(graph, node, target)
         if node.name in sent or isinstance(node, Output):
             yield from _message(graph, node, target)
 
 
-def state_words(accounting: Accounting) -> Iterator[Problem]:
-    """A neuron with more state than the chip gives one."""
-    limit = accounting.target.limits.state_words_per_neuron
+def check_group(accounting: Accounting) -> Iterator[Problem]:
+    """What no cut can help: a neuron with more state than the chip gives one, weights too wide to store."""
+    limits = accounting.target.limits
     words = accounting.words
     most = int(words) if isinstance(words, int) else int(words.max(initial=0))
-    if not limit.allows(most):
+    if not limits.state_words_per_neuron.allows(most):
         yield Problem(
             "ND509",
             "a neuron needs more state than the chip gives one",
             accounting.group.name,
             f"{most} words",
-            f"{limit.value} words (limits.state_words_per_neuron)",
+            f"{limits.state_words_per_neuron.value} words (limits.state_words_per_neuron)",
             ("split the layer's chain of operators", "shorten the branch that waits"),
         )
+    codes = limits.weight_bits
+    for name, bits in accounting.needed_bits.items():
+        if codes.round_up(bits) is None:
+            yield Problem(
+                "ND503",
+                "weights need more bits than a synapse stores",
+                _where(accounting.graph.nodes[name]),
+                f"{bits} bits",
+                f"{codes.value[-1]} bits (limits.weight_bits)",
+                (f"--weight-bits {codes.value[-1]}",),
+            )
 
 
 def _where(node: Node) -> str:
     return f"{node.name} from {node.origin[0]}" if node.origin else node.name
-
-
-def _weights(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    codes = target.limits.weight_bits
-    if isinstance(node, Synapse) and codes.round_up(bits := weight_bits(node.weight)) is None:
-        yield Problem(
-            "ND503",
-            "weights need more bits than a synapse stores",
-            _where(node),
-            f"{bits} bits",
-            f"{codes.value[-1]} bits (limits.weight_bits)",
-            (f"--weight-bits {codes.value[-1]}",),
-        )
 
 
 def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:

@@ -60,11 +60,15 @@ class Accounting:
         return total
 
     @cached_property
+    def needed_bits(self) -> dict[str, int]:
+        """Bits that each Synapse's weights need."""
+        return {n.name: weight_bits(n.weight) for n in self.group.entries if isinstance(n, Synapse)}
+
+    @cached_property
     def weight_bits(self) -> dict[str, int]:
         """Stored bits per weight of each Synapse; the widest code where none is wide enough."""
         codes = self.target.limits.weight_bits
-        needed = {n.name: weight_bits(n.weight) for n in self.group.entries if isinstance(n, Synapse)}
-        return {name: codes.round_up(bits) or codes.value[-1] for name, bits in needed.items()}
+        return {name: codes.round_up(bits) or codes.value[-1] for name, bits in self.needed_bits.items()}
 
     @cached_property
     def tables(self) -> int:
@@ -177,9 +181,9 @@ def _blocks(count: int, bits: int, header: int, target: Target) -> int:
 
 def weight_bits(weight: np.ndarray) -> int:
     """Signed bits of integer weights after dividing out the power of two they share."""
-    if not weight.size or not weight.any():
+    common = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
+    if not common:
         return 1
-    common = int(np.bitwise_or.reduce(weight, axis=None))
     shift = (common & -common).bit_length() - 1
     low, high = int(weight.min()) >> shift, int(weight.max()) >> shift
     return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1

@@ -11,7 +11,7 @@ from ..ir.graph import Graph
 from ..passes.balance import depths
 from ..target import Target
 from .cells import cells
-from .checks import check, state_words
+from .checks import check, check_group
 from .demand import Accounting
 from .groups import HOST, Population, populations
 from .limits import Breach, breaches, fill, usage
@@ -138,7 +138,7 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
 def _overfull(tilings: dict[str, Tiling], pieces: list[Piece], target: Target) -> Iterator[Problem]:
     """Per group and resource, the most that any core would need beyond the limit."""
     for name, tiling in tilings.items():
-        yield from state_words(tiling.accounting)
+        yield from check_group(tiling.accounting)
         worst: dict[str, Breach] = {}
         for piece in pieces:
             if piece.group == name:

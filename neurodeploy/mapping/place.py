@@ -53,16 +53,18 @@ def place(cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> lis
         on_core[list(tiles)] = core
     inside = (flows.source != HOST_TILE) & (flows.target != HOST_TILE)
     source, destination = on_core[flows.source[inside]], on_core[flows.target[inside]]
-    messages = flows.messages[inside]
-    each = target.chip.cores_per_chip
+    messages, each = flows.messages[inside], target.chip.cores_per_chip
+    local = np.flatnonzero(source // each == destination // each)
+    local = local[np.argsort(source[local] // each, kind="stable")]
+    chips = -(-len(cores) // each)
+    ends = np.searchsorted(source[local] // each, np.arange(chips + 1))
     spots: list[Spot] = []
-    for chip, start in enumerate(range(0, len(cores), each)):
-        count = min(each, len(cores) - start)
-        here = (source // each == chip) & (destination // each == chip)
-        matrix = np.zeros((count, count))
-        np.add.at(matrix, (source[here] - start, destination[here] - start), messages[here])
-        routers = _arranged(matrix, target.chip)
-        spots += [Spot(chip, int(x), int(y)) for x, y in routers]
+    for chip in range(chips):
+        here = local[ends[chip] : ends[chip + 1]]
+        count = min(each, len(cores) - chip * each)
+        pairs = (source[here] % each) * count + destination[here] % each
+        matrix = np.bincount(pairs, messages[here], count * count).reshape(count, count)
+        spots += [Spot(chip, int(x), int(y)) for x, y in _arranged(matrix, target.chip)]
     return spots
 
 

@@ -3,7 +3,7 @@
 Finer cuts need less of every core but store kernels again and repeat messages, so candidates are tried in order of
 their number of cores. What they cost:
 
-``cores``    number of cores, then synapse words of all cores together, then axons
+``cores``    number of cores plus, in cores, the axon words that senders need for it; then synapse words
 ``energy``   axons of all cores together (each is a packet per spike), then number of cores
 ``latency``  connections and neurons of the fullest core, within a budget of cores that the caller sets
 """
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import inf, prod
+from math import inf
 
 import numpy as np
 
@@ -33,8 +32,9 @@ AXES = {
     "G": "parts",
 }
 OBJECTIVES = ("cores", "latency", "energy")
-SLACK = 1.3  # candidates with up to this many times the fewest cores compete for energy and latency
+SLACK = 1.2  # candidates with up to this many times the fewest cores compete
 MANY = 200  # cuts tried where none may fit
+NEAR = 0.85  # of the fewest cores by coarse cuts: where finer ones are searched
 SHOWN = 6  # alternatives kept
 
 
@@ -56,11 +56,11 @@ class Cut:
         """True if no limit is exceeded."""
         return not self.broken
 
-    def price(self, objective: str) -> tuple[float, ...]:
-        """Smaller is better; see the module's table."""
+    def price(self, objective: str, budget: float = inf) -> tuple[float, ...]:
+        """Smaller is better; see the module's table. ``budget``: words of a core."""
         stored, axons = self.cores * self.worst.synapse_words, self.cores * self.worst.axon_in
         return {
-            "cores": (self.cores, stored, axons),
+            "cores": (self.cores + axons / budget, stored, axons),
             "energy": (axons, self.cores, stored),
             "latency": (self.work, self.cores, stored),
         }[objective]
@@ -94,14 +94,18 @@ def tile(accounting: Accounting, objective: str = "cores", least: int = 1, most:
 
     Where nothing fits, the cut whose fullest core is least overfull.
     """
+    budget = float(accounting.target.limits.total_words.value or inf)
     chunks = _chunks(accounting, least)
     if not evaluate(accounting, chunks[-1]).fits:
         # A single position costs more than two that share a kernel, so the finest cut does not decide for all.
         chunks = [*chunks[: -1 : -(-len(chunks) // MANY)], chunks[-1]]
     tried = list(_tried(accounting, chunks, objective, most))
+    tried += _between(accounting, tried, least)
     while True:
         fitting = [cut for cut in tried if cut.fits]
-        best = min(fitting or tried, key=lambda c: c.price(objective) if fitting else (c.fill, c.cores))
+        best = min(
+            fitting or tried, key=lambda c: c.price(objective, budget) if fitting else (c.fill, c.cores)
+        )
         tiles = accounting.cells.tiles(best.chunk)
         demands = tuple(accounting.demand(t) for t in tiles)
         exact = _cut(accounting, best.chunk, demands, best.work)
@@ -149,17 +153,19 @@ def _work(accounting: Accounting, part: Tile) -> int:
     return sum(adds) + part.size(accounting.cells.anchor)
 
 
-def _chunks(accounting: Accounting, least: int) -> list[tuple[int, ...]]:
+def _chunks(accounting: Accounting, least: int, fine: bool = False) -> list[tuple[int, ...]]:
     """Chunk sizes of every grid of at least ``least`` tiles, fewest tiles first; the finest comes last."""
     cells = accounting.cells
-    grids = list(product(*(_sizes(cells, axis) for axis in range(len(cells.shape)))))
-    counted = sorted((_bound(cells, chunk), chunk) for chunk in grids)
-    floor = max(least, _fewest(accounting))
-    return [chunk for count, chunk in counted if count >= floor] or [counted[-1][1]]
-
-
-def _bound(cells: Cells, chunk: tuple[int, ...]) -> int:
-    return prod(-(-size // step) for size, step in zip(cells.shape, chunk, strict=True))
+    sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
+    grids = (
+        np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes))
+        if sizes
+        else np.ones((1, 0))
+    )
+    counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids.astype(np.int64)), axis=1)
+    order = np.lexsort((*-grids.T, counts))
+    wanted = order[counts[order] >= max(least, _fewest(accounting))]
+    return [tuple(int(n) for n in grids[i]) for i in (wanted if len(wanted) else order[-1:])]
 
 
 def _fewest(accounting: Accounting) -> int:
@@ -172,13 +178,30 @@ def _fewest(accounting: Accounting) -> int:
     return max(-(-amount // limit) if limit else 1 for amount, limit in needs)
 
 
-def _sizes(cells: Cells, axis: int) -> list[int]:
-    """Chunk sizes worth trying along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling."""
+def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:
+    """Chunk sizes along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling; or all there are."""
     size = cells.shape[axis]
     if cells.home is not None and (cells.coordinates[axis] == cells.coordinates[axis][0]).all():
         return [size]
     parts = set(range(1, 9)) | {2**a * 3**b for a in range(14) for b in range(9)}
-    return sorted({-(-size // k) for k in parts if k <= size} | {1}, reverse=True)
+    wanted = range(1, size + 1) if fine else [k for k in parts if k <= size]
+    return sorted({-(-size // k) for k in wanted} | {1}, reverse=True)
+
+
+def _between(accounting: Accounting, tried: list[Cut], least: int) -> Iterator[Cut]:
+    """Cuts into a few cores less than the first that fitted, along any sizes: up to one that fits."""
+    fitted = next((cut.cores for cut in tried if cut.fits), 0)
+    low = max(least, round(NEAR * fitted))
+    close = (
+        [c for c in _chunks(accounting, low, fine=True) if accounting.cells.count(c) < fitted]
+        if low < fitted
+        else []
+    )
+    for chunk in close[:MANY]:
+        cut = evaluate(accounting, chunk)
+        yield cut
+        if cut.fits:
+            return
 
 
 def _tried(accounting: Accounting, chunks: list[tuple[int, ...]], objective: str, most: int) -> Iterator[Cut]:
