@@ -1,0 +1,65 @@
+"""Two accounts of the same run agree: what simulated cores count, and what the graph and its values imply."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from neurodeploy import calibrate, cost, registry, report
+from neurodeploy.mapping.grades import grades
+from neurodeploy.mapping.image_encode import encode
+from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.passes.balance import balance
+from neurodeploy.program import Program
+from neurodeploy.quantize import quantize
+from neurodeploy.report.inputs import ModelInfo, ReportInputs
+from neurodeploy.target import load
+from tests.networks import images, mini_snn, mini_vit
+
+SOURCES = {"ecmt": mini_vit, "native": mini_snn}
+
+
+@pytest.fixture(scope="module", params=[("ecmt", 0), ("ecmt", 1), ("native", 0), ("native", 1)], ids=str)
+def built(request: pytest.FixtureRequest) -> tuple:
+    """A small network through every stage: (source, program, events of the cores, counts of the values, target)."""
+    method, seed = request.param
+    source, target = SOURCES[method](seed=seed), load("loihi-sim")
+    x = images(source, 24, seed)
+    member = registry.members("convert")[method]
+    spiking = member.rewrite(source, member.configure({})[1], x, 4)
+    graph = balance(quantize(spiking, calibrate.measure(spiking, x, 0)), target.limits.delay_steps.value)
+    mapping = encode(graph, map_graph(graph, target), target)
+    program = Program(graph, mapping)
+    _, events = registry.members("backends")["loihi-sim"].run(program, x[:6])
+    trace, _ = registry.members("backends")["cpu"].run(program, x[:6], cost.names_to_record(graph))
+    return source, program, events, cost.count(graph, trace), target
+
+
+def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
+    _, _, events, counts, _ = built
+    assert not cost.disagreements(counts, events)
+    for kind in ("synaptic_ops", "product_ops", "neuron_updates"):
+        assert counts.total(kind) == pytest.approx(events.total(kind))
+
+
+def test_every_packet_that_is_sent_is_received(built: tuple) -> None:
+    _, _, events, _, _ = built
+    host = [(link, load.sum()) for link, load in events.links.items() if "host" in link]
+    into = sum(load for (start, _), load in host if start == "host")
+    out = sum(load for (_, end), load in host if end == "host")
+    assert events.total("packets_out") + into == pytest.approx(events.total("packets_in") + out)
+
+
+def test_sums_of_a_report_of_a_real_run_add_up(built: tuple) -> None:
+    source, program, events, counts, target = built
+    graph = program.graph
+    found = cost.assess(program, target, source, events, counts, grades(graph, target))
+    inputs = ReportInputs(model=ModelInfo(name="mini", system="mini"), target=target, method=graph.header.method,
+                          timesteps=graph.header.timesteps, source=source, integer=graph, mapping=program.mapping,
+                          assessment=found, grades=grades(graph, target))  # fmt: skip
+    data = report.build(inputs)
+    layers = sum(row["energy_nominal_uj"] for row in data["layers"]) + data["energy_shared_uj"]["nominal"]
+    assert layers == pytest.approx(data["energy_uj"]["nominal"])
+    assert sum(row["synaptic_ops"] for row in data["layers"]) == pytest.approx(data["counts"]["synaptic_ops"])
+    assert len(data["steps"]) == events.steps == graph.header.timesteps + program.mapping.depth
+    assert np.isfinite(data["latency_ms"]["nominal"])
