@@ -34,9 +34,16 @@ def require_finite(tensors: Mapping[str, Any]) -> None:
     for name, tensor in tensors.items():
         bad = 0 if not tensor.is_floating_point() else int((~torch.isfinite(tensor)).sum())
         if bad:
-            problems.append(Problem("ND102", "weights that are not finite numbers", name,
-                                    f"{bad} of {tensor.numel()} values", "finite numbers",
-                                    ("check the training for divergence, or load another checkpoint",)))
+            problems.append(
+                Problem(
+                    "ND102",
+                    "weights that are not finite numbers",
+                    name,
+                    f"{bad} of {tensor.numel()} values",
+                    "finite numbers",
+                    ("check the training for divergence, or load another checkpoint",),
+                )
+            )
     if problems:
         raise ImportModelError(problems)
 
@@ -58,8 +65,15 @@ def require_image_shape(shape: Iterable[int]) -> tuple[int, ...]:
     """The input shape as positive whole numbers; ImportModelError ND103 else."""
     sizes = tuple(shape)
     if not sizes or any(not isinstance(s, int) or s < 1 for s in sizes):
-        raise ImportModelError(Problem("ND103", "the input shape is not usable", "input", str(sizes),
-                                       "positive whole numbers without the batch, such as (3, 32, 32)"))
+        raise ImportModelError(
+            Problem(
+                "ND103",
+                "the input shape is not usable",
+                "input",
+                str(sizes),
+                "positive whole numbers without the batch, such as (3, 32, 32)",
+            )
+        )
     return sizes
 
 
@@ -73,7 +87,9 @@ def library_folders() -> tuple[str, ...]:
 
 def place(stack_trace: str | None) -> tuple[str, int]:
     """(file name, line) of the innermost frame of a stack trace that lies in the user's own files."""
-    frames = [(f, int(n)) for f, n in _FRAME.findall(stack_trace or "") if not f.startswith(library_folders())]
+    frames = [
+        (f, int(n)) for f, n in _FRAME.findall(stack_trace or "") if not f.startswith(library_folders())
+    ]
     return (PurePath(frames[-1][0]).name, frames[-1][1]) if frames else ("", 0)
 
 
@@ -92,5 +108,7 @@ def failure(error: BaseException) -> tuple[str, int]:
     """(file name, line) of the innermost of the user's frames in an exception's traceback."""
     import traceback
 
-    lines = "\n".join(f'File "{f.filename}", line {f.lineno}' for f in traceback.extract_tb(error.__traceback__))
+    lines = "\n".join(
+        f'File "{f.filename}", line {f.lineno}' for f in traceback.extract_tb(error.__traceback__)
+    )
     return place(lines)

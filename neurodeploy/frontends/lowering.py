@@ -73,8 +73,13 @@ class Stream:
         """The graph axis of a torch axis; Refusal ND105 for the batch axis."""
         dim = self.dim(dim)
         if dim == self.batch:
-            raise Refusal("ND105", f"{what} works on the batch axis", f"axis {dim} of {self.sizes}",
-                          "samples do not influence each other", "keep the batch in the first axis, untouched")
+            raise Refusal(
+                "ND105",
+                f"{what} works on the batch axis",
+                f"axis {dim} of {self.sizes}",
+                "samples do not influence each other",
+                "keep the batch in the first axis, untouched",
+            )
         return dim if self.merged or dim < self.batch else dim - 1
 
     def axes(self, dims: Sequence[int], what: str = "this operator") -> tuple[int, ...]:
@@ -143,7 +148,9 @@ class Lowering:
     def refuse(self, refusal: Refusal) -> None:
         """Record a problem; the same line refused in many blocks is one problem with all its places."""
         call = self.call
-        problem = Problem(refusal.code, refusal.cause, str(call.origin), refusal.found, refusal.limit, refusal.fixes)
+        problem = Problem(
+            refusal.code, refusal.cause, str(call.origin), refusal.found, refusal.limit, refusal.fixes
+        )
         key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
         self.problems.setdefault(key, []).append(problem)
 
@@ -152,28 +159,41 @@ class Lowering:
         return [_joined(group) for group in self.problems.values()]
 
     # --- adding nodes --------------------------------------------------------------------------------------------
-    def add(self, kind: type[Node], inputs: Sequence[str], shape: Shape, suffix: str = "", **fields: Any) -> str:
+    def add(
+        self, kind: type[Node], inputs: Sequence[str], shape: Shape, suffix: str = "", **fields: Any
+    ) -> str:
         """Append a node named after the call (and ``suffix``) with the call's origin."""
         label = self.call.label
         name = f"{label}.{suffix}" if suffix and label.rpartition(".")[2] != suffix else label
-        return self.builder.add(kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields),
-                                Value(shape))
+        return self.builder.add(
+            kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields), Value(shape)
+        )
 
     def like(self, stream: Stream, kind: type[Node], suffix: str = "", **fields: Any) -> Stream:
         """An operator that keeps shape and batch axis."""
         return self.moved(stream, self.add(kind, [stream.name], stream.shape, suffix, **fields), stream.shape)
 
-    def moved(self, stream: Stream, name: str, shape: Shape, batch: int | None = None,
-              merged: bool | None = None) -> Stream:
+    def moved(
+        self, stream: Stream, name: str, shape: Shape, batch: int | None = None, merged: bool | None = None
+    ) -> Stream:
         """The stream that another node carries on, its batch axis where it was unless said otherwise."""
-        return Stream(name, shape, stream.batch if batch is None else batch, stream.copies,
-                      stream.merged if merged is None else merged)
+        return Stream(
+            name,
+            shape,
+            stream.batch if batch is None else batch,
+            stream.copies,
+            stream.merged if merged is None else merged,
+        )
 
     def view(self, name: str, shape: Shape, op: str, args: Iterable[int], to: Shape) -> str:
         """A View node, or ``name`` itself where nothing would move."""
         args = tuple(int(a) for a in args)
-        nothing = {"reshape": args == shape.sizes, "permute": args == tuple(range(len(args))),
-                   "broadcast": args == shape.sizes, "slice": to == shape}.get(op, False)
+        nothing = {
+            "reshape": args == shape.sizes,
+            "permute": args == tuple(range(len(args))),
+            "broadcast": args == shape.sizes,
+            "slice": to == shape,
+        }.get(op, False)
         return name if nothing else self.add(View, [name], to, op, op=op, args=args)
 
     def graph_permute(self, name: str, shape: Shape, order: Sequence[int]) -> tuple[str, Shape]:
@@ -192,8 +212,13 @@ class Lowering:
         before, copies = prod(stream.sizes[: stream.batch]), stream.copies
         places = [q for q, size in enumerate(new) if prod(new[:q]) == before and size and size % copies == 0]
         if not places:
-            raise Refusal("ND105", "a reshape mixes the batch with other axes", f"{stream.sizes} to {new}",
-                          "the batch stays the leading part of one axis", "reshape per sample")
+            raise Refusal(
+                "ND105",
+                "a reshape mixes the batch with other axes",
+                f"{stream.sizes} to {new}",
+                "the batch stays the leading part of one axis",
+                "reshape per sample",
+            )
         q = next((p for p in places if new[p] == copies), places[0])
         merged = new[q] != copies
         graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
@@ -219,7 +244,9 @@ class Lowering:
             raise Refusal("ND101", "an empty or backward slice", f"{start}:{stop}:{step} of {size}")
         sizes = (*stream.shape.sizes[:axis], count, *stream.shape.sizes[axis + 1 :])
         shape = Shape(stream.shape.roles, sizes)
-        return self.moved(stream, self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape), shape)
+        return self.moved(
+            stream, self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape), shape
+        )
 
     # --- constants -----------------------------------------------------------------------------------------------
     def array(self, constant: Any) -> np.ndarray:
@@ -241,7 +268,9 @@ class Lowering:
             return array if like.merged else array.squeeze(axis)
         folded = array.reshape(*array.shape[:axis], like.copies, -1, *array.shape[axis + 1 :])
         if not np.array_equal(folded, np.broadcast_to(folded.take([0], axis), folded.shape)):
-            raise Refusal("ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}")
+            raise Refusal(
+                "ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}"
+            )
         one = folded.take(0, axis)
         return one if like.merged else one.squeeze(axis)
 
@@ -263,13 +292,23 @@ def _require_known_form(op: str, builder: Operator, *args: Any, **kwargs: Any) -
 def unknown_operator(op: str) -> Refusal:
     """The refusal for an operator that no builder knows."""
     close = nearest(op, operators())
-    return Refusal("ND101", f"operator '{op}' has no counterpart in the graph", op, "",
-                   "replace it by supported operators (neurodeploy ops lists them)",
-                   *(f"did you mean '{c}'?" for c in close[:1]))
+    return Refusal(
+        "ND101",
+        f"operator '{op}' has no counterpart in the graph",
+        op,
+        "",
+        "replace it by supported operators (neurodeploy ops lists them)",
+        *(f"did you mean '{c}'?" for c in close[:1]),
+    )
 
 
-def lower(traced: Traced, header: Header, scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0,
-          readout: str = "sum") -> Graph:
+def lower(
+    traced: Traced,
+    header: Header,
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+    readout: str = "sum",
+) -> Graph:
     """The source graph of a traced program.
 
     A raw integer r enters as ``r * scale + offset`` (scalars, or one value per leading channel). Raises
@@ -282,9 +321,8 @@ def lower(traced: Traced, header: Header, scale: float | np.ndarray = 1.0, offse
         state.step(call)
     problems = state.collected()
     result = state.env[traced.output.name] if isinstance(traced.output, Ref) else None
-    if not problems:
-        problems = list(_output_problems(result))
-    if problems:
+    problems = problems or list(_output_problems(result))
+    if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
     _output(state, result, readout)
     return state.builder.build()
@@ -298,7 +336,7 @@ def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
     """Input node, and a constant where the offset is no whole number of raw units."""
     traced = state.traced
     sizes = tuple(s for i, s in enumerate(traced.sizes) if i != traced.batch_axis)
-    roles = ("C", "Y", "X")[-len(sizes):] if len(sizes) <= 3 else ("G",) * (len(sizes) - 3) + ("C", "Y", "X")
+    roles = ("C", "Y", "X")[-len(sizes) :] if len(sizes) <= 3 else ("G",) * (len(sizes) - 3) + ("C", "Y", "X")
     lead = (-1,) + (1,) * (len(sizes) - 1 - max(len(sizes) - 3, 0))
     scale, offset = (a.reshape(lead) if a.size > 1 else a.reshape(()) for a in (scale, offset))
     zero = np.rint(-offset / scale).astype(np.int64)
@@ -317,22 +355,38 @@ def _plain(array: np.ndarray) -> Any:
 
 def _output_problems(result: Any) -> Iterable[Problem]:
     if not isinstance(result, Stream):
-        yield Problem("ND107", "the model does not return exactly one tensor that depends on its input",
-                      "return value", type(result).__name__, "one tensor", ("return the logits alone",))
+        yield Problem(
+            "ND107",
+            "the model does not return exactly one tensor that depends on its input",
+            "return value",
+            type(result).__name__,
+            "one tensor",
+            ("return the logits alone",),
+        )
     elif result.merged or result.batch != 0:
-        yield Problem("ND105", "the result does not keep the batch in its first axis", "return value",
-                      str(result.sizes), "(batch, ...)", ("return one row per sample",))
+        yield Problem(
+            "ND105",
+            "the result does not keep the batch in its first axis",
+            "return value",
+            str(result.sizes),
+            "(batch, ...)",
+            ("return one row per sample",),
+        )
 
 
 def _output(state: Lowering, result: Stream, readout: str) -> None:
     shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
     origin = state.builder.nodes[result.name].origin
-    state.builder.add(Output(name="output", inputs=(result.name,), origin=origin, readout=readout),  # type: ignore[arg-type]
-                      Value(shape))
+    state.builder.add(
+        Output(name="output", inputs=(result.name,), origin=origin, readout=readout),  # type: ignore[arg-type]
+        Value(shape),
+    )
 
 
 def _holds(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) or (isinstance(value, (tuple, list)) and any(_holds(v, kind) for v in value))
+    return isinstance(value, kind) or (
+        isinstance(value, (tuple, list)) and any(_holds(v, kind) for v in value)
+    )
 
 
 def _inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:

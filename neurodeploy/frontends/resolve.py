@@ -22,12 +22,11 @@ from ..ir.graph import Graph
 
 Kind = Literal["zoo", "python", "export", "artifact"]
 
-#: files and prefixes whose readers are not part of this version, and what to do instead
+_WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
+
+#: files whose readers are not part of this version, and what to do instead
 FOREIGN = {
-    ".pt": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
-    ".pth": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
-    ".ckpt": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
-    ".safetensors": "weights alone say nothing about the network: build it in Python and give py:package.module:factory",
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), _WEIGHTS),
     ".onnx": "export the torch module itself with torch.export.save to a .pt2 file",
 }
 
@@ -56,8 +55,13 @@ class Model:
     fingerprint: str = ""
 
 
-def resolve(text: str, shape: tuple[int, ...] | None = None, timesteps: int | None = None,
-            scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0) -> Model:
+def resolve(
+    text: str,
+    shape: tuple[int, ...] | None = None,
+    timesteps: int | None = None,
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+) -> Model:
     """The model that a MODEL string names.
 
     ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
@@ -83,29 +87,72 @@ def source_graph(model: Model) -> Graph:
 
 def _unknown(text: str, path: Path) -> Problem:
     if path.suffix in FOREIGN:
-        return Problem("ND106", f"a {path.suffix} file is not a model that can be read", text, path.suffix,
-                       ".pt2, program.h5", (FOREIGN[path.suffix],))
+        return Problem(
+            "ND106",
+            f"a {path.suffix} file is not a model that can be read",
+            text,
+            path.suffix,
+            ".pt2, program.h5",
+            (FOREIGN[path.suffix],),
+        )
     if path.exists() or "/" in text or path.suffix:
-        return Problem("ND110", "no model at this path", text, "nothing" if not path.exists() else "no model file",
-                       "a .pt2 file, a build folder or its program.h5", ("check the path",))
+        return Problem(
+            "ND110",
+            "no model at this path",
+            text,
+            "nothing" if not path.exists() else "no model file",
+            "a .pt2 file, a build folder or its program.h5",
+            ("check the path",),
+        )
     return unknown_name("ND110", "model", text, zoo.names())
 
 
 def _zoo(name: str) -> Model:
     entry = zoo.entry(name)
-    fingerprint = _digest(entry.model_dump_json(), entry.weights.sha256, _sources(zoo.models_folder()), _version())
-    return Model(name, "zoo", f"zoo:{name}", lambda: _zoo_graph(entry), entry.system, entry.title, entry.dataset,
-                 entry.method, entry.timesteps, entry.kind == "snn", entry.input.shape, entry.convert, fingerprint)
+    fingerprint = _digest(
+        entry.model_dump_json(), entry.weights.sha256, _sources(zoo.models_folder()), _version()
+    )
+    return Model(
+        name,
+        "zoo",
+        f"zoo:{name}",
+        lambda: _zoo_graph(entry),
+        entry.system,
+        entry.title,
+        entry.dataset,
+        entry.method,
+        entry.timesteps,
+        entry.kind == "snn",
+        entry.input.shape,
+        entry.convert,
+        fingerprint,
+    )
 
 
 def _zoo_graph(entry: zoo.ZooEntry) -> Graph:
     scale, offset = np.array(entry.input.scale), np.array(entry.input.offset)
-    return from_torch(zoo.load(entry.name), entry.input.shape, entry.kind == "snn", entry.name, entry.timesteps,
-                      scale, offset, entry.readout)
+    return from_torch(
+        zoo.load(entry.name),
+        entry.input.shape,
+        entry.kind == "snn",
+        entry.name,
+        entry.timesteps,
+        scale,
+        offset,
+        entry.readout,
+    )
 
 
-def from_torch(module: Any, shape: tuple[int, ...], spiking: bool, name: str = "network", timesteps: int = 1,
-               scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0, readout: str = "mean") -> Graph:
+def from_torch(
+    module: Any,
+    shape: tuple[int, ...],
+    spiking: bool,
+    name: str = "network",
+    timesteps: int = 1,
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+    readout: str = "mean",
+) -> Graph:
     """The source graph of a torch module in memory, traced as a spiking network or exported as an ANN."""
     if spiking:
         from . import torch_fx
@@ -132,21 +179,43 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _python(text: str, shape: tuple[int, ...] | None, timesteps: int | None, scale: float | np.ndarray,
-            offset: float | np.ndarray) -> Model:
+def _python(
+    text: str,
+    shape: tuple[int, ...] | None,
+    timesteps: int | None,
+    scale: float | np.ndarray,
+    offset: float | np.ndarray,
+) -> Model:
     """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
     module, _, factory = text[3:].partition(":")
     if not module or not factory:
-        raise UsageError(Problem("ND110", "a Python model needs a module and a factory", text, text,
-                                 "py:package.module:factory"))
+        raise UsageError(
+            Problem(
+                "ND110",
+                "a Python model needs a module and a factory",
+                text,
+                text,
+                "py:package.module:factory",
+            )
+        )
 
     def load() -> Graph:
         network = _built(module, factory, text)
         wanted = shape or getattr(network, "input_shape", None)
         if wanted is None:
-            raise ImportModelError(Problem("ND103", "the input shape of the model is not known", text, "none", "(C, H, W)",
-                                           ("give the data set with --data", "set input_shape on the module")))
-        return from_torch(network, tuple(wanted), has_neurons(network), factory, timesteps or 1, scale, offset)
+            raise ImportModelError(
+                Problem(
+                    "ND103",
+                    "the input shape of the model is not known",
+                    text,
+                    "none",
+                    "(C, H, W)",
+                    ("give the data set with --data", "set input_shape on the module"),
+                )
+            )
+        return from_torch(
+            network, tuple(wanted), has_neurons(network), factory, timesteps or 1, scale, offset
+        )
 
     return Model(factory, "python", text, load, shape=tuple(shape or ()), timesteps=timesteps or 1)
 
@@ -160,11 +229,25 @@ def _built(module: str, factory: str, text: str) -> Any:
     try:
         network = getattr(importlib.import_module(module), factory)()
     except Exception as error:  # the user's own code may raise anything
-        raise ImportModelError(Problem("ND111", "the factory cannot be called", text, f"{type(error).__name__}: {error}",
-                                       "a function without arguments that returns a torch module")) from error
+        raise ImportModelError(
+            Problem(
+                "ND111",
+                "the factory cannot be called",
+                text,
+                f"{type(error).__name__}: {error}",
+                "a function without arguments that returns a torch module",
+            )
+        ) from error
     if not isinstance(network, torch.nn.Module):
-        raise ImportModelError(Problem("ND111", "the factory does not return a torch module", text,
-                                       type(network).__name__, "torch.nn.Module"))
+        raise ImportModelError(
+            Problem(
+                "ND111",
+                "the factory does not return a torch module",
+                text,
+                type(network).__name__,
+                "torch.nn.Module",
+            )
+        )
     return network
 
 
@@ -184,7 +267,11 @@ def _export(path: Path, scale: float | np.ndarray, offset: float | np.ndarray) -
         return torch_export.import_program(pt2.load(path), path.stem, scale, offset)
 
     if not path.is_file():
-        raise UsageError(Problem("ND110", "no model at this path", str(path), "nothing", "a .pt2 file", ("check the path",)))
+        raise UsageError(
+            Problem(
+                "ND110", "no model at this path", str(path), "nothing", "a .pt2 file", ("check the path",)
+            )
+        )
     fingerprint = _digest(hashlib.sha256(path.read_bytes()).hexdigest(), repr((scale, offset)), _version())
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint)
 
@@ -193,10 +280,20 @@ def _artifact(path: Path) -> Model:
     """A built program: it holds no source graph any more; the pipeline starts from its later stages."""
     file = path / "program.h5" if path.is_dir() else path
     if not file.is_file():
-        raise UsageError(Problem("ND110", "no model at this path", str(file), "nothing", "program.h5", ("check the path",)))
+        raise UsageError(
+            Problem("ND110", "no model at this path", str(file), "nothing", "program.h5", ("check the path",))
+        )
 
     def refuse() -> Graph:
-        raise ImportModelError(Problem("ND112", "a built program holds no source graph", str(file), "artifact",
-                                       "a model", ("give the model that it was built from",)))
+        raise ImportModelError(
+            Problem(
+                "ND112",
+                "a built program holds no source graph",
+                str(file),
+                "artifact",
+                "a model",
+                ("give the model that it was built from",),
+            )
+        )
 
     return Model(file.parent.name or file.stem, "artifact", str(file), refuse)

@@ -9,14 +9,29 @@ import numpy as np
 
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header
-from ._torch import (example_input, failure, label, origin, require_finite, require_image_shape, tensors_of,
-                     to_array)
+from ._torch import (
+    BATCH,
+    example_input,
+    failure,
+    label,
+    origin,
+    require_finite,
+    require_image_shape,
+    tensors_of,
+    to_array,
+)
 from .lowering import lower
 from .traced import Call, Ref, Traced
 
 
-def import_module(model: Any, shape: Iterable[int], name: str = "network", scale: float | np.ndarray = 1.0,
-                  offset: float | np.ndarray = 0.0, readout: str = "sum") -> Graph:
+def import_module(
+    model: Any,
+    shape: Iterable[int],
+    name: str = "network",
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+    readout: str = "sum",
+) -> Graph:
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
     A raw integer r enters the module as ``r * scale + offset``. The module is put into eval mode. Raises
@@ -30,8 +45,13 @@ def import_module(model: Any, shape: Iterable[int], name: str = "network", scale
     return import_program(program, name, scale, offset, readout)
 
 
-def import_program(program: Any, name: str = "network", scale: float | np.ndarray = 1.0,
-                   offset: float | np.ndarray = 0.0, readout: str = "sum") -> Graph:
+def import_program(
+    program: Any,
+    name: str = "network",
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+    readout: str = "sum",
+) -> Graph:
     """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch."""
     require_finite({**dict(program.state_dict)})
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
@@ -58,12 +78,23 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
             model(example)
     except Exception as plain:  # whatever the user's own code raises
         file, line = failure(plain)
-        return Problem("ND103", "the module does not run on an input of this shape", f"{name} ({file}:{line})",
-                       f"{tuple(example.shape)}: {_first_line(plain)}", "", ("give the shape that the model expects",))
+        return Problem(
+            "ND103",
+            "the module does not run on an input of this shape",
+            f"{name} ({file}:{line})",
+            f"{tuple(example.shape)}: {_first_line(plain)}",
+            "",
+            ("give the shape that the model expects",),
+        )
     file, line = failure(error)
-    return Problem("ND104", "the module's control flow cannot be traced", f"{name} ({file}:{line})" if file else name,
-                   _first_line(error), "control flow that depends on shapes and settings only",
-                   ("replace data-dependent branches by arithmetic", "export the part of the model without them"))
+    return Problem(
+        "ND104",
+        "the module's control flow cannot be traced",
+        f"{name} ({file}:{line})" if file else name,
+        _first_line(error),
+        "control flow that depends on shapes and settings only",
+        ("replace data-dependent branches by arithmetic", "export the part of the model without them"),
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -77,12 +108,31 @@ def traced(program: Any) -> Traced:
     inputs = list(program.graph_signature.user_inputs)
     nodes = {node.name: node for node in program.graph.nodes}
     if len(inputs) != 1:
-        raise ImportModelError(Problem("ND103", "the model takes several inputs", "forward", str(len(inputs)), "one image"))
-    sizes = tuple(nodes[inputs[0]].meta["val"].shape)
+        raise ImportModelError(
+            Problem("ND103", "the model takes several inputs", "forward", str(len(inputs)), "one image")
+        )
+    sizes = _sizes(nodes[inputs[0]].meta["val"].shape)
     calls = [_call(node) for node in program.graph.nodes if node.op == "call_function"]
     outputs = list(program.graph_signature.user_outputs)
     output = Ref(outputs[0]) if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
-    return Traced(calls, constants, inputs[0], output, sizes, int(sizes[0]), to_array)
+    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], to_array)
+
+
+def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
+    """The input's sizes; an open batch becomes :data:`BATCH`. ImportModelError ND103 for another open size."""
+    sizes = tuple(s if isinstance(s, int) else None for s in shape)
+    if not sizes or any(s is None for s in sizes[1:]):
+        raise ImportModelError(
+            Problem(
+                "ND103",
+                "the input shape of the model is left open",
+                "input",
+                str(tuple(shape)),
+                "fixed sizes, but for the batch in the first axis",
+                ("export with an example of the size that will be used",),
+            )
+        )
+    return tuple(BATCH if s is None else s for s in sizes)
 
 
 def _constants(program: Any) -> dict[str, Any]:
@@ -98,7 +148,15 @@ def _call(node: Any) -> Call:
     op = _name(node.target)
     path, leaf = _module(node)
     args, kwargs = (substitute_nodes(part) for part in (node.args, node.kwargs))
-    return Call(node.name, op, tuple(args), kwargs, origin(path, op, node.stack_trace), label(path, op, leaf), node.target)
+    return Call(
+        node.name,
+        op,
+        tuple(args),
+        kwargs,
+        origin(path, op, node.stack_trace),
+        label(path, op, leaf),
+        node.target,
+    )
 
 
 def substitute_nodes(item: Any) -> Any:
@@ -126,5 +184,3 @@ def _module(node: Any) -> tuple[str, bool]:
     path, kind = stack[-1]
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
     return path, kind.startswith("torch.nn.modules.") and not kind.endswith("Sequential")
-
-

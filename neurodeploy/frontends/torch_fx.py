@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,32 @@ from torch import fx
 from ..errors import ImportModelError, NeurodeployError, Problem
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from ._torch import (BATCH, example_input, failure, label, library_folders, require_finite, require_image_shape,
-                     tensors_of, to_array)
+from ._torch import (
+    BATCH,
+    example_input,
+    failure,
+    label,
+    library_folders,
+    require_finite,
+    require_image_shape,
+    tensors_of,
+    to_array,
+)
 from .leaves import Leaf, leaf_of
 from .lowering import lower
 from .traced import Call, Ref, Traced, references
 
 
-def import_module(model: torch.nn.Module, shape: Iterable[int], timesteps: int, name: str = "network",
-                  scale: float | np.ndarray = 1.0, offset: float | np.ndarray = 0.0, readout: str = "mean",
-                  time_axis: bool = False) -> Graph:
+def import_module(
+    model: torch.nn.Module,
+    shape: Iterable[int],
+    timesteps: int,
+    name: str = "network",
+    scale: float | np.ndarray = 1.0,
+    offset: float | np.ndarray = 0.0,
+    readout: str = "mean",
+    time_axis: bool = False,
+) -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
     With ``time_axis`` the module takes (T, batch, *shape) and is traced with T = 1: its own mean over T is then
@@ -55,14 +72,18 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         raise ImportModelError(_trace_problem(error, example)) from error
     if tracer.problems:
         raise ImportModelError(tracer.problems)
-    calls = [_call(node) for node in graph.nodes if node.op in ("call_function", "call_method", "call_module")]
+    calls = [
+        _call(node) for node in graph.nodes if node.op in ("call_function", "call_method", "call_module")
+    ]
     problems = list(_mutations(calls))
     if problems:
         raise ImportModelError(problems)
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
     (output,) = (node.args[0] for node in graph.nodes if node.op == "output")
-    return Traced(calls, constants, inputs[0], _references(output), tuple(example.shape), BATCH, to_array, batch_axis)
+    return Traced(
+        calls, constants, inputs[0], _references(output), tuple(example.shape), BATCH, to_array, batch_axis
+    )
 
 
 class _Shaped(fx.Proxy):
@@ -107,6 +128,11 @@ class _Shaped(fx.Proxy):
     def __iter__(self) -> Iterator[Any]:
         return iter([self[i] for i in range(len(self._value))])
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice) and isinstance(self._value, (tuple, list)):
+            return [self[i] for i in range(*index.indices(len(self._value)))]
+        return super().__getitem__(index)
+
 
 class _Tracer(fx.Tracer):
     """Traces through everything but neurons, evaluating as it goes."""
@@ -126,7 +152,9 @@ class _Tracer(fx.Tracer):
         self.leaves[module_qualified_name] = leaf
         if leaf.problem:
             where = f"{module_qualified_name} [{type(m).__module__}.{type(m).__qualname__}]"
-            self.problems.append(Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes))
+            self.problems.append(
+                Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes)
+            )
         return True
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -143,7 +171,7 @@ class _Tracer(fx.Tracer):
         return node
 
     def _constant(self, name: str) -> Any:
-        """A parameter, a buffer, or a tensor that the module made: fx has just stored it on the root under a new name."""
+        """A parameter, a buffer, or a tensor made while tracing, which fx has just stored on the root."""
         return self.tensors[name] if name in self.tensors else vars(self.root)[name]
 
     def _evaluate(self, node: fx.Node) -> Any:
@@ -163,7 +191,7 @@ class _Tracer(fx.Tracer):
 
 def _user_place() -> tuple[str, int]:
     """(file name, line) of the innermost running frame in the user's own files."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_code.co_filename.startswith(library_folders()):
             return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
@@ -178,11 +206,22 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     text = str(error).strip().splitlines()
     found = f"{type(error).__name__}: {text[0] if text else ''}"
     if isinstance(error, fx.proxy.TraceError):
-        return Problem("ND104", "the module's control flow depends on the values of its input", where, found,
-                       "control flow that depends on shapes and settings only",
-                       ("replace data-dependent branches by arithmetic",))
-    return Problem("ND103", "the module does not run on an input of this shape", where,
-                   f"{tuple(example.shape)}: {found}", "", ("give the shape that the model expects",))
+        return Problem(
+            "ND104",
+            "the module's control flow depends on the values of its input",
+            where,
+            found,
+            "control flow that depends on shapes and settings only",
+            ("replace data-dependent branches by arithmetic",),
+        )
+    return Problem(
+        "ND103",
+        "the module does not run on an input of this shape",
+        where,
+        f"{tuple(example.shape)}: {found}",
+        "",
+        ("give the shape that the model expects",),
+    )
 
 
 def _references(item: Any) -> Any:
@@ -196,15 +235,25 @@ def _call(node: fx.Node) -> Call:
     if leaf is not None:
         path, op, kwargs = str(node.target), "neuron", {"model": leaf.model, "params": leaf.params}
         kind_name = f"neuron {leaf.model}"
-        return Call(node.name, op, args[:1], kwargs, Origin(path, kind_name, *node.meta["place"]), path, _no_value)
+        return Call(
+            node.name, op, args[:1], kwargs, Origin(path, kind_name, *node.meta["place"]), path, _no_value
+        )
     op, evaluate = _target(node)
     args, kwargs = _bound(node.target, args, kwargs)
-    own = kind is not None and kind.__module__.startswith("torch.nn.modules.") and kind is not torch.nn.Sequential
-    return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), label(path, op, own), evaluate)
+    own = (
+        kind is not None
+        and kind.__module__.startswith("torch.nn.modules.")
+        and kind is not torch.nn.Sequential
+    )
+    return Call(
+        node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), label(path, op, own), evaluate
+    )
 
 
 def _no_value(*_: Any, **__: Any) -> Any:
-    raise ImportModelError(Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input"))
+    raise ImportModelError(
+        Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input")
+    )
 
 
 def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
@@ -215,13 +264,13 @@ def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
 
 def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """Python functions of torch take arguments in an order of their own: name them; the first stays in place."""
+    kwargs, firsts = dict(kwargs), ["input", "self"]
     if inspect.isfunction(target):
         names = inspect.signature(target).parameters
         if all(p.kind == p.POSITIONAL_OR_KEYWORD for p in names.values()):
             kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
-            args = ()
-    kwargs = dict(kwargs)
-    for first in ("input", "self"):
+            args, firsts = (), [next(iter(names))]
+    for first in firsts:
         if first in kwargs and not args:
             args = (kwargs.pop(first),)
     return args, kwargs
@@ -230,8 +279,18 @@ def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, 
 def _mutations(calls: list[Call]) -> Iterator[Problem]:
     """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
     for position, call in enumerate(calls):
-        in_place = (call.op.endswith("_") and not call.op.endswith("__")) or call.kwargs.get("inplace") is True
-        changed = [r for r in references(call.args[:1])] if in_place else []
-        if any(r in references((later.args, later.kwargs)) for later in calls[position + 1 :] for r in changed):
-            yield Problem("ND108", f"'{call.op}' changes a tensor in place that is read again", str(call.origin),
-                          call.op, "operators that return a new tensor", ("use the form that is not in place",))
+        in_place = (call.op.endswith("_") and not call.op.endswith("__")) or call.kwargs.get(
+            "inplace"
+        ) is True
+        changed = references(call.args[:1]) if in_place else []
+        if any(
+            r in references((later.args, later.kwargs)) for later in calls[position + 1 :] for r in changed
+        ):
+            yield Problem(
+                "ND108",
+                f"'{call.op}' changes a tensor in place that is read again",
+                str(call.origin),
+                call.op,
+                "operators that return a new tensor",
+                ("use the form that is not in place",),
+            )

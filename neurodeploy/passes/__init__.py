@@ -1,4 +1,4 @@
-"""Passes: pure functions Graph -> Graph that keep the meaning of the float graph. Each file holds the one it is named after.
+"""Passes: pure functions Graph -> Graph that keep the meaning; each file holds the one it is named after.
 
 ``simplify`` is what an imported graph goes through before conversion; :data:`PASSES` lists its steps by name.
 """

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..ir.graph import Graph
 from ..ir.nodes import Node, View
 from ..ir.types import Origin, Value
 
 
-def edit(graph: Graph, changed: Mapping[str, Sequence[tuple[Node, Value]]], dropped: Mapping[str, str]) -> Graph:
+def edit(
+    graph: Graph, changed: Mapping[str, Sequence[tuple[Node, Value]]], dropped: Mapping[str, str]
+) -> Graph:
     """A graph with nodes replaced by others and with the readers of dropped nodes reading something else.
 
     ``changed``: name -> nodes with their values, in order, that stand in its place (the last one usually keeps the
@@ -34,17 +35,14 @@ def edit(graph: Graph, changed: Mapping[str, Sequence[tuple[Node, Value]]], drop
     return Graph(nodes, values, graph.header)
 
 
-def changed_node(graph: Graph, name: str, value: Value | None = None, **fields: Any) -> dict[str, list[tuple[Node, Value]]]:
-    """One node with some fields changed, for :func:`edit`."""
-    return {name: [(replace(graph.nodes[name], **fields), value or graph.values[name])]}
-
-
 def both_origins(first: Node, second: Node) -> tuple[Origin, ...]:
     """Origins of a fused node, each once."""
     return tuple(dict.fromkeys(first.origin + second.origin))
 
 
-def up_through_views(graph: Graph, name: str, ops: Sequence[str], consumers: Mapping[str, list[str]]) -> list[Node]:
+def up_through_views(
+    graph: Graph, name: str, ops: Sequence[str], consumers: Mapping[str, list[str]]
+) -> list[Node]:
     """Nodes from ``name`` upwards: views of the given kinds with a single reader each, then the first other node.
 
     The last entry is the first node that is no such view; it may have any number of readers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -29,12 +30,13 @@ def steps_for(index: np.ndarray, sizes: tuple[int, ...]) -> list[Step] | None:
     if index.size != prod(sizes):
         return None
     factors = [_factors(_along(index, axis)) for axis in range(index.ndim)]
-    if index.size and index.flat[0] != 0 or any(f is None for f in factors):
+    if (index.size and index.flat[0] != 0) or any(f is None for f in factors):
         return None
     parts = [part for f in factors for part in f or []]
-    chains = [_chain(p, index.shape, sizes) for p in (parts, _refined(parts, sizes), _merged(parts))]
-    chains = [c for c in chains if c is not None and np.array_equal(index_of(c, sizes), index)]
-    return min(chains, key=len) if chains else None
+    forms = (parts, _refined(parts, sizes), _merged(parts))
+    chains = [c for form in forms if (c := _chain(form, index.shape, sizes)) is not None]
+    right = [c for c in chains if np.array_equal(index_of(c, sizes), index)]
+    return min(right, key=len, default=None)
 
 
 def _along(index: np.ndarray, axis: int) -> np.ndarray:
@@ -65,7 +67,7 @@ def _refined(parts: list[tuple[int, int]], sizes: tuple[int, ...]) -> list[tuple
     for size, stride in parts:
         inside = sorted({b for b in borders if stride < b < size * stride and b % stride == 0}, reverse=True)
         edges = [size * stride, *inside, stride]
-        out += [(high // low, low) for high, low in zip(edges, edges[1:], strict=False)]
+        out += [(high // low, low) for high, low in pairwise(edges)]
     return out
 
 
@@ -80,7 +82,9 @@ def _merged(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-def _chain(parts: list[tuple[int, int]], target: tuple[int, ...], sizes: tuple[int, ...]) -> list[Step] | None:
+def _chain(
+    parts: list[tuple[int, int]], target: tuple[int, ...], sizes: tuple[int, ...]
+) -> list[Step] | None:
     """Reshape to the sub-axes in source order, permute them, reshape to the target; steps that do nothing left out."""
     order = sorted(range(len(parts)), key=lambda i: -parts[i][1])
     split = tuple(parts[i][0] for i in order)

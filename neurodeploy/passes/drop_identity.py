@@ -67,8 +67,9 @@ def chain_to(graph: Graph, node: Node) -> list[View]:
     return chain
 
 
-def view_nodes(graph: Graph, node: Node, source: str, steps: list[Step],
-               shape: Shape | None = None) -> list[tuple[Node, Value]]:
+def view_nodes(
+    graph: Graph, node: Node, source: str, steps: list[Step], shape: Shape | None = None
+) -> list[tuple[Node, Value]]:
     """Views with the origin of ``node`` that carry ``source`` (of ``shape``) to it; the last keeps name and value."""
     shape = shape or graph.values[source].shape
     made: list[tuple[Node, Value]] = []

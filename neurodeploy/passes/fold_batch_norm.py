@@ -19,8 +19,16 @@ from ._index import index_of
 def fold_batch_norm(graph: Graph) -> Graph:
     """A graph with diagonal synapses folded into their neighbours where possible; meaning unchanged."""
     while True:
-        found = next((g for node in graph if isinstance(node, Synapse) and factors(node) is not None
-                      and (g := _into_source(graph, node) or _into_reader(graph, node)) is not None), None)
+        found = next(
+            (
+                g
+                for node in graph
+                if isinstance(node, Synapse)
+                and factors(node) is not None
+                and (g := _into_source(graph, node) or _into_reader(graph, node)) is not None
+            ),
+            None,
+        )
         if found is None:
             return graph
         graph = found

@@ -15,7 +15,10 @@ from ._edit import both_origins, edit
 def fold_bias(graph: Graph) -> Graph:
     """A graph with such constants in the biases; meaning unchanged."""
     while True:
-        found = next((g for node in graph.of(Sum) if (g := _behind(graph, node) or _before(graph, node)) is not None), None)
+        found = next(
+            (g for node in graph.of(Sum) if (g := _behind(graph, node) or _before(graph, node)) is not None),
+            None,
+        )
         if found is None:
             return graph
         graph = prune(found)
@@ -46,7 +49,7 @@ def _behind(graph: Graph, node: Node) -> Graph | None:
     parts = _parts(graph, node)
     if parts is None or not isinstance(parts[0], Synapse) or len(graph.consumers[parts[0].name]) != 1:
         return None
-    source, constant = parts
+    source, constant = parts[0], parts[1]
     extra = _per_channel(constant, channel_axis(source), graph.shape(node.name))
     if extra is None:
         return None
@@ -58,7 +61,12 @@ def _behind(graph: Graph, node: Node) -> Graph | None:
 def _before(graph: Graph, node: Node) -> Graph | None:
     """Sum, then its only reader, a synapse without padding: what the weights make of the constant joins the bias."""
     parts, readers = _parts(graph, node), [graph.nodes[r] for r in graph.consumers[node.name]]
-    if parts is None or len(readers) != 1 or not isinstance(readers[0], Synapse) or readers[0].padding != (0, 0):
+    if (
+        parts is None
+        or len(readers) != 1
+        or not isinstance(readers[0], Synapse)
+        or readers[0].padding != (0, 0)
+    ):
         return None
     reader = readers[0]
     per_channel = _per_channel(parts[1], channel_axis(reader), graph.shape(node.name))
@@ -67,7 +75,11 @@ def _before(graph: Graph, node: Node) -> Graph | None:
     columns = np.resize(per_channel, reader.weight.shape[1]) if reader.groups == 1 else None
     if columns is None:
         return None
-    extra = (reader.weight * columns.reshape(1, -1, *(1,) * (reader.weight.ndim - 2))).reshape(len(reader.weight), -1).sum(1)
+    extra = (
+        (reader.weight * columns.reshape(1, -1, *(1,) * (reader.weight.ndim - 2)))
+        .reshape(len(reader.weight), -1)
+        .sum(1)
+    )
     bias = extra if reader.bias is None else reader.bias + extra
     fused = replace(reader, bias=bias, origin=both_origins(node, reader))
     return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: parts[0].name})

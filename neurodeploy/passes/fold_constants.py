@@ -30,7 +30,9 @@ def _constant(graph: Graph, name: str) -> bool:
     return isinstance(graph.nodes[name], Const)
 
 
-def _made(graph: Graph, name: str, array: np.ndarray, like: Node, value: Value | None = None) -> tuple[Const, Value]:
+def _made(
+    graph: Graph, name: str, array: np.ndarray, like: Node, value: Value | None = None
+) -> tuple[Const, Value]:
     roles = (value or graph.values[like.name]).shape.roles
     array = np.ascontiguousarray(array)
     return Const(name=name, origin=like.origin, value=array), Value(Shape(roles, array.shape))
@@ -45,7 +47,11 @@ def _computed(graph: Graph, node: Node) -> Graph | None:
         result = node.apply(arrays)
     else:
         result = _total(arrays, node.signs or (1,) * len(arrays))
-    return edit(graph, {node.name: [_made(graph, node.name, np.broadcast_to(result, graph.shape(node.name)), node)]}, {})
+    return edit(
+        graph,
+        {node.name: [_made(graph, node.name, np.broadcast_to(result, graph.shape(node.name)), node)]},
+        {},
+    )
 
 
 def _total(arrays: list[np.ndarray], signs: tuple[int, ...]) -> np.ndarray:
@@ -62,19 +68,28 @@ def _padded(graph: Graph, node: Node) -> Graph | None:
     axis, value = node.args[0], graph.values[node.name]
     widths = [graph.shape(name)[axis] for name in node.inputs]
     before, after = sum(widths[: streams[0]]), sum(widths[streams[-1] + 1 :])
-    parts = [graph.nodes[n].value if i not in streams else np.zeros(graph.shape(n))  # type: ignore[attr-defined]
-             for i, n in enumerate(node.inputs)]
+    parts = [
+        graph.nodes[n].value if i not in streams else np.zeros(graph.shape(n))  # type: ignore[attr-defined]
+        for i, n in enumerate(node.inputs)
+    ]
     constant = _made(graph, fresh(graph, f"{node.name}.const"), np.concatenate(parts, axis), node)
     made: list[tuple[Node, Value]] = []
     source = node.inputs[streams[0]]
     if len(streams) > 1:
-        joined = replace(node, name=fresh(graph, f"{node.name}.streams"), inputs=tuple(node.inputs[i] for i in streams))
+        joined = replace(
+            node, name=fresh(graph, f"{node.name}.streams"), inputs=tuple(node.inputs[i] for i in streams)
+        )
         sizes = list(value.shape.sizes)
         sizes[axis] -= before + after
         made.append((joined, Value(Shape(value.shape.roles, tuple(sizes)))))
         source = joined.name
-    pad = View(name=fresh(graph, f"{node.name}.pad"), inputs=(source,), origin=node.origin, op="pad",
-               args=(axis, before, after))
+    pad = View(
+        name=fresh(graph, f"{node.name}.pad"),
+        inputs=(source,),
+        origin=node.origin,
+        op="pad",
+        args=(axis, before, after),
+    )
     total = Sum(name=node.name, inputs=(pad.name, constant[0].name), origin=node.origin, signs=(1, 1))
     return edit(graph, {node.name: [*made, (pad, value), constant, (total, value)]}, {})
 
@@ -88,7 +103,11 @@ def _flattened(graph: Graph, node: Node) -> Graph | None:
         alone = len(graph.consumers[name]) == 1 and node.inputs.count(name) == 1
         if isinstance(inner, Sum) and alone and any(_constant(graph, i) for i in inner.inputs):
             outer_signs, inner_signs = _signs(node), _signs(inner)
-            signs = (*outer_signs[:place], *(outer_signs[place] * s for s in inner_signs), *outer_signs[place + 1 :])
+            signs = (
+                *outer_signs[:place],
+                *(outer_signs[place] * s for s in inner_signs),
+                *outer_signs[place + 1 :],
+            )
             inputs = (*node.inputs[:place], *inner.inputs, *node.inputs[place + 1 :])
             joined = replace(node, inputs=inputs, signs=signs, origin=both_origins(inner, node))
             return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
@@ -108,8 +127,11 @@ def _single(graph: Graph, node: Node) -> Graph | None:
         return None
     signs = _signs(node)
     arrays = [graph.nodes[node.inputs[i]].value for i in places]  # type: ignore[attr-defined]
-    constant = _made(graph, fresh(graph, f"{node.name}.const"), _total(arrays, tuple(signs[i] for i in places)), node)
+    constant = _made(
+        graph, fresh(graph, f"{node.name}.const"), _total(arrays, tuple(signs[i] for i in places)), node
+    )
     kept = [i for i in range(len(node.inputs)) if i not in places]
-    joined = replace(node, inputs=(*(node.inputs[i] for i in kept), constant[0].name),
-                     signs=(*(signs[i] for i in kept), 1))
+    joined = replace(
+        node, inputs=(*(node.inputs[i] for i in kept), constant[0].name), signs=(*(signs[i] for i in kept), 1)
+    )
     return edit(graph, {node.name: [constant, (joined, graph.values[node.name])]}, {})

@@ -19,8 +19,15 @@ def fold_scalars(graph: Graph) -> Graph:
     Downwards first: the scale of attention then stands on the product, and queries keep their range.
     """
     while True:
-        found = next((g for node in graph if scalar(node) is not None
-                      and (g := _downwards(graph, node) or _upwards(graph, node)) is not None), None)
+        found = next(
+            (
+                g
+                for node in graph
+                if scalar(node) is not None
+                and (g := _downwards(graph, node) or _upwards(graph, node)) is not None
+            ),
+            None,
+        )
         if found is None:
             return graph
         graph = found
@@ -48,7 +55,11 @@ def _upwards(graph: Graph, node: Node) -> Graph | None:
 
 
 def _replaced(graph: Graph, node: Node, changed: dict[str, Node]) -> Graph:
-    return edit(graph, {name: [(new, graph.values[name])] for name, new in changed.items()}, {node.name: node.inputs[0]})
+    return edit(
+        graph,
+        {name: [(new, graph.values[name])] for name, new in changed.items()},
+        {node.name: node.inputs[0]},
+    )
 
 
 def _readers(graph: Graph, name: str) -> list[Node]:

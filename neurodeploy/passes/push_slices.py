@@ -10,6 +10,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
@@ -40,21 +42,30 @@ def _pushed(graph: Graph, node: Node) -> Graph | None:
     if axes is None:
         return None
     made: list[tuple[Node, Value]] = []
-    inputs = [name if axis is None else _sliced(graph, node, name, axis, made)
-              for name, axis in zip(source.inputs, axes, strict=True)]
+    inputs = [
+        name if axis is None else _sliced(graph, node, name, axis, made)
+        for name, axis in zip(source.inputs, axes, strict=True)
+    ]
     value = graph.values[source.name]
     smaller = replace(value, shape=Shape(value.shape.roles, graph.shape(node.name)))
     changes: dict[str, Any] = {"inputs": tuple(inputs)}
     if isinstance(source, View) and source.op in ("reshape", "broadcast"):
         changes["args"] = smaller.shape.sizes
-    return edit(graph, {source.name: [*made, (replace(source, **changes), smaller)]}, {node.name: source.name})
+    return edit(
+        graph, {source.name: [*made, (replace(source, **changes), smaller)]}, {node.name: source.name}
+    )
 
 
 def _sliced(graph: Graph, node: View, name: str, axis: int, made: list[tuple[Node, Value]]) -> str:
     """A slice of one operand, appended to ``made``."""
     _, *bounds = node.args
-    view = View(name=fresh(graph, f"{name}.slice", [n.name for n, _ in made]), inputs=(name,),
-                origin=node.origin, op="slice", args=(axis, *bounds))
+    view = View(
+        name=fresh(graph, f"{name}.slice", [n.name for n, _ in made]),
+        inputs=(name,),
+        origin=node.origin,
+        op="slice",
+        args=(axis, *bounds),
+    )
     value = graph.values[name]
     sizes = list(value.shape.sizes)
     sizes[axis] = len(range(*bounds))
@@ -73,7 +84,7 @@ def _micro(graph: Graph, node: Any, axis: int) -> Axes:
 
 
 def _neuron(graph: Graph, node: Any, axis: int) -> Axes:
-    shaped = any(getattr(p, "ndim", 0) for p in node.params.values())
+    shaped = any(np.ndim(p) for p in node.params.values())
     return None if shaped else [axis]
 
 
@@ -122,6 +133,12 @@ def _const(graph: Graph, node: Any, axis: int) -> Axes:
 
 
 RULES: dict[type[Node], Callable[[Graph, Any, int], Axes]] = {
-    Micro: _micro, Neuron: _neuron, Synapse: _synapse, Sum: _sum, Product: _product, Reduce: _reduce, View: _view,
+    Micro: _micro,
+    Neuron: _neuron,
+    Synapse: _synapse,
+    Sum: _sum,
+    Product: _product,
+    Reduce: _reduce,
+    View: _view,
     Const: _const,
 }

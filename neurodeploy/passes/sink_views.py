@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
@@ -55,7 +57,7 @@ def _takes_channels(graph: Graph, node: Node) -> bool:
 def _elementwise(node: Node) -> bool:
     """Whether every element of the result depends on the same element of the input, all in the same way."""
     if isinstance(node, Neuron):
-        return not any(getattr(p, "ndim", 0) for p in node.params.values())
+        return not any(np.ndim(p) for p in node.params.values())
     return isinstance(node, Micro) and not registry.microcode(node.op).row
 
 
@@ -67,11 +69,17 @@ def _unary(graph: Graph, node: Node, view: Any) -> Graph:
     return _behind(graph, node, moved, value, view)
 
 
-def _behind(graph: Graph, node: Node, moved: Node, value: Value, view: Any,
-            before: Sequence[tuple[Node, Value]] = ()) -> Graph:
+def _behind(
+    graph: Graph, node: Node, moved: Node, value: Value, view: Any, before: Sequence[tuple[Node, Value]] = ()
+) -> Graph:
     """``moved`` under the old name (``before`` it, operands made for it), behind it ``view`` for all its readers."""
-    back = View(name=fresh(graph, f"{node.name}.{view.op}"), inputs=(node.name,), origin=view.origin, op=view.op,
-                args=view.args)
+    back = View(
+        name=fresh(graph, f"{node.name}.{view.op}"),
+        inputs=(node.name,),
+        origin=view.origin,
+        op=view.op,
+        args=view.args,
+    )
     graph = edit(graph, {node.name: [*before, (moved, value), (back, graph.values[node.name])]}, {})
     nodes = {n.name: n if n.name == back.name else _renamed(n, node.name, back.name) for n in graph}
     return Graph(nodes, graph.values, graph.header)
@@ -97,8 +105,13 @@ def _sum(graph: Graph, node: Sum, view: Any) -> Graph:
         if isinstance(operand, View) and (operand.op, operand.args) == ("permute", view.args):
             inputs.append(operand.inputs[0])
             continue
-        turned = View(name=fresh(graph, f"{name}.permute", [n.name for n, _ in made]), inputs=(name,),
-                      origin=operand.origin, op="permute", args=inverse)
+        turned = View(
+            name=fresh(graph, f"{name}.permute", [n.name for n, _ in made]),
+            inputs=(name,),
+            origin=operand.origin,
+            op="permute",
+            args=inverse,
+        )
         made.append((turned, Value(_permuted(graph.values[name].shape, inverse))))
         inputs.append(turned.name)
     value = replace(graph.values[node.name], shape=_permuted(graph.values[node.name].shape, inverse))

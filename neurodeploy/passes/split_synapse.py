@@ -34,8 +34,9 @@ def _split(graph: Graph, node: Synapse) -> Graph:
     if paths is None or node.groups != 1:
         return graph
     channels = _channel_of(graph.shape(node.name), node.op)
-    indices = {end.name: index_of([(v.op, v.args) for v in path], graph.shape(node.name))
-               for end, path in paths}
+    indices = {
+        end.name: index_of([(v.op, v.args) for v in path], graph.shape(node.name)) for end, path in paths
+    }
     parts = {end: tuple(np.unique(channels[index.ravel()])) for end, index in indices.items()}
     groups = sorted(set(parts.values()))
     every = len(node.weight)
@@ -96,8 +97,9 @@ def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -
     return part, Value(Shape(shape.roles, sizes))
 
 
-def _renumbered(index: np.ndarray, channels: np.ndarray, part: tuple[int, ...], sizes: tuple[int, ...],
-                op: str) -> np.ndarray | None:
+def _renumbered(
+    index: np.ndarray, channels: np.ndarray, part: tuple[int, ...], sizes: tuple[int, ...], op: str
+) -> np.ndarray | None:
     """Element numbers of the part for element numbers of the whole; None unless every one is read once."""
     rank = np.searchsorted(np.array(part), channels[index])
     if op == "dense":

@@ -45,5 +45,7 @@ def leaf_of(module: Any) -> Leaf | None:
     base = next((n for n in names[1:] if n in known), None)
     if base is None:
         return None
-    return Leaf(problem=f"{names[0]} derives from {base} and may fire differently",
-                fixes=(f"use {base.rpartition('.')[2]} itself", "write frontends/leaves/<library>.py for the class"))
+    return Leaf(
+        problem=f"{names[0]} derives from {base} and may fire differently",
+        fixes=(f"use {base.rpartition('.')[2]} itself", "write frontends/leaves/<library>.py for the class"),
+    )

@@ -44,7 +44,9 @@ def _names(package: str, *classes: str) -> list[str]:
 _OLD, _NEW = "clock_driven", "activation_based"
 CLASSES = {
     **dict.fromkeys(_names(_NEW, "LIFNode") + _names(_OLD, "LIFNode", "MultiStepLIFNode"), _leaky),
-    **dict.fromkeys(_names(_NEW, "ParametricLIFNode")
-                    + _names(_OLD, "ParametricLIFNode", "MultiStepParametricLIFNode"), _parametric),
+    **dict.fromkeys(
+        _names(_NEW, "ParametricLIFNode") + _names(_OLD, "ParametricLIFNode", "MultiStepParametricLIFNode"),
+        _parametric,
+    ),
     **dict.fromkeys(_names(_NEW, "IFNode") + _names(_OLD, "IFNode", "MultiStepIFNode"), _integrate),
 }

@@ -12,7 +12,9 @@ from ..lowering import Lowering, Refusal, Stream
 def matmul_streams(lowering: Lowering, a: Stream, b: Stream, scale: float = 1.0) -> Stream:
     """(..., n, k) @ (..., k, m) with leading axes matched from the right."""
     if a.rank < 2 or b.rank < 2:
-        raise Refusal("ND101", "a product of a matrix and a vector of streams", (a.sizes, b.sizes), "two matrices")
+        raise Refusal(
+            "ND101", "a product of a matrix and a vector of streams", (a.sizes, b.sizes), "two matrices"
+        )
     for stream in (a, b):
         stream.axis(-1, "a product")
         stream.axis(-2, "a product")
@@ -28,8 +30,12 @@ def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: floa
     """Product over leading axes matched from the right; the last ``matrix`` (0 or 2) axes multiply as matrices."""
     rank = max(a.rank, b.rank)
     if (a.rank - a.batch, a.merged) != (b.rank - b.batch, b.merged):
-        raise Refusal("ND105", "a product of streams whose batch axes do not meet", f"{a.sizes} and {b.sizes}",
-                      "the batch in the same axis of both")
+        raise Refusal(
+            "ND105",
+            "a product of streams whose batch axes do not meet",
+            f"{a.sizes} and {b.sizes}",
+            "the batch in the same axis of both",
+        )
     lead = ascii_lowercase[: rank - matrix]
     left = lead[rank - a.rank :] + "yx"[:matrix]
     right = lead[rank - b.rank :] + "xz"[:matrix]
@@ -51,7 +57,9 @@ def _size(letters: str, stream: Stream, letter: str) -> int:
     return stream.shape.sizes[letters.index(letter)] if letter in letters else 1
 
 
-def _without_broadcast(lowering: Lowering, stream: Stream, letters: str, sizes: dict[str, int]) -> tuple[str, str]:
+def _without_broadcast(
+    lowering: Lowering, stream: Stream, letters: str, sizes: dict[str, int]
+) -> tuple[str, str]:
     """The operand without axes of size 1 that the other operand repeats, and its letters."""
     kept = [i for i, letter in enumerate(letters) if stream.shape.sizes[i] == sizes[letter]]
     name, _ = lowering.graph_reshape(stream.name, stream.shape, [stream.shape.sizes[i] for i in kept])

@@ -57,8 +57,12 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     if isinstance(item, Stream):
         stream = _lifted(lowering, item, like.rank)
         if (stream.batch, stream.merged) != (like.batch, like.merged):
-            raise Refusal("ND105", "a sum of streams whose batch axes do not meet", f"{item.sizes} and {like.sizes}",
-                          "the batch in the same axis of both")
+            raise Refusal(
+                "ND105",
+                "a sum of streams whose batch axes do not meet",
+                f"{item.sizes} and {like.sizes}",
+                "the batch in the same axis of both",
+            )
         return stream.name, stream.shape
     array = lowering.aligned(lowering.array(item), like)
     return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
@@ -74,10 +78,14 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     array = lowering.aligned(lowering.array(constant), stream)
     axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
     if len(axes) > 1 or any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
-        raise Refusal("ND101", "a constant gate that varies over more than one axis, or repeats the stream",
-                      array.shape, "one factor, or one per element of one axis")
+        raise Refusal(
+            "ND101",
+            "a constant gate that varies over more than one axis, or repeats the stream",
+            array.shape,
+            "one factor, or one per element of one axis",
+        )
     axis = axes[0] if axes else None
-    varied = np.moveaxis(array, axis, -1) if axes else array[..., None]
+    varied = np.moveaxis(array, axes[0], -1) if axes else array[..., None]
     return affine(lowering, stream, varied.reshape(-1, varied.shape[-1])[0], None, axis)
 
 
@@ -85,7 +93,12 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
     """Division by a constant."""
     if isinstance(b, Stream) or rounding_mode is not None:
-        raise Refusal("ND101", "a division by a stream, or a rounding one", rounding_mode or "stream", "a constant divisor")
+        raise Refusal(
+            "ND101",
+            "a division by a stream, or a rounding one",
+            rounding_mode or "stream",
+            "a constant divisor",
+        )
     return mul(lowering, a, 1.0 / lowering.array(b))
 
 

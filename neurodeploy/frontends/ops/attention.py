@@ -13,8 +13,14 @@ from .arithmetic import add
 
 
 @operator("softmax", "_softmax")
-def softmax(lowering: Lowering, x: Stream, dim: int | None = None, half_to_float: Any = False,
-            _stacklevel: int = 3, dtype: Any = None) -> Stream:
+def softmax(
+    lowering: Lowering,
+    x: Stream,
+    dim: int | None = None,
+    half_to_float: Any = False,
+    _stacklevel: int = 3,
+    dtype: Any = None,
+) -> Stream:
     """exp(x) / sum exp(x) along one axis, which is moved last for the operator."""
     if dim is None:
         raise Refusal("ND101", "a softmax without an axis", "dim is None", "dim=-1")
@@ -31,11 +37,22 @@ def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[
 
 
 @operator("scaled_dot_product_attention")
-def attention(lowering: Lowering, q: Stream, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0,
-              is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Stream:
+def attention(
+    lowering: Lowering,
+    q: Stream,
+    k: Any,
+    v: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Stream:
     """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant."""
     if enable_gqa or dropout_p:
-        raise Refusal("ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}")
+        raise Refusal(
+            "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
+        )
     swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
     factor = q.sizes[-1] ** -0.5 if scale is None else scale
     scores = matmul_streams(lowering, q, lowering.permute(k, swapped), factor)
@@ -47,8 +64,16 @@ def attention(lowering: Lowering, q: Stream, k: Any, v: Any, attn_mask: Any = No
 
 
 @operator("_scaled_dot_product_flash_attention_for_cpu")
-def attention_for_cpu(lowering: Lowering, q: Stream, k: Stream, v: Stream, dropout_p: float = 0.0,
-                      is_causal: bool = False, attn_mask: Any = None, scale: float | None = None) -> tuple[Any, ...]:
+def attention_for_cpu(
+    lowering: Lowering,
+    q: Stream,
+    k: Stream,
+    v: Stream,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    attn_mask: Any = None,
+    scale: float | None = None,
+) -> tuple[Any, ...]:
     """The decomposed form; its saved sums are never read."""
     return attention(lowering, q, k, v, attn_mask, dropout_p, is_causal, scale), None
 
@@ -67,5 +92,7 @@ def _masked(lowering: Lowering, scores: Stream, mask: Any) -> tuple[Stream, np.n
         return scores, None
     hidden = lowering.aligned(hidden, scores) > 0
     if np.broadcast_to(hidden, scores.shape.sizes).all(axis=-1).any():
-        raise Refusal("ND101", "an attention mask that hides a whole row", "", "at least one visible entry per row")
+        raise Refusal(
+            "ND101", "an attention mask that hides a whole row", "", "at least one visible entry per row"
+        )
     return scores, hidden

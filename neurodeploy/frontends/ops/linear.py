@@ -38,10 +38,14 @@ def _frozen(array: np.ndarray | None) -> np.ndarray | None:
 
 
 @operator("addmm")
-def addmm(lowering: Lowering, bias: Any, x: Any, weight: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
+def addmm(
+    lowering: Lowering, bias: Any, x: Any, weight: Any, beta: float = 1.0, alpha: float = 1.0
+) -> Stream:
     """beta b + alpha x W with W (C, O)."""
     if not isinstance(x, Stream) or isinstance(weight, Stream) or isinstance(bias, Stream):
-        raise Refusal("ND101", "addmm on anything but a stream with constant weights", "", "", "use matmul and add")
+        raise Refusal(
+            "ND101", "addmm on anything but a stream with constant weights", "", "", "use matmul and add"
+        )
     out, offset = lowering.array(weight).T * alpha, lowering.array(bias) * beta
     if offset.ndim and offset.size != offset.shape[-1]:
         raise Refusal("ND101", "a bias that differs from row to row", offset.shape, "one row")
@@ -70,14 +74,26 @@ def _times_constant(lowering: Lowering, a: Stream, weight: np.ndarray) -> Stream
     while weight.ndim > 2 and len(weight) == 1:
         weight = weight[0]
     if weight.ndim > 2:
-        raise Refusal("ND101", "constant matrices that differ along a leading axis", weight.shape, "one matrix")
+        raise Refusal(
+            "ND101", "constant matrices that differ along a leading axis", weight.shape, "one matrix"
+        )
     return dense(lowering, a, weight.T)
 
 
 @operator("convolution", "conv1d", "conv2d", "_convolution")
-def convolution(lowering: Lowering, x: Stream, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
-                dilation: Any = 1, transposed: Any = False, output_padding: Any = 0, groups: int = 1,
-                *_: Any) -> Stream:
+def convolution(
+    lowering: Lowering,
+    x: Stream,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    transposed: Any = False,
+    output_padding: Any = 0,
+    groups: int = 1,
+    *_: Any,
+) -> Stream:
     """One- and two-dimensional convolutions; torch.conv2d gives ``groups`` where aten gives ``transposed``."""
     if not isinstance(transposed, bool):
         transposed, groups = False, int(transposed)
@@ -85,8 +101,12 @@ def convolution(lowering: Lowering, x: Stream, weight: Any, bias: Any = None, st
     space = kernel.ndim - 2
     stride, dilation = _spread(stride, space), _spread(dilation, space)
     if transposed or space not in (1, 2) or any(d != 1 for d in dilation):
-        raise Refusal("ND101", "a convolution of this kind", f"{space}d, transposed {transposed}, dilation {dilation}",
-                      "1d or 2d, not transposed, dilation 1")
+        raise Refusal(
+            "ND101",
+            "a convolution of this kind",
+            f"{space}d, transposed {transposed}, dilation {dilation}",
+            "1d or 2d, not transposed, dilation 1",
+        )
     if x.batch != 0 or x.merged or x.rank != space + 2:
         raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
     offset = None if bias is None else lowering.array(bias)
@@ -96,19 +116,44 @@ def convolution(lowering: Lowering, x: Stream, weight: Any, bias: Any = None, st
     return conv2d(lowering, x, kernel, offset, stride, pads, groups)
 
 
-def conv2d(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None, stride: Sequence[int],
-           padding: Sequence[int], groups: int) -> Stream:
+def conv2d(
+    lowering: Lowering,
+    x: Stream,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    groups: int,
+) -> Stream:
     """A convolutional synapse on (C, Y, X)."""
-    size = [(n + 2 * p - k) // s + 1
-            for n, p, k, s in zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)]
+    size = [
+        (n + 2 * p - k) // s + 1
+        for n, p, k, s in zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)
+    ]
     shape = Shape(x.shape.roles, (len(weight), *size))
-    name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(bias), op="conv",
-                        stride=tuple(stride), padding=tuple(padding), groups=int(groups))
+    name = lowering.add(
+        Synapse,
+        [x.name],
+        shape,
+        weight=_frozen(weight),
+        bias=_frozen(bias),
+        op="conv",
+        stride=tuple(stride),
+        padding=tuple(padding),
+        groups=int(groups),
+    )
     return lowering.moved(x, name, shape)
 
 
-def _conv1d(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None, stride: int, padding: int,
-            groups: int) -> Stream:
+def _conv1d(
+    lowering: Lowering,
+    x: Stream,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    stride: int,
+    padding: int,
+    groups: int,
+) -> Stream:
     """Kernel 1: a dense synapse over tokens; else a convolution over one row of pixels."""
     if weight.shape[2] == 1 and stride == 1 and padding == 0 and groups == 1:
         tokens = lowering.permute(x, (0, 2, 1))
@@ -131,12 +176,16 @@ def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> tup
         return (0,) * len(kernel)
     if padding == "same":
         if any(k % 2 == 0 for k in kernel) or any(s != 1 for s in stride):
-            raise Refusal("ND101", "padding 'same' that is not symmetric", tuple(kernel), "odd kernels, stride 1")
+            raise Refusal(
+                "ND101", "padding 'same' that is not symmetric", tuple(kernel), "odd kernels, stride 1"
+            )
         return tuple(k // 2 for k in kernel)
     return _spread(padding, len(kernel))
 
 
-def affine(lowering: Lowering, x: Stream, factor: np.ndarray, offset: np.ndarray | None, axis: int | None) -> Stream:
+def affine(
+    lowering: Lowering, x: Stream, factor: np.ndarray, offset: np.ndarray | None, axis: int | None
+) -> Stream:
     """x * factor + offset per element of one graph axis (None: one factor for all) as a diagonal synapse.
 
     The passes fold it into a neighbour; where that is impossible it stays, as honest as any other synapse.
@@ -148,24 +197,47 @@ def affine(lowering: Lowering, x: Stream, factor: np.ndarray, offset: np.ndarray
     factor = np.broadcast_to(factor, (x.shape.sizes[axis],))
     if axis == 0 and axes == 3:
         shape, weight = x.shape, factor[:, None, None, None]
-        name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(offset), op="conv",
-                            groups=len(factor))
+        name = lowering.add(
+            Synapse,
+            [x.name],
+            shape,
+            weight=_frozen(weight),
+            bias=_frozen(offset),
+            op="conv",
+            groups=len(factor),
+        )
         return lowering.moved(x, name, shape)
     order = [a for a in range(axes) if a != axis] + [axis]
     name, shape = lowering.graph_permute(x.name, x.shape, order)
-    name = lowering.add(Synapse, [name], shape, weight=_frozen(np.diag(factor)), bias=_frozen(offset), op="dense")
+    name = lowering.add(
+        Synapse, [name], shape, weight=_frozen(np.diag(factor)), bias=_frozen(offset), op="dense"
+    )
     name, shape = lowering.graph_permute(name, shape, [order.index(a) for a in range(axes)])
     return lowering.moved(x, name, shape)
 
 
 @operator("batch_norm", "cudnn_batch_norm")
-def batch_norm(lowering: Lowering, x: Stream, weight: Any = None, bias: Any = None, running_mean: Any = None,
-               running_var: Any = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-               cudnn_enabled: bool = False) -> Stream:
+def batch_norm(
+    lowering: Lowering,
+    x: Stream,
+    weight: Any = None,
+    bias: Any = None,
+    running_mean: Any = None,
+    running_var: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = False,
+) -> Stream:
     """(x - mean) / sqrt(var + eps) * weight + bias per channel (torch axis 1), with the stored statistics."""
     if training or running_mean is None or running_var is None:
-        raise Refusal("ND105", "a batch norm that uses the statistics of the batch", "training", "stored statistics",
-                      "call eval() and keep track_running_stats")
+        raise Refusal(
+            "ND105",
+            "a batch norm that uses the statistics of the batch",
+            "training",
+            "stored statistics",
+            "call eval() and keep track_running_stats",
+        )
     mean, variance = lowering.array(running_mean), lowering.array(running_var)
     gamma = np.ones_like(mean) if weight is None else lowering.array(weight)
     beta = np.zeros_like(mean) if bias is None else lowering.array(bias)
@@ -174,7 +246,8 @@ def batch_norm(lowering: Lowering, x: Stream, weight: Any = None, bias: Any = No
 
 
 @operator("_native_batch_norm_legit_no_training")
-def batch_norm_no_training(lowering: Lowering, x: Stream, weight: Any, bias: Any, mean: Any, var: Any,
-                           momentum: float, eps: float) -> tuple[Any, ...]:
+def batch_norm_no_training(
+    lowering: Lowering, x: Stream, weight: Any, bias: Any, mean: Any, var: Any, momentum: float, eps: float
+) -> tuple[Any, ...]:
     """The decomposed form; its two saved statistics are never read."""
     return batch_norm(lowering, x, weight, bias, mean, var, eps=eps), None, None

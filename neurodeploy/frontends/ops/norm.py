@@ -13,8 +13,15 @@ from ..lowering import Lowering, Refusal, Stream, operator
 
 
 @operator("layer_norm")
-def layer_norm(lowering: Lowering, x: Stream, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None,
-               eps: float = 1e-5, cudnn_enable: bool = False) -> Stream:
+def layer_norm(
+    lowering: Lowering,
+    x: Stream,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = False,
+) -> Stream:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator."""
     count, sizes = len(normalized_shape), x.sizes
     width = prod(normalized_shape)
@@ -33,14 +40,23 @@ def native_layer_norm(lowering: Lowering, *args: Any, **kwargs: Any) -> tuple[An
 
 
 @operator("rms_norm")
-def rms_norm(lowering: Lowering, x: Stream, normalized_shape: Sequence[int], weight: Any = None,
-             eps: float | None = None) -> Stream:
+def rms_norm(
+    lowering: Lowering,
+    x: Stream,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    eps: float | None = None,
+) -> Stream:
     """x / sqrt(mean x^2 + eps) * weight over the last axis; eps defaults to float32's, as in torch."""
     if len(normalized_shape) != 1:
         raise Refusal("ND101", "an RMS norm over several axes", tuple(normalized_shape), "the last axis")
     x.axis(-1, "RMS norm")
     gamma = np.ones(normalized_shape[0]) if weight is None else lowering.array(weight)
-    params = {"width": len(gamma), "gamma": gamma, "eps": float(np.finfo(np.float32).eps if eps is None else eps)}
+    params = {
+        "width": len(gamma),
+        "gamma": gamma,
+        "eps": float(np.finfo(np.float32).eps if eps is None else eps),
+    }
     return lowering.like(x, Micro, op="rms_norm", params=params)
 
 

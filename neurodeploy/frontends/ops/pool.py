@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ...ir.nodes import Micro, Neuron, Reduce, View
@@ -40,14 +39,27 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
 
 
 @operator("max_pool2d", "max_pool1d")
-def max_pool(lowering: Lowering, x: Stream, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-             ceil_mode: bool = False, return_indices: bool = False) -> Stream:
+def max_pool(
+    lowering: Lowering,
+    x: Stream,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Stream:
     """Maximum over windows; padding only where nothing is negative, since the graph pads with zeros."""
     if any(d != 1 for d in _pair(dilation)) or return_indices:
         raise Refusal("ND101", "a max pooling with dilation or indices", dilation, "dilation 1")
     if any(_pair(padding)) and not _nonnegative(lowering, x.name):
-        raise Refusal("ND101", "padding of a max pooling whose input may be negative", padding, "0",
-                      "pool after the neuron or the ReLU")
+        raise Refusal(
+            "ND101",
+            "padding of a max pooling whose input may be negative",
+            padding,
+            "0",
+            "pool after the neuron or the ReLU",
+        )
     return _windows(lowering, x, "max", kernel_size, stride, padding, ceil_mode)
 
 
@@ -58,12 +70,24 @@ def max_pool_with_indices(lowering: Lowering, x: Stream, *args: Any, **kwargs: A
 
 
 @operator("avg_pool2d", "avg_pool1d")
-def avg_pool(lowering: Lowering, x: Stream, kernel_size: Any, stride: Any = None, padding: Any = 0,
-             ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None) -> Stream:
+def avg_pool(
+    lowering: Lowering,
+    x: Stream,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Stream:
     """Mean over windows."""
     if divisor_override or (any(_pair(padding)) and not count_include_pad):
-        raise Refusal("ND101", "an average pooling with a divisor of its own", divisor_override or "count_include_pad",
-                      "the window's size")
+        raise Refusal(
+            "ND101",
+            "an average pooling with a divisor of its own",
+            divisor_override or "count_include_pad",
+            "the window's size",
+        )
     return _windows(lowering, x, "mean", kernel_size, stride, padding, ceil_mode)
 
 
@@ -71,18 +95,27 @@ def _pair(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value or ())
 
 
-def _windows(lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Stream:
+def _windows(
+    lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any, ceil_mode: bool
+) -> Stream:
     """Windows over the last one or two axes of (C, X) or (C, Y, X)."""
     if x.rank not in (3, 4) or x.batch != 0 or x.merged:
         raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
     one_row = x.rank == 3
     image = lowering.reshape(x, (*x.sizes[:2], 1, x.sizes[2])) if one_row else x
-    window, step, pad = (_window(v, one_row, d) for v, d in ((kernel, 1), (stride or kernel, 1), (padding, 0)))
+    window, step, pad = (
+        _window(v, one_row, d) for v, d in ((kernel, 1), (stride or kernel, 1), (padding, 0))
+    )
     old = image.shape.sizes[1:]
     sizes = [(n + 2 * p - w) // s + 1 for n, p, w, s in zip(old, pad, window, step, strict=True)]
     left = [(n + 2 * p - w) % s for n, p, w, s in zip(old, pad, window, step, strict=True)]
     if ceil_mode and any(left):
-        raise Refusal("ND101", "pooling windows that reach over the edge", f"ceil_mode on {tuple(old)}", "ceil_mode=False")
+        raise Refusal(
+            "ND101",
+            "pooling windows that reach over the edge",
+            f"ceil_mode on {tuple(old)}",
+            "ceil_mode=False",
+        )
     shape = Shape(image.shape.roles, (image.shape.sizes[0], *sizes))
     name = lowering.add(Reduce, [image.name], shape, op=op, window=window, stride=step, padding=pad)
     out = lowering.moved(image, name, shape)
@@ -111,8 +144,12 @@ def _adaptive(lowering: Lowering, x: Stream, op: str, output_size: Any) -> Strea
     space = x.sizes[2:]
     wanted = [n if w is None else w for n, w in zip(space, _pair(output_size) * len(space), strict=False)]
     if any(n % w for n, w in zip(space, wanted, strict=True)):
-        raise Refusal("ND101", "an adaptive pooling whose windows differ in size", f"{space} to {tuple(wanted)}",
-                      "sizes that divide")
+        raise Refusal(
+            "ND101",
+            "an adaptive pooling whose windows differ in size",
+            f"{space} to {tuple(wanted)}",
+            "sizes that divide",
+        )
     if all(w == 1 for w in wanted):
         return _over_axes(lowering, x, op, list(range(2, x.rank)), True)
     return _windows(lowering, x, op, [n // w for n, w in zip(space, wanted, strict=True)], None, 0, False)
@@ -128,5 +165,3 @@ def _nonnegative(lowering: Lowering, name: str) -> bool:
     if isinstance(node, (View, Reduce)):
         return all(_nonnegative(lowering, source) for source in node.inputs)
     return False
-
-

@@ -11,20 +11,52 @@ from ...ir.types import Shape
 from ..lowering import Lowering, Refusal, Stream, operator
 
 
-@operator("contiguous", "clone", "detach", "detach_", "alias", "lift_fresh_copy", "lift_fresh", "identity", "float",
-          "double", "to", "_to_copy", "type_as", "cpu", "dropout_eval")
+@operator(
+    "contiguous",
+    "clone",
+    "detach",
+    "detach_",
+    "alias",
+    "lift_fresh_copy",
+    "lift_fresh",
+    "identity",
+    "float",
+    "double",
+    "to",
+    "_to_copy",
+    "type_as",
+    "cpu",
+    "dropout_eval",
+)
 def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
     """Nothing happens to the values."""
     return x
 
 
+@operator("sym_size", "size")
+def size(lowering: Lowering, x: Stream, dim: int) -> int:
+    """A number: all sizes are known while the graph is built."""
+    return x.sizes[x.dim(dim)]
+
+
 @operator("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "native_dropout")
-def dropout(lowering: Lowering, x: Stream, p: float = 0.5, train: bool = False, inplace: bool = False,
-            training: bool = False) -> Stream:
+def dropout(
+    lowering: Lowering,
+    x: Stream,
+    p: float = 0.5,
+    train: bool = False,
+    inplace: bool = False,
+    training: bool = False,
+) -> Stream:
     """The identity at inference; Refusal ND101 where the model drops at inference too."""
     if (train or training) and p > 0:
-        raise Refusal("ND101", "a dropout stays active at inference", f"p = {p}", "a deterministic model",
-                      "use torch.nn.Dropout, which eval() turns off")
+        raise Refusal(
+            "ND101",
+            "a dropout stays active at inference",
+            f"p = {p}",
+            "a deterministic model",
+            "use torch.nn.Dropout, which eval() turns off",
+        )
     return x
 
 
@@ -46,7 +78,9 @@ def unflatten(lowering: Lowering, x: Stream, dim: int, sizes: Sequence[int]) -> 
     """Splits one axis; one of the sizes may be -1."""
     dim, old = x.dim(dim), x.sizes
     known = prod(s for s in sizes if s != -1)
-    return lowering.reshape(x, (*old[:dim], *(old[dim] // known if s == -1 else s for s in sizes), *old[dim + 1 :]))
+    return lowering.reshape(
+        x, (*old[:dim], *(old[dim] // known if s == -1 else s for s in sizes), *old[dim + 1 :])
+    )
 
 
 @operator("unsqueeze")
@@ -94,8 +128,14 @@ def movedim(lowering: Lowering, x: Stream, source: int, destination: int) -> Str
 
 
 @operator("slice", "slice_copy")
-def slice_(lowering: Lowering, x: Stream, dim: int = 0, start: int | None = None, end: int | None = None,
-           step: int = 1) -> Stream:
+def slice_(
+    lowering: Lowering,
+    x: Stream,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Stream:
     """Every step-th element of start .. end along one axis."""
     return lowering.slice(x, dim, start, end, step)
 
@@ -123,12 +163,20 @@ def unbind(lowering: Lowering, x: Stream, dim: int = 0) -> tuple[Stream, ...]:
 
 
 @operator("split", "split_with_sizes", "split_with_sizes_copy", "split_copy")
-def split(lowering: Lowering, x: Stream, split_size: Any = None, dim: int = 0, split_size_or_sections: Any = None,
-          split_sizes: Any = None) -> tuple[Stream, ...]:
+def split(
+    lowering: Lowering,
+    x: Stream,
+    split_size: Any = None,
+    dim: int = 0,
+    split_size_or_sections: Any = None,
+    split_sizes: Any = None,
+) -> tuple[Stream, ...]:
     """Pieces of one size, or of the sizes listed."""
     wanted = next(s for s in (split_size, split_size_or_sections, split_sizes) if s is not None)
     total = x.sizes[x.dim(dim)]
-    sizes = [min(wanted, total - i) for i in range(0, total, wanted)] if isinstance(wanted, int) else list(wanted)
+    sizes = (
+        [min(wanted, total - i) for i in range(0, total, wanted)] if isinstance(wanted, int) else list(wanted)
+    )
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return tuple(lowering.slice(x, dim, a, a + n) for a, n in zip(starts, sizes, strict=True))
 
@@ -155,7 +203,9 @@ def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a concatenation as a node."""
     if isinstance(item, Stream):
         if (item.batch, item.merged, item.rank) != (like.batch, like.merged, like.rank):
-            raise Refusal("ND105", "a concatenation of streams whose batch axes differ", item.sizes, like.sizes)
+            raise Refusal(
+                "ND105", "a concatenation of streams whose batch axes differ", item.sizes, like.sizes
+            )
         return item.name, item.shape
     array = lowering.aligned(item, like)
     return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
@@ -165,7 +215,9 @@ def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
 def stack(lowering: Lowering, tensors: Sequence[Any], dim: int = 0) -> Stream:
     """Joins along a new axis."""
     if not all(isinstance(t, Stream) for t in tensors):
-        raise Refusal("ND101", "a stack of streams and constants", "", "", "use cat on tensors with that axis")
+        raise Refusal(
+            "ND101", "a stack of streams and constants", "", "", "use cat on tensors with that axis"
+        )
     dim = dim + tensors[0].rank + 1 if dim < 0 else dim
     return cat(lowering, [unsqueeze(lowering, t, dim) for t in tensors], dim)
 
@@ -214,11 +266,21 @@ def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
     return x
 
 
-@operator("constant_pad_nd", "pad")
-def pad(lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Stream:
+@operator("pad")
+def pad(
+    lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Stream:
     """Zeros before and after; pairs count from the last axis as in torch."""
-    if mode != "constant" or value:
-        raise Refusal("ND101", "padding with something else than zeros", f"{mode} {value}", "zeros")
+    if mode != "constant":
+        raise Refusal("ND101", "padding by copies of the edge", mode, "zeros")
+    return constant_pad(lowering, x, pad, value or 0.0)
+
+
+@operator("constant_pad_nd")
+def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float = 0.0) -> Stream:
+    """The decomposed form."""
+    if value:
+        raise Refusal("ND101", "padding with something else than zeros", value, "zeros")
     for i in range(len(pad) // 2):
         before, after = pad[2 * i], pad[2 * i + 1]
         if before or after:

@@ -1,0 +1,53 @@
+"""Every supported operator, through both torch front ends, against torch itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from neurodeploy import passes
+from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Graph
+
+from .modules import FUNCTIONS, SHAPE, module
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _raw(samples: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 17, (samples, *SHAPE))
+
+
+def _expected(network: torch.nn.Module, raw: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return network(torch.tensor(raw, dtype=torch.float64) * 0.0625 - 0.5).numpy()
+
+
+def _close(graph: Graph, network: torch.nn.Module) -> None:
+    raw = _raw()
+    assert not levels.verify(graph, "source")
+    found = interp.run(graph, raw, timesteps=1).outputs[-1]
+    expected = _expected(network, raw)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_fx_equals_torch_before_and_after_passes(name: str) -> None:
+    network = module(name)
+    graph = torch_fx.import_module(network, SHAPE, 1, scale=0.0625, offset=-0.5)
+    _close(graph, network)
+    _close(passes.simplify(graph), network)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_export_equals_torch_before_and_after_passes(name: str) -> None:
+    network = module(name)
+    graph = torch_export.import_module(network, SHAPE, scale=0.0625, offset=-0.5)
+    _close(graph, network)
+    _close(passes.simplify(graph), network)
