@@ -44,7 +44,16 @@ class Accounting:
         bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
         if self.cells.neuron is None:
             return max(1, -(-sum(bits.values()) // WORD))
-        return np.maximum(1, -(-self._per_neuron(bits) // WORD))
+        return np.maximum(self.copies, -(-self._per_neuron(bits) // WORD))
+
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """Hardware neurons that each neuron takes: more than one where a View brings two of its elements together."""
+        most = np.ones(self.cells.neurons, dtype=np.int64)
+        for name, shown in self.cells.element.items():
+            if shown is None and self.cells.neuron is not None:
+                np.maximum(most, np.bincount(self.cells.neuron[name], minlength=len(most)), out=most)
+        return most
 
     @cached_property
     def fan_in(self) -> np.ndarray | int:
@@ -119,7 +128,7 @@ class Accounting:
             return count, count * int(self.words), int(self.fan_in)
         here = tile.neurons
         words, fan_in = np.asarray(self.words)[here], np.asarray(self.fan_in)[here]
-        return len(here), int(words.sum()), int(fan_in.max(initial=0))
+        return int(self.copies[here].sum()), int(words.sum()), int(fan_in.max(initial=0))
 
     def _thresholds(self, tile: Tile) -> int:
         if self.target.limits.distinct_thresholds_per_core.value is None:

@@ -67,6 +67,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
         cores=cores,
         depth=max(depths(graph).values(), default=0),
         problems=tuple(problems),
+        notes={"optimise": optimise, "pieces": len(pieces)},
     )
 
 

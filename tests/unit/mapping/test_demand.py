@@ -126,6 +126,14 @@ def test_instant_product_keeps_its_operands_for_the_tick() -> None:
     )  # two operands of 2 heads, 4 tokens, 8 channels, 2 bits
 
 
+def test_a_view_that_brings_two_elements_together_saves_no_neurons() -> None:
+    """x + x^T: elements (i, j) and (j, i) stay on one core and are still two neurons."""
+    net = Net()
+    x = net.dense(net.input("NC", 6, 6), 6)
+    graph = net.output(net.lif(net.total(x, net.view(x, "permute", (1, 0), "NC"))))
+    assert whole(graph, "fc").neurons == 36
+
+
 NETWORKS = [mlp((40, 30, 10)), spiking_transformer(1, 16, 32), ecmt_transformer(1, 4, 32)]
 
 
