@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .pipeline import Event
 
 EXIT_INTERRUPTED = 130
+PLACES = 3  # of the same problem that are named; JSON has all
 
 
 class Format(str, Enum):
@@ -102,9 +103,9 @@ class _Screen:
         if self.json:
             self.data({"exit_code": error.exit_code, "problems": [_as_dict(p) for p in error.problems]})
         elif self.rich:
-            self._panels(error.problems)
+            self._panels(_grouped(error.problems))
         else:
-            for problem in error.problems:
+            for problem in _grouped(error.problems):
                 print(_as_text(problem), file=sys.stderr)
 
     def _panels(self, problems: Sequence[Problem]) -> None:
@@ -147,6 +148,23 @@ def _as_dict(problem: Problem) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(problem)
+
+
+def _grouped(problems: Sequence[Problem]) -> list[Problem]:
+    """One problem for all of the same cause, with the first few places."""
+    from dataclasses import replace
+
+    groups: dict[tuple, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.code, problem.cause, problem.limit, problem.fixes), []).append(problem)
+    joined = []
+    for same in groups.values():
+        places = [p.where for p in same[:PLACES]] + [f"and {len(same) - PLACES} more"] * (len(same) > PLACES)
+        found = dict.fromkeys(p.found for p in same)
+        joined.append(
+            replace(same[0], where=";  ".join(p for p in places if p), found=", ".join(list(found)[:PLACES]))
+        )
+    return joined
 
 
 def _as_text(problem: Problem) -> str:
@@ -360,6 +378,8 @@ def _verdict_line(found: Any) -> str:
     count = Counter(v.grade for v in found.verdicts if v.grade != "free")
     grades = ", ".join(f"{n} {grade}" for grade, n in count.most_common())
     verdict = "BLOCKED" if found.blocked else "can run"
+    if found.cores is not None:
+        verdict += f", about {found.cores[0]} of {found.cores[1]} cores"
     return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
 
 
@@ -430,14 +450,15 @@ def verify(
                 "equal": result.equal,
                 "samples": result.samples,
                 "backends": list(result.backends),
-                "divergence": result.divergence,
+                "nodes": list(result.nodes),
+                "divergence": str(result.divergence or ""),
             }
         )
+        if not result.equal:
+            raise _Silent(errors.EXIT_VERIFY)
     else:
         screen.out(str(result))
-    if not result.equal:
-        problem = Problem("ND650", "two executions that should agree differ", result.divergence)
-        raise _Silent(errors.EXIT_VERIFY) if screen.json else errors.VerifyError(problem)
+        result.require()
 
 
 @app.command()

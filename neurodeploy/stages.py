@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import calibrate as calibration
-from . import cost, registry, samples
+from . import compare, cost, registry, samples
 from .artifact import Artifact
 from .config import BuildConfig
 from .errors import Problem, UsageError, unknown_name
@@ -25,6 +25,7 @@ from .target import Target
 if TYPE_CHECKING:
     from .datasets import DataSet
 
+SQNR_SAMPLES = 32  # signal and error are sums over many elements: few samples do
 EVENT_SAMPLES = 32  # energy and latency are means over this many test samples
 BATCH = 64
 
@@ -235,7 +236,7 @@ def map_to_cores(work: Work, progress: Progress) -> str:
 
 def evaluate(work: Work, progress: Progress) -> str:
     """Accuracy as float source, as spiking network and as integers, after each tick; changes over all samples."""
-    data, cpu = need(work.data, "import"), backend("cpu")
+    data, cpu = need(work.data, "import"), compare.usable("cpu")
     source, spiking, program = need(work.source, "import"), need(work.spiking, "convert"), work.program
     picked = samples.stratified(data.test.labels, work.config.eval or len(data.test), work.config.seed)
     images, labels = data.test.take(picked)
@@ -245,7 +246,13 @@ def evaluate(work: Work, progress: Progress) -> str:
         "spiking": lambda x: predictions(interp.run(spiking, x).outputs),
         "integer": lambda x: predictions(_counted(cpu.run(program, x)[0], saturations)),
     }
-    answers = {name: _in_batches(run, images) for name, run in runs.items()}
+    if work.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
+        runs["source"] = runs["spiking"]  # the same network: its neurons and its number of ticks were kept
+    answers = {}
+    for step, name in enumerate(("spiking", "integer", "source")):
+        kept = runs["source"] is runs["spiking"] and name == "source"
+        answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images)
+        progress((step + 1) / 4)
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
     work.saturations = saturations
     work.evaluation = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
@@ -256,7 +263,7 @@ def evaluate(work: Work, progress: Progress) -> str:
     work.accuracy = Accuracy(samples=len(labels), by_timestep=by_tick, **fractions)
     if sum(saturations.values()):
         work.warnings.append(_saturated(saturations))
-    shown = " -> ".join(f"{n} {100 * fractions[n]:.1f} %" for n in runs)
+    shown = " -> ".join(f"{n} {100 * fractions[n]:.1f} %" for n in ("source", "spiking", "integer"))
     return f"{shown} (n = {len(labels)})"
 
 
@@ -300,34 +307,11 @@ def _saturated(saturations: dict[str, int]) -> Problem:
     )
 
 
-def backend(name: str) -> Any:
-    """The backend of that name, usable here; UsageError for an unknown one, BackendError ND701 with the reason."""
-    from .errors import BackendError
-
-    backends = registry.members("backends")
-    if name not in backends:
-        raise UsageError(unknown_name("ND702", "backend", name, backends, "--backend"))
-    reason = backends[name].available()
-    if reason:
-        raise BackendError(
-            Problem(
-                "ND701",
-                f"the backend {name} cannot be used here",
-                name,
-                reason,
-                fixes=("neurodeploy doctor",),
-            )
-        )
-    return backends[name]
-
-
 # --- 7 verify ----------------------------------------------------------------------------------------------------
 
 
 def verify(work: Work, progress: Progress) -> str:
     """Interpreter, cpu and (if mapped) loihi-sim give the same integers at every node and tick; SQNR per layer."""
-    from . import compare
-
     data, program = need(work.data, "import"), work.program
     if not work.config.verify:
         work.reasons["bit_true"] = "no samples were asked for (--verify 0)"
@@ -335,15 +319,15 @@ def verify(work: Work, progress: Progress) -> str:
     picked = samples.stratified(data.test.labels, work.config.verify, work.config.seed)
     images, _ = data.test.take(picked)
     others = ("cpu", "loihi-sim") if work.mapping is not None and work.mapping.fits else ("cpu",)
-    result = compare.verify(program, images, [backend(name) for name in others])
+    result = compare.verify(program, images, others)
     work.bit_true = BitTrue(
         equal=result.equal,
         samples=len(images),
-        backends=("interp", *others),
+        backends=result.backends,
         divergence=str(result.divergence or ""),
     )
-    work.sqnr_db = compare.sqnr(need(work.spiking, "convert"), program, images)
-    return f"interp = {' = '.join(others)} on {len(images)} samples" if result.equal else "executions DIFFER"
+    work.sqnr_db = compare.sqnr(need(work.spiking, "convert"), program, images[:SQNR_SAMPLES])
+    return str(result)
 
 
 # --- 8 estimate --------------------------------------------------------------------------------------------------
@@ -358,10 +342,10 @@ def estimate(work: Work, progress: Progress) -> str:
     images, _ = data.test.take(picked)
     populations = [node.name for node in graph.of(Neuron)]
     record = dict.fromkeys([*cost.names_to_record(graph), *populations])
-    work.trace, _ = backend("cpu").run(program, images, tuple(record))
+    work.trace, _ = compare.usable("cpu").run(program, images, tuple(record))
     counts = cost.count(graph, work.trace)
     if work.mapping is not None and work.mapping.fits:
-        _, work.events = backend("loihi-sim").run(program, images)
+        _, work.events = compare.usable("loihi-sim").run(program, images)
     grades = silicon_grades(graph, work.target)
     work.assessment = cost.assess(program, work.target, work.source, work.events, counts, grades)
     work.reasons |= dict(work.assessment.reasons)
@@ -372,7 +356,7 @@ def _cost_fact(assessment: cost.Assessment) -> str:
     found = assessment.estimate
     if found is None:
         return "no estimate: the network did not run on mapped cores"
-    return f"{found.energy_pj.nominal * 1e-6:.3g} uJ, {found.timing.frame_ns.nominal * 1e-6:.3g} ms per inference"
+    return f"{found.energy_pj.nominal * 1e-6:.3g} uJ, {found.timing.latency_ns.nominal * 1e-6:.3g} ms per inference"
 
 
 #: name -> stage, in the order in which a build runs them; report, the ninth, is the pipeline's own

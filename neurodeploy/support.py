@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from . import registry
 from .errors import Problem
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
-from .mapping import checks
 from .mapping.grades import GRADES, grades
-from .passes.balance import balance
 from .target import Target
 
 FREE = "free"  # a view or a constant does no work of its own
@@ -35,21 +32,7 @@ class Verdict:
         return bool(self.missing)
 
 
-def obstacles(graph: Graph, target: Target) -> list[Problem]:
-    """What the target refuses in a spiking graph, before any width is known: features, delays, payloads."""
-    return list(checks.check(balance(_weightless(graph), target.limits.delay_steps.value), target))
-
-
-def _weightless(graph: Graph) -> Graph:
-    """The graph with integer weights of no size: float weights have no bits that a target could refuse."""
-    empty = {
-        n.name: replace(n, weight=np.broadcast_to(np.int64(0), n.weight.shape))  # type: ignore[attr-defined,call-arg]
-        for n in graph.of(Synapse)
-    }
-    return replace(graph, nodes={**graph.nodes, **empty})
-
-
-def verdicts(graph: Graph, target: Target, problems: list[Problem]) -> list[Verdict]:
+def verdicts(graph: Graph, target: Target, problems: Sequence[Problem]) -> list[Verdict]:
     """One verdict per node, in order of the graph; a node that an error names is blocked."""
     graded = grades(graph, target)
     blocked = {

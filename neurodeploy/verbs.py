@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import config
-from .errors import Problem, SimulateError, UsageError, unknown_name
+from .errors import GraphError, Problem, QuantizeError, SimulateError, UsageError, unknown_name
 from .pipeline import Build, build
 
 if TYPE_CHECKING:
@@ -40,13 +40,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Check:
-    """What stands between a network and a target: a verdict per node and every problem."""
+    """What stands between a network and a target: a verdict per node and every problem.
+
+    ``cores`` (needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
+    """
 
     model: str
     target: str
     method: str
     verdicts: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
+    cores: tuple[int, int] | None = None
 
     @property
     def blocked(self) -> bool:
@@ -66,25 +70,45 @@ def check(model: str, target: str = "loihi-sim", method: str = "", timesteps: in
     found = sources.load(asked)
     chosen = sources.completed(asked, found.model)
     refused = stages.method_of(chosen.method).accept(found.graph)
-    graph = found.graph
-    if not any(p.severity == "error" for p in refused):
-        graph = _sketch(found.graph, chosen)
-        refused = [*refused, *support.obstacles(graph, place)]
-    rows = support.verdicts(graph, place, refused)
-    return Check(model, place.name, chosen.method, tuple(rows), tuple(refused))
+    if any(p.severity == "error" for p in refused):
+        return Check(model, place.name, chosen.method, (), tuple(refused))
+    integer, mapping, problems = _dry_run(found.graph, chosen, place)
+    cores = (len(mapping.cores), mapping.cores_total) if mapping is not None else None
+    problems = [*refused, *problems]
+    rows = support.verdicts(integer, place, problems) if integer is not None else []
+    return Check(model, place.name, chosen.method, tuple(rows), tuple(problems), cores)
 
 
-def _sketch(graph: Graph, chosen: config.BuildConfig) -> Graph:
-    """The spiking graph with thresholds from one black image: structure and codes are final, numbers are not."""
+def _dry_run(
+    graph: Graph, chosen: config.BuildConfig, place: Target
+) -> tuple[Graph | None, Any, list[Problem]]:
+    """Integer graph, mapping and problems of a network whose numbers come from noise."""
+    from .mapping.mapper import map_graph
+    from .passes.balance import balance
+    from .quantize import quantize
+
+    spiking, ranges = _sketch(graph, chosen)
+    try:
+        integer = quantize(spiking, ranges, lambda node: chosen.weight_bits)
+    except (QuantizeError, GraphError) as error:
+        return None, None, list(error.problems)
+    integer = balance(integer, place.limits.delay_steps.value)
+    mapping = map_graph(integer, place, optimise=chosen.optimise)
+    return integer, mapping, list(mapping.problems)
+
+
+def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
+    """(spiking graph, ranges) from a few images of noise: structure and codes are final, numbers are not."""
     import numpy as np
 
-    from . import stages
+    from . import calibrate, stages
 
     method = stages.method_of(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
-    return method.rewrite(
-        graph, options, np.zeros((1, *graph.shape(graph.input.name)), np.int64), chosen.timesteps
-    )
+    top = int(min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
+    noise = np.random.Generator(np.random.PCG64(0)).integers(0, top + 1, (4, *graph.shape(graph.input.name)))
+    spiking = method.rewrite(graph, options, noise, chosen.timesteps)
+    return spiking, calibrate.measure(spiking, noise)
 
 
 # --- run, verify, report -----------------------------------------------------------------------------------------
@@ -98,7 +122,7 @@ def run(
     Raises UsageError for an unusable artifact (ND94x), file (ND931) or layer name (ND905), SimulateError for images
     of the wrong shape (ND601), range (ND603) or type (ND606), BackendError if the backend cannot run here.
     """
-    from . import artifact, stages
+    from . import artifact, compare
 
     program = artifact.load(folder).program
     images = checked_input(program.graph, read_array(Path(x)) if isinstance(x, (str, Path)) else x)
@@ -107,7 +131,7 @@ def run(
         raise UsageError(
             [unknown_name("ND905", "layer", name, program.graph.nodes, "--record") for name in unknown]
         )
-    chosen = stages.backend(backend)
+    chosen = compare.usable(backend)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):
         raise UsageError(
             Problem(
@@ -213,7 +237,7 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100)
     data = datasets.load(str(saved.provenance.get("data") or "digits"))
     images, _ = data.test.take(draws.stratified(data.test.labels, samples, 0))
     stages.check_data(program.graph, data)
-    return compare.verify(program, images, [stages.backend(name) for name in backends or usable])
+    return compare.verify(program, images, tuple(backends) or usable)
 
 
 def report(folder: str | Path) -> dict[str, Any]:
