@@ -9,7 +9,8 @@ from . import units
 from .svg import LABEL, NARROW, WIDTH, Bar, Safe, bars, drawing, line, rect, shorten, tag, text, ticks, title
 
 Json = dict[str, Any]
-CODES = ("binary", "ternary", "multi", "graded", "dense")
+#: terms of the energy that flow whether or not anything happens
+OVERHEAD = ("energy_pj.barrier_per_core", "power_w.static_per_chip")
 MOST_ROWS = 24
 MOST_LANES = 40
 RASTER_COLUMNS = 880
@@ -20,30 +21,33 @@ def breakdown(report: Json) -> Safe | None:
     whole = report["energy_uj"]
     if whole["nominal"] is None:
         return None
-    segments = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
+    parts = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
+    piped = report["energy_pipelined_uj"]
+    steady = [("neutral", piped["nominal"], "energy of one inference when a new one starts every T steps")]
     rows = [
-        Bar("this network", segments, whole["low"], whole["high"], units.quantity(whole["nominal"], "uJ"))
+        Bar("this network", parts, *_ends(whole)),
+        Bar("its events alone", _events(report), *_ends(report["energy_events_uj"])),
+        Bar("in steady pipeline", steady, *_ends(piped)),
     ]
     for label, key in (
-        ("in steady pipeline", "energy_pipelined_uj"),
-        ("its events alone", "energy_events_uj"),
+        ("ANN baseline (lower bound)", "ann_baseline_uj"),
+        ("paper metric", "energy_paper_uj"),
     ):
-        own = report[key]
-        rows.append(
-            Bar(
-                label,
-                [("neutral", own["nominal"], label)],
-                own["low"],
-                own["high"],
-                units.quantity(own["nominal"], "uJ"),
-            )
-        )
-    rows += [
-        Bar(label, [("neutral", report[key], label)], note=units.quantity(report[key], "uJ"))
-        for label, key in (("ANN baseline (dynamic)", "ann_baseline_uj"), ("paper metric", "energy_paper_uj"))
-        if report[key] is not None
-    ]
+        if report[key] is not None:
+            rows.append(Bar(label, [("neutral", report[key], label)], note=units.quantity(report[key], "uJ")))
     return bars(rows, "energy per inference by part", lambda uj: units.quantity(uj, "uJ"))
+
+
+def _ends(values: Json) -> tuple[float, float, str]:
+    """Whisker and note of a range."""
+    return values["low"], values["high"], units.quantity(values["nominal"], "uJ")
+
+
+def _events(report: Json) -> list[tuple[str, float, str]]:
+    """Nominal energy by part, without what flows when nothing happens."""
+    terms = [t for t in report["energy_terms"] if t["key"] not in OVERHEAD]
+    sums = {part: sum(t["energy_uj"]["nominal"] for t in terms if t["part"] == part) for part in PARTS}
+    return [_segment(part, uj) for part, uj in sums.items()]
 
 
 def _segment(part: str, uj: float | None) -> tuple[str, float, str]:
@@ -68,8 +72,8 @@ def layer_energy(report: Json) -> Safe | None:
 
 def _layer_bar(row: Json) -> Bar:
     segments = [_segment(part, row[f"energy_{part}_uj"]) for part in PARTS if part != "static"]
-    share = units.percent(row["energy_share"]) if row["energy_share"] is not None else ""
-    return Bar(row["name"], segments, row["energy_low_uj"], row["energy_high_uj"], share)
+    note = units.quantity(row["energy_nominal_uj"], "uJ")
+    return Bar(row["name"], segments, row["energy_low_uj"], row["energy_high_uj"], note)
 
 
 def latency(report: Json) -> Safe | None:

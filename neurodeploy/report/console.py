@@ -204,10 +204,12 @@ def _layers(rows: list[dict[str, Any]]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
     table.add_column(justify="right")
+    table.add_column(justify="right")
     table.add_column()
     for row in rows:
         cause = _text(f"{row['op']}: {reason_of(row)}")
-        table.add_row(_text("  " + row["name"]), units.percent(row["energy_share"]), cause)
+        energy = units.quantity(row["energy_nominal_uj"], "uJ")
+        table.add_row(_text("  " + row["name"]), energy, units.percent(row["energy_share"]), cause)
     return table
 
 

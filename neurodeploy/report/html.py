@@ -157,7 +157,7 @@ def headlines(report: Json) -> list[Json]:
         _card(
             "ANN baseline",
             units.quantity(report["ann_baseline_uj"], "uJ"),
-            "int8 MACs, dynamic energy only"
+            "lower bound: int8 MACs and SRAM, dynamic energy only"
             if report["ann_baseline_uj"] is not None
             else why("ann_baseline_uj"),
             key="ann_baseline_uj",
