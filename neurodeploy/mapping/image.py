@@ -116,7 +116,7 @@ class CoreImage:
     """What one core is loaded with; ``slot`` tells cores at the same router apart.
 
     ``header``: timesteps, steps (after which an inference is over), routers_x, routers_y; on the host also the shapes
-    ``input`` and ``output`` and the ``readout`` node. ``ports_of``: graph node that each port belongs to.
+    ``input`` and ``output`` and ``shapes`` of all recordable nodes. ``ports_of``: graph node that each port belongs to.
     """
 
     index: int
@@ -158,11 +158,18 @@ def to_arrays(image: CoreImage) -> dict[str, Any]:
         "format": FORMAT,
         "index": image.index,
         "place": list(image.place),
-        "header": {k: list(v) if isinstance(v, tuple) else v for k, v in image.header.items()},
+        "header": _plain(image.header),
         "ports_of": list(image.ports_of),
         "units": [_unit_record(unit) for unit in image.units],
     }
     return {"record": record, **image.tables}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _unit_record(unit: Unit) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .image import FORMAT, HOST, IDENTITY, OPERAND, ROWS, TABLES, Array, CoreIma
 from .image_words import Layout
 
 LARGEST = 1 << 31  # no index, size or depth of an image exceeds 31 bits
+LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
 EQUATION = re.compile("[a-z]*,[a-z]*->[a-z]*")
 
@@ -75,10 +76,10 @@ def _list(record: dict, key: str) -> list:
     return _is(record.get(key), list, key)
 
 
-def _int(record: dict, key: str, low: int = 0) -> int:
+def _int(record: dict, key: str, low: int = 0, high: int = LARGEST) -> int:
     value = _is(record.get(key), int, key)
-    if not low <= value < LARGEST:
-        raise _Bad(key, value, f"{low} .. {LARGEST - 1}")
+    if not low <= value < high:
+        raise _Bad(key, value, f"{low} .. {high - 1}")
     return value
 
 
@@ -96,14 +97,15 @@ def _header(raw: dict) -> dict[str, Any]:
     for key in ("input", "output"):
         if key in raw:
             header[key] = _ints(raw, key, low=1)
-    if "readout" in raw:
-        header["readout"] = _is(raw["readout"], str, "readout")
+    if "shapes" in raw:
+        shapes = _dict(raw["shapes"], "shapes")
+        header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}
     return header
 
 
 def _unit(raw: dict, where: str) -> Unit:
     program = tuple(_instruction(_dict(i, where)) for i in _list(raw, "program"))
-    return Unit(_is(raw.get("group"), str, where), _int(raw, "depth"), program)
+    return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
 
 
 def _instruction(raw: dict) -> Instruction:
@@ -255,8 +257,9 @@ def _synapse_memory(image: CoreImage) -> Iterator[Found]:
     ):
         known = 0 <= port < len(ports)
         widths = 1 <= bits <= 32 and 0 <= index <= 31 and 0 <= header <= 62 and 0 <= exponent <= 31
-        if not known or not widths or block < 0 or columns < 1:
-            yield "connections", f"entry {number}", "an unknown port or an impossible width"
+        narrow = known and columns <= max(int(ports[port, 1]), 1)
+        if not narrow or not widths or block < 0 or columns < 1:
+            yield "connections", f"entry {number}", "an unknown port, or a width that cannot be"
         elif not 0 <= first <= first + count <= len(rows):
             yield "connections", f"entry {number}: rows {first} .. {first + count - 1}", "rows do not exist"
         else:
@@ -278,8 +281,11 @@ def _rows(image: CoreImage, rows: np.ndarray, layout: Layout, columns: int) -> I
 def _axons(image: CoreImage) -> Iterator[Found]:
     axons, items = image.tables["axons"], image.tables["items"]
     yield from _slices("axons", axons[:, 0], axons[:, 1], len(items), "items do not exist")
-    yield from _outside("axons", axons[:, 2], 1, LARGEST, "an axon has no channels")
-    if image.name and not np.isin(items[:, 0], (ROWS, OPERAND)).all():
+    widest = max(len(image.tables["rows"]), len(image.tables["channels"]), 1)
+    yield from _outside(
+        "axons", axons[:, 2], 1, widest + 1, "an axon has no channels, or more than anything reads"
+    )
+    if not np.isin(items[:, 0], (ROWS, OPERAND)).all():
         yield "items", "", "an item of unknown kind"
         return
     if any(True for _ in _slices("axons", axons[:, 0], axons[:, 1], len(items), "")):
@@ -435,13 +441,20 @@ def _shapes(image: CoreImage, item: Instruction) -> Iterator[tuple[Any, str]]:
     numbers, arrays, links = item.numbers, item.arrays, image.tables["connections"]
     if item.probe.size != item.size and item.node:
         yield item.probe.size, "not every element has a probe entry"
+    if item.op in ("input", "output") and item.size != prod(image.header.get(item.op, (0,))):
+        yield item.size, f"the {item.op} has another size than the header says"
+    if (
+        item.op == "output"
+        and (image.tables["elements"][item.probe.start :][: item.size] != np.arange(item.size)).any()
+    ):
+        yield "probe", "the read-out is not in order"
     if item.op == "product" and letter_sizes(image, item) is None:
         yield item.texts["equation"], "equation, sizes and ports of a product disagree"
     if item.op == "micro" and (
         numbers["width"] < 1 or item.size % numbers["width"] or numbers["cumulative"] not in (0, 1)
     ):
         yield numbers["width"], "elements are not whole rows"
-    if item.op == "delay" and not 1 <= numbers["steps"] <= 1 << 16:
+    if item.op == "delay" and not 1 <= numbers["steps"] <= LONGEST:
         yield numbers["steps"], "a delay needs at least one step"
     if "fan" in numbers and numbers["fan"] < 1:
         yield numbers["fan"], "a reduction over nothing"

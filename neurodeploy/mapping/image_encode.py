@@ -148,11 +148,11 @@ class _Encoder:
             "steps": self.graph.header.timesteps + self.mapping.depth,
         }
         if site is self.host:
-            output = self.graph.output.name
+            shapes = {node.name: self.graph.shape(node.name) for node in self.graph}
             header |= {
-                "input": self.graph.shape(self.graph.input.name),
-                "output": self.graph.shape(output),
-                "readout": output,
+                "input": shapes[self.graph.input.name],
+                "output": shapes[self.graph.output.name],
+                "shapes": shapes,
             }
         return CoreImage(
             site.index,

@@ -49,10 +49,7 @@ class LoihiSim(Backend):
                     )
                 ]
             )
-        trace, events = Machine(program.mapping.images).run(np.asarray(x), record)
-        shapes = {name: program.graph.shape(name) for name in trace.values}
-        trace.values = {name: v.reshape(*v.shape[:2], *shapes[name]) for name, v in trace.values.items()}
-        return trace, events
+        return Machine(program.mapping.images).run(np.asarray(x), record)
 
 
 MEMBER = LoihiSim()

@@ -176,8 +176,11 @@ def _contraction(
 def run(step: Step, frame: Frame) -> Vector:
     """The instruction's vector at this tick; raises SimulateError ND613 where a program of the image cannot be run."""
     try:
-        return OPERATIONS[step.item.op](step, frame)
-    except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
+        vector = OPERATIONS[step.item.op](step, frame)
+        if vector.shape != (step.item.size, frame.samples) or vector.dtype != np.int64:
+            raise ValueError(f"it yields {vector.dtype} {vector.shape}")
+        return vector
+    except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         where = f"{frame.image.name}: {step.item.node or step.item.op} at tick {frame.t}"
         raise SimulateError(
             [

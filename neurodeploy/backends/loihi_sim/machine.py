@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from ...errors import Problem, SimulateError
+from ...errors import MappingError, Problem, SimulateError
 from ...ir.trace import Events, Trace
 from ...mapping.image import HOST, CoreImage
 from .contract import EXACT
@@ -65,13 +66,9 @@ class Machine:
         receivers = [receiver(image) for image in images]
         self.network = Network(images)
         self.sites = [self._site(n, image, images, receivers) for n, image in enumerate(images)]
-        hosts = [image for image in images if image.chip == HOST and "readout" in image.header]
-        if len(hosts) != 1:
-            raise SimulateError(
-                [Problem("ND610", "the program has no image of the host", "images", str(len(hosts)), "1")]
-            )
-        self.header = hosts[0].header
-        self.nodes = self._shapes()
+        self.header = _host_header(images)
+        self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
+        _check_probes(images, self.nodes)
 
     def _site(
         self, number: int, image: CoreImage, images: Sequence[CoreImage], receivers: list[Receiver]
@@ -83,18 +80,8 @@ class Machine:
             programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(steps, mine))))
         return Site(image, receivers[number], tuple(programs))
 
-    def _shapes(self) -> dict[str, int]:
-        """Elements of every node that some image can record."""
-        sizes: dict[str, int] = {}
-        for site in self.sites:
-            for item in (i for unit in site.image.units for i in unit.program if i.node and i.size):
-                first, count = item.probe.start, item.probe.size
-                top = int(site.image.tables["elements"][first : first + count].max(initial=-1)) + 1
-                sizes[item.node] = max(sizes.get(item.node, 0), top)
-        return sizes
-
     def run(self, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
-        """Raw inputs (samples, *input shape) -> read-outs, recorded values (flat elements) and events."""
+        """Raw inputs (samples, *input shape) -> read-outs, recorded values and events."""
         record = tuple(dict.fromkeys(record))
         self._check(x, record)
         cores = [n for n, site in enumerate(self.sites) if site.image.chip != HOST]
@@ -110,6 +97,8 @@ class Machine:
             recorder.begin(start, part.shape[1])
             _Run(self, part, start, trace, recorder, clipped).go()
         trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
+        shapes = self.header["shapes"]
+        trace.values = {name: v.reshape(ticks, samples, *shapes[name]) for name, v in trace.values.items()}
         trace.saturations = dict(clipped)
         return trace, recorder.events()
 
@@ -132,6 +121,66 @@ class Machine:
             )
         if problems:
             raise SimulateError(problems)
+
+
+def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
+    """What the host says of the whole run; raises MappingError ND580 unless one host says so and all cores agree."""
+    hosts = [image for image in images if image.chip == HOST]
+    if len(hosts) != 1 or not {"input", "output", "shapes"} <= set(hosts[0].header):
+        raise MappingError(
+            [Problem("ND580", "a run needs one complete image of the host", "images", str(len(hosts)), "1")]
+        )
+    header = hosts[0].header
+    last = max((unit.depth for image in images for unit in image.units if image.chip != HOST), default=0)
+    for image in images:
+        found = [image.header[key] for key in ("timesteps", "steps")]
+        if found != [header["timesteps"], header["steps"]] or header["steps"] < header["timesteps"] + last:
+            raise MappingError(
+                [
+                    Problem(
+                        "ND580",
+                        "images disagree about the length of a run",
+                        image.name,
+                        str(found),
+                        f"{header['timesteps']} ticks, {header['timesteps'] + last} steps",
+                    )
+                ]
+            )
+    return header
+
+
+def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None:
+    """MappingError ND580 unless probes name elements that exist, and every element of a node has one."""
+    known: Counter[str] = Counter()
+    for image in images:
+        for item in (i for unit in image.units for i in unit.program if i.node):
+            flat = image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+            known[item.node] += len(flat)
+            if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
+                raise MappingError(
+                    [
+                        Problem(
+                            "ND580",
+                            "a probe lies outside its node",
+                            f"{image.name}: elements",
+                            item.node,
+                            str(sizes.get(item.node, "an unknown node")),
+                        )
+                    ]
+                )
+    bare = [name for name, size in sizes.items() if known[name] < size]
+    if bare:
+        raise MappingError(
+            [
+                Problem(
+                    "ND580",
+                    "a node has elements on no core",
+                    bare[0],
+                    str(known[bare[0]]),
+                    str(sizes[bare[0]]),
+                )
+            ]
+        )
 
 
 class _Run:
