@@ -1,0 +1,172 @@
+"""The cpu backend against the float torch model that the network was imported from.
+
+    .venv/bin/python benchmarks/cpu_speed.py [--model digits-a2os2a] [--program program.h5] [--rounds 5]
+
+A spiking model runs in multi-step form: all ticks of a batch in one call, every layer over T x B samples, as
+SpikingJelly does it; an ANN runs once. Each engine has its own process (thread pools of different libraries slow each
+other down), rounds alternate, and the allocator keeps freed memory (as its default costs torch up to a third). Times
+are medians over calls after a warm-up. Prints a table, writes ``benchmarks/results/cpu_speed-<model>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bench import machine, write
+
+BATCHES = (64, 1)
+SECONDS = 2.0  # measured in each process
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 34), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+ENGINES = ("torch float", "cpu backend")
+
+
+def built(model: str, folder: Path) -> Path:
+    """An artifact with the integer graph of a zoo model under its default settings."""
+    from neurodeploy import artifact, stages, target
+    from neurodeploy.config import BuildConfig
+
+    work = stages.Work(BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"))
+    for stage in ("import", "convert", "calibrate", "quantize"):
+        stages.STAGES[stage](work, lambda fraction: None)
+    path = folder / "program.h5"
+    artifact.save(path, work.artifact())
+    return path
+
+
+def batches(model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images together, raw, and the same as the float model sees them (float32)."""
+    from neurodeploy import datasets, zoo
+
+    entry = zoo.entry(model)
+    data = datasets.load(entry.dataset)
+    raw = np.concatenate([data.train.images, data.test.images])
+    scale, offset = (
+        np.asarray(v, dtype=np.float32).reshape(-1, 1, 1) for v in (entry.input.scale, entry.input.offset)
+    )
+    return raw, raw.astype(np.float32) * scale + offset
+
+
+def torch_runner(model: str) -> Callable[[np.ndarray], Any]:
+    """The zoo's network on a float batch."""
+    import torch
+
+    from neurodeploy import zoo
+
+    network, entry = zoo.load(model), zoo.entry(model)
+    run = zoo.submodule("spiking").run if entry.kind == "snn" else None
+
+    def call(x: np.ndarray) -> Any:
+        with torch.inference_mode():
+            tensor = torch.from_numpy(x)
+            return network(tensor) if run is None else run(network, tensor, entry.timesteps)
+
+    return call
+
+
+def engine_runner(program: Path) -> Callable[[np.ndarray], Any]:
+    """The cpu backend on a raw batch."""
+    from neurodeploy import artifact
+    from neurodeploy.backends.cpu import MEMBER
+
+    loaded = artifact.load(program).program
+    return lambda x: MEMBER.run(loaded, x)
+
+
+def child(engine: str, model: str, program: Path, batch: int) -> dict[str, float]:
+    """Median seconds of one call, of the first call, and of one pass over the whole data set in batches of 64."""
+    raw, floats = batches(model)
+    x, run = (floats, torch_runner(model)) if engine == "torch float" else (raw, engine_runner(program))
+    start = time.perf_counter()
+    run(x[:batch])
+    first = time.perf_counter() - start
+    run(x[:batch])
+    times: list[float] = []
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < SECONDS or len(times) < 5:
+        at = (len(times) * batch) % (len(x) - batch)
+        start = time.perf_counter()
+        run(x[at : at + batch])
+        times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    for at in range(0, len(x), 64):
+        run(x[at : at + 64])
+    return {"call_s": statistics.median(times), "first_s": first, "whole_s": time.perf_counter() - start}
+
+
+def measure(engine: str, model: str, program: Path, batch: int) -> dict[str, float]:
+    """One process of its own."""
+    command = [sys.executable, __file__, "--child", engine, "--model", model, "--program", str(program),
+               "--batch", str(batch)]  # fmt: skip
+    done = subprocess.run(command, env=os.environ | ALLOCATOR, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(model: str, program: Path, rounds: int) -> list[dict[str, Any]]:
+    """Rows of engine, batch, medians over rounds, and the ratio of throughputs."""
+    rows = []
+    for batch in BATCHES:
+        seen: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
+        for _ in range(rounds):
+            for engine in ENGINES:
+                seen[engine].append(measure(engine, model, program, batch))
+        rates = {engine: [batch / one["call_s"] for one in found] for engine, found in seen.items()}
+        base = statistics.median(rates[ENGINES[0]])
+        for engine, found in seen.items():
+            middle = statistics.median(rates[engine])
+            rows.append({
+                "model": model, "engine": engine, "batch": batch, "rounds": rounds, "samples_per_s": middle,
+                "slowest": min(rates[engine]), "fastest": max(rates[engine]), "ratio": middle / base,
+                "first_call_s": statistics.median(one["first_s"] for one in found),
+                "whole_set_s": statistics.median(one["whole_s"] for one in found),
+            })  # fmt: skip
+    return rows
+
+
+def shown(rows: list[dict[str, Any]]) -> str:
+    """The rows as an aligned table."""
+    names = ("engine", "batch", "samples/s", "range", "ratio", "first s", "whole set s")
+    head = "{:<12} {:>5} {:>10} {:>15} {:>6} {:>8} {:>11}".format(*names)
+    lines = [
+        f"{r['engine']:<12} {r['batch']:>5} {r['samples_per_s']:>10.0f} {r['slowest']:>7.0f}-{r['fastest']:<7.0f}"
+        f" {r['ratio']:>6.2f} {r['first_call_s']:>8.2f} {r['whole_set_s']:>11.2f}"
+        for r in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def main() -> None:
+    """Build if need be, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="digits-a2os2a", help="a model of the zoo")
+    parser.add_argument("--program", type=Path, help="artifact of that model [default: built now]")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--batch", type=int, default=64, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(child(args.child, args.model, args.program, args.batch)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = args.program or built(args.model, Path(folder))
+        before = os.getloadavg()[0]
+        rows = compare(args.model, program, args.rounds)
+    load = f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f} (the benchmark itself included)"
+    print(machine(), load, shown(rows), sep="\n")
+    write(f"cpu_speed-{args.model}", {"rows": rows, "load": load})
+
+
+if __name__ == "__main__":
+    main()
