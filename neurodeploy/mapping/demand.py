@@ -18,7 +18,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..passes.balance import constants
 from ..target import Target
-from .cells import Cells, Tile
+from .cells import Cells, Tile, cells
 from .groups import Population
 from .reads import Read, channel_axes, connections, reads
 from .regions import Region
@@ -31,12 +31,18 @@ THRESHOLDS = ("vth", "base")  # how threshold parameters of neuron models begin
 
 @dataclass(frozen=True, eq=False)
 class Accounting:
-    """Everything about one group that its tiles' demands are computed from."""
+    """What the demands of a group's tiles are computed from; ``needed_bits``: of each Synapse's weights."""
 
     graph: Graph
     target: Target
     group: Population
     cells: Cells
+    needed_bits: MappingABC[str, int]
+
+    @staticmethod
+    def of(graph: Graph, target: Target, group: Population) -> Accounting:
+        """The accounting of one group on its own."""
+        return Accounting(graph, target, group, cells(graph, group), needed_bits(group))
 
     @cached_property
     def words(self) -> np.ndarray | int:
@@ -67,11 +73,6 @@ class Accounting:
             if amount and self.cells.neuron is not None:
                 total += amount * np.bincount(self.cells.neuron[name], minlength=len(total))
         return total
-
-    @cached_property
-    def needed_bits(self) -> dict[str, int]:
-        """Bits that each Synapse's weights need."""
-        return {n.name: weight_bits(n.weight) for n in self.group.entries if isinstance(n, Synapse)}
 
     @cached_property
     def weight_bits(self) -> dict[str, int]:
@@ -145,6 +146,11 @@ class Accounting:
         if isinstance(node, Product):
             return 0
         return 1 if isinstance(node, Delay) else connections(self.graph, node)
+
+
+def needed_bits(group: Population) -> dict[str, int]:
+    """Bits that the weights of each Synapse need."""
+    return {n.name: weight_bits(n.weight) for n in group.entries if isinstance(n, Synapse)}
 
 
 def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Target) -> int:

@@ -10,12 +10,11 @@ from ..errors import Problem, UsageError, unknown_name
 from ..ir.graph import Graph
 from ..passes.balance import depths
 from ..target import Target
-from .cells import cells
 from .checks import check, check_group
-from .demand import Accounting
 from .groups import HOST, Population, populations
 from .limits import Breach, breaches, fill, usage
 from .place import Spot, pack, place
+from .repeats import Cutter
 from .tiling import OBJECTIVES, Tiling, tile
 from .traffic import Traffic, traffic
 from .types import Core, Demand, Group, Mapping, Piece
@@ -46,9 +45,8 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
         raise UsageError([unknown_name("ND514", "objective", optimise, OBJECTIVES)])
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
-    tilings = {
-        g.name: tile(Accounting(graph, target, g, cells(graph, g)), optimise) for g in groups if not g.on_host
-    }
+    cutter = Cutter(graph, target, optimise)
+    tilings = {g.name: cutter.cut(g) for g in groups if not g.on_host}
     if optimise == "latency":
         tilings = spread(tilings, target.cores)
     tilings, flows = settled(graph, groups, tilings)

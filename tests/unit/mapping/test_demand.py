@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.graph import Graph
-from neurodeploy.mapping.cells import cells
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.image_encode import encode
@@ -31,9 +30,9 @@ def whole(graph: Graph, group: str, target: Target = LOIHI2) -> Demand:
     """Demand of a group as one tile."""
     graph = balance(graph)
     found = next(g for g in populations(graph) if g.name == group)
-    parts = cells(graph, found)
-    (tile,) = parts.tiles(parts.shape)
-    return Accounting(graph, target, found, parts).demand(tile)
+    accounting = Accounting.of(graph, target, found)
+    (tile,) = accounting.cells.tiles(accounting.cells.shape)
+    return accounting.demand(tile)
 
 
 @pytest.mark.parametrize(

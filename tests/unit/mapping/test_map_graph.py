@@ -16,9 +16,12 @@ from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron
 from neurodeploy.ir.types import BINARY
+from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import HOST, populations
 from neurodeploy.mapping.limits import RESOURCES, breaches
 from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.repeats import Cutter
+from neurodeploy.mapping.tiling import tile
 from neurodeploy.mapping.types import Demand, Mapping
 from neurodeploy.passes.balance import balance, constants, host
 from neurodeploy.target import Target, load
@@ -311,6 +314,24 @@ def test_alternatives_say_what_was_chosen_and_why_others_were_not() -> None:
     refused = next(a for a in others if a["layout"] == "channels/2")
     assert refused["reason"] == "synapse_words 16464 > 16000" and not refused["fits"]
     assert group.limiting == refused["limiting"] == "synapse_words"
+
+
+@pytest.mark.parametrize("network", ["spiking", "ecmt"])
+def test_repeated_layers_are_cut_as_if_alone(network: str) -> None:
+    graph = balance(NETWORKS[network]())
+    target = limited(neurons_per_core=200)
+    cutter = Cutter(graph, target, "cores")
+    groups = [g for g in populations(graph) if not g.on_host]
+    for group in groups:
+        alone, found = tile(Accounting.of(graph, target, group)), cutter.cut(group)
+        assert (found.cut.layout, found.demands, found.alternatives) == (
+            alone.cut.layout,
+            alone.demands,
+            alone.alternatives,
+        )
+        for a, b in zip(found.tiles, alone.tiles, strict=True):
+            assert all(np.array_equal(a.elements[n], b.elements[n]) for n in group.names)
+    assert len(cutter.known) < len(groups)
 
 
 def test_mapping_is_deterministic() -> None:

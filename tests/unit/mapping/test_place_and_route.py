@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.graph import Graph
-from neurodeploy.mapping.cells import cells
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches
@@ -40,7 +39,7 @@ def small(neurons: int) -> Target:
 
 def cut(graph: Graph, target: Target) -> tuple[dict[str, Tiling], Traffic]:
     groups = populations(graph)
-    tilings = {g.name: tile(Accounting(graph, target, g, cells(graph, g))) for g in groups if not g.on_host}
+    tilings = {g.name: tile(Accounting.of(graph, target, g)) for g in groups if not g.on_host}
     return tilings, traffic(graph, groups, tilings)
 
 

@@ -1,0 +1,96 @@
+"""Groups that differ in names and weights only: the layers of a deep network are cut once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from collections.abc import Mapping as MappingABC
+from dataclasses import replace
+from typing import Any
+
+from .. import registry
+from ..ir.graph import Graph
+from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
+from ..passes.balance import constants, host
+from ..target import Target
+from .cells import Tile, cells
+from .demand import Accounting, held_bits, needed_bits
+from .groups import Population
+from .reads import channel_axes
+from .tiling import Tiling, tile
+
+
+class Cutter:
+    """Cuts the groups of one graph; groups with the same signature share their cut and its demands."""
+
+    def __init__(self, graph: Graph, target: Target, objective: str) -> None:
+        self.graph, self.target, self.objective = graph, target, objective
+        self.outside = (constants(graph), host(graph), channel_axes(graph))
+        self.known: dict[Hashable, Tiling] = {}
+
+    def cut(self, group: Population) -> Tiling:
+        """The best tiling of a group."""
+        bits = needed_bits(group)
+        key = self._signature(group, bits)
+        if key in self.known:
+            return self._renamed(self.known[key], group, bits)
+        parts = cells(self.graph, group)
+        tiling = tile(Accounting(self.graph, self.target, group, parts, bits), self.objective)
+        self.known[key] = tiling
+        return tiling
+
+    def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
+        """Everything that the demand of a tile depends on, with places in the group for names."""
+        place = {name: i for i, name in enumerate(group.names)}
+        return tuple(
+            (
+                type(node),
+                self.graph.values[node.name].shape,
+                bits.get(node.name),
+                tuple(place.get(i, self._source(node, i)) for i in node.inputs),
+                DETAILS[type(node)](node) if type(node) in DETAILS else (),
+                # Where threshold settings are counted, no two populations are taken for alike.
+                node.name if isinstance(node, Neuron) and self._counts_thresholds else "",
+            )
+            for node in group.nodes
+        )
+
+    @property
+    def _counts_thresholds(self) -> bool:
+        return self.target.limits.distinct_thresholds_per_core.value is not None
+
+    def _source(self, node: Node, source: str) -> Hashable:
+        still, outside, channels = self.outside
+        held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
+        return self.graph.shape(source), source in still, source in outside, channels.get(source), held
+
+    def _renamed(self, tiling: Tiling, group: Population, bits: dict[str, int]) -> Tiling:
+        old = tiling.accounting
+        name = dict(zip(old.group.names, group.names, strict=True))
+        parts = replace(
+            old.cells,
+            anchor=name[old.cells.anchor],
+            sizes={name[n]: size for n, size in old.cells.sizes.items()},
+            neuron={name[n]: a for n, a in old.cells.neuron.items()}
+            if old.cells.neuron is not None
+            else None,
+        )
+        tiles = tuple(Tile(parts, t.axes, t.neurons) for t in tiling.tiles)
+        accounting = Accounting(self.graph, self.target, group, parts, bits)
+        return Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)
+
+
+def _micro(node: Any) -> Hashable:
+    op = registry.microcode(node.op)
+    return node.op, node.timing, op.table_bits(node.params)
+
+
+#: what else counts about a kind
+DETAILS: dict[type[Node], Any] = {
+    Synapse: lambda n: (n.op, n.weight.shape, n.stride, n.padding, n.groups),
+    Product: lambda n: (n.equation, n.timing),
+    Reduce: lambda n: (n.axes, n.keepdims, n.window, n.stride, n.padding),
+    View: lambda n: (n.op, n.args),
+    Delay: lambda n: n.steps,
+    Neuron: lambda n: n.model,
+    Micro: _micro,
+}
