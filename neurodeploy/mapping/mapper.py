@@ -49,7 +49,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
     tilings = {g.name: cutter.cut(g) for g in groups if not g.on_host}
     if optimise == "latency":
         tilings = spread(tilings, target.cores)
-    tilings, flows = settled(graph, groups, tilings)
+    tilings, flows = settled(cutter, groups, tilings)
     pieces = _pieces(tilings, flows)
     hosted = [[i] for i in range(len(pieces))]
     if len(pieces) > target.cores and optimise == "cores":
@@ -87,26 +87,23 @@ def spread(tilings: dict[str, Tiling], budget: int) -> dict[str, Tiling]:
 
 
 def settled(
-    graph: Graph, groups: list[Population], tilings: dict[str, Tiling]
+    cutter: Cutter, groups: list[Population], tilings: dict[str, Tiling]
 ) -> tuple[dict[str, Tiling], Traffic]:
     """Tilings whose output axons fit too, as far as cutting finer helps, and the traffic between their tiles."""
-    flows = traffic(graph, groups, tilings)
+    flows = traffic(cutter.graph, groups, tilings)
     for _ in range(ROUNDS):
         changed = dict(tilings)
         pieces = iter(_pieces(tilings, flows))
         for name, tiling in tilings.items():
             demands = [next(pieces).demand for _ in tiling.tiles]
-            target = tiling.accounting.target
-            over = max(fill(usage(d, target))[0] for d in demands)
+            over = max(fill(usage(d, cutter.target))[0] for d in demands)
             if tiling.cut.fits and over > 1:
-                finer = tile(
-                    tiling.accounting, "cores", max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
-                )
+                finer = cutter.finer(tiling, max(len(demands) + 1, ceil(len(demands) * min(over, 16))))
                 changed[name] = finer if len(finer.tiles) > len(demands) else tiling
         if all(changed[name] is tilings[name] for name in tilings):
             break
         tilings = changed
-        flows = traffic(graph, groups, tilings)
+        flows = traffic(cutter.graph, groups, tilings)
     return tilings, flows
 
 

@@ -34,9 +34,16 @@ class Cutter:
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
         parts = cells(self.graph, group)
-        tiling = tile(Accounting(self.graph, self.target, group, parts, bits), self.objective)
-        self.known[key] = tiling
-        return tiling
+        self.known[key] = tile(Accounting(self.graph, self.target, group, parts, bits), self.objective)
+        return self.known[key]
+
+    def finer(self, tiling: Tiling, least: int) -> Tiling:
+        """Another tiling of the same group into at least so many cores."""
+        accounting = tiling.accounting
+        key = (self._signature(accounting.group, accounting.needed_bits), least)
+        if key not in self.known:
+            self.known[key] = tile(accounting, self.objective, least)
+        return self._renamed(self.known[key], accounting.group, accounting.needed_bits)
 
     def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
@@ -63,7 +70,7 @@ class Cutter:
         held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
         return self.graph.shape(source), source in still, source in outside, channels.get(source), held
 
-    def _renamed(self, tiling: Tiling, group: Population, bits: dict[str, int]) -> Tiling:
+    def _renamed(self, tiling: Tiling, group: Population, bits: MappingABC[str, int]) -> Tiling:
         old = tiling.accounting
         name = dict(zip(old.group.names, group.names, strict=True))
         parts = replace(
