@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .calibrate import Ranges
-from .errors import Problem, UsageError
+from .errors import MappingError, Problem, UsageError
 from .ir import levels, shapes, store
 from .ir.graph import Graph, Header
 from .ir.nodes import KINDS
@@ -53,7 +53,11 @@ class Artifact:
         return Program(self.integer, self.mapping, self.provenance)
 
 
-SECTIONS = ("integer", "mapping", "spiking", "source", "ranges", "provenance")
+#: what each section holds; the images of the mapping have a section of their own
+WANTED: dict[str, type] = {
+    "integer": Graph, "mapping": Mapping, "spiking": Graph, "source": Graph, "ranges": Ranges, "provenance": dict,
+}  # fmt: skip
+SECTIONS = tuple(WANTED)
 
 
 def place(path: str | Path) -> Path:
@@ -64,7 +68,13 @@ def place(path: str | Path) -> Path:
 
 def save(path: Path, artifact: Artifact) -> str:
     """Write the artifact atomically; returns its content hash."""
-    sections = {name: getattr(artifact, name) for name in SECTIONS}
+    from .mapping import image
+
+    sections: dict[str, Any] = {name: getattr(artifact, name) for name in SECTIONS}
+    mapping = artifact.mapping
+    if mapping is not None and mapping.images:
+        sections["mapping"] = replace(mapping, images=())
+        sections["images"] = tuple(image.to_arrays(core) for core in mapping.images)
     return store.write(path, {name: value for name, value in sections.items() if value is not None})
 
 
@@ -74,33 +84,28 @@ def load(path: str | Path) -> Artifact:
     Raises UsageError ND940 to ND948 naming section and dataset.
     """
     file = place(path)
-    found = store.read(file, _classes())
+    found = store.read(file, CLASSES)
+    images = found.pop("images", ())
     unknown = sorted(set(found) - set(SECTIONS))
     if unknown:
         raise UsageError(Problem("ND942", "an artifact with an unknown section", f"{file} /{unknown[0]}"))
-    for name, wanted in (
-        ("integer", Graph),
-        ("spiking", Graph),
-        ("source", Graph),
-        ("mapping", Mapping),
-        ("ranges", Ranges),
-    ):
+    for name, wanted in WANTED.items():
         _check(file, name, found.get(name), wanted)
-    if not isinstance(found.get("provenance", {}), dict):
-        raise UsageError(Problem("ND947", "the provenance is not a table", f"{file} /provenance"))
+    if images and "mapping" in found:
+        found["mapping"] = replace(found["mapping"], images=_images(file, images))
     return Artifact(**found, hash=store.recorded_hash(file))
 
 
-def _classes() -> dict[str, type]:
-    """The closed table of classes, the memory images of the mapper included."""
+def _images(file: Path, records: Any) -> tuple:
+    """Memory images with every index checked; what is wrong with them as UsageError."""
     from .mapping import image
 
-    images = {
-        name: cls
-        for name, cls in vars(image).items()
-        if isinstance(cls, type) and hasattr(cls, "__dataclass_fields__")
-    }
-    return images | CLASSES
+    if not isinstance(records, tuple) or not all(isinstance(r, dict) for r in records):
+        raise UsageError(Problem("ND947", "the memory images are not a list of tables", f"{file} /images"))
+    try:
+        return tuple(image.from_arrays(record) for record in records)
+    except MappingError as error:
+        raise UsageError([replace(p, where=f"{file} /images: {p.where}") for p in error.problems]) from error
 
 
 def _check(file: Path, name: str, item: Any, wanted: type) -> None:

@@ -88,9 +88,11 @@ def _narrow(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f" or not array.size:
         return array
     lo, hi = int(array.min()), int(array.max())
-    return array.astype(
-        np.promote_types(np.min_scalar_type(lo), np.min_scalar_type(hi)) if lo < 0 else np.min_scalar_type(hi)
-    )
+    for name in ("u1", "i1", "u2", "i2", "u4", "i4"):
+        limits = np.iinfo(name)
+        if limits.min <= lo and hi <= limits.max:
+            return array.astype(name)
+    return array
 
 
 def _escape(key: str) -> str:

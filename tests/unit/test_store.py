@@ -1,0 +1,297 @@
+"""The artifact: exact round trips, and a typed error for every way a file can be wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurodeploy import artifact, files
+from neurodeploy.artifact import CLASSES, Artifact
+from neurodeploy.calibrate import Ranges
+from neurodeploy.errors import EnvironmentProblem, UsageError
+from neurodeploy.ir import codec, store
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import KINDS
+from neurodeploy.ir.types import Activity
+from tests.networks import mini_snn, mini_vit
+from tests.strategies import integer_graphs
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8),
+    st.integers(-(2**31), 2**31 - 1).map(np.int32), st.floats(width=32, allow_nan=False).map(np.float32),
+)  # fmt: skip
+KEYS = st.one_of(st.text(max_size=6), st.just("$c"), st.just("a/b"), st.just("."), st.just(""))
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(KEYS, inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal in type and value, all the way down."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    return bool(a == b)
+
+
+# --- round trips -------------------------------------------------------------------------------------------------
+
+
+@given(VALUES)
+def test_codec_is_exact(value: Any) -> None:
+    text, arrays = codec.encode(value)
+    assert same(codec.decode(json.loads(json.dumps(text)), arrays.__getitem__, {}), value)
+
+
+@pytest.mark.parametrize("dtype", sorted(codec.DTYPES))
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (5, 7)])
+def test_arrays_keep_type_shape_and_values(dtype: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    values = np.arange(int(np.prod(shape))).reshape(shape) % 2
+    store.write(tmp_path / "x.h5", {"part": {"x": values.astype(dtype)}})
+    found = store.read(tmp_path / "x.h5", {})["part"]["x"]
+    assert found.dtype == np.dtype(dtype) and found.shape == shape and np.array_equal(found, values)
+
+
+def test_array_extremes_survive_narrowing(tmp_path: Path) -> None:
+    extremes = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max] + [0] * 20)
+    floats = np.array([np.nan, np.inf, -0.0, 5e-324] * 5)
+    store.write(tmp_path / "x.h5", {"part": (extremes, floats)})
+    found = store.read(tmp_path / "x.h5", {})["part"]
+    assert found[0].tobytes() == extremes.tobytes() and found[1].tobytes() == floats.tobytes()
+
+
+@settings(max_examples=25)
+@given(integer_graphs())
+def test_graphs_survive_the_file(tmp_path_factory: pytest.TempPathFactory, graph: Graph) -> None:
+    path = tmp_path_factory.mktemp("graph") / "program.h5"
+    artifact.save(path, Artifact(integer=graph))
+    found = artifact.load(path).integer
+    assert found is not None and list(found.nodes) == list(graph.nodes)
+    assert found.content_hash() == graph.content_hash()
+
+
+def test_artifact_keeps_every_section(saved: Path) -> None:
+    found = artifact.load(saved)
+    assert found.source is not None and found.source.content_hash() == mini_vit().content_hash()
+    assert found.ranges == RANGES and found.provenance == {"seed": 3, "versions": {"numpy": "1"}}
+    assert len(found.hash) == 64
+
+
+def test_same_content_gives_the_same_hash(saved: Path, tmp_path: Path) -> None:
+    assert artifact.save(tmp_path / "again.h5", artifact.load(saved)) == artifact.load(saved).hash
+
+
+def test_program_needs_an_integer_graph(saved: Path) -> None:
+    with pytest.raises(UsageError, match="ND949"):
+        _ = artifact.load(saved).program
+
+
+def test_unknown_types_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(codec.CodecError):
+        store.write(tmp_path / "x.h5", {"part": {"x": object()}})
+    assert not list(tmp_path.iterdir())
+
+
+# --- hostile files -----------------------------------------------------------------------------------------------
+
+RANGES = Ranges({"a": (-1.0, 2.5)}, {"a": Activity(0.1, 0.2, (0.1, 0.1), 4, 0)}, 4)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "program.h5"
+    whole = Artifact(source=mini_vit(), ranges=RANGES, provenance={"seed": 3, "versions": {"numpy": "1"}})
+    artifact.save(path, whole)
+    return path
+
+
+def reseal(path: Path) -> None:
+    """Make the hash right again: what remains is what a reader must find by itself."""
+    with h5py.File(path, "r+") as file:
+        digest = store.content_hash(file)
+        del file["header"]
+        store._write_json(file, "header", {"format": store.FORMAT, "schema": store.SCHEMA, "sha256": digest})
+
+
+def edit_text(section: str, change: Callable[[str], str]) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        text = change(file[section]["json"][()].tobytes().decode())
+        del file[section]["json"]
+        file[section]["json"] = np.frombuffer(text.encode(), np.uint8)
+
+    return edit
+
+
+def first_array(file: h5py.File) -> str:
+    found: list[str] = []
+    file["source/arrays"].visititems(lambda n, o: found.append(n) if isinstance(o, h5py.Dataset) else None)
+    return f"source/arrays/{found[0]}"
+
+
+def set_array(make: Callable[[h5py.File, str], None]) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        place = first_array(file)
+        del file[place]
+        make(file, place)
+
+    return edit
+
+
+def soft_link(file: h5py.File) -> None:
+    file["source/arrays/link"] = h5py.SoftLink("/header")
+
+
+def external_link(file: h5py.File) -> None:
+    file["source/arrays/link"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def cycle(file: h5py.File) -> None:
+    file["source/arrays/loop"] = file["source"]
+
+
+def deeper(text: str) -> str:
+    return "[" * 100_000 + "]" * 100_000
+
+
+EDITS: dict[str, tuple[str, Callable[[h5py.File], None]]] = {
+    "array missing": ("ND945", set_array(lambda f, p: None)),
+    "text missing": ("ND945", lambda f: f["source"].__delitem__("json")),
+    "objects": ("ND946", set_array(lambda f, p: f.create_dataset(p, data=["x"], dtype=h5py.string_dtype()))),
+    "strings": ("ND946", set_array(lambda f, p: f.create_dataset(p, data=np.array([b"abc"])))),
+    "compound": ("ND946", set_array(lambda f, p: f.create_dataset(p, data=np.zeros(2, "i4,f4")))),
+    "compressed": ("ND946", set_array(lambda f, p: f.create_dataset(p, data=np.zeros(99), compression="gzip"))),
+    "declared huge": ("ND946", set_array(lambda f, p: f.create_dataset(p, (1 << 50,), "f8"))),
+    "chunked huge": ("ND946", set_array(lambda f, p: f.create_dataset(p, (1 << 50,), "f8", chunks=(1024,)))),
+    "soft link": ("ND946", soft_link),
+    "external link": ("ND946", external_link),
+    "cycle": ("ND946", cycle),
+    "other shape": ("ND948", set_array(lambda f, p: f.create_dataset(p, data=np.full(4, 7, "u8")))),
+    "not JSON": ("ND947", edit_text("source", lambda t: t[:-5])),
+    "nested": ("ND947", edit_text("source", deeper)),
+    "unknown kind": ("ND947", edit_text("source", lambda t: t.replace('"$c":"Synapse"', '"$c":"Popen"', 1))),
+    "unknown tag": ("ND947", edit_text("source", lambda t: t.replace('"$a"', '"$x"', 1))),
+    "unknown field": ("ND947", edit_text("source", lambda t: t.replace('"stride"', '"strike"', 1))),
+    "wrong type": ("ND947", edit_text("source", lambda t: t.replace('"timesteps":1', '"timesteps":"1"', 1))),
+    "wrong choice": ("ND947", edit_text("source", lambda t: t.replace('"op":"dense"', '"op":"dance"', 1))),
+    "other section type": ("ND947", edit_text("source", lambda t: "3")),
+    "unknown operator": ("ND948", edit_text("source", lambda t: t.replace('"op":"softmax"', '"op":"hardmax"', 1))),
+    "unknown level": ("ND948", edit_text("source", lambda t: t.replace('"level":"source"', '"level":"top"', 1))),
+    "no ticks": ("ND948", edit_text("source", lambda t: t.replace('"timesteps":1', '"timesteps":0', 1))),
+    "unknown section": ("ND942", lambda f: f.move("ranges", "stuff")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_edited_files_are_refused(saved: Path, case: str) -> None:
+    code, edit = EDITS[case]
+    with h5py.File(saved, "r+") as file:
+        edit(file)
+    if code != "ND946":
+        reseal(saved)
+    with pytest.raises(UsageError) as caught:
+        artifact.load(saved)
+    assert {p.code for p in caught.value.problems} == {code}, str(caught.value)
+    assert str(saved) in caught.value.problems[0].where
+
+
+def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    graph = mini_snn()
+    name = next(n.name for n in graph.of(KINDS["synapse"]) if n.op == "dense")  # type: ignore[attr-defined]
+    wrong = replace(graph.nodes[name], weight=np.zeros((3, 3)), bias=None)  # type: ignore[call-arg]
+    artifact.save(tmp_path / "x.h5", Artifact(source=replace(graph, nodes={**graph.nodes, name: wrong})))
+    with pytest.raises(UsageError, match="ND948") as caught:
+        artifact.load(tmp_path / "x.h5")
+    assert name in str(caught.value)
+
+
+def test_a_flipped_bit_is_seen(saved: Path) -> None:
+    with h5py.File(saved, "r+") as file:
+        data = file[first_array(file)]
+        raw = data[()]
+        raw.reshape(-1)[0] += 1
+        data[...] = raw
+    with pytest.raises(UsageError, match="ND944"):
+        artifact.load(saved)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_truncated_files_are_refused(saved: Path, keep: float) -> None:
+    raw = saved.read_bytes()
+    saved.write_bytes(raw[: int(keep * len(raw))])
+    with pytest.raises(UsageError) as caught:
+        artifact.load(saved)
+    assert caught.value.problems[0].code in ("ND940", "ND941", "ND946", "ND944")
+
+
+@pytest.mark.parametrize(
+    "content, code",
+    [(None, "ND940"), (b"", "ND940"), (b"not HDF5", "ND941"), (b"\x89HDF\r\n\x1a\n" + b"\0" * 50, "ND941")],
+)
+def test_missing_and_foreign_files_are_refused(tmp_path: Path, content: bytes | None, code: str) -> None:
+    path = tmp_path / "program.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=code):
+        artifact.load(path)
+
+
+def test_hdf5_of_another_program_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["weights"] = np.zeros(3)
+    with pytest.raises(UsageError, match="ND942"):
+        artifact.load(tmp_path / "x.h5")
+
+
+def test_another_schema_version_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SCHEMA", store.SCHEMA + 1)
+    with pytest.raises(UsageError, match="ND943"):
+        artifact.load(saved)
+
+
+def test_every_node_kind_can_be_stored() -> None:
+    assert {cls.__name__ for cls in KINDS.values()} <= set(CLASSES)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_failed_writes_leave_the_old_file(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    before = saved.read_bytes()
+
+    def refuse(descriptor: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    wanted = EnvironmentProblem if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(wanted) as caught:
+        artifact.save(saved, Artifact(source=mini_snn()))
+    assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]
+    if isinstance(caught.value, EnvironmentProblem):
+        assert caught.value.problems[0].code == "ND901"
+
+
+def test_a_folder_that_cannot_be_written_is_typed(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match="ND90"):
+        artifact.save(tmp_path / "missing" / "x.h5", Artifact())
