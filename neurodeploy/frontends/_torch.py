@@ -93,10 +93,13 @@ def place(stack_trace: str | None) -> tuple[str, int]:
     return (PurePath(frames[-1][0]).name, frames[-1][1]) if frames else ("", 0)
 
 
-def label(path: str, op: str, leaf: bool) -> str:
-    """A node's wish: the module's path for a module that is one operator, else path and operator."""
-    op = op.strip("_")
-    return path if leaf and path else f"{path}.{op}" if path else op
+def one_operator(kind: str) -> bool:
+    """Whether a module class (by qualified name) is one of torch's own that consist of a single operator."""
+    composite = ("Sequential", "ModuleList", "MultiheadAttention")
+    name = kind.rpartition(".")[2]
+    return (
+        kind.startswith("torch.nn.modules.") and name not in composite and not name.startswith("Transformer")
+    )
 
 
 def origin(path: str, op: str, stack_trace: str | None) -> Origin:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ImportModelError, Problem, nearest
 from ..ir.graph import Builder, Graph, Header
-from ..ir.nodes import Const, Input, Node, Output, Sum, View
+from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
 from ..ir.types import Origin, Shape, Value
 from .roles import reshaped_roles
 from .traced import Call, Ref, Traced, references, substitute
@@ -159,19 +159,20 @@ class Lowering:
         return [_joined(group) for group in self.problems.values()]
 
     # --- adding nodes --------------------------------------------------------------------------------------------
-    def add(
-        self, kind: type[Node], inputs: Sequence[str], shape: Shape, suffix: str = "", **fields: Any
-    ) -> str:
-        """Append a node named after the call (and ``suffix``) with the call's origin."""
-        label = self.call.label
-        name = f"{label}.{suffix}" if suffix and label.rpartition(".")[2] != suffix else label
-        return self.builder.add(
-            kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields), Value(shape)
-        )
+    def add(self, kind: type[Node], inputs: Sequence[str], shape: Shape, **fields: Any) -> str:
+        """Append a node with the call's origin, named after its module: the same under every version of torch.
 
-    def like(self, stream: Stream, kind: type[Node], suffix: str = "", **fields: Any) -> Stream:
+        The one operator of a module has the module's path as its name; any other what it does behind that.
+        """
+        path = self.call.origin.path
+        bare = self.call.leaf and path and kind not in (View, Const)
+        name = path if bare else ".".join(filter(None, (path, _what(kind, fields))))
+        node = kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields)
+        return self.builder.add(node, Value(shape))
+
+    def like(self, stream: Stream, kind: type[Node], **fields: Any) -> Stream:
         """An operator that keeps shape and batch axis."""
-        return self.moved(stream, self.add(kind, [stream.name], stream.shape, suffix, **fields), stream.shape)
+        return self.moved(stream, self.add(kind, [stream.name], stream.shape, **fields), stream.shape)
 
     def moved(
         self, stream: Stream, name: str, shape: Shape, batch: int | None = None, merged: bool | None = None
@@ -194,7 +195,7 @@ class Lowering:
             "broadcast": args == shape.sizes,
             "slice": to == shape,
         }.get(op, False)
-        return name if nothing else self.add(View, [name], to, op, op=op, args=args)
+        return name if nothing else self.add(View, [name], to, op=op, args=args)
 
     def graph_permute(self, name: str, shape: Shape, order: Sequence[int]) -> tuple[str, Shape]:
         """Permute graph axes."""
@@ -274,11 +275,18 @@ class Lowering:
         one = folded.take(0, axis)
         return one if like.merged else one.squeeze(axis)
 
-    def const(self, array: np.ndarray, roles: Sequence[str], suffix: str = "const") -> str:
+    def const(self, array: np.ndarray, roles: Sequence[str]) -> str:
         """A Const node."""
         array = np.ascontiguousarray(array, dtype=np.float64)
         array.setflags(write=False)
-        return self.add(Const, [], Shape(tuple(roles), array.shape), suffix, value=array)
+        return self.add(Const, [], Shape(tuple(roles), array.shape), value=array)
+
+
+def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
+    """What a node does, in one word."""
+    if kind is Synapse:
+        return "linear" if fields["op"] == "dense" else "conv"
+    return str(fields.get("op") or fields.get("model") or ("add" if kind is Sum else kind.__name__.lower()))
 
 
 def _require_known_form(op: str, builder: Operator, *args: Any, **kwargs: Any) -> None:
@@ -315,7 +323,7 @@ def lower(
     ImportModelError with every operator that cannot be expressed (ND101, ND105, ...).
     """
     state = Lowering(traced, header)
-    state.call = Call("input", "input", (), {}, _origin_of_input(), "input", lambda: None)
+    state.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
     state.env[traced.input] = _input(state, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
     for call in traced.calls:
         state.step(call)
@@ -326,10 +334,6 @@ def lower(
         raise ImportModelError(problems)
     _output(state, result, readout)
     return state.builder.build()
-
-
-def _origin_of_input() -> Origin:
-    return Origin("", "input")
 
 
 def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
@@ -345,7 +349,7 @@ def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
     name = state.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero))
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
-        name = state.add(Sum, [name, state.const(rest, roles)], shape, "offset", signs=(1, 1))
+        name = state.add(Sum, [name, state.const(rest, roles)], shape, signs=(1, 1))
     return Stream(name, shape, traced.batch_axis, traced.batch)
 
 

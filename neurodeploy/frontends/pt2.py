@@ -24,8 +24,12 @@ _TARGET = re.compile(
     r"|eq|ne|le|ge|lt|gt)|torch\.sym_(int|float|max|min|not)|math\.(ceil|floor|trunc)"
 )
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_SYMBOL = re.compile(r"[a-z]{1,3}\d+|Max|Min|Mod|FloorDiv|floor|ceiling|Eq|Ne|True|False|oo|int_oo")
+_SYMBOL = re.compile(
+    r"[a-z]{1,4}\d+|Max|Min|Mod|FloorDiv|floor|ceiling|Eq|Ne|True|False|oo|int_oo"
+    r"|Symbol|Integer|Rational|Mul|Add|Pow|positive|nonnegative|integer"
+)
 _EXPRESSION = re.compile(r"[\w\s+\-*/%(),<>=&|~]*")
+_QUOTED = re.compile(r"Symbol\('([a-z]{1,4}\d+)'")
 
 _FIX = "write it again with torch.export.save from source that you trust"
 
@@ -135,7 +139,8 @@ def _strings(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _arithmetic(text: str) -> bool:
     """Whether a symbolic size is arithmetic on numbers and size symbols."""
-    names = _NAME.findall(re.sub(r"\d+[eE][+-]?\d+", "0", text))
+    text = _QUOTED.sub(r"Symbol(\1", text)
+    names = _NAME.findall(text)
     return bool(_EXPRESSION.fullmatch(text)) and all(_SYMBOL.fullmatch(name) for name in names)
 
 

@@ -13,7 +13,7 @@ from ._torch import (
     BATCH,
     example_input,
     failure,
-    label,
+    one_operator,
     origin,
     require_finite,
     require_image_shape,
@@ -154,7 +154,7 @@ def _call(node: Any) -> Call:
         tuple(args),
         kwargs,
         origin(path, op, node.stack_trace),
-        label(path, op, leaf),
+        leaf,
         node.target,
     )
 
@@ -177,10 +177,10 @@ def _name(target: Callable[..., Any]) -> str:
 
 
 def _module(node: Any) -> tuple[str, bool]:
-    """Path of the innermost module, and whether it is one of torch's own."""
+    """Path of the innermost module, and whether it is one operator."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     if not stack:
         return "", False
     path, kind = stack[-1]
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return path, kind.startswith("torch.nn.modules.") and not kind.endswith("Sequential")
+    return path, one_operator(kind)

@@ -23,8 +23,8 @@ from ._torch import (
     BATCH,
     example_input,
     failure,
-    label,
     library_folders,
+    one_operator,
     require_finite,
     require_image_shape,
     tensors_of,
@@ -230,24 +230,16 @@ def _references(item: Any) -> Any:
 
 def _call(node: fx.Node) -> Call:
     path, kind = node.meta["module"]
-    leaf: Leaf | None = node.meta.get("leaf")
     args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    leaf: Leaf | None = node.meta.get("leaf")
     if leaf is not None:
-        path, op, kwargs = str(node.target), "neuron", {"model": leaf.model, "params": leaf.params}
-        kind_name = f"neuron {leaf.model}"
-        return Call(
-            node.name, op, args[:1], kwargs, Origin(path, kind_name, *node.meta["place"]), path, _no_value
-        )
+        origin = Origin(str(node.target), f"neuron {leaf.model}", *node.meta["place"])
+        population = {"model": leaf.model, "params": leaf.params}
+        return Call(node.name, "neuron", args[:1], population, origin, True, _no_value)
     op, evaluate = _target(node)
     args, kwargs = _bound(node.target, args, kwargs)
-    own = (
-        kind is not None
-        and kind.__module__.startswith("torch.nn.modules.")
-        and kind is not torch.nn.Sequential
-    )
-    return Call(
-        node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), label(path, op, own), evaluate
-    )
+    single = kind is not None and one_operator(f"{kind.__module__}.{kind.__qualname__}")
+    return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), single, evaluate)
 
 
 def _no_value(*_: Any, **__: Any) -> Any:

@@ -25,8 +25,9 @@ class Ref:
 class Call:
     """One operator application.
 
-    ``op`` is the canonical name (torch's own, without overload and without leading namespace), ``label`` the name
-    its node would like to have, ``evaluate`` what torch itself computes: used where every operand is constant.
+    ``op`` is the canonical name (torch's own, without overload and without leading namespace). ``leaf``: the module at
+    the origin's path is this one operator, whose node may bear the path as its name. ``evaluate`` is what torch itself
+    computes, used where every operand is constant.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     origin: Origin
-    label: str
+    leaf: bool
     evaluate: Callable[..., Any]
 
 

@@ -49,7 +49,8 @@ def _shortened(graph: Graph, node: Node) -> Graph:
         return graph  # another form of the same length would not be shared with the other readers
     if not steps:
         return edit(graph, {}, {node.name: source})
-    return edit(graph, {node.name: view_nodes(graph, node, source, steps)}, {})
+    made = view_nodes(graph, node, source, steps)
+    return edit(graph, {node.name: made}, {node.name: made[-1][0].name})
 
 
 @lru_cache(maxsize=4096)
@@ -70,16 +71,17 @@ def chain_to(graph: Graph, node: Node) -> list[View]:
 def view_nodes(
     graph: Graph, node: Node, source: str, steps: list[Step], shape: Shape | None = None
 ) -> list[tuple[Node, Value]]:
-    """Views with the origin of ``node`` that carry ``source`` (of ``shape``) to it; the last keeps name and value."""
+    """Views with the origin of ``node`` and names after ``source`` (of ``shape``) that carry it to node's value."""
     shape = shape or graph.values[source].shape
     made: list[tuple[Node, Value]] = []
-    for position, (op, args) in enumerate(steps):
-        last = position == len(steps) - 1
-        name = node.name if last else fresh(graph, f"{source}.{op}", [n.name for n, _ in made])
+    previous = source
+    for op, args in steps:
+        name = fresh(graph, f"{source}.{op}", [n.name for n, _ in made])
         shape = _after(shape, op, args)
-        value = graph.values[node.name] if last else Value(shape)
-        made.append((View(name=name, inputs=(source,), origin=node.origin, op=op, args=args), value))  # type: ignore[arg-type]
-        source = name
+        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)  # type: ignore[arg-type]
+        made.append((view, Value(shape)))
+        previous = name
+    made[-1] = (made[-1][0], graph.values[node.name])
     return made
 
 

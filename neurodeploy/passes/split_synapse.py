@@ -53,6 +53,7 @@ def _split(graph: Graph, node: Synapse) -> Graph:
             return graph
         if steps:
             changed[end] = view_nodes(graph, graph.nodes[end], synapse.name, steps, value.shape)
+            dropped[end] = changed[end][-1][0].name
         else:
             dropped[end] = synapse.name
     return prune(edit(graph, {**changed, node.name: _kept(graph, node, synapses)}, dropped))

@@ -8,6 +8,9 @@ from ...ir.nodes import Product
 from ...ir.types import Shape
 from ..lowering import Lowering, Refusal, Stream
 
+#: stands for the batch axis until it is left out
+BATCH = "*"
+
 
 def matmul_streams(lowering: Lowering, a: Stream, b: Stream, scale: float = 1.0) -> Stream:
     """(..., n, k) @ (..., k, m) with leading axes matched from the right."""
@@ -36,13 +39,12 @@ def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: floa
             f"{a.sizes} and {b.sizes}",
             "the batch in the same axis of both",
         )
-    lead = ascii_lowercase[: rank - matrix]
-    left = lead[rank - a.rank :] + "yx"[:matrix]
-    right = lead[rank - b.rank :] + "xz"[:matrix]
-    out = lead + "yz"[:matrix]
     place = rank - (a.rank - a.batch)
-    if not a.merged:
-        left, right, out = (text.replace(lead[place], "") for text in (left, right, out))
+    free = iter(ascii_lowercase)
+    lead = "".join(BATCH if d == place and not a.merged else next(free) for d in range(rank - matrix))
+    left = (lead[rank - a.rank :] + "yx"[:matrix]).replace(BATCH, "")
+    right = (lead[rank - b.rank :] + "xz"[:matrix]).replace(BATCH, "")
+    out = (lead + "yz"[:matrix]).replace(BATCH, "")
     sizes = {letter: max(_size(left, a, letter), _size(right, b, letter)) for letter in left + right}
     a_name, left_kept = _without_broadcast(lowering, a, left, sizes)
     b_name, right_kept = _without_broadcast(lowering, b, right, sizes)

@@ -33,6 +33,11 @@ def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
     return x
 
 
+@operator("_assert_tensor_metadata")
+def promise(lowering: Lowering, *_: Any, **__: Any) -> None:
+    """What torch.export writes down about types and devices: nothing to compute."""
+
+
 @operator("sym_size", "size")
 def size(lowering: Lowering, x: Stream, dim: int) -> int:
     """A number: all sizes are known while the graph is built."""
@@ -195,7 +200,7 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
     parts = [_part(lowering, t, like) for t in tensors]
     total = sum(shape.sizes[axis] for _, shape in parts)
     shape = Shape(like.shape.roles, (*like.shape.sizes[:axis], total, *like.shape.sizes[axis + 1 :]))
-    name = lowering.add(View, [name for name, _ in parts], shape, "concat", op="concat", args=(axis,))
+    name = lowering.add(View, [name for name, _ in parts], shape, op="concat", args=(axis,))
     return lowering.moved(like, name, shape)
 
 
