@@ -29,7 +29,7 @@ from .units import (
     streams,
 )
 
-UNIFORM_BITS = 20  # width of a value that is rescaled to one unit before microcode
+UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
 DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
 TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
