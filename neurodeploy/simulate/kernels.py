@@ -41,10 +41,10 @@ step = scalar_step({model!r})
 
 
 @njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel(x, out{params}):
-    ticks, batch, size = out.shape
+def kernel(x, out, first, last{params}):
+    ticks, size = out.shape[0], out.shape[2]
     clipped = 0
-    for b in range(batch):
+    for b in range(first, last):
 {zero}
         for t in range(ticks):
             source = x[t if x.shape[0] > 1 else 0, b]
@@ -128,7 +128,10 @@ def source_of(name: str, arrays: bool, constants: tuple[int, ...], cached: bool)
 
 @cache
 def neuron_kernel(name: str, arrays: bool, constants: tuple[int, ...] = ()) -> Callable[..., int]:
-    """kernel(x (T or 1, B, P), out (T, B, P), *params) -> saturated elements; x of one tick is fed at every tick.
+    """kernel(x (T or 1, B, P), out (T, B, P), first, last, *params) -> saturated elements of those samples.
+
+    An x of one tick is fed at every tick. Samples are given as a range because slices of an array are no longer
+    contiguous, and a loop over them does not vectorise.
 
     With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
     """
@@ -209,19 +212,24 @@ def _kept(function: Callable[..., Any]) -> Any:
         return njit(function, nogil=True, error_model="numpy")
 
 
-def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
-    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit; p and out (T, n). Returns clipped elements."""
-    ticks, size = out.shape
+def _rescale_difference(
+    p: Any, out: Any, first: int, last: int, multiplier: Any, shift: Any, limit: int
+) -> int:
+    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for elements ``first`` .. ``last`` of (T, n).
+
+    Returns the number of clipped elements.
+    """
+    ticks = out.shape[0]
     clipped = 0
-    for j in range(size):
-        last = 0
+    for j in range(first, last):
+        before = 0
         for t in range(ticks):
             now = (np.int64(p[t, j]) * multiplier[t] + ((np.int64(1) << shift[t]) >> 1)) >> shift[t]
-            raw = now - last
+            raw = now - before
             kept = min(max(raw, -limit), limit)
             out[t, j] = kept
             clipped += raw != kept
-            last = now
+            before = now
     return clipped
 
 

@@ -37,7 +37,7 @@ def neuron(node: Neuron, graph: Graph) -> Step:
             node.model, arrays, constants if out.size >= SPECIALISE_UPDATES else ()
         )
         clipped = kernels.in_parts(
-            lambda part: kernel(x[:, part], out[:, part], *params), x.shape[1], out.size
+            lambda part: kernel(x, out, part.start, part.stop, *params), x.shape[1], out.size
         )
         run.count(node, clipped, len(out))
         return out.reshape(*out.shape[:2], *shape)

@@ -111,7 +111,7 @@ def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
     out = np.empty(flat.shape, dtype=kind)
     top = arithmetic.limit(plan.bits)
     clipped = kernels.in_parts(
-        lambda part: kernels.rescale_difference(flat[:, part], out[:, part], multiplier, shift, top),
+        lambda part: kernels.rescale_difference(flat, out, part.start, part.stop, multiplier, shift, top),
         flat.shape[1], flat.size)  # fmt: skip
     run.count(plan.node, clipped, len(out))
     return out.reshape(p.shape).astype(plan.storage, copy=False)

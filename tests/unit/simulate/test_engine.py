@@ -210,9 +210,8 @@ def test_kernels_compile_where_nothing_can_be_written(
     monkeypatch.setattr(kernels, "cache_folder", lambda: blocked)
     kernel = kernels.neuron_kernel.__wrapped__("graded_relu", False)
     out = np.empty((1, 1, 3), dtype=np.float32)
-    clipped = kernel(
-        np.array([[[-5, 7, 900]]], dtype=np.float32), out, np.int64(1), np.int64(0), np.int64(255)
-    )
+    x = np.array([[[-5, 7, 900]]], dtype=np.float32)
+    clipped = kernel(x, out, 0, 1, np.int64(1), np.int64(0), np.int64(255))
     assert out.ravel().tolist() == [0, 7, 255] and clipped == 1
 
 
