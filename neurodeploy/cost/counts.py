@@ -82,7 +82,8 @@ COUNTS = Definition(
     " tick;  packet: one spike to one destination core;  microcode operation: one add, multiply, shift, compare or"
     " table read",
     notes=(
-        "a spike with a graded value counts once",
+        "a spike with a graded value counts once; spikes of the cores are non-zero outputs of neurons, and of other"
+        " populations the values that leave their core",
         "the chip's own profiler counts neuron updates as 2 x neurons + output spikes per step",
     ),
 )

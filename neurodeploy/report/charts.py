@@ -191,36 +191,38 @@ def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> S
 
 
 def widths(report: Json) -> Safe | None:
-    """Bits that each layer's range needs against the bits it has, tightest first."""
+    """Bits that each layer's range needs, widest first, against the widths that the target has."""
     rows = [r for r in report["layers"] if r["bits"] is not None and r["range_bits"] is not None]
-    rows = sorted(rows, key=lambda r: (r["bits"] - r["range_bits"], -r["range_bits"]))[:MOST_ROWS]
+    rows = sorted(rows, key=lambda r: (-r["range_bits"], -r["bits"]))[:MOST_ROWS]
     if not rows:
         return None
-    width, left, note = WIDTH, LABEL, 150
-    top = max(r["bits"] for r in rows)
-    scale, height = (width - left - note) / top, len(rows) * 20 + 26
+    limits = {key: bits for key, bits in report["target"]["widths"].items() if bits}
+    width, note, top = WIDTH, 150, max([r["bits"] for r in rows] + list(limits.values()))
+    scale, height = (width - LABEL - note) / top, len(rows) * 20 + 44
     parts: list[Safe] = []
-    for bits in range(0, top + 1, 8):
-        x = left + bits * scale
-        parts += [line(x, 2, x, height - 20, "grid"), text(x, height - 5, f"{bits} bit", "axis", "middle")]
+    for bits in sorted({*range(0, top + 1, 8), *limits.values()}):
+        x = LABEL + bits * scale
+        names = ", ".join(
+            units.words(key).removesuffix(" bits") for key, value in limits.items() if value == bits
+        )
+        parts += [
+            line(x, 2, x, height - 36, "limit" if names else "grid"),
+            text(x, height - 22, f"{bits} bit", "axis", "middle"),
+            text(x, height - 7, names, "axis", "middle"),
+        ]
     for index, row in enumerate(rows):
-        parts += _width(row, left, 4 + index * 20, scale, width)
+        parts += _width(row, LABEL, 4 + index * 20, scale, width)
     return drawing(width, height, "range against bits", *parts, min_width=NARROW)
 
 
 def _width(row: Json, left: float, y: float, scale: float, width: float) -> list[Safe]:
     how = "proven" if row["range_proven"] else "measured"
     hint = f"{row['name']}: needs {row['range_bits']} of {row['bits']} bits ({how})"
+    name = tag(
+        "text", shorten(row["name"], 28), title(hint), x=left - 8, y=y + 11, class_="label", text_anchor="end"
+    )
     return [
-        tag(
-            "text",
-            shorten(row["name"], 28),
-            title(hint),
-            x=left - 8,
-            y=y + 11,
-            class_="label",
-            text_anchor="end",
-        ),
+        name,
         rect(left, y, row["bits"] * scale, 13, "room", title(hint)),
         rect(left, y + 3, row["range_bits"] * scale, 7, how, title(hint)),
         text(width - 2, y + 11, f"{row['range_bits']} of {row['bits']}, {how}", "note", "end"),

@@ -43,7 +43,9 @@ def _op(layer: Layer) -> str:
         return node.model
     if isinstance(node, (Micro, View)):
         return node.op
-    return f"{node.op} over axes" if isinstance(node, Reduce) else node.kind
+    if isinstance(node, Reduce):
+        return f"{node.op} {'pool' if node.window else 'over axes'}"
+    return node.kind
 
 
 def _parameters(layer: Layer) -> int:

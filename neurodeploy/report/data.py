@@ -24,6 +24,8 @@ from .network import network
 
 SCHEMA_VERSION = 1
 MS_PER_NS = 1e-6
+#: limits of a target that say how wide its numbers are
+WIDTHS = ("message_bits", "state_bits", "register_bits")
 
 Json = dict[str, Any]
 
@@ -91,6 +93,7 @@ def _target(target: Target) -> Json:
         "routers_y": chip.routers_y,
         "cores_per_router": chip.cores_per_router,
         "source": chip.source,
+        "widths": {key: getattr(target.limits, key).value for key in WIDTHS},
     }
 
 
@@ -389,6 +392,7 @@ WHY: dict[str, tuple[str, str]] = {
     "purity": ("purity", "the network did not run"),
     "silicon": ("silicon", "no graded mapping with counted events"),
     "ticks": ("paper", "no recorded run of the network"),
+    "target": ("target", "the target sets no limit"),
     "model_info": ("model", "the model does not say"),
 }
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..codes import CODES
 from ..errors import Problem, ReportError
 from ..files import typed, write_text
 from .columns import TABLES
@@ -15,6 +16,14 @@ from .data import SCHEMA_VERSION
 
 REPORT = "report.json"
 PAGE = "report.html"
+REBUILD = "build again: finished stages are taken from the folder"
+
+#: tables of a report that everything made from it reads
+SECTIONS = (
+    "target", "accuracy", "bit_true", "counts", "energy_uj", "energy_breakdown_uj", "latency_ms", "mapping", "purity",
+    "warnings", "uncounted", "layers", "cores", "links", "network", "ticks", "raster", "definitions", "columns",
+    "stages", "reproducibility", "reasons", "model_info",
+)  # fmt: skip
 
 
 def table_csv(report: dict[str, Any], table: str) -> str:
@@ -53,44 +62,19 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        cause = "a build folder without a report"
-        raise ReportError(
-            [
-                Problem(
-                    "ND810",
-                    cause,
-                    str(path),
-                    error.strerror or "",
-                    "a folder written by build",
-                    ("neurodeploy build MODEL --target T --out DIR",),
-                )
-            ]
-        ) from error
+        fix = "neurodeploy build MODEL --target T --out DIR"
+        raise _refused("ND810", path, error.strerror or "", "a folder written by build", fix) from error
     except ValueError as error:
-        raise ReportError(
-            [
-                Problem(
-                    "ND811",
-                    "a damaged report",
-                    str(path),
-                    str(error),
-                    "JSON text",
-                    ("run the report stage again",),
-                )
-            ]
-        ) from error
+        raise _refused("ND811", path, str(error), "JSON text", REBUILD) from error
     found = report.get("schema_version") if isinstance(report, dict) else None
     if found != SCHEMA_VERSION:
-        raise ReportError(
-            [
-                Problem(
-                    "ND812",
-                    "a report of another schema version",
-                    str(path),
-                    str(found),
-                    str(SCHEMA_VERSION),
-                    ("build again with this version of neurodeploy",),
-                )
-            ]
-        )
+        fix = "build again with this version of neurodeploy"
+        raise _refused("ND812", path, str(found), str(SCHEMA_VERSION), fix)
+    absent = [key for key in SECTIONS if not isinstance(report.get(key), (dict, list))]
+    if absent:
+        raise _refused("ND811", path, f"no {', '.join(absent)}", "every section of a report", REBUILD)
     return report
+
+
+def _refused(code: str, path: Path, found: str, limit: str, fix: str) -> ReportError:
+    return ReportError([Problem(code, CODES[code][0], str(path), found, limit, (fix,))])

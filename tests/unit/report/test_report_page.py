@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from neurodeploy.cost import Assessment
 from neurodeploy.errors import Problem
 from neurodeploy.ir.graph import Graph
-from neurodeploy.report import charts, data, html, svg
+from neurodeploy.report import charts, console, data, html, svg
 from neurodeploy.report.dataflow import places, stops
-from neurodeploy.report.inputs import ModelInfo, ReportInputs
+from neurodeploy.report.inputs import BitTrue, ModelInfo, ReportInputs
 from neurodeploy.target import load
 from tests import fake_build
 
@@ -178,3 +179,32 @@ def test_large_networks_are_not_drawn_as_a_graph() -> None:
     found = MAKERS["native"]()
     found["network"] = found["network"] * 100
     assert html.drawings(found)["dataflow"] is None
+
+
+def test_a_network_that_does_not_fit_is_reported_with_its_problems() -> None:
+    inputs = fake_build.inputs("native")
+    problem = Problem("ND510", "too many cores", "stem", "400", "128", ("use more chips",))
+    mapping = replace(inputs.mapping, cores=(), groups=(), problems=(problem,))
+    found = data.build(replace(inputs, mapping=mapping, assessment=Assessment()))
+    page = html.page(found)
+    assert "does not fit" in page and "too many cores" in page and "use more chips" in page
+    assert found["mapping"]["fits"] is False
+    assert "no   cores 0/128" in console.text(found)
+
+
+def test_several_chips_are_drawn_one_by_one() -> None:
+    inputs = fake_build.inputs("native")
+    cores = tuple(replace(core, chip=core.index % 3) for core in inputs.mapping.cores)
+    found = data.build(replace(inputs, mapping=replace(inputs.mapping, cores=cores)))
+    assert [number for number, _ in html.drawings(found)["chips"]] == [0, 1, 2]
+    assert found["mapping"]["chips"] == 3
+    assert "chips 3" in console.text(found)
+
+
+def test_a_divergence_is_shown_in_place_of_equality() -> None:
+    differs = BitTrue(
+        equal=False, samples=4, backends=("cpu", "interp"), divergence="node a, tick 1: 3 instead of 4"
+    )
+    found = data.build(replace(fake_build.inputs("native"), bit_true=differs))
+    assert "NO   node a, tick 1" in console.text(found)
+    assert "differs" in html.page(found)
