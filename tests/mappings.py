@@ -24,7 +24,9 @@ def pieces_of(graph: Graph, group: Population, label: np.ndarray | None = None) 
     label = np.zeros(int(home.max()) + 1, dtype=int) if label is None else label
     found = []
     for part in np.unique(label[home]):
-        of = {n: table.neuron[n] if table.neuron is not None else np.arange(size) for n, size in sizes.items()}
+        of = {
+            n: table.neuron[n] if table.neuron is not None else np.arange(size) for n, size in sizes.items()
+        }
         elements = {name: np.flatnonzero(label[home[neuron]] == part) for name, neuron in of.items()}
         found.append(Piece(group.name, elements, Demand()))
     return found

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.mappings import one_core_per_group, random_mapping
-from tests.strategies import inputs, integer_graphs
 
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.ir import interp
@@ -19,6 +17,8 @@ from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.mappings import one_core_per_group, random_mapping
+from tests.strategies import inputs, integer_graphs
 
 TARGET = load("loihi-sim")
 MAPPERS = {
@@ -37,7 +37,9 @@ def check(graph: Graph, mapping: Mapping, x: np.ndarray) -> None:
     wrong = [name for name in names if not np.array_equal(wanted.values[name], found.values[name])]
     assert wrong == []
     assert np.array_equal(wanted.outputs, found.outputs)
-    assert {k: v for k, v in wanted.saturations.items() if v} == {k: v for k, v in found.saturations.items() if v}
+    assert {k: v for k, v in wanted.saturations.items() if v} == {
+        k: v for k, v in found.saturations.items() if v
+    }
     by_node = sum(events.node_counts.values(), np.zeros(len(events.kinds)))
     assert by_node == pytest.approx([events.total(kind) for kind in events.kinds])
 
@@ -53,7 +55,9 @@ def test_loihi_sim_equals_interp(name: str, graph: Graph, seed: int, data: st.Da
 @pytest.mark.slow
 @settings(max_examples=400)
 @given(integer_graphs(), st.integers(0, 2**31), st.booleans(), st.data())
-def test_loihi_sim_equals_interp_at_length(graph: Graph, seed: int, copies: bool, data: st.DataObject) -> None:
+def test_loihi_sim_equals_interp_at_length(
+    graph: Graph, seed: int, copies: bool, data: st.DataObject
+) -> None:
     graph = balance(graph)
     check(graph, random_mapping(graph, TARGET, seed, 4, copies), data.draw(inputs(graph)))
 

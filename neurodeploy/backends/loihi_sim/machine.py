@@ -63,10 +63,10 @@ class Machine:
     """All images of a mapping, decoded."""
 
     def __init__(self, images: Sequence[CoreImage]) -> None:
+        self.header = _host_header(images)
         receivers = [receiver(image) for image in images]
         self.network = Network(images)
         self.sites = [self._site(n, image, images, receivers) for n, image in enumerate(images)]
-        self.header = _host_header(images)
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
         _check_probes(images, self.nodes)
 
