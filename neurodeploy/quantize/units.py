@@ -95,7 +95,7 @@ def _stream(graph: Graph, ranges: Ranges, sums: list[Sum]) -> Stream:
     consumers = graph.consumers
     branches = [i for s in sums for i in s.inputs if not isinstance(behind_views(graph, i), Sum)]
     total_bits = min(bits_of(input_limit(readers(graph, consumers, s.name))) for s in sums)
-    branch_bits = min(BRANCH_BITS, total_bits - math.ceil(math.log2(max(len(branches), 1))) - 1)
+    branch_bits = min(BRANCH_BITS, total_bits - math.ceil(math.log2(max(len(branches), 1))))
     seen = [i for i in branches if not isinstance(graph.nodes[i], Const)]
     magnitude = max(ranges.magnitude(i) for i in seen + branches)
     return Stream(power_of_two_unit(magnitude, branch_bits), branch_bits)
