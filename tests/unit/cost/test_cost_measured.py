@@ -69,3 +69,13 @@ def test_k_nearest_neighbours_lie_9_to_20_percent_above_the_measured_dynamic_ene
         load("loihi1"), 32, steps, synaptic_ops=spikes * patterns, neuron_updates=float(patterns * steps)
     )
     assert 1.05 <= found.events_pj.low / 1.33e9 <= 1.25
+
+
+def test_an_acoustic_autoencoder_lies_above_the_range(loihi2: Target) -> None:
+    # arXiv:2608.18341: 40.6 uJ dynamic for 300 k synaptic operations on 74 cores of a 16-chip board, 135 pJ each where
+    # other measurements give 4 to 30. Nothing that is counted here explains it, so the range does not stretch to it.
+    found = measured(
+        loihi2, 74, 7, synaptic_ops=3e5, neuron_updates=1e4, spikes=1e4, packets_out=1e4, packets_in=2e4
+    )
+    dynamic = found.energy_pj.high - found.parts_pj["static"].high
+    assert 2.0 < 40.6e6 / dynamic < 5.0
