@@ -6,6 +6,7 @@ Progress and stage lines go to stderr, results to stdout. Heavy imports happen i
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -240,6 +241,9 @@ def build(
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")] = None,
     out: Annotated[str | None, typer.Option("--out", help="output folder [build/MODEL-TARGET]")] = None,
+    start: Annotated[
+        str, typer.Option("--from", help="first stage, from the artifact in the folder")
+    ] = "import",
     to: Annotated[str, typer.Option("--to", help="last stage to run")] = "report",
     jobs: Annotated[int | None, typer.Option("--jobs", help="threads [all cores]")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw [0]")] = None,
@@ -250,7 +254,6 @@ def build(
 ) -> None:
     """Run all stages, write a build folder and print the summary."""
     screen.configure(form, quiet, verbose)
-    from . import pipeline
     from .config import resolve
 
     flags = {
@@ -259,13 +262,23 @@ def build(
         "optimise": optimise, "out": out, "jobs": jobs, "seed": seed,
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
+    _limit_threads(chosen.jobs)
+    from . import pipeline
+
     with _Progress() as listener:
-        result = pipeline.run(chosen, listener, to)
+        result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
     for error in result.errors:
         raise error
     if strict and result.warnings:
         raise UsageError([_promoted(p) for p in result.warnings])
+
+
+def _limit_threads(jobs: int) -> None:
+    """Tell the numeric libraries how many threads to use; they read it when they are first imported."""
+    if jobs:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ[name] = str(jobs)
 
 
 def _promoted(problem: Problem) -> Problem:

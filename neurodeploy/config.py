@@ -68,6 +68,11 @@ class BuildConfig(_Table):
         """SHA-256 of everything that decides numbers: neither the folder nor the number of threads."""
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
+    def network_digest(self) -> str:
+        """SHA-256 of what decides the network and its mapping: builds that differ only in samples share it."""
+        decisive = {k: v for k, v in self.decisive().items() if k not in ("eval", "verify")}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
     def decisive(self) -> dict[str, Any]:
         """The fields that decide numbers, JSON-able."""
         return self.model_dump(mode="json", exclude={"out", "jobs"}, exclude_none=True)

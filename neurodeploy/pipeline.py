@@ -38,6 +38,10 @@ STAGE_NAMES = (
 )
 
 
+#: stages that a build can start from, given the artifact of an earlier one
+RESTARTS = STAGE_NAMES[:6]
+
+
 @dataclass(frozen=True)
 class Event:
     """Something a user may want to see while a build runs.
@@ -101,10 +105,16 @@ def build(
     return result
 
 
-def run(chosen: BuildConfig, progress: Listener | None = None, to: str = "report") -> Build:
-    """As :func:`build` from a resolved config; what does not fit or agree is in ``errors`` instead of raised."""
-    if to not in STAGE_NAMES:
-        raise UsageError(unknown_name("ND900", "stage", to, STAGE_NAMES, "--to"))
+def run(
+    chosen: BuildConfig, progress: Listener | None = None, start: str = "import", to: str = "report"
+) -> Build:
+    """As :func:`build` from a resolved config; what does not fit or agree is in ``errors`` instead of raised.
+
+    ``start`` takes what earlier stages made from the artifact in the build folder; ``to`` is the last stage that runs.
+    """
+    for name, known, flag in ((start, RESTARTS, "--from"), (to, STAGE_NAMES, "--to")):
+        if name not in known:
+            raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     if not chosen.model:
         raise UsageError(
             Problem("ND900", "no model was named", "MODEL", fixes=("neurodeploy models lists the zoo",))
@@ -115,29 +125,67 @@ def run(chosen: BuildConfig, progress: Listener | None = None, to: str = "report
     with _scratch(chosen.folder) as scratch:
         log = _Log(scratch / "build.log", progress)
         try:
-            result = _run_stages(chosen, target, scratch, log, STAGE_NAMES[: STAGE_NAMES.index(to) + 1])
-        except BaseException:
+            result = _run_stages(chosen, target, scratch, log, (start, to))
+        except (NeurodeployError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
             log.write(traceback.format_exc())
+            log.rescue(chosen.folder.with_name(f"{chosen.folder.name}.error.log"), error)
             raise
         log.close()
         written = _publish(scratch, chosen.folder)
     return replace(result, written=written)
 
 
-def _run_stages(chosen: BuildConfig, target: Target, scratch: Path, log: _Log, names: Sequence[str]) -> Build:
+def _run_stages(
+    chosen: BuildConfig, target: Target, scratch: Path, log: _Log, span: tuple[str, str]
+) -> Build:
     from . import stages
 
     work = stages.Work(chosen, target)
     done: list[tuple[str, float, str]] = []
-    for name in names[:8]:
+    first, last = (STAGE_NAMES.index(name) for name in span)
+    for name in STAGE_NAMES[: min(last, 7) + 1]:
+        if 0 < STAGE_NAMES.index(name) < first:
+            continue
         log.start(name)
         began = time.perf_counter()
         fact = stages.STAGES[name](work, lambda fraction, name=name: log.advance(name, fraction))  # type: ignore[misc]
         done.append((name, time.perf_counter() - began, fact))
         if name == "import":
             log.begin(work)
+            restore(work, first)
         log.finish(*done[-1])
-    return _report(work, scratch, log, done, complete=len(names) == len(STAGE_NAMES))
+    return _report(work, scratch, log, done, complete=span[1] == "report")
+
+
+def restore(work: Any, first: int) -> None:
+    """Fill a Work with what the stages before number ``first`` left in the artifact of the build folder.
+
+    Raises UsageError ND949 if the artifact ends too early, belongs to another config, or its source differs.
+    """
+    if first < 2:
+        return
+    saved = artifact.load(work.config.folder)
+    source = saved.source.content_hash() if saved.source is not None else ""
+    same = saved.provenance.get("network_sha256") == work.config.network_digest()
+    kept = {"spiking": 2, "ranges": 3, "integer": 4, "mapping": 5}
+    missing = [name for name, stage in kept.items() if stage <= first and getattr(saved, name) is None]
+    if missing or not same or source != work.source.content_hash():
+        reason = f"it holds no {missing[0]}" if missing else "it was built from another model or config"
+        raise UsageError(
+            Problem(
+                "ND949",
+                "the artifact cannot be continued",
+                str(work.config.folder),
+                reason,
+                fixes=("build again without --from",),
+            )
+        )
+    for name, stage in kept.items():
+        if stage <= first:
+            setattr(work, name, getattr(saved, name))
+    work.preset = str(saved.provenance.get("preset", ""))
 
 
 # --- 9 report ----------------------------------------------------------------------------------------------------
@@ -216,6 +264,7 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "versions": versions(),
         "seed": work.config.seed,
         "config_sha256": work.config.digest(),
+        "network_sha256": work.config.network_digest(),
         "target": work.target.name,
         "target_sha256": work.target.sha256,
         "data": work.data.name if work.data else None,
@@ -341,6 +390,14 @@ class _Log:
     def write(self, text: str) -> None:
         """More text for the log alone."""
         self.lines.append(text.rstrip())
+
+    def rescue(self, path: Path, error: Exception) -> None:
+        """Keep the log of a build that failed by a bug, if the disk allows, and note the place on the error."""
+        try:
+            files.write_text(path, "\n".join(self.lines) + "\n")
+            error.__notes__ = [str(path)]  # type: ignore[attr-defined]
+        except NeurodeployError:
+            return
 
     def close(self) -> None:
         """Put the log beside the other files."""

@@ -20,6 +20,8 @@ from .frontends import resolve
 from .frontends.resolve import Model
 from .ir.graph import Graph
 
+CACHED = 32  # graphs that are kept; the oldest go first
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -101,5 +103,8 @@ def _write(key: str, graph: Graph) -> None:
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
         artifact.save(cache_folder() / f"{key}.h5", artifact.Artifact(source=graph))
+        by_age = sorted(cache_folder().glob("*.h5"), key=lambda file: file.stat().st_mtime)
+        for old in by_age[:-CACHED]:
+            old.unlink(missing_ok=True)
     except (NeurodeployError, OSError):
         return

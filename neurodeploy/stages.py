@@ -248,7 +248,7 @@ def evaluate(work: Work, progress: Progress) -> str:
     }
     if work.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
         runs["source"] = runs["spiking"]  # the same network: its neurons and its number of ticks were kept
-    answers = {}
+    answers: dict[str, np.ndarray] = {}
     for step, name in enumerate(("spiking", "integer", "source")):
         kept = runs["source"] is runs["spiking"] and name == "source"
         answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images)
