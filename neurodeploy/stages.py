@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .ir import interp
 from .ir.graph import Graph
 from .ir.nodes import Neuron, Node, Synapse
 from .ir.trace import Events, Trace
+from .ir.types import Interval
 from .mapping.types import Mapping
 from .program import Program
 from .report.inputs import Accuracy, BitTrue, ModelInfo
@@ -97,7 +98,8 @@ def import_model(work: Work, progress: Progress) -> str:
                 fixes=("give a data set or file with --data",),
             )
         )
-    work.source, work.data = found.graph, data or datasets.load(work.config.data)
+    work.data = data or datasets.load(work.config.data)
+    work.source = with_range(found.graph, work.data.levels)
     work.model = ModelInfo(
         name=found.model.name, system=found.model.system or found.model.kind, source=found.model.source,
         title=found.model.title, parameters=parameters(found.graph), dataset=work.data.name,
@@ -106,6 +108,12 @@ def import_model(work: Work, progress: Progress) -> str:
     check_data(found.graph, work.data)
     cached = ", cached" if found.cached else ""
     return f"{len(found.graph.nodes)} nodes, {work.model.parameters:,} parameters{cached}"
+
+
+def with_range(graph: Graph, levels: int) -> Graph:
+    """The graph told that raw inputs are 0 .. ``levels``: widths and thresholds depend on it."""
+    name = graph.input.name
+    return graph.with_values({name: replace(graph.values[name], interval=Interval(0, levels, True))})
 
 
 def parameters(graph: Graph) -> int:
