@@ -612,11 +612,15 @@ def call(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error has been shown."""
     screen.configure(_early_format(arguments))
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)
+        if result == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
+            return _interrupted()
         return result if isinstance(result, int) else EXIT_OK
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except typer.Exit as stop:
+        if stop.exit_code == EXIT_INTERRUPTED:
+            return _interrupted()
         return stop.exit_code
     except click_errors.NoArgsIsHelpError:
         return EXIT_USAGE  # the help has been printed
@@ -664,11 +668,17 @@ def _usage(error: Any) -> UsageError:
     """What the parser complains about, with the nearest known names."""
     context = getattr(error, "ctx", None)
     given, known, kind = _named(error, context)
-    fixes = tuple(f"use {kind} {name!r}" for name in nearest(given, known)) if given else ()
+    fixes = tuple(f"use {kind} {name!r}" for name in nearest(given, known)[:1]) if given else ()
     place = context.command_path if context else "neurodeploy"
-    return UsageError(
-        Problem("ND900", error.format_message(), place, given, "", fixes or (f"{place} --help",))
-    )
+    return UsageError(Problem("ND900", _cause(error), place, given, "", fixes or (f"{place} --help",)))
+
+
+def _cause(error: Any) -> str:
+    """The parser's sentence without its own suggestions, which are among the fixes."""
+    text = str(error.format_message())
+    for tail in (" Did you mean", " (Possible options", " (Did you mean"):
+        text = text.partition(tail)[0]
+    return text.rstrip(".")
 
 
 def _named(error: Any, context: Any) -> tuple[str, list[str], str]:

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -301,6 +301,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
             Problem("ND902", "the output folder is a file", str(folder), fixes=("choose another --out",))
         )
     scratch = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+    made = [parent for parent in folder.parents if not parent.exists()]  # deepest first
     with files.typed(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
@@ -309,6 +310,9 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        for parent in made:  # what is empty again goes as well
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _remove_abandoned(folder: Path) -> None:

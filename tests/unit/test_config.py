@@ -83,7 +83,14 @@ def test_unusable_files_are_typed(tmp_path: Path, content: bytes | None) -> None
 
 
 def test_dump_replays(tmp_path: Path) -> None:
-    settings = ["model=digits-vit", "convert.preset=fine", 'layers."b.*".weight_bits=4', "chips=2", "out=x", "jobs=2"]
+    settings = [
+        "model=digits-vit",
+        "convert.preset=fine",
+        'layers."b.*".weight_bits=4',
+        "chips=2",
+        "out=x",
+        "jobs=2",
+    ]
     before = resolve(settings=settings)
     file = tmp_path / "build.toml"
     file.write_text(config.dump(before))

@@ -1,0 +1,258 @@
+"""The command line: exit codes, typed problems without tracebacks, formats, and a fast --help."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurodeploy
+from neurodeploy import cli, codes, verbs
+from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError
+from tests.networks import mini_snn
+
+PACKAGE = Path(neurodeploy.__file__).parent
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run in a folder of its own, so that a default output folder cannot touch the checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "screen", cli._Screen())
+    yield
+
+
+def refused(capsys: Captured, *arguments: str, code: int) -> str:
+    """Run a command that must fail; returns what it said."""
+    assert cli.call(list(arguments)) == code
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err + said.out
+    return said.err + said.out
+
+
+# --- fast, lazy, complete ----------------------------------------------------------------------------------------
+
+
+def test_help_is_fast_and_light() -> None:
+    heavy = "numpy pydantic h5py torch numba scipy matplotlib"
+    script = (
+        "import sys; from neurodeploy import cli; cli.call(['--help']);"
+        f"print([m for m in '{heavy}'.split() if m in sys.modules], file=sys.stderr)"
+    )
+    timings = []
+    for _ in range(3):
+        began = time.perf_counter()
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        timings.append(time.perf_counter() - began)
+    assert result.stderr.strip() == "[]" and "build" in result.stdout
+    assert min(timings) < 1.0  # 0.3 s on an idle machine; tests run beside each other
+
+
+def test_version(capsys: Captured) -> None:
+    assert cli.call(["--version"]) == 0
+    assert capsys.readouterr().out == f"neurodeploy {neurodeploy.__version__}\n"
+
+
+def test_no_arguments_show_the_help(capsys: Captured) -> None:
+    assert cli.call([]) == 2
+    assert "Commands" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", neurodeploy.VERBS)
+def test_every_verb_is_a_function(verb: str) -> None:
+    assert getattr(neurodeploy, verb) is getattr(verbs, verb)
+
+
+def test_unknown_attribute_of_the_package() -> None:
+    with pytest.raises(AttributeError, match="bulid"):
+        _ = neurodeploy.bulid
+
+
+def test_every_code_is_explained_and_every_explanation_used() -> None:
+    sources = [p for p in PACKAGE.rglob("*.py") if p.name != "codes.py"]
+    used = {code for p in sources for code in re.findall(r'"(ND\d{3})"', p.read_text(encoding="utf-8"))}
+    assert used - set(codes.CODES) == set(), "codes without an explanation"
+    assert set(codes.CODES) - used == set(), "explanations of codes that nothing raises"
+
+
+# --- what there is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["models"], ["targets", "list"], ["ops"], ["doctor"], ["targets", "show", "loihi1"]]
+)
+def test_listings_in_every_format(capsys: Captured, arguments: list[str]) -> None:
+    for form in ("plain", "rich"):
+        assert cli.call([*arguments, "--format", form]) == 0
+        assert capsys.readouterr().out.strip()
+    assert cli.call([*arguments, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_explain(capsys: Captured) -> None:
+    assert cli.call(["explain", "nd910", "--format", "plain"]) == 0
+    assert "ND910  unknown target" in capsys.readouterr().out
+
+
+def test_targets_validate(capsys: Captured, tmp_path: Path) -> None:
+    assert cli.call(["targets", "validate", "loihi-sim"]) == 0
+    (tmp_path / "own.toml").write_text("title = 3")
+    refused(capsys, "targets", "validate", str(tmp_path / "own.toml"), code=2)
+
+
+# --- mistakes on the command line --------------------------------------------------------------------------------
+
+MISTAKES: dict[str, tuple[list[str], int, str, str]] = {
+    "verb": (["buld", "x"], 2, "ND900", "build"),
+    "flag": (["build", "digits-vit", "--timestep", "4"], 2, "ND900", "--timesteps"),
+    "flag value": (["build", "digits-vit", "--timesteps", "four"], 2, "ND900", "integer"),
+    "missing value": (["build", "--target"], 2, "ND900", "--target"),
+    "no model": (["build"], 2, "ND900", "neurodeploy models"),
+    "model": (["build", "digits-vt"], 2, "ND110", "digits-vit"),
+    "model path": (["build", "nets/none.pt2"], 2, "ND110", "check the path"),
+    "weights only": (["build", "net.pth"], 2, "ND106", "py:"),
+    "target": (["build", "digits-vit", "--target", "loihi-simm"], 2, "ND910", "loihi-sim"),
+    "data": (["build", "digits-vit", "--data", "digit"], 2, "ND907", "digits"),
+    "data path": (["build", "digits-vit", "--data", "no/such.npz"], 2, "ND920", "check the path"),
+    "method": (["build", "digits-vit", "--method", "ecm"], 2, "ND307", "ecmt"),
+    "key": (["build", "digits-vit", "--set", "wieght_bits=4"], 2, "ND904", "weight_bits"),
+    "method key": (["build", "digits-vit", "--set", "convert.levles=4"], 2, "ND303", "levels"),
+    "preset": (["build", "digits-vit", "--set", "convert.preset=halve"], 2, "ND302", "halved"),
+    "bits": (["build", "digits-vit", "--weight-bits", "9"], 2, "ND904", "8"),
+    "chips": (["build", "digits-vit", "--chips", "99999"], 2, "ND919", "chips"),
+    "objective": (["build", "digits-vit", "--optimise", "speed"], 2, "ND904", "energy"),
+    "stage": (["build", "digits-vit", "--to", "quantise"], 2, "ND900", "quantize"),
+    "config": (["build", "--config", "none.toml"], 2, "ND906", "none.toml"),
+    "code": (["explain", "ND91"], 2, "ND900", "ND91"),
+    "artifact": (["run", "nowhere", "--input", "x.npy", "--output", "y.npy"], 2, "ND940", "nowhere"),
+    "report": (["report", "nowhere"], 3, "ND810", "nowhere"),
+    "check method": (["check", "digits-vit", "--method", "native"], 3, "ND301", "ecmt"),
+    "check again": (["check", "digits-a2os2a", "--method", "ecmt"], 3, "ND304", "native"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_typed(case: str, capsys: Captured, tmp_path: Path) -> None:
+    arguments, exit_code, code, hint = MISTAKES[case]
+    said = refused(capsys, *arguments, code=exit_code)
+    assert code in said and hint in said
+    assert not list(tmp_path.iterdir()), "nothing may be left behind"
+
+
+def test_error_texts_stay_as_they_are(capsys: Captured) -> None:
+    texts = []
+    for case in ("verb", "flag", "flag value", "no model", "weights only", "artifact", "stage", "config"):
+        arguments, exit_code, _, _ = MISTAKES[case]
+        texts.append(f"$ neurodeploy {' '.join(arguments)}\n{refused(capsys, *arguments, code=exit_code)}")
+    assert "\n".join(texts) == (GOLDEN / "errors.txt").read_text(encoding="utf-8")
+
+
+def test_json_errors_are_data(capsys: Captured) -> None:
+    assert cli.call(["build", "digits-vt", "--format", "json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == 2 and found["problems"][0]["code"] == "ND110"
+
+
+def test_rich_errors_are_panels(capsys: Captured) -> None:
+    said = refused(capsys, "build", "digits-vt", "--format", "rich", code=2)
+    assert "ND110" in said and "╭" in said
+
+
+def test_problems_of_one_cause_are_shown_together() -> None:
+    many = [Problem("ND506", "cannot run", f"node{i}", limit="none") for i in range(20)]
+    (joined,) = cli._grouped([*many])
+    assert joined.where.endswith("and 17 more") and joined.where.startswith("node0")
+
+
+# --- unforeseen --------------------------------------------------------------------------------------------------
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(verbs, "models", fail)
+
+
+def test_a_bug_is_one_line_and_exit_1(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, ZeroDivisionError("oops"))
+    said = refused(capsys, "models", code=1)
+    assert "ZeroDivisionError: oops" in said and len(said.splitlines()) == 2
+
+
+def test_an_interrupt_is_one_line_and_exit_130(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, KeyboardInterrupt())
+    assert "interrupted" in refused(capsys, "models", code=130)
+
+
+@pytest.mark.parametrize("error, code", [(OSError(28, "No space left on device", "x"), "ND901"),
+                                         (PermissionError(13, "Permission denied", "x"), "ND902"),
+                                         (MemoryError(), "ND934")])  # fmt: skip
+def test_what_the_system_refuses_is_typed(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: str
+) -> None:
+    fail_with(monkeypatch, error)
+    assert code in refused(capsys, "models", code=2)
+
+
+# --- check -------------------------------------------------------------------------------------------------------
+
+
+def test_check_says_yes(capsys: Captured) -> None:
+    assert cli.call(["check", "digits-a2os2a", "--format", "plain"]) == 0
+    said = capsys.readouterr().out
+    assert "can run" in said and "ternary_lif neuron" in said
+
+
+def test_check_says_no_with_every_reason(capsys: Captured) -> None:
+    assert cli.call(["check", "digits-vit", "--target", "loihi1", "--format", "json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["blocked"] and {"ND505", "ND506", "ND507"} <= {p["code"] for p in found["problems"]}
+    assert any(node["missing"] for node in found["nodes"])
+
+
+# --- input of run ------------------------------------------------------------------------------------------------
+
+
+def test_input_gets_a_batch_axis() -> None:
+    graph = mini_snn()
+    shape = graph.shape(graph.input.name)
+    assert verbs.checked_input(graph, np.zeros(shape, np.uint8)).shape == (1, *shape)
+
+
+@pytest.mark.parametrize("change, code", [
+    (lambda x: x[..., :-1], "ND601"), (lambda x: x[:0], "ND601"), (lambda x: x.astype(float), "ND606"),
+    (lambda x: x.astype(bool), "ND606"), (lambda x: x.ravel(), "ND601"),
+])  # fmt: skip
+def test_wrong_input_is_typed(change: object, code: str) -> None:
+    graph = mini_snn()
+    x = np.zeros((2, *graph.shape(graph.input.name)), np.uint8)
+    with pytest.raises(SimulateError, match=code):
+        verbs.checked_input(graph, change(x))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("write", [
+    lambda p: None, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"\x93NUMPY\x01\x00"),
+    lambda p: np.save(p, np.array([{}], dtype=object), allow_pickle=True), lambda p: p.write_text("hello"),
+    lambda p: p.mkdir(), lambda p: np.savez(p.open("wb"), x=np.zeros(3)),
+])  # fmt: skip
+def test_unusable_input_files_are_typed(write: object, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    write(path)  # type: ignore[operator]
+    with pytest.raises(UsageError, match="ND931"):
+        verbs.read_array(path)
+
+
+def test_every_error_class_has_its_exit_code() -> None:
+    found = {cls.exit_code for cls in NeurodeployError.__subclasses__()}
+    assert found == {2, 3, 4, 5, 6}
