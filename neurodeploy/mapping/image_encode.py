@@ -23,7 +23,7 @@ from ..target import Target
 from .image import HOST, OPERAND, ROWS, Array, CoreImage, Instruction, Operand, Unit
 from .image_check import checked
 from .image_readers import Reader, Reading, channels_of, split
-from .image_tables import Tables
+from .image_tables import Tables, distinct_rows
 from .types import Mapping
 
 Key = tuple[str, int]  # a value and its channel axis
@@ -290,8 +290,8 @@ class _Encoder:
         common, there = common[wanted], there[wanted]
         if not len(common):
             return np.zeros((0, 9), dtype=np.int64)
-        kinds, which = np.unique(axons.need[there], axis=0, return_inverse=True)
-        masks = np.array([site.tables.share("masks", row) for row in kinds])[which.ravel()]
+        kinds, which = distinct_rows(axons.need[there])
+        masks = np.array([site.tables.share("masks", row) for row in kinds])[which]
         fixed = np.tile(np.array([other.place]), (len(common), 1))
         head = np.stack([np.full_like(common, export), common], axis=1)
         tail = np.stack([axons.axon[there], masks, np.full_like(common, axons.spread)], axis=1)

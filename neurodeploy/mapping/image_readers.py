@@ -19,7 +19,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
 from ..target import Target
 from .image import OPERAND, ROWS, Instruction
-from .image_tables import Rows, Tables
+from .image_tables import Rows, Tables, distinct_rows
 from .image_words import Layout, stored
 from .regions import flat_of, projections
 
@@ -77,11 +77,11 @@ class Reader:
         """One item per position: slot of a channel = a + channels[b + channel]."""
         base = np.where(slots >= 0, slots, np.iinfo(np.int64).max).min(axis=1)
         offsets = np.where(slots >= 0, slots - base[:, None], -1)
-        kinds, which = np.unique(offsets, axis=0, return_inverse=True)
+        kinds, which = distinct_rows(offsets)
         starts = np.array([self.tables.share("channels", row) for row in kinds])
         count = np.arange(len(slots))
         return np.stack(
-            [count, np.full_like(count, OPERAND), np.full_like(count, port), base, starts[which.ravel()]], 1
+            [count, np.full_like(count, OPERAND), np.full_like(count, port), base, starts[which]], 1
         )
 
     def fresh(self, node: str, operand: str, value: str, needed: np.ndarray) -> np.ndarray:
