@@ -1,11 +1,14 @@
 """The cpu backend against the float torch model that the network was imported from.
 
-    .venv/bin/python benchmarks/cpu_speed.py [--model digits-a2os2a] [--program program.h5] [--rounds 5]
+    .venv/bin/python benchmarks/cpu_speed.py [--model digits-a2os2a] [--program program.h5] [--rounds 5] [--threads 2]
 
 A spiking model runs in multi-step form: all ticks of a batch in one call, every layer over T x B samples, as
 SpikingJelly does it; an ANN runs once. Each engine has its own process (thread pools of different libraries slow each
 other down), rounds alternate, and the allocator keeps freed memory (as its default costs torch up to a third). Times
-are medians over calls after a warm-up. Prints a table, writes ``benchmarks/results/cpu_speed-<model>.json``.
+are medians over calls after a warm-up. On a machine that is busy with other work give ``--threads 1``: a thread pool
+that waits for a core it does not get measures that work.
+
+Prints a table, writes ``benchmarks/results/cpu_speed-<model>.json``.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from _bench import machine, write
 BATCHES = (64, 1)
 SECONDS = 2.0  # measured in each process
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 34), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 ENGINES = ("torch float", "cpu backend")
 
 
@@ -153,17 +157,20 @@ def main() -> None:
     parser.add_argument("--model", default="digits-a2os2a", help="a model of the zoo")
     parser.add_argument("--program", type=Path, help="artifact of that model [default: built now]")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every engine")
     parser.add_argument("--child", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=64, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(args.child, args.model, args.program, args.batch)))
         return
+    os.environ.update(dict.fromkeys(THREADS, str(args.threads)))  # the engines' processes inherit it
     with tempfile.TemporaryDirectory() as folder:
         program = args.program or built(args.model, Path(folder))
         before = os.getloadavg()[0]
         rows = compare(args.model, program, args.rounds)
-    load = f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f} (the benchmark itself included)"
+    loads = f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f} (the benchmark itself included)"
+    load = f"{args.threads} threads, {loads}"
     print(machine(), load, shown(rows), sep="\n")
     write(f"cpu_speed-{args.model}", {"rows": rows, "load": load})
 

@@ -27,7 +27,7 @@ from numba import njit
 from .. import registry
 
 #: populations below this many updates run on one thread: starting a second costs more
-PARALLEL_UPDATES = 1 << 17
+PARALLEL_UPDATES = 1 << 16
 
 SOURCE = '''\
 """Generated: {model}, parameters as {form}, constants {constants}."""
