@@ -169,7 +169,9 @@ def main() -> None:
         program = args.program or built(args.model, Path(folder))
         before = os.getloadavg()[0]
         rows = compare(args.model, program, args.rounds)
-    loads = f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f} (the benchmark itself included)"
+    loads = (
+        f"load average before {before:.1f}, after {os.getloadavg()[0]:.1f} (the benchmark itself included)"
+    )
     load = f"{args.threads} threads, {loads}"
     print(machine(), load, shown(rows), sep="\n")
     write(f"cpu_speed-{args.model}", {"rows": rows, "load": load})
