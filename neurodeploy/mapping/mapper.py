@@ -14,11 +14,13 @@ from .checks import check, check_group
 from .groups import HOST, Population, populations
 from .limits import Breach, breaches, fill, usage
 from .place import Spot, pack, place
+from .price import energy_pj
 from .repeats import Cutter
 from .tiling import OBJECTIVES, Tiling, tile
 from .traffic import Traffic, traffic
 from .types import Core, Demand, Group, Mapping, Piece
 
+SPREADS = (1, 1.5, 2, 3, 4, 6, 8, 16, 32, 64, 128)  # times the fewest cores: budgets priced for "energy"
 ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
 
 FIXES = {
@@ -37,7 +39,8 @@ FIXES = {
 def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: str = "cores") -> Mapping:
     """Place a balanced integer graph on ``chips`` chips of the target (default: as many as the file says).
 
-    ``optimise`` is ``cores``, ``latency`` or ``energy`` (see :mod:`.tiling`). Never raises for a network that does not
+    ``optimise`` is ``cores`` (fewest), ``latency`` (spread over all cores) or ``energy`` (spread as far as the energy
+    expected by :mod:`.price` falls). Never raises for a network that does not
     fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would need. Raises
     UsageError for an impossible number of chips (ND919) or an unknown objective (ND514).
     """
@@ -47,9 +50,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
     groups = populations(graph)
     cutter = Cutter(graph, target, optimise)
     tilings = {g.name: cutter.cut(g) for g in groups if not g.on_host}
-    if optimise == "latency":
-        tilings = spread(tilings, target.cores)
-    tilings, flows = settled(cutter, groups, tilings)
+    tilings, flows = _chosen(cutter, groups, tilings, optimise)
     pieces = _pieces(tilings, flows)
     hosted = [[i] for i in range(len(pieces))]
     if len(pieces) > target.cores and optimise == "cores":
@@ -67,6 +68,23 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
         problems=tuple(problems),
         notes={"optimise": optimise, "pieces": len(pieces)},
     )
+
+
+def _chosen(
+    cutter: Cutter, groups: list[Population], tilings: dict[str, Tiling], optimise: str
+) -> tuple[dict[str, Tiling], Traffic]:
+    """The cut as it is, spread over all cores, or spread as far as the expected energy falls."""
+    if optimise == "cores":
+        return settled(cutter, groups, tilings)
+    total = cutter.target.cores
+    if optimise == "latency":
+        return settled(cutter, groups, spread(tilings, total))
+    fewest = sum(len(t.tiles) for t in tilings.values())
+    budgets = sorted(
+        {min(round(fewest * factor), total) for factor in SPREADS if fewest * factor <= 2 * total}
+    )
+    options = [settled(cutter, groups, spread(tilings, budget)) for budget in budgets or [fewest]]
+    return min(options, key=lambda o: energy_pj(cutter.graph, cutter.target, groups, *o))
 
 
 def spread(tilings: dict[str, Tiling], budget: int) -> dict[str, Tiling]:

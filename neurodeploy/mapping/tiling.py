@@ -4,7 +4,7 @@ Finer cuts need less of every core but store kernels again and repeat messages, 
 their number of cores. What they cost:
 
 ``cores``    number of cores plus, in cores, the axon words that senders need for it; then synapse words
-``energy``   axons of all cores together (each is a packet per spike), then number of cores
+``energy``   as ``cores``; the mapper then spreads the groups as far as the expected energy falls
 ``latency``  connections and neurons of the fullest core, within a budget of cores that the caller sets
 """
 
@@ -61,7 +61,7 @@ class Cut:
         stored, axons = self.cores * self.worst.synapse_words, self.cores * self.worst.axon_in
         return {
             "cores": (self.cores + axons / budget, stored, axons),
-            "energy": (axons, self.cores, stored),
+            "energy": (self.cores + axons / budget, stored, axons),
             "latency": (self.work, self.cores, stored),
         }[objective]
 
@@ -216,7 +216,7 @@ def _tried(accounting: Accounting, chunks: list[tuple[int, ...]], objective: str
         if cut.fits and limit == inf:
             limit = {
                 "cores": count,
-                "energy": SLACK * count,
+                "energy": count,
                 "latency": max(count, min(most, SLACK * count)),
             }[objective]
 

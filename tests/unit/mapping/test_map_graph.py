@@ -306,6 +306,23 @@ def test_objectives_trade_cores_for_work() -> None:
     assert max(c.demand.neurons for c in fastest.cores) < max(c.demand.neurons for c in fewest.cores)
 
 
+def test_energy_spreads_work_only_as_far_as_static_power_pays_for_it() -> None:
+    graph = balance(spiking_transformer(2, 16, 64))
+    costs = LOIHI2.costs
+    power = costs.power_w.static_per_chip
+    free = power.model_copy(update={"low": 0.0, "nominal": 0.0})
+    without_static = LOIHI2.model_copy(
+        update={
+            "costs": costs.model_copy(
+                update={"power_w": costs.power_w.model_copy(update={"static_per_chip": free})}
+            )
+        }
+    )
+    fewest = map_graph(graph, LOIHI2, optimise="cores")
+    assert len(map_graph(graph, without_static, optimise="energy").cores) == len(fewest.cores)
+    assert len(map_graph(graph, LOIHI2, optimise="energy").cores) > len(fewest.cores)
+
+
 def test_alternatives_say_what_was_chosen_and_why_others_were_not() -> None:
     mapping = map_graph(balance(mlp((784, 128, 64, 10))), LOIHI2)
     group = mapping.groups[1]
