@@ -337,12 +337,15 @@ def lower(
 
 
 def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
-    """Input node, and a constant where the offset is no whole number of raw units."""
-    traced = state.traced
-    sizes = tuple(s for i, s in enumerate(traced.sizes) if i != traced.batch_axis)
-    roles = ("C", "Y", "X")[-len(sizes) :] if len(sizes) <= 3 else ("G",) * (len(sizes) - 3) + ("C", "Y", "X")
-    lead = (-1,) + (1,) * (len(sizes) - 1 - max(len(sizes) - 3, 0))
-    scale, offset = (a.reshape(lead) if a.size > 1 else a.reshape(()) for a in (scale, offset))
+    """Input node, and a constant where the offset is no whole number of raw units.
+
+    Axes before the batch are of size 1 (one tick of a network that takes all of them): the image is without.
+    """
+    traced, axis = state.traced, state.traced.batch_axis
+    sizes = traced.sizes[axis + 1 :]
+    roles = ("G",) * (len(sizes) - 3) + ("C", "Y", "X")[-len(sizes) :]
+    per_channel = (-1,) + (1,) * (min(len(sizes), 3) - 1)
+    scale, offset = (a.reshape(per_channel) if a.size > 1 else a.reshape(()) for a in (scale, offset))
     zero = np.rint(-offset / scale).astype(np.int64)
     rest = offset + zero * scale
     shape = Shape(roles, sizes)
@@ -350,7 +353,8 @@ def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
         name = state.add(Sum, [name, state.const(rest, roles)], shape, signs=(1, 1))
-    return Stream(name, shape, traced.batch_axis, traced.batch)
+    name, shape = state.graph_reshape(name, shape, (*traced.sizes[:axis], *sizes))
+    return Stream(name, shape, axis, traced.batch)
 
 
 def _plain(array: np.ndarray) -> Any:

@@ -7,6 +7,8 @@ from ..ir.types import Shape
 
 def reshaped_roles(shape: Shape, sizes: tuple[int, ...]) -> tuple[str, ...]:
     """Roles after a reshape: Y X join to N, C splits into H C and H C join to C, one to one keeps, the rest is G."""
+    if sizes == shape.sizes:
+        return shape.roles
     roles: list[str] = []
     for old, new in _groups(shape.sizes, sizes):
         roles += _group_roles([shape.roles[a] for a in old if shape.sizes[a] > 1], [sizes[a] for a in new])

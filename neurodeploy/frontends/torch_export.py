@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +23,9 @@ from ._torch import (
 )
 from .lowering import lower
 from .traced import Call, Ref, Traced
+
+_GETATTR = re.compile(r"getattr\(([^()]*), '(\w+)'\)")
+_LOCAL = re.compile(r"L\['\w+'\]|L__\w+?__")
 
 
 def import_module(
@@ -183,4 +187,11 @@ def _module(node: Any) -> tuple[str, bool]:
         return "", False
     path, kind = stack[-1]
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return path, one_operator(kind)
+    return _plain(path), one_operator(kind)
+
+
+def _plain(path: str) -> str:
+    """``getattr(L['fn'], '0').1`` as torch 2.3 says for a Sequential, to the user's '0.1'."""
+    while match := _GETATTR.search(path):
+        path = f"{path[: match.start()]}{match[1]}.{match[2]}{path[match.end() :]}"
+    return _LOCAL.sub("", path).strip(".")

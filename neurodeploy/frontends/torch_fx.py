@@ -63,6 +63,7 @@ def import_module(
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
     """The calls of one tick; ImportModelError ND103, ND104, ND108 or ND109."""
     tracer = _Tracer(model, example)
+    own = set(vars(model))
     try:
         with torch.no_grad():
             graph = tracer.trace(model)
@@ -70,20 +71,21 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         raise
     except Exception as error:  # whatever the user's own code raises, or fx itself
         raise ImportModelError(_trace_problem(error, example)) from error
+    finally:
+        for name in set(vars(model)) - own:  # fx stores tensors made while tracing on the user's module
+            delattr(model, name)
     if tracer.problems:
         raise ImportModelError(tracer.problems)
     calls = [
         _call(node) for node in graph.nodes if node.op in ("call_function", "call_method", "call_module")
     ]
-    problems = list(_mutations(calls))
+    (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
+    problems = list(_mutations(calls, references(output)))
     if problems:
         raise ImportModelError(problems)
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
-    (output,) = (node.args[0] for node in graph.nodes if node.op == "output")
-    return Traced(
-        calls, constants, inputs[0], _references(output), tuple(example.shape), BATCH, to_array, batch_axis
-    )
+    return Traced(calls, constants, inputs[0], output, tuple(example.shape), BATCH, to_array, batch_axis)
 
 
 class _Shaped(fx.Proxy):
@@ -268,16 +270,14 @@ def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, 
     return args, kwargs
 
 
-def _mutations(calls: list[Call]) -> Iterator[Problem]:
+def _mutations(calls: list[Call], results: list[Ref]) -> Iterator[Problem]:
     """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
-    for position, call in enumerate(calls):
+    read = set(results)
+    for call in reversed(calls):
         in_place = (call.op.endswith("_") and not call.op.endswith("__")) or call.kwargs.get(
             "inplace"
         ) is True
-        changed = references(call.args[:1]) if in_place else []
-        if any(
-            r in references((later.args, later.kwargs)) for later in calls[position + 1 :] for r in changed
-        ):
+        if in_place and read.intersection(references(call.args[:1])):
             yield Problem(
                 "ND108",
                 f"'{call.op}' changes a tensor in place that is read again",
@@ -286,3 +286,4 @@ def _mutations(calls: list[Call]) -> Iterator[Problem]:
                 "operators that return a new tensor",
                 ("use the form that is not in place",),
             )
+        read.update(references((call.args, call.kwargs)))

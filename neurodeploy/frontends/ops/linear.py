@@ -130,7 +130,7 @@ def conv2d(
         (n + 2 * p - k) // s + 1
         for n, p, k, s in zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)
     ]
-    shape = Shape(x.shape.roles, (len(weight), *size))
+    shape = Shape(("C", *x.shape.roles[1:]), (len(weight), *size))
     name = lowering.add(
         Synapse,
         [x.name],

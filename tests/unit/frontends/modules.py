@@ -45,7 +45,9 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "conv2d with padding and stride": lambda s, x: F.conv2d(x, s.k, s.c.repeat(2), (2, 1), (1, 0), groups=2),
     "conv2d same": lambda s, x: F.conv2d(x, s.k, padding="same", groups=2),
     "patches": lambda s, x: F.conv2d(x, s.k.reshape(8, 2, 3, 3)[:, :, :2, :2].repeat(1, 2, 1, 1), stride=2),
-    "conv1d of kernel 1": lambda s, x: F.conv1d(x.flatten(2), s.k[:, :, 0, :1].repeat(1, 2, 1), s.c.repeat(2)),
+    "conv1d of kernel 1": lambda s, x: F.conv1d(
+        x.flatten(2), s.k[:, :, 0, :1].repeat(1, 2, 1), s.c.repeat(2)
+    ),
     "conv1d": lambda s, x: F.conv1d(x.flatten(2), s.k[:, :, 0], stride=3, padding=1, groups=2),
     "batch norm on images": lambda s, x: F.batch_norm(x, s.mean, s.var, s.c, s.c),
     "batch norm on tokens": lambda s, x: F.batch_norm(x.flatten(2), s.mean, s.var, s.c, s.c, eps=1e-3),

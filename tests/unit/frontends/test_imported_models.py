@@ -1,0 +1,190 @@
+"""The models of the zoo, and other families' block shapes, from torch to a source graph that equals them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from neurodeploy import passes, zoo
+from neurodeploy.frontends import resolve, torch_export, torch_fx
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
+
+RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def random_network(name: str, **arguments: object) -> torch.nn.Module:
+    """The zoo's network with random weights and statistics in float64; spikes need larger weights than a fresh one."""
+    torch.manual_seed(5)
+    entry = zoo.entry(name)
+    table = {**entry.model.arguments, **arguments}
+    network = getattr(zoo.submodule(entry.model.module), entry.model.factory)(**table).double().eval()
+    with torch.no_grad():
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                value.copy_(
+                    0.5 + torch.rand_like(value)
+                    if "var" in key
+                    else value * 2 + 0.2 * torch.randn_like(value)
+                )
+    return network
+
+
+def every_tick(network: torch.nn.Module, timesteps: int) -> np.ndarray:
+    """Mean logits after each tick, from torch."""
+    spiking = zoo.submodule("spiking")
+    with torch.no_grad():
+        ticks = spiking.run(network, torch.tensor(RAW, dtype=torch.float64) / 16, timesteps).numpy()
+    return np.cumsum(ticks, 0) / np.arange(1, timesteps + 1)[:, None, None]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"pool": "mean"}, {"fused": True}, {"depth": 1, "heads": 8}], ids=str
+)
+def test_vit_equals_torch(arguments: dict) -> None:
+    network = random_network("digits-vit", **arguments)
+    graph = torch_export.import_module(network, (1, 8, 8), scale=1 / 16)
+    with torch.no_grad():
+        expected = network(torch.tensor(RAW, dtype=torch.float64) / 16).numpy()
+    for form in (graph, passes.simplify(graph)):
+        np.testing.assert_allclose(interp.run(form, RAW).outputs[0], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"attn_out_sn": False}, {"attn_proj": False}, {"stages": (8, 16, 32)}], ids=str
+)
+def test_a2os2a_equals_torch_at_every_tick(arguments: dict) -> None:
+    network = random_network("digits-a2os2a", **arguments)
+    graph = torch_fx.import_module(network, (1, 8, 8), 4, scale=1 / 16)
+    expected = every_tick(network, 4)
+    assert len(np.unique(expected.round(9))) > 100
+    for form in (graph, passes.simplify(graph)):
+        np.testing.assert_allclose(interp.run(form, RAW).outputs, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_committed_weights_give_torch_logits(name: str) -> None:
+    entry = zoo.entry(name)
+    network = zoo.load(name).double()
+    graph = passes.simplify(resolve.source_graph(resolve.resolve(name)))
+    raw = zoo.dataset(name).test_x[:8]
+    found = interp.run(graph, raw).outputs[-1]
+    x = torch.tensor(raw, dtype=torch.float64) / 16
+    with torch.no_grad():
+        if entry.kind == "snn":
+            expected = zoo.submodule("spiking").run(network, x, entry.timesteps).mean(0).numpy()
+        else:
+            expected = network(x).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def counts(graph: Graph) -> dict[type, int]:
+    return {kind: len(graph.of(kind)) for kind in (Synapse, Neuron, Product, Sum, Reduce, Micro)}
+
+
+def test_simplified_vit_has_the_nodes_of_its_equations() -> None:
+    graph = passes.simplify(torch_export.import_module(random_network("digits-vit"), (1, 8, 8), scale=1 / 16))
+    # per block: q, k, v, out, two of the MLP; two products; two sums; softmax, GELU, two norms. Then patch, head,
+    # the sum with the embedding, the last norm.
+    assert counts(graph) == {Synapse: 14, Neuron: 0, Product: 4, Sum: 5, Reduce: 0, Micro: 9}
+    assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]  # type: ignore[attr-defined]
+    assert graph.shape("blocks.0.norm2") == (17, 64)
+    assert graph.shape("blocks.1.norm2") == (1, 64)  # only the class token is read after the last attention
+    assert graph.nodes["concat.pad"].op == "pad"  # type: ignore[attr-defined]
+    for part in range(3):
+        reshape, permute = (graph.nodes[f"blocks.0.attn.qkv.{part}.{op}"] for op in ("reshape", "permute"))
+        assert (reshape.inputs, permute.inputs) == ((f"blocks.0.attn.qkv.{part}",), (reshape.name,))
+
+
+def test_simplified_a2os2a_has_no_view_between_synapse_and_neuron() -> None:
+    graph = passes.simplify(
+        torch_fx.import_module(random_network("digits-a2os2a"), (1, 8, 8), 4, scale=1 / 16)
+    )
+    assert counts(graph) == {Synapse: 16, Neuron: 17, Product: 4, Sum: 5, Reduce: 2, Micro: 0}
+    for node in graph.of(Neuron, Sum):
+        views = [i for i in node.inputs if isinstance(graph.nodes[i], View)]
+        assert not views or node.name == "blocks.0.add", node.name  # there the image becomes tokens
+    assert all(s.bias is not None for s in graph.of(Synapse))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_headers_and_edges_are_complete(name: str) -> None:
+    model = resolve.resolve(name)
+    graph = resolve.source_graph(model)
+    header = graph.header
+    assert (header.name, header.level, header.notes["contains_neurons"]) == (name, "source", model.spiking)
+    assert header.timesteps == (4 if model.spiking else 1)
+    assert graph.output.readout == ("mean" if model.spiking else "sum")
+    assert graph.values["output"].shape.roles == ("K",)
+    assert graph.values["input"].shape.roles == ("C", "Y", "X")
+    assert not levels.verify(graph, "source")
+    for node in passes.simplify(graph):
+        assert node.origin, node.name
+        assert node.name == "input" or all(o.file.endswith(".py") and o.line for o in node.origin), node.name
+        assert all("/" not in o.file for o in node.origin)
+
+
+def test_origin_names_module_operator_and_line() -> None:
+    graph = resolve.source_graph(resolve.resolve("digits-a2os2a"))
+    (origin,) = graph.nodes["blocks.1.attn.q_proj.0"].origin
+    line = (zoo.models_folder() / "a2os2a.py").read_text(encoding="utf-8").splitlines()[origin.line - 1]
+    assert (origin.path, origin.op, origin.file) == ("blocks.1.attn.q_proj.0", "conv1d", "a2os2a.py")
+    assert "q_proj" in line
+
+
+def test_offset_that_is_no_whole_number_of_pixels_becomes_a_bias() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 2, stride=2), torch.nn.Flatten()).double()
+    scale, offset = np.array([0.25, 0.5, 1.0]) / 64, np.array([-0.1, -0.203, 0.3])
+    graph = torch_export.import_module(network, (3, 4, 4), scale=scale, offset=offset)
+    raw = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4))
+    x = raw * scale[:, None, None] + offset[:, None, None]
+    for form in (graph, passes.simplify(graph)):
+        np.testing.assert_allclose(
+            interp.run(form, raw).outputs[0], network(torch.tensor(x)).detach().numpy(), atol=1e-12
+        )
+    assert graph.input.zero.dtype == np.int64
+    assert not passes.simplify(graph).of(Sum)
+
+
+def test_time_axis_is_traced_as_one_tick() -> None:
+    """(T, B, C, H, W) with T folded into the batch for convolutions, as SpikingJelly's multi-step models do."""
+    spiking = zoo.submodule("spiking")
+
+    class MultiStep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.sn = torch.nn.Conv2d(1, 4, 3), spiking.BinaryLif()
+            self.head = torch.nn.Linear(4 * 36, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            steps, batch = x.shape[:2]
+            u = self.conv(x.flatten(0, 1)).reshape(steps, batch, 4, 6, 6)
+            return self.head(self.sn(u).flatten(2)).mean(0)
+
+    torch.manual_seed(0)
+    network = MultiStep().double()
+    graph = passes.simplify(torch_fx.import_module(network, (1, 8, 8), 3, scale=1 / 16, time_axis=True))
+    spiking.reset(network)
+    x = torch.tensor(RAW, dtype=torch.float64) / 16
+    with torch.no_grad():
+        ticks = [network(x[None]).numpy() for _ in range(3)]
+    np.testing.assert_allclose(interp.run(graph, RAW).outputs[-1], np.mean(ticks, 0), atol=1e-12)
+    assert counts(graph)[Neuron] == 1
+
+
+def test_tracing_leaves_the_module_as_it_was() -> None:
+    class Noisy(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.ones(8, dtype=x.dtype)
+
+    network = Noisy()
+    graph = torch_fx.import_module(network, (1, 8, 8), 1)
+    assert set(vars(network)) == set(vars(Noisy().eval()))
+    np.testing.assert_array_equal(interp.run(graph, RAW).outputs[0], RAW + 1.0)

@@ -1,0 +1,94 @@
+"""Neuron modules of the source libraries become registered models with the right parameters."""
+
+from __future__ import annotations
+
+import math
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from neurodeploy import registry, zoo
+from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends import leaves, torch_fx
+from neurodeploy.ir import interp
+
+
+def stand_in(package: str, name: str, base: type = torch.nn.Module, **attributes: object) -> torch.nn.Module:
+    """A module that looks like one of a library that is not installed: class name, module name and attributes."""
+    cls = type(name, (base,), {"__module__": f"spikingjelly.{package}.neuron"})
+    module = cls()
+    for key, value in attributes.items():
+        setattr(module, key, value)
+    return module
+
+
+HARD = {"v_threshold": 1.0, "v_reset": 0.0}
+
+#: package, class, attributes, expected parameters
+JELLY = [
+    ("activation_based", "LIFNode", {"tau": 2.0, "decay_input": True}, (0.5, 0.5)),
+    ("activation_based", "LIFNode", {"tau": 4.0, "decay_input": False}, (0.75, 1.0)),
+    ("activation_based", "IFNode", {}, (1.0, 1.0)),
+    (
+        "activation_based",
+        "ParametricLIFNode",
+        {"w": torch.tensor(-math.log(3.0)), "decay_input": True},
+        (0.75, 0.25),
+    ),
+    ("clock_driven", "MultiStepLIFNode", {"tau": 2.0}, (0.5, 0.5)),
+]
+
+
+@pytest.mark.parametrize(("package", "name", "attributes", "expected"), JELLY)
+def test_spikingjelly_parameters(package: str, name: str, attributes: dict, expected: tuple) -> None:
+    leaf = leaves.leaf_of(stand_in(package, name, **HARD, **attributes))
+    assert leaf is not None
+    assert leaf.model == "lif"
+    assert not leaf.problem
+    assert (leaf.params["beta"], leaf.params["gain"]) == pytest.approx(expected)
+    assert set(leaf.params) == set(registry.neuron("lif").float_params)
+
+
+@pytest.mark.parametrize(("reset", "text"), [(None, "soft reset"), (-0.5, "reset to -0.5")])
+def test_other_resets_are_refused(reset: float | None, text: str) -> None:
+    leaf = leaves.leaf_of(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
+    assert leaf is not None
+    assert text in leaf.problem
+    network = torch.nn.Sequential(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
+    with pytest.raises(ImportModelError) as caught:
+        torch_fx.import_module(network, (2,), 2)
+    assert caught.value.problems[0].code == "ND109"
+    assert caught.value.problems[0].where == "0 [spikingjelly.activation_based.neuron.IFNode]"
+
+
+def test_a_subclass_is_refused_and_other_modules_are_no_neurons() -> None:
+    derived = type("Own", (type(stand_in("activation_based", "LIFNode")),), {"__module__": "mine"})()
+    leaf = leaves.leaf_of(derived)
+    assert leaf is not None
+    assert "mine.Own derives from" in leaf.problem
+    assert leaves.leaf_of(torch.nn.ReLU()) is None
+
+
+def test_spikingjelly_lif_fires_like_its_equation() -> None:
+    node = stand_in("activation_based", "LIFNode", **HARD, tau=2.0, decay_input=True)
+    graph = torch_fx.import_module(torch.nn.Sequential(node), (5,), 6, scale=0.25)
+    raw = np.array([[0, 3, 4, 6, 9]])
+    v, total = np.zeros(5), np.zeros(5)
+    for _ in range(6):
+        h = v + (raw[0] * 0.25 - v) / 2.0
+        total, v = total + (h >= 1.0), np.where(h >= 1.0, 0.0, h)
+    np.testing.assert_allclose(interp.run(graph, raw).outputs[-1][0], total / 6)
+
+
+def test_zoo_reset_to_another_value_is_refused() -> None:
+    leaf = leaves.leaf_of(zoo.submodule("spiking").BinaryLif(v_reset=0.1))
+    assert leaf is not None
+    assert "0.1" in leaf.problem
+
+
+def test_readers_import_no_library() -> None:
+    assert any(name.startswith("spikingjelly.") for name in leaves.readers())
+    assert not isinstance(sys.modules.get("spikingjelly"), ModuleType)

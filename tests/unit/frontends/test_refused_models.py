@@ -1,0 +1,162 @@
+"""What cannot be imported: the code, the place, everything at once, and no traceback of torch's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurodeploy.codes import CODES
+from neurodeploy.errors import ImportModelError, Problem
+from neurodeploy.frontends import torch_export, torch_fx
+
+from .modules import SHAPE, Apply
+
+
+def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = SHAPE) -> list[Problem]:
+    with pytest.raises(ImportModelError) as caught:
+        if front_end == "fx":
+            torch_fx.import_module(network.double(), shape, 1)
+        else:
+            torch_export.import_module(network.double(), shape)
+    assert all(p.code in CODES for p in caught.value.problems)
+    return list(caught.value.problems)
+
+
+BOTH = pytest.mark.parametrize("front_end", ["fx", "export"])
+
+#: name -> (function, code, text of the cause)
+CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
+    "sine": (lambda s, x: torch.sin(x), "ND101", "sin"),
+    "division by a stream": (lambda s, x: x / (1 + x.abs()), "ND101", "abs"),
+    "mean over samples": (lambda s, x: x.mean(0), "ND105", "batch axis"),
+    "softmax over samples": (lambda s, x: x.softmax(0), "ND105", "batch axis"),
+    "sum of everything": (lambda s, x: x.sum(), "ND105", "batch axis"),
+    "one sample of the batch": (lambda s, x: x[0], "ND105", "batch axis"),
+    "batch in the middle": (lambda s, x: x.permute(1, 0, 2, 3), "ND105", "first axis"),
+    "batch mixed by a reshape": (lambda s, x: x.permute(1, 0, 2, 3).reshape(-1, 6, 6), "ND105", "reshape"),
+    "samples multiplied": (lambda s, x: x.flatten(1) @ x.flatten(1).t(), "ND105", "product"),
+    "statistics of the batch": (
+        lambda s, x: F.batch_norm(x, s.mean.clone(), s.var.clone(), training=True),
+        "ND10",
+        "",
+    ),
+    "padding a maximum": (lambda s, x: F.max_pool2d(x, 3, padding=1), "ND101", "negative"),
+    "dilated convolution": (lambda s, x: F.conv2d(x, s.k, dilation=2, groups=2), "ND101", "convolution"),
+    "gate over two axes": (lambda s, x: x * s.m, "ND101", "gate"),
+    "mask of a whole row": (
+        lambda s, x: F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(6, 6, dtype=torch.bool)),
+        "ND101",
+        "row",
+    ),
+    "two results": (lambda s, x: (x, x), "ND107", "one tensor"),
+    "no dependence on the input": (lambda s, x: s.m, "ND107", "one tensor"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", CASES)
+def test_refusals_name_code_and_cause(name: str, front_end: str) -> None:
+    function, code, text = CASES[name]
+    problems = refused(Apply(function), front_end)
+    assert any(p.code.startswith(code) and text in p.cause for p in problems), problems
+
+
+@BOTH
+def test_unknown_operators_are_all_listed_with_their_places(front_end: str) -> None:
+    class Inner(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.erf(x)
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(Inner() for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return torch.cos(torch.roll(x, 1, 1))
+
+    problems = refused(Outer(), front_end)
+    assert {p.found for p in problems} == {"erf", "roll", "cos"}
+    (erf,) = (p for p in problems if p.found == "erf")
+    assert erf.where.startswith("layers.0 [erf] (test_refused_models.py:")
+    assert erf.where.endswith("and 2 more places")
+
+
+@BOTH
+def test_bad_weights_are_all_named(front_end: str) -> None:
+    network = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm2d(4))
+    network[0].weight.data[1, 2] = float("nan")
+    network[1].running_var[0] = float("inf")
+    problems = refused(network, front_end)
+    assert {(p.code, p.where) for p in problems} == {("ND102", "0.weight"), ("ND102", "1.running_var")}
+
+
+@BOTH
+def test_wrong_shape_shows_what_the_module_says(front_end: str) -> None:
+    (problem,) = refused(nn.Sequential(nn.Conv2d(3, 4, 3)), front_end)
+    assert problem.code == "ND103"
+    assert "(2, 4, 6, 6)" in problem.found
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4, 4), (1, -2, 2)])
+def test_unusable_input_shape(shape: tuple[int, ...]) -> None:
+    assert refused(nn.Flatten(), shape=shape)[0].code == "ND103"
+
+
+@BOTH
+def test_branch_on_values(front_end: str) -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    assert {p.code for p in refused(Branch(), front_end)} == {"ND104"}
+
+
+def test_branch_on_shapes_is_followed() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            batch, channels, *_ = x.shape
+            if x.dim() == 4 and x.size(1) > 3 and len(x) == batch:
+                return x.reshape(batch, channels, -1)
+            raise RuntimeError
+
+    assert torch_fx.import_module(Branch(), SHAPE, 1).shape("output") == (4, 36)
+
+
+def test_change_in_place_that_is_read_again() -> None:
+    def function(s: Apply, x: Tensor) -> Tensor:
+        y = x * 2
+        y.add_(1.0)
+        return y
+
+    assert {p.code for p in refused(Apply(function))} == {"ND108"}
+
+
+def test_numbers_only_is_not_a_traceback_of_numpy() -> None:
+    with pytest.raises(ImportModelError) as caught:
+        torch_export.import_module(nn.Identity(), (2.5, 2))
+    assert caught.value.problems[0].code == "ND103"
+
+
+def test_front_ends_are_imported_without_torch() -> None:
+    code = (
+        "import sys, neurodeploy.frontends.resolve as r, neurodeploy.passes; m = r.resolve('digits-vit');"
+        "sys.exit('torch' in sys.modules or m.dataset != 'digits')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_numpy_is_not_written_to() -> None:
+    graph = torch_export.import_module(nn.Linear(6, 2).double(), SHAPE)
+    weight = graph.nodes["linear"].weight  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="read-only"):
+        weight[0, 0] = np.float64(1)
