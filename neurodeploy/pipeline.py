@@ -273,7 +273,7 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "preset": work.preset,
         "graphs_sha256": {name: g.content_hash() for name, g in graphs.items() if g is not None},
         "evaluation": work.evaluation,
-        "command": f"neurodeploy build --config {work.config.folder / 'build.toml'}",
+        "command": "neurodeploy build --config build.toml",
     }
 
 
