@@ -10,8 +10,7 @@ from neurodeploy import passes
 from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
-
-from .modules import FUNCTIONS, SHAPE, module
+from tests.unit.frontends.modules import FUNCTIONS, SHAPE, module
 
 
 @pytest.fixture(autouse=True, scope="module")

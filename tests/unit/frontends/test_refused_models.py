@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
 from neurodeploy.frontends import torch_export, torch_fx
-
-from .modules import SHAPE, Apply
+from tests.unit.frontends.modules import SHAPE, Apply
 
 
 def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = SHAPE) -> list[Problem]:
