@@ -268,10 +268,11 @@ def build(
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
-    for error in result.errors:
-        raise error
+    errors: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
-        raise UsageError([_promoted(p) for p in result.warnings])
+        errors.append(UsageError([_promoted(p) for p in result.warnings]))
+    for error in errors[:1]:
+        raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
 
 
 def _limit_threads(jobs: int) -> None:
@@ -447,7 +448,9 @@ def run(
 @app.command()
 def verify(
     folder: Folder,
-    backend: Annotated[list[str] | None, typer.Option("--backend", help="may repeat [all usable]")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", help="may repeat [cpu, and loihi-sim if mapped]")
+    ] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 100,
     form: Shape = Format.auto,
     verbose: Verbose = False,
