@@ -50,7 +50,15 @@ def typed(path: Path | str = "") -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path`` atomically: what lay there before stays until the new content is on the disk."""
+    """Put ``data`` at ``path`` atomically: what lay there before stays until the new content is on the disk.
+
+    A symbolic link stays and its target is replaced; a device or pipe is written to, never replaced.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with typed(path):
+            path.write_bytes(data)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with typed(path):
         try:

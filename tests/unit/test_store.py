@@ -295,3 +295,24 @@ def test_failed_writes_leave_the_old_file(
 def test_a_folder_that_cannot_be_written_is_typed(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="ND90"):
         artifact.save(tmp_path / "missing" / "x.h5", Artifact())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_devices_are_written_to_and_never_replaced() -> None:
+    with pytest.raises(EnvironmentProblem, match="ND901"):
+        files.write_bytes(Path("/dev/full"), b"x")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_links_keep_pointing(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    files.write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+
+
+def test_a_folder_in_the_way_is_typed(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(EnvironmentProblem, match="ND90"):
+        files.write_text(tmp_path / "x", "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
