@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import PurePath
 from typing import Any
@@ -51,6 +52,20 @@ def require_finite(tensors: Mapping[str, Any]) -> None:
 def tensors_of(model: Any) -> dict[str, Any]:
     """Parameters and buffers by their full names."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """No gradients, and torch's transformer layers as their parts instead of one fused operator."""
+    import torch
+
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def example_input(model: Any, shape: Iterable[int], batch: int = BATCH) -> Any:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..errors import ImportModelError, Problem, nearest
+from ..errors import ImportModelError, Problem
 from ..ir.graph import Builder, Graph, Header
 from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
 from ..ir.types import Origin, Shape, Value
@@ -44,6 +44,7 @@ class Stream:
     """An activation: graph node ``name`` of ``shape``, and the torch axis that carries the ``copies`` samples.
 
     ``merged``: that axis also holds a graph axis, as after ``view(batch * heads, ...)``; else it is the batch alone.
+    ``outer`` is the part of the graph axis that runs slower than the batch, as after ``view(tokens * batch, ...)``.
     """
 
     name: str
@@ -51,6 +52,12 @@ class Stream:
     batch: int
     copies: int
     merged: bool = False
+    outer: int = 1
+
+    @property
+    def place(self) -> tuple[int, bool, int]:
+        """Where the batch stands, counted from the right: operands of one operator have to agree on it."""
+        return self.rank - self.batch, self.merged, self.outer
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -174,17 +181,9 @@ class Lowering:
         """An operator that keeps shape and batch axis."""
         return self.moved(stream, self.add(kind, [stream.name], stream.shape, **fields), stream.shape)
 
-    def moved(
-        self, stream: Stream, name: str, shape: Shape, batch: int | None = None, merged: bool | None = None
-    ) -> Stream:
+    def moved(self, stream: Stream, name: str, shape: Shape, batch: int | None = None) -> Stream:
         """The stream that another node carries on, its batch axis where it was unless said otherwise."""
-        return Stream(
-            name,
-            shape,
-            stream.batch if batch is None else batch,
-            stream.copies,
-            stream.merged if merged is None else merged,
-        )
+        return replace(stream, name=name, shape=shape, batch=stream.batch if batch is None else batch)
 
     def view(self, name: str, shape: Shape, op: str, args: Iterable[int], to: Shape) -> str:
         """A View node, or ``name`` itself where nothing would move."""
@@ -208,23 +207,22 @@ class Lowering:
         return self.view(name, shape, "reshape", sizes, to), to
 
     def reshape(self, stream: Stream, sizes: Sequence[int]) -> Stream:
-        """Torch's reshape; the batch must stay the leading factor of one axis."""
-        new = _inferred(sizes, prod(stream.sizes))
-        before, copies = prod(stream.sizes[: stream.batch]), stream.copies
-        places = [q for q, size in enumerate(new) if prod(new[:q]) == before and size and size % copies == 0]
+        """Torch's reshape; the batch must stay inside one axis."""
+        new, copies = _inferred(sizes, prod(stream.sizes)), stream.copies
+        places = list(_batch_places(new, prod(stream.sizes[: stream.batch]) * stream.outer, copies))
         if not places:
             raise Refusal(
                 "ND105",
                 "a reshape mixes the batch with other axes",
                 f"{stream.sizes} to {new}",
-                "the batch stays the leading part of one axis",
+                "the batch stays inside one axis",
                 "reshape per sample",
             )
-        q = next((p for p in places if new[p] == copies), places[0])
+        q, outer = min(places, key=lambda place: (new[place[0]] != copies, place[1], place[0]))
         merged = new[q] != copies
         graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
         name, shape = self.graph_reshape(stream.name, stream.shape, graph)
-        return self.moved(stream, name, shape, q, merged)
+        return Stream(name, shape, q, copies, merged, outer)
 
     def permute(self, stream: Stream, dims: Sequence[int]) -> Stream:
         """Torch's permute; the batch axis may move and nothing happens to the graph."""
@@ -267,13 +265,14 @@ class Lowering:
         size = array.shape[axis]
         if size == 1:
             return array if like.merged else array.squeeze(axis)
-        folded = array.reshape(*array.shape[:axis], like.copies, -1, *array.shape[axis + 1 :])
-        if not np.array_equal(folded, np.broadcast_to(folded.take([0], axis), folded.shape)):
+        before, after = array.shape[:axis], array.shape[axis + 1 :]
+        folded = array.reshape(*before, like.outer, like.copies, -1, *after)
+        one = folded.take(0, axis + 1)
+        if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, axis + 1), folded.shape)):
             raise Refusal(
                 "ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}"
             )
-        one = folded.take(0, axis)
-        return one if like.merged else one.squeeze(axis)
+        return one.reshape(*before, -1, *after) if like.merged else one.reshape(before + after)
 
     def const(self, array: np.ndarray, roles: Sequence[str]) -> str:
         """A Const node."""
@@ -299,14 +298,13 @@ def _require_known_form(op: str, builder: Operator, *args: Any, **kwargs: Any) -
 
 def unknown_operator(op: str) -> Refusal:
     """The refusal for an operator that no builder knows."""
-    close = nearest(op, operators())
     return Refusal(
         "ND101",
         f"operator '{op}' has no counterpart in the graph",
         op,
         "",
-        "replace it by supported operators (neurodeploy ops lists them)",
-        *(f"did you mean '{c}'?" for c in close[:1]),
+        "replace it by supported operators",
+        f"add a builder for '{op}' to neurodeploy/frontends/ops",
     )
 
 
@@ -401,6 +399,14 @@ def _inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     """Sizes with a -1 filled in."""
     known = prod(s for s in sizes if s != -1)
     return tuple(total // known if s == -1 else int(s) for s in sizes)
+
+
+def _batch_places(sizes: tuple[int, ...], outside: int, copies: int) -> Iterator[tuple[int, int]]:
+    """Axes that can hold a batch with ``outside`` elements before it, each with the part of them inside the axis."""
+    for axis, size in enumerate(sizes):
+        lead = prod(sizes[:axis])
+        if lead and outside % lead == 0 and size and size % (outside // lead * copies) == 0:
+            yield axis, outside // lead
 
 
 def _joined(group: list[Problem]) -> Problem:

@@ -14,6 +14,7 @@ from ._torch import (
     BATCH,
     example_input,
     failure,
+    inference,
     one_operator,
     origin,
     require_finite,
@@ -67,7 +68,7 @@ def _exported(model: Any, example: Any, name: str) -> Any:
     import torch
 
     try:
-        with torch.no_grad():
+        with inference():
             return torch.export.export(model, (example,), strict=True)
     except Exception as error:  # torch raises a dozen unrelated classes here, some of them private
         raise ImportModelError(_export_problem(model, example, name, error)) from error

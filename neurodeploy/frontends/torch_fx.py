@@ -23,6 +23,7 @@ from ._torch import (
     BATCH,
     example_input,
     failure,
+    inference,
     library_folders,
     one_operator,
     require_finite,
@@ -65,7 +66,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     tracer = _Tracer(model, example)
     own = set(vars(model))
     try:
-        with torch.no_grad():
+        with inference():
             graph = tracer.trace(model)
     except NeurodeployError:
         raise

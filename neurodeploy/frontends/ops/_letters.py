@@ -32,7 +32,7 @@ def hadamard(lowering: Lowering, a: Stream, b: Stream) -> Stream:
 def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: float) -> Stream:
     """Product over leading axes matched from the right; the last ``matrix`` (0 or 2) axes multiply as matrices."""
     rank = max(a.rank, b.rank)
-    if (a.rank - a.batch, a.merged) != (b.rank - b.batch, b.merged):
+    if a.place != b.place:
         raise Refusal(
             "ND105",
             "a product of streams whose batch axes do not meet",

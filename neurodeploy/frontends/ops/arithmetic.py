@@ -56,7 +56,7 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a sum, with as many graph axes as ``like``."""
     if isinstance(item, Stream):
         stream = _lifted(lowering, item, like.rank)
-        if (stream.batch, stream.merged) != (like.batch, like.merged):
+        if stream.place != like.place:
             raise Refusal(
                 "ND105",
                 "a sum of streams whose batch axes do not meet",

@@ -207,7 +207,7 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
 def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a concatenation as a node."""
     if isinstance(item, Stream):
-        if (item.batch, item.merged, item.rank) != (like.batch, like.merged, like.rank):
+        if (item.place, item.rank) != (like.place, like.rank):
             raise Refusal(
                 "ND105", "a concatenation of streams whose batch axes differ", item.sizes, like.sizes
             )

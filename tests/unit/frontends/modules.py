@@ -37,6 +37,14 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "matmul of streams": lambda s, x: x @ x.transpose(-2, -1),
     "matmul with broadcasting": lambda s, x: x[:, :1] @ x,
     "matmul with other ranks": lambda s, x: x.transpose(2, 3) @ x.mean(1, keepdim=True),
+    "batch inside an axis": lambda s, x: (
+        F.linear(x.permute(1, 0, 2, 3).reshape(-1, 6), s.w).reshape(4, x.shape[0], 6, 5).permute(1, 0, 2, 3)
+    ),
+    "constant beside a batch inside an axis": lambda s, x: (
+        (x.permute(1, 0, 2, 3).reshape(-1, 6, 6) + s.m.repeat(4 * x.shape[0], 1, 1))
+        .reshape(4, -1, 36)
+        .transpose(0, 1)
+    ),
     "bmm over joined axes": lambda s, x: torch.bmm(x.reshape(-1, 6, 6), x.reshape(-1, 6, 6)).reshape(x.shape),
     "hadamard": lambda s, x: x * x.transpose(2, 3),
     "hadamard with broadcasting": lambda s, x: x * x.sum(1, keepdim=True),

@@ -188,3 +188,26 @@ def test_tracing_leaves_the_module_as_it_was() -> None:
     graph = torch_fx.import_module(network, (1, 8, 8), 1)
     assert set(vars(network)) == set(vars(Noisy().eval()))
     np.testing.assert_array_equal(interp.run(graph, RAW).outputs[0], RAW + 1.0)
+
+
+def test_torch_own_transformer_layers_are_taken_apart() -> None:
+    """They join tokens and batch in one axis, tokens outside."""
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
+            self.attention = torch.nn.MultiheadAttention(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.layer(x[:, 0]).transpose(0, 1)
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(0)
+
+    torch.manual_seed(0)
+    network = Encoder().double().eval()
+    graph = torch_export.import_module(network, (1, 8, 8), scale=1 / 16)
+    with torch.no_grad():
+        expected = network(torch.tensor(RAW, dtype=torch.float64) / 16).numpy()
+    for form in (graph, passes.simplify(graph)):
+        np.testing.assert_allclose(interp.run(form, RAW).outputs[0], expected, atol=1e-12)
+    assert counts(form) == {Synapse: 10, Neuron: 0, Product: 4, Sum: 2, Reduce: 1, Micro: 5}

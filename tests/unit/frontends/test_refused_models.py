@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
     "sum of everything": (lambda s, x: x.sum(), "ND105", "batch axis"),
     "one sample of the batch": (lambda s, x: x[0], "ND105", "batch axis"),
     "batch in the middle": (lambda s, x: x.permute(1, 0, 2, 3), "ND105", "first axis"),
-    "batch mixed by a reshape": (lambda s, x: x.permute(1, 0, 2, 3).reshape(-1, 6, 6), "ND105", "reshape"),
+    "batch mixed by a reshape": (lambda s, x: x.permute(1, 2, 3, 0).reshape(-1, 3), "ND105", "reshape"),
     "samples multiplied": (lambda s, x: x.flatten(1) @ x.flatten(1).t(), "ND105", "product"),
     "statistics of the batch": (
         lambda s, x: F.batch_norm(x, s.mean.clone(), s.var.clone(), training=True),
