@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -352,14 +351,3 @@ def test_an_unwritable_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert sources.load(resolve({"model": "digits-vit"})).graph.nodes
-
-
-def test_check_answers_within_a_second_or_so() -> None:
-    arguments = [sys.executable, "-c", "from neurodeploy.cli import main; main()", "check", "digits-a2os2a"]
-    subprocess.run(arguments, capture_output=True, check=True)  # fills the cache
-    timings = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run(arguments, capture_output=True, check=True)
-        timings.append(time.perf_counter() - began)
-    assert min(timings) < 4.0  # 1 s on an idle machine; tests run beside each other
