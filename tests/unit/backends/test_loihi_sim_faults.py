@@ -14,8 +14,9 @@ from neurodeploy.errors import MappingError
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import Trace
-from neurodeploy.mapping.image import ROWS, from_arrays, to_arrays
+from neurodeploy.mapping.image import ROWS
 from neurodeploy.mapping.image_encode import encode
+from neurodeploy.mapping.image_records import from_arrays, to_arrays
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program

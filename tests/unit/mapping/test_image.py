@@ -19,8 +19,9 @@ from neurodeploy.errors import MappingError, NeurodeployError
 from neurodeploy.ir import interp
 from neurodeploy.mapping import image_words
 from neurodeploy.mapping.demand import weight_bits
-from neurodeploy.mapping.image import TABLES, from_arrays, to_arrays
+from neurodeploy.mapping.image import TABLES
 from neurodeploy.mapping.image_encode import encode
+from neurodeploy.mapping.image_records import from_arrays, to_arrays
 from neurodeploy.mapping.image_words import Layout, pack, stored, unpack
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
