@@ -393,7 +393,7 @@ def _verdict_line(found: Any) -> str:
     grades = ", ".join(f"{n} {grade}" for grade, n in count.most_common())
     verdict = "BLOCKED" if found.blocked else "can run"
     if found.cores is not None:
-        verdict += f", about {found.cores[0]} of {found.cores[1]} cores"
+        verdict += f", at least about {found.cores[0]} of {found.cores[1]} cores"
     return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
 
 

@@ -42,7 +42,7 @@ __all__ = [
 class Check:
     """What stands between a network and a target: a verdict per node and every problem.
 
-    ``cores`` (needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
+    ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
     """
 
     model: str
@@ -93,7 +93,7 @@ def _dry_run(
     except (QuantizeError, GraphError) as error:
         return None, None, list(error.problems)
     integer = balance(integer, place.limits.delay_steps.value)
-    mapping = map_graph(integer, place, optimise=chosen.optimise)
+    mapping = map_graph(integer, place, optimise="cores")
     return integer, mapping, list(mapping.problems)
 
 

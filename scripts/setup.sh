@@ -51,6 +51,8 @@ if [ "$have" != "$version" ]; then
     "$uv" venv --quiet --clear --no-project --python "$base" "$venv"
 fi
 
+# Compiled once here rather than at the first import, or at every import where Python may not write bytecode.
+export UV_COMPILE_BYTECODE=1
 if [ "$(uname -sm)" = "Linux x86_64" ]; then
     "$uv" pip sync --quiet --python "$venv" --require-hashes "$lock"
     "$uv" pip install --quiet --python "$venv" --no-deps --no-build-isolation --editable .

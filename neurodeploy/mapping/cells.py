@@ -14,8 +14,6 @@ from itertools import product
 from math import prod
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .. import registry
 from ..ir.graph import Graph
@@ -291,6 +289,9 @@ def _components(count: int, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.nd
     if not useful.any():
         return np.arange(count)
     ones = np.ones(int(useful.sum()), dtype=np.int8)
+    from scipy.sparse import coo_array  # a quarter of a second to import, needed by few groups
+    from scipy.sparse.csgraph import connected_components
+
     edges = coo_array((ones, (rows[useful], columns[useful])), shape=(count, count))
     return connected_components(edges, directed=False)[1].astype(np.int64)
 
