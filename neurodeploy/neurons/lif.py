@@ -52,7 +52,7 @@ class Lif(NeuronModel):
         return s, u, h * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, vth: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple:
         """Lava's bit-accurate LIF."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth << 6))

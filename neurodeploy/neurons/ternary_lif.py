@@ -41,7 +41,7 @@ class TernaryLif(NeuronModel):
         return s, u, h * (1.0 - np.abs(s))
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, vth_hi: Any, vth_lo: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth_hi: Any, vth_lo: Any) -> tuple:
         """Lava's dynamics, two strict thresholds."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth_hi << 6)) - flag(v < (vth_lo << 6))

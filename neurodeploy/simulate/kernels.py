@@ -14,9 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -26,11 +24,8 @@ from numba import njit
 
 from .. import registry
 
-#: populations below this many updates run on one thread: starting a second costs more
-PARALLEL_UPDATES = 1 << 16
-
 SOURCE = '''\
-"""Generated: {model}, parameters as {form}, constants {constants}."""
+"""Generated: {model}, constants {constants}."""
 
 import numpy as np
 from numba import njit
@@ -41,10 +36,10 @@ step = scalar_step({model!r})
 
 
 @njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel(x, out, first, last{params}):
-    ticks, size = out.shape[0], out.shape[2]
+def kernel(x, out{params}):
+    ticks, batch, size = out.shape
     clipped = 0
-    for b in range(first, last):
+    for b in range(batch):
 {zero}
         for t in range(ticks):
             source = x[t if x.shape[0] > 1 else 0, b]
@@ -104,19 +99,19 @@ def constant_positions(name: str) -> tuple[int, ...]:
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
 
-def source_of(name: str, arrays: bool, constants: tuple[int, ...], cached: bool) -> str:
-    """Text of the kernel of a model, parameters given as scalars or as one array element per neuron.
+def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
+    """Text of the kernel of a model, every parameter an array of one element per neuron.
 
     ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
     """
     model = registry.neuron(name)
     states = [f"s{i}" for i in range(len(model.state))]
     params = [f"p{i}" for i in range(len(model.int_params))]
-    values = [f"{p}[j]" if arrays else p for p in params]
+    values = [f"{p}[j]" for p in params]
     for position, constant in zip(constant_positions(name), constants, strict=False):
         values[position] = str(constant)
     return SOURCE.format(
-        model=name, form="arrays" if arrays else "scalars", constants=constants, cached=cached,
+        model=name, constants=constants, cached=cached,
         params="".join(f", {p}" for p in params),
         zero="\n".join(f"        {s} = np.zeros(size, np.int64)" for s in states) or "        # no state",
         new="".join(f"n{s}, " for s in states),
@@ -127,24 +122,21 @@ def source_of(name: str, arrays: bool, constants: tuple[int, ...], cached: bool)
 
 
 @cache
-def neuron_kernel(name: str, arrays: bool, constants: tuple[int, ...] = ()) -> Callable[..., int]:
-    """kernel(x (T or 1, B, P), out (T, B, P), first, last, *params) -> saturated elements of those samples.
-
-    An x of one tick is fed at every tick. Samples are given as a range because slices of an array are no longer
-    contiguous, and a loop over them does not vectorise.
+def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Callable[..., int]:
+    """kernel(x (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements; x of one tick is fed at every tick.
 
     With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
     """
     try:
-        return _from_file(name, arrays, constants)
+        return _from_file(name, constants)
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
         table: dict[str, Any] = {}
-        exec(compile(source_of(name, arrays, constants, cached=False), f"<kernel {name}>", "exec"), table)
+        exec(compile(source_of(name, constants, cached=False), f"<kernel {name}>", "exec"), table)
         return table["kernel"]
 
 
-def _from_file(name: str, arrays: bool, constants: tuple[int, ...]) -> Callable[..., int]:
-    text = source_of(name, arrays, constants, cached=True)
+def _from_file(name: str, constants: tuple[int, ...]) -> Callable[..., int]:
+    text = source_of(name, constants, cached=True)
     digest = hashlib.sha256(text.encode() + _fingerprint(registry.neuron(name).int_step)).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -174,31 +166,6 @@ def cache_folder() -> Path:
     return Path(chosen) / "neurodeploy" if chosen else base / "neurodeploy" / "kernels"
 
 
-def threads() -> int:
-    """Cores this process may use, at most what OMP_NUM_THREADS or NUMBA_NUM_THREADS allow."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = [
-        int(os.environ[k])
-        for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-        if os.environ.get(k, "").isdigit()
-    ]
-    return max(1, min([allowed, *asked]))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), thread_name_prefix="neurodeploy")
-
-
-def in_parts(work: Callable[[slice], int], batch: int, updates: int) -> int:
-    """Sum of ``work`` over slices of the batch, on as many threads as pay off."""
-    count = min(threads(), batch) if updates >= PARALLEL_UPDATES else 1
-    if count == 1:
-        return work(slice(0, batch))
-    edges = [batch * i // count for i in range(count + 1)]
-    return sum(_pool().map(work, [slice(a, b) for a, b in pairwise(edges)]))
-
-
 def plain(x: np.ndarray) -> np.ndarray:
     """Contiguous float32 or int64: the two types kernels are compiled for."""
     return np.ascontiguousarray(x, dtype=np.float32 if x.dtype == np.float32 else np.int64)
@@ -212,24 +179,20 @@ def _kept(function: Callable[..., Any]) -> Any:
         return njit(function, nogil=True, error_model="numpy")
 
 
-def _rescale_difference(
-    p: Any, out: Any, first: int, last: int, multiplier: Any, shift: Any, limit: int
-) -> int:
-    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for elements ``first`` .. ``last`` of (T, n).
-
-    Returns the number of clipped elements.
-    """
-    ticks = out.shape[0]
+def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for (T, n). Returns clipped elements."""
+    ticks, size = out.shape
+    before = np.zeros(size, np.int64)
     clipped = 0
-    for j in range(first, last):
-        before = 0
-        for t in range(ticks):
-            now = (np.int64(p[t, j]) * multiplier[t] + ((np.int64(1) << shift[t]) >> 1)) >> shift[t]
-            raw = now - before
+    for t in range(ticks):
+        factor, places, half = multiplier[t], shift[t], (np.int64(1) << shift[t]) >> 1
+        for j in range(size):
+            now = (np.int64(p[t, j]) * factor + half) >> places
+            raw = now - before[j]
             kept = min(max(raw, -limit), limit)
             out[t, j] = kept
             clipped += raw != kept
-            before = now
+            before[j] = now
     return clipped
 
 

@@ -44,16 +44,15 @@ def _conv(node: Synapse, kind: Any) -> Step:
         0, 3, 4, 2, 1
     )
     weight = np.ascontiguousarray(weight.reshape(node.groups, -1, outputs // node.groups).astype(kind))
-    bias = None if node.bias is None else node.bias.astype(kind)
+    bias = np.zeros(1, kind) if node.bias is None else node.bias.astype(kind)
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
         x = args[0].astype(kind, copy=False)
-        ticks, batch = x.shape[:2]
         columns, height, width = patches(x.reshape(-1, *x.shape[2:]), node)
-        out = np.matmul(columns, weight).transpose(1, 0, 2).reshape(ticks, batch, height, width, outputs)
-        if bias is not None:
-            out = out + bias
-        return np.moveaxis(out, -1, 2)
+        found = np.matmul(columns, weight).transpose(1, 0, 2).reshape(-1, height * width, outputs)
+        out = np.empty((len(found), outputs, height * width), dtype=kind)
+        np.add(found, bias, out=out.transpose(0, 2, 1))  # channels back to the front in the same pass
+        return out.reshape(*x.shape[:2], outputs, height, width)
 
     return step
 
@@ -116,11 +115,17 @@ def _windows(x: np.ndarray, node: Reduce, add: np.ufunc) -> np.ndarray:
     sy, sx = node.stride or (wy, wx)
     if py or px:
         x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
-    height, width = (x.shape[-2] - wy) // sy + 1, (x.shape[-1] - wx) // sx + 1
-    out = None
-    for dy in range(wy):
-        for dx in range(wx):
-            part = x[..., dy : dy + sy * (height - 1) + 1 : sy, dx : dx + sx * (width - 1) + 1 : sx]
-            out = part if out is None else add(out, part)
-    shape = x.shape[:-2] + (height, width) + ((1, 1) if node.keepdims else ())
-    return np.asarray(out).reshape(shape)
+    x = _along(
+        _along(x, -1, wx, sx, add), -2, wy, sy, add
+    )  # rows first: they lie one after the other in memory
+    return x.reshape(*x.shape, 1, 1) if node.keepdims else x
+
+
+def _along(x: np.ndarray, axis: int, window: int, stride: int, add: np.ufunc) -> np.ndarray:
+    """Windows along one axis."""
+    x = np.swapaxes(x, axis, -1)
+    reach = stride * ((x.shape[-1] - window) // stride) + 1
+    out = x[..., :reach:stride]
+    for at in range(1, window):
+        out = add(out, x[..., at : at + reach : stride])
+    return np.swapaxes(out, axis, -1)

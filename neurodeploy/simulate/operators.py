@@ -68,14 +68,9 @@ class Operator:
 
 
 def _in_pieces(work: Callable[[slice], int], batch: int, per_sample: int) -> int:
-    """Sum of ``work`` over slices of the batch that fit the cache, on several threads."""
+    """Sum of ``work`` over slices of the batch that fit the cache."""
     samples = max(1, CHUNK_ELEMENTS // max(per_sample, 1))
-
-    def part(whole: slice) -> int:
-        starts = range(whole.start, whole.stop, samples)
-        return sum(work(slice(start, min(start + samples, whole.stop))) for start in starts)
-
-    return kernels.in_parts(part, batch, batch * per_sample)
+    return sum(work(slice(start, start + samples)) for start in range(0, batch, samples))
 
 
 def _instant(node: Micro, graph: Graph) -> Step:
@@ -114,10 +109,7 @@ def _rescale(node: Micro, graph: Graph) -> Step:
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
         x = kernels.plain(args[0]).reshape(-1, multiplier.size)
         out = np.empty(x.shape, dtype=target)
-        clipped = kernels.in_parts(
-            lambda part: kernels.rescale_clip(x[part], out[part], multiplier, shift, top), len(x), x.size
-        )
-        run.count(node, clipped, len(args[0]))
+        run.count(node, kernels.rescale_clip(x, out, multiplier, shift, top), len(args[0]))
         return out.reshape(args[0].shape).astype(kind, copy=False)
 
     return step

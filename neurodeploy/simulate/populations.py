@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,31 +16,25 @@ if TYPE_CHECKING:
     from .engine import Run, Step
 
 
-#: populations of at least this many updates per run are worth a kernel of their own
-SPECIALISE_UPDATES = 1 << 16
+#: populations of at least this many updates per sample are worth a kernel of their own
+SPECIALISE_UPDATES = 1 << 10
 
 
 def neuron(node: Neuron, graph: Graph) -> Step:
     """A population of a registered model."""
     shape, model = graph.shape(node.name), registry.neuron(node.model)
     values = [node.params[name] for name in model.int_params]
-    arrays = any(np.size(v) > 1 for v in values)
-    params = [np.ascontiguousarray(np.broadcast_to(v, shape), dtype=np.int64).ravel() if arrays
-              else np.int64(np.asarray(v).item()) for v in values]  # fmt: skip
+    params = [np.ascontiguousarray(np.broadcast_to(v, shape), dtype=np.int64).ravel() for v in values]
     fixed = [values[i] for i in kernels.constant_positions(node.model)]
-    constants = tuple(int(v) for v in fixed) if all(np.ndim(v) == 0 for v in fixed) else ()
+    large = graph.header.timesteps * prod(shape) >= SPECIALISE_UPDATES
+    constants = tuple(int(v) for v in fixed) if large and all(np.ndim(v) == 0 for v in fixed) else ()
+    kernel = kernels.neuron_kernel(node.model, constants)
     kind = np.float32 if arithmetic.magnitude(graph, node.name) < arithmetic.FLOAT32_EXACT else np.int64
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
         x = _flat(args[0], shape)
         out = np.empty((run.ticks if model.state else len(x), *x.shape[1:]), dtype=kind)
-        kernel = kernels.neuron_kernel(
-            node.model, arrays, constants if out.size >= SPECIALISE_UPDATES else ()
-        )
-        clipped = kernels.in_parts(
-            lambda part: kernel(x, out, part.start, part.stop, *params), x.shape[1], out.size
-        )
-        run.count(node, clipped, len(out))
+        run.count(node, kernel(x, out, *params), len(out))
         return out.reshape(*out.shape[:2], *shape)
 
     return step

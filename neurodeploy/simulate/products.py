@@ -110,10 +110,7 @@ def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
     flat = kernels.plain(p).reshape(run.ticks, -1)
     out = np.empty(flat.shape, dtype=kind)
     top = arithmetic.limit(plan.bits)
-    clipped = kernels.in_parts(
-        lambda part: kernels.rescale_difference(flat, out, part.start, part.stop, multiplier, shift, top),
-        flat.shape[1], flat.size)  # fmt: skip
-    run.count(plan.node, clipped, len(out))
+    run.count(plan.node, kernels.rescale_difference(flat, out, multiplier, shift, top), len(out))
     return out.reshape(p.shape).astype(plan.storage, copy=False)
 
 

@@ -13,7 +13,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Reduce, Sum, Synapse
 from neurodeploy.ir.types import Code
 from neurodeploy.microcode.rescale import MEMBER as RESCALE
-from neurodeploy.simulate import Engine, arithmetic, kernels, operators, populations
+from neurodeploy.simulate import Engine, arithmetic, kernels, operators, pools, populations
 from neurodeploy.simulate import engine as engine_module
 from tests.tiny import batch, chain
 
@@ -89,8 +89,16 @@ def test_kernel_specialised_on_constants_equals_the_general_one(per_channel: boo
     node = Neuron(name="n", inputs=("x",), model="multi_threshold", params=params)
     graph = chain((8, 64), (node, (8, 64)), ticks=2, reach=(-2000, 2000))
     x = draw(-2000, 2000, 64, 8, 64)
-    assert x.size * 2 >= populations.SPECIALISE_UPDATES
+    assert populations.SPECIALISE_UPDATES <= 8 * 64 * 2
     assert_same(graph, x)
+
+
+@pytest.mark.parametrize("du", [4095, 100])
+def test_lif_specialised_on_the_decay_of_its_current(du: int) -> None:
+    params = {"du": du, "dv": 1024, "vth": draw(20, 90, 64)}
+    graph = chain((8, 64), (Neuron(name="n", inputs=("x",), model="lif", params=params), (8, 64)), ticks=4)
+    assert populations.SPECIALISE_UPDATES <= 8 * 64 * 4
+    assert_same(graph, draw(-100, 100, 9, 8, 64))
 
 
 def compensated(reach: int, bits: int, rescaled: bool) -> Graph:
@@ -188,14 +196,24 @@ def test_chunks_join_to_the_whole(samples: int, monkeypatch: pytest.MonkeyPatch)
     assert_same(graph, x)
 
 
+def test_pieces_on_threads_count_a_saturated_constant_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "threads", lambda: 2)
+    clip = Micro(name="m", inputs=("k",), op="rescale", params=RESCALE.params(1.0, 4), timing="instant")
+    graph = chain(
+        (2,), (Const(name="k", value=np.array([100, 4])), (2,)), (clip, (2,)), (Sum(name="s", inputs=("m", "x")), (2,)),
+        ticks=2,
+    )  # fmt: skip
+    assert_same(graph, draw(-9, 9, 6, 2))
+    assert Engine(graph).run(draw(-9, 9, 6, 2)).saturations["m"] == 2
+
+
 def test_empty_batch_yields_empty_read_outs() -> None:
     trace = Engine(compensated(700, 8, rescaled=True)).run(np.zeros((0, 3, 2), dtype=np.int64), ["p"])
     assert trace.outputs.shape == (4, 0, 3, 3) and trace.values["p"].shape == (4, 0, 3, 3)
 
 
 def test_threads_do_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "PARALLEL_UPDATES", 1)
-    monkeypatch.setattr(kernels, "threads", lambda: 2)
+    monkeypatch.setattr(pools, "threads", lambda: 2)
     node = Neuron(name="n", inputs=("x",), model="ternary_lif",
                   params={"du": 4095, "dv": 1024, "vth_hi": 50, "vth_lo": -70})  # fmt: skip
     graph = chain((9,), (node, (9,)), ticks=4, codes={"n": Code("ternary", 1, True)})
@@ -208,10 +226,10 @@ def test_kernels_compile_where_nothing_can_be_written(
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setattr(kernels, "cache_folder", lambda: blocked)
-    kernel = kernels.neuron_kernel.__wrapped__("graded_relu", False)
+    kernel = kernels.neuron_kernel.__wrapped__("graded_relu")
     out = np.empty((1, 1, 3), dtype=np.float32)
     x = np.array([[[-5, 7, 900]]], dtype=np.float32)
-    clipped = kernel(x, out, 0, 1, np.int64(1), np.int64(0), np.int64(255))
+    clipped = kernel(x, out, *(np.full(3, value) for value in (1, 0, 255)))
     assert out.ravel().tolist() == [0, 7, 255] and clipped == 1
 
 

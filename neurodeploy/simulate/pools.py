@@ -1,0 +1,49 @@
+"""Threads: pieces of a batch side by side, and a BLAS that does not compete with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def threads() -> int:
+    """Cores this process may use, at most what OMP_NUM_THREADS or NUMBA_NUM_THREADS allow."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = [
+        int(os.environ[k])
+        for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+        if os.environ.get(k, "").isdigit()
+    ]
+    return max(1, min([allowed, *asked]))
+
+
+@cache
+def _pool(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="neurodeploy")
+
+
+def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
+    """``work`` of every piece, on as many threads as there are."""
+    count = threads()
+    if count == 1 or len(pieces) == 1:
+        return [work(piece) for piece in pieces]
+    return list(_pool(count).map(work, pieces))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def blas_threads(count: int) -> AbstractContextManager[Any]:
+    """BLAS on at most that many threads while the context lasts."""
+    return _libraries().limit(limits=count, user_api="blas")
