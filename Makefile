@@ -14,7 +14,7 @@ READY := $(VENV)/.ready-$(EXTRAS)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format deps demo lock clean distclean
+.PHONY: help setup test test-slow lint format deps docs demo lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -47,6 +47,9 @@ format: setup ## let ruff fix and format
 
 deps: setup ## find undeclared and unused dependencies
 	$(BIN)/deptry .
+
+docs: setup ## fill the generated parts of README.md and docs/
+	$(BIN)/python docs/build.py
 
 demo: setup ## build the two flagship models for loihi-sim
 	$(BIN)/neurodeploy build digits-a2os2a --target loihi-sim

@@ -1,0 +1,280 @@
+"""Fills the generated parts of README.md and docs/*.md from the code; ``--check`` only says which are stale.
+
+    make docs
+
+A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; NAME is a key of :data:`PARTS`. What is written
+around it by hand stays.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # so that it also runs where the package is not installed
+
+from neurodeploy import codes, cost, datasets, registry, support, target, zoo  # noqa: E402
+from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
+from neurodeploy.cost.ann import BASELINE  # noqa: E402
+from neurodeploy.frontends import leaves, lowering  # noqa: E402
+from neurodeploy.report.columns import TABLES  # noqa: E402
+
+PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RESULTS = ROOT / "benchmarks" / "results"
+#: the order in which readers of the support page think of targets
+TARGETS = ("loihi-sim", "loihi2", "hala-point", "loihi1", "cpu-sim")
+RANGES = {
+    "ND1": "Import and zoo",
+    "ND2": "Graph",
+    "ND3": "Conversion",
+    "ND4": "Quantization",
+    "ND5": "Mapping and memory images",
+    "ND6": "Running and verifying",
+    "ND7": "Backends",
+    "ND8": "Cost and report",
+    "ND9": "Command line, config, files, targets and data",
+}
+DEFINITIONS = (
+    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE,
+    paper.NATIVE, paper.ECMT, audit.PURITY, audit.SILICON,
+)  # fmt: skip
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; bars inside cells are escaped."""
+    cell = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
+    lines = ["| " + " | ".join(map(cell, row)) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+
+def errors() -> str:
+    """Every code with its title and long text, by range."""
+    parts = []
+    for prefix, title in RANGES.items():
+        known = sorted(code for code in codes.CODES if code.startswith(prefix))
+        entries = [f"**{code}** {_title(code)}  \n{codes.CODES[code][1]}" for code in known]
+        parts += [f"## {prefix}xx: {title}", *entries]
+    return "\n\n".join(parts)
+
+
+def _title(code: str) -> str:
+    title = codes.CODES[code][0]
+    return title[:1].upper() + title[1:].rstrip(".") + "."
+
+
+# --- support -----------------------------------------------------------------------------------------------------
+
+
+def operators() -> str:
+    """Every kind of work, neuron model and operator against every target."""
+    found = {name: support.catalogue(target.load(name)) for name in TARGETS}
+    rows = []
+    for place, verdict in enumerate(found[TARGETS[0]]):
+        grades = [_grade(found[name][place]) for name in TARGETS]
+        rows.append((verdict.kind, verdict.node, *grades))
+    return table(("Kind", "Name", *TARGETS), rows)
+
+
+def _grade(verdict: support.Verdict) -> str:
+    return f"no: {', '.join(verdict.missing)}" if verdict.blocked else verdict.grade
+
+
+def members() -> str:
+    """Neurons, operators, methods and backends with the first sentence of their files."""
+    rows = [
+        (room.replace("convert", "methods"), f"`{name}`", _sentence(room, name))
+        for room in ("neurons", "microcode", "convert", "backends")
+        for name in registry.members(room)
+    ]
+    return table(("Room", "Name", "What it is"), rows)
+
+
+def _sentence(room: str, name: str) -> str:
+    """The first sentence of the file that a member is named after."""
+    module = importlib.import_module(f"neurodeploy.{room}.{name.replace('-', '_')}")
+    text = " ".join((module.__doc__ or "").split("\n\n")[0].split())
+    return re.split(r"\. |;| program and error bound", text.rstrip(".:"))[0]
+
+
+def methods() -> str:
+    """Presets and options of every conversion method."""
+    rows = []
+    for name, method in registry.members("convert").items():
+        presets = "; ".join(f"`{p}` {dict(v) or ''}".strip() for p, v in method.presets.items())
+        options = "; ".join(
+            f"`{key}` = {field.default!r} ({field.description or 'see the file'})"
+            for key, field in method.Config.model_fields.items()
+        )
+        rows.append((f"`{name}`", presets, options or "none"))
+    return table(("Method", "Presets, the default first", "Options"), rows)
+
+
+def imported() -> str:
+    """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
+    files: dict[str, list[str]] = {}
+    for name, builder in lowering.operators().items():
+        files.setdefault(builder.__module__.rpartition(".")[2], []).append(name)
+    torch = table(
+        ("Family", "Names in torch"),
+        [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],
+    )
+    classes: dict[str, list[str]] = {}
+    for name in leaves.readers():
+        module, _, cls = name.rpartition(".")
+        classes.setdefault(module, []).append(cls)
+    neurons = table(("Module", "Neuron classes"), [(f"`{m}`", ", ".join(c)) for m, c in classes.items()])
+    data = table(
+        ("Reader", "Accepts"),
+        [(f"`{f.module.rpartition('.')[2]}`", f.description) for f in datasets.formats()],
+    )
+    return "\n\n".join(("### Operators", torch, "### Spiking neurons", neurons, "### Data", data))
+
+
+def models() -> str:
+    """The zoo."""
+    rows = [
+        (
+            f"`{e.name}`",
+            e.title,
+            e.dataset,
+            f"{e.weights.correct} of {e.weights.tested} ({100 * e.weights.accuracy:.1f} %)",
+            f"{e.weights.parameters:,}",
+            e.method,
+            e.timesteps,
+        )
+        for e in map(zoo.entry, zoo.names())
+    ]
+    return table(
+        ("Name", "System", "Data", "Correct test images, float", "Parameters", "Method", "Ticks"), rows
+    )
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def definitions() -> str:
+    """Formula, notes and sources of every headline, as the report prints them."""
+    return "\n\n".join(_definition(d) for d in DEFINITIONS)
+
+
+def _definition(one: cost.Definition) -> str:
+    formula = "\n".join(f"- {' '.join(part.split())}" for part in one.formula.split(";  "))
+    lines = [f"### {one.title}", f"Key `{one.key}`:", formula]
+    if one.notes:
+        lines += ["Notes:", "\n".join(f"- {note}" for note in one.notes)]
+    if one.coefficients:
+        lines.append("Coefficients: " + ", ".join(f"`{key}`" for key in one.coefficients) + ".")
+    if one.sources:
+        lines.append("Sources: " + "; ".join(one.sources) + ".")
+    return "\n\n".join(lines)
+
+
+def coefficients() -> str:
+    """Every price of the default target with its range and source."""
+    rows = [
+        (
+            f"`{row.section.removeprefix('costs.')}.{row.key}`",
+            f"{row.nominal:g} [{row.low:g} .. {row.high:g}]",
+            row.unit,
+            row.source,
+        )
+        for row in target.load(TARGETS[0]).rows()
+        if row.section.startswith("costs") and row.nominal is not None
+    ]
+    return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
+
+
+def columns() -> str:
+    """Every column of the three CSV files."""
+    parts = []
+    for name, entries in TABLES.items():
+        rows = [(f"`{c.name}`", c.unit, c.help, c.formula) for c in entries]
+        parts += [f"### {name}.csv", table(("Column", "Unit", "Meaning", "Formula"), rows)]
+    return "\n\n".join(parts)
+
+
+# --- benchmarks --------------------------------------------------------------------------------------------------
+
+
+def results() -> str:
+    """One table for each file of results, with the machine that it was measured on."""
+    parts = []
+    for file in sorted(RESULTS.glob("*.json")):
+        data = json.loads(file.read_text(encoding="utf-8"))
+        facts = [f"{k}: {v}" for k, v in data.items() if not isinstance(v, (list, dict))]
+        parts += [f"### {file.stem}", "; ".join(facts) + "."]
+        parts += [_rows(rows) for rows in data.values() if isinstance(rows, list) and rows]
+    return "\n\n".join(parts) if parts else "No results are stored yet."
+
+
+def _rows(rows: list[Any]) -> str:
+    if not all(isinstance(row, dict) for row in rows):
+        return ", ".join(map(str, rows))
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    return table(
+        [key.replace("_", " ") for key in head], [[_number(row.get(k)) for k in head] for row in rows]
+    )
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "" if value is None else value
+
+
+# --- pages -------------------------------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[], str]] = {
+    "errors": errors,
+    "operators": operators,
+    "members": members,
+    "methods": methods,
+    "imported": imported,
+    "models": models,
+    "definitions": definitions,
+    "coefficients": coefficients,
+    "columns": columns,
+    "results": results,
+}
+
+
+def pages() -> list[Path]:
+    """The pages that may hold generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """A page with every generated part made anew; KeyError for a name that is not in PARTS."""
+    return PART.sub(lambda m: f"{m[1]}\n{PARTS[m[2]]()}\n\n{m[3]}", text)
+
+
+def stale() -> list[Path]:
+    """The pages whose generated parts differ from what the code says now."""
+    return [
+        page
+        for page in pages()
+        if filled(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")
+    ]
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` only name the stale ones; returns the exit code."""
+    found = stale()
+    for page in found:
+        print(("stale: " if "--check" in sys.argv else "wrote ") + str(page.relative_to(ROOT)))
+        if "--check" not in sys.argv:
+            page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return int(bool(found) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
