@@ -1,7 +1,7 @@
 """Stateless rectifier that sends an unsigned graded payload (A2OS2A's K = ReLU(.)).
 
 Float: S = max(X, 0). Integer: S = clip(rescale(X, multiplier, shift), 0, limit), one payload unit per tensor worth
-observed_max / limit. The rescale absorbs the per-channel units of the input.
+1.125 observed_max / limit. The rescale absorbs the per-channel units of the input.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized
 
 PAYLOAD_MAX = 255
+HEADROOM = 1.125  # payloads reach this far beyond the largest value of calibration: rare larger ones are not clipped
 
 
 class GradedRelu(NeuronModel):
@@ -44,8 +45,8 @@ class GradedRelu(NeuronModel):
         return graded(PAYLOAD_MAX, signed=False)
 
     def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
-        """Payload unit = observed maximum / 255 (1/255 if the population never fired)."""
-        unit = (observed or 1.0) / PAYLOAD_MAX
+        """Payload unit = 1.125 x observed maximum / 255 (a maximum of 1 if the population never fired)."""
+        unit = HEADROOM * (observed or 1.0) / PAYLOAD_MAX
         multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)
         return Quantized(
             {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
