@@ -8,7 +8,7 @@ other down), rounds alternate, and the allocator keeps freed memory (as its defa
 are medians over calls after a warm-up. On a machine that is busy with other work give ``--threads 1``: a thread pool
 that waits for a core it does not get measures that work.
 
-Prints a table, writes ``benchmarks/results/cpu_speed-<model>.json``.
+Prints a table, writes ``benchmarks/results/cpu_speed-<model>-<threads>-threads.json``.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def measure(engine: str, model: str, program: Path, batch: int) -> dict[str, flo
 
 
 def compare(model: str, program: Path, rounds: int) -> list[dict[str, Any]]:
-    """Rows of engine, batch, medians over rounds, and the ratio of throughputs."""
+    """Rows of engine, batch, medians over rounds, and the ratio of throughputs within a round."""
     rows = []
     for batch in BATCHES:
         seen: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
@@ -125,12 +125,14 @@ def compare(model: str, program: Path, rounds: int) -> list[dict[str, Any]]:
             for engine in ENGINES:
                 seen[engine].append(measure(engine, model, program, batch))
         rates = {engine: [batch / one["call_s"] for one in found] for engine, found in seen.items()}
-        base = statistics.median(rates[ENGINES[0]])
         for engine, found in seen.items():
-            middle = statistics.median(rates[engine])
+            # round by round: what else the machine does then slows both engines
+            ratios = [ours / base for ours, base in zip(rates[engine], rates[ENGINES[0]], strict=True)]
             rows.append({
-                "model": model, "engine": engine, "batch": batch, "rounds": rounds, "samples_per_s": middle,
-                "slowest": min(rates[engine]), "fastest": max(rates[engine]), "ratio": middle / base,
+                "model": model, "engine": engine, "batch": batch, "rounds": rounds,
+                "samples_per_s": statistics.median(rates[engine]),
+                "slowest": min(rates[engine]), "fastest": max(rates[engine]),
+                "ratio": statistics.median(ratios), "ratio_low": min(ratios), "ratio_high": max(ratios),
                 "first_call_s": statistics.median(one["first_s"] for one in found),
                 "whole_set_s": statistics.median(one["whole_s"] for one in found),
             })  # fmt: skip
@@ -139,11 +141,12 @@ def compare(model: str, program: Path, rounds: int) -> list[dict[str, Any]]:
 
 def shown(rows: list[dict[str, Any]]) -> str:
     """The rows as an aligned table."""
-    names = ("engine", "batch", "samples/s", "range", "ratio", "first s", "whole set s")
-    head = "{:<12} {:>5} {:>10} {:>15} {:>6} {:>8} {:>11}".format(*names)
+    names = ("engine", "batch", "samples/s", "range", "ratio", "range", "first s", "whole set s")
+    head = "{:<12} {:>5} {:>10} {:>15} {:>6} {:>11} {:>8} {:>11}".format(*names)
     lines = [
         f"{r['engine']:<12} {r['batch']:>5} {r['samples_per_s']:>10.0f} {r['slowest']:>7.0f}-{r['fastest']:<7.0f}"
-        f" {r['ratio']:>6.2f} {r['first_call_s']:>8.2f} {r['whole_set_s']:>11.2f}"
+        f" {r['ratio']:>6.2f} {r['ratio_low']:>5.2f}-{r['ratio_high']:<5.2f}"
+        f" {r['first_call_s']:>8.2f} {r['whole_set_s']:>11.2f}"
         for r in rows
     ]
     return "\n".join([head, *lines])
@@ -174,7 +177,7 @@ def main() -> None:
     )
     load = f"{args.threads} threads, {loads}"
     print(machine(), load, shown(rows), sep="\n")
-    write(f"cpu_speed-{args.model}", {"rows": rows, "load": load})
+    write(f"cpu_speed-{args.model}-{args.threads}-threads", {"rows": rows, "load": load})
 
 
 if __name__ == "__main__":
