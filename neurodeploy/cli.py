@@ -217,36 +217,40 @@ def build(
         str | None, typer.Argument(help="zoo name, file.pt2, or py:package.module:factory")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="target name or .toml file [loihi-sim]")
+        str | None, typer.Option("--target", help="target name or .toml file (default: loihi-sim)")
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="conversion method [the model's own]")
+        str | None, typer.Option("--method", help="conversion method (default: the model's own)")
     ] = None,
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
-    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="2..8 [8]")] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="2..8 (default: 8)")] = None,
     data: Annotated[str | None, typer.Option("--data", help="data set name, file or folder")] = None,
     calib: Annotated[
-        int | None, typer.Option("--calib", help="training samples for calibration [256]")
+        int | None, typer.Option("--calib", help="training samples for calibration (default: 256)")
     ] = None,
-    evaluate: Annotated[int | None, typer.Option("--eval", help="test samples for accuracy [all]")] = None,
+    evaluate: Annotated[
+        int | None, typer.Option("--eval", help="test samples for accuracy (default: all)")
+    ] = None,
     verify_samples: Annotated[
-        int | None, typer.Option("--verify", help="samples for bit equality [100]")
+        int | None, typer.Option("--verify", help="samples for bit equality (default: 100)")
     ] = None,
-    chips: Annotated[int | None, typer.Option("--chips", help="chips [the target's own]")] = None,
+    chips: Annotated[int | None, typer.Option("--chips", help="chips (default: the target's own)")] = None,
     optimise: Annotated[
-        str | None, typer.Option("--optimise", help="energy, latency or cores [energy]")
+        str | None, typer.Option("--optimise", help="energy, latency or cores (default: energy)")
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file; build.toml replays a build")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")] = None,
-    out: Annotated[str | None, typer.Option("--out", help="output folder [build/MODEL-TARGET]")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="output folder (default: build/MODEL-TARGET)")
+    ] = None,
     start: Annotated[
         str, typer.Option("--from", help="first stage, from the artifact in the folder")
     ] = "import",
     to: Annotated[str, typer.Option("--to", help="last stage to run")] = "report",
-    jobs: Annotated[int | None, typer.Option("--jobs", help="threads [all cores]")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw [0]")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="threads (default: all cores)")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw (default: 0)")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="warnings count as errors")] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
@@ -353,7 +357,9 @@ def _show_summary(report: dict[str, Any], folder: Path) -> None:
 def check(
     model: Annotated[str, typer.Argument(help="zoo name, file or py:package.module:factory")],
     target: TargetName = "loihi-sim",
-    method: Annotated[str, typer.Option("--method", help="conversion method [the model's own]")] = "",
+    method: Annotated[
+        str, typer.Option("--method", help="conversion method (default: the model's own)")
+    ] = "",
     timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
     form: Shape = Format.auto,
     verbose: Verbose = False,
@@ -449,7 +455,7 @@ def run(
 def verify(
     folder: Folder,
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", help="may repeat [cpu, and loihi-sim if mapped]")
+        list[str] | None, typer.Option("--backend", help="may repeat (default: cpu, and loihi-sim if mapped)")
     ] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 100,
     form: Shape = Format.auto,

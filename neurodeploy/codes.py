@@ -325,7 +325,7 @@ CODES: dict[str, tuple[str, str]] = {
     "ND514": (
         "unknown objective",
         "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
-        "core, as many cores as there are), 'energy' (the fewest repeated packets).",
+        "core, as many cores as there are), 'energy' (the least expected static power, barriers and messages).",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (

@@ -111,6 +111,9 @@ class EnvironmentProblem(NeurodeployError):
     exit_code = EXIT_USAGE
 
 
+MOST_NAMES = 20  # known names that a message lists before it keeps to the nearest
+
+
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """The known names that look most like a mistyped one, best first (at most three)."""
     return tuple(difflib.get_close_matches(name, list(known), n=3, cutoff=0.4))
@@ -120,11 +123,12 @@ def unknown_name(code: str, kind: str, name: str, known: Iterable[str], where: s
     """The problem for a name that is not in a closed list, with the nearest known ones as fixes."""
     names = sorted(known)
     close = nearest(name, names)
+    shown = names if len(names) <= MOST_NAMES else [*close, f"{len(names) - len(close)} more"]
     return Problem(
         code,
         f"unknown {kind} {name!r}",
         where=where,
         found=name,
-        limit=f"one of {', '.join(names)}" if names else "none are known",
+        limit=f"one of {', '.join(shown)}" if names else "none are known",
         fixes=tuple(f"use {kind} {c!r}" for c in close),
     )

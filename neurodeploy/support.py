@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import registry
 from .errors import Problem
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
+from .ir.types import Fixed, Interval
 from .mapping.grades import GRADES, grades
 from .target import Target
 
@@ -96,10 +98,18 @@ def catalogue(target: Target) -> list[Verdict]:
             )
         )
     for name, operator in registry.members("microcode").items():
-        needs = ("microcode", "row_reads") if operator.row else ("microcode",)
-        key = "row_microcode" if operator.row else "elementwise_microcode"
-        rows.append(_rated(name, "micro", "", needs, (key,), operator.grade, target))
+        rows.append(_operator(name, operator, target))
     return rows
+
+
+def _operator(name: str, operator: Any, target: Target) -> Verdict:
+    needs = ("microcode", "row_reads") if operator.row else ("microcode",)
+    keys: tuple[str, ...] = ("row_microcode",) if operator.row else ("elementwise_microcode",)
+    fixed, interval = Fixed(16, True, 2.0**-8), Interval(-(2**15) + 1, 2**15 - 1, True)
+    made = operator.quantize(operator.example(8), fixed, interval, {})
+    if operator.table_bits(made.params):
+        needs, keys = (*needs, "lookup_tables"), (*keys, "lookup_table")
+    return _rated(name, "micro", "", needs, keys, operator.grade, target)
 
 
 def _rated(

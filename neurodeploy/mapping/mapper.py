@@ -53,7 +53,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
     tilings, flows = _chosen(cutter, groups, tilings, optimise)
     pieces = _pieces(tilings, flows)
     hosted = [[i] for i in range(len(pieces))]
-    if len(pieces) > target.cores and optimise == "cores":
+    if len(pieces) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
         hosted = pack([p.demand for p in pieces], target)
     spots = place(hosted, flows, target)
     cores = tuple(_core(i, [pieces[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))

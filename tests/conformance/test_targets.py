@@ -86,7 +86,6 @@ def test_priced_target_prices_all_work_it_allows(target: Target) -> None:
     allowed = {
         "product_op": target.features.products.allowed,
         "microcode_op": target.features.microcode.allowed,
-        "table_read": target.features.lookup_tables.allowed,
     }
     for key, cost in costs(target):
         assert cost.priced == allowed.get(key.partition(".")[2], True), key

@@ -306,6 +306,15 @@ def test_objectives_trade_cores_for_work() -> None:
     assert max(c.demand.neurons for c in fastest.cores) < max(c.demand.neurons for c in fewest.cores)
 
 
+@pytest.mark.parametrize("optimise", ["latency", "energy"])
+def test_tiles_share_cores_where_cores_run_short_whatever_the_objective(optimise: str) -> None:
+    graph = balance(mlp((64, 32, 32, 32, 10)))
+    few = LOIHI2.model_copy(update={"chip": LOIHI2.chip.model_copy(update={"cores_per_chip": 2})})
+    mapping = map_graph(graph, few, optimise=optimise)
+    assert mapping.fits and len(mapping.cores) <= 2
+    assert_sound(graph, mapping, few)
+
+
 def test_energy_spreads_work_only_as_far_as_static_power_pays_for_it() -> None:
     graph = balance(spiking_transformer(2, 16, 64))
     costs = LOIHI2.costs
