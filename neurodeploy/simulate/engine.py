@@ -12,7 +12,6 @@ nothing to wait for, and the values of a piece stay in the caches of its core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -23,25 +22,11 @@ from ..ir.graph import Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
 from . import arithmetic, linear, operators, pools, populations, products
-
-Step = Callable[[list[np.ndarray], "Run"], np.ndarray]
+from .run import Run, Step
 
 CHUNK = 32  # most samples of a piece
 CHUNK_ELEMENTS = 1 << 25  # most elements of one value at a time, in all pieces together
 BLAS_MACS = 1 << 24  # largest product of a lone piece from which on BLAS gains by threads of its own
-
-
-@dataclass
-class Run:
-    """One pass over one chunk of samples: its number of ticks, and the saturations seen."""
-
-    ticks: int
-    saturations: dict[str, int] = field(default_factory=dict)
-
-    def count(self, node: Node, clipped: int, ticks: int) -> None:
-        """Add saturated elements; a value computed for ``ticks`` = 1 stands for every tick."""
-        every = self.ticks if ticks == 1 else 1
-        self.saturations[node.name] = self.saturations.get(node.name, 0) + int(clipped) * every
 
 
 class Engine:

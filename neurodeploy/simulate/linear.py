@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..ir.graph import Graph
 from ..ir.nodes import Reduce, Sum, Synapse
 from . import arithmetic
-
-if TYPE_CHECKING:
-    from .engine import Run, Step
+from .run import Run, Step
 
 
 def synapse(node: Synapse, graph: Graph) -> Step:

@@ -7,7 +7,7 @@ once over that whole range, and from then on results are looked up.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Micro
 from . import arithmetic, kernels
 from .arithmetic import REGISTER_BITS
-
-if TYPE_CHECKING:
-    from .engine import Run, Step
+from .run import Run, Step
 
 CHUNK_ELEMENTS = 1 << 15  # of int64: 256 KB, so that the passes of a program stay in the second-level cache
 TABLE_RANGE = 1 << 21  # widest input range that is tabulated

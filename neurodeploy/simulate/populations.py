@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +10,7 @@ from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
 from . import arithmetic, kernels
-
-if TYPE_CHECKING:
-    from .engine import Run, Step
-
+from .run import Run, Step
 
 #: populations of at least this many updates per sample are worth a kernel of their own
 SPECIALISE_UPDATES = 1 << 10

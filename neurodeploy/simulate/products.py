@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Product
 from . import arithmetic, kernels
 from .arithmetic import REGISTER_BITS
-
-if TYPE_CHECKING:
-    from .engine import Run, Step
+from .run import Run, Step
 
 Contraction = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
 

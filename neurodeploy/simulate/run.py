@@ -1,0 +1,26 @@
+"""What a planned node is: a step from its inputs, over all ticks, to its value, beside the counters of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..ir.nodes import Node
+
+
+@dataclass
+class Run:
+    """One pass over one chunk of samples: its number of ticks, and the saturations seen."""
+
+    ticks: int
+    saturations: dict[str, int] = field(default_factory=dict)
+
+    def count(self, node: Node, clipped: int, ticks: int) -> None:
+        """Add saturated elements; a value computed for ``ticks`` = 1 stands for every tick."""
+        every = self.ticks if ticks == 1 else 1
+        self.saturations[node.name] = self.saturations.get(node.name, 0) + int(clipped) * every
+
+
+Step = Callable[[list[np.ndarray], Run], np.ndarray]
