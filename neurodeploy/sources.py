@@ -19,6 +19,7 @@ from .errors import NeurodeployError
 from .frontends import resolve
 from .frontends.resolve import Model
 from .ir.graph import Graph
+from .ir.nodes import Neuron
 
 CACHED = 32  # graphs that are kept; the oldest go first
 
@@ -53,14 +54,19 @@ def simplified(graph: Graph) -> Graph:
     return simplify(graph)
 
 
-def completed(config: BuildConfig, model: Model) -> BuildConfig:
-    """The config with the model's own method, ticks, data and conversion options where the user chose none."""
-    method = config.method or model.method or ("native" if model.spiking else "ecmt")
+def completed(config: BuildConfig, source: Source) -> BuildConfig:
+    """The config with the model's own method, ticks, data and conversion options where the user chose none.
+
+    Whether a network spikes is asked of its graph: the name of a Python factory does not tell.
+    """
+    model = source.model
+    method = config.method or model.method or ("native" if source.graph.of(Neuron) else "ecmt")
+    own_ticks = model.timesteps if model.timesteps > 1 or model.spiking else 0
     own = dict(model.convert) if method == model.method else {}
     return config.model_copy(
         update={
             "method": method,
-            "timesteps": config.timesteps or (model.timesteps if model.timesteps > 1 or model.spiking else 4),
+            "timesteps": config.timesteps or own_ticks or resolve.TICKS,
             "data": config.data or model.dataset,
             "convert": {**own, **config.convert},
         }

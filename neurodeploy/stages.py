@@ -88,7 +88,7 @@ def import_model(work: Work, progress: Progress) -> str:
 
     data = datasets.load(work.config.data) if work.config.data else None
     found = sources.load(work.config, data.shape if data else None)
-    work.config = sources.completed(work.config, found.model)
+    work.config = sources.completed(work.config, found)
     if not work.config.data:
         raise UsageError(
             Problem(

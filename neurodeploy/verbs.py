@@ -68,7 +68,7 @@ def check(model: str, target: str = "loihi-sim", method: str = "", timesteps: in
         {"model": model, "target": target, "method": method or None, "timesteps": timesteps}
     )
     found = sources.load(asked)
-    chosen = sources.completed(asked, found.model)
+    chosen = sources.completed(asked, found)
     refused = stages.method_of(chosen.method).accept(found.graph)
     if any(p.severity == "error" for p in refused):
         return Check(model, place.name, chosen.method, (), tuple(refused))

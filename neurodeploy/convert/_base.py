@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +26,7 @@ class Method(ABC):
     title: str
     Config: type[MethodConfig] = MethodConfig
     #: preset name -> the config's fields; the first one is the default
-    presets: Mapping[str, Mapping[str, Any]] = {"default": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
 
     @abstractmethod
     def accept(self, graph: Graph) -> list[Problem]:

@@ -27,8 +27,9 @@ from ..calibrate import batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
 from ..ir.graph import Builder, Graph, copy_node, rewrite
-from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Synapse, View
+from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from ..neurons.multi_threshold import RULES
+from ..passes._diagonal import factors
 from ._base import Method, MethodConfig
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
@@ -143,7 +144,7 @@ def _sites(graph: Graph) -> dict[str, str]:
             continue
         for source in node.inputs:
             origin = _behind_views(graph, source)
-            if origin is not None:
+            if origin is not None and not _is_image(graph, origin):
                 sites[origin.name] = origin.op if isinstance(origin, Micro) else origin.kind
     return sites
 
@@ -154,6 +155,14 @@ def _behind_views(graph: Graph, name: str) -> Node | None:
     while isinstance(node, (View, Delay)):
         node = graph.nodes[node.inputs[0]]
     return None if isinstance(node, (Input, Const)) else node
+
+
+def _is_image(graph: Graph, node: Node) -> bool:
+    """Whether a value is the image itself, shifted and scaled pixel by pixel: it needs no neuron either."""
+    if not (isinstance(node, Sum) or factors(node) is not None):
+        return False
+    behind = [_behind_views(graph, source) for source in node.inputs]
+    return all(source is None or _is_image(graph, source) for source in behind)
 
 
 def _feeds_output(graph: Graph, consumers: dict[str, list[str]], name: str) -> bool:

@@ -24,6 +24,9 @@ Kind = Literal["zoo", "python", "export", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
 
+#: ticks of one inference where neither the model nor its user says
+TICKS = 4
+
 #: files whose readers are not part of this version, and what to do instead
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), _WEIGHTS),
@@ -214,7 +217,7 @@ def _python(
                 )
             )
         return from_torch(
-            network, tuple(wanted), has_neurons(network), factory, timesteps or 1, scale, offset
+            network, tuple(wanted), has_neurons(network), factory, timesteps or TICKS, scale, offset
         )
 
     return Model(factory, "python", text, load, shape=tuple(shape or ()), timesteps=timesteps or 1)

@@ -25,6 +25,7 @@ from .rescale import Rescale
 STEPS = 64  # entries per unit of the argument
 FRACTION_BITS = 12
 C_BITS = 20  # fraction of a table entry
+FINEST_OUT = 2.0**-33  # finer output units ask the rescale of c for more than its 16-bit multiplier
 
 Gate = Callable[[np.ndarray, Params], np.ndarray]
 
@@ -54,14 +55,17 @@ class Gated(MicroOp):
     def quantize(
         self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
     ) -> QuantizedMicro:
-        """Default unit: the finest power-of-two multiple of the input's that holds max(x, 0) and c in ``out_bits``."""
+        """Default unit: the finest power-of-two multiple of the input's that holds max(x, 0) and c in ``out_bits``.
+
+        A wanted unit finer than 2^-33 becomes 2^-33.
+        """
         check_reach(fixed, interval)
         bits = out_bits(options)
         table = tabulate(
             lambda a: a * self.gate(-a, params), 0.0, self.reach, self.reach * STEPS, 2.0**-C_BITS
         )
         largest = max(interval.hi, float(table.max() * 2.0**-C_BITS / np.max(fixed.scale)))
-        scale = out_scale(options, finest_unit(fixed, largest, bits))
+        scale = np.maximum(out_scale(options, finest_unit(fixed, largest, bits)), FINEST_OUT)
         ints = position_params(
             np.asarray(fixed.scale) * STEPS * 2.0**FRACTION_BITS, top_of(table, FRACTION_BITS)
         )

@@ -82,10 +82,13 @@ def decay_code(beta: float) -> int:
 
 
 def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> np.ndarray:
-    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 1 .. 2^17 - 1."""
+    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 0 .. 2^17 - 1.
+
+    0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
+    """
     vth = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
-    if vth.max() > VTH_MAX or vth.min() < 1:
-        raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 1 .. {VTH_MAX}")
+    if vth.max() > VTH_MAX or vth.min() < 0:
+        raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
     return vth
 
 

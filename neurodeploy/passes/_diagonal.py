@@ -22,11 +22,14 @@ def factors(node: Node) -> np.ndarray | None:
 
 
 def scalar(node: Node) -> float | None:
-    """The one factor of a synapse that multiplies everything by it; None for any other node."""
+    """The one factor of a synapse that multiplies everything by it; None for any other node, and for a factor of 0.
+
+    A product whose scale is 0 would leave nothing to find a unit for; weights of 0 are an ordinary layer.
+    """
     found = factors(node)
     if found is None or not isinstance(node, Synapse) or (node.bias is not None and node.bias.any()):
         return None
-    return float(found[0]) if len(found) and np.all(found == found[0]) else None
+    return float(found[0]) if len(found) and found[0] and np.all(found == found[0]) else None
 
 
 def channel_axis(node: Synapse) -> int:

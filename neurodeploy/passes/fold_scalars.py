@@ -37,7 +37,7 @@ def _downwards(graph: Graph, node: Node) -> Graph | None:
     """Into every reader, if all of them are products or synapses."""
     factor = scalar(node) or 0.0
     readers = _readers(graph, node.name)
-    if not readers or not all(isinstance(r, (Product, Synapse)) for r in readers):
+    if not readers or not all(_takes(r, factor) for r in readers):
         return None
     changed: dict[str, Node] = {}
     for reader in readers:  # a product that reads the value twice comes twice
@@ -49,9 +49,14 @@ def _upwards(graph: Graph, node: Node) -> Graph | None:
     """Into the product or synapse that nothing else reads."""
     consumers = graph.consumers
     source = up_through_views(graph, node.inputs[0], LINEAR, consumers)[-1]
-    if not isinstance(source, (Product, Synapse)) or len(consumers[source.name]) != 1:
+    if not _takes(source, scalar(node) or 0.0) or len(consumers[source.name]) != 1:
         return None
     return _replaced(graph, node, {source.name: _scaled(source, scalar(node) or 0.0, node, input_side=False)})
+
+
+def _takes(node: Node, factor: float) -> bool:
+    """Weights take any factor; a product only a positive one, since its scale is the worth of an integer unit."""
+    return isinstance(node, Synapse) or (isinstance(node, Product) and factor > 0)
 
 
 def _replaced(graph: Graph, node: Node, changed: dict[str, Node]) -> Graph:

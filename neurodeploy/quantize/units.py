@@ -30,9 +30,12 @@ class Stream:
 
 
 def power_of_two_unit(magnitude: float, bits: int) -> float:
-    """The finest power of two that keeps ``magnitude`` times the headroom inside ``bits`` (sign included)."""
+    """The finest power of two that keeps ``magnitude`` times the headroom inside ``bits`` (sign included).
+
+    What was never seen to leave 0 counts as 1: a unit far finer than anything around it would only break others.
+    """
     limit = 2.0 ** (bits - 1) - 1
-    return 2.0 ** math.ceil(math.log2(max(magnitude, 1e-12) * HEADROOM / limit))
+    return 2.0 ** math.ceil(math.log2(max(magnitude or 1.0, 1e-12) * HEADROOM / limit))
 
 
 def compact(scale: Scale) -> Scale:

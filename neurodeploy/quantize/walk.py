@@ -34,6 +34,7 @@ DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read witho
 TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
+BIAS_MAX = 2.0 ** (MESSAGE_BITS - 2)  # half of what a neuron's state or a message holds
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
 
@@ -68,6 +69,13 @@ def _bad_width(node: Node, bits: int) -> Problem:
     )
 
 
+def _remedies(node: Node) -> tuple[str, ...]:
+    """What helps where numbers of one place differ too much in size."""
+    fixed_bases = "calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null"
+    by_method = (fixed_bases,) if isinstance(node, Neuron) and node.model == "multi_threshold" else ()
+    return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
+
+
 def _where(node: Node) -> str:
     return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
@@ -81,6 +89,7 @@ class _Walk:
     scales: dict[str, Scale] = field(default_factory=dict)  # by name in the new graph
     problems: list[Problem] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)  # nodes without integer form, and all that read them
+    bounds: dict[str, intervals.Bounds] = field(default_factory=dict)  # by name in the new graph
 
     def __post_init__(self) -> None:
         self.builder = Builder(replace(self.graph.header, level="integer"))
@@ -94,7 +103,9 @@ class _Walk:
                 self.table[node.name] = RULES[type(node)](self, node)
                 return
         except ValueError as error:
-            self.problems.append(Problem("ND401", f"no integer form: {error}", _where(node)))
+            self.problems.append(
+                Problem("ND401", f"no integer form: {error}", _where(node), fixes=_remedies(node))
+            )
         self.failed.add(node.name)
 
     def add(
@@ -117,6 +128,9 @@ class _Walk:
             self.builder, self.builder.nodes[name], [self.builder.values[i].code for i in inputs]
         )
         self.builder.values[name] = replace(fresh, code=code)
+        self.bounds[name] = intervals.step(
+            self.builder.nodes[name], [self.bounds[i] for i in inputs], self.builder
+        )
         return name
 
     def scale(self, name: str) -> Scale:
@@ -135,12 +149,21 @@ class _Walk:
             inputs=(source,),
             origin=self.builder.nodes[source].origin,
             op="rescale",
-            params=op.params(np.asarray(self.scales[source]) / unit, bits),
+            params=op.params(self._factors(source, unit), bits),
             timing="instant",
         )
         name = self.add(node, unit, bits, inputs=(source,), shape=shape)
         self.builder.values[name] = replace(self.builder.values[name], contract=contract)
         return name
+
+    def _factors(self, source: str, unit: float) -> np.ndarray:
+        """A new-graph value's units over ``unit``; 1 for channels that are always 0, whose worth means nothing."""
+        scale, bounds = np.asarray(self.scales[source], dtype=np.float64), self.bounds[source]
+        reach = np.maximum(np.abs(bounds.lo), np.abs(bounds.hi))[0]
+        wide = scale.reshape((1,) * (reach.ndim - scale.ndim) + scale.shape)
+        shared = tuple(a for a, size in enumerate(wide.shape) if size == 1)
+        silent = reach.max(axis=shared, keepdims=True).reshape(scale.shape) == 0
+        return np.where(silent, 1.0, scale / unit)
 
     def uniform(self, name: str) -> str:
         """The new-graph name of an old value in one unit for all its elements, rescaled where they differ."""
@@ -152,11 +175,11 @@ class _Walk:
         )
 
     def limits(self, name: str) -> Interval:
-        """Guaranteed bounds of a new-graph value by its code or declared width."""
-        value = self.builder.values[name]
-        if value.code.spiking:
-            return Interval(*value.code.interval, True)
-        return Interval(*(value.fixed or Fixed(MESSAGE_BITS, True, 1.0)).limits, True)
+        """Guaranteed bounds of a new-graph value: proven from what was built so far, else its declared width."""
+        found = self.bounds[name].overall
+        if found.proven:
+            return found
+        return Interval(*(self.builder.values[name].fixed or Fixed(MESSAGE_BITS, True, 1.0)).limits, True)
 
 
 def _input(walk: _Walk, node: Input) -> str:
@@ -184,17 +207,17 @@ def _const(walk: _Walk, node: Const) -> str:
 
 
 def _synapse(walk: _Walk, node: Synapse) -> str:
-    source = node.inputs[0]
+    source, bits = node.inputs[0], walk.weight_bits(node)
     per_input = _contracted_scale(walk, node)
     if per_input is None:
         name = walk.uniform(source)
         per_input = np.asarray(walk.scales[name])
     else:
         name = walk.table[source]
-    weight = node.weight * (
-        per_input if node.op == "dense" else per_input.reshape(-1, 1, 1) if per_input.ndim else per_input
-    )
-    bits = walk.weight_bits(node)
+    narrow = _narrowed(walk, node, name, _worth(node, per_input), bits)
+    if narrow != name:
+        name, per_input = narrow, np.asarray(walk.scales[narrow])
+    weight = _worth(node, per_input)
     unit = _row_units(walk, node, weight, bits, walk.limits(name).magnitude)
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
     limit = 2 ** (bits - 1) - 1
@@ -202,6 +225,39 @@ def _synapse(walk: _Walk, node: Synapse) -> str:
     bias = None if node.bias is None else np.floor(node.bias / unit + 0.5).astype(np.int64)
     out_scale = unit if node.op == "dense" else unit.reshape(-1, 1, 1)
     return walk.add(replace(node, weight=ints, bias=bias), out_scale, inputs=(name,))
+
+
+def _worth(node: Synapse, per_input: np.ndarray) -> np.ndarray:
+    """Float weights times what a unit of their input is worth."""
+    if node.op == "dense" or per_input.ndim == 0:
+        return node.weight * per_input
+    return node.weight * per_input.reshape(-1, 1, 1)
+
+
+def _narrowed(walk: _Walk, node: Synapse, name: str, weight: np.ndarray, bits: int) -> str:
+    """The input in fewer bits where weights of full width would overflow what the sum feeds; else as it is.
+
+    Sums and operators send wide values. Beside them weights would have to shrink, in the worst case to zero. Spikes
+    stay as they are: their payloads were chosen by their neuron.
+    """
+    if walk.builder.values[name].code.spiking:
+        return name
+    rows = np.abs(weight).reshape(len(weight), -1)
+    reading = readers(walk.graph, walk.consumers, node.name)
+    step = _finest_steps(rows, bits, any(isinstance(r, Output) for r in reading))
+    total = max(1.0, float((rows.sum(axis=1) / step).max()))
+    limit = (input_limit(reading) or 1 << (MESSAGE_BITS - 1)) * ROUNDING_ROOM
+    largest, room = walk.limits(name).magnitude, max(DIRECT_PAYLOAD_BITS, bits_of(int(limit / total)))
+    if total * largest <= limit or largest < 1 << (room - 1):
+        return name
+    return walk.rescaled(name, power_of_two_unit(walk.ranges.magnitude(node.inputs[0]), room), room)
+
+
+def _finest_steps(rows: np.ndarray, bits: int, shared: bool) -> np.ndarray:
+    """What a weight unit of each row is worth if only the width limits it; ``shared``: one worth for all rows."""
+    peak = rows.max() if rows.max() > 0 else 1.0
+    finest = np.maximum(rows.max(axis=1), peak * (1.0 if shared else ROW_FLOOR))
+    return finest / (2 ** (bits - 1) - 1)
 
 
 def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
@@ -224,17 +280,19 @@ def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int, larges
     that has switched it off) would otherwise leave the range in which a LIF is exact.
     """
     rows = np.abs(weight).reshape(len(weight), -1)
-    peak = rows.max() if rows.max() > 0 else 1.0
     reading = readers(walk.graph, walk.consumers, node.name)
     finest = max(
         (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
         default=0.0,
     )
-    bound = rows.sum(axis=1) * largest + (0.0 if node.bias is None else np.abs(node.bias))
+    bias = np.zeros(len(rows)) if node.bias is None else np.abs(node.bias)
     exact = input_limit(reading)
-    floor = np.maximum(bound / (exact * ROUNDING_ROOM) if exact else 0.0, finest * 1.001)
-    units = np.maximum(np.maximum(rows.max(axis=1), peak * ROW_FLOOR) / (2 ** (bits - 1) - 1), floor)
-    return np.full_like(units, units.max()) if any(isinstance(r, Output) for r in reading) else units
+    # a large bias beside tiny weights must fit the accumulator also where no neuron asks for exactness
+    bound = (rows.sum(axis=1) * largest + bias) / (exact * ROUNDING_ROOM) if exact else bias / BIAS_MAX
+    floor = np.maximum(bound, finest * 1.001)
+    shared = any(isinstance(r, Output) for r in reading)
+    units = np.maximum(_finest_steps(rows, bits, shared), floor)
+    return np.full_like(units, units.max()) if shared else units
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:

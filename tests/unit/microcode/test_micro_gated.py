@@ -104,3 +104,9 @@ def test_narrow_output_saturates_and_counts(name: str) -> None:
     )
     y, clipped = op.int_apply(np.array([-1000, 0, 600, 700]), q.params)
     assert y[2:].tolist() == [120, 127] and clipped.tolist() == [0, 0, 0, 1]
+
+
+@ALL
+def test_an_output_unit_finer_than_any_rescale_reaches_is_not_asked_for(name: str) -> None:
+    scale = 2.0**-45
+    assert excess(name, np.array([-LIMIT, 0, LIMIT]), scale, options={"out_scale": scale}) <= 1.0

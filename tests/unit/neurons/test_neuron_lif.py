@@ -141,10 +141,16 @@ def test_threshold_folds_gain_and_unit_per_channel() -> None:
     assert q.params["vth"].tolist() == [8, 6, 2] and q.params["vth"].dtype == np.int64
 
 
-@pytest.mark.parametrize("scale", [2.0**-17, 4.0])
-def test_threshold_outside_17_bits_is_refused(scale: float) -> None:
+@pytest.mark.parametrize(("scale", "threshold"), [(2.0**-17, 1.0), (1.0, -1.0)])
+def test_threshold_outside_17_bits_is_refused(scale: float, threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold mantissa"):
-        LIF.quantize({"beta": 0.5, "gain": 0.5, "threshold": 1.0}, scale, 1.0)
+        LIF.quantize({"beta": 0.5, "gain": 0.5, "threshold": threshold}, scale, 1.0)
+
+
+def test_a_threshold_inside_the_first_unit_lets_every_positive_state_fire() -> None:
+    params = LIF.quantize({"beta": 0.5, "gain": 0.5, "threshold": 1.0}, 4.0, 1.0).params
+    fired = [int(LIF.int_step(np.int64(x), np.int64(0), np.int64(0), **params)[0]) for x in (-1, 0, 1)]
+    assert fired == [0, 0, 1]
 
 
 @given(xs=st.lists(st.integers(-40, 40), min_size=1, max_size=7), numerator=st.integers(3, 400))

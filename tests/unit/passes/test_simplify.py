@@ -224,6 +224,18 @@ def test_scale_behind_a_product_moves_back_into_it() -> None:
     assert names(after) == ["p", "softmax"]
 
 
+@pytest.mark.parametrize("factor", [0.0, -0.5])
+def test_a_product_takes_no_factor_that_is_not_the_worth_of_a_unit(factor: float) -> None:
+    net = Net("NC", (5, 4))
+    net.diagonal("before", "input", "NC", (5, 4), np.full(4, factor))
+    net.add(Product, "p", ["before", "input"], "NN", (5, 5), equation="ac,bc->ab")
+    net.diagonal("behind", "p", "NN", (5, 5), np.full(5, factor))
+    before = net.done("behind")
+    after = passes.fold_scalars(before)
+    same(before, after)
+    assert {"before", "behind"} <= set(after.nodes) and after.nodes["p"].scale == 1.0  # type: ignore[attr-defined]
+
+
 def test_scale_between_neuron_and_sum_stays() -> None:
     net = Net("NC", (5, 4))
     net.add(

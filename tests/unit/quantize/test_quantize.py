@@ -10,9 +10,10 @@ import pytest
 from neurodeploy import calibrate
 from neurodeploy.convert import ecmt, native
 from neurodeploy.errors import QuantizeError
-from neurodeploy.ir import interp, levels
-from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Sum, Synapse
+from neurodeploy.ir import codes, interp, levels
+from neurodeploy.ir.graph import Builder, Graph, Header
+from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Output, Product, Sum, Synapse
+from neurodeploy.ir.types import Interval, Shape, Value
 from neurodeploy.quantize import quantize
 from tests.networks import images, mini_snn, mini_vit
 
@@ -143,7 +144,53 @@ def test_no_float_takes_part_in_arithmetic() -> None:
 def test_a_node_without_integer_form_is_named_and_its_readers_are_not_blamed() -> None:
     spiking, ranges = spiking_snn()
     q = spiking.nodes["q.sn"]
-    nodes = {**spiking.nodes, "q.sn": replace(q, params={**q.params, "threshold": 1e-9})}
+    nodes = {**spiking.nodes, "q.sn": replace(q, params={**q.params, "threshold": -1.0})}
     with pytest.raises(QuantizeError) as caught:
         quantize(Graph(nodes, spiking.values, spiking.header), ranges)
     assert [(p.code, p.where) for p in caught.value.problems] == [("ND401", "q.sn")]
+    assert all(p.fixes for p in caught.value.problems)
+
+
+def two_layers(first: np.ndarray, second: np.ndarray, bias: np.ndarray | None, neuron: bool) -> Graph:
+    """Weights behind weights with nothing between, then a LIF or the read-out: wide sums meet full weights."""
+    value = Value(Shape(("C",), (4,)), contract="instant")
+    builder = Builder(Header(level="spiking", timesteps=4))
+    builder.add(Input(name="x", scale=1 / 255), replace(value, interval=Interval(0, 255, True)))
+    builder.add(Synapse(name="a", inputs=("x",), weight=first), value)
+    builder.add(Synapse(name="b", inputs=("a",), weight=second, bias=bias), value)
+    last = "b"
+    if neuron:
+        lif = {"beta": 0.5, "gain": 1.0, "threshold": 1.0}
+        last = builder.add(Neuron(name="s", inputs=("b",), model="lif", params=lif), value)
+    builder.add(Output(name="y", inputs=(last,)), value)
+    return codes.infer(builder.build())
+
+
+def integers(graph: Graph) -> Graph:
+    return quantize(graph, calibrate.measure(graph, images(graph, 64)))
+
+
+@pytest.mark.parametrize("neuron", [True, False])
+def test_weights_behind_a_wide_sum_keep_their_bits(neuron: bool) -> None:
+    draw = np.random.default_rng(0)
+    graph = two_layers(draw.normal(size=(4, 4)), draw.normal(size=(4, 4)), None, neuron)
+    integer = integers(graph)
+    assert np.abs(integer.nodes["b"].weight).max(axis=1).min() > 40
+    x = images(graph, 32, seed=5)
+    found = interp.run(integer, x, record=["b"]).values["b"] * np.asarray(integer.values["b"].fixed.scale)
+    truth = interp.run(graph, x, record=["b"]).values["b"]
+    assert np.abs(found - truth).max() < 0.05 * np.abs(truth).max()
+
+
+def test_a_bias_far_above_tiny_weights_fits_its_register() -> None:
+    draw = np.random.default_rng(0)
+    weights = draw.normal(size=(4, 4))
+    integer = integers(two_layers(weights, 1e-12 * weights, np.ones(4), neuron=False))
+    assert integer.values["b"].interval.magnitude < 1 << 23
+    assert integer.nodes["b"].bias * integer.values["y"].fixed.scale == pytest.approx(1.0, rel=1e-3)
+
+
+def test_layers_of_zeros_have_an_integer_form() -> None:
+    zeros = np.zeros((4, 4))
+    integer = integers(two_layers(zeros, zeros, None, neuron=True))
+    assert not interp.run(integer, images(integer, 4)).outputs.any()
