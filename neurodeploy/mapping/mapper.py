@@ -26,11 +26,11 @@ ROUNDS = 8  # of cutting finer where output axons, known only once everything is
 FIXES = {
     "neurons": ("use a smaller model",),
     "neuron_groups": ("use another target",),
-    "synapse_words": ("--weight-bits 4", "prune or shrink the layer"),
+    "synapse_words": ("prune or shrink the layer",),
     "axon_in": ("shrink the layer that feeds this one",),
     "axon_out": ("shrink the layers that read this one",),
     "table_words": ("use fewer table entries", "use another operator"),
-    "total_words": ("--weight-bits 4", "use fewer tokens or channels", "use fewer timesteps"),
+    "total_words": ("use fewer tokens or channels", "use fewer timesteps"),
     "fan_in": ("shrink the layer that feeds this one",),
     "thresholds": ("use one threshold for all channels",),
 }
@@ -154,11 +154,12 @@ def _overfull(tilings: dict[str, Tiling], pieces: list[Piece], target: Target) -
     for name, tiling in tilings.items():
         yield from check_group(tiling.accounting)
         worst: dict[str, Breach] = {}
+        weights: dict[str, int] = {}  # words of the piece that is worst
         for piece in pieces:
             if piece.group == name:
                 for breach in breaches(piece.demand, target):
                     if breach.resource not in worst or breach.used > worst[breach.resource].used:
-                        worst[breach.resource] = breach
+                        worst[breach.resource], weights[breach.resource] = breach, piece.demand.synapse_words
         for breach in worst.values():
             yield Problem(
                 "ND501",
@@ -166,8 +167,19 @@ def _overfull(tilings: dict[str, Tiling], pieces: list[Piece], target: Target) -
                 f"{name} cut as {tiling.cut.layout}",
                 f"{breach.used:.0f}",
                 f"{breach.limit:.0f} ({breach.key})",
-                FIXES[breach.resource],
+                (*_narrower(breach, weights[breach.resource], tiling), *FIXES[breach.resource]),
             )
+
+
+def _narrower(breach: Breach, words: int, tiling: Tiling) -> tuple[str, ...]:
+    """The most weight bits with which a piece would fit, as a fix, if any number of at least 2 bits does."""
+    bits = max(tiling.accounting.weight_bits.values(), default=0)
+    if breach.resource not in ("synapse_words", "total_words") or not words:
+        return ()
+    room = 0.95 * (breach.limit - (breach.used - words))  # headers of blocks do not shrink with the weights
+    codes = tiling.accounting.target.limits.weight_bits.value
+    enough = [b for b in codes if 2 <= b < bits and words * b <= room * bits]
+    return (f"--weight-bits {max(enough)}",) if enough else ()
 
 
 def _too_many(cores: int, target: Target) -> Iterator[Problem]:

@@ -122,6 +122,15 @@ def test_every_element_lives_once_and_rows_stay_whole(network: str, optimise: st
     assert_sound(graph, mapping, target)
 
 
+@pytest.mark.parametrize(("words", "bits"), [(1100, "6"), (800, "5"), (100, None)])
+def test_narrower_weights_are_advised_only_where_they_would_fit(words: int, bits: str | None) -> None:
+    graph = balance(ecmt_transformer(1, 4, 64))
+    mapping = map_graph(graph, limited(synapse_words=words))
+    problem = next(p for p in mapping.problems if "synapse words" in p.cause)
+    advised = [fix.split()[-1] for fix in problem.fixes if fix.startswith("--weight-bits")]
+    assert advised == ([bits] if bits else [])
+
+
 @settings(max_examples=80, deadline=None)
 @given(integer_graphs(), st.sampled_from([20, 60, 4095]), st.sampled_from(["cores", "latency", "energy"]))
 def test_random_graphs_map_soundly(graph: Graph, neurons: int, optimise: str) -> None:
