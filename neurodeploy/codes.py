@@ -44,8 +44,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND106": (
         "not a model file that can be read",
-        "The file is empty, cut off, or of a kind that holds no network. Weights alone (.pt, .pth, .safetensors) do not "
-        "say how they are connected: write a function that builds the module and loads them, and give "
+        "The file is empty, cut off, or of a kind that holds no network. Weights alone (.pt, .pth, .safetensors) do "
+        "not say how they are connected: write a function that builds the module and loads them, and give "
         "py:package.module:function.",
     ),
     "ND107": (
@@ -55,9 +55,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND108": (
         "a tensor is changed in place and read again",
-        "A graph has no memory within a tick: a value is computed once and never changes. The model overwrites a tensor "
-        "and later reads it under its old name, which would silently give the old value. Use the form of the operator "
-        "that returns a new tensor (add instead of add_, inplace=False).",
+        "A graph has no memory within a tick: a value is computed once and never changes. The model overwrites a "
+        "tensor and later reads it under its old name, which would silently give the old value. Use the form of the "
+        "operator that returns a new tensor (add instead of add_, inplace=False).",
     ),
     "ND109": (
         "a neuron without a counterpart",
@@ -68,9 +68,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND110": (
         "no such model",
-        "The text names neither a model of the zoo nor a file. 'neurodeploy models' lists the zoo. Other forms: a file "
-        "that torch.export.save wrote (.pt2), py:package.module:factory for a function without arguments that returns a "
-        "torch module, or a build folder.",
+        "The text names neither a model of the zoo nor a file. 'neurodeploy models' lists the zoo. Other forms: a "
+        "file that torch.export.save wrote (.pt2), py:package.module:factory for a function without arguments that "
+        "returns a torch module, or a build folder.",
     ),
     "ND111": (
         "a Python factory that cannot be used",

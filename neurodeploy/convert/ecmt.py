@@ -38,7 +38,9 @@ FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a
 class EcmtConfig(MethodConfig):
     """What calibration and the neurons of ECMT can vary."""
 
-    rule: Literal["ecmt_code", "nearest", "dcgs"] = "ecmt_code"
+    rule: Literal["ecmt_code", "nearest", "dcgs"] = Field(
+        "ecmt_code", description="which level a value becomes: as in ECMT's code, the nearest, or as in DCGS"
+    )
     percent: float = Field(
         0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level"
     )

@@ -118,7 +118,7 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
                 _where(node),
                 f"{bits} bits",
                 f"{limit.value} bits (limits.{key})",
-                ("insert a neuron or a rescale before the connection", SMALLER, "--weight-bits 4"),
+                ("insert a neuron or a rescale before the connection", SMALLER),
             )
             return
 

@@ -57,7 +57,11 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
         hosted = pack([p.demand for p in pieces], target)
     spots = place(hosted, flows, target)
     cores = tuple(_core(i, [pieces[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
-    problems = [*check(graph, target), *_overfull(tilings, pieces, target), *_too_many(len(cores), target)]
+    problems = [
+        *check(graph, target),
+        *_overfull(tilings, pieces, target),
+        *_too_many(len(cores), target, optimise),
+    ]
     return Mapping(
         target=target.name,
         chips=target.chips,
@@ -182,15 +186,16 @@ def _narrower(breach: Breach, words: int, tiling: Tiling) -> tuple[str, ...]:
     return (f"--weight-bits {max(enough)}",) if enough else ()
 
 
-def _too_many(cores: int, target: Target) -> Iterator[Problem]:
+def _too_many(cores: int, target: Target, optimise: str) -> Iterator[Problem]:
     if cores > target.cores:
         chips = -(-cores // target.chip.cores_per_chip)
         more = f"--chips {chips}" if target.limits.chips.allows(chips) else "use a larger system"
+        fewer = () if optimise == "cores" else ("--optimise cores",)
         yield Problem(
             "ND502",
             "more cores are needed than there are",
             target.name,
             f"{cores} cores",
             f"{target.cores} cores ({target.chips} x chip.cores_per_chip)",
-            (more, "--weight-bits 4", "use a smaller model"),
+            (more, *fewer, "use a smaller model"),
         )

@@ -16,7 +16,8 @@ from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized
 
 PAYLOAD_MAX = 255
-HEADROOM = 1.125  # payloads reach this far beyond the largest value of calibration: rare larger ones are not clipped
+#: payloads reach this far beyond the largest value of calibration: rare larger ones are not clipped
+HEADROOM = 1.125
 
 
 class GradedRelu(NeuronModel):

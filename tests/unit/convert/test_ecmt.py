@@ -176,3 +176,7 @@ def test_wrong_options_name_the_nearest_known_one(options: dict, code: str, hint
         METHOD.configure(options)
     assert caught.value.problems[0].code == code
     assert hint in " ".join(caught.value.problems[0].fixes)
+
+
+def test_every_option_is_described() -> None:
+    assert all(field.description for field in ecmt.EcmtConfig.model_fields.values())

@@ -241,6 +241,9 @@ def test_too_few_cores_name_the_chips_that_suffice() -> None:
     target = limited(neuron_groups=1).model_copy(update={"chip": chip})
     mapping = map_graph(graph, target)
     problem = next(p for p in mapping.problems if p.code == "ND502")
+    assert not any("--weight-bits" in fix or "--optimise" in fix for fix in problem.fixes)
+    fast = next(p for p in map_graph(graph, target, optimise="latency").problems if p.code == "ND502")
+    assert "--optimise cores" in fast.fixes
     chips = -(-len(mapping.cores) // 2)
     assert problem.fixes[0] == f"--chips {chips}" and not mapping.fits
     assert map_graph(graph, target, chips=chips).fits
@@ -266,6 +269,8 @@ CHECKS = [
 @pytest.mark.parametrize("code, network, limits", CHECKS, ids=[c[0] for c in CHECKS])
 def test_widths_are_checked(code: str, network: object, limits: dict[str, int]) -> None:
     mapping = map_graph(balance(network()), limited(**limits))
+    advised = any("--weight-bits" in f for p in mapping.problems if p.code == code for f in p.fixes)
+    assert advised == (code in ("ND503", "ND513")), "narrower weights are advised where weights are the limit"
     assert code in {p.code for p in mapping.problems}
     assert code not in {p.code for p in map_graph(balance(mlp((8, 4))), LOIHI2).problems}
 
