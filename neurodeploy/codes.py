@@ -44,7 +44,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND106": (
         "not a model file that can be read",
-        "The file is empty, cut off, or of a kind that holds no network. Weights alone (.pt, .pth, .safetensors) do "
+        "The file is empty, cut off, or of a kind that holds no network or is not read by this version (.nir, .net, "
+        ".onnx). Files that are read: .pt2 and program.h5. Weights alone (.pt, .pth, .safetensors) do "
         "not say how they are connected: write a function that builds the module and loads them, and give "
         "py:package.module:function.",
     ),
@@ -439,6 +440,12 @@ CODES: dict[str, tuple[str, str]] = {
         "unknown backend",
         "Every backend is a file in neurodeploy/backends or an installed entry point of the same name. "
         "'neurodeploy doctor' lists them; the nearest names are offered.",
+    ),
+    "ND703": (
+        "a backend that this version does not have",
+        "Lava, NIR, NetX and SANA-FE are known by name, but this version can neither run on them nor write their "
+        "files. The built program.h5 stays valid: it holds the integer network and its mapping, and runs on the "
+        "backends that 'neurodeploy doctor' lists. Another package can add a backend as an entry point.",
     ),
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     "ND801": (

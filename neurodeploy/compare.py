@@ -22,6 +22,8 @@ from .program import Program
 
 CHUNK = 32  # samples at a time
 REORDERED = 8  # samples run a second time in reverse order
+#: frameworks that people ask for and that no backend hands a program to
+ABSENT = ("lava", "netx", "nir", "sanafe")
 SQNR_MAX_DB = 200.0  # stands for "no difference at all"
 
 
@@ -117,14 +119,27 @@ def verify(
 
 
 def usable(name: str) -> Backend:
-    """The backend of that name; UsageError ND702 if unknown, BackendError ND701 with the reason if not usable."""
+    """The backend of that name; UsageError ND702 if unknown, BackendError if absent (ND703) or not usable (ND701)."""
     known = registry.members("backends")
+    if name in ABSENT and name not in known:
+        raise BackendError(_absent(name, known))
     if name not in known:
         raise UsageError(unknown_name("ND702", "backend", name, known))
     reason = known[name].available()
     if reason:
         raise BackendError(Problem("ND701", f"the backend {name} cannot be used here", name, reason))
     return known[name]
+
+
+def _absent(name: str, known: Iterable[str]) -> Problem:
+    return Problem(
+        "ND703",
+        f"the backend {name} is not part of this version; the built program.h5 stays valid",
+        "--backend",
+        name,
+        f"one of {', '.join(known)}",
+        tuple(f"--backend {other}" for other in known),
+    )
 
 
 def sent(graph: Graph) -> tuple[str, ...]:

@@ -298,7 +298,20 @@ def doctor() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "libraries": pipeline.versions(),
+        "lava": _lava(),
         "backends": backends,
         "targets": target.names(),
         "cache": str(sources.cache_folder()),
     }
+
+
+def _lava() -> str:
+    """Whether Lava is here, without importing it, and that nothing uses it."""
+    from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
+
+    try:
+        presence = f"{version('lava-nc')} is installed"
+    except PackageNotFoundError:
+        presence = "is installed" if find_spec("lava") else "not installed"
+    return f"{presence}; this version has no Lava backend"

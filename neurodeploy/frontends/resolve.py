@@ -27,11 +27,14 @@ _WEIGHTS = "weights do not say how they are connected: build the network in Pyth
 #: ticks of one inference where neither the model nor its user says
 TICKS = 4
 
-#: files whose readers are not part of this version, and what to do instead
-FOREIGN = {
-    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), _WEIGHTS),
-    ".onnx": "export the torch module itself with torch.export.save to a .pt2 file",
-}
+_EXPORT = "export the torch module itself with torch.export.save to a .pt2 file"
+_FACTORY = "build the network in Python and give py:package.module:factory"
+
+#: formats of whole networks whose readers are not part of this version, and what to do instead
+UNREAD = {".onnx": (_EXPORT, _FACTORY), ".nir": (_FACTORY, _EXPORT), ".net": (_FACTORY, _EXPORT)}
+
+#: everything that is refused by its suffix, with what to do instead
+FOREIGN = {**dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,)), **UNREAD}
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,14 @@ def source_graph(model: Model) -> Graph:
 
 def _unknown(text: str, path: Path) -> Problem:
     if path.suffix in FOREIGN:
+        why = "read by this version yet" if path.suffix in UNREAD else "a model that can be read"
         return Problem(
             "ND106",
-            f"a {path.suffix} file is not a model that can be read",
+            f"a {path.suffix} file is not {why}",
             text,
             path.suffix,
             ".pt2, program.h5",
-            (FOREIGN[path.suffix],),
+            FOREIGN[path.suffix],
         )
     if path.exists() or "/" in text or path.suffix:
         return Problem(

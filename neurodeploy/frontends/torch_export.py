@@ -89,7 +89,7 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
             f"{name} ({file}:{line})",
             f"{tuple(example.shape)}: {_first_line(plain)}",
             "",
-            ("give the shape that the model expects",),
+            ("give data of the shape that the model expects with --data",),
         )
     file, line = failure(error)
     return Problem(

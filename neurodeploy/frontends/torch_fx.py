@@ -223,7 +223,7 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
         where,
         f"{tuple(example.shape)}: {found}",
         "",
-        ("give the shape that the model expects",),
+        ("give data of the shape that the model expects with --data",),
     )
 
 

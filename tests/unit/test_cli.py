@@ -102,6 +102,11 @@ def test_listings_in_every_format(capsys: Captured, arguments: list[str]) -> Non
     assert json.loads(capsys.readouterr().out)
 
 
+def test_doctor_says_that_there_is_no_lava_backend() -> None:
+    found = verbs.doctor()
+    assert "installed; this version has no Lava backend" in found["lava"] and "lava" not in found["backends"]
+
+
 def test_explain(capsys: Captured) -> None:
     assert cli.call(["explain", "nd910", "--format", "plain"]) == 0
     assert "ND910  unknown target" in capsys.readouterr().out

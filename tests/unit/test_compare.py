@@ -205,3 +205,10 @@ def test_sqnr_compares_layers_of_the_same_name_through_their_scale() -> None:
     found = compare.sqnr(spiking, Program(integer), x)
     assert found and set(found) <= set(spiking.nodes)
     assert np.median(list(found.values())) > 10
+
+
+@pytest.mark.parametrize("name", compare.ABSENT)
+def test_frameworks_without_a_backend_are_said_to_be_absent(name: str) -> None:
+    with pytest.raises(BackendError, match=r"ND703.*program\.h5 stays valid") as caught:
+        compare.usable(name)
+    assert caught.value.exit_code == 6

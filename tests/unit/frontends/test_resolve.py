@@ -77,6 +77,14 @@ def test_foreign_kinds_say_what_to_do(suffix: str) -> None:
     assert "fix:" in text
 
 
+@pytest.mark.parametrize("suffix", [".nir", ".net", ".onnx"])
+def test_formats_that_are_not_read_yet_say_what_is(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"net{suffix}").write_bytes(b"a network")
+    kind, code, text = problem_of(str(tmp_path / f"net{suffix}"))
+    assert (kind, code) == (UsageError, "ND106")
+    assert f"a {suffix} file is not read by this version yet" in text and ".pt2, program.h5" in text
+
+
 def test_export_file_is_read_with_its_open_batch(exported: Path) -> None:
     model = resolve.resolve(str(exported), scale=0.125)
     assert (model.name, model.kind) == ("tiny", "export")
