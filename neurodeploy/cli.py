@@ -109,6 +109,12 @@ class _Screen:
             for problem in _grouped(error.problems):
                 print(_as_text(problem), file=sys.stderr)
 
+    def warnings(self, problems: Sequence[Problem]) -> None:
+        """Those that stop nothing, to stderr; JSON results carry them anyway."""
+        if not self.json:
+            for problem in _grouped([p for p in problems if p.severity == "warning"]):
+                print(_as_text(problem), file=sys.stderr)
+
     def _panels(self, problems: Sequence[Problem]) -> None:
         from rich.console import Console
         from rich.panel import Panel
@@ -179,6 +185,17 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")
 ]
+ModelName = Annotated[str | None, typer.Argument(help="zoo name, file.pt2, or py:package.module:factory")]
+Place = Annotated[str | None, typer.Option("--target", help="target name or .toml file (default: loihi-sim)")]
+MethodName = Annotated[
+    str | None, typer.Option("--method", help="conversion method (default: the model's own)")
+]
+Ticks = Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")]
+WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="2..8 (default: 8)")]
+DataSpec = Annotated[str | None, typer.Option("--data", help="data set name, file or folder")]
+Chips = Annotated[int | None, typer.Option("--chips", help="chips (default: the target's own)")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; build.toml replays a build")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")]
 TargetName = Annotated[str, typer.Option("--target", help="target name or .toml file")]
 Folder = Annotated[Path, typer.Argument(help="a build folder, or its program.h5")]
 
@@ -213,18 +230,12 @@ def root(
 
 @app.command()
 def build(
-    model: Annotated[
-        str | None, typer.Argument(help="zoo name, file.pt2, or py:package.module:factory")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", help="target name or .toml file (default: loihi-sim)")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option("--method", help="conversion method (default: the model's own)")
-    ] = None,
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
-    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="2..8 (default: 8)")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="data set name, file or folder")] = None,
+    model: ModelName = None,
+    target: Place = None,
+    method: MethodName = None,
+    timesteps: Ticks = None,
+    weight_bits: WeightBits = None,
+    data: DataSpec = None,
     calib: Annotated[
         int | None, typer.Option("--calib", help="training samples for calibration (default: 256)")
     ] = None,
@@ -234,14 +245,12 @@ def build(
     verify_samples: Annotated[
         int | None, typer.Option("--verify", help="samples for bit equality (default: 100)")
     ] = None,
-    chips: Annotated[int | None, typer.Option("--chips", help="chips (default: the target's own)")] = None,
+    chips: Chips = None,
     optimise: Annotated[
         str | None, typer.Option("--optimise", help="energy, latency or cores (default: energy)")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="TOML file; build.toml replays a build")
-    ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
     out: Annotated[
         str | None, typer.Option("--out", help="output folder (default: build/MODEL-TARGET)")
     ] = None,
@@ -272,6 +281,7 @@ def build(
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
+    screen.warnings([p for p in result.warnings if p.code == "ND114"])  # the summary counts them all
     errors: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
         errors.append(UsageError([_promoted(p) for p in result.warnings]))
@@ -355,12 +365,15 @@ def _show_summary(report: dict[str, Any], folder: Path) -> None:
 
 @app.command()
 def check(
-    model: Annotated[str, typer.Argument(help="zoo name, file or py:package.module:factory")],
-    target: TargetName = "loihi-sim",
-    method: Annotated[
-        str, typer.Option("--method", help="conversion method (default: the model's own)")
-    ] = "",
-    timesteps: Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")] = None,
+    model: ModelName = None,
+    target: Place = None,
+    method: MethodName = None,
+    timesteps: Ticks = None,
+    weight_bits: WeightBits = None,
+    data: DataSpec = None,
+    chips: Chips = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -368,7 +381,10 @@ def check(
     screen.configure(form, verbose=verbose)
     from . import errors, verbs
 
-    found = verbs.check(model, target, method, timesteps)
+    found = verbs.check(
+        model, target, method, timesteps, config_file=config, settings=settings or (),
+        weight_bits=weight_bits, data=data, chips=chips,
+    )  # fmt: skip
     if screen.json:
         screen.data(
             {
@@ -387,6 +403,7 @@ def check(
             [(v.node, v.detail, "BLOCKED" if v.blocked else v.grade, v.reason) for v in shown],
         )
         screen.out(_verdict_line(found))
+        screen.warnings(found.problems)
     if found.blocked:
         wrong = [p for p in found.problems if p.severity == "error"]
         raise _Silent(errors.EXIT_UNSUPPORTED) if screen.json else errors.MappingError(wrong)
@@ -458,6 +475,9 @@ def verify(
         list[str] | None, typer.Option("--backend", help="may repeat (default: cpu, and loihi-sim if mapped)")
     ] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 100,
+    data: Annotated[
+        str, typer.Option("--data", help="data set name, file or folder (default: that of the build)")
+    ] = "",
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -465,7 +485,7 @@ def verify(
     screen.configure(form, verbose=verbose)
     from . import errors, verbs
 
-    result = verbs.verify(folder, tuple(backend or ()), samples)
+    result = verbs.verify(folder, tuple(backend or ()), samples, data)
     if screen.json:
         screen.data(
             {

@@ -90,6 +90,13 @@ CODES: dict[str, tuple[str, str]] = {
         "operators of torch's own library. This file fails the check. Export the model again from source that you "
         "trust.",
     ),
+    "ND114": (
+        "raw pixel levels reach the model",
+        "Images are whole pixel levels, such as 0 .. 255. A py: or .pt2 model sees level * scale + offset, and a scale "
+        "of 1 unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it "
+        "knows, and its accuracy is lost without any error. Give the scale it was trained with, such as --set "
+        "scale=0.0625 for digits of 16 levels. --set scale=1.0 says that raw levels are meant, and the warning goes.",
+    ),
     # zoo: networks and weights
     "ND190": (
         "a network of the zoo cannot be built",
@@ -554,6 +561,16 @@ CODES: dict[str, tuple[str, str]] = {
         "out of memory",
         "The machine has less free memory than the work needs. Use fewer samples (--eval, --verify, --calib) or a "
         "larger machine.",
+    ),
+    "ND935": (
+        "the data of a built network cannot be found",
+        "'verify' reads test images from the data that the network was built on, by the name or path that was given to "
+        "'build'; a relative path is looked for from the working folder. Give where the data lies now with --data.",
+    ),
+    "ND936": (
+        "other data than the network was built on",
+        "Under the name or path that was given to 'build' lies another content: its hash is not the recorded one. Give "
+        "the right data with --data. Any data whose images fit will do there: that executions agree is true of all.",
     ),
     # data files
     "ND920": (

@@ -36,7 +36,7 @@ class LayerRule(_Table):
 class BuildConfig(_Table):
     """Everything that decides the numbers of a build, and where they go."""
 
-    model: str = Field("", description="zoo name, file, or library:NAME")
+    model: str = Field("", description="zoo name, file.pt2, or py:package.module:factory")
     target: str = Field("loihi-sim", description="name of a target, or a .toml file")
     data: str = Field("", description="data set or file; empty: the model's own")
     method: str = Field("", description="conversion method; empty: the model's own")
@@ -52,10 +52,10 @@ class BuildConfig(_Table):
     seed: int = Field(0, ge=0, description="of the draw of calibration samples")
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
-    scale: float = Field(
-        1.0, gt=0, description="what a pixel level is worth to a model that does not say so itself"
+    scale: float | None = Field(
+        None, gt=0, description="a py: or .pt2 model sees pixel level * scale + offset; unset: 1"
     )
-    offset: float = Field(0.0, description="what is added to a scaled pixel, likewise")
+    offset: float = Field(0.0, description="what is added to a scaled pixel level")
     convert: dict[str, Any] = Field({}, description="options of the conversion method")
     layers: dict[str, LayerRule] = Field({}, description="rules per layer, by glob over layer names")
 

@@ -115,13 +115,7 @@ def run(
     for name, known, flag in ((start, RESTARTS, "--from"), (to, STAGE_NAMES, "--to")):
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
-    if not chosen.model:
-        raise UsageError(
-            Problem("ND900", "no model was named", "MODEL", fixes=("neurodeploy models lists the zoo",))
-        )
-    target = load_target(chosen.target)
-    if chosen.chips is not None:
-        target = target.with_chips(chosen.chips)
+    target = target_of(chosen)
     with _scratch(chosen.folder) as scratch:
         log = _Log(scratch / "build.log", progress)
         try:
@@ -135,6 +129,16 @@ def run(
         log.close()
         written = _publish(scratch, chosen.folder)
     return replace(result, written=written)
+
+
+def target_of(chosen: BuildConfig) -> Target:
+    """The target with the chips that were asked for; UsageError ND900 for a config that names no model."""
+    if not chosen.model:
+        raise UsageError(
+            Problem("ND900", "no model was named", "MODEL", fixes=("neurodeploy models lists the zoo",))
+        )
+    target = load_target(chosen.target)
+    return target if chosen.chips is None else target.with_chips(chosen.chips)
 
 
 def _run_stages(
@@ -268,6 +272,7 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "target": work.target.name,
         "target_sha256": work.target.sha256,
         "data": work.data.name if work.data else None,
+        "data_spec": work.config.data,
         "data_sha256": work.data.hash if work.data else None,
         "model": work.config.model,
         "preset": work.preset,

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import __version__
 from .config import BuildConfig
-from .errors import NeurodeployError
+from .errors import NeurodeployError, Problem
 from .frontends import resolve
 from .frontends.resolve import Model
 from .ir.graph import Graph
@@ -36,7 +36,8 @@ class Source:
 
 def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
     """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
-    model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset)
+    scale = 1.0 if config.scale is None else config.scale
+    model = resolve.resolve(config.model, shape, config.timesteps, scale, config.offset)
     key = model.fingerprint and _key(model.fingerprint)
     graph = _read(key) if key else None
     if graph is not None:
@@ -71,6 +72,26 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
             "convert": {**own, **config.convert},
         }
     )
+
+
+def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:
+    """A warning (ND114) where pixels of more than one level reach a model of the user's own and nobody gave a scale."""
+    if model.kind not in ("python", "export") or config.scale is not None or levels <= 1:
+        return []
+    return [
+        Problem(
+            "ND114",
+            "the model is fed raw pixel levels: no scale was given",
+            config.model,
+            f"0 .. {levels}",
+            "what the model was trained on",
+            (
+                f"--set scale={1 / levels!r} if it was trained on 0 .. 1",
+                "--set scale=1.0 if it was trained on raw levels or scales them itself",
+            ),
+            severity="warning",
+        )
+    ]
 
 
 # --- cache -------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from .report.inputs import Accuracy, BitTrue, ModelInfo
 from .target import Target
 
 if TYPE_CHECKING:
-    from .datasets import DataSet
+    from .datasets import DataSet, Facts
 
 SQNR_SAMPLES = 32  # signal and error are sums over many elements: few samples do
 EVENT_SAMPLES = 32  # energy and latency are means over this many test samples
@@ -99,6 +99,7 @@ def import_model(work: Work, progress: Progress) -> str:
             )
         )
     work.data = data or datasets.load(work.config.data)
+    work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
     work.source = with_range(found.graph, work.data.levels)
     work.model = ModelInfo(
         name=found.model.name, system=found.model.system or found.model.kind, source=found.model.source,
@@ -123,18 +124,7 @@ def parameters(graph: Graph) -> int:
 
 def check_data(graph: Graph, data: DataSet) -> None:
     """Refuse a data set whose images or classes do not fit the network (ND933)."""
-    wanted, problems = graph.shape(graph.input.name), []
-    if tuple(data.shape) != wanted:
-        problems.append(
-            Problem(
-                "ND933",
-                "images of the data set do not fit the network's input",
-                data.source,
-                str(tuple(data.shape)),
-                str(wanted),
-                ("give other data with --data",),
-            )
-        )
+    problems = misfits(graph, data)
     classes = graph.values[graph.output.name].shape.size
     if data.class_count > classes:
         problems.append(
@@ -149,6 +139,16 @@ def check_data(graph: Graph, data: DataSet) -> None:
         )
     if problems:
         raise UsageError(problems)
+
+
+def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
+    """ND933 if images have another shape than the network's input."""
+    wanted = graph.shape(graph.input.name)
+    if tuple(data.shape) == wanted:
+        return []
+    cause = "images of the data set do not fit the network's input"
+    fixes = ("give other data with --data",)
+    return [Problem("ND933", cause, data.source, str(tuple(data.shape)), str(wanted), fixes)]
 
 
 # --- 2 convert ---------------------------------------------------------------------------------------------------
@@ -201,19 +201,22 @@ def calibrate(work: Work, progress: Progress) -> str:
 
 def quantize(work: Work, progress: Progress) -> str:
     """The integer graph; per-layer rules choose weight bits."""
-    from .quantize import quantize as to_integers
-
-    config, graph = work.config, need(work.spiking, "convert")
-    unmatched = config.unmatched(name for node in graph.of(Synapse) for name in layer_names(node))
-    if unmatched:
-        raise UsageError(unmatched)
-    work.integer = to_integers(
-        graph, need(work.ranges, "calibrate"), lambda node: config.weight_bits_of(layer_names(node))
-    )
+    config = work.config
+    work.integer = integers(config, need(work.spiking, "convert"), need(work.ranges, "calibrate"))
     layers = len(work.integer.of(Synapse))
     return f"{layers} layers, {config.weight_bits}-bit weights" + (
         ", rules per layer" if config.layers else ""
     )
+
+
+def integers(config: BuildConfig, graph: Graph, ranges: calibration.Ranges) -> Graph:
+    """The integer graph with the weight bits that the config chooses; UsageError ND905 for a rule without a layer."""
+    from .quantize import quantize as to_integers
+
+    unmatched = config.unmatched(name for node in graph.of(Synapse) for name in layer_names(node))
+    if unmatched:
+        raise UsageError(unmatched)
+    return to_integers(graph, ranges, lambda node: config.weight_bits_of(layer_names(node)))
 
 
 def layer_names(node: Node) -> list[str]:
@@ -228,9 +231,9 @@ def map_to_cores(work: Work, progress: Progress) -> str:
     """Balanced graph, placement on cores, memory images."""
     from .mapping.image_encode import encode
     from .mapping.mapper import map_graph
-    from .passes.balance import balance
+    from .mapping.relay import prepared
 
-    graph = work.integer = balance(need(work.integer, "quantize"), work.target.limits.delay_steps.value)
+    graph = work.integer = prepared(need(work.integer, "quantize"), work.target)
     mapping = map_graph(graph, work.target, work.target.chips, work.config.optimise)
     work.mapping = encode(graph, mapping, work.target) if mapping.fits else mapping
     work.warnings += [p for p in mapping.problems if p.severity != "error"]

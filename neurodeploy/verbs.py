@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from .pipeline import Build, build
 if TYPE_CHECKING:
     import numpy as np
 
+    from .datasets import DataSet
     from .ir.graph import Graph
     from .support import Verdict
     from .target import Target
@@ -58,41 +59,67 @@ class Check:
         return any(p.severity == "error" for p in self.problems)
 
 
-def check(model: str, target: str = "loihi-sim", method: str = "", timesteps: int | None = None) -> Check:
-    """Whether method and target can take this network, node by node; no data set and no training sample is read."""
-    from . import sources, stages, support
-    from .target import load as load_target
+def check(
+    model: str | None = None,
+    target: str | None = None,
+    method: str | None = None,
+    timesteps: int | None = None,
+    *,
+    config_file: str | Path | None = None,
+    settings: Sequence[str] = (),
+    **flags: Any,
+) -> Check:
+    """Whether method and target can take this network, node by node; arguments as those of :func:`build`.
 
-    place = load_target(target)
-    asked = config.resolve(
-        {"model": model, "target": target, "method": method or None, "timesteps": timesteps}
-    )
-    found = sources.load(asked)
-    chosen = sources.completed(asked, found)
-    refused = stages.method_of(chosen.method).accept(found.graph)
+    Of data nothing but shape and levels is read.
+    """
+    from . import pipeline, stages, support
+
+    given = {"model": model, "target": target, "method": method or None, "timesteps": timesteps, **flags}
+    asked = config.resolve(given, config_file, settings)
+    place = pipeline.target_of(asked)
+    chosen, graph, warnings = _source(asked)
+    refused = [*warnings, *stages.method_of(chosen.method).accept(graph)]
     if any(p.severity == "error" for p in refused):
-        return Check(model, place.name, chosen.method, (), tuple(refused))
-    integer, mapping, problems = _dry_run(found.graph, chosen, place)
+        return Check(asked.model, place.name, chosen.method, (), tuple(refused))
+    integer, mapping, problems = _dry_run(graph, chosen, place)
     cores = (len(mapping.cores), mapping.cores_total) if mapping is not None else None
     problems = [*refused, *problems]
     rows = support.verdicts(integer, place, problems) if integer is not None else []
-    return Check(model, place.name, chosen.method, tuple(rows), tuple(problems), cores)
+    return Check(asked.model, place.name, chosen.method, tuple(rows), tuple(problems), cores)
+
+
+def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[Problem]]:
+    """(completed config, source graph told the range of its data, warnings), as a build's import makes them."""
+    from . import datasets, sources, stages
+
+    data = datasets.facts(asked.data) if asked.data else None
+    found = sources.load(asked, data.shape if data else None)
+    chosen = sources.completed(asked, found)
+    if data is None and not chosen.data:
+        return chosen, found.graph, []
+    data = data or datasets.facts(chosen.data)
+    misfits = stages.misfits(found.graph, data)
+    if misfits:
+        raise UsageError(misfits)
+    warnings = sources.raw_levels(chosen, found.model, data.levels)
+    return chosen, stages.with_range(found.graph, data.levels), warnings
 
 
 def _dry_run(
     graph: Graph, chosen: config.BuildConfig, place: Target
 ) -> tuple[Graph | None, Any, list[Problem]]:
     """Integer graph, mapping and problems of a network whose numbers come from noise."""
+    from . import stages
     from .mapping.mapper import map_graph
-    from .passes.balance import balance
-    from .quantize import quantize
+    from .mapping.relay import prepared
 
     spiking, ranges = _sketch(graph, chosen)
     try:
-        integer = quantize(spiking, ranges, lambda node: chosen.weight_bits)
+        integer = stages.integers(chosen, spiking, ranges)
     except (QuantizeError, GraphError) as error:
         return None, None, list(error.problems)
-    integer = balance(integer, place.limits.delay_steps.value)
+    integer = prepared(integer, place)
     mapping = map_graph(integer, place, optimise="cores")
     return integer, mapping, list(mapping.problems)
 
@@ -105,7 +132,8 @@ def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
 
     method = stages.method_of(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
-    top = int(min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
+    interval = graph.values[graph.input.name].interval
+    top = int(interval.hi if interval else min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
     noise = np.random.Generator(np.random.PCG64(0)).integers(0, top + 1, (4, *graph.shape(graph.input.name)))
     spiking = method.rewrite(graph, options, noise, chosen.timesteps)
     return spiking, calibrate.measure(spiking, noise)
@@ -224,8 +252,12 @@ def save_array(path: Path, array: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100) -> Any:
-    """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim)."""
+def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100, data: str = "") -> Any:
+    """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim).
+
+    Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
+    they have changed.
+    """
     from . import artifact, compare, datasets, stages
     from . import samples as draws
 
@@ -233,10 +265,32 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100)
     program = saved.program
     mapped = program.mapping is not None and bool(program.mapping.images)
     usable = ("cpu", "loihi-sim") if mapped else ("cpu",)
-    data = datasets.load(str(saved.provenance.get("data") or "digits"))
-    images, _ = data.test.take(draws.stratified(data.test.labels, samples, 0))
-    stages.check_data(program.graph, data)
+    found = datasets.load(data) if data else _recorded(saved.provenance, folder)
+    stages.check_data(program.graph, found)
+    images, _ = found.test.take(draws.stratified(found.test.labels, samples, 0))
     return compare.verify(program, images, tuple(backends) or usable)
+
+
+def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
+    """The data of the build, found again as they were named then."""
+    from . import datasets
+
+    spec, recorded = (
+        str(provenance.get("data_spec") or provenance.get("data") or ""),
+        provenance.get("data_sha256"),
+    )
+    advice = (f"neurodeploy verify {folder} --data SPEC",)
+    try:
+        found = datasets.load(spec)
+    except UsageError as error:
+        cause = "the data that the network was built on cannot be found here"
+        reason = f"{spec or 'no name'}: {error.problems[0].cause}"
+        raise UsageError(Problem("ND935", cause, str(folder), reason, fixes=advice)) from error
+    if recorded and found.hash != recorded:
+        cause = f"{spec} is no longer the data that the network was built on"
+        limit = f"sha256 {str(recorded)[:12]}"
+        raise UsageError(Problem("ND936", cause, str(folder), f"sha256 {found.hash[:12]}", limit, advice))
+    return found
 
 
 def report(folder: str | Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from neurodeploy.datasets._checks import foreign, refuse, require_content
-from neurodeploy.datasets._types import DataSet
+from neurodeploy.datasets._types import DataSet, Facts
 from neurodeploy.errors import Problem, UsageError, unknown_name
 
 _PIECES = ("FORMAT", "NAMES", "accepts", "load")
@@ -25,6 +25,7 @@ class Format:
     names: tuple[str, ...]
     accepts: Callable[[str], bool]
     load: Callable[[str], DataSet]
+    facts: Callable[[str], Facts] | None = None
 
 
 def _format(module_name: str) -> Format:
@@ -34,7 +35,8 @@ def _format(module_name: str) -> Format:
         cause = f"the data format lacks {', '.join(missing)}"
         fix = f"define {missing[0]} in it: see the head of neurodeploy/datasets/__init__.py"
         raise UsageError([Problem("ND926", cause, where=f"{module_name.replace('.', '/')}.py", fixes=(fix,))])
-    return Format(module_name, *(members[piece] for piece in _PIECES))
+    required = {piece.lower(): members[piece] for piece in _PIECES[1:]}
+    return Format(module_name, members["FORMAT"], **required, facts=members.get("facts"))
 
 
 @lru_cache(maxsize=1)
@@ -53,6 +55,18 @@ def names() -> tuple[str, ...]:
 
 def _is_path(spec: str) -> bool:
     return Path(spec).exists() or any(mark in spec for mark in "/\\.")
+
+
+def facts(spec: str) -> Facts:
+    """Shape and levels behind a name or a path, from headers where the format can tell; errors as :func:`load`."""
+    found = next((f.facts for f in formats() if spec and "\0" not in spec and f.accepts(spec)), None)
+    if found is None:
+        data = load(spec)
+        return Facts(data.shape, data.levels, data.source)
+    try:
+        return found(spec)
+    except OSError as error:
+        raise refuse("ND920", "the data cannot be read", spec[:200], error.strerror or str(error)) from error
 
 
 def load(spec: str) -> DataSet:

@@ -83,6 +83,15 @@ class DataSet:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a network needs to know of a data set before any image is read."""
+
+    shape: tuple[int, ...]
+    levels: int
+    source: str
+
+
+@dataclass(frozen=True)
 class ArrayReader:
     """Reads from an array in memory: the ``read`` of a split that has nothing to decode."""
 

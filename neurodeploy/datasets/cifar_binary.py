@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Split, array_split
+from neurodeploy.datasets._types import DataSet, Facts, Split, array_split
 
 FORMAT = "a folder cifar-10-batches-bin (data_batch_1.bin .. data_batch_5.bin, test_batch.bin)"
 NAMES: tuple[str, ...] = ()
@@ -44,12 +44,27 @@ def accepts(spec: str) -> bool:
     return _binary(spec) is not None or _pickled(spec) is not None
 
 
+def facts(spec: str) -> Facts:
+    """The same for every folder of this format; ND928 for the pickled version."""
+    _readable(spec)
+    return Facts(_SHAPE, 255, spec)
+
+
 def load(spec: str) -> DataSet:
     """All training batches that are there, in order, and the test batch.
 
     Raises UsageError: ND928 for the pickled version, ND920 for a missing batch, ND921, ND922 and ND925 for empty
     or truncated ones and labels above 9.
     """
+    folder = _readable(spec)
+    digest = hashlib.sha256()
+    batches = sorted(folder.glob("data_batch_*.bin"))
+    train = _split(batches or [folder / "data_batch_1.bin"], digest)
+    test = _split([folder / "test_batch.bin"], digest)
+    return DataSet("cifar10", train, test, _CLASSES, _SHAPE, 255, digest.hexdigest(), spec)
+
+
+def _readable(spec: str) -> Path:
     folder = _binary(spec)
     if folder is None:
         limit, fix = (
@@ -57,11 +72,7 @@ def load(spec: str) -> DataSet:
             "download CIFAR-10's binary version and give its folder",
         )
         raise _checks.refuse("ND928", "a pickle is never executed", str(_pickled(spec)), _PICKLED, limit, fix)
-    digest = hashlib.sha256()
-    batches = sorted(folder.glob("data_batch_*.bin"))
-    train = _split(batches or [folder / "data_batch_1.bin"], digest)
-    test = _split([folder / "test_batch.bin"], digest)
-    return DataSet("cifar10", train, test, _CLASSES, _SHAPE, 255, digest.hexdigest(), spec)
+    return folder
 
 
 def _split(paths: list[Path], digest: hashlib._Hash) -> Split:

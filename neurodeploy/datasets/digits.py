@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy.datasets._types import DataSet, content_hash, split_once
+from neurodeploy.datasets._types import DataSet, Facts, content_hash, split_once
 from neurodeploy.errors import EnvironmentProblem, Problem
 
 FORMAT = "the name digits: scikit-learn's 8 x 8 digits"
 NAMES = ("digits",)
+_SHAPE, _LEVELS = (1, 8, 8), 16
 
 
 def accepts(spec: str) -> bool:
     """Only the name itself."""
     return spec in NAMES
+
+
+def facts(spec: str) -> Facts:
+    """Known without the library."""
+    return Facts(_SHAPE, _LEVELS, "sklearn.datasets.load_digits")
 
 
 def load(spec: str) -> DataSet:
@@ -34,4 +40,4 @@ def load(spec: str) -> DataSet:
     train, test = split_once(images, labels)
     digest = content_hash(train.images, train.labels, test.images, test.labels)
     classes = tuple(str(digit) for digit in range(10))
-    return DataSet(spec, train, test, classes, (1, 8, 8), 16, digest, "sklearn.datasets.load_digits")
+    return DataSet(spec, train, test, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")

@@ -11,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Images, Split
+from neurodeploy.datasets._types import DataSet, Facts, Images, Split
 
 if TYPE_CHECKING:
     import h5py
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FORMAT = "an HDF5 file of JPEG streams with groups train and test (.h5, .hdf5)"
 NAMES: tuple[str, ...] = ()
 
+Result = TypeVar("Result")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LAYOUT = re.compile(r"JPEG stream (?:(\w+) \+ )?(\w+)\[(\w+)\[i\]:\3\[i\+1\]\]")
 _LIMIT = "attributes classes, layout, shape; groups train and test"
@@ -91,11 +93,22 @@ def _signed(path: Path) -> bool:
         return False
 
 
+def facts(spec: str) -> Facts:
+    """From the attributes."""
+    height, width, channels = _opened(spec, _layout).shape
+    return Facts((channels, height, width), 255, spec)
+
+
 def load(spec: str) -> DataSet:
     """Labels and streams at once, pixels (uint8, 0 .. 255) when they are asked for.
 
     Raises UsageError ND920 to ND925; a stream that is not a whole JPEG raises ND922 when it is decoded.
     """
+    return _opened(spec, _dataset)
+
+
+def _opened(spec: str, read: Callable[[h5py.File, str], Result]) -> Result:
+    """What ``read`` makes of the file; whatever a damaged one provokes as UsageError."""
     import h5py
 
     path = Path(spec)
@@ -104,7 +117,7 @@ def load(spec: str) -> DataSet:
         raise _checks.foreign(spec, "no HDF5 signature", FORMAT)
     try:
         with h5py.File(path, "r") as file:
-            return _dataset(file, spec)
+            return read(file, spec)
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
         # h5py reports a damaged file with any of these, depending on which block is hit.
         raise _checks.truncated(spec, str(error)) from error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Images, Split, stratified_indices
+from neurodeploy.datasets._types import DataSet, Facts, Images, Split, stratified_indices
 
 FORMAT = "a folder of images in one subfolder per class, optionally below train and test"
 NAMES: tuple[str, ...] = ()
@@ -39,6 +39,16 @@ def accepts(spec: str) -> bool:
     """Any folder with an image two levels down, or three below train or test."""
     folder = Path(spec)
     return folder.is_dir() and any(_classes(root) for root in (folder / "train", folder / "test", folder))
+
+
+def facts(spec: str) -> Facts:
+    """From the header of the first image."""
+    folder = Path(spec)
+    root = folder / "train" if _classes(folder / "train") else folder
+    classes = _classes(root)
+    if not classes:
+        raise _checks.foreign(spec, "only one of train and test", FORMAT, "add the other folder")
+    return Facts(_shape(_images(root / classes[0])[0]), 255, spec)
 
 
 def load(spec: str) -> DataSet:

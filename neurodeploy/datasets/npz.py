@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Images, Split, array_split, content_hash, split_once
+from neurodeploy.datasets._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
 
 FORMAT = "a numpy archive .npz with train_x, train_y, test_x, test_y or x, y"
 NAMES: tuple[str, ...] = ()
@@ -27,12 +30,41 @@ _SYNONYMS = {
     "classes": ("class_names",),
     "levels": (),
 }
+_NAMES = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 Arrays = dict[str, NDArray[np.generic]]
 
 
 def accepts(spec: str) -> bool:
     """By its suffix."""
     return spec.lower().endswith(".npz")
+
+
+def facts(spec: str) -> Facts:
+    """From the headers of the arrays: no pixel is unpacked."""
+    path = Path(spec)
+    _checks.require_content(path)
+    with _typed(path), zipfile.ZipFile(path) as archive:
+        names = {_NAMES[n[:-4]]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
+        member = names.get("train_x") or names.get("x")
+        shape = _header(archive, member) if member else None
+        levels = {}
+        if "levels" in names and prod(_header(archive, names["levels"])) == 1:
+            with archive.open(names["levels"]) as file:
+                levels["levels"] = np.lib.format.read_array(file, allow_pickle=False)
+    if shape is None:
+        raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
+    blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
+    return Facts(_channels_first(blank, spec).shape[1:], _levels(levels, spec), spec)
+
+
+def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
+    """The shape of an array in the archive."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        return tuple(read(file)[0])
 
 
 def load(spec: str) -> DataSet:
@@ -65,14 +97,20 @@ def load(spec: str) -> DataSet:
 
 
 def _read(path: Path) -> Arrays:
-    known = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
-    try:
+    with _typed(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > _checks.MAX_BYTES:
             raise _checks.foreign(str(path), f"{size} bytes unpacked", f"at most {_checks.MAX_BYTES} bytes")
         with np.load(path, allow_pickle=False) as archive:
-            return {known[name]: np.asarray(archive[name]) for name in archive.files if name in known}
+            return {_NAMES[name]: np.asarray(archive[name]) for name in archive.files if name in _NAMES}
+
+
+@contextmanager
+def _typed(path: Path) -> Iterator[None]:
+    """Whatever a damaged or foreign archive provokes, as UsageError."""
+    try:
+        yield
     except zipfile.BadZipFile as error:
         if not _starts_as_zip(path):
             raise _checks.foreign(str(path), "no zip signature", "a numpy .npz archive") from error

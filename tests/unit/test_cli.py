@@ -237,6 +237,50 @@ def test_check_says_no_with_every_reason(capsys: Captured) -> None:
     assert any(node["missing"] for node in found["nodes"])
 
 
+NO_SHAPE = """
+import torch
+
+def net():
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 16), torch.nn.ReLU(),
+        torch.nn.Linear(16, 10))
+"""
+
+
+def test_check_knows_the_shape_of_given_data(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shapeless.py").write_text(NO_SHAPE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ["check", "py:shapeless:net"]
+    assert "--data" in refused(capsys, *own, code=3)
+    assert cli.call([*own, "--data", "digits"]) == 0
+    assert "ND114" in capsys.readouterr().err
+    assert cli.call([*own, "--data", "digits", "--set", "scale=0.0625"]) == 0
+    assert "ND114" not in capsys.readouterr().err
+
+
+def test_check_takes_the_options_of_build(capsys: Captured, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('model = "digits-vit"\ntarget = "loihi1"\n')
+    assert "ND507" in refused(capsys, "check", "--config", "c.toml", code=3)
+    assert "ND900" in refused(capsys, "check", code=2)
+    assert "ND919" in refused(capsys, "check", "digits-vit", "--chips", "99999", code=2)
+    assert "ND904" in refused(capsys, "check", "digits-vit", "--weight-bits", "9", code=2)
+    rule = 'layers."blocks.*.fc9".weight_bits=4'
+    assert "ND905" in refused(capsys, "check", "digits-vit", "--set", rule, code=2)
+    np.savez("big.npz", x=np.zeros((9, 12, 12), np.uint8), y=np.arange(9))
+    assert "ND933" in refused(capsys, "check", "digits-vit", "--data", "big.npz", code=2)
+
+
+def test_narrower_weights_are_checked_as_they_are_built() -> None:
+    few, many = (verbs.check("digits-vit", weight_bits=bits).cores for bits in (2, 8))
+    assert few is not None and many is not None and few[0] <= many[0]
+    assert (
+        verbs.check("digits-vit", "loihi2", chips=2).cores[1]
+        == 2 * verbs.check("digits-vit", "loihi2").cores[1]
+    )
+
+
 # --- input of run ------------------------------------------------------------------------------------------------
 
 

@@ -439,3 +439,50 @@ def test_cifar_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
     (folder / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR.")
     error = refused(str(tmp_path), "ND928")
     assert "binary version" in error.problems[0].fixes[0] and not marker.exists()
+
+
+# --- facts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"levels": np.array(15), "train_x": images(6) // 17, "test_x": images(3) // 17},
+    {"train_x": images(6, (4, 5, 3)), "test_x": images(3, (4, 5, 3))},
+    {"train_x": None, "train_y": None, "test_x": None, "test_y": None, "images": images(9, (3, 4, 5)),
+     "labels": np.arange(9) % 3},
+])  # fmt: skip
+def test_facts_of_an_archive_come_from_headers(
+    tmp_path: Path, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write_npz(tmp_path, **changes)
+    whole = datasets.load(spec)
+    monkeypatch.setattr(np, "load", None)  # no array is unpacked
+    assert datasets.facts(spec) == datasets.Facts(whole.shape, whole.levels, spec)
+
+
+def test_facts_are_those_of_the_data(tmp_path: Path) -> None:
+    write_images(tmp_path / "folder", {"cat": 3, "ant": 2})
+    specs = [
+        write_h5(tmp_path / "a.h5"),
+        str(write_cifar(tmp_path / "cifar")),
+        str(tmp_path / "folder"),
+        "digits",
+    ]
+    for spec in specs:
+        whole, facts = datasets.load(spec), datasets.facts(spec)
+        assert (facts.shape, facts.levels, facts.source) == (whole.shape, whole.levels, whole.source)
+
+
+@pytest.mark.parametrize("spec, code", [
+    ("nothing", "ND907"), ("", "ND907"), ("no.npz", "ND920"), ("no.xyz", "ND920"), ("no.h5", "ND920"),
+])  # fmt: skip
+def test_facts_of_nothing_are_typed(spec: str, code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        datasets.facts(spec)
+    assert caught.value.problems[0].code == code
+
+
+@pytest.mark.parametrize("content", [b"no zip", b"PK\x03\x04 cut off"])
+def test_facts_of_damaged_archives_are_typed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UsageError, match=r"ND92[23]"):
+        datasets.facts(str(tmp_path / "a.npz"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy import cli, files, pipeline, samples, sources
+from neurodeploy import cli, datasets, files, pipeline, samples, sources
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 
@@ -274,6 +274,43 @@ def test_own_model_is_built(module: str) -> None:
         *QUICK,
     ]
     assert cli.call(arguments) == 0
+
+
+@pytest.mark.parametrize("scale, warned", [([], True), (["--set", "scale=1.0"], False)])
+def test_raw_pixel_levels_are_warned_of(
+    module: str, scale: list[str], warned: bool, capsys: Captured
+) -> None:
+    arguments = ["build", f"py:{module}:good", "--data", "digits", *scale, "--out", "out", *QUICK]
+    assert cli.call(arguments) == 0
+    said = capsys.readouterr().err
+    assert ("ND114" in said) == warned == ("--set scale=0.0625" in said)
+    assert cli.call([*arguments, "--strict"]) == (2 if warned else 0)
+
+
+def test_a_replay_warns_again(module: str, capsys: Captured) -> None:
+    assert cli.call(["build", f"py:{module}:good", "--data", "digits", "--out", "out", *QUICK]) == 0
+    assert cli.call(["build", "--config", "out/build.toml", "--out", "again", *QUICK]) == 0
+    assert capsys.readouterr().err.count("ND114") == 4  # twice with its explanation
+
+
+def write_digits(path: str, order: slice = slice(None)) -> None:
+    found = datasets.load("digits").train
+    np.savez(path, x=found.images[:200, 0], y=found.labels[:200][order], levels=16)
+
+
+def test_verify_finds_the_data_of_a_build_from_a_file(capsys: Captured) -> None:
+    write_digits("own.npz")
+    assert cli.call(["build", "digits-vit", "--data", "own.npz", "--out", "out", *QUICK]) == 0
+    verify = ["verify", "out", "--samples", "2"]
+    assert cli.call(verify) == 0
+    os.rename("own.npz", "moved.npz")
+    assert cli.call(verify) == 2
+    said = capsys.readouterr().err
+    assert "ND935" in said and "neurodeploy verify out --data SPEC" in said
+    assert cli.call([*verify, "--data", "moved.npz"]) == 0
+    write_digits("own.npz", slice(None, None, -1))
+    assert cli.call(verify) == 2
+    assert "ND936" in capsys.readouterr().err
 
 
 def test_a_model_without_data_is_typed(module: str, capsys: Captured) -> None:
