@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,25 +39,17 @@ def refused(capsys: Captured, *arguments: str, code: int) -> str:
     return said.err + said.out
 
 
-def cpu_seconds() -> float:
-    """Processor time of all finished child processes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 # --- fast, lazy, complete ----------------------------------------------------------------------------------------
 
 
-def test_help_is_fast_and_light() -> None:
+def test_help_is_light() -> None:
     heavy = "numpy pydantic h5py torch numba scipy matplotlib"
     script = (
         "import sys; from neurodeploy import cli; cli.call(['--help']);"
         f"print([m for m in '{heavy}'.split() if m in sys.modules], file=sys.stderr)"
     )
-    began = cpu_seconds()
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stderr.strip() == "[]" and "build" in result.stdout
-    assert cpu_seconds() - began < 0.5  # of the processor: the tests run beside each other
 
 
 def test_version(capsys: Captured) -> None:
@@ -222,12 +213,16 @@ def test_check_says_yes(capsys: Captured) -> None:
     assert "can run" in said and "ternary_lif neuron" in said
 
 
-def test_check_is_quick() -> None:
-    command = [sys.executable, "-m", "neurodeploy", "check", "digits-a2os2a"]
-    subprocess.run(command, capture_output=True, check=True)  # fills the cache
-    began = cpu_seconds()
-    subprocess.run(command, capture_output=True, check=True)
-    assert cpu_seconds() - began < 2.5  # 1 s on an idle machine
+def test_check_of_a_zoo_model_needs_neither_torch_nor_its_data() -> None:
+    script = (
+        "import sys; from neurodeploy import cli; cli.call(['check', 'digits-a2os2a']);"
+        "print([m for m in ('torch', 'sklearn', 'numba', 'lava') if m in sys.modules])"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        for _ in range(2)  # the first one fills the cache of source graphs
+    ]
+    assert runs[1].stdout.splitlines()[-1] == "[]"
 
 
 def test_check_says_no_with_every_reason(capsys: Captured) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -193,13 +192,10 @@ def yolo() -> Graph:
     return net.output(x)
 
 
-def test_yolo_kp_takes_no_more_cores_than_printed_and_half_a_second() -> None:
+def test_yolo_kp_takes_no_more_cores_than_printed() -> None:
     graph = balance(yolo())
-    start = perf_counter()
     mapping = map_graph(graph, LOIHI2, chips=13)
-    elapsed = perf_counter() - start
     assert mapping.fits and len(mapping.cores) <= 574
-    assert elapsed < 3.0  # 0.25 s on a quiet machine: a shared one may be ten times slower
     assert_each_element_once(graph, mapping)
     assert len({(c.chip, c.x, c.y) for c in mapping.cores}) >= len(mapping.cores) / 4
 
