@@ -97,6 +97,47 @@ CODES: dict[str, tuple[str, str]] = {
         "knows, and its accuracy is lost without any error. Give the scale it was trained with, such as --set "
         "scale=0.0625 for digits of 16 levels. --set scale=1.0 says that raw levels are meant, and the warning goes.",
     ),
+    # file formats of whole networks (.net, .nir)
+    "ND120": (
+        "a reader option that is not understood",
+        "Files of other tools are read with options, given as --set reader.KEY=VALUE or in the table [reader] of a "
+        "config file. The key is not one of the format's, or its value has the wrong type or lies outside its range. "
+        "docs/formats.md lists the options of each format.",
+    ),
+    "ND121": (
+        "a network file that is damaged or of another kind",
+        "The file is empty, cut off, not HDF5, or HDF5 of something else: the root groups that the format demands are "
+        "not there. Nothing was read. Copy or export it again.",
+    ),
+    "ND122": (
+        "a part of a network file is missing",
+        "A group or dataset that the format demands at this place is not in the file, or a group stands where a dataset "
+        "belongs. All missing parts are listed. Export the network again with the tool that made it.",
+    ),
+    "ND123": (
+        "a dataset or link that is not read",
+        "Network files are not trusted. Links that leave the file or run in circles, data stored outside the file or "
+        "computed on access, types other than plain numbers and short text, and sizes beyond what the file can hold are "
+        "refused before anything is read. Store the values plainly.",
+    ),
+    "ND124": (
+        "a value outside what it may be",
+        "A weight, bias, delay, threshold or decay is not finite, not a whole number where the chip needs one, or "
+        "outside its width: weights have 8 bits, delays go to 62, decays to 4096. The message names group and dataset "
+        "and the first offender. Quantise with the tool's own export, which writes whole numbers.",
+    ),
+    "ND125": (
+        "a block of a network file that cannot be imported",
+        "The file holds a kind of block, node or neuron that has no exact counterpart in the graph. Every such block is "
+        "listed with its place. Replace it in the model by supported ones; docs/formats.md says what each format "
+        "carries.",
+    ),
+    "ND126": (
+        "parts of a network file do not fit together",
+        "The size that one layer yields is not the size that the next expects, a bias has another length than its "
+        "layer, a declared shape differs from what kernel, stride and padding give, or edges form a loop that no delay "
+        "breaks. Both numbers are shown.",
+    ),
     # zoo: networks and weights
     "ND190": (
         "a network of the zoo cannot be built",
@@ -202,6 +243,12 @@ CODES: dict[str, tuple[str, str]] = {
         "rule gives another shape than the graph declares, or the inputs cannot be combined at all. A graph that "
         "a front end or a pass of this package made never breaks the rule; an artifact that was edited by hand "
         "may.",
+    ),
+    "ND230": (
+        "a node that the export format cannot express",
+        "Formats of other tools carry fewer kinds of node, neuron models or numbers than the graph does. An export is "
+        "exact or refused, so every node that has no counterpart is listed with what the format could hold instead. "
+        "docs/formats.md says what each format carries.",
     ),
     # --- 3xx convert ------------------------------------------------------------------------------------------
     "ND301": (

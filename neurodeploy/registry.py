@@ -20,6 +20,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "microcode": ("name", "float_apply", "int_apply", "quantize", "operations"),
     "convert": ("name", "rewrite"),
     "backends": ("name", "available", "run"),
+    "frontends.formats": ("name", "suffix", "title", "Options", "load"),
+    "exporters": ("name", "suffix", "title", "available", "write"),
 }
 
 
