@@ -20,7 +20,10 @@ def infer(graph: Graph) -> Graph:
     """The graph with every value's code set by the rules below."""
     codes: Codes = {}
     for node in graph:
-        codes[node.name] = RULES[type(node)](graph, node, [codes[i] for i in node.inputs])
+        known = [
+            codes.get(i, DENSE) for i in node.inputs
+        ]  # a recurrent input is not known yet, and not asked for
+        codes[node.name] = RULES[type(node)](graph, node, known)
     return graph.with_values({n: replace(v, code=codes[n]) for n, v in graph.values.items()})
 
 

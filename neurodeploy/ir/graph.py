@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GraphError, Problem
-from .nodes import Const, Input, Node, Output
+from .nodes import Const, Input, Neuron, Node, Output, Synapse
 from .types import Value
 
 
@@ -56,6 +56,12 @@ class Graph:
             for source in dict.fromkeys(node.inputs):
                 table[source].append(node.name)
         return table
+
+    @property
+    def feedback(self) -> list[Synapse]:
+        """Synapses that read a neuron which comes later."""
+        place = {name: i for i, name in enumerate(self.nodes)}
+        return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]  # type: ignore[misc]
 
     @property
     def input(self) -> Input:
@@ -129,7 +135,8 @@ def rewrite(graph: Graph, header: Header | None = None) -> tuple[Builder, dict[s
 
 def copy_node(builder: Builder, table: dict[str, str], graph: Graph, node: Node, **changes: Any) -> str:
     """Copy one node of ``graph`` into ``builder`` with its inputs renamed through ``table``; extends ``table``."""
-    inputs = changes.pop("inputs", tuple(table[i] for i in node.inputs))
+    # A recurrent input comes later, so it has no entry yet: such neurons keep their names.
+    inputs = changes.pop("inputs", tuple(table.get(i, i) for i in node.inputs))
     value = changes.pop("value", graph.values[node.name])
     table[node.name] = builder.add(replace(node, inputs=inputs, **changes), value)
     return table[node.name]
@@ -137,10 +144,10 @@ def copy_node(builder: Builder, table: dict[str, str], graph: Graph, node: Node,
 
 def prune(graph: Graph) -> Graph:
     """The graph without nodes that no output reads (inputs stay)."""
-    live = {n.name for n in graph if isinstance(n, (Output, Input))}
-    for node in reversed(list(graph)):
-        if node.name in live:
-            live.update(node.inputs)
+    live, new = set(), {n.name for n in graph if isinstance(n, (Output, Input))}
+    while new:
+        live |= new
+        new = {source for name in new for source in graph.nodes[name].inputs} - live
     keep = {name: node for name, node in graph.nodes.items() if name in live}
     return Graph(keep, {name: graph.values[name] for name in keep}, graph.header)
 
@@ -151,7 +158,7 @@ def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterab
         if name != node.name or name not in values:
             yield Problem("ND201", "node table and value table disagree", where=name)
         for source in node.inputs:
-            if source not in seen:
+            if source not in seen and not _recurrent(node, nodes.get(source)):
                 yield Problem(
                     "ND202", "an input is missing or comes later (a cycle)", where=name, found=source
                 )
@@ -164,6 +171,11 @@ def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterab
                 limit=str(values[name].shape),
             )
         seen.add(name)
+
+
+def _recurrent(node: Node, source: Node | None) -> bool:
+    """Whether a node may read one that comes later: a delayed synapse a neuron."""
+    return isinstance(node, Synapse) and isinstance(source, Neuron) and node.delays[0] >= 1
 
 
 def _feed(digest: Any, item: Any) -> None:

@@ -32,6 +32,7 @@ class _Tick:
     t: int
     integer: bool
     saturations: dict[str, int]
+    batch: int = 1
 
     def count(self, node: Node, clipped: np.ndarray | int) -> None:
         """Add the number of clipped elements to the node's saturation counter."""
@@ -58,20 +59,21 @@ def run(
     timesteps: int | None = None,
     observe: Callable[[dict[str, np.ndarray]], None] | None = None,
 ) -> Trace:
-    """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x`` (B, *input shape), the same every tick.
+    """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
+    ``x`` is (B, *input shape), the same at every tick, or (B, T, *input shape) where the Input is ``per_tick``.
     ``observe`` is called after each tick with all values by name, (batch or 1, *shape).
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
-    check_input(graph, x)
     ticks = timesteps or graph.header.timesteps
+    check_input(graph, x, ticks)
     record = tuple(record)
     state: dict[str, Any] = {}
     saturations: dict[str, int] = {}
     outputs: list[np.ndarray] = []
     recorded: dict[str, list[np.ndarray]] = {name: [] for name in record}
     for t in range(1, ticks + 1):
-        tick = _Tick(graph, state, t, graph.header.level == "integer", saturations)
+        tick = _Tick(graph, state, t, graph.header.level == "integer", saturations, len(x))
         env = evaluate_tick(tick, x)
         outputs.append(env[graph.output.name])
         if observe:
@@ -85,14 +87,25 @@ def evaluate_tick(tick: _Tick, x: np.ndarray) -> dict[str, np.ndarray]:
     """All values of one tick."""
     env: dict[str, np.ndarray] = {}
     for node in tick.graph:
-        args = [env[i] for i in node.inputs] if node.inputs else [x]
+        # Only what is recurrent has not been computed yet, and its Synapse looks at earlier ticks alone.
+        args = [env[i] for i in node.inputs if i in env] if node.inputs else [x]
         env[node.name] = MEANING[type(node)](node, args, tick)
+    for node in tick.graph.of(Synapse):
+        if longest := node.delays[-1]:  # type: ignore[attr-defined]
+            past = tick.state.get(node.name, ())
+            tick.state[node.name] = (env[node.inputs[0]], *past)[:longest]
     return env
 
 
-def check_input(graph: Graph, x: np.ndarray) -> None:
-    """Raise SimulateError unless ``x`` is (B, *input shape)."""
-    expected = graph.shape(graph.input.name)
+def input_shape(graph: Graph, ticks: int | None = None) -> tuple[int, ...]:
+    """Shape of one raw sample: that of the Input, behind the number of ticks where there is a frame for each."""
+    shape = graph.shape(graph.input.name)
+    return (ticks or graph.header.timesteps, *shape) if graph.input.per_tick else shape
+
+
+def check_input(graph: Graph, x: np.ndarray, ticks: int | None = None) -> None:
+    """Raise SimulateError ND601 unless ``x`` is (B, *:func:`input_shape`)."""
+    expected = input_shape(graph, ticks)
     if x.shape[1:] != expected:
         raise SimulateError(
             [
@@ -108,7 +121,8 @@ def check_input(graph: Graph, x: np.ndarray) -> None:
 
 
 def _input(node: Input, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
-    centred = args[0].astype(np.int64) - node.zero
+    frame = args[0][:, tick.t - 1] if node.per_tick else args[0]
+    centred = frame.astype(np.int64) - node.zero
     return centred if tick.integer else centred * np.asarray(node.scale, dtype=np.float64)
 
 
@@ -124,11 +138,25 @@ def _const(node: Const, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
 
 
 def _synapse(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
-    if node.op == "dense":
-        out = args[0] @ node.weight.T
-        return out if node.bias is None else out + node.bias
-    out = convolve(args[0], node)
-    return out if node.bias is None else out + node.bias[:, None, None]
+    out = _delayed(node, args, tick) if node.delays[-1] else linear(args[0], node)
+    if node.bias is None:
+        return out
+    return out + (node.bias if node.op == "dense" else node.bias[:, None, None])
+
+
+def _delayed(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+    """Sum of what was sent now, one tick ago, two ticks ago, ..., each through the connections of that delay."""
+    past = tick.state.get(node.name, ())
+    out = np.zeros((tick.batch, *tick.graph.shape(node.name)), dtype=node.weight.dtype)
+    for delay in node.delays:
+        if delay <= len(past):
+            out = out + linear(past[delay - 1] if delay else args[0], node.part(delay))
+    return out
+
+
+def linear(x: np.ndarray, node: Synapse) -> np.ndarray:
+    """Weights times ``x`` (B, *shape), without bias and delay."""
+    return x @ node.weight.T if node.op == "dense" else convolve(x, node)
 
 
 def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
@@ -149,11 +177,12 @@ def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
 def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     model = registry.neuron(node.model)
     names = model.int_params if tick.integer else model.float_params
-    x = args[0]
-    zero = np.zeros(np.broadcast_shapes(x.shape, (1, *tick.graph.shape(node.name))), dtype=x.dtype)
-    state = tick.state.get(node.name) or (zero,) * len(model.state)
+    shape = np.broadcast_shapes(*(x.shape for x in args), (1, *tick.graph.shape(node.name)))
+    zero = np.zeros(shape, dtype=args[0].dtype)
+    kept = None if node.resets(tick.t) else tick.state.get(node.name)
+    state = kept or (zero,) * len(model.state)
     step = model.int_step if tick.integer else model.float_step
-    out, *rest = step(x + zero, *state, *(node.params[n] for n in names))
+    out, *rest = step(*(x + zero for x in args), *state, *(node.params[n] for n in names))
     if tick.integer:
         tick.count(node, rest.pop())
     tick.state[node.name] = tuple(rest)

@@ -54,7 +54,8 @@ def bounds(graph: Graph) -> dict[str, Bounds]:
     """Bounds per element of every value of an integer graph, over ticks 1 .. header.timesteps."""
     table: dict[str, Bounds] = {}
     for node in graph:
-        table[node.name] = step(node, [table[i] for i in node.inputs], graph)
+        args = [table[i] if i in table else _neuron(graph.nodes[i], [], graph) for i in node.inputs]  # type: ignore[arg-type]
+        table[node.name] = step(node, args, graph)
     return table
 
 
@@ -126,6 +127,8 @@ def _const(node: Const, args: list[Bounds], graph: Graph) -> Bounds:
 
 def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
     (x,) = args
+    if node.delays != (0,):  # before tick 1 nothing was sent
+        x = Bounds(np.minimum(x.lo, 0.0), np.maximum(x.hi, 0.0), x.proven)
     middle, radius = (x.lo + x.hi) / 2, (x.hi - x.lo) / 2
     if node.op == "dense":
         weight = node.weight.astype(np.float64).T

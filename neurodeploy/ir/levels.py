@@ -98,6 +98,7 @@ def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
 def _numbers(node: Node) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Synapse):
         yield "weight", node.weight
+        yield "delay", node.delay
         if node.bias is not None:
             yield "bias", node.bias
     elif isinstance(node, Const):
@@ -134,8 +135,10 @@ def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
 def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
     if not isinstance(node, Neuron) or node.model not in registry.members("neurons"):
         return
-    limit, interval = registry.neuron(node.model).input_limit, graph.values[node.inputs[0]].interval
-    if limit is not None and interval is not None and interval.magnitude >= limit:
+    limit = registry.neuron(node.model).input_limit
+    for interval in (graph.values[name].interval for name in node.inputs):
+        if limit is None or interval is None or interval.magnitude < limit:
+            continue
         yield _problem(
             "ND224",
             f"the input of a {node.model} can leave the range in which its process is exact",

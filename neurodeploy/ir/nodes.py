@@ -7,7 +7,8 @@ Arrays inside nodes are never written to.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -34,10 +35,14 @@ class Node:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Node):
-    """A named stream; raw integer r stands for the real value (r - zero) * scale, the same at every tick."""
+    """A named stream; raw integer r stands for the real value (r - zero) * scale.
+
+    A sample is one frame that stays the same at every tick, or, ``per_tick``, a frame for each tick.
+    """
 
     scale: float | np.ndarray = 1.0
     zero: int | np.ndarray = 0
+    per_tick: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,6 +65,10 @@ class Synapse(Node):
 
     ``dense``: weight (O, C) contracts the last axis and is shared over all others. ``conv``: weight
     (O, C/groups, ky, kx) on an input (C, Y, X), a cross-correlation as in torch. ``bias`` is (O,) or None.
+
+    ``delay`` in ticks, for all connections or, dense only, for each (O, C): what arrives at tick t was sent at tick
+    t - delay; nothing was sent before tick 1. The bias is not delayed. Where every delay is at least 1 the input may be
+    a Neuron that comes later in the graph: that is how a network is recurrent.
     """
 
     weight: np.ndarray
@@ -68,14 +77,34 @@ class Synapse(Node):
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
+    delay: int | np.ndarray = 0
+
+    @cached_property
+    def delays(self) -> tuple[int, ...]:
+        """The distinct delays in ticks, ascending."""
+        return tuple(np.unique(self.delay).tolist())
+
+    def part(self, delay: int) -> Synapse:
+        """The connections of one delay alone: no bias, no delay, all other weights zero."""
+        weight = self.weight if np.ndim(self.delay) == 0 else np.where(self.delay == delay, self.weight, 0)
+        return replace(self, weight=weight, bias=None, delay=0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Neuron(Node):
-    """A population of one registered neuron model; parameters broadcast to the shape."""
+    """A population of one registered neuron model; parameters broadcast to the shape.
+
+    As many inputs as the model has. ``reset`` = (interval, phase) in ticks: the state is set to zero before each tick t
+    with (t - phase) mod interval = 0, as it is before tick 1.
+    """
 
     model: str
     params: Params = field(default_factory=dict)
+    reset: tuple[int, int] | None = None
+
+    def resets(self, t: int) -> bool:
+        """Whether the state is zeroed before tick ``t`` > 1."""
+        return self.reset is not None and (t - self.reset[1]) % self.reset[0] == 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

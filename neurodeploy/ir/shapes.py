@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import registry
 from ..errors import Problem
 from .graph import Graph
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
@@ -13,6 +14,9 @@ from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Re
 Sizes = tuple[int, ...]
 
 MAX_ELEMENTS = 1 << 28  # of one edge: a declared shape must not make a check allocate without bound
+
+
+MAX_DELAY = 4096  # ticks: no target's synapses wait longer, and every tick of delay is remembered
 
 
 def problems(graph: Graph) -> list[Problem]:
@@ -65,8 +69,12 @@ def _same(node: Node, inputs: list[Sizes], declared: Sizes) -> Sizes:
 
 
 def _neuron(node: Neuron, inputs: list[Sizes], declared: Sizes) -> Sizes:
-    _count(inputs, 1)
-    arrays = [(1, *inputs[0])] + [p.shape for p in node.params.values() if isinstance(p, np.ndarray)]
+    model = registry.members("neurons").get(node.model)
+    _count(inputs, model.inputs if model else len(inputs))
+    if node.reset is not None and node.reset[0] < 1:
+        raise ValueError(f"a reset every {node.reset[0]} ticks")
+    arrays = [(1, *sizes) for sizes in inputs]
+    arrays += [p.shape for p in node.params.values() if isinstance(p, np.ndarray)]
     return _without_batch(np.broadcast_shapes(*arrays))
 
 
@@ -79,6 +87,10 @@ def _without_batch(sizes: Sizes) -> Sizes:
 def _synapse(node: Synapse, inputs: list[Sizes], declared: Sizes) -> Sizes:
     _count(inputs, 1)
     weight = node.weight.shape
+    if np.ndim(node.delay) and (node.op != "dense" or np.shape(node.delay) != weight):
+        raise ValueError(f"delays {np.shape(node.delay)} for {node.op} weight {weight}")
+    if not 0 <= node.delays[0] <= node.delays[-1] <= MAX_DELAY:
+        raise ValueError(f"delays {node.delays[0]} .. {node.delays[-1]} outside 0 .. {MAX_DELAY} ticks")
     if node.bias is not None and node.bias.shape != weight[:1]:
         raise ValueError(f"bias {node.bias.shape} for weight {weight}")
     if node.op == "dense":

@@ -3,9 +3,15 @@
 Every Synapse, Product and Reduce takes one step on pipelined hardware, a Delay as many as it says. Node n does tick t
 of a sample at step t + depth(n). Where values of different depth meet, a Delay brings the earlier ones level. A Delay
 is the identity per tick, so the meaning of the graph does not change; it is mapped, counted and priced.
+
+A Synapse whose delays are all at least m ticks needs what was sent m ticks ago: it may run m steps earlier, and makes
+up for any waiting by keeping its sums longer. In a network whose synapses all have a delay of one tick, as Lava's
+own, every population runs at step t.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from ..ir.graph import Builder, Graph, copy_node, rewrite
 from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
@@ -40,13 +46,41 @@ def depths(graph: Graph) -> dict[str, int]:
 
     A population that reads the input without a synapse lags one step too: it needs a connection to the host.
     """
+    first = _depths(graph, {})
+    if not graph.feedback:
+        return first
+    # A recurrent connection has nothing before it to wait for: it runs with what it feeds.
+    readers = graph.consumers
+    late = {
+        node.name: min((first[r] - _steps(graph.nodes[r]) for r in readers[node.name]), default=0)
+        for node in graph.feedback
+    }
+    return _depths(graph, late)
+
+
+def _depths(graph: Graph, least: Mapping[str, int]) -> dict[str, int]:
     still, outside = constants(graph), host(graph)
     found: dict[str, int] = {}
     for node in graph:
         if node.name not in still:
-            ready = [_arrival(node, i, found, outside) for i in node.inputs if i not in still]
-            found[node.name] = max(ready, default=0) + _steps(node)
+            ready = [_arrival(node, i, found, outside) for i in node.inputs if i in found]
+            found[node.name] = max(max(ready, default=0) + _steps(node), least.get(node.name, 0), 0)
     return found
+
+
+def line(graph: Graph, node: Synapse, level: Mapping[str, int]) -> int:
+    """Steps that a connection of no delay keeps its sums, given the :func:`depths`; negative: as many too few.
+
+    A connection of d ticks keeps them d steps more.
+    """
+    return level[node.name] - level.get(node.inputs[0], level[node.name]) - 1
+
+
+def hurried(graph: Graph) -> list[tuple[str, str, int]]:
+    """Recurrent connections (source, synapse, missing ticks of delay) that would arrive too late."""
+    level = depths(graph)
+    waits = ((n.inputs[0], n.name, -line(graph, n, level) - n.delays[0]) for n in graph.feedback)
+    return [edge for edge in waits if edge[2] > 0]
 
 
 def balance(graph: Graph, longest: int | None = None) -> Graph:
@@ -61,9 +95,9 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
     for node in graph:
         inputs = []
         for source in node.inputs:
-            wait = 0 if source in still else level[node.name] - _steps(node) - level[source]
             # A View on the host reads the input where it is; every other plain consumer of it has waited one step.
-            inputs.append(_delayed(builder, graph, table[source], wait, made, longest))
+            wait = 0 if source in still else _wait(node, source, level)
+            inputs.append(_delayed(builder, graph, table.get(source, source), wait, made, longest))
         copy_node(builder, table, graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
 
@@ -71,15 +105,20 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
 def unbalanced(graph: Graph) -> list[tuple[str, str, int]]:
     """Edges (source, consumer, missing steps) that arrive early."""
     level, still = depths(graph), constants(graph)
-    waits = (
-        (i, n.name, level[n.name] - _steps(n) - level[i]) for n in graph for i in n.inputs if i not in still
-    )
+    waits = ((i, n.name, _wait(n, i, level)) for n in graph for i in n.inputs if i not in still)
     return [edge for edge in waits if edge[2] > 0]
+
+
+def _wait(node: Node, source: str, level: Mapping[str, int]) -> int:
+    """Steps by which an input is early; a Synapse, which reads only one, keeps what it needs itself."""
+    return 0 if isinstance(node, Synapse) else level[node.name] - _steps(node) - level[source]
 
 
 def _steps(node: Node) -> int:
     if isinstance(node, Delay):
         return node.steps
+    if isinstance(node, Synapse):
+        return 1 - node.delays[0]
     return int(isinstance(node, CROSSING))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from neurodeploy.errors import SimulateError
+from neurodeploy.errors import GraphError, SimulateError
 from neurodeploy.ir import fixed, interp
+from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import BINARY
 from neurodeploy.microcode.rescale import MEMBER as RESCALE
@@ -223,3 +225,75 @@ def test_compensated_softmax_in_floats_is_the_softmax_of_the_mean() -> None:
 def test_input_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(SimulateError, match="ND601"):
         interp.run(chain((2,), (dense([[1, 2]]), (1,))), batch([1, 2, 3]))
+
+
+# --- time inside a sample: frames, delays, recurrence, resets --------------------------------------------------------
+
+
+def streamed(graph: Graph) -> Graph:
+    """The graph with a frame for each tick."""
+    return Graph({**graph.nodes, "x": replace(graph.input, per_tick=True)}, graph.values, graph.header)
+
+
+def test_a_frame_for_each_tick() -> None:
+    graph = streamed(chain((2,), (dense([[1, 10]]), (1,)), ticks=3))
+    x = np.array([[[1, 0], [0, 1], [2, 3]]])
+    assert interp.run(graph, x, ["w"]).values["w"].ravel().tolist() == [1, 10, 32]
+    with pytest.raises(SimulateError) as refused:
+        interp.run(graph, x[:, :2])
+    assert refused.value.problems[0].limit == "(batch, 3, 2)"
+
+
+def test_delays_of_single_connections_and_a_bias_that_waits_for_nobody() -> None:
+    node = replace(dense([[1, 10]], [100]), delay=np.array([[0, 2]]))
+    graph = streamed(chain((2,), (node, (1,)), ticks=4))
+    x = np.array([[[1, 1], [2, 2], [3, 3], [4, 4]]])
+    assert interp.run(graph, x, ["w"]).values["w"].ravel().tolist() == [101, 102, 113, 124]
+
+
+def test_a_delayed_convolution() -> None:
+    weight = np.array([[[[2]]]])
+    node = Synapse(name="c", inputs=("x",), weight=weight, op="conv", delay=1)
+    graph = streamed(chain((1, 1, 2), (node, (1, 1, 2)), ticks=2))
+    out = interp.run(graph, np.array([[[[[1, 2]]], [[[3, 4]]]]]), ["c"]).values["c"]
+    assert out.reshape(2, 2).tolist() == [[0, 0], [2, 4]]
+
+
+def recurrent(weight: int, ticks: int, delay: int = 1) -> Graph:
+    """x plus ``weight`` times the population's own spikes of ``delay`` ticks ago, into a LIF without memory."""
+    own = Synapse(name="own", inputs=("n",), weight=np.array([[weight]]), delay=delay)
+    total = Sum(name="sum", inputs=("x", "own"))
+    lif = Neuron(name="n", inputs=("sum",), model="lif", params={**LIF, "dv": 4096})
+    return streamed(chain((1,), (own, (1,)), (total, (1,)), (lif, (1,)), ticks=ticks))
+
+
+def test_recurrence_sees_the_spikes_of_the_tick_before() -> None:
+    x = np.array([11, 0, 0, 0, 5]).reshape(1, 5, 1)
+    assert interp.run(recurrent(11, 5), x, ["n"]).values["n"].ravel().tolist() == [1, 1, 1, 1, 1]
+    assert interp.run(recurrent(6, 5), x, ["n"]).values["n"].ravel().tolist() == [1, 0, 0, 0, 0]
+    assert interp.run(recurrent(11, 5, 3), x, ["n"]).values["n"].ravel().tolist() == [1, 0, 0, 1, 0]
+    assert [node.name for node in recurrent(6, 1).feedback] == ["own"]
+
+
+def test_only_a_delayed_synapse_may_look_ahead_and_only_at_a_neuron() -> None:
+    for delay, source in ((0, "n"), (1, "sum")):
+        with pytest.raises(GraphError) as refused:
+            graph = recurrent(1, 1)
+            own = replace(graph.nodes["own"], delay=delay, inputs=(source,))
+            Graph({**graph.nodes, "own": own}, graph.values, graph.header)
+        assert [p.code for p in refused.value.problems] == ["ND202"]
+
+
+def test_a_reset_forgets_before_it_integrates() -> None:
+    lif = Neuron(name="n", inputs=("x",), model="lif", params={**LIF, "dv": 0}, reset=(3, 2))
+    graph = streamed(chain((1,), (lif, (1,)), ticks=6))
+    x = np.array([6, 0, 6, 6, 0, 6]).reshape(1, 6, 1)
+    # reset before ticks 2 and 5: the 6 of tick 1 is lost; 6 + 6 of ticks 3 and 4 fire; the 6 of tick 6 is alone
+    assert interp.run(graph, x, ["n"]).values["n"].ravel().tolist() == [0, 0, 0, 1, 0, 0]
+
+
+def test_bounds_of_delayed_and_recurrent_sums_hold() -> None:
+    graph = recurrent(7, 4)
+    assert (graph.values["own"].interval.lo, graph.values["own"].interval.hi) == (0, 7)
+    late = chain((1,), (replace(dense([[1]]), delay=1), (1,)), reach=(3, 5))
+    assert (late.values["w"].interval.lo, late.values["w"].interval.hi) == (0, 5)

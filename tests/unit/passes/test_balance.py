@@ -23,8 +23,9 @@ from neurodeploy.ir.nodes import (
     View,
 )
 from neurodeploy.ir.types import Shape, Value
-from neurodeploy.passes.balance import balance, constants, depths, host, unbalanced
+from neurodeploy.passes.balance import balance, constants, depths, host, hurried, line, unbalanced
 from tests.strategies import inputs, integer_graphs
+from tests.tiny import chain
 
 LIF = {"du": 4095, "dv": 2048, "vth": 1}
 VALUE = Value(Shape(("N", "C"), (2, 3)))
@@ -142,3 +143,27 @@ def test_balance_keeps_meaning_and_depths(g: Graph, data: st.DataObject) -> None
     first, second = interp.run(g, x, record=names), interp.run(balanced, x, record=names)
     assert np.array_equal(first.outputs, second.outputs)
     assert all(np.array_equal(first.values[n], second.values[n]) for n in names)
+
+
+def test_a_delay_of_one_tick_makes_up_for_the_step_of_a_synapse() -> None:
+    first = Synapse(name="a", inputs=("x",), weight=np.ones((1, 1), int), delay=1)
+    second = Synapse(name="b", inputs=("a",), weight=np.ones((1, 1), int), delay=3)
+    found = chain((1,), (first, (1,)), (second, (1,)))
+    level = depths(found)
+    assert (level["a"], level["b"]) == (0, 0)
+    assert line(found, found.nodes["b"], level) == -1  # three ticks of delay: kept two steps
+    assert balance(found) is found
+
+
+def test_a_loop_longer_than_its_delay_is_hurried() -> None:
+    def loop(delay: int) -> Graph:
+        back = Synapse(name="back", inputs=("n",), weight=np.ones((1, 1), int), delay=delay)
+        total = Sum(name="sum", inputs=("x", "back"))
+        forth = Synapse(name="forth", inputs=("sum",), weight=np.ones((1, 1), int))
+        neuron = Neuron(name="n", inputs=("forth",), model="lif", params={"du": 4095, "dv": 0, "vth": 1})
+        return chain((1,), (back, (1,)), (total, (1,)), (forth, (1,)), (neuron, (1,)))
+
+    assert hurried(loop(1)) == [("n", "back", 1)]
+    assert hurried(loop(2)) == []
+    assert unbalanced(balance(loop(2))) == []
+    assert interp.run(balance(loop(2)), np.ones((1, 1), int)).outputs.tolist() == [[[0]]]
