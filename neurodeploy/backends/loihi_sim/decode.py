@@ -65,7 +65,7 @@ def receiver(image: CoreImage) -> Receiver:
     rank = np.array([nodes.index(name) for name in image.ports_of], dtype=np.int64)
     fan_out, reader = np.zeros((len(nodes), slots)), np.zeros(slots, dtype=np.int64)
     deliveries: list[Delivery] = []
-    live = _live(image)
+    live = addresses_read(image)
     links = image.tables["connections"].astype(np.int64)
     for link in np.unique(pairs[pairs[:, 1] == ROWS][:, 2]):
         used = pairs[(pairs[:, 1] == ROWS) & (pairs[:, 2] == link)]
@@ -163,7 +163,7 @@ def weights_of(image: CoreImage, link: int) -> np.ndarray:
     return weights
 
 
-def _live(image: CoreImage) -> np.ndarray:
+def addresses_read(image: CoreImage) -> np.ndarray:
     """Inbox addresses that some instruction reads; the others are holes of irregular pieces."""
     live = np.zeros(len(image.tables["port_init"]), dtype=bool)
     for unit in image.units:
