@@ -44,10 +44,10 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND106": (
         "not a model file that can be read",
-        "The file is empty, cut off, or of a kind that holds no network or is not read by this version (.nir, .net, "
-        ".onnx). Files that are read: .pt2 and program.h5. Weights alone (.pt, .pth, .safetensors) do "
-        "not say how they are connected: write a function that builds the module and loads them, and give "
-        "py:package.module:function.",
+        "The file is empty, cut off, or of a kind that holds no network or is not read by this version (.onnx). Files "
+        "that are read: .pt2, program.h5, and those of other tools that 'neurodeploy doctor' lists, such as .net and "
+        ".nir. Weights alone (.pt, .pth, .safetensors) do not say how they are connected: write a function that builds "
+        "the module and loads them, and give py:package.module:function.",
     ),
     "ND107": (
         "the model does not return one tensor",
@@ -231,6 +231,12 @@ CODES: dict[str, tuple[str, str]] = {
         "Lava's LIF shifts its input left by 6 bits into 24: an input of magnitude 2^17 or more wraps once "
         "and is wrong from then on. The stream that feeds the neuron needs a coarser unit.",
     ),
+    "ND226": (
+        "An operator that sums over ticks lies inside a recurrent loop",
+        "Expectation compensation and held operands keep sums over all earlier ticks. Inside a loop of delayed synapses "
+        "such a sum would feed itself; what it should mean there is not defined. Take the operator out of the loop, or "
+        "choose the timing instant.",
+    ),
     "ND225": (
         "A synaptic sum does not fit its register",
         "The sum of |weight| x |payload| over a neuron's inputs can exceed the register that accumulates it. "
@@ -285,6 +291,13 @@ CODES: dict[str, tuple[str, str]] = {
         "unknown conversion method",
         "Every method is a file in neurodeploy/convert or an installed entry point of the same name. The nearest "
         "known names are offered. A model of the zoo names the method that suits it; --method overrides it.",
+    ),
+    "ND308": (
+        "a conversion of a file that holds integers",
+        "A .net file holds the weights, biases and thresholds of a chip as whole numbers, and the build keeps every one "
+        "of them. So there is nothing to convert and nothing to quantise: a conversion method, its options, other weight "
+        "bits or rules per layer would change the network that the file describes. Leave them out, or quantise "
+        "differently in the tool that wrote the file.",
     ),
     # --- 4xx quantize -----------------------------------------------------------------------------------------
     "ND402": (
@@ -429,7 +442,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND601": (
         "the input has the wrong shape",
         "A run takes raw samples as one array, samples first and then exactly the shape of the network's input (for an "
-        "image: channels, height, width). Nothing is resized or repeated. The input's shape stands in the message.",
+        "image: channels, height, width). A network that takes a frame for each tick, such as those of .net files, wants "
+        "the ticks between: (samples, T, ...). Nothing is resized or repeated. The shape stands in the message.",
     ),
     "ND603": (
         "the input leaves the range that the network was built for",
@@ -455,6 +469,12 @@ CODES: dict[str, tuple[str, str]] = {
         "an input that is not made of whole pixel levels",
         "Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 "
         "is part of the network. Multiply by the number of levels and round.",
+    ),
+    "ND607": (
+        "an input with another number of ticks than the build",
+        "The number of ticks T is part of a built network: widths, memory images and latency were made for it. The "
+        "network takes a frame for each tick, and this input has more or fewer frames. Build again with --timesteps, or "
+        "cut or pad the input; silence is frames of zeros.",
     ),
     "ND650": (
         "two executions that should agree differ",
@@ -496,10 +516,21 @@ CODES: dict[str, tuple[str, str]] = {
         "'neurodeploy doctor' lists them; the nearest names are offered.",
     ),
     "ND703": (
-        "a backend that this version does not have",
-        "Lava, NIR, NetX and SANA-FE are known by name, but this version can neither run on them nor write their "
-        "files. The built program.h5 stays valid: it holds the integer network and its mapping, and runs on the "
-        "backends that 'neurodeploy doctor' lists. Another package can add a backend as an entry point.",
+        "a name that is no backend here",
+        "A backend runs a built network. Formats of other tools, such as netx, nir and sanafe, are not run but written: "
+        "'neurodeploy export DIR --to NAME --out PATH' does that. The built program.h5 stays valid: it holds the integer "
+        "network and its mapping, and runs on the backends that 'neurodeploy doctor' lists. Another package can add a "
+        "backend as an entry point.",
+    ),
+    "ND704": (
+        "unknown export format",
+        "Every export format is a file in neurodeploy/exporters or an installed entry point of the same name. "
+        "'neurodeploy doctor' lists them; the nearest names are offered.",
+    ),
+    "ND705": (
+        "an export format that cannot be written here",
+        "The exporter needs a library that is not here; the reason is its own. 'neurodeploy doctor' lists all export "
+        "formats with theirs.",
     ),
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     "ND801": (
@@ -591,18 +622,21 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND931": (
         "unusable input file",
-        "'run' reads one plain numpy array of raw pixel levels. Archives and arrays of Python objects are "
+        "'run' reads one plain numpy array of whole numbers. Archives and arrays of Python objects are "
         "refused: reading objects would execute a pickle, which is never done.",
     ),
     "ND932": (
         "no data set for this model",
         "Calibration needs training images and accuracy needs test images. Models of the zoo name their data set; "
-        "for other models give one with --data.",
+        "for other models give one with --data. Files of other tools (.net, .nir) need none if they declare the range of "
+        "their input: without data the build draws synthetic input in that range, and says so beside every number that "
+        "depends on it.",
     ),
     "ND933": (
         "data that does not fit the network",
-        "The images have another shape than the network's input, or there are more classes than outputs. Nothing "
-        "is resized or cut, because that would change every number in silence.",
+        "The images have another shape or more ticks than the network's input, levels beyond the range that it "
+        "declares, or more classes than it has outputs. Nothing is resized, cut or clipped, because that would change "
+        "every number in silence.",
     ),
     "ND934": (
         "out of memory",

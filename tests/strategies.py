@@ -1,7 +1,8 @@
 """Hypothesis strategies: small random integer graphs over all node kinds, legal by ``levels.verify``, and inputs.
 
 ``integer_graphs()`` grows a pool of streams by random moves; every move keeps messages within 24 bits and inserts a
-saturating rescale where a stream would leave the range its consumer is defined for. ``inputs(graph)`` draws raw
+saturating rescale where a stream would leave the range its consumer is defined for. Half of the graphs are *timed*:
+a frame for each tick, delayed synapses, resets. ``inputs(graph)`` draws raw
 inputs within the Input's interval, extremes included.
 
     @given(integer_graphs(), data())
@@ -19,7 +20,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from neurodeploy import registry
-from neurodeploy.ir import fixed, intervals
+from neurodeploy.ir import fixed, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header, prune
 from neurodeploy.ir.nodes import (
     Const,
@@ -58,6 +59,7 @@ class Sketch:
     builder: Builder
     bounds: dict[str, intervals.Bounds]
     contract: str
+    timed: bool = False
 
     @property
     def header(self) -> Header:
@@ -83,6 +85,15 @@ class Sketch:
         self.bounds[name] = intervals.step(node, [self.bounds[i] for i in node.inputs], self)
         self.values[name] = intervals.describe(value, node, self.bounds[name])
         return name
+
+    def wait(self, shape: tuple[int, ...] = ()) -> int | np.ndarray:
+        """A synapse's delay: none, some ticks for all connections, or, with a ``shape``, one for each."""
+        kind = self.integers(0, 3 if shape else 2) if self.timed else 0
+        return self.array(shape, 0, 3) if kind == 3 else kind
+
+    def reset(self) -> tuple[int, int] | None:
+        """When a population forgets, besides tick 1."""
+        return (self.integers(1, 4), self.integers(-1, 3)) if self.timed and self.integers(0, 1) else None
 
     def integers(self, low: int, high: int) -> int:
         return self.draw(st.integers(low, high))
@@ -140,7 +151,26 @@ def neuron(s: Sketch, source: str, model: str | None = None) -> str:
     source = s.tame(source, min(member.input_limit or MESSAGE, MESSAGE))
     params = PARAMETERS[model](s, s.shape(source), s.magnitude(source))
     code: Code = member.code(params)
-    return s.like(Neuron(name=model, inputs=(source,), model=model, params=params), source, code=code)
+    node = Neuron(name=model, inputs=(source,), model=model, params=params, reset=s.reset())
+    return s.like(node, source, code=code)
+
+
+def recurrent(s: Sketch, x: str) -> str:
+    """A population that also reads its own spikes of earlier ticks."""
+    x = s.tame(x)
+    if not s.shape(x):
+        x = s.view(x, "reshape", (1,))
+    model = s.choice("lif", "ternary_lif")
+    name, width = s.builder.fresh(f"recurrent_{model}"), s.shape(x)[-1]
+    low = np.full((1, *s.shape(x)), 0.0 if model == "lif" else -1.0)
+    s.bounds[name] = intervals.Bounds(low, np.ones_like(low))  # what comes later and is bounded by its code
+    late = s.choice(1, 2, s.array((width, width), 1, 3))
+    own = s.like(Synapse(name="own", inputs=(name,), weight=s.array((width, width), -127, 127), delay=late), x)
+    source = s.tame(s.like(Sum(name="sum", inputs=(x, own)), x), 1 << 17)
+    params = PARAMETERS[model](s, s.shape(source), s.magnitude(source))
+    node = Neuron(name=name, inputs=(source,), model=model, params=params, reset=s.reset())
+    assert s.like(node, source, code=registry.neuron(model).code(params)) == name
+    return name
 
 
 def per_channel(s: Sketch, shape: tuple[int, ...], low: int, high: int) -> Any:
@@ -213,7 +243,8 @@ def dense(s: Sketch, x: str, outputs: int | None = None) -> str:
     bias = s.choice(None, s.array((outputs,), -(1 << 12), 1 << 12))
     roles = s.values[x].shape.roles
     sizes = (*s.shape(x)[:-1], outputs)
-    return s.put(Synapse(name="dense", inputs=(x,), weight=weight, bias=bias), sizes, roles)
+    node = Synapse(name="dense", inputs=(x,), weight=weight, bias=bias, delay=s.wait(weight.shape))
+    return s.put(node, sizes, roles)
 
 
 def conv(s: Sketch, x: str) -> str:
@@ -242,6 +273,7 @@ def conv(s: Sketch, x: str) -> str:
         stride=stride,
         padding=padding,
         groups=groups,
+        delay=s.wait(),
     )
     return s.put(node, (outputs, *sizes), IMAGE)
 
@@ -409,6 +441,7 @@ MOVES: dict[str, Callable[[Sketch, str], str]] = {
     "dense": dense,
     "conv": conv,
     "neuron": neuron,
+    "recurrent": recurrent,
     "micro": micro,
     "view": view,
     "residual": residual,
@@ -428,7 +461,7 @@ def first_stream(s: Sketch) -> str:
         else (s.integers(1, 5), s.integers(1, 6))
     )
     low, high = s.choice((0, 16), (0, 255), (-128, 127))
-    node = Input(name="input", zero=s.choice(0, 0, 3))
+    node = Input(name="input", zero=s.choice(0, 0, 3), per_tick=s.timed)
     x = s.put(
         node,
         sizes,
@@ -450,7 +483,8 @@ def integer_graphs(
     """
     ticks = draw(st.integers(*timesteps))
     header = Header(name="random", level="integer", timesteps=ticks, method="random")
-    s = Sketch(draw, Builder(header), {}, draw(st.sampled_from(("instant", "rate", "difference"))))
+    contract = draw(st.sampled_from(("instant", "rate", "difference")))
+    s = Sketch(draw, Builder(header), {}, contract, timed=draw(st.booleans()))
     stream = first_stream(s)
     for move in draw(st.lists(st.sampled_from(moves), min_size=1, max_size=max_moves)):
         if np.prod(s.shape(stream), dtype=int) > MAX_ELEMENTS:
@@ -462,10 +496,10 @@ def integer_graphs(
 
 @st.composite
 def inputs(draw: Draw, graph: Graph, max_batch: int = 3) -> np.ndarray:
-    """Raw inputs (B, *input shape) whose centred values fill the Input's interval."""
+    """Raw inputs, each of ``interp.input_shape``, whose centred values fill the Input's interval."""
     interval, zero = graph.values[graph.input.name].interval, graph.input.zero
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    shape = (draw(st.integers(1, max_batch)), *graph.shape(graph.input.name))
+    shape = (draw(st.integers(1, max_batch)), *interp.input_shape(graph))
     kind = draw(st.sampled_from(("uniform", "ends", "low", "high")))
     low, high = int(interval.lo), int(interval.hi)
     choices = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -57,11 +58,26 @@ class Graph:
                 table[source].append(node.name)
         return table
 
-    @property
+    @cached_property
     def feedback(self) -> list[Synapse]:
         """Synapses that read a neuron which comes later."""
         place = {name: i for i, name in enumerate(self.nodes)}
         return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]  # type: ignore[misc]
+
+    @cached_property
+    def loops(self) -> dict[str, int]:
+        """Number of its loop for each node that depends on itself; loops that share a node are one."""
+        if not self.feedback:
+            return {}
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        number = {name: i for i, name in enumerate(self.nodes)}
+        edges = np.array([(number[i], number[node.name]) for node in self for i in node.inputs])
+        matrix = coo_array((np.ones(len(edges)), tuple(edges.T)), (len(number), len(number)))
+        label = connected_components(matrix, connection="strong")[1]
+        size = np.bincount(label)
+        return {name: int(label[i]) for name, i in number.items() if size[label[i]] > 1}
 
     @property
     def input(self) -> Input:

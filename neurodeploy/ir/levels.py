@@ -83,6 +83,22 @@ def _timed(graph: Graph, node: Node) -> Iterator[Problem]:
         )
 
 
+def _loop(graph: Graph, node: Node) -> Iterator[Problem]:
+    if (
+        isinstance(node, (Product, Micro))
+        and node.timing in ("held", "cumulative")
+        and node.name in graph.loops
+    ):
+        yield _problem(
+            "ND226",
+            "an operator that sums over ticks lies inside a recurrent loop",
+            node,
+            node.timing,
+            "instant",
+            "take the operator out of the loop",
+        )
+
+
 def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
     for name, array in _numbers(node):
         if np.asarray(array).dtype.kind not in "iub":
@@ -165,11 +181,12 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "source": (_known_members, _no_timing),
-    "spiking": (_known_members, _timed, _one_contract),
+    "spiking": (_known_members, _timed, _one_contract, _loop),
     "integer": (
         _known_members,
         _timed,
         _one_contract,
+        _loop,
         _integer_arrays,
         _no_mean,
         _representation,

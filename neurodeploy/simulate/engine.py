@@ -19,9 +19,10 @@ import numpy as np
 from ..errors import Problem, SimulateError
 from ..ir import levels
 from ..ir.graph import Graph
+from ..ir.interp import input_shape
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
-from . import arithmetic, linear, operators, pools, populations, products
+from . import arithmetic, linear, loops, operators, pools, populations, products
 from .run import Run, Step
 
 CHUNK = 32  # most samples of a piece
@@ -35,8 +36,10 @@ class Engine:
     def __init__(self, graph: Graph) -> None:
         """Raises GraphError where the graph is not legal at the integer level."""
         self.graph = levels.require(graph, "integer")
-        self.steps = {node.name: PLANS[type(node)](node, graph) for node in graph}
-        self.last_use = {source: node.name for node in graph for source in node.inputs}
+        self.steps = {n.name: PLANS[type(n)](n, graph) for n in graph if n.name not in graph.loops}
+        self.units = loops.units(graph)
+        self.loops = {unit: loops.loop(unit, graph, PLANS) for unit in self.units if unit.loop}
+        self.last_use = {source: unit for unit in self.units for node in unit.nodes for source in node.inputs}
         largest = max(value.shape.size for value in graph.values.values()) * graph.header.timesteps
         self.chunk = int(np.clip(CHUNK_ELEMENTS // (largest * pools.threads()), 1, CHUNK))
         self.constant = constants(graph)
@@ -44,7 +47,7 @@ class Engine:
         self.macs = max(synapses, default=0) * graph.header.timesteps
 
     def run(self, x: np.ndarray, record: Iterable[str] = ()) -> Trace:
-        """All ticks of raw inputs ``x`` (B, *input shape), the same every tick; values of ``record`` at each tick.
+        """All ticks of raw inputs ``x``, as ``ir.interp`` takes them; values of ``record`` at each tick.
 
         Raises SimulateError: ND601 for inputs of another shape, ND603 for values outside the declared interval, for
         which no width was proven.
@@ -83,14 +86,19 @@ class Engine:
         run = Run(self.graph.header.timesteps)
         env: dict[str, np.ndarray] = {}
         kept: dict[str, np.ndarray] = {}
-        for node in self.graph:
-            args = [env[i] for i in node.inputs] if node.inputs else [x[None]]
-            env[node.name] = self.steps[node.name](args, run)
-            if node.name in names:
-                shape = (run.ticks, len(x), *self.graph.shape(node.name))
-                kept[node.name] = np.broadcast_to(env[node.name], shape).astype(np.int64)
-            for source in node.inputs:
-                if self.last_use[source] == node.name:
+        for unit in self.units:
+            if unit.loop:
+                self.loops[unit](env, run, len(x))
+            else:
+                (node,) = unit.nodes
+                args = [env[i] for i in node.inputs] if node.inputs else [x]
+                env[node.name] = self.steps[node.name](args, run)
+            for node in unit.nodes:
+                if node.name in names:
+                    shape = (run.ticks, len(x), *self.graph.shape(node.name))
+                    kept[node.name] = np.broadcast_to(env[node.name], shape).astype(np.int64)
+            for source in {source for node in unit.nodes for source in node.inputs}:
+                if self.last_use[source] is unit:
                     env.pop(source, None)
         outputs = env[self.graph.output.name].astype(np.int64)
         return Trace(outputs, kept, run.saturations)
@@ -111,8 +119,8 @@ def macs(node: Synapse, graph: Graph) -> int:
 
 
 def check_input(graph: Graph, x: np.ndarray) -> None:
-    """Raise SimulateError unless ``x`` is (B, *input shape) and lies within the input's interval."""
-    node, expected = graph.input, graph.shape(graph.input.name)
+    """Raise SimulateError unless ``x`` has the shape of inputs and lies within the input's interval."""
+    node, expected = graph.input, input_shape(graph)
     if x.shape[1:] != expected:
         raise SimulateError(Problem("ND601", "the input has the wrong shape", node.name, str(x.shape),
                                     f"(batch, {', '.join(map(str, expected))})"))  # fmt: skip
@@ -128,7 +136,12 @@ def check_input(graph: Graph, x: np.ndarray) -> None:
 
 def _input(node: Input, graph: Graph) -> Step:
     kind = arithmetic.storage(graph, node.name)
-    return lambda args, run: (args[0].astype(np.int64) - node.zero).astype(kind)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        frames = args[0].swapaxes(0, 1) if node.per_tick else args[0][None]
+        return (frames.astype(np.int64) - node.zero).astype(kind)
+
+    return step
 
 
 def _const(node: Const, graph: Graph) -> Step:

@@ -36,15 +36,15 @@ step = scalar_step({model!r})
 
 
 @njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel(x, out{params}):
+def kernel({streams}, out{params}):
     ticks, batch, size = out.shape
     clipped = 0
     for b in range(batch):
 {zero}
         for t in range(ticks):
-            source = x[t if x.shape[0] > 1 else 0, b]
+{sources}
             for j in range(size):
-                value, {new}clip = step(np.int64(source[j]){old}{at})
+                value, {new}clip = step({inputs}{old}{at})
                 out[t, b, j] = value
 {keep}
                 clipped += clip
@@ -95,7 +95,7 @@ def _fingerprint(function: FunctionType) -> bytes:
 def constant_positions(name: str) -> tuple[int, ...]:
     """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
     model = registry.neuron(name)
-    notes = list(inspect.signature(model.int_step).parameters.values())[1 + len(model.state) :]
+    notes = list(inspect.signature(model.int_step).parameters.values())[model.inputs + len(model.state) :]
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
 
@@ -106,12 +106,15 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
     """
     model = registry.neuron(name)
     states = [f"s{i}" for i in range(len(model.state))]
+    streams = [f"x{i}" for i in range(model.inputs)]
     params = [f"p{i}" for i in range(len(model.int_params))]
     values = [f"{p}[j]" for p in params]
     for position, constant in zip(constant_positions(name), constants, strict=False):
         values[position] = str(constant)
     return SOURCE.format(
-        model=name, constants=constants, cached=cached,
+        model=name, constants=constants, cached=cached, streams=", ".join(streams),
+        sources="\n".join(f"            source_{x} = {x}[t if {x}.shape[0] > 1 else 0, b]" for x in streams),
+        inputs=", ".join(f"np.int64(source_{x}[j])" for x in streams),
         params="".join(f", {p}" for p in params),
         zero="\n".join(f"        {s} = np.zeros(size, np.int64)" for s in states) or "        # no state",
         new="".join(f"n{s}, " for s in states),
@@ -123,7 +126,9 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
 
 @cache
 def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Callable[..., int]:
-    """kernel(x (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements; x of one tick is fed at every tick.
+    """kernel(*inputs (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements.
+
+    An input of one tick is fed at every tick.
 
     With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
     """

@@ -15,10 +15,47 @@ from .run import Run, Step
 
 def synapse(node: Synapse, graph: Graph) -> Step:
     """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
+    return _late(node, graph) if node.delays[-1] else _planned(node, _kind(node, graph))
+
+
+def _kind(node: Synapse, graph: Graph) -> Any:
+    """The type in which sums over all connections and the bias are exact, whichever of them are added first."""
     rows = np.abs(node.weight.astype(np.float64)).reshape(len(node.weight), -1).sum(axis=1)
     bias = 0.0 if node.bias is None else np.abs(node.bias.astype(np.float64))
-    kind = arithmetic.exact_in(float((rows * arithmetic.magnitude(graph, node.inputs[0]) + bias).max()))
+    return arithmetic.exact_in(float((rows * arithmetic.magnitude(graph, node.inputs[0]) + bias).max()))
+
+
+def _planned(node: Synapse, kind: Any) -> Step:
     return _dense(node, kind) if node.op == "dense" else _conv(node, kind)
+
+
+def parts(node: Synapse, graph: Graph) -> list[tuple[int, Step]]:
+    """(delay, step) of the connections of each delay, without the bias."""
+    kind = _kind(node, graph)
+    return [(delay, _planned(node.part(delay), kind)) for delay in node.delays]
+
+
+def spread_bias(node: Synapse) -> np.ndarray | int:
+    """The bias in the shape of the value's last axes, int64."""
+    if node.bias is None:
+        return 0
+    return (node.bias if node.op == "dense" else node.bias[:, None, None]).astype(np.int64)
+
+
+def _late(node: Synapse, graph: Graph) -> Step:
+    """Sums of each delay moved to the tick at which they arrive."""
+    kind, planned, shape = _kind(node, graph), parts(node, graph), graph.shape(node.name)
+    bias = np.asarray(spread_bias(node)).astype(kind)
+
+    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+        out = np.zeros((run.ticks, args[0].shape[1], *shape), dtype=kind)
+        for delay, part in planned:
+            if delay < run.ticks:
+                out[delay:] += part([args[0][: run.ticks - delay]], run)
+        out += bias
+        return out
+
+    return step
 
 
 def _dense(node: Synapse, kind: Any) -> Step:

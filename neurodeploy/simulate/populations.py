@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -28,14 +29,27 @@ def neuron(node: Neuron, graph: Graph) -> Step:
     kind = np.float32 if arithmetic.magnitude(graph, node.name) < arithmetic.FLOAT32_EXACT else np.int64
 
     def step(args: list[np.ndarray], run: Run) -> np.ndarray:
-        x = _flat(args[0], shape)
-        out = np.empty((run.ticks if model.state else len(x), *x.shape[1:]), dtype=kind)
-        run.count(node, kernel(x, out, *params), len(out))
+        batch = max(x.shape[1] for x in args)
+        streams = [_flat(x, batch, shape) for x in args]
+        ticks = run.ticks if model.state else max(len(x) for x in streams)
+        out = np.empty((ticks, *streams[0].shape[1:]), dtype=kind)
+        clipped = 0
+        for part in _stretches(node, ticks):
+            # The kernel starts without state: that is what a reset is.
+            here = [x[part] if len(x) > 1 else x for x in streams]
+            clipped += kernel(*here, out[part], *params)
+        run.count(node, clipped, ticks)
         return out.reshape(*out.shape[:2], *shape)
 
     return step
 
 
-def _flat(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _stretches(node: Neuron, ticks: int) -> list[slice]:
+    """Ticks from one reset to the next."""
+    cuts = [0, *(t - 1 for t in range(2, ticks + 1) if node.resets(t)), ticks]
+    return [slice(a, b) for a, b in pairwise(cuts)]
+
+
+def _flat(x: np.ndarray, batch: int, shape: tuple[int, ...]) -> np.ndarray:
     """(T or 1, B, P) as kernels take it."""
-    return kernels.plain(np.broadcast_to(x, (*x.shape[:2], *shape))).reshape(*x.shape[:2], -1)
+    return kernels.plain(np.broadcast_to(x, (len(x), batch, *shape))).reshape(len(x), batch, -1)
