@@ -40,6 +40,12 @@ def select(condition: Any, a: Ints, b: Ints) -> Ints:
     return b + (a - b) * flag(condition)
 
 
+def wrap(x: Ints, bits: int) -> Ints:
+    """Two's complement: the low ``bits`` bits as a signed number, what a register of that width keeps of a sum."""
+    half = np.int64(1) << (bits - 1)
+    return ((x + half) & (2 * half - 1)) - half
+
+
 def wrap_once_24(x: Ints) -> Ints:
     """Lava's LIF current: x > 2^23 becomes x - 2^24, x <= -2^23 becomes x + 2^24, applied once."""
     return x - (flag(x > (1 << 23)) << 24) + (flag(x <= -(1 << 23)) << 24)

@@ -52,6 +52,8 @@ class NeuronModel(ABC):
     grade: tuple[str, str] = ("simulation only", "")
     #: largest |input| the integer step is defined for (None: the message width)
     input_limit: int | None = None
+    #: output units by which the integer step may differ from the float step where no threshold is near
+    tolerance: float = 0.5
 
     @staticmethod
     @abstractmethod

@@ -1,0 +1,93 @@
+"""Current-based leaky integrate-and-fire with a bias, hard reset to zero, binary spikes: the neuron of lava-dl.
+
+Float (Lava's floating model, strict):  u = alpha u + x;  v = beta v + u + bias;  s = [v > threshold];  v = 0 where s.
+Integer: Lava 0.10.0 ``PyLifModelBitAcc`` to the bit, int32 registers included, bias already shifted by its exponent:
+    u <- wrap24(wrap32(decay(u, 4096 - (du + 1)) + (x << 6)))      24 bits wrap once, as Lava's do
+    v <- clip24(wrap32(decay(v, 4096 - dv) + u + bias))
+    s = v > (vth << 6);  v <- 0 where s
+du = -1 keeps the whole current. Sums below 2^17 keep u in 24 bits, as Loihi does; Lava itself goes on beyond, and
+so does this model, hence a 32-bit u and an input limit of 2^23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.types import BINARY, Code
+from ._base import NeuronModel, Quantized, StateVar
+from .lif import VTH_MAX, decay_code
+
+#: bits below the unit of a synaptic sum in current and voltage
+FRACTION_BITS = 6
+
+
+def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
+    u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
+    raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
+    v = saturate(raw, 24)
+    return u, v, flag(raw != v)
+
+
+class CubaLif(NeuronModel):
+    """lava-dl's CUBA (LOIHI) neuron."""
+
+    name = "cuba_lif"
+    state = (StateVar("u", 32), StateVar("v", 24))
+    float_params = ("alpha", "beta", "bias", "threshold")
+    int_params = ("du", "dv", "bias", "vth")
+    example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0})
+    grade = ("documented", "LIF with current, bias and decays is a stock neuron of Loihi 1 and 2")
+    input_limit = 1 << 23
+
+    @staticmethod
+    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any) -> tuple:
+        """Lava's floating LIF."""
+        u = alpha * u + x
+        v = beta * v + u + bias
+        s = np.where(v > threshold, 1.0, 0.0)
+        return s, u, v * (1.0 - s)
+
+    @staticmethod
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any) -> tuple:
+        """Lava's bit-accurate LIF."""
+        u, v, clipped = cuba_dynamics(x, u, v, du, dv, bias)
+        s = flag(v > (vth << 6))
+        return s, u, v * (1 - s), clipped
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Binary."""
+        return BINARY
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """Decay codes, bias with a 6-bit fraction, vth rounded down. Raises ValueError if vth needs over 17 bits."""
+        vth = np.floor(np.asarray(params["threshold"]) / np.asarray(in_scale)).astype(np.int64)
+        if vth.max() > VTH_MAX or vth.min() < 0:
+            raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
+        return Quantized({**decays_and_bias(params, in_scale), "vth": vth}, BINARY, 1.0)
+
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """The unit at which the threshold mantissa reaches 17 bits."""
+        return float(np.max(np.asarray(params["threshold"]))) / VTH_MAX
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two decays (multiply, shift), three adds, one compare, one reset."""
+        return 9
+
+
+def decays_and_bias(params: Mapping[str, Any], in_scale: float | np.ndarray) -> dict[str, Any]:
+    """Integer decays and bias for an input whose unit is worth ``in_scale``."""
+    unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
+    return {
+        "du": decay_code(params["alpha"]) - 1,
+        "dv": decay_code(params["beta"]),
+        "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
+    }
+
+
+MEMBER = CubaLif()

@@ -1,0 +1,62 @@
+"""The membrane voltage of a CUBA neuron that never fires: the affine read-out of lava-dl.
+
+Float:  u = alpha u + x;  v = beta v + u + bias;  the output is v.
+Integer: current and voltage of :mod:`cuba_lif`, to the bit Lava's; the output is v itself, a 24-bit payload with 6 bits
+below the unit of the synaptic sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import Code, graded
+from ._base import NeuronModel, Quantized, StateVar
+from .cuba_lif import FRACTION_BITS, cuba_dynamics, decays_and_bias
+
+PAYLOAD_MAX = (1 << 23) - 1
+
+
+class CubaVoltage(NeuronModel):
+    """A CUBA neuron whose voltage is read."""
+
+    name = "cuba_voltage"
+    state = (StateVar("u", 32), StateVar("v", 24))
+    float_params = ("alpha", "beta", "bias")
+    int_params = ("du", "dv", "bias")
+    example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0})
+    grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
+    input_limit = 1 << 23
+    tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
+
+    @staticmethod
+    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any) -> tuple:
+        """Lava's floating LIF without its threshold."""
+        u = alpha * u + x
+        v = beta * v + u + bias
+        return v, u, v
+
+    @staticmethod
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+        """Lava's bit-accurate LIF without its threshold."""
+        u, v, clipped = cuba_dynamics(x, u, v, du, dv, bias)
+        return v, u, v, clipped
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Graded, 24 bits."""
+        return graded(PAYLOAD_MAX)
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """Decay codes and bias; a unit of v is 1/64 of one of the input."""
+        unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
+        return Quantized(decays_and_bias(params, in_scale), graded(PAYLOAD_MAX), unit)
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two decays (multiply, shift), three adds."""
+        return 7
+
+
+MEMBER = CubaVoltage()

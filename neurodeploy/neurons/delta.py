@@ -1,0 +1,107 @@
+"""Delta encoder: sends what its input changed by, once the change is large enough (Lava's Delta).
+
+Float (Lava's floating model):
+    d = x - act + residue;  s = d where |d| >= threshold, else 0;  residue <- d - s;  act <- x
+With ``cum_error`` the sum of d since the last spike is compared instead of d.
+Integer: Lava 0.10.0 ``PyDeltaModelFixed`` to the bit, int32 registers included:
+    a = wrap32(x << (spike_exp + state_exp));  d, s, residue as above with vth = threshold << (spike_exp + state_exp)
+    out = s >> state_exp, saturated at ``message_bits``
+The last is not Lava's, whose messages have no width; each clipped message is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import flag, saturate, select, wrap
+from ..ir.types import Code, graded
+from ._base import NeuronModel, Quantized, StateVar
+
+MESSAGE_BITS = 16  # lava-dl's default
+
+
+def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_error: Any) -> tuple:
+    """(spike, residue, error) in int32: the change of ``act`` is sent where it, or its sum, reaches ``vth``."""
+    delta = wrap(act - last + residue, 32)
+    total = wrap(error + delta, 32) * cum_error
+    key = select(cum_error != 0, total, delta)
+    spike = delta * flag(wrap(np.abs(key), 32) >= vth)  # |-2^31| is -2^31 in int32
+    error = total * (1 - flag(wrap(np.abs(spike), 32) > 0))
+    return spike, delta - spike, error
+
+
+def float_delta_rule(act: Any, last: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> tuple:
+    """(spike, residue, error) in real numbers."""
+    delta = act - last + residue
+    total = (error + delta) * cum_error
+    spike = np.where(np.abs(np.where(cum_error, total, delta)) >= threshold, delta, 0.0)
+    return spike, delta - spike, total * np.where(spike == 0, 1.0, 0.0)
+
+
+def shift_for(observed: float, in_scale: float | np.ndarray) -> int:
+    """Bits to drop from a state so that changes up to twice ``observed`` fit a message of MESSAGE_BITS bits."""
+    units = 2.0 * max(observed, 0.0) / float(np.min(in_scale))
+    return max(0, int(np.ceil(np.log2(max(units, 1.0)))) - (MESSAGE_BITS - 1))
+
+
+class Delta(NeuronModel):
+    """Lava's Delta."""
+
+    name = "delta"
+    state = (StateVar("act", 32), StateVar("residue", 32), StateVar("error", 32))
+    float_params = ("threshold", "cum_error")
+    int_params = ("vth", "spike_exp", "state_exp", "cum_error", "message_bits")
+    example = MappingProxyType({"threshold": 0.25, "cum_error": 0})
+    grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
+
+    @staticmethod
+    def float_step(x: Any, act: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> tuple:
+        """Lava's floating Delta."""
+        spike, residue, error = float_delta_rule(x, act, residue, error, threshold, cum_error)
+        return spike, x, residue, error
+
+    @staticmethod
+    def int_step(
+        x: Any,
+        act: Any,
+        residue: Any,
+        error: Any,
+        vth: Any,
+        spike_exp: int,
+        state_exp: int,
+        cum_error: int,
+        message_bits: int,
+    ) -> tuple:
+        """Lava's fixed-point Delta, messages saturated."""
+        new = wrap(x << (spike_exp + state_exp), 32)
+        spike, residue, error = delta_rule(new, act, residue, error, vth, cum_error)
+        raw = spike >> state_exp
+        out = saturate(raw, message_bits)
+        return out, new, residue, error, flag(raw != out)
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Graded, ``message_bits`` wide."""
+        return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """State in input units; only what does not fit a message of 16 bits is shifted out."""
+        shift = shift_for(observed, in_scale)
+        ints = {
+            "vth": np.rint(np.asarray(params["threshold"]) / np.asarray(in_scale)).astype(np.int64),
+            "spike_exp": -shift,
+            "state_exp": shift,
+            "cum_error": int(params["cum_error"]),
+            "message_bits": MESSAGE_BITS,
+        }
+        return Quantized(ints, self.code(ints), np.asarray(in_scale) * 2.0**shift)
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two shifts, three adds, a magnitude, a compare, a select, a clip."""
+        return 9
+
+
+MEMBER = Delta()
