@@ -5,7 +5,7 @@ Test data never comes here: the caller passes samples of the training split only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy as np
 from .ir import interp
 from .ir.graph import Graph
 from .ir.nodes import Neuron
+from .ir.trace import Trace
 from .ir.types import Activity
 
 BATCH = 64
+MOST_RECORDED = 1 << 26  # recorded values at a time: half a gigabyte
 
 
 @dataclass
@@ -35,6 +37,27 @@ def batches(x: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
     """Consecutive slices of at most ``size`` samples."""
     for start in range(0, len(x), size):
         yield x[start : start + size]
+
+
+def batch_size(graph: Graph, record: Iterable[str]) -> int:
+    """How many samples to run at a time so that the recorded values of all ticks fit memory."""
+    elements = sum(graph.values[name].shape.size for name in record) * graph.header.timesteps
+    return int(np.clip(MOST_RECORDED // max(elements, 1), 1, BATCH))
+
+
+def measure_activity(
+    graph: Graph, x: np.ndarray, run: Callable[[np.ndarray, Sequence[str]], Trace], seed: int = 0
+) -> Ranges:
+    """Activity of every population of an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
+    names = [node.name for node in graph.of(Neuron)]
+    rates: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for batch in batches(x, batch_size(graph, names)):
+        trace = run(batch, names)
+        for name in names:
+            active = trace.values[name] != 0
+            rates[name].append(active.reshape(*active.shape[:2], -1).mean(axis=2))  # (T, batch)
+    found = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
+    return Ranges(activity=found, samples=len(x))
 
 
 def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:

@@ -23,6 +23,10 @@ else:
     import tomli as tomllib
 
 
+#: stands for a method where a file already holds integers, so that nothing is converted or quantised
+INTEGER = "integer file"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,12 +40,12 @@ class LayerRule(_Table):
 class BuildConfig(_Table):
     """Everything that decides the numbers of a build, and where they go."""
 
-    model: str = Field("", description="zoo name, file.pt2, or py:package.module:factory")
+    model: str = Field("", description="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")
     target: str = Field("loihi-sim", description="name of a target, or a .toml file")
     data: str = Field("", description="data set or file; empty: the model's own")
     method: str = Field("", description="conversion method; empty: the model's own")
     timesteps: int | None = Field(
-        None, ge=1, le=256, description="ticks of one inference; unset: the model's own"
+        None, ge=1, le=4096, description="ticks of one inference; unset: the model's own"
     )
     weight_bits: int = Field(8, ge=2, le=8, description="bits of each weight, sign included")
     calib: int = Field(256, ge=1, description="training samples for calibration")
@@ -56,6 +60,13 @@ class BuildConfig(_Table):
         None, gt=0, description="a py: or .pt2 model sees pixel level * scale + offset; unset: 1"
     )
     offset: float = Field(0.0, description="what is added to a scaled pixel level")
+    spike_rate: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="probability of a spike of a synthetic binary input, where no data are given",
+    )
+    reader: dict[str, Any] = Field({}, description="options of the reader of a .net or .nir file")
     convert: dict[str, Any] = Field({}, description="options of the conversion method")
     layers: dict[str, LayerRule] = Field({}, description="rules per layer, by glob over layer names")
 
@@ -197,7 +208,7 @@ def dump(config: BuildConfig) -> str:
             item = tomlkit.item(plain[key])
             item.comment(field.description or "energy, latency or cores")
             document.add(key, item)
-    for key in ("convert", "layers"):
+    for key in ("reader", "convert", "layers"):
         if plain.get(key):
             document.add(key, tomlkit.item(_without_none(plain[key])))
     return tomlkit.dumps(document)

@@ -174,6 +174,8 @@ def restore(work: Any, first: int) -> None:
     source = saved.source.content_hash() if saved.source is not None else ""
     same = saved.provenance.get("network_sha256") == work.config.network_digest()
     kept = {"spiking": 2, "ranges": 3, "integer": 4, "mapping": 5}
+    if work.holds_integers:
+        del kept["spiking"]  # there is none
     missing = [name for name, stage in kept.items() if stage <= first and getattr(saved, name) is None]
     if missing or not same or source != work.source.content_hash():
         reason = f"it holds no {missing[0]}" if missing else "it was built from another model or config"
@@ -238,10 +240,19 @@ def report_inputs(work: Any, done: Sequence[tuple[str, float, str]], provenance:
         config=work.config.decisive(), source=work.source, spiking=work.spiking, integer=work.integer,
         mapping=work.mapping, assessment=work.assessment, accuracy=work.accuracy, bit_true=work.bit_true,
         sqnr_db=work.sqnr_db, saturations=work.saturations, grades=grades(work.integer, work.target),
-        raster=sample, raster_sample="first test sample of the estimate" if sample else "",
+        raster=sample, raster_sample=_raster_sample(work) if sample else "", stimulus=stimulus_of(work),
         warnings=tuple(work.warnings), stages=tuple(report.Stage(name=n, seconds=s, fact=f) for n, s, f in done),
         provenance=provenance, reasons=work.reasons,
     )  # fmt: skip
+
+
+def stimulus_of(work: Any) -> dict[str, Any]:
+    """What the network ran on."""
+    return dict(work.stimulus.facts()) if work.stimulus is not None else {}
+
+
+def _raster_sample(work: Any) -> str:
+    return f"first {'synthetic' if work.synthetic else 'test'} sample of the estimate"
 
 
 def _errors(work: Any) -> Iterator[NeurodeployError]:
@@ -274,6 +285,7 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "data": work.data.name if work.data else None,
         "data_spec": work.config.data,
         "data_sha256": work.data.hash if work.data else None,
+        "input": stimulus_of(work),
         "model": work.config.model,
         "preset": work.preset,
         "graphs_sha256": {name: g.content_hash() for name, g in graphs.items() if g is not None},
@@ -429,9 +441,12 @@ def _facts(work: Any) -> Iterator[tuple[str, str]]:
         "target",
         f"{target.name} ({honest.get(target.kind, target.kind)}), {target.cores} cores, {target.file}",
     )
-    yield (
-        "data",
-        f"{data.name} {data.hash[:12]} ({data.source}), {len(data.train)} training, {len(data.test)} test",
-    )
-    yield "method", f"{chosen.method}, T = {chosen.timesteps}, {chosen.weight_bits}-bit weights"
+    if data:
+        found = f"{data.name} {data.hash[:12]} ({data.source})"
+        yield "data", f"{found}, {len(data.train)} training, {len(data.test)} test"
+    else:
+        facts = stimulus_of(work)
+        yield "data", f"none: {facts['label']}, {facts['text']}"
+    bits = "weights of the file" if work.holds_integers else f"{chosen.weight_bits}-bit weights"
+    yield "method", f"{chosen.method}, T = {chosen.timesteps}, {bits}"
     yield "output", str(chosen.folder)

@@ -1,8 +1,30 @@
-"""Which images of a data set are used: seeded draws, stratified by class, in ascending order of position."""
+"""What a network is run on: seeded draws from a data set, or synthetic input where no data are given.
+
+Draws from a data set are stratified by class, in ascending order of position. Synthetic input lies in the range that
+the network declares for its input: spikes with a stated probability where that is 0 .. 1, else uniform integers.
+Calibration and measurement never see the same samples.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+from .errors import Problem, UsageError
+from .ir.graph import Graph
+
+if TYPE_CHECKING:
+    from .datasets import DataSet
+
+#: what every number that depends on activity is called where no data were given
+SYNTHETIC = "synthetic input"
+SPIKE_RATE = 0.1  # probability of a synthetic spike, in each element and tick
+
+#: what keeps the draws of calibration and of measurement apart
+CALIBRATION, MEASUREMENT = 0, 1
 
 
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -17,3 +39,118 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     ]
     picked = [position for _, _, position in sorted(rounds)[: min(count, len(labels))]]
     return np.sort(np.array(picked, dtype=np.int64))
+
+
+def raw_range(graph: Graph) -> tuple[int, int] | None:
+    """Smallest and largest raw input that the network was made for, None if nobody said.
+
+    The interval of the input is of raw values until a graph is integer, then of values less their zero point.
+    """
+    node = graph.input
+    interval, zero = graph.values[node.name].interval, np.asarray(node.zero)
+    if interval is None:
+        return None
+    if graph.header.level != "integer":
+        return interval.lo, interval.hi
+    return interval.lo + int(zero.max()), interval.hi + int(zero.min())
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Samples of a data set, as the network of ``graph`` takes them."""
+
+    graph: Graph
+    data: DataSet
+    seed: int = 0
+
+    def calibration(self, count: int) -> np.ndarray:
+        """Raw training inputs (B, *input): seeded, stratified."""
+        train = self.data.train
+        return self.frames(train.take(stratified(train.labels, count, self.seed))[0])
+
+    def measurement(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Raw test inputs (B, *input), seeded and stratified, with their labels; 0: the whole test split."""
+        test = self.data.test
+        images, labels = test.take(stratified(test.labels, count or len(test), self.seed))
+        return self.frames(images), labels
+
+    def frames(self, images: np.ndarray) -> np.ndarray:
+        """Images as raw inputs: a network that takes a frame for each tick sees the same one at all of them."""
+        if not self.graph.input.per_tick or self.data.ticks:
+            return images
+        ticks = self.graph.header.timesteps
+        return np.broadcast_to(images[:, None], (len(images), ticks, *images.shape[1:]))
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says about it."""
+        return {"kind": "data", "label": "", "text": self.data.name, "seed": self.seed}
+
+
+@dataclass(frozen=True, eq=False)
+class Synthetic:
+    """Seeded noise in the declared range of the network's input; sample i is the same in every draw."""
+
+    graph: Graph
+    seed: int = 0
+    rate: float = SPIKE_RATE
+
+    def calibration(self, count: int) -> np.ndarray:
+        """Raw inputs (B, *input)."""
+        return self._draw(range(count), CALIBRATION)
+
+    def measurement(self, count: int) -> tuple[np.ndarray, None]:
+        """Other raw inputs (B, *input); they have no labels."""
+        return self._draw(range(count), MEASUREMENT), None
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Smallest and largest raw value; UsageError ND932 if none are declared."""
+        found = raw_range(self.graph)
+        if found is None:
+            raise UsageError(
+                Problem(
+                    "ND932",
+                    "the range of the input is not known, so no synthetic input can be drawn",
+                    self.graph.input.name,
+                    fixes=("give a data set or file with --data",),
+                )
+            )
+        return found
+
+    @property
+    def spikes(self) -> bool:
+        """Whether the input is binary."""
+        return self.bounds == (0, 1)
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says about it."""
+        lo, hi = self.bounds
+        drawn = f"spikes with probability {self.rate:g}" if self.spikes else f"uniform integers {lo} .. {hi}"
+        when = (
+            "each element and tick" if self.graph.input.per_tick else "each element, the same at every tick"
+        )
+        return {
+            "kind": "synthetic",
+            "label": SYNTHETIC,
+            "text": f"{drawn} in {when}, seed {self.seed}",
+            "seed": self.seed,
+            "low": lo,
+            "high": hi,
+            "spike_rate": self.rate if self.spikes else None,
+        }
+
+    def _draw(self, indices: Iterable[int], stream: int) -> np.ndarray:
+        from .ir.interp import input_shape
+
+        shape, (lo, hi), indices = input_shape(self.graph), self.bounds, list(indices)
+        raw = np.empty((len(indices), *shape), dtype=np.int64)
+        for slot, index in enumerate(indices):
+            generator = np.random.Generator(np.random.PCG64([self.seed, stream, index]))
+            if self.spikes:
+                raw[slot] = generator.random(shape) < self.rate
+            else:
+                raw[slot] = generator.integers(lo, hi + 1, shape)
+        return raw
+
+
+Stimulus = Recorded | Synthetic

@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .config import BuildConfig
-from .errors import NeurodeployError, Problem
+from .config import INTEGER, BuildConfig
+from .errors import ConvertError, NeurodeployError, Problem, UsageError
 from .frontends import resolve
 from .frontends.resolve import Model
 from .ir.graph import Graph
 from .ir.nodes import Neuron
 
 CACHED = 32  # graphs that are kept; the oldest go first
+
+#: samples of a build on synthetic input, where the user chose none: noise has no classes to cover
+FEW = {"calib": 32, "eval": 32, "verify": 16}
+MOST_TICKS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +41,14 @@ class Source:
 def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
     """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
     scale = 1.0 if config.scale is None else config.scale
-    model = resolve.resolve(config.model, shape, config.timesteps, scale, config.offset)
+    model = resolve.resolve(config.model, shape, config.timesteps, scale, config.offset, config.reader)
     key = model.fingerprint and _key(model.fingerprint)
     graph = _read(key) if key else None
     if graph is not None:
         return Source(model, graph, cached=True)
-    graph = simplified(resolve.source_graph(model))
+    graph = resolve.source_graph(model)
+    # An integer graph is exactly what its file says; floats are simplified before they are converted.
+    graph = graph if graph.header.level == "integer" else simplified(graph)
     if key:
         _write(key, graph)
     return Source(model, graph)
@@ -58,9 +64,13 @@ def simplified(graph: Graph) -> Graph:
 def completed(config: BuildConfig, source: Source) -> BuildConfig:
     """The config with the model's own method, ticks, data and conversion options where the user chose none.
 
-    Whether a network spikes is asked of its graph: the name of a Python factory does not tell.
+    Whether a network spikes is asked of its graph: the name of a Python factory does not tell. Raises ConvertError
+    ND308 for a method or options that a file of integers has no use for, UsageError ND904 for an impossible number of
+    ticks.
     """
     model = source.model
+    if model.kind == "format":
+        return _completed(config, source.graph)
     method = config.method or model.method or ("native" if source.graph.of(Neuron) else "ecmt")
     own_ticks = model.timesteps if model.timesteps > 1 or model.spiking else 0
     own = dict(model.convert) if method == model.method else {}
@@ -72,6 +82,39 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
             "convert": {**own, **config.convert},
         }
     )
+
+
+def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
+    """As :func:`completed`, for a file of another tool: its graph knows the ticks, and no data are needed."""
+    integer = graph.header.level == "integer"
+    if integer:
+        _require_no_conversion(config)
+    ticks = graph.header.timesteps
+    if not 1 <= ticks <= MOST_TICKS:
+        cause = "the file asks for an impossible number of ticks"
+        limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
+        raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
+    method = INTEGER if integer else config.method or ("native" if graph.of(Neuron) else "ecmt")
+    few = {} if config.data else {k: v for k, v in FEW.items() if k not in config.model_fields_set}
+    return config.model_copy(update={"method": method, "timesteps": ticks, **few})
+
+
+def _require_no_conversion(config: BuildConfig) -> None:
+    """Refuse what would change numbers that the file has fixed."""
+    cause = "the file holds integers: nothing is converted or quantised"
+    wrong = []
+    if config.method not in ("", INTEGER):
+        wrong.append(("--method", config.method))
+    if config.convert:
+        wrong.append(("convert", ", ".join(config.convert)))
+    if config.weight_bits != BuildConfig.model_fields["weight_bits"].default:
+        wrong.append(("--weight-bits", str(config.weight_bits)))
+    if config.layers:
+        wrong.append(("layers", ", ".join(config.layers)))
+    if wrong:
+        raise ConvertError(
+            [Problem("ND308", cause, place, found, "none", (f"leave out {place}",)) for place, found in wrong]
+        )
 
 
 def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import numpy as np
 from . import calibrate as calibration
 from . import compare, cost, registry, samples
 from .artifact import Artifact
-from .config import BuildConfig
+from .config import INTEGER, BuildConfig
 from .errors import Problem, UsageError, unknown_name
 from .ir import interp
 from .ir.graph import Graph
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     from .datasets import DataSet, Facts
 
 SQNR_SAMPLES = 32  # signal and error are sums over many elements: few samples do
-EVENT_SAMPLES = 32  # energy and latency are means over this many test samples
-BATCH = 64
+EVENT_SAMPLES = (
+    32  # energy and latency are means over this many test samples (at most, if the input is synthetic)
+)
+#: levels at which a network can be run, in the order in which one becomes the next
+LEVELS = ("source", "spiking", "integer")
+NO_FLOATS = "the file holds integers: there is no float network"
 
 Progress = Callable[[float], None]
 
@@ -42,6 +48,7 @@ class Work:
     source: Graph | None = None
     model: ModelInfo | None = None
     data: DataSet | None = None
+    stimulus: samples.Stimulus | None = None
     spiking: Graph | None = None
     preset: str = ""
     ranges: calibration.Ranges | None = None
@@ -57,6 +64,16 @@ class Work:
     assessment: cost.Assessment = field(default_factory=cost.Assessment)
     warnings: list[Problem] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def holds_integers(self) -> bool:
+        """Whether the model came as integers: then there is no float network to compare with."""
+        return self.source is not None and self.source.header.level == "integer"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the network runs on synthetic input, for want of data."""
+        return isinstance(self.stimulus, samples.Synthetic)
 
     @property
     def program(self) -> Program:
@@ -83,38 +100,58 @@ def need(item: Any, stage: str) -> Any:
 
 
 def import_model(work: Work, progress: Progress) -> str:
-    """The source graph, simplified, and the data it is measured on."""
+    """The source graph, simplified, and what it is measured on: data, or synthetic input for files that need none."""
     from . import datasets, sources
+    from .ir import levels
 
     data = datasets.load(work.config.data) if work.config.data else None
     found = sources.load(work.config, data.shape if data else None)
     work.config = sources.completed(work.config, found)
-    if not work.config.data:
-        raise UsageError(
-            Problem(
-                "ND932",
-                "the model names no data to calibrate and test on",
-                work.config.model,
-                fixes=("give a data set or file with --data",),
-            )
-        )
-    work.data = data or datasets.load(work.config.data)
-    work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
-    work.source = with_range(found.graph, work.data.levels)
+    if not work.config.data and found.model.kind != "format":
+        raise UsageError(no_data(work.config.model))
+    work.data = data or (datasets.load(work.config.data) if work.config.data else None)
+    graph = found.graph
+    if work.data:
+        work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
+        graph = ranged(graph, work.data.levels, found.model.kind)
+        check_data(graph, work.data)
+    if graph.header.level == "integer":
+        levels.require(graph, "integer")
+    work.source, work.stimulus = graph, stimulus(graph, work.data, work.config)
     work.model = ModelInfo(
         name=found.model.name, system=found.model.system or found.model.kind, source=found.model.source,
-        title=found.model.title, parameters=parameters(found.graph), dataset=work.data.name,
-        dataset_sha256=work.data.hash,
+        title=found.model.title, parameters=parameters(graph), dataset=work.data.name if work.data else "",
+        dataset_sha256=work.data.hash if work.data else "",
     )  # fmt: skip
-    check_data(found.graph, work.data)
     cached = ", cached" if found.cached else ""
-    return f"{len(found.graph.nodes)} nodes, {work.model.parameters:,} parameters{cached}"
+    return f"{len(graph.nodes)} nodes, {work.model.parameters:,} parameters{cached}"
+
+
+def no_data(model: str) -> Problem:
+    """ND932: a model that needs data and names none."""
+    cause = "the model names no data to calibrate and test on"
+    return Problem("ND932", cause, model, fixes=("give a data set or file with --data",))
+
+
+def stimulus(graph: Graph, data: DataSet | None, config: BuildConfig) -> samples.Stimulus:
+    """What the network runs on; UsageError ND932 if there are no data and no range to draw from."""
+    if data is not None:
+        return samples.Recorded(graph, data, config.seed)
+    drawn = samples.Synthetic(graph, config.seed, config.spike_rate)
+    drawn.facts()  # asks for the range
+    return drawn
 
 
 def with_range(graph: Graph, levels: int) -> Graph:
     """The graph told that raw inputs are 0 .. ``levels``: widths and thresholds depend on it."""
     name = graph.input.name
     return graph.with_values({name: replace(graph.values[name], interval=Interval(0, levels, True))})
+
+
+def ranged(graph: Graph, levels: int, kind: str) -> Graph:
+    """As :func:`with_range`, but the range that a file of another tool declares stays: its numbers were made for it."""
+    declared = graph.values[graph.input.name].interval
+    return graph if kind == "format" and declared is not None else with_range(graph, levels)
 
 
 def parameters(graph: Graph) -> int:
@@ -142,35 +179,55 @@ def check_data(graph: Graph, data: DataSet) -> None:
 
 
 def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
-    """ND933 if images have another shape than the network's input."""
-    wanted = graph.shape(graph.input.name)
-    if tuple(data.shape) == wanted:
-        return []
-    cause = "images of the data set do not fit the network's input"
-    fixes = ("give other data with --data",)
-    return [Problem("ND933", cause, data.source, str(tuple(data.shape)), str(wanted), fixes)]
+    """ND933 if images have another shape, number of ticks or range than the network's input."""
+    node, fixes = graph.input, ("give other data with --data",)
+    wanted, ticks = graph.shape(node.name), graph.header.timesteps
+    problems = []
+    if tuple(data.shape) != wanted:
+        cause = "images of the data set do not fit the network's input"
+        problems.append(Problem("ND933", cause, data.source, str(tuple(data.shape)), str(wanted), fixes))
+    if data.ticks and not node.per_tick:
+        cause = "the data hold a frame for each tick, and the network takes one image for all of them"
+        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", "one image", fixes))
+    elif data.ticks and data.ticks != ticks:
+        cause = "the data hold another number of ticks than the network runs"
+        more = (f"--timesteps {data.ticks}",)
+        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", f"{ticks} ticks", more))
+    known = samples.raw_range(graph)
+    if known is not None and (known[0] > 0 or data.levels > known[1]):
+        cause = "levels of the data leave the range that the network takes"
+        shown = f"{known[0]} .. {known[1]}"
+        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, fixes))
+    return problems
 
 
 # --- 2 convert ---------------------------------------------------------------------------------------------------
 
 
 def convert(work: Work, progress: Progress) -> str:
-    """The spiking graph by the chosen method."""
+    """The spiking graph by the chosen method; a file that holds integers needs none."""
     from .errors import ConvertError
     from .ir import levels
 
     graph, config = need(work.source, "import"), work.config
+    if work.holds_integers:
+        return f"nothing to convert: the file holds integers, T={config.timesteps}, {populations(graph)} populations"
     method = method_of(config.method)
     obstacles = [p for p in method.accept(graph) if p.severity == "error"]
     if obstacles:
         raise ConvertError(obstacles)
     options = {k: None if v == "null" else v for k, v in config.convert.items()}
     work.preset, options_of_method = method.configure(options)
-    work.spiking = method.rewrite(graph, options_of_method, calibration_images(work), config.timesteps)
+    images = need(work.stimulus, "import").calibration(config.calib)
+    work.spiking = method.rewrite(graph, options_of_method, images, config.timesteps)
     levels.require(work.spiking, "spiking")
     work.warnings += [p for p in method.accept(graph) if p.severity != "error"]
-    neurons = len(work.spiking.of(Neuron))
-    return f"{config.method} ({work.preset}), T={config.timesteps}, {neurons} populations"
+    return f"{config.method} ({work.preset}), T={config.timesteps}, {populations(work.spiking)} populations"
+
+
+def populations(graph: Graph) -> int:
+    """How many neuron populations there are."""
+    return len(graph.of(Neuron))
 
 
 def method_of(name: str) -> Any:
@@ -181,32 +238,41 @@ def method_of(name: str) -> Any:
     return methods[name]
 
 
-def calibration_images(work: Work) -> np.ndarray:
-    """Training images only: seeded, stratified."""
-    data = need(work.data, "import")
-    return data.train.take(samples.stratified(data.train.labels, work.config.calib, work.config.seed))[0]
-
-
 # --- 3 calibrate, 4 quantize -------------------------------------------------------------------------------------
 
 
 def calibrate(work: Work, progress: Progress) -> str:
-    """Ranges and activity of every edge on training samples."""
-    images = calibration_images(work)
-    work.ranges = calibration.measure(need(work.spiking, "convert"), images, work.config.seed)
+    """Ranges and activity on training samples; of integers the activity alone, since their bounds are proven."""
+    images = need(work.stimulus, "import").calibration(work.config.calib)
+    if work.holds_integers:
+        graph, cpu = need(work.source, "import"), compare.usable("cpu")
+        run = lambda x, names: cpu.run(Program(graph), x, names)[0]
+        work.ranges = calibration.measure_activity(graph, images, run, work.config.seed)
+    else:
+        work.ranges = calibration.measure(need(work.spiking, "convert"), images, work.config.seed)
     rates = [a.mean for a in work.ranges.activity.values()]
     activity = f", mean activity {100 * float(np.mean(rates)):.1f} %" if rates else ""
-    return f"{len(images)} training samples{activity}"
+    drawn = f"samples of {samples.SYNTHETIC}" if work.synthetic else "training samples"
+    return f"{len(images)} {drawn}{activity}"
 
 
 def quantize(work: Work, progress: Progress) -> str:
-    """The integer graph; per-layer rules choose weight bits."""
+    """The integer graph; per-layer rules choose weight bits, unless a file holds integers already."""
     config = work.config
+    if work.holds_integers:
+        work.integer = with_activity(need(work.source, "import"), need(work.ranges, "calibrate"))
+        return f"nothing to quantize: the file holds integers, {len(work.integer.of(Synapse))} layers"
     work.integer = integers(config, need(work.spiking, "convert"), need(work.ranges, "calibrate"))
     layers = len(work.integer.of(Synapse))
     return f"{layers} layers, {config.weight_bits}-bit weights" + (
         ", rules per layer" if config.layers else ""
     )
+
+
+def with_activity(graph: Graph, ranges: calibration.Ranges) -> Graph:
+    """A graph that came as integers, with its measured activity, by which the mapper prices messages."""
+    values = {n: replace(graph.values[n], activity=a) for n, a in ranges.activity.items()}
+    return graph.with_values(values).with_header(method=INTEGER)
 
 
 def integers(config: BuildConfig, graph: Graph, ranges: calibration.Ranges) -> Graph:
@@ -246,36 +312,52 @@ def map_to_cores(work: Work, progress: Progress) -> str:
 
 
 def evaluate(work: Work, progress: Progress) -> str:
-    """Accuracy as float source, as spiking network and as integers, after each tick; changes over all samples."""
-    data, cpu = need(work.data, "import"), compare.usable("cpu")
-    source, spiking, program = need(work.source, "import"), need(work.spiking, "convert"), work.program
-    picked = samples.stratified(data.test.labels, work.config.eval or len(data.test), work.config.seed)
-    images, labels = data.test.take(picked)
-    saturations: dict[str, int] = {}
-    runs: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "source": lambda x: predictions(interp.run(source, x).outputs),
-        "spiking": lambda x: predictions(interp.run(spiking, x).outputs),
-        "integer": lambda x: predictions(_counted(cpu.run(program, x)[0], saturations)),
-    }
-    if work.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
-        runs["source"] = runs["spiking"]  # the same network: its neurons and its number of ticks were kept
+    """Accuracy as float source, as spiking network and as integers, after each tick; changes over all samples.
+
+    Without labels only saturations are counted.
+    """
+    stimulus = need(work.stimulus, "import")
+    images, labels = stimulus.measurement(work.config.eval)
+    runs = _runs(work)
+    if labels is None:
+        _in_batches(runs["integer"], images)
+        work.reasons["accuracy"] = f"{samples.SYNTHETIC} has no labels: give labelled data with --data"
+        work.evaluation = {samples.SYNTHETIC: {"samples": len(images)}}
+        _warn_of_saturations(work)
+        return f"no accuracy: {samples.SYNTHETIC}, {len(images)} samples, {sum(work.saturations.values())} saturations"
     answers: dict[str, np.ndarray] = {}
-    for step, name in enumerate(("spiking", "integer", "source")):
-        kept = runs["source"] is runs["spiking"] and name == "source"
+    for step, name in enumerate(runs):
+        kept = name == "source" and runs["source"] is runs["spiking"]
         answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images)
-        progress((step + 1) / 4)
+        progress((step + 1) / (len(runs) + 1))
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
-    work.saturations = saturations
     work.evaluation = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
     if not work.config.eval:
-        work.evaluation["train and test"] = _whole(data, runs, correct, len(labels))
+        work.evaluation["train and test"] = _whole(stimulus, runs, correct, len(labels))
     by_tick = tuple(float(c) / len(labels) for c in correct["integer"])
     fractions = {name: float(c[-1]) / len(labels) for name, c in correct.items()}
     work.accuracy = Accuracy(samples=len(labels), by_timestep=by_tick, **fractions)
-    if sum(saturations.values()):
-        work.warnings.append(_saturated(saturations))
-    shown = " -> ".join(f"{n} {100 * fractions[n]:.1f} %" for n in ("source", "spiking", "integer"))
+    if work.holds_integers:
+        work.reasons |= dict.fromkeys(("accuracy.float", "accuracy.spiking"), NO_FLOATS)
+    _warn_of_saturations(work)
+    shown = " -> ".join(f"{n} {100 * fractions[n]:.1f} %" for n in LEVELS if n in fractions)
     return f"{shown} (n = {len(labels)})"
+
+
+def _runs(work: Work) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Level -> predictions of raw inputs, in the order in which they are asked for."""
+    cpu, program, source, spiking = compare.usable("cpu"), work.program, work.source, work.spiking
+    runs: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if spiking is not None and source is not None:
+        runs["spiking"] = lambda x: predictions(interp.run(spiking, x).outputs)
+    runs["integer"] = lambda x: predictions(_counted(cpu.run(program, x)[0], work.saturations))
+    if spiking is not None and source is not None:
+        runs["source"] = lambda x: predictions(interp.run(source, x).outputs)
+        if work.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
+            runs["source"] = runs[
+                "spiking"
+            ]  # the same network: its neurons and its number of ticks were kept
+    return runs
 
 
 def predictions(outputs: np.ndarray) -> np.ndarray:
@@ -284,7 +366,7 @@ def predictions(outputs: np.ndarray) -> np.ndarray:
 
 
 def _in_batches(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    return np.concatenate([run(batch) for batch in calibration.batches(images, BATCH)], axis=1)
+    return np.concatenate([run(batch) for batch in calibration.batches(images)], axis=1)
 
 
 def _counted(trace: Trace, saturations: dict[str, int]) -> np.ndarray:
@@ -294,15 +376,22 @@ def _counted(trace: Trace, saturations: dict[str, int]) -> np.ndarray:
     return trace.outputs
 
 
-def _whole(data: DataSet, runs: Any, correct: dict[str, np.ndarray], tested: int) -> dict[str, int]:
+def _whole(
+    stimulus: samples.Recorded, runs: Any, correct: dict[str, np.ndarray], tested: int
+) -> dict[str, int]:
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
-    images, labels = data.train.images, data.train.labels
+    images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
     counts = {
         n: int(correct[n][-1] + (_in_batches(run, images)[-1] == labels).sum())
         for n, run in runs.items()
         if n != "spiking"
     }
     return {"samples": tested + len(labels), **counts}
+
+
+def _warn_of_saturations(work: Work) -> None:
+    if sum(work.saturations.values()):
+        work.warnings.append(_saturated(work.saturations))
 
 
 def _saturated(saturations: dict[str, int]) -> Problem:
@@ -323,12 +412,11 @@ def _saturated(saturations: dict[str, int]) -> Problem:
 
 def verify(work: Work, progress: Progress) -> str:
     """Interpreter, cpu and (if mapped) loihi-sim give the same integers at every node and tick; SQNR per layer."""
-    data, program = need(work.data, "import"), work.program
+    stimulus, program = need(work.stimulus, "import"), work.program
     if not work.config.verify:
         work.reasons["bit_true"] = "no samples were asked for (--verify 0)"
         return "skipped"
-    picked = samples.stratified(data.test.labels, work.config.verify, work.config.seed)
-    images, _ = data.test.take(picked)
+    images, _ = stimulus.measurement(work.config.verify)
     others = ("cpu", "loihi-sim") if work.mapping is not None and work.mapping.fits else ("cpu",)
     result = compare.verify(program, images, others)
     work.bit_true = BitTrue(
@@ -337,7 +425,10 @@ def verify(work: Work, progress: Progress) -> str:
         backends=result.backends,
         divergence=str(result.divergence or ""),
     )
-    work.sqnr_db = compare.sqnr(need(work.spiking, "convert"), program, images[:SQNR_SAMPLES])
+    if work.holds_integers:
+        work.reasons["layers.sqnr_db"] = NO_FLOATS
+    else:
+        work.sqnr_db = compare.sqnr(need(work.spiking, "convert"), program, images[:SQNR_SAMPLES])
     return str(result)
 
 
@@ -348,19 +439,28 @@ def estimate(work: Work, progress: Progress) -> str:
     """Events of the mapped run, counts of the network, and what they cost."""
     from .mapping.grades import grades as silicon_grades
 
-    data, program, graph = need(work.data, "import"), work.program, need(work.integer, "quantize")
-    picked = samples.stratified(data.test.labels, EVENT_SAMPLES, work.config.seed)
-    images, _ = data.test.take(picked)
-    populations = [node.name for node in graph.of(Neuron)]
-    record = dict.fromkeys([*cost.names_to_record(graph), *populations])
-    work.trace, _ = compare.usable("cpu").run(program, images, tuple(record))
-    counts = cost.count(graph, work.trace)
+    program, graph = work.program, need(work.integer, "quantize")
+    most = min(EVENT_SAMPLES, work.config.eval or EVENT_SAMPLES) if work.synthetic else EVENT_SAMPLES
+    images, _ = need(work.stimulus, "import").measurement(most)
+    counts = _counts(work, images)
     if work.mapping is not None and work.mapping.fits:
         _, work.events = compare.usable("loihi-sim").run(program, images)
     grades = silicon_grades(graph, work.target)
     work.assessment = cost.assess(program, work.target, work.source, work.events, counts, grades)
     work.reasons |= dict(work.assessment.reasons)
-    return _cost_fact(work.assessment)
+    return _cost_fact(work.assessment) + (f", {samples.SYNTHETIC}" if work.synthetic else "")
+
+
+def _counts(work: Work, images: np.ndarray) -> cost.Counts:
+    """Counts of the recorded network, in batches that fit memory; the trace of the first batch is kept."""
+    graph = work.program.graph
+    record = tuple(dict.fromkeys([*cost.names_to_record(graph), *(node.name for node in graph.of(Neuron))]))
+    found: list[cost.Counts] = []
+    for batch in calibration.batches(images, calibration.batch_size(graph, record)):
+        trace, _ = compare.usable("cpu").run(work.program, batch, record)
+        work.trace = work.trace or trace
+        found.append(cost.count(graph, trace))
+    return functools.reduce(operator.add, found)
 
 
 def _cost_fact(assessment: cost.Assessment) -> str:

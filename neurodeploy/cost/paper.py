@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..config import INTEGER
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Product, Synapse, View
 from ..target import Target
@@ -23,7 +24,8 @@ NATIVE = Definition(
     " operations)",
     _COEFFICIENTS,
     (
-        "the first layer sees the image at every tick, so it counts as MACs at rate 1",
+        "the first layer sees the image at every tick, so it counts as MACs at rate 1; where the input is spikes for"
+        " each tick it counts as the other layers do",
         _LEFT_OUT,
         "ratio: divided by MAC energy x dense MACs of one pass of the whole network",
     ),
@@ -72,7 +74,7 @@ def paper_energy(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
 
 def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     mac_pj, ac_pj = target.costs.paper_metric.mac_pj.nominal, target.costs.paper_metric.ac_pj.nominal
-    layers, first = graph.of(Synapse, Product), first_layer(graph)
+    layers, first = graph.of(Synapse, Product), "" if _takes_spikes(graph) else first_layer(graph)
     macs = {n.name: counts.ticks * dense_macs(graph, n) for n in layers if n.name == first}
     ops = {n.name: _executed(counts, n) for n in layers if n.name != first}
     energy = {k: mac_pj * v for k, v in macs.items()} | {k: ac_pj * v for k, v in ops.items()}
@@ -80,6 +82,12 @@ def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     total_pj = sum(energy.values())
     ratio = total_pj / dense_pj if dense_pj else None
     return PaperEnergy(total_pj, ratio, sum(ops.values()), sum(macs.values()), NATIVE, layers=energy)
+
+
+def _takes_spikes(graph: Graph) -> bool:
+    """Whether the input is a spike train, not an image."""
+    interval = graph.values[graph.input.name].interval
+    return graph.input.per_tick and interval is not None and (interval.lo, interval.hi) == (0, 1)
 
 
 def _executed(counts: Counts, node: Node) -> float:
@@ -113,7 +121,11 @@ def _three(counts: Counts, node: Node) -> float:
 
 
 #: conversion method -> scope; a method that is not listed converts an ANN and is scoped as ECMT is
-SCOPES: dict[str, Callable[[Graph, Counts, Target], PaperEnergy]] = {"native": _native, "ecmt": _ecmt}
+SCOPES: dict[str, Callable[[Graph, Counts, Target], PaperEnergy]] = {
+    "native": _native,
+    INTEGER: _native,
+    "ecmt": _ecmt,
+}
 
 
 def first_layer(graph: Graph) -> str:

@@ -43,7 +43,8 @@ class Split:
 class DataSet:
     """A training and a test split of integer images.
 
-    ``shape`` is (C, H, W); pixels are integers in 0 .. ``levels``; labels are integers below ``len(classes)``.
+    ``shape`` is (C, H, W), or whatever the network takes; pixels are integers in 0 .. ``levels``; labels are integers
+    below ``len(classes)``. With ``ticks`` samples are (ticks, *shape), a frame for each tick; 0: one image for all.
     ``hash`` is the sha256 of the stored content, ``source`` the file, folder or library it was read from.
     """
 
@@ -51,10 +52,11 @@ class DataSet:
     train: Split
     test: Split
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     levels: int
     hash: str
     source: str
+    ticks: int = 0
 
     @property
     def train_x(self) -> Images:
@@ -89,6 +91,7 @@ class Facts:
     shape: tuple[int, ...]
     levels: int
     source: str
+    ticks: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""numpy archives of uint8 pixels: ``train_x, train_y, test_x, test_y`` (or ``x, y`` alone, which are split here)."""
+"""numpy archives of uint8 pixels: ``train_x, train_y, test_x, test_y`` (or ``x, y`` alone, which are split here).
+
+Samples are images or plain vectors, or, where the archive says how many ``ticks`` they have, a frame for each tick.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ _SYNONYMS = {
     "y": ("labels", "target"),
     "classes": ("class_names",),
     "levels": (),
+    "ticks": ("timesteps",),
 }
 _NAMES = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 Arrays = dict[str, NDArray[np.generic]]
@@ -47,14 +51,16 @@ def facts(spec: str) -> Facts:
         names = {_NAMES[n[:-4]]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
         member = names.get("train_x") or names.get("x")
         shape = _header(archive, member) if member else None
-        levels = {}
-        if "levels" in names and prod(_header(archive, names["levels"])) == 1:
-            with archive.open(names["levels"]) as file:
-                levels["levels"] = np.lib.format.read_array(file, allow_pickle=False)
+        single: Arrays = {}
+        for name in ("levels", "ticks"):
+            if name in names and prod(_header(archive, names[name])) == 1:
+                with archive.open(names[name]) as file:
+                    single[name] = np.lib.format.read_array(file, allow_pickle=False)
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
-    return Facts(_channels_first(blank, spec).shape[1:], _levels(levels, spec), spec)
+    levels, ticks = _levels(single, spec), _ticks(single, spec)
+    return Facts(_arranged(blank, ticks, spec).shape[1 + bool(ticks) :], levels, spec, ticks)
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
@@ -68,20 +74,21 @@ def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
 
 
 def load(spec: str) -> DataSet:
-    """Images as (N, H, W), (N, H, W, C) or (N, C, H, W) integers in 0 .. 255; labels as integers.
+    """Images as (N, H, W), (N, H, W, C) or (N, C, H, W) integers in 0 .. 255, or vectors (N, F); labels as integers.
 
-    Optional members: ``classes`` (names) and ``levels`` (largest pixel value, 255 unless given). Raises
-    UsageError ND920 to ND925.
+    Optional members: ``classes`` (names), ``levels`` (largest pixel value, 255 unless given), and ``ticks``: then
+    samples are (N, ticks, ...), a frame for each tick in the shape that the network takes. Raises UsageError ND920 to
+    ND925.
     """
     _checks.require_content(Path(spec))
     arrays = _read(Path(spec))
-    levels = _levels(arrays, spec)
+    levels, ticks = _levels(arrays, spec), _ticks(arrays, spec)
     if "x" in arrays and "train_x" not in arrays:
-        whole = _pair(arrays, "x", "y", levels, spec)
+        whole = _pair(arrays, "x", "y", levels, ticks, spec)
         train, test = split_once(*whole)
     else:
         train, test = (
-            array_split(*_pair(arrays, f"{s}_x", f"{s}_y", levels, spec)) for s in ("train", "test")
+            array_split(*_pair(arrays, f"{s}_x", f"{s}_y", levels, ticks, spec)) for s in ("train", "test")
         )
     classes = _classes(arrays, train, test)
     for split in (train, test):
@@ -91,9 +98,7 @@ def load(spec: str) -> DataSet:
         limit, found = str(shape), str(test.images.shape[1:])
         raise _checks.refuse("ND924", "training and test images differ in shape", spec, found, limit)
     digest = content_hash(train.images, train.labels, test.images, test.labels)
-    return DataSet(
-        Path(spec).stem, train, test, classes, cast("tuple[int, int, int]", shape), levels, digest, spec
-    )
+    return DataSet(Path(spec).stem, train, test, classes, shape[bool(ticks) :], levels, digest, spec, ticks)
 
 
 def _read(path: Path) -> Arrays:
@@ -137,7 +142,20 @@ def _levels(arrays: Arrays, where: str) -> int:
     return int(value.ravel()[0])
 
 
-def _pair(arrays: Arrays, x: str, y: str, levels: int, where: str) -> tuple[Images, NDArray[np.integer]]:
+def _ticks(arrays: Arrays, where: str) -> int:
+    """Frames of a sample, 0 where a sample is one image."""
+    value = arrays.get("ticks", np.array(0))
+    given = "ticks" in arrays
+    if value.dtype.kind not in "iu" or value.size != 1 or not given <= int(value.ravel()[0]) <= 4096:
+        raise _checks.refuse(
+            "ND924", "ticks is not one integer", where, str(value.tolist())[:80], "1 .. 4096"
+        )
+    return int(value.ravel()[0])
+
+
+def _pair(
+    arrays: Arrays, x: str, y: str, levels: int, ticks: int, where: str
+) -> tuple[Images, NDArray[np.integer]]:
     missing = [name for name in (x, y) if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "no known array"
@@ -145,31 +163,43 @@ def _pair(arrays: Arrays, x: str, y: str, levels: int, where: str) -> tuple[Imag
     labels = arrays[y].reshape(-1) if arrays[y].ndim == 2 and arrays[y].shape[1] == 1 else arrays[y]
     # The classes are not known yet; here only what the labels alone can get wrong is refused.
     labels = _checks.checked_labels(labels, np.iinfo(np.int32).max, f"{where}: {y}")
-    images = _images(arrays[x], levels, f"{where}: {x}")
+    images = _images(arrays[x], levels, ticks, f"{where}: {x}")
     _checks.same_count(len(images), len(labels), where)
     return images, labels
 
 
-def _images(raw: NDArray[np.generic], levels: int, where: str) -> Images:
+def _images(raw: NDArray[np.generic], levels: int, ticks: int, where: str) -> Images:
     if raw.dtype.kind not in "iu":
         fix = "store whole pixel levels: round(x * 255) as uint8"
         raise _checks.refuse("ND924", "pixels are not integers", where, str(raw.dtype), "uint8", fix)
-    values = _channels_first(raw, where)
+    values = _arranged(raw, ticks, where)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= levels:
         found = f"{values.min()} .. {values.max()}"
         raise _checks.refuse("ND924", "pixels are outside the value range", where, found, f"0 .. {levels}")
     return values.astype(np.uint8)
 
 
+def _arranged(raw: NDArray[np.generic], ticks: int, where: str) -> NDArray[np.integer]:
+    """Samples as the network takes them: images with channels first, vectors, or (N, ticks, ...) as they are."""
+    if not ticks:
+        return _channels_first(raw, where)
+    if raw.ndim < 3 or raw.shape[1] != ticks or 0 in raw.shape[2:]:
+        limit = f"(N, {ticks}, ...): a frame for each of {ticks} ticks"
+        raise _checks.refuse("ND924", "samples do not have a usable shape", where, str(raw.shape), limit)
+    return cast("NDArray[np.integer]", raw)
+
+
 def _channels_first(raw: NDArray[np.generic], where: str) -> NDArray[np.integer]:
     """(N, C, H, W) from the three layouts; where first and last axis could both be channels, the first is."""
+    if raw.ndim == 2 and raw.shape[1]:
+        return cast("NDArray[np.integer]", raw)
     if raw.ndim == 3 and raw.shape[1] and raw.shape[2]:
         return cast("NDArray[np.integer]", raw[:, None])
     if raw.ndim == 4 and raw.shape[1] in (1, 3):
         return cast("NDArray[np.integer]", raw)
     if raw.ndim == 4 and raw.shape[3] in (1, 3):
         return cast("NDArray[np.integer]", np.moveaxis(raw, 3, 1))
-    limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels"
+    limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, F)"
     raise _checks.refuse("ND924", "images do not have a usable shape", where, str(raw.shape), limit)
 
 

@@ -1,7 +1,8 @@
 """A MODEL string to a model: what it is called, what it defaults to, and how its source graph is made.
 
-``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``file.pt2`` (torch.export), ``program.h5`` or a
-build folder (artifact). Nothing here imports torch before a graph is asked for.
+``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``file.pt2`` (torch.export), ``file.net`` and
+whatever else a member of :mod:`neurodeploy.frontends.formats` reads, ``program.h5`` or a build folder (artifact).
+Nothing here imports torch before a graph is asked for, and files of those formats never need it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import zoo
+from .. import registry, zoo
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
+from ..files import typed
 from ..ir.graph import Graph
 
-Kind = Literal["zoo", "python", "export", "artifact"]
+Kind = Literal["zoo", "python", "export", "format", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
 
@@ -31,7 +33,7 @@ _EXPORT = "export the torch module itself with torch.export.save to a .pt2 file"
 _FACTORY = "build the network in Python and give py:package.module:factory"
 
 #: formats of whole networks whose readers are not part of this version, and what to do instead
-UNREAD = {".onnx": (_EXPORT, _FACTORY), ".nir": (_FACTORY, _EXPORT), ".net": (_FACTORY, _EXPORT)}
+UNREAD = {".onnx": (_EXPORT, _FACTORY)}
 
 #: everything that is refused by its suffix, with what to do instead
 FOREIGN = {**dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,)), **UNREAD}
@@ -67,18 +69,25 @@ def resolve(
     timesteps: int | None = None,
     scale: float | np.ndarray = 1.0,
     offset: float | np.ndarray = 0.0,
+    reader: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model that a MODEL string names.
 
     ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
-    ``.pt2``). Raises UsageError ND110 for a string that names nothing, ImportModelError ND106, ND111 for a file or a
-    factory that cannot be used.
+    ``.pt2``); ``reader`` holds options of a file format. Raises UsageError ND110 for a string that names nothing, ND120
+    for options that the reader does not know or that no reader takes, ImportModelError ND106, ND111, ND12x for a file
+    or a factory that cannot be used.
     """
+    path = Path(text)
+    known = formats()
+    if path.suffix in known and text not in zoo.names() and not text.startswith("py:"):
+        return _format(path, known[path.suffix], timesteps, reader or {})
+    if reader:
+        raise UsageError(_no_reader(text, reader, known))
     if text in zoo.names():
         return _zoo(text)
     if text.startswith("py:"):
         return _python(text, shape, timesteps, scale, offset)
-    path = Path(text)
     if path.suffix == ".pt2":
         return _export(path, scale, offset)
     if path.name == "program.h5" or (path / "program.h5").is_file():
@@ -91,6 +100,26 @@ def source_graph(model: Model) -> Graph:
     return model.loader()
 
 
+def formats() -> dict[str, Any]:
+    """Readers of whole networks by the suffix of their files."""
+    return {member.suffix: member for member in registry.members("frontends.formats").values()}
+
+
+def _readable() -> str:
+    return ", ".join((".pt2", *formats(), "program.h5"))
+
+
+def _no_reader(text: str, reader: Mapping[str, Any], known: Mapping[str, Any]) -> Problem:
+    return Problem(
+        "ND120",
+        "reader options are for files of other tools",
+        "reader",
+        f"{text} with {', '.join(reader)}",
+        f"a file that ends in {', '.join(known) or 'the suffix of a reader'}",
+        (f"leave out --set reader.{next(iter(reader))}",),
+    )
+
+
 def _unknown(text: str, path: Path) -> Problem:
     if path.suffix in FOREIGN:
         why = "read by this version yet" if path.suffix in UNREAD else "a model that can be read"
@@ -99,7 +128,7 @@ def _unknown(text: str, path: Path) -> Problem:
             f"a {path.suffix} file is not {why}",
             text,
             path.suffix,
-            ".pt2, program.h5",
+            _readable(),
             FOREIGN[path.suffix],
         )
     if path.exists() or "/" in text or path.suffix:
@@ -108,7 +137,7 @@ def _unknown(text: str, path: Path) -> Problem:
             "no model at this path",
             text,
             "nothing" if not path.exists() else "no model file",
-            "a .pt2 file, a build folder or its program.h5",
+            f"a build folder, or a file: {_readable()}",
             ("check the path",),
         )
     return unknown_name("ND110", "model", text, zoo.names())
@@ -281,6 +310,46 @@ def _export(path: Path, scale: float | np.ndarray, offset: float | np.ndarray) -
         )
     fingerprint = _digest(hashlib.sha256(path.read_bytes()).hexdigest(), repr((scale, offset)), _version())
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint)
+
+
+def _format(path: Path, reader: Any, timesteps: int | None, options: Mapping[str, Any]) -> Model:
+    """A network in a file of another tool; read when the graph is asked for."""
+    chosen = reader.configure(options)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise UsageError(
+            Problem(
+                "ND110",
+                "no model at this path",
+                str(path),
+                found,
+                f"a {path.suffix} file",
+                ("check the path",),
+            )
+        )
+    here = Path(__file__).parent
+    fingerprint = _digest(
+        _content(path), reader.name, chosen.model_dump_json(), repr(timesteps), _sources(here / "formats"),
+        _sources(here.parent / "ir"), _sources(here.parent / "neurons"),
+    )  # fmt: skip
+    return Model(
+        path.stem,
+        "format",
+        str(path),
+        lambda: reader.load(path, chosen, timesteps),
+        system=reader.name,
+        title=reader.title,
+        fingerprint=fingerprint,
+    )
+
+
+def _content(path: Path) -> str:
+    """Digest of a file, read piece by piece; EnvironmentProblem where it cannot be read."""
+    digest = hashlib.sha256()
+    with typed(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _artifact(path: Path) -> Model:

@@ -8,7 +8,7 @@ there is nothing to say, and ``missing`` says why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -25,7 +25,10 @@ UJ_PER_PJ = 1e-6
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data)."""
+    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data).
+
+    ``measured`` columns depend on what the network ran on: on synthetic input they say nothing about a task.
+    """
 
     name: str
     unit: str
@@ -33,6 +36,7 @@ class Column(Generic[Row]):
     help: str
     get: Callable[[Row], Any]
     missing: str = ""
+    measured: bool = False
 
 
 def _op(layer: Layer) -> str:
@@ -89,10 +93,38 @@ def _saturations(layer: Layer) -> int | None:
     return layer.inputs.saturations.get(layer.node.name, 0) if layer.inputs.saturations else None
 
 
+def _measured_on(row: Any) -> str | None:
+    stimulus = row.inputs.stimulus
+    return (stimulus.get("label") or stimulus.get("text")) if stimulus else None
+
+
 NOT_RUN = "the network did not run on mapped cores"
 NOT_MAPPED = "the network was not mapped"
 NO_ESTIMATE = "no estimate: " + NOT_RUN
 UNPRICED = "no estimate, or the target prices nothing"
+
+MEASURED_ON: Column[Any] = Column(
+    "measured_on",
+    "",
+    "",
+    "what counts, energies and times of this row were measured on: a data set, or synthetic input",
+    _measured_on,
+    NOT_RUN,
+)
+
+#: columns of which every number depends on activity, by table
+DEPENDENT = {
+    "layers": (
+        "spikes", "activity", "synaptic_ops", "product_ops", "microcode_ops", "saturations", "sqnr_db",
+        "energy_low_uj", "energy_nominal_uj", "energy_high_uj", "energy_synapse_uj", "energy_neuron_uj",
+        "energy_product_uj", "energy_microcode_uj", "energy_network_uj", "energy_share",
+    ),
+    "cores": (
+        "packets_in_mean", "packets_in_p95", "packets_out_mean", "packets_out_p95", "busiest_step",
+        "energy_low_uj", "energy_nominal_uj", "energy_high_uj",
+    ),
+    "links": ("packets", "peak", "capacity_share"),
+}  # fmt: skip
 
 LAYERS: tuple[Column[Layer], ...] = (
     Column("name", "", "", "node of the integer graph", lambda r: r.node.name),
@@ -452,4 +484,9 @@ LINKS: tuple[Column[LinkView], ...] = (
     ),
 )
 
-TABLES: dict[str, tuple[Column[Any], ...]] = {"layers": LAYERS, "cores": CORES, "links": LINKS}
+_OWN: dict[str, tuple[Column[Any], ...]] = {"layers": LAYERS, "cores": CORES, "links": LINKS}
+#: every table with all its columns; those that depend on activity say so
+TABLES: dict[str, tuple[Column[Any], ...]] = {
+    table: (*(replace(c, measured=c.name in DEPENDENT[table]) for c in columns), MEASURED_ON)
+    for table, columns in _OWN.items()
+}

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..config import INTEGER
 from . import units
 
 TOP_LAYERS = 5
@@ -22,12 +23,12 @@ def summary(report: dict[str, Any], report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
     blocks: list[RenderableType] = [
         _grid(_head(report)),
-        _text("Per inference  nominal [low .. high]", style="bold"),
+        _text(f"Per inference  nominal [low .. high]{_label(report, '  ')}", style="bold"),
         _grid(_costs(report), indent=2),
     ]
     layers = top_layers(report)
     if layers:
-        blocks += [Text("Top layers by energy", style="bold"), _layers(layers)]
+        blocks += [_text(f"Top layers by energy{_label(report, '  ')}", style="bold"), _layers(layers)]
     blocks.append(_grid(_tail(report, report_path)))
     return Group(*blocks)
 
@@ -54,17 +55,34 @@ def _head(report: dict[str, Any]) -> Iterable[Row]:
     yield "Network", _text(f"{report['model']} ({report['system']})  {how_made(report)}")
     target = report["target"]
     yield "Target", _text(f"{target['name']} ({kind(report)})")
+    if synthetic(report):
+        yield (
+            "Input",
+            _text(f"{synthetic(report)}: {report['input']['text']}; no data were given", style="yellow"),
+        )
     yield "Fits", _fits(report)
-    yield "Spike-driven", _text(spike_driven(report))
+    yield "Spike-driven", _text(spike_driven(report) + _label(report))
     yield "Accuracy", _text(accuracy(report))
     yield "Bit-true", _bit_true(report)
-    yield "Silicon", _text(silicon(report))
+    yield "Silicon", _text(silicon(report) + _label(report))
+
+
+def synthetic(report: dict[str, Any]) -> str:
+    """What every number that depends on activity is called, empty where the network ran on data."""
+    found = report.get("input") or {}
+    return str(found.get("label") or "") if found.get("kind") == "synthetic" else ""
+
+
+def _label(report: dict[str, Any], gap: str = "   ") -> str:
+    """The mark behind numbers that depend on activity."""
+    return f"{gap}({synthetic(report)})" if synthetic(report) else ""
 
 
 def how_made(report: dict[str, Any]) -> str:
     """Method and time steps in words."""
     method = report["method"]
-    made = "natively trained" if method == "native" else f"converted by {method}"
+    ways = {"native": "natively trained", INTEGER: "integers as in the file"}
+    made = ways.get(method, f"converted by {method}")
     bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
     return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
 
@@ -85,9 +103,14 @@ def _fits(report: dict[str, Any]) -> Text:
     chips = f"   chips {mapping['chips']}" if (mapping["chips"] or 1) > 1 else ""
     return verdict.append(
         f"   cores {used}/{whole}{share}{chips}   limiting resource:"
-        f" {units.words(mapping['limiting_resource'])}",
+        f" {units.words(mapping['limiting_resource'])}{_label(report) if weighed(report) else ''}",
         style="default not bold",
     )
+
+
+def weighed(report: dict[str, Any]) -> bool:
+    """Whether the cut into cores depends on activity."""
+    return "mapping.cores_used" in (report.get("input") or {}).get("affects", ())
 
 
 def spike_driven(report: dict[str, Any]) -> str:
@@ -105,9 +128,8 @@ def accuracy(report: dict[str, Any]) -> str:
     found = report["accuracy"]
     if found["integer"] is None and found["float"] is None:
         return f"{MISSING}   {why(report, 'accuracy.float')}"
-    levels = "  ->  ".join(
-        f"{level} {units.percent(found[level])}" for level in ("float", "spiking", "integer")
-    )
+    known = [level for level in ("float", "spiking", "integer") if found[level] is not None]
+    levels = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
     return f"{levels}   (n = {found['samples']})"
 
 
@@ -129,14 +151,14 @@ def silicon(report: dict[str, Any]) -> str:
 
 
 def _costs(report: dict[str, Any]) -> Iterable[Row]:
-    counts = report["counts"]
+    counts, label = report["counts"], _label(report, "").strip()
     operations = _added(counts["synaptic_ops"], counts["product_ops"])
     products = (
         f"of which products of spikes {units.percent(counts['product_ops'] / operations)}"
         if operations
         else ""
     )
-    yield "synaptic operations", _pairs(units.count(operations), products)
+    yield "synaptic operations", _pairs(units.count(operations), products, label)
     yield (
         "neuron updates",
         _pairs(
@@ -144,11 +166,14 @@ def _costs(report: dict[str, Any]) -> Iterable[Row]:
             f"spikes {units.count(counts['spikes'])}",
             f"packets {units.count(counts['packets'])}",
             f"hops {units.count(counts['hops'])}",
+            label,
         ),
     )
     yield (
         "microcode operations",
-        _pairs(units.count(counts["microcode_ops"]), f"dense MACs {units.count(counts['dense_macs'])}"),
+        _pairs(
+            units.count(counts["microcode_ops"]), label, f"dense MACs {units.count(counts['dense_macs'])}"
+        ),
     )
     yield "energy", _energy(report)
     yield "", _references(report)
@@ -157,6 +182,7 @@ def _costs(report: dict[str, Any]) -> Iterable[Row]:
         _pairs(
             units.span(report["latency_ms"], "ms") or _lacking(report, "latency_ms.nominal"),
             f"throughput {units.rate(report['throughput_per_s'])} (pipelined)",
+            label,
         ),
     )
 
@@ -168,17 +194,18 @@ def _energy(report: dict[str, Any]) -> Text:
     parts = sorted(report["energy_breakdown_uj"].items(), key=lambda item: -item[1])
     nominal = report["energy_uj"]["nominal"]
     shares = ", ".join(f"{part} {units.percent(uj / nominal, 0)}" for part, uj in parts[:4] if nominal and uj)
-    return _pairs(span, shares)
+    return _pairs(span + _label(report, " "), shares)
 
 
 def _references(report: dict[str, Any]) -> Text:
     ratio = report["energy_paper_ratio"]
     events = report["energy_events_uj"]
     return _pairs(
-        *([f"events alone {units.quantity(events['nominal'], 'uJ')}"] if events else []),
+        *([f"events alone {units.quantity(events['nominal'], 'uJ')}{_label(report, ' ')}"] if events else []),
         f"ANN baseline {units.quantity(report['ann_baseline_uj'], 'uJ')} (int8 MAC, same technology, dynamic)",
         f"paper metric {units.quantity(report['energy_paper_uj'], 'uJ')}"
-        + (f" ({units.percent(ratio)} of the ANN's by that metric)" if ratio is not None else ""),
+        + (f" ({units.percent(ratio)} of the ANN's by that metric)" if ratio is not None else "")
+        + _label(report, " "),
     )
 
 

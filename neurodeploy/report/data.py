@@ -18,7 +18,7 @@ from ..errors import Problem
 from ..ir.trace import EVENT_KINDS
 from ..target import Target
 from . import views
-from .columns import CORES, LAYERS, LINKS, TABLES, UJ_PER_PJ, Column
+from .columns import DEPENDENT, TABLES, UJ_PER_PJ, Column
 from .inputs import ReportInputs
 from .network import network
 
@@ -35,6 +35,7 @@ def build(inputs: ReportInputs) -> Json:
     report: Json = {
         "schema_version": SCHEMA_VERSION,
         **_identity(inputs),
+        "input": _input(inputs),
         "accuracy": _accuracy(inputs),
         "bit_true": _bit_true(inputs),
         "counts": _counts(inputs),
@@ -44,9 +45,9 @@ def build(inputs: ReportInputs) -> Json:
         **_audit(inputs),
         "warnings": [problem_dict(p) for p in inputs.warnings],
         "uncounted": _uncounted(inputs),
-        "layers": _table(LAYERS, views.layers(inputs)),
-        "cores": _table(CORES, views.cores(inputs)),
-        "links": _table(LINKS, views.links(inputs)),
+        "layers": _table(TABLES["layers"], views.layers(inputs)),
+        "cores": _table(TABLES["cores"], views.cores(inputs)),
+        "links": _table(TABLES["links"], views.links(inputs)),
         "network": network(inputs),
         "ticks": _ticks(inputs),
         "raster": _raster(inputs),
@@ -76,6 +77,27 @@ def _identity(inputs: ReportInputs) -> Json:
         },
         "target": _target(target),
     }
+
+
+#: dotted keys whose numbers depend on activity, and so on what the network ran on
+ACTIVITY = (
+    "counts.synaptic_ops", "counts.product_ops", "counts.spikes", "counts.packets", "counts.hops",
+    "counts.microcode_ops", "counts.state_accesses", "energy_uj", "energy_breakdown_uj", "energy_breakdown_range_uj",
+    "energy_terms", "energy_shared_uj", "energy_events_uj", "energy_pipelined_uj", "energy_paper_uj",
+    "energy_paper_ratio", "energy_paper_three_products_uj", "energy_paper_three_products_ratio", "latency_ms",
+    "throughput_per_s", "throughput_range_per_s", "steps", "mapping.hops_mean", "purity.spike_driven", "purity.work",
+    "silicon", "ticks", "raster",
+)  # fmt: skip
+#: and the cut, where the mapper weighs messages by their activity
+CUT = ("mapping.cores_used", "mapping.groups", "depth")
+
+
+def _input(inputs: ReportInputs) -> Json:
+    """What the network ran on; ``affects`` names every key and column whose numbers depend on it."""
+    facts = {key: value for key, value in inputs.stimulus.items() if value is not None}
+    columns = [f"{table}.{name}" for table, names in DEPENDENT.items() for name in names]
+    cut = CUT if inputs.config.get("optimise") != "cores" else ()
+    return {"kind": "", "label": "", "text": "", **facts, "affects": [*ACTIVITY, *cut, *columns]}
 
 
 def _target(target: Target) -> Json:
@@ -317,7 +339,10 @@ def _coefficient(key: str, target: Target) -> Json:
 
 def _columns() -> Json:
     return {
-        table: [{"name": c.name, "unit": c.unit, "formula": c.formula, "help": c.help} for c in columns]
+        table: [
+            {"name": c.name, "unit": c.unit, "formula": c.formula, "help": c.help, "measured": c.measured}
+            for c in columns
+        ]
         for table, columns in TABLES.items()
     }
 

@@ -70,6 +70,7 @@ def page(report: Json) -> str:
         headlines=headlines(report),
         first=FIRST_COLUMNS,
         how_made=console.how_made(report),
+        synthetic=console.synthetic(report),
         kind=console.kind(report),
     )
     return rendered.lstrip()
@@ -110,6 +111,14 @@ def drawings(report: Json) -> dict[str, Any]:
 
 def headlines(report: Json) -> list[Json]:
     """The cards of the verdict: label, value, a line below, a tone, and the definition behind it."""
+    cards = _headlines(report)
+    label = console.synthetic(report)
+    for card in cards if label else ():
+        card["label"] += f" ({label})" if card["measured"] else ""
+    return cards
+
+
+def _headlines(report: Json) -> list[Json]:
     mapping, truth, accuracy = report["mapping"], report["bit_true"], report["accuracy"]
     why = lambda key: console.why(report, key)
     fits = {None: (units.NONE, ""), True: ("fits", "good"), False: ("does not fit", "bad")}[mapping["fits"]]
@@ -123,6 +132,7 @@ def headlines(report: Json) -> list[Json]:
             if mapping["cores_used"] is not None
             else why("mapping.cores_used"),
             fits[1],
+            measured=console.weighed(report),
         ),
         _card("Bit-true", equal[0], _truth(truth) or why("bit_true.equal"), equal[1]),
         _card(
@@ -135,24 +145,28 @@ def headlines(report: Json) -> list[Json]:
             units.percent(report["purity"]["spike_driven"]),
             _operators(report) or why("purity.spike_driven"),
             key="purity",
+            measured=True,
         ),
         _card(
             "Energy per inference",
             units.quantity(report["energy_uj"]["nominal"], "uJ"),
             _band(report["energy_uj"], "uJ") or why("energy_uj.nominal"),
             key="energy_uj",
+            measured=True,
         ),
         _card(
             "Latency",
             units.quantity(report["latency_ms"]["nominal"], "ms"),
             _band(report["latency_ms"], "ms") or why("latency_ms.nominal"),
             key="latency_ms",
+            measured=True,
         ),
         _card(
             "Throughput, pipelined",
             units.rate(report["throughput_per_s"]),
             "a result every T steps" if report["throughput_per_s"] else why("throughput_per_s"),
             key="throughput_per_s",
+            measured=True,
         ),
         _card(
             "ANN baseline",
@@ -169,6 +183,7 @@ def headlines(report: Json) -> list[Json]:
             if report["energy_paper_ratio"] is not None
             else why("energy_paper_ratio"),
             key="energy_paper_uj",
+            measured=True,
         ),
         _card(
             "Warnings",
@@ -179,8 +194,9 @@ def headlines(report: Json) -> list[Json]:
     ]
 
 
-def _card(label: str, value: str, below: str, tone: str = "", key: str = "") -> Json:
-    return {"label": label, "value": value, "below": below, "tone": tone, "key": key}
+def _card(label: str, value: str, below: str, tone: str = "", key: str = "", measured: bool = False) -> Json:
+    """``measured``: its numbers depend on activity."""
+    return {"label": label, "value": value, "below": below, "tone": tone, "key": key, "measured": measured}
 
 
 def _truth(found: Json) -> str:
@@ -193,7 +209,10 @@ def _truth(found: Json) -> str:
 def _levels(found: Json) -> str:
     if found["integer"] is None:
         return ""
-    return f"float {units.percent(found['float'])}, spiking {units.percent(found['spiking'])}, n = {found['samples']}"
+    above = [
+        f"{level} {units.percent(found[level])}" for level in ("float", "spiking") if found[level] is not None
+    ]
+    return ", ".join([*above, f"n = {found['samples']}"])
 
 
 def _operators(report: Json) -> str:

@@ -75,7 +75,8 @@ class ReportInputs:
 
     ``sqnr_db`` and ``saturations`` are by node of the integer graph; ``grades`` node -> (grade, reason);
     ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why its
-    value is missing; ``uncounted`` further things that no number covers.
+    value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
+    :mod:`neurodeploy.samples` tells it.
     """
 
     model: ModelInfo
@@ -95,11 +96,17 @@ class ReportInputs:
     grades: MappingABC[str, tuple[str, str]] = field(default_factory=dict)
     raster: tuple[RasterRow, ...] = ()
     raster_sample: str = ""
+    stimulus: MappingABC[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     stages: tuple[Stage, ...] = ()
     provenance: MappingABC[str, Any] = field(default_factory=dict)
     reasons: MappingABC[str, str] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
+
+
+def synthetic(inputs: ReportInputs) -> bool:
+    """Whether every number that depends on activity comes from synthetic input."""
+    return inputs.stimulus.get("kind") == "synthetic"
 
 
 def raster(graph: Graph, trace: Trace, sample: int = 0) -> tuple[RasterRow, ...]:
