@@ -395,6 +395,12 @@ CODES: dict[str, tuple[str, str]] = {
         "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
         "core, as many cores as there are), 'energy' (the least expected static power, barriers and messages).",
     ),
+    "ND515": (
+        "a recurrent loop takes more steps than its delay allows",
+        "Every connection between populations takes one step, so a spike that goes round a loop of n connections is back "
+        "n steps later. The network says after how many ticks it has to be there. Where that is less, no schedule exists: "
+        "raise the delay of the recurrent connection, or shorten the loop.",
+    ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
         "a memory image is inconsistent",

@@ -10,10 +10,10 @@ from ..ir.fixed import bits_for
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
-from ..passes.balance import CROSSING, constants, unbalanced
+from ..passes.balance import CROSSING, constants, hurried, unbalanced
 from ..target import Target
 from ..target_schema import Feature
-from .demand import Accounting
+from .demand import Accounting, longest_wait
 
 SMALLER = "use fewer timesteps or a narrower operand"
 
@@ -29,6 +29,7 @@ def check(graph: Graph, target: Target) -> Iterator[Problem]:
             "all inputs at the same step",
             ("run the pass 'balance' first",),
         )
+    yield from (too_fast(*edge) for edge in hurried(graph))
     still = constants(graph)
     sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
     for node in graph:
@@ -36,6 +37,18 @@ def check(graph: Graph, target: Target) -> Iterator[Problem]:
             yield from rule(graph, node, target)
         if node.name in sent or isinstance(node, Output):
             yield from _message(graph, node, target)
+
+
+def too_fast(source: str, synapse: str, ticks: int) -> Problem:
+    """A recurrent connection whose messages are on the way for longer than its delay."""
+    return Problem(
+        "ND515",
+        "a recurrent loop takes more steps than its delay allows",
+        f"{source} -> {synapse}",
+        f"{ticks} ticks too few",
+        "as many ticks of delay as the loop has further connections",
+        (f"raise the delay of {synapse} by {ticks} ticks", "take layers out of the loop"),
+    )
 
 
 def check_group(accounting: Accounting) -> Iterator[Problem]:
@@ -71,14 +84,17 @@ def _where(node: Node) -> str:
 
 def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
     limit = target.limits.delay_steps
-    if isinstance(node, Delay) and not limit.allows(node.steps):
+    if not isinstance(node, (Delay, Synapse)):
+        return
+    steps = node.steps if isinstance(node, Delay) else longest_wait(graph, node)
+    if steps and not limit.allows(steps):
         yield Problem(
             "ND508",
             "a branch has to wait longer than a delay lasts",
             _where(node),
-            f"{node.steps} steps",
+            f"{steps} steps",
             f"{limit.value} steps (limits.delay_steps)",
-            ("balance with longest = the limit: delays in a chain",),
+            ("balance with longest = the limit: delays in a chain", "use shorter synaptic delays"),
         )
 
 

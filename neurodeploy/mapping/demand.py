@@ -16,7 +16,7 @@ import numpy as np
 from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
-from ..passes.balance import constants
+from ..passes.balance import constants, depths, line
 from ..target import Target
 from .cells import Cells, Tile, cells
 from .groups import Population
@@ -48,6 +48,7 @@ class Accounting:
     def words(self) -> np.ndarray | int:
         """State words of each neuron, or of all alike."""
         bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
+        bits |= {name: bits[name] + MESSAGE_BITS * steps for name, steps in self.waits.items()}
         if self.cells.neuron is None:
             return max(1, -(-sum(bits.values()) // WORD))
         return np.maximum(self.copies, -(-self._per_neuron(bits) // WORD))
@@ -79,6 +80,11 @@ class Accounting:
         """Stored bits per weight of each Synapse; the widest code where none is wide enough."""
         codes = self.target.limits.weight_bits
         return {name: codes.round_up(bits) or codes.value[-1] for name, bits in self.needed_bits.items()}
+
+    @cached_property
+    def waits(self) -> dict[str, int]:
+        """Most steps for which each Synapse keeps its sums: so many accumulators has every neuron."""
+        return {n.name: longest_wait(self.graph, n) for n in self.group.entries if isinstance(n, Synapse)}
 
     @cached_property
     def tables(self) -> int:
@@ -142,7 +148,8 @@ class Accounting:
 
     def _synapses(self, node: Node, out: Region, found: list[Read]) -> int:
         if isinstance(node, Synapse):
-            return synapse_words(node, out, found[0], self.weight_bits[node.name], self.target)
+            bits = self.weight_bits[node.name] + delay_bits(self.waits[node.name], self.target)
+            return synapse_words(node, out, found[0], bits, self.target)
         if isinstance(node, Product):
             return 0
         return 1 if isinstance(node, Delay) else connections(self.graph, node)
@@ -153,8 +160,20 @@ def needed_bits(group: Population) -> dict[str, int]:
     return {n.name: weight_bits(n.weight) for n in group.entries if isinstance(n, Synapse)}
 
 
+def longest_wait(graph: Graph, node: Synapse) -> int:
+    """Most steps for which the sums of a Synapse wait for their tick."""
+    if node.delays == (0,):
+        return 0
+    return max(node.delays[-1] + line(graph, node, depths(graph)), 0)
+
+
+def delay_bits(steps: int, target: Target) -> int:
+    """Bits of delay stored with each connection of a Synapse that waits up to ``steps`` steps."""
+    return max(steps, target.limits.delay_steps.value or 0).bit_length() if steps else 0
+
+
 def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Target) -> int:
-    """Words of the synapse lists or kernels that compute the elements ``out`` from what is read."""
+    """Words of the synapse lists or kernels that compute the elements ``out``; ``bits`` of weight and delay each."""
     here = len(out.hull[-1] if node.op == "dense" else out.hull[0])
     if node.op == "dense" and read.position is None:
         return read.region.size * dense_row(here, bits, target)

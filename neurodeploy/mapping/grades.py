@@ -15,6 +15,7 @@ from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..passes.balance import CROSSING, constants
 from ..target import Target
 from .checks import wire_bits
+from .demand import longest_wait
 from .groups import Population
 
 GRADES = ("documented", "plausible", "simulation-only", "unsupported")
@@ -58,6 +59,8 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     streams = [i for i in node.inputs if i not in still]
     if isinstance(node, Synapse):
         shared = graph.values[node.name].shape.size > node.weight.shape[0]
+        if longest_wait(graph, node):
+            yield "synaptic_delay"
         yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
     elif isinstance(node, Neuron):
         stock = registry.neuron(node.model).grade[0] == "documented"

@@ -4,7 +4,7 @@ Tables (all numpy; one row per entry):
 
 ``synapses`` uint64      synapse memory, the words of :mod:`.image_words`
 ``rows`` (word, entries, column)             where a weight row starts, how long it is, its first column
-``connections`` (port, bits, exponent, header bits, index bits, block, first row, rows, columns)
+``connections`` (port, bits, exponent, header bits, index bits, block, first row, rows, columns, delay bits)
 ``axons`` (first item, items, channels)      an incoming message names an axon and a channel below ``channels``
 ``items`` (kind, id, a, b)                   what an axon feeds. kind 0: connection ``id``, its row a + channel goes to
                                              the port's slots b + column. kind 1: port ``id``, its slot
@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 HOST = -1
 ROWS, OPERAND = 0, 1  # kinds of items
 IDENTITY = -1  # a gather that reads elements in their order
@@ -44,7 +44,7 @@ IDENTITY = -1  # a gather that reads elements in their order
 TABLES: dict[str, tuple[type, int]] = {
     "synapses": (np.uint64, 0),
     "rows": (np.int32, 3),
-    "connections": (np.int32, 9),
+    "connections": (np.int32, 10),
     "axons": (np.int32, 3),
     "items": (np.int32, 4),
     "channels": (np.int32, 0),

@@ -18,6 +18,7 @@ from .image_words import Layout
 LARGEST = 1 << 31  # no index, size or depth of an image exceeds 31 bits
 LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
+DELAY_BITS = 16  # no message waits longer than a run lasts
 EQUATION = re.compile("[a-z]*,[a-z]*->[a-z]*")
 
 
@@ -39,6 +40,11 @@ class Spec:
 def _neuron_state(image: CoreImage, item: Instruction) -> int:
     model = registry.members("neurons").get(item.texts["model"])
     return item.size * len(model.state) if model else -1
+
+
+def _streams(item: Instruction) -> int:
+    model = registry.members("neurons").get(item.texts["model"])
+    return model.inputs if model else len(item.operands)
 
 
 def _product_state(image: CoreImage, item: Instruction) -> int:
@@ -69,7 +75,7 @@ OPS: dict[str, Spec] = {
         arrays=("a_sizes", "b_sizes"),
         state=_product_state,
     ),
-    "neuron": Spec((1, 1), texts=("model",), state=_neuron_state),
+    "neuron": Spec((1, 2), texts=("model",), state=_neuron_state),
     "micro": Spec(
         (1, 1),
         numbers=("width", "cumulative", "bits"),
@@ -136,18 +142,19 @@ def _synapse_memory(image: CoreImage) -> Iterator[Found]:
     )
     if len(image.ports_of) != len(ports):
         yield "ports", len(image.ports_of), "not every port has an owner"
-    for number, (port, bits, exponent, header, index, block, first, count, columns) in enumerate(
-        links.tolist()
-    ):
+    for number, link in enumerate(links.tolist()):
+        port, bits, exponent, header, index, block, first, count, columns, delay = link
         known = 0 <= port < len(ports)
         widths = 1 <= bits <= 32 and 0 <= index <= 31 and 0 <= header <= 62 and 0 <= exponent <= 31
+        widths = widths and 0 <= delay <= DELAY_BITS
         narrow = known and columns <= max(int(ports[port, 1]), 1)
         if not narrow or not widths or block < 0 or columns < 1:
             yield "connections", f"entry {number}", "an unknown port, or a width that cannot be"
         elif not 0 <= first <= first + count <= len(rows):
             yield "connections", f"entry {number}: rows {first} .. {first + count - 1}", "rows do not exist"
         else:
-            yield from _rows(image, rows[first : first + count], Layout(bits, index, header, block), columns)
+            layout = Layout(bits, index, header, block, delay)
+            yield from _rows(image, rows[first : first + count], layout, columns)
 
 
 def _rows(image: CoreImage, rows: np.ndarray, layout: Layout, columns: int) -> Iterator[Found]:
@@ -325,8 +332,13 @@ def _shapes(image: CoreImage, item: Instruction) -> Iterator[tuple[Any, str]]:
     numbers, arrays, links = item.numbers, item.arrays, image.tables["connections"]
     if item.probe.size != item.size and item.node:
         yield item.probe.size, "not every element has a probe entry"
-    if item.op in ("input", "output") and item.size != prod(image.header.get(item.op, (0,))):
+    frames = image.header["timesteps"] if item.numbers.get("per_tick") else 1
+    if item.op in ("input", "output") and item.size * frames != prod(image.header.get(item.op, (0,))):
         yield item.size, f"the {item.op} has another size than the header says"
+    if item.op == "neuron" and len(item.operands) != _streams(item):
+        yield len(item.operands), "a neuron reads another number of streams than its model"
+    if numbers.get("reset_interval", 1) < 1:
+        yield numbers["reset_interval"], "a reset needs an interval"
     if (
         item.op == "output"
         and (image.tables["elements"][item.probe.start :][: item.size] != np.arange(item.size)).any()

@@ -18,8 +18,9 @@ from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
-from ..passes.balance import CROSSING, constants, depths, host, unbalanced
+from ..passes.balance import CROSSING, constants, depths, host, hurried, unbalanced
 from ..target import Target
+from .checks import too_fast
 from .image import HOST, OPERAND, ROWS, Array, CoreImage, Instruction, Operand, Unit
 from .image_check import checked
 from .image_readers import Reader, Reading, channels_of, split
@@ -51,6 +52,7 @@ def _require_balanced(graph: Graph, mapping: Mapping) -> None:
         )
         for source, node, steps in unbalanced(graph)
     ]
+    problems += [too_fast(*edge) for edge in hurried(graph)]
     level = depths(graph)
     for group in mapping.groups:
         found = {level[name] for name in group.nodes if name in level}
@@ -150,7 +152,7 @@ class _Encoder:
         if site is self.host:
             shapes = {node.name: self.graph.shape(node.name) for node in self.graph}
             header |= {
-                "input": shapes[self.graph.input.name],
+                "input": interp.input_shape(self.graph),
                 "output": shapes[self.graph.output.name],
                 "shapes": shapes,
             }
@@ -401,7 +403,10 @@ def _homeless(node: str, flat: np.ndarray, place: str) -> Problem:
 
 def _input(self: _Program, node: Input, flat: np.ndarray) -> Instruction:
     zero = np.broadcast_to(np.asarray(node.zero, dtype=np.int64), self.graph.shape(node.name)).ravel()[flat]
-    return Instruction("input", node.name, len(flat), arrays={"zero": self.tables.values(zero)})
+    numbers = {"per_tick": int(node.per_tick)}
+    return Instruction(
+        "input", node.name, len(flat), numbers=numbers, arrays={"zero": self.tables.values(zero)}
+    )
 
 
 def _output(self: _Program, node: Output, flat: np.ndarray) -> Instruction:
@@ -417,10 +422,18 @@ def _neuron(self: _Program, node: Neuron, flat: np.ndarray) -> Instruction:
         node.name,
         len(flat),
         tuple(self.aligned(node, flat)),
+        numbers=_reset(node),
         texts={"model": node.model},
         arrays=self.params(node, flat),
         state=state,
     )
+
+
+def _reset(node: Neuron) -> dict[str, int]:
+    if node.reset is None:
+        return {}
+    interval, phase = node.reset
+    return {"reset_interval": interval, "reset_phase": phase % interval}
 
 
 def _micro(self: _Program, node: Micro, flat: np.ndarray) -> Instruction:

@@ -17,7 +17,9 @@ from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
+from ..passes.balance import depths, line
 from ..target import Target
+from .demand import delay_bits
 from .image import OPERAND, ROWS, Instruction
 from .image_tables import Rows, Tables, distinct_rows
 from .image_words import Layout, stored
@@ -91,7 +93,7 @@ class Reader:
         kept[needed] = True
         return first
 
-    def layout(self, node: Node, bits: int, header: int, index: int = 0) -> Layout:
+    def layout(self, node: Node, bits: int, header: int, index: int = 0, wait: int = 0) -> Layout:
         """A layout at the smallest weight code that holds ``bits``; raises MappingError ND585 if none does."""
         width = self.target.limits.weight_bits.round_up(bits)
         if width is None:
@@ -108,7 +110,8 @@ class Reader:
                     )
                 ]
             )
-        return Layout(width, index, header, self.target.limits.synapses_per_block.value or 0)
+        block, delay = self.target.limits.synapses_per_block.value or 0, delay_bits(wait, self.target)
+        return Layout(width, index, header, block, delay)
 
     def kernel(self, node: Node, port: int, entries: int) -> int:
         """One word per incoming connection of a sum or delay: weight 1."""
@@ -164,18 +167,25 @@ def _dense_link(
     """The connection, and how many rows lie between two positions (0: all share them)."""
     limits, mantissa, exponent, bits = reader.target.limits, *stored(node.weight)
     weights, local = mantissa[columns].T, np.arange(len(columns))
+    steps = _steps(reader.graph, node)
+    wait, rows = int(np.max(steps)), Rows(weights, local, steps[columns].T if np.ndim(steps) else steps)
     if positions == 1:
         layout = reader.layout(
-            node, bits, limits.synapse_header_bits_dense.value or 0, limits.index_bits.value or 0
+            node, bits, limits.synapse_header_bits_dense.value or 0, limits.index_bits.value or 0, wait
         )
-        return reader.tables.connection(port, len(local), exponent, layout, [Rows(weights, local)]), 0
+        return reader.tables.connection(port, len(local), exponent, layout, [rows]), 0
     if reader.target.features.shared_kernels.allowed:
-        layout = reader.layout(node, bits, limits.synapse_header_bits_conv.value or 0)
-        return reader.tables.connection(port, len(local), exponent, layout, [Rows(weights, local)]), 0
+        layout = reader.layout(node, bits, limits.synapse_header_bits_conv.value or 0, wait=wait)
+        return reader.tables.connection(port, len(local), exponent, layout, [rows]), 0
     header, index = limits.synapse_header_bits_dense.value or 0, limits.sparse_index_bits.value or 0
-    layout = reader.layout(node, bits, header, index)
-    copies = [Rows(weights, local)] * positions
+    layout = reader.layout(node, bits, header, index, wait)
+    copies = [rows] * positions
     return reader.tables.connection(port, len(local), exponent, layout, copies), len(weights)
+
+
+def _steps(graph: Graph, node: Synapse) -> np.ndarray | int:
+    """Steps for which what a connection adds waits: for all of them, or for each (O, C)."""
+    return 0 if node.delays == (0,) else node.delay + line(graph, node, depths(graph))
 
 
 def _accumulators(
@@ -188,6 +198,9 @@ def _accumulators(
     if node.bias is not None:
         init[place] = node.bias[channel]
     constant = reader.constants.get(node.inputs[0])
+    if constant is not None and node.delays != (0,):
+        cause = "a constant reaches a delayed connection, which would see nothing before its delay is over"
+        raise MappingError([Problem("ND585", cause, node.name, node.inputs[0], "a stream")])
     if constant is not None:
         x = constant[None].astype(np.int64)
         silent = replace(node, bias=None)
@@ -261,13 +274,14 @@ def _conv_link(
     """Shared kernels: one row per (kernel position, input channel)."""
     mantissa, exponent, bits = stored(node.weight)
     group = columns // (node.weight.shape[0] // node.groups)
-    layout = reader.layout(node, bits, reader.target.limits.synapse_header_bits_conv.value or 0)
+    wait = int(_steps(reader.graph, node))
+    layout = reader.layout(node, bits, reader.target.limits.synapse_header_bits_conv.value or 0, wait=wait)
     taps = mantissa.reshape(*mantissa.shape[:2], -1)
     rows = []
     for k in range(taps.shape[2]):
         for g in range(node.groups):
             local = np.flatnonzero(group == g)
-            rows.append(Rows(taps[columns[local], :, k].T, local))
+            rows.append(Rows(taps[columns[local], :, k].T, local, wait))
     link = reader.tables.connection(port, len(columns), exponent, layout, rows)
     channels = node.groups * node.weight.shape[1]
     return link, [kernel * channels, targets * len(columns)]
@@ -284,9 +298,9 @@ def _conv_lists(
 ) -> tuple[int, list[np.ndarray]]:
     """Without shared kernels: one list of targets with indices per source position and channel."""
     mantissa, exponent, bits = stored(node.weight)
-    limits = reader.target.limits
+    limits, wait = reader.target.limits, int(_steps(reader.graph, node))
     layout = reader.layout(
-        node, bits, limits.synapse_header_bits_dense.value or 0, limits.sparse_index_bits.value or 0
+        node, bits, limits.synapse_header_bits_dense.value or 0, limits.sparse_index_bits.value or 0, wait
     )
     taps = mantissa.reshape(*mantissa.shape[:2], -1)
     group, inputs = columns // (node.weight.shape[0] // node.groups), node.weight.shape[1]
@@ -298,7 +312,7 @@ def _conv_lists(
             local = np.flatnonzero(group == channel // inputs)
             weights = taps[columns[local]][:, channel % inputs][:, kernel[tap]].T
             index = targets[tap][:, None] * len(columns) + local
-            rows.append(Rows(weights.reshape(1, -1), index.ravel()))
+            rows.append(Rows(weights.reshape(1, -1), index.ravel(), wait))
     size = max(size, int(reader.tables.parts["ports"][port][0, 1]))
     link = reader.tables.connection(port, size, exponent, layout, rows)
     return link, [rank.ravel() * node.groups * inputs, np.zeros_like(targets)]

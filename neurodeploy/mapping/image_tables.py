@@ -69,7 +69,7 @@ class Tables:
         """Weight rows in order; every item of ``rows`` is a block of rows with the same columns."""
         first = self.sizes["rows"]
         for block in rows:
-            words = pack(block.weights, block.columns, layout)
+            words = pack(block.weights, block.columns, layout, block.delays)
             word = self.add("synapses", words) + words.shape[1] * np.arange(len(words))
             entries = np.full_like(word, block.weights.shape[1])
             column = block.columns[0] if len(block.columns) else 0
@@ -85,16 +85,18 @@ class Tables:
             first,
             count,
             columns,
+            layout.delay_bits,
         )
         return self.add("connections", np.array([record]))
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Weight rows (n, entries), shifted right by the common power of two, onto ``columns``."""
+    """Weight rows (n, entries), shifted right by the common power of two, onto ``columns``; ``delays`` in steps."""
 
     weights: np.ndarray
     columns: np.ndarray
+    delays: np.ndarray | int = 0
 
 
 def distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
 """Synapse memory: rows of weights as 64-bit words, bit by bit as the accounting of the target assumes.
 
 A row is cut into blocks of at most ``block`` entries (0: one block). A block is a header of ``header_bits`` that holds
-the number of entries, then per entry ``index_bits`` of target index (none for shared kernels) and ``bits`` of weight in
-two's complement, least significant bit first, padded to whole words. Weights share a power of two that the
-connection's exponent puts back.
+the number of entries, then per entry ``index_bits`` of target index (none for shared kernels), ``delay_bits`` of delay
+in steps (none where nothing waits) and ``bits`` of weight in two's complement, least significant bit first, padded to
+whole words. Weights share a power of two that the connection's exponent puts back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ class Layout:
     index_bits: int
     header_bits: int
     block: int = 0
+    delay_bits: int = 0
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of one entry."""
+        return self.index_bits + self.delay_bits + self.bits
 
     def blocks(self, entries: int) -> Iterator[tuple[int, int]]:
         """(first entry, number of entries) of each block."""
@@ -32,7 +38,7 @@ class Layout:
 
     def block_words(self, entries: int) -> int:
         """Words of one block."""
-        return -(-(self.header_bits + entries * (self.index_bits + self.bits)) // WORD)
+        return -(-(self.header_bits + entries * self.entry_bits) // WORD)
 
     def row_words(self, entries: int) -> int:
         """Words of a row; an empty row takes none."""
@@ -43,45 +49,51 @@ class Layout:
         return entries & ((1 << self.header_bits) - 1)
 
 
-def pack(weights: np.ndarray, columns: np.ndarray, layout: Layout) -> np.ndarray:
-    """(rows, entries) weights with the target index of each entry -> (rows, words) uint64."""
+def pack(
+    weights: np.ndarray, columns: np.ndarray, layout: Layout, delays: np.ndarray | int = 0
+) -> np.ndarray:
+    """(rows, entries) weights and delays with the target index of each entry -> (rows, words) uint64."""
     rows, entries = weights.shape
+    delays = np.broadcast_to(delays, weights.shape)
     parts = [
-        _pack_block(weights[:, a : a + n], columns[a : a + n], layout) for a, n in layout.blocks(entries)
+        _pack_block(weights[:, a : a + n], columns[a : a + n], delays[:, a : a + n], layout)
+        for a, n in layout.blocks(entries)
     ]
     return np.concatenate([np.zeros((rows, 0), dtype=np.uint64), *parts], axis=1)
 
 
-def _pack_block(weights: np.ndarray, columns: np.ndarray, layout: Layout) -> np.ndarray:
+def _pack_block(weights: np.ndarray, columns: np.ndarray, delays: np.ndarray, layout: Layout) -> np.ndarray:
     rows, entries = weights.shape
     header = _bits(np.full((rows, 1), layout.header(entries)), layout.header_bits)
     index = _bits(np.broadcast_to(columns, weights.shape), layout.index_bits)
-    body = np.concatenate([index, _bits(weights, layout.bits)], axis=2).reshape(rows, -1)
+    parts = [index, _bits(delays, layout.delay_bits), _bits(weights, layout.bits)]
+    body = np.concatenate(parts, axis=2).reshape(rows, -1)
     stream = np.zeros((rows, WORD * layout.block_words(entries)), dtype=np.uint8)
     stream[:, : layout.header_bits] = header[:, 0]
     stream[:, layout.header_bits : layout.header_bits + body.shape[1]] = body
     return np.packbits(stream, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def unpack(words: np.ndarray, entries: int, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows, words) -> weights (rows, entries), target indices of the same shape, and which rows' headers are right."""
+def unpack(
+    words: np.ndarray, entries: int, layout: Layout
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, words) -> weights, target indices and delays, (rows, entries) each, and which rows' headers are right."""
     rows = len(words)
-    weights = np.zeros((rows, entries), dtype=np.int64)
-    index = np.zeros((rows, entries), dtype=np.int64)
+    weights, index, delays = (np.zeros((rows, entries), dtype=np.int64) for _ in range(3))
     right, word = np.ones(rows, dtype=bool), 0
     for start, count in layout.blocks(entries):
         size = layout.block_words(count)
         raw = np.ascontiguousarray(words[:, word : word + size]).astype("<u8").view(np.uint8)
         stream, word = np.unpackbits(raw, axis=1, bitorder="little"), word + size
-        body = stream[:, layout.header_bits :][:, : count * (layout.index_bits + layout.bits)].reshape(
-            rows, count, -1
-        )
+        body = stream[:, layout.header_bits :][:, : count * layout.entry_bits].reshape(rows, count, -1)
         right &= _number(stream[:, : layout.header_bits]) == layout.header(count)
         index[:, start : start + count] = _number(body[..., : layout.index_bits])
-        raw_weights = _number(body[..., layout.index_bits :])
+        first = layout.index_bits + layout.delay_bits
+        delays[:, start : start + count] = _number(body[..., layout.index_bits : first])
+        raw_weights = _number(body[..., first:])
         sign = body[..., -1].astype(np.int64)
         weights[:, start : start + count] = raw_weights - (sign << layout.bits)
-    return weights, index, right
+    return weights, index, delays, right
 
 
 def _bits(values: np.ndarray, width: int) -> np.ndarray:

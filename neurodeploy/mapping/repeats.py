@@ -13,7 +13,7 @@ from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, Vie
 from ..passes.balance import constants, host
 from ..target import Target
 from .cells import Tile, cells
-from .demand import Accounting, held_bits, needed_bits
+from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
 from .tiling import Tiling, tile
@@ -55,6 +55,7 @@ class Cutter:
                 bits.get(node.name),
                 tuple(place.get(i, self._source(node, i)) for i in node.inputs),
                 DETAILS[type(node)](node) if type(node) in DETAILS else (),
+                longest_wait(self.graph, node) if isinstance(node, Synapse) else 0,
                 # Where threshold settings are counted, no two populations are taken for alike.
                 node.name if isinstance(node, Neuron) and self._counts_thresholds else "",
             )

@@ -18,7 +18,8 @@ class Delivery:
     """Inbox[address] += weights.T @ messages[slots]: targets that are reached through the same rows.
 
     ``slots`` (targets, rows), ``weights`` (rows, columns), ``address`` (targets, columns). ``reach``: the largest sum
-    of weight magnitudes onto one target; ``distinct``: no address occurs twice.
+    of weight magnitudes onto one target; ``distinct``: no address occurs twice; ``wait``: steps after the arrival of
+    the messages in which their sums enter the inbox.
     """
 
     slots: np.ndarray
@@ -26,6 +27,7 @@ class Delivery:
     address: np.ndarray
     reach: float
     distinct: bool
+    wait: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ def receiver(image: CoreImage) -> Receiver:
     links = image.tables["connections"].astype(np.int64)
     for link in np.unique(pairs[pairs[:, 1] == ROWS][:, 2]):
         used = pairs[(pairs[:, 1] == ROWS) & (pairs[:, 2] == link)]
-        for part in _deliveries(image, links[link], weights_of(image, int(link)), used):
+        for part in _deliveries(image, links[link], *connection_of(image, int(link)), used):
             deliveries.append(part)
             met = (part.weights != 0).astype(np.float64) @ live[part.address].T.astype(np.float64)
             np.add.at(fan_out[rank[links[link, 0]]], part.slots, met.T)
@@ -109,8 +111,10 @@ def _scatter(image: CoreImage, pairs: np.ndarray) -> Scatter:
     return Scatter(kept[:, 0], address, len(np.unique(address)) == len(address))
 
 
-def _deliveries(image: CoreImage, link: np.ndarray, weights: np.ndarray, pairs: np.ndarray) -> list[Delivery]:
-    """Targets of one connection, those reached through the same rows together."""
+def _deliveries(
+    image: CoreImage, link: np.ndarray, weights: np.ndarray, delays: np.ndarray, pairs: np.ndarray
+) -> list[Delivery]:
+    """Targets of one connection, those reached through the same rows with the same delay together."""
     port, columns = int(link[0]), int(link[8])
     base = int(image.tables["ports"][port, 0])
     order = np.lexsort((pairs[:, 0], pairs[:, 3], pairs[:, 4]))
@@ -126,25 +130,33 @@ def _deliveries(image: CoreImage, link: np.ndarray, weights: np.ndarray, pairs: 
         at = cuts[members]
         rows = row[at[0] : at[0] + size]
         address = base + target[at][:, None] + np.arange(columns)
-        part = weights[rows].astype(np.float64)
-        reach = float(np.abs(part).sum(axis=0).max(initial=0))
         distinct = len(np.unique(address)) == address.size
-        found.append(Delivery(slot[at[:, None] + np.arange(size)], part, address, reach, distinct))
+        for wait in np.unique(delays[rows]).tolist():
+            part = np.where(delays[rows] == wait, weights[rows], 0).astype(np.float64)
+            reach = float(np.abs(part).sum(axis=0).max(initial=0))
+            found.append(Delivery(slot[at[:, None] + np.arange(size)], part, address, reach, distinct, wait))
     return found
 
 
 def weights_of(image: CoreImage, link: int) -> np.ndarray:
-    """The weight matrix (rows, columns) of a connection; raises MappingError ND582 where it cannot be decoded."""
-    _, bits, exponent, header, index_bits, block, first, count, columns = image.tables["connections"][
-        link
-    ].tolist()
+    """The weight matrix (rows, columns) of a connection, as :func:`connection_of`."""
+    return connection_of(image, link)[0]
+
+
+def connection_of(image: CoreImage, link: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and delays in steps (rows, columns) of a connection.
+
+    Raises MappingError ND582 where they cannot be decoded.
+    """
+    record = image.tables["connections"][link].tolist()
+    _, bits, exponent, header, index_bits, block, first, count, columns, delay_bits = record
     rows = image.tables["rows"][first : first + count].astype(np.int64)
-    layout = Layout(bits, index_bits, header, block)
-    weights = np.zeros((count, columns), dtype=np.int64)
+    layout = Layout(bits, index_bits, header, block, delay_bits)
+    weights, delays = (np.zeros((count, columns), dtype=np.int64) for _ in range(2))
     for entries in np.unique(rows[:, 1]):
         which = np.flatnonzero(rows[:, 1] == entries)
         memory = image.tables["synapses"][rows[which, 0][:, None] + np.arange(layout.row_words(int(entries)))]
-        values, index, right = unpack(memory, int(entries), layout)
+        values, index, waits, right = unpack(memory, int(entries), layout)
         column = index if index_bits else rows[which, 2][:, None] + np.arange(entries)
         if not right.all() or (column >= columns).any():
             bad = which[~(right & (column < columns).all(axis=1))][0]
@@ -160,7 +172,8 @@ def weights_of(image: CoreImage, link: int) -> np.ndarray:
                 ]
             )
         np.add.at(weights, (which[:, None], column), values << exponent)
-    return weights
+        delays[which[:, None], column] = waits
+    return weights, delays
 
 
 def addresses_read(image: CoreImage) -> np.ndarray:

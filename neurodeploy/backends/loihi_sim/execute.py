@@ -202,7 +202,8 @@ def _const(step: Step, frame: Frame) -> Vector:
 
 
 def _input(step: Step, frame: Frame) -> Vector:
-    return frame.x - step.arrays["zero"].reshape(-1, 1)
+    first = (frame.t - 1) * step.item.size * step.item.numbers.get("per_tick", 0)
+    return frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1)
 
 
 def _output(step: Step, frame: Frame) -> Vector:
@@ -240,7 +241,10 @@ def _reduce(step: Step, frame: Frame) -> Vector:
 def _neuron(step: Step, frame: Frame) -> Vector:
     item, model = step.item, step.member
     state = frame.state[step.number].reshape(len(model.state), item.size, frame.samples)
-    out, *after = model.int_step(step.operand(frame), *state, *(step.params[n] for n in model.int_params))
+    if frame.t > 1 and _resets(item, frame.t):
+        state = np.zeros_like(state)
+    inputs = (step.operand(frame, i) for i in range(model.inputs))
+    out, *after = model.int_step(*inputs, *state, *(step.params[n] for n in model.int_params))
     clipped = after.pop()
     frame.count_clipped(step, clipped, step.own)
     if after:
@@ -250,6 +254,11 @@ def _neuron(step: Step, frame: Frame) -> Vector:
     frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
     frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
     return out
+
+
+def _resets(item: Instruction, t: int) -> bool:
+    interval = item.numbers.get("reset_interval", 0)
+    return interval > 0 and (t - item.numbers["reset_phase"]) % interval == 0
 
 
 def _micro(step: Step, frame: Frame) -> Vector:

@@ -57,6 +57,8 @@ class Running:
     lines: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict)
     incoming: np.ndarray | None = None
     arriving: np.ndarray | None = None
+    #: sums that wait for a later step, by step
+    waiting: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class Machine:
@@ -225,6 +227,7 @@ class _Run:
         programs = running.site.programs
         due = [unit for unit, program in enumerate(programs) if 1 <= step - program.depth <= ticks]
         if not due and running.arriving is None and not running.lines:
+            running.waiting.pop(step, None)
             return
         inbox = self._receive(number, step)
         for unit, program in enumerate(programs):
@@ -242,6 +245,7 @@ class _Run:
         running = self.sites[number]
         plan, messages = running.site.receiver, running.arriving
         inbox = np.repeat(plan.inbox[:, None], self.samples, axis=1)
+        inbox += running.waiting.pop(step, 0)
         if messages is None:
             return inbox
         self._count_arrivals(number, step, messages)
@@ -251,10 +255,15 @@ class _Run:
             np.add.at(inbox, plan.operands.address, messages[plan.operands.slots])
         largest = float(np.abs(messages).max(initial=0))
         for delivery in plan.deliveries:
-            deliver(delivery, messages, inbox, largest)
+            later = step + delivery.wait
+            if delivery.wait and later not in running.waiting:
+                running.waiting[later] = np.zeros_like(inbox)
+            deliver(delivery, messages, running.waiting[later] if delivery.wait else inbox, largest)
         return inbox
 
     def _count_arrivals(self, number: int, step: int, messages: np.ndarray) -> None:
+        # What the last step sent arrives while the host reads the result: it counts with that step.
+        step = min(step, self.machine.header["steps"])
         plan, add = self.sites[number].site.receiver, partial(self.recorder.add, number, step)
         spikes = messages != 0
         if number not in self.recorder.row:

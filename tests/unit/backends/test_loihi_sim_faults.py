@@ -52,7 +52,7 @@ def weight_word(graph: Graph, mapping: Mapping, trace: Trace) -> tuple[Mapping, 
     image = mapping.images[number]
     links = image.tables["connections"]
     (link,) = np.flatnonzero(links[:, 0] == item.ports[0])
-    _, bits, exponent, header, index_bits, _, first_row, _, _ = links[link].tolist()
+    _, bits, exponent, header, index_bits, _, first_row, *_ = links[link].tolist()
     channel, output = 2, 1
     word = int(image.tables["rows"][first_row + channel, 0])
     bit = header + output * (bits + index_bits) + index_bits

@@ -51,7 +51,7 @@ def test_words_hold_every_weight(layout: Layout, rows: int, entries: int, seed: 
     columns = rng.permutation(4096)[:entries]
     words = pack(weights, columns, layout)
     assert words.shape == (rows, layout.row_words(entries)) and words.dtype == np.uint64
-    again, index, right = unpack(words, entries, layout)
+    again, index, _, right = unpack(words, entries, layout)
     assert np.array_equal(again, weights) and right.all()
     assert not layout.index_bits or np.array_equal(index, np.tile(columns, (rows, 1)))
 
