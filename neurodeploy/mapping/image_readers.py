@@ -168,7 +168,8 @@ def _dense_link(
     limits, mantissa, exponent, bits = reader.target.limits, *stored(node.weight)
     weights, local = mantissa[columns].T, np.arange(len(columns))
     steps = _steps(reader.graph, node)
-    wait, rows = int(np.max(steps)), Rows(weights, local, steps[columns].T if np.ndim(steps) else steps)
+    wait = int(np.max(steps))
+    rows = Rows(weights, local, steps[columns].T if isinstance(steps, np.ndarray) else steps)
     if positions == 1:
         layout = reader.layout(
             node, bits, limits.synapse_header_bits_dense.value or 0, limits.index_bits.value or 0, wait
@@ -274,7 +275,7 @@ def _conv_link(
     """Shared kernels: one row per (kernel position, input channel)."""
     mantissa, exponent, bits = stored(node.weight)
     group = columns // (node.weight.shape[0] // node.groups)
-    wait = int(_steps(reader.graph, node))
+    wait = int(np.max(_steps(reader.graph, node)))
     layout = reader.layout(node, bits, reader.target.limits.synapse_header_bits_conv.value or 0, wait=wait)
     taps = mantissa.reshape(*mantissa.shape[:2], -1)
     rows = []
@@ -298,7 +299,7 @@ def _conv_lists(
 ) -> tuple[int, list[np.ndarray]]:
     """Without shared kernels: one list of targets with indices per source position and channel."""
     mantissa, exponent, bits = stored(node.weight)
-    limits, wait = reader.target.limits, int(_steps(reader.graph, node))
+    limits, wait = reader.target.limits, int(np.max(_steps(reader.graph, node)))
     layout = reader.layout(
         node, bits, limits.synapse_header_bits_dense.value or 0, limits.sparse_index_bits.value or 0, wait
     )
