@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 #: verbs that are attributes of the package. ``report`` is a room of its own: its verb is ``neurodeploy.verbs.report``.
-VERBS = ("build", "check", "run", "verify", "targets", "models", "ops", "explain", "doctor")
+VERBS = ("build", "check", "run", "verify", "export", "targets", "models", "ops", "explain", "doctor")
 
 
 def __getattr__(name: str) -> Any:

@@ -185,7 +185,9 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[
     bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")
 ]
-ModelName = Annotated[str | None, typer.Argument(help="zoo name, file.pt2, or py:package.module:factory")]
+ModelName = Annotated[
+    str | None, typer.Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")
+]
 Place = Annotated[str | None, typer.Option("--target", help="target name or .toml file (default: loihi-sim)")]
 MethodName = Annotated[
     str | None, typer.Option("--method", help="conversion method (default: the model's own)")
@@ -237,13 +239,14 @@ def build(
     weight_bits: WeightBits = None,
     data: DataSpec = None,
     calib: Annotated[
-        int | None, typer.Option("--calib", help="training samples for calibration (default: 256)")
+        int | None,
+        typer.Option("--calib", help="training samples for calibration (default: 256, without data 32)"),
     ] = None,
     evaluate: Annotated[
-        int | None, typer.Option("--eval", help="test samples for accuracy (default: all)")
+        int | None, typer.Option("--eval", help="test samples for accuracy (default: all, without data 32)")
     ] = None,
     verify_samples: Annotated[
-        int | None, typer.Option("--verify", help="samples for bit equality (default: 100)")
+        int | None, typer.Option("--verify", help="samples for bit equality (default: 100, without data 16)")
     ] = None,
     chips: Chips = None,
     optimise: Annotated[
@@ -435,26 +438,33 @@ class _Silent(Exception):
 def run(
     folder: Folder,
     input: Annotated[
-        Path, typer.Option("--input", help="raw images (samples, channels, height, width) as .npy")
+        Path,
+        typer.Option(
+            "--input",
+            help="raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="accumulated read-outs (T, samples, classes) as .npy")
+        Path, typer.Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")
     ],
     backend: Annotated[str, typer.Option("--backend", help="cpu, loihi-sim, ...")] = "cpu",
     record: Annotated[
-        list[str] | None, typer.Option("--record", help="a layer to record, may repeat")
+        list[str] | None,
+        typer.Option(
+            "--record", help="a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
+        ),
     ] = None,
     form: Shape = Format.auto,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run a user's own images through a built network."""
+    """Run a user's own input through a built network."""
     screen.configure(form, quiet, verbose)
     from . import verbs
 
     outputs, recorded = verbs.run(folder, input, backend, tuple(record or ()))
     verbs.save_array(output, outputs)
-    places = {name: output.with_name(f"{output.stem}.{name.replace('/', '_')}.npy") for name in recorded}
+    places = _places(output, recorded)
     for name, place in places.items():
         verbs.save_array(place, recorded[name])
     ticks, samples = outputs.shape[:2]
@@ -465,7 +475,21 @@ def run(
         )
     else:
         shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
-        screen.out(f"{samples} samples, {ticks} ticks, classes {shown}\n{output}")
+        screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
+        for name, place in places.items():
+            screen.out(f"{place}  {name}, {tuple(recorded[name].shape)}")
+
+
+def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where each recorded layer goes: beside the read-outs, under its name; names that differ keep files apart."""
+    places: dict[str, Path] = {}
+    for name in names:
+        stem = base = f"{output.stem}.{name.replace('/', '_')}"
+        count = 2
+        while output.with_name(f"{stem}.npy") in places.values():
+            stem, count = f"{base}_{count}", count + 1
+        places[name] = output.with_name(f"{stem}.npy")
+    return places
 
 
 @app.command()
@@ -501,6 +525,28 @@ def verify(
     else:
         screen.out(str(result))
         result.require()
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option("--to", help="format: netx, nir, sanafe, ... (doctor lists them)")],
+    out: Annotated[Path, typer.Option("--out", help="file to write")],
+    input: Annotated[
+        Path | None, typer.Option("--input", help="raw integers as .npy, for formats that carry samples")
+    ] = None,
+    form: Shape = Format.auto,
+    verbose: Verbose = False,
+) -> None:
+    """Write a built network in the format of another tool, exactly or not at all."""
+    screen.configure(form, verbose=verbose)
+    from . import verbs
+
+    files = [str(path) for path in verbs.export(folder, to, out, input)]
+    if screen.json:
+        screen.data({"format": to, "files": files})
+    else:
+        screen.out("\n".join(files))
 
 
 @app.command()
@@ -616,10 +662,14 @@ def doctor(form: Shape = Format.auto) -> None:
     if screen.json:
         screen.data(found)
         return
-    backends = found.pop("backends")
+    backends, formats, exporters = (found.pop(key) for key in ("backends", "formats", "exporters"))
     screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
     screen.table(
         ("backend", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in backends.items()]
+    )
+    screen.table(("file read", "whose"), [(suffix, title) for suffix, title in formats.items()])
+    screen.table(
+        ("export --to", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in exporters.items()]
     )
 
 

@@ -6,13 +6,15 @@ them differs; ``sqnr`` compares layer by layer with the spiking network in float
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from . import registry
 from .backends._base import Backend
+from .calibrate import batch_size
 from .errors import BackendError, Problem, UsageError, VerifyError, unknown_name
 from .ir import interp
 from .ir.graph import Graph
@@ -20,7 +22,7 @@ from .ir.nodes import Micro, Neuron, Product
 from .ir.trace import Trace
 from .program import Program
 
-CHUNK = 32  # samples at a time
+CHUNK = 32  # samples at a time, fewer where their recorded values would not fit memory
 REORDERED = 8  # samples run a second time in reverse order
 #: frameworks that people ask for and that no backend hands a program to
 ABSENT = ("lava", "netx", "nir", "sanafe")
@@ -121,9 +123,10 @@ def verify(
 def usable(name: str) -> Backend:
     """The backend of that name; UsageError ND702 if unknown, BackendError if absent (ND703) or not usable (ND701)."""
     known = registry.members("backends")
-    if name in ABSENT and name not in known:
-        raise BackendError(_absent(name, known))
     if name not in known:
+        exporters = registry.members("exporters")
+        if name in ABSENT or name in exporters:
+            raise BackendError(_absent(name, known, exporters))
         raise UsageError(unknown_name("ND702", "backend", name, known))
     reason = known[name].available()
     if reason:
@@ -131,15 +134,14 @@ def usable(name: str) -> Backend:
     return known[name]
 
 
-def _absent(name: str, known: Iterable[str]) -> Problem:
-    return Problem(
-        "ND703",
-        f"the backend {name} is not part of this version; the built program.h5 stays valid",
-        "--backend",
-        name,
-        f"one of {', '.join(known)}",
-        tuple(f"--backend {other}" for other in known),
-    )
+def _absent(name: str, known: Iterable[str], exporters: Mapping[str, Any]) -> Problem:
+    limit = f"one of {', '.join(known)}"
+    if name in exporters:
+        cause = f"{name} is a format to export to, not a backend"
+        fix = f"neurodeploy export DIR --to {name} --out NETWORK{exporters[name].suffix}"
+        return Problem("ND703", cause, "--backend", name, limit, (fix,))
+    cause = f"the backend {name} is not part of this version; the built program.h5 stays valid"
+    return Problem("ND703", cause, "--backend", name, limit, tuple(f"--backend {other}" for other in known))
 
 
 def sent(graph: Graph) -> tuple[str, ...]:
@@ -151,16 +153,16 @@ def _divergences(
     program: Program, x: np.ndarray, members: Sequence[Backend], order: tuple[str, ...]
 ) -> Iterator[Divergence]:
     """The first difference of each chunk and backend; then of each backend with itself in another order."""
-    names = order[:-1]
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
+    names, chunk = order[:-1], min(CHUNK, batch_size(program.graph, order))
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
         expected = interp.run(program.graph, part, names)
         traces = [member.run(program, part, names)[0] for member in members]
         found = [_named(first_divergence(trace, expected, order), member.name, start)
                  for trace, member in zip(traces, members, strict=True)]  # fmt: skip
         yield from sorted((d for d in found if d is not None), key=lambda d: d.tick)
     for member in members:
-        difference = order_matters(program, x[:REORDERED], member, names)
+        difference = order_matters(program, x[: min(REORDERED, max(chunk, 2))], member, names)
         if difference is not None:
             yield difference
 
@@ -192,9 +194,9 @@ def sqnr(spiking: Graph, program: Program, x: np.ndarray) -> dict[str, float]:
     backend.
     """
     names = comparable(spiking, program.graph)
-    power = {name: np.zeros(2) for name in names}
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
+    power, chunk = {name: np.zeros(2) for name in names}, min(CHUNK, batch_size(program.graph, names))
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
         floats, integers = interp.run(spiking, part, names), usable("cpu").run(program, part, names)[0]
         for name in names:
             power[name] += _powers(floats.values[name], integers.values[name], program.graph, name)

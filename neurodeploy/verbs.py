@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import config
-from .errors import GraphError, Problem, QuantizeError, SimulateError, UsageError, unknown_name
+from .errors import BackendError, GraphError, Problem, QuantizeError, SimulateError, UsageError, unknown_name
 from .pipeline import Build, build
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "doctor",
     "explain",
+    "export",
     "models",
     "ops",
     "report",
@@ -79,7 +80,9 @@ def check(
     asked = config.resolve(given, config_file, settings)
     place = pipeline.target_of(asked)
     chosen, graph, warnings = _source(asked)
-    refused = [*warnings, *stages.method_of(chosen.method).accept(graph)]
+    refused = list(warnings)
+    if graph.header.level != "integer":
+        refused += stages.method_of(chosen.method).accept(graph)
     if any(p.severity == "error" for p in refused):
         return Check(asked.model, place.name, chosen.method, (), tuple(refused))
     integer, mapping, problems = _dry_run(graph, chosen, place)
@@ -99,11 +102,11 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
     if data is None and not chosen.data:
         return chosen, found.graph, []
     data = data or datasets.facts(chosen.data)
-    misfits = stages.misfits(found.graph, data)
+    graph = stages.ranged(found.graph, data.levels, found.model.kind)
+    misfits = stages.misfits(graph, data)
     if misfits:
         raise UsageError(misfits)
-    warnings = sources.raw_levels(chosen, found.model, data.levels)
-    return chosen, stages.with_range(found.graph, data.levels), warnings
+    return chosen, graph, sources.raw_levels(chosen, found.model, data.levels)
 
 
 def _dry_run(
@@ -114,11 +117,14 @@ def _dry_run(
     from .mapping.mapper import map_graph
     from .mapping.relay import prepared
 
-    spiking, ranges = _sketch(graph, chosen)
-    try:
-        integer = stages.integers(chosen, spiking, ranges)
-    except (QuantizeError, GraphError) as error:
-        return None, None, list(error.problems)
+    if graph.header.level == "integer":
+        integer = graph  # nothing is left to decide
+    else:
+        spiking, ranges = _sketch(graph, chosen)
+        try:
+            integer = stages.integers(chosen, spiking, ranges)
+        except (QuantizeError, GraphError) as error:
+            return None, None, list(error.problems)
     integer = prepared(integer, place)
     mapping = map_graph(integer, place, optimise="cores")
     return integer, mapping, list(mapping.problems)
@@ -129,12 +135,13 @@ def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
     import numpy as np
 
     from . import calibrate, stages
+    from . import samples as draws
 
     method = stages.method_of(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
-    interval = graph.values[graph.input.name].interval
-    top = int(interval.hi if interval else min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
-    noise = np.random.Generator(np.random.PCG64(0)).integers(0, top + 1, (4, *graph.shape(graph.input.name)))
+    if draws.raw_range(graph) is None:
+        graph = stages.with_range(graph, min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
+    noise = draws.Synthetic(graph, rate=0.5).calibration(4)
     spiking = method.rewrite(graph, options, noise, chosen.timesteps)
     return spiking, calibrate.measure(spiking, noise)
 
@@ -145,10 +152,12 @@ def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
 def run(
     folder: str | Path, x: np.ndarray | str | Path, backend: str = "cpu", record: Sequence[str] = ()
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Accumulated read-outs (T, B, classes) of raw images ``x``, an array or a ``.npy`` file, and recorded layers.
+    """Accumulated read-outs (T, B, *output) of raw inputs ``x``, an array or a ``.npy`` file, and recorded layers.
 
-    Raises UsageError for an unusable artifact (ND94x), file (ND931) or layer name (ND905), SimulateError for images
-    of the wrong shape (ND601), range (ND603) or type (ND606), BackendError if the backend cannot run here.
+    ``x`` is (B, *input), or (B, T, *input) for a network that takes a frame for each tick; one sample may come without
+    B. Recorded layers are (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact
+    (ND94x), file (ND931) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of ticks
+    (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here.
     """
     from . import artifact, compare
 
@@ -189,56 +198,51 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def _bad_input(path: Path, found: str) -> UsageError:
-    fix = "numpy.save('x.npy', images) with images (samples, channels, height, width)"
+    fix = "numpy.save('x.npy', x) with x (samples, *input) or, for a frame at each tick, (samples, T, *input)"
     return UsageError(
         Problem("ND931", "the input file cannot be used", str(path), found, "one plain array (.npy)", (fix,))
     )
 
 
 def checked_input(graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Images as (B, *input shape); a single image gets a batch axis. SimulateError ND601, ND603, ND606."""
+    """Raw inputs (B, *input), or (B, T, *input); a single sample gets a batch axis. SimulateError ND601 .. ND607."""
     import numpy as np
 
-    from .ir.interp import check_input
+    from .ir.interp import check_input, input_shape
+    from .samples import raw_range
 
-    shape = graph.shape(graph.input.name)
-    x = x[None] if x.shape == shape else x
+    name, shape = graph.input.name, input_shape(graph)
+    x = x[None] if x.ndim == len(shape) else x
+    if (
+        graph.input.per_tick
+        and x.ndim == len(shape) + 1
+        and x.shape[2:] == shape[1:]
+        and x.shape[1] != shape[0]
+    ):
+        fix = f"build again with --timesteps {x.shape[1]}"
+        cause = "the input has another number of ticks than the network was built for"
+        raise SimulateError(Problem("ND607", cause, name, f"{x.shape[1]} ticks", f"{shape[0]} ticks", (fix,)))
     check_input(graph, x)
     if not len(x):
-        raise SimulateError(
-            Problem("ND601", "the input holds no sample", graph.input.name, str(x.shape), "1 sample")
-        )
+        raise SimulateError(Problem("ND601", "the input holds no sample", name, str(x.shape), "1 sample"))
     if x.dtype.kind not in "iu":
+        scaled = "x" if raw_range(graph) == (0, 1) or graph.input.per_tick else "x * levels"
         raise SimulateError(
             Problem(
                 "ND606",
-                "the input is not made of whole pixel levels",
-                graph.input.name,
+                "the input is not made of whole numbers",
+                name,
                 str(x.dtype),
                 "integers",
-                ("numpy.rint(x * levels).astype(numpy.uint8)",),
+                (f"numpy.rint({scaled}).astype(numpy.int32)",),
             )
         )
-    interval = graph.values[graph.input.name].interval
-    lo, hi = int(x.min()), int(x.max())
-    if interval is not None and not _inside(graph, lo, hi):
-        raise SimulateError(
-            Problem(
-                "ND603",
-                "the input leaves the range that the network was built for",
-                graph.input.name,
-                f"{lo} .. {hi}",
-                f"{interval.lo} .. {interval.hi}",
-            )
-        )
+    known, found = raw_range(graph), (int(x.min()), int(x.max()))
+    if known is not None and not known[0] <= found[0] <= found[1] <= known[1]:
+        cause = "the input leaves the range that the network was built for"
+        shown, limit = (f"{lo} .. {hi}" for lo, hi in (found, known))
+        raise SimulateError(Problem("ND603", cause, name, shown, limit))
     return x.astype(np.int64)
-
-
-def _inside(graph: Graph, lo: int, hi: int) -> bool:
-    import numpy as np
-
-    interval, zero = graph.values[graph.input.name].interval, np.asarray(graph.input.zero)
-    return interval is None or bool(lo - zero.min() >= interval.lo and hi - zero.max() <= interval.hi)
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -256,7 +260,7 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100,
     """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
-    they have changed.
+    they have changed. A build without data is verified on the synthetic input that it was measured on.
     """
     from . import artifact, compare, datasets, stages
     from . import samples as draws
@@ -265,9 +269,16 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100,
     program = saved.program
     mapped = program.mapping is not None and bool(program.mapping.images)
     usable = ("cpu", "loihi-sim") if mapped else ("cpu",)
-    found = datasets.load(data) if data else _recorded(saved.provenance, folder)
-    stages.check_data(program.graph, found)
-    images, _ = found.test.take(draws.stratified(found.test.labels, samples, 0))
+    ran_on = saved.provenance.get("input")
+    stimulus: draws.Stimulus
+    if not data and isinstance(ran_on, Mapping) and ran_on.get("kind") == "synthetic":
+        rate = float(ran_on.get("spike_rate") or draws.SPIKE_RATE)
+        stimulus = draws.Synthetic(program.graph, int(ran_on.get("seed", 0)), rate)
+    else:
+        found = datasets.load(data) if data else _recorded(saved.provenance, folder)
+        stages.check_data(program.graph, found)
+        stimulus = draws.Recorded(program.graph, found)
+    images, _ = stimulus.measurement(samples)
     return compare.verify(program, images, tuple(backends) or usable)
 
 
@@ -291,6 +302,34 @@ def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
         limit = f"sha256 {str(recorded)[:12]}"
         raise UsageError(Problem("ND936", cause, str(folder), f"sha256 {found.hash[:12]}", limit, advice))
     return found
+
+
+def export(
+    folder: str | Path, to: str, out: str | Path, x: np.ndarray | str | Path | None = None
+) -> tuple[Path, ...]:
+    """Write a built network in the format of another tool; returns the files, the main one first.
+
+    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples. Raises UsageError ND704 for an unknown
+    format, BackendError ND705 for one that cannot be written here, GraphError ND230 with every node that the format
+    cannot express.
+    """
+    from . import artifact, registry
+
+    known = registry.members("exporters")
+    if to not in known:
+        raise UsageError(unknown_name("ND704", "export format", to, known, "--to"))
+    member = known[to]
+    reason = member.available()
+    if reason:
+        raise BackendError(Problem("ND705", f"{to} files cannot be written here", to, reason))
+    program = artifact.load(folder).program
+    if x is None:
+        return tuple(member.write(program, Path(out)))
+    if not getattr(member, "takes_samples", False):
+        cause = f"{to} files hold a network, and no samples"
+        raise UsageError(Problem("ND900", cause, "--input", fixes=("leave out --input",)))
+    given = read_array(Path(x)) if isinstance(x, (str, Path)) else x
+    return tuple(member.write(program, Path(out), checked_input(program.graph, given)))
 
 
 def report(folder: str | Path) -> dict[str, Any]:
@@ -339,13 +378,15 @@ def explain(code: str) -> tuple[str, str]:
 
 
 def doctor() -> dict[str, Any]:
-    """Versions, usable backends with the reason why not, folders."""
+    """Versions, usable backends and exporters with the reason why not, file formats that are read, folders."""
     import os
     import platform
 
     from . import __version__, pipeline, registry, sources, target
 
     backends = {name: member.available() for name, member in registry.members("backends").items()}
+    exporters = {name: member.available() for name, member in registry.members("exporters").items()}
+    formats = {member.suffix: member.title for member in registry.members("frontends.formats").values()}
     return {
         "neurodeploy": __version__,
         "python": platform.python_version(),
@@ -354,6 +395,8 @@ def doctor() -> dict[str, Any]:
         "libraries": pipeline.versions(),
         "lava": _lava(),
         "backends": backends,
+        "formats": formats,
+        "exporters": exporters,
         "targets": target.names(),
         "cache": str(sources.cache_folder()),
     }

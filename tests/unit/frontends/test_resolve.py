@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy import zoo
+from neurodeploy import registry, zoo
 from neurodeploy.errors import ImportModelError, NeurodeployError, UsageError
 from neurodeploy.frontends import resolve
 from neurodeploy.ir import interp
+from tests import fake_format
 
 
 def problem_of(text: str, load: bool = False, **options: object) -> tuple[type, str, str]:
@@ -77,12 +78,80 @@ def test_foreign_kinds_say_what_to_do(suffix: str) -> None:
     assert "fix:" in text
 
 
-@pytest.mark.parametrize("suffix", [".nir", ".net", ".onnx"])
-def test_formats_that_are_not_read_yet_say_what_is(suffix: str, tmp_path: Path) -> None:
-    (tmp_path / f"net{suffix}").write_bytes(b"a network")
-    kind, code, text = problem_of(str(tmp_path / f"net{suffix}"))
+def test_formats_that_are_not_read_yet_say_what_is(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"a network")
+    kind, code, text = problem_of(str(tmp_path / "net.onnx"))
     assert (kind, code) == (UsageError, "ND106")
-    assert f"a {suffix} file is not read by this version yet" in text and ".pt2, program.h5" in text
+    assert (
+        "a .onnx file is not read by this version yet" in text and ".pt2, " in text and "program.h5" in text
+    )
+
+
+# --- files of other tools ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    fake_format.install(monkeypatch)
+    return fake_format.write(tmp_path / "net.toy")
+
+
+def test_a_suffix_finds_its_reader(toy: str) -> None:
+    model = resolve.resolve(toy, timesteps=7)
+    assert (model.name, model.kind, model.system) == ("net", "format", "toy")
+    assert resolve.source_graph(model).header.timesteps == 7
+    assert resolve.source_graph(resolve.resolve(toy)).header.timesteps == fake_format.TICKS
+
+
+def test_every_reader_has_a_suffix_of_its_own() -> None:
+    assert len(resolve.formats()) == len(registry.members("frontends.formats"))
+
+
+def test_what_decides_the_graph_decides_its_fingerprint(toy: str) -> None:
+    first = resolve.resolve(toy)
+    assert resolve.resolve(toy).fingerprint == first.fingerprint != ""
+    fake_format.write(Path(toy), seed=1)
+    others = [
+        resolve.resolve(toy),
+        resolve.resolve(toy, timesteps=3),
+        resolve.resolve(toy, reader={"gain": 2}),
+    ]
+    assert len({first.fingerprint, *(m.fingerprint for m in others)}) == 4
+
+
+def test_reader_options_reach_the_reader(toy: str) -> None:
+    plain, doubled = (
+        resolve.source_graph(resolve.resolve(toy, reader=options)).nodes["conv"]
+        for options in ({}, {"gain": 2})
+    )
+    assert np.array_equal(2 * plain.weight, doubled.weight)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "reader, hint", [({"gian": 2}, "use key of the toy reader 'gain'"), ({"gain": "much"}, "gain")]
+)
+def test_wrong_reader_options(toy: str, reader: dict, hint: str) -> None:
+    kind, code, text = problem_of(toy, reader=reader)
+    assert (kind, code) == (UsageError, "ND120") and hint in text
+
+
+@pytest.mark.parametrize("text", ["digits-vit", "py:module:factory", "net.pt2", "folder/"])
+def test_reader_options_of_a_model_that_no_reader_reads(text: str) -> None:
+    kind, code, said = problem_of(text, reader={"skip_layers": 1})
+    assert (kind, code) == (UsageError, "ND120") and "--set reader.skip_layers" in said
+
+
+def test_files_of_other_tools_that_are_not_there(toy: str, tmp_path: Path) -> None:
+    assert problem_of(str(tmp_path / "none.toy"))[:2] == (UsageError, "ND110")
+    (tmp_path / "folder.toy").mkdir()
+    assert "a folder" in problem_of(str(tmp_path / "folder.toy"))[2]
+
+
+def test_all_problems_of_a_file_come_at_once(toy: str) -> None:
+    Path(toy).write_text("cut o")
+    with pytest.raises(ImportModelError) as caught:
+        resolve.source_graph(resolve.resolve(toy))
+    assert [p.code for p in caught.value.problems] == ["ND121", "ND122"]
 
 
 def test_export_file_is_read_with_its_open_batch(exported: Path) -> None:
