@@ -113,7 +113,7 @@ def _require_no_conversion(config: BuildConfig) -> None:
         wrong.append(("layers", ", ".join(config.layers)))
     if wrong:
         raise ConvertError(
-            [Problem("ND308", cause, place, found, "none", (f"leave out {place}",)) for place, found in wrong]
+            [Problem("ND308", cause, place, found, fixes=(f"leave out {place}",)) for place, found in wrong]
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy import cost, registry
+from neurodeploy.config import INTEGER
 from neurodeploy.errors import Problem
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -36,6 +37,7 @@ from neurodeploy.mapping.types import Core, Demand, Group, Mapping, Piece
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
 from neurodeploy.report.inputs import Accuracy, BitTrue, ModelInfo, ReportInputs, Stage, raster
+from neurodeploy.samples import SYNTHETIC
 from neurodeploy.target import Target, load
 from tests.networks import images, mini_snn, mini_vit
 
@@ -254,3 +256,31 @@ def _grade(node: Any) -> tuple[str, str]:
     if isinstance(node, Micro):
         return ("simulation-only", "reads a row of neurons of its core")
     return ("plausible", "add, compare and multiply with shift are public")
+
+
+def synthetic() -> ReportInputs:
+    """A build of a file that holds integers, on synthetic input: no floats, no labels."""
+    base = inputs("native")
+    graph = base.integer.with_header(method=INTEGER, level="integer")
+    drawn = "uniform integers 0 .. 15 in each element and tick, seed 0"
+    facts = {
+        "kind": "synthetic",
+        "label": SYNTHETIC,
+        "text": drawn,
+        "seed": 0,
+        "low": 0,
+        "high": 15,
+        "spike_rate": None,
+    }
+    return replace(
+        base,
+        method=INTEGER,
+        spiking=None,
+        integer=graph,
+        accuracy=None,
+        sqnr_db={},
+        stimulus=facts,
+        config={**base.config, "optimise": "energy"},
+        reasons={"accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data"},
+        raster_sample="first synthetic sample of the estimate",
+    )

@@ -71,8 +71,8 @@ def value(roles: str, *sizes: int, **facts: Any) -> Value:
 
 
 def _input(asked: dict[str, Any]) -> tuple[Input, Value]:
-    lo, hi = asked.get("range", (0, 1))
-    declared = None if asked.get("range", ()) is None else Interval(lo, hi, True)
+    lo, hi = asked.get("range") or (0, 1)
+    declared = None if "range" in asked and asked["range"] is None else Interval(lo, hi, True)
     node = Input(name="input", per_tick=asked.get("per_tick", True))
     spec = Fixed(9 if lo < 0 else 8, lo < 0, 1.0)
     return node, value("CYX", *SHAPE, interval=declared, fixed=spec)

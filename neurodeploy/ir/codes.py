@@ -11,7 +11,7 @@ import numpy as np
 from .. import registry
 from .graph import Graph
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
-from .types import DENSE, Code, graded, multi
+from .types import BINARY, DENSE, Code, graded, multi
 
 Codes = dict[str, Code]
 
@@ -29,6 +29,8 @@ def infer(graph: Graph) -> Graph:
 
 def _input(graph: Graph, node: Input, codes: list[Code]) -> Code:
     interval = graph.values[node.name].interval
+    if interval is not None and (interval.lo, interval.hi) == (0, 1):
+        return BINARY
     return graded(interval.magnitude, signed=interval.lo < 0) if interval else graded(255, signed=False)
 
 

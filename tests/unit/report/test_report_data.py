@@ -56,7 +56,12 @@ def test_promised_key_exists_with_and_without_results(key: str) -> None:
     assert value is not None
 
 
-@pytest.mark.parametrize("make", [full, bare, lambda: full("native"), lambda: bare("cpu-sim")])
+@cache
+def synthetic() -> dict[str, Any]:
+    return data.build(fake_build.synthetic())
+
+
+@pytest.mark.parametrize("make", [full, bare, synthetic, lambda: full("native"), lambda: bare("cpu-sim")])
 def test_every_null_has_a_reason_under_its_dotted_key(make: Any) -> None:
     found = make()
     missing = set(data.nulls({k: v for k, v in found.items() if k != "reasons"}))
@@ -74,6 +79,55 @@ def test_a_given_reason_wins_and_covers_what_lies_below() -> None:
         fake_build.inputs("ecmt"), accuracy=None, reasons={"accuracy": "no labels in this data set"}
     )
     assert data.build(given)["reasons"]["accuracy.integer"] == "no labels in this data set"
+
+
+def test_synthetic_input_is_a_field_that_names_what_it_affects() -> None:
+    found = synthetic()["input"]
+    assert (found["kind"], found["label"], found["high"]) == ("synthetic", "synthetic input", 15)
+    for key in found["affects"]:
+        table, _, column = key.partition(".")
+        assert (
+            column in {c.name for c in TABLES[table]} if table in TABLES else at(synthetic(), key) is not ...
+        )
+    for key in (
+        "energy_uj",
+        "latency_ms",
+        "counts.spikes",
+        "counts.synaptic_ops",
+        "layers.activity",
+        "ticks",
+    ):
+        assert key in found["affects"]
+    assert "mapping.cores_used" in found["affects"] and "counts.dense_macs" not in found["affects"]
+
+
+def test_a_cut_that_ignores_activity_is_not_affected() -> None:
+    base = fake_build.synthetic()
+    found = data.build(replace(base, config={**base.config, "optimise": "cores"}))["input"]["affects"]
+    assert "mapping.cores_used" not in found and "energy_uj" in found
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_columns_that_change_with_the_input_are_marked(table: str) -> None:
+    """Twice the events of a build change exactly the marked columns (and texts that say nothing about them)."""
+    base = fake_build.inputs("native")
+    events = base.assessment.events
+    doubled = replace(
+        events,
+        core_counts=events.core_counts * 2,
+        node_counts={k: v * 2 for k, v in events.node_counts.items()},
+        node_core_counts={k: v * 2 for k, v in events.node_core_counts.items()},
+        links={k: v * 3 for k, v in events.links.items()},
+        link_peak={k: v * 2 for k, v in events.link_peak.items()},
+    )
+    program = Program(base.integer, base.mapping)
+    other = cost.assess(program, base.target, base.source, doubled, base.assessment.counts, base.grades)
+    first, second = (data.build(b)[table] for b in (base, replace(base, assessment=other)))
+    key = {"layers": "name", "cores": "core", "links": "from"}[table]
+    second_by = {row[key]: row for row in second}
+    changed = {c for row in first for c in row if second_by[row[key]][c] != row[c]}
+    marked = {c.name for c in TABLES[table] if c.measured}
+    assert changed - {"neuron_updates"} <= marked  # a count of elements, which the doubling invents
 
 
 def test_report_is_json_without_nan() -> None:

@@ -25,9 +25,15 @@ def bare_report() -> dict:
     return data.build(ReportInputs(model=model, target=load("cpu-sim"), method="native", timesteps=4))
 
 
-@pytest.mark.parametrize("name", ["ecmt", "native", "bare"])
+def report_of(name: str) -> dict:
+    if name == "bare":
+        return bare_report()
+    return data.build(fake_build.synthetic() if name == "synthetic" else fake_build.inputs(name))
+
+
+@pytest.mark.parametrize("name", ["ecmt", "native", "bare", "synthetic"])
 def test_console_text_is_the_snapshot(name: str) -> None:
-    found = bare_report() if name == "bare" else data.build(fake_build.inputs(name))
+    found = report_of(name)
     # To renew: python -m pytest after deleting the file; it is written anew and the test fails once.
     path = GOLDEN / f"report_console_{name}.txt"
     text = report.text(found, "build/x/report.html")
@@ -35,6 +41,27 @@ def test_console_text_is_the_snapshot(name: str) -> None:
         path.write_text(text, encoding="utf-8")
         pytest.fail(f"{path.name} was missing and has been written: look at it and commit it")
     assert text == path.read_text(encoding="utf-8")
+
+
+def test_every_number_that_depends_on_activity_is_labelled_on_the_console() -> None:
+    text = report.text(report_of("synthetic"), width=300)
+    bare_lines = [line for line in text.splitlines() if "synthetic input" not in line]
+    for unit in (
+        "uJ",
+        "nJ",
+        "ms",
+        " us",
+        "spikes",
+        "packets",
+        "hops",
+        "operations",
+        "/s",
+        "of synaptic work",
+    ):
+        layers = ("stem", "embed", "scores", "mix", "Not counted")  # under a heading with the label; a text
+        left = [line for line in bare_lines if unit in line and not line.strip().startswith(layers)]
+        assert not left, left
+    assert "synthetic input" not in report.text(report_of("native"))
 
 
 def test_plain_text_has_no_control_codes_and_keeps_its_width() -> None:
@@ -89,6 +116,12 @@ def test_csv_has_the_documented_columns_and_every_row(folder: Path, table: str) 
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == [column.name for column in TABLES[table]]
     assert len(rows) == len(report.read(folder)[table])
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_row_says_what_it_was_measured_on(table: str) -> None:
+    rows = list(csv.DictReader(files.table_csv(report_of("synthetic"), table).splitlines()))
+    assert rows and {row["measured_on"] for row in rows} == {"synthetic input"}
 
 
 def test_csv_leaves_missing_values_empty_and_defuses_formulas() -> None:

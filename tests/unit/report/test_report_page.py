@@ -76,6 +76,7 @@ MAKERS = {
     "ecmt": lambda: data.build(fake_build.inputs("ecmt")),
     "native": lambda: data.build(fake_build.inputs("native")),
     "bare": bare,
+    "synthetic": lambda: data.build(fake_build.synthetic()),
     "hostile": hostile,
 }
 
