@@ -9,7 +9,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-#: verbs that are attributes of the package. ``report`` is a room of its own: its verb is ``neurodeploy.verbs.report``.
+#: verbs that are attributes of the package. ``report`` and ``crosscheck`` are modules of their own: their verbs are
+#: ``neurodeploy.verbs.report`` and ``neurodeploy.verbs.crosscheck``.
 VERBS = ("build", "check", "run", "verify", "export", "targets", "models", "ops", "explain", "doctor")
 
 

@@ -535,6 +535,9 @@ def export(
     input: Annotated[
         Path | None, typer.Option("--input", help="raw integers as .npy, for formats that carry samples")
     ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="without --input: samples of the build's data")
+    ] = 1,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -542,11 +545,89 @@ def export(
     screen.configure(form, verbose=verbose)
     from . import verbs
 
-    files = [str(path) for path in verbs.export(folder, to, out, input)]
+    existed = out.exists()
+    files = [str(path) for path in verbs.export(folder, to, out, input, samples)]
+    if existed:
+        screen.note(f"replaced {out}")
     if screen.json:
         screen.data({"format": to, "files": files})
     else:
         screen.out("\n".join(files))
+
+
+@app.command()
+def crosscheck(
+    folder: Folder,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 4,
+    python: Annotated[
+        str,
+        typer.Option(
+            "--python",
+            help="interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)",
+        ),
+    ] = "",
+    layers: Annotated[
+        list[str] | None, typer.Option("--layers", help="only populations of nodes that match, may repeat")
+    ] = None,
+    timing: Annotated[
+        str, typer.Option("--timing", help="SANA-FE's timing model: detailed, simple")
+    ] = "detailed",
+    memory: Annotated[
+        float | None, typer.Option("--memory", min=0, help="GB that SANA-FE may take (default: 8)")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", min=0, help="seconds that SANA-FE may take (default: 600)")
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", help="data set name, file or folder (default: that of the build)")
+    ] = "",
+    target: Annotated[str, typer.Option("--target", help="prices of another target of the same mesh")] = "",
+    form: Shape = Format.auto,
+    verbose: Verbose = False,
+) -> None:
+    """Energy and time of the same spikes by SANA-FE, in a process of its own, beside ours."""
+    screen.configure(form, verbose=verbose)
+    from . import errors, verbs
+
+    found = verbs.crosscheck(
+        folder, samples, python, layers=tuple(layers or ()), timing=timing, memory_gb=memory,
+        time_limit_s=time_limit, data=data, target=target,
+    )  # fmt: skip
+    if screen.json:
+        screen.data(found.as_dict())
+        if found.problems:
+            raise _Silent(errors.EXIT_VERIFY)
+        return
+    _show_crosscheck(found)
+    found.require()
+
+
+def _show_crosscheck(found: Any) -> None:
+    sides = f"{found.target}, {found.samples} samples, SANA-FE {found.version} ({found.timing} timing)"
+    screen.out(f"{sides}, {found.synapses} synapses{'' if found.whole else ', chosen layers'}")
+    screen.table(
+        ("events of all samples", "ours", "SANA-FE", "agree", "why they differ"),
+        [
+            (
+                c.kind,
+                c.ours,
+                c.sanafe,
+                "yes" if c.agrees else "NO",
+                f"{c.difference:+d} {c.why}" if c.why else "",
+            )
+            for c in found.counts
+        ],
+    )
+    shown = lambda value: "-" if value is None else f"{value:.6g}"
+    figures = [
+        (f"{f.name} [{f.unit}]", shown(f.ours), shown(f.sanafe), shown(f.ratio), f.note)
+        for f in (*found.energy, *found.time)
+    ]
+    screen.table(("per inference", "ours", "SANA-FE", "SANA-FE / ours", "what it counts"), figures)
+    if found.not_carried:
+        screen.out(f"not carried to SANA-FE: {len(found.not_carried)} nodes (--format json lists them)")
+    for note in found.notes:
+        screen.out(f"- {note}")
 
 
 @app.command()

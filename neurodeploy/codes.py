@@ -509,6 +509,21 @@ CODES: dict[str, tuple[str, str]] = {
         "The parameters, tables or sizes of an instruction do not fit each other, so the registered operator refused "
         "them. The artifact is damaged, or comes from a version whose operator had other parameters. Build it again.",
     ),
+    # SANA-FE
+    "ND620": (
+        "a network too large for SANA-FE",
+        "SANA-FE keeps every synapse apart, also where a core of ours shares one kernel between positions or one "
+        "matrix between tokens, and takes about 2 kB for each, reading the file included. That exceeds the limit. "
+        "Choose layers with --layers (patterns of node names; senders outside them only replay their spikes), or raise "
+        "--memory where the machine has more. Fewer samples make spike trains shorter, not the network smaller.",
+    ),
+    "ND652": (
+        "SANA-FE and the simulated cores count differently",
+        "Both are given the same spikes, connections and coefficients. What they ought to count differently is known "
+        "(spikes of the host, messages that meet no weight, messages that SANA-FE merges) and shown in the table. A "
+        "difference beyond that, or an energy that is not events x coefficients, means that the export is wrong or "
+        "that this version of SANA-FE computes otherwise. The comparison must not be used.",
+    ),
     # --- 7xx backend ------------------------------------------------------------------------------------------
     # which backend
     "ND701": (
@@ -537,6 +552,18 @@ CODES: dict[str, tuple[str, str]] = {
         "an export format that cannot be written here",
         "The exporter needs a library that is not here; the reason is its own. 'neurodeploy doctor' lists all export "
         "formats with theirs.",
+    ),
+    "ND720": (
+        "SANA-FE is not installed",
+        "'neurodeploy crosscheck' runs SANA-FE, which is licensed under the GPL and no part of this project, as a "
+        "process of its own. The interpreter named by --python, else by the variable NEURODEPLOY_SANAFE_PYTHON, else "
+        "the one that runs neurodeploy, could not import it. Any Python environment with the package sanafe will do.",
+    ),
+    "ND721": (
+        "SANA-FE did not return a usable result",
+        "The process ended with an error, took longer than --time-limit, or wrote a result file that is not what was "
+        "asked for. It was stopped, and nothing of it is left running. The last line it printed is shown. The same "
+        "files can be written with 'neurodeploy export DIR --to sanafe' and tried by hand.",
     ),
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     "ND801": (

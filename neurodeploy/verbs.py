@@ -15,6 +15,8 @@ from .pipeline import Build, build
 if TYPE_CHECKING:
     import numpy as np
 
+    from .artifact import Artifact
+    from .crosscheck import Crosscheck
     from .datasets import DataSet
     from .ir.graph import Graph
     from .support import Verdict
@@ -25,6 +27,7 @@ __all__ = [
     "Check",
     "build",
     "check",
+    "crosscheck",
     "doctor",
     "explain",
     "export",
@@ -262,24 +265,31 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100,
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
     they have changed. A build without data is verified on the synthetic input that it was measured on.
     """
-    from . import artifact, compare, datasets, stages
-    from . import samples as draws
+    from . import artifact, compare
 
     saved = artifact.load(folder)
     program = saved.program
     mapped = program.mapping is not None and bool(program.mapping.images)
     usable = ("cpu", "loihi-sim") if mapped else ("cpu",)
-    ran_on = saved.provenance.get("input")
+    images = _measured_on(saved, folder, samples, data)
+    return compare.verify(program, images, tuple(backends) or usable)
+
+
+def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:
+    """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
+    from . import datasets, stages
+    from . import samples as draws
+
+    graph, ran_on = saved.program.graph, saved.provenance.get("input")
     stimulus: draws.Stimulus
     if not data and isinstance(ran_on, Mapping) and ran_on.get("kind") == "synthetic":
         rate = float(ran_on.get("spike_rate") or draws.SPIKE_RATE)
-        stimulus = draws.Synthetic(program.graph, int(ran_on.get("seed", 0)), rate)
+        stimulus = draws.Synthetic(graph, int(ran_on.get("seed", 0)), rate)
     else:
         found = datasets.load(data) if data else _recorded(saved.provenance, folder)
-        stages.check_data(program.graph, found)
-        stimulus = draws.Recorded(program.graph, found)
-    images, _ = stimulus.measurement(samples)
-    return compare.verify(program, images, tuple(backends) or usable)
+        stages.check_data(graph, found)
+        stimulus = draws.Recorded(graph, found)
+    return stimulus.measurement(samples)[0]
 
 
 def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
@@ -305,11 +315,12 @@ def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
 
 
 def export(
-    folder: str | Path, to: str, out: str | Path, x: np.ndarray | str | Path | None = None
+    folder: str | Path, to: str, out: str | Path, x: np.ndarray | str | Path | None = None, samples: int = 1
 ) -> tuple[Path, ...]:
     """Write a built network in the format of another tool; returns the files, the main one first.
 
-    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples. Raises UsageError ND704 for an unknown
+    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples; without them so many ``samples`` of
+    what the build was measured on are taken, as :func:`verify` takes them. Raises UsageError ND704 for an unknown
     format, BackendError ND705 for one that cannot be written here, GraphError ND230 with every node that the format
     cannot express.
     """
@@ -322,14 +333,59 @@ def export(
     reason = member.available()
     if reason:
         raise BackendError(Problem("ND705", f"{to} files cannot be written here", to, reason))
-    program = artifact.load(folder).program
+    saved = artifact.load(folder)
+    program, taken = saved.program, getattr(member, "takes_samples", False)
     if x is None:
-        return tuple(member.write(program, Path(out)))
-    if not getattr(member, "takes_samples", False):
+        chosen = (_measured_on(saved, folder, samples),) if taken else ()
+        return tuple(member.write(program, Path(out), *chosen))
+    if not taken:
         cause = f"{to} files hold a network, and no samples"
         raise UsageError(Problem("ND900", cause, "--input", fixes=("leave out --input",)))
     given = read_array(Path(x)) if isinstance(x, (str, Path)) else x
     return tuple(member.write(program, Path(out), checked_input(program.graph, given)))
+
+
+def crosscheck(
+    folder: str | Path,
+    samples: int = 4,
+    python: str = "",
+    *,
+    layers: Sequence[str] = (),
+    timing: str = "detailed",
+    memory_gb: float | None = None,
+    time_limit_s: float | None = None,
+    data: str = "",
+    target: str = "",
+) -> Crosscheck:
+    """Energy and time of the same samples by SANA-FE, run by another interpreter, and by us.
+
+    ``timing`` is SANA-FE's model; ``target`` prices both sides: the mapping's own unless another one of the same mesh
+    is named. Raises BackendError ND720 where SANA-FE is absent and ND721 where its run fails, SimulateError ND620 for
+    a network that needs more than ``memory_gb``, GraphError ND230 with every node where nothing can be compared,
+    UsageError ND900 for an unknown timing model and ND905 for layers without a node, and what :func:`verify` says of
+    data.
+    """
+    from . import artifact
+    from . import crosscheck as room
+    from . import target as targets
+
+    if timing not in room.TIMINGS:
+        raise UsageError(unknown_name("ND900", "timing model", timing, room.TIMINGS, "--timing"))
+    saved = artifact.load(folder)
+    mapping = saved.program.mapping
+    place = targets.load(target or (mapping.target if mapping is not None else "loihi-sim"))
+    interpreter = room.interpreter_of(python)
+    room.find(interpreter)  # before anything that takes time
+    return room.crosscheck(
+        saved.program,
+        place,
+        _measured_on(saved, folder, samples, data),
+        python=interpreter,
+        layers=layers,
+        timing=timing,
+        memory_gb=room.MEMORY_GB if memory_gb is None else memory_gb,
+        time_limit_s=room.TIME_LIMIT_S if time_limit_s is None else time_limit_s,
+    )
 
 
 def report(folder: str | Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ class Exporter(ABC):
     suffix: str
     #: one line for people: whose format it is
     title: str
+    #: True if ``write`` takes raw inputs (samples, ...) as a third argument
+    takes_samples: bool = False
 
     @abstractmethod
     def available(self) -> str:

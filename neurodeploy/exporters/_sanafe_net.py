@@ -157,7 +157,7 @@ def network(
     if program.mapping is None or not images:
         fixes = ("build again on a target that the network fits",)
         raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
-    _check(program.graph, images)
+    _check(program.graph, images, target)
     chosen = _chosen(program, layers)
     board = _Board.of(images, target)
     mail = board.mail.restrict(board, chosen)
@@ -165,8 +165,14 @@ def network(
     return _Builder(program, board, mail, chosen, not layers).build(np.asarray(x))
 
 
-def _check(graph: Graph, images: Sequence[CoreImage]) -> None:
+def _check(graph: Graph, images: Sequence[CoreImage], target: Target) -> None:
     refused = Refusals("SANA-FE")
+    mesh, mapped = (target.chip.routers_x, target.chip.routers_y), images[0].header
+    if mesh != (mapped["routers_x"], mapped["routers_y"]):
+        found = f"mapped onto {mapped['routers_x']} x {mapped['routers_y']} routers"
+        refused.add(
+            "mapping", found, f"{mesh[0]} x {mesh[1]} of {target.name}", "price it as the target of the build"
+        )
     chips = sorted({image.chip for image in images} - {HOST})
     if len(chips) > 1:
         refused.add("mapping", f"{len(chips)} chips", "one mesh", "build again with --chips 1")
