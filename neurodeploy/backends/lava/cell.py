@@ -1,0 +1,306 @@
+"""What an own Lava process does at each step, in plain numpy: nodes of a population group for which Lava has no process.
+
+A cell holds crossings (Synapse, Product, Reduce, Delay) and the elementwise nodes behind them. At step s its nodes of
+depth d do tick s - d. One step is: take what arrives within the step, evaluate, send, then take what crossings will
+need in the next step. Outside the ticks of a sample it sends zeros and its state does not move; state is zero before
+tick 1. Neurons and operators bring their registered integer step; everything else is stated here anew, without a batch
+axis, and is tested against ``ir/interp.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ... import registry
+from ...ir import fixed
+from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
+from ...passes.balance import CROSSING
+
+REGISTER_BITS = 32  # running sums of products and compensated operators
+
+Receive = Callable[[int], np.ndarray]
+Send = Callable[[int, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Ticks of a node from steps, both counted from 1; ``period`` steps from sample to sample, None: one sample."""
+
+    ticks: int
+    period: int | None = None
+
+    def tick(self, step: int, depth: int) -> int | None:
+        """The tick that a node of this depth does at a step, None outside a sample."""
+        t = step - depth
+        if t < 1 or self.period is None:
+            return t if t >= 1 else None
+        t = (t - 1) % self.period + 1
+        return t if t <= self.ticks else None
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """One in port: the graph value that arrives, its shape and depth, what still has to be added, and when.
+
+    ``late``: taken after sending, for the next step.
+    """
+
+    value: str
+    shape: tuple[int, ...]
+    depth: int
+    late: bool
+    bias: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CellSpec:
+    """Everything an own process needs to know; arrays are never written to.
+
+    ``nodes`` in topological order; ``shapes``, ``bits`` and ``depths`` by value; ``consts``: values that are the same at
+    every tick; ``outs``: one out port each; ``masks``: value -> the elements that live here (absent: all).
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    feeds: tuple[Feed, ...]
+    outs: tuple[str, ...]
+    clock: Clock
+    shapes: Mapping[str, tuple[int, ...]]
+    bits: Mapping[str, int]
+    depths: Mapping[str, int]
+    consts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Cell:
+    """The state of one own process and its step; ``saturations`` counts clipped elements by node."""
+
+    def __init__(self, spec: CellSpec) -> None:
+        self.spec = spec
+        self.saturations = {node.name: 0 for node in spec.nodes if not isinstance(node, (View, Sum))}
+        self._state: dict[str, Any] = {}
+        self._ready: dict[str, dict[int, np.ndarray]] = {
+            n.name: {} for n in spec.nodes if isinstance(n, CROSSING)
+        }
+
+    def step(self, step: int, receive: Receive, send: Send) -> None:
+        """One barrier-synchronised step: ``receive(port)`` and ``send(port, values)`` are called once for each port."""
+        spec, env = self.spec, dict(self.spec.consts)
+        for port, feed in enumerate(spec.feeds):
+            if not feed.late:
+                env[feed.value] = self._fed(feed, receive(port), step)
+        for node in spec.nodes:
+            env[node.name] = self._masked(node.name, self._value(node, env, step))
+        for port, name in enumerate(spec.outs):
+            send(port, env[name])
+        for port, feed in enumerate(spec.feeds):
+            if feed.late:  # from elsewhere, and perhaps in part from here
+                env[feed.value] = self._fed(feed, receive(port), step) + env.get(feed.value, 0)
+        for node in spec.nodes:
+            if isinstance(node, CROSSING):
+                self._cross(node, env, step)
+
+    def _fed(self, feed: Feed, data: np.ndarray, step: int) -> np.ndarray:
+        if self.spec.clock.tick(step, feed.depth) is None:
+            return np.zeros(feed.shape, dtype=np.int64)
+        data = np.asarray(data, dtype=np.int64).reshape(feed.shape)
+        return data if feed.bias is None else data + feed.bias
+
+    def _masked(self, name: str, value: np.ndarray) -> np.ndarray:
+        mask = self.spec.masks.get(name)
+        return value if mask is None else np.where(mask, value, 0)
+
+    def _value(self, node: Node, env: dict[str, np.ndarray], step: int) -> np.ndarray:
+        tick = self.spec.clock.tick(step, self.spec.depths[node.name])
+        if isinstance(node, CROSSING):
+            value = self._ready[node.name].pop(step, None)
+            if tick is None or value is None:
+                value = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+            if tick is not None and isinstance(node, Synapse) and node.bias is not None:
+                value = value + spread(node.bias, node, value.shape)
+            return value
+        if tick is None:
+            return np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        return EVALUATE[type(node)](self, node, [env[i] for i in node.inputs], tick)
+
+    def _cross(self, node: Node, env: dict[str, np.ndarray], step: int) -> None:
+        """What a crossing makes of the values of this step, kept until its own step for that tick."""
+        spec = self.spec
+        depth = max((spec.depths[i] for i in node.inputs if i not in spec.consts), default=spec.depths[node.name] - 1)
+        tick = spec.clock.tick(step, depth)
+        if tick is None:
+            return
+        release = step + spec.depths[node.name] - depth
+        args = [env[i] for i in node.inputs]
+        if isinstance(node, Synapse):
+            value, release = self._synapse(node, args[0], tick), release + node.delays[0]
+            if spec.clock.period is not None and tick + node.delays[0] > spec.clock.ticks:
+                return
+        else:
+            value = CROSS[type(node)](self, node, args, tick)
+        self._ready[node.name][release] = value
+
+    def _synapse(self, node: Synapse, x: np.ndarray, tick: int) -> np.ndarray:
+        """The sum that is due ``node.delays[0]`` ticks from now; x before tick 1 is 0."""
+        first, last = node.delays[0], node.delays[-1]
+        past = () if tick == 1 else self._state.get(node.name, ())
+        past = (x, *past)[: last - first + 1]
+        self._state[node.name] = past
+        found = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        for delay in node.delays:
+            if delay - first < len(past):
+                found = found + linear(node.part(delay) if last > first else node, past[delay - first])
+        return found
+
+    def _count(self, node: Node, clipped: Any) -> None:
+        clipped = np.broadcast_to(np.asarray(clipped), self.spec.shapes[node.name])
+        self.saturations[node.name] += int(self._masked(node.name, clipped).sum())
+
+    def _saturate(self, node: Node, x: np.ndarray, bits: int) -> np.ndarray:
+        y = fixed.saturate(x, bits)
+        if x.shape == self.spec.shapes[node.name]:
+            self._count(node, x != y)
+        else:  # a running sum of an operand: it has no mask of its own
+            self.saturations[node.name] += int((x != y).sum())
+        return y
+
+    # --- elementwise nodes -------------------------------------------------------------------------------------
+
+    def _input(self, node: Input, args: list[np.ndarray], tick: int) -> np.ndarray:
+        raise TypeError("an Input has a port, not a value of its own")
+
+    def _output(self, node: Output, args: list[np.ndarray], tick: int) -> np.ndarray:
+        if node.readout == "last":
+            return args[0]
+        total = args[0] if tick == 1 else self._state[node.name] + args[0]
+        self._state[node.name] = total
+        return total
+
+    def _neuron(self, node: Neuron, args: list[np.ndarray], tick: int) -> np.ndarray:
+        model = registry.neuron(node.model)
+        shape = self.spec.shapes[node.name]
+        inputs = [np.broadcast_to(a, shape)[None].astype(np.int64) for a in args]
+        if tick == 1 or node.resets(tick) or node.name not in self._state:
+            self._state[node.name] = tuple(np.zeros_like(inputs[0]) for _ in model.state)
+        state = self._state[node.name]
+        out, *rest = model.int_step(*inputs, *state, *(node.params[n] for n in model.int_params))
+        clipped = np.broadcast_to(rest.pop(), inputs[0].shape)
+        self._count(node, clipped[0])
+        self._state[node.name] = tuple(rest)
+        return np.broadcast_to(out, inputs[0].shape)[0]
+
+    def _sum(self, node: Sum, args: list[np.ndarray], tick: int) -> np.ndarray:
+        signs = node.signs or (1,) * len(args)
+        total = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        for sign, arg in zip(signs, args, strict=True):
+            total += sign * arg
+        return total
+
+    def _micro(self, node: Micro, args: list[np.ndarray], tick: int) -> np.ndarray:
+        if node.timing != "cumulative":
+            return self._apply(node, args[0])
+        total, last = (0, 0) if tick == 1 else self._state[node.name]
+        total = self._saturate(node, np.asarray(total + args[0]), REGISTER_BITS)
+        now = tick * self._apply(node, fixed.rescale(total, *fixed.reciprocal(tick)))
+        self._state[node.name] = (total, now)
+        return self._saturate(node, now - last, self.spec.bits[node.name])
+
+    def _apply(self, node: Micro, x: np.ndarray) -> np.ndarray:
+        y, clipped = registry.microcode(node.op).int_apply(x[None], node.params)
+        self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
+        return y[0]
+
+    def _view(self, node: View, args: list[np.ndarray], tick: int) -> np.ndarray:
+        return node.apply(args)
+
+    # --- crossings ---------------------------------------------------------------------------------------------
+
+    def _product(self, node: Product, args: list[np.ndarray], tick: int) -> np.ndarray:
+        a, b = args
+        if node.timing == "cumulative":
+            return self._compensated(node, a, b, tick)
+        if node.timing == "held":
+            held = b if tick == 1 or b.any() else self._state[node.name]
+            self._state[node.name] = b = held
+        p = np.einsum(node.equation, a, b)
+        return self._saturate(node, rescaled(node, p, tick), self.spec.bits[node.name])
+
+    def _compensated(self, node: Product, a: np.ndarray, b: np.ndarray, tick: int) -> np.ndarray:
+        """Y(t) - Y(t-1) with Y = rescale(P) and P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t)."""
+        zero = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        s_a, s_b, p, y = (0 * a, 0 * b, zero, zero) if tick == 1 else self._state[node.name]
+        s_b = self._saturate(node, s_b + b, REGISTER_BITS)
+        p = p + np.einsum(node.equation, a, s_b) + np.einsum(node.equation, s_a, b)
+        p = self._saturate(node, p, REGISTER_BITS)
+        s_a = self._saturate(node, s_a + a, REGISTER_BITS)
+        now = rescaled(node, p, tick)
+        self._state[node.name] = (s_a, s_b, p, now)
+        return self._saturate(node, now - y, self.spec.bits[node.name])
+
+    def _reduce(self, node: Reduce, args: list[np.ndarray], tick: int) -> np.ndarray:
+        x = args[0]
+        combine: Any = np.maximum if node.op == "max" else np.add
+        if node.window is None:
+            return combine.reduce(x, axis=node.axes, keepdims=node.keepdims) if node.axes else x
+        return pooled(x, node, combine)
+
+    def _delay(self, node: Delay, args: list[np.ndarray], tick: int) -> np.ndarray:
+        return args[0]
+
+
+EVALUATE: dict[type[Node], Callable[..., np.ndarray]] = {
+    Input: Cell._input, Output: Cell._output, Neuron: Cell._neuron, Sum: Cell._sum, Micro: Cell._micro,
+    View: Cell._view,
+}  # fmt: skip
+CROSS: dict[type[Node], Callable[..., np.ndarray]] = {
+    Product: Cell._product, Reduce: Cell._reduce, Delay: Cell._delay,
+}  # fmt: skip
+
+
+def rescaled(node: Product, p: np.ndarray, tick: int) -> np.ndarray:
+    """The product's rescale at this tick."""
+    if node.rescale is None:
+        return p
+    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
+    index = min(tick, len(multiplier)) - 1
+    return fixed.rescale(p, multiplier[index], shift[index])
+
+
+def spread(bias: np.ndarray, node: Synapse, shape: tuple[int, ...]) -> np.ndarray:
+    """A bias per output channel as an array of the synapse's shape."""
+    return np.broadcast_to(bias if node.op == "dense" else bias[:, None, None], shape)
+
+
+def linear(node: Synapse, x: np.ndarray) -> np.ndarray:
+    """Weights times one frame, without bias and delay."""
+    if node.op == "dense":
+        return np.einsum("...c,oc->...o", x, node.weight)
+    (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
+    padded = np.pad(x, ((0, 0), (py, py), (px, px)))
+    patches: np.ndarray = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
+    patches = patches[:, ::sy, ::sx]
+    each = x.shape[0] // node.groups
+    per = node.weight.shape[0] // node.groups
+    parts = [
+        np.einsum("cyxab,ocab->oyx", patches[g * each : (g + 1) * each], node.weight[g * per : (g + 1) * per])
+        for g in range(node.groups)
+    ]
+    return np.concatenate(parts)
+
+
+def pooled(x: np.ndarray, node: Reduce, combine: Any) -> np.ndarray:
+    """Sum or maximum over windows of the last two axes; padding adds zeros."""
+    (wy, wx), (py, px) = node.window or (1, 1), node.padding
+    sy, sx = node.stride or (wy, wx)
+    x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
+    rows, columns = (x.shape[-2] - wy) // sy + 1, (x.shape[-1] - wx) // sx + 1
+    found = None
+    for dy in range(wy):
+        for dx in range(wx):
+            part = x[..., dy : dy + sy * rows : sy, dx : dx + sx * columns : sx]
+            found = part if found is None else combine(found, part)
+    return np.asarray(found)

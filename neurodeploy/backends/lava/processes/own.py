@@ -1,0 +1,276 @@
+"""Own processes of a lowered network and their models (tag ``fixed_pt``): cells, the network itself, source and recorder.
+
+Imports are absolute because Lava executes this file a second time, outside its package, when it looks for models.
+Process classes with any number of ports are made on demand: Lava wants every port of a model in its class.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from neurodeploy.backends.lava.cell import Cell, CellSpec, Clock
+from neurodeploy.backends.lava.plan import INPUT, Plan, Tap, Unit
+from neurodeploy.backends.lava.wiring import Wire, simplified
+
+#: called with the name of a process and what it raised; set where a run is watched over
+report: Callable[[str, Exception], None] | None = None
+#: called with the name of a cell and its saturation counts whenever these have changed
+count: Callable[[str, dict[str, int]], None] | None = None
+
+
+def in_port(number: int) -> str:
+    """Attribute of the in port of that number."""
+    return f"s_in_{number}"
+
+
+def out_port(number: int) -> str:
+    """Attribute of the out port of that number."""
+    return f"s_out_{number}"
+
+
+class Ports(AbstractProcess):
+    """A process with numbered in and out ports of the given shapes."""
+
+    def __init__(self, *, ins: tuple[tuple[int, ...], ...], outs: tuple[tuple[int, ...], ...], **more: Any) -> None:
+        super().__init__(**more)
+        for number, shape in enumerate(ins):
+            setattr(self, in_port(number), InPort(shape=shape))
+        for number, shape in enumerate(outs):
+            setattr(self, out_port(number), OutPort(shape=shape))
+
+
+class PortsModel(PyLoihiProcessModel):
+    """Base of own models; what a step raises is reported before Lava, which may wait for ever, gets to see it."""
+
+    def run_spk(self) -> None:
+        """One step."""
+        try:
+            self.work()
+        except Exception as error:
+            if report is not None:
+                report(str(self.proc_params["name"]), error)
+            raise
+
+    def work(self) -> None:
+        """What this process does in one step."""
+        raise NotImplementedError
+
+    def receive(self, number: int) -> np.ndarray:
+        """Data of an in port, those of several wires added."""
+        return getattr(self, in_port(number)).recv()
+
+    def send(self, number: int, data: np.ndarray) -> None:
+        """Data to an out port."""
+        getattr(self, out_port(number)).send(np.asarray(data, dtype=np.int64))
+
+
+class CellModel(PortsModel):
+    """Runs a :class:`neurodeploy.backends.lava.cell.Cell`."""
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.cell = Cell(proc_params["spec"])
+        self.counted: dict[str, int] = {}
+
+    def work(self) -> None:
+        """One step of the cell."""
+        self.cell.step(self.time_step, self.receive, self.send)
+        if count is not None and self.cell.saturations != self.counted:
+            self.counted = dict(self.cell.saturations)
+            count(self.cell.spec.name, self.counted)
+
+
+class SourceModel(PortsModel):
+    """Sends raw frames: the frame of tick t of each sample at its step, zeros in between."""
+
+    def work(self) -> None:
+        """Send this step's frame."""
+        clock: Clock = self.proc_params["clock"]
+        frames, per_tick = self.proc_params["frames"], self.proc_params["per_tick"]
+        tick = clock.tick(self.time_step, 0)
+        sample = 0 if clock.period is None else (self.time_step - 1) // clock.period
+        if tick is None or tick > clock.ticks or sample >= len(frames):
+            self.send(0, np.zeros(getattr(self, out_port(0)).shape, dtype=np.int64))
+            return
+        self.send(0, frames[sample][tick - 1] if per_tick else frames[sample])
+
+
+class RecorderModel(PortsModel):
+    """Writes what arrives, step by step, into arrays that lie in files."""
+
+    def work(self) -> None:
+        """Take this step's values."""
+        for number, array in enumerate(self.proc_params["arrays"]):
+            data = self.receive(number)
+            if self.time_step <= len(array):
+                array[self.time_step - 1] = data
+        if (done := self.proc_params["done"]) is not None:
+            done(self.time_step)
+
+
+def _classes(model: type[PortsModel], ins: int, outs: int) -> type[Ports]:
+    """The process class of a model with these numbers of ports, made once and found by Lava in this module."""
+    name = f"{model.__name__.removesuffix('Model')}{ins}x{outs}"
+    if name in globals():
+        return globals()[name]
+    process = types.new_class(name, (Ports,), exec_body=lambda ns: ns.update(__module__=__name__))
+    ports = {in_port(n): LavaPyType(PyInPort.VEC_DENSE, np.int64, precision=24) for n in range(ins)}
+    ports |= {out_port(n): LavaPyType(PyOutPort.VEC_DENSE, np.int64, precision=24) for n in range(outs)}
+    made = types.new_class(
+        f"{name}Model", (model,), exec_body=lambda ns: ns.update(ports, __module__=__name__)
+    )
+    made = implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(made)))
+    globals()[name], globals()[f"{name}Model"] = process, made
+    return process
+
+
+def cell(spec: CellSpec) -> Ports:
+    """The process of a cell."""
+    ins, outs = tuple(f.shape or (1,) for f in spec.feeds), tuple(spec.shapes[v] or (1,) for v in spec.outs)
+    return _classes(CellModel, len(ins), len(outs))(ins=ins, outs=outs, name=spec.name, spec=spec)
+
+
+def source(frames: np.ndarray, clock: Clock, shape: tuple[int, ...], per_tick: bool) -> Ports:
+    """A process that sends raw samples ``frames`` (B, *shape) or (B, T, *shape) one after the other."""
+    return _classes(SourceModel, 0, 1)(
+        ins=(), outs=(shape or (1,),), name="source", frames=frames, clock=clock, per_tick=per_tick
+    )
+
+
+def recorder(arrays: list[np.ndarray], done: Callable[[int], None] | None = None) -> Ports:
+    """A process that fills ``arrays`` (steps, *shape), one in port each; ``done`` is called after each step."""
+    shapes = tuple(a.shape[1:] for a in arrays)
+    return _classes(RecorderModel, len(arrays), 0)(ins=shapes, outs=(), name="recorder", arrays=arrays, done=done)
+
+
+class Network(AbstractProcess):
+    """A lowered network as one hierarchical process.
+
+    ``s_in`` takes raw input levels of the Input's shape, the frame of tick t at step t. ``s_out`` sends the read-out
+    accumulated up to tick t at step t + ``depth``. ``taps``: an out port for each recorded value, see :func:`Plan.taps`.
+    """
+
+    def __init__(self, plan: Plan, name: str = "network") -> None:
+        super().__init__(plan=plan, name=name)
+        graph = plan.graph
+        self.depth = plan.depth
+        self.period = plan.clock.period
+        self.s_in = InPort(shape=graph.shape(graph.input.name) or (1,))
+        self.s_out = OutPort(shape=plan.output.shape or (1,))
+        self.taps: tuple[tuple[OutPort, ...], ...] = ()
+        made = []
+        for number, tap in enumerate(plan.taps):
+            ports = []
+            for wire_number in range(len(tap.wires)):
+                port = OutPort(shape=tap.shape or (1,))
+                setattr(self, f"tap_{number}_{wire_number}", port)
+                ports.append(port)
+            made.append(tuple(ports))
+        self.taps = tuple(made)
+
+
+@implements(proc=Network, protocol=LoihiProtocol)
+@tag("fixed_pt")
+class NetworkModel(AbstractSubProcessModel):
+    """Builds all units of the plan and wires them."""
+
+    def __init__(self, proc: Network) -> None:
+        plan: Plan = proc.proc_params["plan"]
+        self.made = {unit.name: build(unit) for unit in plan.units}
+        ports = {INPUT: (proc.s_in,)} | {name: ends(process) for name, process in self.made.items()}
+        for unit in plan.units:
+            self._attach(unit, ports)
+        for wire in plan.output.wires:
+            connect(ports, wire, proc.s_out)
+        for tap, outs in zip(plan.taps, proc.taps, strict=True):
+            for wire, out in zip(tap.wires, outs, strict=True):
+                connect(ports, wire, out)
+        for number, process in enumerate(self.made.values()):
+            setattr(self, f"unit_{number}", process)  # Lava finds the processes among the attributes
+
+    def _attach(self, unit: Unit, ports: dict[str, tuple[Any, ...]]) -> None:
+        process = self.made[unit.name]
+        names = unit.stock.ins if unit.stock else tuple(in_port(n) for n in range(len(unit.ins)))
+        for name, wires in zip(names, unit.ins, strict=True):
+            for wire in wires:
+                connect(ports, wire, getattr(process, name))
+
+
+def ends(process: AbstractProcess) -> tuple[OutPort, ...]:
+    """Out ports of a unit's process in their order."""
+    if isinstance(process, Ports):
+        return tuple(getattr(process, out_port(n)) for n in range(len(process.proc_params["spec"].outs)))
+    return (process.s_out,) if hasattr(process, "s_out") else (process.a_out,)
+
+
+def connect(ports: dict[str, tuple[Any, ...]], wire: Wire, target: Any) -> None:
+    """One connection, through Lava's virtual ports where data are rearranged."""
+    port = ports[wire.unit][wire.port]
+    ops = simplified(tuple(port.shape), tuple((op, args or (1,)) for op, args in wire.ops))
+    for op, args in ops:
+        port = port.reshape(tuple(args)) if op == "reshape" else port.transpose(tuple(args))
+    if tuple(port.shape) != tuple(target.shape):
+        port = port.reshape(tuple(target.shape))
+    port.connect(target)
+
+
+def build(unit: Unit) -> AbstractProcess:
+    """The process of a unit."""
+    if unit.spec is not None:
+        return cell(unit.spec)
+    if unit.stock is None:
+        raise ValueError(f"{unit.name} is neither a process of Lava nor an own one")
+    return STOCK[unit.stock.process](unit)
+
+
+def _dense(unit: Unit) -> AbstractProcess:
+    from lava.proc.dense.process import DelayDense, Dense
+    from lava.proc.sparse.process import Sparse
+    from lava.utils.weightutils import SignMode
+
+    arguments = dict(unit.stock.arguments)  # type: ignore[union-attr]
+    arguments["sign_mode"] = SignMode[arguments["sign_mode"]]
+    classes = {"Dense": Dense, "DelayDense": DelayDense, "Sparse": Sparse}
+    return classes[unit.process](**arguments, name=unit.name)
+
+
+def _conv(unit: Unit) -> AbstractProcess:
+    from lava.proc.conv.process import Conv
+
+    return Conv(**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
+
+
+def _lif(unit: Unit) -> AbstractProcess:
+    from lava.proc.lif import process
+
+    return getattr(process, unit.process)(**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
+
+
+STOCK: dict[str, Callable[[Unit], AbstractProcess]] = {
+    "Dense": _dense, "DelayDense": _dense, "Sparse": _dense, "Conv": _conv, "LIF": _lif, "LIFReset": _lif,
+    "TernaryLIF": _lif,
+}  # fmt: skip
+
+
+def watched(network: Network, plan: Plan, arrays: list[np.ndarray], done: Callable[[int], None] | None) -> Ports:
+    """A recorder on the read-out and all taps of a network; ``arrays`` in that order, constants left out."""
+    found = recorder(arrays, done)
+    live: list[tuple[Tap, tuple[OutPort, ...]]] = [(plan.output, (network.s_out,))]
+    live += [(t, ports) for t, ports in zip(plan.taps, network.taps, strict=True) if t.wires]
+    for number, (_, ports) in enumerate(live):
+        for port in ports:
+            port.connect(getattr(found, in_port(number)))
+    return found

@@ -1,0 +1,303 @@
+"""Which process of Lava means the same integers as a node, and with which arguments. Needs no Lava.
+
+Checked against the sources of Lava 0.10.0 (models with tag ``fixed_pt``) and by tests at the edges. What Lava's
+processes do with numbers outside the ranges asked for here differs from what the graph means, so outside them a node
+runs in an own process, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...ir.fixed import bits_for
+from ...ir.graph import Graph
+from ...ir.nodes import Neuron, Synapse
+from .wiring import Op
+
+#: Conv wraps its sums to 24 bits; below that, torch's float32 sums are exact too
+CONV_REACH = 1 << 23
+#: Dense and Sparse sum twice the weight in int32
+DENSE_REACH = 1 << 30
+SMALL_FIELDS = 127  # Conv keeps kernel size, stride, padding and number of groups in int8
+DELAYS = 63  # Loihi 2's six bits, which DelayDense checks
+SPARSE_ENTRIES = 1 << 22  # an unrolled convolution larger than this stays an own process
+BIAS_MANT = (-(1 << 12), (1 << 12) - 1)  # 13 bits
+BIAS_EXP = 6  # a bias then weighs what a synaptic sum weighs, which LIF shifts by 6
+VTH_MAX = (1 << 17) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Stock:
+    """A process of Lava: class name, keyword arguments, shapes of its ports, and how values fit these.
+
+    ``before`` turns the node's input into what the in port takes, ``after`` what the out port sends into the node's value.
+    """
+
+    process: str
+    arguments: Mapping[str, Any]
+    before: tuple[Op, ...] = ()
+    after: tuple[Op, ...] = ()
+    ins: tuple[str, ...] = ("s_in",)
+    out: str = "a_out"
+
+
+@dataclass(frozen=True)
+class Own:
+    """Why no process of Lava will do."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """What a neuron's process must know of its surroundings.
+
+    ``depth``: step of tick t is t + depth; ``period``: steps from sample to sample, None for a single sample; ``bias``:
+    constant part of the input, of the population's shape. What arrives before tick 1 of a single sample is zero.
+    """
+
+    shape: tuple[int, ...]
+    depth: int
+    period: int | None
+    bias: np.ndarray | None = None
+
+
+# --- connections -------------------------------------------------------------------------------------------------
+
+
+def connection(graph: Graph, node: Synapse, lag: int) -> Stock | Own:
+    """The process for a Synapse whose sum is due ``lag`` steps after what it reads was sent, its own delays not counted.
+
+    Its bias is left out: whoever takes the sum adds it.
+    """
+    source = graph.values[node.inputs[0]]
+    if source.interval is None or not np.issubdtype(node.weight.dtype, np.integer):
+        return Own("the bounds of its input are not known")
+    steps = np.asarray(node.delay) + lag - 1  # beyond the one step of every connection
+    reach = int(np.abs(node.weight).reshape(len(node.weight), -1).sum(1).max()) * source.interval.magnitude
+    binary = source.code.kind == "binary" and source.interval.lo >= 0 and source.interval.hi <= 1
+    bits = 0 if binary else min(31, bits_for(source.interval.magnitude, source.interval.lo < 0))
+    flat = prod(source.shape.sizes) == node.weight.shape[-1] and node.op == "dense"
+    if steps.any():
+        return _delayed(node, steps, reach, bits, source.shape.sizes, graph.shape(node.name), flat)
+    if node.op == "dense" and flat:
+        return _dense(node, reach, bits, source.shape.sizes, graph.shape(node.name))
+    small = (*node.weight.shape[2:], *node.stride, *node.padding, node.groups)
+    if reach < CONV_REACH and (node.op == "dense" or max(small) <= SMALL_FIELDS):
+        return _conv(node, bits, source.shape.sizes, graph.shape(node.name))
+    return _sparse(node, reach, bits, source.shape.sizes, graph.shape(node.name))
+
+
+def loaded(weight: np.ndarray) -> tuple[np.ndarray, int, str] | None:
+    """Weights as Dense takes them, their exponent and sign mode, so that it computes with exactly these; or None.
+
+    In mixed mode the lowest of nine bits is lost, so twice the weight is loaded under an exponent of -1. The mode is
+    always named: Lava's guess for a matrix without positive entries clips -256.
+    """
+    common = int(np.bitwise_or.reduce(np.abs(weight).ravel(), initial=0))
+    shift = (common & -common).bit_length() - 1 if common else 0
+    mantissa = weight >> shift
+    lo, hi = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
+    if -128 <= lo and hi <= 127:
+        return mantissa << 1, shift - 1, "MIXED"
+    if 0 <= lo and hi <= 255:
+        return mantissa, shift, "EXCITATORY"
+    if -255 <= lo and hi <= 0:
+        return mantissa, shift, "INHIBITORY"
+    return None
+
+
+def _weights(node: Synapse, reach: int, bits: int) -> dict[str, Any] | Own:
+    found = loaded(node.weight)
+    if found is None:
+        return Own("weights need more than 8 bits")
+    if reach >= DENSE_REACH:
+        return Own("sums may leave int32 inside Lava's process")
+    weights, exponent, mode = found
+    return {
+        "weights": weights.astype(np.int32), "weight_exp": exponent, "sign_mode": mode, "num_message_bits": bits,
+    }  # fmt: skip
+
+
+def _dense(node: Synapse, reach: int, bits: int, source: Any, shape: Any) -> Stock | Own:
+    arguments = _weights(node, reach, bits)
+    if isinstance(arguments, Own):
+        return arguments
+    return Stock("Dense", arguments, *_flat(source, shape))
+
+
+def _delayed(
+    node: Synapse, steps: np.ndarray, reach: int, bits: int, source: Any, shape: Any, flat: bool
+) -> Stock | Own:
+    if not flat:
+        return Own(f"Lava delays no {'convolution' if node.op == 'conv' else 'connection shared by tokens'}")
+    if steps.max() > DELAYS:
+        return Own(f"a delay of {int(steps.max())} steps; DelayDense has {DELAYS}")
+    arguments = _weights(node, reach, bits)
+    if isinstance(arguments, Own):
+        return arguments
+    delays = np.broadcast_to(steps, node.weight.shape).astype(np.int32)
+    return Stock("DelayDense", {**arguments, "delays": delays}, *_flat(source, shape))
+
+
+def _flat(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
+    before: tuple[Op, ...] = () if len(source) == 1 else (("reshape", (prod(source),)),)
+    return before, () if len(shape) == 1 else (("reshape", shape),)
+
+
+def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, ...]) -> Stock:
+    """A convolution in Lava's (X, Y, C) order; a dense layer shared by tokens is one of 1 x 1 over the tokens."""
+    if node.op == "dense":
+        tokens, outputs = prod(source[:-1]), node.weight.shape[0]
+        arguments = {"weight": node.weight[:, None, None, :], "input_shape": (tokens, 1, source[-1])}
+        before: tuple[Op, ...] = (("reshape", arguments["input_shape"]),)
+        after: tuple[Op, ...] = (("reshape", (*source[:-1], outputs)),)
+    else:
+        # Lava's Conv is a true convolution of kernels (O, X, Y, C): ours, a correlation of (O, C, Y, X), is turned round.
+        kernel = node.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
+        arguments = {
+            "weight": kernel, "input_shape": tuple(source[::-1]), "stride": tuple(node.stride[::-1]),
+            "padding": tuple(node.padding[::-1]), "groups": node.groups,
+        }  # fmt: skip
+        before = after = (("permute", (2, 1, 0)),)
+    weight = np.ascontiguousarray(arguments["weight"], dtype=np.int32)
+    return Stock("Conv", {**arguments, "weight": weight, "num_message_bits": bits}, before, after)
+
+
+def _sparse(node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...]) -> Stock | Own:
+    """The connection unrolled: what Conv cannot hold exactly."""
+    entries = np.count_nonzero(node.weight) * prod(shape) // node.weight.shape[0]
+    if entries > SPARSE_ENTRIES:
+        return Own(f"sums leave Conv's 24 bits, and unrolled it has {entries} connections")
+    arguments = _weights(node, reach, bits)
+    if isinstance(arguments, Own):
+        return arguments
+    matrix = unrolled(node, arguments["weights"].reshape(node.weight.shape), source, shape)
+    return Stock("Sparse", {**arguments, "weights": matrix}, *_flat(source, shape))
+
+
+def unrolled(node: Synapse, weight: np.ndarray, source: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The sparse matrix (outputs, inputs) of a shared connection, both sides flattened."""
+    from scipy.sparse import block_diag, csr_matrix
+
+    if node.op == "dense":
+        return block_diag([csr_matrix(weight)] * prod(source[:-1]), format="csr")
+    inputs, outputs = np.arange(prod(source)).reshape(source), np.arange(prod(shape)).reshape(shape)
+    (py, px), (sy, sx) = node.padding, node.stride
+    padded = np.pad(inputs, ((0, 0), (py, py), (px, px)), constant_values=-1)
+    each, per = source[0] // node.groups, shape[0] // node.groups
+    rows, columns, entries = [], [], []
+    for o, c, dy, dx in zip(*np.nonzero(weight), strict=True):
+        here = padded[o // per * each + c, dy : dy + sy * shape[1] : sy, dx : dx + sx * shape[2] : sx]
+        inside = here >= 0
+        rows.append(outputs[o][inside])
+        columns.append(here[inside])
+        entries.append(np.full(int(inside.sum()), weight[o, c, dy, dx]))
+    if not rows:
+        return csr_matrix((prod(shape), prod(source)), dtype=np.int32)
+    triple = (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns)))
+    return csr_matrix(triple, shape=(prod(shape), prod(source)), dtype=np.int32)
+
+
+# --- neurons -----------------------------------------------------------------------------------------------------
+
+
+def neuron(node: Neuron, place: Place) -> Stock | Own:
+    """The process for a population, or why it needs an own one."""
+    lowering = NEURONS.get(node.model)
+    return Own(f"Lava has no {node.model}") if lowering is None else lowering(node, place)
+
+
+def _reset(node: Neuron, place: Place) -> dict[str, int] | Own | None:
+    """Arguments of LIFReset: staggered, at the step of tick 1; None if no reset is needed."""
+    if node.reset is None:
+        if place.period is not None:
+            return {"reset_interval": place.period, "reset_offset": 1 + place.depth}
+        return None
+    interval, phase = node.reset
+    if place.period is not None and (place.period % interval or (1 - phase) % interval):
+        return Own(f"its reset every {interval} ticks does not fit samples of {place.period} steps")
+    return {"reset_interval": interval, "reset_offset": phase + place.depth}
+
+
+def _lif(node: Neuron, place: Place) -> Stock | Own:
+    du, dv = node.params["du"], node.params["dv"]
+    bias = place.bias
+    if bias is not None and np.any(np.asarray(du) != 4095):
+        return Own("a bias that is part of its current")  # met by sending the bias: see plan.py
+    found = _leaky("LIF", node, place, bias, BIAS_EXP)
+    return _thresholds(found, {"vth": node.params["vth"]}, place.shape, 0, VTH_MAX)
+
+
+def _cuba_lif(node: Neuron, place: Place) -> Stock | Own:
+    bias = np.asarray(node.params["bias"])
+    if place.bias is not None:
+        return Own("a bias that is part of its current")
+    common = int(np.bitwise_or.reduce(np.abs(bias).ravel(), initial=0))
+    exponent = min(7, (common & -common).bit_length() - 1 if common else 0)
+    found = _leaky("LIF", node, place, bias >> exponent if common else None, exponent)
+    return _thresholds(found, {"vth": node.params["vth"]}, place.shape, None, None)
+
+
+def _ternary_lif(node: Neuron, place: Place) -> Stock | Own:
+    if place.period is not None or node.reset is not None:
+        return Own("TernaryLIF cannot be reset between samples")
+    if place.bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
+        return Own("a bias that is part of its current")
+    found = _leaky("TernaryLIF", node, place, place.bias, BIAS_EXP)
+    thresholds = {name: node.params[name] for name in ("vth_hi", "vth_lo")}
+    return _thresholds(found, thresholds, place.shape, -VTH_MAX, VTH_MAX)
+
+
+def _leaky(process: str, node: Neuron, place: Place, bias: np.ndarray | None, exponent: int) -> Stock | Own:
+    """LIF and its kin, thresholds still missing."""
+    reset = _reset(node, place)
+    if isinstance(reset, Own):
+        return reset
+    arguments: dict[str, Any] = {"shape": place.shape}
+    for name in ("du", "dv"):
+        value = np.unique(node.params[name])
+        if len(value) != 1:
+            return Own(f"{name} differs from neuron to neuron")
+        arguments[name] = int(value[0])
+    if bias is not None and np.any(bias):
+        if place.period is None and place.depth:
+            return Own("its bias would act before tick 1")
+        low, high = BIAS_MANT
+        if bias.min() < low or bias.max() > high:
+            return Own("a bias of more than 13 bits")
+        arguments |= {"bias_mant": _each(bias, place.shape).astype(np.int32), "bias_exp": exponent}
+    if reset is not None:
+        process, arguments = f"{process}Reset", {**arguments, **reset}
+    return Stock(process, arguments, ins=("a_in",), out="s_out")
+
+
+def _thresholds(
+    found: Stock | Own, thresholds: Mapping[str, Any], shape: tuple[int, ...], low: int | None, high: int | None
+) -> Stock | Own:
+    if isinstance(found, Own):
+        return found
+    arguments = dict(found.arguments)
+    for name, value in thresholds.items():
+        array = np.asarray(value)
+        if low is not None and high is not None and (array.min() < low or array.max() > high):
+            return Own("a threshold of more than 17 bits")
+        arguments[name] = _each(array, shape).astype(np.int32) if array.size > 1 else int(array.ravel()[0])
+    return Stock(found.process, arguments, ins=found.ins, out=found.out)
+
+
+def _each(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """One value for each neuron."""
+    return np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0])
+
+
+NEURONS: dict[str, Callable[[Neuron, Place], Stock | Own]] = {
+    "lif": _lif,
+    "ternary_lif": _ternary_lif,
+    "cuba_lif": _cuba_lif,
+}
