@@ -54,6 +54,8 @@ class NeuronModel(ABC):
     input_limit: int | None = None
     #: output units by which the integer step may differ from the float step where no threshold is near
     tolerance: float = 0.5
+    #: whether a unit of the output is that of the input up to a factor, so that a read-out wants one unit before it
+    keeps_unit: bool = False
 
     @staticmethod
     @abstractmethod
@@ -79,6 +81,10 @@ class NeuronModel(ABC):
     def finest_unit(self, params: Mapping[str, Any]) -> float:
         """Smallest worth of an input unit at which the integer parameters still fit their widths; 0 if any does."""
         return 0.0
+
+    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+        """The magnitude below which the quantizer keeps inputs, so that no state wraps or saturates over time."""
+        return self.input_limit
 
     @abstractmethod
     def operations(self, params: Mapping[str, Any]) -> int:

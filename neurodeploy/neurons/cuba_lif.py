@@ -75,6 +75,10 @@ class CubaLif(NeuronModel):
         """The unit at which the threshold mantissa reaches 17 bits."""
         return float(np.max(np.asarray(params["threshold"]))) / VTH_MAX
 
+    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+        """The largest input that the current sums up within 24 bits, for ever: beyond, it would wrap."""
+        return current_limit(params["alpha"])
+
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), three adds, one compare, one reset."""
         return 9
@@ -88,6 +92,11 @@ def decays_and_bias(params: Mapping[str, Any], in_scale: float | np.ndarray) -> 
         "dv": decay_code(params["beta"]),
         "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
     }
+
+
+def current_limit(alpha: Any) -> int:
+    """The largest |input| for which a current that keeps ``alpha`` per tick stays in 24 bits, but at least 2^12."""
+    return max(1 << 12, int((1 << 17) * (1.0 - float(np.max(alpha)))))
 
 
 MEMBER = CubaLif()

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
-from .cuba_lif import FRACTION_BITS, cuba_dynamics, decays_and_bias
+from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
 PAYLOAD_MAX = (1 << 23) - 1
 
@@ -30,6 +30,7 @@ class CubaVoltage(NeuronModel):
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0})
     grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
     input_limit = 1 << 23
+    keeps_unit = True
     tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
 
     @staticmethod
@@ -53,6 +54,10 @@ class CubaVoltage(NeuronModel):
         """Decay codes and bias; a unit of v is 1/64 of one of the input."""
         unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
         return Quantized(decays_and_bias(params, in_scale), graded(PAYLOAD_MAX), unit)
+
+    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+        """The largest input that the current sums up within 24 bits, for ever: beyond, it would wrap."""
+        return current_limit(params["alpha"])
 
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), three adds."""

@@ -1,0 +1,83 @@
+"""A leaky integrator without threshold, current-based or not: the voltage itself is sent (NIR: LI, CubaLI, I).
+
+Float, forward Euler, current before voltage:
+    u <- alpha u + gain x;  v <- beta v + u + bias;  the output is v + offset
+alpha = 0 is an integrator without current, beta = 1 one without leak. ``offset`` lets the state count from a resting
+potential.
+Integer: current and voltage of :mod:`general_lif`, saturating at 24 bits; the output is a 24-bit payload in state
+units, 6 bits below the unit of the input times the gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import flag, saturate
+from ..ir.types import Code, graded
+from ._base import NeuronModel, Quantized, StateVar
+from .cuba_lif import current_limit
+from .general_lif import STATE_MAX, decay_codes, in_units, integrated, state_unit
+
+
+class LeakyIntegrator(NeuronModel):
+    """The read-out neuron of networks that are trained on voltages."""
+
+    name = "leaky_integrator"
+    state = (StateVar("u", 24), StateVar("v", 24))
+    float_params = ("alpha", "beta", "gain", "bias", "offset")
+    int_params = ("du", "dv", "bias", "offset")
+    example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "offset": 0.0})
+    grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
+    input_limit = 1 << 17
+    tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
+    keeps_unit = True
+
+    @staticmethod
+    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any) -> tuple:
+        """One Euler step, current before voltage."""
+        u = alpha * u + gain * x
+        v = beta * v + u + bias
+        return v + offset, u, v
+
+    @staticmethod
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> tuple:
+        """The same on 24-bit states; the output saturates as the voltage does."""
+        u, raw, clipped = integrated(x, u, v, du, dv, bias)
+        v = saturate(raw, 24)
+        out = saturate(v + offset, 24)
+        return out, u, v, np.maximum(clipped, np.maximum(flag(raw != v), flag(out != v + offset)))
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Graded, 24 bits."""
+        return graded(STATE_MAX)
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """Decay codes, bias and offset in state units. Raises ValueError if one needs over 24 bits."""
+        unit = state_unit(params, in_scale)
+        ints = {
+            "du": decay_codes(params["alpha"]),
+            "dv": decay_codes(params["beta"]),
+            "bias": in_units(params["bias"], unit, "bias"),
+            "offset": in_units(params["offset"], unit, "offset"),
+        }
+        return Quantized(ints, graded(STATE_MAX), float(unit) if unit.ndim == 0 else unit)
+
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """The unit at which bias or offset fills 24 bits."""
+        largest = np.maximum(np.abs(np.asarray(params["bias"])), np.abs(np.asarray(params["offset"])))
+        return float(np.max(largest / np.asarray(params["gain"]))) / (1 << 17)
+
+    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+        """The largest input that the current sums up without saturating, for ever."""
+        return current_limit(params["alpha"])
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two decays (multiply, shift), four adds, three clips."""
+        return 11
+
+
+MEMBER = LeakyIntegrator()

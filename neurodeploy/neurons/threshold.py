@@ -1,0 +1,57 @@
+"""A threshold without state: s = [x > threshold], strict (NIR: Threshold).
+
+Integer: s = [x > vth] with vth = floor(threshold / unit), exact for whole x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import flag
+from ..ir.types import BINARY, Code
+from ._base import NeuronModel, Quantized
+from .general_lif import STATE_MAX, in_units
+
+
+class Threshold(NeuronModel):
+    """A step function of the input of the same tick."""
+
+    name = "threshold"
+    float_params = ("threshold",)
+    int_params = ("vth",)
+    example = MappingProxyType({"threshold": 0.5})
+    grade = ("documented", "a LIF that forgets current and voltage in each step")
+
+    @staticmethod
+    def float_step(x: Any, threshold: Any) -> tuple:
+        """1 above the threshold."""
+        return (np.where(x > threshold, 1.0, 0.0),)
+
+    @staticmethod
+    def int_step(x: Any, vth: Any) -> tuple:
+        """1 above the threshold; nothing to clip."""
+        return flag(x > vth), flag(x != x)
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """Binary."""
+        return BINARY
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """The threshold in units of the input. Raises ValueError past 24 bits."""
+        vth = in_units(params["threshold"], np.asarray(in_scale), "threshold", np.floor)
+        return Quantized({"vth": vth}, BINARY, 1.0)
+
+    def finest_unit(self, params: Mapping[str, Any]) -> float:
+        """The unit at which the threshold fills 24 bits."""
+        return float(np.max(np.abs(np.asarray(params["threshold"])))) / STATE_MAX
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """One compare."""
+        return 1
+
+
+MEMBER = Threshold()
