@@ -138,6 +138,12 @@ CODES: dict[str, tuple[str, str]] = {
         "layer, a declared shape differs from what kernel, stride and padding give, or edges form a loop that no delay "
         "breaks. Both numbers are shown.",
     ),
+    "ND127": (
+        "something worth knowing about a network file",
+        "The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or "
+        "changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs "
+        "to be done.",
+    ),
     # zoo: networks and weights
     "ND190": (
         "a network of the zoo cannot be built",

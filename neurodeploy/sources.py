@@ -137,6 +137,16 @@ def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:
     ]
 
 
+def remarks(config: BuildConfig, graph: Graph) -> list[Problem]:
+    """Warnings (ND127) of what the reader of a file noted in ``header.notes["remarks"]``, as ``place: text``."""
+    found = []
+    for remark in graph.header.notes.get("remarks", ()):
+        place, _, text = str(remark).partition(": ")
+        where = f"{config.model} {place}" if text else config.model
+        found.append(Problem("ND127", text or place, where, severity="warning"))
+    return found
+
+
 # --- cache -------------------------------------------------------------------------------------------------------
 
 

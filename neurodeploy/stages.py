@@ -111,6 +111,7 @@ def import_model(work: Work, progress: Progress) -> str:
         raise UsageError(no_data(work.config.model))
     work.data = data or (datasets.load(work.config.data) if work.config.data else None)
     graph = found.graph
+    work.warnings += sources.remarks(work.config, graph)
     if work.data:
         work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
         graph = ranged(graph, work.data.levels, found.model.kind)

@@ -102,14 +102,15 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data.shape if data else None)
     chosen = sources.completed(asked, found)
+    remarks = sources.remarks(chosen, found.graph)
     if data is None and not chosen.data:
-        return chosen, found.graph, []
+        return chosen, found.graph, remarks
     data = data or datasets.facts(chosen.data)
     graph = stages.ranged(found.graph, data.levels, found.model.kind)
     misfits = stages.misfits(graph, data)
     if misfits:
         raise UsageError(misfits)
-    return chosen, graph, sources.raw_levels(chosen, found.model, data.levels)
+    return chosen, graph, [*remarks, *sources.raw_levels(chosen, found.model, data.levels)]
 
 
 def _dry_run(

@@ -61,7 +61,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(path: Path, **asked: Any) -> str:
-    """A file; ``level``, ``ticks``, ``range`` [lo, hi] and ``per_tick`` of the network in it."""
+    """A file; ``level``, ``ticks``, ``range`` [lo, hi] ``per_tick`` and ``remarks`` of the network in it."""
     path.write_text(json.dumps(asked))
     return str(path)
 
@@ -81,7 +81,8 @@ def _input(asked: dict[str, Any]) -> tuple[Input, Value]:
 def integers(name: str, ticks: int, asked: dict[str, Any], gain: int = 1) -> Graph:
     """Convolution, LIF, dense, LIF: every number is whole."""
     rng = np.random.default_rng(asked.get("seed", 0))
-    b = Builder(Header(name, "integer", ticks))
+    notes = {"remarks": tuple(asked.get("remarks", ()))}
+    b = Builder(Header(name, "integer", ticks, notes=notes))
     b.add(*_input(asked))
     kernel = rng.integers(-20, 60, (CHANNELS, SHAPE[0], 2, 2)) * gain
     bias = rng.integers(0, 5, CHANNELS)

@@ -172,7 +172,7 @@ LAYERS: tuple[Column[Layer], ...] = (
     Column(
         "weight_bits",
         "bit",
-        "bits of the largest |weight|, sign included",
+        "bits of the largest |weight|, sign included, less a power of two that all weights share",
         "width of its integer weights",
         lambda r: r.weight_bits,
         "it has no weights",

@@ -14,6 +14,7 @@ from ..cost.types import Range
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
 from ..ir.types import Value
+from ..mapping.image_words import stored
 from ..mapping.types import Core, Group
 from .inputs import ReportInputs
 
@@ -70,10 +71,12 @@ class Layer:
 
     @property
     def weight_bits(self) -> int | None:
-        """Bits that hold its largest weight, sign included."""
+        """Bits that hold its largest weight, sign included; a power of two that all weights share is stored once."""
         if not isinstance(self.node, Synapse):
             return None
         weight = np.asarray(self.node.weight)
+        if weight.dtype.kind in "iu":
+            weight, _, _ = stored(weight)
         signed = int(weight.min(initial=0) < 0)
         return max(1, int(np.abs(weight).max(initial=0)).bit_length() + signed)
 

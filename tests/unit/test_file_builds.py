@@ -204,6 +204,18 @@ def test_every_problem_of_a_file_is_shown(capsys: Captured) -> None:
         assert "ND121" in said and "ND122" in said
 
 
+def test_what_a_reader_notes_is_a_warning(capsys: Captured) -> None:
+    remarks = ["layer/1: netx ignores this: so do we", "a remark of no place"]
+    report = report_of(built(Path.cwd(), remarks=remarks))
+    assert [(w["code"], w["where"].rpartition(" ")[2], w["cause"]) for w in report["warnings"]] == [
+        ("ND127", "layer/1", "netx ignores this: so do we"),
+        ("ND127", report["model_info"]["source"], "a remark of no place"),
+    ]
+    capsys.readouterr()
+    assert cli.call(["check", "net.toy"]) == 0
+    assert "netx ignores this: so do we" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("which, stages", [
     ("integers", ["convert", "calibrate", "quantize", "map", "evaluate"]),
     ("floats", ["calibrate", "map", "evaluate"]),
