@@ -603,10 +603,11 @@ def crosscheck(
 
 
 def _show_crosscheck(found: Any) -> None:
-    sides = f"{found.target}, {found.samples} samples, SANA-FE {found.version} ({found.timing} timing)"
+    label, drawn = (f" ({found.input})", f" of {found.input}") if found.input else ("", "")
+    sides = f"{found.target}, {found.samples} samples{drawn}, SANA-FE {found.version} ({found.timing} timing)"
     screen.out(f"{sides}, {found.synapses} synapses{'' if found.whole else ', chosen layers'}")
     screen.table(
-        ("events of all samples", "ours", "SANA-FE", "agree", "why they differ"),
+        (f"events of all samples{label}", "ours", "SANA-FE", "agree", "why they differ"),
         [
             (
                 c.kind,
@@ -623,7 +624,7 @@ def _show_crosscheck(found: Any) -> None:
         (f"{f.name} [{f.unit}]", shown(f.ours), shown(f.sanafe), shown(f.ratio), f.note)
         for f in (*found.energy, *found.time)
     ]
-    screen.table(("per inference", "ours", "SANA-FE", "SANA-FE / ours", "what it counts"), figures)
+    screen.table((f"per inference{label}", "ours", "SANA-FE", "SANA-FE / ours", "what it counts"), figures)
     if found.not_carried:
         screen.out(f"not carried to SANA-FE: {len(found.not_carried)} nodes (--format json lists them)")
     for note in found.notes:

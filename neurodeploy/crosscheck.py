@@ -145,6 +145,7 @@ class Crosscheck:
     not_carried: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = NOTES
     problems: tuple[Problem, ...] = field(default=())
+    input: str = ""  # what the counts are labelled with, where no data were given
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -281,9 +281,9 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
     from . import datasets, stages
     from . import samples as draws
 
-    graph, ran_on = saved.program.graph, saved.provenance.get("input")
+    graph, ran_on = saved.program.graph, _drawn(saved)
     stimulus: draws.Stimulus
-    if not data and isinstance(ran_on, Mapping) and ran_on.get("kind") == "synthetic":
+    if ran_on and not data:
         rate = float(ran_on.get("spike_rate") or draws.SPIKE_RATE)
         stimulus = draws.Synthetic(graph, int(ran_on.get("seed", 0)), rate)
     else:
@@ -291,6 +291,12 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
         stages.check_data(graph, found)
         stimulus = draws.Recorded(graph, found)
     return stimulus.measurement(samples)[0]
+
+
+def _drawn(saved: Artifact) -> Mapping[str, Any]:
+    """What a build says of its synthetic input; empty where it had data."""
+    ran_on = saved.provenance.get("input")
+    return ran_on if isinstance(ran_on, Mapping) and ran_on.get("kind") == "synthetic" else {}
 
 
 def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
@@ -369,6 +375,7 @@ def crosscheck(
     from . import artifact
     from . import crosscheck as room
     from . import target as targets
+    from .samples import SYNTHETIC
 
     if timing not in room.TIMINGS:
         raise UsageError(unknown_name("ND900", "timing model", timing, room.TIMINGS, "--timing"))
@@ -377,7 +384,7 @@ def crosscheck(
     place = targets.load(target or (mapping.target if mapping is not None else "loihi-sim"))
     interpreter = room.interpreter_of(python)
     room.find(interpreter)  # before anything that takes time
-    return room.crosscheck(
+    found = room.crosscheck(
         saved.program,
         place,
         _measured_on(saved, folder, samples, data),
@@ -387,6 +394,7 @@ def crosscheck(
         memory_gb=room.MEMORY_GB if memory_gb is None else memory_gb,
         time_limit_s=room.TIME_LIMIT_S if time_limit_s is None else time_limit_s,
     )
+    return replace(found, input=SYNTHETIC) if not data and _drawn(saved) else found
 
 
 def report(folder: str | Path) -> dict[str, Any]:
