@@ -89,10 +89,18 @@ def _grade(verdict: support.Verdict) -> str:
 
 
 def members() -> str:
-    """Neurons, operators, methods and backends with the first sentence of their files."""
+    """Neurons, operators, methods, backends, file and export formats with the first sentence of their files."""
+    rooms = {
+        "neurons": "neurons",
+        "microcode": "microcode",
+        "convert": "methods",
+        "backends": "backends",
+        "frontends.formats": "files read",
+        "exporters": "export formats",
+    }
     rows = [
-        (room.replace("convert", "methods"), f"`{name}`", _sentence(room, name))
-        for room in ("neurons", "microcode", "convert", "backends")
+        (label, f"`{name}`", _sentence(room, name))
+        for room, label in rooms.items()
         for name in registry.members(room)
     ]
     return table(("Room", "Name", "What it is"), rows)
