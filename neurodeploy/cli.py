@@ -240,13 +240,17 @@ def build(
     data: DataSpec = None,
     calib: Annotated[
         int | None,
-        typer.Option("--calib", help="training samples for calibration (default: 256, without data 32)"),
+        typer.Option(
+            "--calib", help="training samples for calibration (default: 256, without data at most 32)"
+        ),
     ] = None,
     evaluate: Annotated[
-        int | None, typer.Option("--eval", help="test samples for accuracy (default: all, without data 32)")
+        int | None,
+        typer.Option("--eval", help="test samples for accuracy (default: all, without data at most 32)"),
     ] = None,
     verify_samples: Annotated[
-        int | None, typer.Option("--verify", help="samples for bit equality (default: 100, without data 16)")
+        int | None,
+        typer.Option("--verify", help="samples for bit equality (default: 100, without data at most 16)"),
     ] = None,
     chips: Chips = None,
     optimise: Annotated[

@@ -25,6 +25,8 @@ CACHED = 32  # graphs that are kept; the oldest go first
 
 #: samples of a build on synthetic input, where the user chose none: noise has no classes to cover
 FEW = {"calib": 32, "eval": 32, "verify": 16}
+#: dense multiply-accumulates of all these samples and ticks; large networks run on fewer samples, at least one
+BUDGET = {"calib": 1e11, "eval": 1e11, "verify": 2e10}
 MOST_TICKS = 4096
 
 
@@ -95,8 +97,16 @@ def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
         limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
         raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
     method = INTEGER if integer else config.method or ("native" if graph.of(Neuron) else "ecmt")
-    few = {} if config.data else {k: v for k, v in FEW.items() if k not in config.model_fields_set}
+    few = {} if config.data else {k: v for k, v in _few(graph).items() if k not in config.model_fields_set}
     return config.model_copy(update={"method": method, "timesteps": ticks, **few})
+
+
+def _few(graph: Graph) -> dict[str, int]:
+    """Samples of a build on synthetic input, by key of the config."""
+    from .cost import dense_macs
+
+    sample = max(1, graph.header.timesteps * sum(dense_macs(graph, node) for node in graph))
+    return {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
 
 
 def _require_no_conversion(config: BuildConfig) -> None:
