@@ -75,8 +75,8 @@ NOTES = (
     " meet none; SANA-FE has them delivered over a connection without cost.",
     "soma: updates and spikes. SANA-FE updates every neuron in every step, which equals our T ticks per sample where"
     " samples follow each other without a gap; a single frame of T + depth steps costs it more.",
-    "network: axons out and in per packet, and hops. SANA-FE sends one message per spike and core, ours is one per"
-    " spike, core and reading node; what the host sends crosses no link on either side.",
+    "network: axons out and in per packet, and hops. SANA-FE sends one message per spike and core; ours are several"
+    " where a core addresses the same spike in several ways. What the host sends crosses no link on either side.",
     "only ours: products, microcode, state words, barriers, links between chips and to the host, static power.",
     "time: ours takes one event of a core after the other, products and microcode included, and the fullest link."
     " SANA-FE lets a core work on neurons and on arriving messages side by side and knows neither products nor"
