@@ -6,7 +6,7 @@ them differs; ``sqnr`` compares layer by layer with the spiking network in float
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +24,6 @@ from .program import Program
 
 CHUNK = 32  # samples at a time, fewer where their recorded values would not fit memory
 REORDERED = 8  # samples run a second time in reverse order
-#: frameworks that people ask for and that no backend hands a program to
-ABSENT = ("lava", "netx", "nir", "sanafe")
 SQNR_MAX_DB = 200.0  # stands for "no difference at all"
 
 
@@ -121,12 +119,12 @@ def verify(
 
 
 def usable(name: str) -> Backend:
-    """The backend of that name; UsageError ND702 if unknown, BackendError if absent (ND703) or not usable (ND701)."""
+    """The backend of that name; UsageError ND702 if unknown, BackendError ND703 for an export format, ND701 if unusable."""
     known = registry.members("backends")
     if name not in known:
         exporters = registry.members("exporters")
-        if name in ABSENT or name in exporters:
-            raise BackendError(_absent(name, known, exporters))
+        if name in exporters:
+            raise BackendError(_not_run(name, known, exporters[name]))
         raise UsageError(unknown_name("ND702", "backend", name, known))
     reason = known[name].available()
     if reason:
@@ -134,14 +132,10 @@ def usable(name: str) -> Backend:
     return known[name]
 
 
-def _absent(name: str, known: Iterable[str], exporters: Mapping[str, Any]) -> Problem:
-    limit = f"one of {', '.join(known)}"
-    if name in exporters:
-        cause = f"{name} is a format to export to, not a backend"
-        fix = f"neurodeploy export DIR --to {name} --out NETWORK{exporters[name].suffix}"
-        return Problem("ND703", cause, "--backend", name, limit, (fix,))
-    cause = f"the backend {name} is not part of this version; the built program.h5 stays valid"
-    return Problem("ND703", cause, "--backend", name, limit, tuple(f"--backend {other}" for other in known))
+def _not_run(name: str, known: Iterable[str], exporter: Any) -> Problem:
+    cause = f"{name} is a format to export to, not a backend"
+    fix = f"neurodeploy export DIR --to {name} --out NETWORK{exporter.suffix}"
+    return Problem("ND703", cause, "--backend", name, f"one of {', '.join(known)}", (fix,))
 
 
 def sent(graph: Graph) -> tuple[str, ...]:

@@ -468,12 +468,11 @@ def doctor() -> dict[str, Any]:
 
 
 def _lava() -> str:
-    """Whether Lava is here, without importing it, and that nothing uses it."""
+    """Whether Lava is here, without importing it; whether its backend can be used stands among the backends."""
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
 
     try:
-        presence = f"{version('lava-nc')} is installed"
+        return f"{version('lava-nc')} is installed"
     except PackageNotFoundError:
-        presence = "is installed" if find_spec("lava") else "not installed"
-    return f"{presence}; this version has no Lava backend"
+        return "is installed" if find_spec("lava") else "not installed"

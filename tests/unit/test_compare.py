@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy import compare
+from neurodeploy import compare, registry
 from neurodeploy.backends._base import Backend
 from neurodeploy.errors import BackendError, UsageError, VerifyError
 from neurodeploy.ir import interp
@@ -207,8 +207,9 @@ def test_sqnr_compares_layers_of_the_same_name_through_their_scale() -> None:
     assert np.median(list(found.values())) > 10
 
 
-@pytest.mark.parametrize("name", compare.ABSENT)
-def test_frameworks_without_a_backend_are_said_to_be_absent(name: str) -> None:
-    with pytest.raises(BackendError, match=r"ND703.*program\.h5 stays valid") as caught:
+@pytest.mark.parametrize("name", sorted(registry.members("exporters")))
+def test_a_format_is_written_not_run(name: str) -> None:
+    with pytest.raises(BackendError, match=r"ND703.*not a backend") as caught:
         compare.usable(name)
     assert caught.value.exit_code == 6
+    assert f"neurodeploy export DIR --to {name} --out NETWORK" in str(caught.value)
