@@ -119,7 +119,10 @@ def verify(
 
 
 def usable(name: str) -> Backend:
-    """The backend of that name; UsageError ND702 if unknown, BackendError ND703 for an export format, ND701 if unusable."""
+    """The backend of that name.
+
+    Raises UsageError ND702 for an unknown one, BackendError ND703 for an export format and ND701 if it is not usable here.
+    """
     known = registry.members("backends")
     if name not in known:
         exporters = registry.members("exporters")
