@@ -121,7 +121,7 @@ def verify(
 def usable(name: str) -> Backend:
     """The backend of that name.
 
-    Raises UsageError ND702 for an unknown one, BackendError ND703 for an export format and ND701 if it is not usable here.
+    Raises UsageError ND702 for an unknown one, BackendError ND703 for an export format and ND701 if it cannot be used.
     """
     known = registry.members("backends")
     if name not in known:

@@ -198,7 +198,8 @@ def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
     if known is not None and (known[0] > 0 or data.levels > known[1]):
         cause = "levels of the data leave the range that the network takes"
         shown = f"{known[0]} .. {known[1]}"
-        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, fixes))
+        more = (*fixes, "declare the range in the options of the file's reader: docs/formats.md")
+        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, more))
     return problems
 
 
