@@ -171,6 +171,14 @@ def test_fewer_samples_where_nobody_asked(integers: Path) -> None:
     assert artifact.load(folder).ranges.samples == 7  # type: ignore[union-attr]
 
 
+def test_large_networks_run_on_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = 5 * (9 * 3 * 2 * 4 + 27 * 4)  # of one sample: five ticks of a convolution and a dense layer
+    monkeypatch.setattr(sources, "BUDGET", {"calib": 9 * macs, "eval": macs - 1, "verify": 2 * macs + 1})
+    folder = built(Path.cwd(), "--to", "map")
+    config = (folder / "build.toml").read_text()
+    assert all(f"{key} = {count} " in config for key, count in (("calib", 9), ("eval", 1), ("verify", 2)))
+
+
 @pytest.mark.parametrize("flags, place", [
     (["--method", "ecmt"], "--method"), (["--method", "native"], "--method"), (["--weight-bits", "4"], "--weight-bits"),
     (["--set", "convert.preset=halved"], "convert"), (["--set", 'layers."conv".weight_bits=3'], "layers"),
