@@ -22,6 +22,8 @@ MAX_BYTES = 4 << 30  # of all datasets together
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 12
 MAX_TEXT = 256  # characters of one text
+MAX_TEXTS = 200_000  # texts of one dataset
+TEXT_BYTES = 1 << 28  # what texts that are read together may take, were each as long as the file
 MAX_PROBLEMS = 200
 #: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
 MAX_EXPANSION = 1032
@@ -47,26 +49,28 @@ H5_ERRORS = (
 
 @dataclass
 class Tree:
-    """A file in memory: ``arrays`` and ``texts`` by path without leading slash, the paths of all groups, problems.
+    """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
 
-    ``refused`` holds paths that are in the file and were not read.
+    ``lists`` are object arrays of str, of the shape that the dataset has. ``refused`` holds paths that are in the
+    file and were not read.
     """
 
     path: Path
     groups: set[str] = field(default_factory=set)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, np.ndarray] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""
-        return any(place in table for table in (self.arrays, self.texts, self.groups, self.refused))
+        return any(place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused))
 
     def children(self, place: str) -> list[str]:
         """Names directly inside a group, sorted."""
         prefix = f"{place}/" if place else ""
-        paths = (*self.arrays, *self.texts, *self.groups, *self.refused)
+        paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
         return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
 
     def problem(
@@ -160,8 +164,11 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
     try:
         reason, declared = _unreadable(dataset, file_bytes, budget)
         if not reason:
+            if dataset.ndim and dataset.size != 1 and _is_text(dataset):
+                tree.lists[place] = _texts(dataset, file_bytes)
+                return declared
             value = dataset[()]
-            if h5py.check_string_dtype(dataset.dtype) or dataset.dtype.kind == "S":
+            if _is_text(dataset):
                 tree.texts[place] = _decoded(value)
             else:
                 tree.arrays[place] = np.asarray(value)
@@ -181,11 +188,11 @@ def _unreadable(dataset: h5py.Dataset, file_bytes: int, budget: int) -> tuple[st
     count = 1
     for side in shape:
         count *= side
-    is_text = h5py.check_string_dtype(kind) is not None or kind.kind == "S"
+    is_text = _is_text(dataset)
     if not is_text and (kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype):
         return f"type {str(kind)[:60]}, not a number or a text", 0
-    if is_text and (count != 1 or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
-        return f"{count} texts of {kind.itemsize} bytes; one short text is read", 0
+    if is_text and (count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
+        return f"{count} texts of {kind.itemsize} bytes; short texts are read", 0
     if dataset.is_virtual or dataset.external:
         return "data that lies in other files", 0
     declared, stored = count * kind.itemsize, int(dataset.id.get_storage_size())
@@ -205,6 +212,20 @@ def _unreadable(dataset: h5py.Dataset, file_bytes: int, budget: int) -> tuple[st
     if max(declared, chunk) > max(stored, 1) * MAX_EXPANSION:
         return f"{max(declared, chunk)} bytes declared, {stored} stored", 0
     return "", declared
+
+
+def _is_text(dataset: h5py.Dataset) -> bool:
+    return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+
+
+def _texts(dataset: h5py.Dataset, file_bytes: int) -> np.ndarray:
+    """All texts of a dataset, some rows at a time: many entries may point to the same long text of the file."""
+    found = np.full(dataset.shape, "", dtype=object)
+    rows = max(1, TEXT_BYTES // (file_bytes * max(1, found[:1].size)))
+    for start in range(0, len(found), rows):
+        block = np.asarray(dataset[start : start + rows], dtype=object)
+        found[start : start + rows].flat = [_decoded(item) for item in block.ravel()]
+    return found
 
 
 def _decoded(value: Any) -> str:
