@@ -85,8 +85,9 @@ def run_netx(
     with contextlib.redirect_stdout(io.StringIO()):
         net = hdf5.Network(net_config=str(path), **options)
     source = lava_io.source.RingBuffer(data=np.moveaxis(_axes(x), 0, -1).astype(np.int32))
-    source.s_out.connect(net.inp)
-    if bias is not None:
+    if bias is None:
+        source.s_out.connect(net.inp)
+    else:  # the port of an input layer leads nowhere, and Lava refuses to compile one that is connected
         net.in_layer.neuron.bias_mant.init = _axes(bias[None])[0]
     sinks, monitors = [], []
     for layer in net.layers:
@@ -107,10 +108,23 @@ def run_netx(
                 data = monitor.get_data()[layer.neuron.name]["v"]
                 record["v"] = _axes(np.asarray(data).reshape(ticks, *layer.out.shape).astype(np.int64))
             found.append(record)
-        return found
-    finally:
         net.stop()
+        return found
+    except BaseException:
+        _kill(net)  # Lava's own stop waits for ever once a process model has failed
+        raise
+    finally:
         net.net_config.f.close()
+
+
+def _kill(net: Any) -> None:
+    """End the processes that Lava started for a network."""
+    infrastructure = getattr(net.runtime, "_messaging_infrastructure", None)
+    for actor in getattr(infrastructure, "actors", []) or []:
+        actor.terminate()
+    manager = getattr(infrastructure, "smm", None)
+    if manager is not None:
+        manager.shutdown()
 
 
 def _axes(x: np.ndarray) -> np.ndarray:

@@ -167,7 +167,8 @@ def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
 
 def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
-    if isinstance(node, Synapse) and interval and interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1):
+    wide = interval and interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1)
+    if isinstance(node, Synapse) and wide and not _wraps(graph, node.name):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",
@@ -177,6 +178,16 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
             "use fewer weight bits",
             "use fewer levels",
         )
+
+
+def _wraps(graph: Graph, name: str) -> bool:
+    """Whether only the low 32 bits of a sum matter to everything that reads it, so that a register may wrap."""
+    for reader in (graph.nodes[n] for n in graph.consumers[name]):
+        if isinstance(reader, Sum) and _wraps(graph, reader.name):
+            continue
+        if not (isinstance(reader, Neuron) and registry.neuron(reader.model).modular):
+            return False
+    return True
 
 
 RULES: Mapping[str, tuple[Rule, ...]] = {

@@ -52,6 +52,8 @@ class NeuronModel(ABC):
     grade: tuple[str, str] = ("simulation only", "")
     #: largest |input| the integer step is defined for (None: the message width)
     input_limit: int | None = None
+    #: whether only the low 32 bits of an input matter: sums that wrap in a register of that width do no harm
+    modular: bool = False
     #: output units by which the integer step may differ from the float step where no threshold is near
     tolerance: float = 0.5
     #: whether a unit of the output is that of the input up to a factor, so that a read-out wants one unit before it

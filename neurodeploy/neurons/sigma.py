@@ -26,6 +26,7 @@ class Sigma(NeuronModel):
     name = "sigma"
     state = (StateVar("sigma", 32),)
     int_params = ("message_bits", "input_bits")
+    modular = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod

@@ -32,6 +32,7 @@ class SigmaDelta(NeuronModel):
     float_params = ("bias", "threshold", "relu", "cum_error")
     int_params = ("bias", "vth", "state_exp", "relu", "cum_error", "message_bits", "input_bits")
     example = MappingProxyType({"bias": 0.0, "threshold": 0.25, "relu": 1, "cum_error": 0})
+    modular = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod

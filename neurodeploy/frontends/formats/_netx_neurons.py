@@ -52,7 +52,7 @@ class NeuronSpec:
 
 
 #: a dense block without neuron group integrates without leak and never fires
-AFFINE = NeuronSpec("cuba_lif", {"du": -1, "dv": 0, "vth": NEVER, "bias": 0})
+AFFINE = NeuronSpec("cuba_lif", {"du": -1, "dv": DECAY_ONE, "vth": NEVER, "bias": 0})
 
 
 def neuron_of(
