@@ -427,7 +427,7 @@ class _Builder:
             expected=self._expected(often, spikes, priced, samples * ticks),
             events=events,
             whole=self.whole,
-            not_carried=not_carried(self.program.graph),
+            not_carried=tuple(r for r in not_carried(self.program.graph) if r[0] in self.chosen),
         )
 
     def _label(self, node: str, suffix: str = "") -> str:
