@@ -28,16 +28,23 @@ Send = Callable[[int, np.ndarray], None]
 
 @dataclass(frozen=True)
 class Clock:
-    """Ticks of a node from steps, both counted from 1; ``period`` steps from sample to sample, None: one sample."""
+    """Ticks of a node from steps, both counted from 1.
+
+    ``period``: steps from sample to sample, None for a network that sees a single one. ``samples``: how many there are;
+    None: they never end, nor does a single one.
+    """
 
     ticks: int
     period: int | None = None
+    samples: int | None = None
 
     def tick(self, step: int, depth: int) -> int | None:
         """The tick that a node of this depth does at a step, None outside a sample."""
         t = step - depth
-        if t < 1 or self.period is None:
-            return t if t >= 1 else None
+        if t < 1 or (self.samples is not None and t > (self.period or self.ticks) * self.samples):
+            return None
+        if self.period is None:
+            return t
         t = (t - 1) % self.period + 1
         return t if t <= self.ticks else None
 

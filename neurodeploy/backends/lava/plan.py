@@ -61,6 +61,11 @@ class Tap:
     bias: np.ndarray | None = None
     constant: np.ndarray | None = None
 
+    @property
+    def live(self) -> bool:
+        """Whether it is seen inside the network: not a constant, not the input or a rearrangement of it."""
+        return bool(self.wires) and self.wires[0].unit != INPUT
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -106,15 +111,18 @@ def plan(
     record: Iterable[str] = (),
     granularity: Granularity = "layer",
     mapping: CoreMapping | None = None,
+    samples: int | None = None,
 ) -> Plan:
     """Units and wires of a balanced integer graph; ``record`` names values to be watched.
+
+    ``samples``: how many are run, None for a network that goes on for ever.
 
     A graph whose synapses have delays in ticks needs a network for each sample: what is under way in Lava's connections
     cannot be cleared. Any other runs sample after sample.
     """
     waits = any(node.delays[-1] for node in graph.of(Synapse))  # type: ignore[attr-defined]
     ticks = graph.header.timesteps
-    clock = Clock(ticks, None if waits else ticks)
+    clock = Clock(ticks, None, samples and 1) if waits else Clock(ticks, ticks, samples)
     kind = _Layers if granularity == "layer" else _Cores
     return kind(graph, tuple(dict.fromkeys(record)), clock, mapping).plan()
 
@@ -291,7 +299,7 @@ class _Layers(_Planner):
         """The process of a population, its bias folded in where it fits, else left to a cell before it."""
         if any(i in self.still for i in node.inputs):
             return Own("an input is constant")
-        place = Place(self.graph.shape(node.name), self.level[node.name], self.clock.period)
+        place = Place(self.graph.shape(node.name) or (1,), self.level[node.name], self.clock.period)
         bias = self._bias_of(node)
         if bias is not None:
             found = neuron(node, replace(place, bias=bias))
@@ -340,7 +348,7 @@ class _Layers(_Planner):
         bias = self._bias_of(node)
         if bias is None:
             return False
-        place = Place(self.graph.shape(node.name), self.level[node.name], self.clock.period, bias)
+        place = Place(self.graph.shape(node.name) or (1,), self.level[node.name], self.clock.period, bias)
         return isinstance(neuron(node, place), Stock)
 
     def _wire(self, wire: Wire, *ops: tuple[Op, ...]) -> Wire:

@@ -19,7 +19,7 @@ from ...ir.graph import Graph
 from ...ir.nodes import Neuron, Synapse
 from .wiring import Op
 
-#: Conv wraps its sums to 24 bits; below that, torch's float32 sums are exact too
+#: Conv wraps its sums to 24 bits
 CONV_REACH = 1 << 23
 #: Dense and Sparse sum twice the weight in int32
 DENSE_REACH = 1 << 30
@@ -87,10 +87,14 @@ def connection(graph: Graph, node: Synapse, lag: int) -> Stock | Own:
         return _delayed(node, steps, reach, bits, source.shape.sizes, graph.shape(node.name), flat)
     if node.op == "dense" and flat:
         return _dense(node, reach, bits, source.shape.sizes, graph.shape(node.name))
+    sizes = source.shape.sizes, graph.shape(node.name)
     small = (*node.weight.shape[2:], *node.stride, *node.padding, node.groups)
-    if reach < CONV_REACH and (node.op == "dense" or max(small) <= SMALL_FIELDS):
-        return _conv(node, bits, source.shape.sizes, graph.shape(node.name))
-    return _sparse(node, reach, bits, source.shape.sizes, graph.shape(node.name))
+    fits = reach < CONV_REACH and (node.op == "dense" or max(small) <= SMALL_FIELDS)
+    if node.op == "conv" and fits:
+        return _conv(node, bits, *sizes)
+    # Shared by tokens, Sparse repeats the weights but is some hundred times faster than Lava's Conv of 1 x 1.
+    found = _sparse(node, reach, bits, *sizes)
+    return _conv(node, bits, *sizes) if fits and isinstance(found, Own) else found
 
 
 def loaded(weight: np.ndarray) -> tuple[np.ndarray, int, str] | None:
@@ -141,7 +145,7 @@ def _delayed(
     arguments = _weights(node, reach, bits)
     if isinstance(arguments, Own):
         return arguments
-    delays = np.broadcast_to(steps, node.weight.shape).astype(np.int32)
+    delays = np.broadcast_to(steps, node.weight.shape).astype(np.int64)
     return Stock("DelayDense", {**arguments, "delays": delays}, *_flat(source, shape))
 
 
@@ -173,7 +177,7 @@ def _sparse(node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape
     """The connection unrolled: what Conv cannot hold exactly."""
     entries = np.count_nonzero(node.weight) * prod(shape) // node.weight.shape[0]
     if entries > SPARSE_ENTRIES:
-        return Own(f"sums leave Conv's 24 bits, and unrolled it has {entries} connections")
+        return Own(f"Conv cannot hold its sums, and unrolled it has {entries} connections")
     arguments = _weights(node, reach, bits)
     if isinstance(arguments, Own):
         return arguments

@@ -74,7 +74,8 @@ class PortsModel(PyLoihiProcessModel):
 
     def send(self, number: int, data: np.ndarray) -> None:
         """Data to an out port."""
-        getattr(self, out_port(number)).send(np.asarray(data, dtype=np.int64))
+        port = getattr(self, out_port(number))
+        port.send(np.asarray(data, dtype=np.int64).reshape(port.shape))
 
 
 class CellModel(PortsModel):
@@ -174,7 +175,7 @@ class Network(AbstractProcess):
         made = []
         for number, tap in enumerate(plan.taps):
             ports = []
-            for wire_number in range(len(tap.wires)):
+            for wire_number in range(len(tap.wires) if tap.live else 0):
                 port = OutPort(shape=tap.shape or (1,))
                 setattr(self, f"tap_{number}_{wire_number}", port)
                 ports.append(port)
@@ -196,7 +197,7 @@ class NetworkModel(AbstractSubProcessModel):
         for wire in plan.output.wires:
             connect(ports, wire, proc.s_out)
         for tap, outs in zip(plan.taps, proc.taps, strict=True):
-            for wire, out in zip(tap.wires, outs, strict=True):
+            for wire, out in zip(tap.wires, outs, strict=False):  # none for what is not live
                 connect(ports, wire, out)
         for number, process in enumerate(self.made.values()):
             setattr(self, f"unit_{number}", process)  # Lava finds the processes among the attributes
@@ -269,7 +270,7 @@ def watched(network: Network, plan: Plan, arrays: list[np.ndarray], done: Callab
     """A recorder on the read-out and all taps of a network; ``arrays`` in that order, constants left out."""
     found = recorder(arrays, done)
     live: list[tuple[Tap, tuple[OutPort, ...]]] = [(plan.output, (network.s_out,))]
-    live += [(t, ports) for t, ports in zip(plan.taps, network.taps, strict=True) if t.wires]
+    live += [(t, ports) for t, ports in zip(plan.taps, network.taps, strict=True) if t.live]
     for number, (_, ports) in enumerate(live):
         for port in ports:
             port.connect(getattr(found, in_port(number)))

@@ -1,0 +1,85 @@
+"""Lava as a backend: the network as Lava processes, bit for bit. This file needs no Lava."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import BackendError, Problem
+from ...ir.interp import check_input
+from ...ir.trace import Events, Trace
+from ...passes.balance import balance, hurried
+from ...program import Program
+from .._base import Backend
+from .plan import Granularity, plan
+
+PYTHON = (3, 10)
+
+
+class Lava(Backend):
+    """Processes of Lava 0.10.0 and own ones, in Lava's simulator on this machine."""
+
+    name = "lava"
+    mapped = False
+
+    def __init__(self, granularity: Granularity = "layer") -> None:
+        self.granularity: Granularity = granularity
+
+    def available(self) -> str:
+        """Empty where Lava can be imported, else what is missing and how the same program runs elsewhere."""
+        from importlib.util import find_spec
+
+        here = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+        elsewhere = (
+            "the same program.h5 runs in an environment of Python 3.10: `make setup` (or `pip install "
+            "'neurodeploy[lava]'`), then `neurodeploy run DIR --backend lava`"
+        )
+        if sys.version_info[:2] != PYTHON:
+            return f"Lava 0.10.0 needs Python 3.10 and this is {here}; {elsewhere}"
+        if find_spec("lava") is None or find_spec("lava.magma") is None:
+            return f"lava-nc 0.10.0 is not installed; {elsewhere}"
+        return ""
+
+    def at(self, granularity: Granularity) -> Lava:
+        """This backend with one process per ``layer`` or per mapped ``core``."""
+        return Lava(granularity)
+
+    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
+        """All samples in Lava's simulator; BackendError ND722 for one process per core without a mapping."""
+        from . import supervise
+
+        names = tuple(dict.fromkeys(record))
+        check_input(program.graph, x)
+        program = lowered(program, self.granularity)
+        found = plan(program.graph, names, self.granularity, program.mapping, len(x))
+        return supervise.run(program, found, np.asarray(x), names, self.granularity), None
+
+
+def lowered(program: Program, granularity: Granularity = "layer") -> Program:
+    """The program with its graph balanced, as units and wires are made from it.
+
+    BackendError ND722 where one process per core is asked for without a mapping, ND723 for a recurrent connection that
+    is shorter than its way.
+    """
+    mapping = program.mapping
+    if granularity == "core" and (mapping is None or not mapping.fits or not mapping.cores):
+        raise BackendError(
+            Problem("ND722", "one process per core needs a mapped program", "--granularity", "core",
+                    fixes=("build on a target that the network fits", "--granularity layer"))
+        )  # fmt: skip
+    late = hurried(program.graph)
+    if late:
+        raise BackendError(
+            [
+                Problem("ND723", "a recurrent connection is shorter than its way", node, f"{steps} steps too short",
+                        f"a delay of {steps} ticks more")
+                for _, node, steps in late
+            ]
+        )  # fmt: skip
+    return replace(program, graph=balance(program.graph))
+
+
+MEMBER = Lava()

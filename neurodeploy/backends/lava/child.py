@@ -1,0 +1,167 @@
+"""The watched process: ``python -m neurodeploy.backends.lava.child FOLDER`` carries out the job in that folder.
+
+It leads a process group of its own. When its standard input closes, because the caller wants it to end or is dead, it
+kills the processes that Lava started, waits for them, removes their shared memory and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing import connection, shared_memory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import job
+
+WATCH = 0.1  # seconds between looks at the processes
+
+
+def main(folder: Path) -> None:
+    """Carry out the job and leave the results, or ``error.json``, in its folder; then wait to be ended."""
+    request_prefix = json.loads((folder / "job.json").read_text())["prefix"]
+    # Every block gets a name of this run, so that they can be found and removed whatever happens.
+    shared_memory._SHM_NAME_PREFIX = f"/{request_prefix}"  # type: ignore[attr-defined]
+    shared_memory._SHM_SAFE_NAME_LENGTH = len(request_prefix) + 9  # type: ignore[attr-defined]
+    threading.Thread(target=_until_closed, args=(request_prefix,), daemon=True).start()
+    try:
+        _run(folder)
+        (folder / "finished").touch()
+    except BaseException as error:
+        job.save_error(folder, "lava", error, traceback.format_exc())
+    signal.pause()
+
+
+def _until_closed(prefix: str) -> None:
+    """Wait for the end of standard input, then end everything."""
+    while os.read(0, 1):
+        pass
+    end(prefix)
+
+
+def end(prefix: str) -> None:
+    """Kill what this process group holds besides this process, reap it, remove the shared memory, exit."""
+    for _ in range(50):  # a process may just be starting another
+        others = [pid for pid in members(os.getpgrp()) if pid != os.getpid()]
+        for pid in others:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            pass
+        if not others:
+            break
+    unlink(prefix)
+    os._exit(0)
+
+
+def members(group: int) -> list[int]:
+    """Processes of a group, by the tables of the system."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def unlink(prefix: str) -> None:
+    """Remove the shared memory of a run."""
+    for block in Path("/dev/shm").glob(f"{prefix}*"):
+        block.unlink(missing_ok=True)
+
+
+def _run(folder: Path) -> None:
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    from .processes import own
+
+    plan, x, _ = job.get(folder)
+    progress: Any = np.memmap(folder / "progress", dtype=np.int64, mode="w+", shape=(1,))
+    _report_failures(folder)
+    own.report = lambda where, error: job.save_error(folder, where, error, traceback.format_exc())
+    own.count = lambda cell, found: _note(folder, cell, found)
+    arrays = job.arrays(folder, plan, len(x), "w+")
+    shape, per_tick = plan.graph.shape(plan.graph.input.name), plan.graph.input.per_tick
+    runs, each = job.steps(plan, len(x))
+    for run in range(runs):
+        frames = x if runs == 1 else x[run : run + 1]
+        network = own.Network(plan)
+        source = own.source(frames, plan.clock, shape, per_tick)
+        source.s_out_0.connect(network.s_in)
+        own.watched(network, plan, [a[run] for a in arrays], lambda step: _done(progress))
+        with _Watch(network, folder):
+            network.run(RunSteps(num_steps=each), Loihi2SimCfg(select_tag="fixed_pt"))
+        if run < runs - 1:
+            network.stop()
+
+
+def _done(progress: Any) -> None:
+    progress[0] += 1
+
+
+def _note(folder: Path, cell: str, found: dict[str, int]) -> None:
+    with (folder / f"counts-{os.getpid()}.jsonl").open("a") as file:
+        file.write(json.dumps({"cell": cell, "counts": found}) + "\n")
+
+
+def _report_failures(folder: Path) -> None:
+    """Let every process that Lava starts leave word of what it raises; Lava itself may wait for ever."""
+    from lava.magma.runtime.message_infrastructure.multiprocessing import SystemProcess
+
+    def run(self: Any) -> None:
+        try:
+            multiprocessing.Process.run(self)
+            self._cconn.send(None)
+        except Exception as error:
+            job.save_error(folder, "a process of Lava", error, traceback.format_exc())
+            self._cconn.send((error, traceback.format_exc()))
+
+    SystemProcess.run = run
+
+
+class _Watch:
+    """While open, a process of Lava that ends is an error: it was killed from outside."""
+
+    def __init__(self, network: Any, folder: Path) -> None:
+        self.network, self.folder, self.open = network, folder, True
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+
+    def _look(self) -> None:
+        while self.open:
+            time.sleep(WATCH)
+            infrastructure = getattr(self.network.runtime, "_messaging_infrastructure", None)
+            actors = list(getattr(infrastructure, "actors", None) or [])
+            try:
+                ended = connection.wait([actor.sentinel for actor in actors], 0)
+            except (ValueError, OSError):
+                return  # closed
+            if ended and self.open:
+                time.sleep(WATCH)  # its own word comes first
+                job.save_error(self.folder, "a process of Lava", RuntimeError("it was killed"), "")
+                return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

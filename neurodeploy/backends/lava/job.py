@@ -1,0 +1,128 @@
+"""A run as files: what the watched process is given, and what it leaves. Nothing is pickled.
+
+The folder of a job holds ``program.h5`` (graph and mapping), ``x.npy``, ``job.json``, then ``values-N.npy`` (one for the
+read-out and each watched value), ``progress`` (steps done), ``counts.jsonl`` (saturations), ``error.json`` and ``log``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import NeurodeployError, Problem, SimulateError
+from ...ir import store
+from ...ir.graph import Graph, Header
+from ...ir.nodes import KINDS
+from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
+from ...mapping.types import Core, Demand, Group, Mapping, Piece
+from ...program import Program
+from .plan import Granularity, Plan, Tap, plan
+
+CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        *KINDS.values(), Graph, Header, Value, Shape, Code, Fixed, Interval, Activity, Origin, Mapping, Group, Core,
+        Piece, Demand, Problem,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run: values to watch, granularity, and the prefix of the names of shared memory."""
+
+    record: tuple[str, ...]
+    granularity: Granularity
+    prefix: str
+
+
+def put(folder: Path, program: Program, x: np.ndarray, request: Request) -> None:
+    """Write a job."""
+    sections: dict[str, Any] = {"graph": program.graph}
+    if request.granularity == "core":
+        sections["mapping"] = replace(program.mapping, images=()) if program.mapping else None
+    store.write(folder / "program.h5", {n: v for n, v in sections.items() if v is not None})
+    np.save(folder / "x.npy", np.ascontiguousarray(x), allow_pickle=False)
+    (folder / "job.json").write_text(json.dumps(asdict(request)))
+
+
+def get(folder: Path) -> tuple[Plan, np.ndarray, Request]:
+    """Read a job."""
+    sections = store.read(folder / "program.h5", CLASSES)
+    given = json.loads((folder / "job.json").read_text())
+    request = Request(tuple(given["record"]), given["granularity"], given["prefix"])
+    x = np.load(folder / "x.npy", allow_pickle=False)
+    found = plan(sections["graph"], request.record, request.granularity, sections.get("mapping"), len(x))
+    return found, x, request
+
+
+def watched(found: Plan) -> list[Tap]:
+    """What is recorded, in the order of the files: the read-out, then every watched value inside the network."""
+    return [found.output, *(tap for tap in found.taps if tap.live)]
+
+
+def steps(found: Plan, samples: int) -> tuple[int, int]:
+    """(runs, steps of each): all samples in one run where they can follow each other."""
+    last = max(tap.depth for tap in watched(found))
+    if found.clock.period is None:
+        return samples, found.clock.ticks + last
+    return 1, samples * found.clock.period + last
+
+
+def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[np.ndarray]:
+    """The arrays of all watched values, (runs, steps, *shape), mapped into memory."""
+    runs, each = steps(found, samples)
+    made = []
+    for number, tap in enumerate(watched(found)):
+        shape = (runs, each, *(tap.shape or (1,)))
+        file = folder / f"values-{number}.npy"
+        made.append(np.lib.format.open_memmap(file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None))
+    return made
+
+
+def values(found: Plan, tap: Tap, array: np.ndarray, samples: int) -> np.ndarray:
+    """(T, B, *shape) of a watched value from its steps."""
+    ticks, start = found.clock.ticks, tap.depth
+    if found.clock.period is None:
+        part = array[:, start : start + ticks]
+    else:
+        part = array[0, start : start + samples * found.clock.period]
+        part = part.reshape(samples, found.clock.period, *part.shape[1:])[:, :ticks]
+    part = np.array(part.swapaxes(0, 1)).reshape(ticks, samples, *tap.shape)
+    return part if tap.bias is None else part + tap.bias
+
+
+def save_error(folder: Path, where: str, error: BaseException, text: str) -> None:
+    """Leave word of what went wrong; the first word stays."""
+    problems = [asdict(p) for p in error.problems] if isinstance(error, NeurodeployError) else []
+    note = {"where": where, "type": type(error).__name__, "message": str(error)[:500], "problems": problems}
+    draft = folder / f"error-{id(error)}.tmp"
+    draft.write_text(json.dumps({**note, "traceback": text[-4000:]}))
+    target = folder / "error.json"
+    if not target.exists():
+        draft.rename(target)
+
+
+def load_error(folder: Path) -> SimulateError | None:
+    """What went wrong, typed: the problems that a process raised itself, or ND720."""
+    try:
+        found = json.loads((folder / "error.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if found["problems"]:
+        return SimulateError([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in found["problems"]])
+    what = f"{found['type']}: {found['message']}"
+    return SimulateError(Problem("ND720", "a Lava process failed; the run was ended", found["where"], what))
+
+
+def counts(file: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """(cell, saturations by node so far), as one process noted them."""
+    for text in file.read_text().splitlines():
+        if text.endswith("}"):  # the last line may be half written
+            found = json.loads(text)
+            yield found["cell"], found["counts"]
