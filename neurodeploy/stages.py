@@ -192,13 +192,16 @@ def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
         problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", "one image", fixes))
     elif data.ticks and data.ticks != ticks:
         cause = "the data hold another number of ticks than the network runs"
-        more = (f"--timesteps {data.ticks}",)
-        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", f"{ticks} ticks", more))
+        other = (f"--timesteps {data.ticks}",)
+        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", f"{ticks} ticks", other))
     known = samples.raw_range(graph)
     if known is not None and (known[0] > 0 or data.levels > known[1]):
         cause = "levels of the data leave the range that the network takes"
         shown = f"{known[0]} .. {known[1]}"
-        more = (*fixes, "declare the range in the options of the file's reader: docs/formats.md")
+        more = (
+            *fixes,
+            "of a .net or .nir file: declare the range with an option of its reader, see docs/formats.md",
+        )
         problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, more))
     return problems
 
@@ -272,9 +275,12 @@ def quantize(work: Work, progress: Progress) -> str:
 
 
 def with_activity(graph: Graph, ranges: calibration.Ranges) -> Graph:
-    """A graph that came as integers, with its measured activity, by which the mapper prices messages."""
+    """A graph that came as integers, with its measured activity, by which the mapper prices messages.
+
+    What was once converted keeps the name of the method, which decides how papers count it.
+    """
     values = {n: replace(graph.values[n], activity=a) for n, a in ranges.activity.items()}
-    return graph.with_values(values).with_header(method=INTEGER)
+    return graph.with_values(values).with_header(method=graph.header.method or INTEGER)
 
 
 def integers(config: BuildConfig, graph: Graph, ranges: calibration.Ranges) -> Graph:
