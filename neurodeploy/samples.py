@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: what every number that depends on activity is called where no data were given
 SYNTHETIC = "synthetic input"
 SPIKE_RATE = 0.1  # probability of a synthetic spike, in each element and tick
+WIDEST = (1 << 31) - 1  # of a raw input: a register
 
 #: what keeps the draws of calibration and of measurement apart
 CALIBRATION, MEASUREMENT = 0, 1
@@ -104,17 +105,15 @@ class Synthetic:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """Smallest and largest raw value; UsageError ND932 if none are declared."""
+        """Smallest and largest raw value; UsageError ND932 if none are declared, or more than numbers can hold."""
         found = raw_range(self.graph)
-        if found is None:
-            raise UsageError(
-                Problem(
-                    "ND932",
-                    "the range of the input is not known, so no synthetic input can be drawn",
-                    self.graph.input.name,
-                    fixes=("give a data set or file with --data",),
-                )
+        if found is None or not -WIDEST <= found[0] <= found[1] <= WIDEST:
+            cause = "the range of the input is not known, so no synthetic input can be drawn"
+            shown, limit = (
+                ("", "") if found is None else (f"{found[0]} .. {found[1]}", f"{-WIDEST} .. {WIDEST}")
             )
+            fixes = ("give a data set or file with --data",)
+            raise UsageError(Problem("ND932", cause, self.graph.input.name, shown, limit, fixes))
         return found
 
     @property

@@ -284,8 +284,12 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
     graph, ran_on = saved.program.graph, _drawn(saved)
     stimulus: draws.Stimulus
     if ran_on and not data:
-        rate = float(ran_on.get("spike_rate") or draws.SPIKE_RATE)
-        stimulus = draws.Synthetic(graph, int(ran_on.get("seed", 0)), rate)
+        rate, seed = ran_on.get("spike_rate", draws.SPIKE_RATE), ran_on.get("seed", 0)
+        rate = draws.SPIKE_RATE if rate is None else rate
+        if not (isinstance(rate, (int, float)) and 0 <= rate <= 1 and isinstance(seed, int) and seed >= 0):
+            cause, place = "a section holds something unexpected", f"{folder} /provenance: input"
+            raise UsageError(Problem("ND947", cause, place, f"seed {seed!r}, rate {rate!r}"[:120], "numbers"))
+        stimulus = draws.Synthetic(graph, seed, rate)
     else:
         found = datasets.load(data) if data else _recorded(saved.provenance, folder)
         stages.check_data(graph, found)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,18 @@ def test_verify_needs_no_data(which: str, request: pytest.FixtureRequest, capsys
     assert found["equal"] and found["samples"] == 6 and found["backends"] == ["interp", "cpu", "loihi-sim"]
     assert cli.call(["verify", str(folder), "--samples", "4", "--data", labelled()]) == 0
     assert "ND933" in refused(capsys, "verify", str(folder), "--data", labelled(ticks=4), code=2)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": "x"}, {"seed": -1}, {"spike_rate": "much"}, {"spike_rate": 7}, {"seed": 0.5}]
+)
+def test_a_strange_record_of_the_input_is_typed(integers: Path, change: dict, capsys: Captured) -> None:
+    saved = artifact.load(integers)
+    record = {**saved.provenance["input"], **change}
+    artifact.save(
+        Path("program.h5"), replace(saved, provenance={**saved.provenance, "input": record}, hash="")
+    )
+    assert "ND947" in refused(capsys, "verify", "program.h5", "--samples", "2", code=2)
 
 
 # --- export ------------------------------------------------------------------------------------------------------

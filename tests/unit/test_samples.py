@@ -12,6 +12,7 @@ from neurodeploy import datasets, samples, stages
 from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input
+from neurodeploy.ir.types import Interval
 from tests import fake_format
 
 
@@ -76,6 +77,13 @@ def test_facts_say_what_was_drawn() -> None:
 def test_without_a_range_nothing_is_drawn() -> None:
     with pytest.raises(UsageError, match="ND932"):
         samples.Synthetic(fake_format.floats("toy", 5, {"range": None})).calibration(1)
+
+
+def test_a_range_beyond_every_register_is_not_drawn_from() -> None:
+    graph = network()
+    value = replace(graph.values["input"], interval=Interval(0, 1 << 70, True))
+    with pytest.raises(UsageError, match="ND932"):
+        samples.Synthetic(graph.with_values({"input": value})).calibration(1)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
