@@ -254,6 +254,16 @@ def test_replay_is_the_same_to_the_byte(which: str, request: pytest.FixtureReque
         assert (Path("again") / name).read_bytes() == (first / name).read_bytes()
 
 
+def test_reader_options_are_replayed() -> None:
+    folder = built(Path.cwd(), "--set", "reader.gain=2", "--to", "quantize")
+    assert "[reader]\ngain = 2" in (folder / "build.toml").read_text()
+    again = ["build", "--config", str(folder / "build.toml"), "--out", "again", "-q", "--to", "quantize"]
+    assert cli.call(again) == 0
+    assert (folder / "program.h5").read_bytes() == Path("again/program.h5").read_bytes()
+    mine = fake_format.integers("net", 5, {}, gain=2).nodes["conv"].weight  # type: ignore[attr-defined]
+    assert np.array_equal(artifact.load("again").program.graph.nodes["conv"].weight, mine)  # type: ignore[attr-defined]
+
+
 def test_graphs_of_files_are_cached_until_they_change(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
