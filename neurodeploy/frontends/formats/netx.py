@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from ...errors import GraphError, Problem, UsageError
 from ...ir import codes, intervals, shapes
@@ -69,10 +69,35 @@ class Netx(Format):
         of the integer level, UsageError ND120 if options contradict the file.
         """
         tree = read_tree(path)
+        options = _with_arguments(tree, options)
         walk = read_blocks(tree, options)
         ticks = timesteps or _ticks(tree)
         tree.check()
         return _Assembly(walk, options, Path(path), ticks).graph()
+
+
+def _with_arguments(tree: Tree, options: NetxOptions) -> NetxOptions:
+    """The options, with arguments that this project's exporter put into the file where none were given."""
+    group = Fields(tree, "arguments")
+    stored: dict[str, Any] = {}
+    for key in tree.children("arguments"):
+        if key not in NetxOptions.model_fields:
+            group.problem(
+                "ND124", "no argument of netx or of this reader", key, "", ", ".join(NetxOptions.model_fields)
+            )
+        elif key == "readout":
+            stored[key] = group.text(key)
+        else:
+            value = group.whole(key, -(1 << 31), (1 << 31) - 1)
+            if value is not None and value.size <= 3:
+                stored[key] = value.tolist()
+    try:
+        return NetxOptions(**{**stored, **options.model_dump(include=options.model_fields_set)})
+    except ValidationError as error:
+        for detail in error.errors():
+            key = ".".join(str(part) for part in detail["loc"])
+            group.problem("ND124", f"a wrong argument: {detail['msg']}", key, repr(detail["input"]))
+        return options
 
 
 def _ticks(tree: Tree) -> int:
