@@ -8,8 +8,8 @@ from ..ir.nodes import Node, Synapse
 
 
 def factors(node: Node) -> np.ndarray | None:
-    """The factor of each channel of a diagonal synapse; None for any other node."""
-    if not isinstance(node, Synapse):
+    """The factor of each channel of a diagonal synapse; None for any other node, and for one that also waits."""
+    if not isinstance(node, Synapse) or node.delays[-1]:
         return None
     weight = node.weight
     if node.op == "dense":

@@ -71,13 +71,16 @@ def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarr
 
 
 def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
-    """Scale the columns of the only reader: w' = w f, b' = b + w c; None where zero padding would meet an offset."""
+    """Scale the columns of the only reader: w' = w f, b' = b + w c; None where zeros meet an offset.
+
+    Those are padding, and what a delayed synapse reads before tick 1.
+    """
     readers = [graph.nodes[r] for r in graph.consumers[node.name]]
     if len(readers) != 1 or not isinstance(readers[0], Synapse) or readers[0].op != node.op:
         return None
     reader = readers[0]
     scale, shift = _scale_and_shift(node)
-    if shift.any() and reader.padding != (0, 0):
+    if shift.any() and (reader.padding != (0, 0) or reader.delays[-1]):
         return None
     per_input = _per_input(reader, scale)
     moved = (reader.weight * _per_input(reader, shift)).reshape(len(reader.weight), -1).sum(axis=1)

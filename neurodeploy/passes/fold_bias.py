@@ -59,13 +59,14 @@ def _behind(graph: Graph, node: Node) -> Graph | None:
 
 
 def _before(graph: Graph, node: Node) -> Graph | None:
-    """Sum, then its only reader, a synapse without padding: what the weights make of the constant joins the bias."""
+    """Sum, then its only reader, a synapse without padding or delay: what it makes of the constant joins the bias."""
     parts, readers = _parts(graph, node), [graph.nodes[r] for r in graph.consumers[node.name]]
     if (
         parts is None
         or len(readers) != 1
         or not isinstance(readers[0], Synapse)
         or readers[0].padding != (0, 0)
+        or readers[0].delays[-1]
     ):
         return None
     reader = readers[0]

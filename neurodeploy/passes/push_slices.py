@@ -85,10 +85,12 @@ def _micro(graph: Graph, node: Any, axis: int) -> Axes:
 
 def _neuron(graph: Graph, node: Any, axis: int) -> Axes:
     shaped = any(np.ndim(p) for p in node.params.values())
-    return None if shaped else [axis]
+    return None if shaped else [axis] * len(node.inputs)
 
 
 def _synapse(graph: Graph, node: Any, axis: int) -> Axes:
+    if node in graph.feedback:
+        return None  # it can read only the neuron itself
     return [axis] if node.op == "dense" and axis != len(graph.shape(node.name)) - 1 else None
 
 

@@ -39,7 +39,7 @@ def _sunk(graph: Graph, node: Node) -> Graph:
         return graph if view is None or not _summable(graph, node) else _sum(graph, node, view)
     if len(views) != 1 or not _takes_channels(graph, views[0]):
         return graph
-    if _elementwise(node):
+    if _elementwise(node) and not any(node.name in s.inputs for s in graph.feedback):
         return _unary(graph, node, views[0])
     if isinstance(node, Reduce) and node.window is None and views[0].op == "permute":  # type: ignore[attr-defined]
         return _reduce(graph, node, views[0])

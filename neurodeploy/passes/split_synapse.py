@@ -94,7 +94,9 @@ def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -
     shape = graph.values[node.name].shape
     sizes = (*shape.sizes[:-1], len(rows)) if node.op == "dense" else (len(rows), *shape.sizes[1:])
     bias = None if node.bias is None else node.bias[rows]
-    part = replace(node, name=fresh(graph, f"{node.name}.{number}"), weight=node.weight[rows], bias=bias)
+    delay = node.delay if np.ndim(node.delay) == 0 else np.asarray(node.delay)[rows]
+    name = fresh(graph, f"{node.name}.{number}")
+    part = replace(node, name=name, weight=node.weight[rows], bias=bias, delay=delay)
     return part, Value(Shape(shape.roles, sizes))
 
 

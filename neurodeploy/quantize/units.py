@@ -10,7 +10,7 @@ import numpy as np
 from .. import registry
 from ..calibrate import Ranges
 from ..ir.graph import Graph
-from ..ir.nodes import Const, Delay, Neuron, Node, Sum, View
+from ..ir.nodes import Const, Delay, Neuron, Node, Output, Sum, Synapse, View
 
 #: room above the largest magnitude seen in calibration
 HEADROOM = 2.0
@@ -63,13 +63,28 @@ def readers(graph: Graph, consumers: dict[str, list[str]], name: str) -> list[No
 
 def input_limit(nodes: list[Node]) -> int | None:
     """The magnitude that inputs of these nodes stay below to be exact (Lava's LIF: 2^17); None if nothing asks."""
-    limits = [registry.neuron(n.model).input_limit for n in nodes if isinstance(n, Neuron)]
+    limits = [registry.neuron(n.model).quantized_limit(n.params) for n in nodes if isinstance(n, Neuron)]
     return min((limit for limit in limits if limit), default=None)
 
 
 def bits_of(limit: int | None) -> int:
     """Width (sign included) of integers below a limit; a message's width without one."""
     return limit.bit_length() if limit else MESSAGE_BITS
+
+
+def joint_sums(graph: Graph, consumers: dict[str, list[str]]) -> dict[str, str]:
+    """Synapse -> Sum, where a neuron's input is the sum of synapses that nothing else reads.
+
+    Their rows take common units, as one layer would, so that the sum is exact without rescales.
+    """
+    table: dict[str, str] = {}
+    for node in graph.of(Sum):
+        parts = [graph.nodes[i] for i in node.inputs]
+        alone = [p for p in parts if isinstance(p, Synapse) and consumers[p.name] == [node.name]]
+        alike = len(alone) == len(parts) == len({*node.inputs}) and len({p.op for p in alone}) == 1
+        if alike and all(isinstance(r, (Neuron, Output)) for r in readers(graph, consumers, node.name)):
+            table |= dict.fromkeys(node.inputs, node.name)
+    return table
 
 
 def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:

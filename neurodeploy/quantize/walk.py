@@ -15,7 +15,7 @@ from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
-from ..ir.types import Fixed, Interval, Value
+from ..ir.types import Code, Fixed, Interval, Value
 from .units import (
     MESSAGE_BITS,
     Scale,
@@ -24,6 +24,7 @@ from .units import (
     bits_of,
     compact,
     input_limit,
+    joint_sums,
     power_of_two_unit,
     readers,
     streams,
@@ -95,6 +96,24 @@ class _Walk:
         self.builder = Builder(replace(self.graph.header, level="integer"))
         self.consumers = self.graph.consumers
         self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
+        self.joint = joint_sums(self.graph, self.consumers)
+        self.ahead: dict[str, Code] = {}  # neurons that are read before they are visited, with what they send
+        for synapse in self.graph.feedback:
+            self._look_ahead(synapse.inputs[0])
+
+    def _look_ahead(self, name: str) -> None:
+        """What a recurrent neuron sends, where that is known before it is quantized: spikes of unit 1."""
+        node: Any = self.graph.nodes[name]
+        code = registry.neuron(node.model).code(node.params)
+        if code.kind in ("binary", "ternary"):
+            self.ahead[name], self.table[name], self.scales[name] = code, name, 1.0
+            low, high = code.interval
+            shape = (1, *self.graph.shape(name))
+            self.bounds[name] = intervals.Bounds(np.full(shape, float(low)), np.full(shape, float(high)))
+
+    def code(self, name: str) -> Code:
+        """What a new-graph value, or a neuron that comes later, may carry."""
+        return self.builder.values[name].code if name in self.builder.values else self.ahead[name]
 
     def visit(self, node: Node) -> None:
         """Quantize one node; a ValueError becomes a problem, and what reads the node is not judged."""
@@ -124,9 +143,7 @@ class _Walk:
         fresh = replace(value, fixed=spec, interval=interval, activity=self.ranges.activity.get(node.name))
         name = self.builder.add(replace(node, inputs=inputs), fresh)
         self.scales[name] = compact(scale)
-        code = codes.RULES[type(node)](
-            self.builder, self.builder.nodes[name], [self.builder.values[i].code for i in inputs]
-        )
+        code = codes.RULES[type(node)](self.builder, self.builder.nodes[name], [self.code(i) for i in inputs])
         self.builder.values[name] = replace(fresh, code=code)
         self.bounds[name] = intervals.step(
             self.builder.nodes[name], [self.bounds[i] for i in inputs], self.builder
@@ -206,8 +223,27 @@ def _const(walk: _Walk, node: Const) -> str:
     return walk.add(replace(node, value=np.floor(node.value / unit + 0.5).astype(np.int64)), unit)
 
 
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A synapse with its input in the new graph and its weights times what a unit of that input is worth."""
+
+    node: Synapse
+    source: str
+    weight: np.ndarray
+    bits: int
+
+
 def _synapse(walk: _Walk, node: Synapse) -> str:
+    if node.name in walk.joint:
+        return node.name  # added with the sum that reads it, in the units of all its parts
+    layer = _layer(walk, node)
+    return _stored(walk, layer, _row_units(walk, [layer]))
+
+
+def _layer(walk: _Walk, node: Synapse) -> _Layer:
     source, bits = node.inputs[0], walk.weight_bits(node)
+    if source not in walk.table:
+        raise ValueError(f"{node.name} reads {source}, which comes later and sends more than spikes")
     per_input = _contracted_scale(walk, node)
     if per_input is None:
         name = walk.uniform(source)
@@ -217,14 +253,35 @@ def _synapse(walk: _Walk, node: Synapse) -> str:
     narrow = _narrowed(walk, node, name, _worth(node, per_input), bits)
     if narrow != name:
         name, per_input = narrow, np.asarray(walk.scales[narrow])
-    weight = _worth(node, per_input)
-    unit = _row_units(walk, node, weight, bits, walk.limits(name).magnitude)
+    return _Layer(node, name, _worth(node, per_input), bits)
+
+
+def _stored(walk: _Walk, layer: _Layer, unit: np.ndarray) -> str:
+    """The synapse with integer weights, one unit for each output channel."""
+    node, weight, limit = layer.node, layer.weight, 2 ** (layer.bits - 1) - 1
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
-    limit = 2 ** (bits - 1) - 1
     ints = np.clip(np.floor(weight / rows + 0.5), -limit, limit).astype(np.int64)
     bias = None if node.bias is None else np.floor(node.bias / unit + 0.5).astype(np.int64)
     out_scale = unit if node.op == "dense" else unit.reshape(-1, 1, 1)
-    return walk.add(replace(node, weight=ints, bias=bias), out_scale, inputs=(name,))
+    return walk.add(replace(node, weight=ints, bias=bias), out_scale, inputs=(layer.source,))
+
+
+def _reading(walk: _Walk, node: Synapse) -> list[Node]:
+    """What reads a synapse, or the sum that it is a part of."""
+    return readers(walk.graph, walk.consumers, walk.joint.get(node.name, node.name))
+
+
+def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
+    """Whether all channels need the same unit: in front of the read-out, also behind a neuron that sends its state."""
+    return any(
+        isinstance(r, Output)
+        or (
+            isinstance(r, Neuron)
+            and registry.neuron(r.model).keeps_unit
+            and any(isinstance(after, Output) for after in readers(walk.graph, walk.consumers, r.name))
+        )
+        for r in reading
+    )
 
 
 def _worth(node: Synapse, per_input: np.ndarray) -> np.ndarray:
@@ -240,11 +297,11 @@ def _narrowed(walk: _Walk, node: Synapse, name: str, weight: np.ndarray, bits: i
     Sums and operators send wide values. Beside them weights would have to shrink, in the worst case to zero. Spikes
     stay as they are: their payloads were chosen by their neuron.
     """
-    if walk.builder.values[name].code.spiking:
+    if walk.code(name).spiking:
         return name
     rows = np.abs(weight).reshape(len(weight), -1)
-    reading = readers(walk.graph, walk.consumers, node.name)
-    step = _finest_steps(rows, bits, any(isinstance(r, Output) for r in reading))
+    reading = _reading(walk, node)
+    step = _finest_steps(rows, bits, _one_unit(walk, reading))
     total = max(1.0, float((rows.sum(axis=1) / step).max()))
     limit = (input_limit(reading) or 1 << (MESSAGE_BITS - 1)) * ROUNDING_ROOM
     largest, room = walk.limits(name).magnitude, max(DIRECT_PAYLOAD_BITS, bits_of(int(limit / total)))
@@ -273,25 +330,28 @@ def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
     return channels[:, 0] if np.all(channels == channels[:, :1]) else None
 
 
-def _row_units(walk: _Walk, node: Synapse, weight: np.ndarray, bits: int, largest: int) -> np.ndarray:
+def _row_units(walk: _Walk, layers: list[_Layer]) -> np.ndarray:
     """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the readers can take.
 
-    ``largest`` is the largest integer the input carries. A channel of tiny weights beside a large bias (a batch norm
-    that has switched it off) would otherwise leave the range in which a LIF is exact.
+    Layers that are summed share theirs. A channel of tiny weights beside a large bias (a batch norm that has switched
+    it off) would otherwise leave the range in which a LIF is exact.
     """
-    rows = np.abs(weight).reshape(len(weight), -1)
-    reading = readers(walk.graph, walk.consumers, node.name)
+    reading = _reading(walk, layers[0].node)
     finest = max(
         (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
         default=0.0,
     )
-    bias = np.zeros(len(rows)) if node.bias is None else np.abs(node.bias)
-    exact = input_limit(reading)
+    exact, shared = input_limit(reading), _one_unit(walk, reading)
+    steps, reach, bias = [], np.zeros(len(layers[0].weight)), np.zeros(len(layers[0].weight))
+    for layer in layers:
+        rows = np.abs(layer.weight).reshape(len(layer.weight), -1)
+        steps.append(_finest_steps(rows, layer.bits, shared))
+        reach = reach + rows.sum(axis=1) * walk.limits(layer.source).magnitude
+        bias = bias + (0.0 if layer.node.bias is None else np.abs(layer.node.bias))
     # a large bias beside tiny weights must fit the accumulator also where no neuron asks for exactness
-    bound = (rows.sum(axis=1) * largest + bias) / (exact * ROUNDING_ROOM) if exact else bias / BIAS_MAX
+    bound = (reach + bias) / (exact * ROUNDING_ROOM) if exact else bias / BIAS_MAX
     floor = np.maximum(bound, finest * 1.001)
-    shared = any(isinstance(r, Output) for r in reading)
-    units = np.maximum(_finest_steps(rows, bits, shared), floor)
+    units = np.maximum(np.maximum.reduce(steps), floor)
     return np.full_like(units, units.max()) if shared else units
 
 
@@ -299,7 +359,10 @@ def _neuron(walk: _Walk, node: Neuron) -> str:
     model = registry.neuron(node.model)
     made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
-    return walk.add(replace(node, params=dict(made.params)), made.scale, bits)
+    name = walk.add(replace(node, params=dict(made.params)), made.scale, bits)
+    if node.name in walk.ahead and (name != node.name or walk.scales[name] != 1.0):
+        raise ValueError(f"what it feeds back was taken to be spikes of unit 1, not {made.scale}")
+    return name
 
 
 def _product(walk: _Walk, node: Product) -> str:
@@ -327,18 +390,23 @@ def _product(walk: _Walk, node: Product) -> str:
 
 
 def _sum(walk: _Walk, node: Sum) -> str:
+    if walk.joint.get(node.inputs[0]) == node.name:
+        layers = [_layer(walk, walk.graph.nodes[i]) for i in node.inputs]  # type: ignore[arg-type]
+        units = _row_units(walk, layers)
+        inputs = tuple(_stored(walk, layer, units) for layer in layers)
+        return walk.add(node, walk.scales[inputs[0]], inputs=inputs)
     plain = [walk.scale(i) for i in node.inputs]
     spiking = all(walk.builder.values[walk.table[i]].code.spiking for i in node.inputs)
     if spiking and all(isinstance(s, float) and s == plain[0] for s in plain):
         return walk.add(node, plain[0])
     stream = walk.streams[node.name]
-    inputs = []
+    branches = []
     for source in node.inputs:
         same = isinstance(behind_views(walk.graph, source), (Sum, Const))
-        inputs.append(
+        branches.append(
             walk.table[source] if same else walk.rescaled(walk.table[source], stream.unit, stream.branch_bits)
         )
-    return walk.add(node, stream.unit, inputs=tuple(inputs))
+    return walk.add(node, stream.unit, inputs=tuple(branches))
 
 
 def _reduce(walk: _Walk, node: Reduce) -> str:

@@ -1,6 +1,7 @@
 """The dataflow graph as a layered drawing: one column per rank, coloured by the code that each node sends.
 
-A line that skips ranks gets a place of its own in every column it crosses, so that it passes between the boxes.
+A line that skips ranks gets a place of its own in every column it crosses, so that it passes between the boxes. What
+feeds back swings below them.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def stops(nodes: list[Json]) -> dict[Stop, list[Stop]]:
     ranks = {node["name"]: node["rank"] for node in nodes}
     before: dict[Stop, list[Stop]] = {}
     for node in nodes:
-        before[node["name"], node["rank"]] = [(source, node["rank"] - 1) for source in node["reads"]]
-        for source in node["reads"]:
+        forward = [source for source in node["reads"] if ranks[source] < node["rank"]]
+        before[node["name"], node["rank"]] = [(source, node["rank"] - 1) for source in forward]
+        for source in forward:
             for rank in range(ranks[source] + 1, node["rank"]):
                 before[source, rank] = [(source, rank - 1)]
     return before
@@ -80,6 +82,11 @@ def _box(node: Json, x: float, y: float) -> Safe:
 def _line(source: str, node: Json, ranks: dict[str, int], at: dict[Stop, Point]) -> tuple[str, str]:
     """(source, path) from a source through the columns between to the node that reads it."""
     x, y = at[source, ranks[source]]
+    if ranks[source] >= node["rank"]:
+        x1, y1 = at[node["name"], node["rank"]]
+        low, middle = max(y, y1) + HEIGHT + ROW / 2, WIDTH / 2
+        bend = f"C{x + middle:.0f} {low:.0f} {x1 + middle:.0f} {low:.0f} {x1 + middle:.0f} {y1 + HEIGHT:.0f}"
+        return source, f"M{x + middle:.0f} {y + HEIGHT:.0f}{bend}"
     path = [f"M{x + WIDTH:.0f} {y + HEIGHT / 2:.0f}"]
     for rank in range(ranks[source] + 1, node["rank"] + 1):
         last = rank == node["rank"]

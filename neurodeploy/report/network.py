@@ -26,7 +26,8 @@ def network(inputs: ReportInputs) -> list[dict[str, Any]]:
     ranks: dict[str, int] = {}
     rows = []
     for name, reads in readers.items():
-        ranks[name] = 1 + max((ranks[source] for source in reads), default=-1)
+        # what feeds back has no rank yet: it does not push its reader further down
+        ranks[name] = 1 + max((ranks[source] for source in reads if source in ranks), default=-1)
         rows.append(
             {
                 "name": name,
@@ -41,11 +42,11 @@ def network(inputs: ReportInputs) -> list[dict[str, Any]]:
 
 
 def sources(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """Drawn node -> the drawn nodes it reads, through hidden ones."""
+    """Drawn node -> the drawn nodes it reads, through hidden ones; a neuron that comes later is read as it is."""
     behind: dict[str, tuple[str, ...]] = {}
     drawn: dict[str, tuple[str, ...]] = {}
     for node in graph:
-        reads = tuple(dict.fromkeys(source for name in node.inputs for source in behind[name]))
+        reads = tuple(dict.fromkeys(source for name in node.inputs for source in behind.get(name, (name,))))
         if isinstance(node, HIDDEN):
             behind[node.name] = reads
         else:
