@@ -200,6 +200,9 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; bu
 Settings = Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")]
 TargetName = Annotated[str, typer.Option("--target", help="target name or .toml file")]
 Folder = Annotated[Path, typer.Argument(help="a build folder, or its program.h5")]
+Granularity = Annotated[
+    str, typer.Option("--granularity", help="of lava: one process per layer (default) or per mapped core")
+]
 
 app = typer.Typer(
     name="neurodeploy",
@@ -451,7 +454,8 @@ def run(
     output: Annotated[
         Path, typer.Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")
     ],
-    backend: Annotated[str, typer.Option("--backend", help="cpu, loihi-sim, ...")] = "cpu",
+    backend: Annotated[str, typer.Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
+    granularity: Granularity = "",
     record: Annotated[
         list[str] | None,
         typer.Option(
@@ -466,7 +470,7 @@ def run(
     screen.configure(form, quiet, verbose)
     from . import verbs
 
-    outputs, recorded = verbs.run(folder, input, backend, tuple(record or ()))
+    outputs, recorded = verbs.run(folder, input, backend, tuple(record or ()), granularity)
     verbs.save_array(output, outputs)
     places = _places(output, recorded)
     for name, place in places.items():
@@ -482,6 +486,21 @@ def run(
         screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
         for name, place in places.items():
             screen.out(f"{place}  {name}, {tuple(recorded[name].shape)}")
+        if backend == "lava":
+            screen.out(_shares(verbs.lowering(folder, granularity)))
+
+
+def _lowered(found: Any) -> dict[str, Any]:
+    """A lowering to Lava as JSON."""
+    rows = [{"layer": r.layer, "processes": list(r.processes), "events": r.events, "stock_events": r.stock_events,
+             "reason": r.reason} for r in found.rows]  # fmt: skip
+    return {"granularity": found.granularity, "processes": found.processes, "share": found.share, "layers": rows}
+
+
+def _shares(found: Any) -> str:
+    """One line on a lowering to Lava."""
+    share = "no synaptic events" if found.share is None else f"{found.share:.1%} of synaptic events on stock processes"
+    return f"Lava: {found.processes} processes, one per {found.granularity}; {share}"
 
 
 def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -506,6 +525,7 @@ def verify(
     data: Annotated[
         str, typer.Option("--data", help="data set name, file or folder (default: that of the build)")
     ] = "",
+    granularity: Granularity = "",
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -513,7 +533,8 @@ def verify(
     screen.configure(form, verbose=verbose)
     from . import errors, verbs
 
-    result = verbs.verify(folder, tuple(backend or ()), samples, data)
+    result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity)
+    lowered = verbs.lowering(folder, granularity) if "lava" in result.backends else None
     if screen.json:
         screen.data(
             {
@@ -522,12 +543,18 @@ def verify(
                 "backends": list(result.backends),
                 "nodes": list(result.nodes),
                 "divergence": str(result.divergence or ""),
+                **({} if lowered is None else {"lava": _lowered(lowered)}),
             }
         )
         if not result.equal:
             raise _Silent(errors.EXIT_VERIFY)
     else:
         screen.out(str(result))
+        if lowered is not None:
+            rows = [(r.layer, str(r), round(r.events), round(r.stock_events), r.reason) for r in lowered.rows]
+            columns = ("layer", "Lava processes", "events per tick", "on stock", "own because of")
+            screen.table(columns, rows)
+            screen.out(_shares(lowered))
         result.require()
 
 

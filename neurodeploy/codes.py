@@ -571,6 +571,32 @@ CODES: dict[str, tuple[str, str]] = {
         "asked for. It was stopped, and nothing of it is left running. The last line it printed is shown. The same "
         "files can be written with 'neurodeploy export DIR --to sanafe' and tried by hand.",
     ),
+    "ND740": (
+        "a Lava process failed",
+        "A process of the network raised an error, or was killed, while the network ran in Lava. Lava itself would "
+        "wait for ever, so the run was watched from outside and ended; no process and no shared memory is left. The message "
+        "names the process and what it raised. An error that has a code of its own is reported under that one.",
+    ),
+    "ND741": (
+        "a Lava run that does not move",
+        "The network did not complete a step for minutes, so the run was ended and everything of it removed. A machine "
+        "short of memory is the usual cause: every process of the network is a process of the system.",
+    ),
+    "ND742": (
+        "one Lava process per core, and no cores",
+        "With --granularity core every mapped core becomes one process, so the program must be mapped and fit its "
+        "target. One process per layer needs no mapping.",
+    ),
+    "ND743": (
+        "unknown granularity",
+        "Only a backend of processes can be asked for one process per layer or per core: lava.",
+    ),
+    "ND744": (
+        "a message outgrew its width in a process of Lava",
+        "Sigma-delta processes of Lava do not saturate what they send, the network's populations do. On these inputs a "
+        "value left the declared width, so Lava's result would not be the network's. Give the population more message "
+        "bits, or run it on the cpu backend, which saturates and counts.",
+    ),
     # --- 8xx cost and report ----------------------------------------------------------------------------------
     "ND801": (
         "two accounts of the same events disagree",

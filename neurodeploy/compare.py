@@ -118,10 +118,11 @@ def verify(
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
 
 
-def usable(name: str) -> Backend:
-    """The backend of that name.
+def usable(name: str, granularity: str = "") -> Backend:
+    """The backend of that name, with one process per layer or core where it has processes.
 
-    Raises UsageError ND702 for an unknown one, BackendError ND703 for an export format and ND701 if it cannot be used.
+    Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND703 for
+    an export format and ND701 if it cannot be used.
     """
     known = registry.members("backends")
     if name not in known:
@@ -132,7 +133,16 @@ def usable(name: str) -> Backend:
     reason = known[name].available()
     if reason:
         raise BackendError(Problem("ND701", f"the backend {name} cannot be used here", name, reason))
-    return known[name]
+    return granular(known[name], granularity) if granularity else known[name]
+
+
+def granular(backend: Backend, granularity: str) -> Backend:
+    """The backend at this granularity; UsageError ND743 if it has none of that name."""
+    if granularity not in backend.granularities:
+        limit = f"one of {', '.join(backend.granularities)}" if backend.granularities else "none"
+        cause = f"the backend {backend.name} has no such granularity"
+        raise UsageError(Problem("ND743", cause, "--granularity", granularity, limit))
+    return backend.at(granularity)
 
 
 def _not_run(name: str, known: Iterable[str], exporter: Any) -> Problem:

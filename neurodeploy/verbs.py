@@ -154,14 +154,19 @@ def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
 
 
 def run(
-    folder: str | Path, x: np.ndarray | str | Path, backend: str = "cpu", record: Sequence[str] = ()
+    folder: str | Path,
+    x: np.ndarray | str | Path,
+    backend: str = "cpu",
+    record: Sequence[str] = (),
+    granularity: str = "",
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Accumulated read-outs (T, B, *output) of raw inputs ``x``, an array or a ``.npy`` file, and recorded layers.
 
     ``x`` is (B, *input), or (B, T, *input) for a network that takes a frame for each tick; one sample may come without
     B. Recorded layers are (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact
     (ND94x), file (ND931) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of ticks
-    (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here.
+    (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer" or
+    "core", for a backend of processes.
     """
     from . import artifact, compare
 
@@ -172,7 +177,7 @@ def run(
         raise UsageError(
             [unknown_name("ND905", "layer", name, program.graph.nodes, "--record") for name in unknown]
         )
-    chosen = compare.usable(backend)
+    chosen = compare.usable(backend, granularity)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):
         raise UsageError(
             Problem(
@@ -260,11 +265,18 @@ def save_array(path: Path, array: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100, data: str = "") -> Any:
+def verify(
+    folder: str | Path,
+    backends: Sequence[str] = (),
+    samples: int = 100,
+    data: str = "",
+    granularity: str = "",
+) -> Any:
     """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
-    they have changed. A build without data is verified on the synthetic input that it was measured on.
+    they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
+    as for :func:`run`.
     """
     from . import artifact, compare
 
@@ -272,8 +284,16 @@ def verify(folder: str | Path, backends: Sequence[str] = (), samples: int = 100,
     program = saved.program
     mapped = program.mapping is not None and bool(program.mapping.images)
     usable = ("cpu", "loihi-sim") if mapped else ("cpu",)
+    members = [compare.usable(name, granularity) for name in tuple(backends) or usable]
     images = _measured_on(saved, folder, samples, data)
-    return compare.verify(program, images, tuple(backends) or usable)
+    return compare.verify(program, images, members)
+
+
+def lowering(folder: str | Path, granularity: str = "") -> Any:
+    """What each layer of an artifact becomes in Lava (:class:`neurodeploy.lava.Lowering`); needs no Lava."""
+    from . import artifact, lava
+
+    return lava.describe(artifact.load(folder).program, "core" if granularity == "core" else "layer")
 
 
 def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:

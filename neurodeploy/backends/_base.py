@@ -17,10 +17,16 @@ class Backend(ABC):
     name: str
     #: True if it runs from the mapping's memory images and counts events
     mapped: bool = False
+    #: what one process of it may hold, where it has processes: "layer", "core"
+    granularities: tuple[str, ...] = ()
 
     @abstractmethod
     def available(self) -> str:
         """Empty if usable here, else the reason why not and what would help."""
+
+    def at(self, granularity: str) -> Backend:
+        """This backend with one process for each of these; ``granularity`` is one of ``granularities``."""
+        return self
 
     @abstractmethod
     def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:

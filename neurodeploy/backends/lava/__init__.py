@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import BackendError, Problem
 from ...ir.interp import check_input
 from ...ir.trace import Events, Trace
+from ...mapping.checks import too_fast
 from ...passes.balance import balance, hurried
 from ...program import Program
 from .._base import Backend
@@ -24,6 +25,7 @@ class Lava(Backend):
 
     name = "lava"
     mapped = False
+    granularities = ("layer", "core")
 
     def __init__(self, granularity: Granularity = "layer") -> None:
         self.granularity: Granularity = granularity
@@ -43,12 +45,12 @@ class Lava(Backend):
             return f"lava-nc 0.10.0 is not installed; {elsewhere}"
         return ""
 
-    def at(self, granularity: Granularity) -> Lava:
+    def at(self, granularity: str) -> Lava:
         """This backend with one process per ``layer`` or per mapped ``core``."""
-        return Lava(granularity)
+        return Lava("core" if granularity == "core" else "layer")
 
     def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
-        """All samples in Lava's simulator; BackendError ND722 for one process per core without a mapping."""
+        """All samples in Lava's simulator; BackendError ND742 for one process per core without a mapping."""
         from . import supervise
 
         names = tuple(dict.fromkeys(record))
@@ -61,24 +63,18 @@ class Lava(Backend):
 def lowered(program: Program, granularity: Granularity = "layer") -> Program:
     """The program with its graph balanced, as units and wires are made from it.
 
-    BackendError ND722 where one process per core is asked for without a mapping, ND723 for a recurrent connection that
+    BackendError ND742 where one process per core is asked for without a mapping, ND515 for a recurrent connection that
     is shorter than its way.
     """
     mapping = program.mapping
     if granularity == "core" and (mapping is None or not mapping.fits or not mapping.cores):
         raise BackendError(
-            Problem("ND722", "one process per core needs a mapped program", "--granularity", "core",
+            Problem("ND742", "one process per core needs a mapped program", "--granularity", "core",
                     fixes=("build on a target that the network fits", "--granularity layer"))
         )  # fmt: skip
     late = hurried(program.graph)
     if late:
-        raise BackendError(
-            [
-                Problem("ND723", "a recurrent connection is shorter than its way", node, f"{steps} steps too short",
-                        f"a delay of {steps} ticks more")
-                for _, node, steps in late
-            ]
-        )  # fmt: skip
+        raise BackendError([too_fast(*edge) for edge in late])
     return replace(program, graph=balance(program.graph))
 
 

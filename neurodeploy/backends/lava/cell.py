@@ -1,4 +1,4 @@
-"""What an own Lava process does at each step, in plain numpy: nodes of a population group for which Lava has no process.
+"""What an own Lava process does at each step, in plain numpy: nodes of a population group that Lava has no process for.
 
 A cell holds crossings (Synapse, Product, Reduce, Delay) and the elementwise nodes behind them. At step s its nodes of
 depth d do tick s - d. One step is: take what arrives within the step, evaluate, send, then take what crossings will
@@ -67,8 +67,8 @@ class Feed:
 class CellSpec:
     """Everything an own process needs to know; arrays are never written to.
 
-    ``nodes`` in topological order; ``shapes``, ``bits`` and ``depths`` by value; ``consts``: values that are the same at
-    every tick; ``outs``: one out port each; ``masks``: value -> the elements that live here (absent: all).
+    ``nodes`` in topological order; ``shapes``, ``bits`` and ``depths`` by value; ``consts``: values that are the same
+    at every tick; ``outs``: one out port each; ``masks``: value -> the elements that live here (absent: all).
     """
 
     name: str
@@ -137,7 +137,9 @@ class Cell:
     def _cross(self, node: Node, env: dict[str, np.ndarray], step: int) -> None:
         """What a crossing makes of the values of this step, kept until its own step for that tick."""
         spec = self.spec
-        depth = max((spec.depths[i] for i in node.inputs if i not in spec.consts), default=spec.depths[node.name] - 1)
+        depth = max(
+            (spec.depths[i] for i in node.inputs if i not in spec.consts), default=spec.depths[node.name] - 1
+        )
         tick = spec.clock.tick(step, depth)
         if tick is None:
             return

@@ -1,7 +1,8 @@
 """A run as files: what the watched process is given, and what it leaves. Nothing is pickled.
 
-The folder of a job holds ``program.h5`` (graph and mapping), ``x.npy``, ``job.json``, then ``values-N.npy`` (one for the
-read-out and each watched value), ``progress`` (steps done), ``counts.jsonl`` (saturations), ``error.json`` and ``log``.
+The folder of a job holds ``program.h5`` (graph and mapping), ``x.npy``, ``job.json``, then ``values-N.npy`` (one for
+the read-out and each watched value), ``progress`` (steps done), ``counts-PID.jsonl`` (saturations), ``error.json`` and
+``log``.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[np.ndarra
     for number, tap in enumerate(watched(found)):
         shape = (runs, each, *(tap.shape or (1,)))
         file = folder / f"values-{number}.npy"
-        made.append(np.lib.format.open_memmap(file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None))
+        made.append(
+            np.lib.format.open_memmap(file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None)
+        )
     return made
 
 
@@ -109,7 +112,7 @@ def save_error(folder: Path, where: str, error: BaseException, text: str) -> Non
 
 
 def load_error(folder: Path) -> SimulateError | None:
-    """What went wrong, typed: the problems that a process raised itself, or ND720."""
+    """What went wrong, typed: the problems that a process raised itself, or ND740."""
     try:
         found = json.loads((folder / "error.json").read_text())
     except (OSError, ValueError):
@@ -117,7 +120,7 @@ def load_error(folder: Path) -> SimulateError | None:
     if found["problems"]:
         return SimulateError([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in found["problems"]])
     what = f"{found['type']}: {found['message']}"
-    return SimulateError(Problem("ND720", "a Lava process failed; the run was ended", found["where"], what))
+    return SimulateError(Problem("ND740", "a Lava process failed; the run was ended", found["where"], what))
 
 
 def counts(file: Path) -> Iterator[tuple[str, dict[str, int]]]:

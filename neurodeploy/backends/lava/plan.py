@@ -2,8 +2,8 @@
 
 A Synapse becomes a connection process of Lava where one means the same, a population a neuron process. All else runs in
 *cells* (:mod:`cell`): one per population group, and one more each time a group goes on behind a neuron process. A bias
-of a synapse is added by whoever takes the sum: as LIF's own bias, or in a cell. Within a step data flow from connections
-through cells and neurons of one group; what a connection takes in, it sends in the next step.
+of a synapse is added by whoever takes the sum: as LIF's own bias, or in a cell. Within a step data flow from
+connections through cells and neurons of one group; what a connection takes in, it sends in the next step.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LIF_REACH = 1 << 17  # a synaptic sum beyond would wrap before LIF adds its bias
 class Unit:
     """One Lava process: a process of Lava (``stock``) or an own cell (``spec``).
 
-    ``ins``: the wires of each in port, whose data are added; ``reason``: why it is an own process; ``layer``: name of the
-    population group, or of the core.
+    ``ins``: the wires of each in port, whose data are added; ``reason``: why it is an own process; ``layer``: name of
+    the population group, or of the core.
     """
 
     name: str
@@ -132,7 +132,9 @@ class _Planner:
 
     granularity: Granularity
 
-    def __init__(self, graph: Graph, record: tuple[str, ...], clock: Clock, mapping: CoreMapping | None) -> None:
+    def __init__(
+        self, graph: Graph, record: tuple[str, ...], clock: Clock, mapping: CoreMapping | None
+    ) -> None:
         self.graph, self.record, self.clock, self.mapping = graph, record, clock, mapping
         self.level, self.still = depths(graph), constants(graph)
         self.consts: dict[str, np.ndarray] = {}
@@ -172,7 +174,9 @@ class _Planner:
             {n: self.consts[n] for n in names if n in self.consts}, draft.masks,
         )  # fmt: skip
         reason = "; ".join(dict.fromkeys(draft.reasons))
-        return Unit(draft.name, draft.layer, tuple(n.name for n in draft.nodes), tuple(ins), None, spec, reason)
+        return Unit(
+            draft.name, draft.layer, tuple(n.name for n in draft.nodes), tuple(ins), None, spec, reason
+        )
 
 
 class _Layers(_Planner):
@@ -184,7 +188,9 @@ class _Layers(_Planner):
         super().__init__(*args)
         self.readers = self.graph.consumers
         self.home: dict[str, str] = {}  # node -> unit
-        self.after: dict[str, int] = {}  # node -> cell of its group that it comes behind or lives in; -1: none
+        self.after: dict[
+            str, int
+        ] = {}  # node -> cell of its group that it comes behind or lives in; -1: none
         self.absorbed: set[str] = set()  # sums that an in port does
 
     def plan(self) -> Plan:
@@ -194,8 +200,8 @@ class _Layers(_Planner):
         taps = [self.tap(value) for value in self.record]
         ends = self.tap(output)
         done: dict[str, Unit] = {}
-        for name, (group, node, stock) in self.stocks.items():
-            done[name] = self._connected(name, group, node, stock)
+        for name, (layer, node, stock) in self.stocks.items():
+            done[name] = self._connected(name, layer, node, stock)
         pending = dict(self.cells)
         ports: dict[str, tuple[list[Feed], list[tuple[Wire, ...]]]] = {}
         while pending:  # a bias may have to be added in a cell that nobody asked for before
@@ -328,7 +334,9 @@ class _Layers(_Planner):
         found = [p for p in parts if p is not None]
         if not found:
             return None
-        return arranged(found[0], ((node.op, node.args),)) if isinstance(node, View) else np.sum(found, axis=0)
+        return (
+            arranged(found[0], ((node.op, node.args),)) if isinstance(node, View) else np.sum(found, axis=0)
+        )
 
     def _connected(self, name: str, group: str, node: Node, stock: Stock) -> Unit:
         folded = isinstance(node, Neuron) and self._folds(node, stock)
@@ -377,9 +385,10 @@ class _Layers(_Planner):
             return (Wire(INPUT, 0),), self.input_bias()
         if value in self.stocks:
             _, _, stock = self.stocks[value]
-            bias = getattr(node, "bias", None) if isinstance(node, Synapse) else None
-            spread_bias = None if bias is None or not bias.any() else spread(bias, node, self.graph.shape(value))  # type: ignore[arg-type]
-            return (Wire(unit, 0, stock.after),), spread_bias
+            bias = None
+            if isinstance(node, Synapse) and node.bias is not None and node.bias.any():
+                bias = spread(node.bias, node, self.graph.shape(value))
+            return (Wire(unit, 0, stock.after),), bias
         return (Wire(unit, self.cells[unit].port(value)),), None
 
     def _biased(self, value: str) -> tuple[Wire, ...]:
@@ -395,7 +404,7 @@ class _Layers(_Planner):
     def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
         """In ports of a cell; rearrangements of its own values are done inside."""
         inside = {node.name for node in draft.nodes}
-        wanted: dict[str, bool] = {value: False for value in draft.extra}
+        wanted: dict[str, bool] = dict.fromkeys(draft.extra, False)
         views: set[str] = set()
         for node in draft.nodes:
             for value in node.inputs:
@@ -505,9 +514,11 @@ def _kind(node: Node) -> str:
         return f"{node.timing} product"  # type: ignore[attr-defined]
     if node.kind == "micro":
         return f"{node.op} in microcode"  # type: ignore[attr-defined]
-    return {"reduce": f"{getattr(node, 'op', '')} over elements", "sum": "sum", "delay": "delay", "output": "read-out"}.get(
-        node.kind, f"{getattr(node, 'op', node.kind)} view"
-    )  # fmt: skip
+    if node.kind == "reduce":
+        return f"{node.op} over elements"  # type: ignore[attr-defined]
+    if node.kind == "view":
+        return f"{node.op} view"  # type: ignore[attr-defined]
+    return {"output": "read-out"}.get(node.kind, node.kind)
 
 
 __all__ = ["INPUT", "Granularity", "Plan", "Tap", "Unit", "plan", "simplified"]

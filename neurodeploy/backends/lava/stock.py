@@ -35,7 +35,8 @@ VTH_MAX = (1 << 17) - 1
 class Stock:
     """A process of Lava: class name, keyword arguments, shapes of its ports, and how values fit these.
 
-    ``before`` turns the node's input into what the in port takes, ``after`` what the out port sends into the node's value.
+    ``before`` turns the node's input into what the in port takes, ``after`` what the out port sends into the node's
+    value.
     """
 
     process: str
@@ -71,7 +72,7 @@ class Place:
 
 
 def connection(graph: Graph, node: Synapse, lag: int) -> Stock | Own:
-    """The process for a Synapse whose sum is due ``lag`` steps after what it reads was sent, its own delays not counted.
+    """The process for a Synapse whose sum is due ``lag`` steps after what it reads was sent, delays not counted.
 
     Its bias is left out: whoever takes the sum adds it.
     """
@@ -107,11 +108,11 @@ def loaded(weight: np.ndarray) -> tuple[np.ndarray, int, str] | None:
     shift = (common & -common).bit_length() - 1 if common else 0
     mantissa = weight >> shift
     lo, hi = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
-    if -128 <= lo and hi <= 127:
+    if lo >= -128 and hi <= 127:
         return mantissa << 1, shift - 1, "MIXED"
-    if 0 <= lo and hi <= 255:
+    if lo >= 0 and hi <= 255:
         return mantissa, shift, "EXCITATORY"
-    if -255 <= lo and hi <= 0:
+    if lo >= -255 and hi <= 0:
         return mantissa, shift, "INHIBITORY"
     return None
 
@@ -159,10 +160,10 @@ def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, .
     if node.op == "dense":
         tokens, outputs = prod(source[:-1]), node.weight.shape[0]
         arguments = {"weight": node.weight[:, None, None, :], "input_shape": (tokens, 1, source[-1])}
-        before: tuple[Op, ...] = (("reshape", arguments["input_shape"]),)
+        before: tuple[Op, ...] = (("reshape", (tokens, 1, source[-1])),)
         after: tuple[Op, ...] = (("reshape", (*source[:-1], outputs)),)
     else:
-        # Lava's Conv is a true convolution of kernels (O, X, Y, C): ours, a correlation of (O, C, Y, X), is turned round.
+        # Lava's Conv is a true convolution of kernels (O, X, Y, C); ours is a correlation of (O, C, Y, X).
         kernel = node.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1)
         arguments = {
             "weight": kernel, "input_shape": tuple(source[::-1]), "stride": tuple(node.stride[::-1]),
@@ -173,7 +174,9 @@ def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, .
     return Stock("Conv", {**arguments, "weight": weight, "num_message_bits": bits}, before, after)
 
 
-def _sparse(node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...]) -> Stock | Own:
+def _sparse(
+    node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...]
+) -> Stock | Own:
     """The connection unrolled: what Conv cannot hold exactly."""
     entries = np.count_nonzero(node.weight) * prod(shape) // node.weight.shape[0]
     if entries > SPARSE_ENTRIES:
@@ -230,9 +233,8 @@ def _reset(node: Neuron, place: Place) -> dict[str, int] | Own | None:
 
 
 def _lif(node: Neuron, place: Place) -> Stock | Own:
-    du, dv = node.params["du"], node.params["dv"]
     bias = place.bias
-    if bias is not None and np.any(np.asarray(du) != 4095):
+    if bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
         return Own("a bias that is part of its current")  # met by sending the bias: see plan.py
     found = _leaky("LIF", node, place, bias, BIAS_EXP)
     return _thresholds(found, {"vth": node.params["vth"]}, place.shape, 0, VTH_MAX)
@@ -282,7 +284,11 @@ def _leaky(process: str, node: Neuron, place: Place, bias: np.ndarray | None, ex
 
 
 def _thresholds(
-    found: Stock | Own, thresholds: Mapping[str, Any], shape: tuple[int, ...], low: int | None, high: int | None
+    found: Stock | Own,
+    thresholds: Mapping[str, Any],
+    shape: tuple[int, ...],
+    low: int | None,
+    high: int | None,
 ) -> Stock | Own:
     if isinstance(found, Own):
         return found

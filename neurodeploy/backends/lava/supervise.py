@@ -1,8 +1,8 @@
 """Runs a job in a process of its own and makes sure that nothing of it stays: no process, no shared memory, no file.
 
 Lava's runtime may hang when a process model raises, and leaves processes and shared memory behind when its user is
-interrupted. So it runs in a watched process that leads its own group: errors arrive as files, progress is looked at, and
-however the wait ends (result, error, Ctrl-C) the group is ended and its memory removed.
+interrupted. So it runs in a watched process that leads its own group: errors arrive as files, progress is looked at,
+and however the wait ends (result, error, Ctrl-C) the group is ended and its memory removed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ PATIENCE = 10.0  # seconds for the watched process to clean up by itself
 
 
 def run(
-    program: Program, plan: Plan, x: np.ndarray, record: tuple[str, ...], granularity: Granularity, stall: float = STALL
+    program: Program,
+    plan: Plan,
+    x: np.ndarray,
+    record: tuple[str, ...],
+    granularity: Granularity,
+    stall: float = STALL,
 ) -> Trace:
-    """Run samples ``x`` and return their trace. SimulateError ND720 if a process fails, ND721 if nothing moves."""
+    """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
     folder = Path(tempfile.mkdtemp(prefix="neurodeploy-lava-"))
     request = job.Request(record, granularity, f"nd{secrets.token_hex(4)}_")
     try:
@@ -46,15 +51,15 @@ def run(
             _wait(folder, process, stall)
         return _trace(folder, plan, x)
     finally:
-        if os.environ.get("KEEP"): print(folder)
-        else: shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _process(folder: Path, prefix: str) -> Iterator[subprocess.Popen]:
     """The watched process; ended, with all it started, when the block is left in whatever way."""
     environment = {
-        **os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+        **os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
     }  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -72,10 +77,8 @@ def _end(process: subprocess.Popen, prefix: str) -> None:
     with suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
-    try:
+    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         process.wait(PATIENCE)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        pass
     deadline = time.monotonic() + PATIENCE
     while (process.poll() is None or members(process.pid)) and time.monotonic() < deadline:
         with suppress(ProcessLookupError, PermissionError):
@@ -92,14 +95,19 @@ def _wait(folder: Path, process: subprocess.Popen, stall: float) -> None:
             raise error
         if process.poll() is not None:
             raise SimulateError(
-                Problem("ND720", "the Lava run ended by itself", "lava", f"exit {process.returncode}: {_tail(folder)}")
+                Problem(
+                    "ND740",
+                    "the Lava run ended by itself",
+                    "lava",
+                    f"exit {process.returncode}: {_tail(folder)}",
+                )
             )
         now = _progress(folder)
         if now != done:
             done, moved = now, time.monotonic()
         elif time.monotonic() - moved > stall:
             raise SimulateError(
-                Problem("ND721", "the Lava run does not move", "lava", f"{done} steps, then none in {stall:g} s",
+                Problem("ND741", "the Lava run does not move", "lava", f"{done} steps, then none in {stall:g} s",
                         fixes=("run fewer samples", "run it again; Lava prints to a log while it runs"))
             )  # fmt: skip
         time.sleep(POLL)
@@ -137,7 +145,9 @@ def _trace(folder: Path, plan: Plan, x: np.ndarray) -> Trace:
 
 def _given(plan: Plan, tap: Tap, x: np.ndarray) -> np.ndarray:
     """The input, or a rearrangement of it, at every tick."""
-    frames = x.swapaxes(0, 1) if plan.graph.input.per_tick else np.broadcast_to(x, (plan.clock.ticks, *x.shape))
+    frames = (
+        x.swapaxes(0, 1) if plan.graph.input.per_tick else np.broadcast_to(x, (plan.clock.ticks, *x.shape))
+    )
     each = [[arranged(frame, tap.wires[0].ops) for frame in tick] for tick in frames.astype(np.int64)]
     value = np.asarray(each).reshape(plan.clock.ticks, len(x), *tap.shape)
     return value if tap.bias is None else value + tap.bias

@@ -1,4 +1,4 @@
-"""Own processes of a lowered network and their models (tag ``fixed_pt``): cells, the network itself, source and recorder.
+"""Own processes of a lowered network and their models (tag ``fixed_pt``): cells, the network, source and recorder.
 
 Imports are absolute because Lava executes this file a second time, outside its package, when it looks for models.
 Process classes with any number of ports are made on demand: Lava wants every port of a model in its class.
@@ -44,7 +44,9 @@ def out_port(number: int) -> str:
 class Ports(AbstractProcess):
     """A process with numbered in and out ports of the given shapes."""
 
-    def __init__(self, *, ins: tuple[tuple[int, ...], ...], outs: tuple[tuple[int, ...], ...], **more: Any) -> None:
+    def __init__(
+        self, *, ins: tuple[tuple[int, ...], ...], outs: tuple[tuple[int, ...], ...], **more: Any
+    ) -> None:
         super().__init__(**more)
         for number, shape in enumerate(ins):
             setattr(self, in_port(number), InPort(shape=shape))
@@ -154,14 +156,17 @@ def source(frames: np.ndarray, clock: Clock, shape: tuple[int, ...], per_tick: b
 def recorder(arrays: list[np.ndarray], done: Callable[[int], None] | None = None) -> Ports:
     """A process that fills ``arrays`` (steps, *shape), one in port each; ``done`` is called after each step."""
     shapes = tuple(a.shape[1:] for a in arrays)
-    return _classes(RecorderModel, len(arrays), 0)(ins=shapes, outs=(), name="recorder", arrays=arrays, done=done)
+    return _classes(RecorderModel, len(arrays), 0)(
+        ins=shapes, outs=(), name="recorder", arrays=arrays, done=done
+    )
 
 
 class Network(AbstractProcess):
     """A lowered network as one hierarchical process.
 
     ``s_in`` takes raw input levels of the Input's shape, the frame of tick t at step t. ``s_out`` sends the read-out
-    accumulated up to tick t at step t + ``depth``. ``taps``: an out port for each recorded value, see :func:`Plan.taps`.
+    accumulated up to tick t at step t + ``depth``. ``taps``: out ports of each recorded value, whose data are
+    to be added.
     """
 
     def __init__(self, plan: Plan, name: str = "network") -> None:
@@ -266,7 +271,9 @@ STOCK: dict[str, Callable[[Unit], AbstractProcess]] = {
 }  # fmt: skip
 
 
-def watched(network: Network, plan: Plan, arrays: list[np.ndarray], done: Callable[[int], None] | None) -> Ports:
+def watched(
+    network: Network, plan: Plan, arrays: list[np.ndarray], done: Callable[[int], None] | None
+) -> Ports:
     """A recorder on the read-out and all taps of a network; ``arrays`` in that order, constants left out."""
     found = recorder(arrays, done)
     live: list[tuple[Tap, tuple[OutPort, ...]]] = [(plan.output, (network.s_out,))]

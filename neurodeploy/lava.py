@@ -1,0 +1,53 @@
+"""A built network inside a Lava program of your own.
+
+    from neurodeploy import artifact, lava
+    net = lava.network(artifact.load("build/").program)
+    source.s_out.connect(net.s_in)
+    net.s_out.connect(sink.a_in)
+    net.run(RunSteps(num_steps=100), Loihi2SimCfg(select_tag="fixed_pt"))
+
+Steps count from 1. ``s_in`` takes raw input levels: the frame of tick t of sample k (from 0) at step k * period + t.
+``s_out`` sends the read-out accumulated up to tick t of sample k at step k * period + t + depth; before that it sends
+zeros. State starts anew with each sample. Where ``period`` is None (a network with delays or recurrence in ticks) there
+is one sample only, and its ticks go on as long as the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .backends.lava import MEMBER, lowered
+from .backends.lava.describe import Lowering, Row, describe
+from .backends.lava.plan import Granularity, Plan, plan
+from .errors import BackendError, Problem
+from .program import Program
+
+if TYPE_CHECKING:
+    from .ir.graph import Graph
+
+__all__ = ["Lowering", "Row", "describe", "network"]
+
+
+def network(
+    program: Program | Graph,
+    granularity: Granularity = "layer",
+    record: Iterable[str] = (),
+    name: str = "network",
+) -> Any:
+    """The network as one hierarchical Lava process with the ports ``s_in`` and ``s_out``.
+
+    ``depth`` and ``period`` of the process say when what arrives and leaves, in steps. ``record``: names of values,
+    each with out ports in ``taps`` (one; with ``granularity="core"`` one per core, whose data are to be added).
+    BackendError ND701 without Lava, ND742 for one process per core of a program that is not mapped, ND515 for a
+    recurrent loop that takes longer than its delays.
+    """
+    reason = MEMBER.available()
+    if reason:
+        raise BackendError(Problem("ND701", "the backend lava cannot be used here", "lava", reason))
+    from .backends.lava.processes.own import Network
+
+    program = program if isinstance(program, Program) else Program(program)
+    program = lowered(program, granularity)
+    found: Plan = plan(program.graph, record, granularity, program.mapping)
+    return Network(found, name=name)
