@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, pipeline
+from neurodeploy import artifact, cli, pipeline, samples
 from neurodeploy.ir import interp
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
@@ -112,6 +112,20 @@ def test_a_net_file_is_built_checked_and_run(make: Make, capsys: Captured) -> No
             np.array_equal(np.load(f"y.{layer}.npy"), expected.values[layer]) and expected.values[layer].any()
         )
     assert cli.call(["verify", "out", "--samples", "2"]) == 0
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_an_exported_net_file_is_the_same_network(make: Make) -> None:
+    assert cli.call(["build", *net(make), "--out", "out", "-q", "--to", "map"]) == 0
+    assert cli.call(["export", "out", "--to", "netx", "--out", "again.net"]) == 0
+    assert cli.call(["build", "again.net", "-T", "12", "--out", "again", "-q", "--to", "map"]) == 0
+    first, second = (artifact.load(folder).program.graph for folder in ("out", "again"))
+    x = samples.Synthetic(first).measurement(3)[0]
+    neurons = [[node.name for node in graph if node.kind == "neuron"] for graph in (first, second)]
+    one, two = (interp.run(graph, x, names) for graph, names in zip((first, second), neurons, strict=True))
+    assert np.array_equal(one.outputs, two.outputs)
+    for mine, theirs in zip(*neurons, strict=True):
+        assert np.array_equal(one.values[mine], two.values[theirs]) and one.values[mine].any()
 
 
 @pytest.mark.parametrize("file", NIR, ids=lambda file: file.stem)
