@@ -313,7 +313,9 @@ def map_to_cores(work: Work, progress: Progress) -> str:
     work.warnings += [p for p in mapping.problems if p.severity != "error"]
     if not mapping.fits:
         return f"does NOT fit: {sum(p.severity == 'error' for p in mapping.problems)} problems"
-    return f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps"
+    weighed = work.synthetic and work.config.optimise != "cores"  # messages are priced by their activity
+    label = f", cut for {samples.SYNTHETIC}" if weighed else ""
+    return f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
 
 
 # --- 6 evaluate --------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ ACTIVITY = (
     "silicon", "ticks", "raster",
 )  # fmt: skip
 #: and the cut, where the mapper weighs messages by their activity
-CUT = ("mapping.cores_used", "mapping.groups", "depth")
+CUT = ("mapping.cores_used", "mapping.groups", "layers.layout", "layers.cores")
 
 
 def _input(inputs: ReportInputs) -> Json:

@@ -109,7 +109,7 @@ def test_synthetic_input_is_labelled_everywhere(which: str, request: pytest.Fixt
         assert f"{card} (synthetic input)</div>" in page
     log = (folder / "build.log").read_text()
     assert "none: synthetic input, spikes with probability 0.1" in log
-    for stage in ("calibrate", "evaluate", "estimate"):
+    for stage in ("calibrate", "map", "evaluate", "estimate"):
         (line,) = (line for line in log.splitlines() if f"] {stage}" in line)
         assert "synthetic input" in line
 
