@@ -35,6 +35,7 @@ DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read witho
 TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
+STEEPEST = 2.0**14  # factor of one rescale
 BIAS_MAX = 2.0 ** (MESSAGE_BITS - 2)  # half of what a neuron's state or a message holds
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
@@ -158,6 +159,9 @@ class _Walk:
         """A rescale of a new-graph value to ``unit``, saturating at ``bits``; the value itself if it has that unit."""
         if isinstance(self.scales[source], float) and self.scales[source] == unit:
             return source
+        factors = self._factors(source, unit)
+        if (steepest := float(np.max(factors))) > STEEPEST:  # spikes that join a fine stream: two steps
+            return self.rescaled(self.rescaled(source, steepest / STEEPEST * unit, bits), unit, bits)
         op = registry.microcode("rescale")
         shape = self.builder.values[source].shape
         contract = self.builder.values[source].contract
@@ -166,7 +170,7 @@ class _Walk:
             inputs=(source,),
             origin=self.builder.nodes[source].origin,
             op="rescale",
-            params=op.params(self._factors(source, unit), bits),
+            params=op.params(factors, bits),
             timing="instant",
         )
         name = self.add(node, unit, bits, inputs=(source,), shape=shape)

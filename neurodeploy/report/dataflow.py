@@ -85,8 +85,8 @@ def _line(source: str, node: Json, ranks: dict[str, int], at: dict[Stop, Point])
     if ranks[source] >= node["rank"]:
         x1, y1 = at[node["name"], node["rank"]]
         low, middle = max(y, y1) + HEIGHT + ROW / 2, WIDTH / 2
-        bend = f"C{x + middle:.0f} {low:.0f} {x1 + middle:.0f} {low:.0f} {x1 + middle:.0f} {y1 + HEIGHT:.0f}"
-        return source, f"M{x + middle:.0f} {y + HEIGHT:.0f}{bend}"
+        curve = f"C{x + middle:.0f} {low:.0f} {x1 + middle:.0f} {low:.0f} {x1 + middle:.0f} {y1 + HEIGHT:.0f}"
+        return source, f"M{x + middle:.0f} {y + HEIGHT:.0f}{curve}"
     path = [f"M{x + WIDTH:.0f} {y + HEIGHT / 2:.0f}"]
     for rank in range(ranks[source] + 1, node["rank"] + 1):
         last = rank == node["rank"]
