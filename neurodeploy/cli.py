@@ -494,12 +494,21 @@ def _lowered(found: Any) -> dict[str, Any]:
     """A lowering to Lava as JSON."""
     rows = [{"layer": r.layer, "processes": list(r.processes), "events": r.events, "stock_events": r.stock_events,
              "reason": r.reason} for r in found.rows]  # fmt: skip
-    return {"granularity": found.granularity, "processes": found.processes, "share": found.share, "layers": rows}
+    return {
+        "granularity": found.granularity,
+        "processes": found.processes,
+        "share": found.share,
+        "layers": rows,
+    }
 
 
 def _shares(found: Any) -> str:
     """One line on a lowering to Lava."""
-    share = "no synaptic events" if found.share is None else f"{found.share:.1%} of synaptic events on stock processes"
+    share = (
+        "no synaptic events"
+        if found.share is None
+        else f"{found.share:.1%} of synaptic events on stock processes"
+    )
     return f"Lava: {found.processes} processes, one per {found.granularity}; {share}"
 
 
@@ -535,6 +544,7 @@ def verify(
 
     result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity)
     lowered = verbs.lowering(folder, granularity) if "lava" in result.backends else None
+    label = verbs.label(folder) if lowered is not None else ""
     if screen.json:
         screen.data(
             {
@@ -543,7 +553,7 @@ def verify(
                 "backends": list(result.backends),
                 "nodes": list(result.nodes),
                 "divergence": str(result.divergence or ""),
-                **({} if lowered is None else {"lava": _lowered(lowered)}),
+                **({} if lowered is None else {"lava": {**_lowered(lowered), "measured_on": label}}),
             }
         )
         if not result.equal:
@@ -552,7 +562,8 @@ def verify(
         screen.out(str(result))
         if lowered is not None:
             rows = [(r.layer, str(r), round(r.events), round(r.stock_events), r.reason) for r in lowered.rows]
-            columns = ("layer", "Lava processes", "events per tick", "on stock", "own because of")
+            events = f"events per tick ({label})" if label else "events per tick"
+            columns = ("layer", "Lava processes", events, "on stock", "own because of")
             screen.table(columns, rows)
             screen.out(_shares(lowered))
         result.require()

@@ -296,6 +296,14 @@ def lowering(folder: str | Path, granularity: str = "") -> Any:
     return lava.describe(artifact.load(folder).program, "core" if granularity == "core" else "layer")
 
 
+def label(folder: str | Path) -> str:
+    """What numbers of a build that depend on activity are called: "synthetic input", or empty where it had data."""
+    from . import artifact
+    from .samples import SYNTHETIC
+
+    return SYNTHETIC if _drawn(artifact.load(folder)) else ""
+
+
 def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:
     """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
     from . import datasets, stages
