@@ -57,6 +57,10 @@ class Lava(Backend):
         check_input(program.graph, x)
         program = lowered(program, self.granularity)
         found = plan(program.graph, names, self.granularity, program.mapping, len(x))
+        if not found.message_bits.keys() <= set(names):
+            # Lava's sigma-delta processes do not keep to the width of messages: what they send is looked at too.
+            watched = tuple(dict.fromkeys((*names, *found.message_bits)))
+            found = plan(program.graph, watched, self.granularity, program.mapping, len(x))
         return supervise.run(program, found, np.asarray(x), names, self.granularity), None
 
 

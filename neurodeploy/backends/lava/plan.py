@@ -20,7 +20,7 @@ from ...mapping.groups import Population, populations
 from ...mapping.types import Mapping as CoreMapping
 from ...passes.balance import CROSSING, constants, depths
 from .cell import CellSpec, Clock, Feed, spread
-from .stock import Own, Place, Stock, connection, neuron
+from .stock import INT32, Own, Place, Stock, connection, neuron
 from .wiring import Op, Wire, arranged, simplified
 
 Granularity = Literal["layer", "core"]
@@ -81,6 +81,12 @@ class Plan:
     taps: tuple[Tap, ...]
     clock: Clock
     depth: int
+
+    @property
+    def message_bits(self) -> dict[str, int]:
+        """Width of the messages of each population whose process of Lava does not keep to it."""
+        found = {u.name: u.stock.message_bits for u in self.units if u.stock and u.stock.message_bits}
+        return {name: bits for name, bits in found.items() if bits}
 
 
 @dataclass(eq=False)
@@ -299,13 +305,16 @@ class _Layers(_Planner):
         source = node.inputs[0]
         if source in self.still:
             return Own("its input is constant")
-        return connection(self.graph, node, self.level[node.name] - self.level[source])
+        reader = self._only_reader(node.name)
+        wraps = reader.params.get("input_bits") if isinstance(reader, Neuron) else None
+        wraps = None if wraps is None or np.ndim(wraps) else int(wraps)
+        return connection(self.graph, node, self.level[node.name] - self.level[source], wraps)
 
     def _neuron(self, node: Neuron) -> Stock | Own:
         """The process of a population, its bias folded in where it fits, else left to a cell before it."""
         if any(i in self.still for i in node.inputs):
             return Own("an input is constant")
-        place = Place(self.graph.shape(node.name) or (1,), self.level[node.name], self.clock.period)
+        place = self._surroundings(node)
         bias = self._bias_of(node)
         if bias is not None:
             found = neuron(node, replace(place, bias=bias))
@@ -356,8 +365,16 @@ class _Layers(_Planner):
         bias = self._bias_of(node)
         if bias is None:
             return False
-        place = Place(self.graph.shape(node.name) or (1,), self.level[node.name], self.clock.period, bias)
-        return isinstance(neuron(node, place), Stock)
+        return isinstance(neuron(node, replace(self._surroundings(node), bias=bias)), Stock)
+
+    def _surroundings(self, node: Neuron) -> Place:
+        intervals = [self.graph.values[i].interval for i in node.inputs]
+        reach = max((INT32 if i is None else i.magnitude for i in intervals), default=0)
+        bases = [base for i in node.inputs for base in self._bases(i)]
+        from_lava = all(b in self.stocks and isinstance(self.graph.nodes[b], Synapse) for b in bases)
+        from_conv = from_lava and len(bases) == 1 and self.stocks[bases[0]][2].process == "Conv"
+        shape = self.graph.shape(node.name) or (1,)
+        return Place(shape, self.level[node.name], self.clock.period, None, reach, from_lava, from_conv)
 
     def _wire(self, wire: Wire, *ops: tuple[Op, ...]) -> Wire:
         return Wire(wire.unit, wire.port, (*wire.ops, *(op for some in ops for op in some)))

@@ -8,7 +8,7 @@ runs in an own process, and the reason is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ from .wiring import Op
 CONV_REACH = 1 << 23
 #: Dense and Sparse sum twice the weight in int32
 DENSE_REACH = 1 << 30
+INT32 = 1 << 31
 SMALL_FIELDS = 127  # Conv keeps kernel size, stride, padding and number of groups in int8
 DELAYS = 63  # Loihi 2's six bits, which DelayDense checks
 SPARSE_ENTRIES = 1 << 22  # an unrolled convolution larger than this stays an own process
@@ -44,7 +45,10 @@ class Stock:
     before: tuple[Op, ...] = ()
     after: tuple[Op, ...] = ()
     ins: tuple[str, ...] = ("s_in",)
-    out: str = "a_out"
+    variables: Mapping[str, Any] = field(default_factory=dict)  # set after construction
+    message_bits: int | None = (
+        None  # width that the population's messages have, and Lava's process does not check
+    )
 
 
 @dataclass(frozen=True)
@@ -60,21 +64,27 @@ class Place:
 
     ``depth``: step of tick t is t + depth; ``period``: steps from sample to sample, None for a single sample; ``bias``:
     constant part of the input, of the population's shape. What arrives before tick 1 of a single sample is zero.
+    ``reach``: largest magnitude of an input; ``from_lava``: all of it comes from connections of Lava, ``from_conv``:
+    from one Conv.
     """
 
     shape: tuple[int, ...]
     depth: int
     period: int | None
     bias: np.ndarray | None = None
+    reach: int = 0
+    from_lava: bool = False
+    from_conv: bool = False
 
 
 # --- connections -------------------------------------------------------------------------------------------------
 
 
-def connection(graph: Graph, node: Synapse, lag: int) -> Stock | Own:
+def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) -> Stock | Own:
     """The process for a Synapse whose sum is due ``lag`` steps after what it reads was sent, delays not counted.
 
-    Its bias is left out: whoever takes the sum adds it.
+    Its bias is left out: whoever takes the sum adds it. ``wraps``: the only reader looks at no more than these low bits
+    of the sum, as populations of lava-dl do.
     """
     source = graph.values[node.inputs[0]]
     if source.interval is None or not np.issubdtype(node.weight.dtype, np.integer):
@@ -85,24 +95,27 @@ def connection(graph: Graph, node: Synapse, lag: int) -> Stock | Own:
     bits = 0 if binary else min(31, bits_for(source.interval.magnitude, source.interval.lo < 0))
     flat = prod(source.shape.sizes) == node.weight.shape[-1] and node.op == "dense"
     if steps.any():
-        return _delayed(node, steps, reach, bits, source.shape.sizes, graph.shape(node.name), flat)
+        return _delayed(node, steps, reach, bits, source.shape.sizes, graph.shape(node.name), flat, wraps)
     if node.op == "dense" and flat:
-        return _dense(node, reach, bits, source.shape.sizes, graph.shape(node.name))
+        return _dense(node, reach, bits, source.shape.sizes, graph.shape(node.name), wraps)
     sizes = source.shape.sizes, graph.shape(node.name)
     small = (*node.weight.shape[2:], *node.stride, *node.padding, node.groups)
-    fits = reach < CONV_REACH and (node.op == "dense" or max(small) <= SMALL_FIELDS)
+    fits = reach < (INT32 if wraps == 24 else CONV_REACH) and (
+        node.op == "dense" or max(small) <= SMALL_FIELDS
+    )
     if node.op == "conv" and fits:
         return _conv(node, bits, *sizes)
     # Shared by tokens, Sparse repeats the weights but is some hundred times faster than Lava's Conv of 1 x 1.
-    found = _sparse(node, reach, bits, *sizes)
+    found = _sparse(node, reach, bits, *sizes, wraps)
     return _conv(node, bits, *sizes) if fits and isinstance(found, Own) else found
 
 
-def loaded(weight: np.ndarray) -> tuple[np.ndarray, int, str] | None:
-    """Weights as Dense takes them, their exponent and sign mode, so that it computes with exactly these; or None.
+def loaded(weight: np.ndarray) -> dict[str, Any] | None:
+    """Arguments of Dense that make it compute with exactly these weights; None if there are none.
 
     In mixed mode the lowest of nine bits is lost, so twice the weight is loaded under an exponent of -1. The mode is
-    always named: Lava's guess for a matrix without positive entries clips -256.
+    always named: Lava's guess for a matrix without positive entries clips -256. All nine bits of lava-dl's widest
+    weights survive where nine are asked for, as netx does.
     """
     common = int(np.bitwise_or.reduce(np.abs(weight).ravel(), initial=0))
     shift = (common & -common).bit_length() - 1 if common else 0
@@ -117,33 +130,37 @@ def loaded(weight: np.ndarray) -> tuple[np.ndarray, int, str] | None:
     return None
 
 
-def _weights(node: Synapse, reach: int, bits: int) -> dict[str, Any] | Own:
+def _weights(node: Synapse, reach: int, bits: int, wraps: int | None) -> dict[str, Any] | Own:
     found = loaded(node.weight)
     if found is None:
-        return Own("weights need more than 8 bits")
-    if reach >= DENSE_REACH:
+        return Own("weights need more than 9 bits")
+    if reach >= DENSE_REACH and (wraps != 32 or found["weight_exp"] < 0):
         return Own("sums may leave int32 inside Lava's process")
-    weights, exponent, mode = found
-    return {
-        "weights": weights.astype(np.int32), "weight_exp": exponent, "sign_mode": mode, "num_message_bits": bits,
-    }  # fmt: skip
+    return {**found, "weights": found["weights"].astype(np.int32), "num_message_bits": bits}
 
 
-def _dense(node: Synapse, reach: int, bits: int, source: Any, shape: Any) -> Stock | Own:
-    arguments = _weights(node, reach, bits)
+def _dense(node: Synapse, reach: int, bits: int, source: Any, shape: Any, wraps: int | None) -> Stock | Own:
+    arguments = _weights(node, reach, bits, wraps)
     if isinstance(arguments, Own):
         return arguments
     return Stock("Dense", arguments, *_flat(source, shape))
 
 
 def _delayed(
-    node: Synapse, steps: np.ndarray, reach: int, bits: int, source: Any, shape: Any, flat: bool
+    node: Synapse,
+    steps: np.ndarray,
+    reach: int,
+    bits: int,
+    source: Any,
+    shape: Any,
+    flat: bool,
+    wraps: int | None,
 ) -> Stock | Own:
     if not flat:
         return Own(f"Lava delays no {'convolution' if node.op == 'conv' else 'connection shared by tokens'}")
     if steps.max() > DELAYS:
         return Own(f"a delay of {int(steps.max())} steps; DelayDense has {DELAYS}")
-    arguments = _weights(node, reach, bits)
+    arguments = _weights(node, reach, bits, wraps)
     if isinstance(arguments, Own):
         return arguments
     delays = np.broadcast_to(steps, node.weight.shape).astype(np.int64)
@@ -175,13 +192,13 @@ def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, .
 
 
 def _sparse(
-    node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...]
+    node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...], wraps: int | None
 ) -> Stock | Own:
     """The connection unrolled: what Conv cannot hold exactly."""
     entries = np.count_nonzero(node.weight) * prod(shape) // node.weight.shape[0]
     if entries > SPARSE_ENTRIES:
         return Own(f"Conv cannot hold its sums, and unrolled it has {entries} connections")
-    arguments = _weights(node, reach, bits)
+    arguments = _weights(node, reach, bits, wraps)
     if isinstance(arguments, Own):
         return arguments
     matrix = unrolled(node, arguments["weights"].reshape(node.weight.shape), source, shape)
@@ -256,7 +273,9 @@ def _ternary_lif(node: Neuron, place: Place) -> Stock | Own:
     if place.bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
         return Own("a bias that is part of its current")
     found = _leaky("TernaryLIF", node, place, place.bias, BIAS_EXP)
-    thresholds = {name: node.params[name] for name in ("vth_hi", "vth_lo")}
+    thresholds = _single(node, "vth_hi", "vth_lo")
+    if isinstance(thresholds, Own):
+        return thresholds
     return _thresholds(found, thresholds, place.shape, -VTH_MAX, VTH_MAX)
 
 
@@ -267,10 +286,8 @@ def _leaky(process: str, node: Neuron, place: Place, bias: np.ndarray | None, ex
         return reset
     arguments: dict[str, Any] = {"shape": place.shape}
     for name in ("du", "dv"):
-        value = np.unique(node.params[name])
-        if len(value) != 1:
-            return Own(f"{name} differs from neuron to neuron")
-        arguments[name] = int(value[0])
+        value = np.asarray(node.params[name])
+        arguments[name] = int(value.flat[0]) if len(np.unique(value)) == 1 else _each(value, place.shape)
     if bias is not None and np.any(bias):
         if place.period is None and place.depth:
             return Own("its bias would act before tick 1")
@@ -280,7 +297,7 @@ def _leaky(process: str, node: Neuron, place: Place, bias: np.ndarray | None, ex
         arguments |= {"bias_mant": _each(bias, place.shape).astype(np.int32), "bias_exp": exponent}
     if reset is not None:
         process, arguments = f"{process}Reset", {**arguments, **reset}
-    return Stock(process, arguments, ins=("a_in",), out="s_out")
+    return Stock(process, arguments, ins=("a_in",))
 
 
 def _thresholds(
@@ -298,7 +315,7 @@ def _thresholds(
         if low is not None and high is not None and (array.min() < low or array.max() > high):
             return Own("a threshold of more than 17 bits")
         arguments[name] = _each(array, shape).astype(np.int32) if array.size > 1 else int(array.ravel()[0])
-    return Stock(found.process, arguments, ins=found.ins, out=found.out)
+    return replace(found, arguments=arguments)
 
 
 def _each(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -306,8 +323,101 @@ def _each(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0])
 
 
+def _free_running(node: Neuron, place: Place) -> Own | None:
+    """Why a process without a reset will not do."""
+    if place.period is not None or node.reset is not None:
+        return Own("its process of Lava cannot be reset")
+    return Own("a bias outside its process") if place.bias is not None else None
+
+
+def _single(node: Neuron, *names: str) -> dict[str, int] | Own:
+    """Parameters of which Lava has one for all neurons."""
+    found = {}
+    for name in names:
+        value = np.unique(node.params[name])
+        if len(value) != 1:
+            return Own(f"{name} differs from neuron to neuron")
+        found[name] = int(value[0])
+    return found
+
+
+def _sigma_delta(node: Neuron, place: Place) -> Stock | Own:
+    """Lava scales threshold and bias by the exponents itself; its registers are int32 and wrap, as the model's do."""
+    single = _single(node, "vth", "state_exp", "relu", "cum_error", "message_bits")
+    bias = np.asarray(node.params["bias"])
+    if (why := _free_running(node, place) or _narrow(node, place)) is not None:
+        return why
+    if isinstance(single, Own):
+        return single
+    unit = 1 << single["state_exp"]
+    if single["vth"] % unit or np.any(bias % unit):
+        return Own("threshold or bias finer than the exponents of Lava's process")
+    if bias.any() and place.depth:
+        return Own("its bias would act before tick 1")
+    arguments = {
+        "shape": place.shape, "vth": single["vth"] // unit, "bias": _each(bias // unit, place.shape), "spike_exp": 0,
+        "state_exp": single["state_exp"], "cum_error": bool(single["cum_error"]), "act_mode": single["relu"],
+    }  # fmt: skip
+    return Stock("SigmaDelta", arguments, ins=("a_in",), message_bits=single["message_bits"])
+
+
+def _delta(node: Neuron, place: Place) -> Stock | Own:
+    single = _single(node, "vth", "spike_exp", "state_exp", "cum_error", "message_bits")
+    if (why := _free_running(node, place)) is not None:
+        return why
+    if isinstance(single, Own):
+        return single
+    shift = single["spike_exp"] + single["state_exp"]
+    if single["vth"] % (1 << shift):
+        return Own("a threshold finer than the exponents of Lava's process")
+    if 4 * (place.reach << shift) + single["vth"] >= INT32:
+        return Own("its input may leave int32 inside Lava's process")
+    arguments = {
+        "shape": place.shape, "vth": single["vth"] >> shift, "spike_exp": single["spike_exp"],
+        "state_exp": single["state_exp"], "cum_error": bool(single["cum_error"]),
+    }  # fmt: skip
+    return Stock("Delta", arguments, ins=("a_in",), message_bits=single["message_bits"])
+
+
+def _sigma(node: Neuron, place: Place) -> Stock | Own:
+    single = _single(node, "message_bits")
+    if (why := _free_running(node, place) or _narrow(node, place)) is not None:
+        return why
+    if isinstance(single, Own):
+        return single
+    return Stock("Sigma", {"shape": place.shape}, ins=("a_in",), message_bits=single["message_bits"])
+
+
+def _narrow(node: Neuron, place: Place) -> Own | None:
+    """Lava's sigma processes add int32 as it comes: it has to come so from a process of Lava."""
+    if not place.from_lava:
+        return Own("its input comes from an own process")
+    bits = int(np.max(node.params["input_bits"]))
+    if bits < 32 and place.reach >= 1 << (bits - 1) and not place.from_conv:
+        return Own(f"its input wraps at {bits} bits")
+    return None
+
+
+def _resonator(node: Neuron, place: Place) -> Stock | Own:
+    single = _single(node, "sin_decay", "cos_decay", "vth")
+    if (why := _free_running(node, place)) is not None:
+        return why
+    if isinstance(single, Own):
+        return single
+    process = "RF_IZ" if node.model == "rf_iz" else "RF"
+    # The constructor takes a period and a decay in floating point; the integers are set as they are.
+    arguments = {"shape": place.shape, "period": 8.0, "alpha": 0.5, "state_exp": 6, "decay_bits": 12}
+    variables = {name: np.int32(value) for name, value in single.items()}
+    return Stock(process, arguments, ins=("a_real_in", "a_imag_in"), variables=variables)
+
+
 NEURONS: dict[str, Callable[[Neuron, Place], Stock | Own]] = {
     "lif": _lif,
     "ternary_lif": _ternary_lif,
     "cuba_lif": _cuba_lif,
+    "sigma_delta": _sigma_delta,
+    "delta": _delta,
+    "sigma": _sigma,
+    "rf": _resonator,
+    "rf_iz": _resonator,
 }

@@ -44,12 +44,12 @@ def run(
 ) -> Trace:
     """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
     folder = Path(tempfile.mkdtemp(prefix="neurodeploy-lava-"))
-    request = job.Request(record, granularity, f"nd{secrets.token_hex(4)}_")
+    request = job.Request(tuple(tap.value for tap in plan.taps), granularity, f"nd{secrets.token_hex(4)}_")
     try:
         job.put(folder, program, x, request)
         with _process(folder, request.prefix) as process:
             _wait(folder, process, stall)
-        return _trace(folder, plan, x)
+        return _trace(folder, plan, x, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -125,7 +125,7 @@ def _tail(folder: Path) -> str:
     return " ".join(lines[-3:])[-400:]
 
 
-def _trace(folder: Path, plan: Plan, x: np.ndarray) -> Trace:
+def _trace(folder: Path, plan: Plan, x: np.ndarray, record: tuple[str, ...]) -> Trace:
     samples, ticks = len(x), plan.clock.ticks
     taps = job.watched(plan)
     arrays = job.arrays(folder, plan, samples, "r")
@@ -139,8 +139,24 @@ def _trace(folder: Path, plan: Plan, x: np.ndarray) -> Trace:
     for _, counted in _totals(folder):
         for node, number in counted.items():
             saturations[node] = saturations.get(node, 0) + number
+    _check_messages(plan, found)
     outputs = job.values(plan, taps[0], arrays[0], samples)
-    return Trace(outputs, {tap.value: found[tap.value] for tap in plan.taps}, saturations)
+    return Trace(outputs, {name: found[name] for name in record}, saturations)
+
+
+def _check_messages(plan: Plan, found: dict[str, np.ndarray]) -> None:
+    """SimulateError ND744 where a process of Lava sent more than the population's messages hold."""
+    problems = []
+    for name, bits in plan.message_bits.items():
+        limit = (1 << (bits - 1)) - 1
+        largest = int(np.abs(found[name]).max())
+        if largest > limit:
+            cause = "a message outgrew its width in a process of Lava"
+            problems.append(
+                Problem("ND744", cause, name, str(largest), f"{limit} ({bits} bits)", ("--backend cpu",))
+            )
+    if problems:
+        raise SimulateError(problems)
 
 
 def _given(plan: Plan, tap: Tap, x: np.ndarray) -> np.ndarray:

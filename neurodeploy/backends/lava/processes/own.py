@@ -239,7 +239,10 @@ def build(unit: Unit) -> AbstractProcess:
         return cell(unit.spec)
     if unit.stock is None:
         raise ValueError(f"{unit.name} is neither a process of Lava nor an own one")
-    return STOCK[unit.stock.process](unit)
+    process = STOCK[unit.stock.process](unit)
+    for name, value in unit.stock.variables.items():
+        getattr(process, name).init = value
+    return process
 
 
 def _dense(unit: Unit) -> AbstractProcess:
@@ -259,6 +262,23 @@ def _conv(unit: Unit) -> AbstractProcess:
     return Conv(**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
 
 
+def _sigma_delta(unit: Unit) -> AbstractProcess:
+    from lava.proc.sdn import process
+
+    arguments = dict(unit.stock.arguments)  # type: ignore[union-attr]
+    if "act_mode" in arguments:
+        mode = process.ActivationMode
+        arguments["act_mode"] = mode.RELU if arguments["act_mode"] else mode.UNIT
+    return getattr(process, unit.process)(**arguments)
+
+
+def _resonator(unit: Unit) -> AbstractProcess:
+    from lava.proc.rf.process import RF
+    from lava.proc.rf_iz.process import RF_IZ
+
+    return {"RF": RF, "RF_IZ": RF_IZ}[unit.process](**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
+
+
 def _lif(unit: Unit) -> AbstractProcess:
     from lava.proc.lif import process
 
@@ -267,7 +287,8 @@ def _lif(unit: Unit) -> AbstractProcess:
 
 STOCK: dict[str, Callable[[Unit], AbstractProcess]] = {
     "Dense": _dense, "DelayDense": _dense, "Sparse": _dense, "Conv": _conv, "LIF": _lif, "LIFReset": _lif,
-    "TernaryLIF": _lif,
+    "TernaryLIF": _lif, "SigmaDelta": _sigma_delta, "Delta": _sigma_delta, "Sigma": _sigma_delta,
+    "RF": _resonator, "RF_IZ": _resonator,
 }  # fmt: skip
 
 
