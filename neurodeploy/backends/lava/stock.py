@@ -122,11 +122,12 @@ def loaded(weight: np.ndarray) -> dict[str, Any] | None:
     mantissa = weight >> shift
     lo, hi = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
     if lo >= -128 and hi <= 127:
-        return mantissa << 1, shift - 1, "MIXED"
-    if lo >= 0 and hi <= 255:
-        return mantissa, shift, "EXCITATORY"
-    if lo >= -255 and hi <= 0:
-        return mantissa, shift, "INHIBITORY"
+        return {"weights": mantissa << 1, "weight_exp": shift - 1, "sign_mode": "MIXED"}
+    for mode, low, high in (("EXCITATORY", 0, 255), ("INHIBITORY", -255, 0)):
+        if lo >= low and hi <= high:
+            return {"weights": mantissa, "weight_exp": shift, "sign_mode": mode}
+    if lo >= -256 and hi <= 255:
+        return {"weights": mantissa, "weight_exp": shift, "sign_mode": "MIXED", "num_weight_bits": 9}
     return None
 
 
