@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .backends.lava import MEMBER, lowered
-from .backends.lava.describe import Lowering, Row, describe
+from .backends.lava.describe import Lowering, Row, describe, places
 from .backends.lava.plan import Granularity, Plan, plan
 from .errors import BackendError, Problem
 from .program import Program
@@ -26,7 +26,7 @@ from .program import Program
 if TYPE_CHECKING:
     from .ir.graph import Graph
 
-__all__ = ["Lowering", "Row", "describe", "network"]
+__all__ = ["Lowering", "Row", "describe", "network", "places"]
 
 
 def network(

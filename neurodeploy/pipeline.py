@@ -241,6 +241,7 @@ def report_inputs(work: Any, done: Sequence[tuple[str, float, str]], provenance:
         mapping=work.mapping, assessment=work.assessment, accuracy=work.accuracy, bit_true=work.bit_true,
         sqnr_db=work.sqnr_db, saturations=work.saturations, grades=grades(work.integer, work.target),
         raster=sample, raster_sample=_raster_sample(work) if sample else "", stimulus=stimulus_of(work),
+        lava=lava_of(work),
         warnings=tuple(work.warnings), stages=tuple(report.Stage(name=n, seconds=s, fact=f) for n, s, f in done),
         provenance=provenance, reasons=work.reasons,
     )  # fmt: skip
@@ -249,6 +250,30 @@ def report_inputs(work: Any, done: Sequence[tuple[str, float, str]], provenance:
 def stimulus_of(work: Any) -> dict[str, Any]:
     """What the network ran on."""
     return dict(work.stimulus.facts()) if work.stimulus is not None else {}
+
+
+def lava_of(work: Any) -> dict[str, Any]:
+    """What every layer becomes in Lava, and how much of the synaptic work Lava's own processes do; needs no Lava."""
+    from . import lava
+
+    if work.integer is None:
+        return {}
+    try:
+        found, nodes = lava.describe(work.program), lava.places(work.integer)
+    except NeurodeployError as error:
+        work.reasons["lava"] = work.reasons["layers.lava"] = error.problems[0].cause
+        return {}
+    rows = [
+        {
+            "layer": r.layer,
+            "processes": str(r),
+            "events": r.events,
+            "stock_events": r.stock_events,
+            "own": r.reason,
+        }
+        for r in found.rows
+    ]
+    return {"processes": found.processes, "share": found.share, "layers": rows, "nodes": dict(nodes)}
 
 
 def _raster_sample(work: Any) -> str:

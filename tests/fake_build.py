@@ -283,4 +283,25 @@ def synthetic() -> ReportInputs:
         config={**base.config, "optimise": "energy"},
         reasons={"accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data"},
         raster_sample="first synthetic sample of the estimate",
+        lava={
+            "processes": 3,
+            "share": 0.75,
+            "layers": [
+                {
+                    "layer": "stem",
+                    "processes": "Conv + LIF",
+                    "events": 300.0,
+                    "stock_events": 300.0,
+                    "own": "",
+                },
+                {
+                    "layer": "mix",
+                    "processes": "own",
+                    "events": 100.0,
+                    "stock_events": 0.0,
+                    "own": "a spike product",
+                },
+            ],
+            "nodes": {"stem": "Conv", "s0": "LIF", "mix": "own"},
+        },
     )

@@ -310,6 +310,14 @@ LAYERS: tuple[Column[Layer], ...] = (
     ),
     Column("cores", "", "", "cores that hold a part of it", lambda r: r.cores, NOT_MAPPED),
     Column(
+        "lava",
+        "",
+        "",
+        "process of Lava that does it, or own where Lava has none",
+        lambda r: r.inputs.lava.get("nodes", {}).get(r.node.name),
+        "it is no process of its own, or the network was not laid out for Lava",
+    ),
+    Column(
         "limiting",
         "",
         "",

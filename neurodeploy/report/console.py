@@ -65,6 +65,8 @@ def _head(report: dict[str, Any]) -> Iterable[Row]:
     yield "Accuracy", _text(accuracy(report))
     yield "Bit-true", _bit_true(report)
     yield "Silicon", _text(silicon(report) + _label(report))
+    if lava(report):
+        yield "Lava", _text(lava(report) + _label(report))
 
 
 def synthetic(report: dict[str, Any]) -> str:
@@ -148,6 +150,16 @@ def silicon(report: dict[str, Any]) -> str:
         return f"{MISSING}   {why(report, 'silicon')}"
     shares = "   ".join(f"{grade} {units.percent(s)}" for grade, s in report["silicon"].items() if s)
     return f"{shares}   of operations" if shares else MISSING
+
+
+def lava(report: dict[str, Any]) -> str:
+    """How much of the synaptic work processes of Lava do; empty where nobody asked."""
+    found = report.get("lava") or {}
+    if found.get("share") is None:
+        return ""
+    own = [row["layer"] for row in found["layers"] if "own" in row["processes"].split(" + ")]
+    tail = f"{len(own)} of {len(found['layers'])} layers need own ones" if own else "none is our own"
+    return f"{units.percent(found['share'])} of synaptic events on its stock processes; {tail}"
 
 
 def _costs(report: dict[str, Any]) -> Iterable[Row]:

@@ -43,6 +43,7 @@ def build(inputs: ReportInputs) -> Json:
         **_time(inputs),
         "mapping": _mapping(inputs),
         **_audit(inputs),
+        "lava": _lava(inputs),
         "warnings": [problem_dict(p) for p in inputs.warnings],
         "uncounted": _uncounted(inputs),
         "layers": _table(TABLES["layers"], views.layers(inputs)),
@@ -86,7 +87,7 @@ ACTIVITY = (
     "energy_terms", "energy_shared_uj", "energy_events_uj", "energy_pipelined_uj", "energy_paper_uj",
     "energy_paper_ratio", "energy_paper_three_products_uj", "energy_paper_three_products_ratio", "latency_ms",
     "throughput_per_s", "throughput_range_per_s", "steps", "mapping.hops_mean", "purity.spike_driven", "purity.work",
-    "silicon", "ticks", "raster",
+    "silicon", "ticks", "raster", "lava.share", "lava.layers",
 )  # fmt: skip
 #: and the cut, where the mapper weighs messages by their activity
 CUT = ("mapping.cores_used", "mapping.groups", "layers.layout", "layers.cores")
@@ -274,6 +275,12 @@ def _audit(inputs: ReportInputs) -> Json:
     }
 
 
+def _lava(inputs: ReportInputs) -> Json:
+    return {key: inputs.lava.get(key) for key in ("processes", "share")} | {
+        "layers": inputs.lava.get("layers", [])
+    }
+
+
 def _uncounted(inputs: ReportInputs) -> list[str]:
     estimate = inputs.assessment.estimate
     return [*(estimate.uncounted if estimate else ()), *inputs.uncounted]
@@ -416,6 +423,7 @@ WHY: dict[str, tuple[str, str]] = {
     "mapping.hops_mean": ("estimate", "no packet was sent between cores"),
     "purity": ("purity", "the network did not run"),
     "silicon": ("silicon", "no graded mapping with counted events"),
+    "lava": ("lava", "the network was not laid out for Lava, or has no synapses"),
     "ticks": ("paper", "no recorded run of the network"),
     "target": ("target", "the target sets no limit"),
     "model_info": ("model", "the model does not say"),

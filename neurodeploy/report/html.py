@@ -71,6 +71,7 @@ def page(report: Json) -> str:
         first=FIRST_COLUMNS,
         how_made=console.how_made(report),
         synthetic=console.synthetic(report),
+        in_lava=console.lava(report),
         kind=console.kind(report),
     )
     return rendered.lstrip()

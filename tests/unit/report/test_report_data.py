@@ -101,6 +101,15 @@ def test_synthetic_input_is_a_field_that_names_what_it_affects() -> None:
     assert "mapping.cores_used" in found["affects"] and "counts.dense_macs" not in found["affects"]
 
 
+def test_what_layers_become_in_lava() -> None:
+    found = synthetic()
+    assert (found["lava"]["share"], found["lava"]["processes"]) == (0.75, 3)
+    named = {row["name"]: row["lava"] for row in found["layers"]}
+    assert (named["stem"], named["mix"], named["scores"]) == ("Conv", "own", None)
+    assert "lava.share" in found["reasons"] or found["lava"]["share"] is not None
+    assert full()["lava"]["share"] is None and "Lava" in full()["reasons"]["lava.share"]
+
+
 def test_a_cut_that_ignores_activity_is_not_affected() -> None:
     base = fake_build.synthetic()
     found = data.build(replace(base, config={**base.config, "optimise": "cores"}))["input"]["affects"]
