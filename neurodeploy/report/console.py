@@ -158,7 +158,7 @@ def lava(report: dict[str, Any]) -> str:
     if found.get("share") is None:
         return ""
     own = [row["layer"] for row in found["layers"] if "own" in row["processes"].split(" + ")]
-    tail = f"{len(own)} of {len(found['layers'])} layers need own ones" if own else "none is our own"
+    tail = f"{len(own)} of {len(found['layers'])} layers have own ones as well" if own else "no own ones"
     return f"{units.percent(found['share'])} of synaptic events on its stock processes; {tail}"
 
 
