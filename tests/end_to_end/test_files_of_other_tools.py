@@ -18,6 +18,11 @@ from neurodeploy.ir import interp
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
 NIR = sorted((Path(__file__).parents[1] / "data" / "nir").glob("*.nir"))
+#: NIR describes no subtraction, no reset in the next tick and no start from rest; the reader takes them as options
+REFUSED = (
+    "norse_lifbox_li", "snntorch_leaky_default", "snntorch_leaky_subtract", "snntorch_rsynaptic",
+    "snntorch_synaptic_default", "snntorch_synaptic_late",
+)  # fmt: skip
 QUICK = ["--calib", "4", "--eval", "4", "--verify", "3", "-q"]
 Captured = pytest.CaptureFixture[str]
 
@@ -129,7 +134,7 @@ def test_an_exported_net_file_is_the_same_network(make: Make) -> None:
 
 
 @pytest.mark.parametrize("file", NIR, ids=lambda file: file.stem)
-def test_a_nir_file_is_built(file: Path) -> None:
+def test_a_nir_file_is_built(file: Path, capsys: Captured) -> None:
     with np.load(file.with_suffix(".npz"), allow_pickle=False) as kept:
         options = json.loads(str(kept["options"]))
     named = [
@@ -140,3 +145,16 @@ def test_a_nir_file_is_built(file: Path) -> None:
     report = checked(Path("out"), 10)
     assert report["method"] == "native" and report["system"] == "nir"
     assert any(row["sqnr_db"] is not None for row in report["layers"])
+
+    code = cli.call(["export", "out", "--to", "nir", "--out", "again.nir"])
+    if file.stem in REFUSED:
+        assert code == 3 and "ND230" in capsys.readouterr().err and not Path("again.nir").exists()
+        return
+    assert code == 0
+    assert cli.call(["build", "again.nir", "-T", "10", "--out", "again", *QUICK]) == 0
+    assert checked(Path("again"), 10)["method"] == "integer file", (
+        "an exported file brings its integers along"
+    )
+    first, second = (artifact.load(folder).program.graph for folder in ("out", "again"))
+    x = samples.Synthetic(first).measurement(3)[0]
+    assert np.array_equal(interp.run(first, x).outputs, interp.run(second, x).outputs)
