@@ -6,6 +6,8 @@ What the files mean is proven elsewhere against the tools that wrote them; here 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,14 @@ def test_a_nir_file_is_built(file: Path, capsys: Captured) -> None:
     first, second = (artifact.load(folder).program.graph for folder in ("out", "again"))
     x = samples.Synthetic(first).measurement(3)[0]
     assert np.array_equal(interp.run(first, x).outputs, interp.run(second, x).outputs)
+
+
+@pytest.mark.parametrize("suffix", [".net", ".nir"])
+def test_check_of_a_file_loads_no_framework(suffix: str) -> None:
+    named = net(spiking) if suffix == ".net" else [str(NIR[0])]
+    script = (
+        f"import sys; from neurodeploy import cli; cli.call(['check', *{named!r}]);"
+        "print([m for m in ('torch', 'sklearn', 'numba', 'lava', 'nir', 'nirtorch') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "can run" in result.stdout and result.stdout.splitlines()[-1] == "[]"
