@@ -7,23 +7,27 @@ never read. All problems are collected; what could be read is there.
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 
 from ...errors import ImportModelError, Problem
 from ...files import io_problem
+from . import _hdf5_texts
 
 MAX_BYTES = 4 << 30  # of all datasets together
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 12
 MAX_TEXT = 256  # characters of one text
 MAX_TEXTS = 200_000  # texts of one dataset
-TEXT_BYTES = 1 << 28  # what texts that are read together may take, were each as long as the file
 MAX_PROBLEMS = 200
 #: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
 MAX_EXPANSION = 1032
@@ -47,6 +51,10 @@ H5_ERRORS = (
 )
 
 
+TRIAL_SECONDS = 10.0
+TRIAL_RATE = 10e6  # bytes per second, at least
+
+
 @dataclass
 class Tree:
     """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
@@ -65,7 +73,9 @@ class Tree:
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""
-        return any(place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused))
+        return any(
+            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
+        )
 
     def children(self, place: str) -> list[str]:
         """Names directly inside a group, sorted."""
@@ -86,9 +96,10 @@ class Tree:
             raise ImportModelError(self.problems[:MAX_PROBLEMS])
 
 
-def read_tree(path: Path) -> Tree:
+def read_tree(path: Path, trial: bool = True) -> Tree:
     """Everything in the file; problems of single datasets are noted in the tree, not raised.
 
+    A damaged file can hang or crash the HDF5 library itself, so a copy of this process reads it first (``trial``).
     Raises ImportModelError ND121 for what is not HDF5, EnvironmentProblem ND90x if it cannot be opened.
     """
     tree = Tree(Path(path))
@@ -99,6 +110,11 @@ def read_tree(path: Path) -> Tree:
         raise io_problem(error, path) from error
     if size == 0:
         tree.problem("ND121", "the file is empty", "", "0 bytes")
+        tree.check()
+    if trial and (reason := _fails(Path(path), size)):
+        tree.problem(
+            "ND121", "the file is so damaged that it cannot be read", "", reason, "", "copy it again"
+        )
         tree.check()
     try:
         file = h5py.File(path, "r", locking=False)
@@ -113,6 +129,40 @@ def read_tree(path: Path) -> Tree:
         except H5_ERRORS as error:
             tree.problem("ND121", "the file is damaged", "", _text(error), "", "copy it again")
     return tree
+
+
+def _fails(path: Path, size: int) -> str:
+    """Why a copy of this process did not get to the end of the file; empty if it did, whatever it thought of it.
+
+    Where the system has no fork, the file is read without a trial.
+    """
+    if not hasattr(os, "fork"):
+        return ""
+    limit = TRIAL_SECONDS + size / TRIAL_RATE
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # Python warns of forks beside threads; the copy uses h5py alone, which is ready
+        child = os.fork()
+    if child == 0:
+        _try(path)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return f"HDF5 stops with signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else ""
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return f"HDF5 does not come to an end in {limit:.0f} s"
+
+
+def _try(path: Path) -> NoReturn:
+    """The copy's part: read and vanish, without any of the clean-up that belongs to the original."""
+    try:
+        read_tree(path, trial=False)
+    finally:
+        os._exit(0)
 
 
 def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -164,14 +214,14 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
     try:
         reason, declared = _unreadable(dataset, file_bytes, budget)
         if not reason:
-            if dataset.ndim and dataset.size != 1 and _is_text(dataset):
-                tree.lists[place] = _texts(dataset, file_bytes)
+            if not _is_text(dataset):
+                tree.arrays[place] = np.asarray(dataset[()])
                 return declared
-            value = dataset[()]
-            if _is_text(dataset):
-                tree.texts[place] = _decoded(value)
+            found = _texts(tree.path, dataset)
+            if found.size == 1:
+                tree.texts[place] = str(found.flat[0])
             else:
-                tree.arrays[place] = np.asarray(value)
+                tree.lists[place] = found
             return declared
         tree.problem("ND123", "a dataset that is not read", place, reason)
     except H5_ERRORS as error:
@@ -218,19 +268,18 @@ def _is_text(dataset: h5py.Dataset) -> bool:
     return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
 
 
-def _texts(dataset: h5py.Dataset, file_bytes: int) -> np.ndarray:
-    """All texts of a dataset, some rows at a time: many entries may point to the same long text of the file."""
-    found = np.full(dataset.shape, "", dtype=object)
-    rows = max(1, TEXT_BYTES // (file_bytes * max(1, found[:1].size)))
-    for start in range(0, len(found), rows):
-        block = np.asarray(dataset[start : start + rows], dtype=object)
-        found[start : start + rows].flat = [_decoded(item) for item in block.ravel()]
-    return found
+def _texts(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    """All texts of a dataset, decoded and cut."""
+    fixed = dataset.dtype.kind == "S"
+    raw = np.asarray(dataset[()], dtype=object) if fixed else _hdf5_texts.read(path, dataset, 4 * MAX_TEXT)
+    found = np.full(raw.size, "", dtype=object)
+    for place, item in enumerate(raw.ravel()):
+        found[place] = _decoded(item)
+    return found.reshape(raw.shape)
 
 
-def _decoded(value: Any) -> str:
-    """One text of a scalar or one-element dataset, without trailing zeros."""
-    item = np.asarray(value, dtype=object).ravel()[0]
+def _decoded(item: Any) -> str:
+    """A text without trailing zeros."""
     text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
     return text.rstrip("\0")[:MAX_TEXT]
 

@@ -16,6 +16,8 @@ from neurodeploy.calibrate import measure
 from neurodeploy.convert.native import MEMBER as NATIVE
 from neurodeploy.errors import GraphError, ImportModelError
 from neurodeploy.exporters.nir import MEMBER as EXPORTER
+from neurodeploy.frontends.formats import _hdf5
+from neurodeploy.frontends.formats import nir as reader
 from neurodeploy.frontends.formats.nir import MEMBER as READER
 from neurodeploy.ir import codes, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
@@ -30,6 +32,12 @@ TICKS, DT = 10, 1e-4
 #: recorded networks whose neurons reset to a value at once
 EXPRESSIBLE = ("norse_conv", "norse_lif_iaf", "norse_lifbox_default_dt", "snntorch_conv_pool", "snntorch_leaky",
                "snntorch_rleaky", "snntorch_synaptic")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _sound_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files written here are sound HDF5: no other process needs to try them first."""
+    monkeypatch.setattr(reader, "read_tree", lambda path: _hdf5.read_tree(path, trial=False))
 
 
 def load(path: Path, timesteps: int | None = TICKS, **options: Any) -> Graph:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from neurodeploy.frontends.formats import _hdf5
+from neurodeploy.frontends.formats import nir as reader
 from neurodeploy.frontends.formats.nir import MEMBER
 from neurodeploy.ir import interp, levels, shapes
 from neurodeploy.ir.graph import Graph
@@ -21,6 +23,12 @@ from neurodeploy.passes import simplify
 DATA = Path(__file__).parents[3] / "data" / "nir"
 DT, TICKS, BATCH = 1e-4, 12, 3
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _sound_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files written here are sound HDF5: no other process needs to try them first."""
+    monkeypatch.setattr(reader, "read_tree", lambda path: _hdf5.read_tree(path, trial=False))
 
 
 def load(path: Path, timesteps: int | None = TICKS, **options: Any) -> Graph:
