@@ -470,7 +470,8 @@ def run(
     screen.configure(form, quiet, verbose)
     from . import verbs
 
-    outputs, recorded = verbs.run(folder, input, backend, tuple(record or ()), granularity)
+    found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
+    outputs, recorded = found.outputs, found.values
     verbs.save_array(output, outputs)
     places = _places(output, recorded)
     for name, place in places.items():
@@ -479,13 +480,19 @@ def run(
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
         screen.data(
-            {"output": str(output), "recorded": {n: str(p) for n, p in places.items()}, "classes": classes}
+            {
+                "output": str(output),
+                "recorded": {n: str(p) for n, p in places.items()},
+                "classes": classes,
+                "saturations": {name: count for name, count in found.saturations.items() if count},
+            }
         )
     else:
         shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
         screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
         for name, place in places.items():
             screen.out(f"{place}  {name}, {tuple(recorded[name].shape)}")
+        screen.warnings(warnings)
         if backend == "lava":
             screen.out(_shares(verbs.lowering(folder, granularity)))
 

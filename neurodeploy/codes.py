@@ -111,14 +111,14 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND122": (
         "a part of a network file is missing",
-        "A group or dataset that the format demands at this place is not in the file, or a group stands where a dataset "
-        "belongs. All missing parts are listed. Export the network again with the tool that made it.",
+        "A group or dataset that the format demands at this place is not in the file, or a group stands where a "
+        "dataset belongs. All missing parts are listed. Export the network again with the tool that made it.",
     ),
     "ND123": (
         "a dataset or link that is not read",
         "Network files are not trusted. Links that leave the file or run in circles, data stored outside the file or "
-        "computed on access, types other than plain numbers and short text, and sizes beyond what the file can hold are "
-        "refused before anything is read. Store the values plainly.",
+        "computed on access, types other than plain numbers and short text, and sizes beyond what the file can hold "
+        "are refused before anything is read. Store the values plainly.",
     ),
     "ND124": (
         "a value outside what it may be",
@@ -128,8 +128,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND125": (
         "a block of a network file that cannot be imported",
-        "The file holds a kind of block, node or neuron that has no exact counterpart in the graph. Every such block is "
-        "listed with its place. Replace it in the model by supported ones; docs/formats.md says what each format "
+        "The file holds a kind of block, node or neuron that has no exact counterpart in the graph. Every such block "
+        "is listed with its place. Replace it in the model by supported ones; docs/formats.md says what each format "
         "carries.",
     ),
     "ND126": (
@@ -140,9 +140,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND127": (
         "something worth knowing about a network file",
-        "The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or "
-        "changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs "
-        "to be done.",
+        "The reader found something that is not wrong but may surprise: a value that the format's own tool ignores "
+        "or changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing "
+        "needs to be done.",
     ),
     # zoo: networks and weights
     "ND190": (
@@ -239,9 +239,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND226": (
         "An operator that sums over ticks lies inside a recurrent loop",
-        "Expectation compensation and held operands keep sums over all earlier ticks. Inside a loop of delayed synapses "
-        "such a sum would feed itself; what it should mean there is not defined. Take the operator out of the loop, or "
-        "choose the timing instant.",
+        "Expectation compensation and held operands keep sums over all earlier ticks. Inside a loop of delayed "
+        "synapses such a sum would feed itself; what it should mean there is not defined. Take the operator out of "
+        "the loop, or choose the timing instant.",
     ),
     "ND225": (
         "A synaptic sum does not fit its register",
@@ -300,10 +300,10 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND308": (
         "a conversion of a file that holds integers",
-        "A .net file holds the weights, biases and thresholds of a chip as whole numbers, and the build keeps every one "
-        "of them. So there is nothing to convert and nothing to quantise: a conversion method, its options, other weight "
-        "bits or rules per layer would change the network that the file describes. Leave them out, or quantise "
-        "differently in the tool that wrote the file.",
+        "A .net file holds the weights, biases and thresholds of a chip as whole numbers, and the build keeps every "
+        "one of them. So there is nothing to convert and nothing to quantise: a conversion method, its options, "
+        "other weight bits or rules per layer would change the network that the file describes. Leave them out, or "
+        "quantise differently in the tool that wrote the file.",
     ),
     # --- 4xx quantize -----------------------------------------------------------------------------------------
     "ND402": (
@@ -403,9 +403,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND515": (
         "a recurrent loop takes more steps than its delay allows",
-        "Every connection between populations takes one step, so a spike that goes round a loop of n connections is back "
-        "n steps later. The network says after how many ticks it has to be there. Where that is less, no schedule exists: "
-        "raise the delay of the recurrent connection, or shorten the loop.",
+        "Every connection between populations takes one step, so a spike that goes round a loop of n connections is "
+        "back n steps later. The network says after how many ticks it has to be there. Where that is less, no "
+        "schedule exists: raise the delay of the recurrent connection, or shorten the loop.",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
@@ -453,9 +453,10 @@ CODES: dict[str, tuple[str, str]] = {
     # inputs of a run, comparisons of runs
     "ND601": (
         "the input has the wrong shape",
-        "A run takes raw samples as one array, samples first and then exactly the shape of the network's input (for an "
-        "image: channels, height, width). A network that takes a frame for each tick, such as those of .net files, wants "
-        "the ticks between: (samples, T, ...). Nothing is resized or repeated. The shape stands in the message.",
+        "A run takes raw samples as one array, samples first and then exactly the shape of the network's input (for "
+        "an image: channels, height, width). A network that takes a frame for each tick, such as those of .net "
+        "files, wants the ticks between: (samples, T, ...). Nothing is resized or repeated. The shape stands in the "
+        "message.",
     ),
     "ND603": (
         "the input leaves the range that the network was built for",
@@ -472,9 +473,10 @@ CODES: dict[str, tuple[str, str]] = {
     # a build's own
     "ND602": (
         "values were clipped to their width",
-        "While the test samples ran, some integers left the range of their declared width and were set to its "
-        "end. Every such event is counted; a few in a million rarely change a class. The cause is calibration on "
-        "samples that are too few or too unlike the test samples: raise --calib. The table of layers shows where "
+        "While the samples ran, some integers left the range of their declared width and were set to its end. Every "
+        "such event is counted; a few in a million rarely change a class. The cause is calibration on samples that "
+        "are too few or too unlike those that run: raise --calib, or give data with --data where synthetic input was "
+        "calibrated on. In a file that holds integers the widths are the file's own. The table of layers shows where "
         "it happens.",
     ),
     "ND606": (
@@ -485,8 +487,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND607": (
         "an input with another number of ticks than the build",
         "The number of ticks T is part of a built network: widths, memory images and latency were made for it. The "
-        "network takes a frame for each tick, and this input has more or fewer frames. Build again with --timesteps, or "
-        "cut or pad the input; silence is frames of zeros.",
+        "network takes a frame for each tick, and this input has more or fewer frames. Build again with --timesteps, "
+        "or cut or pad the input; silence is frames of zeros.",
     ),
     "ND650": (
         "two executions that should agree differ",
@@ -544,10 +546,10 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND703": (
         "a name that is no backend here",
-        "A backend runs a built network. Formats of other tools, such as netx, nir and sanafe, are not run but written: "
-        "'neurodeploy export DIR --to NAME --out PATH' does that. The built program.h5 stays valid: it holds the integer "
-        "network and its mapping, and runs on the backends that 'neurodeploy doctor' lists. Another package can add a "
-        "backend as an entry point.",
+        "A backend runs a built network. Formats of other tools, such as netx, nir and sanafe, are not run but "
+        "written: 'neurodeploy export DIR --to NAME --out PATH' does that. The built program.h5 stays valid: it "
+        "holds the integer network and its mapping, and runs on the backends that 'neurodeploy doctor' lists. "
+        "Another package can add a backend as an entry point.",
     ),
     "ND704": (
         "unknown export format",
@@ -574,8 +576,9 @@ CODES: dict[str, tuple[str, str]] = {
     "ND740": (
         "a Lava process failed",
         "A process of the network raised an error, or was killed, while the network ran in Lava. Lava itself would "
-        "wait for ever, so the run was watched from outside and ended; no process and no shared memory is left. The message "
-        "names the process and what it raised. An error that has a code of its own is reported under that one.",
+        "wait for ever, so the run was watched from outside and ended; no process and no shared memory is left. The "
+        "message names the process and what it raised. An error that has a code of its own is reported under that "
+        "one.",
     ),
     "ND741": (
         "a Lava run that does not move",
@@ -693,9 +696,9 @@ CODES: dict[str, tuple[str, str]] = {
     "ND932": (
         "no data set for this model",
         "Calibration needs training images and accuracy needs test images. Models of the zoo name their data set; "
-        "for other models give one with --data. Files of other tools (.net, .nir) need none if they declare the range of "
-        "their input: without data the build draws synthetic input in that range, and says so beside every number that "
-        "depends on it.",
+        "for other models give one with --data. Files of other tools (.net, .nir) need none if they declare the "
+        "range of their input: without data the build draws synthetic input in that range, and says so beside every "
+        "number that depends on it.",
     ),
     "ND933": (
         "data that does not fit the network",

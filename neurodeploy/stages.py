@@ -400,21 +400,25 @@ def _whole(
 
 
 def _warn_of_saturations(work: Work) -> None:
-    if sum(work.saturations.values()):
-        work.warnings.append(_saturated(work.saturations))
+    work.warnings += saturated(work.saturations, remedies(work.synthetic, work.holds_integers))
 
 
-def _saturated(saturations: dict[str, int]) -> Problem:
-    worst = max(saturations, key=lambda name: saturations[name])
-    return Problem(
-        "ND602",
-        "values were clipped to their width",
-        worst,
-        f"{sum(saturations.values())} values",
-        "0",
-        ("calibrate on more samples: --calib N",),
-        "warning",
-    )
+def saturated(saturations: dict[str, int], remedies: tuple[str, ...]) -> list[Problem]:
+    """A warning ND602 if anything was clipped."""
+    whole = sum(saturations.values())
+    if not whole:
+        return []
+    worst, cause = max(saturations, key=lambda name: saturations[name]), "values were clipped to their width"
+    return [Problem("ND602", cause, worst, f"{whole} values", "0", remedies, "warning")]
+
+
+def remedies(synthetic: bool, integers: bool) -> tuple[str, ...]:
+    """What helps against clipped values: nothing where a file fixed the widths."""
+    if integers:
+        return ()
+    if synthetic:
+        return ("calibrate on data like those that run: --data SPEC", "calibrate on more samples: --calib N")
+    return ("calibrate on more samples: --calib N",)
 
 
 # --- 7 verify ----------------------------------------------------------------------------------------------------

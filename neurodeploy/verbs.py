@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .crosscheck import Crosscheck
     from .datasets import DataSet
     from .ir.graph import Graph
+    from .ir.trace import Trace
     from .support import Verdict
     from .target import Target
 
@@ -168,9 +169,22 @@ def run(
     (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer" or
     "core", for a backend of processes.
     """
-    from . import artifact, compare
+    found, _ = traced(folder, x, backend, record, granularity)
+    return found.outputs, dict(found.values)
 
-    program = artifact.load(folder).program
+
+def traced(
+    folder: str | Path,
+    x: np.ndarray | str | Path,
+    backend: str = "cpu",
+    record: Sequence[str] = (),
+    granularity: str = "",
+) -> tuple[Trace, list[Problem]]:
+    """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
+    from . import artifact, compare, stages
+
+    saved = artifact.load(folder)
+    program = saved.program
     images = checked_input(program.graph, read_array(Path(x)) if isinstance(x, (str, Path)) else x)
     unknown = [name for name in record if name not in program.graph.nodes]
     if unknown:
@@ -188,7 +202,8 @@ def run(
             )
         )
     trace, _ = chosen.run(program, images, tuple(record))
-    return trace.outputs, dict(trace.values)
+    integers = saved.source is not None and saved.source.header.level == "integer"
+    return trace, stages.saturated(trace.saturations, stages.remedies(bool(_drawn(saved)), integers))
 
 
 def read_array(path: Path) -> np.ndarray:

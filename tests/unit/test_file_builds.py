@@ -364,6 +364,19 @@ def test_wrong_input_is_typed(integers: Path, change: Any, code: str, hint: str)
     assert code in str(caught.value) and hint in str(caught.value)
 
 
+def test_values_that_are_clipped_are_counted_and_warned_of(capsys: Captured) -> None:
+    """With a decay of nothing and a threshold out of reach, a voltage climbs to the end of its 24 bits."""
+    folder = built(Path.cwd(), "-T", "60", range=[0, 255], vth=131071)
+    np.save("x.npy", np.full((1, 60, *fake_format.SHAPE), 255))
+    command = ["run", str(folder), "--input", "x.npy", "--output", "y.npy", "--backend"]
+    for backend in ("cpu", "loihi-sim"):
+        capsys.readouterr()
+        assert cli.call([*command, backend]) == 0
+        assert "ND602 values were clipped to their width" in capsys.readouterr().err
+        assert cli.call([*command, backend, "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["saturations"]["conv.lif"] > 0
+
+
 def test_unknown_layers_come_with_the_nearest(integers: Path, capsys: Captured) -> None:
     np.save("x.npy", spikes())
     command = ["run", str(integers), "--input", "x.npy", "--output", "y.npy"]
