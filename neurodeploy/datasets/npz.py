@@ -199,7 +199,8 @@ def _channels_first(raw: NDArray[np.generic], where: str) -> NDArray[np.integer]
         return cast("NDArray[np.integer]", raw)
     if raw.ndim == 4 and raw.shape[3] in (1, 3):
         return cast("NDArray[np.integer]", np.moveaxis(raw, 3, 1))
-    limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, F)"
+    limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, F);"
+    limit += " with a member ticks: (N, ticks, ...), a frame for each tick"
     raise _checks.refuse("ND924", "images do not have a usable shape", where, str(raw.shape), limit)
 
 
