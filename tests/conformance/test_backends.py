@@ -22,6 +22,8 @@ from tests.tiny import batch, chain
 UNMAPPED = [m for m in registry.members("backends").values() if not m.mapped]
 USABLE = [m for m in UNMAPPED if not m.available()]
 each = pytest.mark.parametrize("backend", USABLE, ids=lambda m: m.name)
+#: a backend of processes takes seconds to start: fewer of its random graphs are in tests/properties/test_lava.py
+quick = pytest.mark.parametrize("backend", [m for m in USABLE if not m.granularities], ids=lambda m: m.name)
 
 
 @pytest.mark.parametrize("backend", registry.members("backends").values(), ids=lambda m: m.name)
@@ -35,7 +37,7 @@ def test_the_cpu_backend_is_always_usable() -> None:
     assert "cpu" in [backend.name for backend in USABLE]
 
 
-@each
+@quick
 @settings(max_examples=25)
 @given(integer_graphs(), st.data())
 def test_backend_equals_the_interpreter(backend: Backend, graph: Graph, data: st.DataObject) -> None:

@@ -123,6 +123,31 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
+@pytest.mark.parametrize("granularity", ["layer", "core"])
+def test_lava_equals_on_every_value(
+    folder: Path, granularity: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Spikes of every population at every tick, and read-outs."""
+    pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
+    samples = 20 if granularity == "layer" else 1  # a hundred processes and more
+    arguments = [
+        "--backend",
+        "lava",
+        "--samples",
+        str(samples),
+        "--granularity",
+        granularity,
+        "--format",
+        "json",
+    ]
+    code = cli.call(["verify", str(folder), *arguments])
+    found = json.loads(capsys.readouterr().out)
+    assert code == 0 and found["equal"] and found["samples"] == samples
+    graph = artifact.load(folder).program.graph
+    assert {n.name for n in graph if n.kind == "neuron"} < set(found["nodes"]) and "output" in found["nodes"]
+    assert found["lava"]["share"] == (1.0 if granularity == "layer" else 0.0)
+
+
 def test_report_renders_again(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)

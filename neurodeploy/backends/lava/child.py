@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -31,7 +33,9 @@ def main(folder: Path) -> None:
     # Every block gets a name of this run, so that they can be found and removed whatever happens.
     shared_memory._SHM_NAME_PREFIX = f"/{request_prefix}"  # type: ignore[attr-defined]
     shared_memory._SHM_SAFE_NAME_LENGTH = len(request_prefix) + 9  # type: ignore[attr-defined]
-    threading.Thread(target=_until_closed, args=(request_prefix,), daemon=True).start()
+    # A socket without a file: the path of one in a deep temporary folder would be too long.
+    connection.arbitrary_address = lambda family: f"\0{request_prefix}{secrets.token_hex(4)}"  # type: ignore[attr-defined]
+    threading.Thread(target=_until_closed, args=(request_prefix, folder, os.getppid()), daemon=True).start()
     try:
         _run(folder)
         (folder / "finished").touch()
@@ -40,15 +44,15 @@ def main(folder: Path) -> None:
     signal.pause()
 
 
-def _until_closed(prefix: str) -> None:
-    """Wait for the end of standard input, then end everything."""
+def _until_closed(prefix: str, folder: Path, caller: int) -> None:
+    """Wait for the end of standard input, then end everything; the folder too if the caller is dead."""
     while os.read(0, 1):
         pass
-    end(prefix)
+    end(prefix, folder if os.getppid() != caller else None)
 
 
-def end(prefix: str) -> None:
-    """Kill what this process group holds besides this process, reap it, remove the shared memory, exit."""
+def end(prefix: str, folder: Path | None = None) -> None:
+    """Kill what this process group holds besides this process, reap it, remove memory and folder, exit."""
     for _ in range(50):  # a process may just be starting another
         others = [pid for pid in members(os.getpgrp()) if pid != os.getpid()]
         for pid in others:
@@ -64,6 +68,8 @@ def end(prefix: str) -> None:
         if not others:
             break
     unlink(prefix)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

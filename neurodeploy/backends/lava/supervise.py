@@ -40,7 +40,6 @@ def run(
     x: np.ndarray,
     record: tuple[str, ...],
     granularity: Granularity,
-    stall: float = STALL,
 ) -> Trace:
     """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
     folder = Path(tempfile.mkdtemp(prefix="neurodeploy-lava-"))
@@ -48,7 +47,7 @@ def run(
     try:
         job.put(folder, program, x, request)
         with _process(folder, request.prefix) as process:
-            _wait(folder, process, stall)
+            _wait(folder, process)
         return _trace(folder, plan, x, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -88,7 +87,7 @@ def _end(process: subprocess.Popen, prefix: str) -> None:
     unlink(prefix)
 
 
-def _wait(folder: Path, process: subprocess.Popen, stall: float) -> None:
+def _wait(folder: Path, process: subprocess.Popen) -> None:
     done, moved = 0, time.monotonic()
     while not (folder / "finished").exists():
         if (error := job.load_error(folder)) is not None:
@@ -105,9 +104,9 @@ def _wait(folder: Path, process: subprocess.Popen, stall: float) -> None:
         now = _progress(folder)
         if now != done:
             done, moved = now, time.monotonic()
-        elif time.monotonic() - moved > stall:
+        elif time.monotonic() - moved > STALL:
             raise SimulateError(
-                Problem("ND741", "the Lava run does not move", "lava", f"{done} steps, then none in {stall:g} s",
+                Problem("ND741", "the Lava run does not move", "lava", f"{done} steps, then none in {STALL:g} s",
                         fixes=("run fewer samples", "run it again; Lava prints to a log while it runs"))
             )  # fmt: skip
         time.sleep(POLL)

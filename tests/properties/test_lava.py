@@ -1,0 +1,46 @@
+"""Random graphs in Lava equal the interpreter: every node, every tick, and every saturation that its processes count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
+
+from neurodeploy import compare
+from neurodeploy.backends.lava import MEMBER
+from neurodeploy.errors import BackendError
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.program import Program
+from tests.strategies import inputs, integer_graphs
+
+NO_SHRINKING = (Phase.explicit, Phase.generate)  # a run takes seconds
+
+
+def check(graph: Graph, x: np.ndarray) -> None:
+    names = tuple(graph.nodes)
+    expected = interp.run(graph, x, names)
+    try:
+        found, _ = MEMBER.run(Program(graph), x, names)
+    except BackendError:
+        return  # a loop that no pipeline can run in time
+    assert compare.first_divergence(found, expected, (*names, graph.output.name)) is None
+    for name, number in found.saturations.items():  # processes of Lava do not count
+        assert number == expected.saturations.get(name, 0), name
+
+
+@settings(max_examples=6, phases=NO_SHRINKING)
+@given(integer_graphs(), st.data())
+def test_random_graphs(graph: Graph, data: st.DataObject) -> None:
+    check(graph, data.draw(inputs(graph)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@settings(max_examples=200, phases=NO_SHRINKING)
+@given(integer_graphs(max_moves=9), st.data())
+def test_many_larger_random_graphs(graph: Graph, data: st.DataObject) -> None:
+    check(graph, data.draw(inputs(graph)))
