@@ -134,6 +134,12 @@ def _count(tree: Tree, options: Any) -> int:
 
 def _input(walk: Walk, layer: Fields, index: int) -> None:
     shape = _shape(layer)
+    if walk.blocks:  # netx would leave its neurons unconnected; without neurons it means nothing
+        if layer.has("neuron"):
+            layer.problem(
+                "ND125", "an input layer behind other layers", "neuron", f"layer {index}", "the first layer"
+            )
+        return
     walk.shape = shape
     if not layer.has("neuron"):
         return
