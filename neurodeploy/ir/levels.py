@@ -167,8 +167,9 @@ def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
 
 def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
-    wide = interval and interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1)
-    if isinstance(node, Synapse) and wide and not _wraps(graph, node.name):
+    if not isinstance(node, Synapse) or interval is None or _wraps(graph, node.name):
+        return
+    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",
