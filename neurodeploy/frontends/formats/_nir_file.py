@@ -113,6 +113,8 @@ def flatten(tree: Tree) -> Network:
             "ND121", "no NIR file: it has no group 'node'", "node", ", ".join(tree.children(""))[:80]
         )
         return network
+    if "node/type" in tree.refused:
+        return network  # that is said already
     kind = tree.texts.get("node/type")
     if kind != "NIRGraph":
         tree.problem("ND125", "the root is not a graph of nodes", "node", kind or "no type", "NIRGraph")

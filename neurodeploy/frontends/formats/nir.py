@@ -26,7 +26,7 @@ from ._base import Format
 from ._hdf5 import Tree, read_tree
 from ._nir_file import Item, Network, flatten
 from ._nir_nodes import DISCRETISATION, STREAM, Made, NirOptions, Sizes, make, ticks, value, waiting
-from ._nir_order import WEIGHTS, Order, arrange
+from ._nir_order import NEURONS, WEIGHTS, Order, arrange
 
 DEFAULT_TICKS = 16
 MAX_AXES, MAX_ELEMENTS = 6, 1 << 24
@@ -213,9 +213,18 @@ class _Import:
                 if made is not None:
                     self.made[key] = self._with_delay(item, key, made)
                     self.sizes[key] = made[-1][1].shape.sizes if made else known[0]
+                elif (likely := self._likely(item, known[0])) is not None:
+                    self.sizes[key] = likely  # so that what reads it is judged as well
             if len(left) == len(waiting_keys):
                 return  # what is left reads only nodes that could not be made
             waiting_keys = left
+
+    def _likely(self, item: Item, sizes: Sizes) -> Sizes | None:
+        """The shape that a node of wrong parameters would have had."""
+        weight = self.tree.arrays.get(f"{item.place}/weight")
+        if item.kind in ("Linear", "Affine"):
+            return weight.shape[:1] if weight is not None and weight.ndim == 2 and len(weight) else None
+        return sizes if item.kind in (*NEURONS, "Scale", "Delay") else None
 
     def _check_output(self, item: Item, sizes: Sizes) -> None:
         if not item.has("shape"):
