@@ -5,8 +5,8 @@ Integer: Lava 0.10.0 ``PyLifModelBitAcc`` to the bit, int32 registers included, 
     u <- wrap24(wrap32(decay(u, 4096 - (du + 1)) + (x << 6)))      24 bits wrap once, as Lava's do
     v <- clip24(wrap32(decay(v, 4096 - dv) + u + bias))
     s = v > (vth << 6);  v <- 0 where s
-du = -1 keeps the whole current. Sums below 2^17 keep u in 24 bits, as Loihi does; Lava itself goes on beyond, and
-so does this model, hence a 32-bit u and an input limit of 2^23.
+du = -1 keeps the whole current. Sums below 2^17 keep u in 24 bits, as Loihi does. Lava itself goes on beyond in its
+int32 registers, which wrap, and so does this model: u has 32 bits, and only the low 32 bits of an input matter.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CubaLif(NeuronModel):
     int_params = ("du", "dv", "bias", "vth")
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0})
     grade = ("documented", "LIF with current, bias and decays is a stock neuron of Loihi 1 and 2")
-    input_limit = 1 << 23
+    modular = True
 
     @staticmethod
     def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any) -> tuple:

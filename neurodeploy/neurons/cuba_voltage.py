@@ -29,7 +29,7 @@ class CubaVoltage(NeuronModel):
     int_params = ("du", "dv", "bias")
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0})
     grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
-    input_limit = 1 << 23
+    modular = True
     keeps_unit = True
     tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
 

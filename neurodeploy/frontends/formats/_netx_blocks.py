@@ -458,8 +458,8 @@ def _delay(layer: Fields, weight: np.ndarray | None) -> int | np.ndarray | None:
         return None
     steps = np.minimum(np.floor(value), MAX_DELAY).astype(np.int64)
     rows, columns = weight.shape
-    if steps.ndim == 0:
-        return np.full(weight.shape, int(steps), np.int64)
+    if steps.size == 1:
+        return np.full(weight.shape, int(steps.ravel()[0]), np.int64)
     if steps.ndim == 1 and steps.size in (rows, columns):
         return np.broadcast_to(steps[:, None] if steps.size == rows else steps[None, :], weight.shape).copy()
     if steps.shape == weight.shape:

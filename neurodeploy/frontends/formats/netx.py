@@ -33,6 +33,8 @@ TICKS = 16
 MAX_TICKS = 1 << 20
 #: what an input layer of CUBA neurons takes: a bias mantissa of 13 bits
 BIAS_RANGE = (-4096, 4095)
+CONVOLUTIONS, CUBA_MODELS = ("conv", "pool"), ("cuba_lif", "cuba_voltage")
+CONV_LIMIT = 1 << 23
 
 
 class NetxOptions(FormatOptions):
@@ -143,10 +145,27 @@ class _Assembly:
         if problems:
             raise GraphError(problems)
         graph = intervals.propagate(codes.infer(graph))
-        problems = verify(graph, "integer")
+        problems = [*verify(graph, "integer"), *self._wide_convolutions(graph)]
         if problems:
             raise GraphError(problems)
         return graph
+
+    def _wide_convolutions(self, graph: Graph) -> list[Problem]:
+        """Sums of convolutions that Lava would wrap at 24 bits in front of a CUBA neuron, which wraps at 32."""
+        found = []
+        for block in self.walk.blocks:
+            interval = (
+                graph.values[f"layer{block.index}.synapse"].interval if block.kind in CONVOLUTIONS else None
+            )
+            if interval is None or interval.magnitude < CONV_LIMIT or self._model(block) not in CUBA_MODELS:
+                continue
+            fix = "--set reader.input_range='[LOW, HIGH]' if the input is smaller than its messages allow"
+            where = f"layer{block.index}.synapse from layer/{block.index}"
+            text = "the sum of a convolution can leave the 24 bits that Lava keeps"
+            found.append(
+                Problem("ND224", text, where, str(interval.magnitude), f"below {CONV_LIMIT}", (fix,))
+            )
+        return found
 
     def _input(self, first: Block) -> str:
         lo, hi = self._range(first)

@@ -101,7 +101,7 @@ def test_round_trip_gives_the_same_graph(tmp_path: Path, name: str) -> None:
 
 def test_netx_runs_an_exported_file_with_equal_output(tmp_path: Path) -> None:
     pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
-    from tests.unit.frontends.test_netx_equals_lava import agree
+    from tests.unit.frontends.formats.test_netx_equals_lava import agree
 
     layers, _ = CASES["convolutions"]
     graph = imported(write_net(tmp_path / "a.net", layers))

@@ -101,7 +101,7 @@ def test_cuba_lif(du: int, dv: int, vth: int) -> None:
 
     bias = np.random.default_rng(1).integers(-(1 << 15), 1 << 15, SIZE)
     bias[:4] = 0, -(1 << 15), (1 << 15) - 1, 4095
-    x = inputs(du + dv + vth + 1, 1 << 23)
+    x = inputs(du + dv + vth + 1, 1 << (31 if vth == 320 else 23))
     lava = process_model(
         PyLifModelBitAcc, {}, bias_mant=bias, bias_exp=np.full(SIZE, 6), du=du, dv=dv, vth=vth
     )
@@ -120,7 +120,7 @@ def test_current_stays_in_24_bits_below_the_limit_of_loihi(name: str) -> None:
 def test_voltage_of_a_neuron_that_never_fires_is_lavas(du: int, dv: int) -> None:
     from lava.proc.lif.models import PyLifModelBitAcc
 
-    x = inputs(du + 7, 1 << 23)
+    x = inputs(du + 7, 1 << 31)
     lava = process_model(
         PyLifModelBitAcc,
         {},

@@ -182,3 +182,10 @@ def test_some_layers_only(tmp_path: Path, rng: np.random.Generator) -> None:
     path = write_net(tmp_path / "a.net", layers)
     values = agree(path, spikes(rng, TICKS, 9), skip_layers=1, num_layers=3, reset_interval=5)
     assert {"layer1", "layer2"} <= set(values) and not {"layer0", "layer3"} & set(values)
+
+
+def test_graded_input_whose_sums_wrap_in_cuba_neurons(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Sums far beyond 2^17, where Loihi's 24-bit current ends; Lava goes on in int32, which wraps."""
+    layers = [dense(weights(rng, 12, 90), {**CUBA, "vThMant": 131_000}), dense(weights(rng, 5, 12))]
+    x = rng.integers(-32_767, 32_768, (TICKS, 90)) * (rng.random((TICKS, 90)) < 0.6)
+    agree(write_net(tmp_path / "a.net", layers), x, input_message_bits=16)

@@ -319,11 +319,18 @@ def test_skipping_every_layer(tmp_path: Path) -> None:
     assert problems(write_net(tmp_path / "a.net", net()), skip_layers=9)[0].code == "ND126"
 
 
-def test_sums_that_leave_the_range_of_the_neuron(tmp_path: Path) -> None:
-    path = write_net(tmp_path / "a.net", [dense(weights(RNG, 2, 600))])
+def test_sums_of_a_convolution_that_lava_would_wrap(tmp_path: Path) -> None:
+    path = write_net(tmp_path / "a.net", net())
     with pytest.raises(GraphError) as caught:
         MEMBER.load(path, MEMBER.configure({"input_message_bits": 16}), 4)
-    assert {p.code for p in caught.value.problems} >= {"ND224"}
+    (found,) = caught.value.problems
+    assert (
+        found.code == "ND224"
+        and found.where == "layer1.synapse from layer/1"
+        and "input_range" in found.fixes[0]
+    )
+    small = {"input_message_bits": 16, "input_range": (-255, 255)}
+    assert MEMBER.load(path, MEMBER.configure(small), 4).values["input"].interval.hi == 255
 
 
 def test_arguments_that_an_exporter_left_in_the_file(tmp_path: Path) -> None:
