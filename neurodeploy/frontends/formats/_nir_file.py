@@ -61,7 +61,8 @@ class Item:
                     key, "nothing" if missing else "text or a group", "numbers",
                 )  # fmt: skip
             return None
-        found = found.astype(np.float64)
+        with np.errstate(all="ignore"):  # a signalling NaN of the file; what comes out is checked
+            found = found.astype(np.float64)
         if not np.isfinite(found).all():
             wrong = found[~np.isfinite(found)]
             self.problem(
