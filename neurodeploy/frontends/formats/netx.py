@@ -154,10 +154,10 @@ class _Assembly:
         """Sums of convolutions that Lava would wrap at 24 bits in front of a CUBA neuron, which wraps at 32."""
         found = []
         for block in self.walk.blocks:
-            interval = (
-                graph.values[f"layer{block.index}.synapse"].interval if block.kind in CONVOLUTIONS else None
-            )
-            if interval is None or interval.magnitude < CONV_LIMIT or self._model(block) not in CUBA_MODELS:
+            if block.kind not in CONVOLUTIONS or self._model(block) not in CUBA_MODELS:
+                continue
+            interval = graph.values[f"layer{block.index}.synapse"].interval
+            if interval is None or interval.magnitude < CONV_LIMIT:
                 continue
             fix = "--set reader.input_range='[LOW, HIGH]' if the input is smaller than its messages allow"
             where = f"layer{block.index}.synapse from layer/{block.index}"

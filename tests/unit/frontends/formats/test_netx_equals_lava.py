@@ -53,7 +53,9 @@ def agree(path: Path, x: np.ndarray, bias: np.ndarray | None = None, **options: 
     graph, values, saturations = ours(
         path, x if bias is None else np.tile(bias, (len(x), *[1] * bias.ndim)), **options
     )
-    assert not any(saturations.values())
+    # Lava clips voltages too; it does not clip messages, so nothing may have been cut off there
+    clipped = {graph.nodes[name].model for name, count in saturations.items() if count}  # type: ignore[attr-defined]
+    assert not clipped & {"delta", "sigma", "sigma_delta"}
     layers = [n for n in graph.nodes.values() if n.kind == "neuron"]
     theirs = run_netx(path, x, bias, **shared)
     assert len(layers) == len(theirs)
