@@ -123,7 +123,7 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
-@pytest.mark.parametrize("granularity", ["layer", "core"])
+@pytest.mark.parametrize("granularity", ["layer", pytest.param("core", marks=pytest.mark.slow)])
 def test_lava_equals_on_every_value(
     folder: Path, granularity: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Random graphs in Lava equal the interpreter: every node, every tick, and every saturation that its processes count."""
+"""Random graphs in Lava equal the interpreter: every node, every tick, every saturation that its processes count."""
 
 from __future__ import annotations
 
