@@ -74,6 +74,10 @@ class _Export:
             str, tuple[int, ...]
         ] = {}  # value -> its shape in NIR, which has no axes of size 1 put in
         self.wires: list[tuple[str, str]] = []  # (value, node that reads it)
+        self.worth: dict[str, np.ndarray] = {}  # of a unit, where it is chosen anew
+        self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
+        for node in graph.of(Neuron):
+            self._even_out(node)  # type: ignore[arg-type]
 
     def network(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Nodes and edges; GraphError with everything that cannot be expressed."""
@@ -97,6 +101,40 @@ class _Export:
                     source = self.passing(source, self.shapes[value], edges)
                 edges.append((source, reader))
         return self.nodes, edges
+
+    def _even_out(self, node: Neuron) -> None:
+        """Worths of a LIF's inputs such that all its thresholds are the same, as tools want that have one per layer.
+
+        A float network stays what it is when the weights of a neuron and all its voltages are scaled alike.
+        """
+        if node.model not in LIFS or not np.all(np.asarray(node.params["vth"]) > 0):
+            return
+        limits = _limits(node, self.scale(node.inputs[0]))
+        thresholds = np.broadcast_to(limits, self.graph.shape(node.name))
+        even = float(np.mean(thresholds))
+        names, leaves = self._feeding(node)
+        if not leaves or any(_channels(even / thresholds, leaf.op) is None for leaf in leaves):
+            return
+        self.worth |= {name: self.scale(name) * (even / thresholds) for name in names}
+        self.thresholds[node.name] = even
+
+    def _feeding(self, node: Neuron) -> tuple[list[str], list[Synapse]]:
+        """Values between synapses and a neuron that nothing else reads; none if anything else takes part."""
+        consumers = self.graph.consumers
+        names, leaves, open_names = [], [], [node.inputs[0]]
+        while open_names:
+            name = open_names.pop()
+            part = self.graph.nodes[name]
+            if len(consumers[name]) != 1 or self.graph.shape(name) != self.graph.shape(node.name):
+                return [], []
+            names.append(name)
+            if isinstance(part, Synapse):
+                leaves.append(part)
+            elif isinstance(part, (Sum, Delay)):
+                open_names += part.inputs
+            else:
+                return [], []
+        return names, leaves
 
     # --- building blocks ---
 
@@ -145,6 +183,8 @@ class _Export:
 
     def scale(self, name: str) -> np.ndarray:
         """Worth of a unit of each element of a value."""
+        if name in self.worth:
+            return self.worth[name]
         spec = self.graph.values[name].fixed
         return np.broadcast_to(np.asarray(spec.scale if spec else 1.0, np.float64), self.graph.shape(name))
 
@@ -350,7 +390,13 @@ def _lif(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
     p = node.params
     alpha, beta = 1.0 - (np.asarray(p["du"]) + 1) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
     bias = np.asarray(p.get("bias", 0)) * unit / STATE
-    return _spiking(to, node, alpha, beta, 1.0, bias, np.asarray(p["vth"]) * unit, 0.0)
+    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), 0.0)
+
+
+def _limits(node: Neuron, unit: np.ndarray) -> np.ndarray:
+    """Thresholds half a state unit above the last integer that does not fire, so that no rounding of floats matters."""
+    vth = np.asarray(node.params["vth"]) * (1.0 if node.model == "general_lif" else STATE)
+    return (vth + 0.5) * unit / STATE
 
 
 def _general(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
@@ -359,8 +405,8 @@ def _general(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
         to.refuse(node, "a spike that subtracts, or resets in the next tick", "a reset to a value at once")
         return None
     alpha, beta = 1.0 - np.asarray(p["du"]) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
-    bias, threshold, v_reset = (np.asarray(p[k]) * unit / STATE for k in ("bias", "vth", "v_reset"))
-    return _spiking(to, node, alpha, beta, 1.0, bias, threshold, v_reset)
+    bias, v_reset = (np.asarray(p[k]) * unit / STATE for k in ("bias", "v_reset"))
+    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), v_reset)
 
 
 def _spiking(
@@ -369,6 +415,7 @@ def _spiking(
     found = _dynamics(to, node, alpha, beta, gain, bias)
     if found is None:
         return None
+    threshold = to.thresholds.get(node.name, threshold)
     spikes = {"v_threshold": _full(to, node, threshold), "v_reset": _full(to, node, v_reset)}
     if "tau_syn" in found:
         return to.nir.CubaLIF(**found, **spikes)
@@ -412,8 +459,11 @@ def _dynamics(
 
 
 def _threshold(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
-    return to.nir.Threshold(_full(to, node, np.asarray(node.params["vth"]) * unit))
+    return to.nir.Threshold(_full(to, node, (np.asarray(node.params["vth"]) + 0.5) * unit))
 
+
+#: models whose vth is a threshold that a spike leaves behind
+LIFS = ("lif", "cuba_lif", "general_lif")
 
 MODELS: dict[str, Callable[[_Export, Neuron, np.ndarray], Any]] = {
     "lif": _lif, "cuba_lif": _lif, "general_lif": _general, "leaky_integrator": _integrator,

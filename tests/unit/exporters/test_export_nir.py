@@ -150,6 +150,20 @@ def test_streams_that_add_up_are_edges(tmp_path: Path) -> None:
     assert len(made.edges) == 8 and len(made.nodes) == 7
 
 
+@pytest.mark.parametrize("name", ["snntorch_leaky", "snntorch_rleaky", "norse_conv"])
+def test_thresholds_are_alike_within_a_population(tmp_path: Path, name: str) -> None:
+    """snnTorch and SpikingJelly have one per layer: quantisation had made them differ by channel."""
+    with np.load(DATA / f"{name}.npz", allow_pickle=False) as kept:
+        options = json.loads(str(kept["options"]))
+    graph, _ = integers(DATA / f"{name}.nir", **options)
+    thresholds = [
+        n.v_threshold
+        for n in nir.read(exported(graph, tmp_path / "out.nir")).nodes.values()
+        if isinstance(n, nir.LIF)
+    ]
+    assert thresholds and all(np.unique(t).size == 1 for t in thresholds)
+
+
 def test_ticks_may_be_chosen_anew(tmp_path: Path) -> None:
     graph, _ = integers(DATA / "snntorch_leaky.nir")
     found = load(exported(graph, tmp_path / "out.nir"), 30)
