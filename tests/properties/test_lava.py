@@ -14,7 +14,10 @@ from neurodeploy.backends.lava import MEMBER
 from neurodeploy.errors import BackendError
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.passes.balance import balance, hurried
 from neurodeploy.program import Program
+from neurodeploy.target import load
+from tests.mappings import random_mapping
 from tests.strategies import inputs, integer_graphs
 
 NO_SHRINKING = (Phase.explicit, Phase.generate)  # a run takes seconds
@@ -36,6 +39,20 @@ def check(graph: Graph, x: np.ndarray) -> None:
 @given(integer_graphs(), st.data())
 def test_random_graphs(graph: Graph, data: st.DataObject) -> None:
     check(graph, data.draw(inputs(graph)))
+
+
+@settings(max_examples=4, phases=NO_SHRINKING)
+@given(integer_graphs(), st.data(), st.integers(0, 9))
+def test_random_graphs_on_cores(graph: Graph, data: st.DataObject, seed: int) -> None:
+    """One process per core, pieces thrown onto random cores, some of them twice."""
+    if hurried(graph):
+        return
+    x, graph = data.draw(inputs(graph)), balance(graph)
+    mapping = random_mapping(graph, load("loihi-sim"), seed, copies=bool(seed % 2))
+    names = tuple(graph.nodes)
+    expected = interp.run(graph, x, names)
+    found, _ = MEMBER.at("core").run(Program(graph, mapping), x, names)
+    assert compare.first_divergence(found, expected, (*names, graph.output.name)) is None
 
 
 @pytest.mark.slow

@@ -68,7 +68,8 @@ class CellSpec:
     """Everything an own process needs to know; arrays are never written to.
 
     ``nodes`` in topological order; ``shapes``, ``bits`` and ``depths`` by value; ``consts``: values that are the same
-    at every tick; ``outs``: one out port each; ``masks``: value -> the elements that live here (absent: all).
+    at every tick; ``outs``: one out port each; ``masks``: value -> the elements that live here (absent: all),
+    ``sends``: those of them that are sent from here, as others may have copies.
     """
 
     name: str
@@ -81,6 +82,7 @@ class CellSpec:
     depths: Mapping[str, int]
     consts: Mapping[str, np.ndarray] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sends: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Cell:
@@ -103,10 +105,12 @@ class Cell:
         for node in spec.nodes:
             env[node.name] = self._masked(node.name, self._value(node, env, step))
         for port, name in enumerate(spec.outs):
-            send(port, env[name])
+            send(port, np.where(spec.sends[name], env[name], 0) if name in spec.sends else env[name])
         for port, feed in enumerate(spec.feeds):
             if feed.late:  # from elsewhere, and perhaps in part from here
-                env[feed.value] = self._fed(feed, receive(port), step) + env.get(feed.value, 0)
+                data = self._fed(feed, receive(port), step)
+                here = spec.masks.get(feed.value)
+                env[feed.value] = data if here is None else np.where(here, env[feed.value], data)
         for node in spec.nodes:
             if isinstance(node, CROSSING):
                 self._cross(node, env, step)

@@ -100,6 +100,7 @@ class _Draft:
     extra: list[str] = field(default_factory=list)  # values only passed on, with their bias added
     reasons: list[str] = field(default_factory=list)
     masks: dict[str, np.ndarray] = field(default_factory=dict)
+    sends: dict[str, np.ndarray] = field(default_factory=dict)
 
     def port(self, value: str) -> int:
         if value not in self.outs:
@@ -177,7 +178,7 @@ class _Planner:
         spec = CellSpec(
             draft.name, tuple(draft.nodes), tuple(feeds), tuple(draft.outs), self.clock,
             {n: self.graph.shape(n) for n in names}, bits, {n: self.level[n] for n in names if n in self.level},
-            {n: self.consts[n] for n in names if n in self.consts}, draft.masks,
+            {n: self.consts[n] for n in names if n in self.consts}, draft.masks, draft.sends,
         )  # fmt: skip
         reason = "; ".join(dict.fromkeys(draft.reasons))
         return Unit(
@@ -461,6 +462,7 @@ class _Cores(_Planner):
         if mapping is None or not mapping.fits or not mapping.cores:
             raise ValueError("the program is not mapped")
         self.owner: dict[str, list[str]] = {}  # value -> cells that hold some of its elements
+        sent: dict[str, np.ndarray] = {}  # value -> elements that a core before sends
         host = [node for group in self.groups if group.on_host for node in group.nodes]
         self._draft("host", [n for n in host if not isinstance(n, Input)], {})
         for core in mapping.cores:
@@ -473,6 +475,10 @@ class _Cores(_Planner):
             masks = {n: m.reshape(self.graph.shape(n)) for n, m in masks.items() if n not in self.still}
             nodes = [n for n in self.graph if n.name in masks]
             self._draft(f"core {core.index}", nodes, masks)
+            for name, mask in masks.items():
+                before = sent.get(name, np.zeros_like(mask))
+                self.cells[f"core {core.index}"].sends[name] = mask & ~before
+                sent[name] = before | mask
         output = self.tap(self.graph.output.name)
         gather = _Draft("readout", "readout", extra=[output.value])
         gather.port(output.value)

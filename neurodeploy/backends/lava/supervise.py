@@ -135,7 +135,8 @@ def _trace(folder: Path, plan: Plan, x: np.ndarray, record: tuple[str, ...]) -> 
         elif not tap.live:
             found[tap.value] = _given(plan, tap, x)
     saturations: dict[str, int] = {}
-    for _, counted in _totals(folder):
+    # Cores count what they share more than once, so only whole layers are counted.
+    for _, counted in _totals(folder) if plan.granularity == "layer" else ():
         for node, number in counted.items():
             saturations[node] = saturations.get(node, 0) + number
     _check_messages(plan, found)
