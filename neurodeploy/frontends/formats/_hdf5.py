@@ -22,7 +22,7 @@ import numpy as np
 
 from ...errors import ImportModelError, Problem
 from ...files import io_problem
-from . import _hdf5_texts
+from . import _hdf5_chunks, _hdf5_texts
 
 MAX_BYTES = 4 << 30  # of all datasets together
 MAX_OBJECTS = 100_000
@@ -32,13 +32,6 @@ MAX_TEXTS = 200_000  # texts of one dataset
 MAX_PROBLEMS = 200
 #: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
 MAX_EXPANSION = 1032
-#: filters that HDF5 and h5py bring themselves; others would be loaded from shared libraries
-FILTERS = {
-    h5py.h5z.FILTER_DEFLATE,
-    h5py.h5z.FILTER_SHUFFLE,
-    h5py.h5z.FILTER_FLETCHER32,
-    h5py.h5z.FILTER_LZF,
-}
 #: what a damaged file makes h5py raise
 H5_ERRORS = (
     OSError,
@@ -217,7 +210,10 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
         reason, declared = _unreadable(dataset, file_bytes, budget)
         if not reason:
             if not _is_text(dataset):
-                tree.arrays[place] = np.asarray(dataset[()])
+                chunked = dataset.chunks is not None
+                tree.arrays[place] = (
+                    _hdf5_chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
+                )
                 return declared
             found = _texts(tree.path, dataset)
             if found.size == 1:
@@ -258,8 +254,8 @@ def _unreadable(dataset: h5py.Dataset, file_bytes: int, budget: int) -> tuple[st
         return "", declared
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if not filters <= FILTERS:
-        return "a filter that HDF5 does not bring itself", 0
+    if not filters <= _hdf5_chunks.FILTERS:
+        return "a filter other than deflate and shuffle", 0
     chunk = int(np.prod([int(s) for s in dataset.chunks], dtype=object)) * kind.itemsize
     if max(declared, chunk) > max(stored, 1) * MAX_EXPANSION:
         return f"{max(declared, chunk)} bytes declared, {stored} stored", 0

@@ -35,7 +35,7 @@ def read(path: Path, dataset: h5py.Dataset, most: int) -> np.ndarray:
         return found  # never written: every text is empty
     heaps: dict[int, Heap] = {}
     with open(path, "rb") as stream:
-        raw = _exactly(stream, start, REFERENCE.size * found.size)
+        raw = exactly(stream, start, REFERENCE.size * found.size)
         for place, (length, address, index) in enumerate(REFERENCE.iter_unpack(raw)):
             found.ravel()[place] = _text(stream, heaps, length, address, index)[:most]
     return found
@@ -54,10 +54,10 @@ def _text(stream: BinaryIO, heaps: dict[int, Heap], length: int, address: int, i
 
 def _heap(stream: BinaryIO, address: int) -> Heap:
     """The objects of one heap; each takes at least its header, so this ends."""
-    magic, version, size = HEAP.unpack(_exactly(stream, address, HEAP.size))
+    magic, version, size = HEAP.unpack(exactly(stream, address, HEAP.size))
     if magic != b"GCOL" or version != 1 or not HEAP.size <= size <= MAX_HEAP:
         raise ValueError(f"no heap at {address}")
-    body = _exactly(stream, address + HEAP.size, size - HEAP.size)
+    body = exactly(stream, address + HEAP.size, size - HEAP.size)
     objects: Heap = {}
     place = 0
     while place + OBJECT.size <= len(body):
@@ -72,7 +72,7 @@ def _heap(stream: BinaryIO, address: int) -> Heap:
     return objects
 
 
-def _exactly(stream: BinaryIO, start: int, count: int) -> bytes:
+def exactly(stream: BinaryIO, start: int, count: int) -> bytes:
     """``count`` bytes from ``start``; ValueError where the file ends before."""
     end = stream.seek(0, 2)
     if start > end or count > end - start:
