@@ -175,18 +175,18 @@ class _Import:
         while candidates[-1][0] == 1 and len(candidates[-1]) > 1:
             candidates.append(candidates[-1][1:])
         kept = {k: list(i.problems) for k, i in self.network.items.items()}
-        first: dict[str, list[Problem]] = {}
+        tries: list[dict[str, list[Problem]]] = []
         for sizes in candidates:
             self.made, self.sizes = {}, {source: sizes}
             self._spread(order)
-            found = {k: list(i.problems) for k, i in self.network.items.items()}
-            first = first or found
-            if found == kept:
+            tries.append({k: list(i.problems) for k, i in self.network.items.items()})
+            if tries[-1] == kept:
                 return
             for k, i in self.network.items.items():
                 i.problems = list(kept[k])
+        fewest = min(tries, key=lambda found: sum(map(len, found.values())))
         for k, i in self.network.items.items():
-            i.problems = first[k]
+            i.problems = fewest[k]
 
     def _spread(self, order: Order) -> None:
         """Make every item as soon as the shape of one of its sources is known."""

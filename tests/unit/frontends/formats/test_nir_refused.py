@@ -272,3 +272,11 @@ def test_integers_of_another_version_or_half_gone(tmp_path: Path) -> None:
         del file[f"{PLACE}/graph"], file[f"{PLACE}/floats"]
     assert [p.code for p in problems(path)] == ["ND122", "ND122"]
     assert MEMBER.load(path, MEMBER.configure({"integers": "never"}), None).header.level == "source"
+
+
+def test_a_batch_in_the_declared_input_is_no_problem_beside_others(tmp_path: Path) -> None:
+    path = valid(tmp_path, input=nir.Input(np.array([1, 2, 6, 6])))
+    assert MEMBER.load(path, MEMBER.configure({}), None).shape("input") == (2, 6, 6)
+    with h5py.File(path, "r+") as file:
+        put(file, f"{N}/lif/tau", np.full(1, 1e-6))
+    assert [(p.code, "/lif/tau" in p.where) for p in problems(path)] == [("ND124", True)]
