@@ -1,6 +1,6 @@
 """The watched process: ``python -m neurodeploy.backends.lava.child FOLDER`` carries out the job in that folder.
 
-It leads a process group of its own. When its standard input closes, because the caller wants it to end or is dead, it
+It leads a process group of its own. When the caller writes to its standard input, or is dead so that this closes, it
 kills the processes that Lava started, waits for them, removes their shared memory and ends.
 """
 
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     shared_memory._SHM_SAFE_NAME_LENGTH = len(request_prefix) + 9  # type: ignore[attr-defined]
     # A socket without a file: the path of one in a deep temporary folder would be too long.
     connection.arbitrary_address = lambda family: f"\0{request_prefix}{secrets.token_hex(4)}"  # type: ignore[attr-defined]
-    threading.Thread(target=_until_closed, args=(request_prefix, folder, os.getppid()), daemon=True).start()
+    threading.Thread(target=_until_closed, args=(request_prefix, folder), daemon=True).start()
     try:
         _run(folder)
         (folder / "finished").touch()
@@ -44,11 +44,10 @@ def main(folder: Path) -> None:
     signal.pause()
 
 
-def _until_closed(prefix: str, folder: Path, caller: int) -> None:
-    """Wait for the end of standard input, then end everything; the folder too if the caller is dead."""
-    while os.read(0, 1):
-        pass
-    end(prefix, folder if os.getppid() != caller else None)
+def _until_closed(prefix: str, folder: Path) -> None:
+    """Wait for a byte from the caller, or for its death, which it cannot tell; then the folder goes too."""
+    asked = os.read(0, 1)
+    end(prefix, None if asked else folder)
 
 
 def end(prefix: str, folder: Path | None = None) -> None:

@@ -247,7 +247,8 @@ def _reset(node: Neuron, place: Place) -> dict[str, int] | Own | None:
     interval, phase = node.reset
     if place.period is not None and (place.period % interval or (1 - phase) % interval):
         return Own(f"its reset every {interval} ticks does not fit samples of {place.period} steps")
-    return {"reset_interval": interval, "reset_offset": phase + place.depth}
+    offset = (phase + place.depth) % interval or interval  # Lava wants it positive
+    return {"reset_interval": interval, "reset_offset": offset}
 
 
 def _lif(node: Neuron, place: Place) -> Stock | Own:

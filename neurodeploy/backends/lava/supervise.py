@@ -75,6 +75,7 @@ def _end(process: subprocess.Popen, prefix: str) -> None:
     """Ask the watched process to clean up and end; kill its group if it does not."""
     with suppress(OSError):
         if process.stdin is not None:
+            process.stdin.write(b".")
             process.stdin.close()
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         process.wait(PATIENCE)

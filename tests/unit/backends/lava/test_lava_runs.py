@@ -182,7 +182,7 @@ def recurrent(delay: Any, **lif: Any) -> Graph:
 
 @pytest.mark.parametrize(
     ("delay", "lif", "process"),
-    [(1, {"reset": (3, 2)}, "LIFReset"), (np.array([[1, 2, 5, 1], [3, 1, 1, 4]]), {}, "LIF")],
+    [(1, {"reset": (3, 0)}, "LIFReset"), (np.array([[1, 2, 5, 1], [3, 1, 1, 4]]), {}, "LIF")],
 )
 def test_delays_recurrence_and_resets(delay: Any, lif: dict[str, Any], process: str) -> None:
     graph = recurrent(delay, **lif)
