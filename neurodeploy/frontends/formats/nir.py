@@ -175,18 +175,21 @@ class _Import:
         while candidates[-1][0] == 1 and len(candidates[-1]) > 1:
             candidates.append(candidates[-1][1:])
         kept = {k: list(i.problems) for k, i in self.network.items.items()}
-        tries: list[dict[str, list[Problem]]] = []
+        tries: list[tuple[int, int, dict[str, list[Problem]]]] = []
         for sizes in candidates:
             self.made, self.sizes = {}, {source: sizes}
             self._spread(order)
-            tries.append({k: list(i.problems) for k, i in self.network.items.items()})
-            if tries[-1] == kept:
+            found = {k: list(i.problems) for k, i in self.network.items.items()}
+            if found == kept:
                 return
+            tries.append((-len(self.sizes), sum(map(len, found.values())), found))
             for k, i in self.network.items.items():
                 i.problems = list(kept[k])
-        fewest = min(tries, key=lambda found: sum(map(len, found.values())))
+        *_, furthest = min(
+            tries, key=lambda t: t[:2]
+        )  # the reading that got furthest, with the fewest problems
         for k, i in self.network.items.items():
-            i.problems = fewest[k]
+            i.problems = furthest[k]
 
     def _spread(self, order: Order) -> None:
         """Make every item as soon as the shape of one of its sources is known."""
