@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.1
 
 from neurodeploy import compare
 from neurodeploy.backends.lava import MEMBER
-from neurodeploy.backends.lava.describe import places
+from neurodeploy.backends.lava.describe import describe, places
 from neurodeploy.errors import SimulateError
+from neurodeploy.frontends.formats.netx import MEMBER as netx
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import BINARY, TERNARY, Code
 from neurodeploy.program import Program
+from tests.netx_files import FLATTEN, RF, SDNN, conv, spikes, weights, write_net
+from tests.netx_files import dense as dense_layer
 from tests.tiny import chain
 
 LIF = {"du": 4095, "dv": 2048, "vth": 5}
@@ -317,3 +321,38 @@ def test_network_in_a_lava_program_of_ones_own() -> None:
     """Ports and their timing as documented, under RunSteps and Loihi2SimCfg, with stock source and sink."""
     done = subprocess.run([sys.executable, "-c", OWN_PROGRAM], capture_output=True, text=True, timeout=120)
     assert "equal" in done.stdout, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("kind", ["convolution and loop", "sigma-delta", "resonators"])
+def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
+    """Files in lava-dl's format run on processes of Lava alone; test_netx_equals_lava.py ties them to netx itself."""
+    rng = np.random.default_rng(2)
+    small = lambda *shape: weights(rng, *shape, low=-60, high=80)
+    if kind == "convolution and loop":
+        layers = [
+            conv(small(3, 2, 3, 3), (3, 4, 4), inChannels=2, bias=rng.integers(-9, 40, 3)),
+            FLATTEN,
+            {**dense_layer(small(6, 48)), "type": "dense_rec", "weight_rec": small(6, 6)},
+            dense_layer(small(4, 6), delay=np.array([0, 1, 2, 0, 5, 1])),
+        ]
+        shape, options = (2, 6, 6), {"reset_interval": 5, "reset_offset": 1}
+    elif kind == "sigma-delta":
+        layers = [dense_layer(small(6, 8), SDNN), dense_layer(small(3, 6), {**SDNN, "sigma_output": True})]
+        shape, options = (8,), {"input_message_bits": 16, "input_range": [0, 255]}
+    else:
+        both = {"real": small(6, 8), "imag": small(6, 8)}
+        layers = [{**dense_layer(small(6, 8), RF), "weight": both}, dense_layer(np.full((3, 6), 200.0))]
+        shape, options = (8,), {}
+    x = spikes(rng, 24, *shape) * (200 if kind == "sigma-delta" else 1)
+    path = write_net(tmp_path / "network.net", layers)
+    graph = netx.load(path, netx.configure({"input_shape": list(shape[::-1]), **options}), len(x))
+    assert describe(Program(graph)).share == 1.0
+    assert {places(graph)[n.name] for n in graph.of(Neuron)} <= {
+        "LIFReset",
+        "LIF",
+        "SigmaDelta",
+        "Sigma",
+        "RF",
+    }
+    values = agree(graph, x[None])
+    assert all(values[n.name].any() for n in graph.of(Neuron))
