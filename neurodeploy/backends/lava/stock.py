@@ -217,14 +217,16 @@ def unrolled(node: Synapse, weight: np.ndarray, source: tuple[int, ...], shape: 
     padded = np.pad(inputs, ((0, 0), (py, py), (px, px)), constant_values=-1)
     each, per = source[0] // node.groups, shape[0] // node.groups
     rows, columns, entries = [], [], []
-    for o, c, dy, dx in zip(*np.nonzero(weight), strict=True):
-        here = padded[o // per * each + c, dy : dy + sy * shape[1] : sy, dx : dx + sx * shape[2] : sx]
-        inside = here >= 0
-        rows.append(outputs[o][inside])
-        columns.append(here[inside])
-        entries.append(np.full(int(inside.sum()), weight[o, c, dy, dx]))
-    if not rows:
-        return csr_matrix((prod(shape), prod(source)), dtype=np.int32)
+    for dy, dx in np.ndindex(weight.shape[2:]):
+        here = padded[:, dy : dy + sy * shape[1] : sy, dx : dx + sx * shape[2] : sx]
+        for g in range(node.groups):
+            parts = outputs[g * per : (g + 1) * per, None], here[None, g * each : (g + 1) * each]
+            part = weight[g * per : (g + 1) * per, :, dy, dx, None, None]
+            row, column, entry = np.broadcast_arrays(*parts, part)
+            kept = (column >= 0) & (entry != 0)
+            rows.append(row[kept])
+            columns.append(column[kept])
+            entries.append(entry[kept])
     triple = (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns)))
     return csr_matrix(triple, shape=(prod(shape), prod(source)), dtype=np.int32)
 
