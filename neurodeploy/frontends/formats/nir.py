@@ -271,6 +271,8 @@ class _Import:
         made = self.made.get(key, [])
         sources = self.network.sources(key)
         late = [s for s in sources if (s, key) in order.feedback]
+        if late and item.kind == "Delay":
+            made = self._waiting_delay(item, self.sizes[late[0]], len(sources)) or made
         if late and len(sources) == 1 and made and isinstance(made[0][0], Synapse):
             # weights that alone read the neuron wait themselves
             made = [(self._waiting(made[0][0]), made[0][1]), *made[1:]]
@@ -298,6 +300,18 @@ class _Import:
             )
             known[node.name] = stream = builder.add(made_here, facts)
         self.names[key] = stream
+
+    def _waiting_delay(self, item: Item, sizes: Sizes, sources: int) -> Made | None:
+        """A Delay of a loop that no weights took over: it reads the neuron, and the loop waits its ticks alone."""
+        found = ticks(item, self.options)
+        if sources > 1:
+            fix = "give the neuron that feeds back a Delay of its own"
+            item.problem(
+                "ND125", "a Delay that joins a loop and other streams", "", f"{sources} streams", "one", fix
+            )
+        if found is None or sources > 1:
+            return None
+        return waiting(item, item.name, sizes, np.maximum(found, 1), feedback=True)
 
     def _waiting(self, node: Any) -> Synapse:
         delay = np.maximum(node.delay, 1)

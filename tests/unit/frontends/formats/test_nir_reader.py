@@ -304,6 +304,15 @@ def test_a_neuron_that_feeds_back_waits_a_tick_or_what_its_delay_says(tmp_path: 
     assert not np.array_equal(expected, simulate_loop(x, 0 * back, 1))
 
 
+@pytest.mark.parametrize("delay", [1, 2])
+def test_a_delay_alone_in_a_loop_is_all_that_it_waits(tmp_path: Path, delay: int) -> None:
+    x = stream(6)
+    graph = load(recurrent(tmp_path, {"d": nir.Delay(np.full(4, delay * DT))}, ("lif", "d"), ("d", "lif")))
+    assert [(n.name, n.delays) for n in graph.feedback] == [("d", (delay,))]
+    assert not any(n.delays[-1] for n in graph.of(Synapse) if n.name != "d")  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(outputs(graph, x), simulate_loop(x, np.eye(4), delay))
+
+
 def test_feedback_without_weights_and_over_two_layers(tmp_path: Path) -> None:
     x = stream(6)
     direct = load(recurrent(tmp_path, {}, ("lif", "lif")))

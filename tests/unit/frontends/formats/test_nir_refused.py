@@ -129,6 +129,10 @@ CASES: dict[str, tuple[Callable[[h5py.File], Any], str, str, str]] = {
         or f.create_dataset(f"{N}/fc/weight", (1 << 30, 1 << 20), "f8", chunks=(64, 64)),
         "ND123", "/fc/weight", "declared",
     ),
+    "a delay of a loop and more": (
+        lambda f: node(f, "d", "Delay", delay=[1e-4] * 4) or edges(f, ("fc", "d"), ("cuba", "d"), ("d", "cuba")),
+        "ND125", "/d", "of its own",
+    ),
     "own delays": (lambda f: node(f, "d", "Delay", delay=[0.33e-4] * 4) or edges(f, ("cuba", "d"), ("d", "output")),
                    "ND124", "/d/delay", "reader.delay_dt"),
 }  # fmt: skip
