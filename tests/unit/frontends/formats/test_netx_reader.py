@@ -187,6 +187,13 @@ def test_sums_beyond_32_bits_wrap_on_every_backend(tmp_path: Path) -> None:
     assert np.abs(values["layer1.synapse"]).max() > 1 << 31
 
 
+def test_more_than_127_groups_on_which_netx_overflows(tmp_path: Path) -> None:
+    layer = conv(np.full((128, 1, 1, 1), 64.0), (128, 2, 2), {**CUBA, "vThMant": 5}, groups=128)
+    graph = imported(tmp_path / "a.net", [layer], input_shape=(2, 2, 128))
+    x = spikes(RNG, 6, 128, 2, 2)
+    assert np.array_equal(run(graph, x)["layer0.synapse"][1:], 64 * x[:-1])
+
+
 def test_all_zero_weights_on_which_netx_fails(tmp_path: Path) -> None:
     graph = imported(tmp_path / "a.net", [dense(np.zeros((3, 4))), dense(weights(RNG, 2, 3))])
     assert not run(graph, spikes(RNG, 6, 4))["layer0.synapse"].any()
