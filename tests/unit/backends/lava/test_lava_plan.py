@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from typing import Any
 
 import numpy as np
@@ -232,3 +234,12 @@ def test_a_loop_that_is_too_short_is_refused() -> None:
     )
     with pytest.raises(BackendError, match="ND515"):
         lava.describe(Program(graph))
+
+
+def test_a_right_python_without_lava_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("neurodeploy.backends.lava.PYTHON", sys.version_info[:2])
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if "lava" in name else found(name, *a)
+    )
+    assert "lava-nc 0.10.0 is not installed" in MEMBER.available() and "make setup" in MEMBER.available()
