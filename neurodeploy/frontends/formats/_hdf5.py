@@ -139,7 +139,7 @@ def _fails(path: Path, size: int) -> str:
         )  # Python warns of forks beside threads; the copy uses h5py alone, which is ready
         child = os.fork()
     if child == 0:
-        _try(path)
+        _try(path, limit)
     end = time.monotonic() + limit
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -151,9 +151,11 @@ def _fails(path: Path, size: int) -> str:
     return f"HDF5 does not come to an end in {limit:.0f} s"
 
 
-def _try(path: Path) -> NoReturn:
+def _try(path: Path, limit: float) -> NoReturn:
     """The copy's part: read and vanish, without any of the clean-up that belongs to the original."""
     try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(limit) + 2)  # an original that was killed cannot stop its copy
         faulthandler.disable()  # a crash is an answer, not news
         read_tree(path, trial=False)
     finally:
