@@ -167,9 +167,9 @@ def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
 
 def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
-    if not isinstance(node, Synapse) or interval is None or _wraps(graph, node.name):
+    if not isinstance(node, Synapse) or interval is None:
         return
-    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1):
+    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1) and not _wraps(graph, node.name):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",
@@ -186,7 +186,8 @@ def _wraps(graph: Graph, name: str) -> bool:
     for reader in (graph.nodes[n] for n in graph.consumers[name]):
         if isinstance(reader, Sum) and _wraps(graph, reader.name):
             continue
-        if not (isinstance(reader, Neuron) and registry.neuron(reader.model).modular):
+        model = registry.members("neurons").get(reader.model) if isinstance(reader, Neuron) else None
+        if model is None or not model.modular:
             return False
     return True
 
