@@ -165,7 +165,9 @@ def recurrent(s: Sketch, x: str) -> str:
     low = np.full((1, *s.shape(x)), 0.0 if model == "lif" else -1.0)
     s.bounds[name] = intervals.Bounds(low, np.ones_like(low))  # what comes later and is bounded by its code
     late = s.choice(1, 2, s.array((width, width), 1, 3))
-    own = s.like(Synapse(name="own", inputs=(name,), weight=s.array((width, width), -127, 127), delay=late), x)
+    own = s.like(
+        Synapse(name="own", inputs=(name,), weight=s.array((width, width), -127, 127), delay=late), x
+    )
     source = s.tame(s.like(Sum(name="sum", inputs=(x, own)), x), 1 << 17)
     params = PARAMETERS[model](s, s.shape(source), s.magnitude(source))
     node = Neuron(name=name, inputs=(source,), model=model, params=params, reset=s.reset())
