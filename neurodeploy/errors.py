@@ -7,8 +7,9 @@ behind a code (``neurodeploy explain CODE``) lives in :mod:`neurodeploy.codes`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BUDGET, EXIT_BACKEND = range(7)
 
@@ -131,4 +132,17 @@ def unknown_name(code: str, kind: str, name: str, known: Iterable[str], where: s
         found=name,
         limit=f"one of {', '.join(shown)}" if names else "none are known",
         fixes=tuple(f"use {kind} {c!r}" for c in close),
+    )
+
+
+def wrong_option(
+    code: str, owner: str, table: str, detail: Mapping[str, Any], known: Iterable[str]
+) -> Problem:
+    """The problem for a key that a closed options model refused; ``detail`` is one of pydantic's ``errors()``."""
+    key = ".".join(str(part) for part in detail["loc"])
+    where = f"{table}.{key}" if key else table
+    if detail["type"] == "extra_forbidden":
+        return unknown_name(code, f"key of {owner}", key, known, where)
+    return Problem(
+        code, f"a key of {owner} is wrong: {detail['msg']}", where, found=repr(detail["input"])[:120]
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import Problem, UsageError, unknown_name
+from ..errors import Problem, UsageError, unknown_name, wrong_option
 from ..ir.graph import Graph
 
 
@@ -47,17 +47,6 @@ class Method(ABC):
         try:
             return preset, self.Config(**{**self.presets[preset], **options})
         except ValidationError as error:
-            raise UsageError([self._problem(e) for e in error.errors()]) from error
-
-    def _problem(self, detail: Any) -> Problem:
-        key = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            return unknown_name(
-                "ND303", f"key of method {self.name}", key, self.Config.model_fields, f"convert.{key}"
-            )
-        return Problem(
-            "ND303",
-            f"a key of the conversion method is wrong: {detail['msg']}",
-            f"convert.{key}",
-            found=repr(detail["input"]),
-        )
+            owner, known = f"method {self.name}", self.Config.model_fields
+            details = error.errors()
+            raise UsageError([wrong_option("ND303", owner, "convert", d, known) for d in details]) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ...errors import Problem, UsageError, unknown_name
+from ...errors import UsageError, wrong_option
 from ...ir.graph import Graph
 
 
@@ -46,17 +46,6 @@ class Format(ABC):
         try:
             return self.Options(**options)
         except ValidationError as error:
-            raise UsageError([self._problem(e) for e in error.errors()]) from error
-
-    def _problem(self, detail: Any) -> Problem:
-        key = ".".join(str(part) for part in detail["loc"]) or "reader"
-        if detail["type"] == "extra_forbidden":
-            return unknown_name(
-                "ND120", f"key of the {self.name} reader", key, self.Options.model_fields, f"reader.{key}"
-            )
-        return Problem(
-            "ND120",
-            f"a key of the {self.name} reader is wrong: {detail['msg']}",
-            f"reader.{key}",
-            found=repr(detail["input"])[:120],
-        )
+            owner, known = f"the {self.name} reader", self.Options.model_fields
+            details = error.errors()
+            raise UsageError([wrong_option("ND120", owner, "reader", d, known) for d in details]) from error
