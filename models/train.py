@@ -115,7 +115,8 @@ class Run:
         self.entry, self.plan, self.data, self.device = entry, entry.train, data, device
         self.checkpoint = folder / f"{entry.name}.pt"
         torch.manual_seed(self.plan.seed)
-        self.network = zoo.build(entry).to(device)
+        layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
+        self.network = zoo.build(entry).to(device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
         fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
         self.pixels = torch.from_numpy(data.train_x[fit])
@@ -177,6 +178,7 @@ class Run:
             plan.zoom,
             plan.noise,
             plan.flip,
+            plan.crop,
         )
         labels = self.labels[picked].to(self.device)
         out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
