@@ -22,7 +22,8 @@ def augment(
     """Shift (pixels), rotate (degrees), zoom (relative), mirror and add noise (levels) to float (B, C, H, W).
 
     Every change is uniform within plus or minus its bound, noise is normal. ``crop`` shifts by whole pixels, as a crop
-    of a padded image does: unlike ``shift`` it blurs nothing. What moves in from outside is 0. The result is rounded and clipped to 0 .. levels, because these are the only pixels that a deployed network sees.
+    of a padded image does: unlike ``shift`` it blurs nothing. What moves in from outside is 0. The result is rounded
+    and clipped to 0 .. levels, because these are the only pixels that a deployed network sees.
     """
     count, height = pixels.shape[0], pixels.shape[2]
     matrix = _affine(count, height, shift, rotate, zoom, flip)

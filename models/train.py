@@ -272,7 +272,7 @@ def record(path: Path, table: dict[str, Any]) -> None:
 
 
 def train(run: Run, console: Console) -> None:
-    """Run the epochs that are left, with a progress bar."""
+    """Run the epochs that are left, with a progress bar on a terminal and a line for each elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
         task = progress.add_task(run.entry.name, total=run.plan.epochs, completed=run.state.epoch, note="")
@@ -280,6 +280,9 @@ def train(run: Run, console: Console) -> None:
             line = run.epoch()
             note = "  ".join(f"{key} {value:.4f}" for key, value in line.items() if key != "epoch")
             progress.update(task, advance=1, note=note)
+            if not console.is_terminal:
+                seconds = f"{run.state.seconds:.0f} s"
+                print(f"epoch {run.state.epoch} of {run.plan.epochs}  {note}  {seconds}", flush=True)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
