@@ -10,17 +10,26 @@ from torch.nn import functional
 
 
 def augment(
-    pixels: Tensor, levels: int, shift: float, rotate: float, zoom: float, noise: float, flip: bool
+    pixels: Tensor,
+    levels: int,
+    shift: float,
+    rotate: float,
+    zoom: float,
+    noise: float,
+    flip: bool,
+    crop: int = 0,
 ) -> Tensor:
     """Shift (pixels), rotate (degrees), zoom (relative), mirror and add noise (levels) to float (B, C, H, W).
 
-    Every change is uniform within plus or minus its bound, noise is normal. What moves in from outside is 0. The
-    result is rounded and clipped to 0 .. levels, because these are the only pixels that a deployed network sees.
+    Every change is uniform within plus or minus its bound, noise is normal. ``crop`` shifts by whole pixels, as a crop
+    of a padded image does: unlike ``shift`` it blurs nothing. What moves in from outside is 0. The result is rounded
+    and clipped to 0 .. levels, because these are the only pixels that a deployed network sees.
     """
     count, height = pixels.shape[0], pixels.shape[2]
-    grid = functional.affine_grid(
-        _affine(count, height, shift, rotate, zoom, flip), list(pixels.shape), False
-    )
+    matrix = _affine(count, height, shift, rotate, zoom, flip)
+    if crop:
+        matrix[:, :, 2] += torch.randint(-crop, crop + 1, (count, 2)) * (2 / height)
+    grid = functional.affine_grid(matrix, list(pixels.shape), False)
     moved = functional.grid_sample(pixels, grid.to(pixels.device), padding_mode="zeros", align_corners=False)
     noisy = moved + noise * torch.randn(moved.shape).to(pixels.device)
     return noisy.round().clamp(0, levels)

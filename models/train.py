@@ -115,7 +115,8 @@ class Run:
         self.entry, self.plan, self.data, self.device = entry, entry.train, data, device
         self.checkpoint = folder / f"{entry.name}.pt"
         torch.manual_seed(self.plan.seed)
-        self.network = zoo.build(entry).to(device)
+        layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
+        self.network = zoo.build(entry).to(device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
         fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
         self.pixels = torch.from_numpy(data.train_x[fit])
@@ -177,6 +178,7 @@ class Run:
             plan.zoom,
             plan.noise,
             plan.flip,
+            plan.crop,
         )
         labels = self.labels[picked].to(self.device)
         out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
@@ -270,7 +272,7 @@ def record(path: Path, table: dict[str, Any]) -> None:
 
 
 def train(run: Run, console: Console) -> None:
-    """Run the epochs that are left, with a progress bar."""
+    """Run the epochs that are left, with a progress bar on a terminal and a line for each elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
         task = progress.add_task(run.entry.name, total=run.plan.epochs, completed=run.state.epoch, note="")
@@ -278,6 +280,9 @@ def train(run: Run, console: Console) -> None:
             line = run.epoch()
             note = "  ".join(f"{key} {value:.4f}" for key, value in line.items() if key != "epoch")
             progress.update(task, advance=1, note=note)
+            if not console.is_terminal:
+                seconds = f"{run.state.seconds:.0f} s"
+                print(f"epoch {run.state.epoch} of {run.plan.epochs}  {note}  {seconds}", flush=True)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -4,9 +4,15 @@ x   = [class token, patches] + position embedding
 x   = x + proj(softmax(q k^T / sqrt(d)) v)       q, k, v from LayerNorm(x)
 x   = x + fc2(GELU(fc1(LayerNorm(x))))
 out = head(LayerNorm(x)[class token])            or of the mean over patches
+
+The patches come from one strided convolution, or from a stem of small ones with batch norm (Xiao et al., "Early
+Convolutions Help Transformers See Better", NeurIPS 2021, arXiv 2106.14881), which learns from far fewer images.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +72,26 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class ConvStem(nn.Sequential):
+    """3 x 3 convolutions with batch norm, ReLU between them: image (B, C, H, W) to features (B, D, H / s, W / s).
+
+    ``layers`` gives (channels, stride) of each; s is the product of the strides. The last one has no ReLU: its output
+    joins the residual stream.
+    """
+
+    def __init__(self, channels: int, layers: Sequence[tuple[int, int]]) -> None:
+        parts: list[nn.Module] = []
+        for width, stride in layers:
+            parts += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+        super().__init__(*parts[:-1])
+
+
 class VisionTransformer(nn.Module):
     """Image (B, C, H, W) to logits (B, K).
+
+    ``patch`` is the side of a patch in pixels. ``stem`` gives (channels, stride) of each convolution of a stem that
+    takes the place of the one that cuts patches; its strides multiply to ``patch``, its last width is ``dim``.
 
     ``pool`` is ``"token"`` (the class token's row) or ``"mean"`` (no class token, mean over patches after the
     final norm). ``fused`` takes torch's scaled dot product attention instead of the explicit softmax.
@@ -87,15 +111,20 @@ class VisionTransformer(nn.Module):
         pool: str = "token",
         fused: bool = False,
         drop: float = 0.0,
+        stem: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         if image_size % patch or dim % heads or pool not in ("token", "mean"):
             raise ValueError(
                 f"image {image_size}/{patch}, dim {dim}/{heads} must divide; pool {pool!r}: token or mean"
             )
+        if stem and (math.prod(stride for _, stride in stem) != patch or stem[-1][0] != dim):
+            raise ValueError(
+                f"stem {stem}: strides must multiply to patch {patch}, its last width must be {dim}"
+            )
         self.pool = pool
         extra = 1 if pool == "token" else 0
-        self.patch = nn.Conv2d(channels, dim, patch, stride=patch)
+        self.patch = ConvStem(channels, stem) if stem else nn.Conv2d(channels, dim, patch, stride=patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if extra else None
         self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2 + extra, dim))
         self.drop = nn.Dropout(drop)

@@ -249,7 +249,11 @@ def build(
     ] = None,
     evaluate: Annotated[
         int | None,
-        typer.Option("--eval", help="test samples for accuracy (default: all, without data at most 32)"),
+        typer.Option(
+            "--eval",
+            "--eval-samples",
+            help="test samples for accuracy (default: all, without data at most 32)",
+        ),
     ] = None,
     verify_samples: Annotated[
         int | None,

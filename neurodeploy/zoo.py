@@ -102,6 +102,10 @@ class TrainTable(_Table):
     zoom: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of size")
     noise: float = Field(default=0.0, ge=0, description="standard deviation, pixel levels")
     flip: bool = False
+    crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
+    channels_last: bool = Field(
+        default=False, description="memory layout of kernels and images: faster for wide convolutions"
+    )
 
 
 class ZooEntry(_Table):

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, datasets, pipeline, samples, verbs, zoo
+from neurodeploy import artifact, cli, datasets, pipeline, samples, verbs
 from neurodeploy.errors import MappingError
+from tests.zoo_data import shipped
 
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
-MODELS = zoo.names()
+MODELS = shipped()
 
 KEYS = {
     "schema_version", "model", "system", "method", "timesteps", "target", "accuracy", "bit_true", "counts", "mapping",

@@ -57,6 +57,22 @@ def test_vit_equals_torch(arguments: dict) -> None:
         np.testing.assert_allclose(interp.run(form, RAW).outputs[0], expected, rtol=1e-9, atol=1e-9)
 
 
+STEM = {"image_size": 16, "patch": 8, "stem": ((4, 2), (6, 1), (12, 2), (16, 2)), "dim": 16, "depth": 2}
+
+
+def test_convolutional_stem_equals_torch_and_holds_no_batch_norm() -> None:
+    network = random_network("cifar10-vit", **STEM)
+    raw = np.random.default_rng(7).integers(0, 256, (4, 3, 16, 16))
+    graph = torch_export.import_module(network, (3, 16, 16), scale=1 / 256)
+    with torch.no_grad():
+        expected = network(torch.tensor(raw, dtype=torch.float64) / 256).numpy()
+    simple = passes.simplify(graph)
+    for form in (graph, simple):
+        np.testing.assert_allclose(interp.run(form, raw).outputs[0], expected, rtol=1e-9, atol=1e-9)
+    assert [s.op for s in simple.of(Synapse)].count("conv") == 4  # each with its batch norm in it
+    assert all(s.op in ("conv", "dense") and s.weight.ndim > 1 for s in simple.of(Synapse))
+
+
 @pytest.mark.parametrize(
     "arguments", [{}, {"attn_out_sn": False}, {"attn_proj": False}, {"stages": (8, 16, 32)}], ids=str
 )
@@ -74,9 +90,9 @@ def test_committed_weights_give_torch_logits(name: str) -> None:
     entry = zoo.entry(name)
     network = zoo.load(name).double()
     graph = passes.simplify(resolve.source_graph(resolve.resolve(name)))
-    raw = zoo.dataset(name).test_x[:8]
+    raw = np.random.default_rng(4).integers(0, round(1 / entry.input.scale[0]), (8, *entry.input.shape))
     found = interp.run(graph, raw).outputs[-1]
-    x = torch.tensor(raw, dtype=torch.float64) / 16
+    x = torch.tensor(raw, dtype=torch.float64) * entry.input.scale[0] + entry.input.offset[0]
     with torch.no_grad():
         if entry.kind == "snn":
             expected = zoo.submodule("spiking").run(network, x, entry.timesteps).mean(0).numpy()

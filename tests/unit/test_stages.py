@@ -1,0 +1,48 @@
+"""What the evaluation stage measures: on which samples each level of a network is asked."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from neurodeploy import samples, stages
+from neurodeploy.datasets import DataSet
+from neurodeploy.datasets._types import array_split
+
+
+@pytest.mark.parametrize("many", [11, 10])
+def test_training_images_are_added_to_a_small_test_split_alone(
+    monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Ten test and thirty training images, whose pixel is their label or, at odd places, the next class."""
+    labels = np.arange(40) % 4
+    images = (labels + np.arange(40) % 2).astype(np.uint8).reshape(-1, 1, 1, 1)
+    train, test = array_split(images[10:], labels[10:]), array_split(images[:10], labels[:10])
+    data = DataSet("made up", train, test, tuple("abcd"), (1, 1, 1), 4, "", "")
+    graph = SimpleNamespace(input=SimpleNamespace(per_tick=False))
+    asked: list[int] = []
+
+    def run(x: np.ndarray) -> np.ndarray:
+        asked.append(len(x))
+        return x.reshape(1, -1)
+
+    work = SimpleNamespace(
+        stimulus=samples.Recorded(graph, data),
+        config=SimpleNamespace(eval=0),
+        source=None,
+        spiking=None,
+        saturations={},
+        holds_integers=False,
+        reasons={},
+        warnings=[],
+    )
+    monkeypatch.setattr(stages, "MANY_TESTED", many)
+    monkeypatch.setattr(stages, "_runs", lambda _: {"integer": run})
+    said = stages.evaluate(work, lambda _: None)
+    assert "50.0 %" in said and work.accuracy.samples == 10 and work.accuracy.integer == 0.5
+    assert work.evaluation["test"] == {"samples": 10, "integer": 5}
+    if many > 10:
+        assert work.evaluation["train and test"] == {"samples": 40, "integer": 20}
+        assert asked == [10, 30]
+    else:
+        assert "train and test" not in work.evaluation and asked == [10]

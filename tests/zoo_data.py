@@ -1,0 +1,34 @@
+"""Data sets of the zoo's models: those that ship, and those that a tester has on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from neurodeploy import datasets, zoo
+
+#: Folder with the data sets that do not ship with the project, such as cifar10_jpeg.h5.
+VARIABLE = "NEURODEPLOY_DATA"
+
+
+def shipped() -> tuple[str, ...]:
+    """Models of the zoo whose data set needs no file."""
+    return tuple(name for name in zoo.names() if zoo.entry(name).dataset in datasets.names())
+
+
+def data_spec(name: str) -> str:
+    """Name or path of a model's data set; the test is skipped where its file is absent."""
+    spec = zoo.entry(name).dataset
+    if spec in datasets.names():
+        return spec
+    path = Path(os.environ.get(VARIABLE, ""), spec)
+    if not path.is_file():
+        pytest.skip(f"{spec} is not here: put the folder that holds it into {VARIABLE}")
+    return str(path)
+
+
+def model_data(name: str) -> datasets.DataSet:
+    """A model's data set; skips as :func:`data_spec`."""
+    return datasets.load(data_spec(name))
