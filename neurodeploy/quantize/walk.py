@@ -434,7 +434,8 @@ def _micro(walk: _Walk, node: Micro) -> str:
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)
     options = {"out_bits": bits, "out_scale": unit} if direct or not op.row else {}
     made = op.quantize(node.params, spec, walk.limits(source), options)
-    width = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
+    own = made.fixed.bits + (not made.fixed.signed)  # edges count their sign, also where it is never used
+    width = MESSAGE_BITS if node.timing == "cumulative" else own
     return walk.add(
         replace(node, params=dict(made.params)),
         made.fixed.scale,
