@@ -68,19 +68,19 @@ def roles(graph: Graph) -> dict[str, str]:
     }
     for node in graph.of(Product):
         for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):
-            origin = behind_views(graph, source)
-            if origin is not None and origin.name in found:
-                found[origin.name] = "s" if kinds[origin.name] == "softmax" else role
+            site = behind_views(graph, source)
+            if site is not None and site.name in found:
+                found[site.name] = "s" if kinds[site.name] == "softmax" else role
     return found
 
 
 def _product_behind(graph: Graph, name: str) -> Product | None:
-    """The product whose values a softmax reads, through views, constants added and scalings."""
+    """The product whose values a softmax reads, through views and added constants."""
     node = behind_views(graph, name)
-    while node is not None and not isinstance(node, Product):
+    while isinstance(node, Sum):
         streams = [origin for i in node.inputs if (origin := behind_views(graph, i)) is not None]
-        node = streams[0] if isinstance(node, Sum) and len(streams) == 1 else None
-    return node
+        node = streams[0] if len(streams) == 1 else None
+    return node if isinstance(node, Product) else None
 
 
 def behind_views(graph: Graph, name: str) -> Node | None:

@@ -7,20 +7,20 @@ quantisation layer chosen by its entropy. It is not claimed to be the authors' a
 
 Quantisation layer, one for each site (tensor), step D, counts -N .. P:
     k(x) = clip(floor(x / D + 1/2), -N, P),   a = D k(x)
-Sites: every input of a dense layer or product but the stem's and the head's, as in ECMT. N + P = 2 ``levels``: N is what the
-site's negative values need, at most ``levels``; a softmax output has N = 0, a GELU output a small N.
-Step (``init``): ``mse`` minimises the mean squared error of D k(x), ``entropy`` maximises the entropy of k(x) in bits, both
-over values of the ANN on calibration samples, on a geometric grid of steps; ``midway`` is the geometric mean of both.
-Largest entropy clips long tails: it is a start for training, and a poor choice without (softmax outputs suffer most).
-``step_scale`` multiplies the result.
-Neuron: :mod:`neurodeploy.neurons.multi_spike`; v(0) = 0, so k(1) IS the quantisation layer. At T = 1 all operators and products
-are ``instant``: the network is the quantised ANN, bit for bit; openly said, that is an ANN with quantised activations. At
-T > 1 they are expectation-compensated as in ECMT and logits are summed; the error inside the range falls as 1/T, what
-lies beyond the largest count stays clipped, so little is gained after T = 2.
+Sites: every input of a dense layer or product but the stem's and the head's, as in ECMT. N + P = 2 ``levels``: N is
+what the site's negative values need, at most ``levels``; a softmax output has N = 0, a GELU output a small N.
+Step (``init``): ``mse`` minimises the mean squared error of D k(x), ``entropy`` maximises the entropy of k(x) in bits,
+both over values of the ANN on calibration samples, on a geometric grid of steps; ``midway`` is the geometric mean of
+both. Largest entropy clips long tails: it is a start for training, and a poor choice without (softmax outputs suffer
+most). ``step_scale`` multiplies the result.
+Neuron: :mod:`neurodeploy.neurons.multi_spike`; v(0) = 0, so k(1) IS the quantisation layer. At T = 1 all operators and
+products are ``instant``: the network is the quantised ANN, bit for bit; openly said, that is an ANN with quantised
+activations. At T > 1 they are expectation-compensated as in ECMT and logits are summed; the error inside the range
+falls as 1/T, what lies beyond the largest count stays clipped, so little is gained after T = 2.
 
-Limits: post-training quantisation only. Quantisation-aware training (straight-through inside the range, LSQ gradient for
-D) needs the training framework and is not part of this method: ``qat`` = true is refused (ND303). Steps are per tensor,
-since products need one unit for all channels.
+Limits: post-training quantisation only. Quantisation-aware training (straight-through inside the range, LSQ gradient
+for D) needs the training framework and is not part of this method: ``qat`` = true is refused (ND303). Steps are per
+tensor, since products need one unit for all channels.
 """
 
 from __future__ import annotations
