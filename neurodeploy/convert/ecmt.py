@@ -103,7 +103,7 @@ class Ecmt(Method):
         "released": {},
         "halved": {"base_scale": 0.5},
         "nearest": {"base_scale": 0.5, "rule": "nearest"},
-        "headline": {"base_scale": 0.2, "rule": "nearest", "softmax_base": None, "gelu_base": None},
+        "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
     }
 
     def accept(self, graph: Graph) -> list[Problem]:

@@ -379,11 +379,12 @@ def _product(walk: _Walk, node: Product) -> str:
     shift = max(0, fixed.bits_for(bound) - room)
     if shift and node.timing == "cumulative":
         # the proven bound is far from what occurs: take the unit from the measured range and let the node saturate
+        # every tick's output is a difference of Y; their sum bounds Y itself
         seen = walk.ranges.magnitude(node.name) * ticks
         shift = min(shift, max(0, math.ceil(math.log2(max(power_of_two_unit(seen, room) / unit, 1.0)))))
     rescale = None
     if node.timing == "cumulative":
-        pairs = [fixed.multiplier_of(2.0**-shift / t) for t in range(1, ticks + 1)]
+        pairs = [fixed.multiplier_of(2.0**-shift / (t if node.mean else 1)) for t in range(1, ticks + 1)]
         rescale = (
             np.array([m for m, _ in pairs], dtype=np.int64),
             np.array([s for _, s in pairs], dtype=np.int64),
