@@ -11,8 +11,8 @@ Source: Huang et al., "Differential Coding for Training-Free ANN-to-SNN Conversi
 Where ``grain`` is a multiple of 1 .. T the division is exact and this is the source's neuron.
 Invariant: sum of all outputs = r; at rest abs(x - r) < 3/4 base / t.
 
-Integer: the payload is floor(2^i grain / t + 1/2), computed as (2^(i+1) grain + t) // (2 t); ``base`` is in units of the
-input, per channel, and r counts payload units in 24 bits and saturates. The compares are those above times grain:
+Integer: the payload is floor(2^i grain / t + 1/2), computed as (2^(i+1) grain + t) // (2 t); ``base`` is in units of
+the input, per channel, and r counts payload units in 24 bits and saturates. The compares are those above times grain:
 4 t (grain x - base r) >= 3 base grain 2^i, below 2^52. t counts to 127 and stays there. The division by the tick
 number is one of few constants: a table on hardware.
 """

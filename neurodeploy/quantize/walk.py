@@ -375,7 +375,9 @@ def _product(walk: _Walk, node: Product) -> str:
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
     unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
     room = bits_of(input_limit(readers(walk.graph, walk.consumers, node.name)))
-    bound = terms * a * b * (ticks if node.timing == "cumulative" else 1)
+    # over ticks a mean of products grows as t, a product of sums as t squared
+    grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
+    bound = terms * a * b * grown
     shift = max(0, fixed.bits_for(bound) - room)
     if shift and node.timing == "cumulative":
         # the proven bound is far from what occurs: take the unit from the measured range and let the node saturate
