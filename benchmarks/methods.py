@@ -112,7 +112,8 @@ def shown(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"| {r['method']} | {r['preset']} | {r['T']} | {100 * r['float']:.2f} | {100 * r['spiking']:.2f} |"
         f" {100 * r['integer']:.2f} | {number(r['ratio'], '.3f')} |"
-        f" {number(r.get('energy_uj', {}).get('nominal'), '.3g')} | {number(r.get('vs_ann'), '.4g')} | {number(r.get('events_vs_ann'), '.3g')} |"
+        f" {number(r.get('energy_uj', {}).get('nominal'), '.3g')} | {number(r.get('vs_ann'), '.4g')} |"
+        f" {number(r.get('events_vs_ann'), '.3g')} |"
         f" {number(r.get('latency_ms', {}).get('nominal'), '.3g')} |"
         f" {number(r.get('spikes_per_neuron'), '.2f')} | {number(r.get('units_per_neuron'), '.2f')} |"
         for r in rows
