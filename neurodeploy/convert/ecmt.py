@@ -12,27 +12,45 @@ stem convolution nor before the head.
 Neurons: :mod:`neurodeploy.neurons.multi_threshold`. Calibration (mode ``for_v`` of the released code): per site one
 base_p and one base_n, the ``percent`` and 1 - ``percent`` order statistics of the site's values in the ANN, averaged
 over batches; the base is the SMALLEST level. Preset ``released`` also overrides softmax outputs (0.0125) and GELU
-outputs (0.25, 0.08). Limits: every dense layer needs an operator, product or synapse in front of it that yields reals.
+outputs (0.25, 0.08).
+
+Levels per site: ``levels`` unless the role of the site (``levels_linear``: inputs of dense layers, and v as in the
+released code; ``levels_qk``; ``levels_softmax``) or a glob over site names and module paths in ``site_levels`` says
+otherwise. ``site_scales`` multiplies bases by such globs. ``search`` finds both by site on the training images that
+calibrate (:mod:`._search`), starting from the fixed setting, which stays unless it is beaten; fewer than 16 images are
+too few and are not searched on.
+Preset ``headline`` is meant for T = 2: smaller bases, all calibrated, and the nearest level. It was chosen on training
+images of the digits.
+
+Limits: every dense layer needs an operator, product or synapse in front of it that yields reals.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import fnmatch
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ..calibrate import batches
-from ..errors import ConvertError, Problem
-from ..ir import codes, interp
-from ..ir.graph import Builder, Graph, copy_node, rewrite
-from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
+from ..errors import Problem, UsageError, unknown_name
+from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
-from ..passes._diagonal import factors
+from . import _search
 from ._base import Method, MethodConfig
+from ._sites import Population, insert, refusals, roles, site_values, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
+LEVELS_MAX = _search.LEVELS_MAX
+#: role of a site -> the option that holds its number of levels
+LEVELS_OF = {
+    "linear": "levels_linear",
+    "v": "levels_linear",  # as the released code has it
+    "q": "levels_qk",
+    "k": "levels_qk",
+    "s": "levels_softmax",
+}
 
 
 class EcmtConfig(MethodConfig):
@@ -45,11 +63,34 @@ class EcmtConfig(MethodConfig):
         0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level"
     )
     base_scale: float = Field(1.0, gt=0.0, description="factor on every base")
-    levels: int = Field(8, ge=1, le=12, description="levels per sign")
-    softmax_base: float | None = Field(0.0125, description="fixed base at softmax outputs; null: calibrated")
+    levels: int = Field(8, ge=1, le=LEVELS_MAX, description="levels per sign")
+    levels_linear: int | None = Field(
+        None, ge=1, le=LEVELS_MAX, description="levels at inputs of dense layers and at v; null: levels"
+    )
+    levels_qk: int | None = Field(None, ge=1, le=LEVELS_MAX, description="levels at q and k; null: levels")
+    levels_softmax: int | None = Field(
+        None, ge=1, le=LEVELS_MAX, description="levels at softmax outputs; null: levels"
+    )
+    softmax_base: float | None = Field(
+        0.0125, gt=0.0, description="fixed base at softmax outputs; null: calibrated"
+    )
     gelu_base: tuple[float, float] | None = Field(
         (0.25, 0.08), description="fixed bases at GELU outputs; null: calibrated"
     )
+    site_levels: dict[str, int] = Field({}, description="levels by glob over site names and module paths")
+    site_scales: dict[str, float] = Field({}, description="factor on bases by glob over sites")
+    search: Literal["none", "energy", "accuracy"] = Field(
+        "none",
+        description="find bases and levels by site: best under an energy, or cheapest under an accuracy budget",
+    )
+    search_budget: float = Field(
+        0.35,
+        ge=0.0,
+        description="energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
+    )
+    search_evaluations: int = Field(60, ge=1, le=10000, description="how many candidates a search runs")
+    search_seconds: float = Field(300.0, gt=0.0, description="time after which a search stops")
+    search_seed: int = Field(0, ge=0, description="order in which a search tries its moves")
 
 
 class Ecmt(Method):
@@ -62,135 +103,112 @@ class Ecmt(Method):
         "released": {},
         "halved": {"base_scale": 0.5},
         "nearest": {"base_scale": 0.5, "rule": "nearest"},
+        "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
     }
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        if graph.of(Neuron):
-            return [
-                Problem(
-                    "ND304",
-                    "the network already holds spiking neurons",
-                    where=graph.header.name,
-                    found=f"{len(graph.of(Neuron))} neurons",
-                    limit="0",
-                    fixes=("use --method native",),
-                )
-            ]
-        if not _sites(graph):
-            return [
-                Problem(
-                    "ND305",
-                    "no layer of the network would be driven by spikes: conversion would change nothing",
-                    where=graph.header.name,
-                    found="0 sites",
-                    limit="at least 1",
-                )
-            ]
-        return []
+        return refusals(graph)
 
     def rewrite(self, graph: Graph, config: EcmtConfig, samples: np.ndarray, timesteps: int) -> Graph:
-        """Neurons at every site, cumulative timing on operators and products, rate contract everywhere."""
-        sites = _sites(graph)
-        bases = calibrate_bases(graph, list(sites), config, samples)
-        header = replace(graph.header, level="spiking", timesteps=timesteps, method=self.name)
-        builder, table = rewrite(graph, header)
-        spiking: dict[str, str] = {}  # source value -> its neuron
-        for node in graph:
-            _convert(builder, table, spiking, graph, node)
-            if node.name in sites:
-                spiking[node.name] = _add_neuron(builder, table[node.name], node, bases[node.name], config)
-        return codes.infer(builder.build())
+        """Neurons at every site, cumulative timing on operators and products, rate contract everywhere.
 
-
-def _convert(
-    builder: Builder, table: dict[str, str], spiking: dict[str, str], graph: Graph, node: Node
-) -> None:
-    """Copy one node; views are copied once per flavour, the spiking one after the raw one."""
-    value = replace(graph.values[node.name], contract="rate")
-    if isinstance(node, Output):
-        value = replace(value, contract="rate")
-        node = replace(node, readout="sum")
-    timed: dict[str, Any] = {"timing": "cumulative"} if isinstance(node, (Product, Micro)) else {}
-    reads_spikes = isinstance(node, (Product, Synapse))
-    inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
-    copy_node(builder, table, graph, node, inputs=inputs, value=value, **timed)
-    if isinstance(node, View) and any(i in spiking for i in node.inputs):
-        twin = replace(
-            node, name=f"{node.name}.spikes", inputs=tuple(spiking.get(i, table[i]) for i in node.inputs)
+        Raises UsageError for a glob that no site matches and ConvertError for activations that are not finite.
+        """
+        bases = calibrate_bases(graph, list(sites(graph)), config, samples)
+        start = fixed_setting(graph, config)
+        if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
+            return _spiking(graph, config, bases, start, timesteps)
+        whole = _spiking(graph, config, bases, start, timesteps)
+        plan = _search.Plan(
+            config.search,
+            config.search_budget,
+            config.search_evaluations,
+            config.search_seconds,
+            config.search_seed,
         )
-        spiking[node.name] = builder.add(twin, value)
+        build = lambda setting: _search.with_params(
+            whole, {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
+        )
+        found = _search.search(graph, build, start, roles(graph), samples, plan)
+        made = _spiking(graph, config, bases, found.setting, timesteps)
+        return made.with_header(notes={**made.header.notes, "search": str(found)})
 
 
-def _add_neuron(
-    builder: Builder, source: str, node: Node, bases: tuple[float, float], config: EcmtConfig
-) -> str:
-    params = {
-        "base_p": bases[0],
-        "base_n": bases[1],
-        "levels": config.levels,
+def fixed_setting(graph: Graph, config: EcmtConfig) -> dict[str, tuple[float, int]]:
+    """Site -> (factor on its base, levels) as the options say; UsageError for globs that no site matches."""
+    names = {site: (site, *(o.path for o in graph.nodes[site].origin if o.path)) for site in sites(graph)}
+    tables: dict[str, Mapping[str, Any]] = {
+        "site_scales": config.site_scales,
+        "site_levels": config.site_levels,
+    }
+    every = [name for group in names.values() for name in group]
+    problems = [
+        unknown_name("ND303", "site", glob, sorted(set(every)), f"convert.{key}")
+        for key, table in tables.items()
+        for glob in table
+        if not fnmatch.filter(every, glob)
+    ]
+    problems += [
+        Problem("ND303", cause, f"convert.{key}", repr(value), limit)
+        for key, cause, limit, wrong in (
+            ("site_scales", "a factor on bases must be positive", "above 0", lambda v: v <= 0),
+            ("site_levels", "levels per sign", f"1 to {LEVELS_MAX}", lambda v: not 1 <= v <= LEVELS_MAX),
+        )
+        for value in tables[key].values()
+        if wrong(value)
+    ]
+    if problems:
+        raise UsageError(problems)
+    return {
+        site: (
+            _matching(names[site], config.site_scales, 1.0),
+            _matching(names[site], config.site_levels, getattr(config, LEVELS_OF[role]) or config.levels),
+        )
+        for site, role in roles(graph).items()
+    }
+
+
+def _matching(names: Iterable[str], table: Mapping[str, Any], default: Any) -> Any:
+    """The entry of the last glob that matches one of the names."""
+    hits = [value for glob, value in table.items() if fnmatch.filter(list(names), glob)]
+    return hits[-1] if hits else default
+
+
+def _spiking(
+    graph: Graph,
+    config: EcmtConfig,
+    bases: dict[str, tuple[float, float]],
+    setting: _search.Setting,
+    timesteps: int,
+) -> Graph:
+    populations = {
+        site: Population("multi_threshold", _params(bases[site], own, config), "mt")
+        for site, own in setting.items()
+    }
+    return insert(graph, Ecmt.name, timesteps, populations, "rate", "cumulative")
+
+
+def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConfig) -> dict[str, Any]:
+    scale, levels = own
+    return {
+        "base_p": bases[0] * scale,
+        "base_n": bases[1] * scale,
+        "levels": levels,
         "rule": RULES.index(config.rule),
     }
-    neuron = Neuron(
-        name=f"{source}.mt", inputs=(source,), origin=node.origin, model="multi_threshold", params=params
-    )
-    return builder.add(neuron, builder.values[source])
-
-
-def _sites(graph: Graph) -> dict[str, str]:
-    """Values that get a neuron, each with its kind: softmax, gelu, or the kind of the node that yields it."""
-    sites: dict[str, str] = {}
-    consumers = graph.consumers
-    for node in graph.of(Synapse, Product):
-        if isinstance(node, Synapse) and _feeds_output(graph, consumers, node.name):
-            continue
-        for source in node.inputs:
-            origin = _behind_views(graph, source)
-            if origin is not None and not _is_image(graph, origin):
-                sites[origin.name] = origin.op if isinstance(origin, Micro) else origin.kind
-    return sites
-
-
-def _behind_views(graph: Graph, name: str) -> Node | None:
-    """The arithmetic node behind a chain of views; None for the image and constants."""
-    node = graph.nodes[name]
-    while isinstance(node, (View, Delay)):
-        node = graph.nodes[node.inputs[0]]
-    return None if isinstance(node, (Input, Const)) else node
-
-
-def _is_image(graph: Graph, node: Node) -> bool:
-    """Whether a value is the image itself, shifted and scaled pixel by pixel: it needs no neuron either."""
-    if not (isinstance(node, Sum) or factors(node) is not None):
-        return False
-    behind = [_behind_views(graph, source) for source in node.inputs]
-    return all(source is None or _is_image(graph, source) for source in behind)
-
-
-def _feeds_output(graph: Graph, consumers: dict[str, list[str]], name: str) -> bool:
-    readers = consumers[name]
-    while len(readers) == 1 and isinstance(graph.nodes[readers[0]], View):
-        readers = consumers[readers[0]]
-    return len(readers) == 1 and isinstance(graph.nodes[readers[0]], Output)
 
 
 def calibrate_bases(
-    graph: Graph, sites: list[str], config: EcmtConfig, samples: np.ndarray
+    graph: Graph, names: list[str], config: EcmtConfig, samples: np.ndarray
 ) -> dict[str, tuple[float, float]]:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
-    kinds = _sites(graph)
-    rows: dict[str, list[tuple[float, float]]] = {site: [] for site in sites}
-    for batch in batches(samples):
-        trace = interp.run(graph, batch, record=sites, timesteps=1)
-        for site in sites:
-            rows[site].append(_order_statistics(trace.values[site], config.percent))
-    bases = {site: tuple(np.mean(rows[site], axis=0)) for site in sites}
-    broken = [site for site, pair in bases.items() if not np.isfinite(pair).all()]
-    if broken:
-        raise ConvertError(
-            [Problem("ND306", "calibration met NaN or infinite activations", where=site) for site in broken]
-        )
-    return {site: _final_bases(pair, kinds[site], config) for site, pair in bases.items()}
+    kinds = sites(graph)
+    rows: dict[str, list[tuple[float, float]]] = {site: [] for site in names}
+    for values in site_values(graph, names, samples):
+        for site in names:
+            rows[site].append(_order_statistics(values[site], config.percent))
+    return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in names}
 
 
 def _order_statistics(values: np.ndarray, percent: float) -> tuple[float, float]:

@@ -199,7 +199,7 @@ def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
             p = p + contract(node.equation, s_a, b)
         p = tick.saturate(node, p, REGISTER_BITS)
         s_a = tick.saturate(node, s_a + a, REGISTER_BITS)
-        y_now = scaled(node, p, tick) if tick.integer else p * node.scale / tick.t
+        y_now = scaled(node, p, tick) if tick.integer else p * node.scale / (tick.t if node.mean else 1)
         tick.state[node.name] = (s_a, s_b, p, y_now)
         return tick.saturate(node, y_now - y, tick.width(node))
     if node.timing == "held":

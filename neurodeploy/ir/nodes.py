@@ -113,12 +113,14 @@ class Product(Node):
 
     ``timing``: ``instant`` uses both operands of the tick; ``held`` keeps the last non-silent B; ``cumulative`` is
     expectation compensation: P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t), output Y(t) - Y(t-1) with Y(t) = P(t)/t.
+    Where ``mean`` is False, Y(t) = P(t): the operands are differences, and the output is the change of their product.
     At the integer level ``rescale`` holds arrays (multiplier[T], shift[T]) applied at tick t to P (cumulative, the
-    1/t included) or to the product itself (instant); None means the product is passed on exactly.
+    1/t of a mean included) or to the product itself (instant); None means the product is passed on exactly.
     """
 
     equation: str
     timing: Timing | None = None
+    mean: bool = True
     scale: float = 1.0
     rescale: tuple[np.ndarray, np.ndarray] | None = None
 

@@ -22,10 +22,11 @@ from ..ir.types import Code
 
 @dataclass(frozen=True)
 class StateVar:
-    """One state variable and its width in bits, sign included."""
+    """One state variable and its width in bits, sign included; a ``clock`` counts ticks, whatever the input."""
 
     name: str
     bits: int
+    clock: bool = False
 
 
 @dataclass(frozen=True, eq=False)

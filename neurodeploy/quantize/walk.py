@@ -375,15 +375,18 @@ def _product(walk: _Walk, node: Product) -> str:
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
     unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
     room = bits_of(input_limit(readers(walk.graph, walk.consumers, node.name)))
-    bound = terms * a * b * (ticks if node.timing == "cumulative" else 1)
+    # over ticks a mean of products grows as t, a product of sums as t squared
+    grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
+    bound = terms * a * b * grown
     shift = max(0, fixed.bits_for(bound) - room)
     if shift and node.timing == "cumulative":
         # the proven bound is far from what occurs: take the unit from the measured range and let the node saturate
+        # every tick's output is a difference of Y; their sum bounds Y itself
         seen = walk.ranges.magnitude(node.name) * ticks
         shift = min(shift, max(0, math.ceil(math.log2(max(power_of_two_unit(seen, room) / unit, 1.0)))))
     rescale = None
     if node.timing == "cumulative":
-        pairs = [fixed.multiplier_of(2.0**-shift / t) for t in range(1, ticks + 1)]
+        pairs = [fixed.multiplier_of(2.0**-shift / (t if node.mean else 1)) for t in range(1, ticks + 1)]
         rescale = (
             np.array([m for m, _ in pairs], dtype=np.int64),
             np.array([s for _, s in pairs], dtype=np.int64),
@@ -434,7 +437,8 @@ def _micro(walk: _Walk, node: Micro) -> str:
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)
     options = {"out_bits": bits, "out_scale": unit} if direct or not op.row else {}
     made = op.quantize(node.params, spec, walk.limits(source), options)
-    width = MESSAGE_BITS if node.timing == "cumulative" else made.fixed.bits
+    own = made.fixed.bits + (not made.fixed.signed)  # edges count their sign, also where it is never used
+    width = MESSAGE_BITS if node.timing == "cumulative" else own
     return walk.add(
         replace(node, params=dict(made.params)),
         made.fixed.scale,

@@ -118,7 +118,7 @@ def changed_file(folder: Path, old: str, new: str) -> Path:
         ("scale = 0.0625", "scale = 'small'", "scale"),
         ("offset = 0.0", "offset = [0.0, 0.0]", "channels"),
         ("module = ", "module = '../evil' #", "module"),
-        ("timesteps = 4", "timesteps = 0", "timesteps"),
+        ("timesteps = 2", "timesteps = 0", "timesteps"),
         ("[model]", "[model", ""),
         ("[train]", "[trains]", "train"),
     ],

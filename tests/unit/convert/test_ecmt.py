@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
-from neurodeploy.convert import ecmt
+from neurodeploy import cost, target
+from neurodeploy.convert import _search, ecmt
+from neurodeploy.convert._sites import roles
 from neurodeploy.errors import UsageError
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Builder, Graph, Header
@@ -180,3 +183,81 @@ def test_wrong_options_name_the_nearest_known_one(options: dict, code: str, hint
 
 def test_every_option_is_described() -> None:
     assert all(field.description for field in ecmt.EcmtConfig.model_fields.values())
+
+
+def test_levels_by_role_and_by_glob() -> None:
+    assert roles(mini_vit()) == {
+        "b0.norm1": "linear", "b0.q": "q", "b0.k": "k", "b0.v": "v", "b0.softmax": "s", "b0.mix": "linear",
+        "b0.norm2": "linear", "b0.gelu": "linear",
+    }  # fmt: skip
+    spiking = convert(mini_vit(), levels=5, levels_qk=4, levels_softmax=3, site_levels={"b0.norm*": 7})
+    levels = {n.inputs[0]: n.params["levels"] for n in spiking.of(Neuron)}
+    assert levels == {
+        "b0.norm1": 7, "b0.q": 4, "b0.k": 4, "b0.v": 5, "b0.softmax": 3, "b0.mix": 5, "b0.norm2": 7, "b0.gelu": 5,
+    }  # fmt: skip
+
+
+def test_site_scales_multiply_the_bases() -> None:
+    plain, scaled = (convert(mini_vit(), **o) for o in ({}, {"site_scales": {"*.gelu": 0.5}}))
+    for a, b in zip(plain.of(Neuron), scaled.of(Neuron), strict=True):
+        factor = 0.5 if a.name == "b0.gelu.mt" else 1.0
+        assert b.params["base_p"] == factor * a.params["base_p"]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"site_levels": {"b0.norn1": 4}}, "b0.norm1"),
+        ({"site_levels": {"*": 99}}, "1 to 12"),
+        ({"site_scales": {"*": -1.0}}, "above 0"),
+    ],
+)
+def test_wrong_site_rules_are_refused(options: dict, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        convert(mini_vit(), **options)
+    (problem,) = caught.value.problems
+    assert problem.code == "ND303" and hint in " ".join((*problem.fixes, problem.limit))
+
+
+def divergence_and_ratio(graph: Graph, spiking: Graph, x: np.ndarray) -> tuple[float, float]:
+    """The search's two measures, the ratio by the account book of ``cost``."""
+    trace = interp.run(spiking, x, record=cost.names_to_record(spiking))
+    ratio = cost.paper.paper_energy(spiking, cost.count(spiking, trace), target.load("loihi-sim")).ratio
+    p, q = (log_softmax(z, axis=1) for z in (source_logits(graph, x), trace.outputs[-1] / len(trace.outputs)))
+    return float((np.exp(p) * (p - q)).sum(axis=1).mean()), float(ratio or 0.0)
+
+
+def test_search_counts_as_the_paper_metric_does() -> None:
+    graph = mini_vit(seed=1)
+    spiking, x = convert(graph, 3), images(graph, 20, seed=4)
+    score = _search.judge(spiking, x, log_softmax(source_logits(graph, x), axis=1))
+    divergence, ratio = divergence_and_ratio(graph, spiking, x)
+    assert score.divergence == pytest.approx(divergence) and score.ratio == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(("goal", "budget"), [("energy", 0.3), ("accuracy", 10.0)])
+def test_search_beats_the_fixed_setting_on_training_images(goal: str, budget: float) -> None:
+    graph = mini_vit(seed=6)
+    x = images(graph, 64)
+    options = {"preset": "headline", "search": goal, "search_budget": budget, "search_evaluations": 50}
+    fixed, found = convert(graph, 2, x, preset="headline"), convert(graph, 2, x, **options)
+    (d0, r0), (d1, r1) = (divergence_and_ratio(graph, g, x) for g in (fixed, found))
+    if goal == "energy":
+        assert r1 <= budget + 0.02 and (d1 < d0 or r0 > budget)
+    else:
+        assert r1 < r0
+    assert "candidates" in found.header.notes["search"]
+    assert convert(graph, 2, x, **options).content_hash() == found.content_hash()
+
+
+def test_search_keeps_the_start_where_nothing_beats_it() -> None:
+    graph = mini_vit(seed=6)
+    found = convert(graph, 2, search="energy", search_evaluations=1)
+    assert "the start stays" in found.header.notes["search"]
+    fixed = convert(graph, 2)
+    assert [n.params for n in found.of(Neuron)] == [n.params for n in fixed.of(Neuron)]
+
+
+def test_too_few_images_are_not_searched_on() -> None:
+    graph = mini_vit()
+    assert "search" not in convert(graph, 2, images(graph, 8), search="energy").header.notes

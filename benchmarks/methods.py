@@ -1,0 +1,150 @@
+"""Every conversion method on one model of the zoo: accuracy, energy, latency and spikes over T.
+
+    .venv/bin/python benchmarks/methods.py digits-vit [--ticks 1,2,4,6,8] [--target loihi-sim] [--only ecmt/headline]
+
+Calibration takes training images only, accuracy the whole test split. For each method, preset and T: accuracy of the
+float source, of the spiking network in floats and of the integers; ``ratio``, the paper metric as a share of the ANN's;
+energy and latency of one inference as the target prices them (nominal, low and high in the file); ``vs ANN``, that
+energy over the int8 ANN baseline of the same technology, and ``events vs ANN`` the same without barriers and static
+power, which the baseline leaves out too; spikes per neuron and inference; and, for populations that
+send counts, the same counted as unit spikes (sum of magnitudes). Integrators send no message and are no neurons here.
+Prints a table, writes ``benchmarks/results/methods-<model>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from _bench import machine, write
+
+from neurodeploy import stages, target
+from neurodeploy.config import BuildConfig
+from neurodeploy.ir.nodes import Neuron
+
+#: method, preset, further options
+SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("ecmt", "released", {}),
+    ("ecmt", "headline", {}),
+    ("pmsm", "mse", {}),
+    ("pmsm", "four_bits", {}),
+    ("dcgs", "released", {}),
+    ("spikezip", "default", {}),
+)
+STEPS = ("convert", "calibrate", "quantize", "map", "evaluate", "estimate")
+QUIET = lambda fraction: None
+
+
+def imported(model: str, place: str) -> stages.Work:
+    """The source graph and its data, which all settings share."""
+    work = stages.Work(BuildConfig(model=model, target=place), target.load(place))
+    stages.STAGES["import"](work, QUIET)
+    return work
+
+
+def measure(
+    base: stages.Work, method: str, preset: str, options: dict[str, Any], ticks: int
+) -> dict[str, Any]:
+    """One row: a build of the model without its reports."""
+    tested = len(base.data.test) if base.data else 0
+    config = base.config.model_copy(
+        update={
+            "method": method,
+            "timesteps": ticks,
+            "convert": {"preset": preset, **options},
+            "eval": tested,
+        }
+    )
+    work = replace(
+        base, config=config, warnings=[], reasons={}, saturations={}, evaluation={}, sqnr_db={}, trace=None
+    )
+    start = time.perf_counter()
+    for step in STEPS:
+        stages.STAGES[step](work, QUIET)
+    found, accuracy = work.assessment, work.accuracy
+    assert accuracy is not None and found.paper is not None
+    row: dict[str, Any] = {
+        "method": method, "preset": preset, **options, "T": ticks, "samples": accuracy.samples,
+        "float": accuracy.source, "spiking": accuracy.spiking, "integer": accuracy.integer,
+        "ratio": found.paper.ratio, **spikes(work), "saturations": sum(work.saturations.values()),
+        "fits": bool(work.mapping and work.mapping.fits), "seconds": round(time.perf_counter() - start, 1),
+    }  # fmt: skip
+    if found.estimate is not None and found.baseline is not None:
+        energy, latency = found.estimate.energy_pj, found.estimate.timing.latency_ns
+        row |= {
+            "energy_uj": energy.as_dict(1e-6),
+            "events_uj": found.estimate.events_pj.as_dict(1e-6),
+            "latency_ms": latency.as_dict(1e-6),
+            "ann_uj": found.baseline.energy_pj.as_dict(1e-6),
+            "vs_ann": energy.nominal / found.baseline.energy_pj.nominal,
+            "events_vs_ann": found.estimate.events_pj.nominal / found.baseline.energy_pj.nominal,
+            "cores": len(work.mapping.cores) if work.mapping else 0,
+        }
+    return row
+
+
+def spikes(work: stages.Work) -> dict[str, float]:
+    """Spikes per neuron and inference, and the same as unit spikes where a message is a count."""
+    graph, trace = work.program.graph, work.trace
+    names = [n.name for n in graph.of(Neuron) if n.model != "integrator"]  # type: ignore[attr-defined]
+    if trace is None or not names:
+        return {}
+    sizes = sum(graph.values[name].shape.size for name in names)
+    values = [trace.values[name] for name in names]
+    samples = values[0].shape[1]
+    return {
+        "spikes_per_neuron": float(sum(np.count_nonzero(v) for v in values)) / samples / sizes,
+        "units_per_neuron": float(sum(np.abs(v).sum() for v in values)) / samples / sizes,
+        "neurons": sizes,
+    }
+
+
+def shown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table."""
+    head = (
+        "| method | preset | T | float % | spiking % | integer % | ratio | energy uJ | vs ANN | events vs ANN |"
+        " latency ms | spikes/neuron | units/neuron |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    )
+    number = lambda value, form: "-" if value is None else format(value, form)
+    lines = [
+        f"| {r['method']} | {r['preset']} | {r['T']} | {100 * r['float']:.2f} | {100 * r['spiking']:.2f} |"
+        f" {100 * r['integer']:.2f} | {number(r['ratio'], '.3f')} |"
+        f" {number(r.get('energy_uj', {}).get('nominal'), '.3g')} | {number(r.get('vs_ann'), '.4g')} |"
+        f" {number(r.get('events_vs_ann'), '.3g')} |"
+        f" {number(r.get('latency_ms', {}).get('nominal'), '.3g')} |"
+        f" {number(r.get('spikes_per_neuron'), '.2f')} | {number(r.get('units_per_neuron'), '.2f')} |"
+        for r in rows
+    ]
+    return head + "\n".join(lines)
+
+
+def main() -> None:
+    """Run every method and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="a model of the zoo that is an ANN")
+    parser.add_argument("--ticks", default="1,2,4,6,8", help="numbers of ticks, separated by commas")
+    parser.add_argument("--target", default="loihi-sim")
+    parser.add_argument("--only", help="one setting, as method/preset")
+    args = parser.parse_args()
+    chosen = [s for s in SETTINGS if args.only in (None, f"{s[0]}/{s[1]}")]
+    if not chosen:
+        parser.error(f"--only takes one of {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
+    base, rows = imported(args.model, args.target), []
+    for method, preset, options in chosen:
+        for ticks in (int(t) for t in args.ticks.split(",")):
+            rows.append(measure(base, method, preset, options, ticks))
+            print(shown(rows[-1:]).splitlines()[-1], flush=True)
+    print(machine(), shown(rows), sep="\n\n")
+    if not args.only:
+        write(
+            f"methods-{args.model}", {"target": args.target, "calibration": base.config.calib, "rows": rows}
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Search of bases and level counts by site, under a budget of energy or of accuracy, on training images without labels.
+
+A candidate gives every site a factor on its calibrated base and a number of levels. It is judged on images by
+    divergence  mean KL divergence of the ANN's class probabilities and those of the spiking network's read-out at T
+    changed     share of images whose predicted class differs from the ANN's, in percent
+    ratio       0.9/4.6 x operations / dense MACs, over dense layers and products: the energy ratio of the papers
+``energy``: least divergence with ratio <= budget. ``accuracy``: least ratio with changed <= budget, and no more
+divergence than CLOSE nats (which alone would decide where a few images are not enough to change a class).
+Coordinate descent in random order (seeded): one move multiplies the bases of one site, of one role or of all sites, or
+changes a level count; a move stays if it improves the score. Half of the images choose moves, the other half decide
+at the end whether the result beats the start; if not, the start stays. Bounded by a number of evaluations; ``seconds``
+stops earlier on slow machines, and only then does the result depend on the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..calibrate import batches
+from ..ir import interp
+from ..ir.graph import Graph
+from ..ir.nodes import Neuron, Product, Synapse
+
+AC_OVER_MAC = 0.9 / 4.6  # picojoules of an addition and of a multiply-accumulate at 45 nm, Horowitz 2014
+CLOSE = 0.05
+FACTORS = (0.7, 0.84, 1.2, 1.43)
+FEWEST_SAMPLES = 16
+LEVELS_MAX = 12
+
+Setting = Mapping[str, tuple[float, int]]  # site -> factor on the base, levels
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate was judged by."""
+
+    divergence: float
+    changed: float
+    ratio: float
+
+    def __str__(self) -> str:
+        return f"divergence {self.divergence:.4f}, changed {self.changed:.2f} %, ratio {self.ratio:.3f}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The goal and the bounds of a search."""
+
+    goal: str
+    budget: float
+    evaluations: int
+    seconds: float
+    seed: int
+
+    def loss(self, score: Score) -> tuple[float, float]:
+        """Breach of the budget first, then what is to be small."""
+        if self.goal == "energy":
+            return max(0.0, score.ratio - self.budget), score.divergence
+        return max(0.0, score.changed - self.budget) + max(0.0, score.divergence - CLOSE), score.ratio
+
+
+@dataclass(frozen=True)
+class Found:
+    """The setting that won, its score and the start's on images that chose no move, and how many candidates ran."""
+
+    setting: Setting
+    score: Score
+    start: Score
+    evaluations: int
+    improved: bool
+
+    def __str__(self) -> str:
+        kept = "" if self.improved else " (the start stays: nothing beat it)"
+        return f"{self.evaluations} candidates: {self.start} -> {self.score}{kept}"
+
+
+def search(
+    graph: Graph,
+    build: Callable[[Setting], Graph],
+    start: Setting,
+    roles: Mapping[str, str],
+    samples: np.ndarray,
+    plan: Plan,
+) -> Found:
+    """The best setting found; ``build`` makes the spiking graph of one, ``samples`` are training images."""
+    begin, rng = time.monotonic(), np.random.default_rng(plan.seed)
+    chooses, decides = samples[0::2], samples[1::2]
+    target, kept_target = (_log_probabilities(_read_out(graph, x, 1)) for x in (chooses, decides))
+    best, ran = dict(start), 1
+    score = judge(build(best), chooses, target)
+    moves = _moves(best, roles)
+    while ran < plan.evaluations and time.monotonic() - begin < plan.seconds:
+        before = score
+        for index in rng.permutation(len(moves)):
+            if ran >= plan.evaluations or time.monotonic() - begin >= plan.seconds:
+                break
+            candidate = moves[index](best)
+            if candidate == best:
+                continue
+            found, ran = judge(build(candidate), chooses, target), ran + 1
+            if plan.loss(found) < plan.loss(score):
+                best, score = candidate, found
+        if score == before:
+            break
+    first, last = (judge(build(s), decides, kept_target) for s in (start, best))
+    improved = plan.loss(last) < plan.loss(first)
+    return Found(best if improved else dict(start), last if improved else first, first, ran, improved)
+
+
+def _moves(
+    start: Setting, roles: Mapping[str, str]
+) -> list[Callable[[Setting], dict[str, tuple[float, int]]]]:
+    groups = [{site} for site in start] + [set(start)]
+    groups += [{s for s in start if roles[s] == role} for role in sorted(set(roles.values()))]
+    scaled = lambda group, factor: (
+        lambda s: {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in s.items()}
+    )
+    counted = lambda site, step: (
+        lambda s: {
+            k: (b, int(np.clip(n + step, 1, LEVELS_MAX))) if k == site else (b, n) for k, (b, n) in s.items()
+        }
+    )
+    return [scaled(g, f) for g in groups for f in FACTORS] + [counted(s, d) for s in start for d in (-1, 1)]
+
+
+def judge(spiking: Graph, x: np.ndarray, target: np.ndarray) -> Score:
+    """Score of a spiking graph on images whose log probabilities in the ANN are ``target`` (B, classes)."""
+    layers = monitored(spiking)
+    names = tuple(dict.fromkeys(i for node in layers for i in node.inputs))
+    outputs, operations = [], 0.0
+    for batch in batches(x):
+        trace = interp.run(spiking, batch, record=names)
+        scale = 1.0 if spiking.output.readout == "last" else 1.0 / len(trace.outputs)
+        outputs.append(trace.outputs[-1] * scale)
+        operations += sum(_operations(node, [trace.values[i] for i in node.inputs]) for node in layers)
+    got = _log_probabilities(np.concatenate(outputs))
+    divergence = float((np.exp(target) * (target - got)).sum(axis=1).mean())
+    changed = 100.0 * float((target.argmax(axis=1) != got.argmax(axis=1)).mean())
+    dense = len(x) * sum(_dense(spiking, node) for node in layers)
+    return Score(divergence, changed, AC_OVER_MAC * operations / max(dense, 1.0))
+
+
+def monitored(graph: Graph) -> list[Synapse | Product]:
+    """The layers whose operations count: dense ones and products, as in ECMT's code."""
+    return [n for n in graph.of(Synapse, Product) if isinstance(n, Product) or n.op == "dense"]  # type: ignore[attr-defined, misc]
+
+
+def _dense(graph: Graph, node: Synapse | Product) -> float:
+    if isinstance(node, Synapse):
+        return float(graph.values[node.name].shape.size * node.weight.shape[1])
+    left, right, _ = node.equation.replace("->", ",").split(",")
+    sizes = dict(zip(left + right, (*graph.shape(node.inputs[0]), *graph.shape(node.inputs[1])), strict=True))
+    return float(np.prod([float(s) for s in sizes.values()]))
+
+
+def _operations(node: Synapse | Product, streams: list[np.ndarray]) -> float:
+    if isinstance(node, Synapse):
+        return float(np.count_nonzero(streams[0])) * len(node.weight)
+    a, b = streams
+    if node.timing != "cumulative":
+        return _pairs(node.equation, a, b)
+    sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
+    return _pairs(node.equation, a, sum_b) + _pairs(node.equation, sum_a[:-1], b[1:])
+
+
+def _pairs(equation: str, a: np.ndarray, b: np.ndarray) -> float:
+    """Pairs of non-zero operands that a contraction of (T, B, ...) meets."""
+    left, right, _ = equation.replace("->", ",").split(",")
+    shared = "".join(letter for letter in left if letter in right)
+    often = [np.einsum(f"YZ{own}->YZ{shared}", (x != 0).astype(float)) for own, x in ((left, a), (right, b))]
+    return float((often[0] * often[1]).sum())
+
+
+def _read_out(graph: Graph, x: np.ndarray, ticks: int) -> np.ndarray:
+    return np.concatenate([interp.run(graph, batch, timesteps=ticks).outputs[-1] for batch in batches(x)])
+
+
+def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+    flat = logits.reshape(len(logits), -1)
+    flat = flat - flat.max(axis=1, keepdims=True)
+    return np.asarray(flat - np.log(np.exp(flat).sum(axis=1, keepdims=True)))
+
+
+def with_params(graph: Graph, changes: Mapping[str, Mapping[str, object]]) -> Graph:
+    """The graph with some parameters of some neurons replaced."""
+    nodes = {
+        n.name: replace(n, params={**n.params, **changes[n.name]})
+        if isinstance(n, Neuron) and n.name in changes
+        else n
+        for n in graph
+    }
+    return Graph(nodes, graph.values, graph.header)

@@ -1,0 +1,179 @@
+"""Where conversion puts neurons: the values that dense layers and products read. Shared by all conversion methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..calibrate import batches
+from ..errors import ConvertError, Problem
+from ..ir import codes, interp
+from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
+from ..ir.types import Contract
+from ..passes._diagonal import factors
+
+
+def refusals(graph: Graph) -> list[Problem]:
+    """Why a graph cannot be converted: it already spikes (ND304), or no layer would be driven by spikes (ND305)."""
+    if neurons := graph.of(Neuron):
+        return [
+            Problem(
+                "ND304",
+                "the network already holds spiking neurons",
+                where=graph.header.name,
+                found=f"{len(neurons)} neurons",
+                limit="0",
+                fixes=("use --method native",),
+            )
+        ]
+    if not sites(graph):
+        return [
+            Problem(
+                "ND305",
+                "no layer of the network would be driven by spikes: conversion would change nothing",
+                where=graph.header.name,
+                found="0 sites",
+                limit="at least 1",
+            )
+        ]
+    return []
+
+
+def sites(graph: Graph) -> dict[str, str]:
+    """Values that get a neuron, each with its kind: softmax, gelu, or the kind of the node that yields it."""
+    found: dict[str, str] = {}
+    consumers = graph.consumers
+    for node in graph.of(Synapse, Product):
+        if isinstance(node, Synapse) and _feeds_output(graph, consumers, node.name):
+            continue
+        for source in node.inputs:
+            origin = behind_views(graph, source)
+            if origin is not None and not is_image(graph, origin):
+                found[origin.name] = origin.op if isinstance(origin, Micro) else origin.kind
+    return found
+
+
+def roles(graph: Graph) -> dict[str, str]:
+    """Site -> what its neuron feeds: ``s`` (softmax output), ``q`` and ``k`` (operands of a product that a softmax
+    reads), ``v`` (operand of another product), else ``linear``."""
+    kinds, found = sites(graph), dict.fromkeys(sites(graph), "linear")
+    scores = {
+        origin.name
+        for node in graph.of(Micro)
+        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))  # type: ignore[attr-defined]
+    }
+    for node in graph.of(Product):
+        for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):
+            site = behind_views(graph, source)
+            if site is not None and site.name in found:
+                found[site.name] = "s" if kinds[site.name] == "softmax" else role
+    return found
+
+
+def _product_behind(graph: Graph, name: str) -> Product | None:
+    """The product whose values a softmax reads, through views and added constants."""
+    node = behind_views(graph, name)
+    while isinstance(node, Sum):
+        streams = [origin for i in node.inputs if (origin := behind_views(graph, i)) is not None]
+        node = streams[0] if len(streams) == 1 else None
+    return node if isinstance(node, Product) else None
+
+
+def behind_views(graph: Graph, name: str) -> Node | None:
+    """The arithmetic node behind a chain of views; None for the image and constants."""
+    node = graph.nodes[name]
+    while isinstance(node, (View, Delay)):
+        node = graph.nodes[node.inputs[0]]
+    return None if isinstance(node, (Input, Const)) else node
+
+
+def is_image(graph: Graph, node: Node) -> bool:
+    """Whether a value is the image itself, shifted and scaled pixel by pixel: it needs no neuron either."""
+    if not (isinstance(node, Sum) or factors(node) is not None):
+        return False
+    behind = [behind_views(graph, source) for source in node.inputs]
+    return all(source is None or is_image(graph, source) for source in behind)
+
+
+def _feeds_output(graph: Graph, consumers: dict[str, list[str]], name: str) -> bool:
+    readers = consumers[name]
+    while len(readers) == 1 and isinstance(graph.nodes[readers[0]], View):
+        readers = consumers[readers[0]]
+    return len(readers) == 1 and isinstance(graph.nodes[readers[0]], Output)
+
+
+@dataclass(frozen=True)
+class Population:
+    """The neuron of one site: a registered model and its float parameters; ``suffix`` names it after its source."""
+
+    model: str
+    params: dict[str, Any]
+    suffix: str
+
+
+def insert(
+    graph: Graph,
+    method: str,
+    timesteps: int,
+    populations: dict[str, Population],
+    contract: Contract,
+    timing: str,
+) -> Graph:
+    """The spiking graph with a population at every site, which dense layers and products then read.
+
+    ``timing`` goes to every operator and product, ``contract`` to every value; logits are summed over ticks.
+    """
+    header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
+    builder, table = rewrite(graph, header)
+    spiking: dict[str, str] = {}  # source value -> its neuron
+    for node in graph:
+        value = replace(graph.values[node.name], contract=contract)
+        changes: dict[str, Any] = {"timing": timing} if isinstance(node, (Product, Micro)) else {}
+        if isinstance(node, Output):
+            changes["readout"] = "sum"
+        reads_spikes = isinstance(node, (Product, Synapse))
+        inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
+        copy_node(builder, table, graph, node, inputs=inputs, value=value, **changes)
+        twin_view(builder, table, spiking, node)
+        if node.name in populations:
+            spiking[node.name] = add_population(builder, table[node.name], node, populations[node.name])
+    return codes.infer(builder.build())
+
+
+def twin_view(builder: Builder, table: dict[str, str], spiking: dict[str, str], node: Node) -> None:
+    """Views are copied once per flavour: beside the raw one, one that shows the spikes."""
+    if isinstance(node, View) and any(i in spiking for i in node.inputs):
+        inputs = tuple(spiking.get(i, table[i]) for i in node.inputs)
+        twin = replace(node, name=f"{node.name}.spikes", inputs=inputs)
+        contract = builder.values[inputs[0]].contract
+        spiking[node.name] = builder.add(twin, replace(builder.values[table[node.name]], contract=contract))
+
+
+def add_population(
+    builder: Builder, source: str, node: Node, population: Population, contract: Contract | None = None
+) -> str:
+    """Append the neuron of a site; returns its name."""
+    value = builder.values[source]
+    neuron = Neuron(
+        name=f"{source}.{population.suffix}",
+        inputs=(source,),
+        origin=node.origin,
+        model=population.model,
+        params=population.params,
+    )
+    return builder.add(neuron, replace(value, contract=contract or value.contract))
+
+
+def site_values(graph: Graph, names: list[str], samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """Values of sites in the ANN, one table for each batch of 64 samples; ConvertError ND306 if one is not finite."""
+    for batch in batches(samples):
+        values = interp.run(graph, batch, record=names, timesteps=1).values
+        broken = [name for name in names if not np.isfinite(values[name]).all()]
+        if broken:
+            cause = "calibration met NaN or infinite activations"
+            raise ConvertError([Problem("ND306", cause, where=name) for name in broken])
+        yield values

@@ -1,0 +1,139 @@
+"""PMSM-compatible conversion: a quantised ANN at the first tick, its residue carried over ticks.
+
+Source of the idea: "Polarity Multi-Spike Mapping" (Zhang, Li, Yu, arXiv 2508.14520), of which abstract and title are
+public and whose equations, placement and tables are not. WHAT FOLLOWS IS OUR DEFINITION, after what the abstract says:
+conversion from a quantised ANN, both polarities, several spikes a tick, first tick lossless, hyper-parameters of the
+quantisation layer chosen by its entropy. It is not claimed to be the authors' algorithm.
+
+Quantisation layer, one for each site (tensor), step D, counts -N .. P:
+    k(x) = clip(floor(x / D + 1/2), -N, P),   a = D k(x)
+Sites: every input of a dense layer or product but the stem's and the head's, as in ECMT. N + P = 2 ``levels``: N is
+what the site's negative values need, at most ``levels``; a softmax output has N = 0, a GELU output a small N.
+Step (``init``): ``mse`` minimises the mean squared error of D k(x), ``entropy`` maximises the entropy of k(x) in bits,
+both over values of the ANN on calibration samples, on a geometric grid of steps; ``midway`` is the geometric mean of
+both. Largest entropy clips long tails: it is a start for training, and a poor choice without (softmax outputs suffer
+most). ``step_scale`` multiplies the result.
+Neuron: :mod:`neurodeploy.neurons.multi_spike`; v(0) = 0, so k(1) IS the quantisation layer. At T = 1 all operators and
+products are ``instant``: the network is the quantised ANN, bit for bit; openly said, that is an ANN with quantised
+activations. At T > 1 they are expectation-compensated as in ECMT and logits are summed; the error inside the range
+falls as 1/T, what lies beyond the largest count stays clipped, so little is gained after T = 2.
+
+Limits: post-training quantisation only. Quantisation-aware training (straight-through inside the range, LSQ gradient
+for D) needs the training framework and is not part of this method: ``qat`` = true is refused (ND303). Steps are per
+tensor, since products need one unit for all channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from ..errors import Problem
+from ..ir.graph import Graph
+from ..neurons.multi_spike import COUNT_MAX
+from ._base import Method, MethodConfig
+from ._sites import Population, insert, refusals, site_values, sites
+
+VALUES = 1 << 16  # values of a site that choose its step
+#: candidate steps, as fractions of the largest magnitude over ``levels``
+GRID = np.geomspace(0.02, 2.0, 93)
+SMALLEST = 1e-6  # step of a site that is always zero, times ``levels``
+
+
+class PmsmConfig(MethodConfig):
+    """What the quantisation layers can vary."""
+
+    levels: int = Field(15, ge=1, le=COUNT_MAX // 2, description="half the number of non-zero counts")
+    init: Literal["mse", "entropy", "midway"] = Field(
+        "mse", description="step of least squared error, of largest entropy, or between both"
+    )
+    step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
+    qat: bool = Field(False, description="quantisation-aware training: not available, must be false")
+
+    @field_validator("qat")
+    @classmethod
+    def _no_training(cls, wanted: bool) -> bool:
+        if wanted:
+            raise ValueError(
+                "this method quantises after training; train the network with quantisers before it"
+            )
+        return wanted
+
+
+class Pmsm(Method):
+    """Quantised ANN to signed multi-spike neurons."""
+
+    name = "pmsm"
+    title = "polarity multi-spike mapping (PMSM-compatible, our definition)"
+    Config = PmsmConfig
+    presets: ClassVar = {
+        "mse": {},
+        "entropy": {"init": "entropy"},
+        "midway": {"init": "midway"},
+        "four_bits": {"levels": 7},
+    }
+
+    def accept(self, graph: Graph) -> list[Problem]:
+        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
+        return refusals(graph)
+
+    def rewrite(self, graph: Graph, config: PmsmConfig, samples: np.ndarray, timesteps: int) -> Graph:
+        """A multi-spike neuron at every site; instant at T = 1, else compensated."""
+        layers = quantisers(graph, config, samples)
+        populations = {site: Population("multi_spike", params, "ms") for site, params in layers.items()}
+        timing = "instant" if timesteps == 1 else "cumulative"
+        return insert(graph, self.name, timesteps, populations, "rate", timing)
+
+
+def quantisers(graph: Graph, config: PmsmConfig, samples: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Site -> step, positive, negative of its quantisation layer, from values of the ANN."""
+    names = list(sites(graph))
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for values in site_values(graph, names, samples):
+        for name in names:
+            seen[name].append(values[name].ravel())
+    return {name: layer(np.concatenate(parts), config) for name, parts in seen.items()}
+
+
+def layer(x: np.ndarray, config: PmsmConfig) -> dict[str, Any]:
+    """Step and counts for the values of one site; evenly spaced ones choose among the candidates."""
+    top = float(np.abs(x).max(initial=0.0)) or SMALLEST
+    x = x[:: max(1, len(x) // VALUES)]
+    steps = top / config.levels * GRID
+    rules = RULES if config.init == "midway" else {config.init: RULES[config.init]}
+    best = [
+        steps[np.argmin([rule(x, s, *counts(x, s, config.levels)) for s in steps])] for rule in rules.values()
+    ]
+    step = float(np.exp(np.mean(np.log(best)))) * config.step_scale
+    positive, negative = counts(x, step, config.levels)
+    return {"step": step, "positive": positive, "negative": negative}
+
+
+def counts(x: np.ndarray, step: float, levels: int) -> tuple[int, int]:
+    """(P, N) with P + N = 2 ``levels``: N as many as the negative values need, at most ``levels``."""
+    negative = min(levels, max(0, -int(np.floor(float(x.min()) / step + 0.5))))
+    return 2 * levels - negative, negative
+
+
+def quantise(x: np.ndarray, step: float, positive: int, negative: int) -> np.ndarray:
+    """The counts k(x)."""
+    return np.clip(np.floor(x / step + 0.5), -negative, positive)
+
+
+def entropy(x: np.ndarray, step: float, positive: int, negative: int) -> float:
+    """Entropy of the counts in bits."""
+    _, often = np.unique(quantise(x, step, positive, negative), return_counts=True)
+    share = often / often.sum()
+    return float(-(share * np.log2(share)).sum())
+
+
+def _error(x: np.ndarray, step: float, positive: int, negative: int) -> float:
+    return float(np.mean((x - step * quantise(x, step, positive, negative)) ** 2))
+
+
+#: what a step is judged by; less is better
+RULES = {"mse": _error, "entropy": lambda *args: -entropy(*args)}
+
+MEMBER = Pmsm()

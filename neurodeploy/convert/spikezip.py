@@ -1,0 +1,65 @@
+"""SpikeZIP-TF: bounded signed spikes that walk to the activations of a quantised ANN, exact once converged.
+
+Source: You et al., "SpikeZIP-TF: Conversion is All You Need for Transformer-based SNN", ICML 2024, and its released
+code (commit 8effa72a). Every site has a quantiser D clip(floor(x / D + 1/2), -N, P); its neuron (ST-BIF+,
+:mod:`neurodeploy.neurons.signed_tracer`) sends at most one spike in {-1, 0, 1} per tick towards that value. Sum
+semantics (:mod:`._differential`): no number is divided by t, so the integer network is exact too.
+    S_a(t) = D acc(t);   layer: W D acc(t) + b;   product: acc_A(t) acc_B(t);   operators: f of current values
+Convergence: the first site reaches its quantiser after as many ticks as its largest count, later ones after those in
+front of them. From then on the read-out IS the quantised ANN's, bit for bit, and every neuron is silent. Before, it may
+be wrong: with L counts a side allow T = L at the least, 2 L to be safe. The source uses T = 32 .. 64.
+
+Departures: steps come from calibration (least squared error, as in :mod:`.pmsm`), not from training with LSQ, so it is
+post-training quantisation; sites are those of ECMT (the source also quantises after the residual branches and before
+the head), and GELU stays where the source trains with ReLU. N + P = 2 ``levels``, shared out as in PMSM.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ..errors import Problem
+from ..ir.graph import Graph
+from ..neurons.signed_tracer import ACC_MAX
+from . import _differential
+from ._base import Method, MethodConfig
+from ._sites import Population, refusals
+from .pmsm import PmsmConfig, quantisers
+
+
+class SpikezipConfig(MethodConfig):
+    """What the quantisers can vary."""
+
+    levels: int = Field(
+        4, ge=1, le=ACC_MAX // 2, description="half the number of non-zero counts of a quantiser"
+    )
+    step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
+
+
+class Spikezip(Method):
+    """Quantised ANN to bounded signed tracers."""
+
+    name = "spikezip"
+    title = "SpikeZIP-TF, bounded signed spikes with sum semantics"
+    Config = SpikezipConfig
+    presets: ClassVar = {"default": {}, "five_bits": {"levels": 15}}
+
+    def accept(self, graph: Graph) -> list[Problem]:
+        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
+        return refusals(graph)
+
+    def rewrite(self, graph: Graph, config: SpikezipConfig, samples: np.ndarray, timesteps: int) -> Graph:
+        """A tracer at every site, integrators behind layers and products, the last tick's logits."""
+        layers = quantisers(
+            graph,
+            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse", qat=False),
+            samples,
+        )
+        populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}
+        return _differential.insert(graph, self.name, timesteps, populations)
+
+
+MEMBER = Spikezip()

@@ -1,0 +1,71 @@
+"""Integrator of differences: what stands behind layers and products whose inputs are changes, not values.
+
+    v <- v + x;   out = v + bias
+The sum of all changes that arrived is the value itself, so what a layer adds once (its bias) is added here. Read by
+what lives at the same index (norms, operators, sums, neurons), it needs no message of its own.
+
+Integer: v saturates at ``bits`` and counts; the bias is in state units, per channel; the sum of both saturates too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import flag, saturate
+from ..ir.types import Code, graded
+from ._base import NeuronModel, Quantized, StateVar
+
+BITS = 24  # of the state, and of what is read
+
+
+class Integrator(NeuronModel):
+    """Running sum plus a constant."""
+
+    name = "integrator"
+    state = (StateVar("v", BITS),)
+    float_params = ("bias",)
+    int_params = ("bias", "bits")
+    example = MappingProxyType({"bias": 0.0})
+    grade = (
+        "plausible",
+        "an accumulator read at every tick exists in Loihi 2 microcode; not shown on silicon",
+    )
+    keeps_unit = True
+
+    @staticmethod
+    def float_step(x: Any, v: Any, bias: Any) -> tuple:
+        """The running sum plus the bias."""
+        v = v + x
+        return v + bias, v
+
+    @staticmethod
+    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple:
+        """The same in ``bits`` bits."""
+        raw = v + x
+        v = saturate(raw, bits)
+        total = v + bias
+        out = saturate(total, bits)
+        return out, v, flag((raw != v) | (total != out))
+
+    def code(self, params: Mapping[str, Any]) -> Code:
+        """As wide as the state."""
+        return graded((1 << (int(params.get("bits", BITS)) - 1)) - 1)
+
+    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+        """The bias in units of the input, which stay those of the output. Raises ValueError where it does not fit."""
+        bias = np.floor(np.asarray(params["bias"]) / np.asarray(in_scale) + 0.5).astype(np.int64)
+        if np.abs(bias).max() >= 1 << (BITS - 1):
+            raise ValueError("a bias does not fit the state of its integrator")
+        ints = {"bias": bias, "bits": BITS}
+        return Quantized(ints, self.code(ints), np.asarray(in_scale))
+
+    def operations(self, params: Mapping[str, Any]) -> int:
+        """Two adds, two clips."""
+        return 4
+
+
+MEMBER = Integrator()
