@@ -125,19 +125,8 @@ def operators() -> dict[str, Operator]:
 
 
 #: what may happen to scores between a mask and the softmax, and to token ids before their embedding
-_KEEPING = {
-    "clone",
-    "contiguous",
-    "detach",
-    "alias",
-    "to",
-    "_to_copy",
-    "float",
-    "type_as",
-    "dropout",
-    "size",
-    "sym_size",
-}
+_KEEPING = {"clone", "contiguous", "detach", "alias", "to", "_to_copy", "float", "type_as", "dropout", "size",
+            "sym_size"}  # fmt: skip
 _RESHAPING = {"view", "reshape", "_unsafe_view", "_reshape_alias", "view_copy"}
 READ_HIDDEN = {"softmax", "_softmax", "_safe_softmax", "add", "iadd", "add_", "masked_fill", "masked_fill_", "where",
                *_KEEPING, *_RESHAPING}  # fmt: skip

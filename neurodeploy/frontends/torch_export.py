@@ -47,9 +47,9 @@ def import_module(
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
     A raw integer r enters the module as ``r * scale + offset``; with ``tokens`` the input is token ids (batch, N), and
-    ``shape`` is (N,). ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into eval mode. Raises
-    ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input shape), ND104
-    (control flow that depends on data), ND105 (operators that mix samples).
+    ``shape`` is (N,). ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there.
+    The module is put into eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
+    weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples).
     """
     sizes = require_image_shape(shape)
     model = model.eval()

@@ -177,11 +177,15 @@ def _module(model: Any, argument: str, pool: str, valid: int, extra: dict[str, A
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            for name, value in extra.items():
-                self.register_buffer(name, value)
+            self.register_buffer("attention_mask", extra.get("attention_mask"))
+            self.register_buffer("position_ids", extra.get("position_ids"))
 
         def forward(self, x: Tensor) -> Tensor:
-            fixed = {name: getattr(self, name).expand(x.shape[0], -1) for name in extra}
+            fixed: dict[str, Any] = {}  # each buffer by its own name, or torch.export does not know it
+            if self.attention_mask is not None:
+                fixed["attention_mask"] = self.attention_mask.expand(x.shape[0], -1)
+            if self.position_ids is not None:
+                fixed["position_ids"] = self.position_ids.expand(x.shape[0], -1)
             found = self.model(**{argument: x}, **fixed, return_dict=False)
             if pool == "pooled":
                 return found[1]
