@@ -306,3 +306,15 @@ def timm_vit() -> nn.Module:
 def bert() -> nn.Module:
     """Likewise."""
     return family("BERT, padded")
+
+
+def vit_s() -> nn.Module:
+    """ViT-S/16 at 224 pixels, 22 million random weights."""
+    torch.manual_seed(0)
+    return TimmVit(image=224, patch=16, dim=384, depth=12, heads=6, classes=1000).eval()
+
+
+def minilm() -> nn.Module:
+    """A BERT-style encoder of 6 layers and width 384 on 32 tokens, 22 million random weights, half of them a table."""
+    torch.manual_seed(0)
+    return Bert(vocabulary=30522, dim=384, depth=6, heads=12, tokens=32, padding=8, width=1536).eval()
