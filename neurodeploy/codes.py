@@ -98,6 +98,24 @@ CODES: dict[str, tuple[str, str]] = {
         "scale=0.0625 for digits of 16 levels. --set scale=1.0 says that raw levels are meant, and the warning goes.",
     ),
     # file formats of whole networks (.net, .nir)
+    "ND115": (
+        "an optional library is not installed",
+        "Models of the form timm:NAME, hf:NAME and torchvision:NAME are built by libraries that neurodeploy does not "
+        "need otherwise. The one named is absent, or does not work with the installed torch. Install the extra of the "
+        "same name, or bring the network as py:package.module:factory or as a .pt2 file.",
+    ),
+    "ND116": (
+        "weights that cannot be had from a hub",
+        "The publisher's weights were asked for, and the library could not get them: there is no network, or no model "
+        "of that name. Weights on this machine are read from .safetensors, .h5, .pt, .pth and .bin files, never "
+        "unpickled, with --set reader.weights=FILE; a folder of Hugging Face is a model by itself. With --set "
+        "reader.pretrained=false the network gets random weights of --set reader.seed=N, which is enough for 'check'.",
+    ),
+    "ND117": (
+        "a library cannot build the network",
+        "The library does not know the name, or refuses the settings in reader.arguments. Its own words are shown. "
+        "Names are those of the library, settings those of its constructor or config.",
+    ),
     "ND120": (
         "a reader option that is not understood",
         "Files of other tools are read with options, given as --set reader.KEY=VALUE or in the table [reader] of a "

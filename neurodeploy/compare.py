@@ -243,3 +243,39 @@ def _powers(floats: np.ndarray, integers: np.ndarray, graph: Graph, name: str) -
 
 def _decibels(signal: float, noise: float) -> float:
     return SQNR_MAX_DB if noise == 0 else min(SQNR_MAX_DB, float(10 * np.log10(signal / noise)))
+
+
+def agreement(expected: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """How near (B, ...) outputs are to a reference: cosine and rank correlation per sample, their mean and least.
+
+    The cosine is that of the flattened outputs, the rank that of Spearman over the elements of a sample (logits:
+    their order; embeddings: the order of their components); both are free of scale. ``neighbours``, where there are
+    three samples or more, is Spearman's correlation of the cosines between all pairs of samples: whether texts that
+    are near each other for the float model still are. A pair without variance has no rank and counts as 0.
+    """
+    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (expected, found))
+    cosines = [_cosine(p, q) for p, q in zip(a, b, strict=True)]
+    ranks = [_spearman(p, q) for p, q in zip(a, b, strict=True)]
+    result = {
+        "cosine": float(np.mean(cosines)),
+        "least_cosine": float(np.min(cosines)),
+        "rank": float(np.mean(ranks)),
+        "least_rank": float(np.min(ranks)),
+    }
+    pairs = np.triu_indices(len(a), 1)
+    if len(a) >= 3:
+        near = [np.array([_cosine(x[i], x[j]) for i, j in zip(*pairs, strict=True)]) for x in (a, b)]
+        result["neighbours"] = _spearman(*near)
+    return result
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / size if size else 0.0
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    p, q = (rankdata(x) - (len(x) + 1) / 2 for x in (a, b))
+    return _cosine(p, q)

@@ -238,7 +238,8 @@ def report_inputs(work: Any, done: Sequence[tuple[str, float, str]], provenance:
     return report.ReportInputs(
         model=work.model, target=work.target, method=work.config.method, timesteps=work.config.timesteps,
         config=work.config.decisive(), source=work.source, spiking=work.spiking, integer=work.integer,
-        mapping=work.mapping, assessment=work.assessment, accuracy=work.accuracy, bit_true=work.bit_true,
+        mapping=work.mapping, assessment=work.assessment, accuracy=work.accuracy,
+        agreement=work.agreement, bit_true=work.bit_true,
         sqnr_db=work.sqnr_db, saturations=work.saturations, grades=grades(work.integer, work.target),
         raster=sample, raster_sample=_raster_sample(work) if sample else "", stimulus=stimulus_of(work),
         lava=lava_of(work),

@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "convert": ("name", "rewrite"),
     "backends": ("name", "available", "run"),
     "frontends.formats": ("name", "suffix", "title", "Options", "load"),
+    "frontends.libraries": ("name", "package", "extra", "title", "Options", "build"),
     "exporters": ("name", "suffix", "title", "available", "write"),
 }
 

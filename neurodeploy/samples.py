@@ -7,7 +7,7 @@ Calibration and measurement never see the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,31 @@ def raw_range(graph: Graph) -> tuple[int, int] | None:
     if graph.header.level != "integer":
         return interval.lo, interval.hi
     return interval.lo + int(zero.max()), interval.hi + int(zero.min())
+
+
+def tokens(graph: Graph) -> tuple[int, int] | None:
+    """(tokens of a text, token ids there are) of a network that takes texts, None for any other."""
+    found = graph.header.notes.get("tokens")
+    return (int(found["length"]), int(found["vocabulary"])) if isinstance(found, Mapping) else None
+
+
+def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
+    """Raw inputs (B, N, V) of token ids (B, N): one spike per token on the line of its id.
+
+    Raises SimulateError ND603 for an id that the network has no line for.
+    """
+    from .errors import SimulateError
+
+    _, vocabulary = tokens(graph) or (0, 0)
+    found = (int(ids.min(initial=0)), int(ids.max(initial=0)))
+    if found[0] < 0 or found[1] >= vocabulary:
+        cause = "a token id leaves the table of embeddings"
+        shown, limit = f"{found[0]} .. {found[1]}", f"0 .. {vocabulary - 1}"
+        fix = "use the tokenizer that the model was trained with"
+        raise SimulateError(Problem("ND603", cause, graph.input.name, shown, limit, (fix,)))
+    raw = np.zeros((*ids.shape, vocabulary), dtype=np.int64)
+    np.put_along_axis(raw, ids[..., None].astype(np.int64), 1, axis=-1)
+    return raw
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +144,20 @@ class Synthetic:
     @property
     def spikes(self) -> bool:
         """Whether the input is binary."""
-        return self.bounds == (0, 1)
+        return self.bounds == (0, 1) and tokens(self.graph) is None
 
     def facts(self) -> dict[str, Any]:
         """What a report says about it."""
         lo, hi = self.bounds
         drawn = f"spikes with probability {self.rate:g}" if self.spikes else f"uniform integers {lo} .. {hi}"
+        text = tokens(self.graph)
+        if text is not None:
+            drawn = f"{text[0]} uniform token ids 0 .. {text[1] - 1}"
         when = (
             "each element and tick" if self.graph.input.per_tick else "each element, the same at every tick"
         )
+        if text is not None:
+            when = "each text"
         return {
             "kind": "synthetic",
             "label": SYNTHETIC,
@@ -141,6 +171,11 @@ class Synthetic:
     def _draw(self, indices: Iterable[int], stream: int) -> np.ndarray:
         from .ir.interp import input_shape
 
+        text = tokens(self.graph)
+        if text is not None:
+            streams = (np.random.Generator(np.random.PCG64([self.seed, stream, i])) for i in indices)
+            ids = [generator.integers(0, text[1], text[0]) for generator in streams]
+            return one_hot(self.graph, np.array(ids, dtype=np.int64).reshape(-1, text[0]))
         shape, (lo, hi), indices = input_shape(self.graph), self.bounds, list(indices)
         raw = np.empty((len(indices), *shape), dtype=np.int64)
         for slot, index in enumerate(indices):

@@ -35,6 +35,7 @@ EVENT_SAMPLES = (
 #: levels at which a network can be run, in the order in which one becomes the next
 LEVELS = ("source", "spiking", "integer")
 MANY_TESTED = 1000  # a test split of this size is measured alone: it needs no training images to say enough
+AGREEMENT_BATCH = 4  # texts at a time: each is one-hot over a vocabulary
 NO_FLOATS = "the file holds integers: there is no float network"
 
 Progress = Callable[[float], None]
@@ -57,6 +58,7 @@ class Work:
     mapping: Mapping | None = None
     accuracy: Accuracy | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
+    agreement: dict[str, Any] = field(default_factory=dict)
     bit_true: BitTrue | None = None
     sqnr_db: dict[str, float] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
@@ -108,7 +110,7 @@ def import_model(work: Work, progress: Progress) -> str:
     data = datasets.load(work.config.data) if work.config.data else None
     found = sources.load(work.config, data.shape if data else None)
     work.config = sources.completed(work.config, found)
-    if not work.config.data and found.model.kind != "format":
+    if not work.config.data and found.model.kind != "format" and samples.tokens(found.graph) is None:
         raise UsageError(no_data(work.config.model))
     work.data = data or (datasets.load(work.config.data) if work.config.data else None)
     graph = found.graph
@@ -331,6 +333,8 @@ def evaluate(work: Work, progress: Progress) -> str:
     images, labels = stimulus.measurement(work.config.eval)
     runs = _runs(work)
     if labels is None:
+        if samples.tokens(work.program.graph) is not None and work.spiking is not None:
+            return _agree(work, images)
         _in_batches(runs["integer"], images)
         work.reasons["accuracy"] = f"{samples.SYNTHETIC} has no labels: give labelled data with --data"
         work.evaluation = {samples.SYNTHETIC: {"samples": len(images)}}
@@ -353,6 +357,34 @@ def evaluate(work: Work, progress: Progress) -> str:
     _warn_of_saturations(work)
     shown = " -> ".join(f"{n} {100 * fractions[n]:.1f} %" for n in LEVELS if n in fractions)
     return f"{shown} (n = {len(labels)})"
+
+
+def _agree(work: Work, images: np.ndarray) -> str:
+    """A text model without labels: how near embeddings or logits are to those of the float model."""
+    cpu, source, spiking = compare.usable("cpu"), need(work.source, "import"), need(work.spiking, "convert")
+    found: dict[str, list[np.ndarray]] = {level: [] for level in LEVELS}
+    for batch in calibration.batches(images, AGREEMENT_BATCH):
+        found["source"].append(interp.run(source, batch, timesteps=1).outputs[-1])
+        found["spiking"].append(interp.run(spiking, batch).outputs[-1])
+        trace = cpu.run(work.program, batch)[0]
+        _counted(trace, work.saturations)
+        scale = need(work.integer, "quantize").values[work.program.graph.output.name].fixed.scale
+        found["integer"].append(trace.outputs[-1] * np.asarray(scale))
+    outputs = {level: np.concatenate(parts) for level, parts in found.items()}
+    work.agreement = {
+        "samples": len(images),
+        **{level: compare.agreement(outputs["source"], outputs[level]) for level in LEVELS[1:]},
+    }
+    work.reasons["accuracy"] = (
+        f"{samples.SYNTHETIC} has no labels: the agreement with the float model is given instead"
+    )
+    work.evaluation = {samples.SYNTHETIC: {"samples": len(images), "agreement": work.agreement}}
+    _warn_of_saturations(work)
+    shown = "; ".join(
+        f"{level} cosine {work.agreement[level]['cosine']:.4f}, rank {work.agreement[level]['rank']:.4f}"
+        for level in LEVELS[1:]
+    )
+    return f"no accuracy: {samples.SYNTHETIC}; agreement with the float model: {shown} (n = {len(images)})"
 
 
 def _runs(work: Work) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -229,13 +229,19 @@ def _bad_input(path: Path, found: str) -> UsageError:
 
 
 def checked_input(graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Raw inputs (B, *input), or (B, T, *input); a single sample gets a batch axis. SimulateError ND601 .. ND607."""
+    """Raw inputs (B, *input), or (B, T, *input); a single sample gets a batch axis. SimulateError ND601 .. ND607.
+
+    A network that takes texts takes token ids (B, N) as well.
+    """
     import numpy as np
 
     from .ir.interp import check_input, input_shape
-    from .samples import raw_range
+    from .samples import one_hot, raw_range, tokens
 
     name, shape = graph.input.name, input_shape(graph)
+    text = tokens(graph)
+    if text is not None and x.ndim in (1, 2) and x.shape[-1] == text[0] and x.dtype.kind in "iu":
+        return one_hot(graph, np.atleast_2d(x))
     x = x[None] if x.ndim == len(shape) else x
     if (
         graph.input.per_tick

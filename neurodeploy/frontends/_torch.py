@@ -76,6 +76,13 @@ def example_input(model: Any, shape: Iterable[int], batch: int = BATCH) -> Any:
     return torch.zeros(batch, *shape, dtype=types[0] if types else torch.get_default_dtype())
 
 
+def example_ids(shape: Iterable[int], batch: int = BATCH) -> Any:
+    """Token ids (batch, *shape), all of them 0."""
+    import torch
+
+    return torch.zeros(batch, *shape, dtype=torch.int64)
+
+
 def require_image_shape(shape: Iterable[int]) -> tuple[int, ...]:
     """The input shape as positive whole numbers; ImportModelError ND103 else."""
     sizes = tuple(shape)

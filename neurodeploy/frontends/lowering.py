@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
 from typing import Any
@@ -21,7 +21,8 @@ import numpy as np
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Builder, Graph, Header
 from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
-from ..ir.types import Origin, Shape, Value
+from ..ir.types import Interval, Origin, Shape, Value
+from .composites import fused
 from .roles import reshaped_roles
 from .traced import Call, Ref, Traced, references, substitute
 
@@ -45,6 +46,9 @@ class Stream:
 
     ``merged``: that axis also holds a graph axis, as after ``view(batch * heads, ...)``; else it is the batch alone.
     ``outer`` is the part of the graph axis that runs slower than the batch, as after ``view(tokens * batch, ...)``.
+    ``hidden``, of the graph's shape, is where a mask made a score so small that its softmax is 0: only a softmax can
+    read such a stream, and the scores themselves stay as they are. ``ids``: the stream is the token ids of the input,
+    which only an embedding can read.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Stream:
     copies: int
     merged: bool = False
     outer: int = 1
+    hidden: np.ndarray | None = field(default=None, compare=False)
+    ids: bool = False
 
     @property
     def place(self) -> tuple[int, bool, int]:
@@ -118,6 +124,16 @@ def operators() -> dict[str, Operator]:
     return dict(sorted(_TABLE.items()))
 
 
+#: what may happen to scores between a mask and the softmax, and to token ids before their embedding
+_KEEPING = {"clone", "contiguous", "detach", "alias", "to", "_to_copy", "float", "type_as", "dropout", "size",
+            "sym_size"}  # fmt: skip
+_RESHAPING = {"view", "reshape", "_unsafe_view", "_reshape_alias", "view_copy"}
+READ_HIDDEN = {"softmax", "_softmax", "_safe_softmax", "add", "iadd", "add_", "masked_fill", "masked_fill_", "where",
+               *_KEEPING, *_RESHAPING}  # fmt: skip
+READ_IDS = {"embedding", "long", "int", "getitem", "slice", "zeros_like", "ones_like", "new_zeros", "new_ones",
+            *_KEEPING, *_RESHAPING}  # fmt: skip
+
+
 class Lowering:
     """The graph under construction, with what the builders in ``ops/`` need."""
 
@@ -143,12 +159,15 @@ class Lowering:
         operands = [self.env[r.name] for r in references((call.args, call.kwargs))]
         args, kwargs = (substitute(part, lambda r: self.env[r.name]) for part in (call.args, call.kwargs))
         if not any(_holds(o, Stream) or _holds(o, Unknown) for o in operands):
-            return call.evaluate(*args, **kwargs)
-        builder = operators().get(call.op)
+            return _evaluated(call, args, kwargs)
+        builder, streams = operators().get(call.op), [o for o in operands if isinstance(o, Stream)]
+        if any(stream.ids for stream in streams):
+            _require_reader(call.op, streams)
         if builder is None:
             raise unknown_operator(call.op)
         if any(_holds(o, Unknown) for o in operands):
             return Unknown()
+        _require_reader(call.op, streams)
         _require_known_form(call.op, builder, self, *args, **kwargs)
         return builder(self, *args, **kwargs)
 
@@ -221,8 +240,11 @@ class Lowering:
         q, outer = min(places, key=lambda place: (new[place[0]] != copies, place[1], place[0]))
         merged = new[q] != copies
         graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
+        if stream.ids and (graph != stream.shape.sizes or q or merged):
+            raise _misused_ids("a reshape that moves tokens")
         name, shape = self.graph_reshape(stream.name, stream.shape, graph)
-        return Stream(name, shape, q, copies, merged, outer)
+        hidden = None if stream.hidden is None else stream.hidden.reshape(shape.sizes)
+        return Stream(name, shape, q, copies, merged, outer, hidden, stream.ids)
 
     def permute(self, stream: Stream, dims: Sequence[int]) -> Stream:
         """Torch's permute; the batch axis may move and nothing happens to the graph."""
@@ -238,6 +260,8 @@ class Lowering:
         start, stop, step = slice(start, stop, step).indices(size)
         if (start, stop, step) == (0, size, 1):
             return stream
+        if stream.ids:
+            raise _misused_ids("a slice of the tokens")
         axis, count = stream.axis(dim, "a slice"), len(range(start, stop, step))
         if count == 0 or step < 1:
             raise Refusal("ND101", "an empty or backward slice", f"{start}:{stop}:{step} of {size}")
@@ -246,6 +270,23 @@ class Lowering:
         return self.moved(
             stream, self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape), shape
         )
+
+    def one_hot(self, ids: Stream, vocabulary: int) -> Stream:
+        """The input as one spike per token on one of ``vocabulary`` lines: (N, V), what a synapse can look up by."""
+        names = [node.name for node in self.builder.nodes.values() if isinstance(node, Input)]
+        shape = Shape(("N", "K"), (ids.shape.sizes[0], vocabulary))
+        if names and self.builder.values[names[0]].shape != shape:
+            raise Refusal(
+                "ND101",
+                "token ids are looked up in tables of different length",
+                f"{vocabulary} rows",
+                f"{self.builder.values[names[0]].shape.sizes[1]} rows",
+                "give all tables of the ids the same number of rows",
+            )
+        if not names:
+            node = Input(name="input", origin=(Origin("", "input"),))
+            names = [self.builder.add(node, Value(shape, interval=Interval(0, 1, True)))]
+        return Stream(names[0], shape, ids.batch, ids.copies)
 
     # --- constants -----------------------------------------------------------------------------------------------
     def array(self, constant: Any) -> np.ndarray:
@@ -288,6 +329,42 @@ def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
     return str(fields.get("op") or fields.get("model") or ("add" if kind is Sum else kind.__name__.lower()))
 
 
+def _evaluated(call: Call, args: Any, kwargs: Any) -> Any:
+    """What torch itself makes of constants; Refusal ND101 with what it says where it cannot."""
+    try:
+        return call.evaluate(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        text = str(error).strip().splitlines()
+        found = f"{type(error).__name__}: {text[0] if text else ''}"
+        raise Refusal("ND101", f"operator '{call.op}' cannot be computed on its constants", found) from error
+
+
+def _require_reader(op: str, operands: Iterable[Stream]) -> None:
+    """Refusal where an operator would see masked scores as numbers, or token ids as quantities."""
+    for stream in operands:
+        if stream.hidden is not None and op not in READ_HIDDEN:
+            raise Refusal(
+                "ND101",
+                "scores hidden by a mask are read by something else than a softmax",
+                op,
+                "softmax",
+                "apply the mask directly before the softmax",
+            )
+        if stream.ids and op not in READ_IDS:
+            raise _misused_ids(op)
+
+
+def _misused_ids(op: str) -> Refusal:
+    return Refusal(
+        "ND101",
+        "token ids are used for something else than looking up their embedding",
+        op,
+        "embedding",
+        "compute masks and positions from constants: the number of tokens is fixed",
+        "of a Hugging Face model: pass position_ids and attention_mask as constants",
+    )
+
+
 def _require_known_form(op: str, builder: Operator, *args: Any, **kwargs: Any) -> None:
     """Refusal ND101 for an argument that the operator's builder does not know."""
     try:
@@ -322,12 +399,18 @@ def lower(
     """
     state = Lowering(traced, header)
     state.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
-    state.env[traced.input] = _input(state, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
-    for call in traced.calls:
+    state.env[traced.input] = (
+        _ids(traced)
+        if traced.tokens
+        else _input(state, np.asarray(scale, np.float64), np.asarray(offset, np.float64))
+    )
+    for call in fused(traced):
         state.step(call)
     problems = state.collected()
     result = state.env[traced.output.name] if isinstance(traced.output, Ref) else None
     problems = problems or list(_output_problems(result))
+    if traced.tokens and not problems:
+        state.builder.header = tokens_noted(state.builder, header)
     if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
     _output(state, result, readout)
@@ -355,12 +438,36 @@ def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
     return Stream(name, shape, axis, traced.batch)
 
 
+def _ids(traced: Traced) -> Stream:
+    """Token ids (batch, N); no node yet, since the length of the table that they index is not known."""
+    if len(traced.sizes) != 2 or traced.batch_axis:
+        raise ImportModelError(
+            Problem(
+                "ND103",
+                "token ids have an axis for the batch and one for the tokens",
+                "input",
+                str(traced.sizes),
+                "(batch, tokens)",
+            )
+        )
+    return Stream("", Shape(("N",), traced.sizes[1:]), 0, traced.batch, ids=True)
+
+
+def tokens_noted(builder: Builder, header: Header) -> Header:
+    """The header with the note ``tokens``: how raw inputs are made of token ids."""
+    inputs = [node.name for node in builder.nodes.values() if isinstance(node, Input)]
+    if not inputs:
+        return header
+    length, vocabulary = builder.values[inputs[0]].shape.sizes
+    return replace(header, notes={**header.notes, "tokens": {"length": length, "vocabulary": vocabulary}})
+
+
 def _plain(array: np.ndarray) -> Any:
     return array.item() if array.ndim == 0 else array
 
 
 def _output_problems(result: Any) -> Iterable[Problem]:
-    if not isinstance(result, Stream):
+    if not isinstance(result, Stream) or result.ids or result.hidden is not None:
         yield Problem(
             "ND107",
             "the model does not return exactly one tensor that depends on its input",

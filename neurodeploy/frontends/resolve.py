@@ -1,7 +1,8 @@
 """A MODEL string to a model: what it is called, what it defaults to, and how its source graph is made.
 
-``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``file.pt2`` (torch.export), ``file.net`` and
-whatever else a member of :mod:`neurodeploy.frontends.formats` reads, ``program.h5`` or a build folder (artifact).
+``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``timm:NAME`` and whatever else a member
+of :mod:`neurodeploy.frontends.libraries` builds, ``file.pt2`` (torch.export), ``file.net`` and whatever else a member
+of :mod:`neurodeploy.frontends.formats` reads, ``program.h5`` or a build folder (artifact).
 Nothing here imports torch before a graph is asked for, and files of those formats never need it.
 """
 
@@ -22,7 +23,7 @@ from ..errors import ImportModelError, Problem, UsageError, unknown_name
 from ..files import typed
 from ..ir.graph import Graph
 
-Kind = Literal["zoo", "python", "export", "format", "artifact"]
+Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
 
@@ -82,6 +83,9 @@ def resolve(
     known = formats()
     if path.suffix in known and text not in zoo.names() and not text.startswith("py:"):
         return _format(path, known[path.suffix], timesteps, reader or {})
+    library, name = _library(text, path)
+    if library is not None:
+        return _from_library(library, name, text, scale, offset, reader or {})
     if reader:
         raise UsageError(_no_reader(text, reader, known))
     if text in zoo.names():
@@ -105,6 +109,49 @@ def formats() -> dict[str, Any]:
     return {member.suffix: member for member in registry.members("frontends.formats").values()}
 
 
+def libraries() -> dict[str, Any]:
+    """Optional libraries of networks by their prefix; none of them is imported."""
+    return registry.members("frontends.libraries")
+
+
+def _library(text: str, path: Path) -> tuple[Any, str]:
+    """(library, name in it) of ``PREFIX:NAME`` or of a folder of Hugging Face; (None, "") for anything else."""
+    prefix, colon, name = text.partition(":")
+    if colon and prefix in libraries() and name:
+        return libraries()[prefix], name
+    if text not in zoo.names() and (path / "config.json").is_file() and not (path / "program.h5").is_file():
+        return libraries()["hf"], text
+    return None, ""
+
+
+def _from_library(
+    library: Any,
+    name: str,
+    text: str,
+    scale: float | np.ndarray,
+    offset: float | np.ndarray,
+    options: Mapping[str, Any],
+) -> Model:
+    """A network that an optional library builds, when the graph is asked for.
+
+    Where nobody gave a scale, pixel levels enter as the library's own preparation would have them.
+    """
+    chosen = library.configure(options)
+
+    def load() -> Graph:
+        from . import torch_export
+
+        built = library.build(name, chosen)
+        own = np.ndim(scale) == 0 and scale == 1.0 and np.ndim(offset) == 0 and offset == 0.0
+        factor, shift = (built.scale, built.offset) if own else (scale, offset)
+        title = Path(name).name if Path(name).is_dir() else name
+        return torch_export.import_module(
+            built.module, built.shape, title, factor, shift, tokens=built.tokens, inside=built.inside
+        )
+
+    return Model(name, "library", text, load, system=library.name, title=library.title)
+
+
 def _readable() -> str:
     return ", ".join((".pt2", *formats(), "program.h5"))
 
@@ -112,10 +159,10 @@ def _readable() -> str:
 def _no_reader(text: str, reader: Mapping[str, Any], known: Mapping[str, Any]) -> Problem:
     return Problem(
         "ND120",
-        "reader options are for files of other tools",
+        "reader options are for files of other tools, and for models of optional libraries",
         "reader",
         f"{text} with {', '.join(reader)}",
-        f"a file that ends in {', '.join(known) or 'the suffix of a reader'}",
+        f"a file that ends in {', '.join(known) or 'the suffix of a reader'}, or a model of {', '.join(libraries())}",
         (f"leave out --set reader.{next(iter(reader))}",),
     )
 
@@ -237,6 +284,11 @@ def _python(
 
     def load() -> Graph:
         network = _built(module, factory, text)
+        length = getattr(network, "input_tokens", None)
+        if length is not None:
+            from . import torch_export
+
+            return torch_export.import_module(network, (length,), factory, tokens=True)
         wanted = shape or getattr(network, "input_shape", None)
         if wanted is None:
             raise ImportModelError(
@@ -246,7 +298,10 @@ def _python(
                     text,
                     "none",
                     "(C, H, W)",
-                    ("give the data set with --data", "set input_shape on the module"),
+                    (
+                        "give the data set with --data",
+                        "set input_shape on the module, or input_tokens if it takes token ids",
+                    ),
                 )
             )
         return from_torch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header
 from ._torch import (
     BATCH,
+    example_ids,
     example_input,
     failure,
     inference,
@@ -25,6 +27,9 @@ from ._torch import (
 from .lowering import lower
 from .traced import Call, Ref, Traced
 
+#: torch's own modules that dynamo does not look into
+_OPAQUE = re.compile(r"torch\.nn\.modules\.(transformer\.Transformer|activation\.MultiheadAttention)")
+_INDEX = re.compile(r"\[(?:'(\w+)'|(\d+))\]")
 _GETATTR = re.compile(r"getattr\(([^()]*), '(\w+)'\)")
 _LOCAL = re.compile(r"L\['\w+'\]|L__\w+?__")
 
@@ -36,18 +41,22 @@ def import_module(
     scale: float | np.ndarray = 1.0,
     offset: float | np.ndarray = 0.0,
     readout: str = "sum",
+    tokens: bool = False,
+    inside: str = "",
 ) -> Graph:
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
-    A raw integer r enters the module as ``r * scale + offset``. The module is put into eval mode. Raises
-    ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input shape), ND104
-    (control flow that depends on data), ND105 (operators that mix samples).
+    A raw integer r enters the module as ``r * scale + offset``; with ``tokens`` the input is token ids (batch, N), and
+    ``shape`` is (N,). ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there.
+    The module is put into eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
+    weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples).
     """
     sizes = require_image_shape(shape)
     model = model.eval()
     require_finite(tensors_of(model))
-    program = _exported(model, example_input(model, sizes), name)
-    return import_program(program, name, scale, offset, readout)
+    example = example_ids(sizes) if tokens else example_input(model, sizes)
+    program = _exported(model, example, name)
+    return import_program(program, name, scale, offset, readout, inside)
 
 
 def import_program(
@@ -56,11 +65,15 @@ def import_program(
     scale: float | np.ndarray = 1.0,
     offset: float | np.ndarray = 0.0,
     readout: str = "sum",
+    inside: str = "",
 ) -> Graph:
-    """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch."""
+    """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch.
+
+    An input of integers is token ids.
+    """
     require_finite({**dict(program.state_dict)})
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
-    return lower(traced(program), header, scale, offset, readout)
+    return lower(traced(program, inside), header, scale, offset, readout)
 
 
 def _exported(model: Any, example: Any, name: str) -> Any:
@@ -107,20 +120,31 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
 
 
-def traced(program: Any) -> Traced:
-    """The calls of an exported program."""
+def traced(program: Any, inside: str = "") -> Traced:
+    """The calls of an exported program; ``inside`` is left out of module paths."""
     constants = _constants(program)
     inputs = list(program.graph_signature.user_inputs)
     nodes = {node.name: node for node in program.graph.nodes}
     if len(inputs) != 1:
         raise ImportModelError(
-            Problem("ND103", "the model takes several inputs", "forward", str(len(inputs)), "one image")
+            Problem(
+                "ND103",
+                "the model takes several inputs",
+                "forward",
+                str(len(inputs)),
+                "one image or one text",
+            )
         )
-    sizes = _sizes(nodes[inputs[0]].meta["val"].shape)
-    calls = [_call(node) for node in program.graph.nodes if node.op == "call_function"]
+    value = nodes[inputs[0]].meta["val"]
+    sizes = _sizes(value.shape)
+    paths = _paths(program)
+    calls = [
+        _call(node, *paths[node.name], inside) for node in program.graph.nodes if node.op == "call_function"
+    ]
     outputs = list(program.graph_signature.user_outputs)
     output = Ref(outputs[0]) if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
-    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], to_array)
+    ids = not value.dtype.is_floating_point
+    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], to_array, tokens=ids)
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
@@ -149,9 +173,9 @@ def _constants(program: Any) -> dict[str, Any]:
     return table
 
 
-def _call(node: Any) -> Call:
+def _call(node: Any, path: str, leaf: bool, inside: str) -> Call:
     op = _name(node.target)
-    path, leaf = _module(node)
+    path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
     args, kwargs = (substitute_nodes(part) for part in (node.args, node.kwargs))
     return Call(
         node.name,
@@ -162,6 +186,50 @@ def _call(node: Any) -> Call:
         leaf,
         node.target,
     )
+
+
+def _paths(program: Any) -> dict[str, tuple[str, bool]]:
+    """Node -> (path of its module, whether that module is one operator).
+
+    Dynamo takes torch's transformer layers as one piece. What happens inside is told by the parameters that a node
+    reads, and between two such nodes by what their modules have in common.
+    """
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    paths = {node.name: _module(node) for node in calls}
+    opaque = [node for node in calls if _OPAQUE.match(_innermost(node)[1])]
+    owners = {node.name: owner for node in calls if (owner := _owner(node, program.graph_signature))}
+    for position, node in enumerate(opaque):
+        stack, leaf = paths[node.name]
+        near = [
+            next((owners[n.name] for n in run if n.name in owners and paths_agree(owners[n.name], stack)), "")
+            for run in (opaque[position::-1], opaque[position:])
+        ]
+        deeper = near[0] if node.name in owners else _common(*near) if all(near) else ""
+        if paths_agree(deeper, stack) and len(deeper) > len(stack):
+            paths[node.name] = deeper, leaf
+    return paths
+
+
+def paths_agree(path: str, stack: str) -> bool:
+    """Whether a module's path lies inside another's."""
+    return not stack or path == stack or path.startswith(f"{stack}.")
+
+
+def _common(a: str, b: str) -> str:
+    """The path of the innermost module that holds both."""
+    pairs = zip(a.split("."), b.split("."), strict=False)
+    return ".".join(part for part, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _owner(node: Any, signature: Any) -> str:
+    """Path of the module whose parameter a node reads, directly or turned around; empty if it reads none."""
+    for source in node.all_input_nodes:
+        while source.op == "call_function" and len(source.all_input_nodes) == 1:
+            source = source.all_input_nodes[0]
+        name = signature.inputs_to_parameters.get(source.name)
+        if name:
+            return str(name).rpartition(".")[0]
+    return ""
 
 
 def substitute_nodes(item: Any) -> Any:
@@ -183,16 +251,21 @@ def _name(target: Callable[..., Any]) -> str:
 
 def _module(node: Any) -> tuple[str, bool]:
     """Path of the innermost module, and whether it is one operator."""
+    path, kind = _innermost(node)
+    return _plain(path), one_operator(kind)
+
+
+def _innermost(node: Any) -> tuple[str, str]:
+    """(path as torch writes it, qualified class) of the innermost module; both empty outside of all."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     if not stack:
-        return "", False
+        return "", ""
     path, kind = stack[-1]
-    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return _plain(path), one_operator(kind)
+    return path, kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _plain(path: str) -> str:
     """``getattr(L['fn'], '0').1`` as torch 2.3 says for a Sequential, to the user's '0.1'."""
     while match := _GETATTR.search(path):
         path = f"{path[: match.start()]}{match[1]}.{match[2]}{path[match.end() :]}"
-    return _LOCAL.sub("", path).strip(".")
+    return _INDEX.sub(r".\1\2", _LOCAL.sub("", path)).strip(".")

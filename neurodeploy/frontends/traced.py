@@ -41,7 +41,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Traced:
-    """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``."""
+    """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``.
+
+    ``tokens``: the input is token ids, not numbers.
+    """
 
     calls: Sequence[Call]
     constants: Mapping[str, Any]
@@ -51,6 +54,7 @@ class Traced:
     batch: int
     to_array: Callable[[Any], np.ndarray]
     batch_axis: int = 0
+    tokens: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 

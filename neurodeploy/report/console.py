@@ -128,6 +128,13 @@ def spike_driven(report: dict[str, Any]) -> str:
 def accuracy(report: dict[str, Any]) -> str:
     """Accuracy at the three levels."""
     found = report["accuracy"]
+    near = report.get("agreement")
+    if found["integer"] is None and near:
+        kept = near["integer"]
+        return (
+            f"{MISSING}   agreement with the float model: cosine {kept['cosine']:.4f}, "
+            f"rank {kept['rank']:.4f}   (n = {near['samples']})"
+        )
     if found["integer"] is None and found["float"] is None:
         return f"{MISSING}   {why(report, 'accuracy.float')}"
     known = [level for level in ("float", "spiking", "integer") if found[level] is not None]

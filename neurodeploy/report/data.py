@@ -37,6 +37,7 @@ def build(inputs: ReportInputs) -> Json:
         **_identity(inputs),
         "input": _input(inputs),
         "accuracy": _accuracy(inputs),
+        "agreement": dict(inputs.agreement) or None,
         "bit_true": _bit_true(inputs),
         "counts": _counts(inputs),
         **_energy(inputs),
@@ -391,6 +392,7 @@ def nulls(value: Any, key: str = "") -> Iterator[str]:
 #: dotted key, or its first part -> (part of an assessment whose reason applies, what to say if it gives none)
 WHY: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "no labelled samples were run"),
+    "agreement": ("agreement", "only a text model without labels is compared with its float model"),
     "bit_true": ("bit_true", "no comparison of backends was made"),
     "counts": ("estimate", "the network did not run"),
     "energy_uj": ("estimate", "no estimate was made"),

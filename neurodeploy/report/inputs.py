@@ -91,6 +91,7 @@ class ReportInputs:
     mapping: Mapping | None = None
     assessment: Assessment = field(default_factory=Assessment)
     accuracy: Accuracy | None = None
+    agreement: MappingABC[str, Any] = field(default_factory=dict)
     bit_true: BitTrue | None = None
     sqnr_db: MappingABC[str, float] = field(default_factory=dict)
     saturations: MappingABC[str, int] = field(default_factory=dict)

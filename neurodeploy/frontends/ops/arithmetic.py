@@ -11,6 +11,7 @@ from ...ir.types import Shape
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import hadamard
 from .linear import affine
+from .masks import HIDING, hide
 
 
 @operator("add", "iadd", "__add__", "__iadd__", "add_", "__radd__")
@@ -34,6 +35,18 @@ def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
 def _sum(lowering: Lowering, a: Any, b: Any, sign_a: int, sign_b: int, alpha: float) -> Stream:
     if alpha != 1:
         b = mul(lowering, b, alpha) if isinstance(b, Stream) else lowering.array(b) * alpha
+    scores, mask = (a, b) if isinstance(a, Stream) else (b, a)
+    if not isinstance(mask, Stream) and sign_a == sign_b == 1:
+        values = lowering.array(mask)
+        if (values <= HIDING).any():
+            scores = hide(lowering, scores, values <= HIDING)
+            values = np.where(values <= HIDING, 0.0, values)
+            if not values.any():
+                return scores
+            a, b = scores, values
+    for item in (a, b):
+        if isinstance(item, Stream) and item.hidden is not None and isinstance(mask, Stream):
+            raise Refusal("ND101", "scores hidden by a mask are added to another stream", item.sizes)
     rank = max(_rank(lowering, a), _rank(lowering, b))
     like = next(_lifted(lowering, t, rank) for t in (a, b) if isinstance(t, Stream))
     parts = [_operand(lowering, t, like) for t in (a, b)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from ...ir.nodes import Micro
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import matmul_streams
 from .arithmetic import add
+from .masks import HIDING, hide
 
 
-@operator("softmax", "_softmax")
+@operator("softmax", "_softmax", "_safe_softmax")
 def softmax(
     lowering: Lowering,
     x: Stream,
@@ -24,7 +26,18 @@ def softmax(
     """exp(x) / sum exp(x) along one axis, which is moved last for the operator."""
     if dim is None:
         raise Refusal("ND101", "a softmax without an axis", "dim is None", "dim=-1")
-    return on_last_axis(lowering, x, dim, "softmax", {})
+    params: dict[str, Any] = {}
+    if x.hidden is not None:
+        hidden = np.moveaxis(x.hidden, x.axis(dim, "softmax"), -1)
+        if hidden.all(axis=-1).any():
+            raise Refusal(
+                "ND101",
+                "an attention mask that hides a whole row",
+                f"{int(hidden.all(axis=-1).sum())} rows",
+                "at least one visible entry per row",
+            )
+        params = {"mask": hidden}
+    return on_last_axis(lowering, replace(x, hidden=None), dim, "softmax", params)
 
 
 def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[str, Any]) -> Stream:
@@ -58,9 +71,8 @@ def attention(
     scores = matmul_streams(lowering, q, lowering.permute(k, swapped), factor)
     if is_causal:
         attn_mask = np.tril(np.ones(scores.sizes[-2:], bool))
-    scores, hidden = _masked(lowering, scores, attn_mask)
-    params = {} if hidden is None else {"mask": hidden}
-    return matmul_streams(lowering, on_last_axis(lowering, scores, -1, "softmax", params), v)
+    scores = _masked(lowering, scores, attn_mask)
+    return matmul_streams(lowering, softmax(lowering, scores, -1), v)
 
 
 @operator("_scaled_dot_product_flash_attention_for_cpu")
@@ -78,21 +90,14 @@ def attention_for_cpu(
     return attention(lowering, q, k, v, attn_mask, dropout_p, is_causal, scale), None
 
 
-def _masked(lowering: Lowering, scores: Stream, mask: Any) -> tuple[Stream, np.ndarray | None]:
-    """Scores plus the finite part of a constant mask, and where entries are hidden (False, or minus infinity)."""
+def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Stream:
+    """Scores plus the finite part of a constant mask, hidden where it is False or hugely negative."""
     if mask is None:
-        return scores, None
+        return scores
     if isinstance(mask, Stream):
         raise Refusal("ND101", "an attention mask that depends on the input", "", "a constant mask")
     values = lowering.array(mask)
-    hidden = ~values if values.dtype == bool else values == -np.inf
+    hidden = ~values if values.dtype == bool else values <= HIDING
     bias = np.where(hidden, 0.0, 0.0 if values.dtype == bool else values)
     scores = add(lowering, scores, bias) if bias.any() else scores
-    if not hidden.any():
-        return scores, None
-    hidden = lowering.aligned(hidden, scores) > 0
-    if np.broadcast_to(hidden, scores.shape.sizes).all(axis=-1).any():
-        raise Refusal(
-            "ND101", "an attention mask that hides a whole row", "", "at least one visible entry per row"
-        )
-    return scores, hidden
+    return hide(lowering, scores, hidden) if hidden.any() else scores

@@ -72,6 +72,18 @@ def silu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
     return lowering.like(x, Micro, op="silu")
 
 
+@operator("quick_gelu")
+def quick_gelu(lowering: Lowering, x: Stream) -> Stream:
+    """x sigmoid(1.702 x): what a front end makes of the spelled-out form."""
+    return lowering.like(x, Micro, op="quick_gelu")
+
+
+@operator("tanh", "tanh_")
+def tanh(lowering: Lowering, x: Stream) -> Stream:
+    """The hyperbolic tangent, as in poolers."""
+    return lowering.like(x, Micro, op="tanh")
+
+
 @operator("relu", "relu_")
 def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
     """max(x, 0)."""

@@ -22,6 +22,8 @@ from ..lowering import Lowering, Refusal, Stream, operator
     "identity",
     "float",
     "double",
+    "long",
+    "int",
     "to",
     "_to_copy",
     "type_as",

@@ -15,6 +15,7 @@ LIMIT = 2**23 - 1
 CASES = {
     "gelu": (microcode("gelu"), {}),
     "gelu_tanh": (microcode("gelu"), {"approximate": "tanh"}),
+    "quick_gelu": (microcode("quick_gelu"), {}),
     "silu": (microcode("silu"), {}),
 }
 ALL = pytest.mark.parametrize("name", CASES)

@@ -1,0 +1,145 @@
+"""Tensors from a local file into a module, without unpickling: safetensors, HDF5, torch's weights-only reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...errors import ImportModelError, Problem, unknown_name
+
+SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
+#: keys under which checkpoints keep the tensors beside optimiser state and notes
+NESTED = ("state_dict", "model", "model_state_dict")
+
+
+def fill(module: Any, path: Path, prefixes: tuple[str, ...] = ()) -> None:
+    """Load a file into a module; ImportModelError ND191, ND192, ND193 (all misfits), ND194.
+
+    ``prefixes`` may stand before the names in the file, or be missing there.
+    """
+    import torch
+
+    tensors = _renamed(read(path), set(module.state_dict()), prefixes)
+    problems = list(_misfits(module, tensors, path))
+    if problems:
+        raise ImportModelError(problems)
+    with torch.no_grad():
+        module.load_state_dict(tensors, strict=False)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """All tensors of a file by name; ImportModelError ND191 where there is no such file, ND192 where it is damaged."""
+    if not path.is_file() or path.suffix not in SUFFIXES:
+        found = path.suffix or "no suffix" if path.is_file() else "nothing"
+        cause = "the weights of the model cannot be read"
+        raise ImportModelError(
+            Problem("ND191", cause, str(path), found, f"a file that ends in {', '.join(SUFFIXES)}")
+        )
+    try:
+        tensors = _read(path)
+    except Exception as error:  # each reader has its own
+        text = str(error).strip().splitlines()
+        cause = "the weights are not a whole file of tensors"
+        raise ImportModelError(
+            Problem("ND192", cause, str(path), f"{type(error).__name__}: {text[0][:200] if text else ''}")
+        ) from error
+    if not tensors:
+        raise ImportModelError(
+            Problem("ND192", "the weights are not a whole file of tensors", str(path), "0 tensors")
+        )
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import torch
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    if path.suffix in (".h5", ".hdf5"):
+        return dict(_hdf5(path))
+    found = torch.load(path, map_location="cpu", weights_only=True)
+    for key in NESTED:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} where a state dict is expected")
+    return {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
+
+
+def _hdf5(path: Path) -> Iterator[tuple[str, Any]]:
+    """Datasets of numbers, groups joined by dots."""
+    import h5py
+    import torch
+
+    found: list[tuple[str, Any]] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
+            if item.is_virtual or item.external:
+                raise ValueError(f"{name} lies in another file")
+            found.append((name.replace("/", "."), torch.from_numpy(item[()].copy())))
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    yield from found
+
+
+def _renamed(tensors: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """The tensors under the names of the module, where adding or leaving out one prefix gives more of them."""
+
+    def hits(table: dict[str, Any]) -> int:
+        return len(wanted & table.keys())
+
+    forms = [tensors]
+    for prefix in ("module.", *(f"{p}." for p in prefixes)):
+        forms.append({key.removeprefix(prefix): value for key, value in tensors.items()})
+        forms.append({prefix + key: value for key, value in tensors.items()})
+    return max(forms, key=hits)
+
+
+def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Problem]:
+    import torch
+
+    expected = module.state_dict(keep_vars=True)
+    given = {expected[k].data_ptr() for k in tensors if k in expected}
+    persistent = {n for n, _ in module.named_parameters(remove_duplicate=False)}
+    for key, value in expected.items():
+        tied = value.data_ptr() in given
+        if key in persistent and key not in tensors and not tied:
+            yield Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
+    for key, value in tensors.items():
+        if key not in expected:
+            if not _idle(key):
+                yield unknown_name("ND193", "tensor", key, expected, str(path))
+        elif value.shape != expected[key].shape:
+            found, limit = str(tuple(value.shape)), str(tuple(expected[key].shape))
+            yield Problem("ND193", f"tensor {key!r} has the wrong shape", str(path), found, limit)
+        elif value.is_floating_point() and not torch.isfinite(value).all():
+            bad = int((~torch.isfinite(value)).sum())
+            yield Problem(
+                "ND194", f"tensor {key!r} holds NaN or infinity", str(path), f"{bad} values", "0 values"
+            )
+
+
+def _idle(key: str) -> bool:
+    """Buffers that older versions of libraries stored, and parts that a base model leaves out."""
+    parts = key.split(".")
+    return (
+        parts[-1] in ("position_ids", "masked_bias", "num_batches_tracked")
+        or parts[-2:] == ["attn", "bias"]
+        or (
+            parts[0]
+            in (
+                "pooler",
+                "cls",
+                "classifier",
+                "lm_head",
+                "vocab_projector",
+                "vocab_transform",
+                "vocab_layer_norm",
+            )
+        )
+    )

@@ -1,0 +1,56 @@
+"""``torchvision:NAME``: vision transformers of torchvision."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
+from ._weights import fill
+
+#: the normalisation that all its published weights were trained with
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+class TorchvisionOptions(LibraryOptions):
+    """Further: the size of images and the number of classes."""
+
+    image: int = Field(224, ge=1, description="rows and columns of an image")
+    classes: int | None = Field(None, ge=1, description="number of classes; unset: the model's own")
+
+
+class Torchvision(Library):
+    """torchvision.models; ``torchvision:VisionTransformer`` with ``arguments`` is one of any size."""
+
+    name = package = extra = "torchvision"
+    title = "torchvision"
+    Options = TorchvisionOptions
+
+    def build(self, name: str, options: Any) -> Built:
+        """``torchvision.models.get_model``."""
+        models = self.require().models
+        where, arguments = f"torchvision:{name}", dict(options.arguments)
+        if options.classes is not None:
+            arguments["num_classes"] = options.classes
+        near = tuple(f"torchvision:{n}" for n in difflib.get_close_matches(name, models.list_models(), 3))
+        with constructing(where, near), seeded(options.seed):
+            if name == "VisionTransformer":
+                model = models.VisionTransformer(image_size=options.image, **arguments)
+            else:
+                sized = {"image_size": options.image} if name.startswith("vit_") else {}
+                model = models.get_model(name, weights=None, **sized, **arguments)
+        if options.weights:
+            fill(model, Path(options.weights))
+        elif options.pretrained:
+            with fetching(where):
+                model = models.get_model(name, weights="DEFAULT", **arguments)
+        return Built(
+            model.eval(), (3, options.image, options.image), scale=1 / (255 * STD), offset=-MEAN / STD
+        )
+
+
+MEMBER = Torchvision()

@@ -1,0 +1,258 @@
+"""Models by the name of a library: options, weights from files, what is refused; with the library where it is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from neurodeploy import passes, samples
+from neurodeploy.errors import EnvironmentProblem, ImportModelError, NeurodeployError, UsageError
+from neurodeploy.frontends import resolve
+from neurodeploy.frontends.libraries import _weights
+from neurodeploy.frontends.libraries._base import constructing, fetching
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Input
+
+NAMES = ("hf", "timm", "torchvision")
+TEXT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,
+        "max_position_embeddings": 32}  # fmt: skip
+
+
+def problems(kind: type[NeurodeployError], call: Any, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+    with pytest.raises(kind) as caught:
+        call(*args, **kwargs)
+    return [(p.code, p.found) for p in caught.value.problems]
+
+
+def test_all_libraries_are_found_and_none_is_imported() -> None:
+    assert tuple(resolve.libraries()) == NAMES
+    for name in NAMES:
+        model = resolve.resolve(f"{name}:anything", reader={"pretrained": False})
+        assert (model.kind, model.system) == ("library", name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_absent_library_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = resolve.libraries()[name]
+    monkeypatch.setitem(sys.modules, library.package, None)
+    with pytest.raises(EnvironmentProblem) as caught:
+        resolve.source_graph(resolve.resolve(f"{name}:anything"))
+    (problem,) = caught.value.problems
+    assert problem.code == "ND115" and f"neurodeploy[{library.extra}]" in problem.fixes[0]
+
+
+def test_options_are_checked_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve.resolve("timm:vit", reader={"pretraned": False, "seed": -1})
+    assert {p.code for p in caught.value.problems} == {"ND120"} and len(caught.value.problems) == 2
+    assert any("pretrained" in fix for p in caught.value.problems for fix in p.fixes)
+    assert problems(UsageError, resolve.resolve, "py:a:b", reader={"seed": 1})[0][0] == "ND120"
+
+
+def test_a_folder_with_a_config_is_one_of_hugging_face(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert resolve.resolve(str(tmp_path)).system == "hf"
+
+
+def test_what_libraries_raise_is_typed() -> None:
+    def fail(context: Any) -> None:
+        with context:
+            raise OSError("no route\nto host")
+
+    assert problems(ImportModelError, fail, fetching("x")) == [("ND116", "OSError: no route")]
+    assert problems(ImportModelError, fail, constructing("x")) == [("ND117", "OSError: no route")]
+
+
+# --- weights -----------------------------------------------------------------------------------------------------
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.norm, self.head.weight = nn.LayerNorm(3), self.table.weight
+
+
+def stored() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    shapes = {"table.weight": (5, 3), "norm.weight": (3,), "norm.bias": (3,)}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def write(path: Path, tensors: dict[str, Any]) -> Path:
+    if path.suffix == ".safetensors":
+        save_file(tensors, path)
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            for name, value in tensors.items():
+                file[name.replace(".", "/")] = value.numpy()
+    else:
+        torch.save({"state_dict": tensors, "epoch": 3} if path.suffix == ".pth" else tensors, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".h5", ".pt", ".pth", ".bin"])
+@pytest.mark.parametrize("prefix", ["", "module.", "bert."])
+def test_weights_of_every_form_are_read(suffix: str, prefix: str, tmp_path: Path) -> None:
+    tensors, network = stored(), Tied()
+    path = write(tmp_path / f"w{suffix}", {prefix + name: value for name, value in tensors.items()})
+    _weights.fill(network, path, ("bert",))
+    assert torch.equal(network.head.weight, tensors["table.weight"])
+    assert torch.equal(network.norm.bias, tensors["norm.bias"])
+
+
+def test_all_misfits_are_named_at_once(tmp_path: Path) -> None:
+    bad = {
+        "table.weight": torch.zeros(4, 3),
+        "norm.bias": torch.tensor([1.0, float("nan"), 0.0]),
+        "nrm.weight": torch.ones(3),
+    }
+    found = problems(ImportModelError, _weights.fill, Tied(), write(tmp_path / "w.safetensors", bad))
+    assert sorted(found) == [
+        ("ND193", "(4, 3)"), ("ND193", "missing"), ("ND193", "nrm.weight"), ("ND194", "1 values"),
+    ]  # fmt: skip
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("executed",)
+
+
+def test_damaged_hostile_and_foreign_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("w.safetensors", "w.h5", "w.pt"):
+        (tmp_path / name).write_bytes(b"nonsense" * 9)
+        assert problems(ImportModelError, _weights.read, tmp_path / name)[0][0] == "ND192"
+    torch.save({"a": Evil()}, tmp_path / "evil.pt")
+    assert problems(ImportModelError, _weights.read, tmp_path / "evil.pt")[0][0] == "ND192"
+    assert "executed" not in capsys.readouterr().out
+    assert problems(ImportModelError, _weights.read, tmp_path / "none.pt") == [("ND191", "nothing")]
+    (tmp_path / "w.npz").write_bytes(b"x")
+    assert problems(ImportModelError, _weights.read, tmp_path / "w.npz") == [("ND191", ".npz")]
+
+
+# --- the libraries themselves ------------------------------------------------------------------------------------
+
+
+def graph_of(text: str, **reader: Any) -> Graph:
+    graph = resolve.source_graph(resolve.resolve(text, reader={"pretrained": False, **reader}))
+    assert not levels.verify(graph, "source")
+    return graph
+
+
+def built(text: str, **reader: Any) -> Any:
+    prefix, _, name = text.partition(":")
+    library = resolve.libraries()[prefix]
+    return library.build(name, library.configure({"pretrained": False, **reader}))
+
+
+def check(text: str, **reader: Any) -> Graph:
+    """The graph equals the module that the library builds, and every node has the module's path."""
+    found, graph = built(text, **reader), graph_of(text, **reader)
+    generator = np.random.default_rng(0)
+    if found.tokens:
+        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.shape))  # type: ignore[index]
+        raw, x = samples.one_hot(graph, ids), torch.tensor(ids)
+    else:
+        raw = generator.integers(0, 256, (2, *found.shape))
+        scale, offset = (
+            np.broadcast_to(v, found.shape[0])[:, None, None] for v in (found.scale, found.offset)
+        )
+        x = torch.tensor(raw * scale + offset, dtype=torch.float32)
+    with torch.no_grad():
+        expected = found.module(x).numpy()
+    simple = passes.simplify(graph)
+    for form in (graph, simple):
+        got = interp.run(form, raw).outputs[0]
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * max(1e-3, np.abs(expected).max()))
+    inner = found.module.get_submodule(found.inside)
+    paths = {path for path, _ in inner.named_modules()}
+    for node in simple:
+        if not isinstance(node, Input):
+            assert node.origin and all(o.path in paths for o in node.origin), node.name
+    return simple
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"]
+)
+def test_timm(name: str) -> None:
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    graph = check(f"timm:{name}", image=32, classes=7, arguments={"depth": 2})
+    assert graph.shape("output") == (7,) and "blocks.1.mlp.fc2" in graph.nodes
+
+
+def test_timm_weights_and_names(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
+    torch.manual_seed(9)
+    network = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=32, num_classes=3)
+    path = tmp_path / "w.safetensors"
+    save_file(network.state_dict(), path)
+    one = {"image": 32, "classes": 3, "arguments": {"depth": 1}}
+    loaded = built("timm:vit_tiny_patch16_224", weights=str(path), **one)
+    assert torch.equal(loaded.module.head.weight, network.head.weight)
+    assert (
+        graph_of("timm:vit_tiny_patch16_224", **one).content_hash()
+        == graph_of("timm:vit_tiny_patch16_224", **one).content_hash()
+    )
+    assert problems(ImportModelError, built, "timm:vit_tinny")[0][0] == "ND117"
+    wrong = {**one, "classes": 4}
+    codes = problems(ImportModelError, built, "timm:vit_tiny_patch16_224", weights=str(path), **wrong)
+    assert {code for code, _ in codes} == {"ND193"} and len(codes) == 2
+
+
+def test_torchvision() -> None:
+    pytest.importorskip("torchvision", reason="the extra torchvision is not installed")
+    sizes = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+    check("torchvision:VisionTransformer", image=16, classes=4, arguments=sizes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [
+        ("bert", {"arguments": TEXT}),
+        ("bert", {"arguments": TEXT, "padding": 3}),
+        ("bert", {"arguments": TEXT, "output": "pooled"}),
+        ("roberta", {"arguments": TEXT}),
+        ("distilbert", {"arguments": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50}}),
+        ("gpt2", {"arguments": {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 50, "n_positions": 32}}),
+        ("vit", {"arguments": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+                               "intermediate_size": 32, "image_size": 32, "patch_size": 8}}),
+    ],
+)  # fmt: skip
+def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    more = {} if kind == "vit" else {"tokens": 12}
+    graph = check(f"hf:{kind}", **more, **reader)
+    assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
+
+
+def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    torch.manual_seed(4)
+    network = transformers.BertModel(transformers.BertConfig(**TEXT)).eval()
+    network.save_pretrained(tmp_path)
+    model = resolve.resolve(str(tmp_path), reader={"tokens": 9})
+    graph = resolve.source_graph(model)
+    ids = np.random.default_rng(0).integers(0, 50, (2, 9))
+    with torch.no_grad():
+        expected = network(torch.tensor(ids))[0].mean(1).numpy()
+    np.testing.assert_allclose(
+        interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-4, atol=1e-5
+    )
+    (tmp_path / "model.safetensors").unlink()
+    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND191"
+    long = resolve.resolve(str(tmp_path), reader={"tokens": 99, "pretrained": False})
+    assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND103"
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
+    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND117"

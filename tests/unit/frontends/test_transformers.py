@@ -1,0 +1,216 @@
+"""Families of transformers: float graph against torch, then every stage down to integers on ``cpu``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurodeploy import calibrate, compare, passes, samples
+from neurodeploy.errors import ImportModelError, SimulateError
+from neurodeploy.frontends import resolve, torch_export
+from neurodeploy.frontends._torch import inference
+from neurodeploy.ir import interp, levels
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Synapse
+from neurodeploy.program import Program
+from neurodeploy.quantize import quantize
+from neurodeploy.registry import members
+from neurodeploy.stages import with_range
+from tests import transformers_small as small
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def imported(network: nn.Module, **more: Any) -> Graph:
+    length = getattr(network, "input_tokens", None)
+    if length is not None:
+        return torch_export.import_module(network, (length,), tokens=True, **more)
+    return torch_export.import_module(network, network.input_shape, scale=1 / 64, offset=-2.0, **more)
+
+
+def drawn(graph: Graph, count: int = 3, stream: int = 0) -> np.ndarray:
+    graph = graph if samples.tokens(graph) else with_range(graph, 255)
+    return samples.Synthetic(graph, seed=stream).calibration(count)
+
+
+def expected(network: nn.Module, graph: Graph, raw: np.ndarray) -> np.ndarray:
+    ids = samples.tokens(graph) is not None
+    x = torch.tensor(raw.argmax(-1)) if ids else torch.tensor(raw / 64 - 2.0)
+    with inference():
+        return network(x).numpy()
+
+
+@pytest.mark.parametrize("name", small.FAMILIES)
+def test_float_graph_equals_torch(name: str) -> None:
+    network = small.family(name).double()
+    graph = imported(network)
+    raw = drawn(graph)
+    for form in (graph, passes.simplify(graph)):
+        assert not levels.verify(form, "source")
+        np.testing.assert_allclose(
+            interp.run(form, raw).outputs[0], expected(network, graph, raw), rtol=1e-6, atol=3e-6
+        )
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize("name", small.FAMILIES)
+def test_every_node_names_a_module_of_the_user(name: str) -> None:
+    network = small.family(name)
+    modules = {path for path, _ in network.named_modules()}
+    for node in passes.simplify(imported(network)):
+        if not isinstance(node, Input):
+            assert node.origin and all(o.path in modules and o.file and o.line for o in node.origin), (
+                node.name
+            )
+
+
+def test_torch_own_layers_are_named_by_their_parameters() -> None:
+    graph = passes.simplify(imported(small.family("TransformerEncoder, post-norm")))
+    paths = {o.path for node in graph.of(Synapse, Micro) for o in node.origin}
+    for layer in ("encoder.layers.0", "encoder.layers.1"):
+        assert {
+            f"{layer}.{part}" for part in ("self_attn", "self_attn.out_proj", "linear1", "norm2")
+        } <= paths
+        assert layer in paths  # its activation has no parameters
+
+
+@pytest.mark.parametrize("name", small.FAMILIES)
+def test_converted_and_quantized_runs_like_the_interpreter(name: str) -> None:
+    graph = passes.simplify(imported(small.family(name)))
+    graph = graph if samples.tokens(graph) else with_range(graph, 255)
+    method = members("convert")["ecmt"]
+    _, options = method.configure(
+        {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
+    )
+    spiking = method.rewrite(graph, options, drawn(graph, 6), 4)
+    assert spiking.of(Neuron)
+    integer = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
+    assert not levels.verify(integer, "integer")
+    raw = drawn(graph, 3, stream=1)
+    assert compare.verify(Program(integer), raw, ("cpu",)).equal
+    found = compare.usable("cpu").run(Program(integer), raw)[0].outputs[-1]
+    near = compare.agreement(interp.run(graph, raw, timesteps=1).outputs[-1], found)
+    assert near["cosine"] > 0.9, near
+
+
+@pytest.mark.parametrize(
+    ("act", "op", "params"),
+    [
+        (small.NewGelu(), "gelu", {"approximate": "tanh"}),
+        (small.ErfGelu(), "gelu", {"approximate": "none"}),
+        (small.QuickGelu(), "quick_gelu", {}),
+    ],
+)
+def test_spelled_out_functions_are_one_operator(act: nn.Module, op: str, params: dict) -> None:
+    graph = imported(small.Bert(act=lambda: act, depth=1))
+    (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))  # type: ignore[attr-defined]
+    assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
+    assert node.origin[0].path == "layer.0.act"
+
+
+def test_a_function_that_is_nearly_a_gelu_is_refused() -> None:
+    class Near(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.sigmoid(1.71 * x)
+
+    with pytest.raises(ImportModelError) as caught:
+        imported(small.Bert(act=Near))
+    assert [(p.code, p.found) for p in caught.value.problems] == [("ND101", "sigmoid")]
+
+
+def test_a_part_that_is_read_elsewhere_is_not_swallowed() -> None:
+    class Shared(nn.Module):
+        input_shape = (3, 4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            gate = torch.sigmoid(1.702 * x)
+            return x * gate + gate
+
+    with pytest.raises(ImportModelError) as caught:
+        imported(Shared())
+    assert [p.found for p in caught.value.problems] == ["sigmoid"]
+
+
+def test_token_ids_enter_as_one_spike_each() -> None:
+    network = small.family("BERT")
+    graph = imported(network)
+    assert graph.header.notes["tokens"] == {"length": small.TOKENS, "vocabulary": small.VOCABULARY}
+    assert graph.shape("input") == (small.TOKENS, small.VOCABULARY)
+    table = graph.nodes["word_embeddings"].weight  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(table, network.word_embeddings.weight.detach().numpy().T)
+    raw = drawn(graph, 5)
+    assert ((raw == 1).sum(axis=-1) == 1).all() and set(np.unique(raw)) == {0, 1}
+    np.testing.assert_array_equal(samples.one_hot(graph, raw.argmax(-1)), raw)
+    with pytest.raises(SimulateError) as caught:
+        samples.one_hot(graph, np.array([[0, small.VOCABULARY]]))
+    assert caught.value.problems[0].code == "ND603"
+
+
+def test_ids_used_as_numbers_are_refused_with_every_place() -> None:
+    class Positions(nn.Module):
+        """RoBERTa's positions, counted from the ids; and a mask made of them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(9, 4)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.embedding(ids) * ids.ne(1).unsqueeze(-1) + torch.cumsum(ids, 1).unsqueeze(-1)
+
+    with pytest.raises(ImportModelError) as caught:
+        torch_export.import_module(Positions(), (6,), tokens=True)
+    assert {p.found for p in caught.value.problems} >= {"ne", "cumsum"}
+    assert all("token ids" in p.cause and "test_transformers.py" in p.where for p in caught.value.problems)
+
+
+def test_masked_scores_feed_a_softmax_alone() -> None:
+    class Odd(nn.Module):
+        input_shape = (3, 4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x + torch.tensor([0.0, -1e9, 0.0, 0.0])).mean(-1)
+
+    with pytest.raises(ImportModelError) as caught:
+        imported(Odd())
+    assert "softmax" in caught.value.problems[0].cause
+
+
+def test_every_unsupported_operator_of_a_model_is_listed() -> None:
+    class Block(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(x) + torch.cumsum(x, 1)
+
+    network = small.TimmVit(act=Block)
+    with pytest.raises(ImportModelError) as caught:
+        imported(network)
+    assert {p.found for p in caught.value.problems} == {"sin", "cumsum"}
+    for problem in caught.value.problems:
+        assert (
+            problem.where.startswith("blocks.0.mlp.act [")
+            and "1 more place" in problem.where
+            and problem.fixes
+        )
+
+
+def test_py_and_pt2_forms(tmp_path: Any) -> None:
+    model = resolve.resolve("py:tests.transformers_small:bert")
+    graph = resolve.source_graph(model)
+    assert samples.tokens(graph) == (small.TOKENS, small.VOCABULARY)
+    ids = torch.zeros(2, small.TOKENS, dtype=torch.int64)
+    with inference():
+        program = torch.export.export(small.bert(), (ids,))
+    torch.export.save(program, tmp_path / "bert.pt2")
+    loaded = resolve.source_graph(resolve.resolve(str(tmp_path / "bert.pt2")))
+    raw = drawn(graph)
+    np.testing.assert_allclose(
+        interp.run(loaded, raw).outputs[0], interp.run(graph, raw).outputs[0], atol=1e-6
+    )
+    image = resolve.source_graph(resolve.resolve("py:tests.transformers_small:timm_vit"))
+    assert len(image.of(Output)) == 1 and image.shape("output") == (5,)
