@@ -41,7 +41,8 @@ class BuildConfig(_Table):
     """Everything that decides the numbers of a build, and where they go."""
 
     model: str = Field(
-        "", description="zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME"
+        "",
+        description="zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME",
     )
     target: str = Field("loihi-sim", description="name of a target, or a .toml file")
     data: str = Field("", description="data set or file; empty: the model's own")
@@ -68,7 +69,9 @@ class BuildConfig(_Table):
         le=1,
         description="probability of a spike of a synthetic binary input, where no data are given",
     )
-    reader: dict[str, Any] = Field({}, description="options of the reader of a .net or .nir file, or of a library")
+    reader: dict[str, Any] = Field(
+        {}, description="options of the reader of a .net or .nir file, or of a library"
+    )
     convert: dict[str, Any] = Field({}, description="options of the conversion method")
     layers: dict[str, LayerRule] = Field({}, description="rules per layer, by glob over layer names")
 

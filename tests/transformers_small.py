@@ -183,7 +183,11 @@ class Bert(nn.Module):
         x = self.dropout(self.norm(x + self.position_embeddings(self.position_ids[:, :length])))
         mask = None
         if self.valid < length:
-            seen = (torch.arange(length) < self.valid).to(x.dtype)[None, None, None].expand(batch, 1, length, length)
+            seen = (
+                (torch.arange(length) < self.valid)
+                .to(x.dtype)[None, None, None]
+                .expand(batch, 1, length, length)
+            )
             mask = (1.0 - seen) * -1e9
         for layer in self.layer:
             x = layer(x, mask)
@@ -197,7 +201,10 @@ class Conv1D(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(0.3 * torch.randn(inputs, outputs)), nn.Parameter(torch.zeros(outputs))
+        self.weight, self.bias = (
+            nn.Parameter(0.3 * torch.randn(inputs, outputs)),
+            nn.Parameter(torch.zeros(outputs)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(*x.shape[:-1], len(self.bias))
@@ -210,12 +217,15 @@ class GptBlock(nn.Module):
         self.ln_1, self.ln_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.c_attn, self.c_proj = Conv1D(dim, 3 * dim), Conv1D(dim, dim)
         self.c_fc, self.act, self.out = Conv1D(dim, 4 * dim), NewGelu(), Conv1D(4 * dim, dim)
-        self.register_buffer("bias", torch.tril(torch.ones(tokens + 4, tokens + 4, dtype=torch.bool))[None, None])
+        self.register_buffer(
+            "bias", torch.tril(torch.ones(tokens + 4, tokens + 4, dtype=torch.bool))[None, None]
+        )
 
     def attend(self, x: Tensor) -> Tensor:
         b, n, c = x.shape
         q, k, v = (
-            t.view(b, n, self.heads, c // self.heads).permute(0, 2, 1, 3) for t in self.c_attn(x).split(c, dim=2)
+            t.view(b, n, self.heads, c // self.heads).permute(0, 2, 1, 3)
+            for t in self.c_attn(x).split(c, dim=2)
         )
         if self.causal == "sdpa":
             mix = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -260,8 +270,13 @@ class Encoder(nn.Module):
     def __init__(self, pre: bool, padding: int = 0, act: str = "gelu") -> None:
         super().__init__()
         self.input_tokens = TOKENS
-        layer = nn.TransformerEncoderLayer(DIM, HEADS, 2 * DIM, activation=act, batch_first=True, norm_first=pre)
-        self.embedding, self.position = nn.Embedding(VOCABULARY, DIM), nn.Parameter(0.2 * torch.randn(TOKENS, DIM))
+        layer = nn.TransformerEncoderLayer(
+            DIM, HEADS, 2 * DIM, activation=act, batch_first=True, norm_first=pre
+        )
+        self.embedding, self.position = (
+            nn.Embedding(VOCABULARY, DIM),
+            nn.Parameter(0.2 * torch.randn(TOKENS, DIM)),
+        )
         self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.register_buffer("padding", (torch.arange(TOKENS) >= TOKENS - padding)[None] if padding else None)
 

@@ -36,7 +36,9 @@ def foreign(where: str, found: str, limit: str, *fixes: str) -> UsageError:
 def require_content(path: Path) -> None:
     """Refuse a path that is not there or a file that is empty."""
     if not path.exists():
-        raise refuse("ND920", "no such data file or folder", str(path), "nothing", "", "check the path or --data")
+        raise refuse(
+            "ND920", "no such data file or folder", str(path), "nothing", "", "check the path or --data"
+        )
     if path.is_file() and path.stat().st_size == 0:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
 

@@ -41,7 +41,9 @@ def test_import_convert_quantize_check_and_run(factory: str, millions: float) ->
     source = interp.run(graph, raw, timesteps=1).outputs[-1]
     np.testing.assert_allclose(source, expected, atol=2e-3 * np.abs(expected).max())
     method = members("convert")["ecmt"]
-    _, options = method.configure({"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None})
+    _, options = method.configure(
+        {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
+    )
     spiking = method.rewrite(graph, options, raw[:1], 2)
     integer = quantize(spiking, measure(spiking, raw[:1]), lambda node: 8)
     seconds = time.perf_counter() - began
@@ -52,7 +54,9 @@ def test_import_convert_quantize_check_and_run(factory: str, millions: float) ->
     place = load("loihi2")
     ready = prepared(integer, place)
     mapping = map_graph(ready, place, optimise="cores")
-    assert all(p.code.startswith("ND5") for p in mapping.problems) and not mapping.fits  # one chip is too small
+    assert (
+        all(p.code.startswith("ND5") for p in mapping.problems) and not mapping.fits
+    )  # one chip is too small
     rows = support.verdicts(ready, place, list(mapping.problems))
     assert len(rows) >= len(ready.of(Synapse))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
