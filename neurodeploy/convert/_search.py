@@ -6,8 +6,9 @@ A candidate gives every site a factor on its calibrated base and a number of lev
     ratio       0.9/4.6 x operations / dense MACs, over dense layers and products: the energy ratio of the papers
 ``energy``: least divergence with ratio <= budget. ``accuracy``: least ratio with changed <= budget, and no more
 divergence than CLOSE nats (which alone would decide where a few images are not enough to change a class).
-Coordinate descent in random order (seeded): one move multiplies the bases of one site, of one role or of all sites, or
-changes a level count; a move stays if it improves the score. Half of the images choose moves, the other half decide
+Coordinate descent: moves that multiply the bases of all sites or of one role, then those of one site, then those that
+change one level count, each kind in random order (seeded), until a round changes nothing. A move stays if it improves
+the score. Half of the images choose moves, the other half decide
 at the end whether the result beats the start; if not, the start stays. Bounded by a number of evaluations; ``seconds``
 stops earlier on slow machines, and only then does the result depend on the machine.
 """
@@ -95,10 +96,10 @@ def search(
     moves = _moves(best, roles)
     while ran < plan.evaluations and time.monotonic() - begin < plan.seconds:
         before = score
-        for index in rng.permutation(len(moves)):
+        for move in (kind[i] for kind in moves for i in rng.permutation(len(kind))):
             if ran >= plan.evaluations or time.monotonic() - begin >= plan.seconds:
                 break
-            candidate = moves[index](best)
+            candidate = move(best)
             if candidate == best:
                 continue
             found, ran = judge(build(candidate), chooses, target), ran + 1
@@ -111,11 +112,12 @@ def search(
     return Found(best if improved else dict(start), last if improved else first, first, ran, improved)
 
 
-def _moves(
-    start: Setting, roles: Mapping[str, str]
-) -> list[Callable[[Setting], dict[str, tuple[float, int]]]]:
-    groups = [{site} for site in start] + [set(start)]
-    groups += [{s for s in start if roles[s] == role} for role in sorted(set(roles.values()))]
+Move = Callable[[Setting], dict[str, tuple[float, int]]]
+
+
+def _moves(start: Setting, roles: Mapping[str, str]) -> tuple[list[Move], ...]:
+    """Moves on groups of sites, on single sites, on level counts."""
+    groups = [set(start), *({s for s in start if roles[s] == role} for role in sorted(set(roles.values())))]
     scaled = lambda group, factor: (
         lambda s: {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in s.items()}
     )
@@ -124,7 +126,11 @@ def _moves(
             k: (b, int(np.clip(n + step, 1, LEVELS_MAX))) if k == site else (b, n) for k, (b, n) in s.items()
         }
     )
-    return [scaled(g, f) for g in groups for f in FACTORS] + [counted(s, d) for s in start for d in (-1, 1)]
+    return (
+        [scaled(group, factor) for group in groups for factor in FACTORS],
+        [scaled({site}, factor) for site in start for factor in FACTORS],
+        [counted(site, step) for site in start for step in (-1, 1)],
+    )
 
 
 def judge(spiking: Graph, x: np.ndarray, target: np.ndarray) -> Score:

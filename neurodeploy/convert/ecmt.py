@@ -88,7 +88,7 @@ class EcmtConfig(MethodConfig):
         ge=0.0,
         description="energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
     )
-    search_evaluations: int = Field(60, ge=1, le=10000, description="how many candidates a search runs")
+    search_evaluations: int = Field(150, ge=1, le=10000, description="how many candidates a search runs")
     search_seconds: float = Field(300.0, gt=0.0, description="time after which a search stops")
     search_seed: int = Field(0, ge=0, description="order in which a search tries its moves")
 
