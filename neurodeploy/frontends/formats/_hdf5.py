@@ -65,9 +65,7 @@ class Tree:
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""
-        return any(
-            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
-        )
+        return any(place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused))
 
     def children(self, place: str) -> list[str]:
         """Names directly inside a group, sorted."""
