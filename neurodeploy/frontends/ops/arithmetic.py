@@ -38,7 +38,7 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign_a: int, sign_b: int, alpha: fl
     scores, mask = (a, b) if isinstance(a, Stream) else (b, a)
     if not isinstance(mask, Stream) and sign_a == sign_b == 1:
         values = lowering.array(mask)
-        if (values <= HIDING).any():
+        if (values <= HIDING).any() and not (values <= HIDING).all():  # one number for all is no mask
             scores = hide(lowering, scores, values <= HIDING)
             values = np.where(values <= HIDING, 0.0, values)
             if not values.any():

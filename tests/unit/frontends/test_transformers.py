@@ -182,6 +182,19 @@ def test_masked_scores_feed_a_softmax_alone() -> None:
     assert "softmax" in caught.value.problems[0].cause
 
 
+def test_one_large_negative_number_is_no_mask() -> None:
+    class Shift(nn.Module):
+        input_shape = (3, 4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x + -20000.0).mean(-1)
+
+    network = Shift()
+    graph = imported(network)
+    raw = drawn(graph)
+    np.testing.assert_allclose(interp.run(graph, raw).outputs[0], expected(network, graph, raw), rtol=1e-6)
+
+
 def test_every_unsupported_operator_of_a_model_is_listed() -> None:
     class Block(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

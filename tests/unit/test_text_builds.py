@@ -1,0 +1,68 @@
+"""A text model through a whole build: no labels, so that it is compared with its float model; ids as raw input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurodeploy as nd
+from neurodeploy import compare, verbs
+from neurodeploy.errors import SimulateError
+from tests import transformers_small as small
+
+MODEL = "py:tests.transformers_small:bert"
+
+
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text") / "build"
+    settings = ["convert.preset=nearest", "convert.softmax_base=null", "convert.gelu_base=null"]
+    nd.build(MODEL, "loihi-sim", out=str(folder), calib=8, eval=4, verify=2, settings=settings)
+    return folder
+
+
+def test_agreement_stands_where_accuracy_is_missing(folder: Path) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    assert report["accuracy"]["integer"] is None and "no labels" in report["reasons"]["accuracy.integer"]
+    found = report["agreement"]
+    assert found["samples"] == 4 and report["bit_true"]["equal"]
+    for level in ("spiking", "integer"):
+        assert 0.9 < found[level]["least_cosine"] <= found[level]["cosine"] <= 1.0
+        assert 0.8 < found[level]["least_rank"] <= found[level]["rank"] <= 1.0
+        assert -1.0 <= found[level]["neighbours"] <= 1.0
+    assert f"token ids 0 .. {small.VOCABULARY - 1}" in report["input"]["text"]
+
+
+def test_token_ids_are_run_as_they_are(folder: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, small.VOCABULARY, (2, small.TOKENS))
+    from_ids, _ = verbs.run(folder, ids)
+    one_hot, _ = verbs.run(folder, np.eye(small.VOCABULARY, dtype=np.int64)[ids])
+    np.testing.assert_array_equal(from_ids, one_hot)
+    single, _ = verbs.run(folder, ids[0])
+    np.testing.assert_array_equal(single, from_ids[:, :1])
+    with pytest.raises(SimulateError) as caught:
+        verbs.run(folder, ids + small.VOCABULARY)
+    assert caught.value.problems[0].code == "ND603" and "tokenizer" in caught.value.problems[0].fixes[0]
+    with pytest.raises(SimulateError) as caught:
+        verbs.run(folder, ids[:, :-1])
+    assert caught.value.problems[0].code == "ND601"
+
+
+def test_check_needs_no_data() -> None:
+    found = verbs.check(MODEL, "loihi2")
+    assert not found.blocked and any(v.node == "word_embeddings" for v in found.verdicts)
+
+
+def test_agreement_is_free_of_scale_and_falls_with_noise() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 50))
+    same = compare.agreement(x, 3.0 * x)
+    assert all(value == pytest.approx(1.0) for value in same.values()) and set(same) >= {"neighbours"}
+    near, far = (compare.agreement(x, x + size * rng.normal(size=x.shape)) for size in (0.1, 1.0))
+    assert all(far[key] < near[key] < 1.0 for key in near)
+    assert compare.agreement(x, -x)["rank"] == pytest.approx(-1.0)
+    assert "neighbours" not in compare.agreement(x[:2], x[:2])
+    assert compare.agreement(x, np.zeros_like(x))["cosine"] == 0.0
