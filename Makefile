@@ -53,7 +53,7 @@ docs: setup ## fill the generated parts of README.md and docs/
 
 demo: setup ## build the two flagship models for loihi-sim
 	$(BIN)/neurodeploy build digits-a2os2a --target loihi-sim
-	$(BIN)/neurodeploy build digits-vit --target loihi-sim --method ecmt --timesteps 4
+	$(BIN)/neurodeploy build digits-vit --target loihi-sim --method ecmt --timesteps 2
 
 lock: ## regenerate requirements/ (UPGRADE=1 for newer releases)
 	scripts/lock.sh $(if $(UPGRADE),--upgrade)

@@ -234,6 +234,8 @@ def _rows(rows: list[Any]) -> str:
 
 
 def _number(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"low", "nominal", "high"}:
+        return f"{_number(value['nominal'])} [{_number(value['low'])} .. {_number(value['high'])}]"
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return "" if value is None else value
