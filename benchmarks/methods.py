@@ -1,6 +1,7 @@
 """Every conversion method on one model of the zoo: accuracy, energy, latency and spikes over T.
 
     .venv/bin/python benchmarks/methods.py digits-vit [--ticks 1,2,4,6,8] [--target loihi-sim] [--only ecmt/headline]
+    .venv/bin/python benchmarks/methods.py cifar10-vit --data cifar10_jpeg.h5 --eval-samples 1000
 
 Calibration takes training images only, accuracy the whole test split. For each method, preset and T: accuracy of the
 float source, of the spiking network in floats and of the integers; ``ratio``, the paper metric as a share of the ANN's;
@@ -38,18 +39,28 @@ STEPS = ("convert", "calibrate", "quantize", "map", "evaluate", "estimate")
 QUIET = lambda fraction: None
 
 
-def imported(model: str, place: str) -> stages.Work:
+def imported(model: str, place: str, data: str = "") -> stages.Work:
     """The source graph and its data, which all settings share."""
-    work = stages.Work(BuildConfig(model=model, target=place), target.load(place))
+    work = stages.Work(BuildConfig(model=model, target=place, data=data), target.load(place))
     stages.STAGES["import"](work, QUIET)
     return work
 
 
+def with_own(
+    config: BuildConfig, method: str, preset: str, options: dict[str, Any]
+) -> tuple[str, str, dict[str, Any]]:
+    """A setting with the model's own options, where it is the one that the model comes with."""
+    own = dict(config.convert)
+    if (method, preset) != (config.method, own.pop("preset", None)):
+        own = {}
+    return method, preset, {**own, **options}
+
+
 def measure(
-    base: stages.Work, method: str, preset: str, options: dict[str, Any], ticks: int
+    base: stages.Work, method: str, preset: str, options: dict[str, Any], ticks: int, samples: int = 0
 ) -> dict[str, Any]:
     """One row: a build of the model without its reports."""
-    tested = len(base.data.test) if base.data else 0
+    tested = samples or (len(base.data.test) if base.data else 0)
     config = base.config.model_copy(
         update={
             "method": method,
@@ -129,15 +140,18 @@ def main() -> None:
     parser.add_argument("model", help="a model of the zoo that is an ANN")
     parser.add_argument("--ticks", default="1,2,4,6,8", help="numbers of ticks, separated by commas")
     parser.add_argument("--target", default="loihi-sim")
+    parser.add_argument("--data", default="", help="data set, for models whose images do not ship")
+    parser.add_argument("--eval-samples", type=int, default=0, help="test samples (default: all)")
     parser.add_argument("--only", help="one setting, as method/preset")
     args = parser.parse_args()
     chosen = [s for s in SETTINGS if args.only in (None, f"{s[0]}/{s[1]}")]
     if not chosen:
         parser.error(f"--only takes one of {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
-    base, rows = imported(args.model, args.target), []
+    base, rows = imported(args.model, args.target, args.data), []
+    chosen = [with_own(base.config, *setting) for setting in chosen]
     for method, preset, options in chosen:
         for ticks in (int(t) for t in args.ticks.split(",")):
-            rows.append(measure(base, method, preset, options, ticks))
+            rows.append(measure(base, method, preset, options, ticks, args.eval_samples))
             print(shown(rows[-1:]).splitlines()[-1], flush=True)
     print(machine(), shown(rows), sep="\n\n")
     if not args.only:

@@ -76,6 +76,8 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     method = config.method or model.method or ("native" if source.graph.of(Neuron) else "ecmt")
     own_ticks = model.timesteps if model.timesteps > 1 or model.spiking else 0
     own = dict(model.convert) if method == model.method else {}
+    if config.convert.get("preset", own.get("preset")) != own.get("preset"):
+        own = {}  # the model's options were chosen on top of its own preset
     return config.model_copy(
         update={
             "method": method,
