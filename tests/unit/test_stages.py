@@ -33,6 +33,7 @@ def test_training_images_are_added_to_a_small_test_split_alone(
         spiking=None,
         saturations={},
         holds_integers=False,
+        synthetic=False,
         reasons={},
         warnings=[],
     )
