@@ -391,6 +391,7 @@ def test_unknown_layers_come_with_the_nearest(integers: Path, capsys: Captured) 
 @pytest.mark.parametrize("which", ["integers", "floats"])
 def test_verify_needs_no_data(which: str, request: pytest.FixtureRequest, capsys: Captured) -> None:
     folder = request.getfixturevalue(which)
+    capsys.readouterr()  # what the build said, if it is made for this test
     assert cli.call(["verify", str(folder), "--samples", "6", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["equal"] and found["samples"] == 6 and found["backends"] == ["interp", "cpu", "loihi-sim"]
