@@ -8,6 +8,7 @@ connections through cells and neurons of one group; what a connection takes in, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -134,7 +135,7 @@ def plan(
     return kind(graph, tuple(dict.fromkeys(record)), clock, mapping).plan()
 
 
-class _Planner:
+class _Planner(ABC):
     """What both granularities share: facts of the graph, and how cells are finished."""
 
     granularity: Granularity
@@ -152,8 +153,9 @@ class _Planner:
         self.cells: dict[str, _Draft] = {}
         self.stocks: dict[str, tuple[str, Node, Stock]] = {}  # node -> group, node, process
 
+    @abstractmethod
     def plan(self) -> Plan:
-        raise NotImplementedError
+        """Units and wires of the whole graph."""
 
     def tap(self, value: str) -> Tap:
         if value in self.still:
@@ -161,8 +163,9 @@ class _Planner:
         wires, bias = self.wires(value)
         return Tap(value, self.graph.shape(value), wires, self.level[value], bias)
 
+    @abstractmethod
     def wires(self, value: str) -> tuple[tuple[Wire, ...], np.ndarray | None]:
-        raise NotImplementedError
+        """Where a value can be had, and what is to be added to it."""
 
     def input_bias(self) -> np.ndarray | None:
         """What an Input adds to raw levels."""

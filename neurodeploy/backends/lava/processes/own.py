@@ -7,6 +7,7 @@ Process classes with any number of ports are made on demand: Lava wants every po
 from __future__ import annotations
 
 import types
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -66,9 +67,9 @@ class PortsModel(PyLoihiProcessModel):
                 report(str(self.proc_params["name"]), error)
             raise
 
+    @abstractmethod
     def work(self) -> None:
         """What this process does in one step."""
-        raise NotImplementedError
 
     def receive(self, number: int) -> np.ndarray:
         """Data of an in port, those of several wires added."""
