@@ -43,20 +43,14 @@ class SanaFe(Exporter):
         return ""
 
     def write(
-        self,
-        program: Program,
-        path: Path,
-        x: np.ndarray | None = None,
-        *,
-        target: Target | None = None,
-        layers: Sequence[str] = (),
-        memory_gb: float = MEMORY_GB,
+        self, program: Program, path: Path, x: np.ndarray | None = None, **options: Any
     ) -> tuple[Path, ...]:
         """Network, architecture and description, for raw inputs ``x`` (default: one synthetic sample).
 
-        Raises what :func:`._sanafe_net.network` raises, and UsageError ND910 where the target is not found.
+        ``options`` are those of :meth:`export`. Raises what :func:`._sanafe_net.network` raises, and UsageError ND910
+        where the target is not found.
         """
-        return self.export(program, path, x, target=target, layers=layers, memory_gb=memory_gb)[0]
+        return self.export(program, path, x, **options)[0]
 
     def export(
         self,
