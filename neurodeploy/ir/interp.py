@@ -166,11 +166,13 @@ def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
     height, width = (x.shape[2] - ky) // sy + 1, (x.shape[3] - kx) // sx + 1
     batch, groups = len(x), node.groups
     weight = node.weight.reshape(groups, -1, *node.weight.shape[1:])
-    out = np.zeros((batch, groups, weight.shape[1], height * width), dtype=np.result_type(x, weight))
+    # Kernel positions first: a strided matrix would keep matmul from using BLAS.
+    weight = np.ascontiguousarray(np.moveaxis(weight, (-2, -1), (0, 1)))
+    out = np.zeros((batch, groups, weight.shape[-2], height * width), dtype=np.result_type(x, weight))
     for dy in range(ky):
         for dx in range(kx):
             patch = x[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx]
-            out = out + weight[..., dy, dx] @ patch.reshape(batch, groups, -1, height * width)
+            out += weight[dy, dx] @ patch.reshape(batch, groups, -1, height * width)
     return out.reshape(batch, -1, height, width)
 
 

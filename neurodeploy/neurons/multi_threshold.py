@@ -54,11 +54,12 @@ class MultiThreshold(NeuronModel):
     def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
         """One level per tick, largest first, out in source units."""
         v = v + x
-        out = v * 0.0
+        quarters = 4.0 * v
+        out = np.zeros_like(v)
         for i in range(levels):
             c = switch_quarters(i, rule)
-            out = np.where(4.0 * v >= c * base_p, base_p * 2.0**i, out)
-            out = np.where(-4.0 * v >= c * base_n, -base_n * 2.0**i, out)
+            np.copyto(out, base_p * 2.0**i, where=quarters >= c * base_p)
+            np.copyto(out, -base_n * 2.0**i, where=quarters <= -c * base_n)
         return out, v - out
 
     @staticmethod
