@@ -67,12 +67,11 @@ def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
     for batch in batches(x):
         per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
 
-        def observe(env: dict[str, np.ndarray], per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
-            for name, value in env.items():
-                lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
-                ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
-            for name, rows in per_tick.items():
-                rows.append((env[name] != 0).reshape(len(env[name]), -1).mean(axis=1))
+        def observe(name: str, value: np.ndarray, per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
+            lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
+            ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
+            if name in per_tick:
+                per_tick[name].append((value != 0).reshape(len(value), -1).mean(axis=1))
 
         interp.run(graph, batch, observe=observe)
         for name, rows in per_tick.items():

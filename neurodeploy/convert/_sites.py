@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,12 +168,27 @@ def add_population(
     return builder.add(neuron, replace(value, contract=contract or value.contract))
 
 
-def site_values(graph: Graph, names: list[str], samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Values of sites in the ANN, one table for each batch of 64 samples; ConvertError ND306 if one is not finite."""
+def see_sites(
+    graph: Graph, names: Collection[str], samples: np.ndarray, see: Callable[[str, np.ndarray], None]
+) -> None:
+    """Call ``see`` with each site and its values in the ANN, (64 samples, *shape) at a time.
+
+    Raises ConvertError ND306, after each batch, for sites whose values are not finite; ``see`` does not see these.
+    """
     for batch in batches(samples):
-        values = interp.run(graph, batch, record=names, timesteps=1).values
-        broken = [name for name in names if not np.isfinite(values[name]).all()]
+        broken: list[str] = []
+
+        def observe(
+            name: str, value: np.ndarray, broken: list[str] = broken, batch: np.ndarray = batch
+        ) -> None:
+            if name not in names:
+                return
+            if np.isfinite(value).all():
+                see(name, np.broadcast_to(value, (len(batch), *value.shape[1:])))
+            else:
+                broken.append(name)
+
+        interp.run(graph, batch, timesteps=1, observe=observe)
         if broken:
             cause = "calibration met NaN or infinite activations"
             raise ConvertError([Problem("ND306", cause, where=name) for name in broken])
-        yield values

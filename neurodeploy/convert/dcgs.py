@@ -26,7 +26,7 @@ from ..errors import Problem
 from ..ir.graph import Graph
 from . import _differential
 from ._base import Method, MethodConfig
-from ._sites import Population, refusals, site_values, sites
+from ._sites import Population, refusals, see_sites, sites
 
 GRAIN_MAX = 64
 SMALLEST = 1e-6  # largest level of a site that is always zero
@@ -71,11 +71,14 @@ class Dcgs(Method):
 
 def calibrate(graph: Graph, config: DcgsConfig, samples: np.ndarray) -> dict[str, float]:
     """Site -> largest level."""
-    names = list(sites(graph))
+    names = sites(graph)
     rows: dict[str, list[float]] = {name: [] for name in names}
-    for values in site_values(graph, names, samples):
-        for name in names:
-            rows[name].append(float(np.quantile(np.abs(values[name]), config.percent)))
+    see_sites(
+        graph,
+        names,
+        samples,
+        lambda name, x: rows[name].append(float(np.quantile(np.abs(x), config.percent))),
+    )
     return {name: config.top * (float(np.mean(rows[name])) or SMALLEST) for name in names}
 
 

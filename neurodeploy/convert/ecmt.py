@@ -39,7 +39,7 @@ from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
 from . import _search
 from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, roles, site_values, sites
+from ._sites import Population, insert, refusals, roles, see_sites, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
 LEVELS_MAX = _search.LEVELS_MAX
@@ -115,7 +115,7 @@ class Ecmt(Method):
 
         Raises UsageError for a glob that no site matches and ConvertError for activations that are not finite.
         """
-        bases = calibrate_bases(graph, list(sites(graph)), config, samples)
+        bases = calibrate_bases(graph, config, samples)
         start = fixed_setting(graph, config)
         if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
             return _spiking(graph, config, bases, start, timesteps)
@@ -199,16 +199,12 @@ def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConf
     }
 
 
-def calibrate_bases(
-    graph: Graph, names: list[str], config: EcmtConfig, samples: np.ndarray
-) -> dict[str, tuple[float, float]]:
+def calibrate_bases(graph: Graph, config: EcmtConfig, samples: np.ndarray) -> dict[str, tuple[float, float]]:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
     kinds = sites(graph)
-    rows: dict[str, list[tuple[float, float]]] = {site: [] for site in names}
-    for values in site_values(graph, names, samples):
-        for site in names:
-            rows[site].append(_order_statistics(values[site], config.percent))
-    return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in names}
+    rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}
+    see_sites(graph, kinds, samples, lambda site, x: rows[site].append(_order_statistics(x, config.percent)))
+    return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in kinds}
 
 
 def _order_statistics(values: np.ndarray, percent: float) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons.multi_spike import COUNT_MAX
 from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, site_values, sites
+from ._sites import Population, insert, refusals, see_sites, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
 #: candidate steps, as fractions of the largest magnitude over ``levels``
@@ -89,11 +89,9 @@ class Pmsm(Method):
 
 def quantisers(graph: Graph, config: PmsmConfig, samples: np.ndarray) -> dict[str, dict[str, Any]]:
     """Site -> step, positive, negative of its quantisation layer, from values of the ANN."""
-    names = list(sites(graph))
+    names = sites(graph)
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for values in site_values(graph, names, samples):
-        for name in names:
-            seen[name].append(values[name].ravel())
+    see_sites(graph, names, samples, lambda name, x: seen[name].append(x.ravel()))
     return {name: layer(np.concatenate(parts), config) for name, parts in seen.items()}
 
 

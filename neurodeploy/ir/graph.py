@@ -59,6 +59,24 @@ class Graph:
         return table
 
     @cached_property
+    def delayed(self) -> list[Synapse]:
+        """Synapses that read what was sent at earlier ticks."""
+        return [n for n in self.of(Synapse) if n.delays[-1]]  # type: ignore[attr-defined, misc]
+
+    @cached_property
+    def last_reads(self) -> dict[str, list[str]]:
+        """For each node the values that nothing needs once it is computed: its inputs, or its own if none reads it.
+
+        What a delayed synapse reads is needed until the end of the tick.
+        """
+        kept = {node.inputs[0] for node in self.delayed}
+        table: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for name, reading in self.consumers.items():
+            if name not in kept:
+                table[(reading or [name])[-1]].append(name)
+        return table
+
+    @cached_property
     def feedback(self) -> list[Synapse]:
         """Synapses that read a neuron which comes later."""
         place = {name: i for i, name in enumerate(self.nodes)}

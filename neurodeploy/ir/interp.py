@@ -7,8 +7,9 @@ declared width of products and compensated operators, and each counts its satura
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class _Tick:
     integer: bool
     saturations: dict[str, int]
     batch: int = 1
+    known: dict[str, np.ndarray] = field(default_factory=dict)  # what no tick changes, from earlier ticks
 
     def count(self, node: Node, clipped: np.ndarray | int) -> None:
         """Add the number of clipped elements to the node's saturation counter."""
@@ -57,12 +59,13 @@ def run(
     x: np.ndarray,
     record: Iterable[str] = (),
     timesteps: int | None = None,
-    observe: Callable[[dict[str, np.ndarray]], None] | None = None,
+    observe: Callable[[str, np.ndarray], None] | None = None,
 ) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
     ``x`` is (B, *input shape), the same at every tick, or (B, T, *input shape) where the Input is ``per_tick``.
-    ``observe`` is called after each tick with all values by name, (batch or 1, *shape).
+    ``observe`` is called at every tick with each name and its value, (batch or 1, *shape), as it is computed.
+    What is neither recorded nor read any more is let go, so memory holds the state and what is in use.
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
     ticks = timesteps or graph.header.timesteps
@@ -72,29 +75,58 @@ def run(
     saturations: dict[str, int] = {}
     outputs: list[np.ndarray] = []
     recorded: dict[str, list[np.ndarray]] = {name: [] for name in record}
+    integer = graph.header.level == "integer"
+    # Integers count saturations at every tick, so everything is computed anew.
+    still: set[str] = set() if integer else unchanging(graph)
+    known: dict[str, np.ndarray] = {}
     for t in range(1, ticks + 1):
-        tick = _Tick(graph, state, t, graph.header.level == "integer", saturations, len(x))
-        env = evaluate_tick(tick, x)
-        outputs.append(env[graph.output.name])
-        if observe:
-            observe(env)
-        for name in record:
-            recorded[name].append(np.broadcast_to(env[name], (len(x), *graph.shape(name))))
+        tick = _Tick(graph, state, t, integer, saturations, len(x), known)
+        for name, value in evaluate_tick(tick, x):
+            if name in still:
+                known[name] = value
+            if name in recorded:
+                recorded[name].append(np.broadcast_to(value, (len(x), *graph.shape(name))))
+            if name == graph.output.name:
+                outputs.append(value)
+            if observe:
+                observe(name, value)
     return Trace(np.stack(outputs), {n: np.stack(v) for n, v in recorded.items()}, saturations)
 
 
-def evaluate_tick(tick: _Tick, x: np.ndarray) -> dict[str, np.ndarray]:
-    """All values of one tick."""
-    env: dict[str, np.ndarray] = {}
+def evaluate_tick(tick: _Tick, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Every value of one tick by name, as it is computed."""
+    env = dict(tick.known)
     for node in tick.graph:
-        # Only what is recurrent has not been computed yet, and its Synapse looks at earlier ticks alone.
-        args = [env[i] for i in node.inputs if i in env] if node.inputs else [x]
-        env[node.name] = MEANING[type(node)](node, args, tick)
-    for node in tick.graph.of(Synapse):
-        if longest := node.delays[-1]:  # type: ignore[attr-defined]
-            past = tick.state.get(node.name, ())
-            tick.state[node.name] = (env[node.inputs[0]], *past)[:longest]
-    return env
+        if node.name not in env:
+            # Only what is recurrent has not been computed yet, and its Synapse looks at earlier ticks alone.
+            args = [env[i] for i in node.inputs if i in env] if node.inputs else [x]
+            env[node.name] = MEANING[type(node)](node, args, tick)
+        yield node.name, env[node.name]
+        for name in tick.graph.last_reads[node.name]:
+            del env[name]
+    for synapse in tick.graph.delayed:
+        past = tick.state.get(synapse.name, ())
+        tick.state[synapse.name] = (env[synapse.inputs[0]], *past)[: synapse.delays[-1]]
+
+
+def unchanging(graph: Graph) -> set[str]:
+    """Values that come from constants and a still image alone, through nodes without state: the same at every tick."""
+    found: set[str] = set()
+    for node in graph:
+        match node:
+            case Const() | Sum() | Reduce() | View() | Delay():
+                stateless = True
+            case Input():
+                stateless = not node.per_tick
+            case Synapse():
+                stateless = node.delays == (0,)
+            case Product() | Micro():
+                stateless = node.timing in ("instant", None)  # a source graph has no timing yet
+            case _:
+                stateless = False
+        if stateless and found.issuperset(node.inputs):
+            found.add(node.name)
+    return found
 
 
 def input_shape(graph: Graph, ticks: int | None = None) -> tuple[int, ...]:
@@ -184,7 +216,7 @@ def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     kept = None if node.resets(tick.t) else tick.state.get(node.name)
     state = kept or (zero,) * len(model.state)
     step = model.int_step if tick.integer else model.float_step
-    out, *rest = step(*(x + zero for x in args), *state, *(node.params[n] for n in names))
+    out, *rest = step(*(np.broadcast_to(x, shape) for x in args), *state, *(node.params[n] for n in names))
     if tick.integer:
         tick.count(node, rest.pop())
     tick.state[node.name] = tuple(rest)
@@ -214,9 +246,22 @@ def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
 
 
 def contract(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Einsum with a leading batch axis on both operands and the result."""
+    """Einsum with a leading batch axis on both operands and the result, by matrix products."""
     left, right, out = equation.replace("->", ",").split(",")
-    return np.einsum(f"Z{left},Z{right}->Z{out}", a, b, optimize=True)
+    shared = [c for c in out if c in left and c in right]
+    rows, columns = (
+        [c for c in out if c in own and c not in other] for own, other in ((left, right), (right, left))
+    )
+    summed = [c for c in left if c in right and c not in out]
+    size = dict(zip(left + right, a.shape[1:] + b.shape[1:], strict=True))
+    # A view with the axes in this order; an axis that only one operand has and the result lacks is summed here.
+    a = np.einsum(f"Z{left}->Z{''.join(shared + rows + summed)}", a)
+    b = np.einsum(f"Z{right}->Z{''.join(shared + summed + columns)}", b)
+    stack = tuple(size[c] for c in shared)
+    m, k, n = (math.prod(size[c] for c in group) for group in (rows, summed, columns))
+    product = a.reshape(len(a), *stack, m, k) @ b.reshape(len(b), *stack, k, n)
+    parts = product.reshape(len(product), *(size[c] for c in shared + rows + columns))
+    return np.einsum(f"Z{''.join(shared + rows + columns)}->Z{out}", parts)
 
 
 def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:

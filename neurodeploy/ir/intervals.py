@@ -8,7 +8,7 @@ and stay; those of all others follow from the bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import registry
 from . import fixed
+from .codes import contracted
 from .graph import Graph
 from .interp import REGISTER_BITS, aligned, contract, convolve, windows
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
@@ -39,15 +40,15 @@ class Bounds:
         return Interval(int(self.lo.min()), int(self.hi.max()), self.proven)
 
 
-def propagate(graph: Graph) -> Graph:
+def propagate(graph: Graph, known: Mapping[str, Bounds] | None = None) -> Graph:
     """The graph with a fresh interval on every value and, where no node clips, the width that the interval needs.
 
-    An existing interval is kept for the Input, and, proven or measured, for an operator that states no bounds.
-    Raises ValueError for an Input or operator that has nothing to start from.
+    ``known`` are the graph's bounds, where somebody has them already. An existing interval is kept for the Input, and,
+    proven or measured, for an operator that states no bounds. Raises ValueError for an Input or operator that has
+    nothing to start from.
     """
-    return graph.with_values(
-        {name: describe(graph.values[name], graph.nodes[name], b) for name, b in bounds(graph).items()}
-    )
+    known = bounds(graph) if known is None else known
+    return graph.with_values({n.name: describe(graph.values[n.name], n, known[n.name]) for n in graph})
 
 
 def bounds(graph: Graph) -> dict[str, Bounds]:
@@ -62,8 +63,10 @@ def bounds(graph: Graph) -> dict[str, Bounds]:
 def step(node: Node, args: list[Bounds], graph: Graph | Any) -> Bounds:
     """Bounds of one node's value from those of its inputs; of ``graph``, only header, values and shapes are read."""
     raw, shape = RULES[type(node)](node, args, graph), (1, *graph.shape(node.name))
-    lo, hi = (np.broadcast_to(np.clip(part, -CEILING, CEILING), shape) for part in (raw.lo, raw.hi))
-    return Bounds(lo, hi, raw.proven)
+    lo, hi = (np.clip(part, -CEILING, CEILING) for part in (raw.lo, raw.hi))
+    if lo.min() == lo.max() and hi.min() == hi.max():  # one number each: most neurons and products clip alike
+        lo, hi = lo.flat[0], hi.flat[0]
+    return Bounds(np.broadcast_to(lo, shape), np.broadcast_to(hi, shape), raw.proven)
 
 
 def describe(value: Value, node: Node, found: Bounds) -> Value:
@@ -79,9 +82,8 @@ def describe(value: Value, node: Node, found: Bounds) -> Value:
 
 
 def _of_interval(interval: Interval, shape: tuple[int, ...]) -> Bounds:
-    return Bounds(
-        np.full((1, *shape), float(interval.lo)), np.full((1, *shape), float(interval.hi)), interval.proven
-    )
+    lo, hi = (np.broadcast_to(float(end), (1, *shape)) for end in (interval.lo, interval.hi))
+    return Bounds(lo, hi, interval.proven)
 
 
 def _clip(found: Bounds, bits: int) -> Bounds:
@@ -152,27 +154,23 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
     a, b = args
     if node.timing != "cumulative":
         b = _hull([b, Bounds(np.zeros_like(b.lo), np.zeros_like(b.hi))]) if node.timing == "held" else b
-        p, rates = _contracted(node, a, b), len(np.atleast_1d(node.rescale[0])) if node.rescale else 1
+        p, rates = _contracted(node, a, b, graph), len(np.atleast_1d(node.rescale[0])) if node.rescale else 1
         return _clip(_hull([scaled(node, p, t) for t in range(1, rates + 1)]), _width(graph, node))
     now = []
     for t in range(1, graph.header.timesteps + 1):
         s_a, s_b = (_clip(Bounds(x.lo * t, x.hi * t, x.proven), REGISTER_BITS) for x in (a, b))
         # P(t) = S_A(t) S_B(t) as long as no register saturates; where one does, these bounds exceed P's own
-        now.append(scaled(node, _clip(_contracted(node, s_a, s_b), REGISTER_BITS), t))
+        now.append(scaled(node, _clip(_contracted(node, s_a, s_b, graph), REGISTER_BITS), t))
     return _clip(_difference(now), _width(graph, node))
 
 
-def _contracted(node: Product, a: Bounds, b: Bounds) -> Bounds:
+def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
     """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
     centre = contract(node.equation, ma, mb)
-    spread = (
-        contract(node.equation, np.abs(ma), rb)
-        + contract(node.equation, ra, np.abs(mb))
-        + contract(node.equation, ra, rb)
-    )
-    count = contract(node.equation, np.ones_like(ma), np.ones_like(mb))
+    spread = contract(node.equation, np.abs(ma) + ra, rb) + contract(node.equation, ra, np.abs(mb))
     ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
+    count = contracted(graph, node)
     lo = np.maximum(np.floor(centre - spread), count * min(ends))
     hi = np.minimum(np.ceil(centre + spread), count * max(ends))
     return Bounds(lo, hi, a.proven and b.proven)

@@ -37,6 +37,25 @@ def switch_quarters(i: int, rule: Any) -> Any:
     return select(rule == 0, ecmt, select((rule == 1) & (i == 0), 2, three))
 
 
+def _reached(quarters: np.ndarray, base: np.ndarray, rule: int) -> np.ndarray:
+    """The largest 2^i, i >= 0, with quarters >= c_i * base, exactly as these compares decide in float64.
+
+    Without a loop over levels: for switch points 3 * 2^i * base the quotient is at or above 2^i where its dividend
+    is at or above the switch point, rounding included. Those of ECMT's code are not powers of two apart, so the
+    level of the quotient may be the next one, and is compared once more.
+    """
+    if rule != 0:
+        return _power_of_two(np.maximum(quarters / (3 * base), 1.0))
+    level = _power_of_two(np.maximum(quarters / (4 * base) + 0.5, 1.0))
+    level = np.where(quarters < (4 * level - 2) * base, level / 2, level)
+    return np.where(quarters >= (8 * level - 2) * base, 2 * level, level)
+
+
+def _power_of_two(x: np.ndarray) -> np.ndarray:
+    """The largest power of two that is not above x >= 1: its float64 without the mantissa."""
+    return (x.view(np.int64) & (0x7FF << 52)).view(np.float64)
+
+
 class MultiThreshold(NeuronModel):
     """ECMT's neuron."""
 
@@ -52,14 +71,12 @@ class MultiThreshold(NeuronModel):
 
     @staticmethod
     def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
-        """One level per tick, largest first, out in source units."""
+        """One level per tick, the largest that is reached, out in source units."""
         v = v + x
-        quarters = 4.0 * v
-        out = np.zeros_like(v)
-        for i in range(levels):
-            c = switch_quarters(i, rule)
-            np.copyto(out, base_p * 2.0**i, where=quarters >= c * base_p)
-            np.copyto(out, -base_n * 2.0**i, where=quarters <= -c * base_n)
+        quarters = np.abs(4.0 * v)
+        base = np.where(v < 0, base_n, base_p)
+        level = np.minimum(_reached(quarters, base, rule), 2.0 ** (levels - 1))
+        out = np.where(quarters >= switch_quarters(0, rule) * base, np.copysign(base, v) * level, 0.0)
         return out, v - out
 
     @staticmethod

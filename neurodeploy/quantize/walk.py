@@ -57,7 +57,8 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
         walk.visit(node)
     if walk.problems:
         raise QuantizeError(walk.problems)
-    return levels.require(intervals.propagate(codes.infer(walk.builder.build())), "integer")
+    graph = codes.infer(walk.builder.build())
+    return levels.require(intervals.propagate(graph, walk.bounds), "integer")
 
 
 def _bad_width(node: Node, bits: int) -> Problem:

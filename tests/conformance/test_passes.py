@@ -85,7 +85,7 @@ def test_simplified_shapes_are_what_the_nodes_yield(name: str) -> None:
     values = interp.run(graph, raw, record=names, timesteps=1).values
     state: dict = {}
     tick = interp._Tick(graph, state, 1, False, {})
-    env = interp.evaluate_tick(tick, raw)
+    env = dict(interp.evaluate_tick(tick, raw))
     for n in names:
         assert (
             np.broadcast_shapes(env[n].shape[1:], graph.shape(n)) == graph.shape(n) == values[n].shape[2:]

@@ -8,12 +8,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from neurodeploy.convert import ecmt
 from neurodeploy.errors import GraphError, SimulateError
 from neurodeploy.ir import fixed, interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import BINARY
 from neurodeploy.microcode.rescale import MEMBER as RESCALE
+from tests.networks import mini_vit
 from tests.tiny import batch, chain
 
 LIF = {"du": 4095, "dv": 2048, "vth": 10}
@@ -127,6 +129,46 @@ def product(timing: str, factor: float | None, ticks: int, equation: str = "nd,m
     per_tick = [factor / (t if timing == "cumulative" else 1) for t in range(1, ticks + 1)] if factor else []
     table = fixed.multipliers_of(np.array(per_tick)) if factor else None
     return Product(name="p", inputs=("a", "b"), equation=equation, timing=timing, rescale=table)  # type: ignore[arg-type]
+
+
+EQUATIONS = ("hnd,hmd->hnm", "hnm,hmd->hnd", "nd,md->nm", "hnd,hmd->nhm", "nd,nd->nd", "nd,md->n", "abc,cbd->bad",
+             "nd,nd->", "ab,cd->dbca")  # fmt: skip
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+@pytest.mark.parametrize("batches", [(3, 3), (1, 3), (3, 1)])
+def test_contract_is_an_einsum(equation: str, batches: tuple[int, int]) -> None:
+    size = dict(zip("abcdhmn", (2, 3, 4, 5, 6, 7, 8), strict=True))
+    rng = np.random.default_rng(0)
+    left, right, out = equation.replace("->", ",").split(",")
+    a, b = (
+        rng.integers(-(10**6), 10**6, (count, *(size[c] for c in letters)))
+        for letters, count in zip((left, right), batches, strict=True)
+    )
+    found = interp.contract(equation, a, b)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, np.einsum(f"Z{left},Z{right}->Z{out}", a, b))
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_what_no_tick_changes_is_computed_once_and_equal(still: bool) -> None:
+    source = mini_vit()
+    x = np.random.default_rng(0).integers(0, 16, (3, *source.shape("image")))
+    graph = ecmt.MEMBER.rewrite(source, ecmt.EcmtConfig(), x, 4)
+    if not still:
+        nodes = {**graph.nodes, "image": replace(graph.input, per_tick=True)}
+        graph, x = replace(graph, nodes=nodes), np.random.default_rng(0).integers(0, 16, (3, 4, *x.shape[1:]))
+    names = [node.name for node in graph]
+    constants = {node.name for node in graph.of(Const)}
+    unchanging, first = interp.unchanging(graph), source.of(Synapse)[0].name
+    assert unchanging > {"image", first} | constants if still else unchanging == constants
+    trace, state = interp.run(graph, x, names), {}
+    for t in range(1, 5):
+        fresh = dict(interp.evaluate_tick(interp._Tick(graph, state, t, False, {}, len(x)), x))
+        for name in names:
+            np.testing.assert_array_equal(
+                trace.values[name][t - 1], np.broadcast_to(fresh[name], trace.values[name][0].shape)
+            )
 
 
 def spiking_product(timing: str, factor: float | None, ticks: int, bits: int = 32) -> tuple:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurodeploy.neurons.multi_threshold import RULES, wire_ratio
+from neurodeploy.neurons.multi_threshold import RULES, switch_quarters, wire_ratio
 from neurodeploy.registry import neuron
 
 MT = neuron("multi_threshold")
@@ -70,6 +70,32 @@ def test_float_step_equals_the_exact_rule_on_dyadic_values(
         assert Fraction(float(v)) == exact and Fraction(float(out)) == before - exact
         total += float(out)
     assert total + float(v) == sum(xs) / 64
+
+
+def level_by_level(v: np.ndarray, base_p: float, base_n: float, levels: int, rule: int) -> np.ndarray:
+    """What a loop over all switch points sends."""
+    out = np.zeros_like(v)
+    for i in range(levels):
+        c = switch_quarters(i, rule)
+        np.copyto(out, base_p * 2.0**i, where=4.0 * v >= c * base_p)
+        np.copyto(out, -base_n * 2.0**i, where=4.0 * v <= -c * base_n)
+    return out
+
+
+BASE = st.floats(1e-6, 1e3)
+
+
+@given(p=BASE, n=BASE, levels=LEVELS, rule=RULE, rest=st.lists(st.floats(-1e6, 1e6), max_size=20))
+def test_float_step_equals_the_loop_over_levels_bit_for_bit_at_ties_and_beside_them(
+    p: float, n: float, levels: int, rule: int, rest: list[float]
+) -> None:
+    at = np.array([switch_quarters(i, rule) * base / 4 for i in range(levels + 2) for base in (p, n)])
+    near = np.concatenate([at, np.nextafter(at, np.inf), np.nextafter(at, 0)])
+    v = np.concatenate([near, -near, rest, [0.0, -0.0, np.inf, -np.inf, np.nan]])
+    expected = level_by_level(v, p, n, levels, rule)
+    with np.errstate(invalid="ignore"):
+        out, left = MT.float_step(0.0, v, p, n, levels, rule)
+        assert out.tobytes() == expected.tobytes() and left.tobytes() == (v + 0.0 - expected).tobytes()
 
 
 @pytest.mark.parametrize("rule", range(3))

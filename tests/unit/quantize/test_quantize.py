@@ -10,7 +10,7 @@ import pytest
 from neurodeploy import calibrate
 from neurodeploy.convert import ecmt, native
 from neurodeploy.errors import QuantizeError
-from neurodeploy.ir import codes, interp, levels
+from neurodeploy.ir import codes, interp, intervals, levels
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Output, Product, Sum, Synapse
 from neurodeploy.ir.types import Interval, Shape, Value
@@ -37,6 +37,8 @@ def test_integer_graph_is_legal_and_keeps_the_node_names(make: object) -> None:
     spiking, ranges = make()
     integer = quantize(spiking, ranges)
     assert levels.verify(integer, "integer") == []
+    # the bounds that the walk carried along are those of the finished graph
+    assert intervals.propagate(integer).content_hash() == integer.content_hash()
     assert set(spiking.nodes) <= set(integer.nodes)
     added = set(integer.nodes) - set(spiking.nodes)
     assert all(isinstance(integer.nodes[n], Micro) and integer.nodes[n].op == "rescale" for n in added)
