@@ -68,7 +68,7 @@ def run(
     What is neither recorded nor read any more is let go, so memory holds the state and what is in use.
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
-    ticks = timesteps or graph.header.timesteps
+    ticks, output = timesteps or graph.header.timesteps, graph.output.name
     check_input(graph, x, ticks)
     record = tuple(record)
     state: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def run(
     recorded: dict[str, list[np.ndarray]] = {name: [] for name in record}
     integer = graph.header.level == "integer"
     # Integers count saturations at every tick, so everything is computed anew.
-    still: set[str] = set() if integer else unchanging(graph)
+    still = unchanging(graph) if ticks > 1 and not integer else set()
     known: dict[str, np.ndarray] = {}
     for t in range(1, ticks + 1):
         tick = _Tick(graph, state, t, integer, saturations, len(x), known)
@@ -86,7 +86,7 @@ def run(
                 known[name] = value
             if name in recorded:
                 recorded[name].append(np.broadcast_to(value, (len(x), *graph.shape(name))))
-            if name == graph.output.name:
+            if name == output:
                 outputs.append(value)
             if observe:
                 observe(name, value)

@@ -26,6 +26,7 @@ from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
 
 RULES = ("ecmt_code", "nearest", "dcgs")
+EXPONENT = 0x7FF << 52  # bits of a positive float64 that are not its mantissa
 RATIO_MAX = 16  # largest term of base_n : base_p on the wire
 RATIO_TOLERANCE = 0.05  # a calibrated base_n moves by at most this, on the wire and in the state alike
 
@@ -37,23 +38,26 @@ def switch_quarters(i: int, rule: Any) -> Any:
     return select(rule == 0, ecmt, select((rule == 1) & (i == 0), 2, three))
 
 
-def _reached(quarters: np.ndarray, base: np.ndarray, rule: int) -> np.ndarray:
-    """The largest 2^i, i >= 0, with quarters >= c_i * base, exactly as these compares decide in float64.
+def _reached(quarters: np.ndarray, base_p: Any, base_n: Any, rule: int) -> np.ndarray:
+    """The largest 2^i, i >= 0, whose switch point c_i * base the side of ``quarters`` reaches; 1 below all of them.
 
-    Without a loop over levels: for switch points 3 * 2^i * base the quotient is at or above 2^i where its dividend
-    is at or above the switch point, rounding included. Those of ECMT's code are not powers of two apart, so the
-    level of the quotient may be the next one, and is compared once more.
+    Without a loop over levels, yet exactly as float64 compares decide. Switch points 3 * 2^i * base: the quotient by
+    3 * base is at or above 2^i where its dividend is at or above the switch point, rounding included. Those of ECMT's
+    code are not powers of two apart, so the level found may be the next one, and is compared once more.
     """
-    if rule != 0:
-        return _power_of_two(np.maximum(quarters / (3 * base), 1.0))
-    level = _power_of_two(np.maximum(quarters / (4 * base) + 0.5, 1.0))
-    level = np.where(quarters < (4 * level - 2) * base, level / 2, level)
-    return np.where(quarters >= (8 * level - 2) * base, 2 * level, level)
-
-
-def _power_of_two(x: np.ndarray) -> np.ndarray:
-    """The largest power of two that is not above x >= 1: its float64 without the mantissa."""
-    return (x.view(np.int64) & (0x7FF << 52)).view(np.float64)
+    unit = 4 if rule == 0 else 3
+    level = quarters / (unit * base_p)
+    np.maximum(level, quarters / (-unit * base_n), out=level)
+    if rule == 0:
+        level += 0.5
+    np.maximum(level, 1.0, out=level)
+    bits = level.view(np.int64)
+    bits &= EXPONENT  # the power of two at or below it
+    if rule == 0:
+        base, reach = (quarters >= 0) * base_p + (quarters < 0) * base_n, np.abs(quarters)
+        level *= 1.0 - 0.5 * (reach < (4 * level - 2) * base)
+        level *= 1.0 + (reach >= (8 * level - 2) * base)
+    return level
 
 
 class MultiThreshold(NeuronModel):
@@ -73,10 +77,11 @@ class MultiThreshold(NeuronModel):
     def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
         """One level per tick, the largest that is reached, out in source units."""
         v = v + x
-        quarters = np.abs(4.0 * v)
-        base = np.where(v < 0, base_n, base_p)
-        level = np.minimum(_reached(quarters, base, rule), 2.0 ** (levels - 1))
-        out = np.where(quarters >= switch_quarters(0, rule) * base, np.copysign(base, v) * level, 0.0)
+        quarters, lowest = 4.0 * v, switch_quarters(0, rule)
+        base = (quarters >= lowest * base_p) * base_p - (quarters <= -lowest * base_n) * base_n
+        out = _reached(quarters, base_p, base_n, rule)
+        np.minimum(out, 2.0 ** (levels - 1), out=out)
+        out *= base
         return out, v - out
 
     @staticmethod

@@ -62,14 +62,14 @@ def test_integer_step_equals_the_exact_rule_and_conserves(
 def test_float_step_equals_the_exact_rule_on_dyadic_values(
     xs: list[int], p: int, n: int, levels: int, rule: int
 ) -> None:
-    v, exact, total = 0.0, Fraction(0), 0.0
+    v, exact, total = np.zeros(1), Fraction(0), 0.0
     for x in xs:
-        out, v = MT.float_step(x / 64, v, p / 32, n / 32, levels, rule)
+        out, v = MT.float_step(np.array([x / 64]), v, p / 32, n / 32, levels, rule)
         before = exact + Fraction(x, 64)
         _, exact = reference(Fraction(x, 64), exact, Fraction(p, 32), Fraction(n, 32), levels, RULES[rule])
-        assert Fraction(float(v)) == exact and Fraction(float(out)) == before - exact
-        total += float(out)
-    assert total + float(v) == sum(xs) / 64
+        assert Fraction(v.item()) == exact and Fraction(out.item()) == before - exact
+        total += out.item()
+    assert total + v.item() == sum(xs) / 64
 
 
 def level_by_level(v: np.ndarray, base_p: float, base_n: float, levels: int, rule: int) -> np.ndarray:
