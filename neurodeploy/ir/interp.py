@@ -192,20 +192,14 @@ def linear(x: np.ndarray, node: Synapse) -> np.ndarray:
 
 
 def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
-    """Cross-correlation of (B, C, Y, X) with (O, C/groups, ky, kx) as a sum over kernel positions."""
+    """Cross-correlation of (B, C, Y, X) with (O, C/groups, ky, kx): a matrix times the patches of each sample."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
-    height, width = (x.shape[2] - ky) // sy + 1, (x.shape[3] - kx) // sx + 1
-    batch, groups = len(x), node.groups
-    weight = node.weight.reshape(groups, -1, *node.weight.shape[1:])
-    # Kernel positions first: a strided matrix would keep matmul from using BLAS.
-    weight = np.ascontiguousarray(np.moveaxis(weight, (-2, -1), (0, 1)))
-    out = np.zeros((batch, groups, weight.shape[-2], height * width), dtype=np.result_type(x, weight))
-    for dy in range(ky):
-        for dx in range(kx):
-            patch = x[:, :, dy : dy + sy * height : sy, dx : dx + sx * width : sx]
-            out += weight[dy, dx] @ patch.reshape(batch, groups, -1, height * width)
-    return out.reshape(batch, -1, height, width)
+    seen: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
+    patches = np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))  # (B, C, ky, kx, Y', X')
+    weight = node.weight.reshape(node.groups, len(node.weight) // node.groups, -1)
+    out = [weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches]
+    return np.stack(out).reshape(len(x), len(node.weight), *patches.shape[-2:])
 
 
 def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
