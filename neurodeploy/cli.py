@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, NeurodeployError, Problem, UsageError, nearest
+from .errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, NeurodeployError, Problem, UsageError, grouped, nearest
 
 try:  # typer carries its own copy of click since 0.26
     from typer._click import exceptions as click_errors
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .pipeline import Event
 
 EXIT_INTERRUPTED = 130
-PLACES = 3  # of the same problem that are named; JSON has all
 
 
 class Format(str, Enum):
@@ -104,15 +103,15 @@ class _Screen:
         if self.json:
             self.data({"exit_code": error.exit_code, "problems": [_as_dict(p) for p in error.problems]})
         elif self.rich:
-            self._panels(_grouped(error.problems))
+            self._panels(grouped(error.problems))
         else:
-            for problem in _grouped(error.problems):
+            for problem in grouped(error.problems):
                 print(_as_text(problem), file=sys.stderr)
 
     def warnings(self, problems: Sequence[Problem]) -> None:
         """Those that stop nothing, to stderr; JSON results carry them anyway."""
         if not self.json:
-            for problem in _grouped([p for p in problems if p.severity == "warning"]):
+            for problem in grouped([p for p in problems if p.severity == "warning"]):
                 print(_as_text(problem), file=sys.stderr)
 
     def _panels(self, problems: Sequence[Problem]) -> None:
@@ -155,23 +154,6 @@ def _as_dict(problem: Problem) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(problem)
-
-
-def _grouped(problems: Sequence[Problem]) -> list[Problem]:
-    """One problem for all of the same cause, with the first few places."""
-    from dataclasses import replace
-
-    groups: dict[tuple, list[Problem]] = {}
-    for problem in problems:
-        groups.setdefault((problem.code, problem.cause, problem.limit, problem.fixes), []).append(problem)
-    joined = []
-    for same in groups.values():
-        places = [p.where for p in same[:PLACES]] + [f"and {len(same) - PLACES} more"] * (len(same) > PLACES)
-        found = dict.fromkeys(p.found for p in same)
-        joined.append(
-            replace(same[0], where=";  ".join(p for p in places if p), found=", ".join(list(found)[:PLACES]))
-        )
-    return joined
 
 
 def _as_text(problem: Problem) -> str:

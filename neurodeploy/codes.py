@@ -739,6 +739,12 @@ CODES: dict[str, tuple[str, str]] = {
         "Under the name or path that was given to 'build' lies another content: its hash is not the recorded one. Give "
         "the right data with --data. Any data whose images fit will do there: that executions agree is true of all.",
     ),
+    "ND937": (
+        "checked without the model's data",
+        "The data set that the model of the zoo names is not at that place. 'check' needs no images, only the range of "
+        "the pixels; it takes that from the scale of the model's input. Give the data with --data, and the range is "
+        "read from them. 'build' does need them.",
+    ),
     # data files
     "ND920": (
         "no such data file",

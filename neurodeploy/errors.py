@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BUDGET, EXIT_BACKEND = range(7)
@@ -38,6 +38,24 @@ class Problem:
                 lines.append(f"  {label}: {text}")
         lines += [f"  fix: {text}" for text in self.fixes]
         return "\n".join(lines)
+
+
+PLACES = 3  # of the same problem that are named for people; JSON has all
+
+
+def grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem for all of the same cause, with the first few places; errors first."""
+    groups: dict[tuple, list[Problem]] = {}
+    for problem in sorted(problems, key=lambda p: p.severity != "error"):
+        groups.setdefault((problem.code, problem.cause, problem.limit, problem.fixes), []).append(problem)
+    joined = []
+    for same in groups.values():
+        places = [p.where for p in same[:PLACES]] + [f"and {len(same) - PLACES} more"] * (len(same) > PLACES)
+        found = dict.fromkeys(p.found for p in same)
+        joined.append(
+            replace(same[0], where=";  ".join(p for p in places if p), found=", ".join(list(found)[:PLACES]))
+        )
+    return joined
 
 
 class NeurodeployError(Exception):

@@ -315,7 +315,8 @@ def map_to_cores(work: Work, progress: Progress) -> str:
     work.mapping = encode(graph, mapping, work.target) if mapping.fits else mapping
     work.warnings += [p for p in mapping.problems if p.severity != "error"]
     if not mapping.fits:
-        return f"does NOT fit: {sum(p.severity == 'error' for p in mapping.problems)} problems"
+        wrong = sum(p.severity == "error" for p in mapping.problems)
+        return f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"
     weighed = work.synthetic and work.config.optimise != "cores"  # messages are priced by their activity
     label = f", cut for {samples.SYNTHETIC}" if weighed else ""
     return f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
@@ -513,7 +514,7 @@ def _counts(work: Work, images: np.ndarray) -> cost.Counts:
 def _cost_fact(assessment: cost.Assessment) -> str:
     found = assessment.estimate
     if found is None:
-        return "no estimate: the network did not run on mapped cores"
+        return f"no estimate: {assessment.reasons['estimate']}"
     return f"{found.energy_pj.nominal * 1e-6:.3g} uJ, {found.timing.latency_ns.nominal * 1e-6:.3g} ms per inference"
 
 

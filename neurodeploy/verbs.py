@@ -106,12 +106,32 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
     remarks = sources.remarks(chosen, found.graph)
     if data is None and not chosen.data:
         return chosen, found.graph, remarks
-    data = data or datasets.facts(chosen.data)
+    try:
+        data = data or datasets.facts(chosen.data)
+    except UsageError as error:
+        # No image is needed here: the model's own data may lie elsewhere, or nowhere.
+        if any(p.code != "ND920" for p in error.problems):
+            raise
+        return chosen, found.graph, [*remarks, _unseen(chosen.data, found.graph)]
     graph = stages.ranged(found.graph, data.levels, found.model.kind)
     misfits = stages.misfits(graph, data)
     if misfits:
         raise UsageError(misfits)
     return chosen, graph, [*remarks, *sources.raw_levels(chosen, found.model, data.levels)]
+
+
+def _unseen(data: str, graph: Graph) -> Problem:
+    """ND937: the data set that a model names is not here, and with it the levels of its pixels."""
+    cause = "checked without the model's data: the range of the input is taken from its scale"
+    shown, fixes = f"0 .. {_levels(graph)}", ("give the data with --data",)
+    return Problem("ND937", cause, data, shown, fixes=fixes, severity="warning")
+
+
+def _levels(graph: Graph) -> int:
+    """Largest raw input of a network that sees 0 .. 1 behind its scale."""
+    import numpy as np
+
+    return min(255, max(1, round(1 / float(np.min(graph.input.scale)))))
 
 
 def _dry_run(
@@ -137,15 +157,13 @@ def _dry_run(
 
 def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
     """(spiking graph, ranges) from a few images of noise: structure and codes are final, numbers are not."""
-    import numpy as np
-
     from . import calibrate, stages
     from . import samples as draws
 
     method = stages.method_of(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
     if draws.raw_range(graph) is None:
-        graph = stages.with_range(graph, min(255, max(1, round(1 / float(np.min(graph.input.scale))))))
+        graph = stages.with_range(graph, _levels(graph))
     noise = draws.Synthetic(graph, rate=0.5).calibration(4)
     spiking = method.rewrite(graph, options, noise, chosen.timesteps)
     return spiking, calibrate.measure(spiking, noise)

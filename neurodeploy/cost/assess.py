@@ -54,16 +54,23 @@ def assess(
     not given leaves its figures out, with a reason.
     """
     reasons: dict[str, str] = {}
+    mapping = program.mapping
     work = operations(counts, events)
     reference = source or program.graph
     if events is None:
-        reasons["estimate"] = "the network did not run on mapped cores, so no events were counted"
+        fits = mapping is None or mapping.fits
+        why = (
+            "did not run on mapped cores"
+            if fits
+            else f"does not fit {target.name} and did not run on its cores"
+        )
+        reasons["estimate"] = reasons["silicon"] = f"the network {why}, so no events were counted"
+    elif grades is None:
+        reasons["silicon"] = "no graded mapping with counted events"
     if counts is None:
         reasons["paper"] = "no recorded run of the network"
     if not work:
         reasons["purity"] = "the network did not run"
-    if grades is None or events is None:
-        reasons["silicon"] = "no graded mapping with counted events"
     if not target.priced:
         reasons["price"] = f"{target.name} prices nothing: {target.costs.unpriced}"
     return Assessment(

@@ -50,6 +50,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
     groups = populations(graph)
     cutter = Cutter(graph, target, optimise)
     tilings = {g.name: cutter.cut(g) for g in groups if not g.on_host}
+    fewest = sum(len(t.tiles) for t in tilings.values())
     tilings, flows = _chosen(cutter, groups, tilings, optimise)
     pieces = _pieces(tilings, flows)
     hosted = [[i] for i in range(len(pieces))]
@@ -60,7 +61,7 @@ def map_graph(graph: Graph, target: Target, chips: int | None = None, optimise: 
     problems = [
         *check(graph, target),
         *_overfull(tilings, pieces, target),
-        *_too_many(len(cores), target, optimise),
+        *_too_many(len(cores), target, fewest),
     ]
     return Mapping(
         target=target.name,
@@ -186,11 +187,11 @@ def _narrower(breach: Breach, words: int, tiling: Tiling) -> tuple[str, ...]:
     return (f"--weight-bits {max(enough)}",) if enough else ()
 
 
-def _too_many(cores: int, target: Target, optimise: str) -> Iterator[Problem]:
+def _too_many(cores: int, target: Target, fewest: int) -> Iterator[Problem]:
     if cores > target.cores:
         chips = -(-cores // target.chip.cores_per_chip)
         more = f"--chips {chips}" if target.limits.chips.allows(chips) else "use a larger system"
-        fewer = () if optimise == "cores" else ("--optimise cores",)
+        fewer = ("--optimise cores",) if fewest <= target.cores else ()
         yield Problem(
             "ND502",
             "more cores are needed than there are",

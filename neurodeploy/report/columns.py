@@ -90,7 +90,8 @@ def _interval_bits(layer: Layer) -> int | None:
 
 
 def _saturations(layer: Layer) -> int | None:
-    return layer.inputs.saturations.get(layer.node.name, 0) if layer.inputs.saturations else None
+    seen = layer.inputs.saturations
+    return None if seen is None else seen.get(layer.node.name, 0)
 
 
 def _measured_on(row: Any) -> str | None:
@@ -252,7 +253,7 @@ LAYERS: tuple[Column[Layer], ...] = (
     Column(
         "saturations",
         "",
-        "sum over the verified samples",
+        "sum over the samples of the accuracy",
         "values that hit the end of their width",
         _saturations,
         "the integer network did not run",

@@ -102,12 +102,20 @@ def _fits(report: dict[str, Any]) -> Text:
     used, whole = mapping["cores_used"], mapping["cores_total"]
     share = f" ({units.percent(used / whole)})" if whole else ""
     verdict = _text("yes", style="bold green") if mapping["fits"] else _text("no", style="bold red")
-    chips = f"   chips {mapping['chips']}" if (mapping["chips"] or 1) > 1 else ""
+    more = f"   {chips(report)}" if chips(report) else ""
     return verdict.append(
-        f"   cores {used}/{whole}{share}{chips}   limiting resource:"
+        f"   cores {used}/{whole}{share}{more}   limiting resource:"
         f" {units.words(mapping['limiting_resource'])}{_label(report) if weighed(report) else ''}",
         style="default not bold",
     )
+
+
+def chips(report: dict[str, Any]) -> str:
+    """How many chips are in use or, where the cores do not suffice, would be needed; empty for one that does."""
+    used, given = report["mapping"]["chips"] or 1, report["target"]["chips"]
+    if used > given:
+        return f"{used} chips are needed, {given} given"
+    return f"chips {used}" if used > 1 else ""
 
 
 def weighed(report: dict[str, Any]) -> bool:
@@ -195,12 +203,15 @@ def _costs(report: dict[str, Any]) -> Iterable[Row]:
         ),
     )
     yield "energy", _energy(report)
-    yield "", _references(report)
+    if references := _references(report):
+        yield "", references
     yield (
         "latency",
         _pairs(
             units.span(report["latency_ms"], "ms") or _lacking(report, "latency_ms.nominal"),
-            f"throughput {units.rate(report['throughput_per_s'])} (pipelined)",
+            f"throughput {units.rate(report['throughput_per_s'])} (pipelined)"
+            if report["throughput_per_s"] is not None
+            else "",
             label,
         ),
     )
@@ -217,14 +228,21 @@ def _energy(report: dict[str, Any]) -> Text:
 
 
 def _references(report: dict[str, Any]) -> Text:
-    ratio = report["energy_paper_ratio"]
-    events = report["energy_events_uj"]
+    """What the energy may be compared with, as far as it is known."""
+    ratio, shown = report["energy_paper_ratio"], units.quantity
+    events, baseline, paper = (
+        report["energy_events_uj"]["nominal"],
+        report["ann_baseline_uj"],
+        report["energy_paper_uj"],
+    )
+    share = f" ({units.percent(ratio)} of the ANN's by that metric)" if ratio is not None else ""
+    label = _label(report, " ")
     return _pairs(
-        *([f"events alone {units.quantity(events['nominal'], 'uJ')}{_label(report, ' ')}"] if events else []),
-        f"ANN baseline {units.quantity(report['ann_baseline_uj'], 'uJ')} (int8 MAC, same technology, dynamic)",
-        f"paper metric {units.quantity(report['energy_paper_uj'], 'uJ')}"
-        + (f" ({units.percent(ratio)} of the ANN's by that metric)" if ratio is not None else "")
-        + _label(report, " "),
+        f"events alone {shown(events, 'uJ')}{label}" if events is not None else "",
+        f"ANN baseline {shown(baseline, 'uJ')} (int8 MAC, same technology, dynamic)"
+        if baseline is not None
+        else "",
+        f"paper metric {shown(paper, 'uJ')}{share}{label}" if paper is not None else "",
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..errors import Problem, grouped
 from ..files import write_text
 from . import charts, chipmap, console, units
 from .dataflow import dataflow
@@ -68,6 +70,7 @@ def page(report: Json) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         drawings=drawings(report),
         headlines=headlines(report),
+        problems=problems(report),
         first=FIRST_COLUMNS,
         how_made=console.how_made(report),
         synthetic=console.synthetic(report),
@@ -110,6 +113,13 @@ def drawings(report: Json) -> dict[str, Any]:
     }
 
 
+def problems(report: Json) -> list[Problem]:
+    """What does not fit, then what is worth knowing: each once, with the first places of the same cause."""
+    # Warnings of the mapping are among those of the build, unless that went on from a mapping it found.
+    rows = {json.dumps(row): row for row in [*report["mapping"]["problems"], *report["warnings"]]}
+    return grouped(Problem(**{**row, "fixes": tuple(row["fixes"])}) for row in rows.values())
+
+
 def headlines(report: Json) -> list[Json]:
     """The cards of the verdict: label, value, a line below, a tone, and the definition behind it."""
     cards = _headlines(report)
@@ -130,6 +140,7 @@ def _headlines(report: Json) -> list[Json]:
             fits[0],
             f"{mapping['cores_used']} of {mapping['cores_total']} cores, limited by"
             f" {units.words(mapping['limiting_resource'])}"
+            + (f"; {console.chips(report)}" if console.chips(report) else "")
             if mapping["cores_used"] is not None
             else why("mapping.cores_used"),
             fits[1],

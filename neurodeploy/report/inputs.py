@@ -73,9 +73,9 @@ class Stage:
 class ReportInputs:
     """All that a report reads.
 
-    ``sqnr_db`` and ``saturations`` are by node of the integer graph; ``grades`` node -> (grade, reason);
-    ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why its
-    value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
+    ``sqnr_db`` and ``saturations`` (None: nothing ran) are by node of the integer graph; ``grades`` node -> (grade,
+    reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why
+    its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
     :mod:`neurodeploy.samples` tells it; ``lava`` what its layers become in Lava: ``processes``, ``share`` of synaptic
     events on Lava's own, ``layers`` row by row, and ``nodes``, node -> process.
     """
@@ -94,7 +94,7 @@ class ReportInputs:
     agreement: MappingABC[str, Any] = field(default_factory=dict)
     bit_true: BitTrue | None = None
     sqnr_db: MappingABC[str, float] = field(default_factory=dict)
-    saturations: MappingABC[str, int] = field(default_factory=dict)
+    saturations: MappingABC[str, int] | None = None
     grades: MappingABC[str, tuple[str, str]] = field(default_factory=dict)
     raster: tuple[RasterRow, ...] = ()
     raster_sample: str = ""

@@ -215,6 +215,35 @@ def test_what_does_not_fit_is_still_reported(
         verbs.build("digits-vit", str(tiny_target), eval=10, verify=0, calib=32, out=str(tmp_path / "again"))
 
 
+def test_a_network_for_two_chips_says_so_on_one_and_fits_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "small.toml"
+    place.write_text(
+        'extends = "loihi-sim"\ntitle = "chips of four cores"\n[chip]\ncores_per_chip = 4\nrouters_x = 2\n'
+        'routers_y = 1\ncores_per_router = 2\nsource = "made up for a test"\n'
+    )
+    command = ["build", "digits-vit", "--target", str(place), "--eval-samples", "20", "--verify", "2"]
+    command += ["--calib", "32", "--optimise", "cores", "--format", "plain", "-q", "--out"]
+    assert cli.call([*command, str(tmp_path / "one"), "--chips", "1"]) == 3
+    said = capsys.readouterr()
+    assert "2 chips are needed, 1 given" in said.out and "(n = 20)" in said.out
+    assert "fix: --chips 2" in said.err and "--optimise cores" not in said.err
+    one = json.loads((tmp_path / "one" / "report.json").read_text())
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert one["accuracy"]["samples"] == 20 and one["accuracy"]["integer"] > 0.8
+    assert one["energy_paper_ratio"] > 0 and all(row["saturations"] is not None for row in one["layers"])
+    for key in ("energy_uj.nominal", "latency_ms.nominal", "counts.packets", "silicon"):
+        assert "does not fit" in one["reasons"][key] and "does not fit" in page, key
+    assert "2 chips are needed, 1 given" in page and "n = 20" in page
+    assert page.count("<strong>ND502</strong>") == 1  # what is wrong stands there once, before all warnings
+    assert page.index("<strong>ND5") == page.index("<strong>ND502</strong>")
+    assert cli.call([*command, str(tmp_path / "two"), "--chips", "2"]) == 0
+    two = json.loads((tmp_path / "two" / "report.json").read_text())
+    assert two["mapping"]["fits"] and two["mapping"]["chips"] == 2 and two["energy_uj"]["nominal"] > 0
+    assert two["accuracy"] == one["accuracy"]
+
+
 def test_json_is_one_document(tiny_target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ["--eval", "10", "--verify", "0", "--calib", "32", "--format", "json", "-q"]
     assert (

@@ -14,7 +14,7 @@ import pytest
 
 import neurodeploy
 from neurodeploy import cli, codes, verbs
-from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError
+from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError, grouped
 from tests.networks import mini_snn
 
 PACKAGE = Path(neurodeploy.__file__).parent
@@ -171,7 +171,7 @@ def test_rich_errors_are_panels(capsys: Captured) -> None:
 
 def test_problems_of_one_cause_are_shown_together() -> None:
     many = [Problem("ND506", "cannot run", f"node{i}", limit="none") for i in range(20)]
-    (joined,) = cli._grouped([*many])
+    (joined,) = grouped([*many])
     assert joined.where.endswith("and 17 more") and joined.where.startswith("node0")
 
 
@@ -225,6 +225,20 @@ def test_check_of_a_zoo_model_needs_neither_torch_nor_its_data() -> None:
         for _ in range(2)  # the first one fills the cache of source graphs
     ]
     assert runs[1].stdout.splitlines()[-1] == "[]"
+
+
+def test_check_goes_without_the_data_that_a_model_names(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no cifar10_jpeg.h5 lies
+    command = ["check", "cifar10-vit", "--target", "loihi2", "--format", "json"]
+    assert cli.call(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    (warning,) = (p for p in found["problems"] if p["code"] == "ND937")
+    assert warning["severity"] == "warning" and warning["found"] == "0 .. 255" and len(found["nodes"]) > 80
+    assert "ND920" in refused(
+        capsys, *command, "--data", "nowhere.h5", code=2
+    )  # what the user names must be there
 
 
 def test_check_says_no_with_every_reason(capsys: Captured) -> None:

@@ -15,6 +15,7 @@ from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron
 from neurodeploy.ir.types import BINARY
+from neurodeploy.mapping import mapper
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import HOST, populations
 from neurodeploy.mapping.limits import RESOURCES, breaches
@@ -239,7 +240,9 @@ def test_too_few_cores_name_the_chips_that_suffice() -> None:
     problem = next(p for p in mapping.problems if p.code == "ND502")
     assert not any("--weight-bits" in fix or "--optimise" in fix for fix in problem.fixes)
     fast = next(p for p in map_graph(graph, target, optimise="latency").problems if p.code == "ND502")
-    assert "--optimise cores" in fast.fixes
+    assert fast.fixes == problem.fixes  # the fewest cores are too many already
+    spread = next(iter(mapper._too_many(9, target.with_chips(4), fewest=8)))
+    assert spread.fixes == ("--chips 5", "--optimise cores", "use a smaller model")
     chips = -(-len(mapping.cores) // 2)
     assert problem.fixes[0] == f"--chips {chips}" and not mapping.fits
     assert map_graph(graph, target, chips=chips).fits

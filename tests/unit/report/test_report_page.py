@@ -196,7 +196,8 @@ def test_a_network_that_does_not_fit_is_reported_with_its_problems() -> None:
 def test_several_chips_are_drawn_one_by_one() -> None:
     inputs = fake_build.inputs("native")
     cores = tuple(replace(core, chip=core.index % 3) for core in inputs.mapping.cores)
-    found = data.build(replace(inputs, mapping=replace(inputs.mapping, cores=cores)))
+    mapping, target = replace(inputs.mapping, cores=cores), inputs.target.with_chips(3)
+    found = data.build(replace(inputs, mapping=mapping, target=target))
     assert [number for number, _ in html.drawings(found)["chips"]] == [0, 1, 2]
     assert found["mapping"]["chips"] == 3
     assert "chips 3" in console.text(found)
