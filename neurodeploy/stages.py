@@ -344,7 +344,7 @@ def evaluate(work: Work, progress: Progress) -> str:
     answers: dict[str, np.ndarray] = {}
     for step, name in enumerate(runs):
         kept = name == "source" and runs["source"] is runs["spiking"]
-        answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images)
+        answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images, name != "integer")
         progress((step + 1) / (len(runs) + 1))
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
     work.evaluation = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
@@ -409,8 +409,17 @@ def predictions(outputs: np.ndarray) -> np.ndarray:
     return outputs.reshape(*outputs.shape[:2], -1).argmax(axis=-1)
 
 
-def _in_batches(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    return np.concatenate([run(batch) for batch in calibration.batches(images)], axis=1)
+def _in_batches(
+    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, side_by_side: bool = False
+) -> np.ndarray:
+    """Predictions of all images; ``side_by_side`` for a run that does not use the threads itself."""
+    from .simulate import pools
+
+    found = list(calibration.batches(images))
+    if not side_by_side:
+        return np.concatenate([run(batch) for batch in found], axis=1)
+    with pools.blas_threads(1):
+        return np.concatenate(pools.side_by_side(run, found), axis=1)
 
 
 def _counted(trace: Trace, saturations: dict[str, int]) -> np.ndarray:
@@ -426,7 +435,7 @@ def _whole(
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
     images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
     counts = {
-        n: int(correct[n][-1] + (_in_batches(run, images)[-1] == labels).sum())
+        n: int(correct[n][-1] + (_in_batches(run, images, n != "integer")[-1] == labels).sum())
         for n, run in runs.items()
         if n != "spiking"
     }
