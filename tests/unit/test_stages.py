@@ -1,5 +1,6 @@
 """What the evaluation stage measures: on which samples each level of a network is asked."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,3 +48,17 @@ def test_training_images_are_added_to_a_small_test_split_alone(
         assert asked == [10, 30]
     else:
         assert "train and test" not in work.evaluation and asked == [10]
+
+
+def test_batches_side_by_side_are_put_together_in_order() -> None:
+    images, seen = np.arange(300)[:, None], []
+
+    def run(x: np.ndarray) -> np.ndarray:
+        seen.append(len(x))
+        time.sleep(0.02 if x[0, 0] == 0 else 0.0)  # the first one ends last
+        return np.stack([x[:, 0], 2 * x[:, 0]])
+
+    alone, together = (stages._in_batches(run, images, threads) for threads in (False, True))
+    assert sorted(seen) == sorted(2 * [64, 64, 64, 64, 44])
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(alone, [np.arange(300), 2 * np.arange(300)])
