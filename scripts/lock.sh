@@ -15,7 +15,7 @@ lock() {
 }
 
 mkdir -p requirements
-lock 3.10 py310.txt --extra lava --extra dev "$@"
+lock 3.10 py310.txt --extra lava --extra timm --extra hf --extra torchvision --extra dev "$@"
 lock 3.10 py310-core.txt --extra dev "$@"
 for version in 3.11 3.12 3.13; do
     lock "$version" "py${version/./}.txt" --extra dev "$@"
