@@ -729,6 +729,20 @@ CODES: dict[str, tuple[str, str]] = {
         "The machine has less free memory than the work needs. Use fewer samples (--eval, --verify, --calib) or a "
         "larger machine.",
     ),
+    "ND937": (
+        "a tokenizer that does not fit the network",
+        "Every id that the tokenizer can give needs a row of the network's embedding, special and added tokens "
+        "included, and a network with padding needs a token for it. The message names the layer, the tokens and the "
+        "number of rows. Give the tokenizer that the model was trained with; one that was extended later needs a model "
+        "whose embedding was extended with it.",
+    ),
+    "ND938": (
+        "texts shorter than the network",
+        "The number of tokens is fixed when a model is imported, and so is what of it is padding. Longer texts are "
+        "cut; shorter ones would need a mask that depends on the text, which the network does not have, so they are "
+        "left out and counted. Import the model with fewer tokens, or give longer texts. It is an error where no text "
+        "is left to calibrate or to test on.",
+    ),
     "ND935": (
         "the data of a built network cannot be found",
         "'verify' reads test images from the data that the network was built on, by the name or path that was given to "
@@ -781,6 +795,12 @@ CODES: dict[str, tuple[str, str]] = {
         "a library that this data set needs is missing",
         "The data set is read through an optional library that cannot be imported here. Install the library, or give "
         "the data as a file.",
+    ),
+    "ND929": (
+        "a tokenizer that cannot be read",
+        "Texts become token ids by a tokenizer: tokenizer.json, or a folder that holds it or the files of an older one "
+        "such as vocab.txt. A local folder of Hugging Face brings its own; any other is named with "
+        "'--set reader.tokenizer=FOLDER'. Nothing is unpickled and no code that comes with it is run.",
     ),
     "ND928": (
         "pickled data",

@@ -99,6 +99,7 @@ def check(
 def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[Problem]]:
     """(completed config, source graph told the range of its data, warnings), as a build's import makes them."""
     from . import datasets, sources, stages
+    from . import texts as tokens
 
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data.shape if data else None)
@@ -107,6 +108,9 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
     if data is None and not chosen.data:
         return chosen, found.graph, remarks
     data = data or datasets.facts(chosen.data)
+    if data.texts:
+        tokens.fitting(data.source, found.graph, found.model.tokenizer, found.model.padding)
+        return chosen, found.graph, remarks
     graph = stages.ranged(found.graph, data.levels, found.model.kind)
     misfits = stages.misfits(graph, data)
     if misfits:
@@ -327,7 +331,7 @@ def label(folder: str | Path) -> str:
 
 def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:
     """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
-    from . import datasets, stages
+    from . import datasets, stages, texts
     from . import samples as draws
 
     graph, ran_on = saved.program.graph, _drawn(saved)
@@ -341,9 +345,22 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
         stimulus = draws.Synthetic(graph, seed, rate)
     else:
         found = datasets.load(data) if data else _recorded(saved.provenance, folder)
+        if found.texts:
+            found, _ = texts.tokenised(found, graph, *_tokenizer(saved.provenance, folder))
         stages.check_data(graph, found)
         stimulus = draws.Recorded(graph, found)
     return stimulus.measurement(samples)[0]
+
+
+def _tokenizer(provenance: Mapping[str, Any], folder: str | Path) -> tuple[str, int]:
+    """(tokenizer, padding) of the build."""
+    place, padding = provenance.get("tokenizer", ""), provenance.get("padding", 0)
+    if not isinstance(place, str) or not isinstance(padding, int) or padding < 0:
+        cause, where = "a section holds something unexpected", f"{folder} /provenance: tokenizer"
+        raise UsageError(
+            Problem("ND947", cause, where, f"{place!r}, {padding!r}"[:120], "a path and a number")
+        )
+    return place, padding
 
 
 def _drawn(saved: Artifact) -> Mapping[str, Any]:
@@ -511,6 +528,9 @@ def doctor() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "libraries": pipeline.versions(),
+        "networks": {
+            name: library.installed() for name, library in registry.members("frontends.libraries").items()
+        },
         "lava": _lava(),
         "backends": backends,
         "formats": formats,
