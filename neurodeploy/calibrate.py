@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .errors import ConvertError, Problem
 from .ir import interp
 from .ir.graph import Graph
-from .ir.nodes import Neuron
+from .ir.nodes import Neuron, Node
 from .ir.trace import Trace
 from .ir.types import Activity
 
@@ -67,13 +68,17 @@ def measure_activity(
 
 
 def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
-    """Ranges of every edge and activity of every population over all ticks of ``x`` (B, *input shape)."""
+    """Ranges of every edge and activity of every population over all ticks of ``x`` (B, *input shape).
+
+    Raises ConvertError ND306 naming each node that first makes NaN or infinity.
+    """
     ranges = Ranges(samples=len(x))
     rates: dict[str, list[np.ndarray]] = {n.name: [] for n in graph.of(Neuron)}
     for batch in batches(x, batch_size(graph)):
         per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
 
         def observe(env: dict[str, np.ndarray], per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
+            _require_finite(graph, env)
             for name, value in env.items():
                 lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
                 ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
@@ -85,6 +90,19 @@ def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
             rates[name].append(np.stack(rows))  # (T, batch)
     ranges.activity = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
     return ranges
+
+
+def _require_finite(graph: Graph, env: dict[str, np.ndarray]) -> None:
+    broken = {name for name, value in env.items() if not np.isfinite(value).all()}
+    first = [node for node in graph if node.name in broken and not broken.intersection(node.inputs)]
+    if broken:
+        cause = "calibration met NaN or infinite activations"
+        raise ConvertError([Problem("ND306", cause, _place(node)) for node in first])
+
+
+def _place(node: Node) -> str:
+    """The node and where in the user's model it came from."""
+    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 def _activity(rates: np.ndarray, seed: int) -> Activity:

@@ -188,6 +188,12 @@ CODES: dict[str, tuple[str, str]] = {
         "a shape differs. Usually the arguments in the model file were changed after training. Undo that, or train "
         "again.",
     ),
+    "ND195": (
+        "weights of an unsupported type",
+        "A tensor is complex, was quantised by torch, or holds integers where the network has floats. Reading it as "
+        "floats would drop what its numbers mean in silence. Each such tensor is named. Store the weights as floats "
+        "of 16, 32 or 64 bits.",
+    ),
     "ND194": (
         "NaN or infinite weights",
         "A weight that is not a finite number makes every output that depends on it meaningless, and no integer can "

@@ -92,7 +92,7 @@ def _short(data: DataSet, lengths: list[int], kept: list[int], length: int, vali
     if not all(kept):
         cause = "too few texts have as many tokens as the network, for calibration or for the test"
     padding, half = length - valid, sorted(lengths)[len(lengths) // 2]
-    fixes = (
+    fixes: tuple[str, ...] = (
         f"--set reader.tokens={min(lengths) + padding} keeps all texts and cuts the longer ones (hf: models)",
     )
     if half < valid:

@@ -39,10 +39,11 @@ def load(spec: str) -> DataSet:
         content = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise truncated(spec, f"byte {error.start} is not UTF-8", "UTF-8 text") from error
-    rows = list({row[1]: row for row in reversed(list(_READERS[path.suffix](spec, content)))}.values())[::-1]
+    rows = list(_READERS[path.suffix](spec, content))
     problems = list(_problems(rows))
     if problems:
         raise UsageError(problems)
+    rows = list({row[1]: row for row in reversed(rows)}.values())[::-1]  # the first of equal ones
     if len(rows) < 2:
         raise refuse("ND921", "there are too few different texts", spec, str(len(rows)), "at least 2")
     texts = np.array([row[1] for row in rows], dtype=object)
@@ -59,7 +60,7 @@ def _problems(rows: list[Row]) -> Iterator[Problem]:
     labelled = any(label is not None for _, _, label in rows)
     for where, text, label in rows:
         if not isinstance(text, str):
-            yield Problem("ND925", "a text is no string", where, repr(text)[:80], "a string")
+            yield Problem("ND925", "a row holds no text", where, repr(text)[:80], f"a string as {TEXT!r}")
         if labelled and (not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < 1 << 20):
             limit = "a whole number from 0, the position among the network's outputs, in every row or in none"
             yield Problem("ND925", "a label is no class of a network", where, repr(label)[:80], limit)
@@ -90,11 +91,12 @@ def _json_lines(spec: str, content: str) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise truncated(f"{spec}:{number}", str(error)[:120], "one JSON object") from error
-        if not isinstance(row, dict) or TEXT not in row:
-            raise foreign(f"{spec}:{number}", line[:80], f"an object with the key {TEXT}")
-        yield f"{spec}:{number}", row[TEXT], row.get(LABEL)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            yield f"{spec}:{number}", row.get(TEXT), row.get(LABEL)
+        else:
+            yield f"{spec}:{number}", line.encode(), None  # refused with the other rows that hold no text
 
 
 _READERS = {".txt": _lines, ".csv": _csv, ".jsonl": _json_lines}

@@ -22,7 +22,7 @@ from .. import registry, zoo
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
 from ..files import typed
 from ..ir.graph import Graph
-from .libraries._base import TextOptions, text_options
+from .libraries._base import TextOptions, first_line, text_options
 
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
@@ -94,12 +94,9 @@ def resolve(
         own = scale is None and offset is None
         return _from_library(library, name, text, None if own else (factor, shift), reader or {})
     torch_code = text not in zoo.names() and (text.startswith("py:") or path.suffix == ".pt2")
-    if torch_code and reader and set(reader) <= set(TextOptions.model_fields):
-        options = text_options(reader)
-    elif reader:
+    if reader and not torch_code:
         raise UsageError(_no_reader(text, reader, known))
-    else:
-        options = TextOptions()
+    options = text_options(reader or {})
     if text in zoo.names():
         return _zoo(text)
     if text.startswith("py:"):
@@ -304,7 +301,7 @@ def _python(
             from . import torch_export
 
             return torch_export.import_module(network, (length,), factory, tokens=True)
-        wanted = shape or getattr(network, "input_shape", None)
+        wanted = getattr(network, "input_shape", None) or shape
         if wanted is None:
             raise ImportModelError(
                 Problem(
@@ -340,7 +337,7 @@ def _built(module: str, factory: str, text: str) -> Any:
                 "ND111",
                 "the factory cannot be called",
                 text,
-                f"{type(error).__name__}: {error}",
+                first_line(error),
                 "a function without arguments that returns a torch module",
             )
         ) from error
