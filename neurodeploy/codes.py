@@ -743,11 +743,11 @@ CODES: dict[str, tuple[str, str]] = {
         "whose embedding was extended with it.",
     ),
     "ND938": (
-        "texts shorter than the network",
+        "texts that a network cannot take",
         "The number of tokens is fixed when a model is imported, and so is what of it is padding. Longer texts are "
         "cut; shorter ones would need a mask that depends on the text, which the network does not have, so they are "
-        "left out and counted. Import the model with fewer tokens, or give longer texts. It is an error where no text "
-        "is left to calibrate or to test on.",
+        "left out and counted, as are texts of the test that equal one of training once they are cut. Import the model "
+        "with fewer tokens, or give longer texts. It is an error where no text is left to calibrate or to test on.",
     ),
     "ND935": (
         "the data of a built network cannot be found",

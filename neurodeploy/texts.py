@@ -50,24 +50,25 @@ def tokenised(data: DataSet, graph: Graph, place: str, padding: int = 0) -> tupl
     EnvironmentProblem ND115 without its library.
     """
     tokenizer, length = fitting(data.source, graph, place, padding)
-    seen: set[tuple[int, ...]] = set()
-    splits, counts, lengths = [], [], []
+    trained: set[tuple[int, ...]] = set()  # two texts may be one once they are cut
+    splits, lengths, again = [], [], 0
     for split in (data.train, data.test):
         encoded = tokenizer.encode([str(text) for text in split.images], length - padding)
+        whole = [i for i, row in enumerate(encoded) if len(row) == length - padding]
+        kept = [i for i in whole if tuple(encoded[i]) not in trained]
+        trained = trained or {tuple(encoded[i]) for i in kept}
+        again += len(whole) - len(kept)
         lengths += [len(row) for row in encoded]
-        kept = [i for i, row in enumerate(encoded) if len(row) == length - padding and tuple(row) not in seen]
-        counts.append(len(kept))
-        seen |= {tuple(encoded[i]) for i in kept}  # two texts may be one once they are cut
         ids = np.full((len(kept), length), tokenizer.pad or 0, np.int64)
         for slot, i in enumerate(kept):
             ids[slot, : length - padding] = encoded[i]
         splits.append(Split(split.labels[kept], OneHot(graph, ids)))
-    problem = _short(data, lengths, counts, length, length - padding)
+    problem = _left_out(data, lengths, again, [len(split) for split in splits], length, padding)
     if problem is not None and problem.severity == "error":
         raise UsageError(problem)
     shape = graph.shape(graph.input.name)
-    whole = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
-    return whole, [problem] if problem is not None else []
+    ready = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
+    return ready, [problem] if problem is not None else []
 
 
 def fitting(source: str, graph: Graph, place: str, padding: int) -> tuple[Tokenizer, int]:
@@ -83,25 +84,25 @@ def fitting(source: str, graph: Graph, place: str, padding: int) -> tuple[Tokeni
     return tokenizer, found[0]
 
 
-def _short(data: DataSet, lengths: list[int], kept: list[int], length: int, valid: int) -> Problem | None:
+def _left_out(
+    data: DataSet, lengths: list[int], again: int, kept: list[int], length: int, padding: int
+) -> Problem | None:
     """ND938: a warning where texts are left out, an error where a split is left without any."""
-    short = sum(n < valid for n in lengths)
-    if not short and all(kept):
+    short = sum(n < length - padding for n in lengths)
+    if not short and not again:
         return None
-    cause = "texts with fewer tokens than the network has are left out"
+    cause = "texts with fewer tokens than the network has, or like one of training once they are cut, are left out"
     if not all(kept):
-        cause = "too few texts have as many tokens as the network, for calibration or for the test"
-    padding, half = length - valid, sorted(lengths)[len(lengths) // 2]
+        cause = "no text with as many tokens as the network is left for calibration or for the test"
+    least, half = min(lengths) + padding, sorted(lengths)[len(lengths) // 2] + padding
     fixes: tuple[str, ...] = (
-        f"--set reader.tokens={min(lengths) + padding} keeps all texts and cuts the longer ones (hf: models)",
+        (f"--set reader.tokens={half} keeps half of them (hf: models)",) if half < length else ()
     )
-    if half < valid:
-        fixes += (f"--set reader.tokens={half + padding} keeps half of them",)
-    fixes += ("import the model with fewer tokens",)
-    found = f"{short} of {len(lengths)} texts, the shortest of {min(lengths)} tokens"
-    return Problem(
-        "ND938", cause, data.source, found, f"{valid} tokens", fixes, "warning" if all(kept) else "error"
-    )
+    if short:
+        fixes = (f"--set reader.tokens={least} keeps all texts and cuts the longer ones (hf: models)", *fixes)
+    found = f"{short} of {len(lengths)} texts too short, {again} like one of training; shortest: {least - padding}"
+    severity = "warning" if all(kept) else "error"
+    return Problem("ND938", cause, data.source, found, f"{length - padding} tokens", fixes, severity)
 
 
 def misfits(tokenizer: Tokenizer, graph: Graph, place: str, padding: int) -> list[Problem]:

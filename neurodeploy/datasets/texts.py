@@ -82,7 +82,7 @@ def _csv(spec: str, content: str) -> Iterator[Row]:
             number = int(label) if label is not None and label.strip().isdecimal() else label
             yield f"{spec}:{reader.line_num}", row[TEXT], number
     except csv.Error as error:
-        raise truncated(f"{spec}:{reader.line_num}", str(error), "comma-separated values") from error
+        raise truncated(f"{spec}:{reader.reader.line_num}", str(error), "comma-separated values") from error
 
 
 def _json_lines(spec: str, content: str) -> Iterator[Row]:
