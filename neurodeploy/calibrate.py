@@ -44,7 +44,7 @@ def batches(x: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
 def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
     """How many samples to run at a time so that all edges of a tick, and the recorded ones of all ticks, fit memory.
 
-    One image of 224 pixels or a few tokens over a vocabulary of 30,000 fill more than 64 of the zoo's. No result
+    A few images of 224 pixels, or texts over a vocabulary of 30,000, hold as many values as 64 small images. No result
     depends on it: samples do not influence each other.
     """
     held = sum(value.shape.size for value in graph.values.values())
@@ -78,22 +78,25 @@ def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
         per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
 
         def observe(env: dict[str, np.ndarray], per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
-            _require_finite(graph, env)
             for name, value in env.items():
                 lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
-                ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
+                ranges.bounds[name] = (
+                    float(np.minimum(lo, value.min())),  # unlike min, these keep NaN
+                    float(np.maximum(hi, value.max())),
+                )
             for name, rows in per_tick.items():
                 rows.append((env[name] != 0).reshape(len(env[name]), -1).mean(axis=1))
 
         interp.run(graph, batch, observe=observe)
         for name, rows in per_tick.items():
             rates[name].append(np.stack(rows))  # (T, batch)
+    _require_finite(graph, ranges)
     ranges.activity = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
     return ranges
 
 
-def _require_finite(graph: Graph, env: dict[str, np.ndarray]) -> None:
-    broken = {name for name, value in env.items() if not np.isfinite(value).all()}
+def _require_finite(graph: Graph, ranges: Ranges) -> None:
+    broken = {name for name, bounds in ranges.bounds.items() if not np.isfinite(bounds).all()}
     first = [node for node in graph if node.name in broken and not broken.intersection(node.inputs)]
     if broken:
         cause = "calibration met NaN or infinite activations"

@@ -380,12 +380,10 @@ def _agree(work: Work, raw: np.ndarray, labels: np.ndarray | None) -> str:
     }
     judged: dict[str, Any] = {"samples": len(raw), "agreement": work.agreement}
     size = source.values[source.output.name].shape.size
-    text = samples.SYNTHETIC if work.synthetic else "texts"
-    fact = f"no accuracy: {text} without labels"
+    without = f"{samples.SYNTHETIC} has no labels" if work.synthetic else "the texts have no labels"
+    fact = f"no accuracy: {without}"
     if labels is None:
-        work.reasons["accuracy"] = (
-            f"{text} without labels: the agreement with the float model is given instead"
-        )
+        work.reasons["accuracy"] = f"{without}: the agreement with the float model is given instead"
     elif work.data is not None and work.data.class_count != size:
         work.reasons["accuracy"] = (
             f"labels 0 .. {work.data.class_count - 1} are no classes of a network with {size} outputs: the "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..calibrate import batch_size, batches
+from ..calibrate import batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
 from ..ir.graph import Builder, Graph, copy_node, rewrite
@@ -169,8 +169,8 @@ def add_population(
 
 
 def site_values(graph: Graph, names: list[str], samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Values of sites in the ANN, one table for each batch of samples; ConvertError ND306 if one is not finite."""
-    for batch in batches(samples, batch_size(graph, names)):
+    """Values of sites in the ANN, one table for each batch of 64 samples; ConvertError ND306 if one is not finite."""
+    for batch in batches(samples):
         values = interp.run(graph, batch, record=names, timesteps=1).values
         broken = [name for name in names if not np.isfinite(values[name]).all()]
         if broken:
