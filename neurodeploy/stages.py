@@ -336,11 +336,11 @@ def evaluate(work: Work, progress: Progress) -> str:
     """
     stimulus = need(work.stimulus, "import")
     images, labels = stimulus.measurement(work.config.eval)
-    if samples.tokens(work.program.graph) is not None and work.spiking is not None:
+    if samples.tokens(stimulus.graph) is not None and work.spiking is not None:
         return _agree(work, images, labels)
     runs = _runs(work)
     if labels is None:
-        _in_batches(work.program.graph, runs["integer"], images)
+        _in_batches(stimulus.graph, runs["integer"], images)
         work.reasons["accuracy"] = f"{samples.SYNTHETIC} has no labels: give labelled data with --data"
         work.evaluation = {samples.SYNTHETIC: {"samples": len(images)}}
         _warn_of_saturations(work)
@@ -348,12 +348,12 @@ def evaluate(work: Work, progress: Progress) -> str:
     answers: dict[str, np.ndarray] = {}
     for step, name in enumerate(runs):
         kept = name == "source" and runs["source"] is runs["spiking"]
-        answers[name] = answers["spiking"] if kept else _in_batches(work.program.graph, runs[name], images)
+        answers[name] = answers["spiking"] if kept else _in_batches(stimulus.graph, runs[name], images)
         progress((step + 1) / (len(runs) + 1))
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
     work.evaluation = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
     if not work.config.eval and len(labels) < MANY_TESTED:
-        work.evaluation["train and test"] = _whole(work, stimulus, runs, correct, len(labels))
+        work.evaluation["train and test"] = _whole(stimulus, runs, correct, len(labels))
     by_tick = tuple(float(c) / len(labels) for c in correct["integer"])
     fractions = {name: float(c[-1]) / len(labels) for name, c in correct.items()}
     work.accuracy = Accuracy(samples=len(labels), by_timestep=by_tick, **fractions)
@@ -440,12 +440,12 @@ def _counted(trace: Trace, saturations: dict[str, int]) -> np.ndarray:
 
 
 def _whole(
-    work: Work, stimulus: samples.Recorded, runs: Any, correct: dict[str, np.ndarray], tested: int
+    stimulus: samples.Recorded, runs: Any, correct: dict[str, np.ndarray], tested: int
 ) -> dict[str, int]:
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
     images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
     counts = {
-        n: int(correct[n][-1] + (_in_batches(work.program.graph, run, images)[-1] == labels).sum())
+        n: int(correct[n][-1] + (_in_batches(stimulus.graph, run, images)[-1] == labels).sum())
         for n, run in runs.items()
         if n != "spiking"
     }
