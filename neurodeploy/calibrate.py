@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .errors import ConvertError, Problem
 from .ir import interp
 from .ir.graph import Graph
-from .ir.nodes import Neuron
+from .ir.nodes import Neuron, Node
 from .ir.trace import Trace
 from .ir.types import Activity
 
 BATCH = 64
 MOST_RECORDED = 1 << 26  # recorded values at a time: half a gigabyte
+MOST_HELD = 1 << 27  # values of all edges at one tick: a gigabyte
 
 
 @dataclass
@@ -39,10 +41,15 @@ def batches(x: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
         yield x[start : start + size]
 
 
-def batch_size(graph: Graph, record: Iterable[str]) -> int:
-    """How many samples to run at a time so that the recorded values of all ticks fit memory."""
-    elements = sum(graph.values[name].shape.size for name in record) * graph.header.timesteps
-    return int(np.clip(MOST_RECORDED // max(elements, 1), 1, BATCH))
+def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
+    """How many samples to run at a time so that all edges of a tick, and the recorded ones of all ticks, fit memory.
+
+    A few images of 224 pixels, or texts over a vocabulary of 30,000, hold as many values as 64 small images. No result
+    depends on it: samples do not influence each other.
+    """
+    held = sum(value.shape.size for value in graph.values.values())
+    recorded = sum(graph.values[name].shape.size for name in record) * graph.header.timesteps
+    return int(np.clip(min(MOST_HELD // max(held, 1), MOST_RECORDED // max(recorded, 1)), 1, BATCH))
 
 
 def measure_activity(
@@ -61,23 +68,41 @@ def measure_activity(
 
 
 def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
-    """Ranges of every edge and activity of every population over all ticks of ``x`` (B, *input shape)."""
+    """Ranges of every edge and activity of every population over all ticks of ``x`` (B, *input shape).
+
+    Raises ConvertError ND306 naming each node that first makes NaN or infinity.
+    """
     ranges = Ranges(samples=len(x))
     rates: dict[str, list[np.ndarray]] = {n.name: [] for n in graph.of(Neuron)}
-    for batch in batches(x):
+    for batch in batches(x, batch_size(graph)):
         per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
 
         def observe(name: str, value: np.ndarray, per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
             lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
-            ranges.bounds[name] = (min(lo, float(value.min())), max(hi, float(value.max())))
+            # Unlike min, these keep NaN.
+            ranges.bounds[name] = (float(np.minimum(lo, value.min())), float(np.maximum(hi, value.max())))
             if name in per_tick:
                 per_tick[name].append((value != 0).reshape(len(value), -1).mean(axis=1))
 
         interp.run(graph, batch, observe=observe)
         for name, rows in per_tick.items():
             rates[name].append(np.stack(rows))  # (T, batch)
+    _require_finite(graph, ranges)
     ranges.activity = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
     return ranges
+
+
+def _require_finite(graph: Graph, ranges: Ranges) -> None:
+    broken = {name for name, bounds in ranges.bounds.items() if not np.isfinite(bounds).all()}
+    first = [node for node in graph if node.name in broken and not broken.intersection(node.inputs)]
+    if broken:
+        cause = "calibration met NaN or infinite activations"
+        raise ConvertError([Problem("ND306", cause, _place(node)) for node in first])
+
+
+def _place(node: Node) -> str:
+    """The node and where in the user's model it came from."""
+    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 def _activity(rates: np.ndarray, seed: int) -> Activity:

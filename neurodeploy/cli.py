@@ -780,10 +780,12 @@ def doctor(form: Shape = Format.auto) -> None:
         screen.data(found)
         return
     backends, formats, exporters = (found.pop(key) for key in ("backends", "formats", "exporters"))
+    networks = found.pop("networks")
     screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
     screen.table(
         ("backend", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in backends.items()]
     )
+    screen.table(("MODEL", "library"), [(f"{n}:NAME", text) for n, text in networks.items()])
     screen.table(("file read", "whose"), [(suffix, title) for suffix, title in formats.items()])
     screen.table(
         ("export --to", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in exporters.items()]

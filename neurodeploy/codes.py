@@ -188,6 +188,12 @@ CODES: dict[str, tuple[str, str]] = {
         "a shape differs. Usually the arguments in the model file were changed after training. Undo that, or train "
         "again.",
     ),
+    "ND195": (
+        "weights of an unsupported type",
+        "A tensor is complex, was quantised by torch, or holds integers where the network has floats. Reading it as "
+        "floats would drop what its numbers mean in silence. Each such tensor is named. Store the weights as floats "
+        "of 16, 32 or 64 bits.",
+    ),
     "ND194": (
         "NaN or infinite weights",
         "A weight that is not a finite number makes every output that depends on it meaningless, and no integer can "
@@ -729,6 +735,20 @@ CODES: dict[str, tuple[str, str]] = {
         "The machine has less free memory than the work needs. Use fewer samples (--eval, --verify, --calib) or a "
         "larger machine.",
     ),
+    "ND937": (
+        "a tokenizer that does not fit the network",
+        "Every id that the tokenizer can give needs a row of the network's embedding, special and added tokens "
+        "included, and a network with padding needs a token for it. The message names the layer, the tokens and the "
+        "number of rows. Give the tokenizer that the model was trained with; one that was extended later needs a model "
+        "whose embedding was extended with it.",
+    ),
+    "ND938": (
+        "texts that a network cannot take",
+        "The number of tokens is fixed when a model is imported, and so is what of it is padding. Longer texts are "
+        "cut; shorter ones would need a mask that depends on the text, which the network does not have, so they are "
+        "left out and counted, as are texts of the test that equal one of training once they are cut. Import the model "
+        "with fewer tokens, or give longer texts. It is an error where no text is left to calibrate or to test on.",
+    ),
     "ND935": (
         "the data of a built network cannot be found",
         "'verify' reads test images from the data that the network was built on, by the name or path that was given to "
@@ -739,7 +759,7 @@ CODES: dict[str, tuple[str, str]] = {
         "Under the name or path that was given to 'build' lies another content: its hash is not the recorded one. Give "
         "the right data with --data. Any data whose images fit will do there: that executions agree is true of all.",
     ),
-    "ND937": (
+    "ND939": (
         "checked without the model's data",
         "The data set that the model of the zoo names is not at that place. 'check' needs no images, only the range of "
         "the pixels; it takes that from the scale of the model's input. Give the data with --data, and the range is "
@@ -787,6 +807,12 @@ CODES: dict[str, tuple[str, str]] = {
         "a library that this data set needs is missing",
         "The data set is read through an optional library that cannot be imported here. Install the library, or give "
         "the data as a file.",
+    ),
+    "ND929": (
+        "a tokenizer that cannot be read",
+        "Texts become token ids by a tokenizer: tokenizer.json, or a folder that holds it or the files of an older one "
+        "such as vocab.txt. A local folder of Hugging Face brings its own; any other is named with "
+        "'--set reader.tokenizer=FOLDER'. Nothing is unpickled and no code that comes with it is run.",
     ),
     "ND928": (
         "pickled data",

@@ -60,9 +60,13 @@ class BuildConfig(_Table):
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
     scale: float | None = Field(
-        None, gt=0, description="a py: or .pt2 model sees pixel level * scale + offset; unset: 1"
+        None,
+        gt=0,
+        description="a model sees pixel level * scale + offset; unset: the library's own with offset, else 1",
     )
-    offset: float = Field(0.0, description="what is added to a scaled pixel level")
+    offset: float | None = Field(
+        None, description="what is added to a scaled pixel level; unset: the library's own with scale, else 0"
+    )
     spike_rate: float = Field(
         0.1,
         gt=0,

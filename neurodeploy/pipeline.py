@@ -312,6 +312,8 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "data": work.data.name if work.data else None,
         "data_spec": work.config.data,
         "data_sha256": work.data.hash if work.data else None,
+        "tokenizer": work.tokenizer,
+        "padding": work.padding,
         "input": stimulus_of(work),
         "model": work.config.model,
         "preset": work.preset,
@@ -321,12 +323,17 @@ def provenance_of(work: Any) -> dict[str, Any]:
     }
 
 
+#: distributions whose version can change a number
+VERSIONS = ("numpy", "scipy", "h5py", "torch", "numba", "scikit-learn", "lava-nc", "timm", "transformers", "tokenizers",
+            "torchvision")  # fmt: skip
+
+
 def versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for name in ("numpy", "scipy", "h5py", "torch", "numba", "scikit-learn", "lava-nc"):
+    for name in VERSIONS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -76,7 +76,9 @@ def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
         shown, limit = f"{found[0]} .. {found[1]}", f"0 .. {vocabulary - 1}"
         fix = "use the tokenizer that the model was trained with"
         raise SimulateError(Problem("ND603", cause, graph.input.name, shown, limit, (fix,)))
-    raw = np.zeros((*ids.shape, vocabulary), dtype=np.int64)
+    raw = np.zeros(
+        (*ids.shape, vocabulary), dtype=np.uint8
+    )  # int64 would be 8 times 30,522 bytes for a token
     np.put_along_axis(raw, ids[..., None].astype(np.int64), 1, axis=-1)
     return raw
 
@@ -95,10 +97,10 @@ class Recorded:
         return self.frames(train.take(stratified(train.labels, count, self.seed))[0])
 
     def measurement(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Raw test inputs (B, *input), seeded and stratified, with their labels; 0: the whole test split."""
+        """Raw test inputs (B, *input), seeded and stratified, with labels if there are any; 0: the whole test split."""
         test = self.data.test
         images, labels = test.take(stratified(test.labels, count or len(test), self.seed))
-        return self.frames(images), labels
+        return self.frames(images), labels if self.data.labelled else None
 
     def frames(self, images: np.ndarray) -> np.ndarray:
         """Images as raw inputs: a network that takes a frame for each tick sees the same one at all of them."""

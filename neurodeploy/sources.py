@@ -42,8 +42,7 @@ class Source:
 
 def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
     """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
-    scale = 1.0 if config.scale is None else config.scale
-    model = resolve.resolve(config.model, shape, config.timesteps, scale, config.offset, config.reader)
+    model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset, config.reader)
     key = model.fingerprint and _key(model.fingerprint)
     graph = _read(key) if key else None
     if graph is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import calibrate as calibration
-from . import compare, cost, registry, samples
+from . import compare, cost, registry, samples, texts
 from .artifact import Artifact
 from .config import INTEGER, BuildConfig
 from .errors import Problem, UsageError, unknown_name
@@ -35,7 +35,6 @@ EVENT_SAMPLES = (
 #: levels at which a network can be run, in the order in which one becomes the next
 LEVELS = ("source", "spiking", "integer")
 MANY_TESTED = 1000  # a test split of this size is measured alone: it needs no training images to say enough
-AGREEMENT_BATCH = 4  # texts at a time: each is one-hot over a vocabulary
 NO_FLOATS = "the file holds integers: there is no float network"
 
 Progress = Callable[[float], None]
@@ -50,6 +49,8 @@ class Work:
     source: Graph | None = None
     model: ModelInfo | None = None
     data: DataSet | None = None
+    tokenizer: str = ""
+    padding: int = 0
     stimulus: samples.Stimulus | None = None
     spiking: Graph | None = None
     preset: str = ""
@@ -115,6 +116,10 @@ def import_model(work: Work, progress: Progress) -> str:
     work.data = data or (datasets.load(work.config.data) if work.config.data else None)
     graph = found.graph
     work.warnings += sources.remarks(work.config, graph)
+    if work.data and work.data.texts:
+        work.data, short = texts.tokenised(work.data, graph, found.model.tokenizer, found.model.padding)
+        work.tokenizer, work.padding = found.model.tokenizer, found.model.padding
+        work.warnings += short
     if work.data:
         work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
         graph = ranged(graph, work.data.levels, found.model.kind)
@@ -332,11 +337,11 @@ def evaluate(work: Work, progress: Progress) -> str:
     """
     stimulus = need(work.stimulus, "import")
     images, labels = stimulus.measurement(work.config.eval)
+    if samples.tokens(stimulus.graph) is not None and work.spiking is not None:
+        return _agree(work, images, labels)
     runs = _runs(work)
     if labels is None:
-        if samples.tokens(work.program.graph) is not None and work.spiking is not None:
-            return _agree(work, images)
-        _in_batches(runs["integer"], images)
+        _in_batches(stimulus.graph, runs["integer"], images)
         work.reasons["accuracy"] = f"{samples.SYNTHETIC} has no labels: give labelled data with --data"
         work.evaluation = {samples.SYNTHETIC: {"samples": len(images)}}
         _warn_of_saturations(work)
@@ -344,7 +349,9 @@ def evaluate(work: Work, progress: Progress) -> str:
     answers: dict[str, np.ndarray] = {}
     for step, name in enumerate(runs):
         kept = name == "source" and runs["source"] is runs["spiking"]
-        answers[name] = answers["spiking"] if kept else _in_batches(runs[name], images, name != "integer")
+        answers[name] = (
+            answers["spiking"] if kept else _in_batches(stimulus.graph, runs[name], images, name != "integer")
+        )
         progress((step + 1) / (len(runs) + 1))
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
     work.evaluation = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
@@ -360,32 +367,46 @@ def evaluate(work: Work, progress: Progress) -> str:
     return f"{shown} (n = {len(labels)})"
 
 
-def _agree(work: Work, images: np.ndarray) -> str:
-    """A text model without labels: how near embeddings or logits are to those of the float model."""
+def _agree(work: Work, raw: np.ndarray, labels: np.ndarray | None) -> str:
+    """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
     cpu, source, spiking = compare.usable("cpu"), need(work.source, "import"), need(work.spiking, "convert")
+    scale = np.asarray(need(work.integer, "quantize").values[work.program.graph.output.name].fixed.scale)
     found: dict[str, list[np.ndarray]] = {level: [] for level in LEVELS}
-    for batch in calibration.batches(images, AGREEMENT_BATCH):
-        found["source"].append(interp.run(source, batch, timesteps=1).outputs[-1])
-        found["spiking"].append(interp.run(spiking, batch).outputs[-1])
-        trace = cpu.run(work.program, batch)[0]
-        _counted(trace, work.saturations)
-        scale = need(work.integer, "quantize").values[work.program.graph.output.name].fixed.scale
-        found["integer"].append(trace.outputs[-1] * np.asarray(scale))
-    outputs = {level: np.concatenate(parts) for level, parts in found.items()}
+    for batch in calibration.batches(raw, calibration.batch_size(spiking)):
+        found["source"].append(interp.run(source, batch, timesteps=1).outputs)
+        found["spiking"].append(interp.run(spiking, batch).outputs)
+        found["integer"].append(_counted(cpu.run(work.program, batch)[0], work.saturations) * scale)
+    outputs = {level: np.concatenate(parts, axis=1) for level, parts in found.items()}  # (T, samples, ...)
     work.agreement = {
-        "samples": len(images),
-        **{level: compare.agreement(outputs["source"], outputs[level]) for level in LEVELS[1:]},
+        "samples": len(raw),
+        **{level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]},
     }
-    work.reasons["accuracy"] = (
-        f"{samples.SYNTHETIC} has no labels: the agreement with the float model is given instead"
-    )
-    work.evaluation = {samples.SYNTHETIC: {"samples": len(images), "agreement": work.agreement}}
+    judged: dict[str, Any] = {"samples": len(raw), "agreement": work.agreement}
+    size = source.values[source.output.name].shape.size
+    without = f"{samples.SYNTHETIC} has no labels" if work.synthetic else "the texts have no labels"
+    fact = f"no accuracy: {without}"
+    if labels is None:
+        work.reasons["accuracy"] = f"{without}: the agreement with the float model is given instead"
+    elif work.data is not None and work.data.class_count != size:
+        work.reasons["accuracy"] = (
+            f"labels 0 .. {work.data.class_count - 1} are no classes of a network with {size} outputs: the "
+            "agreement with the float model is given instead"
+        )
+        fact = f"no accuracy: {work.data.class_count} classes and {size} outputs"
+    else:
+        right = {level: (predictions(y) == labels).sum(axis=1) for level, y in outputs.items()}
+        share = {level: float(count[-1]) / len(labels) for level, count in right.items()}
+        by_tick = tuple(float(count) / len(labels) for count in right["integer"])
+        work.accuracy = Accuracy(samples=len(labels), by_timestep=by_tick, **share)
+        judged |= {level: int(count[-1]) for level, count in right.items()}
+        fact = " -> ".join(f"{level} {100 * share[level]:.1f} %" for level in LEVELS)
+    work.evaluation = {samples.SYNTHETIC if work.synthetic else "test": judged}
     _warn_of_saturations(work)
     shown = "; ".join(
         f"{level} cosine {work.agreement[level]['cosine']:.4f}, rank {work.agreement[level]['rank']:.4f}"
         for level in LEVELS[1:]
     )
-    return f"no accuracy: {samples.SYNTHETIC}; agreement with the float model: {shown} (n = {len(images)})"
+    return f"{fact}; agreement with the float model: {shown} (n = {len(raw)})"
 
 
 def _runs(work: Work) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -410,12 +431,12 @@ def predictions(outputs: np.ndarray) -> np.ndarray:
 
 
 def _in_batches(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, side_by_side: bool = False
+    graph: Graph, run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, side_by_side: bool = False
 ) -> np.ndarray:
     """Predictions of all images; ``side_by_side`` for a run that does not use the threads itself."""
     from .simulate import pools
 
-    found = list(calibration.batches(images))
+    found = list(calibration.batches(images, calibration.batch_size(graph)))
     if not side_by_side:
         return np.concatenate([run(batch) for batch in found], axis=1)
     with pools.blas_threads(1):
@@ -435,7 +456,9 @@ def _whole(
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
     images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
     counts = {
-        n: int(correct[n][-1] + (_in_batches(run, images, n != "integer")[-1] == labels).sum())
+        n: int(
+            correct[n][-1] + (_in_batches(stimulus.graph, run, images, n != "integer")[-1] == labels).sum()
+        )
         for n, run in runs.items()
         if n != "spiking"
     }

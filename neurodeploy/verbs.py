@@ -99,6 +99,7 @@ def check(
 def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[Problem]]:
     """(completed config, source graph told the range of its data, warnings), as a build's import makes them."""
     from . import datasets, sources, stages
+    from . import texts as tokens
 
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data.shape if data else None)
@@ -113,6 +114,9 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
         if any(p.code != "ND920" for p in error.problems):
             raise
         return chosen, found.graph, [*remarks, _unseen(chosen.data, found.graph)]
+    if data.texts:
+        tokens.fitting(data.source, found.graph, found.model.tokenizer, found.model.padding)
+        return chosen, found.graph, remarks
     graph = stages.ranged(found.graph, data.levels, found.model.kind)
     misfits = stages.misfits(graph, data)
     if misfits:
@@ -121,10 +125,10 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
 
 
 def _unseen(data: str, graph: Graph) -> Problem:
-    """ND937: the data set that a model names is not here, and with it the levels of its pixels."""
+    """ND939: the data set that a model names is not here, and with it the levels of its pixels."""
     cause = "checked without the model's data: the range of the input is taken from its scale"
     shown, fixes = f"0 .. {_levels(graph)}", ("give the data with --data",)
-    return Problem("ND937", cause, data, shown, fixes=fixes, severity="warning")
+    return Problem("ND939", cause, data, shown, fixes=fixes, severity="warning")
 
 
 def _levels(graph: Graph) -> int:
@@ -345,7 +349,7 @@ def label(folder: str | Path) -> str:
 
 def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:
     """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
-    from . import datasets, stages
+    from . import datasets, stages, texts
     from . import samples as draws
 
     graph, ran_on = saved.program.graph, _drawn(saved)
@@ -359,9 +363,22 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
         stimulus = draws.Synthetic(graph, seed, rate)
     else:
         found = datasets.load(data) if data else _recorded(saved.provenance, folder)
+        if found.texts:
+            found, _ = texts.tokenised(found, graph, *_tokenizer(saved.provenance, folder))
         stages.check_data(graph, found)
         stimulus = draws.Recorded(graph, found)
     return stimulus.measurement(samples)[0]
+
+
+def _tokenizer(provenance: Mapping[str, Any], folder: str | Path) -> tuple[str, int]:
+    """(tokenizer, padding) of the build."""
+    place, padding = provenance.get("tokenizer", ""), provenance.get("padding", 0)
+    if not isinstance(place, str) or not isinstance(padding, int) or padding < 0:
+        cause, where = "a section holds something unexpected", f"{folder} /provenance: tokenizer"
+        raise UsageError(
+            Problem("ND947", cause, where, f"{place!r}, {padding!r}"[:120], "a path and a number")
+        )
+    return place, padding
 
 
 def _drawn(saved: Artifact) -> Mapping[str, Any]:
@@ -529,6 +546,9 @@ def doctor() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "libraries": pipeline.versions(),
+        "networks": {
+            name: library.installed() for name, library in registry.members("frontends.libraries").items()
+        },
         "lava": _lava(),
         "backends": backends,
         "formats": formats,

@@ -15,8 +15,9 @@ lock() {
 }
 
 mkdir -p requirements
-lock 3.10 py310.txt --extra lava --extra dev "$@"
-lock 3.10 py310-core.txt --extra dev "$@"
+networks=(--extra timm --extra hf --extra torchvision) # what their tests need
+lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@"
+lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@"
 for version in 3.11 3.12 3.13; do
-    lock "$version" "py${version/./}.txt" --extra dev "$@"
+    lock "$version" "py${version/./}.txt" "${networks[@]}" --extra dev "$@"
 done

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..calibrate import batches
+from ..calibrate import batch_size, batches
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Product, Synapse
@@ -138,7 +138,7 @@ def judge(spiking: Graph, x: np.ndarray, target: np.ndarray) -> Score:
     layers = monitored(spiking)
     names = tuple(dict.fromkeys(i for node in layers for i in node.inputs))
     outputs, operations = [], 0.0
-    for batch in batches(x):
+    for batch in batches(x, batch_size(spiking, names)):
         trace = interp.run(spiking, batch, record=names)
         scale = 1.0 if spiking.output.readout == "last" else 1.0 / len(trace.outputs)
         outputs.append(trace.outputs[-1] * scale)
@@ -182,7 +182,8 @@ def _pairs(equation: str, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _read_out(graph: Graph, x: np.ndarray, ticks: int) -> np.ndarray:
-    return np.concatenate([interp.run(graph, batch, timesteps=ticks).outputs[-1] for batch in batches(x)])
+    parts = batches(x, batch_size(graph))
+    return np.concatenate([interp.run(graph, batch, timesteps=ticks).outputs[-1] for batch in parts])
 
 
 def _log_probabilities(logits: np.ndarray) -> np.ndarray:

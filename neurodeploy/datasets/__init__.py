@@ -1,4 +1,4 @@
-"""Labelled images from a name or a path: one file per format, found by itself.
+"""Labelled images, or texts, from a name or a path: one file per format, found by itself.
 
 A format is a module of this folder whose name has no leading underscore. It has ``FORMAT`` (one line for
 people), ``NAMES`` (data sets it knows by name), ``accepts(spec) -> bool`` and ``load(spec) -> DataSet``;

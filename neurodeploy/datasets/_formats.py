@@ -62,7 +62,7 @@ def facts(spec: str) -> Facts:
     found = next((f.facts for f in formats() if spec and "\0" not in spec and f.accepts(spec)), None)
     if found is None:
         data = load(spec)
-        return Facts(data.shape, data.levels, data.source)
+        return Facts(data.shape, data.levels, data.source, data.ticks, data.texts)
     try:
         return found(spec)
     except OSError as error:

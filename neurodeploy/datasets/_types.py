@@ -45,7 +45,9 @@ class DataSet:
 
     ``shape`` is (C, H, W), or whatever the network takes; pixels are integers in 0 .. ``levels``; labels are integers
     below ``len(classes)``. With ``ticks`` samples are (ticks, *shape), a frame for each tick; 0: one image for all.
-    ``hash`` is the sha256 of the stored content, ``source`` the file, folder or library it was read from.
+    ``texts``: samples are strings that a tokenizer has yet to make ids of, and ``shape`` is empty. Without ``labelled``
+    the labels are all 0 and there are no classes. ``hash`` is the sha256 of the stored content, ``source`` the file,
+    folder or library it was read from.
     """
 
     name: str
@@ -57,6 +59,8 @@ class DataSet:
     hash: str
     source: str
     ticks: int = 0
+    texts: bool = False
+    labelled: bool = True
 
     @property
     def train_x(self) -> Images:
@@ -92,6 +96,7 @@ class Facts:
     levels: int
     source: str
     ticks: int = 0
+    texts: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from ..ir.types import Origin
 #: samples in the example batch: more than one, so that the batch axis can be told from an axis of size 1
 BATCH = 2
 
+#: files of Python's own library that stand in tracebacks of torch.export
+_MACHINERY = ("contextlib.py", "functools.py", "bytecode_transformation.py")
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -24,15 +27,26 @@ def to_array(value: Any) -> np.ndarray:
     """A tensor, number or list as numpy."""
     import torch
 
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    short = (
+        value.dtype.is_floating_point and value.dtype.itemsize < 4
+    )  # bfloat16 and its kin are unknown to numpy
+    return (value.float() if short else value).detach().cpu().numpy()
 
 
 def require_finite(tensors: Mapping[str, Any]) -> None:
-    """ImportModelError ND102 naming every parameter or buffer with NaN or infinite values."""
+    """ImportModelError naming every parameter or buffer with NaN or infinite (ND102) or no real values (ND195)."""
     import torch
 
     problems = []
     for name, tensor in tensors.items():
+        if tensor.is_complex() or tensor.is_quantized:
+            limit = "floats, integers or booleans"
+            problems.append(
+                Problem("ND195", "weights of an unsupported type", name, str(tensor.dtype), limit)
+            )
+            continue
         # A sum shows whether anything is wrong in a tenth of the time that a look at every number takes.
         suspect = tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64))
         bad = int((~torch.isfinite(tensor)).sum()) if suspect else 0
@@ -138,4 +152,6 @@ def failure(error: BaseException) -> tuple[str, int]:
     lines = "\n".join(
         f'File "{f.filename}", line {f.lineno}' for f in traceback.extract_tb(error.__traceback__)
     )
-    return place(lines)
+    found = place(lines)
+    # dynamo runs the user's code in its own frames, and tells where it was at the end of its text
+    return place(str(error)) if found[0] in _MACHINERY or not found[0] else found

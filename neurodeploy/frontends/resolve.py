@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from .. import registry, zoo
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
 from ..files import typed
 from ..ir.graph import Graph
+from .libraries._base import TextOptions, first_line, text_options
 
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
@@ -45,8 +46,9 @@ class Model:
     """A model that was found but not loaded.
 
     ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
-    empty. ``convert`` holds options of the method. ``fingerprint`` changes whenever the source graph may change (empty:
-    unknown, do not cache).
+    empty. ``convert`` holds options of the method. ``tokenizer`` (a folder, a file, or a name of the hub) makes token
+    ids of texts, of which the last ``padding`` are padding. ``fingerprint`` changes whenever the source graph may
+    change (empty: unknown, do not cache).
     """
 
     name: str
@@ -62,38 +64,45 @@ class Model:
     shape: tuple[int, ...] = ()
     convert: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    tokenizer: str = ""
+    padding: int = 0
 
 
 def resolve(
     text: str,
     shape: tuple[int, ...] | None = None,
     timesteps: int | None = None,
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | np.ndarray | None = None,
+    offset: float | np.ndarray | None = None,
     reader: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model that a MODEL string names.
 
     ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
-    ``.pt2``); ``reader`` holds options of a file format. Raises UsageError ND110 for a string that names nothing, ND120
-    for options that the reader does not know or that no reader takes, ImportModelError ND106, ND111, ND12x for a file
-    or a factory that cannot be used.
+    ``.pt2``); None is 1 and 0, or a library's own preparation where neither is given. ``reader`` holds options of a
+    file format, a library, or of texts. Raises UsageError ND110 for a string that names nothing, ND120 for options that
+    the reader does not know or that no reader takes, ImportModelError ND106, ND111, ND12x for a file or a factory that
+    cannot be used.
     """
     path = Path(text)
     known = formats()
+    factor, shift = 1.0 if scale is None else scale, 0.0 if offset is None else offset
     if path.suffix in known and text not in zoo.names() and not text.startswith("py:"):
         return _format(path, known[path.suffix], timesteps, reader or {})
     library, name = _library(text, path)
     if library is not None:
-        return _from_library(library, name, text, scale, offset, reader or {})
-    if reader:
+        own = scale is None and offset is None
+        return _from_library(library, name, text, None if own else (factor, shift), reader or {})
+    torch_code = text not in zoo.names() and (text.startswith("py:") or path.suffix == ".pt2")
+    if reader and not torch_code:
         raise UsageError(_no_reader(text, reader, known))
+    options = text_options(reader or {})
     if text in zoo.names():
         return _zoo(text)
     if text.startswith("py:"):
-        return _python(text, shape, timesteps, scale, offset)
+        return _with_texts(_python(text, shape, timesteps, factor, shift), options)
     if path.suffix == ".pt2":
-        return _export(path, scale, offset)
+        return _with_texts(_export(path, factor, shift), options)
     if path.name == "program.h5" or (path / "program.h5").is_file():
         return _artifact(path)
     raise UsageError(_unknown(text, path))
@@ -128,13 +137,12 @@ def _from_library(
     library: Any,
     name: str,
     text: str,
-    scale: float | np.ndarray,
-    offset: float | np.ndarray,
+    levels: tuple[float | np.ndarray, float | np.ndarray] | None,
     options: Mapping[str, Any],
 ) -> Model:
     """A network that an optional library builds, when the graph is asked for.
 
-    Where nobody gave a scale, pixel levels enter as the library's own preparation would have them.
+    ``levels``: scale and offset of a pixel level; None: as the library's own preparation would have them.
     """
     chosen = library.configure(options)
 
@@ -142,14 +150,18 @@ def _from_library(
         from . import torch_export
 
         built = library.build(name, chosen)
-        own = np.ndim(scale) == 0 and scale == 1.0 and np.ndim(offset) == 0 and offset == 0.0
-        factor, shift = (built.scale, built.offset) if own else (scale, offset)
+        factor, shift = (built.scale, built.offset) if levels is None else levels
         title = Path(name).name if Path(name).is_dir() else name
         return torch_export.import_module(
             built.module, built.shape, title, factor, shift, tokens=built.tokens, inside=built.inside
         )
 
-    return Model(name, "library", text, load, system=library.name, title=library.title)
+    model = Model(name, "library", text, load, system=library.name, title=library.title)
+    return _with_texts(model, library.texts(name, chosen))
+
+
+def _with_texts(model: Model, options: TextOptions) -> Model:
+    return replace(model, tokenizer=options.tokenizer, padding=options.padding)
 
 
 def _readable() -> str:
@@ -289,7 +301,7 @@ def _python(
             from . import torch_export
 
             return torch_export.import_module(network, (length,), factory, tokens=True)
-        wanted = shape or getattr(network, "input_shape", None)
+        wanted = getattr(network, "input_shape", None) or shape
         if wanted is None:
             raise ImportModelError(
                 Problem(
@@ -325,7 +337,7 @@ def _built(module: str, factory: str, text: str) -> Any:
                 "ND111",
                 "the factory cannot be called",
                 text,
-                f"{type(error).__name__}: {error}",
+                first_line(error),
                 "a function without arguments that returns a torch module",
             )
         ) from error

@@ -392,7 +392,7 @@ def nulls(value: Any, key: str = "") -> Iterator[str]:
 #: dotted key, or its first part -> (part of an assessment whose reason applies, what to say if it gives none)
 WHY: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "no labelled samples were run"),
-    "agreement": ("agreement", "only a text model without labels is compared with its float model"),
+    "agreement": ("agreement", "only a text model is compared with its float model"),
     "bit_true": ("bit_true", "no comparison of backends was made"),
     "counts": ("estimate", "the network did not run"),
     "energy_uj": ("estimate", "no estimate was made"),

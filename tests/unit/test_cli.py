@@ -234,7 +234,7 @@ def test_check_goes_without_the_data_that_a_model_names(
     command = ["check", "cifar10-vit", "--target", "loihi2", "--format", "json"]
     assert cli.call(command) == 0
     found = json.loads(capsys.readouterr().out)
-    (warning,) = (p for p in found["problems"] if p["code"] == "ND937")
+    (warning,) = (p for p in found["problems"] if p["code"] == "ND939")
     assert warning["severity"] == "warning" and warning["found"] == "0 .. 255" and len(found["nodes"]) > 80
     assert "ND920" in refused(
         capsys, *command, "--data", "nowhere.h5", code=2

@@ -128,7 +128,7 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
 
 def test_formats_are_complete_and_named() -> None:
     found = {f.module.rsplit(".", 1)[1] for f in datasets.formats()}
-    assert found == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz"}
+    assert found == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
     assert datasets.names() == ("digits",)
 
 

@@ -20,7 +20,8 @@ def test_training_images_are_added_to_a_small_test_split_alone(
     images = (labels + np.arange(40) % 2).astype(np.uint8).reshape(-1, 1, 1, 1)
     train, test = array_split(images[10:], labels[10:]), array_split(images[:10], labels[:10])
     data = DataSet("made up", train, test, tuple("abcd"), (1, 1, 1), 4, "", "")
-    graph = SimpleNamespace(input=SimpleNamespace(per_tick=False))
+    header = SimpleNamespace(notes={}, timesteps=1)
+    graph = SimpleNamespace(input=SimpleNamespace(per_tick=False), header=header, values={})
     asked: list[int] = []
 
     def run(x: np.ndarray) -> np.ndarray:

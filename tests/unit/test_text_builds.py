@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import neurodeploy as nd
-from neurodeploy import compare, verbs
-from neurodeploy.errors import SimulateError
+from neurodeploy import calibrate, compare, passes, registry, samples, verbs
+from neurodeploy.errors import ConvertError, SimulateError
+from neurodeploy.frontends import resolve, torch_export
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Synapse
+from neurodeploy.quantize import quantize
 from tests import transformers_small as small
 
 MODEL = "py:tests.transformers_small:bert"
@@ -66,3 +73,58 @@ def test_agreement_is_free_of_scale_and_falls_with_noise() -> None:
     assert compare.agreement(x, -x)["rank"] == pytest.approx(-1.0)
     assert "neighbours" not in compare.agreement(x[:2], x[:2])
     assert compare.agreement(x, np.zeros_like(x))["cosine"] == 0.0
+
+
+def test_batches_follow_the_size_of_the_graph_and_no_result_depends_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = passes.simplify(resolve.source_graph(resolve.resolve(MODEL)))
+    raw = samples.Synthetic(graph).calibration(9)
+    held = sum(value.shape.size for value in graph.values.values())
+
+    def integers(most: int) -> tuple[int, str]:
+        monkeypatch.setattr(calibrate, "MOST_HELD", most)
+        method = registry.members("convert")["ecmt"]
+        _, options = method.configure({"preset": "nearest", "softmax_base": None, "gelu_base": None})
+        spiking = method.rewrite(graph, options, raw, 2)
+        integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
+        return calibrate.batch_size(graph), integer.content_hash()
+
+    (all_at_once, first), (two, second), (one, third) = (integers(n) for n in (held * 64, held * 2, 1))
+    assert (all_at_once, two, one) == (64, 2, 1) and first == second == third
+
+
+def test_activations_that_are_not_finite_are_named_where_they_begin() -> None:
+    graph = passes.simplify(resolve.source_graph(resolve.resolve(MODEL)))
+    node = next(n for n in graph.of(Synapse) if n.name.endswith("intermediate"))
+    weight = node.weight.copy()
+    weight[0, 0] = np.inf
+    broken = Graph({**graph.nodes, node.name: replace(node, weight=weight)}, graph.values, graph.header)
+    with np.errstate(invalid="ignore"), pytest.raises(ConvertError) as caught:
+        calibrate.measure(broken, samples.Synthetic(graph).calibration(2))
+    (problem,) = caught.value.problems
+    assert problem.code == "ND306" and node.name in problem.where
+
+
+class Counted(torch.nn.Module):
+    """Positions counted from constants."""
+
+    input_tokens = small.TOKENS
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.words, self.places = torch.nn.Embedding(20, 8), torch.nn.Embedding(20, 8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        seen = torch.ones_like(ids)
+        return (self.words(ids) + self.places(torch.cumsum(seen, 1) * seen + 1)).mean(1)
+
+
+def test_positions_counted_from_constants_are_constants() -> None:
+    network = Counted().eval()
+    graph = torch_export.import_module(network, (small.TOKENS,), tokens=True)
+    ids = np.random.default_rng(0).integers(0, 20, (3, small.TOKENS))
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, atol=1e-6)

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,6 +38,25 @@ class LibraryOptions(BaseModel):
     arguments: dict[str, Any] = Field(
         {}, description="settings of the architecture, as its library names them"
     )
+
+
+class TextOptions(BaseModel):
+    """How texts become the token ids that a network takes; of ``py:`` and ``.pt2`` models as of libraries."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokenizer: str = Field(
+        default="", description="folder or file of the tokenizer; unset: that of a local hf: folder"
+    )
+    padding: int = Field(default=0, ge=0, description="how many tokens, at the end, are padding")
+
+
+def text_options(options: Mapping[str, Any]) -> TextOptions:
+    """Checked options; UsageError ND120."""
+    try:
+        return TextOptions(**options)
+    except ValidationError as error:
+        raise UsageError([_problem("text", TextOptions, e) for e in error.errors()]) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +90,10 @@ class Library(ABC):
     def build(self, name: str, options: Any) -> Built:
         """The network of that name; ImportModelError ND116, ND117, ND19x."""
 
+    def texts(self, name: str, options: Any) -> TextOptions:
+        """How texts become token ids; a library of image networks has nothing to say."""
+        return TextOptions()
+
     def available(self) -> str:
         """Empty, or the reason why the library cannot be used here."""
         try:
@@ -77,6 +101,13 @@ class Library(ABC):
         except Exception as error:  # a broken installation raises anything
             return f"{type(error).__name__}: {error}"
         return ""
+
+    def installed(self) -> str:
+        """The library with its version, or how to install it; it is not imported."""
+        try:
+            return f"{self.package} {version(self.package)}"
+        except PackageNotFoundError:
+            return f"not installed: pip install 'neurodeploy[{self.extra}]'"
 
     def require(self) -> Any:
         """The imported library; EnvironmentProblem ND115 where it is absent."""
@@ -102,16 +133,17 @@ class Library(ABC):
         try:
             return self.Options(**options)
         except ValidationError as error:
-            raise UsageError([self._problem(e) for e in error.errors()]) from error
+            raise UsageError([_problem(self.name, self.Options, e) for e in error.errors()]) from error
 
-    def _problem(self, detail: Any) -> Problem:
-        key = ".".join(str(part) for part in detail["loc"]) or "reader"
-        if detail["type"] == "extra_forbidden":
-            return unknown_name(
-                "ND120", f"key of the {self.name} reader", key, self.Options.model_fields, f"reader.{key}"
-            )
-        cause = f"a key of the {self.name} reader is wrong: {detail['msg']}"
-        return Problem("ND120", cause, f"reader.{key}", found=repr(detail["input"])[:120])
+
+def _problem(reader: str, options: type[BaseModel], detail: Any) -> Problem:
+    key = ".".join(str(part) for part in detail["loc"]) or "reader"
+    if detail["type"] == "extra_forbidden":
+        return unknown_name(
+            "ND120", f"key of the {reader} reader", key, options.model_fields, f"reader.{key}"
+        )
+    cause = f"a key of the {reader} reader is wrong: {detail['msg']}"
+    return Problem("ND120", cause, f"reader.{key}", found=repr(detail["input"])[:120])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ NESTED = ("state_dict", "model", "model_state_dict")
 
 
 def fill(module: Any, path: Path, prefixes: tuple[str, ...] = ()) -> None:
-    """Load a file into a module; ImportModelError ND191, ND192, ND193 (all misfits), ND194.
+    """Load a file into a module; ImportModelError ND191, ND192, ND193 (all misfits), ND194, ND195.
 
     ``prefixes`` may stand before the names in the file, or be missing there.
     """
@@ -117,6 +117,12 @@ def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Probl
         elif value.shape != expected[key].shape:
             found, limit = str(tuple(value.shape)), str(tuple(expected[key].shape))
             yield Problem("ND193", f"tensor {key!r} has the wrong shape", str(path), found, limit)
+        elif expected[key].is_floating_point() and not value.is_floating_point():
+            # a copy would drop an imaginary part, or take quantised numbers for what they stand for
+            limit = str(expected[key].dtype)
+            yield Problem(
+                "ND195", f"tensor {key!r} is of an unsupported type", str(path), str(value.dtype), limit
+            )
         elif value.is_floating_point() and not torch.isfinite(value).all():
             bad = int((~torch.isfinite(value)).sum())
             yield Problem(

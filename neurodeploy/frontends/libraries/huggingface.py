@@ -14,19 +14,20 @@ import numpy as np
 from pydantic import Field
 
 from ...errors import ImportModelError, Problem
-from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
+from ._base import Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
 Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
 #: files of weights in a folder, the first that exists is read
 FILES = ("model.safetensors", "pytorch_model.bin")
+#: files of which one shows that a folder holds a tokenizer
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
-class HuggingFaceOptions(LibraryOptions):
+class HuggingFaceOptions(LibraryOptions, TextOptions):
     """Further: the length of a text and what is made of the tokens' vectors."""
 
     tokens: int = Field(32, ge=1, description="tokens of a text")
-    padding: int = Field(0, ge=0, description="how many of them, at the end, are padding")
     output: Pool = Field(
         "auto",
         description="logits of a head, mean of the tokens, the first or last token, pooled, or all tokens; auto: "
@@ -40,6 +41,14 @@ class HuggingFace(Library):
     name, package, extra = "hf", "transformers", "hf"
     title = "Hugging Face transformers"
     Options = HuggingFaceOptions
+
+    def texts(self, name: str, options: Any) -> TextOptions:
+        """The tokenizer that is named, else that of the folder or of the hub that the weights come from."""
+        folder = Path(name)
+        own = name if any((folder / file).is_file() for file in TOKENIZERS) else ""
+        if not folder.exists() and options.pretrained and not options.weights:
+            own = name
+        return TextOptions(tokenizer=options.tokenizer or own, padding=options.padding)
 
     def build(self, name: str, options: Any) -> Built:
         """From a folder with config.json, a type of model, or the hub."""

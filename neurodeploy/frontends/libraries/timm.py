@@ -57,7 +57,7 @@ class Timm(Library):
 def _near(name: str, known: list[str]) -> list[str]:
     import difflib
 
-    return difflib.get_close_matches(name, known, 3)
+    return [] if name in known else difflib.get_close_matches(name, known, 3)
 
 
 MEMBER = Timm()

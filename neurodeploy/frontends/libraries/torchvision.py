@@ -36,7 +36,10 @@ class Torchvision(Library):
         where, arguments = f"torchvision:{name}", dict(options.arguments)
         if options.classes is not None:
             arguments["num_classes"] = options.classes
-        near = tuple(f"torchvision:{n}" for n in difflib.get_close_matches(name, models.list_models(), 3))
+        known = models.list_models()
+        near = tuple(
+            f"torchvision:{n}" for n in difflib.get_close_matches(name, known, 3) if name not in known
+        )
         with constructing(where, near), seeded(options.seed):
             if name == "VisionTransformer":
                 model = models.VisionTransformer(image_size=options.image, **arguments)

@@ -245,8 +245,12 @@ def expand(lowering: Lowering, x: Stream, *sizes: Any, size: Any = None, implici
 
 
 @operator("expand_as")
-def expand_as(lowering: Lowering, x: Stream, other: Stream) -> Stream:
-    """Repeats to another stream's shape."""
+def expand_as(lowering: Lowering, x: Any, other: Any) -> Any:
+    """Repeats to another stream's shape, or a constant to a stream's."""
+    if not isinstance(x, Stream):
+        return x.expand(other.sizes)
+    if not isinstance(other, Stream):
+        return expand(lowering, x, tuple(other.shape))
     return expand(lowering, x, other.sizes)
 
 

@@ -123,6 +123,17 @@ def test_all_misfits_are_named_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int8])
+def test_weights_of_another_type_are_named_and_not_copied(kind: torch.dtype, tmp_path: Path) -> None:
+    network, tensors = Tied(), stored()
+    path = write(tmp_path / "w.pt", {**tensors, "norm.bias": tensors["norm.bias"].to(kind)})
+    with pytest.raises(ImportModelError) as caught:
+        _weights.fill(network, path)
+    (problem,) = caught.value.problems
+    assert problem.code == "ND195" and "norm.bias" in problem.cause and problem.found == str(kind)
+    assert not torch.equal(network.table.weight, tensors["table.weight"])
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return print, ("executed",)
@@ -208,6 +219,21 @@ def test_timm_weights_and_names(tmp_path: Path) -> None:
     wrong = {**one, "classes": 4}
     codes = problems(ImportModelError, built, "timm:vit_tiny_patch16_224", weights=str(path), **wrong)
     assert {code for code, _ in codes} == {"ND193"} and len(codes) == 2
+
+
+def test_levels_enter_as_the_library_or_the_user_says() -> None:
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    reader = {"pretrained": False, "image": 32, "classes": 3, "arguments": {"depth": 1}}
+    scales = [
+        np.asarray(
+            resolve.source_graph(
+                resolve.resolve("timm:vit_tiny_patch16_224", scale=s, offset=o, reader=reader)
+            ).input.scale
+        )
+        for s, o in ((None, None), (1.0, None), (1.0, 0.0), (None, -0.5))
+    ]
+    assert scales[0] == pytest.approx(1 / 127.5)
+    assert [float(scale) for scale in scales[1:]] == [1.0, 1.0, 1.0]
 
 
 def test_torchvision() -> None:

@@ -14,13 +14,16 @@ from torch.nn import functional as F
 
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.frontends import resolve, torch_export, torch_fx
+from neurodeploy.ir.nodes import Synapse
 from tests.unit.frontends.modules import SHAPE, Apply
 
 
 def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = SHAPE) -> list[Problem]:
     with pytest.raises(ImportModelError) as caught:
-        if front_end == "fx":
+        if front_end == "float":
+            torch_export.import_module(network, Small.input_shape)
+        elif front_end == "fx":
             torch_fx.import_module(network.double(), shape, 1)
         else:
             torch_export.import_module(network.double(), shape)
@@ -159,3 +162,53 @@ def test_numpy_is_not_written_to() -> None:
     weight = graph.nodes["linear"].weight  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="read-only"):
         weight[0, 0] = np.float64(1)
+
+
+class Small(nn.Module):
+    """One linear layer on a small image; ``input_shape`` as modules of users carry it."""
+
+    input_shape = (3, 4, 4)
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.head = nn.Linear(48, 3, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_every_float_type_is_read_exactly(dtype: torch.dtype) -> None:
+    network = Small(dtype)
+    graph = torch_export.import_module(network, network.input_shape)
+    (layer,) = graph.of(Synapse)
+    np.testing.assert_array_equal(layer.weight, network.head.weight.detach().double().numpy())
+
+
+def test_complex_weights_are_named() -> None:
+    network = Small()
+    network.register_parameter("phase", nn.Parameter(torch.zeros(2, dtype=torch.complex64)))
+    network.register_parameter("gain", nn.Parameter(torch.tensor([1.0, float("nan")])))
+    found = {p.code: p.where for p in refused(network.float(), "float")}
+    assert found == {"ND195": "phase", "ND102": "gain"}
+
+
+def wide() -> nn.Module:
+    """A factory without arguments."""
+    return Small()
+
+
+def test_the_shape_that_a_module_carries_stays_whatever_the_data() -> None:
+    model = resolve.resolve("py:tests.unit.frontends.test_refused_models:wide", (3, 8, 8))
+    assert resolve.source_graph(model).shape("input") == (3, 4, 4)
+
+
+def test_control_flow_is_found_in_the_users_own_file() -> None:
+    class Branches(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.sum() > 0:
+                return x
+            return -x
+
+    (problem,) = refused(Branches(), "export")
+    assert problem.code == "ND104" and "test_refused_models.py" in problem.where

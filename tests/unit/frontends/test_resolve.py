@@ -135,10 +135,20 @@ def test_wrong_reader_options(toy: str, reader: dict, hint: str) -> None:
     assert (kind, code) == (UsageError, "ND120") and hint in text
 
 
-@pytest.mark.parametrize("text", ["digits-vit", "py:module:factory", "net.pt2", "folder/"])
+@pytest.mark.parametrize("text", ["digits-vit", "folder/"])
 def test_reader_options_of_a_model_that_no_reader_reads(text: str) -> None:
     kind, code, said = problem_of(text, reader={"skip_layers": 1})
     assert (kind, code) == (UsageError, "ND120") and "--set reader.skip_layers" in said
+
+
+@pytest.mark.parametrize("text", ["py:module:factory", "net.pt2"])
+def test_torch_code_takes_options_of_texts_alone(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve.resolve(text, reader={"skip_layers": 1, "padding": -1})
+    assert {(p.code, p.where) for p in caught.value.problems} == {
+        ("ND120", "reader.skip_layers"),
+        ("ND120", "reader.padding"),
+    }
 
 
 def test_files_of_other_tools_that_are_not_there(toy: str, tmp_path: Path) -> None:

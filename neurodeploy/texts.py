@@ -1,0 +1,189 @@
+"""Texts to the token ids of one network, by its tokenizer: cut to its length, and refused where they cannot fit.
+
+The number of tokens of a network is fixed, and so is what of it is padding. A text that has more tokens is cut, as its
+tokenizer cuts; one that has fewer is left out and counted, since the float model would hide the rest from attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .datasets import DataSet, Split
+from .errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
+from .ir.graph import Graph
+from .samples import one_hot, tokens
+
+#: what tokenizers call padding where no file says it
+PADS = ("[PAD]", "<pad>", "<|endoftext|>")
+SHOWN = 3  # tokens that do not fit, by name
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """``encode(texts, length)`` gives lists of ids, special tokens included, cut to ``length``; ``ids`` by token."""
+
+    encode: Callable[[Sequence[str], int], list[list[int]]]
+    ids: Mapping[str, int]
+    pad: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class OneHot:
+    """The ``read`` of a split of token ids (N, length): raw inputs, made when they are asked for."""
+
+    graph: Graph
+    ids: np.ndarray
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        return one_hot(self.graph, self.ids[indices])
+
+
+def tokenised(data: DataSet, graph: Graph, place: str, padding: int = 0) -> tuple[DataSet, list[Problem]]:
+    """The texts as raw inputs of ``graph``, and a warning ND938 where some were too short.
+
+    ``place`` is the tokenizer's file, folder or name. UsageError ND929 (no tokenizer, or none that can be read),
+    ND933 (no network of texts), ND937 (ids without an embedding, no token for padding), ND938 (all too short);
+    EnvironmentProblem ND115 without its library.
+    """
+    tokenizer, length = fitting(data.source, graph, place, padding)
+    trained: set[tuple[int, ...]] = set()  # two texts may be one once they are cut
+    splits, lengths, again = [], [], 0
+    for split in (data.train, data.test):
+        encoded = tokenizer.encode([str(text) for text in split.images], length - padding)
+        whole = [i for i, row in enumerate(encoded) if len(row) == length - padding]
+        kept = [i for i in whole if tuple(encoded[i]) not in trained]
+        trained = trained or {tuple(encoded[i]) for i in kept}
+        again += len(whole) - len(kept)
+        lengths += [len(row) for row in encoded]
+        ids = np.full((len(kept), length), tokenizer.pad or 0, np.int64)
+        for slot, i in enumerate(kept):
+            ids[slot, : length - padding] = encoded[i]
+        splits.append(Split(split.labels[kept], OneHot(graph, ids)))
+    problem = _left_out(data, lengths, again, [len(split) for split in splits], length, padding)
+    if problem is not None and problem.severity == "error":
+        raise UsageError(problem)
+    shape = graph.shape(graph.input.name)
+    ready = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
+    return ready, [problem] if problem is not None else []
+
+
+def fitting(source: str, graph: Graph, place: str, padding: int) -> tuple[Tokenizer, int]:
+    """The tokenizer, proven to fit the network, and the network's number of tokens; errors of :func:`tokenised`."""
+    found = tokens(graph)
+    if found is None:
+        cause, fix = "texts were given to a network that takes none", "give other data with --data"
+        raise UsageError(Problem("ND933", cause, source, "texts", str(graph.shape(graph.input.name)), (fix,)))
+    tokenizer = load(place)
+    problems = misfits(tokenizer, graph, place, padding)
+    if problems:
+        raise UsageError(problems)
+    return tokenizer, found[0]
+
+
+def _left_out(
+    data: DataSet, lengths: list[int], again: int, kept: list[int], length: int, padding: int
+) -> Problem | None:
+    """ND938: a warning where texts are left out, an error where a split is left without any."""
+    short = sum(n < length - padding for n in lengths)
+    if not short and not again:
+        return None
+    cause = "texts with fewer tokens than the network has, or like one of training once they are cut, are left out"
+    if not all(kept):
+        cause = "no text with as many tokens as the network is left for calibration or for the test"
+    least, half = min(lengths) + padding, sorted(lengths)[len(lengths) // 2] + padding
+    fixes: tuple[str, ...] = (
+        (f"--set reader.tokens={half} keeps half of them (hf: models)",) if half < length else ()
+    )
+    if short:
+        fixes = (f"--set reader.tokens={least} keeps all texts and cuts the longer ones (hf: models)", *fixes)
+    found = f"{short} of {len(lengths)} texts too short, {again} like one of training; shortest: {least - padding}"
+    severity = "warning" if all(kept) else "error"
+    return Problem("ND938", cause, data.source, found, f"{length - padding} tokens", fixes, severity)
+
+
+def misfits(tokenizer: Tokenizer, graph: Graph, place: str, padding: int) -> list[Problem]:
+    """ND937 for ids beyond the table of embeddings, which is named, and for padding without a token."""
+    length, vocabulary = tokens(graph) or (0, 0)
+    layer = ", ".join(node.name for node in graph if graph.input.name in node.inputs)
+    fixes = ("give the tokenizer that the model was trained with: --set reader.tokenizer=FOLDER",)
+    problems = []
+    beyond = sorted((i, token) for token, i in tokenizer.ids.items() if i >= vocabulary)
+    if beyond:
+        named = ", ".join(f"{token!r} is {i}" for i, token in beyond[:SHOWN])
+        found = f"{len(beyond)} of {len(tokenizer.ids)} tokens: {named}"
+        cause = "the tokenizer has ids that the embedding has no row for"
+        problems.append(Problem("ND937", cause, f"{layer} ({place})", found, f"{vocabulary} rows", fixes))
+    if padding and tokenizer.pad is None:
+        cause = "texts are padded, and the tokenizer has no token for it"
+        problems.append(
+            Problem(
+                "ND937", cause, f"{layer} ({place})", f"{padding} of {length} tokens", "a pad token", fixes
+            )
+        )
+    return problems
+
+
+def load(place: str) -> Tokenizer:
+    """A tokenizer from ``tokenizer.json``, a folder that holds it or the files of an older one, or a hub's name.
+
+    Nothing is unpickled and no code of a model is run.
+    """
+    if not place:
+        cause = "texts need a tokenizer, and the model names none"
+        raise UsageError(Problem("ND929", cause, "reader.tokenizer", "nothing", "", (_GIVE,)))
+    path = Path(place)
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not path.exists() and ("/" not in place or place.startswith((".", "/")) or place.count("/") > 1):
+        raise UsageError(Problem("ND929", "no tokenizer at this path", place, "nothing", "", (_GIVE,)))
+    try:
+        return _fast(file) if file.is_file() and file.suffix == ".json" else _other(place)
+    except NeurodeployError:
+        raise
+    except ImportError as error:
+        fix = "pip install 'neurodeploy[hf]'"
+        cause = "tokenizers need the library of that name"
+        raise EnvironmentProblem(Problem("ND115", cause, "tokenizers", str(error), "", (fix,))) from error
+    except Exception as error:  # each kind of file has its own
+        text = str(error).strip().splitlines()
+        found = f"{type(error).__name__}: {text[0][:200] if text else ''}"
+        limit = "tokenizer.json, or a folder that transformers reads"
+        raise UsageError(
+            Problem("ND929", "the tokenizer cannot be read", place, found, limit, (_GIVE,))
+        ) from error
+
+
+_GIVE = "--set reader.tokenizer=FOLDER, one that holds tokenizer.json or vocab.txt"
+
+
+def _fast(file: Path) -> Tokenizer:
+    """By the library tokenizers, from one file."""
+    import tokenizers
+
+    inner = tokenizers.Tokenizer.from_file(str(file))
+    padding = inner.padding or {}
+    inner.no_padding()
+
+    def encode(texts: Sequence[str], length: int) -> list[list[int]]:
+        inner.enable_truncation(length)
+        return [found.ids for found in inner.encode_batch(list(texts))]
+
+    ids = inner.get_vocab(with_added_tokens=True)
+    pad = padding.get("pad_id", next((ids[token] for token in PADS if token in ids), None))
+    return Tokenizer(encode, ids, pad)
+
+
+def _other(place: str) -> Tokenizer:
+    """By transformers, from the files that older tokenizers are made of."""
+    import transformers
+
+    here = Path(place).exists()
+    inner = transformers.AutoTokenizer.from_pretrained(place, local_files_only=here, trust_remote_code=False)
+
+    def encode(texts: Sequence[str], length: int) -> list[list[int]]:
+        return list(inner(list(texts), truncation=True, max_length=length)["input_ids"])
+
+    return Tokenizer(encode, dict(inner.get_vocab()), inner.pad_token_id)
