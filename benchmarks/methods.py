@@ -1,7 +1,7 @@
 """Every conversion method on one model of the zoo: accuracy, energy, latency and spikes over T.
 
     .venv/bin/python benchmarks/methods.py digits-vit [--ticks 1,2,4,6,8] [--target loihi-sim] [--only ecmt/headline]
-    .venv/bin/python benchmarks/methods.py cifar10-vit --data cifar10_jpeg.h5 --eval-samples 1000
+    .venv/bin/python benchmarks/methods.py cifar10-vit --data cifar10_jpeg.h5 --eval-samples 2000
 
 Calibration takes training images only, accuracy the whole test split. For each method, preset and T: accuracy of the
 float source, of the spiking network in floats and of the integers; ``ratio``, the paper metric as a share of the ANN's;
@@ -9,18 +9,22 @@ energy and latency of one inference as the target prices them (nominal, low and 
 energy over the int8 ANN baseline of the same technology, and ``events vs ANN`` the same without barriers and static
 power, which the baseline leaves out too; spikes per neuron and inference; and, for populations that
 send counts, the same counted as unit spikes (sum of magnitudes). Integrators send no message and are no neurons here.
-Prints a table, writes ``benchmarks/results/methods-<model>.json``.
+A second table holds what no other row beats in both accuracy and energy, by the paper metric and by the target's prices.
+Each row goes to ``benchmarks/results/methods-<model>.json`` when it is done, in place of an older one of the same setting
+and T, so a run that was interrupted or done in parts loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from _bench import machine, write
+from _bench import RESULTS, machine, write
 
 from neurodeploy import stages, target
 from neurodeploy.config import BuildConfig
@@ -132,6 +136,25 @@ def shown(rows: list[dict[str, Any]]) -> str:
     return head + "\n".join(lines)
 
 
+def front(rows: list[dict[str, Any]], cost: Callable[[dict[str, Any]], float]) -> list[dict[str, Any]]:
+    """The rows that no other one beats in integer accuracy and ``cost`` at once, cheapest first."""
+    kept: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda r: (cost(r), -r["integer"])):
+        if not kept or row["integer"] > kept[-1]["integer"]:
+            kept.append(row)
+    return kept
+
+
+def merged(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``rows`` in front of those of an earlier run that they do not replace, in the order of the settings."""
+    path = RESULTS / f"{name}.json"
+    old = json.loads(path.read_text())["rows"] if path.is_file() else []
+    key = lambda row: (row["method"], row["preset"], row["T"])
+    order = [(method, preset) for method, preset, _ in SETTINGS]
+    table = {key(row): row for row in [*old, *rows]}
+    return sorted(table.values(), key=lambda row: (order.index(key(row)[:2]), row["T"]))
+
+
 def main() -> None:
     """Run every method and print the table."""
     parser = argparse.ArgumentParser(
@@ -142,22 +165,28 @@ def main() -> None:
     parser.add_argument("--target", default="loihi-sim")
     parser.add_argument("--data", default="", help="data set, for models whose images do not ship")
     parser.add_argument("--eval-samples", type=int, default=0, help="test samples (default: all)")
-    parser.add_argument("--only", help="one setting, as method/preset")
+    parser.add_argument(
+        "--only", action="append", help="one setting, as method/preset; may be given several times"
+    )
     args = parser.parse_args()
-    chosen = [s for s in SETTINGS if args.only in (None, f"{s[0]}/{s[1]}")]
+    chosen = [s for s in SETTINGS if not args.only or f"{s[0]}/{s[1]}" in args.only]
     if not chosen:
-        parser.error(f"--only takes one of {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
-    base, rows = imported(args.model, args.target, args.data), []
-    chosen = [with_own(base.config, *setting) for setting in chosen]
-    for method, preset, options in chosen:
+        parser.error(f"--only takes {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
+    base, rows, name = imported(args.model, args.target, args.data), [], f"methods-{args.model}"
+    for setting in chosen:
         for ticks in (int(t) for t in args.ticks.split(",")):
-            rows.append(measure(base, method, preset, options, ticks, args.eval_samples))
-            print(shown(rows[-1:]).splitlines()[-1], flush=True)
+            row = measure(base, *with_own(base.config, *setting), ticks, args.eval_samples)
+            rows = merged(name, [row])
+            write(name, {"target": args.target, "calibration": base.config.calib, "rows": rows})
+            print(shown([row]).splitlines()[-1], flush=True)
     print(machine(), shown(rows), sep="\n\n")
-    if not args.only:
-        write(
-            f"methods-{args.model}", {"target": args.target, "calibration": base.config.calib, "rows": rows}
-        )
+    print("\nBest by the paper metric", shown(front(rows, lambda row: row["ratio"])), sep="\n\n")
+    priced = [row for row in rows if "energy_uj" in row]
+    print(
+        "\nBest by energy on the target",
+        shown(front(priced, lambda row: row["energy_uj"]["nominal"])),
+        sep="\n\n",
+    )
 
 
 if __name__ == "__main__":
