@@ -9,9 +9,9 @@ energy and latency of one inference as the target prices them (nominal, low and 
 energy over the int8 ANN baseline of the same technology, and ``events vs ANN`` the same without barriers and static
 power, which the baseline leaves out too; spikes per neuron and inference; and, for populations that
 send counts, the same counted as unit spikes (sum of magnitudes). Integrators send no message and are no neurons here.
-A second table holds what no other row beats in both accuracy and energy, by the paper metric and by the target's prices.
-Each row goes to ``benchmarks/results/methods-<model>.json`` when it is done, in place of an older one of the same setting
-and T, so a run that was interrupted or done in parts loses nothing.
+Two more tables hold what no other row beats in accuracy and energy at once, by the paper metric and by the target's
+prices. Each row goes to ``benchmarks/results/methods-<model>.json`` when it is done, in place of an older one of the
+same setting and T, so a run that was interrupted or done in parts loses nothing.
 """
 
 from __future__ import annotations
