@@ -179,6 +179,7 @@ def verdict(rows: list[Row]) -> str:
     winners = [row for row in priced if row["events_vs_ann"] < 1]
     least = min(priced, key=lambda row: row["events_vs_ann"])
     name = lambda row: f"{row['method']} {row['preset']} at T = {row['T']}"
+    percent = lambda share: f"{100 * share:.2f} %"
     text = [
         f"The int8 ANN of the same technology takes {ann['nominal']:.3g} uJ [{ann['low']:.3g} .. {ann['high']:.3g}], a"
         " lower bound of its dynamic energy."
@@ -187,17 +188,17 @@ def verdict(rows: list[Row]) -> str:
         text.append(f"Fewer events' energy than that: {', '.join(map(name, winners))}.")
     else:
         text.append(
-            f"No setting beats it: the cheapest events, of {name(least)}, take {least['events_vs_ann']:.0f} times as much"
-            f" ({least['events_uj']['low'] / ann['high']:.0f} times at the ends of both ranges that favour the spikes)"
-            f" for {100 * least['integer']:.1f} %."
+            f"No setting beats it: the cheapest events, of {name(least)} ({percent(least['integer'])}), take"
+            f" {least['events_vs_ann']:.0f} times as much, and {least['events_uj']['low'] / ann['high']:.0f} times at"
+            " the ends of both ranges that favour spikes."
         )
     for points in (0.5, 1.0):
         near = [row for row in priced if row["integer"] >= row["float"] - points / 100]
         if near:
             row = min(near, key=COSTS["E"])
             text.append(
-                f"Cheapest within {points} points of the float network: {name(row)},"
-                f" {100 * row['integer']:.2f} % against {100 * row['float']:.2f} %, {row['energy_uj']['nominal']:.4g} uJ, ratio {row['ratio']:.3f}."
+                f"Cheapest within {points} points of the float network: {name(row)}, {percent(row['integer'])} against"
+                f" {percent(row['float'])}, {row['energy_uj']['nominal']:.4g} uJ, ratio {row['ratio']:.3f}."
             )
     return " ".join(text)
 
