@@ -54,6 +54,7 @@ CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
         "ND101",
         "row",
     ),
+    "roll over all elements": (lambda s, x: x.roll(1), "ND101", "roll"),
     "two results": (lambda s, x: (x, x), "ND107", "one tensor"),
     "no dependence on the input": (lambda s, x: s.m, "ND107", "one tensor"),
 }
