@@ -120,15 +120,24 @@ def _sentence(room: str, name: str) -> str:
 
 def methods() -> str:
     """Presets and options of every conversion method."""
-    rows = []
-    for name, method in registry.members("convert").items():
-        presets = "; ".join(f"`{p}` {dict(v) or ''}".strip() for p, v in method.presets.items())
-        options = "; ".join(
-            f"`{key}` = {field.default!r} ({field.description or 'see the file'})"
-            for key, field in method.Config.model_fields.items()
+    found = registry.members("convert")
+    settings = lambda values: ", ".join(f"{k} = {v!r}" for k, v in values.items()) or "the defaults below"
+    presets = [
+        (f"`{name}`", f"`{preset}`", settings(values))
+        for name, method in found.items()
+        for preset, values in method.presets.items()
+    ]
+    options = [
+        (f"`{name}`", f"`{key}`", f"`{field.default!r}`", field.description)
+        for name, method in found.items()
+        for key, field in method.Config.model_fields.items()
+    ]
+    return "\n\n".join(
+        (
+            table(("Method", "Preset, the first without being asked", "Sets"), presets),
+            table(("Method", "Option", "Default", "Meaning"), options),
         )
-        rows.append((f"`{name}`", presets, options or "none"))
-    return table(("Method", "Presets, the default first", "Options"), rows)
+    )
 
 
 def imported() -> str:
