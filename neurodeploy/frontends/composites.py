@@ -1,8 +1,9 @@
-"""Functions of one variable that a model spells out in simple operators, found again: GELU in its forms, SiLU.
+"""Functions that a model spells out in simple operators, found again: GELU in its forms, SiLU, layer and RMS norm.
 
 ``0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` is one operator with an integer program, and not seven
 without. There are as many spellings as libraries, so that none is matched as text: a group of elementwise calls with
-constants whose result is used, and nothing else of it, is evaluated and compared with the functions that are known.
+constants, and of means over the last axis, whose result is used, and nothing else of it, is evaluated and compared with
+the functions that are known. The eps of a norm is one of the constants in its group.
 """
 
 from __future__ import annotations
@@ -17,8 +18,27 @@ from scipy import special
 from .. import registry
 from .traced import Call, Ref, Traced, references
 
+
+def _mean(x: Any, dim: Any, keepdim: bool = False) -> Any:
+    return x.mean(axis=_last(dim, keepdim), keepdims=True)
+
+
+def _var(
+    x: Any, dim: Any, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
+) -> Any:
+    """Torch's variance; ``correction`` is the newer name of what ``unbiased`` says."""
+    ddof = float(unbiased) if correction is None else correction
+    return x.var(axis=_last(dim, keepdim), ddof=ddof, keepdims=True)
+
+
+def _last(dim: Any, keepdim: bool) -> int:
+    if dim not in (-1, [-1], (-1,)) or not keepdim:
+        raise _NoFunctionError
+    return -1
+
+
 #: canonical operator -> its value on arrays
-POINTWISE: dict[str, Callable[..., Any]] = {
+SIMPLE: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("add", "iadd", "__add__", "__radd__"), lambda a, b, alpha=1: a + alpha * b),
     **dict.fromkeys(("sub", "isub", "__sub__"), lambda a, b, alpha=1: a - alpha * b),
     **dict.fromkeys(("rsub", "__rsub__"), lambda a, b, alpha=1: b - alpha * a),
@@ -32,10 +52,14 @@ POINTWISE: dict[str, Callable[..., Any]] = {
     "sigmoid": special.expit,
     "erf": special.erf,
     "exp": np.exp,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda a: 1 / np.sqrt(a),
+    "mean": _mean,
+    "var": _var,
     **dict.fromkeys(("_to_copy", "to", "float", "type_as"), lambda a, *_, **__: a),
 }
 #: no group is a function worth a look without one of these
-SEEDS = {"tanh", "sigmoid", "erf", "exp"}
+SEEDS = {"tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__"}
 #: operator of the graph with keywords, compared in this order
 KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gelu", {"approximate": "none"}),
@@ -44,8 +68,11 @@ KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("silu", {}),
     ("tanh", {}),
 )
+#: norms over the last axis, whose eps is looked for
+NORMS = ("layer_norm", "rms_norm")
 LARGEST = 24  # calls in a group
-POINTS = np.linspace(-9.0, 9.0, 721)
+#: denser around 0, so that the rows differ in spread from far above any eps to far below
+POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
 TOLERANCE = 2e-6  # constants are often written with seven digits
 
 
@@ -60,7 +87,7 @@ def fused(traced: Traced) -> list[Call]:
     gone: set[str] = set()
     made: dict[str, Call] = {}
     for call in reversed(calls):
-        if call.op not in POINTWISE or call.name in gone or call.name not in live:
+        if call.op not in SIMPLE or call.name in gone or call.name not in live:
             continue
         group = _group(call, table, users, live)
         if not any(name in group and table[name].op in SEEDS for name in group):
@@ -100,7 +127,7 @@ def _group(root: Call, table: Mapping[str, Call], users: Mapping[str, set[str]],
             for name in group
             for ref in references((table[name].args, table[name].kwargs))
             if ref.name not in group and ref.name in table and ref.name in live
-            if table[ref.name].op in POINTWISE and users[ref.name] <= set(group)
+            if table[ref.name].op in SIMPLE and users[ref.name] <= set(group)
         ]
         if not more:
             break
@@ -127,12 +154,28 @@ def _recognised(
         idle = used - {root.name}
         if not any(table[name].op in SEEDS for name in used) or any(not users[n] <= used for n in idle):
             continue
-        for op, keywords in KNOWN:
-            if np.allclose(y, registry.microcode(op).float_apply(POINTS, keywords), rtol=0, atol=TOLERANCE):
+        if np.shape(y) != POINTS.shape:
+            continue
+        for op, params, keywords in _candidates([table[name] for name in used]):
+            if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
                 origin = replace(root.origin, op=op)
                 new = replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False)
                 return new, idle
     return None
+
+
+def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
+    yield from ((op, keywords, keywords) for op, keywords in KNOWN)
+    numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
+    width = POINTS.shape[-1]
+    affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
+    yield from (
+        (op, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
+        for op in NORMS
+        for eps in sorted(numbers | {0.0})
+        if 0 <= eps < 1
+    )
 
 
 class _NoFunctionError(Exception):
@@ -140,13 +183,13 @@ class _NoFunctionError(Exception):
 
 
 def _leaves(group: Sequence[str], table: Mapping[str, Call], live: set[str]) -> Iterator[str]:
-    """What the root may be a function of: everything read inside the group, nearest to the root first."""
+    """What the root may be a function of: everything read inside the group, farthest from the root first."""
     seen: dict[str, None] = {}
     for name in group:
         for ref in references((table[name].args, table[name].kwargs)):
             if ref.name in live:
                 seen.setdefault(ref.name)
-    yield from seen
+    yield from reversed(seen)
 
 
 def _value(
@@ -160,7 +203,7 @@ def _value(
     """The expression on :data:`POINTS` in place of the leaf; raises _NoFunctionError."""
     if isinstance(item, (bool, str)) or item is None:
         return item
-    if isinstance(item, (int, float)):
+    if isinstance(item, (int, float)) or _axes(item):
         return item
     if not isinstance(item, Ref):
         raise _NoFunctionError
@@ -170,15 +213,19 @@ def _value(
         call = table[item.name]
         used.add(item.name)
         parts = [_value(part, leaf, group, table, constants, used) for part in _numbers(call)]
-        keywords = {k: v for k, v in call.kwargs.items() if isinstance(v, (int, float))}
+        keywords = {k: v for k, v in call.kwargs.items() if isinstance(v, (int, float)) or _axes(v)}
         try:
-            return POINTWISE[call.op](*parts, **keywords)
+            return SIMPLE[call.op](*parts, **keywords)
         except TypeError as error:
             raise _NoFunctionError from error
     constant = constants.get(item.name)
     if constant is None or getattr(constant, "numel", lambda: 0)() != 1:
         raise _NoFunctionError
     return float(constant)
+
+
+def _axes(item: Any) -> bool:
+    return isinstance(item, (list, tuple)) and all(isinstance(axis, int) for axis in item)
 
 
 def _numbers(call: Call) -> Sequence[Any]:
