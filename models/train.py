@@ -31,11 +31,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodeploy import datasets, zoo
-from neurodeploy.errors import NeurodeployError
+from neurodeploy.errors import ImportModelError, NeurodeployError, Problem
 
 INTERRUPTED = 130
 #: Images per step of an evaluation: bounds memory, changes nothing else.
 CHUNK = 512
+#: Training images that choose the steps of quantisers.
+CALIBRATION = 256
 
 
 @dataclass
@@ -54,6 +56,8 @@ class State:
 def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
     """A hash of all that decides the weights: a checkpoint of anything else is not continued."""
     parts = entry.model_dump(include={"name", "kind", "timesteps", "readout", "model", "input", "train"})
+    if entry.train.start:
+        parts["start"] = zoo.entry(entry.train.start).weights.sha256
     return hashlib.sha256(json.dumps([parts, data.hash], sort_keys=True).encode()).hexdigest()
 
 
@@ -106,6 +110,30 @@ def learning_rate(plan: zoo.TrainTable, position: float) -> float:
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def begin(entry: zoo.ZooEntry, data: datasets.DataSet) -> nn.Module:
+    """The network that training starts with: fresh, or with another model's weights, and with quantisers set.
+
+    Raises ImportModelError ND193 where those weights do not fit.
+    """
+    network, plan = zoo.build(entry), entry.train
+    if plan.start:
+        found = network.load_state_dict(zoo.load(plan.start).state_dict(), strict=False)
+        own = {f"{n}.{k}" for n, m in network.named_modules() if is_quantiser(m) for k in m.state_dict()}
+        if wrong := sorted(set(found.missing_keys) - own) + found.unexpected_keys:
+            cause = f"the weights of {plan.start} are not those of this network"
+            raise ImportModelError([Problem("ND193", cause, f"{entry.name}.toml: train.start", wrong[0])])
+    if plan.levels:
+        fit, _ = held_out(data.train_y, plan.validation, plan.seed)
+        run = lambda: predict(network, data.train_x[fit[:CALIBRATION]], entry)
+        zoo.submodule("quantiser").initialise(network, run, plan.levels, plan.init)
+    return network
+
+
+def is_quantiser(module: nn.Module) -> bool:
+    """Whether a module is one of the zoo's quantisers."""
+    return isinstance(module, zoo.submodule("quantiser").Quantiser)
+
+
 class Run:
     """One training: network, optimizer and the state that goes to the checkpoint after each epoch."""
 
@@ -116,7 +144,7 @@ class Run:
         self.checkpoint = folder / f"{entry.name}.pt"
         torch.manual_seed(self.plan.seed)
         layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
-        self.network = zoo.build(entry).to(device, memory_format=layout)
+        self.network = begin(entry, data).to(device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
         fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
         self.pixels = torch.from_numpy(data.train_x[fit])

@@ -103,6 +103,13 @@ class TrainTable(_Table):
     noise: float = Field(default=0.0, ge=0, description="standard deviation, pixel levels")
     flip: bool = False
     crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
+    start: str = Field(default="", description="model of the zoo whose weights training begins with")
+    levels: int = Field(
+        default=0, ge=0, description="half the number of counts of the network's quantisers; 0: it has none"
+    )
+    init: Literal["mse", "entropy", "midway"] = Field(
+        default="mse", description="how the steps of quantisers start, as in --method pmsm"
+    )
     channels_last: bool = Field(
         default=False, description="memory layout of kernels and images: faster for wide convolutions"
     )

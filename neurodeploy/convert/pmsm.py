@@ -18,9 +18,12 @@ products are ``instant``: the network is the quantised ANN, bit for bit; openly 
 activations. At T > 1 they are expectation-compensated as in ECMT and logits are summed; the error inside the range
 falls as 1/T, what lies beyond the largest count stays clipped, so little is gained after T = 2.
 
-Limits: post-training quantisation only. Quantisation-aware training (straight-through inside the range, LSQ gradient
-for D) needs the training framework and is not part of this method: ``qat`` = true is refused (ND303). Steps are per
-tensor, since products need one unit for all channels.
+A network that was trained with quantisers (QAT) brings its own steps and counts, found at import
+(:mod:`neurodeploy.frontends.ops.quantise`): they become the neurons as they are, and only sites without one are
+initialised. ``models/train.py`` trains such networks, with a straight-through estimator inside the range and the step's
+gradient of LSQ (Esser et al., ICLR 2020, arXiv 1902.08153), from steps that ``init`` chooses.
+
+Limits: steps are per tensor, since products need one unit for all channels.
 """
 
 from __future__ import annotations
@@ -28,13 +31,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons.multi_spike import COUNT_MAX
 from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, site_values, sites
+from ._sites import Population, insert, is_quantiser, refusals, site_values, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
 #: candidate steps, as fractions of the largest magnitude over ``levels``
@@ -50,16 +53,6 @@ class PmsmConfig(MethodConfig):
         "mse", description="step of least squared error, of largest entropy, or between both"
     )
     step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
-    qat: bool = Field(False, description="quantisation-aware training: not available, must be false")
-
-    @field_validator("qat")
-    @classmethod
-    def _no_training(cls, wanted: bool) -> bool:
-        if wanted:
-            raise ValueError(
-                "this method quantises after training; train the network with quantisers before it"
-            )
-        return wanted
 
 
 class Pmsm(Method):
@@ -76,8 +69,8 @@ class Pmsm(Method):
     }
 
     def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
+        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
+        return refusals(graph, quantised=True)
 
     def rewrite(self, graph: Graph, config: PmsmConfig, samples: np.ndarray, timesteps: int) -> Graph:
         """A multi-spike neuron at every site; instant at T = 1, else compensated."""
@@ -88,10 +81,10 @@ class Pmsm(Method):
 
 
 def quantisers(graph: Graph, config: PmsmConfig, samples: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Site -> step, positive, negative of its quantisation layer, from values of the ANN."""
-    names = list(sites(graph))
+    """Site without a quantiser -> step, positive, negative of its quantisation layer, from values of the ANN."""
+    names = [name for name in sites(graph) if not is_quantiser(graph.nodes[name])]
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for values in site_values(graph, names, samples):
+    for values in site_values(graph, names, samples) if names else ():
         for name in names:
             seen[name].append(values[name].ravel())
     return {name: layer(np.concatenate(parts), config) for name, parts in seen.items()}

@@ -55,7 +55,7 @@ class Spikezip(Method):
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
         layers = quantisers(
             graph,
-            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse", qat=False),
+            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
             samples,
         )
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}

@@ -1,9 +1,9 @@
-"""Functions that a model spells out in simple operators, found again: GELU in its forms, SiLU, layer and RMS norm.
+"""Functions that a model spells out in simple operators, found again: GELU, SiLU, layer and RMS norm, quantisers.
 
 ``0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` is one operator with an integer program, and not seven
 without. There are as many spellings as libraries, so that none is matched as text: a group of elementwise calls with
 constants, and of means over the last axis, whose result is used, and nothing else of it, is evaluated and compared with
-the functions that are known. The eps of a norm is one of the constants in its group.
+the functions that are known. The eps of a norm and the step of a quantiser are among the constants of their group.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from .. import registry
+from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
 
 
@@ -52,6 +53,12 @@ SIMPLE: dict[str, Callable[..., Any]] = {
     "sigmoid": special.expit,
     "erf": special.erf,
     "exp": np.exp,
+    **dict.fromkeys(("floor", "floor_"), np.floor),
+    **dict.fromkeys(("round", "round_"), np.round),
+    **dict.fromkeys(("clamp", "clip", "clamp_"), lambda a, min=None, max=None: np.clip(a, min, max)),
+    **dict.fromkeys(("clamp_min", "maximum"), np.maximum),
+    **dict.fromkeys(("clamp_max", "minimum"), np.minimum),
+    "detach": lambda a: a,
     "sqrt": np.sqrt,
     "rsqrt": lambda a: 1 / np.sqrt(a),
     "mean": _mean,
@@ -59,7 +66,9 @@ SIMPLE: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("_to_copy", "to", "float", "type_as"), lambda a, *_, **__: a),
 }
 #: no group is a function worth a look without one of these
-SEEDS = {"tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__"}
+SEEDS = {
+    "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
+}  # fmt: skip
 #: operator of the graph with keywords, compared in this order
 KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gelu", {"approximate": "none"}),
@@ -73,6 +82,8 @@ NORMS = ("layer_norm", "rms_norm")
 LARGEST = 24  # calls in a group
 #: denser around 0, so that the rows differ in spread from far above any eps to far below
 POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
+#: inputs of a quantiser in steps: past every count on both sides, never half-way between two
+STEPS = np.arange(-(COUNT_MAX + 2.45), COUNT_MAX + 2, 0.1)
 TOLERANCE = 2e-6  # constants are often written with seven digits
 
 
@@ -146,22 +157,54 @@ def _recognised(
     """(the call that replaces the root, names of the calls it makes idle) where the root is a known function."""
     for leaf in _leaves(group, table, live):
         used: set[str] = set()
+        value = lambda points: _value(Ref(root.name), leaf, points, group, table, constants, used)  # noqa: B023
         try:
             with np.errstate(all="ignore"):
-                y = _value(Ref(root.name), leaf, group, table, constants, used)
+                y = value(POINTS)
+                idle = used - {root.name}
+                calls = [table[name] for name in used]
+                seeded = any(call.op in SEEDS for call in calls) and all(users[n] <= used for n in idle)
+                if not seeded or np.shape(y) != POINTS.shape:
+                    continue
+                found = _known(y, calls) or _quantiser(value, calls, constants)
         except _NoFunctionError:
             continue
-        idle = used - {root.name}
-        if not any(table[name].op in SEEDS for name in used) or any(not users[n] <= used for n in idle):
-            continue
-        if np.shape(y) != POINTS.shape:
-            continue
-        for op, params, keywords in _candidates([table[name] for name in used]):
-            if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
-                origin = replace(root.origin, op=op)
-                new = replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False)
-                return new, idle
+        if found is not None:
+            op, keywords = found
+            origin = replace(root.origin, op=op)
+            return replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False), idle
     return None
+
+
+def _known(y: np.ndarray, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
+    """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
+    for op, params, keywords in _candidates(group):
+        if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+            return op, keywords
+    return None
+
+
+def _quantiser(
+    value: Callable[[np.ndarray], Any], group: Sequence[Call], constants: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]] | None:
+    """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group."""
+    if not any(call.op.startswith(("floor", "round")) for call in group):
+        return None
+    scalars = [float(number) for call in group for number in _scalars(call, constants)]
+    for step in (s for scalar in scalars if scalar > 0 for s in (scalar, 1 / scalar)):
+        y = value(step * STEPS) / step
+        negative, positive = -round(float(y.min())), round(float(y.max()))
+        expected = np.clip(np.floor(STEPS + 0.5), -negative, positive)
+        if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
+            return "quantise", {"step": step, "positive": positive, "negative": negative}
+    return None
+
+
+def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
+    for part in (*call.args, *call.kwargs.values()):
+        part = constants.get(part.name) if isinstance(part, Ref) else part
+        if isinstance(part, (int, float)) or getattr(part, "numel", lambda: 0)() == 1:
+            yield part
 
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -195,12 +238,13 @@ def _leaves(group: Sequence[str], table: Mapping[str, Call], live: set[str]) -> 
 def _value(
     item: Any,
     leaf: str,
+    points: np.ndarray,
     group: Sequence[str],
     table: Mapping[str, Call],
     constants: Mapping[str, Any],
     used: set[str],
 ) -> Any:
-    """The expression on :data:`POINTS` in place of the leaf; raises _NoFunctionError."""
+    """The expression with ``points`` in place of the leaf; raises _NoFunctionError."""
     if isinstance(item, (bool, str)) or item is None:
         return item
     if isinstance(item, (int, float)) or _axes(item):
@@ -208,12 +252,13 @@ def _value(
     if not isinstance(item, Ref):
         raise _NoFunctionError
     if item.name == leaf:
-        return POINTS
+        return points
     if item.name in group:
         call = table[item.name]
         used.add(item.name)
-        parts = [_value(part, leaf, group, table, constants, used) for part in _numbers(call)]
-        keywords = {k: v for k, v in call.kwargs.items() if isinstance(v, (int, float)) or _axes(v)}
+        at = lambda part: _value(part, leaf, points, group, table, constants, used)
+        parts = [at(part) for part in _numbers(call)]
+        keywords = {k: at(v) for k, v in call.kwargs.items() if isinstance(v, (int, float, Ref)) or _axes(v)}
         try:
             return SIMPLE[call.op](*parts, **keywords)
         except TypeError as error:
