@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodeploy import datasets, zoo
-from neurodeploy.errors import ImportModelError, NeurodeployError, Problem
+from neurodeploy.errors import NeurodeployError
 
 INTERRUPTED = 130
 #: Images per step of an evaluation: bounds memory, changes nothing else.
@@ -115,23 +115,21 @@ def begin(entry: zoo.ZooEntry, data: datasets.DataSet) -> nn.Module:
 
     Raises ImportModelError ND193 where those weights do not fit.
     """
-    network, plan = zoo.build(entry), entry.train
+    network, plan, quantiser = zoo.build(entry), entry.train, zoo.submodule("quantiser")
     if plan.start:
-        found = network.load_state_dict(zoo.load(plan.start).state_dict(), strict=False)
-        own = {f"{n}.{k}" for n, m in network.named_modules() if is_quantiser(m) for k in m.state_dict()}
-        if wrong := sorted(set(found.missing_keys) - own) + found.unexpected_keys:
-            cause = f"the weights of {plan.start} are not those of this network"
-            raise ImportModelError([Problem("ND193", cause, f"{entry.name}.toml: train.start", wrong[0])])
+        source = zoo.entry(plan.start)
+        own = {
+            f"{name}.{key}": value
+            for name, module in network.named_modules()
+            if isinstance(module, quantiser.Quantiser)
+            for key, value in module.state_dict().items()
+        }
+        zoo.fill(network, {**zoo.load(plan.start).state_dict(), **own}, source.weights_path)
     if plan.levels:
         fit, _ = held_out(data.train_y, plan.validation, plan.seed)
         run = lambda: predict(network, data.train_x[fit[:CALIBRATION]], entry)
-        zoo.submodule("quantiser").initialise(network, run, plan.levels, plan.init)
+        quantiser.initialise(network, run, plan.levels, plan.init)
     return network
-
-
-def is_quantiser(module: nn.Module) -> bool:
-    """Whether a module is one of the zoo's quantisers."""
-    return isinstance(module, zoo.submodule("quantiser").Quantiser)
 
 
 class Run:

@@ -40,7 +40,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The explicit form and the fused one compute the same function."""
         batch, tokens, dim = x.shape
-        qkv = self.qkv(self.in_q(x)).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = (
+            self.qkv(self.in_q(x))
+            .reshape(batch, tokens, 3, self.heads, dim // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         q, k, v = qkv.unbind(0)
         mix = functional.scaled_dot_product_attention(q, k, v) if self.fused else self._explicit(q, k, v)
         return self.drop(self.proj(self.out_q(mix.transpose(1, 2).reshape(batch, tokens, dim))))
@@ -135,7 +139,9 @@ class VisionTransformer(nn.Module):
             )
         self.pool = pool
         extra = 1 if pool == "token" else 0
-        self.patch = ConvStem(channels, stem, quantise) if stem else nn.Conv2d(channels, dim, patch, stride=patch)
+        self.patch = (
+            ConvStem(channels, stem, quantise) if stem else nn.Conv2d(channels, dim, patch, stride=patch)
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if extra else None
         self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2 + extra, dim))
         self.drop = nn.Dropout(drop)

@@ -243,7 +243,11 @@ def load(name: str) -> torch.nn.Module:
 
 def load_weights(network: torch.nn.Module, path: Path, sha256: str = "") -> None:
     """Fill a network from a safetensors file; ``sha256`` is compared when given. Raises as :func:`load`."""
-    tensors = _read_tensors(path, sha256)
+    fill(network, _read_tensors(path, sha256), path)
+
+
+def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Give a network its tensors, all or none; ``path`` is where they come from. ImportModelError ND193, ND194."""
     problems = _misfits(network, tensors, path)
     if problems:
         raise ImportModelError(problems)

@@ -21,17 +21,11 @@ def quantise(lowering: Lowering, x: Stream, step: float, positive: int, negative
     return lowering.like(x, Neuron, model="multi_spike", params=params)
 
 
-@operator("fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask")
+@operator("fake_quantize_per_tensor_affine")
 def fake_quantize(
-    lowering: Lowering,
-    x: Stream,
-    scale: Any,
-    zero_point: Any,
-    quant_min: int,
-    quant_max: int,
-    **_: Any,
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int
 ) -> Stream:
-    """Torch's quantiser with one scale. Refusal ND101 where 0 is no level of it, or it has too many."""
+    """Torch's quantiser with one scale. Refusal ND101 where it has too many levels for a neuron."""
     step, zero = (float(lowering.array(number).reshape(())) for number in (scale, zero_point))
     negative, positive = zero - quant_min, quant_max - zero
     if step <= 0 or min(negative, positive) < 0 or max(negative, positive) > COUNT_MAX:
@@ -40,13 +34,28 @@ def fake_quantize(
             "a quantiser that no multi-spike neuron computes",
             f"scale {step:g}, {-negative:g} to {positive:g} steps",
             f"0 among the levels, up to {COUNT_MAX} steps on a side",
-            "use a symmetric quantiser of at most 8 bits",
+            "use a symmetric quantiser of at most 8 bits, -127 to 127",
         )
     return quantise(lowering, x, step, int(positive), int(negative))
 
 
+@operator("fake_quantize_per_tensor_affine_cachemask")
+def fake_quantize_cachemask(lowering: Lowering, *args: Any) -> tuple[Stream, None]:
+    """The form of exported programs; its mask is for gradients."""
+    return fake_quantize(lowering, *args), None
+
+
+@operator("_fake_quantize_per_tensor_affine_cachemask_tensor_qparams")
+def fake_quantize_tensors(
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, enabled: Any, *limits: int
+) -> tuple[Stream, None]:
+    """The same with scale and zero point as tensors, and a switch, as torch.ao.quantization.FakeQuantize has."""
+    on = bool(lowering.array(enabled).reshape(()))
+    return (fake_quantize(lowering, x, scale, zero_point, *limits) if on else x), None
+
+
 @operator("fake_quantize_per_channel_affine", "fake_quantize_per_channel_affine_cachemask")
-def fake_quantize_channels(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
+def fake_quantize_channels(lowering: Lowering, x: Stream, *_: Any) -> Stream:
     """Refused: products and shared layers need one step for all channels of a stream."""
     raise Refusal(
         "ND101",
