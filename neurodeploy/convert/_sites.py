@@ -22,6 +22,7 @@ def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
 
     ``quantised``: the method takes over the quantisers of a network that was trained with them.
     """
+    quantised = quantised and graph.header.level == "source"  # later, such neurons have begun to spike
     if neurons := [n for n in graph.of(Neuron) if not (quantised and is_quantiser(n))]:
         quantisers = all(map(is_quantiser, neurons))
         return [
