@@ -1,7 +1,7 @@
 """Every conversion method on one model of the zoo: accuracy, energy, latency and spikes over T.
 
     .venv/bin/python benchmarks/methods.py digits-vit [--ticks 1,2,4,6,8] [--target loihi-sim] [--only ecmt/headline]
-    .venv/bin/python benchmarks/methods.py cifar10-vit --data cifar10_jpeg.h5 --eval-samples 1000
+    .venv/bin/python benchmarks/methods.py cifar10-vit --data cifar10_jpeg.h5 --eval-samples 2000
 
 Calibration takes training images only, accuracy the whole test split. For each method, preset and T: accuracy of the
 float source, of the spiking network in floats and of the integers; ``ratio``, the paper metric as a share of the ANN's;
@@ -9,18 +9,23 @@ energy and latency of one inference as the target prices them (nominal, low and 
 energy over the int8 ANN baseline of the same technology, and ``events vs ANN`` the same without barriers and static
 power, which the baseline leaves out too; spikes per neuron and inference; and, for populations that
 send counts, the same counted as unit spikes (sum of magnitudes). Integrators send no message and are no neurons here.
-Prints a table, writes ``benchmarks/results/methods-<model>.json``.
+What no other row beats in accuracy and energy at once is marked, by the paper metric (P) and by the target's prices
+(E), and compared with the int8 ANN. Each row goes to ``benchmarks/results/methods-<model>.json`` when it is done, in
+place of an older one of the same setting and T, so a run that was interrupted or done in parts loses nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from _bench import machine, write
+from _bench import RESULTS, machine, write
 
 from neurodeploy import stages, target
 from neurodeploy.config import BuildConfig
@@ -113,23 +118,99 @@ def spikes(work: stages.Work) -> dict[str, float]:
     }
 
 
-def shown(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+Row = dict[str, Any]
+Cost = Callable[[Row], float]
+#: what a row may be best in: the letter that marks it, and the cost
+COSTS: dict[str, Cost] = {
+    "P": lambda row: row["ratio"],
+    "E": lambda row: row["energy_uj"]["nominal"] if "energy_uj" in row else math.inf,
+}
+LEGEND = (
+    "*n*: test images of the accuracies. *ratio*: paper metric as a share of the ANN's. *energy*, *latency*: of one"
+    " inference as the target prices them, nominal; *events*: energy without barriers and static power. *x ANN*: events"
+    " over the int8 ANN baseline of the same technology, which leaves both out too. *spikes*: per neuron and inference,"
+    " a graded message being one. *best*: no other row has both more integer accuracy and a lower paper metric (P) or"
+    " energy (E)."
+)
+
+
+def front(rows: list[Row], cost: Cost) -> list[Row]:
+    """The rows that no other one beats in integer accuracy and ``cost`` at once, cheapest first."""
+    kept: list[Row] = []
+    for row in sorted(rows, key=lambda r: (cost(r), -r["integer"])):
+        if cost(row) < math.inf and (not kept or row["integer"] > kept[-1]["integer"]):
+            kept.append(row)
+    return kept
+
+
+def report(data: dict[str, Any]) -> str:
+    """All rows of a result file as Markdown, the best ones marked, and how far they are from the int8 ANN."""
+    rows: list[Row] = data["rows"]
+    best = {letter: front(rows, cost) for letter, cost in COSTS.items()}
+    marks = ["".join(letter for letter, kept in best.items() if row in kept) for row in rows]
     head = (
-        "| method | preset | T | float % | spiking % | integer % | ratio | energy uJ | vs ANN | events vs ANN |"
-        " latency ms | spikes/neuron | units/neuron |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+        "| method | preset | T | n | float % | spiking % | integer % | ratio | energy uJ | events uJ | x ANN |"
+        " latency ms | spikes | best |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n"
     )
+    body = "\n".join(f"{line(row)} {mark} |" for row, mark in zip(rows, marks, strict=True))
+    return f"{head}{body}\n\n{verdict(rows)}"
+
+
+def line(row: Row) -> str:
+    """One row of the table, without its mark."""
+    of = lambda key: row[key]["nominal"] if key in row else None
     number = lambda value, form: "-" if value is None else format(value, form)
-    lines = [
-        f"| {r['method']} | {r['preset']} | {r['T']} | {100 * r['float']:.2f} | {100 * r['spiking']:.2f} |"
-        f" {100 * r['integer']:.2f} | {number(r['ratio'], '.3f')} |"
-        f" {number(r.get('energy_uj', {}).get('nominal'), '.3g')} | {number(r.get('vs_ann'), '.4g')} |"
-        f" {number(r.get('events_vs_ann'), '.3g')} |"
-        f" {number(r.get('latency_ms', {}).get('nominal'), '.3g')} |"
-        f" {number(r.get('spikes_per_neuron'), '.2f')} | {number(r.get('units_per_neuron'), '.2f')} |"
-        for r in rows
+    cells = [
+        row["method"], row["preset"], row["T"], row["samples"],
+        *(f"{100 * row[level]:.2f}" for level in ("float", "spiking", "integer")),
+        number(row["ratio"], ".3f"), number(of("energy_uj"), ".4g"), number(of("events_uj"), ".3g"),
+        number(row.get("events_vs_ann"), ".0f"), number(of("latency_ms"), ".3g"),
+        number(row.get("spikes_per_neuron"), ".2f"),
+    ]  # fmt: skip
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def verdict(rows: list[Row]) -> str:
+    """Whether any setting beats the int8 ANN on this technology, and the cheapest that is as good as the floats."""
+    priced = [row for row in rows if "energy_uj" in row]
+    if not priced:
+        return "The target prices nothing, so there is no comparison with an int8 ANN."
+    ann = priced[0]["ann_uj"]
+    winners = [row for row in priced if row["events_vs_ann"] < 1]
+    least = min(priced, key=lambda row: row["events_vs_ann"])
+    name = lambda row: f"{row['method']} {row['preset']} at T = {row['T']}"
+    percent = lambda share: f"{100 * share:.2f} %"
+    text = [
+        f"The int8 ANN of the same technology takes {ann['nominal']:.3g} uJ [{ann['low']:.3g} .. {ann['high']:.3g}], a"
+        " lower bound of its dynamic energy."
     ]
-    return head + "\n".join(lines)
+    if winners:
+        text.append(f"Fewer events' energy than that: {', '.join(map(name, winners))}.")
+    else:
+        text.append(
+            f"No setting beats it: the cheapest events, of {name(least)} ({percent(least['integer'])}), take"
+            f" {least['events_vs_ann']:.0f} times as much, and {least['events_uj']['low'] / ann['high']:.0f} times at"
+            " the ends of both ranges that favour spikes."
+        )
+    for points in (0.5, 1.0):
+        near = [row for row in priced if row["integer"] >= row["float"] - points / 100]
+        if near:
+            row = min(near, key=COSTS["E"])
+            text.append(
+                f"Cheapest within {points} points of the float network: {name(row)}, {percent(row['integer'])} against"
+                f" {percent(row['float'])}, {row['energy_uj']['nominal']:.4g} uJ, ratio {row['ratio']:.3f}."
+            )
+    return " ".join(text)
+
+
+def merged(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``rows`` in front of those of an earlier run that they do not replace, in the order of the settings."""
+    path = RESULTS / f"{name}.json"
+    old = json.loads(path.read_text())["rows"] if path.is_file() else []
+    key = lambda row: (row["method"], row["preset"], row["T"])
+    order = [(method, preset) for method, preset, _ in SETTINGS]
+    table = {key(row): row for row in [*old, *rows]}
+    return sorted(table.values(), key=lambda row: (order.index(key(row)[:2]), row["T"]))
 
 
 def main() -> None:
@@ -142,22 +223,25 @@ def main() -> None:
     parser.add_argument("--target", default="loihi-sim")
     parser.add_argument("--data", default="", help="data set, for models whose images do not ship")
     parser.add_argument("--eval-samples", type=int, default=0, help="test samples (default: all)")
-    parser.add_argument("--only", help="one setting, as method/preset")
+    parser.add_argument(
+        "--only", action="append", help="one setting, as method/preset; may be given several times"
+    )
     args = parser.parse_args()
-    chosen = [s for s in SETTINGS if args.only in (None, f"{s[0]}/{s[1]}")]
+    chosen = [s for s in SETTINGS if not args.only or f"{s[0]}/{s[1]}" in args.only]
     if not chosen:
-        parser.error(f"--only takes one of {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
-    base, rows = imported(args.model, args.target, args.data), []
-    chosen = [with_own(base.config, *setting) for setting in chosen]
-    for method, preset, options in chosen:
+        parser.error(f"--only takes {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
+    base, name = imported(args.model, args.target, args.data), f"methods-{args.model}"
+    for setting in chosen:
         for ticks in (int(t) for t in args.ticks.split(",")):
-            rows.append(measure(base, method, preset, options, ticks, args.eval_samples))
-            print(shown(rows[-1:]).splitlines()[-1], flush=True)
-    print(machine(), shown(rows), sep="\n\n")
-    if not args.only:
-        write(
-            f"methods-{args.model}", {"target": args.target, "calibration": base.config.calib, "rows": rows}
-        )
+            row = measure(base, *with_own(base.config, *setting), ticks, args.eval_samples)
+            data = {
+                "target": args.target,
+                "calibration": base.config.calib,
+                "rows": merged(name, [row]),
+            }
+            write(name, data)
+            print(line(row), flush=True)
+    print(machine(), report(data), LEGEND, sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # so that it also runs where the package is not installed
+sys.path[:0] = [
+    str(ROOT),
+    str(ROOT / "benchmarks"),
+]  # so that it also runs where the package is not installed
+
+import methods as methods_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, datasets, registry, support, target, zoo  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
@@ -115,15 +120,24 @@ def _sentence(room: str, name: str) -> str:
 
 def methods() -> str:
     """Presets and options of every conversion method."""
-    rows = []
-    for name, method in registry.members("convert").items():
-        presets = "; ".join(f"`{p}` {dict(v) or ''}".strip() for p, v in method.presets.items())
-        options = "; ".join(
-            f"`{key}` = {field.default!r} ({field.description or 'see the file'})"
-            for key, field in method.Config.model_fields.items()
+    found = registry.members("convert")
+    settings = lambda values: ", ".join(f"{k} = {v!r}" for k, v in values.items()) or "the defaults below"
+    presets = [
+        (f"`{name}`", f"`{preset}`", settings(values))
+        for name, method in found.items()
+        for preset, values in method.presets.items()
+    ]
+    options = [
+        (f"`{name}`", f"`{key}`", f"`{field.default!r}`", field.description)
+        for name, method in found.items()
+        for key, field in method.Config.model_fields.items()
+    ]
+    return "\n\n".join(
+        (
+            table(("Method", "Preset, the first without being asked", "Sets"), presets),
+            table(("Method", "Option", "Default", "Meaning"), options),
         )
-        rows.append((f"`{name}`", presets, options or "none"))
-    return table(("Method", "Presets, the default first", "Options"), rows)
+    )
 
 
 def imported() -> str:
@@ -216,12 +230,22 @@ def columns() -> str:
 def results() -> str:
     """One table for each file of results, with the machine that it was measured on."""
     parts = []
-    for file in sorted(RESULTS.glob("*.json")):
+    for file in sorted(set(RESULTS.glob("*.json")) - set(RESULTS.glob("methods-*.json"))):
         data = json.loads(file.read_text(encoding="utf-8"))
         facts = [f"{k}: {v}" for k, v in data.items() if not isinstance(v, (list, dict))]
         parts += [f"### {file.stem}", "; ".join(facts) + "."]
         parts += [_rows(rows) for rows in data.values() if isinstance(rows, list) and rows]
     return "\n\n".join(parts) if parts else "No results are stored yet."
+
+
+def comparison() -> str:
+    """Conversion methods on the models that `benchmarks/methods.py` ran."""
+    parts = [methods_benchmark.LEGEND]
+    for file in sorted(RESULTS.glob("methods-*.json")):
+        data = json.loads(file.read_text(encoding="utf-8"))
+        facts = f"target: {data['target']}; calibration: {data['calibration']} training images; {data['machine']}."
+        parts += [f"### {file.stem.removeprefix('methods-')}", facts, methods_benchmark.report(data)]
+    return "\n\n".join(parts)
 
 
 def _rows(rows: list[Any]) -> str:
@@ -254,6 +278,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "coefficients": coefficients,
     "columns": columns,
     "results": results,
+    "comparison": comparison,
 }
 
 

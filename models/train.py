@@ -36,6 +36,8 @@ from neurodeploy.errors import NeurodeployError
 INTERRUPTED = 130
 #: Images per step of an evaluation: bounds memory, changes nothing else.
 CHUNK = 512
+#: Training images that choose the steps of quantisers.
+CALIBRATION = 256
 
 
 @dataclass
@@ -54,6 +56,8 @@ class State:
 def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
     """A hash of all that decides the weights: a checkpoint of anything else is not continued."""
     parts = entry.model_dump(include={"name", "kind", "timesteps", "readout", "model", "input", "train"})
+    if entry.train.start:
+        parts["start"] = zoo.entry(entry.train.start).weights.sha256
     return hashlib.sha256(json.dumps([parts, data.hash], sort_keys=True).encode()).hexdigest()
 
 
@@ -106,6 +110,28 @@ def learning_rate(plan: zoo.TrainTable, position: float) -> float:
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def begin(entry: zoo.ZooEntry, data: datasets.DataSet) -> nn.Module:
+    """The network that training starts with: fresh, or with another model's weights, and with quantisers set.
+
+    Raises ImportModelError ND193 where those weights do not fit.
+    """
+    network, plan, quantiser = zoo.build(entry), entry.train, zoo.submodule("quantiser")
+    if plan.start:
+        source = zoo.entry(plan.start)
+        own = {
+            f"{name}.{key}": value
+            for name, module in network.named_modules()
+            if isinstance(module, quantiser.Quantiser)
+            for key, value in module.state_dict().items()
+        }
+        zoo.fill(network, {**zoo.load(plan.start).state_dict(), **own}, source.weights_path)
+    if plan.levels:
+        fit, _ = held_out(data.train_y, plan.validation, plan.seed)
+        run = lambda: predict(network, data.train_x[fit[:CALIBRATION]], entry)
+        quantiser.initialise(network, run, plan.levels, plan.init)
+    return network
+
+
 class Run:
     """One training: network, optimizer and the state that goes to the checkpoint after each epoch."""
 
@@ -116,7 +142,7 @@ class Run:
         self.checkpoint = folder / f"{entry.name}.pt"
         torch.manual_seed(self.plan.seed)
         layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
-        self.network = zoo.build(entry).to(device, memory_format=layout)
+        self.network = begin(entry, data).to(device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
         fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
         self.pixels = torch.from_numpy(data.train_x[fit])

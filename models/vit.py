@@ -7,6 +7,7 @@ out = head(LayerNorm(x)[class token])            or of the mean over patches
 
 The patches come from one strided convolution, or from a stem of small ones with batch norm (Xiao et al., "Early
 Convolutions Help Transformers See Better", NeurIPS 2021, arXiv 2106.14881), which learns from far fewer images.
+With ``quantise`` the inputs of dense layers and products go through quantisers, but for the image and the head's.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .quantiser import maybe
+
 EPSILON = 1e-6
 
 
 class Attention(nn.Module):
     """Softmax attention over (B, N, D) with one fused projection to queries, keys and values."""
 
-    def __init__(self, dim: int, heads: int, drop: float, fused: bool) -> None:
+    def __init__(self, dim: int, heads: int, drop: float, fused: bool, quantise: bool) -> None:
         super().__init__()
-        self.heads, self.fused = heads, fused
+        self.heads, self.fused = heads, fused and not quantise
+        self.in_q, self.out_q = maybe(quantise), maybe(quantise)
+        self.q_q, self.k_q, self.v_q, self.mix_q = (maybe(quantise) for _ in range(4))
         self.scale = (dim // heads) ** -0.5
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -35,36 +40,43 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The explicit form and the fused one compute the same function."""
         batch, tokens, dim = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = (
+            self.qkv(self.in_q(x))
+            .reshape(batch, tokens, 3, self.heads, dim // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         q, k, v = qkv.unbind(0)
         mix = functional.scaled_dot_product_attention(q, k, v) if self.fused else self._explicit(q, k, v)
-        return self.drop(self.proj(mix.transpose(1, 2).reshape(batch, tokens, dim)))
+        return self.drop(self.proj(self.out_q(mix.transpose(1, 2).reshape(batch, tokens, dim))))
 
     def _explicit(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scores = (q * self.scale) @ k.transpose(-2, -1)
-        return scores.softmax(dim=-1) @ v
+        scores = self.q_q(q * self.scale) @ self.k_q(k).transpose(-2, -1)
+        return self.mix_q(scores.softmax(dim=-1)) @ self.v_q(v)
 
 
 class Mlp(nn.Module):
     """Two linear layers with an exact (erf) GELU between them."""
 
-    def __init__(self, dim: int, hidden: int, drop: float) -> None:
+    def __init__(self, dim: int, hidden: int, drop: float, quantise: bool) -> None:
         super().__init__()
+        self.in_q, self.hidden_q = maybe(quantise), maybe(quantise)
         self.fc1, self.act, self.fc2 = nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
-        return self.drop(self.fc2(self.act(self.fc1(x))))
+        return self.drop(self.fc2(self.hidden_q(self.act(self.fc1(self.in_q(x))))))
 
 
 class Block(nn.Module):
     """Attention and MLP, each behind its norm and beside its shortcut."""
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, drop: float, fused: bool) -> None:
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, drop: float, fused: bool, quantise: bool
+    ) -> None:
         super().__init__()
-        self.norm1, self.attn = nn.LayerNorm(dim, eps=EPSILON), Attention(dim, heads, drop, fused)
-        self.norm2, self.mlp = nn.LayerNorm(dim, eps=EPSILON), Mlp(dim, int(dim * mlp_ratio), drop)
+        self.norm1, self.attn = nn.LayerNorm(dim, eps=EPSILON), Attention(dim, heads, drop, fused, quantise)
+        self.norm2, self.mlp = nn.LayerNorm(dim, eps=EPSILON), Mlp(dim, int(dim * mlp_ratio), drop, quantise)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
@@ -79,10 +91,11 @@ class ConvStem(nn.Sequential):
     joins the residual stream.
     """
 
-    def __init__(self, channels: int, layers: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, channels: int, layers: Sequence[tuple[int, int]], quantise: bool) -> None:
         parts: list[nn.Module] = []
         for width, stride in layers:
-            parts += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            relu = nn.Sequential(nn.ReLU(), maybe(True)) if quantise else nn.ReLU()
+            parts += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), relu]
             channels = width
         super().__init__(*parts[:-1])
 
@@ -94,7 +107,8 @@ class VisionTransformer(nn.Module):
     takes the place of the one that cuts patches; its strides multiply to ``patch``, its last width is ``dim``.
 
     ``pool`` is ``"token"`` (the class token's row) or ``"mean"`` (no class token, mean over patches after the
-    final norm). ``fused`` takes torch's scaled dot product attention instead of the explicit softmax.
+    final norm). ``fused`` takes torch's scaled dot product attention instead of the explicit softmax; with ``quantise``
+    attention is always explicit.
     Raises ValueError for sizes that do not divide and for another pool.
     """
 
@@ -112,6 +126,7 @@ class VisionTransformer(nn.Module):
         fused: bool = False,
         drop: float = 0.0,
         stem: Sequence[tuple[int, int]] = (),
+        quantise: bool = False,
     ) -> None:
         super().__init__()
         if image_size % patch or dim % heads or pool not in ("token", "mean"):
@@ -124,11 +139,13 @@ class VisionTransformer(nn.Module):
             )
         self.pool = pool
         extra = 1 if pool == "token" else 0
-        self.patch = ConvStem(channels, stem) if stem else nn.Conv2d(channels, dim, patch, stride=patch)
+        self.patch = (
+            ConvStem(channels, stem, quantise) if stem else nn.Conv2d(channels, dim, patch, stride=patch)
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if extra else None
         self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2 + extra, dim))
         self.drop = nn.Dropout(drop)
-        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, drop, fused) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, drop, fused, quantise) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=EPSILON)
         self.head = nn.Linear(dim, classes)
         self._initialise()

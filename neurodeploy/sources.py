@@ -15,6 +15,7 @@ from typing import Any
 
 from . import __version__
 from .config import INTEGER, BuildConfig
+from .convert._sites import is_quantised
 from .errors import ConvertError, NeurodeployError, Problem, UsageError
 from .frontends import resolve
 from .frontends.resolve import Model
@@ -72,8 +73,10 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     model = source.model
     if model.kind == "format":
         return _completed(config, source.graph)
-    method = config.method or model.method or ("native" if source.graph.of(Neuron) else "ecmt")
+    method = config.method or model.method or natural_method(source.graph)
     own_ticks = model.timesteps if model.timesteps > 1 or model.spiking else 0
+    if method == "pmsm" and is_quantised(source.graph):
+        own_ticks = 1  # at which it is the network as it was trained
     own = dict(model.convert) if method == model.method else {}
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
@@ -87,6 +90,13 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     )
 
 
+def natural_method(graph: Graph) -> str:
+    """The method that keeps a network most nearly as it was trained."""
+    if is_quantised(graph):
+        return "pmsm"
+    return "native" if graph.of(Neuron) else "ecmt"
+
+
 def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
     """As :func:`completed`, for a file of another tool: its graph knows the ticks, and no data are needed."""
     integer = graph.header.level == "integer"
@@ -97,7 +107,7 @@ def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
         cause = "the file asks for an impossible number of ticks"
         limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
         raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
-    method = INTEGER if integer else config.method or ("native" if graph.of(Neuron) else "ecmt")
+    method = INTEGER if integer else config.method or natural_method(graph)
     few = {} if config.data else {k: v for k, v in _few(graph).items() if k not in config.model_fields_set}
     return config.model_copy(update={"method": method, "timesteps": ticks, **few})
 

@@ -103,6 +103,13 @@ class TrainTable(_Table):
     noise: float = Field(default=0.0, ge=0, description="standard deviation, pixel levels")
     flip: bool = False
     crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
+    start: str = Field(default="", description="model of the zoo whose weights training begins with")
+    levels: int = Field(
+        default=0, ge=0, description="half the number of counts of the network's quantisers; 0: it has none"
+    )
+    init: Literal["mse", "entropy", "midway"] = Field(
+        default="mse", description="how the steps of quantisers start, as in --method pmsm"
+    )
     channels_last: bool = Field(
         default=False, description="memory layout of kernels and images: faster for wide convolutions"
     )
@@ -236,7 +243,11 @@ def load(name: str) -> torch.nn.Module:
 
 def load_weights(network: torch.nn.Module, path: Path, sha256: str = "") -> None:
     """Fill a network from a safetensors file; ``sha256`` is compared when given. Raises as :func:`load`."""
-    tensors = _read_tensors(path, sha256)
+    fill(network, _read_tensors(path, sha256), path)
+
+
+def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Give a network its tensors, all or none; ``path`` is where they come from. ImportModelError ND193, ND194."""
     problems = _misfits(network, tensors, path)
     if problems:
         raise ImportModelError(problems)

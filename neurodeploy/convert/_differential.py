@@ -8,6 +8,7 @@ the read-out is the last tick's logits and no mean over ticks is taken.
     norm, softmax, GELU, sums: instant, on current values
 The sources send f(S(t)) - f(S(t-1)) from each operator and add it up again in the next one; here the value f(S(t))
 itself stands between two operators that live at the same index: the same number without the difference and its sum.
+A quantiser that the network was trained with becomes a tracer of its step and counts; all else reads its sum.
 The image and added constants are values from tick 1 on (the sources feed them at the first step and nothing after).
 """
 
@@ -19,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from ..ir import codes
-from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
 from ..ir.nodes import Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.types import Value
-from ._sites import Population, add_population, twin_view
+from ._sites import Population, add_population, is_quantiser, twin_view
 
 
 def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Population]) -> Graph:
@@ -44,14 +45,19 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
                 {"bias": None} if isinstance(node, Synapse) else {"timing": "cumulative", "mean": False}
             )
             value = replace(value, contract="difference")
-        copy_node(builder, table, graph, node, value=value, **changes)
-        if driven:
-            table[node.name] = _integrate(builder, table[node.name], node, value)
+        if is_quantiser(node):
+            changes["model"] = "signed_tracer"
+            value = replace(value, contract="difference")
+        sent = copy_node(builder, table, graph, node, value=value, **changes)
+        if is_quantiser(node):
+            spiking[node.name] = sent
+        if driven or is_quantiser(node):
+            table[node.name] = _integrate(builder, sent, node, value)
         twin_view(builder, table, spiking, node)
         if node.name in populations:
             own = populations[node.name]
             spiking[node.name] = add_population(builder, table[node.name], node, own, "difference")
-    return codes.infer(builder.build())
+    return codes.infer(prune(builder.build()))
 
 
 def _integrate(builder: Builder, source: str, node: Node, value: Value) -> str:

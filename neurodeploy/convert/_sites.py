@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..calibrate import batches
+from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
 from ..ir.graph import Builder, Graph, copy_node, rewrite
@@ -17,17 +17,24 @@ from ..ir.types import Contract
 from ..passes._diagonal import factors
 
 
-def refusals(graph: Graph) -> list[Problem]:
-    """Why a graph cannot be converted: it already spikes (ND304), or no layer would be driven by spikes (ND305)."""
-    if neurons := graph.of(Neuron):
+def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
+    """Why a graph cannot be converted: it already spikes (ND304), or no layer would be driven by spikes (ND305).
+
+    ``quantised``: the method takes over the quantisers of a network that was trained with them.
+    """
+    quantised = quantised and graph.header.level == "source"  # later, such neurons have begun to spike
+    if neurons := [n for n in graph.of(Neuron) if not (quantised and is_quantiser(n))]:
+        quantisers = all(map(is_quantiser, neurons))
         return [
             Problem(
                 "ND304",
-                "the network already holds spiking neurons",
+                "the network already holds quantisers"
+                if quantisers
+                else "the network already holds spiking neurons",
                 where=graph.header.name,
                 found=f"{len(neurons)} neurons",
                 limit="0",
-                fixes=("use --method native",),
+                fixes=("use --method pmsm" if quantisers else "use --method native",),
             )
         ]
     if not sites(graph):
@@ -41,6 +48,17 @@ def refusals(graph: Graph) -> list[Problem]:
             )
         ]
     return []
+
+
+def is_quantiser(node: Node) -> bool:
+    """Whether a neuron of a source graph is a quantiser of activations, which its first tick is."""
+    return isinstance(node, Neuron) and node.model == "multi_spike"
+
+
+def is_quantised(graph: Graph) -> bool:
+    """Whether the network was trained with quantisers, and with no neurons besides."""
+    neurons = graph.of(Neuron)
+    return bool(neurons) and all(map(is_quantiser, neurons))
 
 
 def sites(graph: Graph) -> dict[str, str]:
@@ -171,11 +189,12 @@ def add_population(
 def see_sites(
     graph: Graph, names: Collection[str], samples: np.ndarray, see: Callable[[str, np.ndarray], None]
 ) -> None:
-    """Call ``see`` with each site and its values in the ANN, (64 samples, *shape) at a time.
+    """Call ``see`` with each site and its values in the ANN, (samples, *shape), 64 samples at a time.
 
+    Where a sample is large there are fewer, as many as :func:`~neurodeploy.calibrate.batch_size` says of the graph.
     Raises ConvertError ND306, after each batch, for sites whose values are not finite; ``see`` does not see these.
     """
-    for batch in batches(samples):
+    for batch in batches(samples, batch_size(graph)):
         broken: list[str] = []
 
         def observe(

@@ -18,9 +18,12 @@ products are ``instant``: the network is the quantised ANN, bit for bit; openly 
 activations. At T > 1 they are expectation-compensated as in ECMT and logits are summed; the error inside the range
 falls as 1/T, what lies beyond the largest count stays clipped, so little is gained after T = 2.
 
-Limits: post-training quantisation only. Quantisation-aware training (straight-through inside the range, LSQ gradient
-for D) needs the training framework and is not part of this method: ``qat`` = true is refused (ND303). Steps are per
-tensor, since products need one unit for all channels.
+A network that was trained with quantisers (QAT) brings its own steps and counts, found at import
+(:mod:`neurodeploy.frontends.ops.quantise`): they become the neurons as they are, and only sites without one are
+initialised. ``models/train.py`` trains such networks, with a straight-through estimator inside the range and the step's
+gradient of LSQ (Esser et al., ICLR 2020, arXiv 1902.08153), from steps that ``init`` chooses.
+
+Limits: steps are per tensor, since products need one unit for all channels.
 """
 
 from __future__ import annotations
@@ -28,13 +31,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons.multi_spike import COUNT_MAX
 from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, see_sites, sites
+from ._sites import Population, insert, is_quantiser, refusals, see_sites, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
 #: candidate steps, as fractions of the largest magnitude over ``levels``
@@ -50,16 +53,6 @@ class PmsmConfig(MethodConfig):
         "mse", description="step of least squared error, of largest entropy, or between both"
     )
     step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
-    qat: bool = Field(False, description="quantisation-aware training: not available, must be false")
-
-    @field_validator("qat")
-    @classmethod
-    def _no_training(cls, wanted: bool) -> bool:
-        if wanted:
-            raise ValueError(
-                "this method quantises after training; train the network with quantisers before it"
-            )
-        return wanted
 
 
 class Pmsm(Method):
@@ -76,8 +69,8 @@ class Pmsm(Method):
     }
 
     def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
+        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
+        return refusals(graph, quantised=True)
 
     def rewrite(self, graph: Graph, config: PmsmConfig, samples: np.ndarray, timesteps: int) -> Graph:
         """A multi-spike neuron at every site; instant at T = 1, else compensated."""
@@ -88,16 +81,30 @@ class Pmsm(Method):
 
 
 def quantisers(graph: Graph, config: PmsmConfig, samples: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Site -> step, positive, negative of its quantisation layer, from values of the ANN."""
-    names = sites(graph)
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    see_sites(graph, names, samples, lambda name, x: seen[name].append(x.ravel()))
-    return {name: layer(np.concatenate(parts), config) for name, parts in seen.items()}
+    """Site without a quantiser -> step, positive, negative of its quantisation layer, from values of the ANN."""
+    names = [name for name in sites(graph) if not is_quantiser(graph.nodes[name])]
+    seen = {name: _Seen(len(samples) * graph.values[name].shape.size) for name in names}
+    if names:
+        see_sites(graph, names, samples, lambda name, x: seen[name].add(x.ravel()))
+    return {name: layer(np.concatenate(s.parts), config, s.top) for name, s in seen.items()}
 
 
-def layer(x: np.ndarray, config: PmsmConfig) -> dict[str, Any]:
-    """Step and counts for the values of one site; evenly spaced ones choose among the candidates."""
-    top = float(np.abs(x).max(initial=0.0)) or SMALLEST
+class _Seen:
+    """Evenly spaced ones of ``count`` values that come in parts, and the largest magnitude of all."""
+
+    def __init__(self, count: int) -> None:
+        self.stride, self.offset, self.top = max(1, count // VALUES), 0, 0.0
+        self.parts: list[np.ndarray] = []
+
+    def add(self, x: np.ndarray) -> None:
+        self.parts.append(x[-self.offset % self.stride :: self.stride].copy())
+        self.offset += len(x)
+        self.top = max(self.top, float(np.abs(x).max(initial=0.0)))
+
+
+def layer(x: np.ndarray, config: PmsmConfig, top: float = 0.0) -> dict[str, Any]:
+    """Step and counts for values of one site, whose largest magnitude is ``top`` if it is not among them."""
+    top = top or float(np.abs(x).max(initial=0.0)) or SMALLEST
     x = x[:: max(1, len(x) // VALUES)]
     steps = top / config.levels * GRID
     rules = RULES if config.init == "midway" else {config.init: RULES[config.init]}

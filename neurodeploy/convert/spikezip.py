@@ -9,9 +9,10 @@ Convergence: the first site reaches its quantiser after as many ticks as its lar
 front of them. From then on the read-out IS the quantised ANN's, bit for bit, and every neuron is silent. Before, it may
 be wrong: with L counts a side allow T = L at the least, 2 L to be safe. The source uses T = 32 .. 64.
 
-Departures: steps come from calibration (least squared error, as in :mod:`.pmsm`), not from training with LSQ, so it is
-post-training quantisation; sites are those of ECMT (the source also quantises after the residual branches and before
-the head), and GELU stays where the source trains with ReLU. N + P = 2 ``levels``, shared out as in PMSM.
+Departures: a network that was trained with quantisers, as the source's are, brings its steps and counts; any other gets
+them from calibration (least squared error, as in :mod:`.pmsm`; N + P = 2 ``levels``), which is post-training
+quantisation, at the sites of ECMT (the source also quantises after the residual branches and before the head) and with
+GELU where the source trains with ReLU.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ class Spikezip(Method):
     presets: ClassVar = {"default": {}, "five_bits": {"levels": 15}}
 
     def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
+        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
+        return refusals(graph, quantised=True)
 
     def rewrite(self, graph: Graph, config: SpikezipConfig, samples: np.ndarray, timesteps: int) -> Graph:
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
         layers = quantisers(
             graph,
-            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse", qat=False),
+            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
             samples,
         )
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}

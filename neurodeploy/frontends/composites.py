@@ -1,8 +1,9 @@
-"""Functions of one variable that a model spells out in simple operators, found again: GELU in its forms, SiLU.
+"""Functions that a model spells out in simple operators, found again: GELU, SiLU, layer and RMS norm, quantisers.
 
 ``0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` is one operator with an integer program, and not seven
 without. There are as many spellings as libraries, so that none is matched as text: a group of elementwise calls with
-constants whose result is used, and nothing else of it, is evaluated and compared with the functions that are known.
+constants, and of means over the last axis, whose result is used, and nothing else of it, is evaluated and compared with
+the functions that are known. The eps of a norm and the step of a quantiser are among the constants of their group.
 """
 
 from __future__ import annotations
@@ -15,10 +16,30 @@ import numpy as np
 from scipy import special
 
 from .. import registry
+from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
 
+
+def _mean(x: Any, dim: Any, keepdim: bool = False) -> Any:
+    return x.mean(axis=_last(dim, keepdim), keepdims=True)
+
+
+def _var(
+    x: Any, dim: Any, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
+) -> Any:
+    """Torch's variance; ``correction`` is the newer name of what ``unbiased`` says."""
+    ddof = float(unbiased) if correction is None else correction
+    return x.var(axis=_last(dim, keepdim), ddof=ddof, keepdims=True)
+
+
+def _last(dim: Any, keepdim: bool) -> int:
+    if dim not in (-1, [-1], (-1,)) or not keepdim:
+        raise _NoFunctionError
+    return -1
+
+
 #: canonical operator -> its value on arrays
-POINTWISE: dict[str, Callable[..., Any]] = {
+SIMPLE: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("add", "iadd", "__add__", "__radd__"), lambda a, b, alpha=1: a + alpha * b),
     **dict.fromkeys(("sub", "isub", "__sub__"), lambda a, b, alpha=1: a - alpha * b),
     **dict.fromkeys(("rsub", "__rsub__"), lambda a, b, alpha=1: b - alpha * a),
@@ -32,10 +53,22 @@ POINTWISE: dict[str, Callable[..., Any]] = {
     "sigmoid": special.expit,
     "erf": special.erf,
     "exp": np.exp,
+    **dict.fromkeys(("floor", "floor_"), np.floor),
+    **dict.fromkeys(("round", "round_"), np.round),
+    **dict.fromkeys(("clamp", "clip", "clamp_"), lambda a, min=None, max=None: np.clip(a, min, max)),
+    **dict.fromkeys(("clamp_min", "maximum"), np.maximum),
+    **dict.fromkeys(("clamp_max", "minimum"), np.minimum),
+    "detach": lambda a: a,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda a: 1 / np.sqrt(a),
+    "mean": _mean,
+    "var": _var,
     **dict.fromkeys(("_to_copy", "to", "float", "type_as"), lambda a, *_, **__: a),
 }
 #: no group is a function worth a look without one of these
-SEEDS = {"tanh", "sigmoid", "erf", "exp"}
+SEEDS = {
+    "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
+}  # fmt: skip
 #: operator of the graph with keywords, compared in this order
 KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gelu", {"approximate": "none"}),
@@ -44,8 +77,13 @@ KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("silu", {}),
     ("tanh", {}),
 )
+#: norms over the last axis, whose eps is looked for
+NORMS = ("layer_norm", "rms_norm")
 LARGEST = 24  # calls in a group
-POINTS = np.linspace(-9.0, 9.0, 721)
+#: denser around 0, so that the rows differ in spread from far above any eps to far below
+POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
+#: inputs of a quantiser in steps: past every count on both sides, never half-way between two
+STEPS = np.arange(-(COUNT_MAX + 2.45), COUNT_MAX + 2, 0.1)
 TOLERANCE = 2e-6  # constants are often written with seven digits
 
 
@@ -60,7 +98,7 @@ def fused(traced: Traced) -> list[Call]:
     gone: set[str] = set()
     made: dict[str, Call] = {}
     for call in reversed(calls):
-        if call.op not in POINTWISE or call.name in gone or call.name not in live:
+        if call.op not in SIMPLE or call.name in gone or call.name not in live:
             continue
         group = _group(call, table, users, live)
         if not any(name in group and table[name].op in SEEDS for name in group):
@@ -100,7 +138,7 @@ def _group(root: Call, table: Mapping[str, Call], users: Mapping[str, set[str]],
             for name in group
             for ref in references((table[name].args, table[name].kwargs))
             if ref.name not in group and ref.name in table and ref.name in live
-            if table[ref.name].op in POINTWISE and users[ref.name] <= set(group)
+            if table[ref.name].op in SIMPLE and users[ref.name] <= set(group)
         ]
         if not more:
             break
@@ -119,20 +157,68 @@ def _recognised(
     """(the call that replaces the root, names of the calls it makes idle) where the root is a known function."""
     for leaf in _leaves(group, table, live):
         used: set[str] = set()
+        value = lambda points: _value(Ref(root.name), leaf, points, group, table, constants, used)  # noqa: B023
         try:
             with np.errstate(all="ignore"):
-                y = _value(Ref(root.name), leaf, group, table, constants, used)
+                y = value(POINTS)
+                idle = used - {root.name}
+                calls = [table[name] for name in used]
+                seeded = any(call.op in SEEDS for call in calls) and all(users[n] <= used for n in idle)
+                if not seeded or np.shape(y) != POINTS.shape:
+                    continue
+                found = _known(y, calls) or _quantiser(value, calls, constants)
         except _NoFunctionError:
             continue
-        idle = used - {root.name}
-        if not any(table[name].op in SEEDS for name in used) or any(not users[n] <= used for n in idle):
-            continue
-        for op, keywords in KNOWN:
-            if np.allclose(y, registry.microcode(op).float_apply(POINTS, keywords), rtol=0, atol=TOLERANCE):
-                origin = replace(root.origin, op=op)
-                new = replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False)
-                return new, idle
+        if found is not None:
+            op, keywords = found
+            origin = replace(root.origin, op=op)
+            return replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False), idle
     return None
+
+
+def _known(y: np.ndarray, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
+    """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
+    for op, params, keywords in _candidates(group):
+        if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+            return op, keywords
+    return None
+
+
+def _quantiser(
+    value: Callable[[np.ndarray], Any], group: Sequence[Call], constants: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]] | None:
+    """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group."""
+    if not any(call.op.startswith(("floor", "round")) for call in group):
+        return None
+    scalars = [float(number) for call in group for number in _scalars(call, constants)]
+    for step in (s for scalar in scalars if scalar > 0 for s in (scalar, 1 / scalar)):
+        y = value(step * STEPS) / step
+        negative, positive = -round(float(y.min())), round(float(y.max()))
+        expected = np.clip(np.floor(STEPS + 0.5), -negative, positive)
+        if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
+            return "quantise", {"step": step, "positive": positive, "negative": negative}
+    return None
+
+
+def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
+    for part in (*call.args, *call.kwargs.values()):
+        part = constants.get(part.name) if isinstance(part, Ref) else part
+        if isinstance(part, (int, float)) or getattr(part, "numel", lambda: 0)() == 1:
+            yield part
+
+
+def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
+    yield from ((op, keywords, keywords) for op, keywords in KNOWN)
+    numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
+    width = POINTS.shape[-1]
+    affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
+    yield from (
+        (op, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
+        for op in NORMS
+        for eps in sorted(numbers | {0.0})
+        if 0 <= eps < 1
+    )
 
 
 class _NoFunctionError(Exception):
@@ -140,45 +226,51 @@ class _NoFunctionError(Exception):
 
 
 def _leaves(group: Sequence[str], table: Mapping[str, Call], live: set[str]) -> Iterator[str]:
-    """What the root may be a function of: everything read inside the group, nearest to the root first."""
+    """What the root may be a function of: everything read inside the group, farthest from the root first."""
     seen: dict[str, None] = {}
     for name in group:
         for ref in references((table[name].args, table[name].kwargs)):
             if ref.name in live:
                 seen.setdefault(ref.name)
-    yield from seen
+    yield from reversed(seen)
 
 
 def _value(
     item: Any,
     leaf: str,
+    points: np.ndarray,
     group: Sequence[str],
     table: Mapping[str, Call],
     constants: Mapping[str, Any],
     used: set[str],
 ) -> Any:
-    """The expression on :data:`POINTS` in place of the leaf; raises _NoFunctionError."""
+    """The expression with ``points`` in place of the leaf; raises _NoFunctionError."""
     if isinstance(item, (bool, str)) or item is None:
         return item
-    if isinstance(item, (int, float)):
+    if isinstance(item, (int, float)) or _axes(item):
         return item
     if not isinstance(item, Ref):
         raise _NoFunctionError
     if item.name == leaf:
-        return POINTS
+        return points
     if item.name in group:
         call = table[item.name]
         used.add(item.name)
-        parts = [_value(part, leaf, group, table, constants, used) for part in _numbers(call)]
-        keywords = {k: v for k, v in call.kwargs.items() if isinstance(v, (int, float))}
+        at = lambda part: _value(part, leaf, points, group, table, constants, used)
+        parts = [at(part) for part in _numbers(call)]
+        keywords = {k: at(v) for k, v in call.kwargs.items() if isinstance(v, (int, float, Ref)) or _axes(v)}
         try:
-            return POINTWISE[call.op](*parts, **keywords)
+            return SIMPLE[call.op](*parts, **keywords)
         except TypeError as error:
             raise _NoFunctionError from error
     constant = constants.get(item.name)
     if constant is None or getattr(constant, "numel", lambda: 0)() != 1:
         raise _NoFunctionError
     return float(constant)
+
+
+def _axes(item: Any) -> bool:
+    return isinstance(item, (list, tuple)) and all(isinstance(axis, int) for axis in item)
 
 
 def _numbers(call: Call) -> Sequence[Any]:

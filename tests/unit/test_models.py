@@ -13,12 +13,15 @@ from torch import fx, nn
 from neurodeploy import datasets, zoo
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
+from neurodeploy.errors import ImportModelError
 from tests.zoo_data import model_data
 
-spiking, vit, a2os2a, augment, train = map(zoo.submodule, ("spiking", "vit", "a2os2a", "augment", "train"))
+spiking, vit, a2os2a, augment, quantiser, train = map(
+    zoo.submodule, ("spiking", "vit", "a2os2a", "augment", "quantiser", "train")
+)
 
 #: Correct answers on the 360 test digits that the committed weights must keep reaching, and the promised floor.
-PINNED = {"digits-vit": (357, 0.97), "digits-a2os2a": (357, 0.96)}
+PINNED = {"digits-vit": (357, 0.97), "digits-a2os2a": (357, 0.96), "digits-vit-pmsm": (357, 0.97)}
 SNN = "digits-a2os2a"
 
 
@@ -341,7 +344,7 @@ def tiny(name: str, **changes: object) -> zoo.ZooEntry:
     )
     if "stem" in entry.model.arguments:
         small |= {"image_size": 16, "stem": ((4, 2), (6, 2), (8, 2))}
-    plan = {"epochs": 4, "batch": 16, "warmup_epochs": 1, "validation": 0.25, **changes}
+    plan = {"epochs": 4, "batch": 16, "warmup_epochs": 1, "validation": 0.25, "start": "", **changes}
     model = entry.model.model_copy(update={"arguments": {**entry.model.arguments, **small}})
     return entry.model_copy(update={"model": model, "train": entry.train.model_copy(update=plan)})
 
@@ -378,6 +381,40 @@ def test_resume_ignores_the_checkpoint_of_another_training(few: DataSet, tmp_pat
     train.Run(tiny("digits-vit"), few, tmp_path).epoch()
     assert not train.Run(tiny("digits-vit", seed=99), few, tmp_path).resume()
     assert not train.Run(tiny("digits-vit"), few, tmp_path / "empty").resume()
+
+
+def test_training_begins_with_the_weights_of_another_model(digits: DataSet, tmp_path: Path) -> None:
+    entry, start = zoo.entry("digits-vit-pmsm"), zoo.load("digits-vit").state_dict()
+    run = train.Run(entry, digits, tmp_path)
+    found = run.network.state_dict()
+    assert all(torch.equal(found[key], value) for key, value in start.items())
+    quantisers = [m for m in run.network.modules() if isinstance(m, quantiser.Quantiser)]
+    assert len(quantisers) == 16
+    for one in quantisers:
+        assert float(one.high - one.low) == 2 * entry.train.levels and one.step > 0
+    softmax = run.network.blocks[0].attn.mix_q
+    assert softmax.low == 0  # a softmax has no negative values
+
+
+def test_weights_of_another_network_are_refused(few: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(ImportModelError) as caught:
+        train.Run(tiny("digits-vit-pmsm", start="digits-a2os2a"), few, tmp_path)
+    assert {p.code for p in caught.value.problems} == {"ND193"}
+
+
+def test_a_quantiser_passes_gradients_as_lsq_does() -> None:
+    layer = quantiser.Quantiser().double()
+    layer.step.data, layer.low, layer.high = (torch.tensor(v, dtype=torch.float64) for v in (0.5, -2.0, 3.0))
+    x = torch.tensor([[-2.0, -0.6, 0.2, 0.25, 1.3, 9.0]], dtype=torch.float64, requires_grad=True)
+    y = layer.train()(x)
+    y.sum().backward()
+    counts = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 3.0], dtype=torch.float64)
+    torch.testing.assert_close(y[0], 0.5 * counts)
+    torch.testing.assert_close(layer.eval()(x)[0], 0.5 * counts)
+    inside = torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(x.grad[0], inside)
+    slopes = torch.where(inside > 0, counts - x.detach()[0] / 0.5, counts)
+    torch.testing.assert_close(layer.step.grad, slopes.sum() / np.sqrt(6 * 3))
 
 
 def test_training_lowers_the_loss(few: DataSet, tmp_path: Path) -> None:

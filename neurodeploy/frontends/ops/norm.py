@@ -16,13 +16,17 @@ from ..lowering import Lowering, Refusal, Stream, operator
 def layer_norm(
     lowering: Lowering,
     x: Stream,
-    normalized_shape: Sequence[int],
+    normalized_shape: Sequence[int] | None,
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
     cudnn_enable: bool = False,
 ) -> Stream:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator.
+
+    ``normalized_shape`` None is the last axis, as for :func:`rms_norm`: what a front end makes of the spelled-out form.
+    """
+    normalized_shape = normalized_shape or x.sizes[-1:]
     count, sizes = len(normalized_shape), x.sizes
     width = prod(normalized_shape)
     x.axes(range(x.rank - count, x.rank), "layer norm")
@@ -43,11 +47,12 @@ def native_layer_norm(lowering: Lowering, *args: Any, **kwargs: Any) -> tuple[An
 def rms_norm(
     lowering: Lowering,
     x: Stream,
-    normalized_shape: Sequence[int],
+    normalized_shape: Sequence[int] | None,
     weight: Any = None,
     eps: float | None = None,
 ) -> Stream:
     """x / sqrt(mean x^2 + eps) * weight over the last axis; eps defaults to float32's, as in torch."""
+    normalized_shape = normalized_shape or x.sizes[-1:]
     if len(normalized_shape) != 1:
         raise Refusal("ND101", "an RMS norm over several axes", tuple(normalized_shape), "the last axis")
     x.axis(-1, "RMS norm")

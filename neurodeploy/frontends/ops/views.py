@@ -218,6 +218,19 @@ def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
 
 
+@operator("roll")
+def roll(lowering: Lowering, x: Stream, shifts: Any, dims: Any = ()) -> Stream:
+    """Rotates axes: what leaves at one end comes in at the other."""
+    if not _listed((dims,)):
+        raise Refusal("ND101", "a roll over all elements at once", "no axes", "a shift for each axis named")
+    for shift, dim in zip(_listed((shifts,)), _listed((dims,)), strict=True):
+        size = x.sizes[x.dim(dim)]
+        if start := -shift % size:
+            parts = [lowering.slice(x, dim, start, size), lowering.slice(x, dim, 0, start)]
+            x = cat(lowering, parts, dim)
+    return x
+
+
 @operator("stack")
 def stack(lowering: Lowering, tensors: Sequence[Any], dim: int = 0) -> Stream:
     """Joins along a new axis."""

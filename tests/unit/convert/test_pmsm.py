@@ -9,7 +9,6 @@ from scipy.special import ndtr, softmax
 from neurodeploy import calibrate, quantize
 from neurodeploy.convert import pmsm
 from neurodeploy.convert._sites import sites
-from neurodeploy.errors import UsageError
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product
@@ -132,11 +131,6 @@ def test_counts_go_where_values_are() -> None:
     assert params["b0.softmax"]["negative"] == 0 and params["b0.softmax"]["positive"] == 30
     assert 0 < params["b0.gelu"]["negative"] < params["b0.gelu"]["positive"]
     assert all(p["negative"] + p["positive"] == 30 for p in params.values())
-
-
-def test_training_is_refused_and_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match="train the network with quantisers"):
-        METHOD.configure({"qat": True})
 
 
 def test_every_option_is_described() -> None:

@@ -110,6 +110,7 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "chunk": lambda s, x: x.chunk(3, dim=-1)[1],
     "unbind": lambda s, x: x.unbind(1)[3] - x.unbind(1)[0],
     "concat with a constant": lambda s, x: torch.cat((s.m.expand(x.shape[0], 1, 6, 6), x), dim=1),
+    "roll": lambda s, x: x.roll((-2, 1, 6), (1, 2, 3)),
     "stack": lambda s, x: torch.stack((x, 2 * x), dim=2),
     "expand": lambda s, x: x.mean(1, keepdim=True).expand(-1, 3, -1, -1),
     "squeeze and unsqueeze": lambda s, x: x[:, :1].squeeze(1).unsqueeze(-2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from neurodeploy import calibrate, compare, passes, samples
 from neurodeploy.errors import ImportModelError, SimulateError
-from neurodeploy.frontends import resolve, torch_export
+from neurodeploy.frontends import resolve, torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
@@ -113,6 +114,69 @@ def test_spelled_out_functions_are_one_operator(act: nn.Module, op: str, params:
     (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))  # type: ignore[attr-defined]
     assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
     assert node.origin[0].path == "layer.0.act"
+
+
+class Spelled(nn.Module):
+    """A dense layer over the last axis behind a norm that is written out."""
+
+    input_shape = (3, 4, 6)
+
+    def __init__(self, norm: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.norm, self.gain = norm, nn.Parameter(torch.linspace(0.5, 1.5, 6))
+        self.out = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.gain * self.norm(x + 0.5))
+
+
+def _by_deviation(x: Tensor) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) / torch.sqrt((x - mean).pow(2).mean(-1, keepdim=True) + 1e-6)
+
+
+NORMS: dict[str, tuple[Callable[[Tensor], Tensor], str, float]] = {
+    "mean of squares": (lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-3), "rms_norm", 1e-3),
+    "power of a square": (
+        lambda x: x * (1e-2 + (x * x).mean(dim=-1, keepdim=True)) ** -0.5,
+        "rms_norm",
+        1e-2,
+    ),
+    "deviation": (_by_deviation, "layer_norm", 1e-6),
+    "variance": (
+        lambda x: (
+            (x - x.mean(-1, keepdim=True)) * (x.var(dim=-1, unbiased=False, keepdim=True) + 1e-5).rsqrt()
+        ),
+        "layer_norm",
+        1e-5,
+    ),
+}
+
+
+@pytest.mark.parametrize("front_end", ["fx", "export"])
+@pytest.mark.parametrize("name", NORMS)
+def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
+    function, op, eps = NORMS[name]
+    network = Spelled(function).double().eval()
+    graph = (
+        torch_fx.import_module(network, network.input_shape, 1, scale=0.25)
+        if front_end == "fx"
+        else torch_export.import_module(network, network.input_shape, scale=0.25)
+    )
+    (node,) = graph.of(Micro)
+    assert (node.op, node.params["eps"]) == (op, eps)  # type: ignore[attr-defined]
+    raw = np.random.default_rng(1).integers(0, 9, (4, *network.input_shape))
+    found = interp.run(graph, raw, timesteps=1).outputs[-1]
+    with torch.no_grad():
+        expected = network(torch.tensor(raw, dtype=torch.float64) * 0.25).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_norm_by_the_unbiased_variance_is_refused() -> None:
+    network = Spelled(lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5))
+    with pytest.raises(ImportModelError) as caught:
+        torch_export.import_module(network.eval(), network.input_shape)
+    assert {p.code for p in caught.value.problems} == {"ND101"}
 
 
 def test_a_function_that_is_nearly_a_gelu_is_refused() -> None:

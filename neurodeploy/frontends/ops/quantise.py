@@ -1,0 +1,66 @@
+"""Quantisers of activations: the first tick of a multi-spike neuron, which is how a quantised network is held.
+
+A network that was trained with quantisers is an ANN whose graph holds :mod:`~neurodeploy.neurons.multi_spike`: run for
+one tick from rest, that neuron is the quantiser. Torch rounds halves to even numbers, the neuron rounds them up; real
+values do not meet them. Quantisers of weights have no input stream and are folded into the weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ir.nodes import Neuron
+from ...neurons.multi_spike import COUNT_MAX
+from ..lowering import Lowering, Refusal, Stream, operator
+
+
+@operator("quantise")
+def quantise(lowering: Lowering, x: Stream, step: float, positive: int, negative: int) -> Stream:
+    """``step * clip(floor(x / step + 1/2), -negative, positive)``: what a front end makes of the spelled-out form."""
+    params = {"step": float(step), "positive": int(positive), "negative": int(negative)}
+    return lowering.like(x, Neuron, model="multi_spike", params=params)
+
+
+@operator("fake_quantize_per_tensor_affine")
+def fake_quantize(
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+) -> Stream:
+    """Torch's quantiser with one scale. Refusal ND101 where it has too many levels for a neuron."""
+    step, zero = (float(lowering.array(number).reshape(())) for number in (scale, zero_point))
+    negative, positive = zero - quant_min, quant_max - zero
+    if step <= 0 or min(negative, positive) < 0 or max(negative, positive) > COUNT_MAX:
+        raise Refusal(
+            "ND101",
+            "a quantiser that no multi-spike neuron computes",
+            f"scale {step:g}, {-negative:g} to {positive:g} steps",
+            f"0 among the levels, up to {COUNT_MAX} steps on a side",
+            "use a symmetric quantiser of at most 8 bits, -127 to 127",
+        )
+    return quantise(lowering, x, step, int(positive), int(negative))
+
+
+@operator("fake_quantize_per_tensor_affine_cachemask")
+def fake_quantize_cachemask(lowering: Lowering, *args: Any) -> tuple[Stream, None]:
+    """The form of exported programs; its mask is for gradients."""
+    return fake_quantize(lowering, *args), None
+
+
+@operator("_fake_quantize_per_tensor_affine_cachemask_tensor_qparams")
+def fake_quantize_tensors(
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, enabled: Any, *limits: int
+) -> tuple[Stream, None]:
+    """The same with scale and zero point as tensors, and a switch, as torch.ao.quantization.FakeQuantize has."""
+    on = bool(lowering.array(enabled).reshape(()))
+    return (fake_quantize(lowering, x, scale, zero_point, *limits) if on else x), None
+
+
+@operator("fake_quantize_per_channel_affine", "fake_quantize_per_channel_affine_cachemask")
+def fake_quantize_channels(lowering: Lowering, x: Stream, *_: Any) -> Stream:
+    """Refused: products and shared layers need one step for all channels of a stream."""
+    raise Refusal(
+        "ND101",
+        "a quantiser of activations with a scale for each channel",
+        "per channel",
+        "one scale for the tensor",
+        "use torch.fake_quantize_per_tensor_affine on activations",
+    )

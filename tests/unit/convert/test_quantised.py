@@ -1,0 +1,244 @@
+"""Networks that were trained with quantisers: imported as such, taken over without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurodeploy import calibrate, compare, passes, quantize, registry, zoo
+from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
+from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends import torch_export
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Neuron
+from neurodeploy.neurons.multi_spike import COUNT_MAX
+from neurodeploy.program import Program
+from neurodeploy.sources import natural_method
+
+quantiser = zoo.submodule("quantiser")
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def raw(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 17, (samples, *SHAPE))
+
+
+def network(levels: int = 3, stem: tuple = ()) -> nn.Module:
+    torch.manual_seed(3)
+    made = zoo.submodule("vit").VisionTransformer(
+        dim=16, depth=1, heads=2, mlp_ratio=2, quantise=True, stem=stem
+    )
+    made = made.double().eval()
+    pixels = torch.tensor(raw(32, seed=9), dtype=torch.float64) / 16
+    quantiser.initialise(made, lambda: made(pixels), levels, "mse")
+    return made
+
+
+def imported(made: nn.Module) -> Graph:
+    return passes.simplify(torch_export.import_module(made, SHAPE, scale=1 / 16))
+
+
+def convert(method: str, graph: Graph, timesteps: int) -> Graph:
+    found = registry.members("convert")[method]
+    assert not found.accept(graph)
+    _, options = found.configure({})
+    return found.rewrite(graph, options, raw(32, seed=9), timesteps)
+
+
+def run(graph: Graph, x: np.ndarray, timesteps: int | None = None) -> np.ndarray:
+    return interp.run(graph, x, timesteps=timesteps).outputs[-1]
+
+
+@pytest.fixture(scope="module")
+def made() -> nn.Module:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def graph(made: nn.Module) -> Graph:
+    return imported(made)
+
+
+def steps(graph: Graph) -> list[tuple[float, int, int]]:
+    return sorted((n.params["step"], n.params["positive"], n.params["negative"]) for n in graph.of(Neuron))
+
+
+def test_the_source_graph_is_the_quantised_network(made: nn.Module, graph: Graph) -> None:
+    x = raw(8)
+    with torch.no_grad():
+        expected = made(torch.tensor(x, dtype=torch.float64) / 16).numpy()
+    np.testing.assert_allclose(run(graph, x, 1), expected, rtol=1e-9, atol=1e-9)
+    trained = [m for m in made.modules() if isinstance(m, quantiser.Quantiser)]
+    assert len(trained) == 8
+    assert steps(graph) == sorted((float(q.step), int(q.high), -int(q.low)) for q in trained)
+    assert is_quantised(graph) and natural_method(graph) == "pmsm"
+    assert all(is_quantiser(graph.nodes[site]) for site in sites(graph))
+
+
+@pytest.mark.parametrize("method", ["pmsm", "native"])
+def test_one_tick_is_the_quantised_network_bit_for_bit(graph: Graph, method: str) -> None:
+    x = raw(16)
+    spiking = convert(method, graph, 1)
+    assert steps(spiking) == steps(graph)
+    np.testing.assert_array_equal(run(spiking, x), run(graph, x, 1))
+
+
+def test_later_ticks_carry_the_residue() -> None:
+    made = network(levels=15)
+    for module in made.modules():
+        if isinstance(module, quantiser.Quantiser):
+            module.step.data *= 2  # so that nothing is clipped, which no later tick brings back
+    graph, x = imported(made), raw(16)
+    exact = run(replace_neurons(graph), x, 1)
+    far = lambda ticks: np.abs(run(convert("pmsm", graph, ticks), x) / ticks - exact).mean()
+    assert far(8) < 0.4 * far(1)
+
+
+def replace_neurons(graph: Graph) -> Graph:
+    """The network without its quantisers: steps so small and counts so many that nothing is lost."""
+    fine = {"step": 1e-9, "positive": 10**12, "negative": 10**12}
+    nodes = {n.name: replace(n, params=fine) if isinstance(n, Neuron) else n for n in graph}
+    return Graph(nodes, graph.values, graph.header)
+
+
+def test_spikezip_walks_to_the_quantised_network_and_rests(graph: Graph) -> None:
+    x = raw(16)
+    spiking = convert("spikezip", graph, 30)
+    tracers = [n for n in spiking.of(Neuron) if n.model == "signed_tracer"]
+    assert sorted((n.params["step"], n.params["positive"], n.params["negative"]) for n in tracers) == steps(
+        graph
+    )
+    trace = interp.run(spiking, x, record=[n.name for n in tracers])
+    assert not any(trace.values[n.name][-1].any() for n in tracers)
+    np.testing.assert_allclose(trace.outputs[-1], run(graph, x, 1), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("method", "timesteps"), [("pmsm", 1), ("pmsm", 3), ("spikezip", 4)])
+def test_integers_agree_with_the_interpreter_and_follow_the_floats(
+    graph: Graph, method: str, timesteps: int
+) -> None:
+    spiking = convert(method, graph, timesteps)
+    integer = quantize.quantize(spiking, calibrate.measure(spiking, raw(32, seed=9)), lambda node: 8)
+    x = raw(12)
+    assert compare.verify(Program(integer), x, ("cpu",)).equal
+    a, b = run(spiking, x), run(integer, x)
+    assert np.mean([np.corrcoef(p.ravel(), q.ravel())[0, 1] for p, q in zip(a, b, strict=True)]) > 0.95
+
+
+@pytest.mark.parametrize("method", ["ecmt", "dcgs"])
+def test_other_methods_refuse_quantisers_and_name_the_one(graph: Graph, method: str) -> None:
+    (problem,) = registry.members("convert")[method].accept(graph)
+    assert (
+        problem.code == "ND304" and "quantisers" in problem.cause and problem.fixes == ("use --method pmsm",)
+    )
+
+
+def test_a_site_without_quantiser_gets_one() -> None:
+    made = network()
+    made.blocks[0].mlp.hidden_q = nn.Identity()
+    graph = imported(made)
+    spiking = convert("pmsm", graph, 1)
+    assert len(graph.of(Neuron)) == 7 and len(spiking.of(Neuron)) == 8
+    assert set(steps(graph)) < set(steps(spiking))
+
+
+# --- what is understood as a quantiser ---------------------------------------------------------------------------
+
+
+class Around(nn.Module):
+    """A dense layer behind whatever ``function`` does to its input."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function, self.out = function, nn.Linear(8, 4)
+        self.register_buffer("scale", torch.tensor([0.3], dtype=torch.float64))
+        self.register_buffer("zero", torch.tensor([0], dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.function(self, x + 0.011))
+
+
+def straight_through(s: nn.Module, x: Tensor) -> Tensor:
+    """The usual way to write LSQ."""
+    inside = (x / s.scale).clamp(-4, 3)
+    return ((inside.round() - inside).detach() + inside) * s.scale
+
+
+FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, int]]] = {
+    "torch": (lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.3, 0, -4, 3), (0.3, 3, 4)),
+    "torch with a zero point": (
+        lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.3, 2, 0, 15),
+        (0.3, 13, 2),
+    ),
+    "torch with tensors": (
+        lambda s, x: torch.fake_quantize_per_tensor_affine(x, s.scale.float(), s.zero, -4, 3),
+        (0.3, 3, 4),
+    ),
+    "clamp then round": (straight_through, (0.3, 3, 4)),
+    "floor then clamp": (lambda s, x: 0.25 * (x * 4 + 0.5).floor().clamp(min=0, max=15), (0.25, 15, 0)),
+    "minimum and maximum": (
+        lambda s, x: torch.round(torch.clamp_max(torch.clamp_min(x, -0.5), 0.5) / 0.125) * 0.125,
+        (0.125, 4, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_quantisers_are_found_however_they_are_written(name: str) -> None:
+    function, expected = FORMS[name]
+    made = Around(function).double().eval()
+    graph = torch_export.import_module(made, SHAPE, scale=1 / 16, offset=-0.7)
+    (neuron,) = graph.of(Neuron)
+    found = (neuron.params["step"], neuron.params["positive"], neuron.params["negative"])
+    assert neuron.model == "multi_spike" and found == pytest.approx(expected)
+    x = raw(6)
+    with torch.no_grad():
+        value = made(torch.tensor(x, dtype=torch.float64) / 16 - 0.7).numpy()
+    np.testing.assert_allclose(run(graph, x, 1), value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.001, 0, -COUNT_MAX - 1, COUNT_MAX + 1),
+        lambda s, x: torch.fake_quantize_per_channel_affine(
+            x, torch.full((8,), 0.3), torch.zeros(8, dtype=torch.int32), 3, -4, 3
+        ),
+        lambda s, x: torch.round(x),
+        lambda s, x: torch.round(x * 4).clamp(-3, 3),
+    ],
+    ids=["too many steps", "per channel", "without bounds", "without its step"],
+)
+def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    with pytest.raises(ImportModelError) as caught:
+        torch_export.import_module(Around(function).double().eval(), SHAPE, scale=1 / 16)
+    assert {p.code for p in caught.value.problems} == {"ND101"}
+
+
+def test_quantised_weights_are_weights() -> None:
+    class Weights(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 8, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ torch.fake_quantize_per_tensor_affine(self.weight, 0.25, 0, -4, 3).t()
+
+    made = Weights().eval()
+    graph = torch_export.import_module(made, SHAPE, scale=1 / 16)
+    assert not graph.of(Neuron)
+    x = raw(3)
+    with torch.no_grad():
+        value = made(torch.tensor(x, dtype=torch.float64) / 16).numpy()
+    np.testing.assert_allclose(run(graph, x, 1), value, rtol=1e-9, atol=1e-9)
