@@ -226,7 +226,9 @@ def build(
     calib: Annotated[
         int | None,
         typer.Option(
-            "--calib", help="training samples for calibration (default: 256, without data at most 32)"
+            "--calib",
+            help="training samples for calibration (default: 256, 16 at the least for large networks; "
+            "files without data: at most 32)",
         ),
     ] = None,
     evaluate: Annotated[

@@ -28,6 +28,9 @@ CACHED = 32  # graphs that are kept; the oldest go first
 FEW = {"calib": 32, "eval": 32, "verify": 16}
 #: dense multiply-accumulates of all these samples and ticks; large networks run on fewer samples, at least one
 BUDGET = {"calib": 1e11, "eval": 2e10, "verify": 2e10}  # the last two on simulated cores as well
+#: the same for a network that is converted, which calibrates on no fewer than LEAST_CALIBRATED
+CONVERTED = 3e11
+LEAST_CALIBRATED = 16
 MOST_TICKS = 4096
 
 
@@ -80,10 +83,16 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     own = dict(model.convert) if method == model.method else {}
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
+    ticks = config.timesteps or own_ticks or resolve.TICKS
+    calib = config.calib
+    if "calib" not in config.model_fields_set:
+        affordable = int(CONVERTED // (ticks * _macs(source.graph)))
+        calib = min(calib, max(LEAST_CALIBRATED, affordable))
     return config.model_copy(
         update={
             "method": method,
-            "timesteps": config.timesteps or own_ticks or resolve.TICKS,
+            "timesteps": ticks,
+            "calib": calib,
             "data": config.data or model.dataset,
             "convert": {**own, **config.convert},
         }
@@ -114,10 +123,15 @@ def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
 
 def _few(graph: Graph) -> dict[str, int]:
     """Samples of a build on synthetic input, by key of the config."""
+    sample = graph.header.timesteps * _macs(graph)
+    return {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
+
+
+def _macs(graph: Graph) -> float:
+    """Dense multiply-accumulates of one pass, at least one."""
     from .cost import dense_macs
 
-    sample = max(1, graph.header.timesteps * sum(dense_macs(graph, node) for node in graph))
-    return {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
+    return max(1, sum(dense_macs(graph, node) for node in graph))
 
 
 def _require_no_conversion(config: BuildConfig) -> None:

@@ -135,3 +135,14 @@ def test_counts_go_where_values_are() -> None:
 
 def test_every_option_is_described() -> None:
     assert all(field.description for field in pmsm.PmsmConfig.model_fields.values())
+
+
+def test_values_that_come_in_parts_are_those_that_one_array_gives() -> None:
+    x = np.random.default_rng(2).normal(size=(pmsm.VALUES * 3 + 7, 3)).ravel()
+    seen = pmsm._Seen(len(x))
+    for part in np.split(x, [5, 1000, 1001, len(x) // 2]):
+        seen.add(part)
+    np.testing.assert_array_equal(np.concatenate(seen.parts), x[:: len(x) // pmsm.VALUES])
+    assert seen.top == np.abs(x).max()
+    _, config = METHOD.configure({"levels": 4})
+    assert pmsm.layer(np.concatenate(seen.parts), config, seen.top) == pmsm.layer(x, config)
