@@ -29,6 +29,7 @@ from _bench import RESULTS, machine, write
 
 from neurodeploy import stages, target
 from neurodeploy.config import BuildConfig
+from neurodeploy.convert._sites import is_quantised
 from neurodeploy.ir.nodes import Neuron
 
 #: method, preset, further options
@@ -40,6 +41,8 @@ SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("dcgs", "released", {}),
     ("spikezip", "default", {}),
 )
+#: of networks that were trained with quantisers, whose steps and counts these methods take over
+TRAINED: tuple[tuple[str, str, dict[str, Any]], ...] = (("pmsm", "trained", {}), ("spikezip", "trained", {}))
 STEPS = ("convert", "calibrate", "quantize", "map", "evaluate", "estimate")
 QUIET = lambda fraction: None
 
@@ -70,7 +73,7 @@ def measure(
         update={
             "method": method,
             "timesteps": ticks,
-            "convert": {"preset": preset, **options},
+            "convert": {**({} if preset == "trained" else {"preset": preset}), **options},
             "eval": tested,
         }
     )
@@ -208,7 +211,7 @@ def merged(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     path = RESULTS / f"{name}.json"
     old = json.loads(path.read_text())["rows"] if path.is_file() else []
     key = lambda row: (row["method"], row["preset"], row["T"])
-    order = [(method, preset) for method, preset, _ in SETTINGS]
+    order = [(method, preset) for method, preset, _ in SETTINGS + TRAINED]
     table = {key(row): row for row in [*old, *rows]}
     return sorted(table.values(), key=lambda row: (order.index(key(row)[:2]), row["T"]))
 
@@ -227,10 +230,11 @@ def main() -> None:
         "--only", action="append", help="one setting, as method/preset; may be given several times"
     )
     args = parser.parse_args()
-    chosen = [s for s in SETTINGS if not args.only or f"{s[0]}/{s[1]}" in args.only]
-    if not chosen:
-        parser.error(f"--only takes {', '.join(f'{m}/{p}' for m, p, _ in SETTINGS)}")
     base, name = imported(args.model, args.target, args.data), f"methods-{args.model}"
+    known = TRAINED if is_quantised(base.source) else SETTINGS
+    chosen = [s for s in known if not args.only or f"{s[0]}/{s[1]}" in args.only]
+    if not chosen:
+        parser.error(f"--only takes {', '.join(f'{m}/{p}' for m, p, _ in known)}")
     for setting in chosen:
         for ticks in (int(t) for t in args.ticks.split(",")):
             row = measure(base, *with_own(base.config, *setting), ticks, args.eval_samples)
