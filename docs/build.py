@@ -241,7 +241,7 @@ def results() -> str:
 def comparison() -> str:
     """Conversion methods on the models that `benchmarks/methods.py` ran."""
     parts = [methods_benchmark.LEGEND]
-    for file in sorted(RESULTS.glob("methods-*.json")):
+    for file in sorted(RESULTS.glob("methods-*.json"), key=lambda path: path.stem):
         data = json.loads(file.read_text(encoding="utf-8"))
         facts = f"target: {data['target']}; calibration: {data['calibration']} training images; {data['machine']}."
         parts += [f"### {file.stem.removeprefix('methods-')}", facts, methods_benchmark.report(data)]
