@@ -1,6 +1,6 @@
 """How long a transformer of real size takes from torch module to integers, and how much memory: ViT-S/16, 224 pixels.
 
-    .venv/bin/python benchmarks/vit_speed.py [--model timm:vit_small_patch16_224] [--calib 8] [--timesteps 4] [--runs 3]
+    .venv/bin/python benchmarks/vit_speed.py [--model timm:vit_small_patch16_224] [--calib 16] [--runs 3]
 
 22 million random weights, converted by ECMT on images of noise, each run a process of its own with an empty cache of
 source graphs. The default network is the zoo's transformer at that size, which needs no other library; that of timm
@@ -99,7 +99,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--calib", type=int, default=8, help="images for calibration")
+    parser.add_argument(
+        "--calib", type=int, default=16, help="images for calibration; 16: what a build takes"
+    )
     parser.add_argument("--timesteps", type=int, default=4)
     parser.add_argument("--runs", type=int, default=3, help="counted runs")
     parser.add_argument("--child", help=argparse.SUPPRESS)

@@ -44,8 +44,8 @@ def batches(x: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
 def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
     """How many samples to run at a time so that all edges of a tick, and the recorded ones of all ticks, fit memory.
 
-    A few images of 224 pixels, or texts over a vocabulary of 30,000, hold as many values as 64 small images. No result
-    depends on it: samples do not influence each other.
+    A few images of 224 pixels, or texts over a vocabulary of 30,000, hold as many values as 64 small images. Samples do
+    not influence each other, so that only what is defined on batches, as ECMT's bases are, depends on it.
     """
     held = sum(value.shape.size for value in graph.values.values())
     recorded = sum(graph.values[name].shape.size for name in record) * graph.header.timesteps

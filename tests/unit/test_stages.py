@@ -9,6 +9,7 @@ import pytest
 from neurodeploy import samples, stages
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
+from tests.networks import mini_vit
 
 
 @pytest.mark.parametrize("many", [11, 10])
@@ -59,7 +60,7 @@ def test_batches_side_by_side_are_put_together_in_order() -> None:
         time.sleep(0.02 if x[0, 0] == 0 else 0.0)  # the first one ends last
         return np.stack([x[:, 0], 2 * x[:, 0]])
 
-    alone, together = (stages._in_batches(run, images, threads) for threads in (False, True))
+    alone, together = (stages._in_batches(mini_vit(), run, images, threads) for threads in (False, True))
     assert sorted(seen) == sorted(2 * [64, 64, 64, 64, 44])
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(alone, [np.arange(300), 2 * np.arange(300)])

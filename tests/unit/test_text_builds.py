@@ -75,18 +75,18 @@ def test_agreement_is_free_of_scale_and_falls_with_noise() -> None:
     assert compare.agreement(x, np.zeros_like(x))["cosine"] == 0.0
 
 
-def test_batches_follow_the_size_of_the_graph_and_no_result_depends_on_them(
+def test_batches_follow_the_size_of_the_graph_and_no_range_depends_on_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     graph = passes.simplify(resolve.source_graph(resolve.resolve(MODEL)))
     raw = samples.Synthetic(graph).calibration(9)
     held = sum(value.shape.size for value in graph.values.values())
+    method = registry.members("convert")["ecmt"]
+    _, options = method.configure({"preset": "nearest", "softmax_base": None, "gelu_base": None})
+    spiking = method.rewrite(graph, options, raw, 2)
 
     def integers(most: int) -> tuple[int, str]:
         monkeypatch.setattr(calibrate, "MOST_HELD", most)
-        method = registry.members("convert")["ecmt"]
-        _, options = method.configure({"preset": "nearest", "softmax_base": None, "gelu_base": None})
-        spiking = method.rewrite(graph, options, raw, 2)
         integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
         return calibrate.batch_size(graph), integer.content_hash()
 
