@@ -14,6 +14,7 @@ from . import calibrate as calibration
 from . import compare, cost, registry, samples, texts
 from .artifact import Artifact
 from .config import INTEGER, BuildConfig
+from .convert._sites import is_quantiser
 from .errors import Problem, UsageError, unknown_name
 from .ir import interp
 from .ir.graph import Graph
@@ -235,7 +236,9 @@ def convert(work: Work, progress: Progress) -> str:
     work.spiking = method.rewrite(graph, options_of_method, images, config.timesteps)
     levels.require(work.spiking, "spiking")
     work.warnings += [p for p in method.accept(graph) if p.severity != "error"]
-    return f"{config.method} ({work.preset}), T={config.timesteps}, {populations(work.spiking)} populations"
+    trained = sum(map(is_quantiser, graph))
+    kept = f", {trained} with steps as trained" if trained else ""
+    return f"{config.method} ({work.preset}), T={config.timesteps}, {populations(work.spiking)} populations{kept}"
 
 
 def populations(graph: Graph) -> int:
