@@ -547,10 +547,13 @@ def _counts(work: Work, images: np.ndarray) -> cost.Counts:
 
 
 def _cost_fact(assessment: cost.Assessment) -> str:
+    from .report.units import quantity
+
     found = assessment.estimate
     if found is None:
         return f"no estimate: {assessment.reasons['estimate']}"
-    return f"{found.energy_pj.nominal * 1e-6:.3g} uJ, {found.timing.latency_ns.nominal * 1e-6:.3g} ms per inference"
+    energy, latency = found.energy_pj.nominal * 1e-6, found.timing.latency_ns.nominal * 1e-6
+    return f"{quantity(energy, 'uJ')}, {quantity(latency, 'ms')} per inference"
 
 
 #: name -> stage, in the order in which a build runs them; report, the ninth, is the pipeline's own
