@@ -54,6 +54,26 @@ def fake_quantize_tensors(
     return (fake_quantize(lowering, x, scale, zero_point, *limits) if on else x), None
 
 
+@operator("quantized_decomposed.quantize_per_tensor")
+def quantize_tensor(
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int, *_: Any
+) -> Stream:
+    """The first half of what torch's export quantisation (PT2E) writes; its stream is in real units already."""
+    return fake_quantize(lowering, x, scale, zero_point, quant_min, quant_max)
+
+
+@operator("quantized_decomposed.dequantize_per_tensor")
+def dequantize_tensor(lowering: Lowering, x: Stream, scale: Any, *_: Any, **__: Any) -> Stream:
+    """The second half: nothing is left to do. Refusal ND101 where it is not the half of a quantiser of that scale."""
+    node = lowering.builder.nodes[x.name]
+    step = node.params["step"] if isinstance(node, Neuron) and node.model == "multi_spike" else None
+    if step != float(lowering.array(scale).reshape(())):
+        raise Refusal(
+            "ND101", "a dequantiser of another scale than the quantiser in front of it", scale, step
+        )
+    return x
+
+
 @operator("fake_quantize_per_channel_affine", "fake_quantize_per_channel_affine_cachemask")
 def fake_quantize_channels(lowering: Lowering, x: Stream, *_: Any) -> Stream:
     """Refused: products and shared layers need one step for all channels of a stream."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization.fx import _decomposed  # noqa: F401  registers torch.ops.quantized_decomposed
 
 from neurodeploy import calibrate, compare, passes, quantize, registry, zoo
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
@@ -175,6 +176,13 @@ def straight_through(s: nn.Module, x: Tensor) -> Tensor:
     return ((inside.round() - inside).detach() + inside) * s.scale
 
 
+def pt2e(x: Tensor, scale: float, back: float) -> Tensor:
+    """The pair of operators of torch's quantisation of exported programs; they take float32 alone."""
+    ops = torch.ops.quantized_decomposed
+    counts = ops.quantize_per_tensor(x.float(), scale, 0, -4, 3, torch.int8)
+    return ops.dequantize_per_tensor(counts, back, 0, -4, 3, torch.int8).double()
+
+
 FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, int]]] = {
     "torch": (lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.3, 0, -4, 3), (0.3, 3, 4)),
     "torch with a zero point": (
@@ -185,6 +193,7 @@ FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, 
         lambda s, x: torch.fake_quantize_per_tensor_affine(x, s.scale.float(), s.zero, -4, 3),
         (0.3, 3, 4),
     ),
+    "export quantisation": (lambda s, x: pt2e(x, 0.3, 0.3), (0.3, 3, 4)),
     "clamp then round": (straight_through, (0.3, 3, 4)),
     "floor then clamp": (lambda s, x: 0.25 * (x * 4 + 0.5).floor().clamp(min=0, max=15), (0.25, 15, 0)),
     "minimum and maximum": (
@@ -215,10 +224,11 @@ def test_quantisers_are_found_however_they_are_written(name: str) -> None:
         lambda s, x: torch.fake_quantize_per_channel_affine(
             x, torch.full((8,), 0.3), torch.zeros(8, dtype=torch.int32), 3, -4, 3
         ),
+        lambda s, x: pt2e(x, 0.3, 0.4),
         lambda s, x: torch.round(x),
         lambda s, x: torch.round(x * 4).clamp(-3, 3),
     ],
-    ids=["too many steps", "per channel", "without bounds", "without its step"],
+    ids=["too many steps", "per channel", "two scales", "without bounds", "without its step"],
 )
 def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
     with pytest.raises(ImportModelError) as caught:
