@@ -35,6 +35,7 @@ from pydantic import Field
 
 from ..errors import Problem
 from ..ir.graph import Graph
+from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from ._base import Method, MethodConfig
 from ._sites import Population, insert, is_quantiser, refusals, see_sites, sites
@@ -122,20 +123,20 @@ def counts(x: np.ndarray, step: float, levels: int) -> tuple[int, int]:
     return 2 * levels - negative, negative
 
 
-def quantise(x: np.ndarray, step: float, positive: int, negative: int) -> np.ndarray:
-    """The counts k(x)."""
-    return np.clip(np.floor(x / step + 0.5), -negative, positive)
+def quantised(x: np.ndarray, step: float, positive: int, negative: int) -> np.ndarray:
+    """D k(x): the neuron's first tick from rest."""
+    return multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
 
 
 def entropy(x: np.ndarray, step: float, positive: int, negative: int) -> float:
     """Entropy of the counts in bits."""
-    _, often = np.unique(quantise(x, step, positive, negative), return_counts=True)
+    _, often = np.unique(quantised(x, step, positive, negative), return_counts=True)
     share = often / often.sum()
     return float(-(share * np.log2(share)).sum())
 
 
 def _error(x: np.ndarray, step: float, positive: int, negative: int) -> float:
-    return float(np.mean((x - step * quantise(x, step, positive, negative)) ** 2))
+    return float(np.mean((x - quantised(x, step, positive, negative)) ** 2))
 
 
 #: what a step is judged by; less is better

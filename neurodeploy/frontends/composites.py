@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from .. import registry
+from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
 
@@ -194,7 +195,7 @@ def _quantiser(
     for step in (s for scalar in scalars if scalar > 0 for s in (scalar, 1 / scalar)):
         y = value(step * STEPS) / step
         negative, positive = -round(float(y.min())), round(float(y.max()))
-        expected = np.clip(np.floor(STEPS + 0.5), -negative, positive)
+        expected = multi_spike.MEMBER.float_step(STEPS, 0.0, 1.0, positive, negative)[0]
         if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
             return "quantise", {"step": step, "positive": positive, "negative": negative}
     return None

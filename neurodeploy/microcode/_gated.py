@@ -19,7 +19,7 @@ import numpy as np
 from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, finest_unit, out_bits, out_scale
-from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, interpolate, position, position_params, tabulate
+from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
 from .rescale import Rescale
 
 STEPS = 64  # entries per unit of the argument
@@ -45,8 +45,7 @@ class Gated(MicroOp):
 
     def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
         """The integer program; second: 1 where the output saturated."""
-        table, fraction_bits = params["table"], params["fraction_bits"]
-        c = interpolate(table, position(np.abs(x), params, top_of(table, fraction_bits)), fraction_bits)
+        c = of_magnitude(x, params)
         raw = rescale(np.maximum(x, 0), params["out_multiplier"], params["out_shift"])
         raw = raw - rescale(c, params["c_multiplier"], params["c_shift"])
         y = saturate(raw, params["bits"])
@@ -66,14 +65,10 @@ class Gated(MicroOp):
         )
         largest = max(interval.hi, float(table.max() * 2.0**-C_BITS / np.max(fixed.scale)))
         scale = np.maximum(out_scale(options, finest_unit(fixed, largest, bits)), FINEST_OUT)
-        ints = position_params(
-            np.asarray(fixed.scale) * STEPS * 2.0**FRACTION_BITS, top_of(table, FRACTION_BITS)
-        )
+        ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(np.asarray(fixed.scale) / np.asarray(scale), bits)
         small = Rescale.params(2.0**-C_BITS / np.asarray(scale), bits)
         ints |= {
-            "table": table,
-            "fraction_bits": FRACTION_BITS,
             "bits": bits,
             "out_multiplier": out["multiplier"],
             "out_shift": out["shift"],
@@ -95,11 +90,6 @@ class Gated(MicroOp):
     def table_bits(self, params: Params) -> int:
         """The table of c."""
         return bits_of(params["table"])
-
-
-def top_of(table: np.ndarray, fraction_bits: int) -> int:
-    """The last position a table can be read at."""
-    return ((table.size - 1) << fraction_bits) - 1
 
 
 def bounds(interval: Interval, ints: Params) -> Interval:

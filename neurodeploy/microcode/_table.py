@@ -66,6 +66,27 @@ def position(a: np.ndarray, params: Mapping[str, Any], top: int) -> np.ndarray:
     return np.minimum(rescale(a, params["multiplier"], params["shift"]), top)
 
 
+def magnitude_params(table: np.ndarray, scale: Any, steps: int, fraction_bits: int) -> dict[str, Any]:
+    """Integer parameters of :func:`of_magnitude` for a table with ``steps`` entries per unit of the argument.
+
+    ``scale``: what 1 of the input is worth.
+    """
+    factor = np.asarray(scale) * steps * 2.0**fraction_bits
+    params = position_params(factor, _top(table, fraction_bits))
+    return params | {"table": table, "fraction_bits": fraction_bits}
+
+
+def of_magnitude(x: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """The table at |x|, its last value beyond its end."""
+    table, fraction_bits = params["table"], params["fraction_bits"]
+    return interpolate(table, position(np.abs(x), params, _top(table, fraction_bits)), fraction_bits)
+
+
+def _top(table: np.ndarray, fraction_bits: int) -> int:
+    """The last position a table can be read at."""
+    return ((table.size - 1) << fraction_bits) - 1
+
+
 def plain(value: np.ndarray) -> int | np.ndarray:
     """An int where the array is a scalar."""
     return int(value) if value.ndim == 0 else value

@@ -16,8 +16,8 @@ import numpy as np
 from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale
-from ._gated import FINEST_OUT, FRACTION_BITS, STEPS, top_of
-from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, interpolate, position, position_params, tabulate
+from ._gated import FINEST_OUT, FRACTION_BITS, STEPS
+from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
 from .rescale import Rescale
 
 REACH = 8
@@ -35,8 +35,7 @@ class Tanh(MicroOp):
 
     def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
         """The integer program; second: 1 where the output saturated."""
-        table, fraction_bits = params["table"], params["fraction_bits"]
-        t = interpolate(table, position(np.abs(x), params, top_of(table, fraction_bits)), fraction_bits)
+        t = of_magnitude(x, params)
         raw = np.sign(x) * rescale(t, params["out_multiplier"], params["out_shift"])
         y = saturate(raw, params["bits"])
         return y, np.where(raw != y, 1, 0)
@@ -49,13 +48,9 @@ class Tanh(MicroOp):
         bits = out_bits(options)
         scale = np.maximum(out_scale(options, 2.0 ** -(bits - 2)), FINEST_OUT)
         table = tabulate(np.tanh, 0.0, REACH, REACH * STEPS, 2.0**-T_BITS)
-        ints = position_params(
-            np.asarray(fixed.scale) * STEPS * 2.0**FRACTION_BITS, top_of(table, FRACTION_BITS)
-        )
+        ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(2.0**-T_BITS / np.asarray(scale), bits)
         ints |= {
-            "table": table,
-            "fraction_bits": FRACTION_BITS,
             "bits": bits,
             "out_multiplier": out["multiplier"],
             "out_shift": out["shift"],
