@@ -10,6 +10,9 @@ Steps count from 1. ``s_in`` takes raw input levels: the frame of tick t of samp
 ``s_out`` sends the read-out accumulated up to tick t of sample k at step k * period + t + depth; before that it sends
 zeros. State starts anew with each sample. Where ``period`` is None (a network with delays or recurrence in ticks) there
 is one sample only, and its ticks go on as long as the program runs.
+
+Lava itself sometimes hangs when a program ends (a message that nobody is told of). ``lava.mend()``, called before
+``run``, cures that; it changes two methods of Lava's ports and nothing that a network computes.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from .backends.lava import MEMBER, lowered
 from .backends.lava.describe import Lowering, Row, describe, places
 from .backends.lava.plan import Granularity, Plan, plan
+from .backends.lava.wakeups import mend
 from .errors import BackendError, Problem
 from .program import Program
 
 if TYPE_CHECKING:
     from .ir.graph import Graph
 
-__all__ = ["Lowering", "Row", "describe", "network", "places"]
+__all__ = ["Lowering", "Row", "describe", "mend", "network", "places"]
 
 
 def network(

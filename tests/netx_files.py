@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from neurodeploy.lava import mend
+
 CUBA = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1, "gradedSpike": False}
 SDNN = {"type": "SDNN", "activation": "relu", "vThMant": 3}
 RF = {"type": "RF_PHASE", "sinDecay": 700, "cosDecay": 3900, "vThMant": 60}
@@ -81,6 +83,7 @@ def run_netx(
     from lava.proc import io as lava_io
     from lava.proc.monitor.process import Monitor
 
+    mend()
     ticks = len(x)
     with contextlib.redirect_stdout(io.StringIO()):
         net = hdf5.Network(net_config=str(path), **options)

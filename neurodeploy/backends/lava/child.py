@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import job
+from .wakeups import mend
 
 WATCH = 0.1  # seconds between looks at the processes
 
@@ -100,6 +101,7 @@ def _run(folder: Path) -> None:
     plan, x, _ = job.get(folder)
     progress: Any = np.memmap(folder / "progress", dtype=np.int64, mode="w+", shape=(1,))
     _report_failures(folder)
+    mend()
     own.report = lambda where, error: job.save_error(folder, where, error, traceback.format_exc())
     own.count = lambda cell, found: _note(folder, cell, found)
     arrays = job.arrays(folder, plan, len(x), "w+")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Semaphore
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.1
 from neurodeploy import compare
 from neurodeploy.backends.lava import MEMBER
 from neurodeploy.backends.lava.describe import describe, places
+from neurodeploy.backends.lava.wakeups import mend
 from neurodeploy.errors import SimulateError
 from neurodeploy.frontends.formats.netx import MEMBER as netx
 from neurodeploy.ir import interp
@@ -303,6 +307,7 @@ sink, spikes = Sink(shape=(1,), buffer=steps), Sink(shape=(2,), buffer=steps)
 source.s_out.connect(net.s_in)
 net.s_out.connect(sink.a_in)
 net.taps[0][0].connect(spikes.a_in)
+lava.mend()
 net.run(RunSteps(num_steps=steps), Loihi2SimCfg(select_tag="fixed_pt"))
 got, seen = sink.data.get(), spikes.data.get()
 net.stop()
@@ -321,6 +326,33 @@ def test_network_in_a_lava_program_of_ones_own() -> None:
     """Ports and their timing as documented, under RunSteps and Loihi2SimCfg, with stock source and sink."""
     done = subprocess.run([sys.executable, "-c", OWN_PROGRAM], capture_output=True, text=True, timeout=120)
     assert "equal" in done.stdout, done.stderr[-2000:]
+
+
+def test_a_waiting_selector_hears_of_every_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that comes while another still waits is told of too: the one before may be taken at any moment."""
+    from lava.magma.compiler.channels import pypychannel
+
+    for port, callback in (
+        (pypychannel.CspRecvPort, "_req_callback"),
+        (pypychannel.CspSendPort, "_ack_callback"),
+    ):
+        monkeypatch.setattr(port, callback, getattr(port, callback))  # undone after the test
+    mend()
+    shared = SimpleNamespace(buf=memoryview(bytearray(2 * 4)))
+    proto = pypychannel.Proto(shape=(1,), dtype=np.int32, nbytes=4)
+    both = (shared, proto, 2, Semaphore(0), Semaphore(0), nullcontext(), nullcontext())
+    sender, receiver = pypychannel.CspSendPort("a", *both), pypychannel.CspRecvPort("b", *both)
+    received, acknowledged = Semaphore(0), Semaphore(0)
+    receiver.observer, sender.observer = received.release, acknowledged.release
+    sender.start()
+    receiver.start()
+    for number in (1, 2):
+        sender.send(np.array([number], dtype=np.int32))
+    assert received.acquire(timeout=30) and received.acquire(timeout=30)
+    assert [receiver.recv()[0], receiver.recv()[0]] == [1, 2]
+    assert acknowledged.acquire(timeout=30) and acknowledged.acquire(timeout=30)
+    sender.join()
+    receiver.join()
 
 
 @pytest.mark.parametrize("kind", ["convolution and loop", "sigma-delta", "resonators"])
