@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImportModelError, Problem
-from ..ir.graph import Builder, Graph, Header
+from ..ir.graph import Builder, Graph, Header, prune
 from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
 from ..ir.types import Interval, Origin, Shape, Value
 from .composites import fused
+from .lookups import elementwise, hidden_ids
 from .roles import reshaped_roles
 from .traced import Call, Ref, Traced, references, substitute
 
@@ -48,7 +49,7 @@ class Stream:
     ``outer`` is the part of the graph axis that runs slower than the batch, as after ``view(tokens * batch, ...)``.
     ``hidden``, of the graph's shape, is where a mask made a score so small that its softmax is 0: only a softmax can
     read such a stream, and the scores themselves stay as they are. ``ids``: the stream is the token ids of the input,
-    which only an embedding can read.
+    which only an embedding can read, or an operator that makes something else of each id by itself.
     """
 
     name: str
@@ -144,6 +145,14 @@ class Lowering:
         self.env: dict[str, Any] = dict(traced.constants)
         self.call: Call
         self.problems: dict[tuple, list[Problem]] = {}
+        self.tables: dict[str, Any] = {}  # synapse -> torch tensor (V,): what it is of a single token
+        self.vocabulary = _vocabulary(traced) if traced.tokens else None
+
+    @property
+    def ids(self) -> Stream:
+        """The token ids of the input."""
+        found: Stream = self.env[self.traced.input]
+        return found
 
     # --- running -------------------------------------------------------------------------------------------------
     def step(self, call: Call) -> None:
@@ -160,6 +169,8 @@ class Lowering:
         args, kwargs = (substitute(part, lambda r: self.env[r.name]) for part in (call.args, call.kwargs))
         if not any(_holds(o, Stream) or _holds(o, Unknown) for o in operands):
             return _evaluated(call, args, kwargs)
+        if (looked_up := elementwise(self, call, args, kwargs)) is not None:
+            return looked_up
         builder, streams = operators().get(call.op), [o for o in operands if isinstance(o, Stream)]
         if any(stream.ids for stream in streams):
             _require_reader(call.op, streams)
@@ -359,9 +370,9 @@ def _misused_ids(op: str) -> Refusal:
         "ND101",
         "token ids are used for something else than looking up their embedding",
         op,
-        "embedding",
-        "compute masks and positions from constants: the number of tokens is fixed",
-        "of a Hugging Face model: pass position_ids and attention_mask as constants",
+        "an embedding, or a function of each id by itself such as ids != pad",
+        "count positions over constants: the number of tokens is fixed",
+        "of a Hugging Face model: pass position_ids as a constant",
     )
 
 
@@ -409,12 +420,11 @@ def lower(
     problems = state.collected()
     result = state.env[traced.output.name] if isinstance(traced.output, Ref) else None
     problems = problems or list(_output_problems(result))
-    if traced.tokens and not problems:
-        state.builder.header = tokens_noted(state.builder, header)
     if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
     _output(state, result, readout)
-    return state.builder.build()
+    graph = prune(state.builder.build()) if state.tables else state.builder.build()
+    return tokens_noted(state, graph) if traced.tokens else graph
 
 
 def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
@@ -453,13 +463,24 @@ def _ids(traced: Traced) -> Stream:
     return Stream("", Shape(("N",), traced.sizes[1:]), 0, traced.batch, ids=True)
 
 
-def tokens_noted(builder: Builder, header: Header) -> Header:
-    """The header with the note ``tokens``: how raw inputs are made of token ids."""
-    inputs = [node.name for node in builder.nodes.values() if isinstance(node, Input)]
-    if not inputs:
-        return header
-    length, vocabulary = builder.values[inputs[0]].shape.sizes
-    return replace(header, notes={**header.notes, "tokens": {"length": length, "vocabulary": vocabulary}})
+def tokens_noted(state: Lowering, graph: Graph) -> Graph:
+    """The graph with the note ``tokens``: how raw inputs are made of token ids, and which of them it hides."""
+    length, vocabulary = graph.shape(graph.input.name)
+    note = {"length": length, "vocabulary": vocabulary, "hidden": hidden_ids(state, graph.nodes)}
+    return graph.with_header(notes={**graph.header.notes, "tokens": note})
+
+
+def _vocabulary(traced: Traced) -> int | None:
+    """Rows of the table that the ids of the input are looked up in."""
+    names = {traced.input}
+    for call in traced.calls:
+        read = {ref.name for ref in references((call.args, call.kwargs))}
+        if read & names and call.op in READ_IDS - {"embedding"}:
+            names.add(call.name)
+        elif read & names and call.op == "embedding":
+            for name in read & traced.constants.keys():
+                return int(traced.constants[name].shape[0])
+    return None
 
 
 def _plain(array: np.ndarray) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...ir.nodes import Micro
+from ..lookups import HIDING, hiding
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import matmul_streams
 from .arithmetic import add
-from .masks import HIDING, hide
+from .masks import hide
 
 
 @operator("softmax", "_softmax", "_safe_softmax")
@@ -61,7 +62,7 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Stream:
-    """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant."""
+    """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant, or one of tokens."""
     if enable_gqa or dropout_p:
         raise Refusal(
             "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
@@ -91,11 +92,15 @@ def attention_for_cpu(
 
 
 def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Stream:
-    """Scores plus the finite part of a constant mask, hidden where it is False or hugely negative."""
+    """Scores plus the finite part of a mask, hidden where it is False or hugely negative."""
     if mask is None:
         return scores
     if isinstance(mask, Stream):
-        raise Refusal("ND101", "an attention mask that depends on the input", "", "a constant mask")
+        added = hiding(lowering, mask, True)
+        if added is None:
+            limit = "a constant mask, or one of each token by itself"
+            raise Refusal("ND101", "an attention mask that depends on the input", "", limit)
+        return add(lowering, scores, added)
     values = lowering.array(mask)
     hidden = ~values if values.dtype == bool else values <= HIDING
     bias = np.where(hidden, 0.0, 0.0 if values.dtype == bool else values)

@@ -1,4 +1,7 @@
-"""Constant masks, spelled as an addition, a fill or a choice: entries whose softmax is exactly 0."""
+"""Masks, spelled as an addition, a fill or a choice: entries whose softmax is exactly 0.
+
+A constant mask is a parameter of the softmax; one that depends on the tokens of the input adds to the scores.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..lookups import HIDING, hiding
 from ..lowering import Lowering, Refusal, Stream, operator
-
-#: scores at or below it are hidden: exp(-1e4) is 0 in float64, and libraries hide by -1e4, -1e9 or the least float
-HIDING = -1e4
 
 
 def hide(lowering: Lowering, scores: Stream, hidden: np.ndarray) -> Stream:
@@ -22,6 +23,8 @@ def hide(lowering: Lowering, scores: Stream, hidden: np.ndarray) -> Stream:
 @operator("masked_fill", "masked_fill_")
 def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream:
     """Hides by a hugely negative value; a fill by zero multiplies."""
+    if isinstance(x, Stream) and isinstance(mask, Stream) and not isinstance(value, Stream):
+        return _filled_by_tokens(lowering, x, mask, False, lowering.array(value))
     if not isinstance(x, Stream) or isinstance(mask, Stream) or isinstance(value, Stream):
         raise Refusal("ND101", "a mask that depends on the input", "masked_fill", "a constant mask")
     return _filled(lowering, x, lowering.array(mask).astype(bool), lowering.array(value))
@@ -29,12 +32,32 @@ def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream:
 
 @operator("where")
 def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream:
-    """A choice between a stream and a constant by a constant condition."""
+    """A choice between a stream and a constant by a condition that is constant, or one of tokens."""
+    if isinstance(condition, Stream) and isinstance(a, Stream) != isinstance(b, Stream):
+        stream, other, shown = (a, b, True) if isinstance(a, Stream) else (b, a, False)
+        return _filled_by_tokens(lowering, stream, condition, shown, lowering.array(other))
     if isinstance(condition, Stream) or (isinstance(a, Stream) and isinstance(b, Stream)):
         raise Refusal("ND101", "a choice that depends on the input", "where", "a constant mask")
     mask = lowering.array(condition).astype(bool)
     stream, other, fill = (a, b, ~mask) if isinstance(a, Stream) else (b, a, mask)
     return _filled(lowering, stream, fill, lowering.array(other))
+
+
+def _filled_by_tokens(
+    lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: np.ndarray
+) -> Stream:
+    """``value`` where a mask of tokens is not ``shown``, as a sum: only a value that hides can be added."""
+    from .arithmetic import add
+
+    added = hiding(lowering, mask, shown) if (value <= HIDING).all() else None
+    if added is None:
+        raise Refusal(
+            "ND101",
+            "a mask that depends on the input",
+            f"values from {value.min():g} to {value.max():g}",
+            f"a mask of each token by itself, that puts {HIDING:g} or less before a softmax",
+        )
+    return add(lowering, x, added)
 
 
 def _filled(lowering: Lowering, x: Stream, mask: np.ndarray, value: np.ndarray) -> Stream:
