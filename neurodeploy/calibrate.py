@@ -55,8 +55,8 @@ def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
 def measure_activity(
     graph: Graph, x: np.ndarray, run: Callable[[np.ndarray, Sequence[str]], Trace], seed: int = 0
 ) -> Ranges:
-    """Activity of every population of an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
-    names = [node.name for node in graph.of(Neuron)]
+    """Activity of what sends spikes in an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
+    names = senders(graph)
     rates: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for batch in batches(x, batch_size(graph, names)):
         trace = run(batch, names)
@@ -67,13 +67,20 @@ def measure_activity(
     return Ranges(activity=found, samples=len(x))
 
 
+def senders(graph: Graph) -> list[str]:
+    """What sends spikes: every population, and an input of zeros and ones."""
+    found = graph.values[graph.input.name].interval
+    spikes = found is not None and (found.lo, found.hi) == (0, 1)
+    return [*([graph.input.name] if spikes else []), *(node.name for node in graph.of(Neuron))]
+
+
 def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
-    """Ranges of every edge and activity of every population over all ticks of ``x`` (B, *input shape).
+    """Ranges of every edge, and activity of all that sends spikes, over all ticks of ``x`` (B, *input shape).
 
     Raises ConvertError ND306 naming each node that first makes NaN or infinity.
     """
     ranges = Ranges(samples=len(x))
-    rates: dict[str, list[np.ndarray]] = {n.name: [] for n in graph.of(Neuron)}
+    rates: dict[str, list[np.ndarray]] = {name: [] for name in senders(graph)}
     for batch in batches(x, batch_size(graph)):
         per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
 

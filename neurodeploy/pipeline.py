@@ -313,7 +313,6 @@ def provenance_of(work: Any) -> dict[str, Any]:
         "data_spec": work.config.data,
         "data_sha256": work.data.hash if work.data else None,
         "tokenizer": work.tokenizer,
-        "padding": work.padding,
         "input": stimulus_of(work),
         "model": work.config.model,
         "preset": work.preset,

@@ -62,6 +62,12 @@ def tokens(graph: Graph) -> tuple[int, int] | None:
     return (int(found["length"]), int(found["vocabulary"])) if isinstance(found, Mapping) else None
 
 
+def hidden(graph: Graph) -> tuple[int, ...]:
+    """The ids that a network of texts hides from attention: what texts shorter than the network are filled up with."""
+    found = graph.header.notes.get("tokens")
+    return tuple(int(i) for i in found.get("hidden", ())) if isinstance(found, Mapping) else ()
+
+
 def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
     """Raw inputs (B, N, V) of token ids (B, N): one spike per token on the line of its id.
 
@@ -83,6 +89,21 @@ def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
     return raw
 
 
+def with_padding(graph: Graph, raw: np.ndarray) -> np.ndarray:
+    """Texts (B, N, V) for calibration, half of the first one's tokens ids that the network hides, if it hides any.
+
+    What a mask adds to scores is then within the ranges that are measured, whatever the lengths of the others are.
+    """
+    ids = hidden(graph)
+    if not ids or not len(raw):
+        return raw
+    raw = raw.copy()
+    half = raw[0, raw.shape[1] // 2 :]
+    half[:] = 0
+    half[np.arange(len(half)), np.resize(ids, len(half))] = 1
+    return raw
+
+
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """Samples of a data set, as the network of ``graph`` takes them."""
@@ -94,7 +115,8 @@ class Recorded:
     def calibration(self, count: int) -> np.ndarray:
         """Raw training inputs (B, *input): seeded, stratified."""
         train = self.data.train
-        return self.frames(train.take(stratified(train.labels, count, self.seed))[0])
+        frames = self.frames(train.take(stratified(train.labels, count, self.seed))[0])
+        return with_padding(self.graph, frames)
 
     def measurement(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Raw test inputs (B, *input), seeded and stratified, with labels if there are any; 0: the whole test split."""
@@ -124,7 +146,7 @@ class Synthetic:
 
     def calibration(self, count: int) -> np.ndarray:
         """Raw inputs (B, *input)."""
-        return self._draw(range(count), CALIBRATION)
+        return with_padding(self.graph, self._draw(range(count), CALIBRATION))
 
     def measurement(self, count: int) -> tuple[np.ndarray, None]:
         """Other raw inputs (B, *input); they have no labels."""

@@ -51,7 +51,6 @@ class Work:
     model: ModelInfo | None = None
     data: DataSet | None = None
     tokenizer: str = ""
-    padding: int = 0
     stimulus: samples.Stimulus | None = None
     spiking: Graph | None = None
     preset: str = ""
@@ -118,8 +117,8 @@ def import_model(work: Work, progress: Progress) -> str:
     graph = found.graph
     work.warnings += sources.remarks(work.config, graph)
     if work.data and work.data.texts:
-        work.data, short = texts.tokenised(work.data, graph, found.model.tokenizer, found.model.padding)
-        work.tokenizer, work.padding = found.model.tokenizer, found.model.padding
+        work.data, short = texts.tokenised(work.data, graph, found.model.tokenizer)
+        work.tokenizer = found.model.tokenizer
         work.warnings += short
     if work.data:
         work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)
@@ -266,7 +265,8 @@ def calibrate(work: Work, progress: Progress) -> str:
         work.ranges = calibration.measure_activity(graph, images, run, work.config.seed)
     else:
         work.ranges = calibration.measure(need(work.spiking, "convert"), images, work.config.seed)
-    rates = [a.mean for a in work.ranges.activity.values()]
+    sent = work.ranges.activity.items()
+    rates = [a.mean for name, a in sent if name != need(work.source, "import").input.name]
     activity = f", mean activity {100 * float(np.mean(rates)):.1f} %" if rates else ""
     drawn = f"samples of {samples.SYNTHETIC}" if work.synthetic else "training samples"
     return f"{len(images)} {drawn}{activity}"

@@ -1,7 +1,7 @@
-"""Texts to the token ids of one network, by its tokenizer: cut to its length, and refused where they cannot fit.
+"""Texts to the token ids of one network, by its tokenizer: cut or filled up to its length, or refused.
 
-The number of tokens of a network is fixed, and so is what of it is padding. A text that has more tokens is cut, as its
-tokenizer cuts; one that has fewer is left out and counted, since the float model would hide the rest from attention.
+The number of tokens of a network is fixed. A text that has more is cut, as its tokenizer cuts. One that has fewer is
+filled up where the network hides the tokenizer's padding from attention, and left out and counted where it does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from .datasets import DataSet, Split
 from .errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
 from .ir.graph import Graph
-from .samples import one_hot, tokens
+from .samples import hidden, one_hot, tokens
 
 #: what tokenizers call padding where no file says it
 PADS = ("[PAD]", "<pad>", "<|endoftext|>")
@@ -42,28 +42,29 @@ class OneHot:
         return one_hot(self.graph, self.ids[indices])
 
 
-def tokenised(data: DataSet, graph: Graph, place: str, padding: int = 0) -> tuple[DataSet, list[Problem]]:
+def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Problem]]:
     """The texts as raw inputs of ``graph``, and a warning ND938 where some were too short.
 
     ``place`` is the tokenizer's file, folder or name. UsageError ND929 (no tokenizer, or none that can be read),
-    ND933 (no network of texts), ND937 (ids without an embedding, no token for padding), ND938 (all too short);
-    EnvironmentProblem ND115 without its library.
+    ND933 (no network of texts), ND937 (ids without an embedding, padding that the network does not hide), ND938 (all
+    too short); EnvironmentProblem ND115 without its library.
     """
-    tokenizer, length = fitting(data.source, graph, place, padding)
+    tokenizer, length = fitting(data.source, graph, place)
+    least = 1 if hidden(graph) else length
     trained: set[tuple[int, ...]] = set()  # two texts may be one once they are cut
     splits, lengths, again = [], [], 0
     for split in (data.train, data.test):
-        encoded = tokenizer.encode([str(text) for text in split.images], length - padding)
-        whole = [i for i, row in enumerate(encoded) if len(row) == length - padding]
+        encoded = tokenizer.encode([str(text) for text in split.images], length)
+        whole = [i for i, row in enumerate(encoded) if len(row) >= least]
         kept = [i for i in whole if tuple(encoded[i]) not in trained]
         trained = trained or {tuple(encoded[i]) for i in kept}
         again += len(whole) - len(kept)
         lengths += [len(row) for row in encoded]
         ids = np.full((len(kept), length), tokenizer.pad or 0, np.int64)
         for slot, i in enumerate(kept):
-            ids[slot, : length - padding] = encoded[i]
+            ids[slot, : len(encoded[i])] = encoded[i]
         splits.append(Split(split.labels[kept], OneHot(graph, ids)))
-    problem = _left_out(data, lengths, again, [len(split) for split in splits], length, padding)
+    problem = _left_out(data, lengths, again, [len(split) for split in splits], least)
     if problem is not None and problem.severity == "error":
         raise UsageError(problem)
     shape = graph.shape(graph.input.name)
@@ -71,43 +72,44 @@ def tokenised(data: DataSet, graph: Graph, place: str, padding: int = 0) -> tupl
     return ready, [problem] if problem is not None else []
 
 
-def fitting(source: str, graph: Graph, place: str, padding: int) -> tuple[Tokenizer, int]:
+def fitting(source: str, graph: Graph, place: str) -> tuple[Tokenizer, int]:
     """The tokenizer, proven to fit the network, and the network's number of tokens; errors of :func:`tokenised`."""
     found = tokens(graph)
     if found is None:
         cause, fix = "texts were given to a network that takes none", "give other data with --data"
         raise UsageError(Problem("ND933", cause, source, "texts", str(graph.shape(graph.input.name)), (fix,)))
     tokenizer = load(place)
-    problems = misfits(tokenizer, graph, place, padding)
+    problems = misfits(tokenizer, graph, place)
     if problems:
         raise UsageError(problems)
     return tokenizer, found[0]
 
 
-def _left_out(
-    data: DataSet, lengths: list[int], again: int, kept: list[int], length: int, padding: int
-) -> Problem | None:
+def _left_out(data: DataSet, lengths: list[int], again: int, kept: list[int], least: int) -> Problem | None:
     """ND938: a warning where texts are left out, an error where a split is left without any."""
-    short = sum(n < length - padding for n in lengths)
+    short = sum(n < least for n in lengths)
     if not short and not again:
         return None
     cause = "texts with fewer tokens than the network has, or like one of training once they are cut, are left out"
     if not all(kept):
         cause = "no text with as many tokens as the network is left for calibration or for the test"
-    least, half = min(lengths) + padding, sorted(lengths)[len(lengths) // 2] + padding
-    fixes: tuple[str, ...] = (
-        (f"--set reader.tokens={half} keeps half of them (hf: models)",) if half < length else ()
-    )
+    shortest, half = min(lengths), sorted(lengths)[len(lengths) // 2]
+    fixes: tuple[str, ...] = ()
     if short:
-        fixes = (f"--set reader.tokens={least} keeps all texts and cuts the longer ones (hf: models)", *fixes)
-    found = f"{short} of {len(lengths)} texts too short, {again} like one of training; shortest: {least - padding}"
+        fixes = (
+            "let the network hide padding: --set reader.mask=true (hf: models), or ids != pad in its own code",
+            f"--set reader.tokens={shortest} keeps all texts and cuts the longer ones (hf: models)",
+        )
+    if short and half < least:
+        fixes += (f"--set reader.tokens={half} keeps half of them (hf: models)",)
+    found = f"{short} of {len(lengths)} texts too short, {again} like one of training; shortest: {shortest}"
     severity = "warning" if all(kept) else "error"
-    return Problem("ND938", cause, data.source, found, f"{length - padding} tokens", fixes, severity)
+    return Problem("ND938", cause, data.source, found, f"{least} tokens", fixes, severity)
 
 
-def misfits(tokenizer: Tokenizer, graph: Graph, place: str, padding: int) -> list[Problem]:
-    """ND937 for ids beyond the table of embeddings, which is named, and for padding without a token."""
-    length, vocabulary = tokens(graph) or (0, 0)
+def misfits(tokenizer: Tokenizer, graph: Graph, place: str) -> list[Problem]:
+    """ND937 for ids beyond the table of embeddings, which is named, and for padding that the network does not hide."""
+    _, vocabulary = tokens(graph) or (0, 0)
     layer = ", ".join(node.name for node in graph if graph.input.name in node.inputs)
     fixes = ("give the tokenizer that the model was trained with: --set reader.tokenizer=FOLDER",)
     problems = []
@@ -117,13 +119,11 @@ def misfits(tokenizer: Tokenizer, graph: Graph, place: str, padding: int) -> lis
         found = f"{len(beyond)} of {len(tokenizer.ids)} tokens: {named}"
         cause = "the tokenizer has ids that the embedding has no row for"
         problems.append(Problem("ND937", cause, f"{layer} ({place})", found, f"{vocabulary} rows", fixes))
-    if padding and tokenizer.pad is None:
-        cause = "texts are padded, and the tokenizer has no token for it"
-        problems.append(
-            Problem(
-                "ND937", cause, f"{layer} ({place})", f"{padding} of {length} tokens", "a pad token", fixes
-            )
-        )
+    if hidden(graph) and tokenizer.pad not in hidden(graph):
+        cause = "the tokenizer fills texts up with a token that the network does not hide from attention"
+        found = "no token for padding" if tokenizer.pad is None else f"id {tokenizer.pad}"
+        limit = f"id {', '.join(map(str, hidden(graph)[:SHOWN]))}"
+        problems.append(Problem("ND937", cause, f"{layer} ({place})", found, limit, fixes))
     return problems
 
 

@@ -115,7 +115,7 @@ def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[
             raise
         return chosen, found.graph, [*remarks, _unseen(chosen.data, found.graph)]
     if data.texts:
-        tokens.fitting(data.source, found.graph, found.model.tokenizer, found.model.padding)
+        tokens.fitting(data.source, found.graph, found.model.tokenizer)
         return chosen, found.graph, remarks
     graph = stages.ranged(found.graph, data.levels, found.model.kind)
     misfits = stages.misfits(graph, data)
@@ -364,21 +364,19 @@ def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = 
     else:
         found = datasets.load(data) if data else _recorded(saved.provenance, folder)
         if found.texts:
-            found, _ = texts.tokenised(found, graph, *_tokenizer(saved.provenance, folder))
+            found, _ = texts.tokenised(found, graph, _tokenizer(saved.provenance, folder))
         stages.check_data(graph, found)
         stimulus = draws.Recorded(graph, found)
     return stimulus.measurement(samples)[0]
 
 
-def _tokenizer(provenance: Mapping[str, Any], folder: str | Path) -> tuple[str, int]:
-    """(tokenizer, padding) of the build."""
-    place, padding = provenance.get("tokenizer", ""), provenance.get("padding", 0)
-    if not isinstance(place, str) or not isinstance(padding, int) or padding < 0:
+def _tokenizer(provenance: Mapping[str, Any], folder: str | Path) -> str:
+    """The tokenizer of the build."""
+    place = provenance.get("tokenizer", "")
+    if not isinstance(place, str):
         cause, where = "a section holds something unexpected", f"{folder} /provenance: tokenizer"
-        raise UsageError(
-            Problem("ND947", cause, where, f"{place!r}, {padding!r}"[:120], "a path and a number")
-        )
-    return place, padding
+        raise UsageError(Problem("ND947", cause, where, repr(place)[:120], "a path"))
+    return place
 
 
 def _drawn(saved: Artifact) -> Mapping[str, Any]:

@@ -158,14 +158,18 @@ class BertLayer(nn.Module):
 
 
 class Bert(nn.Module):
-    """Word, position and type embeddings; ``output``: mean over the valid tokens, or pooler and classifier."""
+    """Word, position and type embeddings; ``output``: mean over the valid tokens, or pooler and classifier.
+
+    The last ``padding`` tokens are hidden, or all whose id is below ``hides``.
+    """
 
     def __init__(
         self, vocabulary: int = VOCABULARY, dim: int = DIM, depth: int = 2, heads: int = HEADS, tokens: int = TOKENS,
         padding: int = 0, output: str = "mean", sdpa: bool = False, act: Callable[[], nn.Module] = nn.GELU,
-        width: int = 0,
+        width: int = 0, hides: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.hides = hides
         self.input_tokens, self.valid, self.output = tokens, tokens - padding, output
         self.word_embeddings = nn.Embedding(vocabulary, dim, padding_idx=0)
         self.position_embeddings = nn.Embedding(tokens + 6, dim)
@@ -189,10 +193,15 @@ class Bert(nn.Module):
                 .expand(batch, 1, length, length)
             )
             mask = (1.0 - seen) * -1e9
+        if self.hides:
+            seen = (ids >= self.hides)[:, None, None, :]
+            mask = (1.0 - seen.to(x.dtype)) * torch.finfo(x.dtype).min
         for layer in self.layer:
             x = layer(x, mask)
         if self.output == "pooler":
             return self.classifier(torch.tanh(self.pooler(x[:, 0])))
+        if self.hides:
+            return (mask[:, 0].softmax(-1) @ x)[:, 0]
         return x[:, : self.valid].mean(1)
 
 
@@ -265,11 +274,11 @@ class Gpt2(nn.Module):
 
 
 class Encoder(nn.Module):
-    """torch's own encoder on token ids, its last tokens hidden as padding."""
+    """torch's own encoder on token ids, its last tokens hidden as padding, or all whose id is below ``hides``."""
 
-    def __init__(self, pre: bool, padding: int = 0, act: str = "gelu") -> None:
+    def __init__(self, pre: bool, padding: int = 0, act: str = "gelu", hides: int = 0) -> None:
         super().__init__()
-        self.input_tokens = TOKENS
+        self.input_tokens, self.hides = TOKENS, hides
         layer = nn.TransformerEncoderLayer(
             DIM, HEADS, 2 * DIM, activation=act, batch_first=True, norm_first=pre
         )
@@ -282,6 +291,8 @@ class Encoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         padding = None if self.padding is None else self.padding.expand(ids.shape[0], -1)
+        if self.hides:
+            padding = ids < self.hides
         return self.encoder(self.embedding(ids) + self.position, src_key_padding_mask=padding).mean(1)
 
 
@@ -304,6 +315,9 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "TransformerEncoder, post-norm": lambda: Encoder(False),
     "TransformerEncoder, pre-norm, padded": lambda: Encoder(True, 3),
     "TransformerEncoder, ReLU": lambda: Encoder(True, act="relu"),
+    "BERT, hides what its ids say": lambda: Bert(hides=12),
+    "BERT, fused attention, hides what its ids say": lambda: Bert(hides=12, sdpa=True),
+    "TransformerEncoder, hides what its ids say": lambda: Encoder(False, hides=12),
 }
 
 

@@ -34,12 +34,15 @@ _ELEMENTWISE = {
 }  # fmt: skip
 
 
+Views = tuple[tuple[str, tuple[int, ...], Shape], ...]  # op, args and shape of each
+
+
 @dataclass(frozen=True, eq=False)
 class Lookup:
-    """A value for each token id: ``table`` (V,), a torch tensor, and the views (op, args, shape) behind it."""
+    """A value for each token id: ``table`` (V,), a torch tensor, and the views behind it."""
 
     table: Any
-    views: tuple[tuple[str, tuple[int, ...], Shape], ...]
+    views: Views
 
 
 def lookup(lowering: Lowering, stream: Stream) -> Lookup | None:
@@ -64,32 +67,30 @@ def elementwise(
     lowering: Lowering, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Stream | None:
     """The function of single tokens that an operator makes of others and of numbers; None for anything else."""
-    from .lowering import Stream
+    from .lowering import Stream, evaluated
     from .ops.views import expand
 
     operands = [item for item in (*args, *kwargs.values()) if isinstance(item, Stream)]
     if call.op not in _ELEMENTWISE or len({stream.place for stream in operands}) != 1:
         return None
-    found = {stream: lookup(lowering, stream) for stream in operands}
-    views = {None if f is None else f.views for f in found.values()}
-    if None in views or len(views) > 1:
+    found = {s: known for s in operands if (known := lookup(lowering, s)) is not None}
+    views = {known.views for known in found.values()}
+    if len(views) != 1 or any(s not in found for s in operands):
         return None
 
     def operand(item: Any) -> Any:
         if isinstance(item, Stream):
-            return found[item].table.clone()  # type: ignore[union-attr]  # some operators write into it
+            return found[item].table.clone()  # some operators write into it
         return item.flatten()[0].expand(lowering.vocabulary).clone() if _rank(item) else item
 
     constants = [item for item in (*args, *kwargs.values()) if _rank(item)]
     if any(bool((item != item.flatten()[0]).any()) for item in constants):
         return None  # it differs from place to place
-    table = call.evaluate(*map(operand, args), **{key: operand(item) for key, item in kwargs.items()})
+    table = evaluated(call, [*map(operand, args)], {key: operand(item) for key, item in kwargs.items()})
     if call.op in _CASTING and operands[0].ids and not _is_mask(table):
         return None  # still ids
-    made = remade(lowering, operands[0], table)
-    return expand(
-        lowering, made, np.broadcast_shapes(made.sizes, *(tuple(item.shape) for item in constants))
-    )
+    made = _remade(lowering, operands[0], views.pop(), table)
+    return expand(lowering, made, np.broadcast_shapes(made.sizes, *(tuple(item.shape) for item in constants)))
 
 
 def _rank(item: Any) -> int:
@@ -103,13 +104,14 @@ def _is_mask(table: Any) -> bool:
     return table.is_floating_point() or table.dtype == torch.bool
 
 
-def remade(lowering: Lowering, stream: Stream, table: Any) -> Stream:
+def _remade(lowering: Lowering, stream: Stream, views: Views, table: Any) -> Stream:
     """Another function of the same tokens, behind the same views as ``stream``."""
+    from .lowering import Refusal
     from .ops.linear import dense
 
-    found = lookup(lowering, stream)
-    assert found is not None
     values = lowering.array(table).astype(np.float64)
+    if not (values < np.inf).all():
+        raise Refusal("ND101", "a function of token ids that is not finite", "infinity or NaN", "numbers")
     line = dense(
         lowering,
         lowering.one_hot(lowering.ids, len(values)),
@@ -117,7 +119,7 @@ def remade(lowering: Lowering, stream: Stream, table: Any) -> Stream:
     )
     lowering.tables[line.name] = table
     name, shape = line.name, line.shape
-    for op, args, to in found.views:
+    for op, args, to in views:
         name, shape = lowering.view(name, shape, op, args, to), to
     return replace(stream, name=name, shape=shape, ids=False)
 
@@ -134,7 +136,16 @@ def hiding(lowering: Lowering, mask: Stream, shown: bool) -> Stream | None:
         return None
     if found.table.is_floating_point():
         return mask
-    return remade(lowering, mask, torch.where(found.table.bool() == shown, 0.0, -torch.inf))
+    return _remade(lowering, mask, found.views, torch.where(found.table.bool() == shown, 0.0, -torch.inf))
+
+
+def hidden_by(lowering: Lowering, item: Any) -> np.ndarray | None:
+    """What of a stream, or of what it is added to, only a softmax may read: nothing where no mask is in it."""
+    if getattr(item, "hidden", None) is not None:
+        return item.hidden  # type: ignore[no-any-return]
+    found = lookup(lowering, item) if hasattr(item, "ids") else None
+    hides = found is not None and bool((found.table <= HIDING).any())
+    return np.zeros(item.shape.sizes, bool) if hides else None
 
 
 def hidden_ids(lowering: Lowering, nodes: Mapping[str, Any]) -> list[int]:

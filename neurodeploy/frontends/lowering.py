@@ -47,9 +47,9 @@ class Stream:
 
     ``merged``: that axis also holds a graph axis, as after ``view(batch * heads, ...)``; else it is the batch alone.
     ``outer`` is the part of the graph axis that runs slower than the batch, as after ``view(tokens * batch, ...)``.
-    ``hidden``, of the graph's shape, is where a mask made a score so small that its softmax is 0: only a softmax can
-    read such a stream, and the scores themselves stay as they are. ``ids``: the stream is the token ids of the input,
-    which only an embedding can read, or an operator that makes something else of each id by itself.
+    ``hidden``, of the graph's shape, is where a constant mask made a score so small that its softmax is 0: only a
+    softmax can read such a stream, and the scores themselves stay as they are. ``ids``: the stream is the token ids of
+    the input, which only an embedding can read, or an operator that makes something else of each id by itself.
     """
 
     name: str
@@ -168,7 +168,7 @@ class Lowering:
         operands = [self.env[r.name] for r in references((call.args, call.kwargs))]
         args, kwargs = (substitute(part, lambda r: self.env[r.name]) for part in (call.args, call.kwargs))
         if not any(_holds(o, Stream) or _holds(o, Unknown) for o in operands):
-            return _evaluated(call, args, kwargs)
+            return evaluated(call, args, kwargs)
         if (looked_up := elementwise(self, call, args, kwargs)) is not None:
             return looked_up
         builder, streams = operators().get(call.op), [o for o in operands if isinstance(o, Stream)]
@@ -340,7 +340,7 @@ def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
     return str(fields.get("op") or fields.get("model") or ("add" if kind is Sum else kind.__name__.lower()))
 
 
-def _evaluated(call: Call, args: Any, kwargs: Any) -> Any:
+def evaluated(call: Call, args: Any, kwargs: Any) -> Any:
     """What torch itself makes of constants; Refusal ND101 with what it says where it cannot."""
     try:
         return call.evaluate(*args, **kwargs)

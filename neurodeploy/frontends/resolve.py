@@ -47,7 +47,7 @@ class Model:
 
     ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
     empty. ``convert`` holds options of the method. ``tokenizer`` (a folder, a file, or a name of the hub) makes token
-    ids of texts, of which the last ``padding`` are padding. ``fingerprint`` changes whenever the source graph may
+    ids of texts. ``fingerprint`` changes whenever the source graph may
     change (empty: unknown, do not cache).
     """
 
@@ -65,7 +65,6 @@ class Model:
     convert: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     tokenizer: str = ""
-    padding: int = 0
 
 
 def resolve(
@@ -161,7 +160,7 @@ def _from_library(
 
 
 def _with_texts(model: Model, options: TextOptions) -> Model:
-    return replace(model, tokenizer=options.tokenizer, padding=options.padding)
+    return replace(model, tokenizer=options.tokenizer)
 
 
 def _readable() -> str:

@@ -48,7 +48,6 @@ class TextOptions(BaseModel):
     tokenizer: str = Field(
         default="", description="folder or file of the tokenizer; unset: that of a local hf: folder"
     )
-    padding: int = Field(default=0, ge=0, description="how many tokens, at the end, are padding")
 
 
 def text_options(options: Mapping[str, Any]) -> TextOptions:

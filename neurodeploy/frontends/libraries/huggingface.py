@@ -1,8 +1,8 @@
 """``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, GPT-2-style decoders).
 
-A text model takes token ids of one fixed length. Positions come in order, the last ``padding`` of them are hidden from
-attention. ``hf:bert`` (a type of model, not of the hub) with ``pretrained=false`` is an architecture with the sizes of
-its library, or those in ``arguments``.
+A text model takes token ids of one fixed length, positions in order; with ``mask`` the tokens of padding, of which each
+text has its own number, are hidden from attention and from the mean. ``hf:bert`` (a type of model, not of the hub) with
+``pretrained=false`` is an architecture with the sizes of its library, or those in ``arguments``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,17 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
+#: encoders whose padding is hidden without being asked for where their tokenizer is known
+MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "t5", "xlm-roberta")
+
+
 class HuggingFaceOptions(LibraryOptions, TextOptions):
     """Further: the length of a text and what is made of the tokens' vectors."""
 
     tokens: int = Field(32, ge=1, description="tokens of a text")
+    mask: bool | None = Field(
+        None, description="hide padding; unset: of BERT and its kin where their tokenizer is known"
+    )
     output: Pool = Field(
         "auto",
         description="logits of a head, mean of the tokens, the first or last token, pooled, or all tokens; auto: "
@@ -48,7 +55,7 @@ class HuggingFace(Library):
         own = name if any((folder / file).is_file() for file in TOKENIZERS) else ""
         if not folder.exists() and options.pretrained and not options.weights:
             own = name
-        return TextOptions(tokenizer=options.tokenizer or own, padding=options.padding)
+        return TextOptions(tokenizer=options.tokenizer or own)
 
     def build(self, name: str, options: Any) -> Built:
         """From a folder with config.json, a type of model, or the hub."""
@@ -78,7 +85,10 @@ class HuggingFace(Library):
                     use_safetensors=True,
                     attn_implementation="eager",
                 )
-        return _wrapped(model.float().eval(), config, options, where)
+        mask = options.mask
+        if mask is None:
+            mask = bool(self.texts(name, options).tokenizer) and config.model_type in MASKED
+        return _wrapped(model.float().eval(), config, options, mask, where)
 
 
 def _config(transformers: Any, name: str, folder: Path | None, arguments: dict[str, Any]) -> Any:
@@ -121,7 +131,7 @@ def _file(folder: Path) -> Path:
     )
 
 
-def _wrapped(model: Any, config: Any, options: Any, where: str) -> Built:
+def _wrapped(model: Any, config: Any, options: Any, mask: bool, where: str) -> Built:
     """The model behind a module that maps one tensor to one tensor."""
     config.use_cache = False
     if model.main_input_name == "pixel_values":
@@ -129,7 +139,7 @@ def _wrapped(model: Any, config: Any, options: Any, where: str) -> Built:
         pool = _pool(model, options.output, "first")
         # the processors of ViT take levels 0 .. 255 to -1 .. 1
         return Built(
-            _module(model, "pixel_values", pool, 0, {}).eval(),
+            _module(model, "pixel_values", pool).eval(),
             (int(config.num_channels), *size),
             inside="model",
             scale=1 / 127.5,
@@ -137,28 +147,28 @@ def _wrapped(model: Any, config: Any, options: Any, where: str) -> Built:
         )
     most = getattr(config, "max_position_embeddings", options.tokens)
     start = _first_position(config)
-    if options.tokens + start > most or options.padding >= options.tokens:
+    if options.tokens + start > most:
         raise ImportModelError(
             Problem(
                 "ND103",
                 "a text of this length does not fit the model",
                 where,
-                f"{options.tokens} tokens, {options.padding} of them padding",
-                f"at most {most - start}, at least one that is no padding",
+                f"{options.tokens} tokens",
+                f"at most {most - start}",
                 ("choose another: --set reader.tokens=N",),
             )
         )
     import torch
 
-    extra: dict[str, Any] = {}
-    if options.padding:
-        mask = torch.ones(1, options.tokens, dtype=torch.int64)
-        mask[:, options.tokens - options.padding :] = 0
-        extra["attention_mask"] = mask
-    if start:
-        extra["position_ids"] = torch.arange(start, start + options.tokens)[None]
     pool = _pool(model, options.output, "mean")
-    module = _module(model, "input_ids", pool, options.tokens - options.padding, extra)
+    if mask and (config.pad_token_id is None or pool == "last"):
+        found = "the last token, which is another one in each text" if pool == "last" else "no pad_token_id"
+        fixes = ("choose --set reader.output=mean", "texts of one length: --set reader.mask=false")
+        raise ImportModelError(
+            Problem("ND103", "the padding of texts cannot be hidden", where, found, "", fixes)
+        )
+    positions = torch.arange(start, start + options.tokens)[None] if start else None
+    module = _module(model, "input_ids", pool, config.pad_token_id if mask else None, positions)
     return Built(module.eval(), (options.tokens,), tokens=True, inside="model")
 
 
@@ -178,33 +188,37 @@ def _pool(model: Any, wanted: str, usual: str) -> str:
     return "logits" if "For" in kind else usual
 
 
-def _module(model: Any, argument: str, pool: str, valid: int, extra: dict[str, Any]) -> Any:
-    """The wrapper; ``valid`` tokens are no padding."""
+def _module(model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None) -> Any:
+    """The wrapper; tokens ``pad`` are hidden, where that is given."""
+    import torch
     from torch import Tensor, nn
 
     class Wrapper(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.register_buffer("attention_mask", extra.get("attention_mask"))
-            self.register_buffer("position_ids", extra.get("position_ids"))
+            self.register_buffer("positions", positions)
 
         def forward(self, x: Tensor) -> Tensor:
-            fixed: dict[str, Any] = {}  # each buffer by its own name, or torch.export does not know it
-            if self.attention_mask is not None:
-                fixed["attention_mask"] = self.attention_mask.expand(x.shape[0], -1)
-            if self.position_ids is not None:
-                fixed["position_ids"] = self.position_ids.expand(x.shape[0], -1)
-            found = self.model(**{argument: x}, **fixed, return_dict=False)
+            given: dict[str, Any] = {argument: x}
+            shown = None if pad is None else x != pad
+            if shown is not None:
+                given["attention_mask"] = shown.to(x.dtype)
+            if self.positions is not None:
+                given["position_ids"] = self.positions.expand(x.shape[0], -1)
+            found = self.model(**given, return_dict=False)
             if pool == "pooled":
                 return found[1]
             y: Tensor = found[0]
+            if pool == "mean" and shown is not None:
+                share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max  # equal shares of what is shown
+                return (share.softmax(-1)[:, None] @ y)[:, 0]
             if pool == "mean":
-                return (y[:, :valid] if valid else y).mean(1)
+                return y.mean(1)
             if pool == "first":
                 return y[:, 0]
             if pool == "last":
-                return y[:, valid - 1]
+                return y[:, -1]
             return y
 
     return Wrapper()

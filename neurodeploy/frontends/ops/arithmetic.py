@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ir.nodes import Sum
 from ...ir.types import Shape
-from ..lookups import HIDING, lookup
+from ..lookups import HIDING, hidden_by
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import hadamard
 from .linear import affine
@@ -46,16 +46,16 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign_a: int, sign_b: int, alpha: fl
             if not values.any():
                 return scores
             a, b = scores, values
-    hidden = [item.hidden for item in (a, b) if isinstance(item, Stream) and item.hidden is not None]
-    if hidden and isinstance(mask, Stream) and not any(lookup(lowering, item) for item in (a, b)):
-        raise Refusal("ND101", "scores hidden by a mask are added to another stream", scores.sizes)
+    hidden = [found for item in (a, b) if (found := hidden_by(lowering, item)) is not None]
+    if hidden and (sign_a, sign_b, alpha) != (1, 1, 1):
+        raise Refusal("ND101", "scores hidden by a mask are subtracted or scaled", scores.sizes)
     rank = max(_rank(lowering, a), _rank(lowering, b))
     like = next(_lifted(lowering, t, rank) for t in (a, b) if isinstance(t, Stream))
     parts = [_operand(lowering, t, like) for t in (a, b)]
     sizes = tuple(np.broadcast_shapes(*(shape.sizes for _, shape in parts)))
     shape = Shape(like.shape.roles, sizes)
     name = lowering.add(Sum, [name for name, _ in parts], shape, signs=(sign_a, sign_b))
-    kept = np.broadcast_to(hidden[0], sizes) if hidden else None
+    kept = np.logical_or.reduce([np.broadcast_to(part, sizes) for part in hidden]) if hidden else None
     return replace(lowering.moved(like, name, shape), hidden=kept)
 
 

@@ -37,7 +37,7 @@ def softmax(
                 f"{int(hidden.all(axis=-1).sum())} rows",
                 "at least one visible entry per row",
             )
-        params = {"mask": hidden}
+        params = {"mask": hidden} if hidden.any() else {}
     return on_last_axis(lowering, replace(x, hidden=None), dim, "softmax", params)
 
 

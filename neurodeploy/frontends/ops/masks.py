@@ -43,9 +43,7 @@ def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream:
     return _filled(lowering, stream, fill, lowering.array(other))
 
 
-def _filled_by_tokens(
-    lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: np.ndarray
-) -> Stream:
+def _filled_by_tokens(lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: np.ndarray) -> Stream:
     """``value`` where a mask of tokens is not ``shown``, as a sum: only a value that hides can be added."""
     from .arithmetic import add
 
