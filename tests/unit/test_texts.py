@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import neurodeploy as nd
 from neurodeploy import datasets, samples, texts, verbs
 from neurodeploy.errors import NeurodeployError, UsageError
-from neurodeploy.frontends import resolve
+from neurodeploy.frontends import resolve, torch_export
 from neurodeploy.ir.graph import Graph
 from tests import transformers_small as small
 
@@ -140,9 +141,22 @@ def test_texts_become_one_hot_ids_cut_to_the_network(graph: Graph, tmp_path: Pat
     names = [*SPECIAL, *WORDS]
     expected = ["[CLS]", *str(data.test.images[1]).split()[: small.TOKENS - 2], "[SEP]"]
     assert [names[i] for i in raw.argmax(-1)[0]] == expected
-    padded, _ = texts.tokenised(data, graph, place, padding=3)
-    ids = padded.test.take([1])[0].argmax(-1)[0]
-    assert not ids[-3:].any() and names[ids[-4]] == "[SEP]"
+
+
+def test_short_texts_are_filled_up_where_the_network_hides_padding(tmp_path: Path) -> None:
+    graph = torch_export.import_module(small.Bert(hides=1).eval(), (small.TOKENS,), tokens=True)
+    data = data_of(tmp_path, sentences(25, 1, small.TOKENS + 4))
+    found, warnings = texts.tokenised(data, graph, str(tokenizer(tmp_path / "tok", WORDS)))
+    assert not warnings and len(found.train) == len(data.train) > 15 and len(found.test) == len(data.test)
+    names = [*SPECIAL, *WORDS]
+    for text, row in zip(data.test.images, found.test.images.argmax(-1), strict=True):
+        words = ["[CLS]", *str(text).split()[: small.TOKENS - 2], "[SEP]"]
+        assert [names[i] for i in row] == [*words, *["[PAD]"] * (small.TOKENS - len(words))]
+    others = str(tokenizer(tmp_path / "none", WORDS, pad=False))
+    with pytest.raises(UsageError) as caught:
+        texts.tokenised(data, graph, others)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.found, problem.limit) == ("ND937", "no token for padding", "id 0")
 
 
 def test_texts_that_are_one_when_cut_are_not_tested_on(graph: Graph, tmp_path: Path) -> None:
@@ -160,7 +174,7 @@ def test_short_texts_are_left_out_and_counted(graph: Graph, tmp_path: Path) -> N
     data = data_of(tmp_path, [*sentences(20), *sentences(5, 3, 4)])
     found, (warning,) = texts.tokenised(data, graph, place)
     assert (warning.code, warning.severity) == ("ND938", "warning")
-    assert warning.found.startswith("5 of 25 ") and "reader.tokens=5 " in warning.fixes[0]
+    assert warning.found.startswith("5 of 25 ") and "reader.tokens=5 " in warning.fixes[1]
     assert len(found.train) + len(found.test) == 20
     with pytest.raises(UsageError) as caught:
         texts.tokenised(data_of(tmp_path, sentences(9, 3, 6)), graph, place)
@@ -172,9 +186,9 @@ def test_a_tokenizer_that_does_not_fit_is_refused_with_layer_and_tokens(graph: G
     place = str(tokenizer(tmp_path / "big", more, pad=False))
     data = data_of(tmp_path, sentences(20))
     with pytest.raises(UsageError) as caught:
-        texts.tokenised(data, graph, place, padding=2)
-    beyond, pad = caught.value.problems
-    assert {beyond.code, pad.code} == {"ND937"} and "no token" in pad.cause
+        texts.tokenised(data, graph, place)
+    (beyond,) = caught.value.problems
+    assert beyond.code == "ND937"
     assert beyond.where.startswith("word_embeddings") and "'more37' is 40" in beyond.found
     assert beyond.found.startswith("3 of 43")
     image = resolve.source_graph(resolve.resolve("py:tests.transformers_small:timm_vit"))
@@ -206,10 +220,9 @@ def test_who_names_the_tokenizer(tmp_path: Path) -> None:
     assert resolve.resolve(str(folder)).tokenizer == ""
     (folder / "vocab.txt").write_text("")
     assert resolve.resolve(f"hf:{folder}").tokenizer == str(folder)
-    chosen = {"tokenizer": "other", "padding": 2}
+    chosen = {"tokenizer": "other"}
     for model in (f"hf:{folder}", "py:a:b"):
-        found = resolve.resolve(model, reader=chosen)
-        assert (found.tokenizer, found.padding) == ("other", 2)
+        assert resolve.resolve(model, reader=chosen).tokenizer == "other"
     assert resolve.resolve("hf:bert", reader={"pretrained": False}).tokenizer == ""
     assert resolve.resolve("hf:owner/name").tokenizer == "owner/name"
     assert refused(resolve.resolve, "py:a:b", reader={"tokenzer": "x"}) == [("ND120", "reader.tokenzer")]
@@ -239,6 +252,33 @@ def test_a_build_on_labelled_texts_and_its_verification(tmp_path: Path) -> None:
     assert refused(verbs.verify, out, samples=2)[0][0] == "ND929"
     check = verbs.check
     assert refused(check, model, "loihi2", data=str(tmp_path / "t.jsonl"))[0][0] == "ND929"
+
+
+def test_a_build_on_texts_of_many_lengths(tmp_path: Path) -> None:
+    """A folder of Hugging Face with its tokenizer: integers against the network of the publisher, text by text."""
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    network = transformers.BertModel(transformers.BertConfig(vocab_size=30, **sizes)).eval()
+    network.save_pretrained(tmp_path / "model")
+    place = tokenizer(tmp_path / "model", WORDS)
+    (tmp_path / "t.txt").write_text("\n".join(sentences(60, 1, 9)))
+    out, settings = tmp_path / "build", ["reader.tokens=10"]
+    nd.build(
+        str(place), "loihi-sim", data=str(tmp_path / "t.txt"), method="pmsm", timesteps=1, out=str(out), verify=2,
+        settings=settings,
+    )  # fmt: skip
+    report = json.loads((out / "report.json").read_text())
+    assert report["agreement"]["samples"] == 12 and report["agreement"]["integer"]["least_cosine"] > 0.97
+    assert report["bit_true"]["equal"] and not report["warnings"]
+    encode, rows = texts.load(str(place)).encode, []
+    for text in datasets.load(str(tmp_path / "t.txt")).test.images:
+        (ids,) = encode([str(text)], 10)
+        with torch.no_grad():
+            alone = network(torch.tensor([ids]))[0].mean(1).numpy()[0]
+        raw, _ = verbs.run(out, np.pad(ids, (0, 10 - len(ids)))[None])
+        rows.append(np.dot(alone, raw[-1, 0]) / np.linalg.norm(alone) / np.linalg.norm(raw[-1, 0]))
+    assert min(rows) > 0.97
 
 
 def classifier() -> Any:

@@ -92,6 +92,13 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     stream, constant = (a, b) if isinstance(a, Stream) else (b, a)
     stream = _lifted(lowering, stream, max(stream.rank, _rank(lowering, constant)))
     array = lowering.aligned(lowering.array(constant), stream)
+    if (array <= HIDING).any():
+        raise Refusal(
+            "ND101",
+            "a mask that depends on several tokens at once, as a stream times a hugely negative number",
+            f"{array.min():g}",
+            f"factors above {HIDING:g}, or a mask of each token by itself",
+        )
     axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
     if len(axes) > 1 or any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
         raise Refusal(

@@ -53,7 +53,7 @@ def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[
 @operator("scaled_dot_product_attention")
 def attention(
     lowering: Lowering,
-    q: Stream,
+    q: Any,
     k: Any,
     v: Any,
     attn_mask: Any = None,
@@ -67,6 +67,9 @@ def attention(
         raise Refusal(
             "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
         )
+    if not all(isinstance(part, Stream) for part in (q, k, v)):
+        limit = "three streams"
+        raise Refusal("ND101", "attention whose queries, keys or values are constants", "a constant", limit)
     swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
     factor = q.sizes[-1] ** -0.5 if scale is None else scale
     scores = matmul_streams(lowering, q, lowering.permute(k, swapped), factor)

@@ -34,6 +34,10 @@ def problems(kind: type[NeurodeployError], call: Any, *args: Any, **kwargs: Any)
     return [(p.code, p.found) for p in caught.value.problems]
 
 
+def source(text: str, **reader: Any) -> Graph:
+    return resolve.source_graph(resolve.resolve(text, reader=reader))
+
+
 def test_all_libraries_are_found_and_none_is_imported() -> None:
     assert tuple(resolve.libraries()) == NAMES
     for name in NAMES:
@@ -246,7 +250,7 @@ def test_torchvision() -> None:
     ("kind", "reader"),
     [
         ("bert", {"arguments": TEXT}),
-        ("bert", {"arguments": TEXT, "padding": 3}),
+        ("bert", {"arguments": TEXT, "mask": True}),
         ("bert", {"arguments": TEXT, "output": "pooled"}),
         ("roberta", {"arguments": TEXT}),
         ("distilbert", {"arguments": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50}}),
@@ -260,6 +264,41 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     more = {} if kind == "vit" else {"tokens": 12}
     graph = check(f"hf:{kind}", **more, **reader)
     assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "mpnet"])
+def test_padding_does_not_change_a_text(kind: str) -> None:
+    """A text that is filled up gives what the publisher's network makes of it alone."""
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    sizes = {
+        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50},
+    }.get(kind, TEXT)
+    reader = {"pretrained": False, "arguments": sizes, "output": "mean", "seed": 1}
+    graph = source(f"hf:{kind}", tokens=10, mask=True, **reader)
+    (pad,) = samples.hidden(graph)
+    for length in (10, 7, 1):
+        ids = np.random.default_rng(length).integers(4, 50, (2, length))
+        alone = source(f"hf:{kind}", tokens=length, mask=False, **reader)
+        filled = np.pad(ids, ((0, 0), (0, 10 - length)), constant_values=pad)
+        outputs = [
+            interp.run(g, samples.one_hot(g, i)).outputs[0] for g, i in ((alone, ids), (graph, filled))
+        ]
+        np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
+
+
+def test_who_hides_padding(tmp_path: Path) -> None:
+    """BERT and its kin where a tokenizer is known; nobody else without being asked for."""
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    reader = {"pretrained": False, "arguments": TEXT, "tokens": 8}
+    assert samples.hidden(source("hf:bert", **reader)) == ()
+    assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
+    assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), mask=False, **reader)) == ()
+    decoder = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 50, "n_positions": 32}
+    decoder = {**reader, "arguments": decoder, "tokenizer": str(tmp_path)}
+    assert samples.hidden(source("hf:gpt2", **decoder)) == ()
+    for more in ({}, {"output": "mean"}):  # the last token is another one in each text; GPT-2 has no padding
+        model = resolve.resolve("hf:gpt2", reader={**decoder, "mask": True, **more})
+        assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
 
 
 def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:

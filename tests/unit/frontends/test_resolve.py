@@ -144,10 +144,10 @@ def test_reader_options_of_a_model_that_no_reader_reads(text: str) -> None:
 @pytest.mark.parametrize("text", ["py:module:factory", "net.pt2"])
 def test_torch_code_takes_options_of_texts_alone(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        resolve.resolve(text, reader={"skip_layers": 1, "padding": -1})
+        resolve.resolve(text, reader={"skip_layers": 1, "tokenizer": 3})
     assert {(p.code, p.where) for p in caught.value.problems} == {
         ("ND120", "reader.skip_layers"),
-        ("ND120", "reader.padding"),
+        ("ND120", "reader.tokenizer"),
     }
 
 

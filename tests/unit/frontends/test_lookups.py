@@ -1,0 +1,190 @@
+"""Masks that a model makes of its token ids: the graph against torch, and what is no function of single tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurodeploy import calibrate, passes, registry, samples
+from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends import torch_export
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Micro, Synapse
+from neurodeploy.quantize import quantize
+from tests import transformers_small as small
+
+ROWS, TOKENS, WIDTH, HEADS = 23, 9, 16, 4
+LEAST = torch.finfo(torch.float32).min
+
+
+class Attention(nn.Module):
+    """One layer of attention on token ids; ``weigh(ids, scores)`` masks and weighs the scores."""
+
+    input_tokens = TOKENS
+
+    def __init__(self, weigh: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weigh = weigh
+        self.embedding = nn.Embedding(ROWS, WIDTH, padding_idx=0)
+        self.position = nn.Parameter(torch.randn(1, TOKENS, WIDTH))
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids) + self.position
+        q, k, v = (
+            f(x).view(-1, TOKENS, HEADS, WIDTH // HEADS).transpose(1, 2) for f in (self.q, self.k, self.v)
+        )
+        return (self.weigh(ids, q @ k.transpose(-1, -2)) @ v).transpose(1, 2).flatten(2)
+
+
+def _fused(ids: Tensor, scores: Tensor) -> Tensor:
+    """Fused attention, its result taken for the weights of another."""
+    return F.scaled_dot_product_attention(scores, scores, scores, (ids != 0)[:, None, None, :])
+
+
+def _in_place(ids: Tensor, scores: Tensor) -> Tensor:
+    added = torch.zeros_like(ids, dtype=scores.dtype).masked_fill_(ids.eq(0), float("-inf"))
+    return (scores + added.view(-1, 1, 1, TOKENS).expand(-1, HEADS, TOKENS, -1)).softmax(-1)
+
+
+def _filled(scores: Tensor, mask: Tensor, value: float = -1e9) -> Tensor:
+    return scores.masked_fill(mask[:, None, None], value).softmax(-1)
+
+
+def _added(scores: Tensor, mask: Tensor) -> Tensor:
+    return (scores + mask[:, None, None]).softmax(-1)
+
+
+def _beside_a_causal_one(ids: Tensor, scores: Tensor) -> Tensor:
+    causal = scores.masked_fill(torch.ones(TOKENS, TOKENS).triu(1).bool(), -torch.inf)
+    return _added(causal, (1 - (ids != 0).float()) * -1e4)
+
+
+def _added_to_a_constant(ids: Tensor, scores: Tensor) -> Tensor:
+    zeros = torch.zeros(1, 1, TOKENS, TOKENS)
+    return (scores + zeros.masked_fill((ids == 0)[:, None, None], -torch.inf)).softmax(-1)
+
+
+#: how models hide padding: what the ids are compared with, how the mask is shaped, and how it reaches the scores
+FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "filled": lambda ids, s: _filled(s, ids == 0, float("-inf")),
+    "filled, views of views": lambda ids, s: s.masked_fill(
+        (ids == 0).view(-1, 1, 1, TOKENS).expand_as(s), LEAST
+    ).softmax(-1),
+    "added": lambda ids, s: (s + (1.0 - (ids != 0).to(s.dtype)[:, None, None]) * LEAST).softmax(-1),
+    "added in place": _in_place,
+    "added to a constant": _added_to_a_constant,
+    "chosen": lambda ids, s: torch.where((ids > 0).unsqueeze(1).unsqueeze(1), s, torch.tensor(-1e9)).softmax(
+        -1
+    ),
+    "a mask of numbers": lambda ids, s: _filled(s, (ids != 0).long() == 0),
+    "inverted": lambda ids, s: _filled(s, ~(ids.ne(0) & ids.ne(3))),
+    "beside a causal one": _beside_a_causal_one,
+    "a penalty": lambda ids, s: _added(s, -2.5 * (ids < 7).to(s.dtype)),
+    "fused": _fused,
+}
+
+
+def imported(weigh: Callable[[Tensor, Tensor], Tensor]) -> tuple[nn.Module, Graph]:
+    network = Attention(weigh).double().eval()
+    return network, torch_export.import_module(network, (TOKENS,), tokens=True)
+
+
+def texts_with_padding() -> np.ndarray:
+    """Ids (B, N) of which the last 0 .. N - 1 are 0, and a 3 somewhere."""
+    ids = np.random.default_rng(0).integers(1, ROWS, (TOKENS, TOKENS))
+    ids[2, 1] = 3
+    return np.where(np.arange(TOKENS) < np.arange(TOKENS, 0, -1)[:, None], ids, 0)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_mask_of_ids_equals_torch(name: str) -> None:
+    network, graph = imported(FORMS[name])
+    ids = texts_with_padding()
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(
+        interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-9, atol=1e-9
+    )
+    assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
+    masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]  # type: ignore[attr-defined]
+    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
+
+
+def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
+    shown = (ids != 0).to(scores.dtype)
+    return (scores + ((1.0 - shown[:, None, :] * shown[:, :, None]) * -1e9)[:, None]).softmax(-1)
+
+
+#: what depends on more than one token at a time, or would be read as a number
+REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
+    "counted": (lambda ids, s: _filled(s, (ids != 0).cumsum(1) > 3), "cumsum"),
+    "by its place": (lambda ids, s: _filled(s, ids == torch.arange(TOKENS)), "token ids"),
+    "another value": (lambda ids, s: _filled(s, ids == 0, 0.5), "depends on the input"),
+    "read as a number": (
+        lambda ids, s: (s + (ids == 0)[:, None, None].float() * -1e9).relu(),
+        "something else",
+    ),
+    "scaled": (
+        lambda ids, s: torch.add(s, s.masked_fill((ids == 0)[:, None, None], -1e9), alpha=2.0).softmax(-1),
+        "scaled",
+    ),
+    "not finite": (lambda ids, s: _added(s, (ids == 0).float() / 0.0), "not finite"),
+    "of pairs": (_of_pairs, "several tokens at once"),
+    "of constant keys": (
+        lambda ids, s: F.scaled_dot_product_attention(s, torch.ones_like(s), s),
+        "are constants",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_mask_of_single_tokens_is_refused(name: str) -> None:
+    weigh, cause = REFUSED[name]
+    with pytest.raises(ImportModelError) as caught:
+        imported(weigh)
+    problem = caught.value.problems[0]
+    assert problem.code == "ND101" and cause in problem.cause and "test_lookups.py" in problem.where
+
+
+@pytest.mark.parametrize(
+    ("method", "ticks", "options"), [("pmsm", 1, {}), ("ecmt", 3, {"preset": "headline"}), ("dcgs", 3, {})]
+)
+def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options: dict[str, Any]) -> None:
+    """Every softmax is exactly 0 there, and what the hidden tokens are does not show in the result."""
+    graph = passes.simplify(
+        torch_export.import_module(small.family("BERT, hides what its ids say"), (small.TOKENS,), tokens=True)
+    )
+    member, raw = registry.members("convert")[method], samples.Synthetic(graph).calibration(16)
+    spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)
+    integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
+    ids = samples.Synthetic(graph).measurement(12)[0].argmax(-1)
+    ids[:, 0] = 30
+    hidden = ids < 12
+    names = [node.name for node in integer.of(Micro) if node.op == "softmax"]  # type: ignore[attr-defined]
+    trace = interp.run(integer, samples.one_hot(integer, ids), names)
+    for name in names:
+        weights = trace.values[name]
+        keys = hidden.reshape(1, len(ids), *(1,) * (weights.ndim - 3), -1)
+        assert not weights[np.broadcast_to(keys, weights.shape)].any() and weights.any()
+    others = np.where(hidden, (ids + 5) % 12, ids)
+    assert (others != ids).any()
+    again = interp.run(integer, samples.one_hot(integer, others)).outputs
+    np.testing.assert_array_equal(again, trace.outputs)
+
+
+def test_calibration_sees_padding_whatever_the_texts_are() -> None:
+    graph = imported(FORMS["filled"])[1]
+    raw = samples.one_hot(graph, np.full((2, TOKENS), 5))
+    ids = samples.with_padding(graph, raw).argmax(-1)
+    assert ids.tolist() == [[5] * 4 + [0] * 5, [5] * 9] and raw.argmax(-1).min() == 5
+    plain = imported(lambda ids, scores: scores.softmax(-1))[1]
+    assert samples.hidden(plain) == () and samples.with_padding(plain, raw) is raw
