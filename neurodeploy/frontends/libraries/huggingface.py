@@ -24,8 +24,9 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
-#: encoders whose padding is hidden without being asked for where their tokenizer is known
-MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "t5", "xlm-roberta")
+#: types whose padding is hidden without being asked for where their tokenizer is known
+MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "gpt2", "gpt_neo", "mpnet", "roberta", "t5",
+          "xlm-roberta")  # fmt: skip
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
@@ -33,7 +34,7 @@ class HuggingFaceOptions(LibraryOptions, TextOptions):
 
     tokens: int = Field(32, ge=1, description="tokens of a text")
     mask: bool | None = Field(
-        None, description="hide padding; unset: of BERT and its kin where their tokenizer is known"
+        None, description="hide padding; unset: yes for BERT, GPT-2 and their kin where a tokenizer is known"
     )
     output: Pool = Field(
         "auto",
@@ -160,15 +161,14 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, where: str) -> B
         )
     import torch
 
+    pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id
+    if mask and not isinstance(pad, int):
+        cause, fix = "the model has no token for padding", "texts of one length: --set reader.mask=false"
+        found = "neither pad_token_id nor eos_token_id"
+        raise ImportModelError(Problem("ND103", cause, where, found, "one of them", (fix,)))
     pool = _pool(model, options.output, "mean")
-    if mask and (config.pad_token_id is None or pool == "last"):
-        found = "the last token, which is another one in each text" if pool == "last" else "no pad_token_id"
-        fixes = ("choose --set reader.output=mean", "texts of one length: --set reader.mask=false")
-        raise ImportModelError(
-            Problem("ND103", "the padding of texts cannot be hidden", where, found, "", fixes)
-        )
     positions = torch.arange(start, start + options.tokens)[None] if start else None
-    module = _module(model, "input_ids", pool, config.pad_token_id if mask else None, positions)
+    module = _module(model, "input_ids", pool, pad if mask else None, positions)
     return Built(module.eval(), (options.tokens,), tokens=True, inside="model")
 
 
@@ -189,7 +189,7 @@ def _pool(model: Any, wanted: str, usual: str) -> str:
 
 
 def _module(model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None) -> Any:
-    """The wrapper; tokens ``pad`` are hidden, where that is given."""
+    """The wrapper; tokens ``pad``, where given, come last and are hidden."""
     import torch
     from torch import Tensor, nn
 
@@ -217,6 +217,9 @@ def _module(model: Any, argument: str, pool: str, pad: int | None = None, positi
                 return y.mean(1)
             if pool == "first":
                 return y[:, 0]
+            if pool == "last" and shown is not None:
+                ends = shown.to(y.dtype) - nn.functional.pad(shown[:, 1:].to(y.dtype), (0, 1))
+                return (ends[:, None] @ y)[:, 0]
             if pool == "last":
                 return y[:, -1]
             return y

@@ -266,14 +266,26 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "mpnet"])
-def test_padding_does_not_change_a_text(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
+     ("gpt2", "last"), ("gpt2", "mean")],
+)  # fmt: skip
+def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
     """A text that is filled up gives what the publisher's network makes of it alone."""
     pytest.importorskip("transformers", reason="the extra hf is not installed")
     sizes = {
         "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50},
+        "gpt2": {
+            "n_embd": 16,
+            "n_layer": 2,
+            "n_head": 2,
+            "vocab_size": 50,
+            "n_positions": 32,
+            "eos_token_id": 3,
+        },
     }.get(kind, TEXT)
-    reader = {"pretrained": False, "arguments": sizes, "output": "mean", "seed": 1}
+    reader = {"pretrained": False, "arguments": sizes, "output": output, "seed": 1}
     graph = source(f"hf:{kind}", tokens=10, mask=True, **reader)
     (pad,) = samples.hidden(graph)
     for length in (10, 7, 1):
@@ -287,18 +299,15 @@ def test_padding_does_not_change_a_text(kind: str) -> None:
 
 
 def test_who_hides_padding(tmp_path: Path) -> None:
-    """BERT and its kin where a tokenizer is known; nobody else without being asked for."""
+    """The kin of BERT and GPT-2 where a tokenizer is known; nobody else without being asked for."""
     pytest.importorskip("transformers", reason="the extra hf is not installed")
     reader = {"pretrained": False, "arguments": TEXT, "tokens": 8}
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), mask=False, **reader)) == ()
-    decoder = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 50, "n_positions": 32}
-    decoder = {**reader, "arguments": decoder, "tokenizer": str(tmp_path)}
-    assert samples.hidden(source("hf:gpt2", **decoder)) == ()
-    for more in ({}, {"output": "mean"}):  # the last token is another one in each text; GPT-2 has no padding
-        model = resolve.resolve("hf:gpt2", reader={**decoder, "mask": True, **more})
-        assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
+    nothing = {**TEXT, "pad_token_id": None, "eos_token_id": None}
+    model = resolve.resolve("hf:bert", reader={**reader, "arguments": nothing, "mask": True})
+    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
 
 
 def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
