@@ -436,7 +436,8 @@ def run(
         Path,
         typer.Option(
             "--input",
-            help="raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick",
+            help="raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick; "
+            "for a network of texts also ids (samples, tokens), or texts as .txt, .csv, .jsonl",
         ),
     ],
     output: Annotated[

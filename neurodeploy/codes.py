@@ -739,16 +739,16 @@ CODES: dict[str, tuple[str, str]] = {
         "a tokenizer that does not fit the network",
         "Every id that the tokenizer can give needs a row of the network's embedding, special and added tokens "
         "included, and a network that hides padding must hide the token that the tokenizer fills texts up with. The "
-        "message names the layer, the tokens and the number of rows. Give the tokenizer that the model was trained with; one that was extended later needs a model "
-        "whose embedding was extended with it.",
+        "message names the layer, the tokens and the number of rows. Give the tokenizer that the model was trained "
+        "with; one that was extended later needs a model whose embedding was extended with it.",
     ),
     "ND938": (
         "texts that a network cannot take",
-        "The number of tokens is fixed when a model is imported. Longer texts are cut. Shorter ones are filled up where "
-        "the network hides padding from attention; where it does not, they are left out and counted, as are texts of "
-        "the test that equal one of training once they are cut. Let the network hide padding (reader.mask=true for hf: "
-        "models), import it with fewer tokens, or give longer texts. It is an error where no text is left to calibrate "
-        "or to test on.",
+        "The number of tokens is fixed when a model is imported. Longer texts are cut. Shorter ones are filled up "
+        "where the network hides padding from attention; where it does not, they are left out and counted, as are "
+        "texts of the test that equal one of training once they are cut. Let the network hide padding "
+        "(reader.mask=true for hf: models), import it with fewer tokens, or give longer texts. It is an error where no "
+        "text is left to calibrate or to test on, and for every short text that is to be run.",
     ),
     "ND935": (
         "the data of a built network cannot be found",

@@ -114,11 +114,10 @@ def import_model(work: Work, progress: Progress) -> str:
     if not work.config.data and found.model.kind != "format" and samples.tokens(found.graph) is None:
         raise UsageError(no_data(work.config.model))
     work.data = data or (datasets.load(work.config.data) if work.config.data else None)
-    graph = found.graph
+    graph, work.tokenizer = found.graph, found.model.tokenizer
     work.warnings += sources.remarks(work.config, graph)
     if work.data and work.data.texts:
         work.data, short = texts.tokenised(work.data, graph, found.model.tokenizer)
-        work.tokenizer = found.model.tokenizer
         work.warnings += short
     if work.data:
         work.warnings += sources.raw_levels(work.config, found.model, work.data.levels)

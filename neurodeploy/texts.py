@@ -60,16 +60,41 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
         trained = trained or {tuple(encoded[i]) for i in kept}
         again += len(whole) - len(kept)
         lengths += [len(row) for row in encoded]
-        ids = np.full((len(kept), length), tokenizer.pad or 0, np.int64)
-        for slot, i in enumerate(kept):
-            ids[slot, : len(encoded[i])] = encoded[i]
-        splits.append(Split(split.labels[kept], OneHot(graph, ids)))
+        filled = _filled([encoded[i] for i in kept], length, tokenizer)
+        splits.append(Split(split.labels[kept], OneHot(graph, filled)))
     problem = _left_out(data, lengths, again, [len(split) for split in splits], least)
     if problem is not None and problem.severity == "error":
         raise UsageError(problem)
     shape = graph.shape(graph.input.name)
     ready = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
     return ready, [problem] if problem is not None else []
+
+
+def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) -> np.ndarray:
+    """Token ids (B, N) of texts, each with where it stands.
+
+    UsageError as :func:`tokenised`, ND938 for every text that is too short.
+    """
+    tokenizer, length = fitting(source, graph, place)
+    encoded = tokenizer.encode([text for _, text in rows], length)
+    least = 1 if hidden(graph) else length
+    cause, fix = "a text has fewer tokens than the network, which does not hide padding", "give longer texts"
+    short = [
+        Problem("ND938", cause, where, f"{len(row)} tokens", f"{least} tokens", (fix,))
+        for (where, _), row in zip(rows, encoded, strict=True)
+        if len(row) < least
+    ]
+    if short:
+        raise UsageError(short)
+    return _filled(encoded, length, tokenizer)
+
+
+def _filled(encoded: Sequence[Sequence[int]], length: int, tokenizer: Tokenizer) -> np.ndarray:
+    """Rows of ids, filled up with padding."""
+    found = np.full((len(encoded), length), tokenizer.pad or 0, np.int64)
+    for slot, row in enumerate(encoded):
+        found[slot, : len(row)] = row
+    return found
 
 
 def fitting(source: str, graph: Graph, place: str) -> tuple[Tokenizer, int]:

@@ -183,13 +183,14 @@ def run(
     record: Sequence[str] = (),
     granularity: str = "",
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Accumulated read-outs (T, B, *output) of raw inputs ``x``, an array or a ``.npy`` file, and recorded layers.
+    """Accumulated read-outs (T, B, *output) of raw inputs ``x`` and recorded layers.
 
-    ``x`` is (B, *input), or (B, T, *input) for a network that takes a frame for each tick; one sample may come without
-    B. Recorded layers are (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact
-    (ND94x), file (ND931) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of ticks
-    (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer" or
-    "core", for a backend of processes.
+    ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
+    one sample may come without B. A network of texts also takes ids (B, N), or a file of texts. Recorded layers are
+    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x), file (ND92x, ND931),
+    text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of
+    ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer"
+    or "core", for a backend of processes.
     """
     found, _ = traced(folder, x, backend, record, granularity)
     return found.outputs, dict(found.values)
@@ -204,10 +205,13 @@ def traced(
 ) -> tuple[Trace, list[Problem]]:
     """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
     from . import artifact, compare, stages
+    from .datasets import texts
 
     saved = artifact.load(folder)
     program = saved.program
-    images = checked_input(program.graph, read_array(Path(x)) if isinstance(x, (str, Path)) else x)
+    if isinstance(x, (str, Path)):
+        x = _texts(saved, folder, str(x)) if texts.accepts(str(x)) else read_array(Path(x))
+    images = checked_input(program.graph, x)
     unknown = [name for name in record if name not in program.graph.nodes]
     if unknown:
         raise UsageError(
@@ -226,6 +230,15 @@ def traced(
     trace, _ = chosen.run(program, images, tuple(record))
     integers = saved.source is not None and saved.source.header.level == "integer"
     return trace, stages.saturated(trace.saturations, stages.remedies(bool(_drawn(saved)), integers))
+
+
+def _texts(saved: Artifact, folder: str | Path, spec: str) -> np.ndarray:
+    """Token ids of the texts of a file, by the tokenizer of the build."""
+    from . import texts
+    from .datasets.texts import read
+
+    rows = [(where, text) for where, text, _ in read(spec)]
+    return texts.ids(rows, spec, saved.program.graph, _tokenizer(saved.provenance, folder))
 
 
 def read_array(path: Path) -> np.ndarray:

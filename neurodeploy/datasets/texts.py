@@ -33,16 +33,7 @@ def accepts(spec: str) -> bool:
 
 def load(spec: str) -> DataSet:
     """A stratified fifth of the texts is the test split; UsageError ND920 .. ND925, every bad row at once."""
-    path = Path(spec)
-    require_content(path)
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise truncated(spec, f"byte {error.start} is not UTF-8", "UTF-8 text") from error
-    rows = list(_READERS[path.suffix](spec, content))
-    problems = list(_problems(rows))
-    if problems:
-        raise UsageError(problems)
+    rows, path = read(spec), Path(spec)
     rows = list({row[1]: row for row in reversed(rows)}.values())[::-1]  # the first of equal ones
     if len(rows) < 2:
         raise refuse("ND921", "there are too few different texts", spec, str(len(rows)), "at least 2")
@@ -54,6 +45,21 @@ def load(spec: str) -> DataSet:
     stored = np.frombuffer("\0".join(texts).encode(), np.uint8)
     digest = content_hash(stored, labels)
     return DataSet(path.name, train, test, classes, (), 1, digest, spec, texts=True, labelled=labelled)
+
+
+def read(spec: str) -> list[Row]:
+    """All rows in their order; UsageError ND920, ND922, ND923, ND925."""
+    path = Path(spec)
+    require_content(path)
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise truncated(spec, f"byte {error.start} is not UTF-8", "UTF-8 text") from error
+    rows = list(_READERS[path.suffix](spec, content))
+    problems = list(_problems(rows))
+    if problems:
+        raise UsageError(problems)
+    return rows
 
 
 def _problems(rows: list[Row]) -> Iterator[Problem]:

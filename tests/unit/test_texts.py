@@ -254,6 +254,28 @@ def test_a_build_on_labelled_texts_and_its_verification(tmp_path: Path) -> None:
     assert refused(check, model, "loihi2", data=str(tmp_path / "t.jsonl"))[0][0] == "ND929"
 
 
+def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
+    """Each that is too short is named where the network does not hide padding."""
+    place = tokenizer(tmp_path / "tok", WORDS)
+    out, settings = tmp_path / "build", [f"reader.tokenizer={json.dumps(str(place))}"]
+    nd.build(
+        "py:tests.unit.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2, verify=0,
+        out=str(out), settings=settings,
+    )  # fmt: skip
+    lines = sentences(2, 10, 11)
+    (tmp_path / "t.txt").write_text("\n".join([lines[0], "a cat", "", lines[1], "a dog"]))
+    assert refused(verbs.run, out, tmp_path / "t.txt") == [
+        ("ND938", f"{tmp_path / 't.txt'}:2"), ("ND938", f"{tmp_path / 't.txt'}:5")
+    ]  # fmt: skip
+    (tmp_path / "t.txt").write_text("\n".join(lines))
+    found, _ = verbs.run(out, tmp_path / "t.txt")
+    encoded = texts.load(str(place)).encode(lines, small.TOKENS)
+    np.testing.assert_array_equal(found, verbs.run(out, np.array(encoded))[0])
+    (tmp_path / "t.csv").write_text("words\na\n")
+    assert refused(verbs.run, out, tmp_path / "t.csv")[0][0] == "ND923"
+    assert refused(verbs.run, out, tmp_path / "none.txt")[0][0] == "ND920"
+
+
 def test_a_build_on_texts_of_many_lengths(tmp_path: Path) -> None:
     """A folder of Hugging Face with its tokenizer: integers against the network of the publisher, text by text."""
     transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
@@ -271,14 +293,13 @@ def test_a_build_on_texts_of_many_lengths(tmp_path: Path) -> None:
     report = json.loads((out / "report.json").read_text())
     assert report["agreement"]["samples"] == 12 and report["agreement"]["integer"]["least_cosine"] > 0.97
     assert report["bit_true"]["equal"] and not report["warnings"]
-    encode, rows = texts.load(str(place)).encode, []
-    for text in datasets.load(str(tmp_path / "t.txt")).test.images:
-        (ids,) = encode([str(text)], 10)
+    tested = [str(text) for text in datasets.load(str(tmp_path / "t.txt")).test.images]
+    (tmp_path / "test.txt").write_text("\n".join(tested))
+    found, _ = verbs.run(out, tmp_path / "test.txt")
+    for ids, row in zip(texts.load(str(place)).encode(tested, 10), found[-1], strict=True):
         with torch.no_grad():
             alone = network(torch.tensor([ids]))[0].mean(1).numpy()[0]
-        raw, _ = verbs.run(out, np.pad(ids, (0, 10 - len(ids)))[None])
-        rows.append(np.dot(alone, raw[-1, 0]) / np.linalg.norm(alone) / np.linalg.norm(raw[-1, 0]))
-    assert min(rows) > 0.97
+        assert np.dot(alone, row) > 0.97 * np.linalg.norm(alone) * np.linalg.norm(row)
 
 
 def classifier() -> Any:
