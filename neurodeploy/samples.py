@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: what every number that depends on activity is called where no data were given
 SYNTHETIC = "synthetic input"
+DRAWN = 32  # synthetic samples of a measurement that names no number
 SPIKE_RATE = 0.1  # probability of a synthetic spike, in each element and tick
 WIDEST = (1 << 31) - 1  # of a raw input: a register
 
@@ -149,8 +150,8 @@ class Synthetic:
         return with_padding(self.graph, self._draw(range(count), CALIBRATION))
 
     def measurement(self, count: int) -> tuple[np.ndarray, None]:
-        """Other raw inputs (B, *input); they have no labels."""
-        return self._draw(range(count), MEASUREMENT), None
+        """Other raw inputs (B, *input); they have no labels. 0: as many as are drawn without being asked for."""
+        return self._draw(range(count or DRAWN), MEASUREMENT), None
 
     @property
     def bounds(self) -> tuple[int, int]:

@@ -43,6 +43,13 @@ def test_agreement_stands_where_accuracy_is_missing(folder: Path) -> None:
     assert f"token ids 0 .. {small.VOCABULARY - 1}" in report["input"]["text"]
 
 
+def test_a_build_without_data_says_how_many_texts_it_drew(tmp_path: Path) -> None:
+    settings = ["convert.preset=nearest"]
+    nd.build(MODEL, "loihi-sim", out=str(tmp_path / "b"), calib=4, verify=0, settings=settings)
+    report = json.loads((tmp_path / "b" / "report.json").read_text())
+    assert report["agreement"]["samples"] == samples.DRAWN
+
+
 def test_token_ids_are_run_as_they_are(folder: Path) -> None:
     ids = np.random.default_rng(0).integers(0, small.VOCABULARY, (2, small.TOKENS))
     from_ids, _ = verbs.run(folder, ids)
