@@ -124,6 +124,8 @@ def _gate(lowering: Lowering, stream: Stream, factors: np.ndarray, axes: list[in
 @operator("baddbmm")
 def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
     """beta c + alpha a b over batches of matrices."""
+    if not isinstance(a, Stream) and not isinstance(b, Stream):
+        raise Refusal("ND101", "baddbmm of two constant matrices and a stream", "", "", "use matmul and add")
     product = matmul(lowering, a, b)
     product = product if alpha == 1 else mul(lowering, product, alpha)
     if not beta or (not isinstance(c, Stream) and not lowering.array(c).any()):

@@ -128,11 +128,14 @@ def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
 def maximum(lowering: Lowering, x: Any, other: Any) -> Stream:
     """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
     stream, bound = (x, other) if isinstance(x, Stream) else (other, x)
-    if isinstance(bound, Stream) or (lowering.array(bound) > np.finfo(np.float32).min).any():
+    least = np.full((), 0.0) if isinstance(bound, Stream) else lowering.array(bound)
+    if (least > np.finfo(np.float32).min).any() or np.broadcast_shapes(
+        least.shape, stream.sizes
+    ) != stream.sizes:
         raise Refusal(
             "ND101",
             "a maximum that may change the stream",
-            "stream" if isinstance(bound, Stream) else f"{lowering.array(bound).max():g}",
+            "stream" if isinstance(bound, Stream) else f"{least.max():g} of shape {least.shape}",
             "the least number of its type",
             "of 0 and a stream: torch.relu",
         )
