@@ -273,6 +273,90 @@ class Gpt2(nn.Module):
         return self.lm_head(self.ln_f(x))[:, -1]
 
 
+class RmsNorm(nn.Module):
+    """As LLaMA spells it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(dim) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+class RotaryAttention(nn.Module):
+    """Grouped queries; the first ``rotary`` channels of a head are turned by an angle that grows with the position."""
+
+    def __init__(self, dim: int, heads: int, groups: int, rotary: int) -> None:
+        super().__init__()
+        self.heads, self.groups, self.rotary, width = heads, groups, rotary, dim // heads
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(dim, n * width, bias=False) for n in (heads, groups, groups)
+        )
+        self.o_proj = nn.Linear(dim, dim, bias=False)
+        self.register_buffer("inv_freq", 1.0 / 100.0 ** (torch.arange(0, rotary, 2) / rotary))
+
+    def turned(self, x: Tensor) -> Tensor:
+        angles = torch.outer(torch.arange(x.shape[2], dtype=x.dtype), self.inv_freq).repeat(1, 2)[None, None]
+        moved, kept = x[..., : self.rotary], x[..., self.rotary :]
+        half = self.rotary // 2
+        swapped = torch.cat((-moved[..., half:], moved[..., :half]), -1)
+        turned = moved * angles.cos() + swapped * angles.sin()
+        return torch.cat((turned, kept), -1) if kept.shape[-1] else turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = (
+            t.view(b, n, -1, c // self.heads).transpose(1, 2)
+            for t in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
+        )
+        q, k = self.turned(q), self.turned(k)
+        k, v = (
+            t[:, :, None].expand(-1, -1, self.heads // self.groups, -1, -1).reshape(b, self.heads, n, -1)
+            for t in (k, v)
+        )
+        scores = q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5
+        scores = scores + torch.full((n, n), -1e9, dtype=x.dtype).triu(1)
+        return self.o_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, c))
+
+
+class RotaryBlock(nn.Module):
+    """``parallel``: attention and the gated layers read the same stream, as in GPT-NeoX."""
+
+    def __init__(self, dim: int, heads: int, groups: int, rotary: int, parallel: bool) -> None:
+        super().__init__()
+        self.parallel, self.norm1, self.norm2 = parallel, RmsNorm(dim), RmsNorm(dim)
+        self.attn = RotaryAttention(dim, heads, groups, rotary)
+        self.gate_proj, self.up_proj = (nn.Linear(dim, 2 * dim, bias=False) for _ in range(2))
+        self.act, self.down_proj = nn.SiLU(), nn.Linear(2 * dim, dim, bias=False)
+
+    def gated(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.act(self.gate_proj(x)) * self.up_proj(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + self.attn(self.norm1(x))
+        return y + self.gated(self.norm2(x if self.parallel else y))
+
+
+class RotaryDecoder(nn.Module):
+    """Causal decoder with rotary positions; logits of the last position."""
+
+    input_tokens = TOKENS
+
+    def __init__(self, groups: int = 2, rotary: int = 4, parallel: bool = False) -> None:
+        super().__init__()
+        dim, heads = 2 * DIM, 4
+        self.embed = nn.Embedding(VOCABULARY, dim)
+        self.layers = nn.ModuleList(RotaryBlock(dim, heads, groups, rotary, parallel) for _ in range(2))
+        self.norm, self.head = RmsNorm(dim), nn.Linear(dim, VOCABULARY, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embed(ids)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(self.norm(x)[:, -1])
+
+
 class Encoder(nn.Module):
     """torch's own encoder on token ids, its last tokens hidden as padding, or all whose id is below ``hides``."""
 
@@ -318,6 +402,8 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "BERT, hides what its ids say": lambda: Bert(hides=12),
     "BERT, fused attention, hides what its ids say": lambda: Bert(hides=12, sdpa=True),
     "TransformerEncoder, hides what its ids say": lambda: Encoder(False, hides=12),
+    "LLaMA": lambda: RotaryDecoder(rotary=8),
+    "GPT-NeoX, part of a head rotary": lambda: RotaryDecoder(groups=4, parallel=True),
 }
 
 

@@ -53,10 +53,11 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
             spiking[node.name] = sent
         if driven or is_quantiser(node):
             table[node.name] = _integrate(builder, sent, node, value)
-        twin_view(builder, table, spiking, node)
         if node.name in populations:
             own = populations[node.name]
             spiking[node.name] = add_population(builder, table[node.name], node, own, "difference")
+        else:
+            twin_view(builder, table, spiking, node)
     return codes.infer(prune(builder.build()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
-from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from ..ir.types import Contract
 from ..passes._diagonal import factors
@@ -102,11 +102,16 @@ def _product_behind(graph: Graph, name: str) -> Product | None:
 
 
 def behind_views(graph: Graph, name: str) -> Node | None:
-    """The arithmetic node behind a chain of views; None for the image and constants."""
+    """The arithmetic node behind a chain of views, or the view that joins several; None for the image and constants.
+
+    Neurons of their own would send the parts in different units. Quantisers have chosen theirs: the first counts.
+    """
     node = graph.nodes[name]
-    while isinstance(node, (View, Delay)):
-        node = graph.nodes[node.inputs[0]]
-    return None if isinstance(node, (Input, Const)) else node
+    if not isinstance(node, (View, Delay)):
+        return None if isinstance(node, (Input, Const)) else node
+    parts = {part.name if part else "": part for part in (behind_views(graph, i) for i in node.inputs)}
+    alike = len(parts) == 1 or all(part is not None and is_quantiser(part) for part in parts.values())
+    return next(iter(parts.values())) if alike else node
 
 
 def is_image(graph: Graph, node: Node) -> bool:
@@ -156,10 +161,11 @@ def insert(
         reads_spikes = isinstance(node, (Product, Synapse))
         inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
         copy_node(builder, table, graph, node, inputs=inputs, value=value, **changes)
-        twin_view(builder, table, spiking, node)
         if node.name in populations:
             spiking[node.name] = add_population(builder, table[node.name], node, populations[node.name])
-    return codes.infer(builder.build())
+        else:
+            twin_view(builder, table, spiking, node)
+    return codes.infer(prune(builder.build()))
 
 
 def twin_view(builder: Builder, table: dict[str, str], spiking: dict[str, str], node: Node) -> None:

@@ -1,6 +1,6 @@
-"""A factor and offset per channel (batch norm, layer scale) moves into the synapse before or behind it.
+"""A factor and offset per channel (batch norm, layer scale, gain) moves into the synapse or norm next to it.
 
-One that has neither neighbour stays: a diagonal synapse is as legal as any other.
+One that has no such neighbour stays: a diagonal synapse is as legal as any other.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir.graph import Graph
-from ..ir.nodes import Node, Synapse, View
+from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors
 from ._edit import both_origins, edit, up_through_views
 from ._index import index_of
+
+#: operators that end with a factor and an offset per channel of their own
+NORMS = ("layer_norm", "rms_norm")
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
@@ -25,7 +28,8 @@ def fold_batch_norm(graph: Graph) -> Graph:
                 for node in graph
                 if isinstance(node, Synapse)
                 and factors(node) is not None
-                and (g := _into_source(graph, node) or _into_reader(graph, node)) is not None
+                and (g := _into_source(graph, node) or _into_norm(graph, node) or _into_reader(graph, node))
+                is not None
             ),
             None,
         )
@@ -70,23 +74,74 @@ def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarr
     return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
 
 
+def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
+    """Scale what a norm multiplies and adds: gamma' = f gamma, beta' = f beta + c; None if another node reads it."""
+    source = graph.nodes[node.inputs[0]]
+    if not isinstance(source, Micro) or source.op not in NORMS or len(graph.consumers[source.name]) != 1:
+        return None
+    if channel_axis(node) != -1:
+        return None
+    scale, shift = _scale_and_shift(node)
+    gamma, beta = (source.params.get(name) for name in ("gamma", "beta"))
+    params = {**source.params, "gamma": scale if gamma is None else gamma * scale}
+    if beta is not None or shift.any():
+        params["beta"] = shift if beta is None else beta * scale + shift
+    fused = replace(source, params=params, origin=both_origins(source, node))
+    return edit(graph, {source.name: [(fused, graph.values[source.name])]}, {node.name: source.name})
+
+
 def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
     """Scale the columns of the only reader: w' = w f, b' = b + w c; None where zeros meet an offset.
 
     Those are padding, and what a delayed synapse reads before tick 1.
     """
-    readers = [graph.nodes[r] for r in graph.consumers[node.name]]
-    if len(readers) != 1 or not isinstance(readers[0], Synapse) or readers[0].op != node.op:
+    path = _down_through_views(graph, node)
+    reader = path[-1]
+    if not isinstance(reader, Synapse) or reader is node:
         return None
-    reader = readers[0]
-    scale, shift = _scale_and_shift(node)
-    if shift.any() and (reader.padding != (0, 0) or reader.delays[-1]):
+    scale, shift = (
+        _pushed(graph, node, path, what, rest)
+        for what, rest in zip(_scale_and_shift(node), (1.0, 0.0), strict=True)
+    )
+    if scale is None or shift is None or (shift.any() and (reader.padding != (0, 0) or reader.delays[-1])):
         return None
     per_input = _per_input(reader, scale)
     moved = (reader.weight * _per_input(reader, shift)).reshape(len(reader.weight), -1).sum(axis=1)
     bias = reader.bias if not shift.any() else moved if reader.bias is None else reader.bias + moved
     fused = replace(reader, weight=reader.weight * per_input, bias=bias, origin=both_origins(node, reader))
     return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: node.inputs[0]})
+
+
+def _down_through_views(graph: Graph, node: Node) -> list[Node]:
+    """The views behind ``node`` that are read once each, then their reader; ``node`` itself where it has several."""
+    consumers = graph.consumers
+    path = [node]
+    while len(consumers[path[-1].name]) == 1 and (path[-1] is node or _moves(path[-1])):
+        path.append(graph.nodes[consumers[path[-1].name][0]])
+    return path
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node is a view that adds no zeros."""
+    return isinstance(node, View) and node.op != "pad"
+
+
+def _pushed(
+    graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarray, rest: float
+) -> np.ndarray | None:
+    """A number per channel of ``node`` as one per channel that the synapse that ends ``path`` reads; None if it varies.
+
+    ``rest`` is what stands for values that a view joins to those of ``node``.
+    """
+    own, axis = graph.shape(node.name), channel_axis(node)
+    field = np.broadcast_to(np.moveaxis(per_channel.reshape((-1,) + (1,) * (len(own) - 1)), 0, axis), own)
+    name = node.name
+    for view in path[1:-1]:
+        parts = [field if i == name else np.full(graph.shape(i), rest) for i in view.inputs]
+        field, name = view.apply(parts), view.name  # type: ignore[attr-defined]
+    rows = np.moveaxis(field, channel_axis(path[-1]), 0)  # type: ignore[arg-type]
+    rows = rows.reshape(len(rows), -1)
+    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
 
 
 def _per_input(reader: Synapse, per_channel: np.ndarray) -> np.ndarray:

@@ -45,9 +45,9 @@ def compact(scale: Scale) -> Scale:
 
 
 def behind_views(graph: Graph, name: str) -> Node:
-    """The node that computes a value, views and delays skipped."""
+    """The node that computes a value, or joins several; other views and delays are skipped."""
     node = graph.nodes[name]
-    while isinstance(node, (View, Delay)):
+    while isinstance(node, (View, Delay)) and len(node.inputs) == 1:
         node = graph.nodes[node.inputs[0]]
     return node
 

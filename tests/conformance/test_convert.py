@@ -14,7 +14,8 @@ from neurodeploy.convert._base import Method
 from neurodeploy.errors import ConvertError, UsageError
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Builder, Graph
-from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product
+from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Sum, Synapse, View
+from neurodeploy.ir.types import Interval
 from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.relay import prepared
@@ -130,6 +131,36 @@ def test_integers_agree_on_all_backends_and_follow_the_floats(method: Method, ti
     ints = read_out(interp.run(integer, x).outputs * np.asarray(unit), integer)
     truth = interp.run(graph, x, timesteps=1).outputs[0]
     assert np.abs(ints - truth).mean() < 1.2 * np.abs(floats - truth).mean() + 0.05 * np.abs(truth).mean()
+
+
+def joined() -> Graph:
+    """A dense layer that reads two streams of different range, joined along channels."""
+    rng, builder = np.random.default_rng(3), Builder()
+    builder.add(Input(name="x", scale=1 / 16), replace(value("NC", 3, 4), interval=Interval(0, 16, True)))
+    dense = lambda name, source, rows, columns: builder.add(
+        Synapse(name=name, inputs=(source,), weight=rng.normal(size=(rows, columns))), value("NC", 3, rows)
+    )
+    wide = dense("wide", "x", 4, 4)
+    builder.add(Micro(name="relu", inputs=(wide,), op="relu"), value("NC", 3, 4))
+    builder.add(Sum(name="far", inputs=(dense("w", "relu", 4, 4), wide), signs=(1, 1)), value("NC", 3, 4))
+    builder.add(View(name="both", inputs=("relu", "far"), op="concat", args=(1,)), value("NC", 3, 8))
+    builder.add(Micro(name="last", inputs=(dense("mix", "both", 4, 8),), op="relu"), value("NC", 3, 4))
+    builder.add(Output(name="out", inputs=(dense("head", "last", 2, 4),)), value("NC", 3, 2))
+    return builder.build()
+
+
+@every
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_streams_that_a_view_joins_share_one_population(method: Method, timesteps: int) -> None:
+    graph, place = joined(), target.load("loihi-sim")
+    spiking = convert(method, graph, timesteps)
+    assert {n.inputs[0] for n in spiking.of(Neuron) if n.model != "integrator"} == {"relu", "both"}
+    integer = prepared(quantize.quantize(spiking, calibrate.measure(spiking, images(graph, 32))), place)
+    fed = {i for n in integer.of(Synapse) if n.name in ("w", "mix") for i in n.inputs}
+    assert all(integer.values[name].code.spiking for name in fed)
+    program = Program(integer, encode(integer, map_graph(integer, place, place.chips, "cores"), place))
+    result = compare.verify(program, images(graph, 3, seed=4), ("cpu", "loihi-sim"))
+    assert result.equal, str(result)
 
 
 @every

@@ -1,4 +1,4 @@
-"""``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, GPT-2-style decoders).
+"""``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, decoders from GPT-2 to LLaMA).
 
 A text model takes token ids of one fixed length, positions in order; with ``mask`` the tokens of padding, of which each
 text has its own number, are hidden from attention and from the mean. ``hf:bert`` (a type of model, not of the hub) with
@@ -105,9 +105,10 @@ def _class(transformers: Any, config: Any) -> Any:
     named = getattr(transformers, (getattr(config, "architectures", None) or [""])[0], None)
     if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
         return named
-    mappings = ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING")
-    if config.model_type in ("gpt2", "gpt_neo", "opt"):
-        mappings = ("MODEL_FOR_CAUSAL_LM_MAPPING", "MODEL_MAPPING")
+    mappings: tuple[str, ...] = ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING")
+    # encoders have a causal head as well, but are trained with the one for masked tokens
+    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder:
+        mappings = ("MODEL_FOR_CAUSAL_LM_MAPPING", *mappings)
     for mapping in mappings:
         table = getattr(transformers, mapping)
         if type(config) in table:

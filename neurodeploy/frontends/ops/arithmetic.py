@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...ir.types import Shape
 from ..lookups import HIDING, hidden_by
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import hadamard
-from .linear import affine
+from .linear import affine, matmul
 from .masks import hide
 
 
@@ -99,17 +100,46 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
             f"{array.min():g}",
             f"factors above {HIDING:g}, or a mask of each token by itself",
         )
-    axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
-    if len(axes) > 1 or any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
+    if any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
         raise Refusal(
             "ND101",
-            "a constant gate that varies over more than one axis, or repeats the stream",
+            "a constant gate that repeats the stream",
             array.shape,
-            "one factor, or one per element of one axis",
+            f"at most {stream.shape.sizes}",
+            "expand the stream before the product",
         )
-    axis = axes[0] if axes else None
-    varied = np.moveaxis(array, axes[0], -1) if axes else array[..., None]
-    return affine(lowering, stream, varied.reshape(-1, varied.shape[-1])[0], None, axis)
+    axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
+    factors = array[tuple(slice(None) if a in axes else 0 for a in range(array.ndim))].reshape(-1)
+    if len(axes) < 2:
+        return affine(lowering, stream, factors, None, axes[0] if axes else None)
+    return _gate(lowering, stream, factors, axes)
+
+
+def _gate(lowering: Lowering, stream: Stream, factors: np.ndarray, axes: list[int]) -> Stream:
+    """A factor per element of several axes, as cosines and sines of rotary positions are: a diagonal along all of them.
+
+    Joined in front they are the channels of a kernel of one pixel, so that a factor is stored once for all heads.
+    """
+    sizes = stream.shape.sizes
+    order = [*axes, *(a for a in range(len(sizes)) if a not in axes)]
+    name, turned = lowering.graph_permute(stream.name, stream.shape, order)
+    name, flat = lowering.graph_reshape(name, turned, (len(factors), prod(sizes) // len(factors), 1))
+    gated = affine(lowering, replace(stream, name=name, shape=flat), factors, None, 0)
+    name, turned = lowering.graph_reshape(gated.name, flat, turned.sizes)
+    name, shape = lowering.graph_permute(name, turned, [order.index(a) for a in range(len(sizes))])
+    return lowering.moved(stream, name, shape)
+
+
+@operator("baddbmm")
+def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
+    """beta c + alpha a b over batches of matrices."""
+    if not isinstance(a, Stream) and not isinstance(b, Stream):
+        raise Refusal("ND101", "baddbmm of two constant matrices and a stream", "", "", "use matmul and add")
+    product = matmul(lowering, a, b)
+    product = product if alpha == 1 else mul(lowering, product, alpha)
+    if not beta or (not isinstance(c, Stream) and not lowering.array(c).any()):
+        return product
+    return add(lowering, product, c, beta)
 
 
 @operator("div", "truediv", "itruediv", "__truediv__", "div_", "true_divide", "divide")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering, Refusal, Stream, operator
+from .linear import affine
 
 
 @operator("layer_norm")
@@ -65,6 +66,34 @@ def rms_norm(
     return lowering.like(x, Micro, op="rms_norm", params=params)
 
 
+@operator("group_norm")
+def group_norm(
+    lowering: Lowering,
+    x: Stream,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Stream:
+    """A layer norm over each group of channels (torch axis 1) with all their pixels, then a factor per channel."""
+    channels = x.axis(1, "group norm")
+    rows = lowering.reshape(x, (x.sizes[0], num_groups, -1))
+    normed = lowering.reshape(layer_norm(lowering, rows, None, eps=eps), x.sizes)
+    if weight is None and bias is None:
+        return normed
+    gamma = np.ones(x.sizes[1]) if weight is None else lowering.array(weight)
+    return affine(lowering, normed, gamma, None if bias is None else lowering.array(bias), channels)
+
+
+@operator("native_group_norm")
+def native_group_norm(
+    lowering: Lowering, x: Stream, weight: Any, bias: Any, n: int, c: int, pixels: int, group: int, eps: float
+) -> tuple[Any, ...]:
+    """The decomposed form; its saved statistics are never read."""
+    return group_norm(lowering, x, group, weight, bias, eps), None, None
+
+
 @operator("gelu")
 def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     """x Phi(x), exact or by tanh."""
@@ -93,6 +122,24 @@ def tanh(lowering: Lowering, x: Stream) -> Stream:
 def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
     """max(x, 0)."""
     return lowering.like(x, Micro, op="relu")
+
+
+@operator("maximum")
+def maximum(lowering: Lowering, x: Any, other: Any) -> Stream:
+    """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
+    stream, bound = (x, other) if isinstance(x, Stream) else (other, x)
+    least = np.full((), 0.0) if isinstance(bound, Stream) else lowering.array(bound)
+    if (least > np.finfo(np.float32).min).any() or np.broadcast_shapes(
+        least.shape, stream.sizes
+    ) != stream.sizes:
+        raise Refusal(
+            "ND101",
+            "a maximum that may change the stream",
+            "stream" if isinstance(bound, Stream) else f"{least.max():g} of shape {least.shape}",
+            "the least number of its type",
+            "of 0 and a stream: torch.relu",
+        )
+    return stream
 
 
 @operator("neuron")

@@ -61,6 +61,12 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "batch norm on tokens": lambda s, x: F.batch_norm(x.flatten(2), s.mean, s.var, s.c, s.c, eps=1e-3),
     "layer norm": lambda s, x: F.layer_norm(x, (6,), s.m[0], s.m[1], 1e-6),
     "layer norm over two axes": lambda s, x: F.layer_norm(x, (6, 6), s.m),
+    "group norm": lambda s, x: F.group_norm(x, 2, s.c, s.mean, 1e-4),
+    "group norm without factors": lambda s, x: F.group_norm(x, 4),
+    "group norm on tokens": lambda s, x: F.group_norm(x.flatten(2), 1, bias=s.c),
+    "group norm, decomposed": lambda s, x: torch.native_group_norm(
+        x, s.c, s.mean, x.shape[0], 4, 36, 2, 1e-5
+    )[0],
     "softmax": lambda s, x: x.softmax(-1),
     "softmax over channels": lambda s, x: torch.softmax(x, dim=1),
     "gelu": lambda s, x: F.gelu(x),
@@ -88,6 +94,20 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "multiply by channels": lambda s, x: x * s.c[:, None, None],
     "multiply by last axis": lambda s, x: s.m[0] * x,
     "multiply by rows": lambda s, x: x * s.m[0][:, None],
+    "multiply by two axes": lambda s, x: x * s.m,
+    "multiply by axes apart": lambda s, x: (s.c[:, None, None] + s.m[0]) * x,
+    "multiply by all axes": lambda s, x: x * (s.c[:, None, None] * s.m),
+    "multiply by two equal axes": lambda s, x: x * s.m[0].expand(6, 6),
+    "rotary positions": lambda s, x: x * s.m.cos() + torch.cat((-x[..., 3:], x[..., :3]), -1) * s.m.sin(),
+    "baddbmm": lambda s, x: torch.baddbmm(
+        s.m.expand(4 * x.shape[0], 6, 6), x.reshape(-1, 6, 6), x.reshape(-1, 6, 6), beta=0.5, alpha=2
+    ).reshape(x.shape),
+    "baddbmm on nothing": lambda s, x: torch.baddbmm(
+        torch.zeros(4 * x.shape[0], 6, 6, dtype=x.dtype), x.reshape(-1, 6, 6), x.reshape(-1, 6, 6)
+    ).reshape(x.shape),
+    "maximum with the least number": lambda s, x: torch.maximum(
+        x.masked_fill(s.m > 1, -1e9), torch.tensor(torch.finfo(x.dtype).min)
+    ).softmax(-1),
     "divide": lambda s, x: x / 3.0,
     "divide by channels": lambda s, x: x / s.var[:, None, None],
     "in place and not read again": lambda s, x: (x * 2).add_(1.0),

@@ -255,6 +255,11 @@ def test_torchvision() -> None:
         ("roberta", {"arguments": TEXT}),
         ("distilbert", {"arguments": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50}}),
         ("gpt2", {"arguments": {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 50, "n_positions": 32}}),
+        ("llama", {"arguments": {**TEXT, "num_key_value_heads": 1}}),
+        ("mistral", {"arguments": {**TEXT, "num_key_value_heads": 1}}),
+        ("qwen2", {"arguments": {**TEXT, "num_key_value_heads": 1}}),
+        ("gpt_neox", {"arguments": {**TEXT, "rotary_pct": 0.5}}),
+        ("opt", {"arguments": {**TEXT, "ffn_dim": 32, "word_embed_proj_dim": 16}}),
         ("vit", {"arguments": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
                                "intermediate_size": 32, "image_size": 32, "patch_size": 8}}),
     ],
@@ -264,6 +269,8 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     more = {} if kind == "vit" else {"tokens": 12}
     graph = check(f"hf:{kind}", **more, **reader)
     assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
+    decoder = kind in ("gpt2", "llama", "mistral", "qwen2", "gpt_neox", "opt")
+    assert (graph.shape("output") == (50,)) == decoder  # the head of a decoder, no masked token's
 
 
 @pytest.mark.parametrize(

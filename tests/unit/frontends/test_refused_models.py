@@ -51,7 +51,19 @@ CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
     ),
     "padding a maximum": (lambda s, x: F.max_pool2d(x, 3, padding=1), "ND101", "negative"),
     "dilated convolution": (lambda s, x: F.conv2d(x, s.k, dilation=2, groups=2), "ND101", "convolution"),
-    "gate over two axes": (lambda s, x: x * s.m, "ND101", "gate"),
+    "gate that repeats the stream": (lambda s, x: x[:, :1] * s.c[:, None, None], "ND101", "gate"),
+    "maximum that changes": (lambda s, x: torch.maximum(x, s.m), "ND101", "maximum"),
+    "maximum that repeats": (
+        lambda s, x: torch.maximum(x[:, :1], torch.full((4, 6, 6), -1e300, dtype=torch.float64)),
+        "ND101",
+        "maximum",
+    ),
+    "constant matrices": (
+        lambda s, x: torch.baddbmm(x.reshape(-1, 6, 6), *[s.m.expand(4 * x.shape[0], 6, 6)] * 2),
+        "ND101",
+        "constant",
+    ),
+    "maximum of streams": (lambda s, x: torch.maximum(x, x.transpose(2, 3)), "ND101", "maximum"),
     "mask of a whole row": (
         lambda s, x: F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(6, 6, dtype=torch.bool)),
         "ND101",

@@ -16,7 +16,7 @@ from neurodeploy.frontends import resolve, torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Synapse
+from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.registry import members
@@ -82,15 +82,19 @@ def test_torch_own_layers_are_named_by_their_parameters() -> None:
         assert layer in paths  # its activation has no parameters
 
 
-@pytest.mark.parametrize("name", small.FAMILIES)
-def test_converted_and_quantized_runs_like_the_interpreter(name: str) -> None:
+ROTARY = [name for name in small.FAMILIES if isinstance(small.family(name), small.RotaryDecoder)]
+
+
+@pytest.mark.parametrize(
+    ("name", "by"), [*((name, "ecmt") for name in small.FAMILIES), *((name, "pmsm") for name in ROTARY)]
+)
+def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -> None:
     graph = passes.simplify(imported(small.family(name)))
     graph = graph if samples.tokens(graph) else with_range(graph, 255)
-    method = members("convert")["ecmt"]
-    _, options = method.configure(
-        {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
-    )
-    spiking = method.rewrite(graph, options, drawn(graph, 6), 4)
+    method = members("convert")[by]
+    calibrated = {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
+    _, options = method.configure(calibrated if by == "ecmt" else {})
+    spiking = method.rewrite(graph, options, drawn(graph, 6), 4 if by == "ecmt" else 1)
     assert spiking.of(Neuron)
     integer = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
     assert not levels.verify(integer, "integer")
@@ -200,6 +204,29 @@ def test_a_part_that_is_read_elsewhere_is_not_swallowed() -> None:
     with pytest.raises(ImportModelError) as caught:
         imported(Shared())
     assert [p.found for p in caught.value.problems] == ["sigmoid"]
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_rotary_positions_are_two_gates_whose_factors_all_heads_share(name: str) -> None:
+    network = small.family(name)
+    graph = passes.simplify(imported(network))
+    own = network.layers[0].attn  # type: ignore[union-attr,index]
+    gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]  # type: ignore[attr-defined]
+    assert (
+        len(gates) == 4
+    )  # cosines and sines of q and of k; the sign of the half that is swapped is in the sines
+    assert {n.weight.size for n in gates} == {small.TOKENS * own.rotary}  # type: ignore[attr-defined]
+    assert [graph.shape(n.name)[1] for n in gates] == [own.heads] * 2 + [own.groups] * 2
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_every_layer_of_a_rotary_decoder_but_the_head_reads_spikes(name: str) -> None:
+    graph = passes.simplify(imported(small.family(name)))
+    method = members("convert")["pmsm"]
+    spiking = method.rewrite(graph, method.configure({})[1], drawn(graph, 6), 1)
+    integer = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
+    driven = lambda node: all(integer.values[i].code.spiking for i in node.inputs)
+    assert [node.name for node in integer.of(Synapse, Product) if not driven(node)] == ["head"]
 
 
 def test_token_ids_enter_as_one_spike_each() -> None:

@@ -186,6 +186,55 @@ def test_batch_norm_behind_a_shared_synapse_stays() -> None:
     assert names(passes.fold_batch_norm(net.done("bn", "w"))) == ["w", "bn", "total"]
 
 
+@pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("bare", [False, True])
+def test_gain_behind_a_norm_becomes_the_norms(op: str, offset: bool, bare: bool) -> None:
+    net = Net("NC", (5, 4))
+    own = {} if bare else {"gamma": RNG.normal(size=4), "beta": RNG.normal(size=4)}
+    net.add(Micro, "norm", ["input"], "NC", (5, 4), op=op, params={"width": 4, "eps": 1e-5, **own})
+    net.diagonal("gain", "norm", "NC", (5, 4), RNG.normal(size=4), RNG.normal(size=4) if offset else None)
+    for name in "qk":
+        net.dense(name, "gain", "NC", (5, 4), 4)
+    before = net.done("q", "k")
+    after = passes.fold_batch_norm(before)
+    same(before, after)
+    assert names(after) == ["norm", "q", "k", "total"]
+
+
+def test_gain_behind_a_norm_that_is_read_without_it_stays() -> None:
+    net = Net("NC", (5, 4))
+    params = {"width": 4, "eps": 1e-5}
+    net.add(Micro, "norm", ["input"], "NC", (5, 4), op="layer_norm", params=params)
+    net.diagonal("gain", "norm", "NC", (5, 4), RNG.normal(size=4))
+    assert names(passes.fold_batch_norm(net.done("norm", "gain"))) == ["norm", "gain", "total"]
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_scale_of_one_part_moves_into_the_reader_of_the_whole(offset: bool) -> None:
+    net = Net("NC", (5, 4))
+    for name, start in (("a", 0), ("b", 2)):
+        net.add(View, name, ["input"], "NC", (5, 2), op="slice", args=(1, start, start + 2, 1))
+    net.diagonal("minus", "b", "NC", (5, 2), np.full(2, -1.0), RNG.normal(size=2) if offset else None)
+    net.add(View, "swapped", ["minus", "a"], "NC", (5, 4), op="concat", args=(1,))
+    net.add(View, "columns", ["swapped"], "CN", (4, 5), op="permute", args=(1, 0))
+    net.add(View, "turned", ["columns"], "CNG", (4, 5, 1), op="reshape", args=(4, 5, 1))
+    gate = RNG.normal(size=(4, 1, 1, 1))
+    net.add(Synapse, "gate", ["turned"], "CNG", (4, 5, 1), weight=gate, op="conv", groups=4)
+    before = net.done("gate")
+    after = passes.fold_batch_norm(before)
+    same(before, after)
+    assert [n.name for n in after.of(Synapse)] == ["gate"]
+
+
+def test_scale_that_differs_inside_a_channel_of_the_reader_stays() -> None:
+    net = Net("NC", (5, 4))
+    net.diagonal("gain", "input", "NC", (5, 4), np.arange(1.0, 5.0))
+    net.add(View, "joined", ["gain"], "NC", (10, 2), op="reshape", args=(10, 2))
+    net.dense("w", "joined", "NC", (10, 3), 2)
+    assert "gain" in names(passes.fold_batch_norm(net.done("w")))
+
+
 # --- fold_scalars ------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from neurodeploy.convert import ecmt, native
 from neurodeploy.errors import QuantizeError
 from neurodeploy.ir import codes, interp, intervals, levels
 from neurodeploy.ir.graph import Builder, Graph, Header
-from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Output, Product, Sum, Synapse
+from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Output, Product, Sum, Synapse, View
 from neurodeploy.ir.types import Interval, Shape, Value
 from neurodeploy.quantize import quantize
 from tests.networks import images, mini_snn, mini_vit
@@ -196,3 +196,22 @@ def test_layers_of_zeros_have_an_integer_form() -> None:
     zeros = np.zeros((4, 4))
     integer = integers(two_layers(zeros, zeros, None, neuron=True))
     assert not interp.run(integer, images(integer, 4)).outputs.any()
+
+
+def test_a_sum_with_joined_streams_of_another_range_keeps_both() -> None:
+    rng, builder = np.random.default_rng(4), Builder(Header(level="spiking", timesteps=1))
+    value = lambda width: Value(Shape(("N", "C"), (3, width)), contract="instant")
+    builder.add(Input(name="x"), replace(value(4), interval=Interval(0, 16, True)))
+    for name, rows, factor in (("a", 4, 1.0), ("b", 4, 1.0), ("far", 4, 300.0), ("wide", 8, 1.0)):
+        weight = factor * rng.normal(size=(rows, 4))
+        builder.add(Synapse(name=name, inputs=("x",), weight=weight), value(rows))
+    builder.add(Sum(name="near", inputs=("a", "b"), signs=(1, 1)), value(4))
+    builder.add(View(name="both", inputs=("near", "far"), op="concat", args=(1,)), value(8))
+    builder.add(Sum(name="total", inputs=("both", "wide"), signs=(1, 1)), value(8))
+    builder.add(Micro(name="relu", inputs=("total",), op="relu", timing="instant"), value(8))
+    builder.add(Output(name="out", inputs=("relu",)), value(8))
+    graph = codes.infer(builder.build())
+    x, integer = images(graph, 32), integers(graph)
+    found, truth = (interp.run(g, x, record=["total"]).values["total"] for g in (integer, graph))
+    found = found * np.asarray(integer.values["total"].fixed.scale)
+    assert np.abs(found - truth).max() < 0.01 * np.abs(truth).max()
