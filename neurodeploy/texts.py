@@ -60,7 +60,7 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
         trained = trained or {tuple(encoded[i]) for i in kept}
         again += len(whole) - len(kept)
         lengths += [len(row) for row in encoded]
-        filled = _filled([encoded[i] for i in kept], length, tokenizer)
+        filled = _filled([encoded[i] for i in kept], length, tokenizer, graph)
         splits.append(Split(split.labels[kept], OneHot(graph, filled)))
     problem = _left_out(data, lengths, again, [len(split) for split in splits], least)
     if problem is not None and problem.severity == "error":
@@ -86,12 +86,13 @@ def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) 
     ]
     if short:
         raise UsageError(short)
-    return _filled(encoded, length, tokenizer)
+    return _filled(encoded, length, tokenizer, graph)
 
 
-def _filled(encoded: Sequence[Sequence[int]], length: int, tokenizer: Tokenizer) -> np.ndarray:
-    """Rows of ids, filled up with padding."""
-    found = np.full((len(encoded), length), tokenizer.pad or 0, np.int64)
+def _filled(encoded: Sequence[Sequence[int]], length: int, tokenizer: Tokenizer, graph: Graph) -> np.ndarray:
+    """Rows of ids, filled up with the tokenizer's padding, or what the network hides where there is none."""
+    fill = next((i for i in (tokenizer.pad, *hidden(graph)) if i is not None), 0)
+    found = np.full((len(encoded), length), fill, np.int64)
     for slot, row in enumerate(encoded):
         found[slot, : len(row)] = row
     return found
@@ -144,9 +145,9 @@ def misfits(tokenizer: Tokenizer, graph: Graph, place: str) -> list[Problem]:
         found = f"{len(beyond)} of {len(tokenizer.ids)} tokens: {named}"
         cause = "the tokenizer has ids that the embedding has no row for"
         problems.append(Problem("ND937", cause, f"{layer} ({place})", found, f"{vocabulary} rows", fixes))
-    if hidden(graph) and tokenizer.pad not in hidden(graph):
+    if hidden(graph) and tokenizer.pad not in (None, *hidden(graph)):
         cause = "the tokenizer fills texts up with a token that the network does not hide from attention"
-        found = "no token for padding" if tokenizer.pad is None else f"id {tokenizer.pad}"
+        found = f"id {tokenizer.pad}"
         limit = f"id {', '.join(map(str, hidden(graph)[:SHOWN]))}"
         problems.append(Problem("ND937", cause, f"{layer} ({place})", found, limit, fixes))
     return problems

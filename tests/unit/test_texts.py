@@ -152,11 +152,15 @@ def test_short_texts_are_filled_up_where_the_network_hides_padding(tmp_path: Pat
     for text, row in zip(data.test.images, found.test.images.argmax(-1), strict=True):
         words = ["[CLS]", *str(text).split()[: small.TOKENS - 2], "[SEP]"]
         assert [names[i] for i in row] == [*words, *["[PAD]"] * (small.TOKENS - len(words))]
-    others = str(tokenizer(tmp_path / "none", WORDS, pad=False))
+    note = {**graph.header.notes["tokens"], "hidden": [7]}
+    another = graph.with_header(notes={**graph.header.notes, "tokens": note})
     with pytest.raises(UsageError) as caught:
-        texts.tokenised(data, graph, others)
+        texts.tokenised(data, another, str(tmp_path / "tok"))
     (problem,) = caught.value.problems
-    assert (problem.code, problem.found, problem.limit) == ("ND937", "no token for padding", "id 0")
+    assert (problem.code, problem.found, problem.limit) == ("ND937", "id 0", "id 7")
+    none = str(tokenizer(tmp_path / "none", WORDS, pad=False))
+    filled, _ = texts.tokenised(data, another, none)
+    assert (filled.test.images.argmax(-1)[:, -1] == 7).any()
 
 
 def test_texts_that_are_one_when_cut_are_not_tested_on(graph: Graph, tmp_path: Path) -> None:

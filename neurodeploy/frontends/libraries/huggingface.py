@@ -1,8 +1,9 @@
 """``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, decoders from GPT-2 to LLaMA).
 
-A text model takes token ids of one fixed length, positions in order; with ``mask`` the tokens of padding, of which each
-text has its own number, are hidden from attention and from the mean. ``hf:bert`` (a type of model, not of the hub) with
-``pretrained=false`` is an architecture with the sizes of its library, or those in ``arguments``.
+A text model takes token ids of one fixed length, positions in order. With ``mask`` the tokens of padding, of which each
+text has its own number at its end, are hidden from attention and from the mean, and ``last`` is the one before them.
+``hf:bert`` (a type of model, not of the hub) with ``pretrained=false`` is an architecture with the sizes of its
+library, or those in ``arguments``.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
-#: types whose padding is hidden without being asked for where their tokenizer is known
-MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "gpt2", "gpt_neo", "mpnet", "roberta", "t5",
-          "xlm-roberta")  # fmt: skip
+#: encoders whose padding is hidden without being asked for where their tokenizer is known, as that of decoders is
+MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "t5", "xlm-roberta")
+NEARER = (
+    32.0  # scores by which a token counts more than the one before: a softmax of integers sees the last alone
+)
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
@@ -34,7 +37,7 @@ class HuggingFaceOptions(LibraryOptions, TextOptions):
 
     tokens: int = Field(32, ge=1, description="tokens of a text")
     mask: bool | None = Field(
-        None, description="hide padding; unset: yes for BERT, GPT-2 and their kin where a tokenizer is known"
+        None, description="hide padding; unset: yes for decoders, BERT and its kin where a tokenizer is known"
     )
     output: Pool = Field(
         "auto",
@@ -86,10 +89,10 @@ class HuggingFace(Library):
                     use_safetensors=True,
                     attn_implementation="eager",
                 )
-        mask = options.mask
+        causal, mask = _causal(transformers, config), options.mask
         if mask is None:
-            mask = bool(self.texts(name, options).tokenizer) and config.model_type in MASKED
-        return _wrapped(model.float().eval(), config, options, mask, where)
+            mask = bool(self.texts(name, options).tokenizer) and (causal or config.model_type in MASKED)
+        return _wrapped(model.float().eval(), config, options, mask, causal, where)
 
 
 def _config(transformers: Any, name: str, folder: Path | None, arguments: dict[str, Any]) -> Any:
@@ -100,14 +103,19 @@ def _config(transformers: Any, name: str, folder: Path | None, arguments: dict[s
     )
 
 
+def _causal(transformers: Any, config: Any) -> bool:
+    """Whether it is a decoder: encoders have a causal head as well, but are trained with the one for masked tokens."""
+    heads = transformers.MODEL_FOR_CAUSAL_LM_MAPPING, transformers.MODEL_FOR_MASKED_LM_MAPPING
+    return [type(config) in table for table in heads] == [True, False] and not config.is_encoder_decoder
+
+
 def _class(transformers: Any, config: Any) -> Any:
     """The class that the config names, or what is usual for its type."""
     named = getattr(transformers, (getattr(config, "architectures", None) or [""])[0], None)
     if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
         return named
     mappings: tuple[str, ...] = ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING")
-    # encoders have a causal head as well, but are trained with the one for masked tokens
-    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder:
+    if _causal(transformers, config):
         mappings = ("MODEL_FOR_CAUSAL_LM_MAPPING", *mappings)
     for mapping in mappings:
         table = getattr(transformers, mapping)
@@ -133,7 +141,7 @@ def _file(folder: Path) -> Path:
     )
 
 
-def _wrapped(model: Any, config: Any, options: Any, mask: bool, where: str) -> Built:
+def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, where: str) -> Built:
     """The model behind a module that maps one tensor to one tensor."""
     config.use_cache = False
     if model.main_input_name == "pixel_values":
@@ -169,7 +177,7 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, where: str) -> B
         raise ImportModelError(Problem("ND103", cause, where, found, "one of them", (fix,)))
     pool = _pool(model, options.output, "mean")
     positions = torch.arange(start, start + options.tokens)[None] if start else None
-    module = _module(model, "input_ids", pool, pad if mask else None, positions)
+    module = _module(model, "input_ids", pool, pad if mask else None, positions, causal)
     return Built(module.eval(), (options.tokens,), tokens=True, inside="model")
 
 
@@ -189,8 +197,10 @@ def _pool(model: Any, wanted: str, usual: str) -> str:
     return "logits" if "For" in kind else usual
 
 
-def _module(model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None) -> Any:
-    """The wrapper; tokens ``pad``, where given, come last and are hidden."""
+def _module(
+    model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None, causal: bool = False
+) -> Any:
+    """The wrapper; tokens ``pad``, where given, are hidden, as they are anyway where none sees a later one."""
     import torch
     from torch import Tensor, nn
 
@@ -203,7 +213,7 @@ def _module(model: Any, argument: str, pool: str, pad: int | None = None, positi
         def forward(self, x: Tensor) -> Tensor:
             given: dict[str, Any] = {argument: x}
             shown = None if pad is None else x != pad
-            if shown is not None:
+            if shown is not None and not causal:
                 given["attention_mask"] = shown.to(x.dtype)
             if self.positions is not None:
                 given["position_ids"] = self.positions.expand(x.shape[0], -1)
@@ -211,16 +221,15 @@ def _module(model: Any, argument: str, pool: str, pad: int | None = None, positi
             if pool == "pooled":
                 return found[1]
             y: Tensor = found[0]
-            if pool == "mean" and shown is not None:
-                share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max  # equal shares of what is shown
+            if pool in ("mean", "last") and shown is not None:
+                share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
+                if pool == "last":
+                    share = share + shown.to(y.dtype) * (NEARER * torch.arange(x.shape[1]))
                 return (share.softmax(-1)[:, None] @ y)[:, 0]
             if pool == "mean":
                 return y.mean(1)
             if pool == "first":
                 return y[:, 0]
-            if pool == "last" and shown is not None:
-                ends = shown.to(y.dtype) - nn.functional.pad(shown[:, 1:].to(y.dtype), (0, 1))
-                return (ends[:, None] @ y)[:, 0]
             if pool == "last":
                 return y[:, -1]
             return y

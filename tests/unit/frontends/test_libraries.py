@@ -276,7 +276,7 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "output"),
     [("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
-     ("gpt2", "last"), ("gpt2", "mean")],
+     ("gpt2", "last"), ("gpt2", "mean"), ("llama", "last"), ("opt", "last")],
 )  # fmt: skip
 def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
     """A text that is filled up gives what the publisher's network makes of it alone."""
@@ -291,6 +291,8 @@ def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
             "n_positions": 32,
             "eos_token_id": 3,
         },
+        "llama": {**TEXT, "num_key_value_heads": 1, "eos_token_id": 3},
+        "opt": {**TEXT, "ffn_dim": 32, "word_embed_proj_dim": 16},
     }.get(kind, TEXT)
     reader = {"pretrained": False, "arguments": sizes, "output": output, "seed": 1}
     graph = source(f"hf:{kind}", tokens=10, mask=True, **reader)
@@ -312,6 +314,17 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), mask=False, **reader)) == ()
+    decoder = {
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "vocab_size": 50,
+        "n_positions": 32,
+        "eos_token_id": 7,
+    }
+    decoder = {**reader, "arguments": decoder}
+    assert samples.hidden(source("hf:gpt2", **decoder)) == ()
+    assert samples.hidden(source("hf:gpt2", tokenizer=str(tmp_path), **decoder)) == (7,)
     nothing = {**TEXT, "pad_token_id": None, "eos_token_id": None}
     model = resolve.resolve("hf:bert", reader={**reader, "arguments": nothing, "mask": True})
     assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
