@@ -130,6 +130,14 @@ def _gate(lowering: Lowering, stream: Stream, factors: np.ndarray, axes: list[in
     return lowering.moved(stream, name, shape)
 
 
+@operator("addcmul")
+def addcmul(lowering: Lowering, c: Any, a: Any, b: Any, value: float = 1.0) -> Stream:
+    """c + value a b, elementwise."""
+    constant = not isinstance(a, Stream) and not isinstance(b, Stream)
+    product = lowering.array(a) * lowering.array(b) if constant else mul(lowering, a, b)
+    return add(lowering, c, product, value)
+
+
 @operator("baddbmm")
 def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
     """beta c + alpha a b over batches of matrices."""

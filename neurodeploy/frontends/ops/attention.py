@@ -12,6 +12,7 @@ from ..lookups import HIDING, hiding
 from ..lowering import Lowering, Refusal, Stream, operator
 from ._letters import matmul_streams
 from .arithmetic import add
+from .linear import matmul
 from .masks import hide
 
 
@@ -67,12 +68,14 @@ def attention(
         raise Refusal(
             "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
         )
-    if not all(isinstance(part, Stream) for part in (q, k, v)):
-        limit = "three streams"
-        raise Refusal("ND101", "attention whose queries, keys or values are constants", "a constant", limit)
+    if not isinstance(k, Stream) or not isinstance(v, Stream):
+        raise Refusal("ND101", "attention whose keys or values are constants", "a constant", "two streams")
     swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
-    factor = q.sizes[-1] ** -0.5 if scale is None else scale
-    scores = matmul_streams(lowering, q, lowering.permute(k, swapped), factor)
+    factor, turned = k.sizes[-1] ** -0.5 if scale is None else scale, lowering.permute(k, swapped)
+    if isinstance(q, Stream):
+        scores = matmul_streams(lowering, q, turned, factor)
+    else:
+        scores = matmul(lowering, lowering.array(q) * factor, turned)
     if is_causal:
         attn_mask = np.tril(np.ones(scores.sizes[-2:], bool))
     scores = _masked(lowering, scores, attn_mask)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
@@ -60,24 +61,43 @@ def matmul(lowering: Lowering, a: Any, b: Any) -> Stream:
     if isinstance(a, Stream):
         return _times_constant(lowering, a, lowering.array(b))
     weight = lowering.array(a)
-    if weight.ndim != 2 or b.rank < 2:
+    if weight.ndim < 2 or b.rank < 2:
         raise Refusal("ND101", "a constant left factor that is no matrix", weight.shape, "(rows, columns)")
-    swapped = list(range(b.rank))
-    swapped[-2:] = swapped[-1], swapped[-2]
-    return lowering.permute(dense(lowering, lowering.permute(b, swapped), weight), swapped)
+    swapped = [*range(b.rank - 2), b.rank - 1, b.rank - 2]
+    turned = _times_constant(lowering, lowering.permute(b, swapped), np.swapaxes(weight, -1, -2))
+    return lowering.permute(turned, swapped)
 
 
 def _times_constant(lowering: Lowering, a: Stream, weight: np.ndarray) -> Stream:
     if weight.ndim == 1:
         out = dense(lowering, a, weight[None])
         return lowering.reshape(out, out.sizes[:-1])
-    while weight.ndim > 2 and len(weight) == 1:
-        weight = weight[0]
-    if weight.ndim > 2:
-        raise Refusal(
-            "ND101", "constant matrices that differ along a leading axis", weight.shape, "one matrix"
-        )
-    return dense(lowering, a, weight.T)
+    if weight.ndim == 2:
+        return dense(lowering, a, weight.T)
+    if weight.ndim > a.rank:
+        limit = f"at most {a.rank} axes"
+        raise Refusal("ND101", "constant matrices that repeat the stream", weight.shape, limit)
+    for axis in (-1, -2):
+        a.axis(axis, "a product")
+    return _by_blocks(lowering, a, lowering.aligned(weight, a))
+
+
+def _by_blocks(lowering: Lowering, a: Stream, matrices: np.ndarray) -> Stream:
+    """(..., N, C) times matrices (..., C, O) that differ along the leading axes, such as the queries that heads learn.
+
+    The leading axes are joined to the channels: one dense synapse whose weights are 0 between what is apart.
+    """
+    *lead, tokens, width = a.shape.sizes
+    matrices = np.broadcast_to(matrices, (*lead, *matrices.shape[-2:])).reshape(-1, *matrices.shape[-2:])
+    if (matrices == matrices[0]).all():
+        return dense(lowering, a, matrices[0].T)
+    count = len(lead)
+    name, turned = lowering.graph_permute(a.name, a.shape, [count, *range(count), count + 1])
+    name, flat = lowering.graph_reshape(name, turned, (tokens, len(matrices) * width))
+    joined = dense(lowering, Stream(name, flat, 0, a.copies), block_diag(*matrices).T)
+    name, turned = lowering.graph_reshape(joined.name, joined.shape, (tokens, *lead, matrices.shape[-1]))
+    name, shape = lowering.graph_permute(name, turned, [*range(1, count + 1), 0, count + 1])
+    return lowering.moved(a, name, shape)
 
 
 @operator("convolution", "conv1d", "conv2d", "_convolution")

@@ -33,6 +33,19 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "linear without bias": lambda s, x: F.linear(x, s.w),
     "matmul weight on the right": lambda s, x: x @ s.m,
     "matmul weight on the left": lambda s, x: s.m @ x,
+    "matmul of its own for each channel": lambda s, x: x @ (s.c[:, None, None] + s.w.t()),
+    "matmul of its own for each channel on the left": lambda s, x: (s.c[:, None, None] * s.w) @ x,
+    "bmm of its own for each channel": lambda s, x: torch.bmm(
+        (s.c[:, None, None] * s.w).repeat(x.shape[0], 1, 1), x.reshape(-1, 6, 6)
+    ).view(-1, 4, 5, 6),
+    "matrices that are all alike": lambda s, x: x @ s.m.expand(4, 6, 6),
+    "attention with learned queries": lambda s, x: F.scaled_dot_product_attention(
+        (s.c[:, None, None] + s.w).expand(x.shape[0], -1, -1, -1), x, x
+    ),
+    "addcmul of a stream and a constant": lambda s, x: torch.addcmul(
+        s.c[:, None, None], x, s.m[0], value=0.5
+    ),
+    "addcmul of constants": lambda s, x: torch.addcmul(x, s.m[:1], s.m[1:2]),
     "matmul vector": lambda s, x: x @ s.m[0],
     "matmul of streams": lambda s, x: x @ x.transpose(-2, -1),
     "matmul with broadcasting": lambda s, x: x[:, :1] @ x,

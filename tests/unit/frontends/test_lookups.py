@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
     "of pairs": (_of_pairs, "several tokens at once"),
     "of constant keys": (
         lambda ids, s: F.scaled_dot_product_attention(s, torch.ones_like(s), s),
-        "are constants",
+        "keys or values are constants",
     ),
 }
 
