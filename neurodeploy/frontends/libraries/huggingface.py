@@ -23,13 +23,10 @@ Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
 FILES = ("model.safetensors", "pytorch_model.bin")
 #: files of which one shows that a folder holds a tokenizer
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
-
-
 #: encoders whose padding is hidden without being asked for where their tokenizer is known, as that of decoders is
 MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "t5", "xlm-roberta")
-NEARER = (
-    32.0  # scores by which a token counts more than the one before: a softmax of integers sees the last alone
-)
+#: what a token's score exceeds that of the one before by, so that a softmax of integers sees the last alone
+NEARER = 32.0
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
