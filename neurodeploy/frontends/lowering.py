@@ -130,7 +130,7 @@ _KEEPING = {"clone", "contiguous", "detach", "alias", "to", "_to_copy", "float",
             "sym_size"}  # fmt: skip
 _RESHAPING = {"view", "reshape", "_unsafe_view", "_reshape_alias", "view_copy"}
 READ_HIDDEN = {"softmax", "_softmax", "_safe_softmax", "add", "iadd", "add_", "masked_fill", "masked_fill_", "where",
-               "maximum", *_KEEPING, *_RESHAPING}  # fmt: skip
+               "maximum", "max", *_KEEPING, *_RESHAPING}  # fmt: skip
 READ_IDS = {"embedding", "long", "int", "getitem", "slice", "zeros_like", "ones_like", "new_zeros", "new_ones",
             *_KEEPING, *_RESHAPING}  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,12 +137,12 @@ def traced(program: Any, inside: str = "") -> Traced:
         )
     value = nodes[inputs[0]].meta["val"]
     sizes = _sizes(value.shape)
-    paths = _paths(program)
-    calls = [
-        _call(node, *paths[node.name], inside) for node in program.graph.nodes if node.op == "call_function"
-    ]
+    known: dict[Any, Any] = {}
+    found = list(_calls(program.graph_module, known))
+    paths = _paths(found, program.graph_signature)
+    calls = [_call(node, known, *paths[node], inside) for node in found]
     outputs = list(program.graph_signature.user_outputs)
-    output = Ref(outputs[0]) if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
+    output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
     ids = not value.dtype.is_floating_point
     return Traced(calls, constants, inputs[0], output, sizes, sizes[0], to_array, tokens=ids)
 
@@ -173,12 +173,49 @@ def _constants(program: Any) -> dict[str, Any]:
     return table
 
 
-def _call(node: Any, path: str, leaf: bool, inside: str) -> Call:
+def _calls(module: Any, known: dict[Any, Any], given: Iterable[Any] = (), scope: str = "") -> Iterator[Any]:
+    """Nodes that compute, in order, those inside of a context without gradients or autocast in its place.
+
+    ``known`` receives what each node stands for: a Ref, or a tuple of them.
+    """
+    arguments = iter(given)
+    for node in module.graph.nodes:
+        if node.op == "placeholder":
+            known[node] = next(arguments, Ref(scope + node.name))
+        elif node.op == "get_attr":
+            known[node] = getattr(module, node.target)
+        elif node.op == "call_function" and _is_context(node):
+            at = next(i for i, a in enumerate(node.args) if hasattr(known.get(a), "graph"))
+            inner = known[node.args[at]]
+            yield from _calls(inner, known, _known(node.args[at + 1 :], known), f"{scope}{node.name}.")
+            (result,) = (n for n in inner.graph.nodes if n.op == "output")
+            known[node] = _known(result.args[0], known)
+        elif node.op == "call_function" and isinstance(known.get(node.args[0] if node.args else None), tuple):
+            known[node] = known[node.args[0]][node.args[1]]
+        elif node.op == "call_function":
+            known[node] = Ref(scope + node.name)
+            yield node
+
+
+def _is_context(node: Any) -> bool:
+    """Whether a node only says under which settings its module computes, and these change no number."""
+    name = getattr(node.target, "__name__", "")
+    return name == "wrap_with_set_grad_enabled" or (name == "wrap_with_autocast" and not node.args[2])
+
+
+def _known(item: Any, known: dict[Any, Any]) -> Any:
+    """torch.fx nodes inside arguments become what they stand for."""
+    import torch.fx
+
+    return torch.fx.node.map_arg(item, lambda n: known[n])
+
+
+def _call(node: Any, known: dict[Any, Any], path: str, leaf: bool, inside: str) -> Call:
     op = _name(node.target)
     path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
-    args, kwargs = (substitute_nodes(part) for part in (node.args, node.kwargs))
+    args, kwargs = (_known(part, known) for part in (node.args, node.kwargs))
     return Call(
-        node.name,
+        known[node].name,
         op,
         tuple(args),
         kwargs,
@@ -188,25 +225,24 @@ def _call(node: Any, path: str, leaf: bool, inside: str) -> Call:
     )
 
 
-def _paths(program: Any) -> dict[str, tuple[str, bool]]:
+def _paths(calls: Sequence[Any], signature: Any) -> dict[Any, tuple[str, bool]]:
     """Node -> (path of its module, whether that module is one operator).
 
     Dynamo takes torch's transformer layers as one piece. What happens inside is told by the parameters that a node
     reads, and between two such nodes by what their modules have in common.
     """
-    calls = [node for node in program.graph.nodes if node.op == "call_function"]
-    paths = {node.name: _module(node) for node in calls}
+    paths = {node: _module(node) for node in calls}
     opaque = [node for node in calls if _OPAQUE.match(_innermost(node)[1])]
-    owners = {node.name: owner for node in calls if (owner := _owner(node, program.graph_signature))}
+    owners = {node: owner for node in calls if (owner := _owner(node, signature))}
     for position, node in enumerate(opaque):
-        stack, leaf = paths[node.name]
+        stack, leaf = paths[node]
         near = [
-            next((owners[n.name] for n in run if n.name in owners and paths_agree(owners[n.name], stack)), "")
+            next((owners[n] for n in run if n in owners and paths_agree(owners[n], stack)), "")
             for run in (opaque[position::-1], opaque[position:])
         ]
-        deeper = near[0] if node.name in owners else _common(*near) if all(near) else ""
+        deeper = near[0] if node in owners else _common(*near) if all(near) else ""
         if paths_agree(deeper, stack) and len(deeper) > len(stack):
-            paths[node.name] = deeper, leaf
+            paths[node] = deeper, leaf
     return paths
 
 
@@ -230,13 +266,6 @@ def _owner(node: Any, signature: Any) -> str:
         if name:
             return str(name).rpartition(".")[0]
     return ""
-
-
-def substitute_nodes(item: Any) -> Any:
-    """torch.fx nodes inside arguments become references."""
-    import torch.fx
-
-    return torch.fx.node.map_arg(item, lambda n: Ref(n.name))
 
 
 def _name(target: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering, Refusal, Stream, operator
 from .linear import affine
+from .pool import amax
 
 
 @operator("layer_norm")
@@ -124,8 +125,8 @@ def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
     return lowering.like(x, Micro, op="relu")
 
 
-@operator("maximum")
-def maximum(lowering: Lowering, x: Any, other: Any) -> Stream:
+@operator("maximum", "max")
+def maximum(lowering: Lowering, x: Any, other: Any = None) -> Stream:
     """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
     stream, bound = (x, other) if isinstance(x, Stream) else (other, x)
     least = np.full((), 0.0) if isinstance(bound, Stream) else lowering.array(bound)
@@ -140,6 +141,16 @@ def maximum(lowering: Lowering, x: Any, other: Any) -> Stream:
             "of 0 and a stream: torch.relu",
         )
     return stream
+
+
+@operator("max")
+def max_(lowering: Lowering, x: Any, other: Any = None, keepdim: bool = False) -> Any:
+    """Torch's three in one: over all, along an axis (with positions, which nothing may read), of two tensors."""
+    if isinstance(other, int) and x.hidden is None:
+        return amax(lowering, x, other, keepdim), None
+    if other is None or isinstance(other, int):
+        raise Refusal("ND101", "a maximum over all elements, samples included, or of masked scores", x.sizes)
+    return maximum(lowering, x, other)
 
 
 @operator("neuron")

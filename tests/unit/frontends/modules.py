@@ -27,6 +27,15 @@ class Apply(nn.Module):
         return self.function(self, x)
 
 
+def _without_gradients(s: Apply, x: Tensor) -> Tensor:
+    """Contexts that some versions of torch trace as modules of their own."""
+    with torch.no_grad():
+        with torch.autocast("cpu", enabled=False):
+            y, z = x @ s.m, s.m.cos()
+        y = y + z
+    return y * s.c[:, None, None]
+
+
 #: name -> (module, input) -> output
 FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "linear": lambda s, x: F.linear(x, s.w, s.b),
@@ -153,6 +162,8 @@ FUNCTIONS: dict[str, Callable[[Apply, Tensor], Tensor]] = {
     "mean over two axes": lambda s, x: x.mean((-1, 1), keepdim=True),
     "sum": lambda s, x: torch.sum(x, dim=(2, 3)),
     "amax": lambda s, x: x.amax(2),
+    "maximum along an axis": lambda s, x: x.max(2)[0],
+    "without gradients": _without_gradients,
     "max pool": lambda s, x: F.max_pool2d(x, 2),
     "max pool with padding": lambda s, x: F.max_pool2d(F.relu(x), 3, 2, 1),
     "average pool": lambda s, x: F.avg_pool2d(x, 3, 1, padding=1),

@@ -53,6 +53,7 @@ CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
     "dilated convolution": (lambda s, x: F.conv2d(x, s.k, dilation=2, groups=2), "ND101", "convolution"),
     "gate that repeats the stream": (lambda s, x: x[:, :1] * s.c[:, None, None], "ND101", "gate"),
     "maximum that changes": (lambda s, x: torch.maximum(x, s.m), "ND101", "maximum"),
+    "maximum of all": (lambda s, x: x - x.max(), "ND101", "all elements"),
     "maximum that repeats": (
         lambda s, x: torch.maximum(x[:, :1], torch.full((4, 6, 6), -1e300, dtype=torch.float64)),
         "ND101",
