@@ -131,8 +131,8 @@ _KEEPING = {"clone", "contiguous", "detach", "alias", "to", "_to_copy", "float",
 _RESHAPING = {"view", "reshape", "_unsafe_view", "_reshape_alias", "view_copy"}
 READ_HIDDEN = {"softmax", "_softmax", "_safe_softmax", "add", "iadd", "add_", "masked_fill", "masked_fill_", "where",
                "maximum", "max", *_KEEPING, *_RESHAPING}  # fmt: skip
-READ_IDS = {"embedding", "long", "int", "getitem", "slice", "zeros_like", "ones_like", "new_zeros", "new_ones",
-            *_KEEPING, *_RESHAPING}  # fmt: skip
+_KEEPING_IDS = {"long", "int", "getitem", "slice", *_KEEPING, *_RESHAPING}
+READ_IDS = {"embedding", "zeros_like", "ones_like", "new_zeros", "new_ones", *_KEEPING_IDS}
 
 
 class Lowering:
@@ -475,7 +475,7 @@ def _vocabulary(traced: Traced) -> int | None:
     names = {traced.input}
     for call in traced.calls:
         read = {ref.name for ref in references((call.args, call.kwargs))}
-        if read & names and call.op in READ_IDS - {"embedding"}:
+        if read & names and call.op in _KEEPING_IDS:
             names.add(call.name)
         elif read & names and call.op == "embedding":
             for name in read & traced.constants.keys():

@@ -33,12 +33,12 @@ class Attention(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.weigh = weigh
-        self.embedding = nn.Embedding(ROWS, WIDTH, padding_idx=0)
+        self.types, self.embedding = nn.Embedding(2, WIDTH), nn.Embedding(ROWS, WIDTH, padding_idx=0)
         self.position = nn.Parameter(torch.randn(1, TOKENS, WIDTH))
         self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
 
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids) + self.position
+        x = self.types(torch.zeros_like(ids)) + self.embedding(ids) + self.position
         q, k, v = (
             f(x).view(-1, TOKENS, HEADS, WIDTH // HEADS).transpose(1, 2) for f in (self.q, self.k, self.v)
         )
