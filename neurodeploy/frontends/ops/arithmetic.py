@@ -159,6 +159,7 @@ def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream
             "a division by a stream, or a rounding one",
             rounding_mode or "stream",
             "a constant divisor",
+            "of a mean over the tokens that a mask shows: multiply them by the softmax of the mask",
         )
     return mul(lowering, a, 1.0 / lowering.array(b))
 
