@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.nodes import View
+from ..ir.nodes import Synapse, View
 from ..ir.types import Shape
 from .traced import Call
 
@@ -107,18 +107,18 @@ def _is_mask(table: Any) -> bool:
 def _remade(lowering: Lowering, stream: Stream, views: Views, table: Any) -> Stream:
     """Another function of the same tokens, behind the same views as ``stream``."""
     from .lowering import Refusal
-    from .ops.linear import dense
 
     values = lowering.array(table).astype(np.float64)
     if not (values < np.inf).all():
         raise Refusal("ND101", "a function of token ids that is not finite", "infinity or NaN", "numbers")
-    line = dense(
-        lowering,
+    ids, weight = (
         lowering.one_hot(lowering.ids, len(values)),
         np.where(values <= HIDING, HIDDEN, values)[None],
     )
-    lowering.tables[line.name] = table
-    name, shape = line.name, line.shape
+    weight.setflags(write=False)
+    shape = Shape(("N", "C"), (ids.shape.sizes[0], 1))
+    name = lowering.add(Synapse, [ids.name], shape, "mask", weight=weight, op="dense")
+    lowering.tables[name] = table
     for op, args, to in views:
         name, shape = lowering.view(name, shape, op, args, to), to
     return replace(stream, name=name, shape=shape, ids=False)

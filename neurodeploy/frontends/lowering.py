@@ -196,14 +196,16 @@ class Lowering:
         return [_joined(group) for group in self.problems.values()]
 
     # --- adding nodes --------------------------------------------------------------------------------------------
-    def add(self, kind: type[Node], inputs: Sequence[str], shape: Shape, **fields: Any) -> str:
+    def add(
+        self, kind: type[Node], inputs: Sequence[str], shape: Shape, what: str = "", **fields: Any
+    ) -> str:
         """Append a node with the call's origin, named after its module: the same under every version of torch.
 
-        The one operator of a module has the module's path as its name; any other what it does behind that.
+        The one operator of a module has the module's path as its name; any other ``what`` it does behind that.
         """
         path = self.call.origin.path
         bare = self.call.leaf and path and kind not in (View, Const)
-        name = path if bare else ".".join(filter(None, (path, _what(kind, fields))))
+        name = path if bare else ".".join(filter(None, (path, what or _what(kind, fields))))
         node = kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields)
         return self.builder.add(node, Value(shape))
 
