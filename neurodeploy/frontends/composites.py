@@ -78,8 +78,6 @@ KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("silu", {}),
     ("tanh", {}),
 )
-#: norms over the last axis, whose eps is looked for
-NORMS = ("layer_norm", "rms_norm")
 LARGEST = 24  # calls in a group
 #: denser around 0, so that the rows differ in spread from far above any eps to far below
 POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
@@ -215,8 +213,9 @@ def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], di
     width = POINTS.shape[-1]
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
     yield from (
-        (op, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
-        for op in NORMS
+        (norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
+        for norm, op in registry.members("microcode").items()
+        if op.affine
         for eps in sorted(numbers | {0.0})
         if 0 <= eps < 1
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -190,7 +191,7 @@ def _calls(module: Any, known: dict[Any, Any], given: Iterable[Any] = (), scope:
             yield from _calls(inner, known, _known(node.args[at + 1 :], known), f"{scope}{node.name}.")
             (result,) = (n for n in inner.graph.nodes if n.op == "output")
             known[node] = _known(result.args[0], known)
-        elif node.op == "call_function" and isinstance(known.get(node.args[0] if node.args else None), tuple):
+        elif node.target is operator.getitem and isinstance(known[node.args[0]], tuple):
             known[node] = known[node.args[0]][node.args[1]]
         elif node.op == "call_function":
             known[node] = Ref(scope + node.name)

@@ -38,6 +38,8 @@ class MicroOp(ABC):
     name: str
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
+    #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
+    affine: bool = False
     grade: tuple[str, str] = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",

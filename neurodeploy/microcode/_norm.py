@@ -37,7 +37,7 @@ EPS_BITS = 15
 class Norm(MicroOp):
     """Normalisation of the last axis to unit variance (``centred``) or unit mean square."""
 
-    row = True
+    row = affine = True
 
     def __init__(self, name: str, centred: bool) -> None:
         self.name = name

@@ -9,14 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors
 from ._edit import both_origins, edit, up_through_views
 from ._index import index_of
-
-#: operators that end with a factor and an offset per channel of their own
-NORMS = ("layer_norm", "rms_norm")
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
@@ -77,9 +75,9 @@ def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarr
 def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
     """Scale what a norm multiplies and adds: gamma' = f gamma, beta' = f beta + c; None if another node reads it."""
     source = graph.nodes[node.inputs[0]]
-    if not isinstance(source, Micro) or source.op not in NORMS or len(graph.consumers[source.name]) != 1:
+    if not isinstance(source, Micro) or not registry.microcode(source.op).affine or channel_axis(node) != -1:
         return None
-    if channel_axis(node) != -1:
+    if len(graph.consumers[source.name]) != 1:
         return None
     scale, shift = _scale_and_shift(node)
     gamma, beta = (source.params.get(name) for name in ("gamma", "beta"))

@@ -181,6 +181,21 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
     np.testing.assert_array_equal(again, trace.outputs)
 
 
+def test_texts_that_were_calibrated_without_padding_hide_it_all_the_same() -> None:
+    """The range of masked scores does not come from the lengths of the texts that happen to be there."""
+    graph = passes.simplify(imported(FORMS["filled"])[1])
+    member = registry.members("convert")["pmsm"]
+    full = np.random.default_rng(1).integers(1, ROWS, (8, TOKENS))
+    raw = samples.with_padding(graph, samples.one_hot(graph, full))
+    spiking = member.rewrite(graph, member.configure({})[1], raw, 1)
+    integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
+    ids = texts_with_padding()
+    (name,) = (node.name for node in integer.of(Micro) if node.op == "softmax")  # type: ignore[attr-defined]
+    trace = interp.run(integer, samples.one_hot(integer, ids), (name,))
+    hidden = np.broadcast_to((ids == 0)[None, :, None, None], trace.values[name].shape)
+    assert hidden.any() and not trace.values[name][hidden].any() and not any(trace.saturations.values())
+
+
 def test_calibration_sees_padding_whatever_the_texts_are() -> None:
     graph = imported(FORMS["filled"])[1]
     raw = samples.one_hot(graph, np.full((2, TOKENS), 5))
