@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .array import Array
 from .errors import ConvertError, Problem
 from .ir import interp
 from .ir.graph import Graph
@@ -35,7 +36,7 @@ class Ranges:
         return max(abs(b) for b in self.bounds[name])
 
 
-def batches(x: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
+def batches(x: Array, size: int = BATCH) -> Iterator[Array]:
     """Consecutive slices of at most ``size`` samples."""
     for start in range(0, len(x), size):
         yield x[start : start + size]
@@ -53,11 +54,11 @@ def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
 
 
 def measure_activity(
-    graph: Graph, x: np.ndarray, run: Callable[[np.ndarray, Sequence[str]], Trace], seed: int = 0
+    graph: Graph, x: Array, run: Callable[[Array, Sequence[str]], Trace], seed: int = 0
 ) -> Ranges:
     """Activity of what sends spikes in an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
     names = senders(graph)
-    rates: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    rates: dict[str, list[Array]] = {name: [] for name in names}
     for batch in batches(x, batch_size(graph, names)):
         trace = run(batch, names)
         for name in names:
@@ -74,17 +75,17 @@ def senders(graph: Graph) -> list[str]:
     return [*([graph.input.name] if spikes else []), *(node.name for node in graph.of(Neuron))]
 
 
-def measure(graph: Graph, x: np.ndarray, seed: int = 0) -> Ranges:
+def measure(graph: Graph, x: Array, seed: int = 0) -> Ranges:
     """Ranges of every edge, and activity of all that sends spikes, over all ticks of ``x`` (B, *input shape).
 
     Raises ConvertError ND306 naming each node that first makes NaN or infinity.
     """
     ranges = Ranges(samples=len(x))
-    rates: dict[str, list[np.ndarray]] = {name: [] for name in senders(graph)}
+    rates: dict[str, list[Array]] = {name: [] for name in senders(graph)}
     for batch in batches(x, batch_size(graph)):
-        per_tick: dict[str, list[np.ndarray]] = {name: [] for name in rates}
+        per_tick: dict[str, list[Array]] = {name: [] for name in rates}
 
-        def observe(name: str, value: np.ndarray, per_tick: dict[str, list[np.ndarray]] = per_tick) -> None:
+        def observe(name: str, value: Array, per_tick: dict[str, list[Array]] = per_tick) -> None:
             lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
             # Unlike min, these keep NaN.
             ranges.bounds[name] = (float(np.minimum(lo, value.min())), float(np.maximum(hi, value.max())))
@@ -112,7 +113,7 @@ def _place(node: Node) -> str:
     return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
-def _activity(rates: np.ndarray, seed: int) -> Activity:
+def _activity(rates: Array, seed: int) -> Activity:
     by_sample = rates.mean(axis=0)
     return Activity(
         mean=float(by_sample.mean()),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import registry
+from .array import Array
 from .backends._base import Backend
 from .calibrate import batch_size
 from .errors import BackendError, Problem, UsageError, VerifyError, unknown_name
@@ -87,7 +88,7 @@ def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Div
     return None if best is None else best[1]
 
 
-def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> Divergence | None:
+def _difference(name: str, found: Array, expected: Array) -> Divergence | None:
     if found.shape != expected.shape:
         return Divergence(name, 0, 0, (), f"shape {found.shape}", f"shape {expected.shape}")
     if np.array_equal(found, expected):
@@ -99,7 +100,7 @@ def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> Divergenc
 
 def verify(
     program: Program,
-    x: np.ndarray,
+    x: Array,
     backends: Sequence[str | Backend] = ("cpu", "loihi-sim"),
     record: Iterable[str] | None = None,
 ) -> Verification:
@@ -157,7 +158,7 @@ def sent(graph: Graph) -> tuple[str, ...]:
 
 
 def _divergences(
-    program: Program, x: np.ndarray, members: Sequence[Backend], order: tuple[str, ...]
+    program: Program, x: Array, members: Sequence[Backend], order: tuple[str, ...]
 ) -> Iterator[Divergence]:
     """The first difference of each chunk and backend; then of each backend with itself in another order."""
     names, chunk = order[:-1], min(CHUNK, batch_size(program.graph, order))
@@ -181,7 +182,7 @@ def _named(divergence: Divergence | None, backend: str, start: int) -> Divergenc
 
 
 def order_matters(
-    program: Program, x: np.ndarray, backend: Backend, record: Iterable[str] = ()
+    program: Program, x: Array, backend: Backend, record: Iterable[str] = ()
 ) -> Divergence | None:
     """The first value that changes when the samples of ``x`` run in reverse order: state that leaked."""
     names = tuple(record)
@@ -194,7 +195,7 @@ def order_matters(
     return replace(difference, backend=backend.name, reference=f"{backend.name} in order")
 
 
-def sqnr(spiking: Graph, program: Program, x: np.ndarray) -> dict[str, float]:
+def sqnr(spiking: Graph, program: Program, x: Array) -> dict[str, float]:
     """Signal to quantization noise of every layer in dB, on raw inputs ``x`` (B, *input shape).
 
     Layers are nodes of the same name in the spiking and in the integer graph; the integer side runs on the cpu
@@ -232,7 +233,7 @@ def comparable(spiking: Graph, integer: Graph) -> tuple[str, ...]:
     )
 
 
-def _powers(floats: np.ndarray, integers: np.ndarray, graph: Graph, name: str) -> np.ndarray:
+def _powers(floats: Array, integers: Array, graph: Graph, name: str) -> Array:
     """Power of the signal and of its error, of means over ticks: what a rate or a compensated stream stands for."""
     spec = graph.values[name].fixed
     scale = np.asarray(spec.scale if spec is not None else 1.0)
@@ -245,7 +246,7 @@ def _decibels(signal: float, noise: float) -> float:
     return SQNR_MAX_DB if noise == 0 else min(SQNR_MAX_DB, float(10 * np.log10(signal / noise)))
 
 
-def agreement(expected: np.ndarray, found: np.ndarray) -> dict[str, float]:
+def agreement(expected: Array, found: Array) -> dict[str, float]:
     """How near (B, ...) outputs are to a reference: cosine and rank correlation per sample, their mean and least.
 
     The cosine is that of the flattened outputs, the rank that of Spearman over the elements of a sample (logits:
@@ -269,12 +270,12 @@ def agreement(expected: np.ndarray, found: np.ndarray) -> dict[str, float]:
     return result
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+def _cosine(a: Array, b: Array) -> float:
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / size if size else 0.0
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+def _spearman(a: Array, b: Array) -> float:
     from scipy.stats import rankdata
 
     p, q = (rankdata(x) - (len(x) + 1) / 2 for x in (a, b))

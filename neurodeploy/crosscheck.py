@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from .array import Array
 from .cost.estimate import estimate
 from .cost.types import Estimate
 from .errors import BackendError, Problem, VerifyError
@@ -174,7 +173,7 @@ class Crosscheck:
 def crosscheck(
     program: Program,
     target: Target,
-    x: np.ndarray,
+    x: Array,
     *,
     python: str = "",
     layers: Sequence[str] = (),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .array import Array
 from .errors import Problem, UsageError
 from .ir.graph import Graph
 
@@ -29,7 +30,7 @@ WIDEST = (1 << 31) - 1  # of a raw input: a register
 CALIBRATION, MEASUREMENT = 0, 1
 
 
-def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def stratified(labels: Array, count: int, seed: int) -> Array:
     """Positions of ``count`` samples (all, if there are no more), spread over the classes as evenly as they allow.
 
     Classes take turns in ascending order; within a class the order is a permutation drawn with ``seed``.
@@ -69,7 +70,7 @@ def hidden(graph: Graph) -> tuple[int, ...]:
     return tuple(int(i) for i in found.get("hidden", ())) if isinstance(found, Mapping) else ()
 
 
-def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
+def one_hot(graph: Graph, ids: Array) -> Array:
     """Raw inputs (B, N, V) of token ids (B, N): one spike per token on the line of its id.
 
     Raises SimulateError ND603 for an id that the network has no line for.
@@ -90,7 +91,7 @@ def one_hot(graph: Graph, ids: np.ndarray) -> np.ndarray:
     return raw
 
 
-def with_padding(graph: Graph, raw: np.ndarray) -> np.ndarray:
+def with_padding(graph: Graph, raw: Array) -> Array:
     """Texts (B, N, V) for calibration, half of the first one's tokens ids that the network hides, if it hides any.
 
     What a mask adds to scores is then within the ranges that are measured, whatever the lengths of the others are.
@@ -113,19 +114,19 @@ class Recorded:
     data: DataSet
     seed: int = 0
 
-    def calibration(self, count: int) -> np.ndarray:
+    def calibration(self, count: int) -> Array:
         """Raw training inputs (B, *input): seeded, stratified."""
         train = self.data.train
         frames = self.frames(train.take(stratified(train.labels, count, self.seed))[0])
         return with_padding(self.graph, frames)
 
-    def measurement(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def measurement(self, count: int) -> tuple[Array, Array | None]:
         """Raw test inputs (B, *input), seeded and stratified, with labels if there are any; 0: the whole test split."""
         test = self.data.test
         images, labels = test.take(stratified(test.labels, count or len(test), self.seed))
         return self.frames(images), labels if self.data.labelled else None
 
-    def frames(self, images: np.ndarray) -> np.ndarray:
+    def frames(self, images: Array) -> Array:
         """Images as raw inputs: a network that takes a frame for each tick sees the same one at all of them."""
         if not self.graph.input.per_tick or self.data.ticks:
             return images
@@ -145,11 +146,11 @@ class Synthetic:
     seed: int = 0
     rate: float = SPIKE_RATE
 
-    def calibration(self, count: int) -> np.ndarray:
+    def calibration(self, count: int) -> Array:
         """Raw inputs (B, *input)."""
         return with_padding(self.graph, self._draw(range(count), CALIBRATION))
 
-    def measurement(self, count: int) -> tuple[np.ndarray, None]:
+    def measurement(self, count: int) -> tuple[Array, None]:
         """Other raw inputs (B, *input); they have no labels. 0: as many as are drawn without being asked for."""
         return self._draw(range(count or DRAWN), MEASUREMENT), None
 
@@ -193,7 +194,7 @@ class Synthetic:
             "spike_rate": self.rate if self.spikes else None,
         }
 
-    def _draw(self, indices: Iterable[int], stream: int) -> np.ndarray:
+    def _draw(self, indices: Iterable[int], stream: int) -> Array:
         from .ir.interp import input_shape
 
         text = tokens(self.graph)

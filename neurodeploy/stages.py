@@ -12,6 +12,7 @@ import numpy as np
 
 from . import calibrate as calibration
 from . import compare, cost, registry, samples, texts
+from .array import Array
 from .artifact import Artifact
 from .config import INTEGER, BuildConfig
 from .convert._sites import is_quantiser
@@ -348,7 +349,7 @@ def evaluate(work: Work, progress: Progress) -> str:
         work.evaluation = {samples.SYNTHETIC: {"samples": len(images)}}
         _warn_of_saturations(work)
         return f"no accuracy: {samples.SYNTHETIC}, {len(images)} samples, {sum(work.saturations.values())} saturations"
-    answers: dict[str, np.ndarray] = {}
+    answers: dict[str, Array] = {}
     for step, name in enumerate(runs):
         kept = name == "source" and runs["source"] is runs["spiking"]
         answers[name] = (
@@ -369,11 +370,11 @@ def evaluate(work: Work, progress: Progress) -> str:
     return f"{shown} (n = {len(labels)})"
 
 
-def _agree(work: Work, raw: np.ndarray, labels: np.ndarray | None) -> str:
+def _agree(work: Work, raw: Array, labels: Array | None) -> str:
     """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
     cpu, source, spiking = compare.usable("cpu"), need(work.source, "import"), need(work.spiking, "convert")
     scale = np.asarray(need(work.integer, "quantize").values[work.program.graph.output.name].fixed.scale)
-    found: dict[str, list[np.ndarray]] = {level: [] for level in LEVELS}
+    found: dict[str, list[Array]] = {level: [] for level in LEVELS}
     for batch in calibration.batches(raw, calibration.batch_size(spiking)):
         found["source"].append(interp.run(source, batch, timesteps=1).outputs)
         found["spiking"].append(interp.run(spiking, batch).outputs)
@@ -411,10 +412,10 @@ def _agree(work: Work, raw: np.ndarray, labels: np.ndarray | None) -> str:
     return f"{fact}; agreement with the float model: {shown} (n = {len(raw)})"
 
 
-def _runs(work: Work) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def _runs(work: Work) -> dict[str, Callable[[Array], Array]]:
     """Level -> predictions of raw inputs, in the order in which they are asked for."""
     cpu, program, source, spiking = compare.usable("cpu"), work.program, work.source, work.spiking
-    runs: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    runs: dict[str, Callable[[Array], Array]] = {}
     if spiking is not None and source is not None:
         runs["spiking"] = lambda x: predictions(interp.run(spiking, x).outputs)
     runs["integer"] = lambda x: predictions(_counted(cpu.run(program, x)[0], work.saturations))
@@ -427,14 +428,14 @@ def _runs(work: Work) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     return runs
 
 
-def predictions(outputs: np.ndarray) -> np.ndarray:
+def predictions(outputs: Array) -> Array:
     """(T, B, *classes) read-outs to (T, B) classes; ties go to the lowest index."""
     return outputs.reshape(*outputs.shape[:2], -1).argmax(axis=-1)
 
 
 def _in_batches(
-    graph: Graph, run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, side_by_side: bool = False
-) -> np.ndarray:
+    graph: Graph, run: Callable[[Array], Array], images: Array, side_by_side: bool = False
+) -> Array:
     """Predictions of all images; ``side_by_side`` for a run that does not use the threads itself."""
     from .simulate import pools
 
@@ -445,16 +446,14 @@ def _in_batches(
         return np.concatenate(pools.side_by_side(run, found), axis=1)
 
 
-def _counted(trace: Trace, saturations: dict[str, int]) -> np.ndarray:
+def _counted(trace: Trace, saturations: dict[str, int]) -> Array:
     for name, count in trace.saturations.items():
         if count:
             saturations[name] = saturations.get(name, 0) + count
     return trace.outputs
 
 
-def _whole(
-    stimulus: samples.Recorded, runs: Any, correct: dict[str, np.ndarray], tested: int
-) -> dict[str, int]:
+def _whole(stimulus: samples.Recorded, runs: Any, correct: dict[str, Array], tested: int) -> dict[str, int]:
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
     images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
     counts = {
@@ -533,7 +532,7 @@ def estimate(work: Work, progress: Progress) -> str:
     return _cost_fact(work.assessment) + (f", {samples.SYNTHETIC}" if work.synthetic else "")
 
 
-def _counts(work: Work, images: np.ndarray) -> cost.Counts:
+def _counts(work: Work, images: Array) -> cost.Counts:
     """Counts of the recorded network, in batches that fit memory; the trace of the first batch is kept."""
     graph = work.program.graph
     record = tuple(dict.fromkeys([*cost.names_to_record(graph), *(node.name for node in graph.of(Neuron))]))

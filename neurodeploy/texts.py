@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .array import Array
 from .datasets import DataSet, Split
 from .errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
 from .ir.graph import Graph
@@ -36,9 +37,9 @@ class OneHot:
     """The ``read`` of a split of token ids (N, length): raw inputs, made when they are asked for."""
 
     graph: Graph
-    ids: np.ndarray
+    ids: Array
 
-    def __call__(self, indices: np.ndarray) -> np.ndarray:
+    def __call__(self, indices: Array) -> Array:
         return one_hot(self.graph, self.ids[indices])
 
 
@@ -70,7 +71,7 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
     return ready, [problem] if problem is not None else []
 
 
-def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) -> np.ndarray:
+def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) -> Array:
     """Token ids (B, N) of texts, each with where it stands.
 
     UsageError as :func:`tokenised`, ND938 for every text that is too short.
@@ -89,7 +90,7 @@ def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) 
     return _filled(encoded, length, tokenizer, graph)
 
 
-def _filled(encoded: Sequence[Sequence[int]], length: int, tokenizer: Tokenizer, graph: Graph) -> np.ndarray:
+def _filled(encoded: Sequence[Sequence[int]], length: int, tokenizer: Tokenizer, graph: Graph) -> Array:
     """Rows of ids, filled up with the tokenizer's padding, or what the network hides where there is none."""
     fill = next((i for i in (tokenizer.pad, *hidden(graph)) if i is not None), 0)
     found = np.full((len(encoded), length), fill, np.int64)

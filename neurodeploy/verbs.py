@@ -13,8 +13,7 @@ from .errors import BackendError, GraphError, Problem, QuantizeError, SimulateEr
 from .pipeline import Build, build
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from .array import Array
     from .artifact import Artifact
     from .crosscheck import Crosscheck
     from .datasets import DataSet
@@ -178,11 +177,11 @@ def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
 
 def run(
     folder: str | Path,
-    x: np.ndarray | str | Path,
+    x: Array | str | Path,
     backend: str = "cpu",
     record: Sequence[str] = (),
     granularity: str = "",
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[Array, dict[str, Array]]:
     """Accumulated read-outs (T, B, *output) of raw inputs ``x`` and recorded layers.
 
     ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
@@ -198,7 +197,7 @@ def run(
 
 def traced(
     folder: str | Path,
-    x: np.ndarray | str | Path,
+    x: Array | str | Path,
     backend: str = "cpu",
     record: Sequence[str] = (),
     granularity: str = "",
@@ -232,7 +231,7 @@ def traced(
     return trace, stages.saturated(trace.saturations, stages.remedies(bool(_drawn(saved)), integers))
 
 
-def _texts(saved: Artifact, folder: str | Path, spec: str) -> np.ndarray:
+def _texts(saved: Artifact, folder: str | Path, spec: str) -> Array:
     """Token ids of the texts of a file, by the tokenizer of the build."""
     from . import texts
     from .datasets.texts import read
@@ -241,7 +240,7 @@ def _texts(saved: Artifact, folder: str | Path, spec: str) -> np.ndarray:
     return texts.ids(rows, spec, saved.program.graph, _tokenizer(saved.provenance, folder))
 
 
-def read_array(path: Path) -> np.ndarray:
+def read_array(path: Path) -> Array:
     """An array from a ``.npy`` file, never unpickled; UsageError ND931 where that fails."""
     import numpy as np
 
@@ -263,7 +262,7 @@ def _bad_input(path: Path, found: str) -> UsageError:
     )
 
 
-def checked_input(graph: Graph, x: np.ndarray) -> np.ndarray:
+def checked_input(graph: Graph, x: Array) -> Array:
     """Raw inputs (B, *input), or (B, T, *input); a single sample gets a batch axis. SimulateError ND601 .. ND607.
 
     A network that takes texts takes token ids (B, N) as well.
@@ -310,7 +309,7 @@ def checked_input(graph: Graph, x: np.ndarray) -> np.ndarray:
     return x.astype(np.int64)
 
 
-def save_array(path: Path, array: np.ndarray) -> None:
+def save_array(path: Path, array: Array) -> None:
     """Write a ``.npy`` file whole or not at all."""
     import numpy as np
 
@@ -360,7 +359,7 @@ def label(folder: str | Path) -> str:
     return SYNTHETIC if _drawn(artifact.load(folder)) else ""
 
 
-def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> np.ndarray:
+def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> Array:
     """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
     from . import datasets, stages, texts
     from . import samples as draws
@@ -421,7 +420,7 @@ def _recorded(provenance: Mapping[str, Any], folder: str | Path) -> DataSet:
 
 
 def export(
-    folder: str | Path, to: str, out: str | Path, x: np.ndarray | str | Path | None = None, samples: int = 1
+    folder: str | Path, to: str, out: str | Path, x: Array | str | Path | None = None, samples: int = 1
 ) -> tuple[Path, ...]:
     """Write a built network in the format of another tool; returns the files, the main one first.
 

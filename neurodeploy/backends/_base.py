@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
-import numpy as np
-
+from ..array import Array
 from ..ir.trace import Events, Trace
 from ..program import Program
 
@@ -29,5 +28,5 @@ class Backend(ABC):
         return self
 
     @abstractmethod
-    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
+    def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """Run raw inputs ``x`` (B, *input shape) for all ticks; record the named nodes' values at every tick."""

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.trace import Events, Trace
 from ..program import Program
@@ -34,7 +33,7 @@ class Cpu(Backend):
             return f"numba cannot be imported ({error}); install neurodeploy again"
         return ""
 
-    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
+    def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All ticks; the engine of a graph is planned on its first run and kept as long as the graph lives."""
         return self.engine(program.graph).run(x, record), None
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..array import Array
 from ..errors import Problem, UsageError, unknown_name, wrong_option
 from ..ir.graph import Graph
 
@@ -33,7 +33,7 @@ class Method(ABC):
         """Every reason why the method does not apply to this source graph."""
 
     @abstractmethod
-    def rewrite(self, graph: Graph, config: Any, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """The spiking graph; ``samples`` are raw training images for calibration."""
 
     def configure(self, options: Mapping[str, Any]) -> tuple[str, MethodConfig]:

@@ -17,8 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from ..array import Array
 from ..ir import codes
 from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
 from ..ir.nodes import Micro, Neuron, Node, Output, Product, Synapse
@@ -62,7 +61,7 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
 
 
 def _integrate(builder: Builder, source: str, node: Node, value: Value) -> str:
-    bias: float | np.ndarray = 0.0
+    bias: float | Array = 0.0
     if isinstance(node, Synapse) and node.bias is not None:
         bias = node.bias if node.op == "dense" else node.bias[:, None, None]
     params = {"bias": bias}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..array import Array
 from ..calibrate import batch_size, batches
 from ..ir import interp
 from ..ir.graph import Graph
@@ -84,7 +85,7 @@ def search(
     build: Callable[[Setting], Graph],
     start: Setting,
     roles: Mapping[str, str],
-    samples: np.ndarray,
+    samples: Array,
     plan: Plan,
 ) -> Found:
     """The best setting found; ``build`` makes the spiking graph of one, ``samples`` are training images."""
@@ -133,7 +134,7 @@ def _moves(start: Setting, roles: Mapping[str, str]) -> tuple[list[Move], ...]:
     )
 
 
-def judge(spiking: Graph, x: np.ndarray, target: np.ndarray) -> Score:
+def judge(spiking: Graph, x: Array, target: Array) -> Score:
     """Score of a spiking graph on images whose log probabilities in the ANN are ``target`` (B, classes)."""
     layers = monitored(spiking)
     names = tuple(dict.fromkeys(i for node in layers for i in node.inputs))
@@ -163,7 +164,7 @@ def _dense(graph: Graph, node: Synapse | Product) -> float:
     return float(np.prod([float(s) for s in sizes.values()]))
 
 
-def _operations(node: Synapse | Product, streams: list[np.ndarray]) -> float:
+def _operations(node: Synapse | Product, streams: list[Array]) -> float:
     if isinstance(node, Synapse):
         return float(np.count_nonzero(streams[0])) * len(node.weight)
     a, b = streams
@@ -173,7 +174,7 @@ def _operations(node: Synapse | Product, streams: list[np.ndarray]) -> float:
     return _pairs(node.equation, a, sum_b) + _pairs(node.equation, sum_a[:-1], b[1:])
 
 
-def _pairs(equation: str, a: np.ndarray, b: np.ndarray) -> float:
+def _pairs(equation: str, a: Array, b: Array) -> float:
     """Pairs of non-zero operands that a contraction of (T, B, ...) meets."""
     left, right, _ = equation.replace("->", ",").split(",")
     shared = "".join(letter for letter in left if letter in right)
@@ -181,12 +182,12 @@ def _pairs(equation: str, a: np.ndarray, b: np.ndarray) -> float:
     return float((often[0] * often[1]).sum())
 
 
-def _read_out(graph: Graph, x: np.ndarray, ticks: int) -> np.ndarray:
+def _read_out(graph: Graph, x: Array, ticks: int) -> Array:
     parts = batches(x, batch_size(graph))
     return np.concatenate([interp.run(graph, batch, timesteps=ticks).outputs[-1] for batch in parts])
 
 
-def _log_probabilities(logits: np.ndarray) -> np.ndarray:
+def _log_probabilities(logits: Array) -> Array:
     flat = logits.reshape(len(logits), -1)
     flat = flat - flat.max(axis=1, keepdims=True)
     return np.asarray(flat - np.log(np.exp(flat).sum(axis=1, keepdims=True)))

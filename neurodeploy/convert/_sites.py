@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
@@ -193,7 +194,7 @@ def add_population(
 
 
 def see_sites(
-    graph: Graph, names: Collection[str], samples: np.ndarray, see: Callable[[str, np.ndarray], None]
+    graph: Graph, names: Collection[str], samples: Array, see: Callable[[str, Array], None]
 ) -> None:
     """Call ``see`` with each site and its values in the ANN, (samples, *shape), 64 samples at a time.
 
@@ -203,9 +204,7 @@ def see_sites(
     for batch in batches(samples, batch_size(graph)):
         broken: list[str] = []
 
-        def observe(
-            name: str, value: np.ndarray, broken: list[str] = broken, batch: np.ndarray = batch
-        ) -> None:
+        def observe(name: str, value: Array, broken: list[str] = broken, batch: Array = batch) -> None:
             if name not in names:
                 return
             if np.isfinite(value).all():

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from . import _differential
@@ -57,7 +58,7 @@ class Dcgs(Method):
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
         return refusals(graph)
 
-    def rewrite(self, graph: Graph, config: DcgsConfig, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: DcgsConfig, samples: Array, timesteps: int) -> Graph:
         """A differential neuron at every site, integrators behind layers and products, the last tick's logits."""
         tops = calibrate(graph, config, samples)
         grain = config.grain or min(math.lcm(*range(1, timesteps + 1)), GRAIN_MAX)
@@ -69,7 +70,7 @@ class Dcgs(Method):
         return _differential.insert(graph, self.name, timesteps, populations)
 
 
-def calibrate(graph: Graph, config: DcgsConfig, samples: np.ndarray) -> dict[str, float]:
+def calibrate(graph: Graph, config: DcgsConfig, samples: Array) -> dict[str, float]:
     """Site -> largest level."""
     names = sites(graph)
     rows: dict[str, list[float]] = {name: [] for name in names}

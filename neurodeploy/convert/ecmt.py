@@ -34,6 +34,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ..array import Array
 from ..errors import Problem, UsageError, unknown_name
 from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
@@ -110,7 +111,7 @@ class Ecmt(Method):
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
         return refusals(graph)
 
-    def rewrite(self, graph: Graph, config: EcmtConfig, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: EcmtConfig, samples: Array, timesteps: int) -> Graph:
         """Neurons at every site, cumulative timing on operators and products, rate contract everywhere.
 
         Raises UsageError for a glob that no site matches and ConvertError for activations that are not finite.
@@ -199,7 +200,7 @@ def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConf
     }
 
 
-def calibrate_bases(graph: Graph, config: EcmtConfig, samples: np.ndarray) -> dict[str, tuple[float, float]]:
+def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> dict[str, tuple[float, float]]:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
     kinds = sites(graph)
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}
@@ -207,7 +208,7 @@ def calibrate_bases(graph: Graph, config: EcmtConfig, samples: np.ndarray) -> di
     return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in kinds}
 
 
-def _order_statistics(values: np.ndarray, percent: float) -> tuple[float, float]:
+def _order_statistics(values: Array, percent: float) -> tuple[float, float]:
     flat = values.ravel()
     upper = max(int(percent * flat.size), 1) - 1  # the released code's kthvalue counts from 1
     lower = max(int((1 - percent) * flat.size), 1) - 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from ..array import Array
 from ..errors import Problem
 from ..ir import codes
 from ..ir.graph import Graph, copy_node, rewrite
@@ -35,7 +34,7 @@ class Native(Method):
             )
         ]
 
-    def rewrite(self, graph: Graph, config: Any, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""
         header = replace(graph.header, level="spiking", timesteps=timesteps, method=self.name)
         builder, table = rewrite(graph, header)

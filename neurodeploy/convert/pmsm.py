@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons import multi_spike
@@ -73,7 +74,7 @@ class Pmsm(Method):
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
         return refusals(graph, quantised=True)
 
-    def rewrite(self, graph: Graph, config: PmsmConfig, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: PmsmConfig, samples: Array, timesteps: int) -> Graph:
         """A multi-spike neuron at every site; instant at T = 1, else compensated."""
         layers = quantisers(graph, config, samples)
         populations = {site: Population("multi_spike", params, "ms") for site, params in layers.items()}
@@ -81,7 +82,7 @@ class Pmsm(Method):
         return insert(graph, self.name, timesteps, populations, "rate", timing)
 
 
-def quantisers(graph: Graph, config: PmsmConfig, samples: np.ndarray) -> dict[str, dict[str, Any]]:
+def quantisers(graph: Graph, config: PmsmConfig, samples: Array) -> dict[str, dict[str, Any]]:
     """Site without a quantiser -> step, positive, negative of its quantisation layer, from values of the ANN."""
     names = [name for name in sites(graph) if not is_quantiser(graph.nodes[name])]
     seen = {name: _Seen(len(samples) * graph.values[name].shape.size) for name in names}
@@ -95,15 +96,15 @@ class _Seen:
 
     def __init__(self, count: int) -> None:
         self.stride, self.offset, self.top = max(1, count // VALUES), 0, 0.0
-        self.parts: list[np.ndarray] = []
+        self.parts: list[Array] = []
 
-    def add(self, x: np.ndarray) -> None:
+    def add(self, x: Array) -> None:
         self.parts.append(x[-self.offset % self.stride :: self.stride].copy())
         self.offset += len(x)
         self.top = max(self.top, float(np.abs(x).max(initial=0.0)))
 
 
-def layer(x: np.ndarray, config: PmsmConfig, top: float = 0.0) -> dict[str, Any]:
+def layer(x: Array, config: PmsmConfig, top: float = 0.0) -> dict[str, Any]:
     """Step and counts for values of one site, whose largest magnitude is ``top`` if it is not among them."""
     top = top or float(np.abs(x).max(initial=0.0)) or SMALLEST
     x = x[:: max(1, len(x) // VALUES)]
@@ -117,25 +118,25 @@ def layer(x: np.ndarray, config: PmsmConfig, top: float = 0.0) -> dict[str, Any]
     return {"step": step, "positive": positive, "negative": negative}
 
 
-def counts(x: np.ndarray, step: float, levels: int) -> tuple[int, int]:
+def counts(x: Array, step: float, levels: int) -> tuple[int, int]:
     """(P, N) with P + N = 2 ``levels``: N as many as the negative values need, at most ``levels``."""
     negative = min(levels, max(0, -int(np.floor(float(x.min()) / step + 0.5))))
     return 2 * levels - negative, negative
 
 
-def quantised(x: np.ndarray, step: float, positive: int, negative: int) -> np.ndarray:
+def quantised(x: Array, step: float, positive: int, negative: int) -> Array:
     """D k(x): the neuron's first tick from rest."""
     return multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
 
 
-def entropy(x: np.ndarray, step: float, positive: int, negative: int) -> float:
+def entropy(x: Array, step: float, positive: int, negative: int) -> float:
     """Entropy of the counts in bits."""
     _, often = np.unique(quantised(x, step, positive, negative), return_counts=True)
     share = often / often.sum()
     return float(-(share * np.log2(share)).sum())
 
 
-def _error(x: np.ndarray, step: float, positive: int, negative: int) -> float:
+def _error(x: Array, step: float, positive: int, negative: int) -> float:
     return float(np.mean((x - quantised(x, step, positive, negative)) ** 2))
 
 

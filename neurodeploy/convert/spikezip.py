@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
+from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons.signed_tracer import ACC_MAX
@@ -52,7 +52,7 @@ class Spikezip(Method):
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
         return refusals(graph, quantised=True)
 
-    def rewrite(self, graph: Graph, config: SpikezipConfig, samples: np.ndarray, timesteps: int) -> Graph:
+    def rewrite(self, graph: Graph, config: SpikezipConfig, samples: Array, timesteps: int) -> Graph:
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
         layers = quantisers(
             graph,

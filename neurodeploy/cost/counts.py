@@ -21,6 +21,7 @@ from functools import reduce
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
@@ -58,8 +59,8 @@ class Counts:
     samples: int
     ticks: int
     nodes: dict[str, NodeCounts]
-    spikes_by_tick: np.ndarray
-    operations_by_tick: np.ndarray
+    spikes_by_tick: Array
+    operations_by_tick: Array
 
     def total(self, kind: str) -> float:
         """One kind summed over nodes, mean per inference."""
@@ -119,7 +120,7 @@ def count(graph: Graph, trace: Trace) -> Counts:
     return Counts(samples, ticks, nodes, spikes / samples, operations / samples)
 
 
-Row = dict[str, np.ndarray]  # kind -> (T,) summed over samples
+Row = dict[str, Array]  # kind -> (T,) summed over samples
 
 
 def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
@@ -134,13 +135,13 @@ def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
     }
 
 
-def _dense_hits(active: np.ndarray, node: Synapse, stored: np.ndarray) -> np.ndarray:
+def _dense_hits(active: Array, node: Synapse, stored: Array) -> Array:
     """Sum over inputs c of (how often c is active) x (stored weights in column c), by tick."""
     often = active.sum(axis=tuple(range(1, active.ndim - 1)), dtype=np.int64)
     return often @ stored.sum(axis=0, dtype=np.int64)
 
 
-def _convolution_hits(active: np.ndarray, node: Synapse, stored: np.ndarray) -> np.ndarray:
+def _convolution_hits(active: Array, node: Synapse, stored: Array) -> Array:
     """Sum over kernel positions of (active inputs under it) x (stored weights there), by tick; padding is empty."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     often = np.pad(active.sum(axis=1, dtype=np.int64), ((0, 0), (0, 0), (py, py), (px, px)))
@@ -171,7 +172,7 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     }
 
 
-def pairs(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def pairs(equation: str, a: Array, b: Array) -> Array:
     """Non-zero pairs that the contraction of A and B (T, B, ...) meets, (T,): a dot product over shared letters."""
     left, right, _ = equation.replace("->", ",").split(",")
     shared = "".join(letter for letter in left if letter in right)
@@ -180,11 +181,11 @@ def pairs(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (often_a * often_b).sum(axis=tuple(range(1, often_a.ndim)))
 
 
-def _instant(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _instant(equation: str, a: Array, b: Array) -> Array:
     return pairs(equation, a, b)
 
 
-def _held(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _held(equation: str, a: Array, b: Array) -> Array:
     held = np.array(b)
     for t in range(1, len(held)):
         silent = ~(b[t] != 0).any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
@@ -192,18 +193,18 @@ def _held(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return pairs(equation, a, held)
 
 
-def _cumulative(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _cumulative(equation: str, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
     before = np.concatenate([np.zeros_like(sum_a[:1]), sum_a[:-1]])
     return pairs(equation, a, sum_b) + pairs(equation, before, b)
 
 
-def _three_products(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _three_products(equation: str, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
     return pairs(equation, a, b) + pairs(equation, a, sum_b) + pairs(equation, sum_a, b)
 
 
-TIMINGS: dict[str, Callable[[str, np.ndarray, np.ndarray], np.ndarray]] = {
+TIMINGS: dict[str, Callable[[str, Array, Array], Array]] = {
     "instant": _instant,
     "held": _held,
     "cumulative": _cumulative,

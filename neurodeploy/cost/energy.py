@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..array import Array
 from ..errors import Problem, ReportError
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Product, Synapse
@@ -83,7 +84,7 @@ def own_part(graph: Graph, node: str) -> str:
     return next((part for kind, part in kinds if isinstance(graph.nodes.get(node), kind)), "microcode")
 
 
-def price(counts: np.ndarray, kinds: Iterable[str], target: Target, state_part: str) -> dict[str, Range]:
+def price(counts: Array, kinds: Iterable[str], target: Target, state_part: str) -> dict[str, Range]:
     """Energy in pJ by part of one vector of counts."""
     parts: dict[str, Range] = {}
     for count, kind in zip(counts, kinds, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..array import Array
 from ..ir.trace import Events
 from ..target import Target
 from .links import busiest, packets
@@ -74,7 +75,7 @@ def timing(events: Events, target: Target, timesteps: int) -> Timing:
     )
 
 
-def core_work(events: Events, target: Target, level: str) -> np.ndarray:
+def core_work(events: Events, target: Target, level: str) -> Array:
     """Nanoseconds of serial work by sample, core and step."""
     costs = [getattr(target.costs.time_ns, CORE_WORK[k]) if k in CORE_WORK else None for k in events.kinds]
     weights = np.array([getattr(cost, level) if cost else 0.0 for cost in costs])
@@ -83,7 +84,7 @@ def core_work(events: Events, target: Target, level: str) -> np.ndarray:
     return work if work.shape[1] else np.zeros((work.shape[0], 1, work.shape[2]))
 
 
-def network_ns(events: Events, target: Target, level: str) -> np.ndarray:
+def network_ns(events: Events, target: Target, level: str) -> Array:
     """Nanoseconds the network needs in each step, (steps,)."""
     time = {
         k: getattr(getattr(target.costs.time_ns, k), level)
@@ -101,7 +102,7 @@ def network_ns(events: Events, target: Target, level: str) -> np.ndarray:
     return serial + _path_ns(events, time["packet_hop_x"], time["packet_hop_y"])
 
 
-def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> np.ndarray:
+def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
     """Longest mean path of the packets of any core, (steps,): mean hops x time per hop."""
     if not events.core_counts.shape[1]:
         return np.zeros(events.steps)
@@ -112,19 +113,19 @@ def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> np.ndarray:
     return np.divide(travel, sent, out=np.zeros_like(travel), where=sent > 0).max(axis=0)
 
 
-def _steady(work: np.ndarray, network: np.ndarray, floor: float, timesteps: int) -> np.ndarray:
+def _steady(work: Array, network: Array, floor: float, timesteps: int) -> Array:
     """Step times by sample and phase of a period of ``timesteps`` steps."""
     folded, net = fold(work, timesteps), fold(network, timesteps)
     return floor + np.maximum(folded.max(axis=1), net[None])
 
 
-def fold(x: np.ndarray, period: int) -> np.ndarray:
+def fold(x: Array, period: int) -> Array:
     """Sum of all steps (last axis) with the same remainder modulo ``period``."""
     missing = -x.shape[-1] % period
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
     return padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
 
 
-def _bounds(core: np.ndarray, network: np.ndarray) -> tuple[str, ...]:
+def _bounds(core: Array, network: Array) -> tuple[str, ...]:
     pairs = zip(core, network, strict=True)
     return tuple("barrier" if max(c, n) <= 0 else "core" if c >= n else "network" for c, n in pairs)

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from ..array import Array
 from ..ir.trace import Events
 
 HOST = "host"
@@ -31,13 +32,13 @@ def link_class(link: tuple[str, str]) -> str:
     return "mesh" if ends[0][0] == ends[1][0] else "chip"  # type: ignore[index]
 
 
-def packets(events: Events, kind: str) -> np.ndarray:
+def packets(events: Events, kind: str) -> Array:
     """Packets per step over all links of one class, (steps,), mean per inference."""
     chosen = [np.asarray(load) for link, load in events.links.items() if link_class(link) == kind]
     return np.sum(chosen, axis=0) if chosen else np.zeros(events.steps)
 
 
-def busiest(events: Events, kind: str) -> np.ndarray:
+def busiest(events: Events, kind: str) -> Array:
     """Packets per step on the fullest link of one class, (steps,), mean per inference."""
     chosen = [np.asarray(load) for link, load in events.links.items() if link_class(link) == kind]
     return np.max(chosen, axis=0) if chosen else np.zeros(events.steps)

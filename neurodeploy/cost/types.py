@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from ..array import Array
 from ..target_schema import Cost
 
 #: parts of an energy breakdown; together they are the whole
@@ -88,12 +87,12 @@ class Timing:
     ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
     """
 
-    step_ns: np.ndarray
+    step_ns: Array
     bound: tuple[str, ...]
     busiest: tuple[int, ...]
     latency_ns: Range
     period_ns: Range
-    steady_ns: np.ndarray
+    steady_ns: Array
 
     @property
     def throughput_per_s(self) -> Range:

@@ -26,6 +26,7 @@ from itertools import chain
 
 import numpy as np
 
+from ..array import Array
 from ..backends.loihi_sim import MEMBER as LOIHI_SIM
 from ..backends.loihi_sim.decode import Export, Receiver, addresses_read, exports, receiver
 from ..backends.loihi_sim.events import origins
@@ -59,11 +60,11 @@ class Group:
     label: str
     node: str
     role: str
-    index: np.ndarray
-    tile: np.ndarray
-    core: np.ndarray
-    depth: np.ndarray
-    unit: np.ndarray
+    index: Array
+    tile: Array
+    core: Array
+    depth: Array
+    unit: Array
 
     @property
     def size(self) -> int:
@@ -77,8 +78,8 @@ class Connections:
 
     source: int
     target: int
-    pairs: np.ndarray
-    weights: np.ndarray
+    pairs: Array
+    weights: Array
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Network:
 
     groups: tuple[Group, ...]
     connections: tuple[Connections, ...]
-    trains: tuple[np.ndarray, ...]
+    trains: tuple[Array, ...]
     samples: int
     pipelined: int
     framed: int
@@ -144,7 +145,7 @@ class Network:
 def network(
     program: Program,
     target: Target,
-    x: np.ndarray,
+    x: Array,
     layers: Sequence[str] = (),
     memory_gb: float = MEMORY_GB,
 ) -> Network:
@@ -218,10 +219,10 @@ def _fits(board: _Board, mail: _Mail, memory_gb: float, graph: Graph) -> None:
 class _Synapses:
     """What the messages of one core meet, slot by slot: entries ``start[slot]`` .. ``start[slot + 1]``."""
 
-    start: np.ndarray
-    address: np.ndarray
-    weight: np.ndarray
-    node: np.ndarray  # number of the node that owns the address, by address
+    start: Array
+    address: Array
+    weight: Array
+    node: Array  # number of the node that owns the address, by address
 
     @classmethod
     def of(cls, image: CoreImage, plan: Receiver) -> _Synapses:
@@ -251,10 +252,10 @@ class _Mail:
     ``fan_out``: weights met that belong to chosen nodes.
     """
 
-    sender: np.ndarray
-    target: np.ndarray
-    slot: np.ndarray
-    fan_out: np.ndarray
+    sender: Array
+    target: Array
+    slot: Array
+    fan_out: Array
 
     def restrict(self, board: _Board, chosen: frozenset[str]) -> _Mail:
         """The messages that some chosen node reads."""
@@ -272,12 +273,12 @@ class _Mail:
 class _Senders:
     """Where each sender is: (site, unit, instruction, element, tile of its copy; -1 but for the host)."""
 
-    key: np.ndarray
-    node: np.ndarray
-    flat: np.ndarray
-    depth: np.ndarray
-    neuron: np.ndarray
-    own: np.ndarray
+    key: Array
+    node: Array
+    flat: Array
+    depth: Array
+    neuron: Array
+    own: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,13 +299,13 @@ class _Board:
         return cls(images, target, plans, programs, [exports(image, images, plans) for image in images])
 
     @cached_property
-    def tile(self) -> np.ndarray:
+    def tile(self) -> Array:
         """Tile of each site; SANA-FE numbers tiles column by column. The host listens behind its port."""
         places = [PORT if image.chip == HOST else (image.x, image.y) for image in self.images]
         return np.array([x * self.target.chip.routers_y + y for x, y in places])
 
     @cached_property
-    def core(self) -> np.ndarray:
+    def core(self) -> Array:
         """Number of each site in its tile; the host's comes after those of the chip."""
         own = self.target.chip.cores_per_router
         return np.array([own if image.chip == HOST else image.slot for image in self.images])
@@ -319,13 +320,13 @@ class _Board:
                 total[name] = total.get(name, 0) + int(count)
         return total
 
-    def hops(self, tile: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def hops(self, tile: Array, other: Array) -> tuple[Array, Array]:
         """Hops between tiles, along x and along y."""
         height = self.target.chip.routers_y
         return np.abs(tile // height - other // height), np.abs(tile % height - other % height)
 
     @cached_property
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def rows(self) -> tuple[Array, Array, Array]:
         """(sender's key, target site, slot) of every message that can be sent."""
         keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
         for site, image in enumerate(self.images):
@@ -363,7 +364,7 @@ class _Board:
         sender = np.array([place[key] for key in map(tuple, keys.tolist())], dtype=np.int64)
         return _Mail(sender, target, slot, np.zeros(len(slot), np.int64))
 
-    def _described(self, key: np.ndarray) -> _Senders:
+    def _described(self, key: Array) -> _Senders:
         node = np.empty(len(key), dtype=object)
         flat, depth = np.zeros(len(key), np.int64), np.zeros(len(key), np.int64)
         neuron, own = np.zeros(len(key), bool), np.ones(len(key), bool)
@@ -399,7 +400,7 @@ class _Builder:
     whole: bool
     labels: dict[str, None] = field(default_factory=dict)
 
-    def build(self, x: np.ndarray) -> Network:
+    def build(self, x: Array) -> Network:
         """Runs the simulated cores on ``x`` and joins their activity with the connections."""
         kept, group_of, offset, senders = self._senders()
         trace, events = LOIHI_SIM.run(self.program, x, tuple(dict.fromkeys(g.node for g in senders)))
@@ -439,7 +440,7 @@ class _Builder:
         self.labels[label] = None
         return label
 
-    def _senders(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Group]]:
+    def _senders(self) -> tuple[Array, Array, Array, list[Group]]:
         """(senders kept, group of each, number in its group, groups)."""
         every, board = self.board.senders, self.board
         member = np.array([name in self.chosen for name in every.node], dtype=bool)
@@ -466,13 +467,13 @@ class _Builder:
         return kept, group_of, offset, groups
 
     def _receivers(
-        self, kept: np.ndarray, group_of: np.ndarray, offset: np.ndarray, first: int
+        self, kept: Array, group_of: Array, offset: Array, first: int
     ) -> tuple[list[Group], list[Connections]]:
         """Groups of accumulators and of arrivals, and all connections onto them."""
         mail, board = self.mail, self.board
         place = np.full(len(board.senders.key), -1)
         place[kept] = np.arange(len(kept))
-        rows: dict[tuple[str, bool], list[tuple[np.ndarray, ...]]] = {}
+        rows: dict[tuple[str, bool], list[tuple[Array, ...]]] = {}
         for site, plan in enumerate(board.plans):
             mine = np.flatnonzero(mail.target == site)
             if not len(mine):
@@ -499,9 +500,9 @@ class _Builder:
 
     def _connected(
         self,
-        rows: dict[tuple[str, bool], list[tuple[np.ndarray, ...]]],
-        group_of: np.ndarray,
-        offset: np.ndarray,
+        rows: dict[tuple[str, bool], list[tuple[Array, ...]]],
+        group_of: Array,
+        offset: Array,
         first: int,
     ) -> tuple[list[Group], list[Connections]]:
         groups: list[Group] = []
@@ -523,7 +524,7 @@ class _Builder:
                 found.append(Connections(source, first + len(groups) - 1, pairs, weight[mine]))
         return groups, found
 
-    def _expected(self, often: np.ndarray, spikes: int, neurons: int, ticks: int) -> Counts:
+    def _expected(self, often: Array, spikes: int, neurons: int, ticks: int) -> Counts:
         mail, board = self.mail, self.board
         key = board.senders.key
         tile = np.where(key[:, 4] >= 0, key[:, 4], board.tile[key[:, 0]])
@@ -553,9 +554,7 @@ class _Builder:
         )
 
 
-def _units(
-    tile: np.ndarray, core: np.ndarray, kind: str, used: dict[tuple[int, int, str], int]
-) -> np.ndarray:
+def _units(tile: Array, core: Array, kind: str, used: dict[tuple[int, int, str], int]) -> Array:
     """The next free number on its core for each neuron."""
     numbers = np.zeros(len(tile), int)
     for i, place in enumerate(zip(tile.tolist(), core.tolist(), strict=True)):
@@ -565,12 +564,12 @@ def _units(
     return numbers
 
 
-def _spans(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+def _spans(first: Array, count: Array) -> Array:
     """first[0] .. first[0] + count[0] - 1, first[1] .., one after the other."""
     return np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
 
 
-def _trains(active: np.ndarray, depth: np.ndarray, deepest: int) -> np.ndarray:
+def _trains(active: Array, depth: Array, deepest: int) -> Array:
     """Spikes (neurons, steps) of values (neurons, ticks, samples): samples in a pipeline, then one at a time."""
     neurons, ticks, samples = active.shape
     pipelined = np.zeros((neurons, samples * ticks), bool)

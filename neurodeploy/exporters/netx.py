@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..array import Array
 from ..files import write_bytes
 from ..frontends.formats import _netx_neurons as rules
 from ..frontends.formats._netx_weights import HIGH, LOW, LossyWeights, in_lava
@@ -233,7 +234,7 @@ class _Export:
         stored = self._stored([first, *([back] if back else ())], delayed and back is not None)
         return layer | dict(zip(("weight", "weight_rec"), stored, strict=False))
 
-    def _stored(self, parts: list[Synapse], scaled: bool) -> list[np.ndarray]:
+    def _stored(self, parts: list[Synapse], scaled: bool) -> list[Array]:
         """The weights for the file: those from which netx arrives at the graph's."""
         wanted = [p.weight.astype(np.int64) for p in parts]
         for part in parts:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..files import write_bytes
 from ..frontends.formats import _nir_integers
 from ..frontends.formats._nir_nodes import NirOptions
@@ -74,7 +75,7 @@ class _Export:
             str, tuple[int, ...]
         ] = {}  # value -> its shape in NIR, which has no axes of size 1 put in
         self.wires: list[tuple[str, str]] = []  # (value, node that reads it)
-        self.worth: dict[str, np.ndarray] = {}  # of a unit, where it is chosen anew
+        self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
         for node in graph.of(Neuron):
             self._even_out(node)  # type: ignore[arg-type]
@@ -181,7 +182,7 @@ class _Export:
         """The value of a node is that of another."""
         self.ports[node.name], self.shapes[node.name] = self.ports[source], self.shapes[source]
 
-    def scale(self, name: str) -> np.ndarray:
+    def scale(self, name: str) -> Array:
         """Worth of a unit of each element of a value."""
         if name in self.worth:
             return self.worth[name]
@@ -240,7 +241,7 @@ def _synapse(to: _Export, node: Synapse) -> None:
     return None
 
 
-def _channels(scale: np.ndarray, op: str) -> np.ndarray | None:
+def _channels(scale: Array, op: str) -> Array | None:
     """One worth for each channel, or None where it varies along other axes."""
     rows = np.moveaxis(scale, -1 if op == "dense" else 0, 0)
     flat = rows.reshape(len(rows), -1)
@@ -262,7 +263,7 @@ def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[tuple[st
 
 
 def _dense(
-    to: _Export, node: Synapse, weight: np.ndarray, bias: np.ndarray | None, shape: tuple[int, ...]
+    to: _Export, node: Synapse, weight: Array, bias: Array | None, shape: tuple[int, ...]
 ) -> list[tuple[str, Any]]:
     parts: list[tuple[str, Any]] = []
     if len(to.graph.shape(node.name)) != 1:
@@ -277,9 +278,9 @@ def _dense(
 def _conv(
     to: _Export,
     node: Synapse,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    columns: np.ndarray,
+    weight: Array,
+    bias: Array | None,
+    columns: Array,
     shape: tuple[int, ...],
     made: tuple[int, ...],
 ) -> tuple[list[tuple[str, Any]], tuple[int, ...]]:
@@ -379,13 +380,13 @@ def _neuron(to: _Export, node: Neuron) -> None:
     return None
 
 
-def _full(to: _Export, node: Neuron, array: Any) -> np.ndarray:
+def _full(to: _Export, node: Neuron, array: Any) -> Array:
     """A parameter of every neuron, in the shape that the population has in NIR."""
     whole = np.broadcast_to(np.asarray(array, np.float64), to.graph.shape(node.name))
     return np.array(whole).reshape(to.shapes[node.name])
 
 
-def _lif(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
+def _lif(to: _Export, node: Neuron, unit: Array) -> Any:
     """lif and cuba_lif: Lava's LIF, whose threshold counts whole units."""
     p = node.params
     alpha, beta = 1.0 - (np.asarray(p["du"]) + 1) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
@@ -393,13 +394,13 @@ def _lif(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
     return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), 0.0)
 
 
-def _limits(node: Neuron, unit: np.ndarray) -> np.ndarray:
+def _limits(node: Neuron, unit: Array) -> Array:
     """Thresholds half a state unit above the last integer that does not fire, so that no rounding of floats matters."""
     vth = np.asarray(node.params["vth"]) * (1.0 if node.model == "general_lif" else STATE)
     return (vth + 0.5) * unit / STATE
 
 
-def _general(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
+def _general(to: _Export, node: Neuron, unit: Array) -> Any:
     p = node.params
     if p["rule"] != 0:
         to.refuse(node, "a spike that subtracts, or resets in the next tick", "a reset to a value at once")
@@ -422,7 +423,7 @@ def _spiking(
     return to.nir.LIF(**found, **spikes) if "tau" in found else to.nir.IF(**found, **spikes)
 
 
-def _integrator(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
+def _integrator(to: _Export, node: Neuron, unit: Array) -> Any:
     p, out = node.params, to.scale(node.name)
     if np.any(p.get("offset", 0)):
         to.refuse(node, "a voltage that starts from a resting potential", "voltages that start from 0")
@@ -458,14 +459,14 @@ def _dynamics(
     return {"tau_mem": DT / rate, "tau_syn": DT / (1.0 - alpha), "w_in": 1.0 / (1.0 - alpha), **found}
 
 
-def _threshold(to: _Export, node: Neuron, unit: np.ndarray) -> Any:
+def _threshold(to: _Export, node: Neuron, unit: Array) -> Any:
     return to.nir.Threshold(_full(to, node, (np.asarray(node.params["vth"]) + 0.5) * unit))
 
 
 #: models whose vth is a threshold that a spike leaves behind
 LIFS = ("lif", "cuba_lif", "general_lif")
 
-MODELS: dict[str, Callable[[_Export, Neuron, np.ndarray], Any]] = {
+MODELS: dict[str, Callable[[_Export, Neuron, Array], Any]] = {
     "lif": _lif, "cuba_lif": _lif, "general_lif": _general, "leaky_integrator": _integrator,
     "cuba_voltage": _integrator, "threshold": _threshold,
 }  # fmt: skip

@@ -15,9 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import target as targets
+from ..array import Array
 from ..files import write_text
 from ..program import Program
 from ..target import Target
@@ -42,9 +41,7 @@ class SanaFe(Exporter):
         """Always: files need no simulator."""
         return ""
 
-    def write(
-        self, program: Program, path: Path, x: np.ndarray | None = None, **options: Any
-    ) -> tuple[Path, ...]:
+    def write(self, program: Program, path: Path, x: Array | None = None, **options: Any) -> tuple[Path, ...]:
         """Network, architecture and description, for raw inputs ``x`` (default: one synthetic sample).
 
         ``options`` are those of :meth:`export`. Raises what :func:`._sanafe_net.network` raises, and UsageError ND910
@@ -56,7 +53,7 @@ class SanaFe(Exporter):
         self,
         program: Program,
         path: Path,
-        x: np.ndarray | None = None,
+        x: Array | None = None,
         *,
         target: Target | None = None,
         layers: Sequence[str] = (),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.types import Origin
 
@@ -23,7 +24,7 @@ _MACHINERY = ("contextlib.py", "functools.py", "bytecode_transformation.py")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-def to_array(value: Any) -> np.ndarray:
+def to_array(value: Any) -> Array:
     """A tensor, number or list as numpy."""
     import torch
 

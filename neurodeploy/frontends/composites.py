@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from .. import registry
+from ..array import Array
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
@@ -175,7 +176,7 @@ def _recognised(
     return None
 
 
-def _known(y: np.ndarray, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
+def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
     """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
     for op, params, keywords in _candidates(group):
         if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
@@ -184,7 +185,7 @@ def _known(y: np.ndarray, group: Sequence[Call]) -> tuple[str, dict[str, Any]] |
 
 
 def _quantiser(
-    value: Callable[[np.ndarray], Any], group: Sequence[Call], constants: Mapping[str, Any]
+    value: Callable[[Array], Any], group: Sequence[Call], constants: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]] | None:
     """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group."""
     if not any(call.op.startswith(("floor", "round")) for call in group):
@@ -238,7 +239,7 @@ def _leaves(group: Sequence[str], table: Mapping[str, Call], live: set[str]) -> 
 def _value(
     item: Any,
     leaf: str,
-    points: np.ndarray,
+    points: Array,
     group: Sequence[str],
     table: Mapping[str, Call],
     constants: Mapping[str, Any],

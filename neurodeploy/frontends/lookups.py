@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.nodes import Synapse, View
 from ..ir.types import Shape
 from .traced import Call
@@ -139,7 +140,7 @@ def hiding(lowering: Lowering, mask: Stream, shown: bool) -> Stream | None:
     return _remade(lowering, mask, found.views, torch.where(found.table.bool() == shown, 0.0, -torch.inf))
 
 
-def hidden_by(lowering: Lowering, item: Any) -> np.ndarray | None:
+def hidden_by(lowering: Lowering, item: Any) -> Array | None:
     """What of a stream, or of what it is added to, only a softmax may read: nothing where no mask is in it."""
     if getattr(item, "hidden", None) is not None:
         return item.hidden  # type: ignore[no-any-return]

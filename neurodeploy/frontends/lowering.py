@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Builder, Graph, Header, prune
 from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
@@ -58,7 +59,7 @@ class Stream:
     copies: int
     merged: bool = False
     outer: int = 1
-    hidden: np.ndarray | None = field(default=None, compare=False)
+    hidden: Array | None = field(default=None, compare=False)
     ids: bool = False
 
     @property
@@ -302,13 +303,13 @@ class Lowering:
         return Stream(names[0], shape, ids.batch, ids.copies)
 
     # --- constants -----------------------------------------------------------------------------------------------
-    def array(self, constant: Any) -> np.ndarray:
+    def array(self, constant: Any) -> Array:
         """A constant as a numpy array, floats as float64."""
         own = isinstance(constant, (int, float, np.ndarray))
         array = np.asarray(constant if own else self.traced.to_array(constant))
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
-    def aligned(self, constant: Any, like: Stream) -> np.ndarray:
+    def aligned(self, constant: Any, like: Stream) -> Array:
         """A constant without the batch axis of ``like``, aligned to its torch axes from the right.
 
         The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values.
@@ -328,7 +329,7 @@ class Lowering:
             )
         return one.reshape(*before, -1, *after) if like.merged else one.reshape(before + after)
 
-    def const(self, array: np.ndarray, roles: Sequence[str]) -> str:
+    def const(self, array: Array, roles: Sequence[str]) -> str:
         """A Const node."""
         array = np.ascontiguousarray(array, dtype=np.float64)
         array.setflags(write=False)
@@ -401,8 +402,8 @@ def unknown_operator(op: str) -> Refusal:
 def lower(
     traced: Traced,
     header: Header,
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | Array = 1.0,
+    offset: float | Array = 0.0,
     readout: str = "sum",
 ) -> Graph:
     """The source graph of a traced program.
@@ -429,7 +430,7 @@ def lower(
     return tokens_noted(state, graph) if traced.tokens else graph
 
 
-def _input(state: Lowering, scale: np.ndarray, offset: np.ndarray) -> Stream:
+def _input(state: Lowering, scale: Array, offset: Array) -> Stream:
     """Input node, and a constant where the offset is no whole number of raw units.
 
     Axes before the batch are of size 1 (one tick of a network that takes all of them): the image is without.
@@ -485,7 +486,7 @@ def _vocabulary(traced: Traced) -> int | None:
     return None
 
 
-def _plain(array: np.ndarray) -> Any:
+def _plain(array: Array) -> Any:
     return array.item() if array.ndim == 0 else array
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import registry, zoo
+from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
 from ..files import typed
 from ..ir.graph import Graph
@@ -71,8 +72,8 @@ def resolve(
     text: str,
     shape: tuple[int, ...] | None = None,
     timesteps: int | None = None,
-    scale: float | np.ndarray | None = None,
-    offset: float | np.ndarray | None = None,
+    scale: float | Array | None = None,
+    offset: float | Array | None = None,
     reader: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model that a MODEL string names.
@@ -136,7 +137,7 @@ def _from_library(
     library: Any,
     name: str,
     text: str,
-    levels: tuple[float | np.ndarray, float | np.ndarray] | None,
+    levels: tuple[float | Array, float | Array] | None,
     options: Mapping[str, Any],
 ) -> Model:
     """A network that an optional library builds, when the graph is asked for.
@@ -243,8 +244,8 @@ def from_torch(
     spiking: bool,
     name: str = "network",
     timesteps: int = 1,
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | Array = 1.0,
+    offset: float | Array = 0.0,
     readout: str = "mean",
 ) -> Graph:
     """The source graph of a torch module in memory, traced as a spiking network or exported as an ANN."""
@@ -277,8 +278,8 @@ def _python(
     text: str,
     shape: tuple[int, ...] | None,
     timesteps: int | None,
-    scale: float | np.ndarray,
-    offset: float | np.ndarray,
+    scale: float | Array,
+    offset: float | Array,
 ) -> Model:
     """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
     module, _, factory = text[3:].partition(":")
@@ -360,7 +361,7 @@ def has_neurons(network: Any) -> bool:
     return any(leaf_of(module) is not None for module in network.modules())
 
 
-def _export(path: Path, scale: float | np.ndarray, offset: float | np.ndarray) -> Model:
+def _export(path: Path, scale: float | Array, offset: float | Array) -> Model:
     """A file of torch.export; read when the graph is asked for."""
 
     def load() -> Graph:

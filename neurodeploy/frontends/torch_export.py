@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
+from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header
 from ._torch import (
@@ -39,8 +38,8 @@ def import_module(
     model: Any,
     shape: Iterable[int],
     name: str = "network",
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | Array = 1.0,
+    offset: float | Array = 0.0,
     readout: str = "sum",
     tokens: bool = False,
     inside: str = "",
@@ -63,8 +62,8 @@ def import_module(
 def import_program(
     program: Any,
     name: str = "network",
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | Array = 1.0,
+    offset: float | Array = 0.0,
     readout: str = "sum",
     inside: str = "",
 ) -> Graph:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx
 
+from ..array import Array
 from ..errors import ImportModelError, NeurodeployError, Problem
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
@@ -41,8 +41,8 @@ def import_module(
     shape: Iterable[int],
     timesteps: int,
     name: str = "network",
-    scale: float | np.ndarray = 1.0,
-    offset: float | np.ndarray = 0.0,
+    scale: float | Array = 1.0,
+    offset: float | Array = 0.0,
     readout: str = "mean",
     time_axis: bool = False,
 ) -> Graph:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from ..array import Array
 from ..ir.types import Origin
 
 
@@ -52,7 +51,7 @@ class Traced:
     output: Any
     sizes: tuple[int, ...]
     batch: int
-    to_array: Callable[[Any], np.ndarray]
+    to_array: Callable[[Any], Array]
     batch_axis: int = 0
     tokens: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)

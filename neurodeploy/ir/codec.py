@@ -15,6 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from ..array import Array
+
 INLINE = 16  # arrays up to this many elements stand in the JSON text
 DTYPES = frozenset(np.dtype(t).str for t in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"))
 
@@ -30,13 +32,13 @@ class CodecError(ValueError):
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def encode(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
+def encode(value: Any) -> tuple[Any, dict[str, Array]]:
     """(JSON-able text, arrays by place) of a value; CodecError for a type that is not on the list."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Array] = {}
     return _encode(value, "", arrays), arrays
 
 
-def _encode(item: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
+def _encode(item: Any, place: str, arrays: dict[str, Array]) -> Any:
     if item is None or type(item) in (bool, int, float, str):
         return item
     if isinstance(item, np.ndarray):
@@ -54,7 +56,7 @@ def _encode(item: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:
     raise CodecError(place, f"a {type(item).__name__} cannot be stored")
 
 
-def _encode_mapping(item: Mapping, place: str, arrays: dict[str, np.ndarray]) -> Any:
+def _encode_mapping(item: Mapping, place: str, arrays: dict[str, Array]) -> Any:
     if all(isinstance(k, str) and not k.startswith("$") for k in item):
         return {k: _encode(v, f"{place}/{_escape(k)}", arrays) for k, v in item.items()}
     pairs = enumerate(item.items())
@@ -65,7 +67,7 @@ def _encode_mapping(item: Mapping, place: str, arrays: dict[str, np.ndarray]) ->
     }
 
 
-def _encode_array(item: np.ndarray, place: str, arrays: dict[str, np.ndarray]) -> Any:
+def _encode_array(item: Array, place: str, arrays: dict[str, Array]) -> Any:
     dtype = _dtype(item.dtype, place)
     if item.size <= INLINE and (dtype[1] != "f" or np.isfinite(item).all()):
         return {"$i": [dtype, list(item.shape), item.ravel().tolist()]}
@@ -81,7 +83,7 @@ def _dtype(dtype: np.dtype, place: str) -> str:
     return text
 
 
-def _narrow(array: np.ndarray) -> np.ndarray:
+def _narrow(array: Array) -> Array:
     """Integers in the smallest type that holds them; the original type is noted beside."""
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
@@ -104,7 +106,7 @@ def _escape(key: str) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def decode(text: Any, array: Callable[[str], np.ndarray], classes: Mapping[str, type]) -> Any:
+def decode(text: Any, array: Callable[[str], Array], classes: Mapping[str, type]) -> Any:
     """The value behind a text; ``array`` looks up datasets, ``classes`` are the dataclasses that may occur."""
     return _Reader(array, classes).item(text, "")
 
@@ -112,7 +114,7 @@ def decode(text: Any, array: Callable[[str], np.ndarray], classes: Mapping[str, 
 class _Reader:
     """Turns text back into values and refuses whatever the writer cannot have written."""
 
-    def __init__(self, array: Callable[[str], np.ndarray], classes: Mapping[str, type]) -> None:
+    def __init__(self, array: Callable[[str], Array], classes: Mapping[str, type]) -> None:
         self.array, self.classes = array, classes
 
     def item(self, text: Any, place: str) -> Any:
@@ -144,13 +146,13 @@ class _Reader:
         dtype, value = text["$s"]
         return _plain(dtype).type(value)
 
-    def _i(self, text: dict, place: str) -> np.ndarray:
+    def _i(self, text: dict, place: str) -> Array:
         dtype, shape, values = text["$i"]
         if len(values) > INLINE:
             raise CodecError(place, f"{len(values)} values", f"at most {INLINE}")
         return np.array(values, dtype=_plain(dtype)).reshape([int(s) for s in shape])
 
-    def _a(self, text: dict, place: str) -> np.ndarray:
+    def _a(self, text: dict, place: str) -> Array:
         dtype, key = text["$a"]
         stored = self.array(str(key))
         if np.dtype(dtype).kind != "f" and stored.dtype.kind == "f":

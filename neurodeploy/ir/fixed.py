@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
+
 Ints = Any  # int, numpy integer or int64 array
 
 MULTIPLIER_BITS = 15  # a positive 16-bit signed multiplier lies in [2^14, 2^15)
@@ -75,7 +77,7 @@ def multiplier_of(factor: float) -> tuple[int, int]:
     return m, shift
 
 
-def multipliers_of(factors: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+def multipliers_of(factors: Array | float) -> tuple[Array, Array]:
     """:func:`multiplier_of` for every element; two int64 arrays of the same shape."""
     array = np.asarray(factors, dtype=np.float64)
     pairs = np.array([multiplier_of(float(f)) for f in array.ravel()], dtype=np.int64).reshape(-1, 2)

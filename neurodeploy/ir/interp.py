@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..errors import Problem, SimulateError
 from . import fixed
 from .graph import Graph
@@ -34,13 +35,13 @@ class _Tick:
     integer: bool
     saturations: dict[str, int]
     batch: int = 1
-    known: dict[str, np.ndarray] = field(default_factory=dict)  # what no tick changes, from earlier ticks
+    known: dict[str, Array] = field(default_factory=dict)  # what no tick changes, from earlier ticks
 
-    def count(self, node: Node, clipped: np.ndarray | int) -> None:
+    def count(self, node: Node, clipped: Array | int) -> None:
         """Add the number of clipped elements to the node's saturation counter."""
         self.saturations[node.name] = self.saturations.get(node.name, 0) + int(np.sum(clipped))
 
-    def saturate(self, node: Node, x: np.ndarray, bits: int) -> np.ndarray:
+    def saturate(self, node: Node, x: Array, bits: int) -> Array:
         """Clip integers to a width and count; floats pass."""
         if not self.integer:
             return x
@@ -56,10 +57,10 @@ class _Tick:
 
 def run(
     graph: Graph,
-    x: np.ndarray,
+    x: Array,
     record: Iterable[str] = (),
     timesteps: int | None = None,
-    observe: Callable[[str, np.ndarray], None] | None = None,
+    observe: Callable[[str, Array], None] | None = None,
 ) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
@@ -73,12 +74,12 @@ def run(
     record = tuple(record)
     state: dict[str, Any] = {}
     saturations: dict[str, int] = {}
-    outputs: list[np.ndarray] = []
-    recorded: dict[str, list[np.ndarray]] = {name: [] for name in record}
+    outputs: list[Array] = []
+    recorded: dict[str, list[Array]] = {name: [] for name in record}
     integer = graph.header.level == "integer"
     # Integers count saturations at every tick, so everything is computed anew.
     still = unchanging(graph) if ticks > 1 and not integer else set()
-    known: dict[str, np.ndarray] = {}
+    known: dict[str, Array] = {}
     for t in range(1, ticks + 1):
         tick = _Tick(graph, state, t, integer, saturations, len(x), known)
         for name, value in evaluate_tick(tick, x):
@@ -93,7 +94,7 @@ def run(
     return Trace(np.stack(outputs), {n: np.stack(v) for n, v in recorded.items()}, saturations)
 
 
-def evaluate_tick(tick: _Tick, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def evaluate_tick(tick: _Tick, x: Array) -> Iterator[tuple[str, Array]]:
     """Every value of one tick by name, as it is computed."""
     env = dict(tick.known)
     for node in tick.graph:
@@ -135,7 +136,7 @@ def input_shape(graph: Graph, ticks: int | None = None) -> tuple[int, ...]:
     return (ticks or graph.header.timesteps, *shape) if graph.input.per_tick else shape
 
 
-def check_input(graph: Graph, x: np.ndarray, ticks: int | None = None) -> None:
+def check_input(graph: Graph, x: Array, ticks: int | None = None) -> None:
     """Raise SimulateError ND601 unless ``x`` is (B, *:func:`input_shape`)."""
     expected = input_shape(graph, ticks)
     if x.shape[1:] != expected:
@@ -152,31 +153,31 @@ def check_input(graph: Graph, x: np.ndarray, ticks: int | None = None) -> None:
         )
 
 
-def _input(node: Input, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _input(node: Input, args: list[Array], tick: _Tick) -> Array:
     frame = args[0][:, tick.t - 1] if node.per_tick else args[0]
     centred = frame.astype(np.int64) - node.zero
     return centred if tick.integer else centred * np.asarray(node.scale, dtype=np.float64)
 
 
-def _output(node: Output, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _output(node: Output, args: list[Array], tick: _Tick) -> Array:
     if node.readout == "last":
         return args[0]
     total = tick.state[node.name] = tick.state.get(node.name, 0) + args[0]
     return total / tick.t if node.readout == "mean" and not tick.integer else total
 
 
-def _const(node: Const, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _const(node: Const, args: list[Array], tick: _Tick) -> Array:
     return node.value[None]
 
 
-def _synapse(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _synapse(node: Synapse, args: list[Array], tick: _Tick) -> Array:
     out = _delayed(node, args, tick) if node.delays[-1] else linear(args[0], node)
     if node.bias is None:
         return out
     return out + (node.bias if node.op == "dense" else node.bias[:, None, None])
 
 
-def _delayed(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _delayed(node: Synapse, args: list[Array], tick: _Tick) -> Array:
     """Sum of what was sent now, one tick ago, two ticks ago, ..., each through the connections of that delay."""
     past = tick.state.get(node.name, ())
     out = np.zeros((tick.batch, *tick.graph.shape(node.name)), dtype=node.weight.dtype)
@@ -186,23 +187,23 @@ def _delayed(node: Synapse, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     return out
 
 
-def linear(x: np.ndarray, node: Synapse) -> np.ndarray:
+def linear(x: Array, node: Synapse) -> Array:
     """Weights times ``x`` (B, *shape), without bias and delay."""
     return x @ node.weight.T if node.op == "dense" else convolve(x, node)
 
 
-def convolve(x: np.ndarray, node: Synapse) -> np.ndarray:
+def convolve(x: Array, node: Synapse) -> Array:
     """Cross-correlation of (B, C, Y, X) with (O, C/groups, ky, kx): a matrix times the patches of each sample."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
-    seen: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
+    seen: Array = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
     patches = np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))  # (B, C, ky, kx, Y', X')
     weight = node.weight.reshape(node.groups, len(node.weight) // node.groups, -1)
     out = [weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches]
     return np.stack(out).reshape(len(x), len(node.weight), *patches.shape[-2:])
 
 
-def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
     model = registry.neuron(node.model)
     names = model.int_params if tick.integer else model.float_params
     shape = np.broadcast_shapes(*(x.shape for x in args), (1, *tick.graph.shape(node.name)))
@@ -217,7 +218,7 @@ def _neuron(node: Neuron, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     return out
 
 
-def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
     a, b = args
     if node.timing == "cumulative":
         s_a, s_b, p, y = tick.state.get(node.name, (0, 0, 0, 0))
@@ -239,7 +240,7 @@ def _product(node: Product, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     return tick.saturate(node, scaled(node, p, tick), tick.width(node)) if tick.integer else p * node.scale
 
 
-def contract(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def contract(equation: str, a: Array, b: Array) -> Array:
     """Einsum with a leading batch axis on both operands and the result, by matrix products."""
     left, right, out = equation.replace("->", ",").split(",")
     shared = [c for c in out if c in left and c in right]
@@ -258,7 +259,7 @@ def contract(equation: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum(f"Z{''.join(shared + rows + columns)}->Z{out}", parts)
 
 
-def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:
+def scaled(node: Product, p: Array, tick: _Tick) -> Array:
     """The product's integer rescale at this tick, or the product itself."""
     if node.rescale is None:
         return p
@@ -267,36 +268,36 @@ def scaled(node: Product, p: np.ndarray, tick: _Tick) -> np.ndarray:
     return fixed.rescale(p, multiplier[index], shift[index])
 
 
-def _sum(node: Sum, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _sum(node: Sum, args: list[Array], tick: _Tick) -> Array:
     signs = node.signs or (1,) * len(args)
     rank = len(tick.graph.shape(node.name)) + 1
     total = np.asarray(sum(sign * aligned(arg, rank) for sign, arg in zip(signs, args, strict=True)))
     return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
 
 
-def aligned(x: np.ndarray, rank: int) -> np.ndarray:
+def aligned(x: Array, rank: int) -> Array:
     """(B, ...) with axes of size 1 after the batch axis, so that shapes of different rank broadcast."""
     return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
 
 
-def _reduce(node: Reduce, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _reduce(node: Reduce, args: list[Array], tick: _Tick) -> Array:
     x = args[0] if node.window is None else windows(args[0], node)
     axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
     return function(x, axis=axes, keepdims=node.keepdims)
 
 
-def windows(x: np.ndarray, node: Reduce) -> np.ndarray:
+def windows(x: Array, node: Reduce) -> Array:
     """(B, ..., Y, X) -> (B, ..., Y', X', wy, wx); padding adds zeros."""
     wy, wx = node.window or (1, 1)
     sy, sx = node.stride or (wy, wx)
     (py, px) = node.padding
     x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
-    view: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, (wy, wx), axis=(-2, -1))  # type: ignore[call-overload]
+    view: Array = np.lib.stride_tricks.sliding_window_view(x, (wy, wx), axis=(-2, -1))  # type: ignore[call-overload]
     return view[..., ::sy, ::sx, :, :]
 
 
-def _micro(node: Micro, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _micro(node: Micro, args: list[Array], tick: _Tick) -> Array:
     if node.timing != "cumulative":
         return _apply(node, args[0], tick)
     total, last = tick.state.get(node.name, (0, 0))
@@ -307,7 +308,7 @@ def _micro(node: Micro, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
     return tick.saturate(node, now - last, tick.width(node))
 
 
-def _apply(node: Micro, x: np.ndarray, tick: _Tick) -> np.ndarray:
+def _apply(node: Micro, x: Array, tick: _Tick) -> Array:
     op = registry.microcode(node.op)
     if not tick.integer:
         return op.float_apply(x, node.params)
@@ -316,16 +317,16 @@ def _apply(node: Micro, x: np.ndarray, tick: _Tick) -> np.ndarray:
     return y
 
 
-def _view(node: View, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _view(node: View, args: list[Array], tick: _Tick) -> Array:
     batch = max(len(a) for a in args)
     return node.apply([np.broadcast_to(a, (batch, *a.shape[1:])) for a in args], lead=1)
 
 
-def _delay(node: Delay, args: list[np.ndarray], tick: _Tick) -> np.ndarray:
+def _delay(node: Delay, args: list[Array], tick: _Tick) -> Array:
     return args[0]
 
 
-MEANING: dict[type[Node], Callable[..., np.ndarray]] = {
+MEANING: dict[type[Node], Callable[..., Array]] = {
     Input: _input,
     Output: _output,
     Const: _const,

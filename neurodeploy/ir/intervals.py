@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
@@ -30,8 +31,8 @@ CEILING = 2.0**52
 class Bounds:
     """Smallest and largest value of each element over all ticks, float64 arrays (1, *shape) of whole numbers."""
 
-    lo: np.ndarray
-    hi: np.ndarray
+    lo: Array
+    hi: Array
     proven: bool = True
 
     @property
@@ -185,7 +186,7 @@ def scaled(node: Product, p: Bounds, t: int) -> Bounds:
     return _rescaled(p, multiplier[index], shift[index])
 
 
-def _rescaled(x: Bounds, multiplier: np.ndarray | int, shift: np.ndarray | int) -> Bounds:
+def _rescaled(x: Bounds, multiplier: Array | int, shift: Array | int) -> Bounds:
     ends = [
         fixed.rescale(np.clip(part, -(2.0**47), 2.0**47).astype(np.int64), multiplier, shift).astype(
             np.float64

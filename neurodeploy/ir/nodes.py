@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..array import Array
 from .types import Origin
 
 Timing = Literal["instant", "held", "cumulative"]
@@ -40,8 +41,8 @@ class Input(Node):
     A sample is one frame that stays the same at every tick, or, ``per_tick``, a frame for each tick.
     """
 
-    scale: float | np.ndarray = 1.0
-    zero: int | np.ndarray = 0
+    scale: float | Array = 1.0
+    zero: int | Array = 0
     per_tick: bool = False
 
 
@@ -56,7 +57,7 @@ class Output(Node):
 class Const(Node):
     """A fixed tensor of the value's shape."""
 
-    value: np.ndarray
+    value: Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,13 +72,13 @@ class Synapse(Node):
     a Neuron that comes later in the graph: that is how a network is recurrent.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray | None = None
+    weight: Array
+    bias: Array | None = None
     op: Literal["dense", "conv"] = "dense"
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
-    delay: int | np.ndarray = 0
+    delay: int | Array = 0
 
     @cached_property
     def delays(self) -> tuple[int, ...]:
@@ -122,7 +123,7 @@ class Product(Node):
     timing: Timing | None = None
     mean: bool = True
     scale: float = 1.0
-    rescale: tuple[np.ndarray, np.ndarray] | None = None
+    rescale: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,7 +172,7 @@ class View(Node):
     op: Literal["reshape", "permute", "slice", "concat", "broadcast", "pad"]
     args: tuple[int, ...] = ()
 
-    def apply(self, arrays: list[np.ndarray], lead: int = 0) -> np.ndarray:
+    def apply(self, arrays: list[Array], lead: int = 0) -> Array:
         """Rearrange ``arrays`` (one per input), leaving the first ``lead`` axes alone."""
         x, head = arrays[0], arrays[0].shape[:lead]
         if self.op == "reshape":

@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..array import Array
 from ..errors import Problem, UsageError
 from ..files import write_bytes
 from . import codec
@@ -227,7 +228,7 @@ def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
     if not isinstance(group, h5py.Group) or not isinstance(group.get("json"), h5py.Dataset):
         raise _refuse("ND945", "a section has no text", path, f"{group.name}/json", "missing", "a dataset")
 
-    def array(place: str) -> np.ndarray:
+    def array(place: str) -> Array:
         dataset = group.get(f"arrays/{place}")
         if not isinstance(dataset, h5py.Dataset):
             raise _refuse(

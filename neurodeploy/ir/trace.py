@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
+from ..array import Array
 
 
 @dataclass
@@ -14,8 +14,8 @@ class Trace:
     ``outputs`` (T, B, *output shape): the accumulated read-out after tick 1..T. ``values``: name -> (T, B, *shape).
     """
 
-    outputs: np.ndarray
-    values: dict[str, np.ndarray] = field(default_factory=dict)
+    outputs: Array
+    values: dict[str, Array] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
 
 
@@ -47,10 +47,10 @@ class Events:
 
     samples: int
     steps: int
-    core_counts: np.ndarray
-    node_counts: dict[str, np.ndarray]
-    node_core_counts: dict[tuple[str, int], np.ndarray]
-    links: dict[tuple[str, str], np.ndarray]
+    core_counts: Array
+    node_counts: dict[str, Array]
+    node_core_counts: dict[tuple[str, int], Array]
+    links: dict[tuple[str, str], Array]
     link_peak: dict[tuple[str, str], int]
     kinds: tuple[str, ...] = EVENT_KINDS
 

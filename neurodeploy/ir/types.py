@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-import numpy as np
+from ..array import Array
 
 #: N token, H head, C channel, Y row, X column, K class, G an axis of no fixed meaning (such as the 3 of a fused qkv)
 ROLES = ("N", "H", "C", "Y", "X", "K", "G")
@@ -108,7 +108,7 @@ class Fixed:
 
     bits: int
     signed: bool
-    scale: float | np.ndarray
+    scale: float | Array
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from math import prod
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Node, View
 from ..passes.balance import CROSSING, constants
@@ -36,8 +37,8 @@ class Cells:
     anchor: str
     shape: tuple[int, ...]
     sizes: dict[str, int]
-    neuron: dict[str, np.ndarray] | None = None
-    home: np.ndarray | None = None
+    neuron: dict[str, Array] | None = None
+    home: Array | None = None
 
     @property
     def neurons(self) -> int:
@@ -45,7 +46,7 @@ class Cells:
         return self.sizes[self.anchor] if self.home is None else len(self.home)
 
     @cached_property
-    def homes(self) -> tuple[np.ndarray, np.ndarray]:
+    def homes(self) -> tuple[Array, Array]:
         """Distinct anchor elements that decide a core, sorted, and how many neurons each decides for."""
         if self.home is None:
             return np.arange(self.neurons), np.ones(self.neurons, dtype=np.int64)
@@ -54,27 +55,27 @@ class Cells:
         return found, count[found]
 
     @cached_property
-    def coordinates(self) -> tuple[np.ndarray, ...]:
+    def coordinates(self) -> tuple[Array, ...]:
         """Coordinates of the homes along each axis of the anchor."""
         return tuple(np.unravel_index(self.homes[0], self.shape)) if self.shape else ()
 
     @cached_property
-    def residents(self) -> tuple[np.ndarray, np.ndarray]:
+    def residents(self) -> tuple[Array, Array]:
         """Neurons in order of their homes, and where each home's begin (one more at the end)."""
         order = np.argsort(self.home, kind="stable") if self.home is not None else np.arange(self.neurons)
         return order, np.concatenate([[0], np.cumsum(self.homes[1])])
 
     @cached_property
-    def element(self) -> dict[str, np.ndarray | None]:
+    def element(self) -> dict[str, Array | None]:
         """Per node the element that shows each neuron, -1 for none; None if a neuron shows in several."""
-        found: dict[str, np.ndarray | None] = {}
+        found: dict[str, Array | None] = {}
         for name, neuron in (self.neuron or {}).items():
             shown = np.full(self.neurons, -1, dtype=np.int64)
             shown[neuron] = np.arange(len(neuron))
             found[name] = shown if int((shown >= 0).sum()) == len(neuron) else None
         return found
 
-    def numbers(self, chunk: Sequence[int]) -> np.ndarray:
+    def numbers(self, chunk: Sequence[int]) -> Array:
         """Row-major tile number of each home, tiles without any counted too."""
         number = np.zeros(len(self.homes[0]), dtype=np.int64)
         for coordinate, size, step in zip(self.coordinates, self.shape, chunk, strict=True):
@@ -106,7 +107,7 @@ class Cells:
             return bound
         return int((np.bincount(self.numbers(chunk)) > 0).sum())
 
-    def _tile(self, homes: np.ndarray) -> Tile:
+    def _tile(self, homes: Array) -> Tile:
         order, start = self.residents
         width = start[homes + 1] - start[homes]
         first = np.repeat(start[homes] - np.cumsum(width) + width, width)
@@ -116,19 +117,17 @@ class Cells:
 class Tile:
     """The part of a group that goes to one core: a box of a plain grid (``axes``), or a set of neurons."""
 
-    def __init__(
-        self, cells: Cells, axes: tuple[np.ndarray, ...] | None, neurons: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, cells: Cells, axes: tuple[Array, ...] | None, neurons: Array | None = None) -> None:
         self.cells, self.axes = cells, axes
         self.neurons = np.zeros(0, dtype=np.int64) if neurons is None else neurons
-        self._elements: dict[str, np.ndarray] = {}
+        self._elements: dict[str, Array] = {}
 
     @property
-    def elements(self) -> dict[str, np.ndarray]:
+    def elements(self) -> dict[str, Array]:
         """Node -> sorted flat indices, int64."""
         return {name: self.of(name) for name in self.cells.sizes}
 
-    def of(self, name: str) -> np.ndarray:
+    def of(self, name: str) -> Array:
         """Sorted flat indices of a node's elements, int64."""
         if self.axes is not None:
             name = self.cells.anchor
@@ -136,7 +135,7 @@ class Tile:
             self._elements[name] = self._of(name)
         return self._elements[name]
 
-    def _of(self, name: str) -> np.ndarray:
+    def _of(self, name: str) -> Array:
         if self.axes is not None:
             return flat_of(self.axes, self.cells.shape)
         shown = self.cells.element[name]
@@ -158,14 +157,14 @@ class Tile:
         return region(self.of(name), shape)
 
 
-def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[np.ndarray]]:
+def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[Array]]:
     return [
         [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
         for size, step in zip(shape, chunk, strict=True)
     ]
 
 
-def split(number: np.ndarray) -> list[np.ndarray]:
+def split(number: Array) -> list[Array]:
     """Positions of each number 0 .. max, ascending."""
     count = int(number.max()) + 1
     small = number.astype(np.int16 if count < 1 << 15 else np.int64)  # numpy sorts 16 bits by radix
@@ -182,8 +181,8 @@ class _Ties:
 
     labels: dict[str, Labels] = field(default_factory=dict)
     count: int = 0
-    same: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    together: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    same: list[tuple[Array, Array]] = field(default_factory=list)
+    together: list[tuple[Array, Array]] = field(default_factory=list)
 
     def fresh(self, shape: tuple[int, ...]) -> Labels:
         size = int(np.prod(shape, dtype=np.int64))
@@ -263,7 +262,7 @@ def _elementwise(shape: tuple[int, ...], inside: list[str], ties: _Ties) -> Labe
     return labels
 
 
-def _spread(labels: Labels, source: Labels) -> tuple[np.ndarray, np.ndarray]:
+def _spread(labels: Labels, source: Labels) -> tuple[Array, Array]:
     """Pairs that tie an output to an input of another size: broadcast, row by row, or as a whole."""
     if all(a in (b, 1) for a, b in zip(source.shape[::-1], labels.shape[::-1], strict=False)):
         return labels.ravel(), np.broadcast_to(source, labels.shape).ravel()
@@ -273,7 +272,7 @@ def _spread(labels: Labels, source: Labels) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([x.ravel() for x in parts]), np.concatenate(firsts)
 
 
-def _first(labels: np.ndarray, count: int) -> np.ndarray:
+def _first(labels: Array, count: int) -> Array:
     """True where a label >= 0 appears for the first time."""
     positions = np.arange(len(labels))
     seen = np.zeros(count + 1, dtype=np.int64)
@@ -281,7 +280,7 @@ def _first(labels: np.ndarray, count: int) -> np.ndarray:
     return (seen[labels] == positions) & (labels >= 0)
 
 
-def _components(count: int, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _components(count: int, pairs: list[tuple[Array, Array]]) -> Array:
     """Component of each of ``count`` labels, numbered by first appearance."""
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *(a for a, _ in pairs)])
     columns = np.concatenate([np.zeros(0, dtype=np.int64), *(b for _, b in pairs)])
@@ -299,13 +298,13 @@ def _components(count: int, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.nd
 # --- anchors -----------------------------------------------------------------------------------------------------
 
 
-def _anchor(group: Population, neuron: dict[str, np.ndarray], atom: np.ndarray) -> str:
+def _anchor(group: Population, neuron: dict[str, Array], atom: Array) -> str:
     """The node that shows the most atoms: the first entry wins ties, then the earlier node."""
     order = [n.name for n in (*group.entries, *group.nodes)]
     return max(order, key=lambda name: (len(np.unique(atom[neuron[name]])), -order.index(name)))
 
 
-def _homes(graph: Graph, anchor: str, neuron: dict[str, np.ndarray], atom: np.ndarray) -> np.ndarray:
+def _homes(graph: Graph, anchor: str, neuron: dict[str, Array], atom: Array) -> Array:
     """Per atom its first anchor element; atoms that the anchor does not show live with a neighbour."""
     home = np.full(int(atom.max()) + 1, -1, dtype=np.int64)
     shown = atom[neuron[anchor]]
@@ -319,7 +318,7 @@ def _homes(graph: Graph, anchor: str, neuron: dict[str, np.ndarray], atom: np.nd
     return np.maximum(home, 0)
 
 
-def _filled(home: np.ndarray) -> np.ndarray:
+def _filled(home: Array) -> Array:
     """Negative entries replaced by the nearest other one before them, else after them, axis by axis."""
     for axis in range(home.ndim):
         for step in (1, -1):

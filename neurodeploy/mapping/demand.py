@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..passes.balance import constants, depths, line
@@ -45,7 +46,7 @@ class Accounting:
         return Accounting(graph, target, group, cells(graph, group), needed_bits(group))
 
     @cached_property
-    def words(self) -> np.ndarray | int:
+    def words(self) -> Array | int:
         """State words of each neuron, or of all alike."""
         bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
         bits |= {name: bits[name] + MESSAGE_BITS * steps for name, steps in self.waits.items()}
@@ -54,7 +55,7 @@ class Accounting:
         return np.maximum(self.copies, -(-self._per_neuron(bits) // WORD))
 
     @cached_property
-    def copies(self) -> np.ndarray:
+    def copies(self) -> Array:
         """Hardware neurons that each neuron takes: more than one where a View brings two of its elements together."""
         most = np.ones(self.cells.neurons, dtype=np.int64)
         for name, shown in self.cells.element.items():
@@ -63,12 +64,12 @@ class Accounting:
         return most
 
     @cached_property
-    def fan_in(self) -> np.ndarray | int:
+    def fan_in(self) -> Array | int:
         """Incoming connections of each neuron, or of all alike."""
         into = {n.name: connections(self.graph, n) for n in self.group.entries}
         return sum(into.values()) if self.cells.neuron is None else self._per_neuron(into)
 
-    def _per_neuron(self, amounts: MappingABC[str, int]) -> np.ndarray:
+    def _per_neuron(self, amounts: MappingABC[str, int]) -> Array:
         total = np.zeros(self.cells.neurons, dtype=np.int64)
         for name, amount in amounts.items():
             if amount and self.cells.neuron is not None:
@@ -213,7 +214,7 @@ def _blocks(count: int, bits: int, header: int, target: Target) -> int:
     return full * -(-(size * bits + header) // WORD) + (-(-(rest * bits + header) // WORD) if rest else 0)
 
 
-def weight_bits(weight: np.ndarray) -> int:
+def weight_bits(weight: Array) -> int:
     """Signed bits of integer weights after dividing out the power of two they share."""
     common = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
     if not common:
@@ -242,7 +243,7 @@ def held_bits(graph: Graph, node: Product, source: str) -> int:
     return spec.bits if spec else MESSAGE_BITS
 
 
-def _distinct(node: Neuron, shape: tuple[int, ...], flat: np.ndarray) -> int:
+def _distinct(node: Neuron, shape: tuple[int, ...], flat: Array) -> int:
     """Different threshold settings among some elements of a population."""
     names = [n for n in node.params if n.startswith(THRESHOLDS)]
     spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]

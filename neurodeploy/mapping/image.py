@@ -35,6 +35,8 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
+
 FORMAT = 2
 HOST = -1
 ROWS, OPERAND = 0, 1  # kinds of items
@@ -62,7 +64,7 @@ TABLES: dict[str, tuple[type, int]] = {
 
 
 @dataclass(frozen=True)
-class Array:
+class TableArray:
     """An array of ``shape`` inside a flat table, from ``start`` on."""
 
     start: int
@@ -97,9 +99,9 @@ class Instruction:
     ports: tuple[int, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
-    arrays: Mapping[str, Array] = field(default_factory=dict)
-    state: Array = Array(0, (0,))
-    probe: Array = Array(0, (0,))
+    arrays: Mapping[str, TableArray] = field(default_factory=dict)
+    state: TableArray = TableArray(0, (0,))
+    probe: TableArray = TableArray(0, (0,))
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class CoreImage:
     header: Mapping[str, Any]
     units: tuple[Unit, ...]
     ports_of: tuple[str, ...]
-    tables: Mapping[str, np.ndarray]
+    tables: Mapping[str, Array]
 
     @property
     def place(self) -> tuple[int, int, int, int]:
@@ -139,11 +141,11 @@ class CoreImage:
         """How messages call it."""
         return "the host" if self.chip == HOST else f"core {self.index}"
 
-    def array(self, array: Array) -> np.ndarray:
+    def array(self, array: TableArray) -> Array:
         """A parameter from ``values``."""
         return self.tables["values"][array.start : array.start + array.size].reshape(array.shape)
 
 
-def empty_tables() -> dict[str, np.ndarray]:
+def empty_tables() -> dict[str, Array]:
     """Every table without entries."""
     return {name: np.zeros((0, width) if width else 0, dtype) for name, (dtype, width) in TABLES.items()}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..errors import MappingError, Problem
 from .image import IDENTITY, OPERAND, ROWS, CoreImage, Instruction
 from .image_words import Layout
@@ -120,14 +121,14 @@ def _problems(image: CoreImage) -> Iterator[Problem]:
 Found = tuple[str, Any, str]
 
 
-def _outside(table: str, index: np.ndarray, low: Any, high: Any, cause: str) -> Iterator[Found]:
+def _outside(table: str, index: Array, low: Any, high: Any, cause: str) -> Iterator[Found]:
     """One finding if any index is not in low .. high - 1."""
     bad = np.flatnonzero((index < low) | (index >= high))
     if len(bad):
         yield table, f"entry {bad[0]}: {int(np.asarray(index).ravel()[bad[0]])}", cause
 
 
-def _slices(table: str, first: np.ndarray, count: np.ndarray, size: Any, cause: str) -> Iterator[Found]:
+def _slices(table: str, first: Array, count: Array, size: Any, cause: str) -> Iterator[Found]:
     """One finding unless all first .. first + count - 1 lie below size."""
     first, count = first.astype(np.int64), count.astype(np.int64)
     yield from _outside(
@@ -157,7 +158,7 @@ def _synapse_memory(image: CoreImage) -> Iterator[Found]:
             yield from _rows(image, rows[first : first + count], layout, columns)
 
 
-def _rows(image: CoreImage, rows: np.ndarray, layout: Layout, columns: int) -> Iterator[Found]:
+def _rows(image: CoreImage, rows: Array, layout: Layout, columns: int) -> Iterator[Found]:
     lengths = np.unique(rows[:, 1])
     if lengths.size and not 0 <= lengths[0] <= lengths[-1] <= columns:
         yield "rows", int(lengths[-1]), "a row is longer than its target"
@@ -191,7 +192,7 @@ def _axons(image: CoreImage) -> Iterator[Found]:
     yield from _operand_items(image, used[used[:, 0] == OPERAND], reach[used[:, 0] == OPERAND])
 
 
-def _row_items(image: CoreImage, items: np.ndarray, reach: np.ndarray) -> Iterator[Found]:
+def _row_items(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]:
     links, ports = image.tables["connections"].astype(np.int64), image.tables["ports"]
     outside = list(_outside("items", items[:, 1], 0, len(links), "an item names no connection"))
     yield from outside
@@ -204,7 +205,7 @@ def _row_items(image: CoreImage, items: np.ndarray, reach: np.ndarray) -> Iterat
     )
 
 
-def _operand_items(image: CoreImage, items: np.ndarray, reach: np.ndarray) -> Iterator[Found]:
+def _operand_items(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]:
     ports, channels = image.tables["ports"], image.tables["channels"]
     outside = list(_outside("items", items[:, 1], 0, len(ports), "an item names no port"))
     outside += list(
@@ -289,7 +290,7 @@ def _references(image: CoreImage, unit: int, number: int) -> Iterator[Found]:
         yield from _gather(gather, item.numbers["from"], item.size * item.numbers.get("fan", 1), reach)
 
 
-def _gather(gather: np.ndarray, start: int, count: int, size: int) -> Iterator[Found]:
+def _gather(gather: Array, start: int, count: int, size: int) -> Iterator[Found]:
     if start == IDENTITY:
         if count != size:
             yield "gather", f"{count} of {size}", "elements in order, but their numbers differ"

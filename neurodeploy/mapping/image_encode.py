@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
@@ -21,7 +22,7 @@ from ..ir.nodes import Const, Input, Micro, Neuron, Node, Output, Reduce, Sum, S
 from ..passes.balance import CROSSING, constants, depths, host, hurried, unbalanced
 from ..target import Target
 from .checks import too_fast
-from .image import HOST, OPERAND, ROWS, Array, CoreImage, Instruction, Operand, Unit
+from .image import HOST, OPERAND, ROWS, CoreImage, Instruction, Operand, TableArray, Unit
 from .image_check import checked
 from .image_readers import Reader, Reading, channels_of, split
 from .image_tables import Tables, distinct_rows
@@ -79,7 +80,7 @@ class _Site:
     place: tuple[int, int, int, int]
     tables: Tables = field(default_factory=Tables)
     units: list[Unit] = field(default_factory=list)
-    elements: list[dict[str, np.ndarray]] = field(default_factory=list)  # per unit: node -> flat indices here
+    elements: list[dict[str, Array]] = field(default_factory=list)  # per unit: node -> flat indices here
     numbers: list[dict[str, int]] = field(default_factory=list)  # per unit: node -> its instruction
     readings: list[Reading] = field(default_factory=list)
     axons: dict[Key, _Axons] = field(default_factory=dict)
@@ -89,9 +90,9 @@ class _Site:
 class _Axons:
     """Where a value arrives at a site: ``axon`` per position (sorted), the channels needed, the mode of addressing."""
 
-    positions: np.ndarray
-    need: np.ndarray
-    axon: np.ndarray
+    positions: Array
+    need: Array
+    axon: Array
     spread: bool
 
 
@@ -107,7 +108,7 @@ class _Encoder:
         self.sites = [_Site(n, core.index, place) for n, (core, place) in enumerate(places)]
         self.host = _Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
         self.owner = self._owners()
-        self.held: dict[tuple[str, str], np.ndarray] = {}
+        self.held: dict[tuple[str, str], Array] = {}
 
     def images(self) -> tuple[CoreImage, ...]:
         """All images; the host's is the last."""
@@ -126,7 +127,7 @@ class _Encoder:
         """What writes the receiving nodes of a site."""
         return Reader(self.graph, self.target, site.tables, self.constants, self.axes, self.held)
 
-    def _owners(self) -> dict[str, np.ndarray]:
+    def _owners(self) -> dict[str, Array]:
         """For each element of each node the first site that hosts it, -1: none."""
         last = len(self.mapping.cores)
         table = {
@@ -178,14 +179,14 @@ class _Encoder:
         flat = np.arange(prod(self.graph.shape(output.name)))
         item, readings = self.reader(self.host).read(output, flat)
         self.host.readings += [replace(r, single=True) for r in readings]
-        probe = Array(self.host.tables.share("elements", flat), flat.shape)
+        probe = TableArray(self.host.tables.share("elements", flat), flat.shape)
         self.host.units.append(
             Unit(output.name, self.level.get(output.name, 0) + 1, (replace(item, probe=probe),))
         )
         self.host.elements.append({})
         self.host.numbers.append({})
 
-    def _unit(self, site: _Site, elements: dict[str, np.ndarray], depth: int | None = None) -> None:
+    def _unit(self, site: _Site, elements: dict[str, Array], depth: int | None = None) -> None:
         """One piece: an instruction per node, in the order of the graph."""
         here = [n for n in self.graph if n.name in elements and len(elements[n.name])]
         writer = _Program(self, site, elements)
@@ -229,7 +230,7 @@ class _Encoder:
         axon = site.tables.add("axons", np.stack([first, counts, np.full_like(first, need.shape[1])], axis=1))
         return _Axons(positions, need, axon + np.arange(len(positions)), False)
 
-    def _require_hosted(self, key: Key, positions: np.ndarray, need: np.ndarray, site: _Site) -> None:
+    def _require_hosted(self, key: Key, positions: Array, need: Array, site: _Site) -> None:
         """Every element that is read must live somewhere."""
         shape = self.graph.shape(key[0])
         index = np.arange(prod(shape)).reshape(shape or (1,))
@@ -238,7 +239,7 @@ class _Encoder:
         if len(lost):
             raise MappingError([_homeless(key[0], lost, "any core")])
 
-    def _spread(self, site: _Site, positions: np.ndarray, need: np.ndarray, items: np.ndarray) -> _Axons:
+    def _spread(self, site: _Site, positions: Array, need: Array, items: Array) -> _Axons:
         """One axon per (position, channel); the item's offsets move to the channel."""
         channels = need.shape[1]
         total = len(positions) * channels
@@ -267,7 +268,7 @@ class _Encoder:
                         site, unit, key, others, np.flatnonzero(self.owner[key[0]][flat] == site.number)
                     )
 
-    def _export(self, site: _Site, unit: int, key: Key, others: list[_Site], local: np.ndarray) -> None:
+    def _export(self, site: _Site, unit: int, key: Key, others: list[_Site], local: Array) -> None:
         shape = self.graph.shape(key[0])
         position, channel = split(site.elements[unit][key[0]][local], shape, key[1])
         if not len(local):
@@ -284,8 +285,8 @@ class _Encoder:
             site.tables.add("routes", np.concatenate(routes))
 
     def _routes(
-        self, site: _Site, export: int, positions: np.ndarray, mine: np.ndarray, other: _Site, key: Key
-    ) -> np.ndarray:
+        self, site: _Site, export: int, positions: Array, mine: Array, other: _Site, key: Key
+    ) -> Array:
         axons = other.axons[key]
         common, here, there = np.intersect1d(positions, axons.positions, return_indices=True)
         wanted = (mine[here] & axons.need[there]).any(axis=1)
@@ -306,7 +307,7 @@ class _Encoder:
 class _Program:
     """Writes the instructions of one piece."""
 
-    def __init__(self, encoder: _Encoder, site: _Site, elements: dict[str, np.ndarray]) -> None:
+    def __init__(self, encoder: _Encoder, site: _Site, elements: dict[str, Array]) -> None:
         self.encoder, self.site, self.elements = encoder, site, elements
         self.graph, self.tables = encoder.graph, site.tables
         self.program: list[Instruction] = []
@@ -324,21 +325,21 @@ class _Program:
             item = WRITERS[type(node)](self, node, flat)
         self.numbers[node.name] = len(self.program)
         if not isinstance(node, Output):  # the read-out is recorded where it accumulates
-            probe = Array(self.tables.share("elements", flat), flat.shape)
+            probe = TableArray(self.tables.share("elements", flat), flat.shape)
             item = replace(item, node=node.name, probe=probe, arrays={**item.arrays, **self._own(node, flat)})
         self.program.append(item)
 
-    def _own(self, node: Node, flat: np.ndarray) -> dict[str, Array]:
+    def _own(self, node: Node, flat: Array) -> dict[str, TableArray]:
         """Which elements count here, where some live on an earlier core too."""
         owner = self.encoder.owner.get(node.name)
         own = None if owner is None else owner[flat] == self.site.number
         return {} if own is None or own.all() else {"own": self.tables.values(own)}
 
-    def _constant(self, name: str, flat: np.ndarray) -> Instruction:
+    def _constant(self, name: str, flat: Array) -> Instruction:
         value = self.tables.values(self.encoder.constants[name].ravel()[flat])
         return Instruction("const", "", len(flat), arrays={"value": value})
 
-    def operand(self, source: str, index: np.ndarray) -> Operand:
+    def operand(self, source: str, index: Array) -> Operand:
         """Elements ``index`` (flat, -1: zero) of an input, wherever its vector is."""
         if source in self.encoder.constants:
             needed = np.unique(index[index >= 0])
@@ -348,7 +349,7 @@ class _Program:
             raise MappingError([_homeless(source, index[:1], "the core that reads it")])
         return self._operand(self.numbers[source], index, self.elements[source], source)
 
-    def _operand(self, number: int, index: np.ndarray, held: np.ndarray, source: str = "") -> Operand:
+    def _operand(self, number: int, index: Array, held: Array, source: str = "") -> Operand:
         place = np.minimum(np.searchsorted(held, index), max(len(held) - 1, 0))
         absent = index < 0
         if len(held) and not (absent | (held[place] == index)).all():
@@ -357,7 +358,7 @@ class _Program:
             )
         return self.tables.operand(number, np.where(absent, -1, place), len(held))
 
-    def aligned(self, node: Node, flat: np.ndarray) -> list[Operand]:
+    def aligned(self, node: Node, flat: Array) -> list[Operand]:
         """Operands of an elementwise node, inputs broadcast to its shape."""
         shape = self.graph.shape(node.name)
         found = []
@@ -367,7 +368,7 @@ class _Program:
             found.append(self.operand(source, index))
         return found
 
-    def params(self, node: Neuron | Micro, flat: np.ndarray, rows: int = 0) -> dict[str, Array]:
+    def params(self, node: Neuron | Micro, flat: Array, rows: int = 0) -> dict[str, TableArray]:
         """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is."""
         shape, found = self.graph.shape(node.name), {}
         for name, value in node.params.items():
@@ -378,8 +379,8 @@ class _Program:
 
 
 def localised(
-    name: str, value: np.ndarray, shape: tuple[int, ...], flat: np.ndarray, width: int = 0
-) -> tuple[np.ndarray, bool]:
+    name: str, value: Array, shape: tuple[int, ...], flat: Array, width: int = 0
+) -> tuple[Array, bool]:
     """A parameter cut to local elements (second: True) or, with ``width`` > 0, to local rows of that width.
 
     Scalars, lookup tables (their names say ``table``), vectors along a row, and what does not broadcast to the shape
@@ -395,13 +396,13 @@ def localised(
     return (local.reshape(-1, width), False) if width else (local, True)
 
 
-def _homeless(node: str, flat: np.ndarray, place: str) -> Problem:
+def _homeless(node: str, flat: Array, place: str) -> Problem:
     return Problem(
         "ND583", "an element that is read is not where it is needed", node, f"element {int(flat[0])}", place
     )
 
 
-def _input(self: _Program, node: Input, flat: np.ndarray) -> Instruction:
+def _input(self: _Program, node: Input, flat: Array) -> Instruction:
     zero = np.broadcast_to(np.asarray(node.zero, dtype=np.int64), self.graph.shape(node.name)).ravel()[flat]
     numbers = {"per_tick": int(node.per_tick)}
     return Instruction(
@@ -409,12 +410,12 @@ def _input(self: _Program, node: Input, flat: np.ndarray) -> Instruction:
     )
 
 
-def _output(self: _Program, node: Output, flat: np.ndarray) -> Instruction:
+def _output(self: _Program, node: Output, flat: Array) -> Instruction:
     # On the core the read-out is a plain vector that is sent; the host accumulates it.
     return _view_of(self, self.aligned(node, flat), flat)
 
 
-def _neuron(self: _Program, node: Neuron, flat: np.ndarray) -> Instruction:
+def _neuron(self: _Program, node: Neuron, flat: Array) -> Instruction:
     model = registry.neuron(node.model)
     state = self.tables.zeros(len(model.state) * len(flat))
     return Instruction(
@@ -436,7 +437,7 @@ def _reset(node: Neuron) -> dict[str, int]:
     return {"reset_interval": interval, "reset_phase": phase % interval}
 
 
-def _micro(self: _Program, node: Micro, flat: np.ndarray) -> Instruction:
+def _micro(self: _Program, node: Micro, flat: Array) -> Instruction:
     row = registry.microcode(node.op).row
     width = self.graph.shape(node.name)[-1] if row else 1
     starts = flat.reshape(-1, width)[:, :1] if len(flat) % width == 0 else flat[:1, None] - 1
@@ -458,12 +459,12 @@ def _micro(self: _Program, node: Micro, flat: np.ndarray) -> Instruction:
     )
 
 
-def _sum(self: _Program, node: Sum, flat: np.ndarray) -> Instruction:
+def _sum(self: _Program, node: Sum, flat: Array) -> Instruction:
     signs = self.tables.values(np.array(node.signs or (1,) * len(node.inputs)))
     return Instruction("sum", node.name, len(flat), tuple(self.aligned(node, flat)), arrays={"signs": signs})
 
 
-def _view(self: _Program, node: View, flat: np.ndarray) -> Instruction:
+def _view(self: _Program, node: View, flat: Array) -> Instruction:
     table = view_sources(node, [self.graph.shape(i) for i in node.inputs])
     operands, base = [], 0
     for source in node.inputs:
@@ -476,14 +477,14 @@ def _view(self: _Program, node: View, flat: np.ndarray) -> Instruction:
     return _view_of(self, operands, flat)
 
 
-def _view_of(self: _Program, operands: list[Operand], flat: np.ndarray) -> Instruction:
+def _view_of(self: _Program, operands: list[Operand], flat: Array) -> Instruction:
     if not operands:  # nothing but padding
         self.program.append(Instruction("const", "", 0, arrays={"value": self.tables.values(flat[:0])}))
         operands = [self.tables.operand(len(self.program) - 1, np.full(len(flat), -1), 0)]
     return Instruction("view", "", len(flat), tuple(operands))
 
 
-def view_sources(node: View, shapes: list[tuple[int, ...]]) -> np.ndarray:
+def view_sources(node: View, shapes: list[tuple[int, ...]]) -> Array:
     """For each output element the flat index into all inputs one after the other, -1 for padding."""
     arrays, base = [], 1
     for shape in shapes:
@@ -505,10 +506,10 @@ WRITERS: dict[type[Node], Any] = {
 # --- facts about the graph -----------------------------------------------------------------------------------------
 
 
-def _constants(graph: Graph) -> dict[str, np.ndarray]:
+def _constants(graph: Graph) -> dict[str, Array]:
     """Values of the nodes that are the same at every tick."""
     still = constants(graph)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Array] = {}
     for node in graph:
         if node.name not in still:
             continue

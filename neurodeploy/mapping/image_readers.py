@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
 from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
@@ -36,9 +37,9 @@ class Reading:
     node: str
     value: str
     axis: int
-    positions: np.ndarray
-    need: np.ndarray
-    items: np.ndarray
+    positions: Array
+    need: Array
+    items: Array
     single: bool = False
 
 
@@ -49,13 +50,13 @@ class Reader:
     graph: Graph
     target: Target
     tables: Tables
-    constants: dict[str, np.ndarray]
+    constants: dict[str, Array]
     axes: dict[str, int]
     held: dict[
-        tuple[str, str], np.ndarray
+        tuple[str, str], Array
     ]  # (product, operand) -> elements whose running sum a core keeps already
 
-    def read(self, node: Node, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+    def read(self, node: Node, flat: Array) -> tuple[Instruction, list[Reading]]:
         """Instruction and readings for the elements ``flat`` of a receiving node."""
         return KINDS[type(node)](self, node, flat)
 
@@ -63,7 +64,7 @@ class Reader:
         """Channel axis of a value that any layout suits."""
         return self.axes.get(value, max(len(self.graph.shape(value)) - 1, 0))
 
-    def operand(self, node: Node, value: str, needed: np.ndarray) -> tuple[int, list[Reading]]:
+    def operand(self, node: Node, value: str, needed: Array) -> tuple[int, list[Reading]]:
         """A port that holds elements ``needed`` (flat indices) of a value in that order."""
         if value in self.constants:
             return self.tables.port(node.name, self.constants[value].ravel()[needed]), []
@@ -75,7 +76,7 @@ class Reader:
         slots[rank, channel] = np.arange(len(needed))
         return port, [Reading(node.name, value, axis, positions, slots >= 0, self._items(port, slots))]
 
-    def _items(self, port: int, slots: np.ndarray) -> np.ndarray:
+    def _items(self, port: int, slots: Array) -> Array:
         """One item per position: slot of a channel = a + channels[b + channel]."""
         base = np.where(slots >= 0, slots, np.iinfo(np.int64).max).min(axis=1)
         offsets = np.where(slots >= 0, slots - base[:, None], -1)
@@ -86,7 +87,7 @@ class Reader:
             [count, np.full_like(count, OPERAND), np.full_like(count, port), base, starts[which]], 1
         )
 
-    def fresh(self, node: str, operand: str, value: str, needed: np.ndarray) -> np.ndarray:
+    def fresh(self, node: str, operand: str, value: str, needed: Array) -> Array:
         """Which held elements no earlier core keeps: their saturations count here."""
         kept = self.held.setdefault((node, operand), np.zeros(prod(self.graph.shape(value)), dtype=bool))
         first = ~kept[needed]
@@ -120,7 +121,7 @@ class Reader:
         return self.tables.connection(port, 1, 0, layout, [ones])
 
 
-def split(flat: np.ndarray, shape: tuple[int, ...], axis: int) -> tuple[np.ndarray, np.ndarray]:
+def split(flat: Array, shape: tuple[int, ...], axis: int) -> tuple[Array, Array]:
     """Position and channel of flat indices, the channel being one axis of the shape."""
     if not shape:
         return flat * 0, flat * 0
@@ -138,11 +139,11 @@ def channels_of(shape: tuple[int, ...], axis: int) -> int:
 # --- synapses ------------------------------------------------------------------------------------------------------
 
 
-def _synapse(reader: Reader, node: Synapse, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _synapse(reader: Reader, node: Synapse, flat: Array) -> tuple[Instruction, list[Reading]]:
     return (_dense if node.op == "dense" else _conv)(reader, node, flat)
 
 
-def _dense(reader: Reader, node: Synapse, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _dense(reader: Reader, node: Synapse, flat: Array) -> tuple[Instruction, list[Reading]]:
     shape = reader.graph.shape(node.name)
     axis = len(shape) - 1
     position, channel = split(flat, shape, axis)
@@ -161,9 +162,7 @@ def _dense(reader: Reader, node: Synapse, flat: np.ndarray) -> tuple[Instruction
     return _inbox(reader, node, flat, port, place), [reading]
 
 
-def _dense_link(
-    reader: Reader, node: Synapse, port: int, positions: int, columns: np.ndarray
-) -> tuple[int, int]:
+def _dense_link(reader: Reader, node: Synapse, port: int, positions: int, columns: Array) -> tuple[int, int]:
     """The connection, and how many rows lie between two positions (0: all share them)."""
     limits, mantissa, exponent, bits = reader.target.limits, *stored(node.weight)
     weights, local = mantissa[columns].T, np.arange(len(columns))
@@ -184,14 +183,12 @@ def _dense_link(
     return reader.tables.connection(port, len(local), exponent, layout, copies), len(weights)
 
 
-def _steps(graph: Graph, node: Synapse) -> np.ndarray | int:
+def _steps(graph: Graph, node: Synapse) -> Array | int:
     """Steps for which what a connection adds waits: for all of them, or for each (O, C)."""
     return 0 if node.delays == (0,) else node.delay + line(graph, node, depths(graph))
 
 
-def _accumulators(
-    reader: Reader, node: Synapse, flat: np.ndarray, place: np.ndarray, size: int
-) -> tuple[int, bool]:
+def _accumulators(reader: Reader, node: Synapse, flat: Array, place: Array, size: int) -> tuple[int, bool]:
     """A port that starts at the biases; a constant input is added once and for all (second: True)."""
     shape = reader.graph.shape(node.name)
     channel = split(flat, shape, len(shape) - 1 if node.op == "dense" else 0)[1]
@@ -210,14 +207,14 @@ def _accumulators(
     return reader.tables.port(node.name, init), constant is not None
 
 
-def _inbox(reader: Reader, node: Node, flat: np.ndarray, port: int, place: np.ndarray) -> Instruction:
+def _inbox(reader: Reader, node: Node, flat: Array, port: int, place: Array) -> Instruction:
     size = int(reader.tables.parts["ports"][port][0, 1])
     return Instruction(
         "synapse", node.name, len(flat), ports=(port,), numbers={"from": reader.tables.gather(place, size)}
     )
 
 
-def _conv(reader: Reader, node: Synapse, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _conv(reader: Reader, node: Synapse, flat: Array) -> tuple[Instruction, list[Reading]]:
     shape = reader.graph.shape(node.name)
     position, channel = split(flat, shape, 0)
     positions, columns = np.unique(position), np.unique(channel)
@@ -241,9 +238,7 @@ def _conv(reader: Reader, node: Synapse, flat: np.ndarray) -> tuple[Instruction,
     return _inbox(reader, node, flat, port, place), [reading]
 
 
-def _receptive(
-    graph: Graph, node: Synapse, positions: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _receptive(graph: Graph, node: Synapse, positions: Array) -> tuple[Array, Array, Array]:
     """(target rank, kernel position, source position) of every tap that is not padding."""
     _, height, width = graph.shape(node.inputs[0])
     y, x = np.unravel_index(positions, graph.shape(node.name)[1:])
@@ -255,7 +250,7 @@ def _receptive(
     return targets, kernel, (iy * width + ix)[inside]
 
 
-def _blocks(node: Synapse, columns: np.ndarray) -> np.ndarray:
+def _blocks(node: Synapse, columns: Array) -> Array:
     """Which input channels feed any of the output channels ``columns``."""
     used = np.unique(columns // (node.weight.shape[0] // node.groups))
     need = np.zeros((node.groups, node.weight.shape[1]), dtype=bool)
@@ -267,11 +262,11 @@ def _conv_link(
     reader: Reader,
     node: Synapse,
     port: int,
-    columns: np.ndarray,
-    targets: np.ndarray,
-    kernel: np.ndarray,
-    _: np.ndarray,
-) -> tuple[int, list[np.ndarray]]:
+    columns: Array,
+    targets: Array,
+    kernel: Array,
+    _: Array,
+) -> tuple[int, list[Array]]:
     """Shared kernels: one row per (kernel position, input channel)."""
     mantissa, exponent, bits = stored(node.weight)
     group = columns // (node.weight.shape[0] // node.groups)
@@ -292,11 +287,11 @@ def _conv_lists(
     reader: Reader,
     node: Synapse,
     port: int,
-    columns: np.ndarray,
-    targets: np.ndarray,
-    kernel: np.ndarray,
-    sources: np.ndarray,
-) -> tuple[int, list[np.ndarray]]:
+    columns: Array,
+    targets: Array,
+    kernel: Array,
+    sources: Array,
+) -> tuple[int, list[Array]]:
     """Without shared kernels: one list of targets with indices per source position and channel."""
     mantissa, exponent, bits = stored(node.weight)
     limits, wait = reader.target.limits, int(np.max(_steps(reader.graph, node)))
@@ -322,7 +317,7 @@ def _conv_lists(
 # --- operands ------------------------------------------------------------------------------------------------------
 
 
-def _delay(reader: Reader, node: Delay, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _delay(reader: Reader, node: Delay, flat: Array) -> tuple[Instruction, list[Reading]]:
     port, found = reader.operand(node, node.inputs[0], flat)
     steps = node.steps if found else 1  # a constant is the same at every step
     numbers = {"from": -1, "steps": steps, "kernel": reader.kernel(node, port, 1)}
@@ -330,7 +325,7 @@ def _delay(reader: Reader, node: Delay, flat: np.ndarray) -> tuple[Instruction, 
     return Instruction("delay", node.name, len(flat), ports=(port,), numbers=numbers, state=state), found
 
 
-def _output(reader: Reader, node: Output, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _output(reader: Reader, node: Output, flat: Array) -> tuple[Instruction, list[Reading]]:
     port, found = reader.operand(node, node.name, flat)
     texts = {"readout": node.readout}
     return Instruction(
@@ -338,7 +333,7 @@ def _output(reader: Reader, node: Output, flat: np.ndarray) -> tuple[Instruction
     ), found
 
 
-def _reduce(reader: Reader, node: Reduce, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _reduce(reader: Reader, node: Reduce, flat: Array) -> tuple[Instruction, list[Reading]]:
     table = window_sources(node, reader.graph.shape(node.inputs[0]))[flat]
     needed = np.unique(table[table >= 0])
     port, found = reader.operand(node, node.inputs[0], needed)
@@ -349,7 +344,7 @@ def _reduce(reader: Reader, node: Reduce, flat: np.ndarray) -> tuple[Instruction
     ), found
 
 
-def window_sources(node: Reduce, shape: tuple[int, ...]) -> np.ndarray:
+def window_sources(node: Reduce, shape: tuple[int, ...]) -> Array:
     """(outputs, elements of a window) flat source indices, -1 for padding."""
     index = np.arange(1, prod(shape) + 1).reshape(1, *shape)
     if node.window is not None:
@@ -360,7 +355,7 @@ def window_sources(node: Reduce, shape: tuple[int, ...]) -> np.ndarray:
     return table.reshape(-1, prod(shape[a - 1] for a in axes)) - 1
 
 
-def _product(reader: Reader, node: Product, flat: np.ndarray) -> tuple[Instruction, list[Reading]]:
+def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, list[Reading]]:
     left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
     shapes = [reader.graph.shape(i) for i in node.inputs]
     if any(len(set(part)) < len(part) for part in (left, right, out)):
@@ -386,11 +381,11 @@ def _product(reader: Reader, node: Product, flat: np.ndarray) -> tuple[Instructi
 def _product_instruction(
     reader: Reader,
     node: Product,
-    flat: np.ndarray,
+    flat: Array,
     ports: tuple[int, ...],
-    sizes: dict[str, np.ndarray],
-    kept: dict[str, np.ndarray],
-    held: list[np.ndarray],
+    sizes: dict[str, Array],
+    kept: dict[str, Array],
+    held: list[Array],
 ) -> Instruction:
     tables, spec = reader.tables, reader.graph.values[node.name].fixed
     out = node.equation.split("->")[1].strip()

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..errors import MappingError, Problem
-from .image import FORMAT, HOST, TABLES, Array, CoreImage, Instruction, Operand, Unit
+from .image import FORMAT, HOST, TABLES, CoreImage, Instruction, Operand, TableArray, Unit
 from .image_check import LARGEST, LONGEST, checked
 
 
@@ -91,7 +92,7 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
         raise MappingError([problem]) from None
 
 
-def _table(data: Mapping[str, Any], name: str) -> np.ndarray:
+def _table(data: Mapping[str, Any], name: str) -> Array:
     dtype, width = TABLES[name]
     array = np.asarray(data.get(name))
     shaped = array.ndim == 2 and array.shape[1] == width if width else array.ndim == 1
@@ -167,11 +168,11 @@ def _instruction(raw: dict) -> Instruction:
     )
 
 
-def _array(record: dict, key: str) -> Array:
+def _array(record: dict, key: str) -> TableArray:
     numbers = _ints(record, key)
     if not 1 <= len(numbers) <= 16:
         raise _Bad(key, f"{len(numbers)} numbers", "start and up to 15 axes")
-    array = Array(numbers[0], numbers[1:])
+    array = TableArray(numbers[0], numbers[1:])
     if array.size >= LARGEST:
         raise _Bad(key, array.shape, f"fewer than {LARGEST} entries")
     return array

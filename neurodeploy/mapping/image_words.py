@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..array import Array
+
 WORD = 64
 
 
@@ -49,9 +51,7 @@ class Layout:
         return entries & ((1 << self.header_bits) - 1)
 
 
-def pack(
-    weights: np.ndarray, columns: np.ndarray, layout: Layout, delays: np.ndarray | int = 0
-) -> np.ndarray:
+def pack(weights: Array, columns: Array, layout: Layout, delays: Array | int = 0) -> Array:
     """(rows, entries) weights and delays with the target index of each entry -> (rows, words) uint64."""
     rows, entries = weights.shape
     delays = np.broadcast_to(delays, weights.shape)
@@ -62,7 +62,7 @@ def pack(
     return np.concatenate([np.zeros((rows, 0), dtype=np.uint64), *parts], axis=1)
 
 
-def _pack_block(weights: np.ndarray, columns: np.ndarray, delays: np.ndarray, layout: Layout) -> np.ndarray:
+def _pack_block(weights: Array, columns: Array, delays: Array, layout: Layout) -> Array:
     rows, entries = weights.shape
     header = _bits(np.full((rows, 1), layout.header(entries)), layout.header_bits)
     index = _bits(np.broadcast_to(columns, weights.shape), layout.index_bits)
@@ -74,9 +74,7 @@ def _pack_block(weights: np.ndarray, columns: np.ndarray, delays: np.ndarray, la
     return np.packbits(stream, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def unpack(
-    words: np.ndarray, entries: int, layout: Layout
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def unpack(words: Array, entries: int, layout: Layout) -> tuple[Array, Array, Array, Array]:
     """(rows, words) -> weights, target indices and delays, (rows, entries) each, and which rows' headers are right."""
     rows = len(words)
     weights, index, delays = (np.zeros((rows, entries), dtype=np.int64) for _ in range(3))
@@ -96,17 +94,17 @@ def unpack(
     return weights, index, delays, right
 
 
-def _bits(values: np.ndarray, width: int) -> np.ndarray:
+def _bits(values: Array, width: int) -> Array:
     """Two's complement bits along a new last axis, least significant first."""
     return ((np.asarray(values, dtype=np.int64)[..., None] >> np.arange(width)) & 1).astype(np.uint8)
 
 
-def _number(bits: np.ndarray) -> np.ndarray:
+def _number(bits: Array) -> Array:
     """Unsigned numbers from bits along the last axis, least significant first."""
     return bits.astype(np.int64) @ (np.int64(1) << np.arange(bits.shape[-1], dtype=np.int64))
 
 
-def stored(weight: np.ndarray) -> tuple[np.ndarray, int, int]:
+def stored(weight: Array) -> tuple[Array, int, int]:
     """Weights without their common power of two, that power, and the two's-complement bits they need."""
     common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)).ravel(), initial=0))
     exponent = (common & -common).bit_length() - 1 if common else 0

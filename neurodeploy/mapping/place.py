@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..array import Array
 from ..target import Chip, Target
 from .limits import RESOURCES, usage
 from .traffic import HOST_TILE, Traffic
@@ -68,7 +69,7 @@ def place(cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> lis
     return spots
 
 
-def snake(chip: Chip) -> np.ndarray:
+def snake(chip: Chip) -> Array:
     """(cores, 2) routers in an order whose neighbours are neighbours: rows of the mesh, every other one backwards."""
     places = [
         (x if y % 2 == 0 else chip.routers_x - 1 - x, y)
@@ -78,7 +79,7 @@ def snake(chip: Chip) -> np.ndarray:
     return np.repeat(np.array(places), chip.cores_per_router, axis=0)[: chip.cores_per_chip]
 
 
-def _arranged(messages: np.ndarray, chip: Chip) -> np.ndarray:
+def _arranged(messages: Array, chip: Chip) -> Array:
     """Routers of the cores: the snake, improved by the best swap of two places as long as one helps.
 
     ``at[i, j]`` is what core i's packets would cost at core j's place; a swap changes it by a matrix of rank one.

@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Reduce, Synapse
 from .regions import Region, region
@@ -94,7 +95,7 @@ def _conv(graph: Graph, node: Synapse, out: Region) -> Read:
     return Read(node.name, source, Region(shape, (channels, *rows)), (1, 2))
 
 
-def window(out: np.ndarray, stride: int, width: int, padding: int, size: int) -> np.ndarray:
+def window(out: Array, stride: int, width: int, padding: int, size: int) -> Array:
     """Input coordinates 0 .. size-1 under the windows of sorted output coordinates."""
     if out[-1] - out[0] == len(out) - 1 and stride <= width:
         first, end = int(out[0]) * stride - padding, int(out[-1]) * stride - padding + width

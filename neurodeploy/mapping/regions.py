@@ -11,14 +11,16 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """Elements of a value of ``shape``: ``axes`` if they are a product of sorted index sets, else sorted ``flat``."""
 
     shape: tuple[int, ...]
-    axes: tuple[np.ndarray, ...] | None
-    flat: np.ndarray | None = None
+    axes: tuple[Array, ...] | None
+    flat: Array | None = None
 
     @property
     def size(self) -> int:
@@ -26,16 +28,16 @@ class Region:
         return prod(len(a) for a in self.axes) if self.axes is not None else len(self.indices)
 
     @property
-    def indices(self) -> np.ndarray:
+    def indices(self) -> Array:
         """Sorted flat indices, int64."""
         return flat_of(self.axes, self.shape) if self.flat is None and self.axes is not None else self.flat  # type: ignore[return-value]
 
     @property
-    def hull(self) -> tuple[np.ndarray, ...]:
+    def hull(self) -> tuple[Array, ...]:
         """The smallest product that contains the elements."""
         return self.axes if self.axes is not None else projections(self.indices, self.shape)
 
-    def positions(self, axes: tuple[int, ...]) -> np.ndarray:
+    def positions(self, axes: tuple[int, ...]) -> Array:
         """Sorted distinct flat indices over some of the axes."""
         sizes = tuple(self.shape[a] for a in axes)
         if self.axes is not None:
@@ -53,20 +55,20 @@ def whole(shape: tuple[int, ...]) -> Region:
     return Region(shape, tuple(np.arange(n) for n in shape))
 
 
-def region(flat: np.ndarray, shape: tuple[int, ...]) -> Region:
+def region(flat: Array, shape: tuple[int, ...]) -> Region:
     """The region of sorted flat indices, recognised as a product if it is one."""
     axes = projections(flat, shape)
     return Region(shape, axes if prod(len(a) for a in axes) == len(flat) else None, flat)
 
 
-def projections(flat: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def projections(flat: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
     """Sorted distinct coordinates along each axis."""
     if not shape:
         return ()
     return tuple(_distinct(c, n) for c, n in zip(np.unravel_index(flat, shape), shape, strict=True))
 
 
-def flat_of(axes: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> np.ndarray:
+def flat_of(axes: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
     """Sorted flat indices of a product of sorted index sets."""
     flat = np.zeros(1, dtype=np.int64)
     for indices, size in zip(axes, shape, strict=True):
@@ -74,7 +76,7 @@ def flat_of(axes: tuple[np.ndarray, ...], shape: tuple[int, ...]) -> np.ndarray:
     return flat
 
 
-def _distinct(coordinates: np.ndarray, size: int) -> np.ndarray:
+def _distinct(coordinates: Array, size: int) -> Array:
     seen = np.zeros(size, dtype=bool)
     seen[coordinates] = True
     return np.flatnonzero(seen)

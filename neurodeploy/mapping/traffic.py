@@ -8,6 +8,7 @@ from functools import reduce
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Output
 from .groups import Population, owners
@@ -25,14 +26,14 @@ class Traffic:
     and ``messages[i]`` elements (times their measured activity, where known) can travel in a tick.
     """
 
-    source: np.ndarray
-    target: np.ndarray
-    axons: np.ndarray
-    messages: np.ndarray
+    source: Array
+    target: Array
+    axons: Array
+    messages: Array
     tiles: int
 
     @property
-    def axon_out(self) -> np.ndarray:
+    def axon_out(self) -> Array:
         """Output axon words of each tile."""
         sent = self.source != HOST_TILE
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
@@ -41,7 +42,7 @@ class Traffic:
 def traffic(graph: Graph, groups: list[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
     """All flows of a network that is cut into tiles."""
     senders = _Senders(graph, groups, tilings)
-    flows: list[tuple[np.ndarray, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
+    flows: list[tuple[Array, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
     for name, tiling in tilings.items():
         first = senders.first[name]
         for i, part in enumerate(tiling.tiles):
@@ -74,8 +75,8 @@ class _Senders:
     tilings: MappingABC[str, Tiling]
     first: dict[str, int] = field(default_factory=dict)
     tiles: int = 0
-    known: dict[tuple, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
-    places: dict[str, np.ndarray] = field(default_factory=dict)
+    known: dict[tuple, tuple[Array, Array, Array]] = field(default_factory=dict)
+    places: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.owner = owners(self.groups)
@@ -87,7 +88,7 @@ class _Senders:
         known = self.graph.values[name].activity
         return known.mean if known else 1.0
 
-    def sent(self, read: Read) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sent(self, read: Read) -> tuple[Array, Array, Array]:
         """Sending tiles, their axon words and their messages."""
         # Tiles that differ in output channels only read the same: most reads have been answered before.
         region = read.region
@@ -97,7 +98,7 @@ class _Senders:
             self.known[key] = self._sent(read)
         return self.known[key]
 
-    def _sent(self, read: Read) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _sent(self, read: Read) -> tuple[Array, Array, Array]:
         group = self.owner[read.source]
         active = self.activity(read.source)
         if group.on_host:
@@ -109,7 +110,7 @@ class _Senders:
         tiles = np.flatnonzero(messages)
         return tiles + self.first[group.name], axons[tiles], messages[tiles] * active
 
-    def _by_element(self, read: Read, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+    def _by_element(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
         count = len(tiling.tiles)
         flat = read.region.indices
         place = self._place(read.source, tiling)[flat]
@@ -122,7 +123,7 @@ class _Senders:
             position = position * read.region.shape[axis] + coordinates[axis]
         return np.bincount(np.unique(position * count + place) % count, minlength=count), messages
 
-    def _place(self, name: str, tiling: Tiling) -> np.ndarray:
+    def _place(self, name: str, tiling: Tiling) -> Array:
         """The tile of each element of a value."""
         if name not in self.places:
             place = np.zeros(self.graph.values[name].shape.size, dtype=np.int64)
@@ -132,7 +133,7 @@ class _Senders:
         return self.places[name]
 
 
-def _by_axis(read: Read, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]:
+def _by_axis(read: Read, tiling: Tiling) -> tuple[Array, Array]:
     """As by element, for a grid: counts along the axes multiply."""
     region, chunk = read.region, tiling.cut.chunk
     axes = region.axes or ()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-import numpy as np
-
+from ..array import Array
 from ..errors import Problem
 
 
@@ -53,7 +52,7 @@ class Piece:
     """Part of a population group on one core: for each node of the group, the flat indices of its elements here."""
 
     group: str
-    elements: dict[str, np.ndarray]
+    elements: dict[str, Array]
     demand: Demand
 
 

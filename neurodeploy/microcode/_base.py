@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.types import Fixed, Interval
 
 Params = Mapping[str, Any]
@@ -46,11 +47,11 @@ class MicroOp(ABC):
     )
 
     @abstractmethod
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """The operator in float64, from its source-level parameters."""
 
     @abstractmethod
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The operator in int64, from its integer parameters; second: 1 where a value saturated (or plain 0)."""
 
     @abstractmethod
@@ -67,7 +68,7 @@ class MicroOp(ABC):
     def operations(self, params: Params, width: int) -> int:
         """Add, multiply, shift, compare and table operations for one row of ``width`` elements (integer params)."""
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """Proven bounds of ``int_apply`` for inputs within ``lo`` .. ``hi``, elementwise (int64, same shape).
 
         None where the operator has none to state; then the bounds that its value declares hold.
@@ -91,7 +92,7 @@ def out_bits(options: Mapping[str, Any], default: int = OUT_BITS) -> int:
     return bits
 
 
-def out_scale(options: Mapping[str, Any], default: float | np.ndarray) -> float | np.ndarray:
+def out_scale(options: Mapping[str, Any], default: float | Array) -> float | Array:
     """The wanted worth of an output unit; raises ValueError unless positive and finite."""
     scale = options.get("out_scale", default)
     if not np.all(np.isfinite(scale) & (np.asarray(scale) > 0)):

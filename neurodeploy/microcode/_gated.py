@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, finest_unit, out_bits, out_scale
@@ -27,7 +28,7 @@ FRACTION_BITS = 12
 C_BITS = 20  # fraction of a table entry
 FINEST_OUT = 2.0**-33  # finer output units ask the rescale of c for more than its 16-bit multiplier
 
-Gate = Callable[[np.ndarray, Params], np.ndarray]
+Gate = Callable[[Array, Params], Array]
 
 
 class Gated(MicroOp):
@@ -38,12 +39,12 @@ class Gated(MicroOp):
         self.gate = gate
         self.reach = reach
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """x * gate(x) in float64."""
         x = np.asarray(x, dtype=np.float64)
         return x * self.gate(x, params)
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; second: 1 where the output saturated."""
         c = of_magnitude(x, params)
         raw = rescale(np.maximum(x, 0), params["out_multiplier"], params["out_shift"])
@@ -77,7 +78,7 @@ class Gated(MicroOp):
         }
         return QuantizedMicro(ints, Fixed(bits, True, scale), bounds(interval, ints))
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """-c .. max(x, 0) in output units, saturated."""
         least = -np.max(rescale(params["table"].max(), params["c_multiplier"], params["c_shift"]))
         most = rescale(np.maximum(hi, 0), params["out_multiplier"], params["out_shift"])

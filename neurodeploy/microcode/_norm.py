@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
@@ -43,7 +44,7 @@ class Norm(MicroOp):
         self.name = name
         self.centred = centred
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """Biased variance, eps inside the root, as torch does."""
         x = np.asarray(x, dtype=np.float64)
         c = x - x.mean(axis=-1, keepdims=True) if self.centred else x
@@ -51,7 +52,7 @@ class Norm(MicroOp):
         gamma, beta = affine(params)
         return y * gamma + beta
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; second: 1 where the output saturated. Raises ValueError for a row of another width."""
         if x.shape[-1] != params["width"]:
             raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
@@ -81,7 +82,7 @@ class Norm(MicroOp):
             ints, Fixed(bits, True, scale), Interval(int(np.min(lo)), int(np.max(hi)), True)
         )
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """beta -+ sqrt(D) |gamma|, per channel, whatever the input."""
         least, most = limits(params)
         return np.broadcast_to(least, lo.shape), np.broadcast_to(most, hi.shape)
@@ -108,14 +109,14 @@ class Norm(MicroOp):
         return bits_of(params["root_table"])
 
 
-def limits(ints: Params) -> tuple[np.ndarray, np.ndarray]:
+def limits(ints: Params) -> tuple[Array, Array]:
     """Smallest and largest output of every channel, saturated."""
     u_max = np.int64(np.ceil(U_MAX / odd_half(ints["split"])))
     reach = rescale(u_max, np.abs(ints["multiplier"]), ints["shift"])
     return saturate(ints["beta"] - reach, ints["bits"]), saturate(ints["beta"] + reach, ints["bits"])
 
 
-def affine(params: Params) -> tuple[np.ndarray, np.ndarray]:
+def affine(params: Params) -> tuple[Array, Array]:
     """gamma and beta of the row's width; ones and zeros where the model has none."""
     width = int(params["width"])
     gamma, beta = params.get("gamma"), params.get("beta")
@@ -157,7 +158,7 @@ def eps_params(eps: float, width: int, scale: float) -> dict[str, int]:
     }
 
 
-def affine_params(gamma: np.ndarray, beta: np.ndarray, scale: np.ndarray, ints: Params) -> dict[str, Any]:
+def affine_params(gamma: Array, beta: Array, scale: Array, ints: Params) -> dict[str, Any]:
     """gamma * sqrt(D) as multiplier and shift per channel, beta in output units; raises ValueError past 2^30."""
     root = np.sqrt(ints["width"]) * odd_half(ints["split"])
     factor = np.broadcast_to(gamma * root / scale * 2.0**-U_BITS, gamma.shape)
@@ -179,20 +180,20 @@ def odd_half(split: int) -> float:
     return 2.0 ** ((split + 1) // 2 - split / 2)
 
 
-def centre(x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray]:
+def centre(x: Array, params: Params) -> tuple[Array, Array]:
     """The row minus the middle of its range, shifted to the register's width; second: the shift."""
     lo, hi = x.min(axis=-1, keepdims=True), x.max(axis=-1, keepdims=True)
     middle = (lo + hi) >> 1
     return fit(x - middle, np.maximum(hi - middle, middle - lo), params)
 
 
-def fit(x: np.ndarray, reach: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray]:
+def fit(x: Array, reach: Array, params: Params) -> tuple[Array, Array]:
     """x * 2^-shift with one rounding, |x| <= reach brought to ``row_bits`` bits; second: the shift (down positive)."""
     shift = np.maximum(bit_length(reach), params["eps_bits"]) - params["row_bits"]
     return rescale(x << np.maximum(-shift, 0), 1, np.maximum(shift, 0)), shift
 
 
-def mean(c: np.ndarray, params: Params) -> np.ndarray:
+def mean(c: Array, params: Params) -> Array:
     """Nearest integer to the mean of the row."""
     total = c.sum(axis=-1, keepdims=True)
     first = rescale(total, params["mean_multiplier"], params["mean_shift"])
@@ -200,7 +201,7 @@ def mean(c: np.ndarray, params: Params) -> np.ndarray:
     return first + rescale(rest, params["mean_multiplier"], params["mean_shift"])
 
 
-def unit_vector(c: np.ndarray, shift: np.ndarray, params: Params) -> np.ndarray:
+def unit_vector(c: Array, shift: Array, params: Params) -> Array:
     """c / sqrt(sum c^2 + D eps) with unit 2^-24 (times sqrt(1/2) where the split is odd)."""
     split = params["split"]
     square = c * c
@@ -211,7 +212,7 @@ def unit_vector(c: np.ndarray, shift: np.ndarray, params: Params) -> np.ndarray:
     return rescale(c, r, UNIT_BITS - U_BITS + half + (split + 1) // 2)
 
 
-def eps_of(shift: np.ndarray, params: Params) -> np.ndarray:
+def eps_of(shift: Array, params: Params) -> Array:
     """D * eps in units of the row's high sum."""
     exponent = params["eps_exponent"] - 2 * shift - params["split"]
     return rescale(params["eps"] << np.clip(exponent, 0, EPS_BITS), 1, np.clip(-exponent, 0, 40))

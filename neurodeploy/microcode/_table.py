@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import multipliers_of, rescale
 
 UNIT_BITS = 30  # mantissas and their reciprocals have unit 2^-30
@@ -31,22 +32,22 @@ BIT_LENGTH_OPS = 17  # five times compare, shift, add; then compare, add
 RECIPROCAL_OPS = BIT_LENGTH_OPS + 4 + INTERPOLATE_OPS + 6  # mantissa, table, Newton
 ROOT_OPS = BIT_LENGTH_OPS + 6 + INTERPOLATE_OPS + 8  # likewise
 
-Function = Callable[[np.ndarray], np.ndarray]
+Function = Callable[[Array], Array]
 
 
-def tabulate(function: Function, lo: float, hi: float, entries: int, unit: float) -> np.ndarray:
+def tabulate(function: Function, lo: float, hi: float, entries: int, unit: float) -> Array:
     """The function at entries + 1 equidistant points of [lo, hi] as int64 multiples of ``unit``."""
     return np.rint(function(np.linspace(lo, hi, entries + 1)) / unit).astype(np.int64)
 
 
-def interpolate(table: np.ndarray, position: np.ndarray, fraction_bits: int) -> np.ndarray:
+def interpolate(table: Array, position: Array, fraction_bits: int) -> Array:
     """table at position * 2^-fraction_bits, linear between entries; 0 <= position < entries << fraction_bits."""
     index = position >> fraction_bits
     low = table[index]
     return low + rescale(table[index + 1] - low, position & ((1 << fraction_bits) - 1), fraction_bits)
 
 
-def position_params(factor: float | np.ndarray, top: int) -> dict[str, Any]:
+def position_params(factor: float | Array, top: int) -> dict[str, Any]:
     """Integer parameters that take a >= 0 to min(a * factor, top): cut, up, multiplier, shift.
 
     ``cut`` is the input from which on the result is ``top``, so large inputs never reach the multiply; ``up`` is a
@@ -60,13 +61,13 @@ def position_params(factor: float | np.ndarray, top: int) -> dict[str, Any]:
     return {"cut": plain(cut), "up": plain(up), "multiplier": plain(multiplier), "shift": plain(shift)}
 
 
-def position(a: np.ndarray, params: Mapping[str, Any], top: int) -> np.ndarray:
+def position(a: Array, params: Mapping[str, Any], top: int) -> Array:
     """min(a * factor, top) by :func:`position_params`; 0 <= a < 2^31, and the shifted cut fits 32 bits as well."""
     a = np.minimum(a, params["cut"]) << params["up"]
     return np.minimum(rescale(a, params["multiplier"], params["shift"]), top)
 
 
-def magnitude_params(table: np.ndarray, scale: Any, steps: int, fraction_bits: int) -> dict[str, Any]:
+def magnitude_params(table: Array, scale: Any, steps: int, fraction_bits: int) -> dict[str, Any]:
     """Integer parameters of :func:`of_magnitude` for a table with ``steps`` entries per unit of the argument.
 
     ``scale``: what 1 of the input is worth.
@@ -76,23 +77,23 @@ def magnitude_params(table: np.ndarray, scale: Any, steps: int, fraction_bits: i
     return params | {"table": table, "fraction_bits": fraction_bits}
 
 
-def of_magnitude(x: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+def of_magnitude(x: Array, params: Mapping[str, Any]) -> Array:
     """The table at |x|, its last value beyond its end."""
     table, fraction_bits = params["table"], params["fraction_bits"]
     return interpolate(table, position(np.abs(x), params, _top(table, fraction_bits)), fraction_bits)
 
 
-def _top(table: np.ndarray, fraction_bits: int) -> int:
+def _top(table: Array, fraction_bits: int) -> int:
     """The last position a table can be read at."""
     return ((table.size - 1) << fraction_bits) - 1
 
 
-def plain(value: np.ndarray) -> int | np.ndarray:
+def plain(value: Array) -> int | Array:
     """An int where the array is a scalar."""
     return int(value) if value.ndim == 0 else value
 
 
-def bit_length(x: np.ndarray) -> np.ndarray:
+def bit_length(x: Array) -> Array:
     """Bits of 0 <= x < 2^32 (0 for 0), by five compares and shifts."""
     bits = np.zeros_like(x)
     for step in (16, 8, 4, 2, 1):
@@ -102,12 +103,12 @@ def bit_length(x: np.ndarray) -> np.ndarray:
     return bits + (x > 0)
 
 
-def reciprocal_table() -> np.ndarray:
+def reciprocal_table() -> Array:
     """1/m on [1, 2], unit 2^-30."""
     return tabulate(lambda m: 1.0 / m, 1.0, 2.0, RECIPROCAL_ENTRIES, 2.0**-UNIT_BITS)
 
 
-def reciprocal(x: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reciprocal(x: Array, table: Array) -> tuple[Array, Array]:
     """(r, e) with 1/x = r * 2^-30 * 2^-e for 1 <= x < 2^31; 2^29 <= r <= 2^30, relative error below 2^-25.
 
     r' = r + r (1 - m r); the mantissa m has 31 bits, each product at most 62.
@@ -119,12 +120,12 @@ def reciprocal(x: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return r + ((r * (one - ((mantissa * r) >> UNIT_BITS))) >> UNIT_BITS), exponent
 
 
-def root_table() -> np.ndarray:
+def root_table() -> Array:
     """1/sqrt(m) on [1, 4], unit 2^-30."""
     return tabulate(lambda m: 1.0 / np.sqrt(m), 1.0, 4.0, ROOT_ENTRIES, 2.0**-UNIT_BITS)
 
 
-def inverse_root(x: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def inverse_root(x: Array, table: Array) -> tuple[Array, Array]:
     """(r, e) with 1/sqrt(x) = r * 2^-30 * 2^-e for 1 <= x < 2^30; 2^29 <= r <= 2^30, relative error below 2^-25.
 
     r' = r + r (1 - m r^2) / 2; every product is at most 60 bits.
@@ -136,7 +137,7 @@ def inverse_root(x: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return r + ((r * ((1 << UNIT_BITS) - ((mantissa * square) >> ROOT_BITS))) >> (UNIT_BITS + 1)), half
 
 
-def bits_of(table: np.ndarray) -> int:
+def bits_of(table: Array) -> int:
     """Bits a core needs for one table: entries times the width of the largest, sign included."""
     signed = int(table.min() < 0)
     return table.size * (max(int(np.abs(table).max()).bit_length(), 1) + signed)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, ndtr
 
+from ..array import Array
 from ._base import Params
 from ._gated import Gated
 
 
-def gate(x: np.ndarray, params: Params) -> np.ndarray:
+def gate(x: Array, params: Params) -> Array:
     """Phi(x), or (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Raises ValueError for another ``approximate``."""
     form = params.get("approximate", "none")
     if form == "none":

@@ -5,14 +5,14 @@ Table over [0, 10], 640 entries; program, widths and error bound in :mod:`._gate
 
 from __future__ import annotations
 
-import numpy as np
 from scipy.special import expit
 
+from ..array import Array
 from ._base import Params
 from ._gated import Gated
 
 
-def gate(x: np.ndarray, params: Params) -> np.ndarray:
+def gate(x: Array, params: Params) -> Array:
     """sigmoid(1.702 x)."""
     return expit(1.702 * x)
 

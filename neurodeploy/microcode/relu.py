@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.types import Fixed, Interval
 from . import rescale
 from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
@@ -17,11 +18,11 @@ class Relu(MicroOp):
 
     name = "relu"
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """max(x, 0) in float64."""
         return np.maximum(np.asarray(x, dtype=np.float64), 0.0)
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """Rectify, then rescale; second: 1 where it saturated."""
         return rescale.MEMBER.int_apply(np.maximum(x, 0), params)
 
@@ -34,7 +35,7 @@ class Relu(MicroOp):
         scale = out_scale(options, finest_unit(fixed, positive.hi, bits))
         return rescale.MEMBER.quantize({}, fixed, positive, {"out_scale": scale, "out_bits": bits})
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """The ends of the input: a rectifier never decreases."""
         return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
 

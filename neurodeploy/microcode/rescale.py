@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir import fixed as arithmetic
 from ..ir.types import Fixed, Interval
 from ._base import OUT_BITS_MAX, MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
@@ -24,7 +25,7 @@ class Rescale(MicroOp):
     name = "rescale"
 
     @staticmethod
-    def params(factor: float | np.ndarray, bits: int = OUT_BITS_MAX) -> dict[str, Any]:
+    def params(factor: float | Array, bits: int = OUT_BITS_MAX) -> dict[str, Any]:
         """Integer parameters for factor = in_scale / out_scale (scalar or per channel).
 
         A factor below 2^-40 is a multiplier of 0; raises ValueError for one above 2^14 or not positive.
@@ -36,11 +37,11 @@ class Rescale(MicroOp):
         multiplier, shift = arithmetic.multipliers_of(np.where(seen, factors, 1.0))
         return {"multiplier": plain(np.where(seen, multiplier, 0)), "shift": plain(shift), "bits": bits}
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """The identity."""
         return np.asarray(x, dtype=np.float64)
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """saturate(rescale(x)); second: 1 where it saturated."""
         raw = arithmetic.rescale(x, params["multiplier"], params["shift"])
         y = arithmetic.saturate(raw, params["bits"])
@@ -59,7 +60,7 @@ class Rescale(MicroOp):
         out = Interval(int(np.min(low)), int(np.max(high)), interval.proven)
         return QuantizedMicro(ints, Fixed(bits, True, scale), out)
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """The ends of the input: rescaling never decreases."""
         return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
 

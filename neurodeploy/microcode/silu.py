@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from scipy.special import expit
 
+from ..array import Array
 from ._base import Params
 from ._gated import Gated
 
 
-def gate(x: np.ndarray, params: Params) -> np.ndarray:
+def gate(x: Array, params: Params) -> Array:
     """The logistic function."""
     return expit(x)
 

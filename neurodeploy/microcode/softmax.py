@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..errors import Problem, QuantizeError
 from ..ir.fixed import bits_for, multiplier_of, rescale
 from ..ir.types import Fixed, Interval
@@ -54,7 +55,7 @@ class Softmax(MicroOp):
     name = "softmax"
     row = True
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """Softmax in float64, masked entries exactly 0."""
         x = np.asarray(x, dtype=np.float64)
         mask = params.get("mask")
@@ -63,7 +64,7 @@ class Softmax(MicroOp):
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; never saturates. Raises ValueError for rows longer than 1024."""
         if x.shape[-1] > ROW_MAX:
             raise ValueError(f"a softmax row of {x.shape[-1]} is longer than {ROW_MAX}")
@@ -101,7 +102,7 @@ class Softmax(MicroOp):
         ints |= output_params(scale) | mask_params(params.get("mask"))
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """0 .. 1 in output units."""
         exponent = (
             E_BITS + UNIT_BITS - SUM_BITS - params["down"]
@@ -124,7 +125,7 @@ class Softmax(MicroOp):
         return bits_of(params["exp_table"]) + bits_of(params["reciprocal_table"])
 
 
-def exponentials(d: np.ndarray, params: Params) -> np.ndarray:
+def exponentials(d: Array, params: Params) -> Array:
     """2^(-d * unit * log2 e), unit 2^-28, of non-negative distances."""
     z = position(d, params, Z_TOP)
     fraction = interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
@@ -138,7 +139,7 @@ def output_params(scale: float) -> dict[str, int]:
     return {"gain": gain, "gain_bits": gain_bits, "down": E_BITS + UNIT_BITS - SUM_BITS - int(exponent)}
 
 
-def mask_params(mask: Any) -> dict[str, np.ndarray]:
+def mask_params(mask: Any) -> dict[str, Array]:
     """The mask as an array of 0 and 1; raises QuantizeError where a row has no unmasked entry."""
     if mask is None:
         return {}

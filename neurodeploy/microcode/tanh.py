@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale
@@ -29,11 +30,11 @@ class Tanh(MicroOp):
 
     name = "tanh"
 
-    def float_apply(self, x: np.ndarray, params: Params) -> np.ndarray:
+    def float_apply(self, x: Array, params: Params) -> Array:
         """tanh(x) in float64."""
         return np.tanh(np.asarray(x, dtype=np.float64))
 
-    def int_apply(self, x: np.ndarray, params: Params) -> tuple[np.ndarray, np.ndarray | int]:
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; second: 1 where the output saturated."""
         t = of_magnitude(x, params)
         raw = np.sign(x) * rescale(t, params["out_multiplier"], params["out_shift"])
@@ -59,7 +60,7 @@ class Tanh(MicroOp):
         one = min(one, (1 << (bits - 1)) - 1)
         return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(-one, one, True))
 
-    def bounds(self, params: Params, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """The ends of the input: a tangent never decreases, and its interpolated table neither."""
         return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
+from ..array import Array
 from ..ir.types import Code
 
 
@@ -35,7 +34,7 @@ class Quantized:
 
     params: Mapping[str, Any]
     code: Code
-    scale: float | np.ndarray
+    scale: float | Array
 
 
 class NeuronModel(ABC):
@@ -75,7 +74,7 @@ class NeuronModel(ABC):
         """The code of the emitted values, from float or integer parameters."""
 
     @abstractmethod
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Integer parameters for an input whose unit is worth ``in_scale`` (broadcastable, per channel).
 
         ``observed`` is the largest magnitude the float population was seen to emit in calibration.

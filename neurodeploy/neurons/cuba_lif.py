@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -64,7 +65,7 @@ class CubaLif(NeuronModel):
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Decay codes, bias with a 6-bit fraction, vth rounded down. Raises ValueError if vth needs over 17 bits."""
         vth = np.floor(np.asarray(params["threshold"]) / np.asarray(in_scale)).astype(np.int64)
         if vth.max() > VTH_MAX or vth.min() < 0:
@@ -84,7 +85,7 @@ class CubaLif(NeuronModel):
         return 9
 
 
-def decays_and_bias(params: Mapping[str, Any], in_scale: float | np.ndarray) -> dict[str, Any]:
+def decays_and_bias(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
     """Integer decays and bias for an input whose unit is worth ``in_scale``."""
     unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
@@ -50,7 +51,7 @@ class CubaVoltage(NeuronModel):
         """Graded, 24 bits."""
         return graded(PAYLOAD_MAX)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Decay codes and bias; a unit of v is 1/64 of one of the input."""
         unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
         return Quantized(decays_and_bias(params, in_scale), graded(PAYLOAD_MAX), unit)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -42,7 +43,7 @@ def float_delta_rule(act: Any, last: Any, residue: Any, error: Any, threshold: A
     return spike, delta - spike, total * np.where(spike == 0, 1.0, 0.0)
 
 
-def shift_for(observed: float, in_scale: float | np.ndarray) -> int:
+def shift_for(observed: float, in_scale: float | Array) -> int:
     """Bits to drop from a state so that changes up to twice ``observed`` fit a message of MESSAGE_BITS bits."""
     units = 2.0 * max(observed, 0.0) / float(np.min(in_scale))
     return max(0, int(np.ceil(np.log2(max(units, 1.0)))) - (MESSAGE_BITS - 1))
@@ -87,7 +88,7 @@ class Delta(NeuronModel):
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """State in input units; only what does not fit a message of 16 bits is shifted out."""
         shift = shift_for(observed, in_scale)
         ints = {

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -76,7 +77,7 @@ class DifferentialThreshold(NeuronModel):
         """Graded, the largest level of the first tick."""
         return graded(int(params["grain"]) << (int(params["levels"]) - 1))
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """The base in units of the input; all levels stay, since later ticks send the upper ones divided.
 
         Raises ValueError where the base is below two units of the input or above 2^22.

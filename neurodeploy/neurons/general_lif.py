@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import decay, flag, saturate, select
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -95,7 +96,7 @@ class GeneralLif(NeuronModel):
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Decay codes; threshold, reset and bias in state units. Raises ValueError if one needs over 24 bits."""
         unit = state_unit(params, in_scale)
         ints = {
@@ -124,18 +125,18 @@ class GeneralLif(NeuronModel):
         return 11
 
 
-def decay_codes(kept: Any) -> int | np.ndarray:
+def decay_codes(kept: Any) -> int | Array:
     """The nearest 12-bit codes 4096 (1 - kept) of what a tick keeps of a state."""
     codes = np.rint(4096 * (1.0 - np.asarray(kept, dtype=np.float64))).astype(np.int64)
     return int(codes) if codes.ndim == 0 else codes
 
 
-def state_unit(params: Mapping[str, Any], in_scale: float | np.ndarray) -> np.ndarray:
+def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
     return np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
 
 
-def in_units(value: Any, unit: np.ndarray, what: str, rounding: Any = np.rint) -> np.ndarray:
+def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
     """``value`` in whole state units; raises ValueError past 24 bits."""
     units = rounding(np.asarray(value, dtype=np.float64) / unit)
     if np.abs(units).max() > STATE_MAX:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, multipliers_of, rescale
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized
@@ -45,7 +46,7 @@ class GradedRelu(NeuronModel):
         """Unsigned graded."""
         return graded(PAYLOAD_MAX, signed=False)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Payload unit = 1.125 x observed maximum / 255 (a maximum of 1 if the population never fired)."""
         unit = HEADROOM * (observed or 1.0) / PAYLOAD_MAX
         multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -55,7 +56,7 @@ class Integrator(NeuronModel):
         """As wide as the state."""
         return graded((1 << (int(params.get("bits", BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """The bias in units of the input, which stay those of the output. Raises ValueError where it does not fit."""
         bias = np.floor(np.asarray(params["bias"]) / np.asarray(in_scale) + 0.5).astype(np.int64)
         if np.abs(bias).max() >= 1 << (BITS - 1):

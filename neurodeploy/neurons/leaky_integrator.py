@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -55,7 +56,7 @@ class LeakyIntegrator(NeuronModel):
         """Graded, 24 bits."""
         return graded(STATE_MAX)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Decay codes, bias and offset in state units. Raises ValueError if one needs over 24 bits."""
         unit = state_unit(params, in_scale)
         ints = {

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap_once_24
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -62,7 +63,7 @@ class Lif(NeuronModel):
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """dv from beta; the gain and the input's unit fold into vth. Raises ValueError past 17 bits."""
         vth = threshold_units(params["threshold"], params["gain"], in_scale)
         return Quantized({"du": FORGET, "dv": decay_code(params["beta"]), "vth": vth}, BINARY, 1.0)
@@ -81,7 +82,7 @@ def decay_code(beta: float) -> int:
     return round(4096 * (1.0 - float(beta)))
 
 
-def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> np.ndarray:
+def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
     """floor(threshold / (gain * unit)) as int64; raises ValueError outside 0 .. 2^17 - 1.
 
     0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, multi
 from ._base import NeuronModel, Quantized, StateVar
@@ -63,7 +64,7 @@ class MultiSpike(NeuronModel):
         limit = max(int(params["positive"]), int(params["negative"]))
         return multi(limit, signed=int(params["negative"]) > 0)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
         theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
         if theta.min() < 1:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -38,7 +39,7 @@ def switch_quarters(i: int, rule: Any) -> Any:
     return select(rule == 0, ecmt, select((rule == 1) & (i == 0), 2, three))
 
 
-def _reached(quarters: np.ndarray, base_p: Any, base_n: Any, rule: int) -> np.ndarray:
+def _reached(quarters: Array, base_p: Any, base_n: Any, rule: int) -> Array:
     """The largest 2^i, i >= 0, whose switch point c_i * base the side of ``quarters`` reaches; 1 below all of them.
 
     Without a loop over levels, yet exactly as float64 compares decide. Switch points 3 * 2^i * base: the quotient by
@@ -106,7 +107,7 @@ class MultiThreshold(NeuronModel):
         unit = max(int(params.get("unit_p", 1)), int(params.get("unit_n", 1)))
         return graded(unit << (int(params["levels"]) - 1))
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Bases in state units; base_n : base_p becomes a reduced fraction with terms up to 16.
 
         Levels never reached in calibration are dropped, one spare level is kept. Raises ValueError if a base is

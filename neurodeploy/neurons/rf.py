@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import decay, flag, saturate
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -41,7 +42,7 @@ def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: An
     return cos_decay * re - sin_decay * im + x, sin_decay * re + cos_decay * im + y
 
 
-def quantized_rotation(params: Mapping[str, Any], in_scale: float | np.ndarray) -> dict[str, Any]:
+def quantized_rotation(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
     """Integer decays, truncated as Lava does, and the threshold in state units."""
     unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
     return {
@@ -84,7 +85,7 @@ class Rf(NeuronModel):
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """12-bit decays; the state has 6 bits below the unit of the input."""
         return Quantized(quantized_rotation(params, in_scale), BINARY, 1.0)
 

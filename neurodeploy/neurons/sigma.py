@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -45,7 +46,7 @@ class Sigma(NeuronModel):
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """Nothing to choose: a unit of the sum is one of the input."""
         ints = {"message_bits": MESSAGE_BITS, "input_bits": INPUT_BITS}
         return Quantized(ints, self.code(ints), np.asarray(in_scale))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
 from ._base import NeuronModel, Quantized, StateVar
@@ -81,7 +82,7 @@ class SigmaDelta(NeuronModel):
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """State in input units; only what does not fit a message of 16 bits is shifted out."""
         shift, unit = shift_for(observed, in_scale), np.asarray(in_scale)
         ints = {

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -61,7 +62,7 @@ class SignedTracer(NeuronModel):
         """Signed spikes: also a tracer of values that are never negative walks back."""
         return TERNARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """The step in units of the input. Raises ValueError where it is below one of them or leaves 24 bits."""
         theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
         if theta.min() < 1:

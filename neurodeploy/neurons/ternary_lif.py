@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
 from ._base import NeuronModel, Quantized, StateVar
@@ -51,7 +52,7 @@ class TernaryLif(NeuronModel):
         """Ternary."""
         return TERNARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """As :mod:`lif`, with vth_lo = -vth_hi."""
         vth = threshold_units(params["threshold"], params["gain"], in_scale)
         ints = {"du": FORGET, "dv": decay_code(params["beta"]), "vth_hi": vth, "vth_lo": -vth}

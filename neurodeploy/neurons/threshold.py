@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized
@@ -40,7 +41,7 @@ class Threshold(NeuronModel):
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | np.ndarray, observed: float) -> Quantized:
+    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
         """The threshold in units of the input. Raises ValueError past 24 bits."""
         vth = in_units(params["threshold"], np.asarray(in_scale), "threshold", np.floor)
         return Quantized({"vth": vth}, BINARY, 1.0)

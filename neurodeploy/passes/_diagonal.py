@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..array import Array
 from ..ir.nodes import Node, Synapse
 
 
-def factors(node: Node) -> np.ndarray | None:
+def factors(node: Node) -> Array | None:
     """The factor of each channel of a diagonal synapse; None for any other node, and for one that also waits."""
     if not isinstance(node, Synapse) or node.delays[-1]:
         return None

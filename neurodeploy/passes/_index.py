@@ -8,13 +8,14 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
 from ..ir.nodes import View
 
 #: (op, args) of a View
 Step = tuple[str, tuple[int, ...]]
 
 
-def index_of(steps: Iterable[Step], sizes: tuple[int, ...]) -> np.ndarray:
+def index_of(steps: Iterable[Step], sizes: tuple[int, ...]) -> Array:
     """The flat source element at every position of the result."""
     index = np.arange(prod(sizes)).reshape(sizes)
     for op, args in steps:
@@ -22,7 +23,7 @@ def index_of(steps: Iterable[Step], sizes: tuple[int, ...]) -> np.ndarray:
     return index
 
 
-def steps_for(index: np.ndarray, sizes: tuple[int, ...]) -> list[Step] | None:
+def steps_for(index: Array, sizes: tuple[int, ...]) -> list[Step] | None:
     """The shortest reshape, permute, reshape chain from shape ``sizes`` to ``index``; None if there is none.
 
     Among equally short ones, that which splits axes before it permutes them.
@@ -39,14 +40,14 @@ def steps_for(index: np.ndarray, sizes: tuple[int, ...]) -> list[Step] | None:
     return min(right, key=len, default=None)
 
 
-def _along(index: np.ndarray, axis: int) -> np.ndarray:
+def _along(index: Array, axis: int) -> Array:
     """Offsets along one axis, the others at zero."""
     place: list = [0] * index.ndim
     place[axis] = slice(None)
     return index[tuple(place)] - index[(0,) * index.ndim]
 
 
-def _factors(offsets: np.ndarray) -> list[tuple[int, int]] | None:
+def _factors(offsets: Array) -> list[tuple[int, int]] | None:
     """An axis as (size, stride) sub-axes, outermost first; None where it is not made of such."""
     if len(offsets) == 1:
         return []

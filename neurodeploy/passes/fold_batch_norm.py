@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors
@@ -52,13 +53,13 @@ def _into_source(graph: Graph, node: Synapse) -> Graph | None:
     return edit(graph, {source.name: [(fused, graph.values[source.name])]}, {node.name: node.inputs[0]})
 
 
-def _scale_and_shift(node: Synapse) -> tuple[np.ndarray, np.ndarray]:
+def _scale_and_shift(node: Synapse) -> tuple[Array, Array]:
     scale = factors(node)
     scale = np.ones(len(node.weight)) if scale is None else scale
     return scale, np.zeros(len(scale)) if node.bias is None else node.bias
 
 
-def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarray) -> np.ndarray | None:
+def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: Array) -> Array | None:
     """A number per channel of ``node`` as a number per channel of the synapse that ends ``path``; None if it varies."""
     source = path[-1]
     sizes, own = graph.shape(source.name), graph.shape(node.name)
@@ -124,9 +125,7 @@ def _moves(node: Node) -> bool:
     return isinstance(node, View) and node.op != "pad"
 
 
-def _pushed(
-    graph: Graph, node: Synapse, path: list[Node], per_channel: np.ndarray, rest: float
-) -> np.ndarray | None:
+def _pushed(graph: Graph, node: Synapse, path: list[Node], per_channel: Array, rest: float) -> Array | None:
     """A number per channel of ``node`` as one per channel that the synapse that ends ``path`` reads; None if it varies.
 
     ``rest`` is what stands for values that a view joins to those of ``node``.
@@ -142,7 +141,7 @@ def _pushed(
     return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
 
 
-def _per_input(reader: Synapse, per_channel: np.ndarray) -> np.ndarray:
+def _per_input(reader: Synapse, per_channel: Array) -> Array:
     """A number per input channel as an array that broadcasts to the reader's weight."""
     if reader.op == "dense":
         return per_channel[None]

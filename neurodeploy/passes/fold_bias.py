@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Const, Node, Sum, Synapse
 from ._diagonal import channel_axis
@@ -24,7 +25,7 @@ def fold_bias(graph: Graph) -> Graph:
         graph = prune(found)
 
 
-def _parts(graph: Graph, node: Node) -> tuple[Node, np.ndarray] | None:
+def _parts(graph: Graph, node: Node) -> tuple[Node, Array] | None:
     """Stream and signed constant of a sum of just these two, the stream with sign plus and of the sum's own shape."""
     if not isinstance(node, Sum) or len(node.inputs) != 2:
         return None
@@ -37,7 +38,7 @@ def _parts(graph: Graph, node: Node) -> tuple[Node, np.ndarray] | None:
     return None
 
 
-def _per_channel(constant: np.ndarray, axis: int, sizes: tuple[int, ...]) -> np.ndarray | None:
+def _per_channel(constant: Array, axis: int, sizes: tuple[int, ...]) -> Array | None:
     """The constant as one number per channel, or None where it varies along another axis."""
     full = np.broadcast_to(constant, sizes)
     rows = np.moveaxis(full, axis, 0).reshape(sizes[axis], -1)

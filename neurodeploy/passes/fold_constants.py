@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Const, Node, Sum, View
 from ..ir.types import Shape, Value
@@ -31,7 +32,7 @@ def _constant(graph: Graph, name: str) -> bool:
 
 
 def _made(
-    graph: Graph, name: str, array: np.ndarray, like: Node, value: Value | None = None
+    graph: Graph, name: str, array: Array, like: Node, value: Value | None = None
 ) -> tuple[Const, Value]:
     roles = (value or graph.values[like.name]).shape.roles
     array = np.ascontiguousarray(array)
@@ -54,7 +55,7 @@ def _computed(graph: Graph, node: Node) -> Graph | None:
     )
 
 
-def _total(arrays: list[np.ndarray], signs: tuple[int, ...]) -> np.ndarray:
+def _total(arrays: list[Array], signs: tuple[int, ...]) -> Array:
     return np.asarray(sum(sign * array for sign, array in zip(signs, arrays, strict=True)))
 
 

@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Node, Synapse, View
 from ..ir.types import Shape, Value
@@ -82,7 +83,7 @@ def _paths(graph: Graph, node: Synapse) -> list[tuple[Node, list[View]]] | None:
     return ends or None
 
 
-def _channel_of(sizes: tuple[int, ...], op: str) -> np.ndarray:
+def _channel_of(sizes: tuple[int, ...], op: str) -> Array:
     """The output channel of every flat element."""
     flat = np.arange(prod(sizes))
     return flat % sizes[-1] if op == "dense" else flat // prod(sizes[1:])
@@ -101,8 +102,8 @@ def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -
 
 
 def _renumbered(
-    index: np.ndarray, channels: np.ndarray, part: tuple[int, ...], sizes: tuple[int, ...], op: str
-) -> np.ndarray | None:
+    index: Array, channels: Array, part: tuple[int, ...], sizes: tuple[int, ...], op: str
+) -> Array | None:
     """Element numbers of the part for element numbers of the whole; None unless every one is read once."""
     rank = np.searchsorted(np.array(part), channels[index])
     if op == "dense":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..calibrate import Ranges
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Delay, Neuron, Node, Output, Sum, Synapse, View
@@ -18,7 +19,7 @@ MESSAGE_BITS = 24
 #: width at which a branch enters a stream; wider would ask rescales of coarse weights for factors above 2^14
 BRANCH_BITS = 18
 
-Scale = float | np.ndarray
+Scale = float | Array
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..calibrate import Ranges
 from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
@@ -178,7 +179,7 @@ class _Walk:
         self.builder.values[name] = replace(self.builder.values[name], contract=contract)
         return name
 
-    def _factors(self, source: str, unit: float) -> np.ndarray:
+    def _factors(self, source: str, unit: float) -> Array:
         """A new-graph value's units over ``unit``; 1 for channels that are always 0, whose worth means nothing."""
         scale, bounds = np.asarray(self.scales[source], dtype=np.float64), self.bounds[source]
         reach = np.maximum(np.abs(bounds.lo), np.abs(bounds.hi))[0]
@@ -234,7 +235,7 @@ class _Layer:
 
     node: Synapse
     source: str
-    weight: np.ndarray
+    weight: Array
     bits: int
 
 
@@ -261,7 +262,7 @@ def _layer(walk: _Walk, node: Synapse) -> _Layer:
     return _Layer(node, name, _worth(node, per_input), bits)
 
 
-def _stored(walk: _Walk, layer: _Layer, unit: np.ndarray) -> str:
+def _stored(walk: _Walk, layer: _Layer, unit: Array) -> str:
     """The synapse with integer weights, one unit for each output channel."""
     node, weight, limit = layer.node, layer.weight, 2 ** (layer.bits - 1) - 1
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
@@ -289,14 +290,14 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
     )
 
 
-def _worth(node: Synapse, per_input: np.ndarray) -> np.ndarray:
+def _worth(node: Synapse, per_input: Array) -> Array:
     """Float weights times what a unit of their input is worth."""
     if node.op == "dense" or per_input.ndim == 0:
         return node.weight * per_input
     return node.weight * per_input.reshape(-1, 1, 1)
 
 
-def _narrowed(walk: _Walk, node: Synapse, name: str, weight: np.ndarray, bits: int) -> str:
+def _narrowed(walk: _Walk, node: Synapse, name: str, weight: Array, bits: int) -> str:
     """The input in fewer bits where weights of full width would overflow what the sum feeds; else as it is.
 
     Sums and operators send wide values. Beside them weights would have to shrink, in the worst case to zero. Spikes
@@ -315,14 +316,14 @@ def _narrowed(walk: _Walk, node: Synapse, name: str, weight: np.ndarray, bits: i
     return walk.rescaled(name, power_of_two_unit(walk.ranges.magnitude(node.inputs[0]), room), room)
 
 
-def _finest_steps(rows: np.ndarray, bits: int, shared: bool) -> np.ndarray:
+def _finest_steps(rows: Array, bits: int, shared: bool) -> Array:
     """What a weight unit of each row is worth if only the width limits it; ``shared``: one worth for all rows."""
     peak = rows.max() if rows.max() > 0 else 1.0
     finest = np.maximum(rows.max(axis=1), peak * (1.0 if shared else ROW_FLOOR))
     return finest / (2 ** (bits - 1) - 1)
 
 
-def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
+def _contracted_scale(walk: _Walk, node: Synapse) -> Array | None:
     """The input's scale as a number or one per contracted channel; None if it varies along shared axes too."""
     scale = np.asarray(walk.scale(node.inputs[0]))
     if scale.ndim == 0:
@@ -335,7 +336,7 @@ def _contracted_scale(walk: _Walk, node: Synapse) -> np.ndarray | None:
     return channels[:, 0] if np.all(channels == channels[:, :1]) else None
 
 
-def _row_units(walk: _Walk, layers: list[_Layer]) -> np.ndarray:
+def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the readers can take.
 
     Layers that are summed share theirs. A channel of tiny weights beside a large bias (a batch norm that has switched

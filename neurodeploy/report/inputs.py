@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..cost import Assessment
 from ..errors import Problem
 from ..ir.graph import Graph
@@ -57,7 +58,7 @@ class RasterRow:
 
     name: str
     size: int
-    ticks: tuple[np.ndarray, ...]
+    ticks: tuple[Array, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

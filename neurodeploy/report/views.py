@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..array import Array
 from ..cost.links import link_class
 from ..cost.types import Range
 from ..ir.graph import Graph
@@ -89,7 +90,7 @@ class CoreView:
     core: Core
     position: int
 
-    def per_step(self, kind: str) -> np.ndarray | None:
+    def per_step(self, kind: str) -> Array | None:
         """Counts of one kind by sample and step."""
         events = self.inputs.assessment.events
         return None if events is None else events.core_counts[:, self.position, :, events.kinds.index(kind)]
@@ -107,7 +108,7 @@ class LinkView:
 
     inputs: ReportInputs
     ends: tuple[str, str]
-    load: np.ndarray
+    load: Array
     peak: int
 
     @cached_property

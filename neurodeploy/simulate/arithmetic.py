@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
 
 REGISTER_BITS = 32  # running sums S, S_A, S_B and P
@@ -43,12 +44,12 @@ def limit(bits: int) -> int:
     return (1 << (bits - 1)) - 1
 
 
-def integers(x: np.ndarray) -> np.ndarray:
+def integers(x: Array) -> Array:
     """The same whole numbers as int64."""
     return x.astype(np.int64, copy=False)
 
 
-def running(x: np.ndarray, ticks: int, kind: Any) -> np.ndarray:
+def running(x: Array, ticks: int, kind: Any) -> Array:
     """Sums of ``x`` (T or 1, ...) over ticks 1 .. t, for every t."""
     if len(x) == 1 and ticks > 1:
         factors = np.arange(1, ticks + 1, dtype=kind).reshape(-1, *(1,) * (x.ndim - 1))
@@ -56,7 +57,7 @@ def running(x: np.ndarray, ticks: int, kind: Any) -> np.ndarray:
     return np.cumsum(x, axis=0, dtype=kind)
 
 
-def saturated(x: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+def saturated(x: Array, bits: int) -> tuple[Array, int]:
     """int64 clipped to the symmetric width, and how many elements were."""
     top = limit(bits)
     y = np.clip(x, -top, top)

@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 
+from ..array import Array
 from ..errors import Problem, SimulateError
 from ..ir import levels
 from ..ir.graph import Graph
@@ -46,7 +47,7 @@ class Engine:
         synapses = [macs(node, graph) for node in graph if isinstance(node, Synapse)]
         self.macs = max(synapses, default=0) * graph.header.timesteps
 
-    def run(self, x: np.ndarray, record: Iterable[str] = ()) -> Trace:
+    def run(self, x: Array, record: Iterable[str] = ()) -> Trace:
         """All ticks of raw inputs ``x``, as ``ir.interp`` takes them; values of ``record`` at each tick.
 
         Raises SimulateError: ND601 for inputs of another shape, ND603 for values outside the declared interval, for
@@ -82,10 +83,10 @@ class Engine:
         }
         return Trace(empty[self.graph.output.name], {name: empty[name] for name in names})
 
-    def _chunk(self, x: np.ndarray, names: tuple[str, ...]) -> Trace:
+    def _chunk(self, x: Array, names: tuple[str, ...]) -> Trace:
         run = Run(self.graph.header.timesteps)
-        env: dict[str, np.ndarray] = {}
-        kept: dict[str, np.ndarray] = {}
+        env: dict[str, Array] = {}
+        kept: dict[str, Array] = {}
         for unit in self.units:
             if unit.loop:
                 self.loops[unit](env, run, len(x))
@@ -118,7 +119,7 @@ def macs(node: Synapse, graph: Graph) -> int:
     return node.weight.size * prod(graph.shape(node.name)) // len(node.weight)
 
 
-def check_input(graph: Graph, x: np.ndarray) -> None:
+def check_input(graph: Graph, x: Array) -> None:
     """Raise SimulateError unless ``x`` has the shape of inputs and lies within the input's interval."""
     node, expected = graph.input, input_shape(graph)
     if x.shape[1:] != expected:
@@ -137,7 +138,7 @@ def check_input(graph: Graph, x: np.ndarray) -> None:
 def _input(node: Input, graph: Graph) -> Step:
     kind = arithmetic.storage(graph, node.name)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         frames = args[0].swapaxes(0, 1) if node.per_tick else args[0][None]
         return (frames.astype(np.int64) - node.zero).astype(kind)
 
@@ -150,7 +151,7 @@ def _const(node: Const, graph: Graph) -> Step:
 
 
 def _output(node: Output, graph: Graph) -> Step:
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         x = np.broadcast_to(args[0], (run.ticks, *args[0].shape[1:])).astype(np.int64)
         return x if node.readout == "last" else np.cumsum(x, axis=0)
 
@@ -162,7 +163,7 @@ def _delay(node: Delay, graph: Graph) -> Step:
 
 
 def _view(node: View, graph: Graph) -> Step:
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         if len(args) == 1:
             return node.apply(args, lead=2)
         lead = np.broadcast_shapes(*(a.shape[:2] for a in args))

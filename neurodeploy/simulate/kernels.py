@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from .. import registry
+from ..array import Array
 
 SOURCE = '''\
 """Generated: {model}, constants {constants}."""
@@ -171,7 +172,7 @@ def cache_folder() -> Path:
     return Path(chosen) / "neurodeploy" if chosen else base / "neurodeploy" / "kernels"
 
 
-def plain(x: np.ndarray) -> np.ndarray:
+def plain(x: Array) -> Array:
     """Contiguous float32 or int64: the two types kernels are compiled for."""
     return np.ascontiguousarray(x, dtype=np.float32 if x.dtype == np.float32 else np.int64)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Reduce, Sum, Synapse
 from . import arithmetic
@@ -35,7 +36,7 @@ def parts(node: Synapse, graph: Graph) -> list[tuple[int, Step]]:
     return [(delay, _planned(node.part(delay), kind)) for delay in node.delays]
 
 
-def spread_bias(node: Synapse) -> np.ndarray | int:
+def spread_bias(node: Synapse) -> Array | int:
     """The bias in the shape of the value's last axes, int64."""
     if node.bias is None:
         return 0
@@ -47,7 +48,7 @@ def _late(node: Synapse, graph: Graph) -> Step:
     kind, planned, shape = _kind(node, graph), parts(node, graph), graph.shape(node.name)
     bias = np.asarray(spread_bias(node)).astype(kind)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         out = np.zeros((run.ticks, args[0].shape[1], *shape), dtype=kind)
         for delay, part in planned:
             if delay < run.ticks:
@@ -62,7 +63,7 @@ def _dense(node: Synapse, kind: Any) -> Step:
     weight = np.ascontiguousarray(node.weight.T.astype(kind))
     bias = None if node.bias is None else node.bias.astype(kind)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
         out = x.reshape(-1, x.shape[-1]) @ weight
         if bias is not None:
@@ -81,7 +82,7 @@ def _conv(node: Synapse, kind: Any) -> Step:
     weight = np.ascontiguousarray(weight.reshape(node.groups, -1, outputs // node.groups).astype(kind))
     bias = np.zeros(1, kind) if node.bias is None else node.bias.astype(kind)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
         columns, height, width = patches(x.reshape(-1, *x.shape[2:]), node)
         found = np.matmul(columns, weight).transpose(1, 0, 2).reshape(-1, height * width, outputs)
@@ -92,7 +93,7 @@ def _conv(node: Synapse, kind: Any) -> Step:
     return step
 
 
-def patches(x: np.ndarray, node: Synapse) -> tuple[np.ndarray, int, int]:
+def patches(x: Array, node: Synapse) -> tuple[Array, int, int]:
     """(n, C, Y, X) -> (G, n Y' X', ky kx C/G), and Y', X'. Channels go last, so copies move runs of channels."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     n, channels, rows, columns = x.shape
@@ -112,7 +113,7 @@ def total(node: Sum, graph: Graph) -> Step:
     kind = arithmetic.exact_in(sum(arithmetic.magnitude(graph, name) for name in node.inputs))
     rank = len(shape) + 2
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         first, *others = (a.reshape(*a.shape[:2], *(1,) * (rank - a.ndim), *a.shape[2:]) for a in args)
         out = (
             first.astype(kind, copy=False) * kind(signs[0])
@@ -134,7 +135,7 @@ def reduce(node: Reduce, graph: Graph) -> Step:
     add = np.add if node.op == "sum" else np.maximum
     axes = tuple(a + 2 if a >= 0 else a for a in node.axes)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
         return (
             add.reduce(x, axis=axes, keepdims=node.keepdims)
@@ -145,7 +146,7 @@ def reduce(node: Reduce, graph: Graph) -> Step:
     return step
 
 
-def _windows(x: np.ndarray, node: Reduce, add: np.ufunc) -> np.ndarray:
+def _windows(x: Array, node: Reduce, add: np.ufunc) -> Array:
     (wy, wx), (py, px) = node.window or (1, 1), node.padding
     sy, sx = node.stride or (wy, wx)
     if py or px:
@@ -156,7 +157,7 @@ def _windows(x: np.ndarray, node: Reduce, add: np.ufunc) -> np.ndarray:
     return x.reshape(*x.shape, 1, 1) if node.keepdims else x
 
 
-def _along(x: np.ndarray, axis: int, window: int, stride: int, add: np.ufunc) -> np.ndarray:
+def _along(x: Array, axis: int, window: int, stride: int, add: np.ufunc) -> Array:
     """Windows along one axis."""
     x = np.swapaxes(x, axis, -1)
     reach = stride * ((x.shape[-1] - window) // stride) + 1

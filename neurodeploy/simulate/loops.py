@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Node, Synapse
 from . import arithmetic, linear
 from .run import Run, Step
 
-Values = dict[str, np.ndarray]
-States = dict[str, list[np.ndarray]]  # of the neurons of one run
-TickStep = Callable[[Values, States, int, Run], np.ndarray]
+Values = dict[str, Array]
+States = dict[str, list[Array]]  # of the neurons of one run
+TickStep = Callable[[Values, States, int, Run], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def loop(unit: Unit, graph: Graph, plans: Mapping[type[Node], Callable[..., Step
     return all_ticks
 
 
-def _at(x: np.ndarray, t: int) -> np.ndarray:
+def _at(x: Array, t: int) -> Array:
     """(1, B, ...) of tick t of a value (T or 1, B, ...)."""
     return x[t : t + 1] if len(x) > 1 else x[:1]
 
@@ -85,7 +86,7 @@ def _synapse(node: Synapse, graph: Graph) -> TickStep:
     parts = linear.parts(node, graph)
     bias = linear.spread_bias(node)
 
-    def step(env: Values, states: States, t: int, run: Run) -> np.ndarray:
+    def step(env: Values, states: States, t: int, run: Run) -> Array:
         x = env[node.inputs[0]]
         arrived = (part([_at(x, t - delay)], run)[0] for delay, part in parts if delay <= t)
         return sum(arrived, start=np.asarray(bias))
@@ -97,7 +98,7 @@ def _neuron(node: Neuron, graph: Graph) -> TickStep:
     model = registry.neuron(node.model)
     params = [np.asarray(node.params[name], dtype=np.int64) for name in model.int_params]
 
-    def step(env: Values, states: States, t: int, run: Run) -> np.ndarray:
+    def step(env: Values, states: States, t: int, run: Run) -> Array:
         inputs = [_at(env[i], t)[0].astype(np.int64) for i in node.inputs]
         zero = np.zeros(
             np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name))), np.int64

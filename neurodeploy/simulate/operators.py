@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
 from ..ir.nodes import Micro
@@ -38,10 +39,10 @@ class Operator:
         self.rank = len(graph.shape(node.name))
         self.lo, self.hi = lo, hi
         self.seen = 0  # elements so far: a table must pay for itself
-        self.table: tuple[np.ndarray, np.ndarray | None] | None = None
+        self.table: tuple[Array, Array | None] | None = None
         self.tabulated = not self.op.row and hi - lo < TABLE_RANGE
 
-    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, int]:
+    def __call__(self, x: Array) -> tuple[Array, int]:
         """The result and the number of saturated elements."""
         if self.table is None:
             y, flags = self.op.int_apply(x, self.params)
@@ -75,7 +76,7 @@ def _instant(node: Micro, graph: Graph) -> Step:
     kind = arithmetic.storage(graph, node.name)
     operator = Operator(node, graph, *_range(graph, node))
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         (x,) = args
         out = np.empty(x.shape, dtype=kind)
         operator.expect(x.size)
@@ -104,7 +105,7 @@ def _rescale(node: Micro, graph: Graph) -> Step:
     top = arithmetic.limit(int(node.params["bits"]))
     target = np.float32 if kind is np.float32 else np.int64
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         x = kernels.plain(args[0]).reshape(-1, multiplier.size)
         out = np.empty(x.shape, dtype=target)
         run.count(node, kernels.rescale_clip(x, out, multiplier, shift, top), len(args[0]))
@@ -121,7 +122,7 @@ def _cumulative(node: Micro, graph: Graph) -> Step:
         lo, hi = min(_mean(t * lo, t) for t in ticks), max(_mean(t * hi, t) for t in ticks)
     operator = Operator(node, graph, lo, hi)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         (x,) = args
         out = np.empty((run.ticks, *x.shape[1:]), dtype=kind)
         operator.expect(out.size)
@@ -141,9 +142,7 @@ def _mean(total: Any, t: int) -> Any:
     return fixed.rescale(total, *fixed.reciprocal(t))
 
 
-def _compensated(
-    x: np.ndarray, operator: Operator, ticks: int, reach: int, bits: int
-) -> tuple[np.ndarray, int]:
+def _compensated(x: Array, operator: Operator, ticks: int, reach: int, bits: int) -> tuple[Array, int]:
     """F(t) - F(t-1) with F(t) = t f(S(t) / t) for every tick, and how many elements saturated anywhere."""
     sums, clipped = _sums(x, ticks, reach)
     for t in range(1, ticks + 1):
@@ -154,7 +153,7 @@ def _compensated(
     return y, clipped + inside + outside
 
 
-def _sums(x: np.ndarray, ticks: int, reach: int) -> tuple[np.ndarray, int]:
+def _sums(x: Array, ticks: int, reach: int) -> tuple[Array, int]:
     """Running sums (T, B, ...) in a 32-bit register, and how many elements saturated."""
     if reach * ticks <= arithmetic.limit(REGISTER_BITS):
         return arithmetic.running(x, ticks, np.int64), 0

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from .. import registry
+from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
 from . import arithmetic, kernels
@@ -28,7 +29,7 @@ def neuron(node: Neuron, graph: Graph) -> Step:
     kernel = kernels.neuron_kernel(node.model, constants)
     kind = np.float32 if arithmetic.magnitude(graph, node.name) < arithmetic.FLOAT32_EXACT else np.int64
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         batch = max(x.shape[1] for x in args)
         streams = [_flat(x, batch, shape) for x in args]
         ticks = run.ticks if model.state else max(len(x) for x in streams)
@@ -50,6 +51,6 @@ def _stretches(node: Neuron, ticks: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(cuts)]
 
 
-def _flat(x: np.ndarray, batch: int, shape: tuple[int, ...]) -> np.ndarray:
+def _flat(x: Array, batch: int, shape: tuple[int, ...]) -> Array:
     """(T or 1, B, P) as kernels take it."""
     return kernels.plain(np.broadcast_to(x, (len(x), batch, *shape))).reshape(len(x), batch, -1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
 from ..ir.nodes import Product
@@ -20,7 +21,7 @@ from . import arithmetic, kernels
 from .arithmetic import REGISTER_BITS
 from .run import Run, Step
 
-Contraction = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
+Contraction = Callable[[Array, Array, Any], Array]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Plan:
     bits: int
     storage: Any
 
-    def scale(self, p: np.ndarray, t: int) -> np.ndarray:
+    def scale(self, p: Array, t: int) -> Array:
         """The integer rescale of tick ``t``."""
         if self.node.rescale is None:
             return p
@@ -57,7 +58,7 @@ def _instant(plan: Plan) -> Step:
     bound = plan.summands * plan.a * plan.b
     kind, top = arithmetic.exact_in(bound), arithmetic.limit(plan.bits)
 
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         a, b = args
         if plan.node.timing == "held":
             b = held(b, run.ticks)
@@ -76,7 +77,7 @@ def _instant(plan: Plan) -> Step:
     return step
 
 
-def held(b: np.ndarray, ticks: int) -> np.ndarray:
+def held(b: Array, ticks: int) -> Array:
     """(T, B, ...): at each tick the last B that had a spike; zero before the first."""
     if len(b) == 1:
         return b
@@ -86,7 +87,7 @@ def held(b: np.ndarray, ticks: int) -> np.ndarray:
 
 
 def _cumulative(plan: Plan) -> Step:
-    def step(args: list[np.ndarray], run: Run) -> np.ndarray:
+    def step(args: list[Array], run: Run) -> Array:
         s_a, s_b = plan.a * run.ticks, plan.b * run.ticks
         bound, top = plan.summands * s_a * s_b, arithmetic.limit(REGISTER_BITS)
         if max(s_a, s_b) > top or bound >= arithmetic.FLOAT64_EXACT:
@@ -101,7 +102,7 @@ def _cumulative(plan: Plan) -> Step:
     return step
 
 
-def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
+def _differences(plan: Plan, p: Array, run: Run) -> Array:
     """Y(t) - Y(t-1) of the unsaturated P (T, B, ...), clipped to the declared width."""
     multiplier, shift = _table(plan, run.ticks)
     kind = np.float32 if plan.storage is np.float32 else np.int64
@@ -112,7 +113,7 @@ def _differences(plan: Plan, p: np.ndarray, run: Run) -> np.ndarray:
     return out.reshape(p.shape).astype(plan.storage, copy=False)
 
 
-def _table(plan: Plan, ticks: int) -> tuple[np.ndarray, np.ndarray]:
+def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
     """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
     if plan.node.rescale is None:
         return np.ones(ticks, np.int64), np.zeros(ticks, np.int64)
@@ -121,7 +122,7 @@ def _table(plan: Plan, ticks: int) -> tuple[np.ndarray, np.ndarray]:
     return multiplier[index], shift[index]
 
 
-def _tick_by_tick(plan: Plan, args: list[np.ndarray], run: Run) -> np.ndarray:
+def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:
     """P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t) with every saturation where it happens."""
     a, b = (np.broadcast_to(arithmetic.integers(x), (run.ticks, *x.shape[1:])) for x in args)
     s_a, s_b = np.zeros_like(a[:1]), np.zeros_like(b[:1])
@@ -160,7 +161,7 @@ def contraction(equation: str, left: tuple[int, ...], right: tuple[int, ...]) ->
     counts = [prod(size[c] for c in part) for part in (rows, inner, columns)]
     result = [size[c] for c in shared + rows + columns]
 
-    def contract(x: np.ndarray, y: np.ndarray, kind: Any) -> np.ndarray:
+    def contract(x: Array, y: Array, kind: Any) -> Array:
         x, y = x.astype(kind, copy=False), y.astype(kind, copy=False)
         x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *result[: len(shared)], counts[0], counts[1])
         y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *result[: len(shared)], counts[1], counts[2])
@@ -174,7 +175,7 @@ def _general(a: str, b: str, out: str) -> Contraction:
     """Elementwise products and repeated or lone indices, which are rare and small."""
     equation = f"YZ{a},YZ{b}->YZ{out}"
 
-    def contract(x: np.ndarray, y: np.ndarray, kind: Any) -> np.ndarray:
+    def contract(x: Array, y: Array, kind: Any) -> Array:
         lead = np.broadcast_shapes(x.shape[:2], y.shape[:2])
         x, y = (np.broadcast_to(v, lead + v.shape[2:]).astype(kind, copy=False) for v in (x, y))
         return np.einsum(equation, x, y)

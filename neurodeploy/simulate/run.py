@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from ..array import Array
 from ..ir.nodes import Node
 
 
@@ -23,4 +22,4 @@ class Run:
         self.saturations[node.name] = self.saturations.get(node.name, 0) + int(clipped) * every
 
 
-Step = Callable[[list[np.ndarray], Run], np.ndarray]
+Step = Callable[[list[Array], Run], Array]

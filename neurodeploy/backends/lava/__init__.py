@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...array import Array
 from ...errors import BackendError, Problem
 from ...ir.interp import check_input
 from ...ir.trace import Events, Trace
@@ -49,7 +50,7 @@ class Lava(Backend):
         """This backend with one process per ``layer`` or per mapped ``core``."""
         return Lava("core" if granularity == "core" else "layer")
 
-    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
+    def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All samples in Lava's simulator; BackendError ND742 for one process per core without a mapping."""
         from . import supervise
 

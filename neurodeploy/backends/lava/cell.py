@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from ... import registry
+from ...array import Array
 from ...ir import fixed
 from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ...passes.balance import CROSSING
 
 REGISTER_BITS = 32  # running sums of products and compensated operators
 
-Receive = Callable[[int], np.ndarray]
-Send = Callable[[int, np.ndarray], None]
+Receive = Callable[[int], Array]
+Send = Callable[[int, Array], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Feed:
     shape: tuple[int, ...]
     depth: int
     late: bool
-    bias: np.ndarray | None = None
+    bias: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +81,9 @@ class CellSpec:
     shapes: Mapping[str, tuple[int, ...]]
     bits: Mapping[str, int]
     depths: Mapping[str, int]
-    consts: Mapping[str, np.ndarray] = field(default_factory=dict)
-    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
-    sends: Mapping[str, np.ndarray] = field(default_factory=dict)
+    consts: Mapping[str, Array] = field(default_factory=dict)
+    masks: Mapping[str, Array] = field(default_factory=dict)
+    sends: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Cell:
@@ -92,9 +93,7 @@ class Cell:
         self.spec = spec
         self.saturations = {node.name: 0 for node in spec.nodes if not isinstance(node, (View, Sum))}
         self._state: dict[str, Any] = {}
-        self._ready: dict[str, dict[int, np.ndarray]] = {
-            n.name: {} for n in spec.nodes if isinstance(n, CROSSING)
-        }
+        self._ready: dict[str, dict[int, Array]] = {n.name: {} for n in spec.nodes if isinstance(n, CROSSING)}
 
     def step(self, step: int, receive: Receive, send: Send) -> None:
         """One barrier-synchronised step: ``receive(port)`` and ``send(port, values)`` are called once for each port."""
@@ -115,17 +114,17 @@ class Cell:
             if isinstance(node, CROSSING):
                 self._cross(node, env, step)
 
-    def _fed(self, feed: Feed, data: np.ndarray, step: int) -> np.ndarray:
+    def _fed(self, feed: Feed, data: Array, step: int) -> Array:
         if self.spec.clock.tick(step, feed.depth) is None:
             return np.zeros(feed.shape, dtype=np.int64)
         data = np.asarray(data, dtype=np.int64).reshape(feed.shape)
         return data if feed.bias is None else data + feed.bias
 
-    def _masked(self, name: str, value: np.ndarray) -> np.ndarray:
+    def _masked(self, name: str, value: Array) -> Array:
         mask = self.spec.masks.get(name)
         return value if mask is None else np.where(mask, value, 0)
 
-    def _value(self, node: Node, env: dict[str, np.ndarray], step: int) -> np.ndarray:
+    def _value(self, node: Node, env: dict[str, Array], step: int) -> Array:
         tick = self.spec.clock.tick(step, self.spec.depths[node.name])
         if isinstance(node, CROSSING):
             value = self._ready[node.name].pop(step, None)
@@ -138,7 +137,7 @@ class Cell:
             return np.zeros(self.spec.shapes[node.name], dtype=np.int64)
         return EVALUATE[type(node)](self, node, [env[i] for i in node.inputs], tick)
 
-    def _cross(self, node: Node, env: dict[str, np.ndarray], step: int) -> None:
+    def _cross(self, node: Node, env: dict[str, Array], step: int) -> None:
         """What a crossing makes of the values of this step, kept until its own step for that tick."""
         spec = self.spec
         depth = max(
@@ -157,7 +156,7 @@ class Cell:
             value = CROSS[type(node)](self, node, args, tick)
         self._ready[node.name][release] = value
 
-    def _synapse(self, node: Synapse, x: np.ndarray, tick: int) -> np.ndarray:
+    def _synapse(self, node: Synapse, x: Array, tick: int) -> Array:
         """The sum that is due ``node.delays[0]`` ticks from now; x before tick 1 is 0."""
         first, last = node.delays[0], node.delays[-1]
         past = () if tick == 1 else self._state.get(node.name, ())
@@ -173,7 +172,7 @@ class Cell:
         clipped = np.broadcast_to(np.asarray(clipped), self.spec.shapes[node.name])
         self.saturations[node.name] += int(self._masked(node.name, clipped).sum())
 
-    def _saturate(self, node: Node, x: np.ndarray, bits: int) -> np.ndarray:
+    def _saturate(self, node: Node, x: Array, bits: int) -> Array:
         y = fixed.saturate(x, bits)
         if x.shape == self.spec.shapes[node.name]:
             self._count(node, x != y)
@@ -183,17 +182,17 @@ class Cell:
 
     # --- elementwise nodes -------------------------------------------------------------------------------------
 
-    def _input(self, node: Input, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _input(self, node: Input, args: list[Array], tick: int) -> Array:
         raise TypeError("an Input has a port, not a value of its own")
 
-    def _output(self, node: Output, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _output(self, node: Output, args: list[Array], tick: int) -> Array:
         if node.readout == "last":
             return args[0]
         total = args[0] if tick == 1 else self._state[node.name] + args[0]
         self._state[node.name] = total
         return total
 
-    def _neuron(self, node: Neuron, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _neuron(self, node: Neuron, args: list[Array], tick: int) -> Array:
         model = registry.neuron(node.model)
         shape = self.spec.shapes[node.name]
         inputs = [np.broadcast_to(a, shape)[None].astype(np.int64) for a in args]
@@ -206,14 +205,14 @@ class Cell:
         self._state[node.name] = tuple(rest)
         return np.broadcast_to(out, inputs[0].shape)[0]
 
-    def _sum(self, node: Sum, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _sum(self, node: Sum, args: list[Array], tick: int) -> Array:
         signs = node.signs or (1,) * len(args)
         total = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
         for sign, arg in zip(signs, args, strict=True):
             total += sign * arg
         return total
 
-    def _micro(self, node: Micro, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _micro(self, node: Micro, args: list[Array], tick: int) -> Array:
         if node.timing != "cumulative":
             return self._apply(node, args[0])
         total, last = (0, 0) if tick == 1 else self._state[node.name]
@@ -222,17 +221,17 @@ class Cell:
         self._state[node.name] = (total, now)
         return self._saturate(node, now - last, self.spec.bits[node.name])
 
-    def _apply(self, node: Micro, x: np.ndarray) -> np.ndarray:
+    def _apply(self, node: Micro, x: Array) -> Array:
         y, clipped = registry.microcode(node.op).int_apply(x[None], node.params)
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
         return y[0]
 
-    def _view(self, node: View, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _view(self, node: View, args: list[Array], tick: int) -> Array:
         return node.apply(args)
 
     # --- crossings ---------------------------------------------------------------------------------------------
 
-    def _product(self, node: Product, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _product(self, node: Product, args: list[Array], tick: int) -> Array:
         a, b = args
         if node.timing == "cumulative":
             return self._compensated(node, a, b, tick)
@@ -242,7 +241,7 @@ class Cell:
         p = np.einsum(node.equation, a, b)
         return self._saturate(node, rescaled(node, p, tick), self.spec.bits[node.name])
 
-    def _compensated(self, node: Product, a: np.ndarray, b: np.ndarray, tick: int) -> np.ndarray:
+    def _compensated(self, node: Product, a: Array, b: Array, tick: int) -> Array:
         """Y(t) - Y(t-1) with Y = rescale(P) and P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t)."""
         zero = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
         s_a, s_b, p, y = (0 * a, 0 * b, zero, zero) if tick == 1 else self._state[node.name]
@@ -254,27 +253,27 @@ class Cell:
         self._state[node.name] = (s_a, s_b, p, now)
         return self._saturate(node, now - y, self.spec.bits[node.name])
 
-    def _reduce(self, node: Reduce, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _reduce(self, node: Reduce, args: list[Array], tick: int) -> Array:
         x = args[0]
         combine: Any = np.maximum if node.op == "max" else np.add
         if node.window is None:
             return combine.reduce(x, axis=node.axes, keepdims=node.keepdims) if node.axes else x
         return pooled(x, node, combine)
 
-    def _delay(self, node: Delay, args: list[np.ndarray], tick: int) -> np.ndarray:
+    def _delay(self, node: Delay, args: list[Array], tick: int) -> Array:
         return args[0]
 
 
-EVALUATE: dict[type[Node], Callable[..., np.ndarray]] = {
+EVALUATE: dict[type[Node], Callable[..., Array]] = {
     Input: Cell._input, Output: Cell._output, Neuron: Cell._neuron, Sum: Cell._sum, Micro: Cell._micro,
     View: Cell._view,
 }  # fmt: skip
-CROSS: dict[type[Node], Callable[..., np.ndarray]] = {
+CROSS: dict[type[Node], Callable[..., Array]] = {
     Product: Cell._product, Reduce: Cell._reduce, Delay: Cell._delay,
 }  # fmt: skip
 
 
-def rescaled(node: Product, p: np.ndarray, tick: int) -> np.ndarray:
+def rescaled(node: Product, p: Array, tick: int) -> Array:
     """The product's rescale at this tick."""
     if node.rescale is None:
         return p
@@ -283,18 +282,18 @@ def rescaled(node: Product, p: np.ndarray, tick: int) -> np.ndarray:
     return fixed.rescale(p, multiplier[index], shift[index])
 
 
-def spread(bias: np.ndarray, node: Synapse, shape: tuple[int, ...]) -> np.ndarray:
+def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
     """A bias per output channel as an array of the synapse's shape."""
     return np.broadcast_to(bias if node.op == "dense" else bias[:, None, None], shape)
 
 
-def linear(node: Synapse, x: np.ndarray) -> np.ndarray:
+def linear(node: Synapse, x: Array) -> Array:
     """Weights times one frame, without bias and delay."""
     if node.op == "dense":
         return np.einsum("...c,oc->...o", x, node.weight)
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     padded = np.pad(x, ((0, 0), (py, py), (px, px)))
-    patches: np.ndarray = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
+    patches: Array = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
     patches = patches[:, ::sy, ::sx]
     each = x.shape[0] // node.groups
     per = node.weight.shape[0] // node.groups
@@ -305,7 +304,7 @@ def linear(node: Synapse, x: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def pooled(x: np.ndarray, node: Reduce, combine: Any) -> np.ndarray:
+def pooled(x: Array, node: Reduce, combine: Any) -> Array:
     """Sum or maximum over windows of the last two axes; padding adds zeros."""
     (wy, wx), (py, px) = node.window or (1, 1), node.padding
     sy, sx = node.stride or (wy, wx)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...errors import NeurodeployError, Problem, SimulateError
 from ...ir import store
 from ...ir.graph import Graph, Header
@@ -42,7 +43,7 @@ class Request:
     prefix: str
 
 
-def put(folder: Path, program: Program, x: np.ndarray, request: Request) -> None:
+def put(folder: Path, program: Program, x: Array, request: Request) -> None:
     """Write a job."""
     sections: dict[str, Any] = {"graph": program.graph}
     if request.granularity == "core":
@@ -52,7 +53,7 @@ def put(folder: Path, program: Program, x: np.ndarray, request: Request) -> None
     (folder / "job.json").write_text(json.dumps(asdict(request)))
 
 
-def get(folder: Path) -> tuple[Plan, np.ndarray, Request]:
+def get(folder: Path) -> tuple[Plan, Array, Request]:
     """Read a job."""
     sections = store.read(folder / "program.h5", CLASSES)
     given = json.loads((folder / "job.json").read_text())
@@ -75,7 +76,7 @@ def steps(found: Plan, samples: int) -> tuple[int, int]:
     return 1, samples * found.clock.period + last
 
 
-def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[np.ndarray]:
+def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[Array]:
     """The arrays of all watched values, (runs, steps, *shape), mapped into memory."""
     runs, each = steps(found, samples)
     made = []
@@ -88,7 +89,7 @@ def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[np.ndarra
     return made
 
 
-def values(found: Plan, tap: Tap, array: np.ndarray, samples: int) -> np.ndarray:
+def values(found: Plan, tap: Tap, array: Array, samples: int) -> Array:
     """(T, B, *shape) of a watched value from its steps."""
     ticks, start = found.clock.ticks, tap.depth
     if found.clock.period is None:

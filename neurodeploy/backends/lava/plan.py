@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ...array import Array
 from ...ir.graph import Graph
 from ...ir.nodes import Const, Input, Neuron, Node, Sum, Synapse, View
 from ...mapping.groups import Population, populations
@@ -59,8 +60,8 @@ class Tap:
     shape: tuple[int, ...]
     wires: tuple[Wire, ...]
     depth: int
-    bias: np.ndarray | None = None
-    constant: np.ndarray | None = None
+    bias: Array | None = None
+    constant: Array | None = None
 
     @property
     def live(self) -> bool:
@@ -100,8 +101,8 @@ class _Draft:
     outs: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)  # values only passed on, with their bias added
     reasons: list[str] = field(default_factory=list)
-    masks: dict[str, np.ndarray] = field(default_factory=dict)
-    sends: dict[str, np.ndarray] = field(default_factory=dict)
+    masks: dict[str, Array] = field(default_factory=dict)
+    sends: dict[str, Array] = field(default_factory=dict)
 
     def port(self, value: str) -> int:
         if value not in self.outs:
@@ -145,7 +146,7 @@ class _Planner(ABC):
     ) -> None:
         self.graph, self.record, self.clock, self.mapping = graph, record, clock, mapping
         self.level, self.still = depths(graph), constants(graph)
-        self.consts: dict[str, np.ndarray] = {}
+        self.consts: dict[str, Array] = {}
         for node in graph:
             if node.name in self.still:
                 self.consts[node.name] = _constant(node, self.consts, graph.shape(node.name))
@@ -164,10 +165,10 @@ class _Planner(ABC):
         return Tap(value, self.graph.shape(value), wires, self.level[value], bias)
 
     @abstractmethod
-    def wires(self, value: str) -> tuple[tuple[Wire, ...], np.ndarray | None]:
+    def wires(self, value: str) -> tuple[tuple[Wire, ...], Array | None]:
         """Where a value can be had, and what is to be added to it."""
 
-    def input_bias(self) -> np.ndarray | None:
+    def input_bias(self) -> Array | None:
         """What an Input adds to raw levels."""
         zero = np.asarray(self.graph.input.zero)
         shape = self.graph.shape(self.graph.input.name)
@@ -326,7 +327,7 @@ class _Layers(_Planner):
                 return found
         return neuron(node, place)
 
-    def _bias_of(self, node: Neuron) -> np.ndarray | None:
+    def _bias_of(self, node: Neuron) -> Array | None:
         """Constant part of a single input, if it can be taken apart from the rest."""
         if len(node.inputs) != 1 or self.graph.shape(node.inputs[0]) != self.graph.shape(node.name):
             return None
@@ -336,7 +337,7 @@ class _Layers(_Planner):
             return None
         return bias
 
-    def _constant_part(self, value: str) -> np.ndarray | None:
+    def _constant_part(self, value: str) -> Array | None:
         """Sum of the biases that a value holds and that nobody has added yet."""
         node = self.graph.nodes[value]
         if value in self.home or not isinstance(node, (Sum, View)):
@@ -394,7 +395,7 @@ class _Layers(_Planner):
 
     # --- wires -------------------------------------------------------------------------------------------------
 
-    def wires(self, value: str) -> tuple[tuple[Wire, ...], np.ndarray | None]:
+    def wires(self, value: str) -> tuple[tuple[Wire, ...], Array | None]:
         """Where a value comes from, and the bias that its taker has to add."""
         node = self.graph.nodes[value]
         if value not in self.home:  # a rearrangement
@@ -465,11 +466,11 @@ class _Cores(_Planner):
         if mapping is None or not mapping.fits or not mapping.cores:
             raise ValueError("the program is not mapped")
         self.owner: dict[str, list[str]] = {}  # value -> cells that hold some of its elements
-        sent: dict[str, np.ndarray] = {}  # value -> elements that a core before sends
+        sent: dict[str, Array] = {}  # value -> elements that a core before sends
         host = [node for group in self.groups if group.on_host for node in group.nodes]
         self._draft("host", [n for n in host if not isinstance(n, Input)], {})
         for core in mapping.cores:
-            masks: dict[str, np.ndarray] = {}
+            masks: dict[str, Array] = {}
             for piece in core.pieces:
                 for name, elements in piece.elements.items():
                     size = self.graph.values[name].shape.size
@@ -493,14 +494,14 @@ class _Cores(_Planner):
         output = replace(output, wires=(Wire("readout", 0),))
         return Plan(self.graph, "core", tuple(units), output, tuple(taps), self.clock, output.depth)
 
-    def _draft(self, name: str, nodes: list[Node], masks: dict[str, np.ndarray]) -> None:
+    def _draft(self, name: str, nodes: list[Node], masks: dict[str, Array]) -> None:
         if not nodes:
             return
         self.cells[name] = _Draft(name, name, nodes, masks=masks)
         for node in nodes:
             self.owner.setdefault(node.name, []).append(name)
 
-    def wires(self, value: str) -> tuple[tuple[Wire, ...], np.ndarray | None]:
+    def wires(self, value: str) -> tuple[tuple[Wire, ...], Array | None]:
         if isinstance(self.graph.nodes[value], Input):
             return (Wire(INPUT, 0),), self.input_bias()
         return tuple(Wire(cell, self.cells[cell].port(value)) for cell in self.owner[value]), None
@@ -524,7 +525,7 @@ class _Cores(_Planner):
         return feeds, ins
 
 
-def _constant(node: Node, known: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     if isinstance(node, Const):
         return node.value
     args = [known[i] for i in node.inputs]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...ir.fixed import bits_for
 from ...ir.graph import Graph
 from ...ir.nodes import Neuron, Synapse
@@ -71,7 +72,7 @@ class Place:
     shape: tuple[int, ...]
     depth: int
     period: int | None
-    bias: np.ndarray | None = None
+    bias: Array | None = None
     reach: int = 0
     from_lava: bool = False
     from_conv: bool = False
@@ -110,7 +111,7 @@ def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) 
     return _conv(node, bits, *sizes) if fits and isinstance(found, Own) else found
 
 
-def loaded(weight: np.ndarray) -> dict[str, Any] | None:
+def loaded(weight: Array) -> dict[str, Any] | None:
     """Arguments of Dense that make it compute with exactly these weights; None if there are none.
 
     In mixed mode the lowest of nine bits is lost, so twice the weight is loaded under an exponent of -1. The mode is
@@ -149,7 +150,7 @@ def _dense(node: Synapse, reach: int, bits: int, source: Any, shape: Any, wraps:
 
 def _delayed(
     node: Synapse,
-    steps: np.ndarray,
+    steps: Array,
     reach: int,
     bits: int,
     source: Any,
@@ -206,7 +207,7 @@ def _sparse(
     return Stock("Sparse", {**arguments, "weights": matrix}, *_flat(source, shape))
 
 
-def unrolled(node: Synapse, weight: np.ndarray, source: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+def unrolled(node: Synapse, weight: Array, source: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     """The sparse matrix (outputs, inputs) of a shared connection, both sides flattened."""
     from scipy.sparse import block_diag, csr_matrix
 
@@ -283,7 +284,7 @@ def _ternary_lif(node: Neuron, place: Place) -> Stock | Own:
     return _thresholds(found, thresholds, place.shape, -VTH_MAX, VTH_MAX)
 
 
-def _leaky(process: str, node: Neuron, place: Place, bias: np.ndarray | None, exponent: int) -> Stock | Own:
+def _leaky(process: str, node: Neuron, place: Place, bias: Array | None, exponent: int) -> Stock | Own:
     """LIF and its kin, thresholds still missing."""
     reset = _reset(node, place)
     if isinstance(reset, Own):
@@ -322,7 +323,7 @@ def _thresholds(
     return replace(found, arguments=arguments)
 
 
-def _each(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _each(array: Array, shape: tuple[int, ...]) -> Array:
     """One value for each neuron."""
     return np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0])
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...array import Array
 from ...errors import Problem, SimulateError
 from ...ir.trace import Trace
 from ...program import Program
@@ -37,7 +38,7 @@ PATIENCE = 10.0  # seconds for the watched process to clean up by itself
 def run(
     program: Program,
     plan: Plan,
-    x: np.ndarray,
+    x: Array,
     record: tuple[str, ...],
     granularity: Granularity,
 ) -> Trace:
@@ -125,7 +126,7 @@ def _tail(folder: Path) -> str:
     return " ".join(lines[-3:])[-400:]
 
 
-def _trace(folder: Path, plan: Plan, x: np.ndarray, record: tuple[str, ...]) -> Trace:
+def _trace(folder: Path, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace:
     samples, ticks = len(x), plan.clock.ticks
     taps = job.watched(plan)
     arrays = job.arrays(folder, plan, samples, "r")
@@ -145,7 +146,7 @@ def _trace(folder: Path, plan: Plan, x: np.ndarray, record: tuple[str, ...]) -> 
     return Trace(outputs, {name: found[name] for name in record}, saturations)
 
 
-def _check_messages(plan: Plan, found: dict[str, np.ndarray]) -> None:
+def _check_messages(plan: Plan, found: dict[str, Array]) -> None:
     """SimulateError ND744 where a process of Lava sent more than the population's messages hold."""
     problems = []
     for name, bits in plan.message_bits.items():
@@ -160,13 +161,13 @@ def _check_messages(plan: Plan, found: dict[str, np.ndarray]) -> None:
         raise SimulateError(problems)
 
 
-def _given(plan: Plan, tap: Tap, x: np.ndarray) -> np.ndarray:
+def _given(plan: Plan, tap: Tap, x: Array) -> Array:
     """The input, or a rearrangement of it, at every tick."""
     frames = (
         x.swapaxes(0, 1) if plan.graph.input.per_tick else np.broadcast_to(x, (plan.clock.ticks, *x.shape))
     )
     each = [[arranged(frame, tap.wires[0].ops) for frame in tick] for tick in frames.astype(np.int64)]
-    value = np.asarray(each).reshape(plan.clock.ticks, len(x), *tap.shape)
+    value: Array = np.asarray(each).reshape(plan.clock.ticks, len(x), *tap.shape)
     return value if tap.bias is None else value + tap.bias
 
 

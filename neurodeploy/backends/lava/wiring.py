@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from ...array import Array
 
 #: ("reshape", sizes) or ("permute", axes)
 Op = tuple[str, tuple[int, ...]]
 
 
-def arranged(x: np.ndarray, ops: tuple[Op, ...]) -> np.ndarray:
+def arranged(x: Array, ops: tuple[Op, ...]) -> Array:
     """An array after these rearrangements."""
     for op, args in ops:
         x = x.reshape(args) if op == "reshape" else x.transpose(args)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ...array import Array
 from ...errors import Problem, SimulateError
 from ...ir.trace import Events, Trace
 from ...program import Program
@@ -29,7 +30,7 @@ class LoihiSim(Backend):
         """Always."""
         return ""
 
-    def run(self, program: Program, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
+    def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events]:
         """Read-outs and recorded values equal ``ir.interp``; events of one inference at a time.
 
         Raises SimulateError (ND601 wrong input shape, ND610 no images, ND611 unknown node, ND612 unknown member,

@@ -7,6 +7,8 @@ from math import prod
 
 import numpy as np
 
+from ...array import Array
+
 EXACT = 2.0**53  # whole numbers below this are exact in float64
 
 
@@ -24,25 +26,23 @@ class Contraction:
 
     letters: tuple[str, str, str]
     sizes: dict[str, int]
-    pick: np.ndarray | None
+    pick: Array | None
     whole: bool
 
     @classmethod
-    def of(
-        cls, equation: str, a: tuple[int, ...], b: tuple[int, ...], pick: np.ndarray | None
-    ) -> Contraction:
+    def of(cls, equation: str, a: tuple[int, ...], b: tuple[int, ...], pick: Array | None) -> Contraction:
         """From an equation and the local sizes of both operands."""
         left, right, out = equation.replace("->", ",").split(",")
         sizes = dict(zip(left, a, strict=True)) | dict(zip(right, b, strict=True))
         hull = prod(sizes[c] for c in out)
         return cls((left, right, out), sizes, pick, pick is None or len(np.unique(pick)) == hull)
 
-    def apply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def apply(self, a: Array, b: Array) -> Array:
         """(A elements, samples), (B elements, samples) -> (picked elements, samples), exact."""
         result = self._multiply(a, b)
         return result if self.pick is None else result[self.pick]
 
-    def pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def pairs(self, a: Array, b: Array) -> Array:
         """Pairs of non-zero operands met for the picked elements, per sample."""
         active_a, active_b = (a != 0).astype(np.int64), (b != 0).astype(np.int64)
         if not self.whole:
@@ -52,14 +52,14 @@ class Contraction:
         often = [self._onto(x, letters, shared) for x, letters in ((active_a, left), (active_b, right))]
         return (often[0] * often[1]).reshape(-1, a.shape[1]).sum(axis=0)
 
-    def _onto(self, x: np.ndarray, letters: str, kept: list[str]) -> np.ndarray:
+    def _onto(self, x: Array, letters: str, kept: list[str]) -> Array:
         """Sum over the letters not kept; axes in the order of ``kept``, samples last."""
         x = x.reshape(*(self.sizes[c] for c in letters), x.shape[1])
         x = x.sum(axis=tuple(i for i, c in enumerate(letters) if c not in kept))
         order = [c for c in letters if c in kept]
         return x.transpose(*(order.index(c) for c in kept), len(order))
 
-    def _multiply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def _multiply(self, a: Array, b: Array) -> Array:
         left, right, out = self.letters
         batch = [c for c in out if c in left and c in right]
         summed = [c for c in left if c in right and c not in out]
@@ -78,9 +78,7 @@ class Contraction:
         z = z.transpose(*(1 + order.index(c) for c in out), 0)
         return z.reshape(-1, a.shape[1])
 
-    def _matrix(
-        self, x: np.ndarray, letters: str, batch: list[str], rows: list[str], columns: list[str]
-    ) -> np.ndarray:
+    def _matrix(self, x: Array, letters: str, batch: list[str], rows: list[str], columns: list[str]) -> Array:
         """(samples, batch, rows, columns), letters of no use summed out."""
         kept = self._onto(x, letters, batch + rows + columns)
         kept = np.moveaxis(kept, -1, 0)

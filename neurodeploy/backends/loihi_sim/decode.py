@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...errors import MappingError, Problem
 from ...mapping.image import OPERAND, ROWS, CoreImage
 from ...mapping.image_words import Layout, unpack
@@ -22,9 +23,9 @@ class Delivery:
     the messages in which their sums enter the inbox.
     """
 
-    slots: np.ndarray
-    weights: np.ndarray
-    address: np.ndarray
+    slots: Array
+    weights: Array
+    address: Array
     reach: float
     distinct: bool
     wait: int = 0
@@ -34,8 +35,8 @@ class Delivery:
 class Scatter:
     """Inbox[address] += messages[slots]."""
 
-    slots: np.ndarray
-    address: np.ndarray
+    slots: Array
+    address: Array
     distinct: bool
 
 
@@ -47,14 +48,14 @@ class Receiver:
     owns them; ``reader``: per slot the index in ``nodes`` of the first node that reads it.
     """
 
-    first_slot: np.ndarray
+    first_slot: Array
     slots: int
-    inbox: np.ndarray
+    inbox: Array
     deliveries: tuple[Delivery, ...]
     operands: Scatter
     nodes: tuple[str, ...]
-    fan_out: np.ndarray
-    reader: np.ndarray
+    fan_out: Array
+    reader: Array
 
 
 def receiver(image: CoreImage) -> Receiver:
@@ -84,7 +85,7 @@ def receiver(image: CoreImage) -> Receiver:
     )
 
 
-def _pairs(image: CoreImage, axons: np.ndarray, first_slot: np.ndarray) -> np.ndarray:
+def _pairs(image: CoreImage, axons: Array, first_slot: Array) -> Array:
     """Everything that a message causes, one row each: (slot, kind, id, a + channel or slot's offset, b)."""
     items = image.tables["items"].astype(np.int64)
     axon = np.repeat(np.arange(len(axons)), axons[:, 1])
@@ -99,21 +100,19 @@ def _pairs(image: CoreImage, axons: np.ndarray, first_slot: np.ndarray) -> np.nd
     return np.stack([slot, item[:, 0], item[:, 1], a, b], axis=1)
 
 
-def _runs(first: np.ndarray, count: np.ndarray) -> np.ndarray:
+def _runs(first: Array, count: Array) -> Array:
     """first[0] .. first[0] + count[0] - 1, first[1] .., one after the other."""
     return np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
 
 
-def _scatter(image: CoreImage, pairs: np.ndarray) -> Scatter:
+def _scatter(image: CoreImage, pairs: Array) -> Scatter:
     offset = image.tables["channels"].astype(np.int64)[pairs[:, 4]] if len(pairs) else pairs[:, 4]
     kept = pairs[offset >= 0]
     address = image.tables["ports"].astype(np.int64)[kept[:, 2], 0] + kept[:, 3] + offset[offset >= 0]
     return Scatter(kept[:, 0], address, len(np.unique(address)) == len(address))
 
 
-def _deliveries(
-    image: CoreImage, link: np.ndarray, weights: np.ndarray, delays: np.ndarray, pairs: np.ndarray
-) -> list[Delivery]:
+def _deliveries(image: CoreImage, link: Array, weights: Array, delays: Array, pairs: Array) -> list[Delivery]:
     """Targets of one connection, those reached through the same rows with the same delay together."""
     port, columns = int(link[0]), int(link[8])
     base = int(image.tables["ports"][port, 0])
@@ -138,12 +137,12 @@ def _deliveries(
     return found
 
 
-def weights_of(image: CoreImage, link: int) -> np.ndarray:
+def weights_of(image: CoreImage, link: int) -> Array:
     """The weight matrix (rows, columns) of a connection, as :func:`connection_of`."""
     return connection_of(image, link)[0]
 
 
-def connection_of(image: CoreImage, link: int) -> tuple[np.ndarray, np.ndarray]:
+def connection_of(image: CoreImage, link: int) -> tuple[Array, Array]:
     """Weights and delays in steps (rows, columns) of a connection.
 
     Raises MappingError ND582 where they cannot be decoded.
@@ -176,7 +175,7 @@ def connection_of(image: CoreImage, link: int) -> tuple[np.ndarray, np.ndarray]:
     return weights, delays
 
 
-def addresses_read(image: CoreImage) -> np.ndarray:
+def addresses_read(image: CoreImage) -> Array:
     """Inbox addresses that some instruction reads; the others are holes of irregular pieces."""
     live = np.zeros(len(image.tables["port_init"]), dtype=bool)
     for unit in image.units:
@@ -197,8 +196,8 @@ class Bundle:
     """What one export sends to one core: its elements and the receiver's slots, in parallel."""
 
     target: int
-    elements: np.ndarray
-    slots: np.ndarray
+    elements: Array
+    slots: Array
     distinct: bool
 
 
@@ -238,9 +237,9 @@ def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[R
 
 def _bundle(
     image: CoreImage,
-    routes: np.ndarray,
-    mine: np.ndarray,
-    sends: np.ndarray,
+    routes: Array,
+    mine: Array,
+    sends: Array,
     channels: int,
     target: int,
     other: Receiver,

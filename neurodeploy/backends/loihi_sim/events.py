@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from ...array import Array
 from ...ir.trace import EVENT_KINDS, Events
 from ...mapping.image import CoreImage
 from ...mapping.routes import HOST, Link, route
@@ -34,10 +35,10 @@ class Sender:
 
     node: str
     instruction: int
-    elements: np.ndarray
-    goes: np.ndarray
-    pairs: np.ndarray
-    hops: np.ndarray
+    elements: Array
+    goes: Array
+    pairs: Array
+    hops: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Spoken:
 
     node: str
     instruction: int
-    elements: np.ndarray
+    elements: Array
 
 
 @dataclass
@@ -119,7 +120,7 @@ def senders(network: Network, source: int, program: Sequence[Step], export: Expo
 def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
     """Elements that leave the core, at their origin, each once; neuron populations are counted where they fire."""
     table = origins(program)
-    sent: dict[int, list[np.ndarray]] = {}
+    sent: dict[int, list[Array]] = {}
     for export in exports:
         number, element = table[export.instruction]
         for bundle in export.bundles:
@@ -133,9 +134,9 @@ def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
     ]
 
 
-def origins(program: Sequence[Step]) -> list[tuple[np.ndarray, np.ndarray]]:
+def origins(program: Sequence[Step]) -> list[tuple[Array, Array]]:
     """For each instruction the (instruction, element) its elements are copies of: Views are looked through."""
-    table: list[tuple[np.ndarray, np.ndarray]] = []
+    table: list[tuple[Array, Array]] = []
     for number, step in enumerate(program):
         origin, element = np.full(step.item.size, number), np.arange(step.item.size)
         if step.item.op == "view":
@@ -156,7 +157,7 @@ class Recorder:
         self.cores, self.steps, self.samples, self.network = cores, steps, samples, network
         self.row = {site: i for i, site in enumerate(cores)}
         self.counts = np.zeros((samples, len(cores), steps, len(EVENT_KINDS)), dtype=np.int64)
-        self.by_node: dict[tuple[str, int], np.ndarray] = {}
+        self.by_node: dict[tuple[str, int], Array] = {}
         self.names, self.matrix = network.links()
         self.loads = np.zeros((len(self.names), steps), dtype=np.int64)
         self.peak = np.zeros(len(self.names), dtype=np.int64)
@@ -183,7 +184,7 @@ class Recorder:
             self.by_node[key] = np.zeros(len(EVENT_KINDS), dtype=np.int64)
         self.by_node[key][column] += int(amount.sum())
 
-    def sent(self, site: int, step: int, sender: Sender, values: np.ndarray) -> None:
+    def sent(self, site: int, step: int, sender: Sender, values: Array) -> None:
         """Packets of one sender: ``values`` (its elements, samples) before silent ones are dropped."""
         flows = (sender.goes @ (values != 0).astype(np.float64)).astype(np.int64)
         np.add.at(self.flows, sender.pairs, flows)
@@ -202,7 +203,7 @@ class Recorder:
         """Everything counted; per-node and per-link counts are means over samples."""
         n = max(self.samples, 1)
         by_core = {key: value / n for key, value in self.by_node.items()}
-        by_node: dict[str, np.ndarray] = {}
+        by_node: dict[str, Array] = {}
         for (node, _), value in by_core.items():
             by_node[node] = by_node.get(node, np.zeros(len(EVENT_KINDS))) + value
         used = np.flatnonzero(self.peak).tolist()

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ... import registry
+from ...array import Array
 from ...errors import Problem, SimulateError
 from ...ir import fixed
-from ...mapping.image import IDENTITY, Array, CoreImage, Instruction
+from ...mapping.image import IDENTITY, CoreImage, Instruction, TableArray
 from .contract import Contraction
 from .decode import weights_of
 
@@ -48,7 +49,7 @@ class Frame:
         """Samples that run in lockstep."""
         return self.x.shape[1]
 
-    def count_clipped(self, step: Step, clipped: Any, own: np.ndarray | None) -> None:
+    def count_clipped(self, step: Step, clipped: Any, own: Array | None) -> None:
         """Add clipped elements, those that count on this core, to the node's counter."""
         clipped = np.asarray(clipped)
         if own is not None and clipped.shape[:1] == own.shape:
@@ -56,7 +57,7 @@ class Frame:
         total = int(np.sum(clipped))
         self.saturations[step.item.node] += total
 
-    def saturate(self, step: Step, x: Vector, bits: int, own: np.ndarray | None) -> Vector:
+    def saturate(self, step: Step, x: Vector, bits: int, own: Array | None) -> Vector:
         """Clip to a width and count."""
         y = fixed.saturate(x, bits)
         self.count_clipped(step, x != y, own)
@@ -73,15 +74,15 @@ class Step:
 
     number: int
     item: Instruction
-    gathers: tuple[np.ndarray | None, ...]
+    gathers: tuple[Array | None, ...]
     inbox: tuple[slice, ...]
-    pick: np.ndarray | None
-    arrays: dict[str, np.ndarray]
-    own: np.ndarray | None
+    pick: Array | None
+    arrays: dict[str, Array]
+    own: Array | None
     member: Any = None
     params: dict[str, Any] = field(default_factory=dict)
     contraction: Contraction | None = None
-    kernel: np.ndarray | None = None
+    kernel: Array | None = None
 
     def operand(self, frame: Frame, which: int = 0) -> Vector:
         """An input's elements; -1 reads zero."""
@@ -92,7 +93,7 @@ class Step:
         return frame.inbox[self.inbox[port]]
 
 
-def take(vector: Vector, index: np.ndarray | None) -> Vector:
+def take(vector: Vector, index: Array | None) -> Vector:
     """Elements by index, -1 for zero; None: all."""
     if index is None:
         return vector
@@ -151,7 +152,7 @@ def _member(image: CoreImage, item: Instruction, room: str, key: str) -> Any:
     return known[name]
 
 
-def _params(item: Instruction, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _params(item: Instruction, arrays: dict[str, Array]) -> dict[str, Any]:
     """Parameters by name: scalars as ints, one value per element as a column."""
     params: dict[str, Any] = {k[2:]: v for k, v in item.texts.items() if k.startswith("p:")}
     for name, array in arrays.items():
@@ -162,12 +163,12 @@ def _params(item: Instruction, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return params
 
 
-def _index(image: CoreImage, start: int, count: int) -> np.ndarray | None:
+def _index(image: CoreImage, start: int, count: int) -> Array | None:
     return None if start == IDENTITY else image.tables["gather"][start : start + count].astype(np.int64)
 
 
 def _contraction(
-    image: CoreImage, item: Instruction, arrays: dict[str, np.ndarray], pick: np.ndarray | None
+    image: CoreImage, item: Instruction, arrays: dict[str, Array], pick: Array | None
 ) -> Contraction:
     a, b = (tuple(arrays[f"{name}_sizes"].tolist()) for name in "ab")
     return Contraction.of(item.texts["equation"], a, b, pick)
@@ -349,7 +350,7 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     return frame.saturate(step, y_now - y, item.numbers["bits"], step.own)
 
 
-def _mask(array: np.ndarray | None) -> np.ndarray | None:
+def _mask(array: Array | None) -> Array | None:
     return None if array is None else array.astype(bool)
 
 
@@ -384,6 +385,6 @@ OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
 }
 
 
-def initial(image: CoreImage, array: Array, samples: int) -> Vector:
+def initial(image: CoreImage, array: TableArray, samples: int) -> Vector:
     """An instruction's initial state for every sample."""
     return np.repeat(image.tables["state"][array.start : array.start + array.size, None], samples, axis=1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
 from ...ir.trace import Events, Trace
 from ...mapping.image import HOST, CoreImage
@@ -53,12 +54,12 @@ class Running:
     """What changes on a site during a run; states and delay lines per (unit, instruction)."""
 
     site: Site
-    state: list[list[np.ndarray]] = field(default_factory=list)
-    lines: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict)
-    incoming: np.ndarray | None = None
-    arriving: np.ndarray | None = None
+    state: list[list[Array]] = field(default_factory=list)
+    lines: dict[tuple[int, int], list[Array]] = field(default_factory=dict)
+    incoming: Array | None = None
+    arriving: Array | None = None
     #: sums that wait for a later step, by step
-    waiting: dict[int, np.ndarray] = field(default_factory=dict)
+    waiting: dict[int, Array] = field(default_factory=dict)
 
 
 class Machine:
@@ -82,7 +83,7 @@ class Machine:
             programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(steps, mine))))
         return Site(image, receivers[number], tuple(programs))
 
-    def run(self, x: np.ndarray, record: Iterable[str] = ()) -> tuple[Trace, Events]:
+    def run(self, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events]:
         """Raw inputs (samples, *input shape) -> read-outs, recorded values and events."""
         record = tuple(dict.fromkeys(record))
         self._check(x, record)
@@ -104,7 +105,7 @@ class Machine:
         trace.saturations = dict(clipped)
         return trace, recorder.events()
 
-    def _check(self, x: np.ndarray, record: tuple[str, ...]) -> None:
+    def _check(self, x: Array, record: tuple[str, ...]) -> None:
         problems = [
             Problem("ND611", "a value that no core holds cannot be recorded", name)
             for name in record
@@ -191,7 +192,7 @@ class _Run:
     def __init__(
         self,
         machine: Machine,
-        x: np.ndarray,
+        x: Array,
         start: int,
         trace: Trace,
         recorder: Recorder,
@@ -201,7 +202,7 @@ class _Run:
         self.recorder, self.clipped = recorder, clipped
         self.sites = [Running(site, [[] for _ in site.programs]) for site in machine.sites]
         self.samples = x.shape[1]
-        self.total: np.ndarray | int = 0
+        self.total: Array | int = 0
 
     def go(self) -> None:
         """All steps; after the last one only the host still listens."""
@@ -235,13 +236,13 @@ class _Run:
             if unit in due:
                 self._run_unit(number, unit, step, inbox, delayed)
 
-    def _shift(self, running: Running, unit: int, delay: Step, inbox: np.ndarray) -> np.ndarray:
+    def _shift(self, running: Running, unit: int, delay: Step, inbox: Array) -> Array:
         """Delay lines move at every step, whether or not the unit is due."""
         line = running.lines[unit, delay.number]
         line.append(entering(delay, inbox))
         return line.pop(0)
 
-    def _receive(self, number: int, step: int) -> np.ndarray:
+    def _receive(self, number: int, step: int) -> Array:
         running = self.sites[number]
         plan, messages = running.site.receiver, running.arriving
         inbox = np.repeat(plan.inbox[:, None], self.samples, axis=1)
@@ -261,7 +262,7 @@ class _Run:
             deliver(delivery, messages, running.waiting[later] if delivery.wait else inbox, largest)
         return inbox
 
-    def _count_arrivals(self, number: int, step: int, messages: np.ndarray) -> None:
+    def _count_arrivals(self, number: int, step: int, messages: Array) -> None:
         # What the last step sent arrives while the host reads the result: it counts with that step.
         step = min(step, self.machine.header["steps"])
         plan, add = self.sites[number].site.receiver, partial(self.recorder.add, number, step)
@@ -276,9 +277,7 @@ class _Run:
             if met[node].any():
                 add(name, "synaptic_ops", met[node].astype(np.int64))
 
-    def _run_unit(
-        self, number: int, unit: int, step: int, inbox: np.ndarray, delayed: dict[int, np.ndarray]
-    ) -> None:
+    def _run_unit(self, number: int, unit: int, step: int, inbox: Array, delayed: dict[int, Array]) -> None:
         running = self.sites[number]
         program = running.site.programs[unit]
         t = step - program.depth
@@ -296,7 +295,7 @@ class _Run:
             self._record(running, item, vector, t)
         self._send(number, step, program, frame.vectors)
 
-    def _record(self, running: Running, step: Step, vector: np.ndarray, t: int) -> None:
+    def _record(self, running: Running, step: Step, vector: Array, t: int) -> None:
         item = step.item
         if item.op == "output":
             self.total = vector if item.texts["readout"] == "last" else self.total + vector
@@ -308,7 +307,7 @@ class _Run:
         if item.node in self.trace.values:
             self.trace.values[item.node][t - 1, rows, flat] = vector
 
-    def _send(self, number: int, step: int, program: Program, vectors: list[np.ndarray]) -> None:
+    def _send(self, number: int, step: int, program: Program, vectors: list[Array]) -> None:
         for export in program.exports:
             values = vectors[export.instruction]
             for bundle in export.bundles:
@@ -326,7 +325,7 @@ class _Run:
             self.recorder.add(number, step, said.node, "spikes", active)
 
 
-def deliver(delivery: Delivery, messages: np.ndarray, inbox: np.ndarray, largest: float) -> None:
+def deliver(delivery: Delivery, messages: Array, inbox: Array, largest: float) -> None:
     """Adds the synaptic sums of one group of targets to the inbox, exactly."""
     exact = delivery.reach * largest < EXACT
     weights = delivery.weights.T if exact else delivery.weights.T.astype(np.int64)

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
+from ...array import Array
 from ...errors import ImportModelError, Problem
 from ...files import io_problem
 from . import _hdf5_chunks, _hdf5_texts
@@ -59,9 +60,9 @@ class Tree:
 
     path: Path
     groups: set[str] = field(default_factory=set)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, np.ndarray] = field(default_factory=dict)
+    lists: dict[str, Array] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
@@ -268,7 +269,7 @@ def _is_text(dataset: h5py.Dataset) -> bool:
     return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
 
 
-def _texts(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+def _texts(path: Path, dataset: h5py.Dataset) -> Array:
     """All texts of a dataset, decoded and cut."""
     fixed = dataset.dtype.kind == "S"
     raw = np.asarray(dataset[()], dtype=object) if fixed else _hdf5_texts.read(path, dataset, 4 * MAX_TEXT)

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ...array import Array
 from ._hdf5_texts import exactly
 
 DEFLATE, SHUFFLE, FLETCHER32 = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
@@ -21,7 +22,7 @@ MOST_CHUNKS = 1 << 17
 CHECKSUM_BYTES = 4
 
 
-def read(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+def read(path: Path, dataset: h5py.Dataset) -> Array:
     """The whole dataset; ValueError for a chunk that is not whole or does not unpack to its size."""
     plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
@@ -51,7 +52,7 @@ def _chunks(dataset: h5py.Dataset) -> list[Any]:
     return found
 
 
-def _unpacked(raw: bytes, filters: list[int], skipped: int, dtype: np.dtype, count: int) -> np.ndarray:
+def _unpacked(raw: bytes, filters: list[int], skipped: int, dtype: np.dtype, count: int) -> Array:
     """The elements of one chunk: its filters undone, last first, but for those that were skipped."""
     size = count * dtype.itemsize
     for place in reversed(range(len(filters))):

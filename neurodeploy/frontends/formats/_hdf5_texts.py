@@ -14,6 +14,8 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
+from ...array import Array
+
 REFERENCE = struct.Struct("<IQI")
 HEAP = struct.Struct("<4sB3xQ")
 OBJECT = struct.Struct("<HH4xQ")
@@ -22,7 +24,7 @@ MAX_HEAP = 1 << 26
 Heap = dict[int, bytes]
 
 
-def read(path: Path, dataset: h5py.Dataset, most: int) -> np.ndarray:
+def read(path: Path, dataset: h5py.Dataset, most: int) -> Array:
     """All texts as an object array of bytes, each cut at ``most``; ValueError for anything that is not whole."""
     plist = dataset.file.id.get_create_plist()
     if plist.get_sizes() != (8, 8) or plist.get_userblock():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...ir.shapes import MAX_ELEMENTS
 from . import _netx_neurons, _netx_weights
 from ._hdf5 import Tree
@@ -48,10 +49,10 @@ class Block:
     shape: Sizes
     before: Sizes
     neuron: NeuronSpec | None = None
-    bias: np.ndarray | None = None
-    streams: tuple[np.ndarray, ...] = ()
-    recurrent: np.ndarray | None = None
-    delay: int | np.ndarray = 0
+    bias: Array | None = None
+    streams: tuple[Array, ...] = ()
+    recurrent: Array | None = None
+    delay: int | Array = 0
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
@@ -181,7 +182,7 @@ def _dense(walk: Walk, layer: Fields, index: int) -> None:
             "ND125", "weights and neuron that netx cannot join", "weight", found, "RF with complex weights"
         )
         return
-    weights: list[np.ndarray] = matrices  # type: ignore[assignment]
+    weights: list[Array] = matrices  # type: ignore[assignment]
     if recurrent and weights[1].shape != (shape[0], shape[0]):
         layer.problem(
             "ND126", "recurrent weights of another shape", "weight_rec", weights[1].shape, (shape[0],) * 2
@@ -390,7 +391,7 @@ def _neuron(
     return _netx_neurons.neuron_of(layer, channels, walk.options.spike_exp, is_input, is_conv)
 
 
-def _matrix(walk: Walk, layer: Fields, key: str, shape: Sizes | None) -> np.ndarray | None:
+def _matrix(walk: Walk, layer: Fields, key: str, shape: Sizes | None) -> Array | None:
     """Dense weights as (out, in)."""
     value = layer.whole(key, _netx_weights.LOW, _netx_weights.HIGH, truncate=walk.options.truncate)
     if value is None or shape is None:
@@ -405,7 +406,7 @@ def _matrix(walk: Walk, layer: Fields, key: str, shape: Sizes | None) -> np.ndar
     return value.reshape(value.shape[:2])
 
 
-def _kernel(walk: Walk, layer: Fields, key: str) -> np.ndarray | None:
+def _kernel(walk: Walk, layer: Fields, key: str) -> Array | None:
     """Kernels as (out, in, ky, kx)."""
     value = layer.whole(key, _netx_weights.LOW, _netx_weights.HIGH, truncate=walk.options.truncate)
     if value is None:
@@ -416,7 +417,7 @@ def _kernel(walk: Walk, layer: Fields, key: str) -> np.ndarray | None:
     return value.reshape(value.shape[:4])
 
 
-def _dilated(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
+def _dilated(kernel: Array, dilation: tuple[int, int]) -> Array:
     """The kernel with zeros between its entries: what a dilation means. Too large a one is cut: it fits no input."""
     (dy, dx), (ky, kx) = dilation, kernel.shape[2:]
     if dilation == (1, 1):
@@ -431,7 +432,7 @@ def _dilated(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
     return wide
 
 
-def _depthwise(kernel: np.ndarray, channels: int) -> np.ndarray:
+def _depthwise(kernel: Array, channels: int) -> Array:
     """The one kernel of a pool, for each channel by itself."""
     return np.repeat(kernel, channels, axis=0) if kernel.shape[0] == 1 else kernel
 
@@ -446,7 +447,7 @@ def _convolved(before: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, grou
     return (kernel[0], *(side // step + 1 for side, step in zip(sides, stride, strict=True)))
 
 
-def _delay(layer: Fields, weight: np.ndarray | None) -> int | np.ndarray | None:
+def _delay(layer: Fields, weight: Array | None) -> int | Array | None:
     """Delays beyond Lava's one step, 0 or (out, in): floored, at most 62; one axis means rows if it can."""
     if not layer.has("delay"):
         return 0
@@ -470,7 +471,7 @@ def _delay(layer: Fields, weight: np.ndarray | None) -> int | np.ndarray | None:
     return None
 
 
-def _bias(walk: Walk, layer: Fields, index: int, neuron: NeuronSpec, shape: Sizes) -> np.ndarray | None:
+def _bias(walk: Walk, layer: Fields, index: int, neuron: NeuronSpec, shape: Sizes) -> Array | None:
     """Bias of each neuron in state units, broadcastable to the population; None if the layer has none."""
     if not layer.has("bias"):
         return None
@@ -540,7 +541,7 @@ def _spikes_as_bits(walk: Walk, layer: Fields) -> None:
         )
 
 
-def _warn_changed(walk: Walk, index: int, before: list[Any], after: list[np.ndarray]) -> None:
+def _warn_changed(walk: Walk, index: int, before: list[Any], after: list[Array]) -> None:
     changed = sum(int((a != b).sum()) for a, b in zip(before, after, strict=True))
     if changed:
         walk.remark(index, f"{changed} weights differ from the file: netx fits them into Lava's 8 bits")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ._hdf5 import Tree
 
 MISSING = object()
@@ -45,7 +46,7 @@ class Fields:
             self.problem("ND124", "not a text", key, "numbers", "a text")
         return None
 
-    def array(self, key: str, default: Any = MISSING) -> np.ndarray | None:
+    def array(self, key: str, default: Any = MISSING) -> Array | None:
         """A numeric field as it is stored, all of it finite."""
         place = self.at(key)
         if place in self.tree.refused:
@@ -70,7 +71,7 @@ class Fields:
 
     def whole(
         self, key: str, low: int, high: int, default: Any = MISSING, truncate: bool = False
-    ) -> np.ndarray | None:
+    ) -> Array | None:
         """A numeric field as int64, whole numbers in low .. high; ``truncate`` rounds toward zero instead."""
         value = self.array(key, default)
         if value is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...neurons.lif import FORGET
 from ._netx_fields import Fields
 
@@ -118,7 +119,7 @@ def _rf(group: Fields, kind: str, channels: int) -> NeuronSpec | None:
     return NeuronSpec("rf" if "PHASE" in kind else "rf_iz", params, inputs=2)
 
 
-def recomputed_decays(sin: np.ndarray, cos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def recomputed_decays(sin: Array, cos: Array) -> tuple[Array, Array]:
     """The integer decays that reach Lava: netx goes through period and damping, and Lava truncates.
 
     Rounding on the way can cost a unit, so the operations are netx's, one by one, in float64.
@@ -132,7 +133,7 @@ def recomputed_decays(sin: np.ndarray, cos: np.ndarray) -> tuple[np.ndarray, np.
     return tuple((part * DECAY_ONE).astype(np.int32).astype(np.int64) for part in (sin_decay, cos_decay))  # type: ignore[return-value]
 
 
-def per_channel(group: Fields, key: str, low: int, high: int, channels: int) -> np.ndarray | None:
+def per_channel(group: Fields, key: str, low: int, high: int, channels: int) -> Array | None:
     """One whole number, or one for each channel, as an int64 array of no or one axis."""
     value = group.whole(key, low, high)
     if value is None or value.size == 1:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...array import Array
+
 #: what a file may hold: 8 bits and a common factor of two, or 8 bits without sign
 LOW, HIGH = -256, 255
 
@@ -17,7 +19,7 @@ class LossyWeights(ValueError):
     """Lava would round sums of these weights: no weights without rounding stand for them."""
 
 
-def in_lava(matrices: list[np.ndarray], shifted_down: bool = True) -> list[np.ndarray]:
+def in_lava(matrices: list[Array], shifted_down: bool = True) -> list[Array]:
     """The integer matrices whose exact sums equal what Lava's Dense processes send.
 
     ``matrices`` are int64 (out, in) in LOW .. HIGH that netx scales together (one, or two of a recurrent block).
@@ -49,12 +51,12 @@ def _scale_bits(low: int, high: int) -> int:
     return max(k for k in range(-2, 9) if (high if low >= 0 else -low) * 2.0**k <= (255 if low >= 0 else 256))
 
 
-def _common_power(weights: np.ndarray) -> int:
+def _common_power(weights: Array) -> int:
     """Largest n up to 8 for which 2^n divides all weights."""
     return max(n for n in range(9) if not (weights & ((1 << n) - 1)).any())
 
 
-def _as_dense(weights: np.ndarray, bits: int) -> np.ndarray:
+def _as_dense(weights: Array, bits: int) -> Array:
     """Clipped and cut to ``bits`` as Lava's Dense does, with the sign mode that it finds by itself."""
     excitatory, inhibitory = weights.min() >= 0, weights.max() <= 0
     if excitatory or inhibitory:
@@ -63,6 +65,6 @@ def _as_dense(weights: np.ndarray, bits: int) -> np.ndarray:
     return _cut(np.clip(weights, -256, 255), 8 - bits + 1)
 
 
-def _cut(weights: np.ndarray, shift: int) -> np.ndarray:
+def _cut(weights: Array, shift: int) -> Array:
     """Low bits set to zero; numpy yields zero for the negative shifts that odd magnitudes above 127 lead to."""
     return (weights >> shift) << shift if shift >= 0 else np.zeros_like(weights)

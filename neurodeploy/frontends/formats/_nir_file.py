@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...errors import Problem
 from ._hdf5 import Tree
 
@@ -46,7 +47,7 @@ class Item:
         """The field, if it is a text."""
         return self.tree.texts.get(f"{self.place}/{key}")
 
-    def numbers(self, key: str, default: float | None = None) -> np.ndarray | None:
+    def numbers(self, key: str, default: float | None = None) -> Array | None:
         """The field as finite floats; None, and a problem, where there are none."""
         place = f"{self.place}/{key}"
         found = self.tree.arrays.get(place)

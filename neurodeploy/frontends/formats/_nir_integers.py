@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ... import registry
+from ...array import Array
 from ...errors import NeurodeployError, Problem
 from ...ir import codec, codes, interp, intervals, levels, shapes
 from ...ir.graph import Graph, Header
@@ -116,7 +117,7 @@ def _decoded(tree: Tree) -> Graph | None:
         )
         return None
 
-    def array(key: str) -> np.ndarray:
+    def array(key: str) -> Array:
         found = tree.arrays.get(f"{PLACE}/arrays/{key}")
         if found is None:
             raise codec.CodecError(key, "missing", "a dataset")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from ...array import Array
 from ...ir.nodes import Neuron, Node, Reduce, Synapse, View
 from ...ir.types import Shape, Value
 from ._base import FormatOptions
@@ -118,7 +119,7 @@ def _linear(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     ]
 
 
-def _unless_zero(bias: np.ndarray | None) -> np.ndarray | None:
+def _unless_zero(bias: Array | None) -> Array | None:
     return bias if bias is not None and bias.any() else None
 
 
@@ -186,7 +187,7 @@ def _positions(sizes: Sizes, padding: Sizes, window: Sizes, stride: Sizes) -> Si
     return tuple((s + 2 * p - w) // t + 1 for s, p, w, t in zip(sizes, padding, window, stride, strict=True))
 
 
-def _dilated(weight: np.ndarray, dilation: Sizes, extent: Sizes) -> np.ndarray:
+def _dilated(weight: Array, dilation: Sizes, extent: Sizes) -> Array:
     if all(d == 1 for d in dilation):
         return weight
     spread = np.zeros((*weight.shape[:2], *extent))
@@ -217,7 +218,7 @@ def _scale(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     return _diagonal(item, item.name, sizes, np.broadcast_to(full, sizes), 0)
 
 
-def _diagonal(item: Item, name: str, sizes: Sizes, factors: np.ndarray, delay: int) -> Made:
+def _diagonal(item: Item, name: str, sizes: Sizes, factors: Array, delay: int) -> Made:
     """Factors by element as a depthwise kernel, over channels where all elements of a channel share theirs."""
     rows = factors.reshape(sizes[0], -1)
     by_channel = len(sizes) == 3 and bool((rows == rows[:, :1]).all())
@@ -237,7 +238,7 @@ def _diagonal(item: Item, name: str, sizes: Sizes, factors: np.ndarray, delay: i
 # --- delays ------------------------------------------------------------------------------------------------------
 
 
-def ticks(item: Item, options: NirOptions) -> np.ndarray | None:
+def ticks(item: Item, options: NirOptions) -> Array | None:
     """The delays of a Delay in whole ticks."""
     delay, step = item.numbers("delay"), options.delay_dt or options.dt
     if delay is None:
@@ -265,7 +266,7 @@ def _delay(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     return None if full is None else waiting(item, item.name, sizes, np.asarray(full, dtype=np.int64))
 
 
-def waiting(item: Item, name: str, sizes: Sizes, delay: np.ndarray, feedback: bool = False) -> Made | None:
+def waiting(item: Item, name: str, sizes: Sizes, delay: Array, feedback: bool = False) -> Made | None:
     """An identity with delays of shape () or ``sizes``; ``feedback``: it has to read the neuron itself."""
     one = np.unique(delay)
     if one.size == 1 and (len(sizes) == 3 or not feedback):
@@ -348,7 +349,7 @@ def _nothing(item: Item, sizes: Sizes, options: NirOptions) -> Made:
 # --- neurons -----------------------------------------------------------------------------------------------------
 
 
-def spread(item: Item, key: str, array: np.ndarray, sizes: Sizes) -> np.ndarray | None:
+def spread(item: Item, key: str, array: Array, sizes: Sizes) -> Array | None:
     """A parameter as one number, or as an array of the population's shape; None, and a problem, if it is neither."""
     while array.ndim > len(sizes) and array.shape[0] == 1:
         array = array[0]
@@ -365,7 +366,7 @@ def spread(item: Item, key: str, array: np.ndarray, sizes: Sizes) -> np.ndarray 
     return np.ascontiguousarray(np.broadcast_to(array, sizes))
 
 
-def _parameters(item: Item, sizes: Sizes, **defaults: float | None) -> dict[str, np.ndarray] | None:
+def _parameters(item: Item, sizes: Sizes, **defaults: float | None) -> dict[str, Array] | None:
     """All parameters, each one number or of the population's shape."""
     found = {key: item.numbers(key, default) for key, default in defaults.items()}
     whole = {key: spread(item, key, array, sizes) for key, array in found.items() if array is not None}
@@ -373,7 +374,7 @@ def _parameters(item: Item, sizes: Sizes, **defaults: float | None) -> dict[str,
     return None if missing else {k: v for k, v in whole.items() if v is not None}
 
 
-def _rate(item: Item, key: str, tau: np.ndarray, options: NirOptions) -> np.ndarray | None:
+def _rate(item: Item, key: str, tau: Array, options: NirOptions) -> Array | None:
     """dt / tau, what a tick forgets."""
     if (tau <= 0).any():
         item.problem("ND124", "a time constant that is not positive", key, float(tau.min()), "above 0")
@@ -389,8 +390,8 @@ def _rate(item: Item, key: str, tau: np.ndarray, options: NirOptions) -> np.ndar
 
 
 def _dynamics(
-    item: Item, p: Mapping[str, np.ndarray], options: NirOptions
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    item: Item, p: Mapping[str, Array], options: NirOptions
+) -> tuple[Array, Array, Array, Array, Array] | None:
     """alpha, beta, gain, bias and offset of u <- alpha u + gain x;  v <- beta v + u + bias, v counted from offset."""
     zero, one = np.asarray(0.0), np.asarray(1.0)
     if item.kind in ("IF", "I"):
@@ -443,7 +444,7 @@ def _spiking(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
         params = {"alpha": alpha, "beta": beta, "bias": bias / gain, "threshold": threshold / gain}
         node = Neuron(name=item.name, inputs=(STREAM,), model="cuba_lif", params=_plain(params))
         return [_step(node, sizes)]
-    params = {
+    params: dict[str, Any] = {
         "alpha": alpha, "beta": beta, "gain": gain, "bias": bias,
         "threshold": threshold, "v_reset": v_reset, "rule": rule,
     }  # fmt: skip

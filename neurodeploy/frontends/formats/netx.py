@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from ...array import Array
 from ...errors import GraphError, Problem, UsageError
 from ...ir import codes, intervals, shapes
 from ...ir.graph import Builder, Graph, Header
@@ -268,7 +269,7 @@ class _Assembly:
         return self.builder.add(replace(node, origin=origin), Value(Shape(roles, shape)))
 
 
-def _uniform(delay: int | np.ndarray) -> int | np.ndarray:
+def _uniform(delay: int | Array) -> int | Array:
     """One number where all connections wait equally long."""
     array = np.asarray(delay)
     return int(array.flat[0]) if (array == array.flat[0]).all() else array.astype(np.int64)

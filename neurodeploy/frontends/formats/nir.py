@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...errors import Problem
 from ...ir.graph import Builder, Graph, Header, prune
 from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
@@ -95,7 +96,7 @@ class _Import:
 
     def __init__(self, tree: Tree, network: Network, options: NirOptions) -> None:
         self.tree, self.network, self.options = tree, network, options
-        self.delays: dict[str, np.ndarray] = {}
+        self.delays: dict[str, Array] = {}
         self.made: dict[str, Made] = {}
         self.sizes: dict[str, Sizes] = {}
         self.names: dict[str, str] = {}  # item -> node that carries its value
@@ -250,7 +251,7 @@ class _Import:
             return made
         return [(self._delayed(item, n, found) if isinstance(n, Synapse) else n, v) for n, v in made]
 
-    def _delayed(self, item: Item, node: Synapse, delay: np.ndarray) -> Synapse:
+    def _delayed(self, item: Item, node: Synapse, delay: Array) -> Synapse:
         if np.unique(delay).size == 1:
             return replace(node, delay=int(delay.flat[0]))
         if delay.shape != node.weight.shape[1:]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...ir.nodes import Sum
 from ...ir.types import Shape
 from ..lookups import HIDING, hidden_by
@@ -115,7 +116,7 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     return _gate(lowering, stream, factors, axes)
 
 
-def _gate(lowering: Lowering, stream: Stream, factors: np.ndarray, axes: list[int]) -> Stream:
+def _gate(lowering: Lowering, stream: Stream, factors: Array, axes: list[int]) -> Stream:
     """A factor per element of several axes, as cosines and sines of rotary positions are: a diagonal along all of them.
 
     Joined in front they are the channels of a kernel of one pixel, so that a factor is stored once for all heads.

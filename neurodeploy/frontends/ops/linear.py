@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag
 
+from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering, Refusal, Stream, operator
@@ -22,7 +23,7 @@ def linear(lowering: Lowering, x: Stream, weight: Any, bias: Any = None) -> Stre
     return dense(lowering, x, lowering.array(weight), None if bias is None else lowering.array(bias))
 
 
-def dense(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | None = None) -> Stream:
+def dense(lowering: Lowering, x: Stream, weight: Array, bias: Array | None = None) -> Stream:
     """A dense synapse (O, C) on the last axis, which becomes a channel axis."""
     x.axis(-1, "a linear layer")
     shape = Shape((*x.shape.roles[:-1], "C"), (*x.shape.sizes[:-1], len(weight)))
@@ -30,7 +31,7 @@ def dense(lowering: Lowering, x: Stream, weight: np.ndarray, bias: np.ndarray | 
     return lowering.moved(x, name, shape)
 
 
-def _frozen(array: np.ndarray | None) -> np.ndarray | None:
+def _frozen(array: Array | None) -> Array | None:
     if array is None:
         return None
     array = np.ascontiguousarray(array, dtype=np.float64)
@@ -68,7 +69,7 @@ def matmul(lowering: Lowering, a: Any, b: Any) -> Stream:
     return lowering.permute(turned, swapped)
 
 
-def _times_constant(lowering: Lowering, a: Stream, weight: np.ndarray) -> Stream:
+def _times_constant(lowering: Lowering, a: Stream, weight: Array) -> Stream:
     if weight.ndim == 1:
         out = dense(lowering, a, weight[None])
         return lowering.reshape(out, out.sizes[:-1])
@@ -82,7 +83,7 @@ def _times_constant(lowering: Lowering, a: Stream, weight: np.ndarray) -> Stream
     return _by_blocks(lowering, a, lowering.aligned(weight, a))
 
 
-def _by_blocks(lowering: Lowering, a: Stream, matrices: np.ndarray) -> Stream:
+def _by_blocks(lowering: Lowering, a: Stream, matrices: Array) -> Stream:
     """(..., N, C) times matrices (..., C, O) that differ along the leading axes, such as the queries that heads learn.
 
     The leading axes are joined to the channels: one dense synapse whose weights are 0 between what is apart.
@@ -139,8 +140,8 @@ def convolution(
 def conv2d(
     lowering: Lowering,
     x: Stream,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
+    weight: Array,
+    bias: Array | None,
     stride: Sequence[int],
     padding: Sequence[int],
     groups: int,
@@ -168,8 +169,8 @@ def conv2d(
 def _conv1d(
     lowering: Lowering,
     x: Stream,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
+    weight: Array,
+    bias: Array | None,
     stride: int,
     padding: int,
     groups: int,
@@ -203,9 +204,7 @@ def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> tup
     return _spread(padding, len(kernel))
 
 
-def affine(
-    lowering: Lowering, x: Stream, factor: np.ndarray, offset: np.ndarray | None, axis: int | None
-) -> Stream:
+def affine(lowering: Lowering, x: Stream, factor: Array, offset: Array | None, axis: int | None) -> Stream:
     """x * factor + offset per element of one graph axis (None: one factor for all) as a diagonal synapse.
 
     The passes fold it into a neighbour; where that is impossible it stays, as honest as any other synapse.

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ..lookups import HIDING, hiding
 from ..lowering import Lowering, Refusal, Stream, operator
 
 
-def hide(lowering: Lowering, scores: Stream, hidden: np.ndarray) -> Stream:
+def hide(lowering: Lowering, scores: Stream, hidden: Array) -> Stream:
     """Scores that a softmax will take for minus infinity where ``hidden``."""
     here = np.broadcast_to(lowering.aligned(hidden, scores) > 0, scores.shape.sizes)
     return replace(scores, hidden=here if scores.hidden is None else here | scores.hidden)
@@ -43,7 +44,7 @@ def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream:
     return _filled(lowering, stream, fill, lowering.array(other))
 
 
-def _filled_by_tokens(lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: np.ndarray) -> Stream:
+def _filled_by_tokens(lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: Array) -> Stream:
     """``value`` where a mask of tokens is not ``shown``, as a sum: only a value that hides can be added."""
     from .arithmetic import add
 
@@ -58,7 +59,7 @@ def _filled_by_tokens(lowering: Lowering, x: Stream, mask: Stream, shown: bool, 
     return add(lowering, x, added)
 
 
-def _filled(lowering: Lowering, x: Stream, mask: np.ndarray, value: np.ndarray) -> Stream:
+def _filled(lowering: Lowering, x: Stream, mask: Array, value: Array) -> Stream:
     from .arithmetic import mul
 
     if not mask.any():

@@ -26,6 +26,8 @@ from neurodeploy.backends.lava.cell import Cell, CellSpec, Clock
 from neurodeploy.backends.lava.plan import INPUT, Plan, Tap, Unit
 from neurodeploy.backends.lava.wiring import Wire, simplified
 
+from ....array import Array
+
 #: called with the name of a process and what it raised; set where a run is watched over
 report: Callable[[str, Exception], None] | None = None
 #: called with the name of a cell and its saturation counts whenever these have changed
@@ -71,11 +73,11 @@ class PortsModel(PyLoihiProcessModel):
     def work(self) -> None:
         """What this process does in one step."""
 
-    def receive(self, number: int) -> np.ndarray:
+    def receive(self, number: int) -> Array:
         """Data of an in port, those of several wires added."""
         return getattr(self, in_port(number)).recv()
 
-    def send(self, number: int, data: np.ndarray) -> None:
+    def send(self, number: int, data: Array) -> None:
         """Data to an out port."""
         port = getattr(self, out_port(number))
         port.send(np.asarray(data, dtype=np.int64).reshape(port.shape))
@@ -147,14 +149,14 @@ def cell(spec: CellSpec) -> Ports:
     return _classes(CellModel, len(ins), len(outs))(ins=ins, outs=outs, name=spec.name, spec=spec)
 
 
-def source(frames: np.ndarray, clock: Clock, shape: tuple[int, ...], per_tick: bool) -> Ports:
+def source(frames: Array, clock: Clock, shape: tuple[int, ...], per_tick: bool) -> Ports:
     """A process that sends raw samples ``frames`` (B, *shape) or (B, T, *shape) one after the other."""
     return _classes(SourceModel, 0, 1)(
         ins=(), outs=(shape or (1,),), name="source", frames=frames, clock=clock, per_tick=per_tick
     )
 
 
-def recorder(arrays: list[np.ndarray], done: Callable[[int], None] | None = None) -> Ports:
+def recorder(arrays: list[Array], done: Callable[[int], None] | None = None) -> Ports:
     """A process that fills ``arrays`` (steps, *shape), one in port each; ``done`` is called after each step."""
     shapes = tuple(a.shape[1:] for a in arrays)
     return _classes(RecorderModel, len(arrays), 0)(
@@ -293,9 +295,7 @@ STOCK: dict[str, Callable[[Unit], AbstractProcess]] = {
 }  # fmt: skip
 
 
-def watched(
-    network: Network, plan: Plan, arrays: list[np.ndarray], done: Callable[[int], None] | None
-) -> Ports:
+def watched(network: Network, plan: Plan, arrays: list[Array], done: Callable[[int], None] | None) -> Ports:
     """A recorder on the read-out and all taps of a network; ``arrays`` in that order, constants left out."""
     found = recorder(arrays, done)
     live: list[tuple[Tap, tuple[OutPort, ...]]] = [(plan.output, (network.s_out,))]
