@@ -37,7 +37,8 @@ ENGINES = ("torch float", "cpu backend")
 
 def built(model: str, folder: Path) -> Path:
     """An artifact with the integer graph of a zoo model under its default settings."""
-    from neurodeploy import artifact, stages, target
+    from neurodeploy import artifact, target
+    from neurodeploy.builds import stages
     from neurodeploy.config import BuildConfig
 
     work = stages.Work(BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"))
@@ -50,7 +51,8 @@ def built(model: str, folder: Path) -> Path:
 
 def batches(model: str) -> tuple[np.ndarray, np.ndarray]:
     """Training and test images together, raw, and the same as the float model sees them (float32)."""
-    from neurodeploy import datasets, zoo
+    from neurodeploy import datasets
+    from neurodeploy.sources import zoo
 
     entry = zoo.entry(model)
     data = datasets.load(entry.dataset)
@@ -65,7 +67,7 @@ def torch_runner(model: str) -> Callable[[np.ndarray], Any]:
     """The zoo's network on a float batch."""
     import torch
 
-    from neurodeploy import zoo
+    from neurodeploy.sources import zoo
 
     network, entry = zoo.load(model), zoo.entry(model)
     run = zoo.submodule("spiking").run if entry.kind == "snn" else None

@@ -55,12 +55,13 @@ def networks(folder: Path) -> list[Path]:
 def loaded(path: Path, steps: int) -> Any:
     """The program of a .net file or of an artifact."""
     from neurodeploy import artifact
-    from neurodeploy.frontends.formats.netx import MEMBER
+    from neurodeploy.formats.netx import MEMBER as NETX
+    from neurodeploy.formats.netx.read import READER
     from neurodeploy.program import Program
 
     if path.suffix != ".net":
         return artifact.load(path).program
-    return Program(MEMBER.load(path, MEMBER.configure({"input_shape": list(SHAPES[path.stem])}), steps))
+    return Program(READER.load(path, NETX.configure({"input_shape": list(SHAPES[path.stem])}), steps))
 
 
 def stimulus(shape: tuple[int, ...], steps: int) -> np.ndarray:

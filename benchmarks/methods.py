@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from _bench import RESULTS, machine, write
 
-from neurodeploy import stages, target
+from neurodeploy import target
+from neurodeploy.builds import stages
 from neurodeploy.config import BuildConfig
 from neurodeploy.convert._sites import is_quantised
 from neurodeploy.ir.nodes import Neuron

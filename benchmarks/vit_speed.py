@@ -58,7 +58,8 @@ def noise(path: Path, calib: int) -> None:
 
 def measured(model: str, data: str, calib: int, timesteps: int) -> dict[str, Any]:
     """Seconds of each stage, the peak in MiB after each, and the content of the integer network."""
-    from neurodeploy import stages, target
+    from neurodeploy import target
+    from neurodeploy.builds import stages
     from neurodeploy.config import BuildConfig
 
     reader = {"reader": {"pretrained": False}} if model.startswith("timm:") else {}

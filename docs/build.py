@@ -24,11 +24,12 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, datasets, registry, support, target, zoo  # noqa: E402
+from neurodeploy import codes, cost, datasets, registry, support, target  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE  # noqa: E402
 from neurodeploy.frontends import leaves, lowering  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
+from neurodeploy.sources import zoo  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RESULTS = ROOT / "benchmarks" / "results"
@@ -96,17 +97,14 @@ def _grade(verdict: support.Verdict) -> str:
 def members() -> str:
     """Neurons, operators, methods, backends, file and export formats with the first sentence of their files."""
     rooms = {
-        "neurons": "neurons",
-        "microcode": "microcode",
-        "convert": "methods",
-        "backends": "backends",
-        "frontends.formats": "files read",
-        "exporters": "export formats",
+        "neurons": registry.NEURONS,
+        "microcode": registry.MICROCODE,
+        "methods": registry.METHODS,
+        "backends": registry.BACKENDS,
+        "formats": registry.FORMATS,
     }
     rows = [
-        (label, f"`{name}`", _sentence(room, name))
-        for room, label in rooms.items()
-        for name in registry.members(room)
+        (label, f"`{name}`", _sentence(room.path, name)) for label, room in rooms.items() for name in room
     ]
     return table(("Room", "Name", "What it is"), rows)
 
@@ -120,7 +118,7 @@ def _sentence(room: str, name: str) -> str:
 
 def methods() -> str:
     """Presets and options of every conversion method."""
-    found = registry.members("convert")
+    found = registry.METHODS
     settings = lambda values: ", ".join(f"{k} = {v!r}" for k, v in values.items()) or "the defaults below"
     presets = [
         (f"`{name}`", f"`{preset}`", settings(values))

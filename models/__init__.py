@@ -1,1 +1,1 @@
-"""The systems of the zoo as plain torch modules; loaded by :mod:`neurodeploy.zoo` as ``neurodeploy_models``."""
+"""The systems of the zoo as plain torch modules; loaded by :mod:`neurodeploy.sources.zoo` as ``neurodeploy_models``."""

@@ -30,8 +30,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurodeploy import datasets, zoo
+from neurodeploy import datasets
 from neurodeploy.errors import NeurodeployError
+from neurodeploy.sources import zoo
 
 INTERRUPTED = 130
 #: Images per step of an evaluation: bounds memory, changes nothing else.

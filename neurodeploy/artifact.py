@@ -68,7 +68,7 @@ def place(path: str | Path) -> Path:
 
 def save(path: Path, artifact: Artifact) -> str:
     """Write the artifact atomically; returns its content hash."""
-    from .mapping import image_records
+    from .image import records as image_records
 
     sections: dict[str, Any] = {name: getattr(artifact, name) for name in SECTIONS}
     mapping = artifact.mapping
@@ -98,7 +98,7 @@ def load(path: str | Path) -> Artifact:
 
 def _images(file: Path, records: Any) -> tuple:
     """Memory images with every index checked; what is wrong with them as UsageError."""
-    from .mapping import image_records
+    from .image import records as image_records
 
     if not isinstance(records, tuple) or not all(isinstance(r, dict) for r in records):
         raise UsageError(Problem("ND947", "the memory images are not a list of tables", f"{file} /images"))

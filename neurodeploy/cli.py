@@ -24,7 +24,7 @@ except ImportError:  # pragma: no cover
     from click import exceptions as click_errors  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
-    from .pipeline import Event
+    from .builds.pipeline import Event
 
 EXIT_INTERRUPTED = 130
 
@@ -274,7 +274,7 @@ def build(
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
-    from . import pipeline
+    from .builds import pipeline
 
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)

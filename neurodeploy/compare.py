@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -125,11 +124,10 @@ def usable(name: str, granularity: str = "") -> Backend:
     Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND703 for
     an export format and ND701 if it cannot be used.
     """
-    known = registry.members("backends")
+    known = registry.BACKENDS
     if name not in known:
-        exporters = registry.members("exporters")
-        if name in exporters:
-            raise BackendError(_not_run(name, known, exporters[name]))
+        if name in registry.FORMATS:
+            raise BackendError(_not_run(name, known, registry.FORMATS[name].suffix))
         raise UsageError(unknown_name("ND702", "backend", name, known))
     reason = known[name].available()
     if reason:
@@ -146,9 +144,9 @@ def granular(backend: Backend, granularity: str) -> Backend:
     return backend.at(granularity)
 
 
-def _not_run(name: str, known: Iterable[str], exporter: Any) -> Problem:
+def _not_run(name: str, known: Iterable[str], suffix: str) -> Problem:
     cause = f"{name} is a format to export to, not a backend"
-    fix = f"neurodeploy export DIR --to {name} --out NETWORK{exporter.suffix}"
+    fix = f"neurodeploy export DIR --to {name} --out NETWORK{suffix}"
     return Problem("ND703", cause, "--backend", name, f"one of {', '.join(known)}", (fix,))
 
 

@@ -118,16 +118,16 @@ class ReportError(NeurodeployError):
     """A build folder whose data cannot be reported on (ND8xx, exit 3)."""
 
 
-class BudgetError(NeurodeployError):
-    """A result over the limit the user gave with --fail-if (ND85x, exit 5)."""
-
-    exit_code = EXIT_BUDGET
-
-
 class EnvironmentProblem(NeurodeployError):
     """A full disk, a folder that cannot be written, a missing library (ND9xx, exit 2)."""
 
     exit_code = EXIT_USAGE
+
+
+def first_line(error: BaseException) -> str:
+    """Class and first line of the text of an error that is not ours."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
 
 
 MOST_NAMES = 20  # known names that a message lists before it keeps to the nearest

@@ -83,7 +83,7 @@ GENERAL: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 def catalogue(target: Target) -> list[Verdict]:
     """Every kind of work, neuron model and operator with its grade on a target."""
     rows = [_rated(name, kind, "", features, keys, (), target) for kind, name, features, keys in GENERAL]
-    for name, model in registry.members("neurons").items():
+    for name, model in registry.NEURONS.items():
         stock = model.grade[0] == "documented"
         needs: tuple[str, ...] = () if stock else ("microcode",)
         rows.append(
@@ -97,7 +97,7 @@ def catalogue(target: Target) -> list[Verdict]:
                 target,
             )
         )
-    for name, operator in registry.members("microcode").items():
+    for name, operator in registry.MICROCODE.items():
         rows.append(_operator(name, operator, target))
     return rows
 

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from neurodeploy import bundled
-from neurodeploy.errors import Problem, UsageError, nearest, unknown_name
-from neurodeploy.target_schema import (
+from . import bundled
+from .errors import Problem, UsageError, nearest, unknown_name
+from .target_schema import (
     AnnBaseline,
     Chip,
     Costs,

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import config
+from .builds.pipeline import Build, build
 from .errors import BackendError, GraphError, Problem, QuantizeError, SimulateError, UsageError, unknown_name
-from .pipeline import Build, build
 
 if TYPE_CHECKING:
     from .array import Array
     from .artifact import Artifact
-    from .crosscheck import Crosscheck
     from .datasets import DataSet
+    from .formats.sanafe.crosscheck import Crosscheck
     from .ir.graph import Graph
     from .ir.trace import Trace
     from .support import Verdict
@@ -77,7 +77,8 @@ def check(
 
     Of data nothing but shape and levels is read.
     """
-    from . import pipeline, stages, support
+    from . import support
+    from .builds import pipeline, stages
 
     given = {"model": model, "target": target, "method": method or None, "timesteps": timesteps, **flags}
     asked = config.resolve(given, config_file, settings)
@@ -97,8 +98,9 @@ def check(
 
 def _source(asked: config.BuildConfig) -> tuple[config.BuildConfig, Graph, list[Problem]]:
     """(completed config, source graph told the range of its data, warnings), as a build's import makes them."""
-    from . import datasets, sources, stages
-    from . import texts as tokens
+    from . import datasets, sources
+    from .builds import stages
+    from .inputs import texts as tokens
 
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data.shape if data else None)
@@ -141,7 +143,7 @@ def _dry_run(
     graph: Graph, chosen: config.BuildConfig, place: Target
 ) -> tuple[Graph | None, Any, list[Problem]]:
     """Integer graph, mapping and problems of a network whose numbers come from noise."""
-    from . import stages
+    from .builds import stages
     from .mapping.mapper import map_graph
     from .mapping.relay import prepared
 
@@ -160,8 +162,9 @@ def _dry_run(
 
 def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
     """(spiking graph, ranges) from a few images of noise: structure and codes are final, numbers are not."""
-    from . import calibrate, stages
-    from . import samples as draws
+    from . import calibrate
+    from .builds import stages
+    from .inputs import samples as draws
 
     method = stages.method_of(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
@@ -203,7 +206,8 @@ def traced(
     granularity: str = "",
 ) -> tuple[Trace, list[Problem]]:
     """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
-    from . import artifact, compare, stages
+    from . import artifact, compare
+    from .builds import stages
     from .datasets import texts
 
     saved = artifact.load(folder)
@@ -233,8 +237,8 @@ def traced(
 
 def _texts(saved: Artifact, folder: str | Path, spec: str) -> Array:
     """Token ids of the texts of a file, by the tokenizer of the build."""
-    from . import texts
     from .datasets.texts import read
+    from .inputs import texts
 
     rows = [(where, text) for where, text, _ in read(spec)]
     return texts.ids(rows, spec, saved.program.graph, _tokenizer(saved.provenance, folder))
@@ -269,8 +273,8 @@ def checked_input(graph: Graph, x: Array) -> Array:
     """
     import numpy as np
 
+    from .inputs.samples import one_hot, raw_range, tokens
     from .ir.interp import check_input, input_shape
-    from .samples import one_hot, raw_range, tokens
 
     name, shape = graph.input.name, input_shape(graph)
     text = tokens(graph)
@@ -354,15 +358,17 @@ def lowering(folder: str | Path, granularity: str = "") -> Any:
 def label(folder: str | Path) -> str:
     """What numbers of a build that depend on activity are called: "synthetic input", or empty where it had data."""
     from . import artifact
-    from .samples import SYNTHETIC
+    from .inputs.samples import SYNTHETIC
 
     return SYNTHETIC if _drawn(artifact.load(folder)) else ""
 
 
 def _measured_on(saved: Artifact, folder: str | Path, samples: int, data: str = "") -> Array:
     """Raw inputs (B, *input) of ``data``, or else of what the build was measured on."""
-    from . import datasets, stages, texts
-    from . import samples as draws
+    from . import datasets
+    from .builds import stages
+    from .inputs import samples as draws
+    from .inputs import texts
 
     graph, ran_on = saved.program.graph, _drawn(saved)
     stimulus: draws.Stimulus
@@ -431,7 +437,7 @@ def export(
     """
     from . import artifact, registry
 
-    known = registry.members("exporters")
+    known = {name: member.writer for name, member in registry.FORMATS.items() if member.writer is not None}
     if to not in known:
         raise UsageError(unknown_name("ND704", "export format", to, known, "--to"))
     member = known[to]
@@ -439,7 +445,7 @@ def export(
     if reason:
         raise BackendError(Problem("ND705", f"{to} files cannot be written here", to, reason))
     saved = artifact.load(folder)
-    program, taken = saved.program, getattr(member, "takes_samples", False)
+    program, taken = saved.program, member.takes_samples
     if x is None:
         chosen = (_measured_on(saved, folder, samples),) if taken else ()
         return tuple(member.write(program, Path(out), *chosen))
@@ -471,9 +477,9 @@ def crosscheck(
     data.
     """
     from . import artifact
-    from . import crosscheck as room
     from . import target as targets
-    from .samples import SYNTHETIC
+    from .formats.sanafe import crosscheck as room
+    from .inputs.samples import SYNTHETIC
 
     if timing not in room.TIMINGS:
         raise UsageError(unknown_name("ND900", "timing model", timing, room.TIMINGS, "--timing"))
@@ -518,7 +524,7 @@ def targets() -> list[Target]:
 
 def models() -> list[Any]:
     """The entries of the zoo."""
-    from . import zoo
+    from .sources import zoo
 
     return [zoo.entry(name) for name in zoo.names()]
 
@@ -545,20 +551,19 @@ def doctor() -> dict[str, Any]:
     import os
     import platform
 
-    from . import __version__, pipeline, registry, sources, target
+    from . import __version__, registry, sources, target
+    from .builds import pipeline
 
-    backends = {name: member.available() for name, member in registry.members("backends").items()}
-    exporters = {name: member.available() for name, member in registry.members("exporters").items()}
-    formats = {member.suffix: member.title for member in registry.members("frontends.formats").values()}
+    backends = {name: member.available() for name, member in registry.BACKENDS.items()}
+    exporters = {n: m.writer.available() for n, m in registry.FORMATS.items() if m.writer is not None}
+    formats = {m.suffix: m.title for m in registry.FORMATS.values() if m.reader is not None}
     return {
         "neurodeploy": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "libraries": pipeline.versions(),
-        "networks": {
-            name: library.installed() for name, library in registry.members("frontends.libraries").items()
-        },
+        "networks": {name: library.installed() for name, library in registry.LIBRARIES.items()},
         "lava": _lava(),
         "backends": backends,
         "formats": formats,

@@ -16,6 +16,7 @@ import numpy as np
 from neurodeploy import cost, registry
 from neurodeploy.config import INTEGER
 from neurodeploy.errors import Problem
+from neurodeploy.inputs.samples import SYNTHETIC
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import (
@@ -37,7 +38,6 @@ from neurodeploy.mapping.types import Core, Demand, Group, Mapping, Piece
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
 from neurodeploy.report.inputs import Accuracy, BitTrue, ModelInfo, ReportInputs, Stage, raster
-from neurodeploy.samples import SYNTHETIC
 from neurodeploy.target import Target, load
 from tests.networks import images, mini_snn, mini_vit
 
@@ -49,7 +49,7 @@ def spiking(method: str = "ecmt", samples: int = 6, **sizes: int) -> tuple[Graph
     """(source, balanced spiking graph with widths, raw images)."""
     source = mini_vit(**sizes) if method == "ecmt" else mini_snn(**sizes)
     x = images(source, samples)
-    member = registry.members("convert")[method]
+    member = registry.METHODS[method]
     _, config = member.configure({})
     graph = balance(member.rewrite(source, config, x, 4))
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ import pytest
 
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.frontends.formats._base import Format, FormatOptions
+from neurodeploy.formats._base import Format, FormatOptions, Reader
 from neurodeploy.ir import codes, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse, View
@@ -31,12 +31,9 @@ class ToyOptions(FormatOptions):
     gain: int = 1
 
 
-class Toy(Format):
+class Toy(Reader):
     """Reads what :func:`write` wrote."""
 
-    name = "toy"
-    suffix = ".toy"
-    title = "toy networks of the tests"
     Options = ToyOptions
 
     def load(self, path: Path, options: Any, timesteps: int | None) -> Graph:
@@ -55,9 +52,12 @@ class Toy(Format):
         return make(path.stem, ticks, asked, options.gain)
 
 
+MEMBER = Format("toy", ".toy", "toy networks of the tests", Toy())
+
+
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader, for one test."""
-    monkeypatch.setitem(registry.members("frontends.formats"), "toy", Toy())
+    monkeypatch.setitem(registry.FORMATS.members, "toy", MEMBER)
 
 
 def write(path: Path, **asked: Any) -> str:

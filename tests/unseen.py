@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurodeploy import zoo
+from neurodeploy.sources import zoo
 
 SHAPE, CLASSES = (3, 8, 8), 5
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

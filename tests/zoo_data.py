@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from neurodeploy import datasets, zoo
+from neurodeploy import datasets
+from neurodeploy.sources import zoo
 
 #: Folder with the data sets that do not ship with the project, such as cifar10_jpeg.h5.
 VARIABLE = "NEURODEPLOY_DATA"

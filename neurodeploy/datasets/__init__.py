@@ -8,7 +8,7 @@ Nothing is unpickled, whatever the file says it is.
 
 from __future__ import annotations
 
-from neurodeploy.datasets._formats import Format, facts, formats, load, names
-from neurodeploy.datasets._types import DataSet, Facts, Split
+from ._formats import Format, facts, formats, load, names
+from ._types import DataSet, Facts, Split
 
 __all__ = ["DataSet", "Facts", "Format", "Split", "facts", "formats", "load", "names"]

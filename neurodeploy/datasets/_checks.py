@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.errors import Problem, UsageError
+from ..errors import Problem, UsageError
 
 #: No file may unpack to more than this: a few kilobytes can claim terabytes.
 MAX_BYTES = 8 << 30

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from neurodeploy.datasets._checks import foreign, refuse, require_content
-from neurodeploy.datasets._types import DataSet, Facts
-from neurodeploy.errors import Problem, UsageError, unknown_name
+from ..errors import Problem, UsageError, unknown_name
+from ._checks import foreign, refuse, require_content
+from ._types import DataSet, Facts
 
 _PIECES = ("FORMAT", "NAMES", "accepts", "load")
 

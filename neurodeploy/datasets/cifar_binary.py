@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Facts, Split, array_split
+from . import _checks
+from ._types import DataSet, Facts, Split, array_split
 
 FORMAT = "a folder cifar-10-batches-bin (data_batch_1.bin .. data_batch_5.bin, test_batch.bin)"
 NAMES: tuple[str, ...] = ()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy.datasets._types import DataSet, Facts, content_hash, split_once
-from neurodeploy.errors import EnvironmentProblem, Problem
+from ..errors import EnvironmentProblem, Problem
+from ._types import DataSet, Facts, content_hash, split_once
 
 FORMAT = "the name digits: scikit-learn's 8 x 8 digits"
 NAMES = ("digits",)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Facts, Images, Split
+from . import _checks
+from ._types import DataSet, Facts, Images, Split
 
 if TYPE_CHECKING:
     import h5py

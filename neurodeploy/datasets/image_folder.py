@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Facts, Images, Split, stratified_indices
+from . import _checks
+from ._types import DataSet, Facts, Images, Split, stratified_indices
 
 FORMAT = "a folder of images in one subfolder per class, optionally below train and test"
 NAMES: tuple[str, ...] = ()

@@ -16,8 +16,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from neurodeploy.datasets import _checks
-from neurodeploy.datasets._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
+from . import _checks
+from ._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
 
 FORMAT = "a numpy archive .npz with train_x, train_y, test_x, test_y or x, y"
 NAMES: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Texts: one per line of a ``.txt`` file, or the column ``text`` of ``.csv`` and ``.jsonl``, with whole-number labels.
 
 A text that occurs again is left out, so that the two splits share none. What a text is to a network is its tokenizer's
-business (:mod:`neurodeploy.texts`).
+business (:mod:`neurodeploy.inputs.texts`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.datasets._checks import foreign, refuse, require_content, truncated
-from neurodeploy.datasets._types import ArrayReader, DataSet, Split, content_hash, stratified_indices
-from neurodeploy.errors import Problem, UsageError
+from ..errors import Problem, UsageError
+from ._checks import foreign, refuse, require_content, truncated
+from ._types import ArrayReader, DataSet, Split, content_hash, stratified_indices
 
 FORMAT = "a .txt file with a text per line, a .csv or .jsonl file with text and label"
 NAMES: tuple[str, ...] = ()

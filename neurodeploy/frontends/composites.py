@@ -179,7 +179,7 @@ def _recognised(
 def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
     """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
     for op, params, keywords in _candidates(group):
-        if np.allclose(y, registry.microcode(op).float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+        if np.allclose(y, registry.MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
             return op, keywords
     return None
 
@@ -215,7 +215,7 @@ def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], di
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
     yield from (
         (norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
-        for norm, op in registry.members("microcode").items()
+        for norm, op in registry.MICROCODE.items()
         if op.affine
         for eps in sorted(numbers | {0.0})
         if 0 <= eps < 1

@@ -22,10 +22,10 @@ from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Builder, Graph, Header, prune
 from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
+from ..ir.roles import reshaped_roles
 from ..ir.types import Interval, Origin, Shape, Value
 from .composites import fused
 from .lookups import elementwise, hidden_ids
-from .roles import reshaped_roles
 from .traced import Call, Ref, Traced, references, substitute
 
 

@@ -35,7 +35,7 @@ def _input(graph: Graph, node: Input, codes: list[Code]) -> Code:
 
 
 def _neuron(graph: Graph, node: Neuron, codes: list[Code]) -> Code:
-    return registry.neuron(node.model).code(node.params)
+    return registry.NEURONS[node.model].code(node.params)
 
 
 def _product(graph: Graph, node: Product, codes: list[Code]) -> Code:

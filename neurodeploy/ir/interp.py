@@ -204,7 +204,7 @@ def convolve(x: Array, node: Synapse) -> Array:
 
 
 def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
-    model = registry.neuron(node.model)
+    model = registry.NEURONS[node.model]
     names = model.int_params if tick.integer else model.float_params
     shape = np.broadcast_shapes(*(x.shape for x in args), (1, *tick.graph.shape(node.name)))
     zero = np.zeros(shape, dtype=args[0].dtype)
@@ -309,7 +309,7 @@ def _micro(node: Micro, args: list[Array], tick: _Tick) -> Array:
 
 
 def _apply(node: Micro, x: Array, tick: _Tick) -> Array:
-    op = registry.microcode(node.op)
+    op = registry.MICROCODE[node.op]
     if not tick.integer:
         return op.float_apply(x, node.params)
     y, clipped = op.int_apply(x, node.params)

@@ -146,7 +146,7 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
 
 def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
-    code = code if code.spiking else registry.neuron(node.model).code(node.params)
+    code = code if code.spiking else registry.NEURONS[node.model].code(node.params)
     lo, hi = code.interval
     return _of_interval(Interval(lo, hi, True), graph.shape(node.name))
 
@@ -241,7 +241,7 @@ def _micro(node: Micro, args: list[Bounds], graph: Graph) -> Bounds:
 def _operator(node: Micro, x: Bounds) -> Bounds | None:
     """Bounds of one application that the operator states."""
     lo, hi = (part.astype(np.int64) for part in (x.lo, x.hi))
-    stated = registry.microcode(node.op).bounds(node.params, lo, hi)
+    stated = registry.MICROCODE[node.op].bounds(node.params, lo, hi)
     if stated is None:
         return None
     least, most = (np.asarray(part, dtype=np.float64) for part in stated)

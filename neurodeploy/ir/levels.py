@@ -40,14 +40,14 @@ def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = ""
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
-    for kind, attribute, room in ((Neuron, "model", "neurons"), (Micro, "op", "microcode")):
-        if isinstance(node, kind) and getattr(node, attribute) not in registry.members(room):
+    for kind, attribute, room in ((Neuron, "model", registry.NEURONS), (Micro, "op", registry.MICROCODE)):
+        if isinstance(node, kind) and getattr(node, attribute) not in room:
             yield _problem(
                 "ND210",
-                f"unknown member of {room}",
+                f"unknown member of {room.path}",
                 node,
                 getattr(node, attribute),
-                ", ".join(registry.members(room)),
+                ", ".join(room),
             )
 
 
@@ -149,9 +149,9 @@ def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
 
 
 def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
-    if not isinstance(node, Neuron) or node.model not in registry.members("neurons"):
+    if not isinstance(node, Neuron) or node.model not in registry.NEURONS:
         return
-    limit = registry.neuron(node.model).input_limit
+    limit = registry.NEURONS[node.model].input_limit
     for interval in (graph.values[name].interval for name in node.inputs):
         if limit is None or interval is None or interval.magnitude < limit:
             continue
@@ -186,7 +186,7 @@ def _wraps(graph: Graph, name: str) -> bool:
     for reader in (graph.nodes[n] for n in graph.consumers[name]):
         if isinstance(reader, Sum) and _wraps(graph, reader.name):
             continue
-        model = registry.members("neurons").get(reader.model) if isinstance(reader, Neuron) else None
+        model = registry.NEURONS.get(reader.model) if isinstance(reader, Neuron) else None
         if model is None or not model.modular:
             return False
     return True

@@ -69,7 +69,7 @@ def _same(node: Node, inputs: list[Sizes], declared: Sizes) -> Sizes:
 
 
 def _neuron(node: Neuron, inputs: list[Sizes], declared: Sizes) -> Sizes:
-    model = registry.members("neurons").get(node.model)
+    model = registry.NEURONS.get(node.model)
     _count(inputs, model.inputs if model else len(inputs))
     if node.reset is not None and node.reset[0] < 1:
         raise ValueError(f"a reset every {node.reset[0]} ticks")

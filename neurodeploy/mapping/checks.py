@@ -153,10 +153,10 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
     if isinstance(node, Product):
         yield True, "products", "a product of two streams"
     elif isinstance(node, Neuron):
-        stock = registry.neuron(node.model).grade[0] == "documented"
+        stock = registry.NEURONS[node.model].grade[0] == "documented"
         yield not stock, "microcode", f"the neuron model {node.model}"
     elif isinstance(node, Micro):
-        op = registry.microcode(node.op)
+        op = registry.MICROCODE[node.op]
         yield True, "microcode", f"the operator {node.op}"
         yield op.row, "row_reads", f"the operator {node.op}, which reads a row of neurons"
         yield op.table_bits(node.params) > 0, "lookup_tables", f"the operator {node.op}, which reads a table"

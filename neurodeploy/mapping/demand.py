@@ -91,7 +91,7 @@ class Accounting:
     def tables(self) -> int:
         """Words of lookup tables that a core with any part of the group holds."""
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]
-        return sum(-(-registry.microcode(n.op).table_bits(n.params) // WORD) for n in micros)
+        return sum(-(-registry.MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
 
     def regions(self, tile: Tile) -> dict[Node, Region]:
         """The tile's part of each entry's value."""
@@ -227,7 +227,7 @@ def weight_bits(weight: Array) -> int:
 def state_bits(graph: Graph, node: Node) -> int:
     """Bits of state that one element of the node keeps from tick to tick."""
     if isinstance(node, Neuron):
-        return sum(s.bits for s in registry.neuron(node.model).state)
+        return sum(s.bits for s in registry.NEURONS[node.model].state)
     if isinstance(node, (Micro, Product)) and node.timing == "cumulative":
         return 2 * REGISTER_BITS
     if isinstance(node, Delay):

@@ -12,6 +12,8 @@ from collections.abc import Mapping as MappingABC
 from .. import registry
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from ..microcode._base import MicroOp
+from ..neurons._base import NeuronModel
 from ..passes.balance import CROSSING, constants
 from ..target import Target
 from .checks import wire_bits
@@ -44,11 +46,11 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
     for key in _kinds(graph, node):
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
-    member = None
+    member: NeuronModel | MicroOp | None = None
     if isinstance(node, Neuron):
-        member = registry.neuron(node.model)
+        member = registry.NEURONS[node.model]
     elif isinstance(node, Micro):
-        member = registry.microcode(node.op)
+        member = registry.MICROCODE[node.op]
     if member is not None:
         yield member.grade[0].replace(" ", "-"), member.grade[1]
 
@@ -63,7 +65,7 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
             yield "synaptic_delay"
         yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
     elif isinstance(node, Neuron):
-        stock = registry.neuron(node.model).grade[0] == "documented"
+        stock = registry.NEURONS[node.model].grade[0] == "documented"
         yield "stock_neuron" if stock else "microcode_neuron"
     elif isinstance(node, Product):
         left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
@@ -71,7 +73,7 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
         if node.timing != "instant":
             yield "held_operand" if node.timing == "held" else "wide_multiply"
     elif isinstance(node, Micro):
-        op = registry.microcode(node.op)
+        op = registry.MICROCODE[node.op]
         yield "row_microcode" if op.row else "elementwise_microcode"
         if op.table_bits(node.params):
             yield "lookup_table"

@@ -67,7 +67,7 @@ def _coupled(graph: Graph) -> set[str]:
     """Values that a row operator reads inside the same group."""
     found: set[str] = set()
     for node in reversed(list(graph)):
-        row = isinstance(node, Micro) and registry.microcode(node.op).row
+        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
         if row or (node.name in found and not isinstance(node, CROSSING)):
             found.update(node.inputs)
     return found

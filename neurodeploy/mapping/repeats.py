@@ -88,7 +88,7 @@ class Cutter:
 
 
 def _micro(node: Any) -> Hashable:
-    op = registry.microcode(node.op)
+    op = registry.MICROCODE[node.op]
     return node.op, node.timing, op.table_bits(node.params)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..frontends.roles import reshaped_roles
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Node, View
+from ..ir.roles import reshaped_roles
 from ..ir.types import Shape, Value
 from ._edit import edit, fresh
 from ._index import Step, index_of, steps_for

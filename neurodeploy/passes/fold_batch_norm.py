@@ -76,7 +76,7 @@ def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: Array) -
 def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
     """Scale what a norm multiplies and adds: gamma' = f gamma, beta' = f beta + c; None if another node reads it."""
     source = graph.nodes[node.inputs[0]]
-    if not isinstance(source, Micro) or not registry.microcode(source.op).affine or channel_axis(node) != -1:
+    if not isinstance(source, Micro) or not registry.MICROCODE[source.op].affine or channel_axis(node) != -1:
         return None
     if len(graph.consumers[source.name]) != 1:
         return None

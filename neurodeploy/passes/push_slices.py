@@ -78,7 +78,7 @@ Axes = list[int | None] | None
 
 
 def _micro(graph: Graph, node: Any, axis: int) -> Axes:
-    row = registry.microcode(node.op).row
+    row = registry.MICROCODE[node.op].row
     mixed = row and axis == len(graph.shape(node.name)) - 1
     return None if mixed or "mask" in node.params else [axis]
 

@@ -58,7 +58,7 @@ def _elementwise(node: Node) -> bool:
     """Whether every element of the result depends on the same element of the input, all in the same way."""
     if isinstance(node, Neuron):
         return not any(np.ndim(p) for p in node.params.values())
-    return isinstance(node, Micro) and not registry.microcode(node.op).row
+    return isinstance(node, Micro) and not registry.MICROCODE[node.op].row
 
 
 def _unary(graph: Graph, node: Node, view: Any) -> Graph:

@@ -64,7 +64,7 @@ def readers(graph: Graph, consumers: dict[str, list[str]], name: str) -> list[No
 
 def input_limit(nodes: list[Node]) -> int | None:
     """The magnitude that inputs of these nodes stay below to be exact (Lava's LIF: 2^17); None if nothing asks."""
-    limits = [registry.neuron(n.model).quantized_limit(n.params) for n in nodes if isinstance(n, Neuron)]
+    limits = [registry.NEURONS[n.model].quantized_limit(n.params) for n in nodes if isinstance(n, Neuron)]
     return min((limit for limit in limits if limit), default=None)
 
 

@@ -17,6 +17,7 @@ from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
+from ..microcode.rescale import MEMBER as RESCALE
 from .units import (
     MESSAGE_BITS,
     Scale,
@@ -107,7 +108,7 @@ class _Walk:
     def _look_ahead(self, name: str) -> None:
         """What a recurrent neuron sends, where that is known before it is quantized: spikes of unit 1."""
         node: Any = self.graph.nodes[name]
-        code = registry.neuron(node.model).code(node.params)
+        code = registry.NEURONS[node.model].code(node.params)
         if code.kind in ("binary", "ternary"):
             self.ahead[name], self.table[name], self.scales[name] = code, name, 1.0
             low, high = code.interval
@@ -164,7 +165,6 @@ class _Walk:
         factors = self._factors(source, unit)
         if (steepest := float(np.max(factors))) > STEEPEST:  # spikes that join a fine stream: two steps
             return self.rescaled(self.rescaled(source, steepest / STEEPEST * unit, bits), unit, bits)
-        op = registry.microcode("rescale")
         shape = self.builder.values[source].shape
         contract = self.builder.values[source].contract
         node = Micro(
@@ -172,7 +172,7 @@ class _Walk:
             inputs=(source,),
             origin=self.builder.nodes[source].origin,
             op="rescale",
-            params=op.params(factors, bits),
+            params=RESCALE.params(factors, bits),
             timing="instant",
         )
         name = self.add(node, unit, bits, inputs=(source,), shape=shape)
@@ -283,7 +283,7 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
         isinstance(r, Output)
         or (
             isinstance(r, Neuron)
-            and registry.neuron(r.model).keeps_unit
+            and registry.NEURONS[r.model].keeps_unit
             and any(isinstance(after, Output) for after in readers(walk.graph, walk.consumers, r.name))
         )
         for r in reading
@@ -344,7 +344,7 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     """
     reading = _reading(walk, layers[0].node)
     finest = max(
-        (registry.neuron(r.model).finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
+        (registry.NEURONS[r.model].finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
         default=0.0,
     )
     exact, shared = input_limit(reading), _one_unit(walk, reading)
@@ -362,7 +362,7 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:
-    model = registry.neuron(node.model)
+    model = registry.NEURONS[node.model]
     made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
     name = walk.add(replace(node, params=dict(made.params)), made.scale, bits)
@@ -428,7 +428,7 @@ def _reduce(walk: _Walk, node: Reduce) -> str:
 
 
 def _micro(walk: _Walk, node: Micro) -> str:
-    op = registry.microcode(node.op)
+    op = registry.MICROCODE[node.op]
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register

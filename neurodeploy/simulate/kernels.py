@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numba import njit
@@ -53,9 +53,14 @@ def kernel({streams}, out{params}):
 '''
 
 
+def _step(name: str) -> FunctionType:
+    """The text of a model's integer step."""
+    return cast(FunctionType, registry.NEURONS[name].int_step)
+
+
 def scalar_step(name: str) -> Any:
     """The model's ``int_step``, compiled for scalars together with every function it calls."""
-    return _compiled(registry.neuron(name).int_step, {})
+    return _compiled(_step(name), {})
 
 
 def _compiled(function: FunctionType, done: dict[FunctionType, Any]) -> Any:
@@ -95,7 +100,7 @@ def _fingerprint(function: FunctionType) -> bytes:
 
 def constant_positions(name: str) -> tuple[int, ...]:
     """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
-    model = registry.neuron(name)
+    model = registry.NEURONS[name]
     notes = list(inspect.signature(model.int_step).parameters.values())[model.inputs + len(model.state) :]
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
@@ -105,7 +110,7 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
 
     ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
     """
-    model = registry.neuron(name)
+    model = registry.NEURONS[name]
     states = [f"s{i}" for i in range(len(model.state))]
     streams = [f"x{i}" for i in range(model.inputs)]
     params = [f"p{i}" for i in range(len(model.int_params))]
@@ -143,7 +148,9 @@ def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Callable[..., i
 
 def _from_file(name: str, constants: tuple[int, ...]) -> Callable[..., int]:
     text = source_of(name, constants, cached=True)
-    digest = hashlib.sha256(text.encode() + _fingerprint(registry.neuron(name).int_step)).hexdigest()[:16]
+    digest = hashlib.sha256(
+        text.encode() + _fingerprint(cast(FunctionType, registry.NEURONS[name].int_step))
+    ).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         _write_whole(path, text)

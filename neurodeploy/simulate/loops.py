@@ -95,7 +95,7 @@ def _synapse(node: Synapse, graph: Graph) -> TickStep:
 
 
 def _neuron(node: Neuron, graph: Graph) -> TickStep:
-    model = registry.neuron(node.model)
+    model = registry.NEURONS[node.model]
     params = [np.asarray(node.params[name], dtype=np.int64) for name in model.int_params]
 
     def step(env: Values, states: States, t: int, run: Run) -> Array:

@@ -35,7 +35,7 @@ class Operator:
     """f as a function of int64 arrays (..., *shape), for inputs within ``lo`` .. ``hi``."""
 
     def __init__(self, node: Micro, graph: Graph, lo: int, hi: int) -> None:
-        self.op, self.params = registry.microcode(node.op), node.params
+        self.op, self.params = registry.MICROCODE[node.op], node.params
         self.rank = len(graph.shape(node.name))
         self.lo, self.hi = lo, hi
         self.seen = 0  # elements so far: a table must pay for itself
@@ -48,8 +48,8 @@ class Operator:
             y, flags = self.op.int_apply(x, self.params)
             return y, int(np.sum(flags))
         index = x - self.lo
-        y, flags = self.table[0].take(index), self.table[1]
-        return y, 0 if flags is None else int(flags.take(index).sum())
+        values, clipped = self.table
+        return values.take(index), 0 if clipped is None else int(clipped.take(index).sum())
 
     def expect(self, elements: int) -> None:
         """Build the table once more elements went through than it has entries."""

@@ -20,7 +20,7 @@ SPECIALISE_UPDATES = 1 << 10
 
 def neuron(node: Neuron, graph: Graph) -> Step:
     """A population of a registered model."""
-    shape, model = graph.shape(node.name), registry.neuron(node.model)
+    shape, model = graph.shape(node.name), registry.NEURONS[node.model]
     values = [node.params[name] for name in model.int_params]
     params = [np.ascontiguousarray(np.broadcast_to(v, shape), dtype=np.int64).ravel() for v in values]
     fixed = [values[i] for i in kernels.constant_positions(node.model)]

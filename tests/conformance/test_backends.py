@@ -19,14 +19,14 @@ from neurodeploy.program import Program
 from tests.strategies import inputs, integer_graphs
 from tests.tiny import batch, chain
 
-UNMAPPED = [m for m in registry.members("backends").values() if not m.mapped]
+UNMAPPED = [m for m in registry.BACKENDS.values() if not m.mapped]
 USABLE = [m for m in UNMAPPED if not m.available()]
 each = pytest.mark.parametrize("backend", USABLE, ids=lambda m: m.name)
 #: a backend of processes takes seconds to start: fewer of its random graphs are in tests/properties/test_lava.py
 quick = pytest.mark.parametrize("backend", [m for m in USABLE if not m.granularities], ids=lambda m: m.name)
 
 
-@pytest.mark.parametrize("backend", registry.members("backends").values(), ids=lambda m: m.name)
+@pytest.mark.parametrize("backend", registry.BACKENDS.values(), ids=lambda m: m.name)
 def test_backend_is_complete(backend: Backend) -> None:
     assert isinstance(backend, Backend)
     assert isinstance(backend.available(), str)

@@ -12,17 +12,17 @@ import pytest
 from neurodeploy import artifact, calibrate, compare, quantize, registry, target
 from neurodeploy.convert._base import Method
 from neurodeploy.errors import ConvertError, UsageError
+from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Builder, Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Sum, Synapse, View
 from neurodeploy.ir.types import Interval
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.relay import prepared
 from neurodeploy.program import Program
 from tests.networks import images, mini_snn, mini_vit, value
 
-METHODS = registry.members("convert")
+METHODS = registry.METHODS
 #: those that make neurons; the other one keeps a network's own
 CONVERTERS = [m for name, m in METHODS.items() if name != "native"]
 #: what makes a method converge in the ticks that a test has, and how small its error is then, relative to the start

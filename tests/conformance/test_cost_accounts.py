@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, registry, report
+from neurodeploy.image.encode import encode
 from neurodeploy.mapping.grades import grades
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
@@ -25,13 +25,13 @@ def built(request: pytest.FixtureRequest) -> tuple:
     method, seed = request.param
     source, target = SOURCES[method](seed=seed), load("loihi-sim")
     x = images(source, 24, seed)
-    member = registry.members("convert")[method]
+    member = registry.METHODS[method]
     spiking = member.rewrite(source, member.configure({})[1], x, 4)
     graph = balance(quantize(spiking, calibrate.measure(spiking, x, 0)), target.limits.delay_steps.value)
     mapping = encode(graph, map_graph(graph, target), target)
     program = Program(graph, mapping)
-    _, events = registry.members("backends")["loihi-sim"].run(program, x[:6])
-    trace, _ = registry.members("backends")["cpu"].run(program, x[:6], cost.names_to_record(graph))
+    _, events = registry.BACKENDS["loihi-sim"].run(program, x[:6])
+    trace, _ = registry.BACKENDS["cpu"].run(program, x[:6], cost.names_to_record(graph))
     return source, program, events, cost.count(graph, trace), target
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from neurodeploy.ir.fixed import reciprocal, rescale
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.microcode._base import MicroOp, QuantizedMicro
-from neurodeploy.registry import members
+from neurodeploy.registry import MICROCODE
 
-OPERATORS = members("microcode")
+OPERATORS = MICROCODE
 WIDTHS = (1, 2, 17, 64, 768, 1024)
 UNITS = (2.0**-20, 1.37e-5, 3e-3, 1.0)
 BITS = 24

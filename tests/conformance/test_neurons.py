@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from neurodeploy.neurons._base import NeuronModel, Quantized
-from neurodeploy.registry import members
+from neurodeploy.registry import NEURONS
 
-MODELS = members("neurons")
+MODELS = NEURONS
 UNIT = 2.0**-10  # worth of an input unit: fine enough that thresholds hold ten bits
 OBSERVED = 3.0  # magnitude the float population is taken to emit
 TICKS, SIZE = 8, 400

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, datasets, pipeline, samples, verbs
+from neurodeploy import artifact, cli, datasets, verbs
+from neurodeploy.builds import pipeline
 from neurodeploy.errors import MappingError
+from neurodeploy.inputs import samples
 from tests.zoo_data import shipped
 
 EVAL, VERIFY = 90, 24

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, pipeline, samples
+from neurodeploy import artifact, cli
+from neurodeploy.builds import pipeline
+from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 

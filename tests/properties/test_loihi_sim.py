@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.backends.loihi_sim import MEMBER
+from neurodeploy.image.encode import encode
+from neurodeploy.image.records import from_arrays, to_arrays
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.mapping.image_encode import encode
-from neurodeploy.mapping.image_records import from_arrays, to_arrays
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance

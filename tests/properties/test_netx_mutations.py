@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from neurodeploy.codes import CODES
 from neurodeploy.errors import NeurodeployError
-from neurodeploy.frontends.formats.netx import MEMBER
+from neurodeploy.formats.netx import MEMBER as NETX
+from neurodeploy.formats.netx.read import READER
 from neurodeploy.ir.graph import Graph
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
@@ -57,7 +58,7 @@ def survives(path: Path) -> None:
     """Loading ends soon, takes little, and yields a graph or problems with explained codes."""
     start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        assert isinstance(MEMBER.load(path, MEMBER.configure({}), None), Graph)
+        assert isinstance(READER.load(path, NETX.configure({}), None), Graph)
     except NeurodeployError as error:
         assert error.problems and all(p.code in CODES and p.cause for p in error.problems)
     assert time.monotonic() - start < SECONDS
@@ -152,4 +153,4 @@ def test_parts(data: st.DataObject, which: int) -> None:
 @pytest.mark.parametrize("which", range(2))
 def test_the_files_are_valid_before_they_are_damaged(tmp_path: Path, which: int) -> None:
     (tmp_path / "a.net").write_bytes(FILES[which])
-    assert MEMBER.load(tmp_path / "a.net", MEMBER.configure({}), None).header.timesteps == 9
+    assert READER.load(tmp_path / "a.net", NETX.configure({}), None).header.timesteps == 9

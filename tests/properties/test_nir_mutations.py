@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from neurodeploy.calibrate import measure
 from neurodeploy.convert.native import MEMBER as NATIVE
-from neurodeploy.exporters.nir import MEMBER as EXPORTER
-from neurodeploy.frontends.formats import _hdf5
-from neurodeploy.frontends.formats import nir as reader
-from neurodeploy.frontends.formats.nir import MEMBER
+from neurodeploy.formats._hdf5 import read as _hdf5
+from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import read as reader
+from neurodeploy.formats.nir.read import READER
+from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from tests.properties import test_netx_mutations as netx
@@ -64,12 +65,12 @@ def files() -> tuple[bytes, ...]:
             nir.write(path, graph)
         spiking = NATIVE.rewrite(load(paths[1]), None, np.zeros(0), TICKS)
         x = np.random.default_rng(1).integers(0, 2, (4, TICKS, 6))
-        EXPORTER.write(Program(quantize(spiking, measure(spiking, x))), paths[2])
+        WRITER.write(Program(quantize(spiking, measure(spiking, x))), paths[2])
         return tuple(path.read_bytes() for path in paths)
 
 
 def load(path: Path):
-    return MEMBER.load(path, MEMBER.configure({}), TICKS)
+    return READER.load(path, NIR.configure({}), TICKS)
 
 
 def sound(patch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,8 @@ def sound(patch: pytest.MonkeyPatch) -> None:
 def survives(path: Path) -> None:
     """As for .net files: loading ends soon, takes little, and yields a graph or problems with explained codes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(netx, "MEMBER", MEMBER)
+        patch.setattr(netx, "READER", READER)
+        patch.setattr(netx, "NETX", NIR)
         netx.survives(path)
 
 

@@ -207,7 +207,7 @@ def test_sqnr_compares_layers_of_the_same_name_through_their_scale() -> None:
     assert np.median(list(found.values())) > 10
 
 
-@pytest.mark.parametrize("name", sorted(registry.members("exporters")))
+@pytest.mark.parametrize("name", sorted(registry.FORMATS))
 def test_a_format_is_written_not_run(name: str) -> None:
     with pytest.raises(BackendError, match=r"ND703.*not a backend") as caught:
         compare.usable(name)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import fx, nn
 
-from neurodeploy import datasets, zoo
+from neurodeploy import datasets
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
 from neurodeploy.errors import ImportModelError
+from neurodeploy.sources import zoo
 from tests.zoo_data import model_data
 
 spiking, vit, a2os2a, augment, quantiser, train = map(

@@ -193,7 +193,7 @@ class Cell:
         return total
 
     def _neuron(self, node: Neuron, args: list[Array], tick: int) -> Array:
-        model = registry.neuron(node.model)
+        model = registry.NEURONS[node.model]
         shape = self.spec.shapes[node.name]
         inputs = [np.broadcast_to(a, shape)[None].astype(np.int64) for a in args]
         if tick == 1 or node.resets(tick) or node.name not in self._state:
@@ -222,7 +222,7 @@ class Cell:
         return self._saturate(node, now - last, self.spec.bits[node.name])
 
     def _apply(self, node: Micro, x: Array) -> Array:
-        y, clipped = registry.microcode(node.op).int_apply(x[None], node.params)
+        y, clipped = registry.MICROCODE[node.op].int_apply(x[None], node.params)
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
         return y[0]
 

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ...array import Array
+from ...image.decode import Export
+from ...image.types import CoreImage
 from ...ir.trace import EVENT_KINDS, Events
-from ...mapping.image import CoreImage
 from ...mapping.routes import HOST, Link, route
-from .decode import Export
 from .execute import Step
 
 KIND = {name: i for i, name in enumerate(EVENT_KINDS)}

@@ -16,10 +16,10 @@ import numpy as np
 from ... import registry
 from ...array import Array
 from ...errors import Problem, SimulateError
+from ...image.decode import weights_of
+from ...image.types import IDENTITY, CoreImage, Instruction, TableArray
 from ...ir import fixed
-from ...mapping.image import IDENTITY, CoreImage, Instruction, TableArray
 from .contract import Contraction
-from .decode import weights_of
 
 REGISTER_BITS = 32
 RESCALE_OPS = 3  # multiply, add, shift
@@ -117,10 +117,11 @@ def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
         first, size = image.tables["ports"][port].tolist()
         slices.append(slice(first, first + size))
     pick = _index(image, item.numbers.get("from", IDENTITY), item.size * item.numbers.get("fan", 1))
-    room = {"neuron": "model", "micro": "op"}.get(item.op)
-    member = (
-        _member(image, item, f"{item.op}s" if item.op == "neuron" else "microcode", room) if room else None
-    )
+    rooms: dict[str, tuple[registry.Room[Any], str]] = {
+        "neuron": (registry.NEURONS, "model"),
+        "micro": (registry.MICROCODE, "op"),
+    }
+    member = _member(image, item, *rooms[item.op]) if item.op in rooms else None
     contraction = _contraction(image, item, arrays, pick) if item.op == "product" else None
     kernel = weights_of(image, item.numbers["kernel"])[:, 0] if "kernel" in item.numbers else None
     return Step(
@@ -138,18 +139,21 @@ def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
     )
 
 
-def _member(image: CoreImage, item: Instruction, room: str, key: str) -> Any:
+def _member(image: CoreImage, item: Instruction, room: registry.Room[Any], key: str) -> Any:
     name = item.texts[key]
-    known = registry.members(room)
-    if name not in known:
+    if name not in room:
         raise SimulateError(
             [
                 Problem(
-                    "ND612", f"unknown member of {room}", f"{image.name}: {item.node}", name, ", ".join(known)
+                    "ND612",
+                    f"unknown member of {room.path}",
+                    f"{image.name}: {item.node}",
+                    name,
+                    ", ".join(room),
                 )
             ]
         )
-    return known[name]
+    return room[name]
 
 
 def _params(item: Instruction, arrays: dict[str, Array]) -> dict[str, Any]:

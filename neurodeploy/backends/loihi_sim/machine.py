@@ -13,10 +13,10 @@ import numpy as np
 
 from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
+from ...image.decode import Delivery, Export, Receiver, exports, receiver
+from ...image.types import HOST, CoreImage
 from ...ir.trace import Events, Trace
-from ...mapping.image import HOST, CoreImage
 from .contract import EXACT
-from .decode import Delivery, Export, Receiver, exports, receiver
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
 from .execute import Frame, Step, entering, initial, prepare, run
 

@@ -23,6 +23,7 @@ from ...errors import (
     NeurodeployError,
     Problem,
     UsageError,
+    first_line,
     unknown_name,
 )
 
@@ -178,12 +179,6 @@ def fetching(where: str) -> Iterator[None]:
                 ),
             )
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Class and first line of an error's text."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
 
 
 @contextmanager

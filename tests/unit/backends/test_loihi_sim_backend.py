@@ -14,8 +14,8 @@ from neurodeploy import registry
 from neurodeploy.backends.loihi_sim import MEMBER, machine
 from neurodeploy.codes import CODES
 from neurodeploy.errors import NeurodeployError
+from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
@@ -103,7 +103,7 @@ def test_every_node_can_be_recorded() -> None:
 
 
 def test_backend_is_registered() -> None:
-    assert registry.members("backends")["loihi-sim"] is MEMBER
+    assert registry.BACKENDS["loihi-sim"] is MEMBER
     assert MEMBER.mapped and MEMBER.available() == ""
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.cost.counts import count, disagreements, names
+from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import Events, Trace
 from neurodeploy.mapping.groups import populations
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program

@@ -11,11 +11,11 @@ from neurodeploy import cost
 from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.errors import MappingError
+from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Sum, Synapse
 from neurodeploy.mapping.demand import delay_bits, dense_row, longest_wait
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program

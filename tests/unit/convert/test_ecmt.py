@@ -97,12 +97,12 @@ def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
     b.add(Output(name="out", inputs=("f",)), shape)
     x = np.random.default_rng(0).integers(0, 17, (7, 3, 6))
     trace = interp.run(b.build(), x, record=["s"])
-    from neurodeploy.registry import microcode
+    from neurodeploy.registry import MICROCODE
 
     for t in range(1, 6):
         mean = trace.values["s"][:t].mean(axis=0)
         np.testing.assert_allclose(
-            trace.outputs[t - 1], t * microcode(op).float_apply(mean, params), atol=1e-9
+            trace.outputs[t - 1], t * MICROCODE[op].float_apply(mean, params), atol=1e-9
         )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.ao.quantization.fx import _decomposed  # noqa: F401  registers torch.ops.quantized_decomposed
 
-from neurodeploy import calibrate, compare, passes, quantize, registry, zoo
+from neurodeploy import calibrate, compare, passes, quantize, registry
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
@@ -20,7 +20,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
-from neurodeploy.sources import natural_method
+from neurodeploy.sources import natural_method, zoo
 
 quantiser = zoo.submodule("quantiser")
 SHAPE = (1, 8, 8)
@@ -51,7 +51,7 @@ def imported(made: nn.Module) -> Graph:
 
 
 def convert(method: str, graph: Graph, timesteps: int) -> Graph:
-    found = registry.members("convert")[method]
+    found = registry.METHODS[method]
     assert not found.accept(graph)
     _, options = found.configure({})
     return found.rewrite(graph, options, raw(32, seed=9), timesteps)
@@ -139,7 +139,7 @@ def test_integers_agree_with_the_interpreter_and_follow_the_floats(
 
 @pytest.mark.parametrize("method", ["ecmt", "dcgs"])
 def test_other_methods_refuse_quantisers_and_name_the_one(graph: Graph, method: str) -> None:
-    (problem,) = registry.members("convert")[method].accept(graph)
+    (problem,) = registry.METHODS[method].accept(graph)
     assert (
         problem.code == "ND304" and "quantisers" in problem.cause and problem.fixes == ("use --method pmsm",)
     )

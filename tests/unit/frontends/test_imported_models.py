@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy import passes, zoo
-from neurodeploy.frontends import resolve, torch_export, torch_fx
+from neurodeploy import passes
+from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
+from neurodeploy.sources import resolve, zoo
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy import registry, zoo
+from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves, torch_fx
 from neurodeploy.ir import interp
+from neurodeploy.sources import zoo
 
 
 def stand_in(package: str, name: str, base: type = torch.nn.Module, **attributes: object) -> torch.nn.Module:
@@ -49,7 +50,7 @@ def test_spikingjelly_parameters(package: str, name: str, attributes: dict, expe
     assert leaf.model == "lif"
     assert not leaf.problem
     assert (leaf.params["beta"], leaf.params["gain"]) == pytest.approx(expected)
-    assert set(leaf.params) == set(registry.neuron("lif").float_params)
+    assert set(leaf.params) == set(registry.NEURONS["lif"].float_params)
 
 
 @pytest.mark.parametrize(("reset", "text"), [(None, "soft reset"), (-0.5, "reset to -0.5")])

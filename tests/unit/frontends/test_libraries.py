@@ -14,14 +14,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from neurodeploy import passes, samples
+from neurodeploy import passes
 from neurodeploy.errors import EnvironmentProblem, ImportModelError, NeurodeployError, UsageError
-from neurodeploy.frontends import resolve
 from neurodeploy.frontends.libraries import _weights
 from neurodeploy.frontends.libraries._base import constructing, fetching
+from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input
+from neurodeploy.sources import resolve
 
 NAMES = ("hf", "timm", "torchvision")
 TEXT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,

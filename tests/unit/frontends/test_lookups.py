@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurodeploy import calibrate, passes, registry, samples
+from neurodeploy import calibrate, passes, registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
+from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Synapse
@@ -163,7 +164,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
     graph = passes.simplify(
         torch_export.import_module(small.family("BERT, hides what its ids say"), (small.TOKENS,), tokens=True)
     )
-    member, raw = registry.members("convert")[method], samples.Synthetic(graph).calibration(16)
+    member, raw = registry.METHODS[method], samples.Synthetic(graph).calibration(16)
     spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)
     integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
     ids = samples.Synthetic(graph).measurement(12)[0].argmax(-1)
@@ -184,7 +185,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
 def test_texts_that_were_calibrated_without_padding_hide_it_all_the_same() -> None:
     """The range of masked scores does not come from the lengths of the texts that happen to be there."""
     graph = passes.simplify(imported(FORMS["filled"])[1])
-    member = registry.members("convert")["pmsm"]
+    member = registry.METHODS["pmsm"]
     full = np.random.default_rng(1).integers(1, ROWS, (8, TOKENS))
     raw = samples.with_padding(graph, samples.one_hot(graph, full))
     spiking = member.rewrite(graph, member.configure({})[1], raw, 1)

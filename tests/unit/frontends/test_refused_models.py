@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.frontends import resolve, torch_export, torch_fx
+from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.ir.nodes import Synapse
+from neurodeploy.sources import resolve
 from tests.unit.frontends.modules import SHAPE, Apply
 
 
@@ -165,7 +166,7 @@ def test_numbers_only_is_not_a_traceback_of_numpy() -> None:
 
 def test_front_ends_are_imported_without_torch() -> None:
     code = (
-        "import sys, neurodeploy.frontends.resolve as r, neurodeploy.passes; m = r.resolve('digits-vit');"
+        "import sys, neurodeploy.sources.resolve as r, neurodeploy.passes; m = r.resolve('digits-vit');"
         "sys.exit('torch' in sys.modules or m.dataset != 'digits')"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,17 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurodeploy import calibrate, compare, passes, samples
+from neurodeploy import calibrate, compare, passes
+from neurodeploy.builds.stages import with_range
 from neurodeploy.errors import ImportModelError, SimulateError
-from neurodeploy.frontends import resolve, torch_export, torch_fx
+from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
+from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import members
-from neurodeploy.stages import with_range
+from neurodeploy.registry import METHODS
+from neurodeploy.sources import resolve
 from tests import transformers_small as small
 
 
@@ -91,7 +93,7 @@ ROTARY = [name for name in small.FAMILIES if isinstance(small.family(name), smal
 def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -> None:
     graph = passes.simplify(imported(small.family(name)))
     graph = graph if samples.tokens(graph) else with_range(graph, 255)
-    method = members("convert")[by]
+    method = METHODS[by]
     calibrated = {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
     _, options = method.configure(calibrated if by == "ecmt" else {})
     spiking = method.rewrite(graph, options, drawn(graph, 6), 4 if by == "ecmt" else 1)
@@ -222,7 +224,7 @@ def test_rotary_positions_are_two_gates_whose_factors_all_heads_share(name: str)
 @pytest.mark.parametrize("name", ROTARY)
 def test_every_layer_of_a_rotary_decoder_but_the_head_reads_spikes(name: str) -> None:
     graph = passes.simplify(imported(small.family(name)))
-    method = members("convert")["pmsm"]
+    method = METHODS["pmsm"]
     spiking = method.rewrite(graph, method.configure({})[1], drawn(graph, 6), 1)
     integer = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
     driven = lambda node: all(integer.values[i].code.spiking for i in node.inputs)

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from neurodeploy import compare, passes, samples, support
+from neurodeploy import compare, passes, support
+from neurodeploy.builds.stages import parameters, with_range
 from neurodeploy.calibrate import measure
-from neurodeploy.frontends import resolve
+from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.relay import prepared
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import members
-from neurodeploy.stages import parameters, with_range
+from neurodeploy.registry import METHODS
+from neurodeploy.sources import resolve
 from neurodeploy.target import load
 from tests import transformers_small as small
 
@@ -40,7 +41,7 @@ def test_import_convert_quantize_check_and_run(factory: str, millions: float) ->
         expected = network(x).numpy()
     source = interp.run(graph, raw, timesteps=1).outputs[-1]
     np.testing.assert_allclose(source, expected, atol=2e-3 * np.abs(expected).max())
-    method = members("convert")["ecmt"]
+    method = METHODS["ecmt"]
     _, options = method.configure(
         {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
     )

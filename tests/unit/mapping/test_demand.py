@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurodeploy.image.encode import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.types import Demand
 from neurodeploy.passes.balance import balance

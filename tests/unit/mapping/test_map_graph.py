@@ -61,7 +61,7 @@ def assert_each_element_once(graph: Graph, mapping: Mapping) -> None:
 def assert_rows_whole(graph: Graph, mapping: Mapping) -> None:
     """A row of a row operator lies on one core."""
     for node in graph.of(Micro):
-        if registry.microcode(node.op).row:
+        if registry.MICROCODE[node.op].row:
             width = graph.shape(node.name)[-1]
             for core in mapping.cores:
                 for piece in core.pieces:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy.frontends.formats.netx import MEMBER
+from neurodeploy.formats.netx import MEMBER as NETX
+from neurodeploy.formats.netx.read import READER
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.demand import dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.mapper import map_graph
@@ -23,7 +24,7 @@ RNG = np.random.default_rng(0)
 
 
 def imported(path: Path, layers: list[dict[str, Any]], **options: Any) -> Graph:
-    return balance(MEMBER.load(write_net(path, layers), MEMBER.configure(options), 8))
+    return balance(READER.load(write_net(path, layers), NETX.configure(options), 8))
 
 
 def words_per_axon(graph: Graph, synapse: str, targets: int) -> int:

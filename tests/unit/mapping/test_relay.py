@@ -7,10 +7,10 @@ import pytest
 
 from neurodeploy import calibrate, registry
 from neurodeploy.convert import ecmt
+from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Neuron
-from neurodeploy.mapping.image_encode import encode
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.relay import prepared, relayed
 from neurodeploy.passes.balance import balance
@@ -44,9 +44,7 @@ def test_a_layer_too_large_beside_its_norm_fits_behind_a_relay(graph: Graph) -> 
     x = images(graph, 6, seed=3)
     names = [n.name for n in graph.of(Neuron)]
     truth = interp.run(graph, x, names)
-    run, _ = registry.members("backends")["loihi-sim"].run(
-        Program(ready, encode(ready, mapping, target)), x, names
-    )
+    run, _ = registry.BACKENDS["loihi-sim"].run(Program(ready, encode(ready, mapping, target)), x, names)
     assert np.array_equal(truth.outputs, run.outputs)
     assert all(np.array_equal(truth.values[name], run.values[name]) for name in names)
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import microcode
+from neurodeploy.registry import MICROCODE
 
 LIMIT = 2**23 - 1
 CASES = {
-    "gelu": (microcode("gelu"), {}),
-    "gelu_tanh": (microcode("gelu"), {"approximate": "tanh"}),
-    "quick_gelu": (microcode("quick_gelu"), {}),
-    "silu": (microcode("silu"), {}),
+    "gelu": (MICROCODE["gelu"], {}),
+    "gelu_tanh": (MICROCODE["gelu"], {"approximate": "tanh"}),
+    "quick_gelu": (MICROCODE["quick_gelu"], {}),
+    "silu": (MICROCODE["silu"], {}),
 }
 ALL = pytest.mark.parametrize("name", CASES)
 UNITS = (*(2.0**-k for k in range(30, -3, -3)), 1.37e-5, 3e-3, 0.1, 50.0)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import microcode
+from neurodeploy.registry import MICROCODE
 
-LAYER, RMS = microcode("layer_norm"), microcode("rms_norm")
+LAYER, RMS = MICROCODE["layer_norm"], MICROCODE["rms_norm"]
 BOTH = pytest.mark.parametrize("op", [LAYER, RMS], ids=["layer_norm", "rms_norm"])
 LIMIT = 2**23 - 1
 FULL = Interval(-LIMIT, LIMIT, True)

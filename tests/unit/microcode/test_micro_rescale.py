@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.microcode.rescale import Rescale
-from neurodeploy.registry import microcode
+from neurodeploy.registry import MICROCODE
 
-RESCALE, RELU = microcode("rescale"), microcode("relu")
+RESCALE, RELU = MICROCODE["rescale"], MICROCODE["relu"]
 FULL = Interval(-(2**23) + 1, 2**23 - 1, True)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from neurodeploy.errors import QuantizeError
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import microcode
+from neurodeploy.registry import MICROCODE
 
-SOFTMAX = microcode("softmax")
+SOFTMAX = MICROCODE["softmax"]
 LIMIT = 2**23 - 1
 FULL = Interval(-LIMIT, LIMIT, True)
 LENGTHS = (1, 2, 17, 64, 768, 1024)

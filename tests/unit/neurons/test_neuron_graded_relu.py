@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from neurodeploy.neurons.graded_relu import PAYLOAD_MAX
-from neurodeploy.registry import neuron
+from neurodeploy.registry import NEURONS
 
-RELU = neuron("graded_relu")
+RELU = NEURONS["graded_relu"]
 
 
 @pytest.mark.parametrize(

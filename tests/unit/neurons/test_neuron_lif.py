@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodeploy.neurons import lif
-from neurodeploy.registry import neuron
+from neurodeploy.registry import NEURONS
 
-LIF, TERNARY = neuron("lif"), neuron("ternary_lif")
+LIF, TERNARY = NEURONS["lif"], NEURONS["ternary_lif"]
 LIMIT = 2**23
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodeploy.neurons.multi_threshold import RULES, switch_quarters, wire_ratio
-from neurodeploy.registry import neuron
+from neurodeploy.registry import NEURONS
 
-MT = neuron("multi_threshold")
+MT = NEURONS["multi_threshold"]
 HALF, THREE_QUARTERS = Fraction(1, 2), Fraction(3, 4)
 
 

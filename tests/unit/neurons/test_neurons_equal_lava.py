@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.registry import neuron
+from neurodeploy.registry import NEURONS
 
 pytest.importorskip("lava.proc.lif.models", reason="Lava is not installed here")
 SIZE, TICKS = 300, 24
@@ -60,7 +60,7 @@ def inputs(seed: int, limit: int) -> np.ndarray:
 
 def ours(name: str, params: dict[str, Any], *streams: np.ndarray) -> tuple[list, list, list]:
     """Outputs, states and clip flags at every tick."""
-    model, outs, states, clips = neuron(name), [], [], []
+    model, outs, states, clips = NEURONS[name], [], [], []
     state: tuple = tuple(np.zeros(SIZE, np.int64) for _ in model.state)
     for parts in zip(*streams, strict=True):
         out, *rest = model.int_step(

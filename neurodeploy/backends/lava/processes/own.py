@@ -22,11 +22,10 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from neurodeploy.backends.lava.cell import Cell, CellSpec, Clock
-from neurodeploy.backends.lava.plan import INPUT, Plan, Tap, Unit
-from neurodeploy.backends.lava.wiring import Wire, simplified
-
 from ....array import Array
+from ..cell import Cell, CellSpec, Clock
+from ..plan import INPUT, Plan, Tap, Unit
+from ..wiring import Wire, simplified
 
 #: called with the name of a process and what it raised; set where a run is watched over
 report: Callable[[str, Exception], None] | None = None

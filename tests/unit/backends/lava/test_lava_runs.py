@@ -20,7 +20,8 @@ from neurodeploy.backends.lava import MEMBER
 from neurodeploy.backends.lava.describe import describe, places
 from neurodeploy.backends.lava.wakeups import mend
 from neurodeploy.errors import SimulateError
-from neurodeploy.frontends.formats.netx import MEMBER as netx
+from neurodeploy.formats.netx import MEMBER as NETX
+from neurodeploy.formats.netx.read import READER
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
@@ -377,7 +378,7 @@ def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
         shape, options = (8,), {}
     x = spikes(rng, 24, *shape) * (200 if kind == "sigma-delta" else 1)
     path = write_net(tmp_path / "network.net", layers)
-    graph = netx.load(path, netx.configure({"input_shape": list(shape[::-1]), **options}), len(x))
+    graph = READER.load(path, NETX.configure({"input_shape": list(shape[::-1]), **options}), len(x))
     assert describe(Program(graph)).share == 1.0
     assert {places(graph)[n.name] for n in graph.of(Neuron)} <= {
         "LIFReset",

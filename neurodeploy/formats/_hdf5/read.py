@@ -1,0 +1,290 @@
+"""HDF5 from strangers: a file is walked and checked before anything is read, then held as plain arrays.
+
+What is refused: links that are not hard, groups that contain themselves, data outside the file or computed on access,
+filters that load code, types other than numbers and short text, and sizes that the file cannot hold. Attributes are
+never read. All problems are collected; what could be read is there.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+
+from ...array import Array
+from ...errors import ImportModelError, Problem
+from ...files import io_problem
+from . import chunks as _hdf5_chunks
+from . import texts as _hdf5_texts
+
+MAX_BYTES = 4 << 30  # of all datasets together
+MAX_OBJECTS = 100_000
+MAX_DEPTH = 12
+MAX_TEXT = 256  # characters of one text
+MAX_TEXTS = 200_000  # texts of one dataset
+MAX_PROBLEMS = 200
+#: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
+MAX_EXPANSION = 1032
+#: what a damaged file makes h5py raise
+H5_ERRORS = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
+
+
+TRIAL_SECONDS = 10.0
+TRIAL_RATE = 10e6  # bytes per second, at least
+
+
+@dataclass
+class Tree:
+    """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
+
+    ``lists`` are object arrays of str, of the shape that the dataset has. ``refused`` holds paths that are in the
+    file and were not read.
+    """
+
+    path: Path
+    groups: set[str] = field(default_factory=set)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, Array] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __contains__(self, place: str) -> bool:
+        """Whether something stands at this path, read or refused."""
+        return any(
+            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
+        )
+
+    def children(self, place: str) -> list[str]:
+        """Names directly inside a group, sorted."""
+        prefix = f"{place}/" if place else ""
+        paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
+        return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
+
+    def problem(
+        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
+    ) -> None:
+        """Note a problem at a place of the file."""
+        where = f"{self.path.name} /{place}"
+        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
+
+    def check(self) -> None:
+        """Raise ImportModelError with everything found so far, if anything was."""
+        if self.problems:
+            raise ImportModelError(self.problems[:MAX_PROBLEMS])
+
+
+def read_tree(path: Path, trial: bool = True) -> Tree:
+    """Everything in the file; problems of single datasets are noted in the tree, not raised.
+
+    A damaged file can hang or crash the HDF5 library itself, so a copy of this process reads it first (``trial``).
+    Raises ImportModelError ND121 for what is not HDF5, EnvironmentProblem ND90x if it cannot be opened.
+    """
+    tree = Tree(Path(path))
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+    except OSError as error:
+        raise io_problem(error, path) from error
+    if size == 0:
+        tree.problem("ND121", "the file is empty", "", "0 bytes")
+        tree.check()
+    if trial and (reason := _fails(Path(path), size)):
+        tree.problem(
+            "ND121", "the file is so damaged that it cannot be read", "", reason, "", "copy it again"
+        )
+        tree.check()
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except H5_ERRORS as error:
+        tree.problem("ND121", "the file is truncated or not HDF5", "", _text(error), "", "copy it again")
+        tree.check()
+    with file:
+        try:
+            budget = min(size * MAX_EXPANSION, MAX_BYTES)
+            for place, dataset in _walk(tree, file):
+                budget -= _read(tree, place, dataset, size, budget)
+        except H5_ERRORS as error:
+            tree.problem("ND121", "the file is damaged", "", _text(error), "", "copy it again")
+    return tree
+
+
+def _fails(path: Path, size: int) -> str:
+    """Why a copy of this process did not get to the end of the file; empty if it did, whatever it thought of it.
+
+    Where the system has no fork, the file is read without a trial.
+    """
+    if not hasattr(os, "fork"):
+        return ""
+    limit = TRIAL_SECONDS + size / TRIAL_RATE
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # Python warns of forks beside threads; the copy uses h5py alone, which is ready
+        child = os.fork()
+    if child == 0:
+        _try(path, limit)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return f"HDF5 stops with signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else ""
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return f"HDF5 does not come to an end in {limit:.0f} s"
+
+
+def _try(path: Path, limit: float) -> NoReturn:
+    """The copy's part: read and vanish, without any of the clean-up that belongs to the original."""
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(limit) + 2)  # an original that was killed cannot stop its copy
+        faulthandler.disable()  # a crash is an answer, not news
+        read_tree(path, trial=False)
+    finally:
+        os._exit(0)
+
+
+def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset with its path; notes what is neither a dataset nor a group reached by hard links alone."""
+    stack: list[tuple[str, h5py.Group, tuple[int, ...]]] = [("", file, (_address(file),))]
+    count = 0
+    while stack:
+        prefix, group, above = stack.pop()
+        for name in group:
+            place = f"{prefix}/{name}" if prefix else str(name)
+            count += 1
+            if count > MAX_OBJECTS or len(tree.problems) > MAX_PROBLEMS:
+                tree.problem("ND123", "too many parts", place, f"more than {min(count, MAX_OBJECTS)}")
+                return
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                tree.refused.add(place)
+                kind = "external" if isinstance(link, h5py.ExternalLink) else "soft"
+                tree.problem("ND123", "a link in place of the data itself", place, f"{kind} link", "data")
+                continue
+            try:
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    address = _address(item)
+                    if address in above or len(above) > MAX_DEPTH:
+                        tree.refused.add(place)
+                        tree.problem("ND123", "groups that are nested too deeply, or in a circle", place)
+                        continue
+                    tree.groups.add(place)
+                    stack.append((place, item, (*above, address)))
+                    continue
+            except H5_ERRORS as error:
+                tree.refused.add(place)
+                tree.problem("ND121", "a damaged part of the file", place, _text(error))
+                continue
+            if isinstance(item, h5py.Dataset):
+                yield place, item
+            else:
+                tree.refused.add(place)
+                tree.problem("ND123", "neither a group nor a dataset", place, type(item).__name__)
+
+
+def _address(group: h5py.Group) -> int:
+    return int(h5py.h5o.get_info(group.id).addr)
+
+
+def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget: int) -> int:
+    """Read one dataset into the tree if it may be read; the bytes it took."""
+    try:
+        reason, declared = _unreadable(dataset, file_bytes, budget)
+        if not reason:
+            if not _is_text(dataset):
+                chunked = dataset.chunks is not None
+                tree.arrays[place] = (
+                    _hdf5_chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
+                )
+                return declared
+            found = _texts(tree.path, dataset)
+            if found.size == 1:
+                tree.texts[place] = str(found.flat[0])
+            else:
+                tree.lists[place] = found
+            return declared
+        tree.problem("ND123", "a dataset that is not read", place, reason)
+    except H5_ERRORS as error:
+        tree.problem("ND121", "a damaged dataset", place, _text(error), "", "copy the file again")
+    tree.refused.add(place)
+    return 0
+
+
+def _unreadable(dataset: h5py.Dataset, file_bytes: int, budget: int) -> tuple[str, int]:
+    """Why a dataset is not read (empty: it is), and the bytes it takes in memory."""
+    if dataset.shape is None:
+        return "no data space", 0
+    shape, kind = tuple(int(s) for s in dataset.shape), dataset.dtype
+    count = 1
+    for side in shape:
+        count *= side
+    is_text = _is_text(dataset)
+    if not is_text and (kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype):
+        return f"type {str(kind)[:60]}, not a number or a text", 0
+    if is_text and (count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
+        return f"{count} texts of {kind.itemsize} bytes; short texts are read", 0
+    if dataset.is_virtual or dataset.external:
+        return "data that lies in other files", 0
+    declared, stored = count * kind.itemsize, int(dataset.id.get_storage_size())
+    if declared > budget or stored > file_bytes:
+        return f"{declared} bytes declared in a file of {file_bytes}", 0
+    if dataset.chunks is None:
+        if is_text and kind.kind != "S":  # a reference to the text, which is stored elsewhere in the file
+            return "", declared
+        if declared != stored:
+            return f"{declared} bytes declared, {stored} stored", 0
+        return "", declared
+    plist = dataset.id.get_create_plist()
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if not filters <= _hdf5_chunks.FILTERS:
+        return "a filter other than deflate and shuffle", 0
+    chunk = int(np.prod([int(s) for s in dataset.chunks], dtype=object)) * kind.itemsize
+    if max(declared, chunk) > max(stored, 1) * MAX_EXPANSION:
+        return f"{max(declared, chunk)} bytes declared, {stored} stored", 0
+    return "", declared
+
+
+def _is_text(dataset: h5py.Dataset) -> bool:
+    return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+
+
+def _texts(path: Path, dataset: h5py.Dataset) -> Array:
+    """All texts of a dataset, decoded and cut."""
+    fixed = dataset.dtype.kind == "S"
+    raw = np.asarray(dataset[()], dtype=object) if fixed else _hdf5_texts.read(path, dataset, 4 * MAX_TEXT)
+    found = np.full(raw.size, "", dtype=object)
+    for place, item in enumerate(raw.ravel()):
+        found[place] = _decoded(item)
+    return found.reshape(raw.shape)
+
+
+def _decoded(item: Any) -> str:
+    """A text without trailing zeros."""
+    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+    return text.rstrip("\0")[:MAX_TEXT]
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:150]}"

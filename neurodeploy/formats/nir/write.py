@@ -1,0 +1,476 @@
+"""NIR: the integer network as floats that other tools run, with its integers beside them for this program.
+
+Every integer times the worth of its unit is a float of the source network, so weights, thresholds and leaks go out as
+NIR nodes under the same discretisation that the reader uses (:mod:`neurodeploy.formats.nir.read`): dt 1e-4, IF and
+I one unit of r per tick, current before voltage. What only changes a unit or waits for other branches (rescale, Delay)
+is an edge. The metadata of the root hold the integer graph itself, so that reading the file gives it back exactly, and
+a digest of the floats, so that a changed file is noticed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...array import Array
+from ...files import write_bytes
+from ...ir.graph import Graph
+from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
+from ...program import Program
+from .._base import Refusals, Writer
+from . import integers as _nir_integers
+from .nodes import NirOptions
+
+DT = float(NirOptions.model_fields["dt"].default)
+STATE = 64.0  # state units in a unit of the input: LIF states have 6 bits below it
+ONE = 4096.0  # of decay codes
+
+
+class NirWriter(Writer):
+    """Writer of ``.nir`` files."""
+
+    def available(self) -> str:
+        """nir is a dependency; an environment without it says so."""
+        return (
+            ""
+            if importlib.util.find_spec("nir")
+            else "the package nir is not installed: pip install nir==1.0.8"
+        )
+
+    def write(self, program: Program, path: Path, x: Array | None = None) -> tuple[Path, ...]:
+        """One file. Raises GraphError ND230 with every node that NIR has no counterpart for."""
+        import nir
+
+        nodes, edges = _Export(program.graph).network()
+        graph = nir.NIRGraph(nodes, edges, type_check=False)
+        floats = _nir_integers.digest(_nir_integers.entries_of(graph.to_dict()))
+        graph.metadata = {_nir_integers.KEY: _nir_integers.pack(program.graph, floats), "dt": DT}
+        buffer = io.BytesIO()
+        nir.write(buffer, graph)
+        write_bytes(Path(path), buffer.getvalue())
+        return (Path(path),)
+
+
+class _Export:
+    """Walks the graph once; edges are drawn at the end, when also neurons that feed back have their nodes."""
+
+    def __init__(self, graph: Graph) -> None:
+        import nir
+
+        self.nir = nir
+        self.graph = graph
+        self.refusals = Refusals("NIR")
+        self.nodes: dict[str, Any] = {}
+        self.ports: dict[str, tuple[str, ...]] = {}  # value -> the nodes whose sum it is
+        self.shapes: dict[
+            str, tuple[int, ...]
+        ] = {}  # value -> its shape in NIR, which has no axes of size 1 put in
+        self.wires: list[tuple[str, str]] = []  # (value, node that reads it)
+        self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
+        self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
+        for node in graph.of(Neuron):
+            self._even_out(node)  # type: ignore[arg-type]
+
+    def network(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """Nodes and edges; GraphError with everything that cannot be expressed."""
+        for node in self.graph:
+            rule = RULES.get(type(node))
+            if rule is None:
+                self.refuse(node, f"a node {node.kind}", "weights, neurons, sums of pools and streams")
+                self.ports[node.name], self.shapes[node.name] = (), self.graph.shape(node.name)
+            else:
+                rule(self, node)
+        for name in {s.inputs[0] for s in self.graph.feedback}:
+            if self.shapes[name] != self.graph.shape(name):
+                self.refuse(
+                    self.graph.nodes[name], "feedback of another shape than its population's", "equal shapes"
+                )
+        self.refusals.check()
+        edges: list[tuple[str, str]] = []
+        for value, reader in self.wires:
+            for source in self.ports[value]:
+                while (source, reader) in edges:  # NIR has no second edge between the same nodes
+                    source = self.passing(source, self.shapes[value], edges)
+                edges.append((source, reader))
+        return self.nodes, edges
+
+    def _even_out(self, node: Neuron) -> None:
+        """Worths of a LIF's inputs such that all its thresholds are the same, as tools want that have one per layer.
+
+        A float network stays what it is when the weights of a neuron and all its voltages are scaled alike.
+        """
+        if node.model not in LIFS or not np.all(np.asarray(node.params["vth"]) > 0):
+            return
+        limits = _limits(node, self.scale(node.inputs[0]))
+        thresholds = np.broadcast_to(limits, self.graph.shape(node.name))
+        even = float(np.mean(thresholds))
+        names, leaves = self._feeding(node)
+        if not leaves or any(_channels(even / thresholds, leaf.op) is None for leaf in leaves):
+            return
+        self.worth |= {name: self.scale(name) * (even / thresholds) for name in names}
+        self.thresholds[node.name] = even
+
+    def _feeding(self, node: Neuron) -> tuple[list[str], list[Synapse]]:
+        """Values between synapses and a neuron that nothing else reads; none if anything else takes part."""
+        consumers = self.graph.consumers
+        names, leaves, open_names = [], [], [node.inputs[0]]
+        while open_names:
+            name = open_names.pop()
+            part = self.graph.nodes[name]
+            if len(consumers[name]) != 1 or self.graph.shape(name) != self.graph.shape(node.name):
+                return [], []
+            names.append(name)
+            if isinstance(part, Synapse):
+                leaves.append(part)
+            elif isinstance(part, (Sum, Delay)):
+                open_names += part.inputs
+            else:
+                return [], []
+        return names, leaves
+
+    # --- building blocks ---
+
+    def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
+        """Note a node that has no counterpart."""
+        origin = f" from {node.origin[0]}" if node.origin else ""
+        self.refusals.add(f"{node.name}{origin}", found, limit, *fixes)
+
+    def put(self, name: str, made: Any) -> str:
+        """Add a NIR node under a name that HDF5 takes and that is free."""
+        base = name.replace("/", "_").strip(".") or "node"
+        count, free = 1, base
+        while free in self.nodes:
+            count += 1
+            free = f"{base}_{count}"
+        self.nodes[free] = made
+        return free
+
+    def passing(self, source: str, shape: tuple[int, ...], edges: list[tuple[str, str]]) -> str:
+        """A node that only passes ``source`` on."""
+        name = self.put(f"{source}.again", self.nir.Scale(np.ones(shape)))
+        edges.append((source, name))
+        return name
+
+    def chain(self, node: Node, value: str, *parts: tuple[str, Any]) -> str:
+        """Nodes one behind the other, the first reading a value; the name of the last."""
+        last = ""
+        for name, made in parts:
+            placed = self.put(name, made)
+            if last:
+                self.ports[f"\0{last}"] = (last,)
+                self.shapes[f"\0{last}"] = self.shapes.get(value, ())
+                self.wires.append((f"\0{last}", placed))
+            else:
+                self.wires.append((value, placed))
+            last = placed
+        return last
+
+    def give(self, node: Node, last: str, shape: tuple[int, ...]) -> None:
+        """The value of a node is what one NIR node sends."""
+        self.ports[node.name], self.shapes[node.name] = (last,), shape
+
+    def same(self, node: Node, source: str) -> None:
+        """The value of a node is that of another."""
+        self.ports[node.name], self.shapes[node.name] = self.ports[source], self.shapes[source]
+
+    def scale(self, name: str) -> Array:
+        """Worth of a unit of each element of a value."""
+        if name in self.worth:
+            return self.worth[name]
+        spec = self.graph.values[name].fixed
+        return np.broadcast_to(np.asarray(spec.scale if spec else 1.0, np.float64), self.graph.shape(name))
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Shape in NIR of a value, or of a neuron that comes later."""
+        return self.shapes.get(name, self.graph.shape(name))
+
+
+# --- nodes -------------------------------------------------------------------------------------------------------
+
+
+def _input(to: _Export, node: Input) -> None:
+    shape = to.graph.shape(node.name)
+    to.give(node, to.put(node.name, to.nir.Input(np.array(shape))), shape)
+
+
+def _output(to: _Export, node: Output) -> None:
+    source = node.inputs[0]
+    made = to.put(node.name, to.nir.Output(np.array(to.shapes[source])))
+    to.wires.append((source, made))
+    to.same(node, source)
+
+
+def _alias(to: _Export, node: Node) -> None:
+    to.same(node, node.inputs[0])
+
+
+def _micro(to: _Export, node: Micro) -> None:
+    if node.op == "rescale":
+        return to.same(node, node.inputs[0])  # the same float in another unit
+    to.refuse(node, f"operator {node.op}", "no operators but weights and pools")
+    return to.same(node, node.inputs[0])
+
+
+def _synapse(to: _Export, node: Synapse) -> None:
+    source, out = node.inputs[0], to.scale(node.name)
+    rows, columns = _channels(out, node.op), _channels(to.scale(source), node.op)
+    shape, made = to.shape_of(source), to.graph.shape(node.name)
+    to.give(node, "", made)
+    if rows is None or columns is None:
+        return to.refuse(node, "units that differ inside a channel", "one unit for each channel")
+    delays = _delays(to, node, shape)
+    if delays is None:
+        return None
+    weight = node.weight.astype(np.float64) * rows.reshape(-1, *(1,) * (node.weight.ndim - 1))
+    bias = None if node.bias is None else node.bias * rows
+    if node.op == "dense":
+        parts = _dense(to, node, weight / columns, bias, shape)
+    else:
+        parts, made = _conv(to, node, weight, bias, columns, shape, made)
+    if parts:
+        to.give(node, to.chain(node, source, *delays, *parts), made)
+    return None
+
+
+def _channels(scale: Array, op: str) -> Array | None:
+    """One worth for each channel, or None where it varies along other axes."""
+    rows = np.moveaxis(scale, -1 if op == "dense" else 0, 0)
+    flat = rows.reshape(len(rows), -1)
+    return flat[:, 0] if bool((flat == flat[:, :1]).all()) else None
+
+
+def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[tuple[str, Any]] | None:
+    """The Delay in front of weights, if any; a loop waits one tick without one."""
+    delay = np.asarray(node.delay)
+    if delay.ndim and not (delay == delay[:1]).all():
+        to.refuse(node, "delays that differ by connection", "a delay for each input")
+        return None
+    ticks = delay[0] if delay.ndim else delay
+    feedback = node in to.graph.feedback
+    if not ticks.any() or (feedback and bool((ticks == 1).all())):
+        return []
+    each = np.broadcast_to(ticks, shape).astype(np.float64) * DT
+    return [(f"{node.name}.delay", to.nir.Delay(each))]
+
+
+def _dense(
+    to: _Export, node: Synapse, weight: Array, bias: Array | None, shape: tuple[int, ...]
+) -> list[tuple[str, Any]]:
+    parts: list[tuple[str, Any]] = []
+    if len(to.graph.shape(node.name)) != 1:
+        to.refuse(node, f"weights shared over {to.graph.shape(node.name)[:-1]}", "one vector")
+        return []
+    if len(shape) != 1:
+        parts.append((f"{node.name}.flat", to.nir.Flatten(np.array(shape), 0, -1)))
+    made = to.nir.Linear(weight) if bias is None else to.nir.Affine(weight, bias)
+    return [*parts, (node.name, made)]
+
+
+def _conv(
+    to: _Export,
+    node: Synapse,
+    weight: Array,
+    bias: Array | None,
+    columns: Array,
+    shape: tuple[int, ...],
+    made: tuple[int, ...],
+) -> tuple[list[tuple[str, Any]], tuple[int, ...]]:
+    """Conv2d; Conv1d where rows were only put in; Scale for factors by element."""
+    per_input = columns.reshape(node.groups, -1)[np.arange(len(weight)) // (len(weight) // node.groups)]
+    weight = weight / per_input[:, :, None, None]
+    grid = to.graph.shape(node.inputs[0])
+    plain = weight.shape[2:] == (1, 1) and node.stride == (1, 1) and node.padding == (0, 0)
+    if plain and bias is None and node.groups == len(weight) == weight.shape[1] * node.groups:
+        factors = np.broadcast_to(weight.reshape(-1, 1, 1), grid)
+        return [(node.name, to.nir.Scale(np.array(factors).reshape(shape)))], shape
+    zero = np.zeros(len(weight)) if bias is None else bias
+    if shape == grid:
+        conv = to.nir.Conv2d(
+            input_shape=shape[1:], weight=weight, stride=node.stride, padding=node.padding, dilation=(1, 1),
+            groups=node.groups, bias=zero,
+        )  # fmt: skip
+        return [(node.name, conv)], made
+    if len(shape) == 2 and grid == (shape[0], 1, shape[1]) and weight.shape[2] == 1 and node.padding[0] == 0:
+        conv = to.nir.Conv1d(
+            input_shape=shape[1], weight=weight[:, :, 0], stride=node.stride[1], padding=node.padding[1], dilation=1,
+            groups=node.groups, bias=zero,
+        )  # fmt: skip
+        return [(node.name, conv)], (made[0], made[2])
+    to.refuse(node, f"a convolution over a rearranged {shape}", "an input of shape (C, Y, X)")
+    return [], made
+
+
+def _sum(to: _Export, node: Sum) -> None:
+    """All edges that end in the same reader add up; a minus is a Scale."""
+    signs, ports = node.signs or (1,) * len(node.inputs), ()
+    wanted = to.graph.shape(node.name)
+    shapes = {to.shape_of(source) for source in node.inputs}
+    if len(shapes) > 1 or any(to.graph.shape(source) != wanted for source in node.inputs):
+        to.refuse(node, f"streams of shapes {', '.join(map(str, sorted(shapes)))}", "equal shapes")
+    for sign, source in zip(signs, node.inputs, strict=True):
+        if sign > 0:
+            ports += to.ports[source]  # type: ignore[assignment]
+        else:
+            minus = to.nir.Scale(np.full(to.shape_of(source), -1.0))
+            ports += (to.chain(node, source, (f"{node.name}.minus", minus)),)  # type: ignore[assignment]
+    to.ports[node.name], to.shapes[node.name] = ports, to.shape_of(node.inputs[0])
+
+
+def _reduce(to: _Export, node: Reduce) -> None:
+    source, (shape, unit) = node.inputs[0], (to.shape_of(node.inputs[0]), to.scale(node.inputs[0]))
+    to.give(node, "", to.graph.shape(node.name))
+    if node.op != "sum" or node.window is None or len(shape) != 3 or np.unique(unit).size != 1:
+        to.refuse(
+            node,
+            f"{node.op} over {'axes' if node.window is None else 'windows'}",
+            "sums over windows of (C, Y, X)",
+        )
+        return
+    window, stride = np.array(node.window), np.array(node.stride or node.window)
+    factor, mean = float(to.scale(node.name).flat[0] / unit.flat[0]), 1.0 / int(np.prod(node.window))
+    kind = to.nir.AvgPool2d if np.isclose(factor, mean, rtol=1e-9) else to.nir.SumPool2d
+    parts = [(node.name, kind(window, stride, np.array(node.padding)))]
+    if kind is to.nir.SumPool2d and not np.isclose(factor, 1.0, rtol=1e-9):
+        parts.append((f"{node.name}.scale", to.nir.Scale(np.full(to.graph.shape(node.name), factor))))
+    to.give(node, to.chain(node, source, *parts), to.graph.shape(node.name))
+
+
+def _view(to: _Export, node: View) -> None:
+    """Axes of size 1 come and go unseen; neighbouring axes may become one."""
+    source = node.inputs[0]
+    before, after = to.shape_of(source), to.graph.shape(node.name)
+    to.same(node, source)
+    if node.op != "reshape":
+        return to.refuse(node, f"{node.op} {node.args}", "reshape that joins axes")
+    if [s for s in before if s != 1] == [s for s in after if s != 1]:
+        return None
+    for start in range(len(before)):
+        for end in range(start + 1, len(before)):
+            joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
+            if [s for s in joined if s != 1] == [s for s in after if s != 1]:
+                flat = to.nir.Flatten(np.array(before), start, end)
+                return to.give(node, to.chain(node, source, (node.name, flat)), joined)
+    return to.refuse(node, f"reshape from {before} to {after}", "reshape that joins axes")
+
+
+# --- neurons -----------------------------------------------------------------------------------------------------
+
+
+def _neuron(to: _Export, node: Neuron) -> None:
+    source = node.inputs[0]
+    shape = to.shape_of(source)
+    to.give(node, "", shape)
+    rule = MODELS.get(node.model)
+    if rule is None:
+        return to.refuse(node, f"neuron model {node.model}", f"one of {', '.join(MODELS)}")
+    if node.reset is not None:
+        return to.refuse(node, f"a reset every {node.reset[0]} ticks", "state that lasts for the sample")
+    made = rule(to, node, to.scale(source))
+    if made is not None:
+        to.give(node, to.chain(node, source, (node.name, made)), shape)
+    return None
+
+
+def _full(to: _Export, node: Neuron, array: Any) -> Array:
+    """A parameter of every neuron, in the shape that the population has in NIR."""
+    whole = np.broadcast_to(np.asarray(array, np.float64), to.graph.shape(node.name))
+    return np.array(whole).reshape(to.shapes[node.name])
+
+
+def _lif(to: _Export, node: Neuron, unit: Array) -> Any:
+    """lif and cuba_lif: Lava's LIF, whose threshold counts whole units."""
+    p = node.params
+    alpha, beta = 1.0 - (np.asarray(p["du"]) + 1) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
+    bias = np.asarray(p.get("bias", 0)) * unit / STATE
+    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), 0.0)
+
+
+def _limits(node: Neuron, unit: Array) -> Array:
+    """Thresholds half a state unit above the last integer that does not fire, so that no rounding of floats matters."""
+    vth = np.asarray(node.params["vth"]) * (1.0 if node.model == "general_lif" else STATE)
+    return (vth + 0.5) * unit / STATE
+
+
+def _general(to: _Export, node: Neuron, unit: Array) -> Any:
+    p = node.params
+    if p["rule"] != 0:
+        to.refuse(node, "a spike that subtracts, or resets in the next tick", "a reset to a value at once")
+        return None
+    alpha, beta = 1.0 - np.asarray(p["du"]) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
+    bias, v_reset = (np.asarray(p[k]) * unit / STATE for k in ("bias", "v_reset"))
+    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), v_reset)
+
+
+def _spiking(
+    to: _Export, node: Neuron, alpha: Any, beta: Any, gain: Any, bias: Any, threshold: Any, v_reset: Any
+) -> Any:
+    found = _dynamics(to, node, alpha, beta, gain, bias)
+    if found is None:
+        return None
+    threshold = to.thresholds.get(node.name, threshold)
+    spikes = {"v_threshold": _full(to, node, threshold), "v_reset": _full(to, node, v_reset)}
+    if "tau_syn" in found:
+        return to.nir.CubaLIF(**found, **spikes)
+    return to.nir.LIF(**found, **spikes) if "tau" in found else to.nir.IF(**found, **spikes)
+
+
+def _integrator(to: _Export, node: Neuron, unit: Array) -> Any:
+    p, out = node.params, to.scale(node.name)
+    if np.any(p.get("offset", 0)):
+        to.refuse(node, "a voltage that starts from a resting potential", "voltages that start from 0")
+        return None
+    shift = 1 if node.model == "cuba_voltage" else 0
+    alpha, beta = 1.0 - (np.asarray(p["du"]) + shift) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
+    found = _dynamics(to, node, alpha, beta, STATE * out / unit, np.asarray(p["bias"]) * out)
+    if found is None:
+        return None
+    if "tau_syn" in found:
+        return to.nir.CubaLI(**found)
+    return to.nir.LI(**found) if "tau" in found else to.nir.I(**found)
+
+
+def _dynamics(
+    to: _Export, node: Neuron, alpha: Any, beta: Any, gain: Any, bias: Any
+) -> dict[str, Any] | None:
+    """Time constants, resistance and leak of u <- alpha u + gain x;  v <- beta v + u + bias."""
+    alpha, beta, gain, bias = (_full(to, node, x) for x in (alpha, beta, gain, bias))
+    if not alpha.any() and (beta == 1).all() and not bias.any():
+        return {"r": gain}
+    if (beta >= 1).any() or (alpha >= 1).any():
+        to.refuse(
+            node,
+            "a voltage or current that does not leak, beside a bias, a current or one that does",
+            "leaks",
+        )
+        return None
+    rate = 1.0 - beta
+    found = {"r": gain / rate, "v_leak": bias / rate}
+    if not alpha.any():
+        return {"tau": DT / rate, **found}
+    return {"tau_mem": DT / rate, "tau_syn": DT / (1.0 - alpha), "w_in": 1.0 / (1.0 - alpha), **found}
+
+
+def _threshold(to: _Export, node: Neuron, unit: Array) -> Any:
+    return to.nir.Threshold(_full(to, node, (np.asarray(node.params["vth"]) + 0.5) * unit))
+
+
+#: models whose vth is a threshold that a spike leaves behind
+LIFS = ("lif", "cuba_lif", "general_lif")
+
+MODELS: dict[str, Callable[[_Export, Neuron, Array], Any]] = {
+    "lif": _lif, "cuba_lif": _lif, "general_lif": _general, "leaky_integrator": _integrator,
+    "cuba_voltage": _integrator, "threshold": _threshold,
+}  # fmt: skip
+
+RULES: dict[type[Node], Callable[..., None]] = {
+    Input: _input, Output: _output, Synapse: _synapse, Neuron: _neuron, Sum: _sum, Reduce: _reduce, Micro: _micro,
+    View: _view, Delay: _alias,
+}  # fmt: skip
+
+
+WRITER = NirWriter()

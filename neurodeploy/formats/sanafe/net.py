@@ -1,0 +1,609 @@
+"""A mapped network as SANA-FE can hold it: who sends to which core when, and what each message meets there.
+
+Everything is read from the memory images of the cores, as ``loihi-sim`` reads them. SANA-FE computes in doubles and
+knows neither products nor microcode, so nothing is left to its dynamics: every sender replays the steps at which the
+simulated cores sent its value, and what it sends ends in accumulators that never fire. One SANA-FE group holds the
+neurons of one graph node:
+
+* ``NODE``: the senders. A neuron of a population pays an update in every step and a spike where it fires; a sender of
+  another kind (a sum, a product, a delay line) pays its spikes alone; those of the host pay nothing.
+* ``NODE/currents``: the targets of a node's weights, with the weights of the image. Their potential is the weighted
+  sum of the step before.
+* ``NODE/arrivals``: one neuron per core where messages arrive that meet no weight (operands of products and of sums,
+  delay lines, the host), over a connection without cost.
+
+SANA-FE gives every neuron a unit of hardware; ``unit`` says which. The host has a core of its own in each tile that it
+sends into, so that its messages cross no link, as ours do not.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+
+from ...array import Array
+from ...backends.loihi_sim import MEMBER as LOIHI_SIM
+from ...backends.loihi_sim.events import origins
+from ...backends.loihi_sim.execute import Step, prepare
+from ...errors import Problem, SimulateError, UsageError, unknown_name
+from ...image.decode import Export, Receiver, addresses_read, exports, receiver
+from ...image.types import HOST, CoreImage
+from ...ir.graph import Graph
+from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
+from ...ir.trace import Events
+from ...mapping.routes import PORT
+from ...program import Program
+from ...target import Target
+from .._base import Refusals
+
+UNIT = 1024  # neurons that one dendrite or soma unit of SANA-FE holds
+BYTES_PER_SYNAPSE = 2000  # measured with 2.2.9: 1.9 kB, of which reading the file takes more than half
+MEMORY_GB = 8.0  # what the simulator may take unless told otherwise
+
+#: kinds of senders, as they are priced
+NEURON, RELAY, FREE = "neuron", "relay", "free"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Neurons of one node in one role; arrays have one entry per neuron.
+
+    ``index``: flat element of the node's value (senders), address in the core's inbox (currents), 0 (arrivals).
+    ``tile`` and ``core`` (its number in the tile) as in the architecture; ``depth``: the step of tick t is t + depth.
+    """
+
+    label: str
+    node: str
+    role: str
+    index: Array
+    tile: Array
+    core: Array
+    depth: Array
+    unit: Array
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Connections:
+    """Connections between two groups, by their numbers: ``pairs`` (n, 2) of neurons, ``weights`` (n,)."""
+
+    source: int
+    target: int
+    pairs: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events of all samples together, as SANA-FE should count them.
+
+    ``fired`` are ``spikes`` (those priced), those that the host injects and those of senders outside the chosen layers.
+    ``synaptic_events`` include the ``deliveries``, which meet no weight. ``packets`` include those ``from_host``;
+    ``merged`` of our messages with ``merged_hops`` are not among them, since SANA-FE sends one message per spike and
+    core.
+    """
+
+    fired: int
+    spikes: int
+    synaptic_events: int
+    deliveries: int
+    packets: int
+    from_host: int
+    to_host: int
+    hops_x: int
+    hops_y: int
+    merged: int
+    merged_hops: int
+    neurons: int
+    ticks: int
+
+    @property
+    def updates(self) -> int:
+        """Evaluations of a neuron while samples follow each other."""
+        return self.neurons * self.ticks
+
+    @property
+    def hops(self) -> int:
+        """From router to router, in all directions."""
+        return self.hops_x + self.hops_y
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """All that the files say: groups (senders first), connections, spike trains, and what to expect of a run.
+
+    ``trains[g]`` (neurons, steps) of sender group g: first ``pipelined`` steps in which samples follow each other every
+    T ticks without a gap, then ``framed`` steps in which each has T + depth steps of its own.
+    """
+
+    groups: tuple[Group, ...]
+    connections: tuple[Connections, ...]
+    trains: tuple[Array, ...]
+    samples: int
+    pipelined: int
+    framed: int
+    expected: Counts
+    events: Events
+    whole: bool
+    not_carried: tuple[tuple[str, str], ...]
+
+    @property
+    def synapses(self) -> int:
+        """Connections, those without weight included."""
+        return sum(len(c.weights) for c in self.connections)
+
+
+def network(
+    program: Program,
+    target: Target,
+    x: Array,
+    layers: Sequence[str] = (),
+    memory_gb: float = MEMORY_GB,
+) -> Network:
+    """What SANA-FE is given for raw inputs ``x`` (samples, ...); ``layers``: patterns of receiving nodes, all if none.
+
+    Raises GraphError ND230 with every node where nothing could be compared, SimulateError ND610 for a program without
+    memory images and ND620 where SANA-FE would need more than ``memory_gb``; and what ``loihi-sim`` raises.
+    """
+    images = program.mapping.images if program.mapping is not None else ()
+    if program.mapping is None or not images:
+        fixes = ("build again on a target that the network fits",)
+        raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
+    _check(program.graph, images, target)
+    chosen = _chosen(program, layers)
+    board = _Board.of(images, target)
+    mail = board.mail.restrict(board, chosen)
+    _fits(board, mail, memory_gb, program.graph)
+    return _Builder(program, board, mail, chosen, not layers).build(np.asarray(x))
+
+
+def _check(graph: Graph, images: Sequence[CoreImage], target: Target) -> None:
+    refused = Refusals("SANA-FE")
+    mesh, mapped = (target.chip.routers_x, target.chip.routers_y), images[0].header
+    if mesh != (mapped["routers_x"], mapped["routers_y"]):
+        found = f"mapped onto {mapped['routers_x']} x {mapped['routers_y']} routers"
+        refused.add(
+            "mapping", found, f"{mesh[0]} x {mesh[1]} of {target.name}", "price it as the target of the build"
+        )
+    chips = sorted({image.chip for image in images} - {HOST})
+    if len(chips) > 1:
+        refused.add("mapping", f"{len(chips)} chips", "one mesh", "build again with --chips 1")
+    if not graph.of(Synapse):
+        for node in graph.of(Product, Micro, Sum, Reduce, Delay):
+            refused.add(node.name, node.kind, "at least one synapse in the network")
+    refused.check()
+
+
+def _chosen(program: Program, layers: Sequence[str]) -> frozenset[str]:
+    """Nodes of the populations that hold a node of one of the patterns; UsageError ND905 for those without any."""
+    graph = program.graph
+    if not layers or program.mapping is None:
+        return frozenset(graph.nodes)
+    found = {pattern: set(fnmatch.filter(graph.nodes, pattern)) for pattern in layers}
+    lost = [p for p, nodes in found.items() if not nodes]
+    if lost:
+        raise UsageError([unknown_name("ND905", "layer", p, graph.nodes, "--layers") for p in lost])
+    hit = set(chain.from_iterable(found.values()))
+    groups = [set(group.nodes) for group in program.mapping.groups if hit & set(group.nodes)]
+    return frozenset(hit | set(chain.from_iterable(groups)))
+
+
+def _fits(board: _Board, mail: _Mail, memory_gb: float, graph: Graph) -> None:
+    synapses = int(mail.fan_out.sum())
+    needed = synapses * BYTES_PER_SYNAPSE / 1e9
+    if needed > memory_gb:
+        by_node = sorted(((n, int(board.synapses.get(n, 0))) for n in graph.nodes), key=lambda p: -p[1])
+        largest = ", ".join(f"{name} ({count})" for name, count in by_node[:3])
+        fixes = (
+            f"choose layers: --layers PATTERN; most synapses: {largest}",
+            f"allow more: --memory {needed * 1.05:.1f}",
+        )
+        cause = "the network is too large for SANA-FE, which keeps every synapse apart"
+        found = f"{synapses} synapses, about {needed:.1f} GB"
+        raise SimulateError(Problem("ND620", cause, graph.header.name, found, f"{memory_gb:g} GB", fixes))
+
+
+# --- what the images say -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Synapses:
+    """What the messages of one core meet, slot by slot: entries ``start[slot]`` .. ``start[slot + 1]``."""
+
+    start: Array
+    address: Array
+    weight: Array
+    node: Array  # number of the node that owns the address, by address
+
+    @classmethod
+    def of(cls, image: CoreImage, plan: Receiver) -> _Synapses:
+        """From the decoded receiving half of a core."""
+        live = addresses_read(image)
+        parts = [(np.zeros(0, np.int64),) * 3]
+        for delivery in plan.deliveries:
+            row, column = np.nonzero(delivery.weights)
+            address = delivery.address[:, column]
+            slot = delivery.slots[:, row]
+            weight = np.broadcast_to(delivery.weights[row, column].astype(np.int64), address.shape)
+            kept = live[address]
+            parts.append((slot[kept], address[kept], weight[kept]))
+        slot, address, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((address, slot))
+        start = np.searchsorted(slot[order], np.arange(plan.slots + 1))
+        node = np.full(len(plan.inbox), -1)
+        for name, (first, size) in zip(image.ports_of, image.tables["ports"].tolist(), strict=True):
+            node[first : first + size] = plan.nodes.index(name)
+        return cls(start, address[order], weight[order], node)
+
+
+@dataclass(frozen=True, eq=False)
+class _Mail:
+    """All messages that can be sent, one row each: ``sender`` number, ``target`` site, its ``slot``.
+
+    ``fan_out``: weights met that belong to chosen nodes.
+    """
+
+    sender: Array
+    target: Array
+    slot: Array
+    fan_out: Array
+
+    def restrict(self, board: _Board, chosen: frozenset[str]) -> _Mail:
+        """The messages that some chosen node reads."""
+        fan_out, read = np.zeros(len(self.slot), np.int64), np.zeros(len(self.slot), bool)
+        for site, plan in enumerate(board.plans):
+            mine = self.target == site
+            wanted = np.array([name in chosen for name in plan.nodes])
+            slot = self.slot[mine]
+            fan_out[mine] = plan.fan_out[wanted][:, slot].sum(axis=0)
+            read[mine] = wanted[plan.reader[slot]] | (fan_out[mine] > 0)
+        return _Mail(self.sender[read], self.target[read], self.slot[read], fan_out[read])
+
+
+@dataclass(frozen=True, eq=False)
+class _Senders:
+    """Where each sender is: (site, unit, instruction, element, tile of its copy; -1 but for the host)."""
+
+    key: Array
+    node: Array
+    flat: Array
+    depth: Array
+    neuron: Array
+    own: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Board:
+    """All images, decoded: receiving halves, programs, tiles."""
+
+    images: Sequence[CoreImage]
+    target: Target
+    plans: list[Receiver]
+    programs: list[list[list[Step]]]
+    sends: list[list[Export]]
+
+    @classmethod
+    def of(cls, images: Sequence[CoreImage], target: Target) -> _Board:
+        """Raises MappingError ND582 and ND586 for images that contradict themselves."""
+        plans = [receiver(image) for image in images]
+        programs = [[prepare(image, u) for u in range(len(image.units))] for image in images]
+        return cls(images, target, plans, programs, [exports(image, images, plans) for image in images])
+
+    @cached_property
+    def tile(self) -> Array:
+        """Tile of each site; SANA-FE numbers tiles column by column. The host listens behind its port."""
+        places = [PORT if image.chip == HOST else (image.x, image.y) for image in self.images]
+        return np.array([x * self.target.chip.routers_y + y for x, y in places])
+
+    @cached_property
+    def core(self) -> Array:
+        """Number of each site in its tile; the host's comes after those of the chip."""
+        own = self.target.chip.cores_per_router
+        return np.array([own if image.chip == HOST else image.slot for image in self.images])
+
+    @cached_property
+    def synapses(self) -> dict[str, int]:
+        """Synapses by node, in all messages that can be sent."""
+        total: dict[str, int] = {}
+        for site, plan in enumerate(self.plans):
+            slots = self.mail.slot[self.mail.target == site]
+            for name, count in zip(plan.nodes, plan.fan_out[:, slots].sum(axis=1), strict=True):
+                total[name] = total.get(name, 0) + int(count)
+        return total
+
+    def hops(self, tile: Array, other: Array) -> tuple[Array, Array]:
+        """Hops between tiles, along x and along y."""
+        height = self.target.chip.routers_y
+        return np.abs(tile // height - other // height), np.abs(tile % height - other % height)
+
+    @cached_property
+    def rows(self) -> tuple[Array, Array, Array]:
+        """(sender's key, target site, slot) of every message that can be sent."""
+        keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
+        for site, image in enumerate(self.images):
+            tables = [origins(program) for program in self.programs[site]]
+            for export in self.sends[site]:
+                number, element = tables[export.unit][export.instruction]
+                for bundle in export.bundles:
+                    n = len(bundle.elements)
+                    tile = self.tile[bundle.target] if image.chip == HOST else -1
+                    where = np.column_stack([np.full(n, site), np.full(n, export.unit)])
+                    what = np.column_stack([number[bundle.elements], element[bundle.elements]])
+                    keys.append(np.column_stack([where, what, np.full(n, tile)]))
+                    targets.append(np.full(n, bundle.target))
+                    slots.append(bundle.slots)
+        return np.concatenate(keys), np.concatenate(targets), np.concatenate(slots)
+
+    @cached_property
+    def senders(self) -> _Senders:
+        """Everything that sends, and every neuron."""
+        every = [self.rows[0]]
+        for site, units in enumerate(self.programs):
+            for unit, program in enumerate(units):
+                for step in program:
+                    if step.item.op == "neuron":
+                        n = step.item.size
+                        head = np.tile([site, unit, step.number], (n, 1))
+                        every.append(np.column_stack([head, np.arange(n), np.full(n, -1)]))
+        return self._described(np.unique(np.concatenate(every), axis=0))
+
+    @cached_property
+    def mail(self) -> _Mail:
+        """All messages."""
+        keys, target, slot = self.rows
+        place = {key: i for i, key in enumerate(map(tuple, self.senders.key.tolist()))}
+        sender = np.array([place[key] for key in map(tuple, keys.tolist())], dtype=np.int64)
+        return _Mail(sender, target, slot, np.zeros(len(slot), np.int64))
+
+    def _described(self, key: Array) -> _Senders:
+        node = np.empty(len(key), dtype=object)
+        flat, depth = np.zeros(len(key), np.int64), np.zeros(len(key), np.int64)
+        neuron, own = np.zeros(len(key), bool), np.ones(len(key), bool)
+        refused = Refusals("SANA-FE")
+        _, first, count = np.unique(key[:, :3], axis=0, return_index=True, return_counts=True)
+        for begin, n in zip(first.tolist(), count.tolist(), strict=True):
+            rows, (site, unit, number) = slice(begin, begin + n), key[begin, :3].tolist()
+            image, step = self.images[site], self.programs[site][unit][number]
+            probe, element = step.item.probe, key[rows, 3]
+            if probe.size < step.item.size or step.item.op in ("const", "view"):
+                refused.add(step.item.node or step.item.op, "a constant that is sent", "values that change")
+                continue
+            node[rows] = step.item.node
+            flat[rows] = image.tables["elements"][probe.start : probe.start + probe.size][element]
+            depth[rows] = image.units[unit].depth
+            neuron[rows] = step.item.op == "neuron"
+            own[rows] = True if step.own is None else step.own[element]
+        refused.check()
+        return _Senders(key, node, flat, depth, neuron, own)
+
+
+# --- groups, connections, trains -----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Builder:
+    """Numbers neurons and lays out what the files say."""
+
+    program: Program
+    board: _Board
+    mail: _Mail
+    chosen: frozenset[str]
+    whole: bool
+    labels: dict[str, None] = field(default_factory=dict)
+
+    def build(self, x: Array) -> Network:
+        """Runs the simulated cores on ``x`` and joins their activity with the connections."""
+        kept, group_of, offset, senders = self._senders()
+        trace, events = LOIHI_SIM.run(self.program, x, tuple(dict.fromkeys(g.node for g in senders)))
+        ticks, samples = trace.outputs.shape[:2]
+        active = np.zeros((len(kept), ticks, samples), bool)
+        for number, group in enumerate(senders):
+            values = trace.values[group.node].reshape(ticks, samples, -1)[:, :, group.index]
+            active[group_of == number] = np.moveaxis(values != 0, 2, 0)
+        sends = np.isin(kept, self.mail.sender)
+        active &= (self.board.senders.own[kept] | sends)[:, None, None]
+        depth = self.program.mapping.depth if self.program.mapping is not None else 0
+        trains = [_trains(active[group_of == n], g.depth, depth) for n, g in enumerate(senders)]
+        receivers, connections = self._receivers(kept, group_of, offset, len(senders))
+        often = np.zeros(len(self.board.senders.key), np.int64)
+        often[kept] = active.sum(axis=(1, 2))
+        priced = sum(g.size for g in senders if g.role == NEURON)
+        spikes = sum(int(often[kept[group_of == n]].sum()) for n, g in enumerate(senders) if g.role != FREE)
+        return Network(
+            groups=(*senders, *receivers),
+            connections=tuple(connections),
+            trains=tuple(trains),
+            samples=samples,
+            pipelined=samples * ticks,
+            framed=samples * (ticks + depth),
+            expected=self._expected(often, spikes, priced, samples * ticks),
+            events=events,
+            whole=self.whole,
+            not_carried=tuple(r for r in not_carried(self.program.graph) if r[0] in self.chosen),
+        )
+
+    def _label(self, node: str, suffix: str = "") -> str:
+        """A group name that SANA-FE's dotted addresses allow, unique."""
+        plain = "".join("/" if c == "." else c if c.isalnum() or c in "_/-" else "_" for c in node) + suffix
+        label, number = plain.replace("->", "-_"), 2
+        while label in self.labels:
+            label, number = f"{plain}~{number}", number + 1
+        self.labels[label] = None
+        return label
+
+    def _senders(self) -> tuple[Array, Array, Array, list[Group]]:
+        """(senders kept, group of each, number in its group, groups)."""
+        every, board = self.board.senders, self.board
+        member = np.array([name in self.chosen for name in every.node], dtype=bool)
+        kept = np.flatnonzero(np.isin(np.arange(len(member)), self.mail.sender) | (every.neuron & member))
+        outside = np.array([board.images[site].chip == HOST for site in every.key[:, 0]], dtype=bool)
+        role = np.where(outside | ~member, FREE, np.where(every.neuron, NEURON, RELAY))
+        found: dict[tuple[str, str], list[int]] = {}
+        for number in kept.tolist():
+            found.setdefault((every.node[number], str(role[number])), []).append(number)
+        place = np.full(len(member), -1)
+        place[kept] = np.arange(len(kept))
+        group_of, offset = np.zeros(len(kept), int), np.zeros(len(kept), int)
+        groups: list[Group] = []
+        used: dict[tuple[int, int, str], int] = {}
+        for (node, kind), numbers in found.items():
+            ids = np.array(numbers)
+            site = every.key[ids, 0]
+            tile = np.where(outside[ids], every.key[ids, 4], board.tile[site])
+            core = board.core[site]
+            unit = _units(tile, core, kind, used)
+            group = Group(self._label(node), node, kind, every.flat[ids], tile, core, every.depth[ids], unit)
+            group_of[place[ids]], offset[place[ids]] = len(groups), np.arange(len(ids))
+            groups.append(group)
+        return kept, group_of, offset, groups
+
+    def _receivers(
+        self, kept: Array, group_of: Array, offset: Array, first: int
+    ) -> tuple[list[Group], list[Connections]]:
+        """Groups of accumulators and of arrivals, and all connections onto them."""
+        mail, board = self.mail, self.board
+        place = np.full(len(board.senders.key), -1)
+        place[kept] = np.arange(len(kept))
+        rows: dict[tuple[str, bool], list[tuple[Array, ...]]] = {}
+        for site, plan in enumerate(board.plans):
+            mine = np.flatnonzero(mail.target == site)
+            if not len(mine):
+                continue
+            table = _Synapses.of(board.images[site], plan)
+            begin, end = table.start[mail.slot[mine]], table.start[mail.slot[mine] + 1]
+            entry = _spans(begin, end - begin)
+            sender = np.repeat(place[mail.sender[mine]], end - begin)
+            address, weight = table.address[entry], table.weight[entry]
+            owner = table.node[address]
+            for number in np.unique(owner).tolist():
+                if plan.nodes[number] in self.chosen:
+                    own = owner == number
+                    row = (sender[own], np.full(int(own.sum()), site), address[own], weight[own])
+                    rows.setdefault((plan.nodes[number], True), []).append(row)
+            bare = mine[mail.fan_out[mine] == 0]
+            reader = plan.reader[mail.slot[bare]]
+            for number in np.unique(reader).tolist():
+                own = bare[reader == number]
+                nothing = np.zeros(len(own), np.int64)
+                row = (place[mail.sender[own]], np.full(len(own), site), nothing, nothing + 1)
+                rows.setdefault((plan.nodes[number], False), []).append(row)
+        return self._connected(rows, group_of, offset, first)
+
+    def _connected(
+        self,
+        rows: dict[tuple[str, bool], list[tuple[Array, ...]]],
+        group_of: Array,
+        offset: Array,
+        first: int,
+    ) -> tuple[list[Group], list[Connections]]:
+        groups: list[Group] = []
+        found: list[Connections] = []
+        used: dict[tuple[int, int, str], int] = {}
+        for (node, weighted), parts in rows.items():
+            sender, site, address, weight = (np.concatenate(c) for c in zip(*parts, strict=True))
+            size = int(address.max(initial=0)) + 1
+            key, neuron = np.unique(site * size + address, return_inverse=True)
+            tile, core = self.board.tile[key // size], self.board.core[key // size]
+            role = "currents" if weighted else "arrivals"
+            unit = _units(tile, core, "target", used) // UNIT
+            zero = np.zeros(len(key), int)
+            label = self._label(node, f"/{role}")
+            groups.append(Group(label, node, role, key % size, tile, core, zero, unit))
+            for source in np.unique(group_of[sender]).tolist():
+                mine = group_of[sender] == source
+                pairs = np.column_stack([offset[sender[mine]], neuron[mine]])
+                found.append(Connections(source, first + len(groups) - 1, pairs, weight[mine]))
+        return groups, found
+
+    def _expected(self, often: Array, spikes: int, neurons: int, ticks: int) -> Counts:
+        mail, board = self.mail, self.board
+        key = board.senders.key
+        tile = np.where(key[:, 4] >= 0, key[:, 4], board.tile[key[:, 0]])
+        sent = often[mail.sender]
+        _, index = np.unique(mail.sender * len(board.images) + mail.target, return_index=True)
+        first = np.zeros(len(sent), bool)
+        first[index] = True
+        along = board.hops(tile[mail.sender], board.tile[mail.target])
+        host = np.array([image.chip == HOST for image in board.images])
+        sending, receiving = host[key[mail.sender, 0]], host[mail.target]
+        total = lambda amount, which: int((sent * amount)[which].sum())
+        bare = total(1, mail.fan_out == 0)
+        return Counts(
+            fired=int(often.sum()),
+            spikes=spikes,
+            synaptic_events=total(mail.fan_out, slice(None)) + bare,
+            deliveries=bare,
+            packets=total(1, first),
+            from_host=total(1, first & sending),
+            to_host=total(1, first & receiving),
+            hops_x=total(along[0], first),
+            hops_y=total(along[1], first),
+            merged=total(1, ~first & ~sending),
+            merged_hops=total(along[0] + along[1], ~first),
+            neurons=neurons,
+            ticks=ticks,
+        )
+
+
+def _units(tile: Array, core: Array, kind: str, used: dict[tuple[int, int, str], int]) -> Array:
+    """The next free number on its core for each neuron."""
+    numbers = np.zeros(len(tile), int)
+    for i, place in enumerate(zip(tile.tolist(), core.tolist(), strict=True)):
+        key = (*place, kind)
+        numbers[i] = used.get(key, 0)
+        used[key] = int(numbers[i]) + 1
+    return numbers
+
+
+def _spans(first: Array, count: Array) -> Array:
+    """first[0] .. first[0] + count[0] - 1, first[1] .., one after the other."""
+    return np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+
+
+def _trains(active: Array, depth: Array, deepest: int) -> Array:
+    """Spikes (neurons, steps) of values (neurons, ticks, samples): samples in a pipeline, then one at a time."""
+    neurons, ticks, samples = active.shape
+    pipelined = np.zeros((neurons, samples * ticks), bool)
+    framed = np.zeros((neurons, samples * (ticks + deepest)), bool)
+    row = np.arange(neurons)
+    for sample in range(samples):
+        for tick in range(ticks):
+            step = tick + depth
+            # The run wraps around: a long pipeline has neither a beginning nor an end.
+            pipelined[row, (sample * ticks + step) % (samples * ticks)] = active[:, tick, sample]
+            framed[row, sample * (ticks + deepest) + step] = active[:, tick, sample]
+    return np.concatenate([pipelined, framed], axis=1)
+
+
+def not_carried(graph: Graph) -> tuple[tuple[str, str], ...]:
+    """(node, what of it SANA-FE does not see), in graph order."""
+    rows: list[tuple[str, str]] = []
+    for node in graph:
+        if isinstance(node, Product):
+            text = "product: its messages are delivered, its operations and state are not priced"
+        elif isinstance(node, (Micro, Sum, Reduce, Delay)):
+            text = f"{node.kind}: its messages are delivered, its microcode is not priced"
+        elif isinstance(node, Synapse) and node.delays[-1]:
+            text = "delays: every message is counted when it arrives, its current is not held back"
+        elif not isinstance(node, Output) and _graded(graph, node.name):
+            text = "graded payload: a message counts once, its number is not carried"
+        else:
+            continue
+        rows.append((node.name, text))
+    return tuple(rows)
+
+
+def _graded(graph: Graph, name: str) -> bool:
+    """Whether a value that a Synapse reads takes more than 0 and 1."""
+    interval = graph.values[name].interval
+    binary = interval is not None and 0 <= interval.lo <= interval.hi <= 1
+    return not binary and any(name in node.inputs for node in graph.of(Synapse))

@@ -1,0 +1,151 @@
+"""SANA-FE: an architecture from the target and the mapped network with its recorded activity, as files.
+
+``PATH`` is the mapped network: groups, connections, spike trains, and the core of every neuron. Beside it lie
+``STEM.arch.yaml``, the architecture, and ``STEM.json``, which says what the groups are, how long to run and what to
+expect. The network file is JSON, which every YAML reader takes and which stays quick for millions of synapses.
+
+What is carried and what is not is said in docs/formats.md. The simulator itself is never imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ... import target as targets
+from ...array import Array
+from ...files import write_text
+from ...program import Program
+from ...target import Target
+from .._base import Writer
+from .arch import architecture
+from .net import FREE, MEMORY_GB, NEURON, RELAY, Connections, Group, Network, network
+
+CHUNK = 200_000  # connections per entry: bounds what a reader holds at once
+NEVER = 1e300  # a threshold that no current reaches
+SAMPLES = 1  # synthetic ones, where none are given
+
+
+class SanaFeWriter(Writer):
+    """Writes files for SANA-FE 2."""
+
+    takes_samples = True
+
+    def write(self, program: Program, path: Path, x: Array | None = None, **options: Any) -> tuple[Path, ...]:
+        """Network, architecture and description, for raw inputs ``x`` (default: one synthetic sample).
+
+        ``options`` are those of :meth:`export`. Raises what :func:`._sanafe_net.network` raises, and UsageError ND910
+        where the target is not found.
+        """
+        return self.export(program, path, x, **options)[0]
+
+    def export(
+        self,
+        program: Program,
+        path: Path,
+        x: Array | None = None,
+        *,
+        target: Target | None = None,
+        layers: Sequence[str] = (),
+        memory_gb: float = MEMORY_GB,
+    ) -> tuple[tuple[Path, ...], Network]:
+        """As :meth:`write`, and the network that was written."""
+        target = target or targets.load(
+            program.mapping.target if program.mapping is not None else "loihi-sim"
+        )
+        if x is None:
+            from ...inputs.samples import Synthetic
+
+            x = Synthetic(program.graph).measurement(SAMPLES)[0]
+        net = network(program, target, x, layers, memory_gb)
+        files = {
+            path: "".join(network_text(net, program.graph.header.name)),
+            path.with_name(f"{path.stem}.arch.yaml"): architecture(net, target),
+            path.with_name(f"{path.stem}.json"): json.dumps(description(net, target), indent=1) + "\n",
+        }
+        for place, text in files.items():
+            write_text(place, text)
+        return tuple(files), net
+
+
+def description(net: Network, target: Target) -> dict[str, Any]:
+    """What the other files hold: target, runs, groups, expected counts, and what is not carried."""
+    return {
+        "target": target.name,
+        "target_sha256": target.sha256,
+        "samples": net.samples,
+        "runs": [{"name": "pipelined", "steps": net.pipelined}, {"name": "frames", "steps": net.framed}],
+        "synapses": net.synapses,
+        "whole_network": net.whole,
+        "expected_pipelined": {**asdict(net.expected), "updates": net.expected.updates},
+        "groups": [{"group": g.label, "node": g.node, "role": g.role, "neurons": g.size} for g in net.groups],
+        "not_carried": [{"node": node, "what": what} for node, what in net.not_carried],
+    }
+
+
+def network_text(net: Network, name: str) -> Iterator[str]:
+    """The mapped network, entry by entry."""
+    title = "".join(c if c.isalnum() or c in "_-" else "_" for c in name) or "network"
+    yield f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
+    yield from _joined(_group(net, number) for number in range(len(net.groups)))
+    yield '],\n"edges": [\n'
+    yield from _joined(_edge(net, part) for connections in net.connections for part in _parts(connections))
+    yield ']},\n"mappings": [\n'
+    yield from _joined(entry for group in net.groups for entry in _mapping(group))
+    yield "]}\n"
+
+
+def _joined(entries: Iterator[Any]) -> Iterator[str]:
+    """JSON entries, one a line."""
+    comma = ""
+    for entry in entries:
+        yield comma + json.dumps(entry)
+        comma = ",\n"
+    yield "\n"
+
+
+def _group(net: Network, number: int) -> dict[str, Any]:
+    group = net.groups[number]
+    if group.role in (NEURON, RELAY, FREE):
+        trains = net.trains[number].astype(int).tolist()
+        neurons = [{str(i): {"soma": {"spikes": t}} if any(t) else {}} for i, t in enumerate(trains)]
+        return {"name": group.label, "attributes": {"log_spikes": False}, "neurons": neurons}
+    # Without memory and out of reach of the threshold, the potential is the sum that arrived one step before.
+    soma = {"threshold": NEVER, "leak_decay": 0.0}
+    return {"name": group.label, "attributes": {"soma": soma}, "neurons": [{f"0..{group.size - 1}": {}}]}
+
+
+def _parts(connections: Connections) -> Iterator[Connections]:
+    for start in range(0, len(connections.weights), CHUNK):
+        rows = slice(start, start + CHUNK)
+        yield Connections(
+            connections.source, connections.target, connections.pairs[rows], connections.weights[rows]
+        )
+
+
+def _edge(net: Network, part: Connections) -> dict[str, Any]:
+    source, target = (net.groups[number].label for number in (part.source, part.target))
+    lists = {"source_target_pairs": part.pairs.tolist(), "weight": part.weights.tolist()}
+    return {f"{source} -> {target}": {"type": "sparse", **lists}}
+
+
+def _mapping(group: Group) -> Iterator[dict[str, Any]]:
+    """One entry per sender, one per run of receiving neurons that share core and unit."""
+    places = list(zip(group.tile.tolist(), group.core.tolist(), group.unit.tolist(), strict=True))
+    if group.role in (NEURON, RELAY, FREE):
+        for i, (tile, core, unit) in enumerate(places):
+            soma = f"{group.role}[{unit}]"
+            yield {f"{group.label}.{i}": {"core": f"{tile}.{core}", "soma": soma, "dendrite": "idle"}}
+        return
+    synapse = "synapse" if group.role == "currents" else "delivery"
+    cuts = [i for i, place in enumerate(places) if i == 0 or place != places[i - 1]]
+    for start, stop in zip(cuts, [*cuts[1:], len(places)], strict=True):
+        tile, core, unit = places[start]
+        hardware = {"soma": f"accumulator[{unit}]", "dendrite": f"dendrite[{unit}]", "synapse": synapse}
+        yield {f"{group.label}.{start}..{stop - 1}": {"core": f"{tile}.{core}", **hardware}}
+
+
+WRITER = SanaFeWriter()

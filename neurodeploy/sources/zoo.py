@@ -1,0 +1,307 @@
+"""The systems that ship with neurodeploy: one TOML file per model, its torch module and its trained weights.
+
+Names and entries are read without torch; only :func:`load` and :func:`build` import it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .. import bundled
+from ..errors import ImportModelError, Problem, UsageError, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..datasets import DataSet
+
+#: The name under which the folder of the models is imported, wherever it lies.
+PACKAGE = "neurodeploy_models"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelTable(_Table):
+    """Which module of ``models/`` builds the network, and with what."""
+
+    module: str = Field(pattern=r"^[a-z_][a-z0-9_]*$")
+    factory: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    arguments: dict[str, Any] = {}
+
+
+class InputTable(_Table):
+    """What the network sees of a pixel p of channel c: ``p * scale[c] + offset[c]``; ``shape`` is (C, H, W)."""
+
+    shape: tuple[int, int, int]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (N, C, H, W) as the network sees them, float32."""
+        scale, offset = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (self.scale, self.offset))
+        return pixels.astype(np.float32) * scale + offset
+
+    @field_validator("scale", "offset", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, (int, float)) else value
+
+    @model_validator(mode="after")
+    def _one_per_channel(self) -> InputTable:
+        if {len(self.scale), len(self.offset)} - {1, self.shape[0]}:
+            raise ValueError(f"scale and offset hold one number, or one for each of {self.shape[0]} channels")
+        return self
+
+
+class WeightsTable(_Table):
+    """The trained weights, and what they reached on the test split when they were written."""
+
+    file: str
+    sha256: str = ""
+    accuracy: float = Field(default=0.0, ge=0.0, le=1.0)
+    correct: int = Field(default=0, ge=0)
+    tested: int = Field(default=0, ge=0)
+    parameters: int = Field(default=0, ge=0)
+
+
+class TrainTable(_Table):
+    """Everything that decides the weights besides the model and the data."""
+
+    seed: int = 0
+    epochs: int = Field(default=100, ge=1)
+    batch: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warmup_epochs: int = Field(default=5, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of the moving average of the weights; 0: none"
+    )
+    validation: float = Field(default=0.0, ge=0, lt=1, description="share of the training images held out")
+    shift: float = Field(default=0.0, ge=0, description="largest shift, pixels")
+    rotate: float = Field(default=0.0, ge=0, description="largest rotation, degrees")
+    zoom: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of size")
+    noise: float = Field(default=0.0, ge=0, description="standard deviation, pixel levels")
+    flip: bool = False
+    crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
+    start: str = Field(default="", description="model of the zoo whose weights training begins with")
+    levels: int = Field(
+        default=0, ge=0, description="half the number of counts of the network's quantisers; 0: it has none"
+    )
+    init: Literal["mse", "entropy", "midway"] = Field(
+        default="mse", description="how the steps of quantisers start, as in --method pmsm"
+    )
+    channels_last: bool = Field(
+        default=False, description="memory layout of kernels and images: faster for wide convolutions"
+    )
+
+
+class ZooEntry(_Table):
+    """One model of the zoo, as its TOML file describes it."""
+
+    name: str
+    title: str
+    system: str
+    dataset: str
+    method: str
+    kind: Literal["ann", "snn"]
+    timesteps: int = Field(ge=1)
+    readout: Literal["mean", "last"] = "mean"
+    model: ModelTable
+    input: InputTable
+    weights: WeightsTable
+    train: TrainTable
+    convert: dict[str, Any] = {}
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights lie on this machine."""
+        return models_folder() / self.weights.file
+
+
+def models_folder() -> Path:
+    """The folder that holds the TOML files, the modules and the weights."""
+    return bundled.path("models")
+
+
+def names() -> tuple[str, ...]:
+    """All models of the zoo, sorted."""
+    return tuple(sorted(p.stem for p in models_folder().glob("*.toml")))
+
+
+def entry(name: str) -> ZooEntry:
+    """The description of one model.
+
+    Raises UsageError: ND908 for an unknown name (with the nearest known ones), ND909 for a file that breaks
+    the schema.
+    """
+    if name not in names():
+        raise UsageError([unknown_name("ND908", "model", name, names())])
+    return read_entry(models_folder() / f"{name}.toml")
+
+
+def read_entry(path: Path) -> ZooEntry:
+    """The description in any file of the zoo's format; UsageError with every problem of the file at once."""
+    try:
+        return ZooEntry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            [Problem("ND909", "the model file cannot be read", str(path), found=str(error))]
+        ) from error
+    except ValidationError as error:
+        raise UsageError([_schema_problem(path, detail) for detail in error.errors()]) from error
+
+
+def _schema_problem(path: Path, detail: Any) -> Problem:
+    keys = [str(part) for part in detail["loc"]]
+    where = f"{path}: {'.'.join(keys)}"
+    if detail["type"] == "extra_forbidden":
+        return unknown_name("ND909", "key", keys[-1], _known_keys(keys[:-1]), where)
+    return Problem(
+        "ND909", f"a key of the model file is wrong: {detail['msg']}", where, found=repr(detail["input"])
+    )
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    table: Any = ZooEntry
+    for key in parents:
+        table = table.model_fields[key].annotation
+    return list(table.model_fields)
+
+
+def dataset(name: str) -> DataSet:
+    """The data set that a model of the zoo was trained and tested on."""
+    from .. import datasets
+
+    return datasets.load(entry(name).dataset)
+
+
+@lru_cache(maxsize=1)
+def package() -> ModuleType:
+    """The folder of the models, imported from its file location as ``neurodeploy_models``."""
+    folder = models_folder()
+    init = folder / "__init__.py"
+    spec = importlib.util.spec_from_file_location(PACKAGE, init, submodule_search_locations=[str(folder)])
+    if spec is None or spec.loader is None or not init.is_file():
+        cause = "the modules of the zoo are not installed"
+        raise ImportModelError([Problem("ND191", cause, str(folder), fixes=("install neurodeploy again",))])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def submodule(name: str) -> ModuleType:
+    """One module of the zoo, such as ``vit`` or ``spiking``."""
+    package()
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def build(described: ZooEntry) -> torch.nn.Module:
+    """The network with fresh weights; ImportModelError ND190 when module, factory or arguments do not fit."""
+    table = described.model
+    try:
+        network: torch.nn.Module = getattr(submodule(table.module), table.factory)(**table.arguments)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        where = f"{described.name}.toml: model {table.module}.{table.factory}"
+        raise ImportModelError(
+            [Problem("ND190", "the network cannot be built", where, found=str(error))]
+        ) from error
+    return network
+
+
+def load(name: str) -> torch.nn.Module:
+    """The trained network in eval mode; spiking ones take one tick per call, from rest.
+
+    Raises ImportModelError: ND190 when it cannot be built, ND191 for weights that are missing, ND192 for a
+    damaged file, ND193 for tensors that do not fit the network, ND194 for NaN or infinite values.
+    """
+    described = entry(name)
+    network = build(described)
+    load_weights(network, described.weights_path, described.weights.sha256)
+    return network.eval()
+
+
+def load_weights(network: torch.nn.Module, path: Path, sha256: str = "") -> None:
+    """Fill a network from a safetensors file; ``sha256`` is compared when given. Raises as :func:`load`."""
+    fill(network, _read_tensors(path, sha256), path)
+
+
+def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Give a network its tensors, all or none; ``path`` is where they come from. ImportModelError ND193, ND194."""
+    problems = _misfits(network, tensors, path)
+    if problems:
+        raise ImportModelError(problems)
+    network.load_state_dict(tensors)
+
+
+def _read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
+
+    fix = f"train them: python models/train.py {path.stem}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        cause = "the weights of the model cannot be read"
+        raise ImportModelError(
+            [Problem("ND191", cause, str(path), found=str(error), fixes=(fix,))]
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 and found != sha256:
+        cause = "the weights are not those that the model file records"
+        raise ImportModelError([Problem("ND192", cause, str(path), found, sha256, (fix,))])
+    try:
+        return parse(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        cause = "the weights are not a whole safetensors file"
+        raise ImportModelError(
+            [Problem("ND192", cause, str(path), found=str(error), fixes=(fix,))]
+        ) from error
+
+
+def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> list[Problem]:
+    import torch
+
+    expected = network.state_dict()
+    problems = [
+        Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
+        for key in expected.keys() - tensors.keys()
+    ]
+    for key, value in tensors.items():
+        if key not in expected:
+            problems.append(unknown_name("ND193", "tensor", key, expected, str(path)))
+        elif value.shape != expected[key].shape:
+            found, limit = str(tuple(value.shape)), str(tuple(expected[key].shape))
+            problems.append(Problem("ND193", f"tensor {key!r} has the wrong shape", str(path), found, limit))
+        elif not torch.isfinite(value).all():
+            count = int((~torch.isfinite(value)).sum())
+            problems.append(
+                Problem(
+                    "ND194",
+                    f"tensor {key!r} holds NaN or infinity",
+                    str(path),
+                    f"{count} values",
+                    "0 values",
+                )
+            )
+    return problems
