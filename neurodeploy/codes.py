@@ -577,7 +577,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND704": (
         "unknown export format",
-        "Every export format is a file in neurodeploy/exporters or an installed entry point of the same name. "
+        "Every format is a folder in neurodeploy/formats or an installed entry point of the same name. "
         "'neurodeploy doctor' lists them; the nearest names are offered.",
     ),
     "ND705": (

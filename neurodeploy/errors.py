@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BUDGET, EXIT_BACKEND = range(7)
+EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BACKEND = 0, 1, 2, 3, 4, 6
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,8 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and _tuple_fits(value, args)
     if origin in (list, set, frozenset):
         return isinstance(value, origin) and all(fits(v, args[0]) for v in value)
+    if origin is np.ndarray:
+        return isinstance(value, np.ndarray)
     if origin is not None:  # dict[K, V], Mapping[K, V]
         return isinstance(value, Mapping) and all(
             fits(k, args[0]) and fits(v, args[1]) for k, v in value.items()

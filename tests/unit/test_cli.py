@@ -326,4 +326,4 @@ def test_unusable_input_files_are_typed(write: object, tmp_path: Path) -> None:
 
 def test_every_error_class_has_its_exit_code() -> None:
     found = {cls.exit_code for cls in NeurodeployError.__subclasses__()}
-    assert found == {2, 3, 4, 5, 6}
+    assert found == {2, 3, 4, 6}

@@ -245,7 +245,7 @@ def test_a_build_on_labelled_texts_and_its_verification(tmp_path: Path) -> None:
     options = ["convert.preset=nearest", "convert.softmax_base=null", "convert.gelu_base=null"]
     where = [f"reader.tokenizer={json.dumps(str(place))}", *options]
     out = tmp_path / "build"
-    model = "py:tests.unit.test_texts:classifier"
+    model = "py:tests.unit.inputs.test_texts:classifier"
     nd.build(
         model, "loihi-sim", data=str(tmp_path / "t.jsonl"), out=str(out), calib=8, verify=2, settings=where
     )
@@ -265,7 +265,7 @@ def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     place = tokenizer(tmp_path / "tok", WORDS)
     out, settings = tmp_path / "build", [f"reader.tokenizer={json.dumps(str(place))}"]
     nd.build(
-        "py:tests.unit.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2, verify=0,
+        "py:tests.unit.inputs.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2, verify=0,
         out=str(out), settings=settings,
     )  # fmt: skip
     lines = sentences(2, 10, 11)
