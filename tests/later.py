@@ -1,4 +1,4 @@
-"""Heavy libraries, and helpers built on them, imported when a test first needs them: collecting the suite needs none."""
+"""Heavy libraries, and helpers built on them, imported when a test needs them: collecting the suite needs none."""
 
 from __future__ import annotations
 
