@@ -458,13 +458,14 @@ def run(
     """Run a user's own input through a built network."""
     screen.configure(form, quiet, verbose)
     from . import verbs
+    from .inputs.arrays import save_array
 
     found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
     outputs, recorded = found.outputs, found.values
-    verbs.save_array(output, outputs)
+    save_array(output, outputs)
     places = _places(output, recorded)
     for name, place in places.items():
-        verbs.save_array(place, recorded[name])
+        save_array(place, recorded[name])
     ticks, samples = outputs.shape[:2]
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:

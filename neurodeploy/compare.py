@@ -100,22 +100,29 @@ def _difference(name: str, found: Array, expected: Array) -> Divergence | None:
 def verify(
     program: Program,
     x: Array,
-    backends: Sequence[str | Backend] = ("cpu", "loihi-sim"),
+    backends: Sequence[str | Backend] = (),
     record: Iterable[str] | None = None,
 ) -> Verification:
-    """Compare backends with the interpreter on raw inputs ``x`` (B, *input shape), in chunks.
+    """Compare backends (default: :func:`provers`) with the interpreter on raw inputs ``x`` (B, *input), in chunks.
 
     ``record``: values compared at every tick besides the read-outs; default: everything that is sent, namely neurons,
     products and operators. The first few samples also run in reverse order, which must change nothing. Stops after
     the first chunk with a difference. Raises UsageError ND702 for an unknown backend, BackendError ND701 for one that
     cannot be used here.
     """
-    members = [backend if isinstance(backend, Backend) else usable(backend) for backend in backends]
+    chosen = backends or provers(program)
+    members = [backend if isinstance(backend, Backend) else usable(backend) for backend in chosen]
     graph = program.graph
     names = sent(graph) if record is None else tuple(record)
     order = (*(name for name in graph.nodes if name in names), graph.output.name)
     found = next(_divergences(program, x, members, order), None)
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
+
+
+def provers(program: Program) -> tuple[str, ...]:
+    """The backends that prove a build: the fast one, and the cores if the program holds their memory images."""
+    mapped = program.mapping is not None and bool(program.mapping.images)
+    return ("cpu", "loihi-sim") if mapped else ("cpu",)
 
 
 def usable(name: str, granularity: str = "") -> Backend:
