@@ -137,8 +137,7 @@ class _Export:
 
     def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
         """Note a node that has no counterpart."""
-        origin = f" from {node.origin[0]}" if node.origin else ""
-        self.refusals.add(f"{node.name}{origin}", found, limit, *fixes)
+        self.refusals.add(node.place, found, limit, *fixes)
 
     def put(self, name: str, made: Any) -> str:
         """Add a NIR node under a name that HDF5 takes and that is free."""
