@@ -74,7 +74,7 @@ class _Export:
         self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
         for node in graph.of(Neuron):
-            self._even_out(node)  # type: ignore[arg-type]
+            self._even_out(node)
 
     def network(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Nodes and edges; GraphError with everything that cannot be expressed."""
