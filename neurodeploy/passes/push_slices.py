@@ -102,9 +102,9 @@ def _sum(graph: Graph, node: Any, axis: int) -> Axes:
 
 
 def _product(graph: Graph, node: Any, axis: int) -> Axes:
-    left, right, out = node.equation.replace("->", ",").split(",")
-    letter = out[axis]
-    return [part.index(letter) if letter in part else None for part in (left, right)]
+    letter = node.einsum.out[axis]
+    parts = (node.einsum.left, node.einsum.right)
+    return [part.index(letter) if letter in part else None for part in parts]
 
 
 def _reduce(graph: Graph, node: Any, axis: int) -> Axes:
