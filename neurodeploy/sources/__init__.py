@@ -19,6 +19,7 @@ from ..convert._sites import is_quantised
 from ..errors import ConvertError, NeurodeployError, Problem, UsageError
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
+from ..limits import MOST_TICKS
 from . import resolve
 from .resolve import Model
 
@@ -31,7 +32,6 @@ BUDGET = {"calib": 1e11, "eval": 2e10, "verify": 2e10}  # the last two on simula
 #: the same for a network that is converted, which calibrates on no fewer than LEAST_CALIBRATED
 CONVERTED = 3e11
 LEAST_CALIBRATED = 16
-MOST_TICKS = 4096
 
 
 @dataclass(frozen=True, eq=False)
