@@ -511,12 +511,11 @@ def _shares(found: Any) -> str:
 
 def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
     """Where each recorded layer goes: beside the read-outs, under its name; names that differ keep files apart."""
+    from .ir.graph import free_name
+
     places: dict[str, Path] = {}
     for name in names:
-        stem = base = f"{output.stem}.{name.replace('/', '_')}"
-        count = 2
-        while output.with_name(f"{stem}.npy") in places.values():
-            stem, count = f"{base}_{count}", count + 1
+        stem = free_name(f"{output.stem}.{name.replace('/', '_')}", [path.stem for path in places.values()])
         places[name] = output.with_name(f"{stem}.npy")
     return places
 

@@ -106,4 +106,4 @@ def stimulus(graph: Graph, data: DataSet | None, config: BuildConfig) -> Stimulu
 
 def parameters(graph: Graph) -> int:
     """Weights and biases of a graph."""
-    return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in graph.of(Synapse))  # type: ignore[attr-defined]
+    return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in graph.of(Synapse))

@@ -7,6 +7,7 @@ from ..convert._sites import is_quantised
 from ..errors import ConvertError, Problem, UsageError
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
+from ..limits import MOST_TICKS
 from . import resolve
 from .cache import Source
 from .resolve import Model
@@ -18,7 +19,6 @@ BUDGET = {"calib": 1e11, "eval": 2e10, "verify": 2e10}  # the last two on simula
 #: the same for a network that is converted, which calibrates on no fewer than LEAST_CALIBRATED
 CONVERTED = 3e11
 LEAST_CALIBRATED = 16
-MOST_TICKS = 4096
 
 
 def completed(config: BuildConfig, source: Source) -> BuildConfig:
