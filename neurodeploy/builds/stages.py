@@ -166,7 +166,7 @@ def ranged(graph: Graph, levels: int, kind: str) -> Graph:
 
 def parameters(graph: Graph) -> int:
     """Weights and biases of a graph."""
-    return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in graph.of(Synapse))  # type: ignore[attr-defined]
+    return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in graph.of(Synapse))
 
 
 def check_data(graph: Graph, data: DataSet) -> None:

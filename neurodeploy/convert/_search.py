@@ -153,7 +153,8 @@ def judge(spiking: Graph, x: Array, target: Array) -> Score:
 
 def monitored(graph: Graph) -> list[Synapse | Product]:
     """The layers whose operations count: dense ones and products, as in ECMT's code."""
-    return [n for n in graph.of(Synapse, Product) if isinstance(n, Product) or n.op == "dense"]  # type: ignore[attr-defined, misc]
+    layers: list[Synapse | Product] = graph.of(Synapse, Product)
+    return [n for n in layers if isinstance(n, Product) or n.op == "dense"]
 
 
 def _dense(graph: Graph, node: Synapse | Product) -> float:

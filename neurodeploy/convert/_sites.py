@@ -83,7 +83,7 @@ def roles(graph: Graph) -> dict[str, str]:
     scores = {
         origin.name
         for node in graph.of(Micro)
-        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))  # type: ignore[attr-defined]
+        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))
     }
     for node in graph.of(Product):
         for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):

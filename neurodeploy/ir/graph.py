@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import GraphError, Problem
 from .nodes import Const, Input, Neuron, Node, Output, Synapse
 from .types import Value
+
+Kind = TypeVar("Kind", bound=Node)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Graph:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
 
-    def of(self, *kinds: type[Node]) -> list[Node]:
+    def of(self, *kinds: type[Kind]) -> list[Kind]:
         """All nodes of the given kinds, in topological order."""
         return [n for n in self if isinstance(n, kinds)]
 
@@ -61,7 +63,7 @@ class Graph:
     @cached_property
     def delayed(self) -> list[Synapse]:
         """Synapses that read what was sent at earlier ticks."""
-        return [n for n in self.of(Synapse) if n.delays[-1]]  # type: ignore[attr-defined, misc]
+        return [n for n in self.of(Synapse) if n.delays[-1]]
 
     @cached_property
     def last_reads(self) -> dict[str, list[str]]:
@@ -80,7 +82,7 @@ class Graph:
     def feedback(self) -> list[Synapse]:
         """Synapses that read a neuron which comes later."""
         place = {name: i for i, name in enumerate(self.nodes)}
-        return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]  # type: ignore[misc]
+        return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]
 
     @cached_property
     def loops(self) -> dict[str, int]:
@@ -100,12 +102,12 @@ class Graph:
     @property
     def input(self) -> Input:
         """The single input stream."""
-        return self.of(Input)[0]  # type: ignore[return-value]
+        return self.of(Input)[0]
 
     @property
     def output(self) -> Output:
         """The single readout."""
-        return self.of(Output)[0]  # type: ignore[return-value]
+        return self.of(Output)[0]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Axis sizes of a value."""

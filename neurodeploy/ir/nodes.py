@@ -33,6 +33,11 @@ class Node:
         """The kind's name, in lower case."""
         return type(self).__name__.lower()
 
+    @property
+    def place(self) -> str:
+        """The name and where in the user's model the node came from, for people."""
+        return f"{self.name} from {self.origin[0]}" if self.origin else self.name
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Node):

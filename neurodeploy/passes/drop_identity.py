@@ -30,7 +30,7 @@ def _shared(graph: Graph) -> Graph:
     dropped: dict[str, str] = {}
     for node in graph.of(View):
         inputs = tuple(dropped.get(i, i) for i in node.inputs)
-        kept = first.setdefault((inputs, node.op, node.args), node.name)  # type: ignore[attr-defined]
+        kept = first.setdefault((inputs, node.op, node.args), node.name)
         if kept != node.name:
             dropped[node.name] = kept
     return edit(graph, {}, dropped) if dropped else graph

@@ -25,7 +25,7 @@ CHAINED = ("reshape", "permute", "slice")
 def split_synapse(graph: Graph) -> Graph:
     """A graph in which no reader of a synapse leaves channels unread; meaning unchanged."""
     for node in graph.of(Synapse):
-        graph = _split(graph, node)  # type: ignore[arg-type]
+        graph = _split(graph, node)
     return prune(graph)
 
 

@@ -105,7 +105,7 @@ def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:
                 roots[find(behind.name)] = find(node.name)
     members: dict[str, list[Sum]] = {}
     for node in graph.of(Sum):
-        members.setdefault(find(node.name), []).append(node)  # type: ignore[arg-type]
+        members.setdefault(find(node.name), []).append(node)
     made = {root: _stream(graph, ranges, sums) for root, sums in members.items()}
     return {name: made[find(name)] for name in roots}
 

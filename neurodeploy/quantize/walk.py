@@ -67,7 +67,7 @@ def _bad_width(node: Node, bits: int) -> Problem:
     return Problem(
         "ND402",
         "weights of this width cannot be stored",
-        _where(node),
+        node.place,
         f"{bits} bits",
         "2 to 8 bits",
         ("choose --weight-bits between 2 and 8",),
@@ -79,10 +79,6 @@ def _remedies(node: Node) -> tuple[str, ...]:
     fixed_bases = "calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null"
     by_method = (fixed_bases,) if isinstance(node, Neuron) and node.model == "multi_threshold" else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
-
-
-def _where(node: Node) -> str:
-    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 @dataclass
@@ -127,7 +123,7 @@ class _Walk:
                 return
         except ValueError as error:
             self.problems.append(
-                Problem("ND401", f"no integer form: {error}", _where(node), fixes=_remedies(node))
+                Problem("ND401", f"no integer form: {error}", node.place, fixes=_remedies(node))
             )
         self.failed.add(node.name)
 

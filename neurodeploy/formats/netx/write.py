@@ -73,7 +73,7 @@ class _Export:
             )
         before: str = graph.input.name
         for neuron in graph.of(Neuron):
-            self._layer(neuron, before)  # type: ignore[arg-type]
+            self._layer(neuron, before)
             before = neuron.name
         if graph.output.inputs != (before,):
             self.refusals.add(
