@@ -422,14 +422,20 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND514": (
         "unknown objective",
-        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
-        "core, as many cores as there are), 'energy' (the least expected static power, barriers and messages).",
+        "The mapper makes one thing small: 'cores' (the fewest), 'latency' (the least work on the fullest core, as "
+        "many cores as there are), 'energy' (the least expected static power, barriers and messages), or another "
+        "member of the folder mapping/objectives.",
     ),
     "ND515": (
         "a recurrent loop takes more steps than its delay allows",
         "Every connection between populations takes one step, so a spike that goes round a loop of n connections is "
         "back n steps later. The network says after how many ticks it has to be there. Where that is less, no "
         "schedule exists: raise the delay of the recurrent connection, or shorten the loop.",
+    ),
+    "ND516": (
+        "unknown placement method",
+        "Which cores share a chip, and where each of them lies on its mesh, is decided by a member of the folder "
+        "mapping/placements. The key 'placement' of the config names another than the usual one.",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (

@@ -144,8 +144,7 @@ def _dry_run(
 ) -> tuple[Graph | None, Any, list[Problem]]:
     """Integer graph, mapping and problems of a network whose numbers come from noise."""
     from .builds import stages
-    from .mapping.mapper import map_graph
-    from .mapping.relay import prepared
+    from .mapping.mapper import map_graph, prepared
 
     if graph.header.level == "integer":
         integer = graph  # nothing is left to decide

@@ -316,17 +316,20 @@ def layer_names(node: Node) -> list[str]:
 def map_to_cores(work: Work, progress: Progress) -> str:
     """Balanced graph, placement on cores, memory images."""
     from ..image.encode import encode
-    from ..mapping.mapper import map_graph
-    from ..mapping.relay import prepared
+    from ..mapping.mapper import PLACEMENT, map_graph, prepared
 
     graph = work.integer = prepared(need(work.integer, "quantize"), work.target)
-    mapping = map_graph(graph, work.target, work.target.chips, work.config.optimise)
+    mapping = map_graph(
+        graph, work.target, work.target.chips, work.config.optimise, work.config.placement or PLACEMENT
+    )
     work.mapping = encode(graph, mapping, work.target) if mapping.fits else mapping
     work.warnings += [p for p in mapping.problems if p.severity != "error"]
     if not mapping.fits:
         wrong = sum(p.severity == "error" for p in mapping.problems)
         return f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"
-    weighed = work.synthetic and work.config.optimise != "cores"  # messages are priced by their activity
+    weighed = (
+        work.synthetic and registry.OBJECTIVES[work.config.optimise].weighs_activity
+    )  # messages are priced by their activity
     label = f", cut for {samples.SYNTHETIC}" if weighed else ""
     return f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
 

@@ -15,8 +15,7 @@ from neurodeploy.calibrate import measure
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.nodes import Synapse
-from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.relay import prepared
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.registry import METHODS
