@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from neurodeploy import registry
+from neurodeploy import artifact, registry
 from neurodeploy.cli import call
 from neurodeploy.config import BuildConfig, resolve
 from neurodeploy.errors import UsageError
@@ -136,11 +137,15 @@ LAYOUT = '''
     @dataclass(frozen=True)
     class Run(Partition):
         cells: Cells
-        count: int
+        parts: int
+
+        @property
+        def count(self):
+            return self.parts
 
         @property
         def label(self):
-            return f"runs/{self.count}"
+            return f"runs/{self.parts}"
 
         def tiles(self):
             runs = np.array_split(np.arange(len(self.cells.homes[0])), self.count)
@@ -189,7 +194,7 @@ def perceptron() -> Any:
     """Two layers on eight by eight pixels."""
     from torch import nn
 
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.GELU(), nn.Linear(12, 10))
+    return nn.Sequential(nn.Flatten(), nn.LayerNorm(64), nn.Linear(64, 12), nn.GELU(), nn.Linear(12, 10))
 
 
 def plane() -> Graph:
@@ -209,11 +214,29 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "room, name, text, option",
+    "room, name, text, option, worked",
     [
-        (registry.OBJECTIVES, "quiet", OBJECTIVE, ["--optimise", "quiet"]),
-        (registry.PLACEMENTS, "backwards", PLACE, ["--set", "placement=backwards"]),
-        (registry.LAYOUTS, "runs", LAYOUT, []),
+        (
+            registry.OBJECTIVES,
+            "quiet",
+            OBJECTIVE,
+            ["--optimise", "quiet"],
+            lambda m: m.notes["optimise"] == "quiet",
+        ),
+        (
+            registry.PLACEMENTS,
+            "backwards",
+            PLACE,
+            ["--set", "placement=backwards"],
+            lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
+        ),
+        (
+            registry.LAYOUTS,
+            "runs",
+            LAYOUT,
+            ["--optimise", "latency"],
+            lambda m: "runs" in str(m.groups[-1].alternatives),
+        ),
     ],
     ids=["objective", "placement", "layout"],
 )
@@ -224,6 +247,7 @@ def test_a_new_member_builds_and_verifies(
     name: str,
     text: str,
     option: list[str],
+    worked: Callable[[Mapping], bool],
 ) -> None:
     folder, out = tmp_path / "member", tmp_path / "out"
     folder.mkdir()
@@ -238,3 +262,5 @@ def test_a_new_member_builds_and_verifies(
     command += ["--timesteps", "2", "--calib", "8", "--eval", "8", "--verify", "2", "--format", "plain", "-q"]
     with rooms.member(room, folder, **{name: text}):
         assert call([*command, *option, "--out", str(out)]) == 0, capsys.readouterr().err
+    mapping = artifact.load(out).mapping
+    assert mapping is not None and worked(mapping)
