@@ -714,9 +714,11 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     # members, inputs, samples
     "ND930": (
-        "an incomplete member of a room",
-        "Every file of the rooms neurons, microcode, convert and backends binds MEMBER to an object with certain "
-        "names. The message names the file or entry point and the missing pieces.",
+        "a broken member of a room",
+        "Every file of the rooms neurons, microcode, convert, backends, formats, datasets, frontends/libraries and "
+        "frontends/leaves binds MEMBER to an instance of the class in the room's _base.py. This one does not, lacks a "
+        "piece, cannot be imported, or has the name of another. The message names the file or entry point and what is "
+        "wrong with it. All other members work; 'neurodeploy doctor' lists the broken ones.",
     ),
     "ND931": (
         "unusable input file",
@@ -804,11 +806,6 @@ CODES: dict[str, tuple[str, str]] = {
         "labels that do not fit",
         "Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels "
         "than images, a label lies outside that range, or a class of the test images has no training images.",
-    ),
-    "ND926": (
-        "an incomplete data format",
-        "Every module in neurodeploy/datasets whose name has no leading underscore is a data format and must have "
-        "FORMAT, NAMES, accepts and load. The message names the file and the piece that is missing.",
     ),
     "ND927": (
         "a library that this data set needs is missing",

@@ -13,7 +13,7 @@ import pkgutil
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -107,7 +107,7 @@ class Room(Mapping[str, M], Generic[M]):
         origin: dict[str, str] = {}
         problems: list[tuple[set[str], Problem]] = []
         for label, source, load in _sources(package):
-            member = None
+            member: Any = None
             try:
                 member = load()
                 cause, found = lacking(member, interface)
@@ -138,10 +138,14 @@ def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], Any]]
             name = f"{package.__name__}.{info.name}"
             folder = Path(str(getattr(info.module_finder, "path", "")))
             file = folder / info.name / "__init__.py" if info.ispkg else folder / f"{info.name}.py"
-            yield info.name, str(file), lambda name=name: vars(importlib.import_module(name)).get("MEMBER")
+            yield info.name, str(file), partial(_bound, name)
     for point in entry_points(group=package.__name__):
         owner = f" of {point.dist.name}" if point.dist is not None else ""
         yield point.name, f"entry point {point.name} = {point.value}{owner}", point.load
+
+
+def _bound(module: str) -> Any:
+    return vars(importlib.import_module(module)).get("MEMBER")
 
 
 def lacking(member: Any, interface: type[Member]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .errors import BackendError, GraphError, Problem, QuantizeError, SimulateEr
 if TYPE_CHECKING:
     from .array import Array
     from .artifact import Artifact
+    from .backends._base import Description
     from .datasets import DataSet
     from .formats.sanafe.crosscheck import Crosscheck
     from .ir.graph import Graph
@@ -77,8 +78,8 @@ def check(
 
     Of data nothing but shape and levels is read.
     """
-    from . import support
-    from .builds import pipeline, stages
+    from . import convert, support
+    from .builds import pipeline
 
     given = {"model": model, "target": target, "method": method or None, "timesteps": timesteps, **flags}
     asked = config.resolve(given, config_file, settings)
@@ -86,7 +87,7 @@ def check(
     chosen, graph, warnings = _source(asked)
     refused = list(warnings)
     if graph.header.level != "integer":
-        refused += stages.method_of(chosen.method).accept(graph)
+        refused += convert.named(chosen.method).accept(graph)
     if any(p.severity == "error" for p in refused):
         return Check(asked.model, place.name, chosen.method, (), tuple(refused))
     integer, mapping, problems = _dry_run(graph, chosen, place)
@@ -161,16 +162,16 @@ def _dry_run(
 
 def _sketch(graph: Graph, chosen: config.BuildConfig) -> tuple[Graph, Any]:
     """(spiking graph, ranges) from a few images of noise: structure and codes are final, numbers are not."""
-    from . import calibrate
+    from . import calibrate, convert
     from .builds import stages
     from .inputs import samples as draws
 
-    method = stages.method_of(chosen.method)
+    method = convert.named(chosen.method)
     _, options = method.configure({k: None if v == "null" else v for k, v in chosen.convert.items()})
     if draws.raw_range(graph) is None:
         graph = stages.with_range(graph, _levels(graph))
     noise = draws.Synthetic(graph, rate=0.5).calibration(4)
-    spiking = method.rewrite(graph, options, noise, chosen.timesteps)
+    spiking = method.rewrite(graph, options, noise, chosen.timesteps or 1)
     return spiking, calibrate.measure(spiking, noise)
 
 
@@ -330,28 +331,29 @@ def verify(
     data: str = "",
     granularity: str = "",
 ) -> Any:
-    """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim).
+    """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
     they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
     as for :func:`run`.
     """
     from . import artifact, compare
+    from .backends import proving
 
     saved = artifact.load(folder)
-    program = saved.program
-    mapped = program.mapping is not None and bool(program.mapping.images)
-    usable = ("cpu", "loihi-sim") if mapped else ("cpu",)
-    members = [compare.usable(name, granularity) for name in tuple(backends) or usable]
-    images = _measured_on(saved, folder, samples, data)
-    return compare.verify(program, images, members)
+    names = tuple(backends) or tuple(member.name for member in proving(saved.program))
+    members = [compare.usable(name, granularity) for name in names]
+    return compare.verify(saved.program, _measured_on(saved, folder, samples, data), members)
 
 
-def lowering(folder: str | Path, granularity: str = "") -> Any:
-    """What each layer of an artifact becomes in Lava (:class:`neurodeploy.lava.Lowering`); needs no Lava."""
-    from . import artifact, lava
+def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:
+    """What each layer of an artifact becomes on a backend of processes; None for any other."""
+    from . import artifact, registry
+    from .backends import granular
 
-    return lava.describe(artifact.load(folder).program, "core" if granularity == "core" else "layer")
+    member = registry.BACKENDS[backend]
+    chosen = granular(member, granularity) if granularity else member
+    return chosen.describe(artifact.load(folder).program)
 
 
 def label(folder: str | Path) -> str:
@@ -546,7 +548,7 @@ def explain(code: str) -> tuple[str, str]:
 
 
 def doctor() -> dict[str, Any]:
-    """Versions, usable backends and exporters with the reason why not, file formats that are read, folders."""
+    """Versions, usable backends and exporters with the reason why not, file formats, broken members, folders."""
     import os
     import platform
 
@@ -567,6 +569,7 @@ def doctor() -> dict[str, Any]:
         "backends": backends,
         "formats": formats,
         "exporters": exporters,
+        "broken": [asdict(problem) for problem in registry.problems(everywhere=True)],
         "targets": target.names(),
         "cache": str(sources.cache_folder()),
     }

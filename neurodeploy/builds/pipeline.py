@@ -256,14 +256,13 @@ def stimulus_of(work: Any) -> dict[str, Any]:
 
 def lava_of(work: Any) -> dict[str, Any]:
     """What every layer becomes in Lava, and how much of the synaptic work Lava's own processes do; needs no Lava."""
-    from .. import lava
+    from ..backends import described
 
-    if work.integer is None:
+    found = described(work.program).get("lava") if work.integer is not None else None
+    if found is None:
         return {}
-    try:
-        found, nodes = lava.describe(work.program), lava.places(work.integer)
-    except NeurodeployError as error:
-        work.reasons["lava"] = work.reasons["layers.lava"] = error.problems[0].cause
+    if isinstance(found, Problem):
+        work.reasons["lava"] = work.reasons["layers.lava"] = found.cause
         return {}
     rows = [
         {
@@ -275,7 +274,7 @@ def lava_of(work: Any) -> dict[str, Any]:
         }
         for r in found.rows
     ]
-    return {"processes": found.processes, "share": found.share, "layers": rows, "nodes": dict(nodes)}
+    return {"processes": found.processes, "share": found.share, "layers": rows, "nodes": dict(found.nodes)}
 
 
 def _raster_sample(work: Any) -> str:
@@ -322,17 +321,14 @@ def provenance_of(work: Any) -> dict[str, Any]:
     }
 
 
-#: distributions whose version can change a number
-VERSIONS = ("numpy", "scipy", "h5py", "torch", "numba", "scikit-learn", "lava-nc", "timm", "transformers", "tokenizers",
-            "torchvision")  # fmt: skip
-
-
 def versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from ..registry import distributions
+
     found = {}
-    for name in VERSIONS:
+    for name in distributions():
         try:
             found[name] = version(name)
         except PackageNotFoundError:

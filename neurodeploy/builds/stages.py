@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import calibrate as calibration
-from .. import compare, cost, registry
+from .. import compare, cost
 from ..array import Array
 from ..artifact import Artifact
 from ..config import INTEGER, BuildConfig
+from ..convert import named
 from ..convert._sites import is_quantiser
-from ..errors import Problem, UsageError, unknown_name
+from ..errors import Problem, UsageError
 from ..inputs import samples, texts
 from ..ir import interp
 from ..ir.graph import Graph
@@ -226,14 +227,14 @@ def convert(work: Work, progress: Progress) -> str:
     graph, config = need(work.source, "import"), work.config
     if work.holds_integers:
         return f"nothing to convert: the file holds integers, T={config.timesteps}, {populations(graph)} populations"
-    method = method_of(config.method)
+    method = named(config.method)
     obstacles = [p for p in method.accept(graph) if p.severity == "error"]
     if obstacles:
         raise ConvertError(obstacles)
     options = {k: None if v == "null" else v for k, v in config.convert.items()}
     work.preset, options_of_method = method.configure(options)
     images = need(work.stimulus, "import").calibration(config.calib)
-    work.spiking = method.rewrite(graph, options_of_method, images, config.timesteps)
+    work.spiking = method.rewrite(graph, options_of_method, images, config.timesteps or 1)
     levels.require(work.spiking, "spiking")
     work.warnings += [p for p in method.accept(graph) if p.severity != "error"]
     trained = sum(map(is_quantiser, graph))
@@ -244,14 +245,6 @@ def convert(work: Work, progress: Progress) -> str:
 def populations(graph: Graph) -> int:
     """How many neuron populations there are."""
     return len(graph.of(Neuron))
-
-
-def method_of(name: str) -> Any:
-    """The conversion method of that name; UsageError ND307 with the nearest known ones."""
-    methods = registry.METHODS
-    if name not in methods:
-        raise UsageError(unknown_name("ND307", "conversion method", name, methods, "--method"))
-    return methods[name]
 
 
 # --- 3 calibrate, 4 quantize -------------------------------------------------------------------------------------
@@ -502,8 +495,7 @@ def verify(work: Work, progress: Progress) -> str:
         work.reasons["bit_true"] = "no samples were asked for (--verify 0)"
         return "skipped"
     images, _ = stimulus.measurement(work.config.verify)
-    others = ("cpu", "loihi-sim") if work.mapping is not None and work.mapping.fits else ("cpu",)
-    result = compare.verify(program, images, others)
+    result = compare.verify(program, images)
     work.bit_true = BitTrue(
         equal=result.equal,
         samples=len(images),
