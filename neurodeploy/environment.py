@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from . import __version__, target
 from .builds.provenance import versions
-from .registry import BACKENDS, FORMATS, LIBRARIES
+from .registry import BACKENDS, FORMATS, LIBRARIES, problems
 from .sources import cache
 
 
@@ -27,6 +28,7 @@ def usable() -> dict[str, Any]:
         "backends": {name: member.available() for name, member in BACKENDS.items()},
         "formats": {f.suffix: f.title for f in FORMATS.values() if f.reader is not None},
         "exporters": {n: f.writer.available() for n, f in FORMATS.items() if f.writer is not None},
+        "broken": [asdict(problem) for problem in problems(everywhere=True)],
         "targets": target.names(),
         "cache": str(cache.folder()),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .array import Array
-    from .backends.lava.describe import Lowering
+    from .backends._base import Description
     from .builds.check import Check
     from .builds.pipeline import Build, Listener
     from .compare import Verification
@@ -107,7 +107,7 @@ def verify(
     data: str = "",
     granularity: str = "",
 ) -> Verification:
-    """The artifact's integer graph by the interpreter against backends (cpu and, if mapped, loihi-sim).
+    """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
     they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
@@ -118,11 +118,14 @@ def verify(
     return reuse.verified(folder, backends, samples, data, granularity)
 
 
-def lowering(folder: str | Path, granularity: str = "") -> Lowering:
-    """What each layer of an artifact becomes in Lava (:class:`neurodeploy.lava.Lowering`); needs no Lava."""
-    from . import artifact, lava
+def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:
+    """What each layer of an artifact becomes on a backend of processes; None for any other."""
+    from . import artifact, registry
+    from .backends import granular
 
-    return lava.describe(artifact.load(folder).program, "core" if granularity == "core" else "layer")
+    member = registry.BACKENDS[backend]
+    chosen = granular(member, granularity) if granularity else member
+    return chosen.describe(artifact.load(folder).program)
 
 
 def label(folder: str | Path) -> str:

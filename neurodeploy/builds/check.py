@@ -8,13 +8,14 @@ import numpy as np
 
 from .. import datasets, sources, support
 from ..config import BuildConfig
+from ..convert import named
 from ..errors import GraphError, Problem, QuantizeError, UsageError
 from ..inputs import fitting, texts
 from ..inputs.samples import Synthetic, raw_range
 from ..ir.graph import Graph
 from ..support import Verdict
 from .calibrated import calibrate
-from .converted import convert, method_of
+from .converted import convert
 from .imported import Imported, described
 from .integer import quantize
 from .mapped import laid_out
@@ -55,7 +56,7 @@ def check(asked: BuildConfig) -> Check:
     found = _imported(asked)
     problems = list(found.warnings)
     if not found.holds_integers:
-        problems += method_of(found.config.method).accept(found.graph)
+        problems += named(found.config.method).accept(found.graph)
     report = Check(asked.model, target.name, found.config.method, (), tuple(problems))
     if report.blocked:
         return report

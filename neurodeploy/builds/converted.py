@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..convert._base import Method
+from ..convert import named
 from ..convert._sites import is_quantiser
-from ..errors import ConvertError, UsageError, unknown_name
+from ..errors import ConvertError
 from ..ir import levels
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
-from ..registry import METHODS
 from .imported import Imported
 from .result import Result
 
@@ -30,7 +29,7 @@ def convert(found: Imported) -> Converted:
     if found.holds_integers:
         fact = f"nothing to convert: the file holds integers, T={ticks}, {populations(graph)} populations"
         return Converted(fact=fact)
-    method = method_of(config.method)
+    method = named(config.method)
     remarks = method.accept(graph)
     obstacles = [p for p in remarks if p.severity == "error"]
     if obstacles:
@@ -47,10 +46,3 @@ def convert(found: Imported) -> Converted:
 def populations(graph: Graph) -> int:
     """How many neuron populations there are."""
     return len(graph.of(Neuron))
-
-
-def method_of(name: str) -> Method:
-    """The conversion method of that name; UsageError ND307 with the nearest known ones."""
-    if name not in METHODS:
-        raise UsageError(unknown_name("ND307", "conversion method", name, METHODS, "--method"))
-    return METHODS[name]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from ..image.encode import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
-from ..mapping.mapper import map_graph
-from ..mapping.relay import prepared
+from ..mapping.mapper import PLACEMENT, map_graph, prepared
 from ..mapping.types import Mapping
 from ..program import Program
+from ..registry import OBJECTIVES
 from ..target import Target
 from .imported import Imported
 from .result import Result
@@ -31,20 +31,21 @@ class Mapped(Result):
 
 def map_to_cores(found: Imported, graph: Graph, target: Target) -> Mapped:
     """The network on the cores of the target; what does not fit stands in the mapping's ``problems``."""
-    mapped = laid_out(graph, target, found.config.optimise)
+    mapped = laid_out(graph, target, found.config.optimise, found.config.placement or PLACEMENT)
     mapping = mapped.mapping
     if not mapping.fits:
         return mapped
-    weighed = found.synthetic and found.config.optimise != "cores"  # messages are priced by their activity
+    # Where the objective prices messages, their activity decides the cut.
+    weighed = found.synthetic and OBJECTIVES[found.config.optimise].weighs_activity
     label = f", cut for {SYNTHETIC}" if weighed else ""
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
     return replace(mapped, mapping=encode(mapped.graph, mapping, target), fact=fact)
 
 
-def laid_out(graph: Graph, target: Target, optimise: str) -> Mapped:
+def laid_out(graph: Graph, target: Target, optimise: str, placement: str = PLACEMENT) -> Mapped:
     """The mapping without memory images."""
     balanced = prepared(graph, target)
-    mapping = map_graph(balanced, target, target.chips, optimise)
+    mapping = map_graph(balanced, target, target.chips, optimise, placement)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     fact = (
         f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"

@@ -8,15 +8,12 @@ from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact
+from ..registry import distributions
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated
 from .imported import Imported
 from .result import Results
-
-#: distributions whose version can change a number
-VERSIONS = ("numpy", "scipy", "h5py", "torch", "numba", "scikit-learn", "lava-nc", "timm", "transformers", "tokenizers",
-            "torchvision")  # fmt: skip
 
 
 def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str, Any]:
@@ -50,7 +47,7 @@ def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str
 def versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number."""
     found = {}
-    for name in VERSIONS:
+    for name in distributions():
         try:
             found[name] = version(name)
         except PackageNotFoundError:

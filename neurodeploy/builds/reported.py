@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import lava, report
-from ..errors import NeurodeployError
+from .. import report
+from ..backends import described
+from ..errors import Problem
 from ..mapping.grades import grades
 from ..target import Target
 from .converted import Converted
@@ -41,10 +42,11 @@ def report_inputs(
 
 def _in_lava(mapped: Mapped) -> tuple[dict[str, Any], dict[str, str]]:
     """What every layer becomes in Lava, or why nothing does; needs no Lava."""
-    try:
-        found, nodes = lava.describe(mapped.program), lava.places(mapped.graph)
-    except NeurodeployError as error:
-        return {}, dict.fromkeys(("lava", "layers.lava"), error.problems[0].cause)
+    found = described(mapped.program).get("lava")
+    if found is None:
+        return {}, {}
+    if isinstance(found, Problem):
+        return {}, dict.fromkeys(("lava", "layers.lava"), found.cause)
     rows = [
         {
             "layer": r.layer,
@@ -55,4 +57,9 @@ def _in_lava(mapped: Mapped) -> tuple[dict[str, Any], dict[str, str]]:
         }
         for r in found.rows
     ]
-    return {"processes": found.processes, "share": found.share, "layers": rows, "nodes": dict(nodes)}, {}
+    return {
+        "processes": found.processes,
+        "share": found.share,
+        "layers": rows,
+        "nodes": dict(found.nodes),
+    }, {}

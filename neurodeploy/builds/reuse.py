@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import artifact, compare
 from .. import target as targets
 from ..array import Array
+from ..backends import proving
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..inputs.recorded import Record
 from ..ir.trace import Trace
@@ -49,7 +50,7 @@ def verified(
 ) -> compare.Verification:
     """The interpreter against ``backends`` (default: those that prove a build); errors of :class:`Record` for data."""
     saved = artifact.load(folder)
-    names = tuple(backends) or compare.provers(saved.program)
+    names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
     images = Record(saved, folder).measured_on(samples, data)
     return compare.verify(saved.program, images, members)

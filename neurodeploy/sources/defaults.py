@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from .. import convert
 from ..config import INTEGER, BuildConfig
-from ..convert._sites import is_quantised
 from ..errors import ConvertError, Problem, UsageError
 from ..ir.graph import Graph
-from ..ir.nodes import Neuron
 from ..limits import MOST_TICKS
 from . import resolve
 from .cache import Source
@@ -31,10 +30,9 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     model = source.model
     if model.kind == "format":
         return _completed(config, source.graph)
-    method = config.method or model.method or natural_method(source.graph)
-    own_ticks = model.timesteps if model.timesteps > 1 or model.spiking else 0
-    if method == "pmsm" and is_quantised(source.graph):
-        own_ticks = 1  # at which it is the network as it was trained
+    method = config.method or model.method or convert.natural(source.graph).name
+    trained = convert.named(method).ticks(source.graph)
+    own_ticks = trained or (model.timesteps if model.timesteps > 1 or model.spiking else 0)
     own = dict(model.convert) if method == model.method else {}
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
@@ -54,13 +52,6 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     )
 
 
-def natural_method(graph: Graph) -> str:
-    """The method that keeps a network most nearly as it was trained."""
-    if is_quantised(graph):
-        return "pmsm"
-    return "native" if graph.of(Neuron) else "ecmt"
-
-
 def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
     """As :func:`completed`, for a file of another tool: its graph knows the ticks, and no data are needed."""
     integer = graph.header.level == "integer"
@@ -71,7 +62,7 @@ def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
         cause = "the file asks for an impossible number of ticks"
         limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
         raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
-    method = INTEGER if integer else config.method or natural_method(graph)
+    method = INTEGER if integer else config.method or convert.natural(graph).name
     few = {} if config.data else {k: v for k, v in _few(graph).items() if k not in config.model_fields_set}
     return config.model_copy(update={"method": method, "timesteps": ticks, **few})
 
