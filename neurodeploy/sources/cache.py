@@ -23,8 +23,8 @@ from .resolve import Model
 CACHED = 32  # graphs that are kept; the oldest go first
 
 #: rooms and files of the package that the making of a source graph can reach
-REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "ir", "microcode",
-           "neurons", "passes", "registry.py", "sources")  # fmt: skip
+REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "ir", "limits.py",
+           "microcode", "neurons", "passes", "registry.py", "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
