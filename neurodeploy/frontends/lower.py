@@ -1,6 +1,6 @@
 """The one lowering from canonical torch operators to a source graph; each operator is written once, in ``ops/``.
 
-Here alone is decided which values a call is given: see :mod:`.values` and :mod:`.operators`.
+Here alone is decided which values a call is given: see :mod:`.values` and ``ops/_base.py``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
 from ..ir.nodes import Input, Output, Sum
 from ..ir.types import Shape, Value
+from ..registry import OPERATORS
 from .composites import fused
 from .input_spec import InputSpec
 from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
-from .operators import Builder, Operator, operators
+from .ops._base import Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
 from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
+
+#: stands for every operator that nobody has declared
+NONE = Operator("", "")
 
 
 def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
@@ -64,28 +68,20 @@ class _Program:
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
         if not any(map(depends, operands)):
             return evaluated(call, args, kwargs)
-        operator = operators().get(call.op)
-        if operator and operator.elementwise:
+        operator = OPERATORS.get(call.op, NONE)
+        if operator.elementwise:
             made = elementwise(self.lowering, call, args, kwargs)
             if made is not None:
                 return made
-        taken = operator.reads | operator.keeps if operator else frozenset()
-        kinds = {type(operand) for operand in operands}
-        if TokenIds in kinds - taken:
-            raise _misused_ids(call.op)
-        if operator is None or operator.build is None:
-            raise unknown_operator(call.op)
-        if any(_holds_unknown(operand) for operand in operands):
+        build = _builder(call.op, operator, {type(operand) for operand in operands})
+        if any(map(_holds_unknown, operands)):
             return Unknown()
-        if MaskedScores in kinds - taken:
-            raise _misused_scores(call.op)
-        first = next(operand for operand in operands if depends(operand))
-        kept = first if type(first) in operator.keeps else None
-        if isinstance(kept, TokenIds):
-            return _kept_ids(kept, call, args, kwargs)
-        result = self._built(call, operator, operator.build)
-        if isinstance(kept, MaskedScores):
-            return MaskedScores(result, kept.hidden.reshape(result.shape.sizes))
+        first = next(filter(depends, operands))
+        if isinstance(first, TokenIds) and TokenIds in operator.keeps:
+            return _kept_ids(first, call, args, kwargs)
+        result = self._built(call, operator, build)
+        if isinstance(first, MaskedScores) and MaskedScores in operator.keeps:
+            return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
         return followed(self.lowering, result, operands)
 
     def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
@@ -112,6 +108,18 @@ class _Program:
     def collected(self) -> list[Problem]:
         """All problems, places of the same line joined."""
         return [_joined(group) for group in self.problems.values()]
+
+
+def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
+    """The builder of an operator; Refusal where there is none, or where it does not read values of these kinds."""
+    taken = operator.reads | operator.keeps
+    if TokenIds in kinds - taken:
+        raise _misused_ids(op)
+    if operator.build is None:
+        raise unknown_operator(op)
+    if MaskedScores in kinds - taken:
+        raise _misused_scores(op)
+    return operator.build
 
 
 def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TokenIds:
@@ -218,10 +226,9 @@ def _rows(traced: Traced) -> int | None:
     names = {traced.input}
     for call in traced.calls:
         read = {ref.name for ref in references((call.args, call.kwargs))}
-        operator = operators().get(call.op)
-        if read.isdisjoint(names) or operator is None:
+        if read.isdisjoint(names):
             continue
-        if TokenIds in operator.keeps:
+        if TokenIds in OPERATORS.get(call.op, NONE).keeps:
             names.add(call.name)
         elif call.op == "embedding":
             for name in read & traced.constants.keys():
