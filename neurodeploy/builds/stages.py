@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import calibrate as calibration
-from .. import compare, cost
+from .. import compare, cost, registry
 from ..array import Array
 from ..artifact import Artifact
 from ..config import INTEGER, BuildConfig

@@ -17,8 +17,8 @@ from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
 from ..ir.nodes import Product
+from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
-from .arithmetic import REGISTER_BITS
 from .run import Run, Step
 
 Contraction = Callable[[Array, Array, Any], Array]
