@@ -16,6 +16,7 @@ import numpy as np
 from neurodeploy import cost, registry
 from neurodeploy.config import INTEGER
 from neurodeploy.errors import Problem
+from neurodeploy.evidence import Evidence
 from neurodeploy.inputs.samples import SYNTHETIC
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -250,7 +251,7 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
     )
 
 
-def _grade(node: Any) -> tuple[str, str]:
+def _grade(node: Any) -> Evidence:
     if isinstance(node, (Synapse, Sum)):
         return ("documented", "public compiler print-outs show it")
     if isinstance(node, Micro):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Fixed, Interval
 
 Params = Mapping[str, Any]
@@ -41,7 +42,7 @@ class MicroOp(ABC):
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
-    grade: tuple[str, str] = (
+    grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
     )
