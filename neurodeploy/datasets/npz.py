@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ..limits import MOST_TICKS
 from . import _checks
+from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
 
 FORMAT = "a numpy archive .npz with train_x, train_y, test_x, test_y or x, y"
-NAMES: tuple[str, ...] = ()
 
 #: Other names under which archives in the wild keep the same four arrays.
 _SYNONYMS = {
@@ -209,3 +209,6 @@ def _classes(arrays: Arrays, train: Split, test: Split) -> tuple[str, ...]:
     if "classes" in arrays:
         return tuple(str(name) for name in arrays["classes"].ravel())
     return tuple(str(c) for c in range(1 + int(max(train.labels.max(), test.labels.max(initial=0)))))
+
+
+MEMBER = DataFormat("npz", FORMAT, accepts, load, facts)

@@ -149,8 +149,7 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
     if isinstance(node, Product):
         yield True, "products", "a product of two streams"
     elif isinstance(node, Neuron):
-        stock = registry.NEURONS[node.model].grade[0] == "documented"
-        yield not stock, "microcode", f"the neuron model {node.model}"
+        yield not registry.NEURONS[node.model].stock, "microcode", f"the neuron model {node.model}"
     elif isinstance(node, Micro):
         op = registry.MICROCODE[node.op]
         yield True, "microcode", f"the operator {node.op}"

@@ -74,10 +74,10 @@ def _bad_width(node: Node, bits: int) -> Problem:
     )
 
 
-def _remedies(node: Node) -> tuple[str, ...]:
+def _remedies(graph: Graph, node: Node) -> tuple[str, ...]:
     """What helps where numbers of one place differ too much in size."""
-    fixed_bases = "calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null"
-    by_method = (fixed_bases,) if isinstance(node, Neuron) and node.model == "multi_threshold" else ()
+    method = registry.METHODS.get(graph.header.method)
+    by_method = method.remedies if method is not None and isinstance(node, Neuron) else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
 
 
@@ -122,7 +122,7 @@ class _Walk:
                 return
         except ValueError as error:
             self.problems.append(
-                Problem("ND401", f"no integer form: {error}", node.place, fixes=_remedies(node))
+                Problem("ND401", f"no integer form: {error}", node.place, fixes=_remedies(self.graph, node))
             )
         self.failed.add(node.name)
 

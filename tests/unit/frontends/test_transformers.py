@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from neurodeploy import calibrate, compare, passes
-from neurodeploy.builds.stages import with_range
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
 from neurodeploy.inputs import samples
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
