@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Fixed, Interval
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..registry import Member
@@ -42,7 +43,7 @@ class MicroOp(Member):
     affine: bool = False
     #: True: no output is ever below zero
     nonnegative: bool = False
-    grade: tuple[str, str] = (
+    grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
     )
