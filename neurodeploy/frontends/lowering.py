@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from math import prod
 from typing import Any
 
@@ -21,9 +21,10 @@ import numpy as np
 from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Builder, Graph, Header, prune
-from ..ir.nodes import Const, Input, Node, Output, Sum, Synapse, View
+from ..ir.nodes import Const, Input, Micro, Node, Output, Sum, Synapse, View
 from ..ir.roles import reshaped_roles
 from ..ir.types import Interval, Origin, Shape, Value
+from ..registry import MICROCODE
 from .composites import fused
 from .lookups import elementwise, hidden_ids
 from .traced import Call, Ref, Traced, references, substitute
@@ -119,11 +120,19 @@ def operator(*names: str) -> Callable[[Operator], Operator]:
 
 @cache
 def operators() -> dict[str, Operator]:
-    """All operators: every file of ``ops/`` registers its own."""
+    """All operators: every file of ``ops/`` registers its own, and members of ``microcode`` name torch's."""
     package = importlib.import_module(".ops", __package__)
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{info.name}")
-    return dict(sorted(_TABLE.items()))
+    found: dict[str, Operator] = {
+        name: partial(_micro, op) for op, member in MICROCODE.items() for name in member.torch
+    }
+    return dict(sorted({**found, **_TABLE}.items()))
+
+
+def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """An elementwise function without parameters."""
+    return lowering.like(x, Micro, op=op)
 
 
 #: what may happen to scores between a mask and the softmax, and to token ids before their embedding
