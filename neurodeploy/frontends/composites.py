@@ -71,14 +71,6 @@ SIMPLE: dict[str, Callable[..., Any]] = {
 SEEDS = {
     "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
 }  # fmt: skip
-#: operator of the graph with keywords, compared in this order
-KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("gelu", {"approximate": "none"}),
-    ("gelu", {"approximate": "tanh"}),
-    ("quick_gelu", {}),
-    ("silu", {}),
-    ("tanh", {}),
-)
 LARGEST = 24  # calls in a group
 #: denser around 0, so that the rows differ in spread from far above any eps to far below
 POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
@@ -164,7 +156,11 @@ def _recognised(root: Call, group: Sequence[str], program: _Program) -> tuple[Ca
                 idle = used - {root.name}
                 calls = [program.calls[name] for name in used]
                 seeded = any(call.op in SEEDS for call in calls)
-                if not seeded or not all(program.users[n] <= used for n in idle) or np.shape(y) != POINTS.shape:
+                if (
+                    not seeded
+                    or not all(program.users[n] <= used for n in idle)
+                    or np.shape(y) != POINTS.shape
+                ):
                     continue
                 found = _known(y, calls) or _quantiser(function, calls)
         except _NoFunctionError:
@@ -207,7 +203,8 @@ def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
-    yield from ((op, keywords, keywords) for op, keywords in KNOWN)
+    for name, op in registry.MICROCODE.items():
+        yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
     width = POINTS.shape[-1]
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy as np
 from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
-from ..ir.nodes import Input, Output, Sum
+from ..ir.nodes import Input, Micro, Output, Sum
 from ..ir.types import Shape, Value
-from ..registry import OPERATORS
+from ..registry import MICROCODE, OPERATORS
 from .composites import fused
 from .input_spec import InputSpec
 from .lookups import elementwise, followed, hidden_ids
@@ -29,11 +30,23 @@ from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, dep
 NONE = Operator("", "")
 
 
+def operators() -> dict[str, Operator]:
+    """All operators by name: those of ``ops/``, and the elementwise functions that members of ``microcode`` name."""
+    functions = {name: member.name for member in MICROCODE.values() for name in member.torch}
+    made = {name: Operator(name, "microcode", partial(_micro, op)) for name, op in functions.items()}
+    return dict(sorted({**made, **OPERATORS}.items()))
+
+
+def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """An elementwise function without parameters."""
+    return lowering.like(x, Micro, op=op)
+
+
 def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
     """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
-    ids = _ids(traced) if traced.tokens else None
-    lowering = Lowering(header, traced.to_array)
-    program = _Program(lowering, traced, ids or _image(lowering, traced, spec))
+    lowering, known = Lowering(header, traced.to_array), operators()
+    given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
+    program = _Program(lowering, known, {**traced.constants, traced.input: given})
     for call in fused(traced):
         program.step(call)
     result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
@@ -48,9 +61,8 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
 class _Program:
     """What each call has yielded so far, and what was refused."""
 
-    def __init__(self, lowering: Lowering, traced: Traced, given: Stream | TokenIds) -> None:
-        self.lowering = lowering
-        self.values: dict[str, Any] = {**traced.constants, traced.input: given}
+    def __init__(self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any]) -> None:
+        self.lowering, self.operators, self.values = lowering, known, values
         self.problems: dict[tuple[Any, ...], list[Problem]] = {}
 
     def step(self, call: Call) -> None:
@@ -68,7 +80,7 @@ class _Program:
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
         if not any(map(depends, operands)):
             return evaluated(call, args, kwargs)
-        operator = OPERATORS.get(call.op, NONE)
+        operator = self.operators.get(call.op, NONE)
         if operator.elementwise:
             made = elementwise(self.lowering, call, args, kwargs)
             if made is not None:
@@ -206,7 +218,7 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     return Stream(name, shape, axis, traced.batch)
 
 
-def _ids(traced: Traced) -> TokenIds:
+def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
     """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
     if len(traced.sizes) != 2 or traced.batch_axis:
         raise ImportModelError(
@@ -218,17 +230,17 @@ def _ids(traced: Traced) -> TokenIds:
                 "(batch, tokens)",
             )
         )
-    return TokenIds(traced.sizes[1], traced.batch, _rows(traced))
+    return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
 
 
-def _rows(traced: Traced) -> int | None:
+def _rows(traced: Traced, known: Mapping[str, Operator]) -> int | None:
     """Length of the table that the ids of the input are looked up in; None where there is none."""
     names = {traced.input}
     for call in traced.calls:
         read = {ref.name for ref in references((call.args, call.kwargs))}
         if read.isdisjoint(names):
             continue
-        if TokenIds in OPERATORS.get(call.op, NONE).keeps:
+        if TokenIds in known.get(call.op, NONE).keeps:
             names.add(call.name)
         elif call.op == "embedding":
             for name in read & traced.constants.keys():

@@ -58,7 +58,9 @@ def test_every_operator_says_what_it_reads(name: str) -> None:
     if operator.build is None:
         assert operator.elementwise, "neither torch nor a builder makes anything of it"
     else:
-        assert operator.build.__doc__ and next(iter(inspect.signature(operator.build).parameters)) == "lowering"
+        assert (
+            operator.build.__doc__ and next(iter(inspect.signature(operator.build).parameters)) == "lowering"
+        )
 
 
 @pytest.mark.parametrize("front_end", [torch_fx, torch_export])

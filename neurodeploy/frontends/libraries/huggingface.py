@@ -195,7 +195,6 @@ def _module(
     model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None, causal: bool = False
 ) -> Any:
     """The wrapper; tokens ``pad``, where given, are hidden, as they are anyway where none sees a later one."""
-    import torch
     from torch import Tensor, nn
 
     class Wrapper(nn.Module):  # type: ignore[misc]

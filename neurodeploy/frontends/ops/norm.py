@@ -103,30 +103,6 @@ def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
 
 
-@operator("silu", "silu_")
-def silu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """x sigmoid(x)."""
-    return lowering.like(x, Micro, op="silu")
-
-
-@operator("quick_gelu")
-def quick_gelu(lowering: Lowering, x: Stream) -> Stream:
-    """x sigmoid(1.702 x): what a front end makes of the spelled-out form."""
-    return lowering.like(x, Micro, op="quick_gelu")
-
-
-@operator("tanh", "tanh_")
-def tanh(lowering: Lowering, x: Stream) -> Stream:
-    """The hyperbolic tangent, as in poolers."""
-    return lowering.like(x, Micro, op="tanh")
-
-
-@operator("relu", "relu_")
-def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """max(x, 0)."""
-    return lowering.like(x, Micro, op="relu")
-
-
 @operator("maximum", reads=(MaskedScores,))
 def maximum(lowering: Lowering, x: Any, other: Any = None) -> Stream | MaskedScores:
     """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
