@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurodeploy.mapping.relay import prepared
+from neurodeploy.mapping.mapper import prepared
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
