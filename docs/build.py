@@ -26,9 +26,10 @@ import methods as methods_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, datasets, registry, support, target  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
-from neurodeploy.cost.ann import BASELINE  # noqa: E402
+from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.frontends import leaves, lowering  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
+from neurodeploy.report.figures import GROUPS  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,7 +48,7 @@ RANGES = {
     "ND9": "Command line, config, files, targets and data",
 }
 DEFINITIONS = (
-    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE,
+    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE, RATIO,
     paper.NATIVE, paper.ECMT, audit.PURITY, audit.SILICON,
 )  # fmt: skip
 
@@ -213,6 +214,15 @@ def coefficients() -> str:
     return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
 
 
+def figures() -> str:
+    """Every figure of report.json, by group."""
+    parts = []
+    for group in GROUPS.values():
+        rows = [(f"`{f.key}`", f.label, f.unit, f.help, f.formula) for f in group.figures]
+        parts += [f"### {group.title}", table(("Key", "Name", "Unit", "Meaning", "Formula"), rows)]
+    return "\n\n".join(parts)
+
+
 def columns() -> str:
     """Every column of the three CSV files."""
     parts = []
@@ -274,6 +284,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "models": models,
     "definitions": definitions,
     "coefficients": coefficients,
+    "figures": figures,
     "columns": columns,
     "results": results,
     "comparison": comparison,

@@ -22,16 +22,16 @@ PURITY = Definition(
     "purity",
     "Work by code",
     "work: event operations (synaptic and product operations) by the code of their input, a product by the denser of"
-    " its operands;  edges: inputs of all layers and products, by the code they carry;  binary: 0 or 1;  ternary: -1, 0 or"
-    " 1;  multi: a small count;  graded: an integer payload;  dense: a number in every tick, as in an ANN",
+    " its operands;  edges: inputs of all layers and products, by the code they carry;  binary: 0 or 1;  ternary: -1, 0"
+    " or 1;  multi: a small count;  graded: an integer payload;  dense: a number in every tick, as in an ANN",
     notes=("a code is what the edge may carry at most, proven from the network, not what was seen",),
 )
 SILICON = Definition(
     "silicon",
     "Work by grade of evidence",
     "share of all operations (synaptic and product operations, neuron updates, microcode operations) done by nodes of"
-    " each grade;  documented: a public source shows it on the chip;  plausible: public facts about microcode and memory"
-    " suffice;  simulation-only: neither",
+    " each grade;  documented: a public source shows it on the chip;  plausible: public facts about microcode and"
+    " memory suffice;  simulation-only: neither",
     notes=("one operation counts as one, whatever its energy",),
 )
 

@@ -55,8 +55,8 @@ def _grid(rows: Iterable[tuple[str, Text]], indent: int = 0) -> Table:
 def _lines(report: Json, block: str) -> Iterable[tuple[str, Text]]:
     """Label and text of every line of a block that has something to say."""
     lines: dict[str, list[Figure]] = {}
-    for figure in figures.FIGURES:
-        if figure.line and (figure.line in lines or figures.GROUPS[figure.group][1] == block):
+    for figure in (f for group in figures.GROUPS.values() if group.block == block for f in group.figures):
+        if figure.line:
             lines.setdefault(figure.line, []).append(figure)
     reasons: set[str] = set()
     for label, found in lines.items():

@@ -31,12 +31,12 @@ ROWS: dict[str, Callable[[ReportInputs], Iterator[Any]]] = {
 def build(inputs: ReportInputs) -> Json:
     """The report of one build; every key is always there."""
     report: Json = {"schema_version": SCHEMA_VERSION}
-    for figure in figures.FIGURES:
+    for figure in figures.figures():
         _put(report, figure.key, figure.get(inputs))
     for table, columns in TABLES.items():
         report[table] = [{column.name: column.get(row) for column in columns} for row in ROWS[table](inputs)]
     report["definitions"] = {d.key: _definition(d, inputs.target) for d in inputs.assessment.definitions}
-    report["figures"] = [figure.described() for figure in figures.FIGURES]
+    report["figures"] = [figure.described() for figure in figures.figures()]
     report["columns"] = {table: [c.described() for c in columns] for table, columns in TABLES.items()}
     report = plain(report)
     report["reasons"] = {key: _reason(inputs, key) for key in dict.fromkeys(nulls(report))}

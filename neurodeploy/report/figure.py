@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from ..cost.types import LEVELS
@@ -94,22 +94,22 @@ class Card:
     below: Callable[[Json], str] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
     """One value of a report.
 
-    ``key`` is its dotted place in ``report.json``, ``group`` a key of :data:`~neurodeploy.report.figures.GROUPS`;
-    ``unit`` is empty for counts and text, ``%`` for fractions (0 .. 1 in the data), ``x`` for ratios; ``formula`` says
-    how it is computed where that takes more than ``help``; ``needs`` is None for what every report has. ``fields`` are
-    the keys of each of its rows. On the console it stands on ``line`` (empty: nowhere), behind its label unless it is
-    the first there; ``say`` replaces its words, ``tone`` (good, bad, warn) colours the first of them.
+    ``key`` is its dotted place in ``report.json``; ``unit`` is empty for counts and text, ``%`` for fractions (0 .. 1
+    in the data), ``x`` for ratios; ``formula`` says how it is computed where that takes more than ``help``; ``needs``
+    is None for what every report has. ``fields`` are the keys of each of its rows. On the console it stands on ``line``
+    (empty: nowhere), behind its label unless it is the first there; ``say`` replaces its words, ``tone`` (good, bad,
+    warn) colours the first of them.
     """
 
     key: str
     label: str
     help: str
+    _: KW_ONLY
     get: Get
-    group: str
     kind: Kind = NUMBER
     unit: str = ""
     formula: str = ""
@@ -123,9 +123,11 @@ class Figure:
 
     def phrase(self, report: Json) -> tuple[str, ...]:
         """Its words for people; none where it is missing."""
+        return self.say(report) if self.say else self.plain(report)
+
+    def plain(self, report: Json) -> tuple[str, ...]:
+        """Its value as its kind is written."""
         value = words.at(report, self.key)
-        if self.say is not None:
-            return self.say(report)
         return () if value is None or self.kind.say is None else self.kind.say(value, self.unit)
 
     def fits(self, report: Mapping[str, Any]) -> bool:
@@ -148,3 +150,12 @@ class Figure:
             "help": self.help,
             "measured": self.depends == "activity",
         }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Figures that belong together: the title of their list on the page, and the block of the console they are in."""
+
+    title: str
+    block: Literal["verdict", "costs", "notes"]
+    figures: tuple[Figure, ...]

@@ -89,7 +89,7 @@ def problems(report: Json) -> list[Problem]:
 
 def headlines(report: Json) -> list[Json]:
     """The cards of the verdict: label, value, a line below, a tone, and the definition behind it."""
-    return [_card(report, figure, figure.card) for figure in figures.FIGURES if figure.card]
+    return [_card(report, figure, figure.card) for figure in figures.figures() if figure.card]
 
 
 def _card(report: Json, figure: Figure, card: Card) -> Json:
@@ -117,23 +117,22 @@ def _card(report: Json, figure: Figure, card: Card) -> Json:
 
 def listing(report: Json) -> dict[str, list[Json]]:
     """Every figure that is a single line, by group: label, value or why it is missing, help and formula."""
-    found: dict[str, list[Json]] = {group: [] for group in figures.GROUPS}
-    for figure in figures.FIGURES:
-        if figure.kind.say is None:
-            continue
-        value = words.at(report, figure.key)
-        phrase = () if value is None else figure.kind.say(value, figure.unit)
-        found[figure.group].append(
-            {
-                "key": figure.key,
-                "label": figure.label,
-                "value": ", ".join(phrase) or EMPTY,
-                "why": "" if phrase else report["reasons"].get(figure.key) or words.why(report, figure.key),
-                "mark": words.label(report, figure.key),
-                "help": f"{figure.help}: {figure.formula}" if figure.formula else figure.help,
-            }
-        )
-    return found
+    return {
+        name: [_listed(report, figure) for figure in group.figures if figure.kind.say]
+        for name, group in figures.GROUPS.items()
+    }
+
+
+def _listed(report: Json, figure: Figure) -> Json:
+    phrase = figure.plain(report)
+    return {
+        "key": figure.key,
+        "label": figure.label,
+        "value": ", ".join(phrase) or EMPTY,
+        "why": "" if phrase else words.why(report, figure.key),
+        "mark": words.label(report, figure.key),
+        "help": f"{figure.help}: {figure.formula}" if figure.formula else figure.help,
+    }
 
 
 def cell(value: Any, unit: str) -> str:
@@ -164,7 +163,7 @@ def _environment() -> Environment:
         "digits": units.digits,
         "words": units.words,
         "cell": cell,
-        "group": lambda name: figures.GROUPS[name][0],
+        "group": lambda name: figures.GROUPS[name].title,
         "rank": rank,
     }
     return environment

@@ -19,7 +19,7 @@ def wrong(report: Json) -> list[str]:
     A figure or column that was added after the report was written is no fault: it reads as missing.
     """
     keys = [key for key, kind in DESCRIPTIONS.items() if not isinstance(report.get(key), kind)]
-    keys += [figure.key for figure in figures.FIGURES if not figure.fits(report)]
+    keys += [figure.key for figure in figures.figures() if not figure.fits(report)]
     described = report["columns"] if "columns" not in keys else {}
     return keys + [key for table in TABLES for key in _table(table, report.get(table), described.get(table))]
 

@@ -185,7 +185,7 @@ def baseline_ratio(report: Json) -> tuple[str, ...]:
     if found["nominal"] is None:
         return ()
     low, nominal, high = (units.count(found[level]) for level in ("low", "nominal", "high"))
-    return (f"the events take {nominal} times as much [{low} .. {high}]",)
+    return (f"events take {nominal} x [{low} .. {high}]",)
 
 
 def baseline_below(report: Json) -> str:
