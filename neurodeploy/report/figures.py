@@ -314,7 +314,7 @@ EVIDENCE = (
     Figure("purity.work", "work by code", "event operations by the code of what drives them",
            get=lambda i: i.assessment.purity and dict(i.assessment.purity.work), kind=PARTS, unit="%",
            formula="share of synaptic and product operations", needs=WORK, depends="activity", line="Work by code",
-           say=words.work, card=Card("Work by code", words.main_code)),
+           say=words.work, card=Card("Work by code", words.main_code, lambda report: ", ".join(words.work(report)))),
     Figure("purity.edges", "edges by code", "inputs of layers and products by the code they carry",
            get=lambda i: i.assessment.purity and dict(i.assessment.purity.edges), kind=PARTS, unit="%",
            formula="share of edges", needs=WORK),
@@ -392,9 +392,6 @@ OPERATIONS = (
              depends="activity")
       for key, name, kinds in (("spikes", "spikes", ("spikes",)), ("messages", "messages", ("messages",)),
                                ("event_ops", "event operations", ("synaptic_ops", "product_ops")))),
-    Figure("raster.sample", "sample of the raster", "which one", get=lambda i: i.raster_sample, kind=TEXT),
-    Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick",
-           get=lambda i: _rows(i.raster, RASTER), kind=ROWS, depends="activity", fields=RASTER),
 )  # fmt: skip
 
 ENERGY = (
@@ -469,6 +466,9 @@ NOTES = (
            line="Warnings", say=words.warnings, tone=lambda report: "warn" if report["warnings"] else "",
            card=Card("Warnings", lambda report: str(len(report["warnings"])), _card_warnings),
            fields=PROBLEM),
+    Figure("raster.sample", "sample of the raster", "which one", get=lambda i: i.raster_sample, kind=TEXT),
+    Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick",
+           get=lambda i: _rows(i.raster, RASTER), kind=ROWS, depends="activity", fields=RASTER),
     Figure("stages", "stages", "of the build",
            get=lambda i: _rows(i.stages, STAGE), kind=ROWS,
            fields=STAGE),

@@ -74,7 +74,9 @@ def show(value: Any, unit: str = "") -> str:
     numbers = {"": count, "%": percent, "/s": rate, "x": times}
     if unit in numbers:
         return numbers[unit](value)
-    return quantity(value, unit) if unit in _NEXT else digits(value)
+    if unit in _NEXT:
+        return quantity(value, unit)
+    return str(value) if isinstance(value, int) else digits(value)
 
 
 def times(value: float | None) -> str:
