@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..evidence import GRADES, Evidence
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Micro, Product, Synapse
 from ..ir.trace import Events
@@ -14,7 +15,6 @@ from .counts import Counts
 from .types import Definition
 
 CODES = ("binary", "ternary", "multi", "graded", "dense")
-GRADES = ("documented", "plausible", "simulation-only", "unsupported")
 #: what counts as work when grades are weighed
 WORK_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "microcode_ops")
 
@@ -89,7 +89,7 @@ def work(
     return shares(amounts, keys)
 
 
-def silicon(events: Events, grades: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+def silicon(events: Events, grades: Mapping[str, Evidence]) -> dict[str, float]:
     """Share of work per grade; ``grades`` is node -> (grade, reason), nodes without one are simulation-only."""
-    places = {name: grade.replace(" ", "-") for name, (grade, _) in grades.items()}
+    places = {name: evidence[0] for name, evidence in grades.items()}
     return work(events, places, GRADES, "simulation-only")

@@ -267,9 +267,9 @@ CORES: tuple[Column[CoreView], ...] = (
 )  # fmt: skip
 
 LINKS: tuple[Column[LinkView], ...] = (
-    Column("from", "sending router, or the host", lambda r: r.ends[0], first=True),
-    Column("to", "receiving router, or the host", lambda r: r.ends[1], first=True),
-    Column("class", "mesh, chip (between chips) or host", lambda r: r.link_class, first=True),
+    Column("from", "sending router, or the host", lambda r: str(r.link.start), first=True),
+    Column("to", "receiving router, or the host", lambda r: str(r.link.end), first=True),
+    Column("class", "mesh, chip (between chips) or host", lambda r: r.link.kind, first=True),
     Column("packets", "packets it carried", lambda r: float(r.load.sum()), formula="mean per inference",
            depends="activity", first=True),
     Column("peak", "packets in its fullest step", lambda r: r.peak, formula="largest of any sample and step",
