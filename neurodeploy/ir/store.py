@@ -234,7 +234,8 @@ def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
             raise _refuse(
                 "ND945", "a dataset of the artifact is missing", path, f"{group.name}/arrays/{place}"
             )
-        return dataset[()]
+        stored: Array = dataset[()]
+        return stored
 
     try:
         return codec.decode(_json(path, group["json"]), array, classes)
