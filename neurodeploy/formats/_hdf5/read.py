@@ -13,7 +13,6 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,17 +20,16 @@ import h5py
 import numpy as np
 
 from ...array import Array
-from ...errors import ImportModelError, Problem
 from ...files import io_problem
 from . import chunks as _hdf5_chunks
 from . import texts as _hdf5_texts
+from .tree import MAX_PROBLEMS, Tree
 
 MAX_BYTES = 4 << 30  # of all datasets together
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 12
 MAX_TEXT = 256  # characters of one text
 MAX_TEXTS = 200_000  # texts of one dataset
-MAX_PROBLEMS = 200
 #: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
 MAX_EXPANSION = 1032
 #: what a damaged file makes h5py raise
@@ -49,47 +47,6 @@ H5_ERRORS = (
 
 TRIAL_SECONDS = 10.0
 TRIAL_RATE = 10e6  # bytes per second, at least
-
-
-@dataclass
-class Tree:
-    """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
-
-    ``lists`` are object arrays of str, of the shape that the dataset has. ``refused`` holds paths that are in the
-    file and were not read.
-    """
-
-    path: Path
-    groups: set[str] = field(default_factory=set)
-    arrays: dict[str, Array] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, Array] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-
-    def __contains__(self, place: str) -> bool:
-        """Whether something stands at this path, read or refused."""
-        return any(
-            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
-        )
-
-    def children(self, place: str) -> list[str]:
-        """Names directly inside a group, sorted."""
-        prefix = f"{place}/" if place else ""
-        paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
-        return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
-
-    def problem(
-        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
-    ) -> None:
-        """Note a problem at a place of the file."""
-        where = f"{self.path.name} /{place}"
-        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
-
-    def check(self) -> None:
-        """Raise ImportModelError with everything found so far, if anything was."""
-        if self.problems:
-            raise ImportModelError(self.problems[:MAX_PROBLEMS])
 
 
 def read_tree(path: Path, trial: bool = True) -> Tree:
