@@ -108,7 +108,7 @@ class _Chain:
             self.refusals.add(graph.input.name, cause, "a frame for each tick")
         before: str = graph.input.name
         for node in graph.of(Neuron):
-            self._layer(node, before)  # type: ignore[arg-type]
+            self._layer(node, before)
             before = node.name
         if graph.output.inputs != (before,):
             found = f"reads {graph.output.inputs[0]}"
@@ -145,10 +145,8 @@ class _Chain:
 
     def _source(self, name: str) -> Node:
         """The node that a name stands for; a Delay is the identity per tick."""
-        node = self.graph.nodes[name]
-        while isinstance(node, Delay):
-            self.seen.add(node.name)
-            node = self.graph.nodes[node.inputs[0]]
+        *delays, node = self.graph.upwards(name, lambda n: isinstance(n, Delay))
+        self.seen.update(delay.name for delay in delays)
         return node
 
     def _sources(self, neuron: Neuron) -> tuple[list[Node], Synapse | None]:

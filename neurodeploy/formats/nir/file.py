@@ -13,6 +13,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem
+from ...ir.graph import free_name
 from .._hdf5.tree import Tree
 
 GRAPH, ENDS = "NIRGraph", ("Input", "Output")
@@ -158,7 +159,9 @@ def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
             if _enclosed(tree, here, inner, network):
                 doors.by_name[name] = inner.inputs[0], inner.outputs[0]
         elif kind is not None:
-            network.items[here] = Item(tree, here, free_name(f"{prefix}{name}", network.names), kind)
+            item = Item(tree, here, free_name(f"{prefix}{name}", network.names), kind)
+            network.names.add(item.name)
+            network.items[here] = item
             doors.by_name[name] = here, here
             if kind in ENDS:
                 (doors.inputs if kind == "Input" else doors.outputs).append(here)
@@ -181,16 +184,6 @@ def _enclosed(tree: Tree, place: str, inner: _Doors, network: Network) -> bool:
     for key in (*inner.inputs, *inner.outputs):
         network.items[key].kind = "Pass"
     return True
-
-
-def free_name(name: str, names: set[str]) -> str:
-    """A name that was not given yet: this one, or with the first free number behind it."""
-    count, free = 1, name
-    while free in names:
-        count += 1
-        free = f"{name}_{count}"
-    names.add(free)
-    return free
 
 
 def _edges(tree: Tree, place: str, doors: dict[str, tuple[str, str]], network: Network) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...array import Array
 from ...ir.nodes import Reduce, Synapse, View
+from ...ir.shapes import MAX_DELAY
 from . import neurons
 from .file import Item
 from .options import NirOptions
@@ -21,7 +22,6 @@ from .parts import STREAM, Made, Sizes, spread, step
 
 MAX_SIDE = 1 << 20  # of kernels, strides, paddings and groups
 MAX_KERNEL = 1 << 28  # elements of a kernel after dilation
-MAX_DELAY = 4096  # ticks
 #: elements whose delays differ, or that feed back into something that is not a layer
 MAX_DENSE_IDENTITY = 2048
 

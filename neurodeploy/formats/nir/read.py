@@ -19,13 +19,13 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem
-from ...ir.graph import Builder, Graph, Header, prune
+from ...ir.graph import Builder, Graph, Header, free_name, prune
 from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
 from . import integers
-from .file import ENDS, Item, Network, flatten, free_name
+from .file import ENDS, Item, Network, flatten
 from .neurons import KINDS
 from .nodes import make, ticks, waiting
 from .options import DISCRETISATION, NirOptions
@@ -276,7 +276,7 @@ class _Import:
         known = {STREAM: stream}
         origin = (Origin(item.name, f"nir.{item.kind}"),)
         for node, facts in made:
-            name = item.name if node.name == item.name else free_name(node.name, reserved)
+            name = item.name if node.name == item.name else _free(node.name, reserved)
             inputs = tuple(known[i] for i in node.inputs)
             known[node.name] = stream = builder.add(
                 replace(node, name=name, inputs=inputs, origin=origin), facts
@@ -292,7 +292,7 @@ class _Import:
         ]
         if len(streams) == 1:
             return streams[0]
-        name = free_name(f"{item.name}.sum", reserved)
+        name = _free(f"{item.name}.sum", reserved)
         node = Sum(name=name, inputs=tuple(streams), signs=(1,) * len(streams))
         return builder.add(node, value(self.sizes[sources[0]]))
 
@@ -312,7 +312,7 @@ class _Import:
     def _identity(self, builder: Builder, item: Item, source: str, reserved: set[str]) -> str:
         """A feedback without weights of its own: an identity that waits one tick."""
         neuron, sizes = self.network.items[source], self.sizes[source]
-        name = free_name(f"{item.name}.feedback", reserved)
+        name = _free(f"{item.name}.feedback", reserved)
         made = waiting(item, name, sizes, np.ones((), np.int64), feedback=True)
         if made is None:
             return neuron.name  # refused; the problem is noted
@@ -346,3 +346,10 @@ def _waiting(node: Synapse) -> Synapse:
     """The same weights, a tick later at least."""
     delay = np.maximum(node.delay, 1)
     return replace(node, delay=int(delay) if delay.ndim == 0 else delay)
+
+
+def _free(name: str, reserved: set[str]) -> str:
+    """A name that no node of the file has and that was not given yet."""
+    free = free_name(name, reserved)
+    reserved.add(free)
+    return free

@@ -19,12 +19,11 @@ import numpy as np
 
 from ...array import Array
 from ...files import write_bytes
-from ...ir.graph import Graph
+from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
 from ...program import Program
 from .._base import Refusals
 from . import integers, neurons
-from .file import free_name
 from .neurons import DT
 
 #: name, NIR kind and fields of a node
@@ -35,8 +34,8 @@ def write(program: Program, path: Path) -> tuple[Path, ...]:
     """One file. Raises GraphError ND230 with every node that NIR has no counterpart for, EnvironmentProblem ND90x."""
     import nir
 
-    parts, edges = _Export(program.graph).network()
-    nodes = {name: getattr(nir, kind)(**fields) for name, kind, fields in parts}
+    made, edges = _Export(program.graph).network()
+    nodes = {name: getattr(nir, kind)(**fields) for name, (kind, fields) in made.items()}
     graph = nir.NIRGraph(nodes, edges, type_check=False)
     floats = integers.digest(integers.entries_of(graph.to_dict()))
     graph.metadata = {integers.KEY: integers.pack(program.graph, floats), "dt": DT}
@@ -52,8 +51,7 @@ class _Export:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.refusals = Refusals("NIR")
-        self.nodes: list[Part] = []
-        self.names: set[str] = set()
+        self.nodes: dict[str, tuple[str, dict[str, Any]]] = {}
         self.ports: dict[str, tuple[str, ...]] = {}  # value -> the nodes whose sum it is
         # value -> its shape in NIR, which has no axes of size 1 put in
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -61,9 +59,9 @@ class _Export:
         self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
         for node in graph.of(Neuron):
-            self._even_out(node)  # type: ignore[arg-type]
+            self._even_out(node)
 
-    def network(self) -> tuple[list[Part], list[tuple[str, str]]]:
+    def network(self) -> tuple[dict[str, tuple[str, dict[str, Any]]], list[tuple[str, str]]]:
         """Nodes and edges; GraphError with everything that cannot be expressed."""
         for node in self.graph:
             rule = RULES.get(type(node))
@@ -124,13 +122,12 @@ class _Export:
 
     def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
         """Note a node that has no counterpart."""
-        origin = f" from {node.origin[0]}" if node.origin else ""
-        self.refusals.add(f"{node.name}{origin}", found, limit, *fixes)
+        self.refusals.add(node.place, found, limit, *fixes)
 
     def put(self, name: str, kind: str, **fields: Any) -> str:
         """Add a NIR node under a name that HDF5 takes and that is free."""
-        free = free_name(name.replace("/", "_").strip(".") or "node", self.names)
-        self.nodes.append((free, kind, fields))
+        free = free_name(name.replace("/", "_").strip(".") or "node", self.nodes)
+        self.nodes[free] = kind, fields
         return free
 
     def passing(self, source: str, shape: tuple[int, ...], edges: list[tuple[str, str]]) -> str:
