@@ -107,9 +107,9 @@ class _Chain:
             cause = "one frame for all ticks, or a zero point"
             self.refusals.add(graph.input.name, cause, "a frame for each tick")
         before: str = graph.input.name
-        for node in graph.of(Neuron):
-            self._layer(node, before)
-            before = node.name
+        for neuron in graph.of(Neuron):
+            self._layer(neuron, before)
+            before = neuron.name
         if graph.output.inputs != (before,):
             found = f"reads {graph.output.inputs[0]}"
             self.refusals.add(graph.output.name, found, f"the last neurons, {before}")
