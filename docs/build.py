@@ -24,7 +24,7 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, datasets, registry, support, target  # noqa: E402
+from neurodeploy import codes, cost, datasets, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE  # noqa: E402
 from neurodeploy.frontends import leaves, lowering  # noqa: E402
@@ -213,6 +213,16 @@ def coefficients() -> str:
     return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
 
 
+def limits() -> str:
+    """Every key under [limits] with its unit, its meaning and the problem that it leads to."""
+    rows = []
+    for key in filter(lambda key: key.section == "limits", target.keys()):
+        check = target_schema.check_of(key.key)
+        refused = check.code if check.key == key.key else f"{check.code}, `{check.key}`"
+        rows.append((f"`{key.key}`", key.unit, key.help, refused))
+    return table(("Key", "Unit", "Meaning", "Refused with"), rows)
+
+
 def columns() -> str:
     """Every column of the three CSV files."""
     parts = []
@@ -275,6 +285,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "definitions": definitions,
     "coefficients": coefficients,
     "columns": columns,
+    "limits": limits,
     "results": results,
     "comparison": comparison,
 }
@@ -282,7 +293,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """The pages that may hold generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "hw_targets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def filled(text: str) -> str:

@@ -309,11 +309,17 @@ def layer_names(node: Node) -> list[str]:
 def map_to_cores(work: Work, progress: Progress) -> str:
     """Balanced graph, placement on cores, memory images."""
     from ..image.encode import encode
+    from ..mapping.checks import calibrated
     from ..mapping.mapper import PLACEMENT, map_graph, prepared
 
     graph = work.integer = prepared(need(work.integer, "quantize"), work.target)
     mapping = map_graph(
-        graph, work.target, work.target.chips, work.config.optimise, work.config.placement or PLACEMENT
+        graph,
+        work.target,
+        work.target.chips,
+        work.config.optimise,
+        work.config.placement or PLACEMENT,
+        calibrated(graph, need(work.ranges, "calibrate")),
     )
     work.mapping = encode(graph, mapping, work.target) if mapping.fits else mapping
     work.warnings += [p for p in mapping.problems if p.severity != "error"]
