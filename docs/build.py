@@ -24,10 +24,10 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, datasets, registry, support, target, target_schema  # noqa: E402
+from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE  # noqa: E402
-from neurodeploy.frontends import leaves, lowering  # noqa: E402
+from neurodeploy.frontends import lower  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
 
@@ -141,20 +141,20 @@ def methods() -> str:
 def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
-    for name, builder in lowering.operators().items():
-        files.setdefault(builder.__module__.rpartition(".")[2], []).append(name)
+    for name, operator in lower.operators().items():
+        files.setdefault(operator.family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],
     )
     classes: dict[str, list[str]] = {}
-    for name in leaves.readers():
+    for name in sorted(name for library in registry.LEAVES.values() for name in library.classes):
         module, _, cls = name.rpartition(".")
         classes.setdefault(module, []).append(cls)
     neurons = table(("Module", "Neuron classes"), [(f"`{m}`", ", ".join(c)) for m, c in classes.items()])
     data = table(
         ("Reader", "Accepts"),
-        [(f"`{f.module.rpartition('.')[2]}`", f.description) for f in datasets.formats()],
+        [(f"`{name}`", member.title) for name, member in registry.DATASETS.items()],
     )
     return "\n\n".join(("### Operators", torch, "### Spiking neurons", neurons, "### Data", data))
 

@@ -6,6 +6,8 @@ Ranges: ND1xx import, 2xx graph, 3xx convert, 4xx quantize, 5xx mapping, 6xx sim
 
 from __future__ import annotations
 
+from .errors import UsageError, unknown_name
+
 #: code -> (title, explanation of what it means, why it matters and what to do)
 CODES: dict[str, tuple[str, str]] = {
     # --- 1xx import -------------------------------------------------------------------------------------------
@@ -955,3 +957,10 @@ CODES: dict[str, tuple[str, str]] = {
         "than limits.chips allows. Correct the mesh, or ask for fewer chips.",
     ),
 }
+
+
+def explained(code: str) -> tuple[str, str]:
+    """Title and long text of an error code; UsageError with the nearest codes for an unknown one."""
+    if code.upper() not in CODES:
+        raise UsageError(unknown_name("ND900", "error code", code, CODES, "explain"))
+    return CODES[code.upper()]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import registry
 from .errors import Problem, UsageError, unknown_name
+from .limits import MOST_TICKS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,7 +57,7 @@ class BuildConfig(_Table):
     data: str = Field("", description="data set or file; empty: the model's own")
     method: str = Field("", description="conversion method; empty: the model's own")
     timesteps: int | None = Field(
-        None, ge=1, le=4096, description="ticks of one inference; unset: the model's own"
+        None, ge=1, le=MOST_TICKS, description="ticks of one inference; unset: the model's own"
     )
     weight_bits: int = Field(8, ge=2, le=8, description="bits of each weight, sign included")
     calib: int = Field(256, ge=1, description="training samples for calibration")

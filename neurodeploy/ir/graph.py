@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from .nodes import Const, Input, Neuron, Node, Output, Synapse
 from .types import Value
 
 Kind = TypeVar("Kind", bound=Node)
+Passes = Callable[[Node], bool]  # whether a walk looks through a node to what lies behind it
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,30 @@ class Graph:
         """All nodes of the given kinds, in topological order."""
         return [n for n in self if isinstance(n, kinds)]
 
-    @property
-    def consumers(self) -> dict[str, list[str]]:
+    @cached_property
+    def consumers(self) -> Mapping[str, list[str]]:
         """Names of the nodes that read each value, in topological order."""
         table: dict[str, list[str]] = {name: [] for name in self.nodes}
         for node in self:
             for source in dict.fromkeys(node.inputs):
                 table[source].append(node.name)
         return table
+
+    def upwards(self, name: str, passes: Passes) -> list[Node]:
+        """The node of a name and those before it, by first inputs; the last one is the first that does not pass."""
+        path = [self.nodes[name]]
+        while passes(path[-1]):
+            path.append(self.nodes[path[-1].inputs[0]])
+        return path
+
+    def readers(self, name: str, passes: Passes) -> list[Node]:
+        """What reads a value, once per operand; in the place of nodes that pass, what reads those."""
+        found: list[Node] = []
+        for reader in (self.nodes[consumer] for consumer in self.consumers[name]):
+            found += (
+                self.readers(reader.name, passes) if passes(reader) else [reader] * reader.inputs.count(name)
+            )
+        return found
 
     @cached_property
     def delayed(self) -> list[Synapse]:
@@ -131,6 +148,15 @@ class Graph:
         return digest.hexdigest()
 
 
+def free_name(name: str, *taken: Container[str], mark: str = "_") -> str:
+    """``name`` itself, or the first of ``name_2``, ``name_3``, ... that is in no container."""
+    count, free = 1, name
+    while any(free in names for names in taken):
+        count += 1
+        free = f"{name}{mark}{count}"
+    return free
+
+
 class Builder:
     """Collects nodes with their values and makes a Graph; names are made unique."""
 
@@ -139,18 +165,9 @@ class Builder:
         self.nodes: dict[str, Node] = {}
         self.values: dict[str, Value] = {}
 
-    def fresh(self, name: str) -> str:
-        """``name`` itself, or the first free ``name_2``, ``name_3``, ..."""
-        if name not in self.nodes:
-            return name
-        count = 2
-        while f"{name}_{count}" in self.nodes:
-            count += 1
-        return f"{name}_{count}"
-
     def add(self, node: Node, value: Value) -> str:
         """Append a node whose inputs are already there; returns the name it got."""
-        name = self.fresh(node.name)
+        name = free_name(node.name, self.nodes)
         self.nodes[name] = node if name == node.name else replace(node, name=name)
         self.values[name] = value
         return name

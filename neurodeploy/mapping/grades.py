@@ -1,16 +1,16 @@
 """How sure it is that each node runs on silicon: the worst grade of everything it needs, with the reason.
 
-Grades in falling order: documented, plausible, simulation-only, unsupported. They come from the target file, by kind
-of work, and from the neuron models and operators themselves.
+Grades come from the target file, by kind of work, and from the neuron models and operators themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingABC
 from typing import Any
 
 from .. import registry
+from ..evidence import Evidence, worst
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..microcode._base import MicroOp
@@ -20,23 +20,14 @@ from ..target import Target
 from .checks import wire_bits
 from .demand import longest_wait
 
-GRADES = ("documented", "plausible", "simulation-only", "unsupported")
 
-Grade = tuple[str, str]
-
-
-def grades(graph: Graph, target: Target) -> dict[str, Grade]:
+def grades(graph: Graph, target: Target) -> dict[str, Evidence]:
     """Node -> (grade, reason) for every node that works: constants, inputs and Views have none."""
     found = {n.name: [*_evidence(graph, n, target)] for n in graph if n.name not in constants(graph)}
     return {name: worst(evidence) for name, evidence in found.items() if evidence}
 
 
-def worst(evidence: Sequence[Grade]) -> Grade:
-    """The first of the worst grade."""
-    return max(evidence, key=lambda g: GRADES.index(g[0]))
-
-
-def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
+def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
     for key in _kinds(graph, node):
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
@@ -46,7 +37,7 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
     elif isinstance(node, Micro):
         member = registry.MICROCODE[node.op]
     if member is not None:
-        yield member.grade[0].replace(" ", "-"), member.grade[1]
+        yield member.grade
 
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
@@ -70,8 +61,7 @@ def _neuron(graph: Graph, node: Neuron) -> Iterator[str]:
 
 
 def _product(graph: Graph, node: Product) -> Iterator[str]:
-    left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
-    yield "elementwise_product" if left == right == out else "stream_product"
+    yield "elementwise_product" if node.einsum.elementwise else "stream_product"
     if node.timing != "instant":
         yield "held_operand" if node.timing == "held" else "wide_multiply"
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Fixed, Interval
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..registry import Member
@@ -40,9 +41,13 @@ class MicroOp(Member):
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
+    #: torch's names of an elementwise function without parameters; any other has a builder in ``frontends/ops/``
+    torch: tuple[str, ...] = ()
+    #: parameters with which an elementwise function is looked for where a model spells it out
+    spelled: tuple[Params, ...] = ()
     #: True: no output is ever below zero
     nonnegative: bool = False
-    grade: tuple[str, str] = (
+    grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
     )

@@ -93,9 +93,8 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.builder = Builder(replace(self.graph.header, level="integer"))
-        self.consumers = self.graph.consumers
         self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
-        self.joint = joint_sums(self.graph, self.consumers)
+        self.joint = joint_sums(self.graph)
         self.ahead: dict[str, Code] = {}  # neurons that are read before they are visited, with what they send
         for synapse in self.graph.feedback:
             self._look_ahead(synapse.inputs[0])
@@ -218,7 +217,7 @@ def _output(walk: _Walk, node: Output) -> str:
 def _const(walk: _Walk, node: Const) -> str:
     """Constants wait for the unit of the sum or view that reads them; until then they are integers of a fine unit."""
     unit = power_of_two_unit(float(np.abs(node.value).max()), UNIFORM_BITS)
-    for reader in readers(walk.graph, walk.consumers, node.name):
+    for reader in readers(walk.graph, node.name):
         if reader.name in walk.streams:
             unit = walk.streams[reader.name].unit
     return walk.add(replace(node, value=np.floor(node.value / unit + 0.5).astype(np.int64)), unit)
@@ -269,7 +268,7 @@ def _stored(walk: _Walk, layer: _Layer, unit: Array) -> str:
 
 def _reading(walk: _Walk, node: Synapse) -> list[Node]:
     """What reads a synapse, or the sum that it is a part of."""
-    return readers(walk.graph, walk.consumers, walk.joint.get(node.name, node.name))
+    return readers(walk.graph, walk.joint.get(node.name, node.name))
 
 
 def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
@@ -279,7 +278,7 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
         or (
             isinstance(r, Neuron)
             and registry.NEURONS[r.model].keeps_unit
-            and any(isinstance(after, Output) for after in readers(walk.graph, walk.consumers, r.name))
+            and any(isinstance(after, Output) for after in readers(walk.graph, r.name))
         )
         for r in reading
     )
@@ -371,7 +370,7 @@ def _product(walk: _Walk, node: Product) -> str:
     a, b = (walk.limits(i).magnitude for i in inputs)
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
     unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
-    room = bits_of(input_limit(readers(walk.graph, walk.consumers, node.name)))
+    room = bits_of(input_limit(readers(walk.graph, node.name)))
     # over ticks a mean of products grows as t, a product of sums as t squared
     grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
     bound = terms * a * b * grown
@@ -427,7 +426,7 @@ def _micro(walk: _Walk, node: Micro) -> str:
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
-    direct = any(isinstance(r, Synapse) for r in readers(walk.graph, walk.consumers, node.name))
+    direct = any(isinstance(r, Synapse) for r in readers(walk.graph, node.name))
     bits = DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
     # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
     finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output

@@ -25,8 +25,6 @@ BIAS_MAX = (1 << 15) - 1  # Lava keeps the mantissa in int16
 SDNN_MAX = (1 << 19) - 1  # shifted by 12 in int32
 MESSAGE_MAX = 24
 SDNN_MESSAGE_BITS = 16
-#: shift of thresholds and biases of sigma-delta neurons, at most
-EXP_MAX = 12
 
 
 @dataclass(frozen=True)

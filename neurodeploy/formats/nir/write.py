@@ -19,7 +19,7 @@ import numpy as np
 
 from ...array import Array
 from ...files import write_bytes
-from ...ir.graph import Graph
+from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
 from ...program import Program
 from .._base import Refusals, Writer
@@ -141,11 +141,7 @@ class _Export:
 
     def put(self, name: str, made: Any) -> str:
         """Add a NIR node under a name that HDF5 takes and that is free."""
-        base = name.replace("/", "_").strip(".") or "node"
-        count, free = 1, base
-        while free in self.nodes:
-            count += 1
-            free = f"{base}_{count}"
+        free = free_name(name.replace("/", "_").strip(".") or "node", self.nodes)
         self.nodes[free] = made
         return free
 

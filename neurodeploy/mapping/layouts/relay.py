@@ -64,10 +64,7 @@ def _relays(node: Node) -> bool:
 
 def _source(graph: Graph, node: Node) -> str:
     """What a node reads, views skipped."""
-    source = graph.nodes[node.inputs[0]]
-    while isinstance(source, View):
-        source = graph.nodes[source.inputs[0]]
-    return source.name
+    return graph.upwards(node.inputs[0], lambda n: isinstance(n, View))[-1].name
 
 
 def _coupled(graph: Graph) -> set[str]:

@@ -104,5 +104,5 @@ def test_product_of_differences_adds_up_to_the_product_of_values() -> None:
         interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
     ]  # type: ignore[arg-type]
     for t in range(6):
-        whole = node.scale * interp.contract(node.equation, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
+        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
         np.testing.assert_allclose(np.sum(got[: t + 1], axis=0), whole, atol=1e-9)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from neurodeploy import compare, passes, support
-from neurodeploy.builds.stages import parameters, with_range
+from neurodeploy.builds.imported import parameters
 from neurodeploy.calibrate import measure
 from neurodeploy.inputs import samples
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.mapping.mapper import map_graph, prepared

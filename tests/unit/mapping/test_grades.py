@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from neurodeploy.mapping.grades import GRADES, grades, worst
+from neurodeploy.evidence import GRADES, worst
+from neurodeploy.mapping.grades import grades
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import load
 from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
