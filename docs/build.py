@@ -24,7 +24,7 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, registry, support, target  # noqa: E402
+from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
@@ -223,6 +223,16 @@ def figures() -> str:
     return "\n\n".join(parts)
 
 
+def limits() -> str:
+    """Every key under [limits] with its unit, its meaning and the problem that it leads to."""
+    rows = []
+    for key in filter(lambda key: key.section == "limits", target.keys()):
+        check = target_schema.check_of(key.key)
+        refused = check.code if check.key == key.key else f"{check.code}, `{check.key}`"
+        rows.append((f"`{key.key}`", key.unit, key.help, refused))
+    return table(("Key", "Unit", "Meaning", "Refused with"), rows)
+
+
 def columns() -> str:
     """Every column of the three CSV files."""
     parts = []
@@ -286,6 +296,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "coefficients": coefficients,
     "figures": figures,
     "columns": columns,
+    "limits": limits,
     "results": results,
     "comparison": comparison,
 }
@@ -293,7 +304,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """The pages that may hold generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "hw_targets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def filled(text: str) -> str:
