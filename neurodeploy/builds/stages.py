@@ -315,7 +315,7 @@ def layer_names(node: Node) -> list[str]:
 
 def map_to_cores(work: Work, progress: Progress) -> str:
     """Balanced graph, placement on cores, memory images."""
-    from ..image.encode import encode
+    from ..image import encode
     from ..mapping.mapper import map_graph
     from ..mapping.relay import prepared
 

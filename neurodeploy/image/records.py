@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..array import Array
 from ..errors import MappingError, Problem
-from .check import LARGEST, LONGEST, checked
-from .types import FORMAT, HOST, TABLES, CoreImage, Instruction, Operand, TableArray, Unit
+from .format import FORMAT, TABLES, checked
+from .programs import LONGEST
+from .tables import LARGEST, Table
+from .types import HOST, CoreImage, Instruction, Operand, TableArray, Unit
+
+T = TypeVar("T")
 
 
 def to_arrays(image: CoreImage) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
     record = data.get("record")
     index = record.get("index") if isinstance(record, dict) else None
     try:
-        tables = {name: _table(data, name) for name in TABLES}
+        tables = {name: _table(data.get(name), table) for name, table in TABLES.items()}
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise _Bad("record", "no record of this format", f"format {FORMAT}")
         place = _ints(record, "place", 4, low=HOST)
@@ -92,46 +96,43 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
         raise MappingError([problem]) from None
 
 
-def _table(data: Mapping[str, Any], name: str) -> Array:
-    dtype, width = TABLES[name]
-    array = np.asarray(data.get(name))
-    shaped = array.ndim == 2 and array.shape[1] == width if width else array.ndim == 1
-    if array.dtype != dtype or not shaped:
-        raise _Bad(
-            name, f"{array.dtype} {array.shape}", f"{np.dtype(dtype)} {('n', width) if width else ('n',)}"
-        )
+def _table(stored: Any, table: Table) -> Array:
+    array = np.asarray(stored)
+    if array.dtype != table.dtype or array.shape[1:] != table.shape[1:] or not array.ndim:
+        wanted = f"{np.dtype(table.dtype)} (n, {', '.join(map(str, table.shape[1:]))})"
+        raise _Bad(table.name, f"{array.dtype} {array.shape}", wanted)
     return np.ascontiguousarray(array)
 
 
-def _is(value: Any, kind: type, where: str) -> Any:
+def _is(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
         raise _Bad(where, f"{type(value).__name__} {value!r}", kind.__name__)
     return value
 
 
-def _dict(value: Any, where: str) -> dict:
+def _dict(value: Any, where: str) -> dict[str, Any]:
     return _is(value, dict, where)
 
 
-def _list(record: dict, key: str) -> list:
+def _list(record: dict[str, Any], key: str) -> list[Any]:
     return _is(record.get(key), list, key)
 
 
-def _int(record: dict, key: str, low: int = 0, high: int = LARGEST) -> int:
+def _int(record: dict[str, Any], key: str, low: int = 0, high: int = LARGEST) -> int:
     value = _is(record.get(key), int, key)
     if not low <= value < high:
         raise _Bad(key, value, f"{low} .. {high - 1}")
     return value
 
 
-def _ints(record: dict, key: str, count: int | None = None, low: int = 0) -> tuple[int, ...]:
+def _ints(record: dict[str, Any], key: str, count: int | None = None, low: int = 0) -> tuple[int, ...]:
     values = tuple(_int({key: v}, key, low) for v in _list(record, key))
     if count is not None and len(values) != count:
         raise _Bad(key, f"{len(values)} numbers", count)
     return values
 
 
-def _header(raw: dict) -> dict[str, Any]:
+def _header(raw: dict[str, Any]) -> dict[str, Any]:
     header: dict[str, Any] = {
         key: _int(raw, key, 1) for key in ("timesteps", "steps", "routers_x", "routers_y")
     }
@@ -144,12 +145,12 @@ def _header(raw: dict) -> dict[str, Any]:
     return header
 
 
-def _unit(raw: dict, where: str) -> Unit:
+def _unit(raw: dict[str, Any], where: str) -> Unit:
     program = tuple(_instruction(_dict(i, where)) for i in _list(raw, "program"))
     return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
 
 
-def _instruction(raw: dict) -> Instruction:
+def _instruction(raw: dict[str, Any]) -> Instruction:
     numbers = _dict(raw.get("numbers"), "numbers")
     texts = _dict(raw.get("texts"), "texts")
     arrays = _dict(raw.get("arrays"), "arrays")
@@ -168,7 +169,7 @@ def _instruction(raw: dict) -> Instruction:
     )
 
 
-def _array(record: dict, key: str) -> TableArray:
+def _array(record: dict[str, Any], key: str) -> TableArray:
     numbers = _ints(record, key)
     if not 1 <= len(numbers) <= 16:
         raise _Bad(key, f"{len(numbers)} numbers", "start and up to 15 axes")

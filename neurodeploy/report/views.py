@@ -12,7 +12,7 @@ import numpy as np
 from ..array import Array
 from ..cost.links import link_class
 from ..cost.types import Range
-from ..image.words import stored
+from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
 from ..ir.types import Value

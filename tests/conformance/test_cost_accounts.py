@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, registry, report
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.mapping.grades import grades
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance

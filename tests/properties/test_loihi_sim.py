@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.backends.loihi_sim import MEMBER
-from neurodeploy.image.encode import encode
-from neurodeploy.image.records import from_arrays, to_arrays
+from neurodeploy.image import encode, from_arrays, to_arrays
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.mapper import map_graph

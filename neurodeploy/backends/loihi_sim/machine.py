@@ -13,8 +13,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
-from ...image.decode import Delivery, Export, Receiver, exports, receiver
-from ...image.types import HOST, CoreImage
+from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
@@ -79,8 +78,8 @@ class Machine:
         every, programs = exports(image, images, receivers), []
         for unit, piece in enumerate(image.units):
             steps, mine = tuple(prepare(image, unit)), tuple(e for e in every if e.unit == unit)
-            speaking = tuple(s for e in mine for s in senders(self.network, number, steps, e))
-            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(steps, mine))))
+            speaking = tuple(s for e in mine for s in senders(self.network, number, e))
+            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(image, unit, mine))))
         return Site(image, receivers[number], tuple(programs))
 
     def run(self, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events]:
@@ -157,7 +156,7 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None
     known: Counter[str] = Counter()
     for image in images:
         for item in (i for unit in image.units for i in unit.program if i.node):
-            flat = image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+            flat = image.elements(item)
             known[item.node] += len(flat)
             if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
                 raise MappingError(
@@ -219,7 +218,7 @@ class _Run:
     def _load_lines(self, running: Running) -> None:
         for unit, program in enumerate(running.site.programs):
             for delay in program.delays:
-                line = initial(running.site.image, delay.item.state, self.samples)
+                line = initial(running.site.image, delay.item, self.samples)
                 steps = delay.item.numbers["steps"] - 1
                 running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
 
@@ -282,9 +281,7 @@ class _Run:
         program = running.site.programs[unit]
         t = step - program.depth
         if t == 1:
-            running.state[unit] = [
-                initial(running.site.image, s.item.state, self.samples) for s in program.steps
-            ]
+            running.state[unit] = [initial(running.site.image, s.item, self.samples) for s in program.steps]
         tally = partial(self.recorder.add, number, step)
         frame = Frame(
             running.site.image, self.x, t, inbox, [], running.state[unit], tally, self.clipped, delayed
@@ -301,7 +298,7 @@ class _Run:
             self.total = vector if item.texts["readout"] == "last" else self.total + vector
             vector = np.asarray(self.total)
         rows = slice(self.start, self.start + self.samples)
-        flat = running.site.image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+        flat = running.site.image.elements(item)
         if item.op == "output":
             self.trace.outputs[t - 1, rows][:, flat] = vector.T
         if item.node in self.trace.values:

@@ -15,12 +15,9 @@ from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.backends.loihi_sim.machine import Machine
 from neurodeploy.codes import CODES
 from neurodeploy.errors import MappingError, NeurodeployError
+from neurodeploy.image import TABLES, encode, from_arrays, stored, to_arrays, weights_of
 from neurodeploy.image import words as image_words
-from neurodeploy.image.decode import weights_of
-from neurodeploy.image.encode import encode
-from neurodeploy.image.records import from_arrays, to_arrays
-from neurodeploy.image.types import TABLES
-from neurodeploy.image.words import Layout, pack, stored, unpack
+from neurodeploy.image.words import Layout, pack, unpack
 from neurodeploy.ir import interp
 from neurodeploy.mapping.demand import weight_bits
 from neurodeploy.mapping.mapper import map_graph
