@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from .arrivals import Delivery, Receiver, addresses_read, receiver
 from .departures import Export, exports, origins
-from .format import TABLES
-from .records import from_arrays, to_arrays
+from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
 from .types import HOST, CoreImage, Instruction
 from .words import stored

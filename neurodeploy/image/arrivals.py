@@ -30,6 +30,7 @@ AXONS = Table(
 ITEMS = Table("items", np.int32, (Column("kind", high=2), Column("id"), Column("a"), Column("b")))
 #: offsets of channels inside an operand, -1: not held here
 CHANNELS = Table("channels", np.int32)
+TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT)
 
 #: items that belong to the axon of that rank, before axons have numbers
 FEEDS = Table("", np.int64, (Column("rank"), *ITEMS.columns))

@@ -1,4 +1,4 @@
-"""What leaves a core: which elements of which vector are sent, and where their messages go.
+"""What leaves a core: which elements of which vector are sent, where their messages go, and what can be recorded.
 
 Elements of a value that share a position share their routes; the channel is what a message says beside its payload.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from ..array import Array
 from ..errors import MappingError, Problem
 from .arrivals import Receiver
-from .tables import LARGEST, Column, Found, Table, beyond, outside, runs
-from .types import HOST, CoreImage
+from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
+from .types import HOST, CoreImage, TableArray
 
 #: vectors that leave
 EXPORTS = Table(
@@ -48,7 +48,15 @@ ROUTES = Table(
     ),
 )
 MASKS = Table("masks", np.uint8)
+#: probes: flat index in the whole value of each local element
+ELEMENTS = Table("elements", np.int32)
+TABLES = (EXPORTS, SENDS, ROUTES, MASKS, ELEMENTS)
 PLACE = ("chip", "x", "y", "slot")  # columns of a route that name an image
+
+
+def add_probe(tables: Tables, flat: Array) -> TableArray:
+    """Where the local elements of an instruction, which are recorded, lie in the whole value."""
+    return TableArray(tables.share(ELEMENTS, flat), flat.shape)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

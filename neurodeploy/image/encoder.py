@@ -22,12 +22,11 @@ from ..mapping.types import Mapping
 from ..passes.balance import depths, hurried, unbalanced
 from ..target import Target
 from .arrivals import add_axons, spread_axons
-from .departures import EXPORTS, MASKS, ROUTES, SENDS
-from .format import TABLES, checked
+from .departures import EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe
 from .local import Program
 from .network import Network, channels_of, homeless, split
-from .programs import add_probe
 from .receiving import Reader, Reading
+from .records import TABLES, checked
 from .tables import Tables, distinct_rows
 from .types import HOST, CoreImage, Unit
 
@@ -42,30 +41,17 @@ def images(graph: Graph, mapping: Mapping, target: Target) -> tuple[CoreImage, .
 
 def _require_balanced(graph: Graph, mapping: Mapping) -> None:
     problems = [
-        Problem(
-            "ND584",
-            "branches meet at different steps",
-            f"{source} -> {node}",
-            f"{steps} steps early",
-            "0 steps",
-            ("balance the graph before mapping it",),
-        )
+        Problem("ND584", "branches meet at different steps", f"{source} -> {node}", f"{steps} steps early", "0 steps",
+                ("balance the graph before mapping it",))
         for source, node, steps in unbalanced(graph)
-    ]
+    ]  # fmt: skip
     problems += [too_fast(*edge) for edge in hurried(graph)]
     level = depths(graph)
     for group in mapping.groups:
         found = {level[name] for name in group.nodes if name in level}
         if found - {group.depth}:
-            problems.append(
-                Problem(
-                    "ND584",
-                    "nodes of a group run at different steps",
-                    group.name,
-                    str(sorted(found)),
-                    str(group.depth),
-                )
-            )
+            cause = "nodes of a group run at different steps"
+            problems.append(Problem("ND584", cause, group.name, str(sorted(found)), str(group.depth)))
     if problems:
         raise MappingError(problems)
 
@@ -118,19 +104,12 @@ class _Encoder:
 
     def _image(self, site: _Site) -> CoreImage:
         graph, chip = self.network.graph, self.network.target.chip
-        header: dict[str, Any] = {
-            "timesteps": graph.header.timesteps,
-            "routers_x": chip.routers_x,
-            "routers_y": chip.routers_y,
-            "steps": graph.header.timesteps + self.mapping.depth,
-        }
+        ticks, routers = graph.header.timesteps, {"routers_x": chip.routers_x, "routers_y": chip.routers_y}
+        header: dict[str, Any] = {"timesteps": ticks, **routers, "steps": ticks + self.mapping.depth}
         if site is self.host:
             shapes = {node.name: graph.shape(node.name) for node in graph}
-            header |= {
-                "input": interp.input_shape(graph),
-                "output": shapes[graph.output.name],
-                "shapes": shapes,
-            }
+            output = shapes[graph.output.name]
+            header |= {"input": interp.input_shape(graph), "output": output, "shapes": shapes}
         tables = site.tables.finish(TABLES.values())
         return CoreImage(
             site.index, *site.place, header, tuple(site.units), tuple(site.tables.ports_of), tables
@@ -225,14 +204,8 @@ class _Encoder:
         routes = [_routes(tables, export, positions, mine, other, other.axons[key]) for other in others]
         if any(len(r) for r in routes):
             sends = SENDS.rows(element=local, position=position, channel=channel)
-            record = EXPORTS.rows(
-                unit=unit,
-                instruction=program.numbers[key[0]],
-                first=tables.add(SENDS, sends),
-                elements=len(local),
-                channels=mine.shape[1],
-            )
-            tables.add(EXPORTS, record)
+            record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
+            tables.add(EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1]))
             tables.add(ROUTES, np.concatenate(routes))
 
 
@@ -243,18 +216,8 @@ def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: _
     common, there = common[wanted], there[wanted]
     kinds, which = distinct_rows(axons.need[there])
     masks = np.array([tables.share(MASKS, row) for row in kinds], dtype=np.int64)[which]
-    chip, x, y, slot = other.place
-    return ROUTES.rows(
-        export=export,
-        position=common,
-        chip=chip,
-        x=x,
-        y=y,
-        slot=slot,
-        axon=axons.axon[there],
-        mask=masks,
-        spread=int(axons.spread),
-    )
+    there, place = axons.axon[there], dict(zip(PLACE, other.place, strict=True))
+    return ROUTES.rows(export=export, position=common, **place, axon=there, mask=masks, spread=axons.spread)
 
 
 def _places(mapping: Mapping) -> Iterator[tuple[int, int, int, int]]:

@@ -11,11 +11,11 @@ import numpy as np
 from .. import registry
 from ..array import Array
 from ..errors import MappingError
-from ..ir import interp
 from ..ir.nodes import Input, Micro, Neuron, Node, Output, Sum, View
 from ..passes.balance import CROSSING
+from .departures import add_probe
 from .network import Network, homeless
-from .programs import add_gather, add_probe, add_state, add_values
+from .programs import add_gather, add_state, add_values
 from .receiving import Reader, Reading
 from .tables import Tables
 from .types import Instruction, Operand, TableArray
@@ -69,16 +69,15 @@ class Program:
             self.items.append(self._constant(source, needed))
             return self._operand(len(self.items) - 1, index, needed)
         if source not in self.numbers:
-            raise MappingError([homeless(source, index[:1], "the core that reads it")])
+            raise MappingError(homeless(source, index[:1], "the core that reads it"))
         return self._operand(self.numbers[source], index, self.elements[source], source)
 
     def _operand(self, number: int, index: Array, held: Array, source: str = "") -> Operand:
         place = np.minimum(np.searchsorted(held, index), max(len(held) - 1, 0))
         absent = index < 0
-        if len(held) and not (absent | (held[place] == index)).all():
-            raise MappingError(
-                [homeless(source, index[~absent & (held[place] != index)], "the core that reads it")]
-            )
+        lost = index[~absent & (held[place] != index)] if len(held) else index[:0]
+        if len(lost):
+            raise MappingError(homeless(source, lost, "the core that reads it"))
         return Operand(number, add_gather(self.tables, np.where(absent, -1, place), len(held)))
 
     def aligned(self, node: Node, flat: Array) -> list[Operand]:
@@ -121,10 +120,8 @@ def localised(
 
 def _input(self: Program, node: Input, flat: Array) -> Instruction:
     zero = np.broadcast_to(np.asarray(node.zero, dtype=np.int64), self.network.shape(node.name)).ravel()[flat]
-    numbers = {"per_tick": int(node.per_tick)}
-    return Instruction(
-        "input", node.name, len(flat), numbers=numbers, arrays={"zero": add_values(self.tables, zero)}
-    )
+    numbers, arrays = {"per_tick": int(node.per_tick)}, {"zero": add_values(self.tables, zero)}
+    return Instruction("input", node.name, len(flat), numbers=numbers, arrays=arrays)
 
 
 def _output(self: Program, node: Output, flat: Array) -> Instruction:
@@ -133,18 +130,11 @@ def _output(self: Program, node: Output, flat: Array) -> Instruction:
 
 
 def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
-    model = registry.NEURONS[node.model]
-    state = add_state(self.tables, len(model.state) * len(flat))
+    size, words = len(flat), len(registry.NEURONS[node.model].state)
     return Instruction(
-        "neuron",
-        node.name,
-        len(flat),
-        tuple(self.aligned(node, flat)),
-        numbers=_reset(node),
-        texts={"model": node.model},
-        arrays=self.params(node, flat),
-        state=state,
-    )
+        "neuron", node.name, size, tuple(self.aligned(node, flat)), numbers=_reset(node),
+        texts={"model": node.model}, arrays=self.params(node, flat), state=add_state(self.tables, words * size),
+    )  # fmt: skip
 
 
 def _reset(node: Neuron) -> dict[str, int]:
@@ -159,21 +149,14 @@ def _micro(self: Program, node: Micro, flat: Array) -> Instruction:
     width = self.network.shape(node.name)[-1] if row else 1
     starts = flat.reshape(-1, width)[:, :1] if len(flat) % width == 0 else flat[:1, None] - 1
     if (starts % width).any() or (flat.reshape(-1, width) != starts + np.arange(width)).any():
-        raise MappingError([homeless(node.name, flat, "whole rows on one core")])
+        raise MappingError(homeless(node.name, flat, "whole rows on one core"))
     cumulative = int(node.timing == "cumulative")
-    spec = self.network.graph.values[node.name].fixed
-    numbers = {"width": width, "cumulative": cumulative, "bits": spec.bits if spec else interp.REGISTER_BITS}
+    numbers = {"width": width, "cumulative": cumulative, "bits": self.network.bits(node.name)}
     texts = {"op": node.op} | {f"p:{k}": v for k, v in node.params.items() if isinstance(v, str)}
     return Instruction(
-        "micro",
-        node.name,
-        len(flat),
-        tuple(self.aligned(node, flat)),
-        numbers=numbers,
-        texts=texts,
-        arrays=self.params(node, flat, width if row else 0),
-        state=add_state(self.tables, 2 * cumulative * len(flat)),
-    )
+        "micro", node.name, len(flat), tuple(self.aligned(node, flat)), numbers=numbers, texts=texts,
+        arrays=self.params(node, flat, width if row else 0), state=add_state(self.tables, 2 * cumulative * len(flat)),
+    )  # fmt: skip
 
 
 def _sum(self: Program, node: Sum, flat: Array) -> Instruction:
@@ -211,10 +194,5 @@ def view_sources(node: View, shapes: list[tuple[int, ...]]) -> Array:
 
 
 WRITERS: dict[type[Node], Callable[..., Instruction]] = {
-    Input: _input,
-    Output: _output,
-    Neuron: _neuron,
-    Micro: _micro,
-    Sum: _sum,
-    View: _view,
-}
+    Input: _input, Output: _output, Neuron: _neuron, Micro: _micro, Sum: _sum, View: _view
+}  # fmt: skip

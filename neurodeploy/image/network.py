@@ -10,6 +10,7 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
+from ..ir.interp import REGISTER_BITS
 from ..ir.nodes import Const, Reduce, Sum, Synapse, View
 from ..mapping.types import Mapping
 from ..passes.balance import constants, depths, host
@@ -49,6 +50,11 @@ class Network:
     def axis(self, value: str) -> int:
         """Channel axis of a value."""
         return self.axes.get(value, max(len(self.shape(value)) - 1, 0))
+
+    def bits(self, value: str) -> int:
+        """Width of a value."""
+        spec = self.graph.values[value].fixed
+        return spec.bits if spec else REGISTER_BITS
 
     def fresh(self, node: str, operand: str, value: str, needed: Array) -> Array:
         """Which held elements no earlier core keeps: their saturations count here."""

@@ -25,8 +25,7 @@ GATHER = Table("gather", np.int32)
 VALUES = Table("values", np.int64)
 #: initial state, loaded at tick 1 of every sample (delay lines: at reset)
 STATE = Table("state", np.int64)
-#: probes: flat index in the whole value of each local element
-ELEMENTS = Table("elements", np.int32)
+TABLES = (GATHER, VALUES, STATE)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -41,11 +40,6 @@ def add_values(tables: Tables, array: Array) -> TableArray:
 def add_state(tables: Tables, count: int) -> TableArray:
     """Initial state of ``count`` words."""
     return TableArray(tables.add(STATE, np.zeros(count, dtype=np.int64)), (count,))
-
-
-def add_probe(tables: Tables, flat: Array) -> TableArray:
-    """Where the local elements lie in the whole value."""
-    return TableArray(tables.share(ELEMENTS, flat), flat.shape)
 
 
 def add_gather(tables: Tables, index: Array, size: int) -> int:

@@ -321,9 +321,8 @@ def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, l
     left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
     shapes = [reader.network.shape(i) for i in node.inputs]
     if any(len(set(part)) < len(part) for part in (left, right, out)):
-        raise MappingError(
-            [Problem("ND585", "a product repeats an index inside one operand", node.name, node.equation)]
-        )
+        cause = "a product repeats an index inside one operand"
+        raise MappingError(Problem("ND585", cause, node.name, node.equation))
     kept = dict(zip(out, projections(flat, reader.network.shape(node.name)), strict=True))
     if node.timing == "held":
         # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
@@ -349,7 +348,7 @@ def _product_instruction(
     kept: dict[str, Array],
     held: list[Array],
 ) -> Instruction:
-    tables, spec = reader.tables, reader.network.graph.values[node.name].fixed
+    tables = reader.tables
     out = node.equation.split("->")[1].strip()
     shape = reader.network.shape(node.name)
     coordinates = np.unravel_index(flat, shape) if shape else ()
@@ -365,25 +364,14 @@ def _product_instruction(
         parts = zip(("multiplier", "shift"), node.rescale, strict=True)
         arrays |= {name: add_values(tables, np.atleast_1d(part)) for name, part in parts}
     words = {"cumulative": len(held[0]) + len(held[1]) + 2 * len(flat), "held": len(held[1])}
+    numbers = {"from": add_gather(tables, place, prod(hull)), "bits": reader.network.bits(node.name)}
+    texts = {"equation": node.equation.replace(" ", ""), "timing": node.timing or "instant"}
+    state = add_state(tables, words.get(texts["timing"], 0))
     return Instruction(
-        "product",
-        node.name,
-        len(flat),
-        ports=ports,
-        arrays=arrays,
-        state=add_state(tables, words.get(node.timing or "", 0)),
-        numbers={
-            "from": add_gather(tables, place, prod(hull)),
-            "bits": spec.bits if spec else interp.REGISTER_BITS,
-        },
-        texts={"equation": node.equation.replace(" ", ""), "timing": node.timing or "instant"},
+        "product", node.name, len(flat), ports=ports, numbers=numbers, texts=texts, arrays=arrays, state=state
     )
 
 
 KINDS: dict[type[Node], Callable[..., tuple[Instruction, list[Reading]]]] = {
-    Synapse: _synapse,
-    Delay: _delay,
-    Reduce: _reduce,
-    Product: _product,
-    Output: _output,
-}
+    Synapse: _synapse, Delay: _delay, Reduce: _reduce, Product: _product, Output: _output
+}  # fmt: skip

@@ -1,63 +1,77 @@
-"""Memory images as plain data and back: one array per table, and a JSON-able record of everything else."""
+"""Memory images as plain data and back: one array per table, and a JSON-able record of everything else.
+
+An image from a file is hostile until every index in it is known to be in bounds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..array import Array
 from ..errors import MappingError, Problem
-from .format import FORMAT, TABLES, checked
+from . import arrivals, departures, programs, synapses
 from .programs import LONGEST
-from .tables import LARGEST, Table
+from .tables import LARGEST, Found, Table
 from .types import HOST, CoreImage, Instruction, Operand, TableArray, Unit
+
+FORMAT = 2
+PARTS = (synapses, arrivals, programs, departures)
+TABLES: dict[str, Table] = {table.name: table for part in PARTS for table in part.TABLES}
 
 T = TypeVar("T")
 
 
+def checked(image: CoreImage) -> CoreImage:
+    """The image itself; raises MappingError ND580 with every problem found."""
+    # What a part checks presumes that all columns are as they were declared.
+    found = list(_declared(image)) or [finding for part in PARTS for finding in part.wrong(image)]
+    if found:
+        raise MappingError([_problem(image, finding) for finding in found])
+    return image
+
+
+def _declared(image: CoreImage) -> Iterator[Found]:
+    sizes = {name: len(array) for name, array in image.tables.items()}
+    for name, table in TABLES.items():
+        yield from table.wrong(image.tables[name], sizes)
+
+
+def _problem(image: CoreImage, found: Found) -> Problem:
+    known = found.place in image.tables
+    limit = f"table of {len(image.tables[found.place])} entries" if known else ""
+    cause = f"a memory image is inconsistent: {found.cause}"
+    return Problem("ND580", cause, f"{image.name}: {found.place}", str(found.found), limit)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
 def to_arrays(image: CoreImage) -> dict[str, Any]:
     """The image as arrays (one per table) and ``record``, a JSON-able dictionary of everything else."""
-    record = {
-        "format": FORMAT,
-        "index": image.index,
-        "place": list(image.place),
-        "header": _plain(image.header),
-        "ports_of": list(image.ports_of),
-        "units": [_unit_record(unit) for unit in image.units],
-    }
-    return {"record": record, **image.tables}
+    place = {"format": FORMAT, "index": image.index, "place": image.place}
+    record = {**place, "header": image.header, "ports_of": image.ports_of, "units": image.units}
+    return {"record": _plain(record), **image.tables}
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON has them."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, TableArray):
+        return [value.start, *value.shape]
+    if isinstance(value, Operand):
+        return [value.source, value.start]
+    if isinstance(value, (Unit, Instruction)):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return value
 
 
-def _unit_record(unit: Unit) -> dict[str, Any]:
-    return {
-        "group": unit.group,
-        "depth": unit.depth,
-        "program": [_instruction_record(i) for i in unit.program],
-    }
-
-
-def _instruction_record(item: Instruction) -> dict[str, Any]:
-    return {
-        "op": item.op,
-        "node": item.node,
-        "size": item.size,
-        "operands": [[o.source, o.start] for o in item.operands],
-        "ports": list(item.ports),
-        "numbers": dict(item.numbers),
-        "texts": dict(item.texts),
-        "arrays": {name: [a.start, *a.shape] for name, a in item.arrays.items()},
-        "state": [item.state.start, *item.state.shape],
-        "probe": [item.probe.start, *item.probe.shape],
-    }
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def from_arrays(data: Mapping[str, Any]) -> CoreImage:
@@ -93,7 +107,7 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
         problem = Problem(
             "ND581", "a memory image is malformed", f"{name}: {where}", str(found)[:80], str(limit)
         )
-        raise MappingError([problem]) from None
+        raise MappingError(problem) from None
 
 
 def _table(stored: Any, table: Table) -> Array:

@@ -35,6 +35,7 @@ CONNECTIONS = Table(
         Column("delay_bits", high=17),  # no message waits longer than a run lasts
     ),
 )
+TABLES = (SYNAPSES, ROWS, CONNECTIONS)
 
 
 @dataclass(frozen=True, eq=False)

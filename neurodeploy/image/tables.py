@@ -2,7 +2,7 @@
 
 A stored table is flat, or one row of whole numbers per entry. Whoever works with rows gets them as a structured array
 (int64), a field per column, and gives them back as one. The parts of an image declare their own tables beside what
-writes, reads and checks them; :data:`neurodeploy.image.format.TABLES` lists all.
+writes, reads and checks them; :data:`neurodeploy.image.TABLES` lists all.
 """
 
 from __future__ import annotations

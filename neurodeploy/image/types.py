@@ -80,7 +80,7 @@ class CoreImage:
 
     ``header``: timesteps, steps (after which an inference is over), routers_x, routers_y; on the host also the shapes
     ``input`` and ``output`` and ``shapes`` of all recordable nodes. ``ports_of``: graph node that each port belongs to.
-    ``tables``: the stored arrays by name (:data:`neurodeploy.image.format.TABLES`).
+    ``tables``: the stored arrays by name (:data:`neurodeploy.image.TABLES`).
     """
 
     index: int

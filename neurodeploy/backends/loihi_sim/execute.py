@@ -136,17 +136,8 @@ def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
 def _member(image: CoreImage, item: Instruction, room: registry.Room[Any], key: str) -> Any:
     name = item.texts[key]
     if name not in room:
-        raise SimulateError(
-            [
-                Problem(
-                    "ND612",
-                    f"unknown member of {room.path}",
-                    f"{image.name}: {item.node}",
-                    name,
-                    ", ".join(room),
-                )
-            ]
-        )
+        cause, where = f"unknown member of {room.path}", f"{image.name}: {item.node}"
+        raise SimulateError(Problem("ND612", cause, where, name, ", ".join(room)))
     return room[name]
 
 
@@ -174,17 +165,12 @@ def run(step: Step, frame: Frame) -> Vector:
             raise ValueError(f"it yields {vector.dtype} {vector.shape}")
         return vector
     except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        cause, found = (
+            "an instruction of a memory image cannot be carried out",
+            f"{type(error).__name__}: {error}",
+        )
         where = f"{frame.image.name}: {step.item.node or step.item.op} at tick {frame.t}"
-        raise SimulateError(
-            [
-                Problem(
-                    "ND613",
-                    "an instruction of a memory image cannot be carried out",
-                    where,
-                    f"{type(error).__name__}: {error}"[:120],
-                )
-            ]
-        ) from error
+        raise SimulateError(Problem("ND613", cause, where, found[:120])) from error
 
 
 # --- operations ----------------------------------------------------------------------------------------------------

@@ -112,15 +112,8 @@ class Machine:
         ]
         expected = tuple(self.header["input"])
         if x.shape[1:] != expected:
-            problems.append(
-                Problem(
-                    "ND601",
-                    "the input has the wrong shape",
-                    "input",
-                    str(x.shape),
-                    f"(batch, {', '.join(map(str, expected))})",
-                )
-            )
+            limit = f"(batch, {', '.join(map(str, expected))})"
+            problems.append(Problem("ND601", "the input has the wrong shape", "input", str(x.shape), limit))
         if problems:
             raise SimulateError(problems)
 
@@ -129,25 +122,14 @@ def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
     """What the host says of the whole run; raises MappingError ND580 unless one host says so and all cores agree."""
     hosts = [image for image in images if image.chip == HOST]
     if len(hosts) != 1 or not {"input", "output", "shapes"} <= set(hosts[0].header):
-        raise MappingError(
-            [Problem("ND580", "a run needs one complete image of the host", "images", str(len(hosts)), "1")]
-        )
+        raise _contradiction("a run needs one complete image of the host", "images", len(hosts), 1)
     header = hosts[0].header
     last = max((unit.depth for image in images for unit in image.units if image.chip != HOST), default=0)
     for image in images:
         found = [image.header[key] for key in ("timesteps", "steps")]
         if found != [header["timesteps"], header["steps"]] or header["steps"] < header["timesteps"] + last:
-            raise MappingError(
-                [
-                    Problem(
-                        "ND580",
-                        "images disagree about the length of a run",
-                        image.name,
-                        str(found),
-                        f"{header['timesteps']} ticks, {header['timesteps'] + last} steps",
-                    )
-                ]
-            )
+            limit = f"{header['timesteps']} ticks, {header['timesteps'] + last} steps"
+            raise _contradiction("images disagree about the length of a run", image.name, found, limit)
     return header
 
 
@@ -159,30 +141,17 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None
             flat = image.elements(item)
             known[item.node] += len(flat)
             if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
-                raise MappingError(
-                    [
-                        Problem(
-                            "ND580",
-                            "a probe lies outside its node",
-                            f"{image.name}: elements",
-                            item.node,
-                            str(sizes.get(item.node, "an unknown node")),
-                        )
-                    ]
+                limit = sizes.get(item.node, "an unknown node")
+                raise _contradiction(
+                    "a probe lies outside its node", f"{image.name}: elements", item.node, limit
                 )
-    bare = [name for name, size in sizes.items() if known[name] < size]
-    if bare:
-        raise MappingError(
-            [
-                Problem(
-                    "ND580",
-                    "a node has elements on no core",
-                    bare[0],
-                    str(known[bare[0]]),
-                    str(sizes[bare[0]]),
-                )
-            ]
-        )
+    for name, size in sizes.items():
+        if known[name] < size:
+            raise _contradiction("a node has elements on no core", name, known[name], size)
+
+
+def _contradiction(cause: str, where: str, found: object, limit: object) -> MappingError:
+    return MappingError(Problem("ND580", cause, where, str(found), str(limit)))
 
 
 class _Run:
@@ -283,9 +252,8 @@ class _Run:
         if t == 1:
             running.state[unit] = [initial(running.site.image, s.item, self.samples) for s in program.steps]
         tally = partial(self.recorder.add, number, step)
-        frame = Frame(
-            running.site.image, self.x, t, inbox, [], running.state[unit], tally, self.clipped, delayed
-        )
+        image, state = running.site.image, running.state[unit]
+        frame = Frame(image, self.x, t, inbox, [], state, tally, self.clipped, delayed)
         for item in program.steps:
             vector = run(item, frame)
             frame.vectors.append(vector)
