@@ -84,19 +84,9 @@ def catalogue(target: Target) -> list[Verdict]:
     """Every kind of work, neuron model and operator with its grade on a target."""
     rows = [_rated(name, kind, "", features, keys, (), target) for kind, name, features, keys in GENERAL]
     for name, model in registry.NEURONS.items():
-        stock = model.grade[0] == "documented"
-        needs: tuple[str, ...] = () if stock else ("microcode",)
-        rows.append(
-            _rated(
-                name,
-                "neuron",
-                "",
-                needs,
-                ("stock_neuron" if stock else "microcode_neuron",),
-                model.grade,
-                target,
-            )
-        )
+        needs: tuple[str, ...] = () if model.stock else ("microcode",)
+        keys = ("stock_neuron" if model.stock else "microcode_neuron",)
+        rows.append(_rated(name, "neuron", "", needs, keys, model.grade, target))
     for name, operator in registry.MICROCODE.items():
         rows.append(_operator(name, operator, target))
     return rows

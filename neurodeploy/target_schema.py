@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError
 
 
 class Frozen(BaseModel):
+    """A closed table that is never changed, without conversions between types."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -134,7 +136,8 @@ class Grade(Frozen):
 
 
 def complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
-    return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})  # type: ignore[arg-type]
+    """A violated rule under its code; what was found and the limit travel along."""
+    return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})
 
 
 # --- the tables of a file ----------------------------------------------------------------------------------------

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split
 
 if TYPE_CHECKING:
     import h5py
 
 FORMAT = "an HDF5 file of JPEG streams with groups train and test (.h5, .hdf5)"
-NAMES: tuple[str, ...] = ()
 
 Result = TypeVar("Result")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -198,3 +198,6 @@ def _split(
             place, f"offsets up to {offsets.max()}", f"ascending, up to {len(payload)} bytes"
         )
     return JpegReader(place, header, payload, offsets, layout.shape), labels
+
+
+MEMBER = DataFormat("hdf5_jpeg", FORMAT, accepts, load, facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -11,13 +10,13 @@ import numpy as np
 
 from .. import registry
 from ..array import Array
+from ..ir.equation import Equation
 from .synapses import CONNECTIONS
 from .tables import LARGEST, Found, Table, Tables, outside
 from .types import IDENTITY, CoreImage, Instruction, TableArray
 
 LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
-EQUATION = re.compile("[a-z]*,[a-z]*->[a-z]*")
 
 #: element indices of instructions, -1 reads zero
 GATHER = Table("gather", np.int32)
@@ -122,7 +121,7 @@ def _product_state(image: CoreImage, item: Instruction) -> int:
 
 
 def _wrong_product(image: CoreImage, item: Instruction) -> Wrong:
-    if letter_sizes(image, item) is None:
+    if _letter_sizes(image, item) is None:
         yield item.texts["equation"], "equation, sizes and ports of a product disagree"
 
 
@@ -249,7 +248,7 @@ def _sizes(image: CoreImage, before: tuple[Instruction, ...], item: Instruction)
     for operand in item.operands:
         yield from _gathered(image, operand.start, item.size, before[operand.source].size)
     if item.ports:
-        reach = contraction_size(image, item) if item.op == "product" else image.port_size(item.ports[0])
+        reach = _product_size(image, item) if item.op == "product" else image.port_size(item.ports[0])
         yield from _gathered(image, item.numbers["from"], item.size * item.numbers.get("fan", 1), reach)
 
 
@@ -265,28 +264,20 @@ def _gathered(image: CoreImage, start: int, count: int, size: int) -> Wrong:
         yield from ((entry, cause) for _, entry, cause in found)
 
 
-def contraction_size(image: CoreImage, item: Instruction) -> int:
+def _product_size(image: CoreImage, item: Instruction) -> int:
     """Elements of a product before some are picked."""
-    letters = letter_sizes(image, item) or {}
-    return prod(letters[c] for c in item.texts["equation"].split("->")[1])
+    letters = _letter_sizes(image, item) or {}
+    return prod(letters[c] for c in Equation.parse(item.texts["equation"]).out)
 
 
-def letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int] | None:
+def _letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int] | None:
     """Sizes of the letters of a product's equation; None if equation, sizes and ports disagree."""
-    if not EQUATION.fullmatch(item.texts["equation"]):
+    a, b = (tuple(image.array(item.arrays[name]).ravel().tolist()) for name in ("a_sizes", "b_sizes"))
+    try:
+        equation = Equation.parse(item.texts["equation"])
+        table = equation.sizes(a, b)
+    except ValueError:
         return None
-    *read, out = item.texts["equation"].replace("->", ",").split(",")
-    if any(len(set(letters)) < len(letters) for letters in (*read, out)):
-        return None
-    table: dict[str, int] = {}
-    for letters, name, port in zip(read, ("a_sizes", "b_sizes"), item.ports, strict=True):
-        sizes = image.array(item.arrays[name]).ravel().tolist()
-        if (
-            len(sizes) != len(letters)
-            or prod(sizes) != image.port_size(port)
-            or not all(1 <= n < LARGEST for n in sizes)
-        ):
-            return None
-        if any(table.setdefault(letter, size) != size for letter, size in zip(letters, sizes, strict=True)):
-            return None
-    return table if set(out) <= set(table) else None
+    fits = [prod(a), prod(b)] == [image.port_size(port) for port in item.ports]
+    fits = fits and not equation.repeats and all(1 <= n < LARGEST for n in table.values())
+    return table if fits else None

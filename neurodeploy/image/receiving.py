@@ -318,9 +318,9 @@ def window_sources(node: Reduce, shape: tuple[int, ...]) -> Array:
 
 
 def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, list[Reading]]:
-    left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
+    left, right, out = node.einsum.left, node.einsum.right, node.einsum.out
     shapes = [reader.network.shape(i) for i in node.inputs]
-    if any(len(set(part)) < len(part) for part in (left, right, out)):
+    if node.einsum.repeats:
         cause = "a product repeats an index inside one operand"
         raise MappingError(Problem("ND585", cause, node.name, node.equation))
     kept = dict(zip(out, projections(flat, reader.network.shape(node.name)), strict=True))
@@ -349,7 +349,7 @@ def _product_instruction(
     held: list[Array],
 ) -> Instruction:
     tables = reader.tables
-    out = node.equation.split("->")[1].strip()
+    out = node.einsum.out
     shape = reader.network.shape(node.name)
     coordinates = np.unravel_index(flat, shape) if shape else ()
     local = [np.searchsorted(kept[c], x) for c, x in zip(out, coordinates, strict=True)]
@@ -365,7 +365,7 @@ def _product_instruction(
         arrays |= {name: add_values(tables, np.atleast_1d(part)) for name, part in parts}
     words = {"cumulative": len(held[0]) + len(held[1]) + 2 * len(flat), "held": len(held[1])}
     numbers = {"from": add_gather(tables, place, prod(hull)), "bits": reader.network.bits(node.name)}
-    texts = {"equation": node.equation.replace(" ", ""), "timing": node.timing or "instant"}
+    texts = {"equation": node.equation, "timing": node.timing or "instant"}
     state = add_state(tables, words.get(texts["timing"], 0))
     return Instruction(
         "product", node.name, len(flat), ports=ports, numbers=numbers, texts=texts, arrays=arrays, state=state

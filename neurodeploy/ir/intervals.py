@@ -168,8 +168,8 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
 def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
     """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
-    centre = contract(node.equation, ma, mb)
-    spread = contract(node.equation, np.abs(ma) + ra, rb) + contract(node.equation, ra, np.abs(mb))
+    centre = contract(node.einsum, ma, mb)
+    spread = contract(node.einsum, np.abs(ma) + ra, rb) + contract(node.einsum, ra, np.abs(mb))
     ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
     count = contracted(graph, node)
     lo = np.maximum(np.floor(centre - spread), count * min(ends))

@@ -35,8 +35,7 @@ def require(graph: Graph, level: str) -> Graph:
 
 
 def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = "", *fixes: str) -> Problem:
-    origin = f" from {node.origin[0]}" if node.origin else ""
-    return Problem(code, cause, f"{node.name}{origin}", str(found), str(limit), fixes)
+    return Problem(code, cause, node.place, str(found), str(limit), fixes)
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:

@@ -27,7 +27,6 @@ from .types import Demand
 
 WORD = 64
 MESSAGE_BITS, REGISTER_BITS = 24, 32  # widths of the integer level: messages and state, running sums
-THRESHOLDS = ("vth", "base")  # how threshold parameters of neuron models begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +244,6 @@ def held_bits(graph: Graph, node: Product, source: str) -> int:
 
 def _distinct(node: Neuron, shape: tuple[int, ...], flat: Array) -> int:
     """Different threshold settings among some elements of a population."""
-    names = [n for n in node.params if n.startswith(THRESHOLDS)]
+    names = registry.NEURONS[node.model].thresholds
     spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]
     return len(np.unique(np.stack(spread), axis=1).T) if spread and len(flat) else 0

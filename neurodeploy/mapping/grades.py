@@ -65,11 +65,9 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
             yield "synaptic_delay"
         yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
     elif isinstance(node, Neuron):
-        stock = registry.NEURONS[node.model].grade[0] == "documented"
-        yield "stock_neuron" if stock else "microcode_neuron"
+        yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
     elif isinstance(node, Product):
-        left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
-        yield "elementwise_product" if left == right == out else "stream_product"
+        yield "elementwise_product" if node.einsum.elementwise else "stream_product"
         if node.timing != "instant":
             yield "held_operand" if node.timing == "held" else "wide_multiply"
     elif isinstance(node, Micro):

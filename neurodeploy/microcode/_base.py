@@ -8,7 +8,7 @@ intermediate grows and why that fits.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..array import Array
 from ..ir.types import Fixed, Interval
+from ..registry import Member
 
 Params = Mapping[str, Any]
 OUT_BITS = 17  # 16 bits and a sign: t * f still fits 24 bits at t = 64
@@ -33,14 +34,15 @@ class QuantizedMicro:
     interval: Interval
 
 
-class MicroOp(ABC):
+class MicroOp(Member):
     """One registered non-spiking operator; stateless object, discovered by its file."""
 
-    name: str
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
+    #: True: no output is ever below zero
+    nonnegative: bool = False
     grade: tuple[str, str] = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",

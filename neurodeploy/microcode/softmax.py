@@ -53,6 +53,7 @@ class Softmax(MicroOp):
     """exp(x) / sum(exp(x)) along the last axis."""
 
     name = "softmax"
+    nonnegative = True
     row = True
 
     def float_apply(self, x: Array, params: Params) -> Array:

@@ -9,7 +9,7 @@ state is zero before tick 1.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import Any
 
 from ..array import Array
 from ..ir.types import Code
+from ..registry import Member
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class Quantized:
     scale: float | Array
 
 
-class NeuronModel(ABC):
+class NeuronModel(Member):
     """One registered neuron model; stateless object, discovered by its file."""
 
-    name: str
+    #: whether it is one of the chips' own neurons; all others are microcode
+    stock: bool
+    #: the integer parameters that are thresholds: a core may hold but so many different settings of them
+    thresholds: tuple[str, ...]
     #: input streams, each of the population's shape
     inputs: int = 1
     state: tuple[StateVar, ...] = ()
@@ -61,12 +65,12 @@ class NeuronModel(ABC):
 
     @staticmethod
     @abstractmethod
-    def float_step(x: Any, *args: Any) -> tuple:
+    def float_step(x: Any, *args: Any) -> tuple[Any, ...]:
         """One tick in real numbers: the intention."""
 
     @staticmethod
     @abstractmethod
-    def int_step(x: Any, *args: Any) -> tuple:
+    def int_step(x: Any, *args: Any) -> tuple[Any, ...]:
         """One tick in integers: the specification."""
 
     @abstractmethod

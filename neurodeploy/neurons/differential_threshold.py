@@ -40,14 +40,16 @@ class DifferentialThreshold(NeuronModel):
     state = (StateVar("r", 24), StateVar("t", TICK_BITS, clock=True))
     float_params = ("base", "levels", "grain")
     int_params = ("base", "levels", "grain")
+    thresholds = ("base",)
     example = MappingProxyType({"base": 0.5, "levels": 8, "grain": 12})
+    stock = False
     grade = (
         "plausible",
         "compares, a table of quotients and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple:
+    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
         """One level over t per tick, out in source units."""
         t = t + 1.0
         error = 4.0 * t * (x - r)
@@ -60,7 +62,7 @@ class DifferentialThreshold(NeuronModel):
         return out, r + out, t
 
     @staticmethod
-    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple:
+    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
         """The same in integers; out is the payload."""
         now = saturate(t + 1, 8)
         error = 4 * now * (grain * x - base * r)

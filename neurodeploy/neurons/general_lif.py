@@ -35,7 +35,7 @@ RULES = ("value", "subtract", "subtract, late", "value, late")
 STATE_MAX = (1 << 23) - 1
 
 
-def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
     """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
     raw = decay(u, 4096 - du) + (x << 6)
     u = saturate(raw, 24)
@@ -49,11 +49,13 @@ class GeneralLif(NeuronModel):
     state = (StateVar("u", 24), StateVar("v", 24))
     float_params = ("alpha", "beta", "gain", "bias", "threshold", "v_reset", "rule")
     int_params = ("du", "dv", "bias", "vth", "v_reset", "rule")
+    thresholds = ("vth",)
     example = MappingProxyType(
         {
             "alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0, "v_reset": -0.25, "rule": 0,
         }
     )  # fmt: skip
+    stock = False
     grade = ("plausible", "add, multiply, shift and compare of Loihi 2 microcode; not shown on silicon")
     input_limit = 1 << 17
 
@@ -69,7 +71,7 @@ class GeneralLif(NeuronModel):
         threshold: Any,
         v_reset: Any,
         rule: Any,
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """One Euler step, current before voltage."""
         late = np.where(rule >= 2, 1.0, 0.0) * np.where(v > threshold, 1.0, 0.0)
         u = alpha * u + gain * x
@@ -82,7 +84,7 @@ class GeneralLif(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any, v_reset: Any, rule: Any
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """The same on 24-bit states with 6 bits below the unit of the input."""
         late = flag(rule >= 2) * flag(v > vth)
         u, raw, clipped = integrated(x, u, v, du, dv, bias)

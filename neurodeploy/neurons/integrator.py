@@ -30,7 +30,9 @@ class Integrator(NeuronModel):
     state = (StateVar("v", BITS),)
     float_params = ("bias",)
     int_params = ("bias", "bits")
+    thresholds = ()
     example = MappingProxyType({"bias": 0.0})
+    stock = False
     grade = (
         "plausible",
         "an accumulator read at every tick exists in Loihi 2 microcode; not shown on silicon",
@@ -38,13 +40,13 @@ class Integrator(NeuronModel):
     keeps_unit = True
 
     @staticmethod
-    def float_step(x: Any, v: Any, bias: Any) -> tuple:
+    def float_step(x: Any, v: Any, bias: Any) -> tuple[Any, ...]:
         """The running sum plus the bias."""
         v = v + x
         return v + bias, v
 
     @staticmethod
-    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple:
+    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple[Any, ...]:
         """The same in ``bits`` bits."""
         raw = v + x
         v = saturate(raw, bits)

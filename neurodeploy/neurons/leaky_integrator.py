@@ -31,21 +31,25 @@ class LeakyIntegrator(NeuronModel):
     state = (StateVar("u", 24), StateVar("v", 24))
     float_params = ("alpha", "beta", "gain", "bias", "offset")
     int_params = ("du", "dv", "bias", "offset")
+    thresholds = ()
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "offset": 0.0})
+    stock = True
     grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
     input_limit = 1 << 17
     tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
     keeps_unit = True
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any) -> tuple:
+    def float_step(
+        x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any
+    ) -> tuple[Any, ...]:
         """One Euler step, current before voltage."""
         u = alpha * u + gain * x
         v = beta * v + u + bias
         return v + offset, u, v
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> tuple[Any, ...]:
         """The same on 24-bit states; the output saturates as the voltage does."""
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
         v = saturate(raw, 24)

@@ -26,7 +26,7 @@ VTH_MAX = (1 << 17) - 1
 FORGET = 4095  # du: no current memory
 
 
-def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple:
+def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
     raw = decay(v, 4096 - dv) + u
@@ -41,19 +41,21 @@ class Lif(NeuronModel):
     state = (StateVar("u", 24), StateVar("v", 24))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth")
+    thresholds = ("vth",)
     example = MappingProxyType({"beta": 0.5, "gain": 0.5, "threshold": 1.0})
+    stock = True
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple:
+    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple[Any, ...]:
         """H = beta V + gain X, spike at H >= threshold, reset to zero."""
         h = beta * v + gain * x
         s = np.where(h >= threshold, 1.0, 0.0)
         return s, u, h * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple[Any, ...]:
         """Lava's bit-accurate LIF."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth << 6))

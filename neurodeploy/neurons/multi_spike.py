@@ -33,14 +33,16 @@ class MultiSpike(NeuronModel):
     state = (StateVar("v", 24),)
     float_params = ("step", "positive", "negative")
     int_params = ("theta", "positive", "negative")
+    thresholds = ("theta",)
     example = MappingProxyType({"step": 0.5, "positive": 7, "negative": 5})
+    stock = False
     grade = (
         "plausible",
         "compares and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> tuple:
+    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """The quantiser on input plus residue; out in source units."""
         m = v + x
         k = np.clip(np.floor(m / step + 0.5), -negative, positive)
@@ -48,7 +50,7 @@ class MultiSpike(NeuronModel):
         return out, m - out
 
     @staticmethod
-    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> tuple:
+    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """The same by compares; out is the signed count."""
         raw = v + x
         m = saturate(raw, 24)

@@ -68,14 +68,16 @@ class MultiThreshold(NeuronModel):
     state = (StateVar("v", 24),)
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
+    thresholds = ("base_p", "base_n")
     example = MappingProxyType({"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0})
+    stock = False
     grade = (
         "plausible",
         "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
+    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple[Any, ...]:
         """One level per tick, the largest that is reached, out in source units."""
         v = v + x
         quarters, lowest = 4.0 * v, switch_quarters(0, rule)
@@ -88,7 +90,7 @@ class MultiThreshold(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, v: Any, base_p: Any, base_n: Any, unit_p: Any, unit_n: Any, levels: int, rule: int
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
         v = saturate(raw, 24)

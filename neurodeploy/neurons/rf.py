@@ -24,7 +24,7 @@ FRACTION_BITS = 6
 DECAY_ONE = 1 << 12
 
 
-def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple:
+def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
     """(re', im', 1 where either was clipped) of Lava's fixed-point resonator."""
     raw_re = turned(re, cos_decay) - turned(im, sin_decay) + (x << 6)
     raw_im = turned(re, sin_decay) + turned(im, cos_decay) + (y << 6)
@@ -37,7 +37,7 @@ def turned(z: Any, factor: Any) -> Any:
     return np.sign(factor) * decay(z, np.abs(factor))
 
 
-def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple:
+def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
     """(re', im') in real numbers."""
     return cos_decay * re - sin_decay * im + x, sin_decay * re + cos_decay * im + y
 
@@ -60,7 +60,9 @@ class Rf(NeuronModel):
     state = (StateVar("re", 24), StateVar("im", 24))
     float_params = ("sin_decay", "cos_decay", "threshold")
     int_params = ("sin_decay", "cos_decay", "vth")
+    thresholds = ("vth",)
     example = MappingProxyType({"sin_decay": 0.5625, "cos_decay": 0.75, "threshold": 0.5})
+    stock = False
     grade = (
         "plausible",
         "Lava ships a fixed-point RF; Loihi 2 microcode runs such neurons in published work",
@@ -68,14 +70,18 @@ class Rf(NeuronModel):
     input_limit = 1 << 23
 
     @staticmethod
-    def float_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any) -> tuple:
+    def float_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any
+    ) -> tuple[Any, ...]:
         """Lava's floating RF."""
         new_re, new_im = float_rotate(x, y, re, im, sin_decay, cos_decay)
         s = np.where((new_re >= threshold) & (new_im >= 0) & (im < 0), 1.0, 0.0)
         return s, new_re, new_im
 
     @staticmethod
-    def int_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any) -> tuple:
+    def int_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any
+    ) -> tuple[Any, ...]:
         """Lava's fixed-point RF."""
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag((new_re >= vth) & (new_im >= 0) & (im < 0))

@@ -27,16 +27,18 @@ class Sigma(NeuronModel):
     name = "sigma"
     state = (StateVar("sigma", 32),)
     int_params = ("message_bits", "input_bits")
+    thresholds = ()
     modular = True
+    stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
-    def float_step(x: Any, sigma: Any) -> tuple:
+    def float_step(x: Any, sigma: Any) -> tuple[Any, ...]:
         """The running sum."""
         return sigma + x, sigma + x
 
     @staticmethod
-    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> tuple:
+    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> tuple[Any, ...]:
         """The running sum in 32 bits, sent in ``message_bits``."""
         sigma = wrap(sigma + wrap(x, input_bits), 32)
         out = saturate(sigma, message_bits)

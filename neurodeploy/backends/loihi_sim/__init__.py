@@ -25,6 +25,7 @@ class LoihiSim(Backend):
 
     name = "loihi-sim"
     mapped = True
+    proves = True
 
     def available(self) -> str:
         """Always."""

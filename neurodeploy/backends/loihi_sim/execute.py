@@ -18,6 +18,7 @@ from ...array import Array
 from ...errors import Problem, SimulateError
 from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
+from ...ir.equation import Equation
 from .contract import Contraction
 
 REGISTER_BITS = 32
@@ -154,7 +155,7 @@ def _params(item: Instruction, arrays: dict[str, Array]) -> dict[str, Any]:
 
 def _contraction(item: Instruction, arrays: dict[str, Array], pick: Array | None) -> Contraction:
     a, b = (tuple(arrays[f"{name}_sizes"].tolist()) for name in "ab")
-    return Contraction.of(item.texts["equation"], a, b, pick)
+    return Contraction.of(Equation.parse(item.texts["equation"]), a, b, pick)
 
 
 def run(step: Step, frame: Frame) -> Vector:

@@ -8,7 +8,7 @@ reader.
 from __future__ import annotations
 
 import importlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from ...errors import (
     first_line,
     unknown_name,
 )
+from ...registry import Member
 
 
 class LibraryOptions(BaseModel):
@@ -75,11 +76,9 @@ class Built:
     offset: Any = 0.0
 
 
-class Library(ABC):
-    """One optional library; stateless object, discovered by its file."""
+class Library(Member):
+    """One optional library; stateless object, discovered by its file. Its name is the prefix of its models."""
 
-    #: the prefix of its models, such as ``timm``
-    name: str
     #: the package to import, and the extra of neurodeploy that installs it
     package: str
     extra: str

@@ -47,6 +47,7 @@ class HuggingFace(Library):
     """Hugging Face transformers."""
 
     name, package, extra = "hf", "transformers", "hf"
+    distributions = ("transformers", "tokenizers")
     title = "Hugging Face transformers"
     Options = HuggingFaceOptions
 

@@ -23,6 +23,7 @@ class Timm(Library):
     """PyTorch Image Models."""
 
     name = package = extra = "timm"
+    distributions = ("timm",)
     title = "PyTorch Image Models"
     Options = TimmOptions
 

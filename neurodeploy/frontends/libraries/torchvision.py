@@ -27,6 +27,7 @@ class Torchvision(Library):
     """torchvision.models; ``torchvision:VisionTransformer`` with ``arguments`` is one of any size."""
 
     name = package = extra = "torchvision"
+    distributions = ("torchvision",)
     title = "torchvision"
     Options = TorchvisionOptions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import registry
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering, Refusal, Stream, operator
@@ -159,9 +160,9 @@ def _nonnegative(lowering: Lowering, name: str) -> bool:
     """Whether a value is never below zero by construction."""
     node: Any = lowering.builder.nodes[name]
     if isinstance(node, Neuron):
-        return node.model in ("lif", "graded_relu")
+        return registry.NEURONS[node.model].code(node.params).interval[0] >= 0
     if isinstance(node, Micro):
-        return node.op in ("relu", "softmax")
+        return registry.MICROCODE[node.op].nonnegative
     if isinstance(node, (View, Reduce)):
         return all(_nonnegative(lowering, source) for source in node.inputs)
     return False

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.ao.quantization.fx import _decomposed  # noqa: F401  registers torch.ops.quantized_decomposed
 
 from neurodeploy import calibrate, compare, passes, quantize, registry
+from neurodeploy.convert import natural
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
@@ -20,7 +21,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
-from neurodeploy.sources import natural_method, zoo
+from neurodeploy.sources import zoo
 
 quantiser = zoo.submodule("quantiser")
 SHAPE = (1, 8, 8)
@@ -83,7 +84,7 @@ def test_the_source_graph_is_the_quantised_network(made: nn.Module, graph: Graph
     trained = [m for m in made.modules() if isinstance(m, quantiser.Quantiser)]
     assert len(trained) == 8
     assert steps(graph) == sorted((float(q.step), int(q.high), -int(q.low)) for q in trained)
-    assert is_quantised(graph) and natural_method(graph) == "pmsm"
+    assert is_quantised(graph) and natural(graph).name == "pmsm"
     assert all(is_quantiser(graph.nodes[site]) for site in sites(graph))
 
 

@@ -111,7 +111,7 @@ def test_simplified_vit_has_the_nodes_of_its_equations() -> None:
     # per block: q, k, v, out, two of the MLP; two products; two sums; softmax, GELU, two norms. Then patch, head,
     # the sum with the embedding, the last norm.
     assert counts(graph) == {Synapse: 14, Neuron: 0, Product: 4, Sum: 5, Reduce: 0, Micro: 9}
-    assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]  # type: ignore[attr-defined]
+    assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]
     assert graph.shape("blocks.0.norm2") == (17, 64)
     assert graph.shape("blocks.1.norm2") == (1, 64)  # only the class token is read after the last attention
     assert graph.nodes["concat.pad"].op == "pad"  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_simplified_a2os2a_has_no_view_between_synapse_and_neuron() -> None:
     for node in graph.of(Neuron, Sum):
         views = [i for i in node.inputs if isinstance(graph.nodes[i], View)]
         assert not views or node.name == "blocks.0.add", node.name  # there the image becomes tokens
-    assert all(s.bias is not None for s in graph.of(Synapse))  # type: ignore[attr-defined]
+    assert all(s.bias is not None for s in graph.of(Synapse))
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from neurodeploy import calibrate, compare, passes
-from neurodeploy.builds.stages import with_range
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
 from neurodeploy.inputs import samples
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
@@ -117,7 +117,7 @@ def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -
 )
 def test_spelled_out_functions_are_one_operator(act: nn.Module, op: str, params: dict) -> None:
     graph = imported(small.Bert(act=lambda: act, depth=1))
-    (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))  # type: ignore[attr-defined]
+    (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))
     assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
     assert node.origin[0].path == "layer.0.act"
 
@@ -213,7 +213,7 @@ def test_rotary_positions_are_two_gates_whose_factors_all_heads_share(name: str)
     network = small.family(name)
     graph = passes.simplify(imported(network))
     own = network.layers[0].attn  # type: ignore[union-attr,index]
-    gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]  # type: ignore[attr-defined]
+    gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]
     assert (
         len(gates) == 4
     )  # cosines and sines of q and of k; the sign of the half that is swapped is in the sines

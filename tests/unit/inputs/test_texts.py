@@ -265,8 +265,8 @@ def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     place = tokenizer(tmp_path / "tok", WORDS)
     out, settings = tmp_path / "build", [f"reader.tokenizer={json.dumps(str(place))}"]
     nd.build(
-        "py:tests.unit.inputs.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2, verify=0,
-        out=str(out), settings=settings,
+        "py:tests.unit.inputs.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2,
+        verify=0, out=str(out), settings=settings,
     )  # fmt: skip
     lines = sentences(2, 10, 11)
     (tmp_path / "t.txt").write_text("\n".join([lines[0], "a cat", "", lines[1], "a dog"]))

@@ -15,7 +15,8 @@ from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.place import _arranged, pack, place, snake
+from neurodeploy.mapping.pack import pack
+from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
 from neurodeploy.mapping.routes import HOST, hops, route, router
 from neurodeploy.mapping.tiling import Tiling, tile
 from neurodeploy.mapping.traffic import HOST_TILE, Traffic, traffic
@@ -139,7 +140,7 @@ def test_chips_fill_in_data_order() -> None:
     chip = LOIHI2.chip.model_copy(update={"cores_per_chip": 3})
     target = LOIHI2.model_copy(update={"chip": chip, "chips": 3})
     none = np.zeros(0, dtype=np.int64)
-    spots = place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
+    spots = MEMBER.place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
     assert [s.chip for s in spots] == [0, 0, 0, 1, 1, 1, 2]
 
 
