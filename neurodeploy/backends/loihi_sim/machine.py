@@ -218,10 +218,8 @@ class _Run:
         if messages is None:
             return inbox
         self._count_arrivals(number, step, messages)
-        if plan.operands.distinct:
-            inbox[plan.operands.address] += messages[plan.operands.slots]
-        else:
-            np.add.at(inbox, plan.operands.address, messages[plan.operands.slots])
+        operands = plan.operands
+        add(inbox, operands.address, messages[operands.slots], operands.distinct)
         largest = float(np.abs(messages).max(initial=0))
         for delivery in plan.deliveries:
             later = step + delivery.wait
@@ -279,10 +277,7 @@ class _Run:
                 target = self.sites[bundle.target]
                 if target.incoming is None:
                     target.incoming = np.zeros((target.site.receiver.slots, self.samples), dtype=np.int64)
-                if bundle.distinct:
-                    target.incoming[bundle.slots] += values[bundle.elements]
-                else:
-                    np.add.at(target.incoming, bundle.slots, values[bundle.elements])
+                add(target.incoming, bundle.slots, values[bundle.elements], bundle.distinct)
         for sender in program.senders:
             self.recorder.sent(number, step, sender, vectors[sender.instruction][sender.elements])
         for said in program.spoken:
@@ -299,8 +294,12 @@ def deliver(delivery: Delivery, messages: Array, inbox: Array, largest: float) -
     for start in range(0, targets, block):
         taken = messages[delivery.slots[start : start + block]]
         sums = np.matmul(weights, taken.astype(weights.dtype)).astype(np.int64)
-        address = delivery.address[start : start + block]
-        if delivery.distinct:
-            inbox[address] += sums
-        else:
-            np.add.at(inbox, address, sums)
+        add(inbox, delivery.address[start : start + block], sums, delivery.distinct)
+
+
+def add(inbox: Array, address: Array, amounts: Array, distinct: bool) -> None:
+    """Adds amounts in place; ``distinct``: no address occurs twice, which is faster."""
+    if distinct:
+        inbox[address] += amounts
+    else:
+        np.add.at(inbox, address, amounts)
