@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .evidence import SiliconGrade
+
 # --- one number --------------------------------------------------------------------------------------------------
 
 
@@ -124,13 +126,9 @@ class Feature(Frozen):
 
 
 class Grade(Frozen):
-    """How sure it is that a kind of work runs on silicon.
+    """How sure it is that a kind of work runs on silicon, and who says so."""
 
-    *documented*: a public source shows it on the chip; *plausible*: public facts about microcode and memory suffice;
-    *simulation-only*: neither; *unsupported*: public sources say the chip cannot.
-    """
-
-    grade: Literal["documented", "plausible", "simulation-only", "unsupported"]
+    grade: SiliconGrade
     source: Sourced
     note: str = ""
 

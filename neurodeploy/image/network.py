@@ -10,8 +10,8 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
-from ..ir.interp import REGISTER_BITS
 from ..ir.nodes import Const, Reduce, Sum, Synapse, View
+from ..ir.widths import REGISTER_BITS
 from ..mapping.types import Mapping
 from ..passes.balance import constants, depths, host
 from ..target import Target

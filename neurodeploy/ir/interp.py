@@ -22,8 +22,7 @@ from .equation import Equation
 from .graph import Graph
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
-
-REGISTER_BITS = 32  # running sums S, S_A, S_B and P
+from .widths import REGISTER_BITS
 
 
 @dataclass

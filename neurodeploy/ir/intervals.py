@@ -19,9 +19,10 @@ from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
-from .interp import REGISTER_BITS, aligned, contract, convolve, windows
+from .interp import aligned, contract, convolve, windows
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import Fixed, Interval, Value
+from .widths import REGISTER_BITS
 
 #: bounds are cut here: far above every register, and floats up to here are exact integers
 CEILING = 2.0**52

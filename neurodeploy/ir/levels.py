@@ -10,13 +10,11 @@ import numpy as np
 from .. import registry
 from ..errors import GraphError, Problem
 from .graph import Graph
-from .interp import REGISTER_BITS
 from .nodes import Const, Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from .types import Interval
+from .widths import REGISTER_BITS
 
 LEVELS = ("source", "spiking", "integer")
-#: widest synaptic sum: the register that receives it
-ACCUMULATOR_BITS = 32
 
 Rule = Callable[[Graph, Node], Iterator[Problem]]
 
@@ -168,7 +166,7 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
     if not isinstance(node, Synapse) or interval is None:
         return
-    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1) and not _wraps(graph, node.name):
+    if interval.magnitude >= 1 << (REGISTER_BITS - 1) and not _wraps(graph, node.name):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",

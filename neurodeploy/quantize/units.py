@@ -12,10 +12,10 @@ from ..array import Array
 from ..calibrate import Ranges
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Delay, Neuron, Node, Output, Sum, Synapse, View
+from ..ir.widths import MESSAGE_BITS
 
 #: room above the largest magnitude seen in calibration
 HEADROOM = 2.0
-MESSAGE_BITS = 24
 #: width at which a branch enters a stream; wider would ask rescales of coarse weights for factors above 2^14
 BRANCH_BITS = 18
 

@@ -17,9 +17,9 @@ from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
+from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
 from .units import (
-    MESSAGE_BITS,
     Scale,
     Stream,
     behind_views,
@@ -34,7 +34,6 @@ from .units import (
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
 DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
-TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
 STEEPEST = 2.0**14  # factor of one rescale
@@ -212,7 +211,7 @@ def _input(walk: _Walk, node: Input) -> str:
 def _output(walk: _Walk, node: Output) -> str:
     source = walk.uniform(node.inputs[0])
     ticks = walk.graph.header.timesteps if node.readout == "mean" else 1
-    return walk.add(node, walk.scales[source] / ticks, 32, inputs=(source,))
+    return walk.add(node, walk.scales[source] / ticks, REGISTER_BITS, inputs=(source,))
 
 
 def _const(walk: _Walk, node: Const) -> str:
@@ -428,7 +427,7 @@ def _micro(walk: _Walk, node: Micro) -> str:
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
     direct = any(isinstance(r, Synapse) for r in readers(walk.graph, node.name))
-    bits = DIRECT_PAYLOAD_BITS if direct else TABLE_OUT_BITS
+    bits = DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
     # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
     finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)

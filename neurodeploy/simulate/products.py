@@ -18,8 +18,8 @@ from ..ir import fixed
 from ..ir.equation import Equation, Sizes
 from ..ir.graph import Graph
 from ..ir.nodes import Product
+from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
-from .arithmetic import REGISTER_BITS
 from .run import Run, Step
 
 Contraction = Callable[[Array, Array, Any], Array]

@@ -59,12 +59,8 @@ class Contraction:
         active_a, active_b = (a != 0).astype(np.int64), (b != 0).astype(np.int64)
         if not self.whole:
             return np.asarray(self.apply(active_a, active_b).sum(axis=0))
-        left, right, both = (
-            self.equation.left,
-            self.equation.right,
-            self.equation.shared + self.equation.summed,
-        )
-        often = self._onto(active_a, left, both) * self._onto(active_b, right, both)
+        equation, both = self.equation, self.equation.shared + self.equation.summed
+        often = self._onto(active_a, equation.left, both) * self._onto(active_b, equation.right, both)
         return np.asarray(often.reshape(-1, a.shape[1]).sum(axis=0))
 
     def _onto(self, x: Array, letters: str, kept: str) -> Array:

@@ -19,9 +19,9 @@ from ...errors import Problem, SimulateError
 from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
+from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
 
-REGISTER_BITS = 32
 RESCALE_OPS = 3  # multiply, add, shift
 #: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
 COMPENSATION_OPS = 1 + RESCALE_OPS + 2

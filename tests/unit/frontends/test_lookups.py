@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from neurodeploy import calibrate, passes, registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -96,7 +97,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def imported(weigh: Callable[[Tensor, Tensor], Tensor]) -> tuple[nn.Module, Graph]:
     network = Attention(weigh).double().eval()
-    return network, torch_export.import_module(network, (TOKENS,), tokens=True)
+    return network, torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
 
 
 def texts_with_padding() -> np.ndarray:
@@ -162,7 +163,9 @@ def test_what_is_no_mask_of_single_tokens_is_refused(name: str) -> None:
 def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options: dict[str, Any]) -> None:
     """Every softmax is exactly 0 there, and what the hidden tokens are does not show in the result."""
     graph = passes.simplify(
-        torch_export.import_module(small.family("BERT, hides what its ids say"), (small.TOKENS,), tokens=True)
+        torch_export.import_module(
+            small.family("BERT, hides what its ids say"), InputSpec((small.TOKENS,), tokens=True)
+        )
     )
     member, raw = registry.METHODS[method], samples.Synthetic(graph).calibration(16)
     spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)

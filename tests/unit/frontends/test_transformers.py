@@ -14,6 +14,7 @@ from neurodeploy import calibrate, compare, passes
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export, torch_fx
 from neurodeploy.frontends._torch import inference
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
@@ -34,8 +35,8 @@ def _one_thread() -> None:
 def imported(network: nn.Module, **more: Any) -> Graph:
     length = getattr(network, "input_tokens", None)
     if length is not None:
-        return torch_export.import_module(network, (length,), tokens=True, **more)
-    return torch_export.import_module(network, network.input_shape, scale=1 / 64, offset=-2.0, **more)
+        return torch_export.import_module(network, InputSpec((length,), tokens=True), **more)
+    return torch_export.import_module(network, InputSpec(network.input_shape, 1 / 64, -2.0), **more)
 
 
 def drawn(graph: Graph, count: int = 3, stream: int = 0) -> np.ndarray:
@@ -165,9 +166,9 @@ def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
     function, op, eps = NORMS[name]
     network = Spelled(function).double().eval()
     graph = (
-        torch_fx.import_module(network, network.input_shape, 1, scale=0.25)
+        torch_fx.import_module(network, InputSpec(network.input_shape, 0.25))
         if front_end == "fx"
-        else torch_export.import_module(network, network.input_shape, scale=0.25)
+        else torch_export.import_module(network, InputSpec(network.input_shape, 0.25))
     )
     (node,) = graph.of(Micro)
     assert (node.op, node.params["eps"]) == (op, eps)  # type: ignore[attr-defined]
@@ -181,7 +182,7 @@ def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
 def test_a_norm_by_the_unbiased_variance_is_refused() -> None:
     network = Spelled(lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5))
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(network.eval(), network.input_shape)
+        torch_export.import_module(network.eval(), InputSpec(network.input_shape))
     assert {p.code for p in caught.value.problems} == {"ND101"}
 
 
@@ -260,7 +261,7 @@ def test_ids_used_as_numbers_are_refused_with_every_place() -> None:
             return self.embedding(ids) * same + torch.cumsum(ids, 1).unsqueeze(-1)
 
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(Positions(), (6,), tokens=True)
+        torch_export.import_module(Positions(), InputSpec((6,), tokens=True))
     assert {p.found for p in caught.value.problems} >= {"eq", "cumsum"}
     assert all("token ids" in p.cause and "test_transformers.py" in p.where for p in caught.value.problems)
 
