@@ -110,10 +110,8 @@ class _Encoder:
             shapes = {node.name: graph.shape(node.name) for node in graph}
             output = shapes[graph.output.name]
             header |= {"input": interp.input_shape(graph), "output": output, "shapes": shapes}
-        tables = site.tables.finish(TABLES.values())
-        return CoreImage(
-            site.index, *site.place, header, tuple(site.units), tuple(site.tables.ports_of), tables
-        )
+        units, tables = tuple(site.units), site.tables.finish(TABLES.values())
+        return CoreImage(site.index, *site.place, header, units, tuple(site.tables.ports_of), tables)
 
     # --- programs --------------------------------------------------------------------------------------------------
 

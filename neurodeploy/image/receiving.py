@@ -25,7 +25,7 @@ from .network import Network, channels_of, split
 from .programs import GATHER, add_gather, add_state, add_values
 from .synapses import Weights, add_connection
 from .tables import Tables, distinct_rows
-from .types import IDENTITY, Instruction
+from .types import IDENTITY, Instruction, TableArray
 from .words import Layout, stored
 
 
@@ -88,15 +88,13 @@ class Reader:
 
     def shared(self, node: Node, bits: int, wait: int = 0) -> Layout:
         """A layout of rows that several positions use: nothing says which target an entry is for."""
-        return self.layout(
-            node, bits, self.network.target.limits.synapse_header_bits_conv.value or 0, wait=wait
-        )
+        header = self.network.target.limits.synapse_header_bits_conv.value or 0
+        return self.layout(node, bits, header, wait=wait)
 
     def listed(self, node: Node, bits: int, index: int | None, wait: int) -> Layout:
         """A layout of rows of their own, with ``index`` bits for each target."""
-        return self.layout(
-            node, bits, self.network.target.limits.synapse_header_bits_dense.value or 0, index or 0, wait
-        )
+        header = self.network.target.limits.synapse_header_bits_dense.value or 0
+        return self.layout(node, bits, header, index or 0, wait)
 
     def kernel(self, node: Node, port: int, entries: int) -> int:
         """One word per incoming connection of a sum or delay: weight 1."""
@@ -186,18 +184,12 @@ def _dense_link(reader: Reader, node: Synapse, port: int, block: _Block) -> tupl
     wait = int(steps.max())
     delays = steps[block.channels].T if steps.ndim else steps
     rows = Weights(mantissa[block.channels].T, np.arange(len(block.channels)), delays)
-    copies = [rows]
-    if count == 1:
-        layout = reader.listed(node, bits, target.limits.index_bits.value, wait)
-    elif target.features.shared_kernels.allowed:
-        layout = reader.shared(node, bits, wait)
-    else:
-        layout, copies = (
-            reader.listed(node, bits, target.limits.sparse_index_bits.value, wait),
-            [rows] * count,
-        )
+    own = count == 1 or not target.features.shared_kernels.allowed
+    index = target.limits.index_bits if count == 1 else target.limits.sparse_index_bits
+    layout = reader.listed(node, bits, index.value, wait) if own else reader.shared(node, bits, wait)
+    copies = [rows] * (count if own else 1)
     link = add_connection(reader.tables, port, len(block.channels), exponent, layout, copies)
-    return link, len(rows.weights) if len(copies) > 1 else 0
+    return link, len(rows.weights) if own else 0
 
 
 def _conv(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
@@ -318,58 +310,66 @@ def window_sources(node: Reduce, shape: tuple[int, ...]) -> Array:
 
 
 def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, list[Reading]]:
-    left, right, out = node.einsum.left, node.einsum.right, node.einsum.out
-    shapes = [reader.network.shape(i) for i in node.inputs]
-    if node.einsum.repeats:
+    network, equation = reader.network, node.einsum
+    if equation.repeats:
         cause = "a product repeats an index inside one operand"
         raise MappingError(Problem("ND585", cause, node.name, node.equation))
-    kept = dict(zip(out, projections(flat, reader.network.shape(node.name)), strict=True))
-    if node.timing == "held":
-        # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
-        kept |= {c: np.arange(n) for c, n in zip(right, shapes[1], strict=True) if c in out}
-    ports, readings, sizes, held = [], [], {}, []
-    for name, letters, value, shape in zip("ab", (left, right), node.inputs, shapes, strict=True):
+    kept = _kept(network, node, flat)
+    ports, readings, arrays, held = [], [], {}, []
+    for name, letters, value in zip("ab", (equation.left, equation.right), node.inputs, strict=True):
+        shape = network.shape(value)
         sets = tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
-        needed = flat_of(sets, shape)
-        port, found = reader.operand(node, value, needed)
+        held.append(flat_of(sets, shape))
+        port, found = reader.operand(node, value, held[-1])
         ports.append(port)
         readings += found
-        held.append(needed)
-        sizes[f"{name}_sizes"] = np.array([len(s) for s in sets])
-    return _product_instruction(reader, node, flat, tuple(ports), sizes, kept, held), readings
+        arrays[f"{name}_sizes"] = add_values(reader.tables, np.array([len(s) for s in sets]))
+    arrays |= _product_arrays(reader, node, held)
+    a, b = map(len, held)
+    words = {"cumulative": a + b + 2 * len(flat), "held": b}
+    item = Instruction(
+        "product",
+        node.name,
+        len(flat),
+        ports=tuple(ports),
+        numbers={"from": _picked(reader, node, flat, kept), "bits": network.bits(node.name)},
+        texts={"equation": node.equation, "timing": node.timing or "instant"},
+        arrays=arrays,
+        state=add_state(reader.tables, words.get(node.timing or "", 0)),
+    )
+    return item, readings
 
 
-def _product_instruction(
-    reader: Reader,
-    node: Product,
-    flat: Array,
-    ports: tuple[int, ...],
-    sizes: dict[str, Array],
-    kept: dict[str, Array],
-    held: list[Array],
-) -> Instruction:
-    tables = reader.tables
-    out = node.einsum.out
-    shape = reader.network.shape(node.name)
-    coordinates = np.unravel_index(flat, shape) if shape else ()
-    local = [np.searchsorted(kept[c], x) for c, x in zip(out, coordinates, strict=True)]
-    hull = tuple(len(kept[c]) for c in out)
-    place = np.ravel_multi_index(local, hull) if hull else flat * 0
-    arrays = {name: add_values(tables, part) for name, part in sizes.items()}
+def _kept(network: Network, node: Product, flat: Array) -> dict[str, Array]:
+    """For each letter of the result the indices that local elements use."""
+    equation = node.einsum
+    kept = dict(zip(equation.out, projections(flat, network.shape(node.name)), strict=True))
+    if node.timing == "held":
+        # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
+        sizes = zip(equation.right, network.shape(node.inputs[1]), strict=True)
+        kept |= {c: np.arange(n) for c, n in sizes if c in equation.out}
+    return kept
+
+
+def _product_arrays(reader: Reader, node: Product, held: list[Array]) -> dict[str, TableArray]:
+    """Which running sums count here, and the rescale."""
+    parts: dict[str, Array] = {}
     for name, value, needed in zip("ab", node.inputs, held, strict=True):
         first = reader.network.fresh(node.name, name, value, needed)
         if node.timing == "cumulative" and not first.all():
-            arrays[f"own_{name}"] = add_values(tables, first)
+            parts[f"own_{name}"] = first
     if node.rescale is not None:
-        parts = zip(("multiplier", "shift"), node.rescale, strict=True)
-        arrays |= {name: add_values(tables, np.atleast_1d(part)) for name, part in parts}
-    words = {"cumulative": len(held[0]) + len(held[1]) + 2 * len(flat), "held": len(held[1])}
-    numbers = {"from": add_gather(tables, place, prod(hull)), "bits": reader.network.bits(node.name)}
-    texts = {"equation": node.equation, "timing": node.timing or "instant"}
-    state = add_state(tables, words.get(texts["timing"], 0))
-    return Instruction(
-        "product", node.name, len(flat), ports=ports, numbers=numbers, texts=texts, arrays=arrays, state=state
-    )
+        parts |= zip(("multiplier", "shift"), map(np.atleast_1d, node.rescale), strict=True)
+    return {name: add_values(reader.tables, part) for name, part in parts.items()}
+
+
+def _picked(reader: Reader, node: Product, flat: Array, kept: dict[str, Array]) -> int:
+    """Where local elements lie among all that the local operands yield."""
+    shape = reader.network.shape(node.name)
+    coordinates = np.unravel_index(flat, shape) if shape else ()
+    local = [np.searchsorted(kept[c], x) for c, x in zip(node.einsum.out, coordinates, strict=True)]
+    hull = tuple(len(kept[c]) for c in node.einsum.out)
+    return add_gather(reader.tables, np.ravel_multi_index(local, hull) if hull else flat * 0, prod(hull))
 
 
 KINDS: dict[type[Node], Callable[..., tuple[Instruction, list[Reading]]]] = {
