@@ -38,14 +38,9 @@ def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = ""
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
     for kind, attribute, room in ((Neuron, "model", registry.NEURONS), (Micro, "op", registry.MICROCODE)):
-        if isinstance(node, kind) and getattr(node, attribute) not in room:
-            yield _problem(
-                "ND210",
-                f"unknown member of {room.path}",
-                node,
-                getattr(node, attribute),
-                ", ".join(room),
-            )
+        if isinstance(node, kind) and (name := getattr(node, attribute)) not in room:
+            cause = f"unknown member of {room.path}"
+            yield from room.broken(name) or [_problem("ND210", cause, node, name, ", ".join(room))]
 
 
 def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -57,7 +52,7 @@ def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
             node,
             ", ".join(sorted(contracts)),
             "one contract",
-            "insert a rate encoder or decoder on one operand",
+            "let neurons of the same kind send both operands",
         )
 
 

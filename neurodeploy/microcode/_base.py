@@ -41,6 +41,10 @@ class MicroOp(Member):
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
+    #: torch's names of an elementwise function without parameters; any other has a builder in ``frontends/ops/``
+    torch: tuple[str, ...] = ()
+    #: parameters with which an elementwise function is looked for where a model spells it out
+    spelled: tuple[Params, ...] = ()
     #: True: no output is ever below zero
     nonnegative: bool = False
     grade: Evidence = (

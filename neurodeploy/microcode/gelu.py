@@ -23,4 +23,4 @@ def gate(x: Array, params: Params) -> Array:
     raise ValueError(f"GELU approximate must be 'none' or 'tanh', not {form!r}")
 
 
-MEMBER = Gated("gelu", gate, reach=6)
+MEMBER = Gated("gelu", gate, reach=6, spelled=({"approximate": "none"}, {"approximate": "tanh"}))

@@ -17,4 +17,4 @@ def gate(x: Array, params: Params) -> Array:
     return expit(1.702 * x)
 
 
-MEMBER = Gated("quick_gelu", gate, reach=10)
+MEMBER = Gated("quick_gelu", gate, reach=10, torch=("quick_gelu",))

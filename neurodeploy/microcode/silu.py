@@ -14,4 +14,4 @@ def gate(x: Array, params: Params) -> Array:
     return expit(x)
 
 
-MEMBER = Gated("silu", gate, reach=18)
+MEMBER = Gated("silu", gate, reach=18, torch=("silu", "silu_"))

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import MaskedScores, Refusal, Stream, depends
+from ._base import operator
 from .linear import affine
 from .pool import amax
 
@@ -101,30 +101,6 @@ def native_group_norm(
 def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     """x Phi(x), exact or by tanh."""
     return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
-
-
-@operator("silu", "silu_")
-def silu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """x sigmoid(x)."""
-    return lowering.like(x, Micro, op="silu")
-
-
-@operator("quick_gelu")
-def quick_gelu(lowering: Lowering, x: Stream) -> Stream:
-    """x sigmoid(1.702 x): what a front end makes of the spelled-out form."""
-    return lowering.like(x, Micro, op="quick_gelu")
-
-
-@operator("tanh", "tanh_")
-def tanh(lowering: Lowering, x: Stream) -> Stream:
-    """The hyperbolic tangent, as in poolers."""
-    return lowering.like(x, Micro, op="tanh")
-
-
-@operator("relu", "relu_")
-def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """max(x, 0)."""
-    return lowering.like(x, Micro, op="relu")
 
 
 @operator("maximum", reads=(MaskedScores,))
