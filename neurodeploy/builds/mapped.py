@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..image.encode import encode
+from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
