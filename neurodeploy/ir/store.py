@@ -148,8 +148,8 @@ def _header(path: Path, file: h5py.File) -> dict[str, Any]:
             "the artifact has another schema version",
             path,
             "/header",
-            str(header.get("schema")),
-            str(SCHEMA),
+            f"schema version {header.get('schema')}",
+            f"schema version {SCHEMA}",
         )
     return {**header, "sha256": str(header.get("sha256"))}
 
