@@ -206,9 +206,8 @@ class Cell:
         return np.broadcast_to(out, inputs[0].shape)[0]
 
     def _sum(self, node: Sum, args: list[Array], tick: int) -> Array:
-        signs = node.signs or (1,) * len(args)
         total = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
-        for sign, arg in zip(signs, args, strict=True):
+        for sign, arg in zip(node.every_sign, args, strict=True):
             total += sign * arg
         return total
 
@@ -275,11 +274,7 @@ CROSS: dict[type[Node], Callable[..., Array]] = {
 
 def rescaled(node: Product, p: Array, tick: int) -> Array:
     """The product's rescale at this tick."""
-    if node.rescale is None:
-        return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(tick, len(multiplier)) - 1
-    return fixed.rescale(p, multiplier[index], shift[index])
+    return fixed.rescale(p, *node.factor(tick))
 
 
 def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
