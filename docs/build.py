@@ -24,10 +24,10 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, datasets, registry, support, target  # noqa: E402
+from neurodeploy import codes, cost, registry, support, target  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE  # noqa: E402
-from neurodeploy.frontends import leaves, lowering  # noqa: E402
+from neurodeploy.frontends import operators as torch_operators  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
 
@@ -141,10 +141,8 @@ def methods() -> str:
 def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
-    functions = {name for member in registry.MICROCODE.values() for name in member.torch}
-    for name, builder in lowering.operators().items():
-        family = "microcode" if name in functions else builder.__module__.rpartition(".")[2]
-        files.setdefault(family, []).append(name)
+    for name, operator in torch_operators.operators().items():
+        files.setdefault(operator.module.rpartition(".")[2], []).append(name)
     torch = table(
         ("Family", "Names in torch"),
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],

@@ -13,6 +13,7 @@ from .ir import levels, shapes, store
 from .ir.graph import Graph, Header
 from .ir.nodes import KINDS
 from .ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
+from .limits import MOST_TICKS
 from .mapping.types import Core, Demand, Group, Mapping, Piece
 from .program import Program
 
@@ -147,10 +148,13 @@ def _ends(graph: Graph) -> list[Problem]:
                 "ND948", "unknown level of a graph", found=graph.header.level, limit=", ".join(levels.LEVELS)
             )
         )
-    if not 1 <= graph.header.timesteps <= 4096:
+    if not 1 <= graph.header.timesteps <= MOST_TICKS:
         problems.append(
             Problem(
-                "ND948", "impossible number of ticks", found=str(graph.header.timesteps), limit="1 .. 4096"
+                "ND948",
+                "impossible number of ticks",
+                found=str(graph.header.timesteps),
+                limit=f"1 .. {MOST_TICKS}",
             )
         )
     return problems

@@ -459,13 +459,14 @@ def run(
     """Run a user's own input through a built network."""
     screen.configure(form, quiet, verbose)
     from . import verbs
+    from .inputs.arrays import save_array
 
     found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
     outputs, recorded = found.outputs, found.values
-    verbs.save_array(output, outputs)
+    save_array(output, outputs)
     places = _places(output, recorded)
     for name, place in places.items():
-        verbs.save_array(place, recorded[name])
+        save_array(place, recorded[name])
     ticks, samples = outputs.shape[:2]
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
@@ -512,12 +513,11 @@ def _shares(found: Description) -> str:
 
 def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
     """Where each recorded layer goes: beside the read-outs, under its name; names that differ keep files apart."""
+    from .ir.graph import free_name
+
     places: dict[str, Path] = {}
     for name in names:
-        stem = base = f"{output.stem}.{name.replace('/', '_')}"
-        count = 2
-        while output.with_name(f"{stem}.npy") in places.values():
-            stem, count = f"{base}_{count}", count + 1
+        stem = free_name(f"{output.stem}.{name.replace('/', '_')}", [path.stem for path in places.values()])
         places[name] = output.with_name(f"{stem}.npy")
     return places
 

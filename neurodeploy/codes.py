@@ -6,6 +6,8 @@ Ranges: ND1xx import, 2xx graph, 3xx convert, 4xx quantize, 5xx mapping, 6xx sim
 
 from __future__ import annotations
 
+from .errors import UsageError, unknown_name
+
 #: code -> (title, explanation of what it means, why it matters and what to do)
 CODES: dict[str, tuple[str, str]] = {
     # --- 1xx import -------------------------------------------------------------------------------------------
@@ -422,14 +424,20 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND514": (
         "unknown objective",
-        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
-        "core, as many cores as there are), 'energy' (the least expected static power, barriers and messages).",
+        "The mapper makes one thing small: 'cores' (the fewest), 'latency' (the least work on the fullest core, as "
+        "many cores as there are), 'energy' (the least expected static power, barriers and messages), or another "
+        "member of the folder mapping/objectives.",
     ),
     "ND515": (
         "a recurrent loop takes more steps than its delay allows",
         "Every connection between populations takes one step, so a spike that goes round a loop of n connections is "
         "back n steps later. The network says after how many ticks it has to be there. Where that is less, no "
         "schedule exists: raise the delay of the recurrent connection, or shorten the loop.",
+    ),
+    "ND516": (
+        "unknown placement method",
+        "Which cores share a chip, and where each of them lies on its mesh, is decided by a member of the folder "
+        "mapping/placements. The key 'placement' of the config names another than the usual one.",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
@@ -926,3 +934,10 @@ CODES: dict[str, tuple[str, str]] = {
         "than limits.chips allows. Correct the mesh, or ask for fewer chips.",
     ),
 }
+
+
+def explained(code: str) -> tuple[str, str]:
+    """Title and long text of an error code; UsageError with the nearest codes for an unknown one."""
+    if code.upper() not in CODES:
+        raise UsageError(unknown_name("ND900", "error code", code, CODES, "explain"))
+    return CODES[code.upper()]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .formats._base import Format
     from .frontends.leaves._base import SourceLibrary
     from .frontends.libraries._base import Library
+    from .mapping.layouts._base import Layout
+    from .mapping.objectives._base import Objective
+    from .mapping.placements._base import Placement
     from .microcode._base import MicroOp
     from .neurons._base import NeuronModel
 
@@ -166,6 +169,9 @@ FORMATS: Room[Format] = Room("formats", "Format")
 LIBRARIES: Room[Library] = Room("frontends.libraries", "Library")
 LEAVES: Room[SourceLibrary] = Room("frontends.leaves", "SourceLibrary")
 DATASETS: Room[DataFormat] = Room("datasets", "DataFormat")
+OBJECTIVES: Room[Objective] = Room("mapping.objectives", "Objective")
+LAYOUTS: Room[Layout] = Room("mapping.layouts", "Layout")
+PLACEMENTS: Room[Placement] = Room("mapping.placements", "Placement")
 
 #: every room whose members are found by themselves
 ROOMS: tuple[Room[Any], ...] = (
@@ -177,6 +183,9 @@ ROOMS: tuple[Room[Any], ...] = (
     LIBRARIES,
     LEAVES,
     DATASETS,
+    OBJECTIVES,
+    LAYOUTS,
+    PLACEMENTS,
 )
 
 

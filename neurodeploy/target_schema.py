@@ -18,10 +18,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from .evidence import SiliconGrade
+
 # --- one number --------------------------------------------------------------------------------------------------
 
 
 class Frozen(BaseModel):
+    """A closed table that is never changed, without conversions between types."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -122,19 +126,16 @@ class Feature(Frozen):
 
 
 class Grade(Frozen):
-    """How sure it is that a kind of work runs on silicon.
+    """How sure it is that a kind of work runs on silicon, and who says so."""
 
-    *documented*: a public source shows it on the chip; *plausible*: public facts about microcode and memory suffice;
-    *simulation-only*: neither; *unsupported*: public sources say the chip cannot.
-    """
-
-    grade: Literal["documented", "plausible", "simulation-only", "unsupported"]
+    grade: SiliconGrade
     source: Sourced
     note: str = ""
 
 
 def complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
-    return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})  # type: ignore[arg-type]
+    """A violated rule under its code; what was found and the limit travel along."""
+    return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})
 
 
 # --- the tables of a file ----------------------------------------------------------------------------------------

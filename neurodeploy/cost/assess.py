@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..evidence import Evidence
 from ..ir.graph import Graph
 from ..ir.trace import Events
 from ..program import Program
@@ -45,7 +46,7 @@ def assess(
     source: Graph | None = None,
     events: Events | None = None,
     counts: Counts | None = None,
-    grades: Mapping[str, tuple[str, str]] | None = None,
+    grades: Mapping[str, Evidence] | None = None,
 ) -> Assessment:
     """The costs of a program on a target.
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..evidence import GRADES, Evidence
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Micro, Product, Synapse
 from ..ir.trace import Events
@@ -14,7 +15,6 @@ from .counts import Counts
 from .types import Definition
 
 CODES = ("binary", "ternary", "multi", "graded", "dense")
-GRADES = ("documented", "plausible", "simulation-only", "unsupported")
 #: what counts as work when grades are weighed
 WORK_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "microcode_ops")
 
@@ -82,10 +82,10 @@ def shares(amounts: Mapping[str, float], keys: tuple[str, ...]) -> dict[str, flo
     return {key: float(amounts.get(key, 0)) / whole if whole else 0.0 for key in keys}
 
 
-def silicon(events: Events, grades: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+def silicon(events: Events, grades: Mapping[str, Evidence]) -> dict[str, float]:
     """Share of work per grade; ``grades`` is node -> (grade, reason), nodes without one are simulation-only."""
     amounts: Counter[str] = Counter()
     for name, row in events.node_counts.items():
-        grade = grades.get(name, ("simulation-only", ""))[0].replace(" ", "-")
+        grade = grades.get(name, ("simulation-only", ""))[0]
         amounts[grade] += float(sum(row[events.kinds.index(kind)] for kind in WORK_KINDS))  # type: ignore[assignment]
     return shares(amounts, GRADES)

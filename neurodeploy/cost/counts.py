@@ -22,6 +22,7 @@ from functools import reduce
 import numpy as np
 
 from ..array import Array
+from ..ir.equation import Equation
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
@@ -161,8 +162,8 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     a, b = (trace.values[name] for name in node.inputs)
     active = [(x != 0).sum(axis=tuple(range(1, x.ndim))) for x in (a, b)]
     read = np.full(len(a), a[0].size + b[0].size)
-    executed = TIMINGS[node.timing or "instant"](node.equation, a, b)
-    three = _three_products(node.equation, a, b) if node.timing == "cumulative" else executed
+    executed = TIMINGS[node.timing or "instant"](node.einsum, a, b)
+    three = _three_products(node.einsum, a, b) if node.timing == "cumulative" else executed
     return {
         "product_ops": executed,
         "unskipped_ops": executed,
@@ -172,40 +173,27 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     }
 
 
-def pairs(equation: str, a: Array, b: Array) -> Array:
-    """Non-zero pairs that the contraction of A and B (T, B, ...) meets, (T,): a dot product over shared letters."""
-    left, right, _ = equation.replace("->", ",").split(",")
-    shared = "".join(letter for letter in left if letter in right)
-    often_a = np.einsum(f"YZ{left}->YZ{shared}", (a != 0).astype(np.int64))
-    often_b = np.einsum(f"YZ{right}->YZ{shared}", (b != 0).astype(np.int64))
-    return (often_a * often_b).sum(axis=tuple(range(1, often_a.ndim)))
-
-
-def _instant(equation: str, a: Array, b: Array) -> Array:
-    return pairs(equation, a, b)
-
-
-def _held(equation: str, a: Array, b: Array) -> Array:
+def _held(equation: Equation, a: Array, b: Array) -> Array:
     held = np.array(b)
     for t in range(1, len(held)):
         silent = ~(b[t] != 0).any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
         held[t] = np.where(silent, held[t - 1], b[t])
-    return pairs(equation, a, held)
+    return equation.pairs(a, held)
 
 
-def _cumulative(equation: str, a: Array, b: Array) -> Array:
+def _cumulative(equation: Equation, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
     before = np.concatenate([np.zeros_like(sum_a[:1]), sum_a[:-1]])
-    return pairs(equation, a, sum_b) + pairs(equation, before, b)
+    return equation.pairs(a, sum_b) + equation.pairs(before, b)
 
 
-def _three_products(equation: str, a: Array, b: Array) -> Array:
+def _three_products(equation: Equation, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
-    return pairs(equation, a, b) + pairs(equation, a, sum_b) + pairs(equation, sum_a, b)
+    return equation.pairs(a, b) + equation.pairs(a, sum_b) + equation.pairs(sum_a, b)
 
 
-TIMINGS: dict[str, Callable[[str, Array, Array], Array]] = {
-    "instant": _instant,
+TIMINGS: dict[str, Callable[[Equation, Array, Array], Array]] = {
+    "instant": Equation.pairs,
     "held": _held,
     "cumulative": _cumulative,
 }
@@ -226,10 +214,8 @@ def dense_macs(graph: Graph, node: Node) -> int:
         fan_in = node.weight.shape[1] if node.op == "dense" else int(np.prod(node.weight.shape[1:]))
         return graph.values[node.name].shape.size * fan_in
     if isinstance(node, Product):
-        left, right, _ = node.equation.replace("->", ",").split(",")
-        sizes = dict(zip(left, graph.shape(node.inputs[0]), strict=True))
-        sizes |= dict(zip(right, graph.shape(node.inputs[1]), strict=True))
-        return int(np.prod(list(sizes.values())))
+        a, b = node.inputs
+        return node.einsum.macs(graph.shape(a), graph.shape(b))
     return 0
 
 

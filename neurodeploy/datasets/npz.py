@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..limits import MOST_TICKS
 from . import _checks
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
@@ -146,9 +147,9 @@ def _ticks(arrays: Arrays, where: str) -> int:
     """Frames of a sample, 0 where a sample is one image."""
     value = arrays.get("ticks", np.array(0))
     given = "ticks" in arrays
-    if value.dtype.kind not in "iu" or value.size != 1 or not given <= int(value.ravel()[0]) <= 4096:
+    if value.dtype.kind not in "iu" or value.size != 1 or not given <= int(value.ravel()[0]) <= MOST_TICKS:
         raise _checks.refuse(
-            "ND924", "ticks is not one integer", where, str(value.tolist())[:80], "1 .. 4096"
+            "ND924", "ticks is not one integer", where, str(value.tolist())[:80], f"1 .. {MOST_TICKS}"
         )
     return int(value.ravel()[0])
 

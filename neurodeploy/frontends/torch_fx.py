@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import fx
 
-from ..array import Array
-from ..errors import ImportModelError, NeurodeployError, Problem
+from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from ._torch import (
@@ -31,34 +30,28 @@ from ._torch import (
     tensors_of,
     to_array,
 )
+from .input_spec import InputSpec
 from .leaves import Leaf, leaf_of
-from .lowering import lower
+from .lower import lower
 from .traced import Call, Ref, Traced, references
 
 
 def import_module(
-    model: torch.nn.Module,
-    shape: Iterable[int],
-    timesteps: int,
-    name: str = "network",
-    scale: float | Array = 1.0,
-    offset: float | Array = 0.0,
-    readout: str = "mean",
-    time_axis: bool = False,
+    model: torch.nn.Module, spec: InputSpec, name: str = "network", time_axis: bool = False
 ) -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
     With ``time_axis`` the module takes (T, batch, *shape) and is traced with T = 1: its own mean over T is then
-    the graph's readout. A raw integer r enters as ``r * scale + offset``. The module is put into eval mode.
-    Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
+    the graph's readout. The module is put into eval mode. Raises ImportModelError as
+    :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
     """
-    sizes = require_image_shape(shape)
+    sizes = require_image_shape(spec.shape)
     model = model.eval()
     require_finite(tensors_of(model))
     example = example_input(model, sizes)
     traced = trace(model, example.unsqueeze(0) if time_axis else example, 1 if time_axis else 0)
-    header = Header(name=name, level="source", timesteps=timesteps, notes={"contains_neurons": True})
-    return lower(traced, header, scale, offset, readout)
+    header = Header(name=name, level="source", timesteps=spec.timesteps, notes={"contains_neurons": True})
+    return lower(traced, header, spec, spec.readout)
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
@@ -206,8 +199,7 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     """ND104 for control flow on values, else ND103: the module does not run on this input."""
     file, line = failure(error)
     where = f"{file}:{line}" if file else "forward"
-    text = str(error).strip().splitlines()
-    found = f"{type(error).__name__}: {text[0] if text else ''}"
+    found = first_line(error)
     if isinstance(error, fx.proxy.TraceError):
         return Problem(
             "ND104",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -13,6 +12,7 @@ import numpy as np
 from .. import registry
 from ..array import Array
 from ..errors import MappingError, Problem
+from ..ir.equation import Equation
 from .types import IDENTITY, OPERAND, ROWS, CoreImage, Instruction
 from .words import Layout
 
@@ -20,7 +20,6 @@ LARGEST = 1 << 31  # no index, size or depth of an image exceeds 31 bits
 LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
 DELAY_BITS = 16  # no message waits longer than a run lasts
-EQUATION = re.compile("[a-z]*,[a-z]*->[a-z]*")
 
 
 # --- operations ----------------------------------------------------------------------------------------------------
@@ -305,27 +304,24 @@ def _gather(gather: Array, start: int, count: int, size: int) -> Iterator[Found]
 def contraction_size(image: CoreImage, item: Instruction) -> int:
     """Elements of a product before some are picked; 0 where equation and sizes do not fit (reported elsewhere)."""
     letters = letter_sizes(image, item)
-    return 0 if letters is None else prod(letters[c] for c in item.texts["equation"].split("->")[1])
+    return 0 if letters is None else prod(letters[c] for c in Equation.parse(item.texts["equation"]).out)
 
 
 def letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int] | None:
     """Sizes of the letters of a product's equation; None if equation, sizes and ports disagree."""
-    if not EQUATION.fullmatch(item.texts["equation"]):
-        return None
-    left, right, out = item.texts["equation"].replace("->", ",").split(",")
     known, sizes = len(image.tables["values"]), []
     for array in (item.arrays["a_sizes"], item.arrays["b_sizes"]):
         if array.start + array.size > known:
             return None
-        sizes.append(image.array(array).ravel().tolist())
+        sizes.append(tuple(image.array(array).ravel().tolist()))
     held = [int(image.tables["ports"][p, 1]) for p in item.ports if p < len(image.tables["ports"])]
-    if [len(left), len(right)] != [len(part) for part in sizes] or held != [prod(part) for part in sizes]:
+    try:
+        equation = Equation.parse(item.texts["equation"])
+        table = equation.sizes(*sizes)
+    except ValueError:
         return None
-    pairs = list(zip(left + right, sizes[0] + sizes[1], strict=True))
-    table = dict(pairs)
-    once = all(len(set(part)) == len(part) for part in (left, right, out))
-    fits = all(1 <= n < LARGEST and table[c] == n for c, n in pairs) and set(out) <= set(table)
-    return table if once and fits else None
+    fits = held == [prod(part) for part in sizes] and all(1 <= n < LARGEST for n in table.values())
+    return table if fits and not equation.repeats else None
 
 
 def _shapes(image: CoreImage, item: Instruction) -> Iterator[tuple[Any, str]]:

@@ -356,9 +356,9 @@ def window_sources(node: Reduce, shape: tuple[int, ...]) -> Array:
 
 
 def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, list[Reading]]:
-    left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
+    left, right, out = node.einsum.left, node.einsum.right, node.einsum.out
     shapes = [reader.graph.shape(i) for i in node.inputs]
-    if any(len(set(part)) < len(part) for part in (left, right, out)):
+    if node.einsum.repeats:
         raise MappingError(
             [Problem("ND585", "a product repeats an index inside one operand", node.name, node.equation)]
         )
@@ -388,7 +388,7 @@ def _product_instruction(
     held: list[Array],
 ) -> Instruction:
     tables, spec = reader.tables, reader.graph.values[node.name].fixed
-    out = node.equation.split("->")[1].strip()
+    out = node.einsum.out
     shape = reader.graph.shape(node.name)
     coordinates = np.unravel_index(flat, shape) if shape else ()
     local = [np.searchsorted(kept[c], x) for c, x in zip(out, coordinates, strict=True)]
@@ -414,7 +414,7 @@ def _product_instruction(
             "from": tables.gather(place, prod(hull)),
             "bits": spec.bits if spec else interp.REGISTER_BITS,
         },
-        texts={"equation": node.equation.replace(" ", ""), "timing": node.timing or "instant"},
+        texts={"equation": node.equation, "timing": node.timing or "instant"},
     )
 
 

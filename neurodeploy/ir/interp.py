@@ -18,11 +18,11 @@ from .. import registry
 from ..array import Array
 from ..errors import Problem, SimulateError
 from . import fixed
+from .equation import Equation
 from .graph import Graph
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
-
-REGISTER_BITS = 32  # running sums S, S_A, S_B and P
+from .widths import REGISTER_BITS
 
 
 @dataclass
@@ -223,9 +223,9 @@ def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
     if node.timing == "cumulative":
         s_a, s_b, p, y = tick.state.get(node.name, (0, 0, 0, 0))
         s_b = tick.saturate(node, s_b + b, REGISTER_BITS)
-        p = p + contract(node.equation, a, s_b)
+        p = p + contract(node.einsum, a, s_b)
         if tick.t > 1:
-            p = p + contract(node.equation, s_a, b)
+            p = p + contract(node.einsum, s_a, b)
         p = tick.saturate(node, p, REGISTER_BITS)
         s_a = tick.saturate(node, s_a + a, REGISTER_BITS)
         y_now = scaled(node, p, tick) if tick.integer else p * node.scale / (tick.t if node.mean else 1)
@@ -236,27 +236,22 @@ def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
         b = tick.state[node.name] = np.where(
             (b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True), b, held
         )
-    p = contract(node.equation, a, b)
+    p = contract(node.einsum, a, b)
     return tick.saturate(node, scaled(node, p, tick), tick.width(node)) if tick.integer else p * node.scale
 
 
-def contract(equation: str, a: Array, b: Array) -> Array:
+def contract(equation: Equation, a: Array, b: Array) -> Array:
     """Einsum with a leading batch axis on both operands and the result, by matrix products."""
-    left, right, out = equation.replace("->", ",").split(",")
-    shared = [c for c in out if c in left and c in right]
-    rows, columns = (
-        [c for c in out if c in own and c not in other] for own, other in ((left, right), (right, left))
-    )
-    summed = [c for c in left if c in right and c not in out]
-    size = dict(zip(left + right, a.shape[1:] + b.shape[1:], strict=True))
+    shared, rows, summed, columns = equation.shared, equation.rows, equation.summed, equation.columns
+    size = equation.sizes(a.shape[1:], b.shape[1:])
     # A view with the axes in this order; an axis that only one operand has and the result lacks is summed here.
-    a = np.einsum(f"Z{left}->Z{''.join(shared + rows + summed)}", a)
-    b = np.einsum(f"Z{right}->Z{''.join(shared + summed + columns)}", b)
+    a = np.einsum(f"Z{equation.left}->Z{shared + rows + summed}", a)
+    b = np.einsum(f"Z{equation.right}->Z{shared + summed + columns}", b)
     stack = tuple(size[c] for c in shared)
     m, k, n = (math.prod(size[c] for c in group) for group in (rows, summed, columns))
     product = a.reshape(len(a), *stack, m, k) @ b.reshape(len(b), *stack, k, n)
     parts = product.reshape(len(product), *(size[c] for c in shared + rows + columns))
-    return np.einsum(f"Z{''.join(shared + rows + columns)}->Z{out}", parts)
+    return np.einsum(f"Z{shared + rows + columns}->Z{equation.out}", parts)
 
 
 def scaled(node: Product, p: Array, tick: _Tick) -> Array:

@@ -19,9 +19,10 @@ from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
-from .interp import REGISTER_BITS, aligned, contract, convolve, windows
+from .interp import aligned, contract, convolve, windows
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import Fixed, Interval, Value
+from .widths import REGISTER_BITS
 
 #: bounds are cut here: far above every register, and floats up to here are exact integers
 CEILING = 2.0**52
@@ -168,8 +169,8 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
 def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
     """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
-    centre = contract(node.equation, ma, mb)
-    spread = contract(node.equation, np.abs(ma) + ra, rb) + contract(node.equation, ra, np.abs(mb))
+    centre = contract(node.einsum, ma, mb)
+    spread = contract(node.einsum, np.abs(ma) + ra, rb) + contract(node.einsum, ra, np.abs(mb))
     ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
     count = contracted(graph, node)
     lo = np.maximum(np.floor(centre - spread), count * min(ends))

@@ -10,13 +10,11 @@ import numpy as np
 from .. import registry
 from ..errors import GraphError, Problem
 from .graph import Graph
-from .interp import REGISTER_BITS
 from .nodes import Const, Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from .types import Interval
+from .widths import REGISTER_BITS
 
 LEVELS = ("source", "spiking", "integer")
-#: widest synaptic sum: the register that receives it
-ACCUMULATOR_BITS = 32
 
 Rule = Callable[[Graph, Node], Iterator[Problem]]
 
@@ -35,8 +33,7 @@ def require(graph: Graph, level: str) -> Graph:
 
 
 def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = "", *fixes: str) -> Problem:
-    origin = f" from {node.origin[0]}" if node.origin else ""
-    return Problem(code, cause, f"{node.name}{origin}", str(found), str(limit), fixes)
+    return Problem(code, cause, node.place, str(found), str(limit), fixes)
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -164,7 +161,7 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
     if not isinstance(node, Synapse) or interval is None:
         return
-    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1) and not _wraps(graph, node.name):
+    if interval.magnitude >= 1 << (REGISTER_BITS - 1) and not _wraps(graph, node.name):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..array import Array
+from .equation import Equation
 from .types import Origin
 
 Timing = Literal["instant", "held", "cumulative"]
@@ -32,6 +33,11 @@ class Node:
     def kind(self) -> str:
         """The kind's name, in lower case."""
         return type(self).__name__.lower()
+
+    @property
+    def place(self) -> str:
+        """The name and where in the user's model the node came from, for people."""
+        return f"{self.name} from {self.origin[0]}" if self.origin else self.name
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,6 +130,11 @@ class Product(Node):
     mean: bool = True
     scale: float = 1.0
     rescale: tuple[Array, Array] | None = None
+
+    @cached_property
+    def einsum(self) -> Equation:
+        """The equation as a value; ValueError where the text is none."""
+        return Equation.parse(self.equation)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

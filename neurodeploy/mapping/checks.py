@@ -71,15 +71,11 @@ def check_group(accounting: Accounting) -> Iterator[Problem]:
             yield Problem(
                 "ND503",
                 "weights need more bits than a synapse stores",
-                _where(accounting.graph.nodes[name]),
+                accounting.graph.nodes[name].place,
                 f"{bits} bits",
                 f"{codes.value[-1]} bits (limits.weight_bits)",
                 (f"--weight-bits {codes.value[-1]}",),
             )
-
-
-def _where(node: Node) -> str:
-    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
@@ -91,7 +87,7 @@ def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         yield Problem(
             "ND508",
             "a branch has to wait longer than a delay lasts",
-            _where(node),
+            node.place,
             f"{steps} steps",
             f"{limit.value} steps (limits.delay_steps)",
             ("balance with longest = the limit: delays in a chain", "use shorter synaptic delays"),
@@ -131,7 +127,7 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
             yield Problem(
                 "ND504",
                 "a message is wider than a spike carries",
-                _where(node),
+                node.place,
                 f"{bits} bits",
                 f"{limit.value} bits (limits.{key})",
                 ("insert a neuron or a rescale before the connection", SMALLER),
@@ -167,7 +163,7 @@ def _refused(
     code: str, what: str, node: Node, found: str, key: str, feature: Feature, *fixes: str
 ) -> Problem:
     limit = f"features.{key} = false: {feature.source}"
-    return Problem(code, f"the chip cannot run {what}", _where(node), found, limit, fixes)
+    return Problem(code, f"the chip cannot run {what}", node.place, found, limit, fixes)
 
 
 def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
@@ -175,7 +171,7 @@ def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         yield Problem(
             "ND512",
             "a connection has no sender, only constants",
-            _where(node),
+            node.place,
             ", ".join(node.inputs),
             "at least one stream",
             ("fold the constant before mapping",),
@@ -188,7 +184,7 @@ def _accumulator(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         yield Problem(
             "ND513",
             "a synaptic sum could leave its register in the worst case",
-            _where(node),
+            node.place,
             f"{bits_for(interval.magnitude)} bits",
             f"{limit.value} bits (limits.accumulator_bits)",
             ("--weight-bits 4", "use fewer levels"),

@@ -17,6 +17,7 @@ from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
 from ..passes.balance import constants, depths, line
 from ..target import Target
 from .cells import Cells, Tile, cells
@@ -26,7 +27,6 @@ from .regions import Region
 from .types import Demand
 
 WORD = 64
-MESSAGE_BITS, REGISTER_BITS = 24, 32  # widths of the integer level: messages and state, running sums
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,14 @@
 """How sure it is that each node runs on silicon: the worst grade of everything it needs, with the reason.
 
-Grades in falling order: documented, plausible, simulation-only, unsupported. They come from the target file, by kind
-of work, and from the neuron models and operators themselves.
+Grades come from the target file, by kind of work, and from the neuron models and operators themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as MappingABC
+from collections.abc import Iterator
 
 from .. import registry
+from ..evidence import Evidence, worst
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..microcode._base import MicroOp
@@ -18,31 +17,15 @@ from ..passes.balance import CROSSING, constants
 from ..target import Target
 from .checks import wire_bits
 from .demand import longest_wait
-from .groups import Population
-
-GRADES = ("documented", "plausible", "simulation-only", "unsupported")
-
-Grade = tuple[str, str]
 
 
-def grades(graph: Graph, target: Target) -> dict[str, Grade]:
+def grades(graph: Graph, target: Target) -> dict[str, Evidence]:
     """Node -> (grade, reason) for every node that works: constants, inputs and Views have none."""
     found = {n.name: [*_evidence(graph, n, target)] for n in graph if n.name not in constants(graph)}
     return {name: worst(evidence) for name, evidence in found.items() if evidence}
 
 
-def group_grades(grade: MappingABC[str, Grade], groups: Sequence[Population]) -> dict[str, Grade]:
-    """Group -> (grade, reason): the worst of its nodes."""
-    found = {g.name: [grade[name] for name in g.names if name in grade] for g in groups}
-    return {name: worst(evidence) for name, evidence in found.items() if evidence}
-
-
-def worst(evidence: Sequence[Grade]) -> Grade:
-    """The first of the worst grade."""
-    return max(evidence, key=lambda g: GRADES.index(g[0]))
-
-
-def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
+def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
     for key in _kinds(graph, node):
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
@@ -52,7 +35,7 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
     elif isinstance(node, Micro):
         member = registry.MICROCODE[node.op]
     if member is not None:
-        yield member.grade[0].replace(" ", "-"), member.grade[1]
+        yield member.grade
 
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
@@ -67,8 +50,7 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     elif isinstance(node, Neuron):
         yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
     elif isinstance(node, Product):
-        left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
-        yield "elementwise_product" if left == right == out else "stream_product"
+        yield "elementwise_product" if node.einsum.elementwise else "stream_product"
         if node.timing != "instant":
             yield "held_operand" if node.timing == "held" else "wide_multiply"
     elif isinstance(node, Micro):

@@ -107,8 +107,8 @@ def window(out: Array, stride: int, width: int, padding: int, size: int) -> Arra
 
 
 def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
-    left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
-    kept = dict(zip(result, out.hull, strict=True))
+    left, right = node.einsum.left, node.einsum.right
+    kept = dict(zip(node.einsum.out, out.hull, strict=True))
     if node.timing == "held":
         # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
         kept = {c: indices for c, indices in kept.items() if c not in right}
@@ -139,10 +139,8 @@ def connections(graph: Graph, node: Node) -> int:
     if isinstance(node, Synapse):
         return int(prod(node.weight.shape[1:]))
     if isinstance(node, Product):
-        left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
-        sizes = dict(zip(left, graph.shape(node.inputs[0]), strict=True))
-        sizes |= dict(zip(right, graph.shape(node.inputs[1]), strict=True))
-        return 2 * prod(n for c, n in sizes.items() if c not in result)
+        a, b = node.inputs
+        return 2 * node.einsum.terms(graph.shape(a), graph.shape(b))
     if isinstance(node, Reduce):
         shape = graph.shape(node.inputs[0])
         return prod(node.window) if node.window else prod(shape[a] for a in node.axes)

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Fixed, Interval
+from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..registry import Member
 
 Params = Mapping[str, Any]
-OUT_BITS = 17  # 16 bits and a sign: t * f still fits 24 bits at t = 64
-OUT_BITS_MAX = 24  # a message
-REACH_BITS = 30  # differences of two inputs must fit a 32-bit register
+REACH_BITS = REGISTER_BITS - 2  # differences of two inputs must fit a register
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class MicroOp(Member):
     spelled: tuple[Params, ...] = ()
     #: True: no output is ever below zero
     nonnegative: bool = False
-    grade: tuple[str, str] = (
+    grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
     )
@@ -90,11 +90,11 @@ class MicroOp(Member):
         return 0
 
 
-def out_bits(options: Mapping[str, Any], default: int = OUT_BITS) -> int:
+def out_bits(options: Mapping[str, Any], default: int = OPERATOR_BITS) -> int:
     """The wanted width of the output; raises ValueError outside 2 .. 24."""
     bits = int(options.get("out_bits", default))
-    if not 2 <= bits <= OUT_BITS_MAX:
-        raise ValueError(f"out_bits {bits} is outside 2 .. {OUT_BITS_MAX}")
+    if not 2 <= bits <= MESSAGE_BITS:
+        raise ValueError(f"out_bits {bits} is outside 2 .. {MESSAGE_BITS}")
     return bits
 
 

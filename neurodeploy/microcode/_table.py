@@ -15,9 +15,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import multipliers_of, rescale
+from ..ir.widths import REGISTER_BITS
 
 UNIT_BITS = 30  # mantissas and their reciprocals have unit 2^-30
-REGISTER_MAX = (1 << 31) - 1
+REGISTER_MAX = (1 << (REGISTER_BITS - 1)) - 1
 ROOT_BITS = 28  # the mantissa under a root lies in [1, 4) and has unit 2^-28
 
 RECIPROCAL_ENTRIES = 64  # over [1, 2)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Code
 from ..registry import Member
 
@@ -52,8 +53,8 @@ class NeuronModel(Member):
     int_params: tuple[str, ...] = ()
     #: typical float parameters, with which the conformance tests run every model
     example: Mapping[str, Any] = MappingProxyType({})
-    #: how sure it is that a Loihi-class core runs this: ("documented" | "plausible" | "simulation only", reason)
-    grade: tuple[str, str] = ("simulation only", "")
+    #: how sure it is that a Loihi-class core runs this
+    grade: Evidence = ("simulation-only", "")
     #: largest |input| the integer step is defined for (None: the message width)
     input_limit: int | None = None
     #: whether only the low 32 bits of an input matter: sums that wrap in a register of that width do no harm

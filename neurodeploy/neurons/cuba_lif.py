@@ -20,6 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import VTH_MAX, decay_code
 
@@ -31,7 +32,7 @@ def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
     raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
-    v = saturate(raw, 24)
+    v = saturate(raw, STATE_BITS)
     return u, v, flag(raw != v)
 
 
@@ -39,7 +40,7 @@ class CubaLif(NeuronModel):
     """lava-dl's CUBA (LOIHI) neuron."""
 
     name = "cuba_lif"
-    state = (StateVar("u", 32), StateVar("v", 24))
+    state = (StateVar("u", 32), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias", "threshold")
     int_params = ("du", "dv", "bias", "vth")
     thresholds = ("vth",)

@@ -15,17 +15,18 @@ import numpy as np
 
 from ..array import Array
 from ..ir.types import Code, graded
+from ..ir.widths import MESSAGE_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
-PAYLOAD_MAX = (1 << 23) - 1
+PAYLOAD_MAX = (1 << (MESSAGE_BITS - 1)) - 1
 
 
 class CubaVoltage(NeuronModel):
     """A CUBA neuron whose voltage is read."""
 
     name = "cuba_voltage"
-    state = (StateVar("u", 32), StateVar("v", 24))
+    state = (StateVar("u", 32), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias")
     int_params = ("du", "dv", "bias")
     thresholds = ()

@@ -28,6 +28,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 TICK_BITS = 8  # widest tick counter
@@ -37,7 +38,7 @@ class DifferentialThreshold(NeuronModel):
     """DCGS's neuron."""
 
     name = "differential_threshold"
-    state = (StateVar("r", 24), StateVar("t", TICK_BITS, clock=True))
+    state = (StateVar("r", STATE_BITS), StateVar("t", TICK_BITS, clock=True))
     float_params = ("base", "levels", "grain")
     int_params = ("base", "levels", "grain")
     thresholds = ("base",)
@@ -72,7 +73,7 @@ class DifferentialThreshold(NeuronModel):
             sent = ((grain << (i + 1)) + now) // (2 * np.maximum(now, 1))
             out = select(error >= edge, sent, select(-error >= edge, -sent, out))
         raw = r + out
-        kept = saturate(raw, 24)
+        kept = saturate(raw, STATE_BITS)
         return out, kept, now, flag(raw != kept)
 
     def code(self, params: Mapping[str, Any]) -> Code:

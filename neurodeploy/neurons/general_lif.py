@@ -28,17 +28,18 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, select
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, current_limit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")
-STATE_MAX = (1 << 23) - 1
+STATE_MAX = (1 << (STATE_BITS - 1)) - 1
 
 
 def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
     """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
     raw = decay(u, 4096 - du) + (x << 6)
-    u = saturate(raw, 24)
+    u = saturate(raw, STATE_BITS)
     return u, decay(v, 4096 - dv) + u + bias, flag(raw != u)
 
 
@@ -46,7 +47,7 @@ class GeneralLif(NeuronModel):
     """LIF with current, bias, reset potential or subtraction, all per neuron."""
 
     name = "general_lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "gain", "bias", "threshold", "v_reset", "rule")
     int_params = ("du", "dv", "bias", "vth", "v_reset", "rule")
     thresholds = ("vth",)
@@ -89,7 +90,7 @@ class GeneralLif(NeuronModel):
         late = flag(rule >= 2) * flag(v > vth)
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
         raw = select(rule == 2, raw - late * vth, select(late > 0, v_reset, raw))
-        v = saturate(raw, 24)
+        v = saturate(raw, STATE_BITS)
         s = flag(v > vth)
         after = select(rule == 0, v_reset, select(rule == 1, v - vth, v))
         return s, u, select(s > 0, after, v), np.maximum(clipped, flag(raw != v))

@@ -18,9 +18,10 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
-BITS = 24  # of the state, and of what is read
+BITS = STATE_BITS  # of what is read, too
 
 
 class Integrator(NeuronModel):

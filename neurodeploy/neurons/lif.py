@@ -20,6 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap_once_24
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 VTH_MAX = (1 << 17) - 1
@@ -30,7 +31,7 @@ def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
     raw = decay(v, 4096 - dv) + u
-    v = saturate(raw, 24)
+    v = saturate(raw, STATE_BITS)
     return u, v, flag(raw != v)
 
 
@@ -38,7 +39,7 @@ class Lif(NeuronModel):
     """LIF, the neuron of Spikformer-like networks and of A2OS2A's binary sites."""
 
     name = "lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth")
     thresholds = ("vth",)

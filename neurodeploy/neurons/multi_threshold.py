@@ -24,6 +24,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 RULES = ("ecmt_code", "nearest", "dcgs")
@@ -65,7 +66,7 @@ class MultiThreshold(NeuronModel):
     """ECMT's neuron."""
 
     name = "multi_threshold"
-    state = (StateVar("v", 24),)
+    state = (StateVar("v", STATE_BITS),)
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
     thresholds = ("base_p", "base_n")
@@ -93,7 +94,7 @@ class MultiThreshold(NeuronModel):
     ) -> tuple[Any, ...]:
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
-        v = saturate(raw, 24)
+        v = saturate(raw, STATE_BITS)
         out = v * 0
         loss = v * 0
         for i in range(levels):

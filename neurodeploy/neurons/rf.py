@@ -18,6 +18,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 FRACTION_BITS = 6
@@ -28,7 +29,7 @@ def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> 
     """(re', im', 1 where either was clipped) of Lava's fixed-point resonator."""
     raw_re = turned(re, cos_decay) - turned(im, sin_decay) + (x << 6)
     raw_im = turned(re, sin_decay) + turned(im, cos_decay) + (y << 6)
-    new_re, new_im = saturate(raw_re, 24), saturate(raw_im, 24)
+    new_re, new_im = saturate(raw_re, STATE_BITS), saturate(raw_im, STATE_BITS)
     return new_re, new_im, flag((raw_re != new_re) | (raw_im != new_im))
 
 
@@ -57,7 +58,7 @@ class Rf(NeuronModel):
 
     name = "rf"
     inputs = 2
-    state = (StateVar("re", 24), StateVar("im", 24))
+    state = (StateVar("re", STATE_BITS), StateVar("im", STATE_BITS))
     float_params = ("sin_decay", "cos_decay", "threshold")
     int_params = ("sin_decay", "cos_decay", "vth")
     thresholds = ("vth",)

@@ -15,9 +15,9 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import MESSAGE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
-MESSAGE_BITS = 24  # the widest payload of Loihi 2
 INPUT_BITS = 32
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
@@ -24,7 +25,7 @@ class TernaryLif(NeuronModel):
     """Ternary LIF with symmetric float threshold."""
 
     name = "ternary_lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth_hi", "vth_lo")
     thresholds = ("vth_hi", "vth_lo")

@@ -39,10 +39,9 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 def _into_source(graph: Graph, node: Synapse) -> Graph | None:
     """Scale the rows of the synapse before it: w' = f w, b' = f b + c; None if another node reads that synapse."""
-    consumers = graph.consumers
-    path = up_through_views(graph, node.inputs[0], ("reshape", "permute"), consumers)
+    path = up_through_views(graph, node.inputs[0], ("reshape", "permute"))
     source = path[-1]
-    if not isinstance(source, Synapse) or len(consumers[source.name]) != 1:
+    if not isinstance(source, Synapse) or len(graph.consumers[source.name]) != 1:
         return None
     scale, shift = (_pulled(graph, node, path, what) for what in _scale_and_shift(node))
     if scale is None or shift is None:

@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..array import Array
-from ..ir.graph import Graph, prune
+from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Const, Node, Sum, View
 from ..ir.types import Shape, Value
-from ._edit import both_origins, edit, fresh
+from ._edit import both_origins, edit
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -73,19 +73,21 @@ def _padded(graph: Graph, node: Node) -> Graph | None:
         graph.nodes[n].value if i not in streams else np.zeros(graph.shape(n))  # type: ignore[attr-defined]
         for i, n in enumerate(node.inputs)
     ]
-    constant = _made(graph, fresh(graph, f"{node.name}.const"), np.concatenate(parts, axis), node)
+    constant = _made(graph, free_name(f"{node.name}.const", graph.nodes), np.concatenate(parts, axis), node)
     made: list[tuple[Node, Value]] = []
     source = node.inputs[streams[0]]
     if len(streams) > 1:
         joined = replace(
-            node, name=fresh(graph, f"{node.name}.streams"), inputs=tuple(node.inputs[i] for i in streams)
+            node,
+            name=free_name(f"{node.name}.streams", graph.nodes),
+            inputs=tuple(node.inputs[i] for i in streams),
         )
         sizes = list(value.shape.sizes)
         sizes[axis] -= before + after
         made.append((joined, Value(Shape(value.shape.roles, tuple(sizes)))))
         source = joined.name
     pad = View(
-        name=fresh(graph, f"{node.name}.pad"),
+        name=free_name(f"{node.name}.pad", graph.nodes),
         inputs=(source,),
         origin=node.origin,
         op="pad",
@@ -129,7 +131,10 @@ def _single(graph: Graph, node: Node) -> Graph | None:
     signs = _signs(node)
     arrays = [graph.nodes[node.inputs[i]].value for i in places]  # type: ignore[attr-defined]
     constant = _made(
-        graph, fresh(graph, f"{node.name}.const"), _total(arrays, tuple(signs[i] for i in places)), node
+        graph,
+        free_name(f"{node.name}.const", graph.nodes),
+        _total(arrays, tuple(signs[i] for i in places)),
+        node,
     )
     kept = [i for i in range(len(node.inputs)) if i not in places]
     joined = replace(

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..ir.graph import Graph
+from ..ir.graph import Graph, free_name
 from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
 from ..ir.types import Shape, Value
-from ._edit import edit, fresh
+from ._edit import edit
 from .drop_identity import drop_identity
 
 
@@ -74,7 +74,7 @@ def _behind(
 ) -> Graph:
     """``moved`` under the old name (``before`` it, operands made for it), behind it ``view`` for all its readers."""
     back = View(
-        name=fresh(graph, f"{node.name}.{view.op}"),
+        name=free_name(f"{node.name}.{view.op}", graph.nodes),
         inputs=(node.name,),
         origin=view.origin,
         op=view.op,
@@ -106,7 +106,7 @@ def _sum(graph: Graph, node: Sum, view: Any) -> Graph:
             inputs.append(operand.inputs[0])
             continue
         turned = View(
-            name=fresh(graph, f"{name}.permute", [n.name for n, _ in made]),
+            name=free_name(f"{name}.permute", graph.nodes, [n.name for n, _ in made]),
             inputs=(name,),
             origin=operand.origin,
             op="permute",

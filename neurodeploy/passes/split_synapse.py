@@ -12,10 +12,10 @@ from math import prod
 import numpy as np
 
 from ..array import Array
-from ..ir.graph import Graph, prune
+from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Node, Synapse, View
 from ..ir.types import Shape, Value
-from ._edit import edit, fresh
+from ._edit import edit
 from ._index import index_of, steps_for
 from .drop_identity import view_nodes
 
@@ -25,7 +25,7 @@ CHAINED = ("reshape", "permute", "slice")
 def split_synapse(graph: Graph) -> Graph:
     """A graph in which no reader of a synapse leaves channels unread; meaning unchanged."""
     for node in graph.of(Synapse):
-        graph = _split(graph, node)  # type: ignore[arg-type]
+        graph = _split(graph, node)
     return prune(graph)
 
 
@@ -96,7 +96,7 @@ def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -
     sizes = (*shape.sizes[:-1], len(rows)) if node.op == "dense" else (len(rows), *shape.sizes[1:])
     bias = None if node.bias is None else node.bias[rows]
     delay = node.delay if np.ndim(node.delay) == 0 else np.asarray(node.delay)[rows]
-    name = fresh(graph, f"{node.name}.{number}")
+    name = free_name(f"{node.name}.{number}", graph.nodes)
     part = replace(node, name=name, weight=node.weight[rows], bias=bias, delay=delay)
     return part, Value(Shape(shape.roles, sizes))
 

@@ -478,9 +478,9 @@ CORES: tuple[Column[CoreView], ...] = (
 )
 
 LINKS: tuple[Column[LinkView], ...] = (
-    Column("from", "", "", "sending router, or the host", lambda r: r.ends[0]),
-    Column("to", "", "", "receiving router, or the host", lambda r: r.ends[1]),
-    Column("class", "", "", "mesh, chip (between chips) or host", lambda r: r.link_class),
+    Column("from", "", "", "sending router, or the host", lambda r: str(r.link.start)),
+    Column("to", "", "", "receiving router, or the host", lambda r: str(r.link.end)),
+    Column("class", "", "", "mesh, chip (between chips) or host", lambda r: r.link.kind),
     Column("packets", "", "mean per inference", "packets it carried", lambda r: float(r.load.sum())),
     Column("peak", "", "largest of any sample and step", "packets in its fullest step", lambda r: r.peak),
     Column(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from ..array import Array
-from ..cost.links import link_class
 from ..cost.types import Range
 from ..image.words import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
+from ..ir.trace import Link
 from ..ir.types import Value
 from ..mapping.types import Core, Group
 from .inputs import ReportInputs
@@ -107,14 +106,9 @@ class LinkView:
     """A link that carried packets."""
 
     inputs: ReportInputs
-    ends: tuple[str, str]
+    link: Link
     load: Array
     peak: int
-
-    @cached_property
-    def link_class(self) -> str:
-        """mesh, chip or host."""
-        return link_class(self.ends)
 
     @property
     def capacity_share(self) -> float | None:
@@ -125,7 +119,7 @@ class LinkView:
         times = self.inputs.target.costs.time_ns
         each = {"mesh": times.link_packet, "chip": times.packet_chip_hop, "host": times.host_packet}
         step = estimate.timing.step_ns[1]
-        busy = np.asarray(self.load, dtype=float) * each[self.link_class].nominal
+        busy = np.asarray(self.load, dtype=float) * each[self.link.kind].nominal
         return float(np.divide(busy, step, out=np.zeros_like(busy), where=step > 0).max(initial=0.0))
 
 
@@ -167,5 +161,7 @@ def links(inputs: ReportInputs) -> Iterator[LinkView]:
     events = inputs.assessment.events
     if events is None:
         return
-    for ends, load in sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), item[0])):
-        yield LinkView(inputs, ends, np.asarray(load), int(events.link_peak.get(ends, 0)))
+    for link, load in sorted(
+        events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0]))
+    ):
+        yield LinkView(inputs, link, np.asarray(load), int(events.link_peak.get(link, 0)))

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.widths import REGISTER_BITS
 
-REGISTER_BITS = 32  # running sums S, S_A, S_B and P
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
 UNBOUNDED = 1 << 62

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .. import bundled
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
+from ..frontends.input_spec import InputSpec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -131,6 +132,12 @@ class ZooEntry(_Table):
     weights: WeightsTable
     train: TrainTable
     convert: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> InputSpec:
+        """How the network is fed and read."""
+        scale, offset = np.array(self.input.scale), np.array(self.input.offset)
+        return InputSpec(self.input.shape, scale, offset, timesteps=self.timesteps, readout=self.readout)
 
     @property
     def weights_path(self) -> Path:

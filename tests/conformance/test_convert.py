@@ -18,8 +18,7 @@ from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Builder, Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Sum, Synapse, View
 from neurodeploy.ir.types import Interval
-from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.relay import prepared
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from tests.networks import images, mini_snn, mini_vit, value
 

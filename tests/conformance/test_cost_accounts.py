@@ -7,6 +7,7 @@ import pytest
 
 from neurodeploy import calibrate, cost, registry, report
 from neurodeploy.image.encode import encode
+from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
@@ -44,9 +45,9 @@ def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
 
 def test_every_packet_that_is_sent_is_received(built: tuple) -> None:
     _, _, events, _, _ = built
-    host = [(link, load.sum()) for link, load in events.links.items() if "host" in link]
-    into = sum(load for (start, _), load in host if start == "host")
-    out = sum(load for (_, end), load in host if end == "host")
+    host = [(link, load.sum()) for link, load in events.links.items() if HOST in link]
+    into = sum(load for (start, _), load in host if start == HOST)
+    out = sum(load for (_, end), load in host if end == HOST)
     assert events.total("packets_out") + into == pytest.approx(events.total("packets_in") + out)
 
 

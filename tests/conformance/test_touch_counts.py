@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurodeploy.mapping.relay import prepared
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
-from neurodeploy.frontends import lowering
+from neurodeploy.frontends.operators import operators
 from neurodeploy.image.encode import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.relay import prepared
 from neurodeploy.program import Program
 from tests import rooms
 from tests.networks import images, mini_snn
@@ -73,9 +73,9 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "screen", cli._Screen())
-    lowering.operators.cache_clear()
+    operators.cache_clear()
     yield
-    lowering.operators.cache_clear()
+    operators.cache_clear()
 
 
 def built(factory: str, *more: str) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def test_an_operator_is_one_file(tmp_path: Path) -> None:
         MEMBER = Toy()
         """
     assert cli.call(["check", f"py:{HERE}:magnitudes", "--data", "digits", "-T", "2"]) == 3
-    lowering.operators.cache_clear()
+    operators.cache_clear()
     with rooms.member(registry.MICROCODE, tmp_path, toy=text):
         report = built("magnitudes", "--data", "digits")
         saved = nd.artifact.load(Path("out"))

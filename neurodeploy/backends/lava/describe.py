@@ -52,10 +52,8 @@ def events(graph: Graph, node: Node) -> float:
 
 def activity(graph: Graph, value: str) -> float:
     """Calibrated spikes per element and tick of what a view shows; 1 where nothing was measured."""
-    node = graph.nodes[value]
-    while isinstance(node, View) and graph.values[node.name].activity is None:
-        node = graph.nodes[node.inputs[0]]
-    found = graph.values[node.name].activity
+    source = graph.upwards(value, lambda n: isinstance(n, View) and graph.values[n.name].activity is None)[-1]
+    found = graph.values[source.name].activity
     return found.mean if found is not None else 1.0
 
 

@@ -129,7 +129,7 @@ def plan(
     A graph whose synapses have delays in ticks needs a network for each sample: what is under way in Lava's connections
     cannot be cleared. Any other runs sample after sample.
     """
-    waits = any(node.delays[-1] for node in graph.of(Synapse))  # type: ignore[attr-defined]
+    waits = any(node.delays[-1] for node in graph.of(Synapse))
     ticks = graph.header.timesteps
     clock = Clock(ticks, None, samples and 1) if waits else Clock(ticks, ticks, samples)
     kind = _Layers if granularity == "layer" else _Cores

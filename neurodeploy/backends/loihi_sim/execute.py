@@ -19,6 +19,7 @@ from ...errors import Problem, SimulateError
 from ...image.decode import weights_of
 from ...image.types import IDENTITY, CoreImage, Instruction, TableArray
 from ...ir import fixed
+from ...ir.equation import Equation
 from .contract import Contraction
 
 REGISTER_BITS = 32
@@ -175,7 +176,7 @@ def _contraction(
     image: CoreImage, item: Instruction, arrays: dict[str, Array], pick: Array | None
 ) -> Contraction:
     a, b = (tuple(arrays[f"{name}_sizes"].tolist()) for name in "ab")
-    return Contraction.of(item.texts["equation"], a, b, pick)
+    return Contraction.of(Equation.parse(item.texts["equation"]), a, b, pick)
 
 
 def run(step: Step, frame: Frame) -> Vector:

@@ -73,7 +73,7 @@ class _Export:
             )
         before: str = graph.input.name
         for neuron in graph.of(Neuron):
-            self._layer(neuron, before)  # type: ignore[arg-type]
+            self._layer(neuron, before)
             before = neuron.name
         if graph.output.inputs != (before,):
             self.refusals.add(
@@ -110,10 +110,8 @@ class _Export:
 
     def _source(self, name: str) -> Node:
         """The node that a name stands for; a Delay is the identity per tick."""
-        node = self.graph.nodes[name]
-        while isinstance(node, Delay):
-            self.seen.add(node.name)
-            node = self.graph.nodes[node.inputs[0]]
+        *delays, node = self.graph.upwards(name, lambda n: isinstance(n, Delay))
+        self.seen.update(delay.name for delay in delays)
         return node
 
     def _number(self, name: str, layer: dict[str, Any]) -> None:

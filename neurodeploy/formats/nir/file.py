@@ -13,6 +13,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem
+from ...ir.graph import free_name
 from .._hdf5.read import Tree
 
 MAX_NODES = 4096
@@ -165,22 +166,14 @@ def _graph(
                 for key in (*inputs, *outputs):
                     network.items[key].kind = "Pass"
             continue
-        item = Item(tree, here, _fresh(f"{prefix}{name}", names), kind)
+        item = Item(tree, here, free_name(f"{prefix}{name}", names), kind)
+        names.add(item.name)
         network.items[here] = item
         doors[name] = here, here
         if kind in ends:
             ends[kind].append(here)
     _edges(tree, place, doors, network)
     return ends["Input"], ends["Output"]
-
-
-def _fresh(name: str, names: set[str]) -> str:
-    count, free = 1, name
-    while free in names:
-        count += 1
-        free = f"{name}_{count}"
-    names.add(free)
-    return free
 
 
 def _edges(tree: Tree, place: str, doors: dict[str, tuple[str, str]], network: Network) -> None:

@@ -20,6 +20,7 @@ from ...ir import codec, codes, interp, intervals, levels, shapes
 from ...ir.graph import Graph, Header
 from ...ir.nodes import Delay, Input, Micro, Neuron, Output, Reduce, Sum, Synapse, View
 from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
+from ...limits import MOST_TICKS
 from .._hdf5.read import Tree
 
 KEY = "neurodeploy"
@@ -27,7 +28,6 @@ PLACE = f"node/metadata/{KEY}"
 SCHEMA = 1
 MAX_TEXT = 1 << 26  # bytes of JSON
 WEIGHT_MAX = 256
-MAX_TICKS = 4096
 MAX_ELEMENTS = 1 << 26  # of all values together
 
 KINDS = (Input, Output, Synapse, Neuron, Sum, Reduce, Micro, View, Delay)
@@ -142,9 +142,9 @@ def _check(tree: Tree, graph: Graph) -> None:
     if kinds.count("input") != 1 or kinds.count("output") != 1 or graph.header.level != "integer":
         tree.problem("ND126", "not one input, one output and integers", PLACE, graph.header.level)
         return
-    if not 1 <= graph.header.timesteps <= MAX_TICKS:
+    if not 1 <= graph.header.timesteps <= MOST_TICKS:
         tree.problem(
-            "ND124", "an impossible number of ticks", PLACE, graph.header.timesteps, f"1 .. {MAX_TICKS}"
+            "ND124", "an impossible number of ticks", PLACE, graph.header.timesteps, f"1 .. {MOST_TICKS}"
         )
         return
     for node in graph:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ...array import Array
 from ...ir.nodes import Neuron, Node, Reduce, Synapse, View
+from ...ir.shapes import MAX_DELAY
 from ...ir.types import Shape, Value
 from .._base import FormatOptions
 from .file import Item
@@ -26,7 +27,6 @@ Made = list[tuple[Node, Value]]
 STREAM = "?"
 MAX_SIDE = 1 << 20  # of kernels, strides, paddings and groups
 MAX_KERNEL = 1 << 28  # elements of a kernel after dilation
-MAX_DELAY = 4096  # ticks
 MAX_DENSE_IDENTITY = (
     2048  # elements whose delays differ, or that feed back into something that is not a layer
 )

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem
-from ...ir.graph import Builder, Graph, Header, prune
+from ...ir.graph import Builder, Graph, Header, free_name, prune
 from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._base import Reader
@@ -350,10 +350,7 @@ def _length(tree: Tree, item: Item, key: str) -> int:
 
 def _free(name: str, reserved: set[str]) -> str:
     """A name that no node of the file has and that was not given yet."""
-    count, free = 1, name
-    while free in reserved:
-        count += 1
-        free = f"{name}_{count}"
+    free = free_name(name, reserved)
     reserved.add(free)
     return free
 

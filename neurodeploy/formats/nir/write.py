@@ -19,7 +19,7 @@ import numpy as np
 
 from ...array import Array
 from ...files import write_bytes
-from ...ir.graph import Graph
+from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
 from ...program import Program
 from .._base import Refusals, Writer
@@ -74,7 +74,7 @@ class _Export:
         self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
         for node in graph.of(Neuron):
-            self._even_out(node)  # type: ignore[arg-type]
+            self._even_out(node)
 
     def network(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         """Nodes and edges; GraphError with everything that cannot be expressed."""
@@ -137,16 +137,11 @@ class _Export:
 
     def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
         """Note a node that has no counterpart."""
-        origin = f" from {node.origin[0]}" if node.origin else ""
-        self.refusals.add(f"{node.name}{origin}", found, limit, *fixes)
+        self.refusals.add(node.place, found, limit, *fixes)
 
     def put(self, name: str, made: Any) -> str:
         """Add a NIR node under a name that HDF5 takes and that is free."""
-        base = name.replace("/", "_").strip(".") or "node"
-        count, free = 1, base
-        while free in self.nodes:
-            count += 1
-            free = f"{base}_{count}"
+        free = free_name(name.replace("/", "_").strip(".") or "node", self.nodes)
         self.nodes[free] = made
         return free
 

@@ -33,7 +33,7 @@ from ...backends.loihi_sim.execute import Step, prepare
 from ...errors import Problem, SimulateError, UsageError, unknown_name
 from ...image.decode import Export, Receiver, addresses_read, exports, receiver
 from ...image.types import HOST, CoreImage
-from ...ir.graph import Graph
+from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
 from ...mapping.routes import PORT
@@ -434,9 +434,7 @@ class _Builder:
     def _label(self, node: str, suffix: str = "") -> str:
         """A group name that SANA-FE's dotted addresses allow, unique."""
         plain = "".join("/" if c == "." else c if c.isalnum() or c in "_/-" else "_" for c in node) + suffix
-        label, number = plain.replace("->", "-_"), 2
-        while label in self.labels:
-            label, number = f"{plain}~{number}", number + 1
+        label = free_name(plain, self.labels, mark="~")
         self.labels[label] = None
         return label
 

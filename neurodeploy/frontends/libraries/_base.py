@@ -27,6 +27,7 @@ from ...errors import (
     unknown_name,
 )
 from ...registry import Member
+from ..input_spec import InputSpec
 
 
 class LibraryOptions(BaseModel):
@@ -64,16 +65,13 @@ def text_options(options: Mapping[str, Any]) -> TextOptions:
 class Built:
     """A module in evaluation mode that maps one input to one tensor.
 
-    ``shape`` of the input without batch: (C, H, W), or (N,) with ``tokens``. A pixel level p of 0 .. 255 enters as
-    ``p * scale + offset``. ``inside`` is the attribute of the wrapper that holds the library's own module.
+    The raw levels of ``spec`` are pixels of 0 .. 255. ``inside`` is the attribute of the wrapper that holds the
+    library's own module.
     """
 
     module: Any
-    shape: tuple[int, ...]
-    tokens: bool = False
+    spec: InputSpec
     inside: str = ""
-    scale: Any = 1.0
-    offset: Any = 0.0
 
 
 class Library(Member):

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from ...errors import ImportModelError, Problem
+from ..input_spec import InputSpec
 from ._base import Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -146,13 +147,8 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, wh
         size = [int(n) for n in np.broadcast_to(config.image_size, 2)]
         pool = _pool(model, options.output, "first")
         # the processors of ViT take levels 0 .. 255 to -1 .. 1
-        return Built(
-            _module(model, "pixel_values", pool).eval(),
-            (int(config.num_channels), *size),
-            inside="model",
-            scale=1 / 127.5,
-            offset=-1.0,
-        )
+        spec = InputSpec((int(config.num_channels), *size), 1 / 127.5, -1.0)
+        return Built(_module(model, "pixel_values", pool).eval(), spec, inside="model")
     most = getattr(config, "max_position_embeddings", options.tokens)
     start = _first_position(config)
     if options.tokens + start > most:
@@ -176,7 +172,7 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, wh
     pool = _pool(model, options.output, "mean")
     positions = torch.arange(start, start + options.tokens)[None] if start else None
     module = _module(model, "input_ids", pool, pad if mask else None, positions, causal)
-    return Built(module.eval(), (options.tokens,), tokens=True, inside="model")
+    return Built(module.eval(), InputSpec((options.tokens,), tokens=True), inside="model")
 
 
 def _first_position(config: Any) -> int:

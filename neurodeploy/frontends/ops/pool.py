@@ -7,7 +7,9 @@ from typing import Any
 from ... import registry
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..operators import operator
+from ..values import Refusal, Stream
 
 
 @operator("mean")
@@ -36,7 +38,7 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
     shape = Shape(tuple(x.shape.roles[a] for a in kept), tuple(sizes[a] for a in kept))
     gone = 0 if keepdim else sum(d < x.batch for d in map(x.dim, dims))
     name = lowering.add(Reduce, [x.name], shape, op=op, axes=axes, keepdims=bool(keepdim))
-    return lowering.moved(x, name, shape, x.batch - gone)
+    return x.at(name, shape, x.batch - gone)
 
 
 @operator("max_pool2d", "max_pool1d")
@@ -119,7 +121,7 @@ def _windows(
         )
     shape = Shape(image.shape.roles, (image.shape.sizes[0], *sizes))
     name = lowering.add(Reduce, [image.name], shape, op=op, window=window, stride=step, padding=pad)
-    out = lowering.moved(image, name, shape)
+    out = image.at(name, shape)
     return lowering.reshape(out, (*out.sizes[:2], out.sizes[3])) if one_row else out
 
 

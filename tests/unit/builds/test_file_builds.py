@@ -27,6 +27,7 @@ from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
 from neurodeploy.report import data as report_data
+from neurodeploy.sources import defaults
 from tests import fake_format
 
 ROOT = Path(__file__).parents[3]
@@ -176,7 +177,7 @@ def test_fewer_samples_where_nobody_asked(integers: Path) -> None:
 
 def test_large_networks_run_on_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     macs = 5 * (9 * 3 * 2 * 4 + 27 * 4)  # of one sample: five ticks of a convolution and a dense layer
-    monkeypatch.setattr(sources, "BUDGET", {"calib": 9 * macs, "eval": macs - 1, "verify": 2 * macs + 1})
+    monkeypatch.setattr(defaults, "BUDGET", {"calib": 9 * macs, "eval": macs - 1, "verify": 2 * macs + 1})
     folder = built(Path.cwd(), "--to", "map")
     config = (folder / "build.toml").read_text()
     assert all(f"{key} = {count} " in config for key, count in (("calib", 9), ("eval", 1), ("verify", 2)))

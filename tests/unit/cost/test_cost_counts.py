@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from neurodeploy import cost
 from neurodeploy.cost import counts as counting
 from neurodeploy.ir import interp
+from neurodeploy.ir.equation import Equation
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Product, Synapse
 from neurodeploy.ir.trace import Trace
@@ -100,24 +101,11 @@ def test_convolution_operations_equal_a_convolution_of_masks(
     assert counted(graph, x).nodes["w"].synaptic_ops == TICKS * expanded / len(x)
 
 
-@given(
-    st.integers(0, 2**32 - 1),
-    st.sampled_from(["hnc,hmc->hnm", "hnm,hmc->hnc", "nc,nc->nc", "nc,c->nc", "nk,kc->nc"]),
-)
-def test_pairs_equal_an_einsum_of_masks(seed: int, equation: str) -> None:
-    rng = np.random.default_rng(seed)
-    sizes = {"h": 2, "n": 3, "m": 4, "c": 5, "k": 4}
-    left, right, _ = equation.replace("->", ",").split(",")
-    a, b = (rng.integers(-1, 2, (TICKS, 2, *(sizes[x] for x in letters))) for letters in (left, right))
-    expanded = np.einsum(f"YZ{left},YZ{right}->Y", (a != 0).astype(int), (b != 0).astype(int))
-    assert (counting.pairs(equation, a, b) == expanded).all()
-
-
 def test_compensated_products_use_running_sums() -> None:
     a = np.array([[[1, 0]], [[0, 0]], [[-1, 0]]])  # (T, B, C): the sum returns to zero at tick 3
     b = np.array([[[0, 1]], [[1, 0]], [[1, 1]]])
     trace = Trace(np.zeros((3, 1, 1)), {"a": a, "b": b})
-    row = counting.TIMINGS["cumulative"]("c,c->c", trace.values["a"], trace.values["b"])
+    row = counting.TIMINGS["cumulative"](Equation("c", "c", "c"), trace.values["a"], trace.values["b"])
     # tick 1: A1 meets S_B = (0, 1); tick 2: S_A = (1, 0) meets B2 = (1, 0); tick 3: A3 meets S_B, S_A meets B3
     assert row.tolist() == [0, 1, 2]
 

@@ -142,7 +142,7 @@ def test_jumps_of_the_current_take_the_whole_input_weight(tmp_path: Path) -> Non
 
 def test_plain_neurons_are_those_that_lava_has(tmp_path: Path) -> None:
     def model(node: nir.NIRNode, **options: Any) -> str:
-        return load(chain(tmp_path, (4,), (4,), n=node), **options).of(Neuron)[0].model  # type: ignore[attr-defined]
+        return load(chain(tmp_path, (4,), (4,), n=node), **options).of(Neuron)[0].model
 
     assert model(NEURONS["if"]) == model(NEURONS["lif"]) == model(NEURONS["cuba"]) == "cuba_lif"
     assert (
@@ -310,7 +310,7 @@ def test_a_delay_alone_in_a_loop_is_all_that_it_waits(tmp_path: Path, delay: int
     x = stream(6)
     graph = load(recurrent(tmp_path, {"d": nir.Delay(np.full(4, delay * DT))}, ("lif", "d"), ("d", "lif")))
     assert [(n.name, n.delays) for n in graph.feedback] == [("d", (delay,))]
-    assert not any(n.delays[-1] for n in graph.of(Synapse) if n.name != "d")  # type: ignore[attr-defined]
+    assert not any(n.delays[-1] for n in graph.of(Synapse) if n.name != "d")
     np.testing.assert_array_equal(outputs(graph, x), simulate_loop(x, np.eye(4), delay))
 
 

@@ -13,6 +13,7 @@ import torch
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves, torch_fx
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.sources import zoo
 
@@ -60,7 +61,7 @@ def test_other_resets_are_refused(reset: float | None, text: str) -> None:
     assert text in leaf.problem
     network = torch.nn.Sequential(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
     with pytest.raises(ImportModelError) as caught:
-        torch_fx.import_module(network, (2,), 2)
+        torch_fx.import_module(network, InputSpec((2,), timesteps=2))
     assert caught.value.problems[0].code == "ND109"
     assert caught.value.problems[0].where == "0 [spikingjelly.activation_based.neuron.IFNode]"
 
@@ -75,7 +76,7 @@ def test_a_subclass_is_refused_and_other_modules_are_no_neurons() -> None:
 
 def test_spikingjelly_lif_fires_like_its_equation() -> None:
     node = stand_in("activation_based", "LIFNode", **HARD, tau=2.0, decay_input=True)
-    graph = torch_fx.import_module(torch.nn.Sequential(node), (5,), 6, scale=0.25)
+    graph = torch_fx.import_module(torch.nn.Sequential(node), InputSpec((5,), 0.25, timesteps=6))
     raw = np.array([[0, 3, 4, 6, 9]])
     v, total = np.zeros(5), np.zeros(5)
     for _ in range(6):

@@ -14,6 +14,7 @@ import neurodeploy as nd
 from neurodeploy import datasets, verbs
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples, texts
 from neurodeploy.ir.graph import Graph
 from neurodeploy.sources import resolve
@@ -146,7 +147,7 @@ def test_texts_become_one_hot_ids_cut_to_the_network(graph: Graph, tmp_path: Pat
 
 
 def test_short_texts_are_filled_up_where_the_network_hides_padding(tmp_path: Path) -> None:
-    graph = torch_export.import_module(small.Bert(hides=1).eval(), (small.TOKENS,), tokens=True)
+    graph = torch_export.import_module(small.Bert(hides=1).eval(), InputSpec((small.TOKENS,), tokens=True))
     data = data_of(tmp_path, sentences(25, 1, small.TOKENS + 4))
     found, warnings = texts.tokenised(data, graph, str(tokenizer(tmp_path / "tok", WORDS)))
     assert not warnings and len(found.train) == len(data.train) > 15 and len(found.test) == len(data.test)
@@ -265,8 +266,8 @@ def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     place = tokenizer(tmp_path / "tok", WORDS)
     out, settings = tmp_path / "build", [f"reader.tokenizer={json.dumps(str(place))}"]
     nd.build(
-        "py:tests.unit.inputs.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2, verify=0,
-        out=str(out), settings=settings,
+        "py:tests.unit.inputs.test_texts:classifier", "loihi-sim", method="pmsm", timesteps=1, calib=4, eval=2,
+        verify=0, out=str(out), settings=settings,
     )  # fmt: skip
     lines = sentences(2, 10, 11)
     (tmp_path / "t.txt").write_text("\n".join([lines[0], "a cat", "", lines[1], "a dog"]))

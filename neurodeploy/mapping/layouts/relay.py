@@ -13,21 +13,28 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
-from ..ir.fixed import bits_for
-from ..ir.graph import Graph, copy_node, rewrite
-from ..ir.nodes import Delay, Micro, Node, Synapse, View
-from ..passes.balance import CROSSING, balance
-from ..target import Target
+from ... import registry
+from ...ir.fixed import bits_for
+from ...ir.graph import Graph, copy_node, rewrite
+from ...ir.nodes import Delay, Micro, Node, Synapse, View
+from ...passes.balance import CROSSING
+from ...target import Target
+from ._base import Layout
 
 ROOM = (
     0.75  # share of synapse memory beyond which other tables of the same core may not fit beside the weights
 )
 
 
-def prepared(graph: Graph, target: Target) -> Graph:
-    """The integer graph as the mapper takes it: relays where weights are too large, then balanced."""
-    return balance(relayed(graph, target), target.limits.delay_steps.value)
+class Relay(Layout):
+    """A Delay of one step behind each oversized layer of a row operator's group."""
+
+    name = "relay"
+    title = "weights too large for the core of a row operator become a population of their own"
+
+    def rewrite(self, graph: Graph, target: Target) -> Graph:
+        """The same graph, relayed where weights ask for it."""
+        return relayed(graph, target)
 
 
 def relayed(graph: Graph, target: Target) -> Graph:
@@ -57,10 +64,7 @@ def _relays(node: Node) -> bool:
 
 def _source(graph: Graph, node: Node) -> str:
     """What a node reads, views skipped."""
-    source = graph.nodes[node.inputs[0]]
-    while isinstance(source, View):
-        source = graph.nodes[source.inputs[0]]
-    return source.name
+    return graph.upwards(node.inputs[0], lambda n: isinstance(n, View))[-1].name
 
 
 def _coupled(graph: Graph) -> set[str]:
@@ -73,9 +77,9 @@ def _coupled(graph: Graph) -> set[str]:
     return found
 
 
-def _words(graph: Graph, node: Node, target: Target) -> int:
+def _words(graph: Graph, node: Synapse, target: Target) -> int:
     """Synapse words of the whole layer on one core, as the accounting stores it (kernel shared over positions)."""
-    weight, limits = node.weight, target.limits  # type: ignore[attr-defined]
+    weight, limits = node.weight, target.limits
     outputs, entries = weight.shape[0], prod(weight.shape[1:])
     bits = bits_for(int(np.abs(weight).max(initial=1)))
     bits = limits.weight_bits.round_up(bits) or bits
@@ -84,3 +88,6 @@ def _words(graph: Graph, node: Node, target: Target) -> int:
     else:
         per_entry = outputs * (bits + limits.index_bits.value) + limits.synapse_header_bits_dense.value
     return entries * -(-per_entry // 64)
+
+
+MEMBER = Relay()
