@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurodeploy.mapping.relay import prepared
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
@@ -23,7 +22,7 @@ from neurodeploy.frontends.operators import operators
 from neurodeploy.image.encode import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
-from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from tests import rooms
 from tests.networks import images, mini_snn
