@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,12 +110,12 @@ class ArrayReader:
         return self.images[indices]
 
 
-def array_split(images: Images, labels: NDArray[np.integer]) -> Split:
+def array_split(images: Images, labels: NDArray[np.integer[Any]]) -> Split:
     """A split over arrays in memory, in C order so that its hash does not depend on strides."""
     return Split(np.ascontiguousarray(labels, dtype=np.int64), ArrayReader(np.ascontiguousarray(images)))
 
 
-def stratified_indices(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stratified_indices(labels: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions (train, test), both ascending: ``TEST_SHARE`` of the images of each class go to the test split.
 
     Class sizes rarely divide, so each class gets the floor of its share and the classes with the largest
@@ -134,7 +135,7 @@ def stratified_indices(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], 
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 
-def split_once(images: Images, labels: NDArray[np.integer]) -> tuple[Split, Split]:
+def split_once(images: Images, labels: NDArray[np.integer[Any]]) -> tuple[Split, Split]:
     """Training and test split of a data set that comes without one: see :func:`stratified_indices`."""
     train, test = stratified_indices(labels)
     return array_split(images[train], labels[train]), array_split(images[test], labels[test])

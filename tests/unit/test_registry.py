@@ -160,5 +160,3 @@ def test_members_name_the_packages_that_change_numbers(tmp_path: Path) -> None:
     toy = BACKEND.replace("    name", '    distributions = ("toylib",)\n    name')
     with rooms.member(registry.BACKENDS, tmp_path, toy=toy):
         assert set(registry.distributions()) == {*known, "toylib"}
-
-

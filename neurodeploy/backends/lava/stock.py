@@ -85,8 +85,8 @@ class Place:
 class _Link:
     """A Synapse from a value of shape ``source`` to one of ``shape``.
 
-    ``reach``: largest magnitude of a sum; ``bits`` of what is sent, 0 for plain spikes; ``wraps``: the only reader looks
-    at no more than these low bits of the sum.
+    ``reach``: largest magnitude of a sum; ``bits`` of what is sent, 0 for plain spikes; ``wraps``: as those of
+    :func:`connection`.
     """
 
     node: Synapse
