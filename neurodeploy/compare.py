@@ -180,15 +180,6 @@ def sqnr(spiking: Graph, program: Program, x: Array) -> dict[str, float]:
     return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
 
 
-def sqnr_of(floats: Trace, integers: Trace, graph: Graph) -> dict[str, float]:
-    """As :func:`sqnr`, from two traces of the same samples and the integer graph that says what a unit is worth."""
-    names = [
-        name for name in integers.values if name in floats.values and graph.values[name].fixed is not None
-    ]
-    power = {name: _powers(floats.values[name], integers.values[name], graph, name) for name in names}
-    return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
-
-
 def comparable(spiking: Graph, integer: Graph) -> tuple[str, ...]:
     """Nodes that compute the same stream at both levels: same name, same kind, same shape."""
     return tuple(

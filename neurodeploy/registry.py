@@ -1,8 +1,8 @@
 """Discovers the members of a room: every file and folder in it, then installed entry points of the same name.
 
 A member binds ``MEMBER`` to an instance of the room's interface, the class in ``_base.py``, which is the one list of
-what a member has to have: its abstract methods, and its annotated attributes without a default. Names that begin with
-an underscore are helpers of a room.
+what a member has to have: its abstract methods, and its annotated attributes without a default. A file of several
+members has them in the list ``MEMBERS``. Names that begin with an underscore are helpers of a room.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .formats._base import Format
     from .frontends.leaves._base import SourceLibrary
     from .frontends.libraries._base import Library
+    from .frontends.ops._base import Operator
     from .mapping.layouts._base import Layout
     from .mapping.objectives._base import Objective
     from .mapping.placements._base import Placement
@@ -107,19 +108,20 @@ class Room(Mapping[str, M], Generic[M]):
         origin: dict[str, str] = {}
         problems: list[tuple[set[str], Problem]] = []
         for label, source, load in _sources(package):
-            member: Any = None
+            members: list[Any] = [None]
             try:
-                member = load()
-                cause, found = lacking(member, interface)
+                members = load()
+                faults = [lacking(member, interface) for member in members]
             except Exception as error:  # a member's own code may raise anything
-                cause, found = "cannot be imported", first_line(error)
-            if not cause and member.name in table:
-                cause, found = f"has the name of {origin[member.name]}", member.name
-            if cause:
-                names = {_plain(label), _plain(str(getattr(member, "name", "")))}
-                problems.append((names, self._problem(cause, source, found)))
-            else:
-                table[member.name], origin[member.name] = member, source
+                members, faults = [None], [("cannot be imported", first_line(error))]
+            for member, (cause, found) in zip(members, faults, strict=True):
+                if not cause and member.name in table:
+                    cause, found = f"has the name of {origin[member.name]}", member.name
+                if cause:
+                    names = {_plain(label), _plain(str(getattr(member, "name", "")))}
+                    problems.append((names, self._problem(cause, source, found)))
+                else:
+                    table[member.name], origin[member.name] = member, source
         return dict(sorted(table.items())), problems
 
     def _problem(self, cause: str, source: str, found: str) -> Problem:
@@ -131,8 +133,8 @@ def _plain(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    """(name, file or entry point, how to load it) of everything that claims to be a member."""
+def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], list[Any]]]]:
+    """(name, file or entry point, how to load its members) of everything that claims to hold any."""
     for info in pkgutil.iter_modules(package.__path__):
         if not info.name.startswith("_"):
             name = f"{package.__name__}.{info.name}"
@@ -141,11 +143,17 @@ def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], Any]]
             yield info.name, str(file), partial(_bound, name)
     for point in entry_points(group=package.__name__):
         owner = f" of {point.dist.name}" if point.dist is not None else ""
-        yield point.name, f"entry point {point.name} = {point.value}{owner}", point.load
+        yield point.name, f"entry point {point.name} = {point.value}{owner}", partial(_loaded, point)
 
 
-def _bound(module: str) -> Any:
-    return vars(importlib.import_module(module)).get("MEMBER")
+def _bound(module: str) -> list[Any]:
+    """The members of a file: ``MEMBERS`` where it holds several, else ``MEMBER``."""
+    names = vars(importlib.import_module(module))
+    return list(names.get("MEMBERS", [names.get("MEMBER")]))
+
+
+def _loaded(point: EntryPoint) -> list[Any]:
+    return [point.load()]
 
 
 def lacking(member: Any, interface: type[Member]) -> tuple[str, str]:
@@ -167,6 +175,7 @@ METHODS: Room[Method] = Room("convert", "Method")
 BACKENDS: Room[Backend] = Room("backends", "Backend")
 FORMATS: Room[Format] = Room("formats", "Format")
 LIBRARIES: Room[Library] = Room("frontends.libraries", "Library")
+OPERATORS: Room[Operator] = Room("frontends.ops", "Operator")
 LEAVES: Room[SourceLibrary] = Room("frontends.leaves", "SourceLibrary")
 DATASETS: Room[DataFormat] = Room("datasets", "DataFormat")
 OBJECTIVES: Room[Objective] = Room("mapping.objectives", "Objective")
@@ -181,6 +190,7 @@ ROOMS: tuple[Room[Any], ...] = (
     BACKENDS,
     FORMATS,
     LIBRARIES,
+    OPERATORS,
     LEAVES,
     DATASETS,
     OBJECTIVES,

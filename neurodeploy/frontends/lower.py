@@ -1,12 +1,13 @@
 """The one lowering from canonical torch operators to a source graph; each operator is written once, in ``ops/``.
 
-Here alone is decided which values a call is given: see :mod:`.values` and :mod:`.operators`.
+Here alone is decided which values a call is given: see :mod:`.values` and ``ops/_base.py``.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,38 @@ import numpy as np
 from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
-from ..ir.nodes import Input, Output, Sum
+from ..ir.nodes import Input, Micro, Output, Sum
 from ..ir.types import Shape, Value
+from ..registry import MICROCODE, OPERATORS
 from .composites import fused
 from .input_spec import InputSpec
 from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
-from .operators import Builder, Operator, operators
+from .ops._base import Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
 from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
+
+#: stands for every operator that nobody has declared
+NONE = Operator("", "")
+
+
+def operators() -> dict[str, Operator]:
+    """All operators by name: those of ``ops/``, and the elementwise functions that members of ``microcode`` name."""
+    functions = {name: member.name for member in MICROCODE.values() for name in member.torch}
+    made = {name: Operator(name, "microcode", partial(_micro, op)) for name, op in functions.items()}
+    return dict(sorted({**made, **OPERATORS}.items()))
+
+
+def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """An elementwise function without parameters."""
+    return lowering.like(x, Micro, op=op)
 
 
 def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
     """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
-    ids = _ids(traced) if traced.tokens else None
-    lowering = Lowering(header, traced.to_array)
-    program = _Program(lowering, traced, ids or _image(lowering, traced, spec))
+    lowering, known = Lowering(header, traced.to_array), operators()
+    given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
+    program = _Program(lowering, known, {**traced.constants, traced.input: given})
     for call in fused(traced):
         program.step(call)
     result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
@@ -44,9 +61,8 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
 class _Program:
     """What each call has yielded so far, and what was refused."""
 
-    def __init__(self, lowering: Lowering, traced: Traced, given: Stream | TokenIds) -> None:
-        self.lowering = lowering
-        self.values: dict[str, Any] = {**traced.constants, traced.input: given}
+    def __init__(self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any]) -> None:
+        self.lowering, self.operators, self.values = lowering, known, values
         self.problems: dict[tuple[Any, ...], list[Problem]] = {}
 
     def step(self, call: Call) -> None:
@@ -64,28 +80,20 @@ class _Program:
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
         if not any(map(depends, operands)):
             return evaluated(call, args, kwargs)
-        operator = operators().get(call.op)
-        if operator and operator.elementwise:
+        operator = self.operators.get(call.op, NONE)
+        if operator.elementwise:
             made = elementwise(self.lowering, call, args, kwargs)
             if made is not None:
                 return made
-        taken = operator.reads | operator.keeps if operator else frozenset()
-        kinds = {type(operand) for operand in operands}
-        if TokenIds in kinds - taken:
-            raise _misused_ids(call.op)
-        if operator is None or operator.build is None:
-            raise unknown_operator(call.op)
-        if any(_holds_unknown(operand) for operand in operands):
+        build = _builder(call.op, operator, {type(operand) for operand in operands})
+        if any(map(_holds_unknown, operands)):
             return Unknown()
-        if MaskedScores in kinds - taken:
-            raise _misused_scores(call.op)
-        first = next(operand for operand in operands if depends(operand))
-        kept = first if type(first) in operator.keeps else None
-        if isinstance(kept, TokenIds):
-            return _kept_ids(kept, call, args, kwargs)
-        result = self._built(call, operator, operator.build)
-        if isinstance(kept, MaskedScores):
-            return MaskedScores(result, kept.hidden.reshape(result.shape.sizes))
+        first = next(filter(depends, operands))
+        if isinstance(first, TokenIds) and TokenIds in operator.keeps:
+            return _kept_ids(first, call, args, kwargs)
+        result = self._built(call, operator, build)
+        if isinstance(first, MaskedScores) and MaskedScores in operator.keeps:
+            return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
         return followed(self.lowering, result, operands)
 
     def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
@@ -112,6 +120,18 @@ class _Program:
     def collected(self) -> list[Problem]:
         """All problems, places of the same line joined."""
         return [_joined(group) for group in self.problems.values()]
+
+
+def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
+    """The builder of an operator; Refusal where there is none, or where it does not read values of these kinds."""
+    taken = operator.reads | operator.keeps
+    if TokenIds in kinds - taken:
+        raise _misused_ids(op)
+    if operator.build is None:
+        raise unknown_operator(op)
+    if MaskedScores in kinds - taken:
+        raise _misused_scores(op)
+    return operator.build
 
 
 def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TokenIds:
@@ -198,7 +218,7 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     return Stream(name, shape, axis, traced.batch)
 
 
-def _ids(traced: Traced) -> TokenIds:
+def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
     """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
     if len(traced.sizes) != 2 or traced.batch_axis:
         raise ImportModelError(
@@ -210,18 +230,17 @@ def _ids(traced: Traced) -> TokenIds:
                 "(batch, tokens)",
             )
         )
-    return TokenIds(traced.sizes[1], traced.batch, _rows(traced))
+    return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
 
 
-def _rows(traced: Traced) -> int | None:
+def _rows(traced: Traced, known: Mapping[str, Operator]) -> int | None:
     """Length of the table that the ids of the input are looked up in; None where there is none."""
     names = {traced.input}
     for call in traced.calls:
         read = {ref.name for ref in references((call.args, call.kwargs))}
-        operator = operators().get(call.op)
-        if read.isdisjoint(names) or operator is None:
+        if read.isdisjoint(names):
             continue
-        if TokenIds in operator.keeps:
+        if TokenIds in known.get(call.op, NONE).keeps:
             names.add(call.name)
         elif call.op == "embedding":
             for name in read & traced.constants.keys():

@@ -147,8 +147,8 @@ class Lowering:
 
         The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values.
         """
-        array = self.array(constant)
-        array = array.reshape((1,) * (like.rank - array.ndim) + array.shape).astype(np.float64)
+        given = self.array(constant)
+        array: Array = given.reshape((1,) * (like.rank - given.ndim) + given.shape).astype(np.float64)
         axis = like.batch + array.ndim - like.rank
         size = array.shape[axis]
         if size == 1:

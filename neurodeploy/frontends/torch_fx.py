@@ -82,7 +82,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     return Traced(calls, constants, inputs[0], output, tuple(example.shape), BATCH, to_array, batch_axis)
 
 
-class _Shaped(fx.Proxy):
+class _Shaped(fx.Proxy):  # type: ignore[misc]
     """A proxy that answers questions about its shape with numbers."""
 
     @property
@@ -95,7 +95,7 @@ class _Shaped(fx.Proxy):
 
     @property
     def ndim(self) -> int:
-        return self._value.ndim
+        return int(self._value.ndim)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -113,10 +113,10 @@ class _Shaped(fx.Proxy):
         return self._value.size() if dim is None else self._value.size(dim)
 
     def dim(self) -> int:
-        return self._value.dim()
+        return int(self._value.dim())
 
     def numel(self) -> int:
-        return self._value.numel()
+        return int(self._value.numel())
 
     def __len__(self) -> int:
         return len(self._value)
@@ -130,7 +130,7 @@ class _Shaped(fx.Proxy):
         return super().__getitem__(index)
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
     def __init__(self, model: torch.nn.Module, example: torch.Tensor) -> None:
@@ -249,7 +249,9 @@ def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
     return node.target.__name__, node.target
 
 
-def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict[str, Any]]:
+def _bound(
+    target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Python functions of torch take arguments in an order of their own: name them; the first stays in place."""
     kwargs, firsts = dict(kwargs), ["input", "self"]
     if inspect.isfunction(target):

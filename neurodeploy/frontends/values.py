@@ -1,6 +1,6 @@
 """What a traced call reads and yields: a closed set of values; anything else is a constant.
 
-An operator says which of them it reads (:mod:`.operators`), and :mod:`.lower` gives it no other. The batch axis never
+An operator says which of them it reads (``ops/_base.py``), and :mod:`.lower` gives it no other. The batch axis never
 reaches the graph. A :class:`Stream` remembers where it stands in torch's shape, so that ``permute(2, 0, 3, 1, 4)`` or
 ``view(batch * heads, ...)`` is understood, and an operator that mixes samples is refused (ND105).
 """

@@ -42,9 +42,10 @@ def steps_for(index: Array, sizes: tuple[int, ...]) -> list[Step] | None:
 
 def _along(index: Array, axis: int) -> Array:
     """Offsets along one axis, the others at zero."""
-    place: list = [0] * index.ndim
+    place: list[int | slice] = [0] * index.ndim
     place[axis] = slice(None)
-    return index[tuple(place)] - index[(0,) * index.ndim]
+    offsets: Array = index[tuple(place)] - index[(0,) * index.ndim]
+    return offsets
 
 
 def _factors(offsets: Array) -> list[tuple[int, int]] | None:

@@ -65,10 +65,11 @@ def _dense(node: Synapse, kind: Any) -> Step:
 
     def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
-        out = x.reshape(-1, x.shape[-1]) @ weight
+        rows = x.reshape(-1, x.shape[-1]) @ weight
         if bias is not None:
-            out += bias
-        return out.reshape(*x.shape[:-1], -1)
+            rows += bias
+        out: Array = rows.reshape(*x.shape[:-1], -1)
+        return out
 
     return step
 

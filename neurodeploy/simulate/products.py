@@ -43,7 +43,8 @@ class Plan:
             return p
         multiplier, shift = (np.atleast_1d(part) for part in self.node.rescale)
         index = min(t, len(multiplier)) - 1
-        return fixed.rescale(p, multiplier[index], shift[index])
+        out: Array = fixed.rescale(p, multiplier[index], shift[index])
+        return out
 
 
 def product(node: Product, graph: Graph) -> Step:
@@ -85,7 +86,8 @@ def held(b: Array, ticks: int) -> Array:
         return b
     spoke = (b != 0).any(axis=tuple(range(2, b.ndim)))
     last = np.maximum.accumulate(np.where(spoke, np.arange(len(b))[:, None], 0), axis=0)
-    return b[last, np.arange(b.shape[1])]
+    kept: Array = b[last, np.arange(b.shape[1])]
+    return kept
 
 
 def _cumulative(plan: Plan) -> Step:
@@ -165,8 +167,9 @@ def _matrices(equation: Equation, size: dict[str, int]) -> Contraction:
         x, y = x.astype(kind, copy=False), y.astype(kind, copy=False)
         x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *stack, m, k)
         y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *stack, k, n)
-        z = np.matmul(x, y)
-        return z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        z: Array = np.matmul(x, y)
+        z = z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        return z
 
     return contract
 
@@ -183,6 +186,7 @@ def _general(equation: Equation) -> Contraction:
     def contract(x: Array, y: Array, kind: Any) -> Array:
         lead = np.broadcast_shapes(x.shape[:2], y.shape[:2])
         x, y = (np.broadcast_to(v, lead + v.shape[2:]).astype(kind, copy=False) for v in (x, y))
-        return np.einsum(text, x, y)
+        z: Array = np.einsum(text, x, y)
+        return z
 
     return contract

@@ -338,22 +338,18 @@ def _built(module: str, factory: str, text: str) -> Any:
 
 
 def _is_library(asked: Asked) -> bool:
-    return _library(asked)[0] is not None
-
-
-def _library(asked: Asked) -> tuple[Library | None, str]:
-    """(library, name in it) of ``PREFIX:NAME`` or of a folder of Hugging Face; (None, "") for anything else."""
-    prefix, colon, name = asked.text.partition(":")
-    if colon and prefix in libraries() and name:
-        return libraries()[prefix], name
-    if (asked.path / "config.json").is_file() and not (asked.path / "program.h5").is_file():
-        return libraries()["hf"], asked.text
-    return None, ""
+    """``PREFIX:NAME``, or a folder of Hugging Face."""
+    prefix, _, name = asked.text.partition(":")
+    folder = (asked.path / "config.json").is_file() and not (asked.path / "program.h5").is_file()
+    return folder or (prefix in libraries() and bool(name))
 
 
 def _from_library(asked: Asked) -> Model:
     """A network that an optional library builds, when the graph is asked for."""
-    library, name = _library(asked)
+    prefix, _, name = asked.text.partition(":")
+    if prefix not in libraries() or not name:
+        prefix, name = "hf", asked.text
+    library = libraries()[prefix]
     chosen = library.configure(asked.reader)
 
     def load() -> Graph:

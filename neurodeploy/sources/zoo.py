@@ -58,7 +58,8 @@ class InputTable(_Table):
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels (N, C, H, W) as the network sees them, float32."""
         scale, offset = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (self.scale, self.offset))
-        return pixels.astype(np.float32) * scale + offset
+        seen: NDArray[np.float32] = pixels.astype(np.float32) * scale + offset
+        return seen
 
     @field_validator("scale", "offset", mode="before")
     @classmethod

@@ -18,7 +18,6 @@ import torch
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
-from neurodeploy.frontends.operators import operators
 from neurodeploy.image.encode import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
@@ -72,9 +71,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "screen", cli._Screen())
-    operators.cache_clear()
     yield
-    operators.cache_clear()
 
 
 def built(factory: str, *more: str) -> dict[str, Any]:
@@ -202,7 +199,6 @@ def test_an_operator_is_one_file(tmp_path: Path) -> None:
         MEMBER = Toy()
         """
     assert cli.call(["check", f"py:{HERE}:magnitudes", "--data", "digits", "-T", "2"]) == 3
-    operators.cache_clear()
     with rooms.member(registry.MICROCODE, tmp_path, toy=text):
         report = built("magnitudes", "--data", "digits")
         saved = nd.artifact.load(Path("out"))

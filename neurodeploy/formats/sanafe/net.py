@@ -533,12 +533,16 @@ class _Builder:
         along = board.hops(tile[mail.sender], board.tile[mail.target])
         host = np.array([image.chip == HOST for image in board.images])
         sending, receiving = host[key[mail.sender, 0]], host[mail.target]
-        total = lambda amount, which: int((sent * amount)[which].sum())
+        anywhere = np.ones(len(sent), bool)
+
+        def total(amount: Array | int, which: Array) -> int:
+            return int((sent * amount)[which].sum())
+
         bare = total(1, mail.fan_out == 0)
         return Counts(
             fired=int(often.sum()),
             spikes=spikes,
-            synaptic_events=total(mail.fan_out, slice(None)) + bare,
+            synaptic_events=total(mail.fan_out, anywhere) + bare,
             deliveries=bare,
             packets=total(1, first),
             from_host=total(1, first & sending),
@@ -564,7 +568,9 @@ def _units(tile: Array, core: Array, kind: str, used: dict[tuple[int, int, str],
 
 def _spans(first: Array, count: Array) -> Array:
     """first[0] .. first[0] + count[0] - 1, first[1] .., one after the other."""
-    return np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+    start = np.repeat(first - np.cumsum(count) + count, count)
+    found: Array = start + np.arange(len(start))
+    return found
 
 
 def _trains(active: Array, depth: Array, deepest: int) -> Array:

@@ -195,10 +195,9 @@ def _module(
     model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None, causal: bool = False
 ) -> Any:
     """The wrapper; tokens ``pad``, where given, are hidden, as they are anyway where none sees a later one."""
-    import torch
     from torch import Tensor, nn
 
-    class Wrapper(nn.Module):
+    class Wrapper(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -214,21 +213,30 @@ def _module(
             found = self.model(**given, return_dict=False)
             if pool == "pooled":
                 return found[1]
-            y: Tensor = found[0]
-            if pool in ("mean", "last") and shown is not None:
-                share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
-                if pool == "last":
-                    share = share + shown.to(y.dtype) * (NEARER * torch.arange(x.shape[1]))
-                return (share.softmax(-1)[:, None] @ y)[:, 0]
-            if pool == "mean":
-                return y.mean(1)
-            if pool == "first":
-                return y[:, 0]
-            if pool == "last":
-                return y[:, -1]
-            return y
+            return _pooled(found[0], pool) if shown is None else _shown(found[0], pool, shown)
 
     return Wrapper()
+
+
+def _pooled(y: Any, pool: str) -> Any:
+    """What of the tokens (B, N, C) is read, all of which count."""
+    if pool == "mean":
+        return y.mean(1)
+    if pool == "first":
+        return y[:, 0]
+    return y[:, -1] if pool == "last" else y
+
+
+def _shown(y: Any, pool: str, shown: Any) -> Any:
+    """The same where those count that are ``shown`` (B, N)."""
+    import torch
+
+    if pool not in ("mean", "last"):
+        return _pooled(y, pool)
+    share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
+    if pool == "last":
+        share = share + shown.to(y.dtype) * (NEARER * torch.arange(y.shape[1]))
+    return (share.softmax(-1)[:, None] @ y)[:, 0]
 
 
 MEMBER = HuggingFace()

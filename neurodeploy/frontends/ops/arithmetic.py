@@ -13,8 +13,8 @@ from ...ir.nodes import Sum
 from ...ir.types import Shape
 from ..lookups import hides
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import operator
 from ._letters import hadamard
 from .linear import affine, matmul
 

@@ -9,8 +9,8 @@ import numpy as np
 from ...ir.nodes import Micro
 from ..lookups import hiding
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import operator
 from ._letters import matmul_streams
 from .arithmetic import add
 from .linear import matmul
@@ -30,7 +30,8 @@ def softmax(
         raise Refusal("ND101", "a softmax without an axis", "dim is None", "dim=-1")
     params: dict[str, Any] = {}
     if isinstance(x, MaskedScores):
-        x, hidden = x.scores, np.moveaxis(x.hidden, x.scores.axis(dim, "softmax"), -1)
+        hidden = np.moveaxis(x.hidden, x.scores.axis(dim, "softmax"), -1)
+        x = x.scores
         if hidden.all(axis=-1).any():
             raise Refusal(
                 "ND101",

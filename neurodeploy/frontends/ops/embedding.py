@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import Refusal, Stream, TokenIds, depends
+from ._base import operator
 from .linear import dense
 
 

@@ -12,8 +12,8 @@ from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import Refusal, Stream
+from ._base import operator
 from ._letters import matmul_streams
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from ...array import Array
 from ..lookups import hiding
 from ..lowering import Lowering
-from ..operators import of_ids, operator
 from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import of_ids, operator
 from .arithmetic import add, mul
 
 of_ids(
@@ -64,13 +64,13 @@ def _filled_by_tokens(
 
 
 def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Stream | MaskedScores:
-    x = plain(x)
+    scores: Stream | MaskedScores = plain(x)
     if not mask.any():
-        return x
+        return scores
     if (value <= HIDING).all():
-        return lowering.hide(x, mask)
-    if not value.any() and isinstance(x, Stream):
-        return mul(lowering, x, (~mask).astype(np.float64))
+        return lowering.hide(scores, mask)
+    if not value.any() and isinstance(scores, Stream):
+        return mul(lowering, scores, (~mask).astype(np.float64))
     raise Refusal(
         "ND101",
         "a constant put in the place of parts of a stream",

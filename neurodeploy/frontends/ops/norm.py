@@ -10,8 +10,8 @@ import numpy as np
 
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import MaskedScores, Refusal, Stream, depends
+from ._base import operator
 from .linear import affine
 from .pool import amax
 

@@ -8,8 +8,8 @@ from ... import registry
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import Refusal, Stream
+from ._base import operator
 
 
 @operator("mean")

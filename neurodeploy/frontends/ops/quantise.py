@@ -12,8 +12,8 @@ from typing import Any
 from ...ir.nodes import Neuron
 from ...neurons.multi_spike import COUNT_MAX
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import Refusal, Stream
+from ._base import operator
 
 
 @operator("quantise")

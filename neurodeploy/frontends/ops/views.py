@@ -9,8 +9,8 @@ from typing import Any
 from ...ir.nodes import View
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..operators import operator
 from ..values import MaskedScores, Refusal, Stream, TokenIds
+from ._base import operator
 
 
 @operator(

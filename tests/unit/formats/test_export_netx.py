@@ -11,8 +11,7 @@ import pytest
 
 from neurodeploy.errors import GraphError
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
-from neurodeploy.formats.netx.write import WRITER
+from neurodeploy.formats.netx import READER, WRITER
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Output, Sum, Synapse
 from neurodeploy.passes.balance import balance

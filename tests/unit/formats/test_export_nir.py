@@ -17,9 +17,8 @@ from neurodeploy.convert.native import MEMBER as NATIVE
 from neurodeploy.errors import GraphError, ImportModelError
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
-from neurodeploy.formats.nir.read import READER
-from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.ir import codes, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Reduce, Synapse

@@ -10,8 +10,9 @@ import pytest
 
 from neurodeploy import registry
 from neurodeploy.formats.netx import MEMBER as NETX
+from neurodeploy.formats.netx import READER
 from neurodeploy.formats.netx.neurons import recomputed_decays
-from neurodeploy.formats.netx.read import READER, TICKS
+from neurodeploy.formats.netx.read import TICKS
 from neurodeploy.formats.netx.weights import LossyWeights, in_lava
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph

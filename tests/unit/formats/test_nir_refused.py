@@ -19,10 +19,9 @@ from neurodeploy.errors import ImportModelError, Problem, UsageError
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats._hdf5 import texts as _hdf5_texts
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
 from neurodeploy.formats.nir.integers import PLACE
-from neurodeploy.formats.nir.read import READER
-from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 

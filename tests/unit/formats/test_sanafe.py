@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from neurodeploy import verbs
 from neurodeploy.backends.loihi_sim.execute import prepare
 from neurodeploy.errors import GraphError, NeurodeployError, SimulateError, UsageError
-from neurodeploy.formats.sanafe import crosscheck
+from neurodeploy.formats.sanafe import WRITER, crosscheck
 from neurodeploy.formats.sanafe import net as _sanafe_net
-from neurodeploy.formats.sanafe.write import WRITER
+from neurodeploy.formats.sanafe.write import export
 from neurodeploy.image.encode import encode
 from neurodeploy.ir import interp, intervals
 from neurodeploy.ir.graph import Graph
@@ -68,7 +68,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Program, Target, np.ndarray]:
 
 def written(case: tuple[Program, Target, np.ndarray], folder: Path) -> tuple[Path, Path, dict]:
     program, target, x = case
-    network, architecture, description = WRITER.write(program, folder / "net.yaml", x, target=target)
+    (network, architecture, description), _ = export(program, folder / "net.yaml", x, target=target)
     assert sorted(p.name for p in folder.iterdir()) == ["net.arch.yaml", "net.json", "net.yaml"]
     return network, architecture, json.loads(description.read_text())
 
@@ -289,7 +289,7 @@ def test_layers_keep_their_populations_and_what_feeds_them(tmp_path: Path) -> No
     assert part.expected.spikes == trace.values["lif2"].sum() and not part.whole
     assert part.expected.fired == part.expected.spikes + trace.values["lif1"].sum()
     assert part.synapses < whole.synapses
-    WRITER.write(program, tmp_path / "net.yaml", x, target=target, layers=("fc2",))
+    export(program, tmp_path / "net.yaml", x, target=target, layers=("fc2",))
     reports = simulate(tmp_path / "net.arch.yaml", tmp_path / "net.yaml", [part.pipelined, part.framed])
     (tmp_path / "result.json").write_text(json.dumps(reports))
     runs = crosscheck.read(tmp_path / "result.json", [part.pipelined, part.framed])
