@@ -276,16 +276,8 @@ CROSS: dict[type[Node], Callable[..., Array]] = {
 
 def rescaled(node: Product, p: Array, tick: int) -> Array:
     """The product's rescale at this tick."""
-<<<<<<< HEAD
-    return fixed.rescale(p, *node.factor(tick))
-=======
-    if node.rescale is None:
-        return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(tick, len(multiplier)) - 1
-    y: Array = fixed.rescale(p, multiplier[index], shift[index])
+    y: Array = fixed.rescale(p, *node.factor(tick))
     return y
->>>>>>> b
 
 
 def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
