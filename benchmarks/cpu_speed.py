@@ -14,6 +14,7 @@ Prints a table, writes ``benchmarks/results/cpu_speed-<model>-<threads>-threads.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -38,14 +39,16 @@ ENGINES = ("torch float", "cpu backend")
 def built(model: str, folder: Path) -> Path:
     """An artifact with the integer graph of a zoo model under its default settings."""
     from neurodeploy import artifact, target
-    from neurodeploy.builds import stages
+    from neurodeploy.builds.pipeline import stages
+    from neurodeploy.builds.restart import artifact_of
+    from neurodeploy.builds.result import Results
     from neurodeploy.config import BuildConfig
 
-    work = stages.Work(BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"))
-    for stage in ("import", "convert", "calibrate", "quantize"):
-        stages.STAGES[stage](work, lambda fraction: None)
+    made = stages(
+        BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"), "import", lambda fraction: None
+    )
     path = folder / "program.h5"
-    artifact.save(path, work.artifact())
+    artifact.save(path, artifact_of(Results(tuple(itertools.islice(made, 4)))))  # up to the integer graph
     return path
 
 

@@ -28,9 +28,16 @@ import numpy as np
 from _bench import RESULTS, machine, write
 
 from neurodeploy import target
-from neurodeploy.builds import stages
+from neurodeploy.builds.calibrated import calibrate
+from neurodeploy.builds.converted import convert
+from neurodeploy.builds.evaluated import evaluate
+from neurodeploy.builds.imported import Imported, import_model
+from neurodeploy.builds.integer import quantize
+from neurodeploy.builds.mapped import map_to_cores
+from neurodeploy.builds.priced import Priced, estimate
 from neurodeploy.config import BuildConfig
 from neurodeploy.convert._sites import is_quantised
+from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 
 #: method, preset, further options
@@ -44,15 +51,6 @@ SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 #: of networks that were trained with quantisers, whose steps and counts these methods take over
 TRAINED: tuple[tuple[str, str, dict[str, Any]], ...] = (("pmsm", "trained", {}), ("spikezip", "trained", {}))
-STEPS = ("convert", "calibrate", "quantize", "map", "evaluate", "estimate")
-QUIET = lambda fraction: None
-
-
-def imported(model: str, place: str, data: str = "") -> stages.Work:
-    """The source graph and its data, which all settings share."""
-    work = stages.Work(BuildConfig(model=model, target=place, data=data), target.load(place))
-    stages.STAGES["import"](work, QUIET)
-    return work
 
 
 def with_own(
@@ -66,7 +64,7 @@ def with_own(
 
 
 def measure(
-    base: stages.Work, method: str, preset: str, options: dict[str, Any], ticks: int, samples: int = 0
+    base: Imported, method: str, preset: str, options: dict[str, Any], ticks: int, samples: int = 0
 ) -> dict[str, Any]:
     """One row: a build of the model without its reports."""
     tested = samples or (len(base.data.test) if base.data else 0)
@@ -78,19 +76,19 @@ def measure(
             "eval": tested,
         }
     )
-    work = replace(
-        base, config=config, warnings=[], reasons={}, saturations={}, evaluation={}, sqnr_db={}, trace=None
-    )
-    start = time.perf_counter()
-    for step in STEPS:
-        stages.STAGES[step](work, QUIET)
-    found, accuracy = work.assessment, work.accuracy
+    imported, place, start = replace(base, config=config), target.load(config.target), time.perf_counter()
+    spiking = convert(imported).graph
+    integer = quantize(imported, spiking, calibrate(imported, spiking).ranges)
+    mapped = map_to_cores(imported, integer.graph, place)
+    evaluated = evaluate(imported, spiking, mapped.program, lambda fraction: None)
+    priced = estimate(imported, mapped.program, place)
+    found, accuracy = priced.assessment, evaluated.accuracy
     assert accuracy is not None and found.paper is not None
     row: dict[str, Any] = {
         "method": method, "preset": preset, **options, "T": ticks, "samples": accuracy.samples,
         "float": accuracy.source, "spiking": accuracy.spiking, "integer": accuracy.integer,
-        "ratio": found.paper.ratio, **spikes(work), "saturations": sum(work.saturations.values()),
-        "fits": bool(work.mapping and work.mapping.fits), "seconds": round(time.perf_counter() - start, 1),
+        "ratio": found.paper.ratio, **spikes(mapped.graph, priced), "saturations": sum(evaluated.saturations.values()),
+        "fits": mapped.mapping.fits, "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
     if found.estimate is not None and found.baseline is not None:
         energy, latency = found.estimate.energy_pj, found.estimate.timing.latency_ns
@@ -101,16 +99,16 @@ def measure(
             "ann_uj": found.baseline.energy_pj.as_dict(1e-6),
             "vs_ann": energy.nominal / found.baseline.energy_pj.nominal,
             "events_vs_ann": found.estimate.events_pj.nominal / found.baseline.energy_pj.nominal,
-            "cores": len(work.mapping.cores) if work.mapping else 0,
+            "cores": len(mapped.mapping.cores),
         }
     return row
 
 
-def spikes(work: stages.Work) -> dict[str, float]:
+def spikes(graph: Graph, priced: Priced) -> dict[str, float]:
     """Spikes per neuron and inference, and the same as unit spikes where a message is a count."""
-    graph, trace = work.program.graph, work.trace
+    trace = priced.trace
     names = [n.name for n in graph.of(Neuron) if n.model != "integrator"]  # type: ignore[attr-defined]
-    if trace is None or not names:
+    if not names:
         return {}
     sizes = sum(graph.values[name].shape.size for name in names)
     values = [trace.values[name] for name in names]
@@ -231,8 +229,9 @@ def main() -> None:
         "--only", action="append", help="one setting, as method/preset; may be given several times"
     )
     args = parser.parse_args()
-    base, name = imported(args.model, args.target, args.data), f"methods-{args.model}"
-    known = TRAINED if is_quantised(base.source) else SETTINGS
+    base = import_model(BuildConfig(model=args.model, target=args.target, data=args.data))
+    name = f"methods-{args.model}"
+    known = TRAINED if is_quantised(base.graph) else SETTINGS
     chosen = [s for s in known if not args.only or f"{s[0]}/{s[1]}" in args.only]
     if not chosen:
         parser.error(f"--only takes {', '.join(f'{m}/{p}' for m, p, _ in known)}")

@@ -59,7 +59,7 @@ def noise(path: Path, calib: int) -> None:
 def measured(model: str, data: str, calib: int, timesteps: int) -> dict[str, Any]:
     """Seconds of each stage, the peak in MiB after each, and the content of the integer network."""
     from neurodeploy import target
-    from neurodeploy.builds import stages
+    from neurodeploy.builds.pipeline import stages
     from neurodeploy.config import BuildConfig
 
     reader = {"reader": {"pretrained": False}} if model.startswith("timm:") else {}
@@ -67,11 +67,11 @@ def measured(model: str, data: str, calib: int, timesteps: int) -> dict[str, Any
         model=model, target="loihi2", data=data, method="ecmt", convert={"preset": "headline"}, calib=calib,
         timesteps=timesteps, scale=1 / 255, optimise="cores", **reader,
     )  # fmt: skip
-    work = stages.Work(config, target.load("loihi2"))
+    made = stages(config, target.load("loihi2"), "import", lambda fraction: None)
     found: dict[str, Any] = {}
     for step in STEPS:
         start = time.perf_counter()
-        fact = stages.STAGES[step](work, lambda fraction: None)
+        fact = next(made).fact
         found[step] = (time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         print(f"{step}: {found[step][0]:.1f} s, {fact}", file=sys.stderr)
     return found

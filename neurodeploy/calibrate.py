@@ -14,7 +14,7 @@ from .array import Array
 from .errors import ConvertError, Problem
 from .ir import interp
 from .ir.graph import Graph
-from .ir.nodes import Neuron, Node
+from .ir.nodes import Neuron
 from .ir.trace import Trace
 from .ir.types import Activity
 
@@ -105,12 +105,7 @@ def _require_finite(graph: Graph, ranges: Ranges) -> None:
     first = [node for node in graph if node.name in broken and not broken.intersection(node.inputs)]
     if broken:
         cause = "calibration met NaN or infinite activations"
-        raise ConvertError([Problem("ND306", cause, _place(node)) for node in first])
-
-
-def _place(node: Node) -> str:
-    """The node and where in the user's model it came from."""
-    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
+        raise ConvertError([Problem("ND306", cause, node.place) for node in first])
 
 
 def _activity(rates: Array, seed: int) -> Activity:

@@ -24,6 +24,7 @@ except ImportError:  # pragma: no cover
     from click import exceptions as click_errors  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
+    from .backends._base import Description
     from .builds.pipeline import Event
 
 EXIT_INTERRUPTED = 130
@@ -458,13 +459,14 @@ def run(
     """Run a user's own input through a built network."""
     screen.configure(form, quiet, verbose)
     from . import verbs
+    from .inputs.arrays import save_array
 
     found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
     outputs, recorded = found.outputs, found.values
-    verbs.save_array(output, outputs)
+    save_array(output, outputs)
     places = _places(output, recorded)
     for name, place in places.items():
-        verbs.save_array(place, recorded[name])
+        save_array(place, recorded[name])
     ticks, samples = outputs.shape[:2]
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
@@ -482,12 +484,13 @@ def run(
         for name, place in places.items():
             screen.out(f"{place}  {name}, {tuple(recorded[name].shape)}")
         screen.warnings(warnings)
-        if backend == "lava":
-            screen.out(_shares(verbs.lowering(folder, granularity)))
+        described = verbs.described(folder, backend, granularity)
+        if described is not None:
+            screen.out(_shares(described))
 
 
-def _lowered(found: Any) -> dict[str, Any]:
-    """A lowering to Lava as JSON."""
+def _description(found: Description) -> dict[str, Any]:
+    """What the layers become, as JSON."""
     rows = [{"layer": r.layer, "processes": list(r.processes), "events": r.events, "stock_events": r.stock_events,
              "reason": r.reason} for r in found.rows]  # fmt: skip
     return {
@@ -498,24 +501,23 @@ def _lowered(found: Any) -> dict[str, Any]:
     }
 
 
-def _shares(found: Any) -> str:
-    """One line on a lowering to Lava."""
+def _shares(found: Description) -> str:
+    """One line on what the layers become."""
     share = (
         "no synaptic events"
         if found.share is None
         else f"{found.share:.1%} of synaptic events on stock processes"
     )
-    return f"Lava: {found.processes} processes, one per {found.granularity}; {share}"
+    return f"{found.title}: {found.processes} processes, one per {found.granularity}; {share}"
 
 
 def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
     """Where each recorded layer goes: beside the read-outs, under its name; names that differ keep files apart."""
+    from .ir.graph import free_name
+
     places: dict[str, Path] = {}
     for name in names:
-        stem = base = f"{output.stem}.{name.replace('/', '_')}"
-        count = 2
-        while output.with_name(f"{stem}.npy") in places.values():
-            stem, count = f"{base}_{count}", count + 1
+        stem = free_name(f"{output.stem}.{name.replace('/', '_')}", [path.stem for path in places.values()])
         places[name] = output.with_name(f"{stem}.npy")
     return places
 
@@ -539,8 +541,12 @@ def verify(
     from . import errors, verbs
 
     result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity)
-    lowered = verbs.lowering(folder, granularity) if "lava" in result.backends else None
-    label = verbs.label(folder) if lowered is not None else ""
+    described = {
+        name: found
+        for name in result.backends[1:]  # behind the interpreter
+        if (found := verbs.described(folder, name, granularity)) is not None
+    }
+    label = verbs.label(folder) if described else ""
     if screen.json:
         screen.data(
             {
@@ -549,19 +555,19 @@ def verify(
                 "backends": list(result.backends),
                 "nodes": list(result.nodes),
                 "divergence": str(result.divergence or ""),
-                **({} if lowered is None else {"lava": {**_lowered(lowered), "measured_on": label}}),
+                **{name: {**_description(d), "measured_on": label} for name, d in described.items()},
             }
         )
         if not result.equal:
             raise _Silent(errors.EXIT_VERIFY)
     else:
         screen.out(str(result))
-        if lowered is not None:
-            rows = [(r.layer, str(r), round(r.events), round(r.stock_events), r.reason) for r in lowered.rows]
+        for found in described.values():
+            rows = [(r.layer, str(r), round(r.events), round(r.stock_events), r.reason) for r in found.rows]
             events = f"events per tick ({label})" if label else "events per tick"
-            columns = ("layer", "Lava processes", events, "on stock", "own because of")
+            columns = ("layer", f"{found.title} processes", events, "on stock", "own because of")
             screen.table(columns, rows)
-            screen.out(_shares(lowered))
+            screen.out(_shares(found))
         result.require()
 
 
@@ -783,7 +789,7 @@ def doctor(form: Shape = Format.auto) -> None:
         screen.data(found)
         return
     backends, formats, exporters = (found.pop(key) for key in ("backends", "formats", "exporters"))
-    networks = found.pop("networks")
+    networks, broken = found.pop("networks"), found.pop("broken")
     screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
     screen.table(
         ("backend", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in backends.items()]
@@ -793,6 +799,8 @@ def doctor(form: Shape = Format.auto) -> None:
     screen.table(
         ("export --to", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in exporters.items()]
     )
+    if broken:
+        screen.table(("broken member", "why"), [(p["where"], f"{p['cause']}: {p['found']}") for p in broken])
 
 
 def _joined(value: Any) -> str:
@@ -810,7 +818,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; every error has been shown."""
+    """Run one command and return its exit code; every error has been shown, and every broken member that was met."""
+    code = _called(arguments)
+    from .registry import problems
+
+    for problem in grouped(problems()):
+        print(_as_text(problem), file=sys.stderr)
+    return code
+
+
+def _called(arguments: Sequence[str]) -> int:
     screen.configure(_early_format(arguments))
     try:
         result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)

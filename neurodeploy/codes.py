@@ -6,6 +6,8 @@ Ranges: ND1xx import, 2xx graph, 3xx convert, 4xx quantize, 5xx mapping, 6xx sim
 
 from __future__ import annotations
 
+from .errors import UsageError, unknown_name
+
 #: code -> (title, explanation of what it means, why it matters and what to do)
 CODES: dict[str, tuple[str, str]] = {
     # --- 1xx import -------------------------------------------------------------------------------------------
@@ -224,8 +226,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND211": (
         "Two temporal contracts meet",
         "An edge carries instant values (this tick only), rates (the mean over ticks counts) or differences. "
-        "Adding or multiplying edges of different contracts gives a number that means nothing; a rate encoder "
-        "or decoder has to stand in between.",
+        "Adding or multiplying edges of different contracts gives a number that means nothing. Neurons of the "
+        "same kind have to send both, or a conversion method has to choose one contract for both.",
     ),
     "ND212": (
         "A source graph holds a timed node",
@@ -422,14 +424,43 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "ND514": (
         "unknown objective",
-        "The mapper minimises one of three things: 'cores' (the fewest), 'latency' (the least work on the fullest "
-        "core, as many cores as there are), 'energy' (the least expected static power, barriers and messages).",
+        "The mapper makes one thing small: 'cores' (the fewest), 'latency' (the least work on the fullest core, as "
+        "many cores as there are), 'energy' (the least expected static power, barriers and messages), or another "
+        "member of the folder mapping/objectives.",
     ),
     "ND515": (
         "a recurrent loop takes more steps than its delay allows",
         "Every connection between populations takes one step, so a spike that goes round a loop of n connections is "
         "back n steps later. The network says after how many ticks it has to be there. Where that is less, no "
         "schedule exists: raise the delay of the recurrent connection, or shorten the loop.",
+    ),
+    "ND516": (
+        "unknown placement method",
+        "Which cores share a chip, and where each of them lies on its mesh, is decided by a member of the folder "
+        "mapping/placements. The key 'placement' of the config names another than the usual one.",
+    ),
+    "ND517": (
+        "a neuron has more synapses than the chip gives one",
+        "All connections that leave one neuron, to whatever layers, are counted against limits.fan_out of the target. "
+        "A cut does not help, since the connections stay. Shrink the layers that read this one.",
+    ),
+    "ND518": (
+        "a neuron's state is wider than the chip keeps",
+        "The integer step of every neuron model says how wide each state variable is. This chip's variables are "
+        "narrower (limits.state_bits), so the model would saturate or wrap earlier there. The widths are the same for "
+        "every target, so that its integers are.",
+    ),
+    "ND519": (
+        "a program is written for wider registers",
+        "Operators and neurons that are programs use registers of 32 bits and products of 64 bits before their shift; "
+        "a product of two streams uses the width of its sum and of its operands. The chip's are narrower "
+        "(limits.register_bits, limits.multiply_bits).",
+    ),
+    "ND520": (
+        "a synaptic sum left its register",
+        "A sum that really occurred, in calibration or on test samples, is larger than the register of the chip holds "
+        "(limits.accumulator_bits): on silicon it would wrap around. Where only a proven bound exceeds the register, "
+        "ND513 is a warning instead.",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
@@ -708,9 +739,11 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     # members, inputs, samples
     "ND930": (
-        "an incomplete member of a room",
-        "Every file of the rooms neurons, microcode, convert and backends binds MEMBER to an object with certain "
-        "names. The message names the file or entry point and the missing pieces.",
+        "a broken member of a room",
+        "Every file of the rooms neurons, microcode, convert, backends, formats, datasets, frontends/libraries and "
+        "frontends/leaves binds MEMBER to an instance of the class in the room's _base.py; files of frontends/ops "
+        "declare theirs. This one does not, lacks a piece, cannot be imported, or has the name of another. The message "
+        "names the file or entry point and what is wrong with it. All other members work; 'neurodeploy doctor' lists the broken ones.",
     ),
     "ND931": (
         "unusable input file",
@@ -798,11 +831,6 @@ CODES: dict[str, tuple[str, str]] = {
         "labels that do not fit",
         "Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels "
         "than images, a label lies outside that range, or a class of the test images has no training images.",
-    ),
-    "ND926": (
-        "an incomplete data format",
-        "Every module in neurodeploy/datasets whose name has no leading underscore is a data format and must have "
-        "FORMAT, NAMES, accepts and load. The message names the file and the piece that is missing.",
     ),
     "ND927": (
         "a library that this data set needs is missing",
@@ -929,3 +957,10 @@ CODES: dict[str, tuple[str, str]] = {
         "than limits.chips allows. Correct the mesh, or ask for fewer chips.",
     ),
 }
+
+
+def explained(code: str) -> tuple[str, str]:
+    """Title and long text of an error code; UsageError with the nearest codes for an unknown one."""
+    if code.upper() not in CODES:
+        raise UsageError(unknown_name("ND900", "error code", code, CODES, "explain"))
+    return CODES[code.upper()]

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import registry
 from .array import Array
+from .backends import granular as granular
+from .backends import proving
+from .backends import usable as usable
 from .backends._base import Backend
 from .calibrate import batch_size
-from .errors import BackendError, Problem, UsageError, VerifyError, unknown_name
+from .errors import Problem, VerifyError
 from .ir import interp
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Product
@@ -100,54 +102,23 @@ def _difference(name: str, found: Array, expected: Array) -> Divergence | None:
 def verify(
     program: Program,
     x: Array,
-    backends: Sequence[str | Backend] = ("cpu", "loihi-sim"),
+    backends: Sequence[str | Backend] | None = None,
     record: Iterable[str] | None = None,
 ) -> Verification:
-    """Compare backends with the interpreter on raw inputs ``x`` (B, *input shape), in chunks.
+    """Compare backends (default: those that verify a build) with the interpreter on raw inputs ``x``, in chunks.
 
     ``record``: values compared at every tick besides the read-outs; default: everything that is sent, namely neurons,
     products and operators. The first few samples also run in reverse order, which must change nothing. Stops after
     the first chunk with a difference. Raises UsageError ND702 for an unknown backend, BackendError ND701 for one that
     cannot be used here.
     """
-    members = [backend if isinstance(backend, Backend) else usable(backend) for backend in backends]
+    chosen = proving(program) if backends is None else backends
+    members = [backend if isinstance(backend, Backend) else usable(backend) for backend in chosen]
     graph = program.graph
     names = sent(graph) if record is None else tuple(record)
     order = (*(name for name in graph.nodes if name in names), graph.output.name)
     found = next(_divergences(program, x, members, order), None)
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
-
-
-def usable(name: str, granularity: str = "") -> Backend:
-    """The backend of that name, with one process per layer or core where it has processes.
-
-    Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND703 for
-    an export format and ND701 if it cannot be used.
-    """
-    known = registry.BACKENDS
-    if name not in known:
-        if name in registry.FORMATS:
-            raise BackendError(_not_run(name, known, registry.FORMATS[name].suffix))
-        raise UsageError(unknown_name("ND702", "backend", name, known))
-    reason = known[name].available()
-    if reason:
-        raise BackendError(Problem("ND701", f"the backend {name} cannot be used here", name, reason))
-    return granular(known[name], granularity) if granularity else known[name]
-
-
-def granular(backend: Backend, granularity: str) -> Backend:
-    """The backend at this granularity; UsageError ND743 if it has none of that name."""
-    if granularity not in backend.granularities:
-        limit = f"one of {', '.join(backend.granularities)}" if backend.granularities else "none"
-        cause = f"the backend {backend.name} has no such granularity"
-        raise UsageError(Problem("ND743", cause, "--granularity", granularity, limit))
-    return backend.at(granularity)
-
-
-def _not_run(name: str, known: Iterable[str], suffix: str) -> Problem:
-    cause = f"{name} is a format to export to, not a backend"
-    fix = f"neurodeploy export DIR --to {name} --out NETWORK{suffix}"
-    return Problem("ND703", cause, "--backend", name, f"one of {', '.join(known)}", (fix,))
 
 
 def sent(graph: Graph) -> tuple[str, ...]:
@@ -206,15 +177,6 @@ def sqnr(spiking: Graph, program: Program, x: Array) -> dict[str, float]:
         floats, integers = interp.run(spiking, part, names), usable("cpu").run(program, part, names)[0]
         for name in names:
             power[name] += _powers(floats.values[name], integers.values[name], program.graph, name)
-    return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
-
-
-def sqnr_of(floats: Trace, integers: Trace, graph: Graph) -> dict[str, float]:
-    """As :func:`sqnr`, from two traces of the same samples and the integer graph that says what a unit is worth."""
-    names = [
-        name for name in integers.values if name in floats.values and graph.values[name].fixed is not None
-    ]
-    power = {name: _powers(floats.values[name], integers.values[name], graph, name) for name in names}
     return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
 
 

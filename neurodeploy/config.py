@@ -11,11 +11,13 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import registry
 from .errors import Problem, UsageError, unknown_name
+from .limits import MOST_TICKS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +27,13 @@ else:
 
 #: stands for a method where a file already holds integers, so that nothing is converted or quantised
 INTEGER = "integer file"
+
+
+#: keys whose value names a member of a room
+MEMBERS: Mapping[str, registry.Room[Any]] = {
+    "optimise": registry.OBJECTIVES,
+    "placement": registry.PLACEMENTS,
+}
 
 
 class _Table(BaseModel):
@@ -48,14 +57,17 @@ class BuildConfig(_Table):
     data: str = Field("", description="data set or file; empty: the model's own")
     method: str = Field("", description="conversion method; empty: the model's own")
     timesteps: int | None = Field(
-        None, ge=1, le=4096, description="ticks of one inference; unset: the model's own"
+        None, ge=1, le=MOST_TICKS, description="ticks of one inference; unset: the model's own"
     )
     weight_bits: int = Field(8, ge=2, le=8, description="bits of each weight, sign included")
     calib: int = Field(256, ge=1, description="training samples for calibration")
     eval: int = Field(0, ge=0, description="test samples for accuracy; 0: the whole test split")
     verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")
     chips: int | None = Field(None, ge=1, description="chips of the target; unset: the target's own")
-    optimise: Literal["energy", "latency", "cores"] = "energy"
+    optimise: str = Field("energy", description="energy, latency or cores")
+    placement: str | None = Field(
+        None, description="how cores get their places; unset: the mapper's usual way"
+    )
     seed: int = Field(0, ge=0, description="of the draw of calibration samples")
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
@@ -136,9 +148,14 @@ def resolve(
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
     """The config of a nested table; UsageError as :func:`resolve`."""
     try:
-        return BuildConfig.model_validate(dict(data))
+        config = BuildConfig.model_validate(dict(data))
     except ValidationError as error:
         raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
+    for key, room in MEMBERS.items():
+        name, usual = getattr(config, key), BuildConfig.model_fields[key].default
+        if name != usual:
+            room.named(name, "ND904", room.interface.lower(), f"{where}: {key}" if where else key)
+    return config
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -215,7 +232,7 @@ def dump(config: BuildConfig) -> str:
     for key, field in BuildConfig.model_fields.items():
         if key in plain and not isinstance(plain[key], dict):
             item = tomlkit.item(plain[key])
-            item.comment(field.description or "energy, latency or cores")
+            item.comment(field.description or "")
             document.add(key, item)
     for key in ("reader", "convert", "layers"):
         if plain.get(key):

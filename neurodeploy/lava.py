@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .backends._base import Description, Row
 from .backends.lava import MEMBER, lowered
-from .backends.lava.describe import Lowering, Row, describe, places
 from .backends.lava.plan import Granularity, Plan, plan
 from .backends.lava.wakeups import mend
 from .errors import BackendError, Problem
@@ -30,7 +30,12 @@ from .program import Program
 if TYPE_CHECKING:
     from .ir.graph import Graph
 
-__all__ = ["Lowering", "Row", "describe", "mend", "network", "places"]
+__all__ = ["Description", "Row", "describe", "mend", "network"]
+
+
+def describe(program: Program, granularity: Granularity = "layer") -> Description:
+    """What each layer or core becomes in Lava; needs no Lava. BackendError as :func:`network`, but ND701."""
+    return MEMBER.at(granularity).describe(program)
 
 
 def network(

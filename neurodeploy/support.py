@@ -8,10 +8,11 @@ from typing import Any
 
 from . import registry
 from .errors import Problem
+from .evidence import Evidence, worst
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
 from .ir.types import Fixed, Interval
-from .mapping.grades import GRADES, grades
+from .mapping.grades import grades
 from .target import Target
 
 FREE = "free"  # a view or a constant does no work of its own
@@ -82,21 +83,11 @@ GENERAL: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 def catalogue(target: Target) -> list[Verdict]:
     """Every kind of work, neuron model and operator with its grade on a target."""
-    rows = [_rated(name, kind, "", features, keys, (), target) for kind, name, features, keys in GENERAL]
+    rows = [_rated(name, kind, "", features, keys, None, target) for kind, name, features, keys in GENERAL]
     for name, model in registry.NEURONS.items():
-        stock = model.grade[0] == "documented"
-        needs: tuple[str, ...] = () if stock else ("microcode",)
-        rows.append(
-            _rated(
-                name,
-                "neuron",
-                "",
-                needs,
-                ("stock_neuron" if stock else "microcode_neuron",),
-                model.grade,
-                target,
-            )
-        )
+        needs: tuple[str, ...] = () if model.stock else ("microcode",)
+        keys = ("stock_neuron" if model.stock else "microcode_neuron",)
+        rows.append(_rated(name, "neuron", "", needs, keys, model.grade, target))
     for name, operator in registry.MICROCODE.items():
         rows.append(_operator(name, operator, target))
     return rows
@@ -118,12 +109,10 @@ def _rated(
     text: str,
     features: tuple[str, ...],
     keys: tuple[str, ...],
-    own: tuple[str, ...],
+    own: Evidence | None,
     target: Target,
 ) -> Verdict:
     missing = tuple(f for f in features if not getattr(target.features, f).allowed)
     evidence = [(getattr(target.silicon, k).grade, getattr(target.silicon, k).source) for k in keys]
-    if own:
-        evidence.append((own[0].replace(" ", "-"), own[1]))
-    grade, reason = max(evidence, key=lambda pair: GRADES.index(pair[0]))
+    grade, reason = worst([*evidence, own] if own else evidence)
     return Verdict(name, kind, text, grade, reason, missing)

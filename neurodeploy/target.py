@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -204,6 +204,17 @@ def names(search: Sequence[Path] = ()) -> list[str]:
     return sorted({file.stem for folder in _folders(search) for file in folder.glob("*.toml")})
 
 
+def installed(search: Sequence[Path] = ()) -> list[Target]:
+    """Every target that :func:`load` finds by name; files that cannot be used are left out."""
+    found = []
+    for name in names(search):
+        try:
+            found.append(load(name, search))
+        except UsageError:
+            continue
+    return found
+
+
 class _Source(NamedTuple):
     path: Path
     raw: bytes
@@ -379,9 +390,9 @@ def _unknown_key(loc: Sequence[int | str], where: str) -> Problem:
 
 
 def _table_at(loc: Sequence[int | str]) -> Mapping[str, Any]:
-    table: Any = Target
+    table: type[BaseModel] = Target
     for key in loc:
-        table = table.model_fields[str(key)].annotation
+        table = cast(type[BaseModel], table.model_fields[str(key)].annotation)
     return table.model_fields
 
 

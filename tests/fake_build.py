@@ -16,6 +16,7 @@ import numpy as np
 from neurodeploy import cost, registry
 from neurodeploy.config import INTEGER
 from neurodeploy.errors import Problem
+from neurodeploy.evidence import Evidence
 from neurodeploy.inputs.samples import SYNTHETIC
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -32,7 +33,7 @@ from neurodeploy.ir.nodes import (
     Synapse,
     View,
 )
-from neurodeploy.ir.trace import EVENT_KINDS, Events, Trace
+from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router, Trace
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.mapping.types import Core, Demand, Group, Mapping, Piece
 from neurodeploy.passes.balance import balance, depths
@@ -151,13 +152,14 @@ def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
     found = counts.nodes.get(node.name)
     for kind in ("synaptic_ops", "product_ops", "neuron_updates", "spikes") if found else ():
         row[COLUMN[kind]] = getattr(found, kind)
+    if found and not isinstance(node, (Neuron, Input)):
+        row[COLUMN["spikes"]] = found.messages
     size = graph.values[node.name].shape.size * counts.ticks
     if isinstance(node, (Micro, Sum, Delay)):
         row[COLUMN["microcode_ops"]] = size * (24 if isinstance(node, Micro) else 1)
     if isinstance(node, (Product, Micro, Delay)):
         row[COLUMN["state_accesses"]] = size
-    spikes = row[COLUMN["spikes"]] or (size * 0.5 if isinstance(node, (Sum, Micro, Product)) else 0)
-    row[COLUMN["spikes"]] = spikes
+    spikes = row[COLUMN["spikes"]]
     row[COLUMN["packets_out"]] = row[COLUMN["packets_in"]] = 3 * spikes
     row[COLUMN["hops_x"]], row[COLUMN["hops_y"]] = 4 * spikes, 2 * spikes
     return row
@@ -166,9 +168,9 @@ def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
 def _links(mapping: Mapping, counts: np.ndarray) -> tuple[dict, dict]:
     """All of a core's packets go to the router east of it; the first core hears from the host."""
     sent = counts[..., COLUMN["packets_out"]].mean(axis=0)
-    links: dict[tuple[str, str], np.ndarray] = {("host", "0:0,0"): np.full(sent.shape[1], 12.0)}
+    links: dict[Link, np.ndarray] = {Link(HOST, Router(0, 0, 0)): np.full(sent.shape[1], 12.0)}
     for core, packets in zip(mapping.cores, sent, strict=True):
-        ends = (f"{core.chip}:{core.x},{core.y}", f"{core.chip}:{(core.x + 1) % 8},{core.y}")
+        ends = Link(Router(core.chip, core.x, core.y), Router(core.chip, (core.x + 1) % 8, core.y))
         links[ends] = links.get(ends, 0) + packets
     return links, {ends: int(np.ceil(packets.max() * 1.3)) for ends, packets in links.items()}
 
@@ -250,7 +252,7 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
     )
 
 
-def _grade(node: Any) -> tuple[str, str]:
+def _grade(node: Any) -> Evidence:
     if isinstance(node, (Synapse, Sum)):
         return ("documented", "public compiler print-outs show it")
     if isinstance(node, Micro):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from neurodeploy import registry
 from neurodeploy.ir import fixed, interp, intervals
-from neurodeploy.ir.graph import Builder, Graph, Header, prune
+from neurodeploy.ir.graph import Builder, Graph, Header, free_name, prune
 from neurodeploy.ir.nodes import (
     Const,
     Delay,
@@ -161,7 +161,7 @@ def recurrent(s: Sketch, x: str) -> str:
     if not s.shape(x):
         x = s.view(x, "reshape", (1,))
     model = s.choice("lif", "ternary_lif")
-    name, width = s.builder.fresh(f"recurrent_{model}"), s.shape(x)[-1]
+    name, width = free_name(f"recurrent_{model}", s.builder.nodes), s.shape(x)[-1]
     low = np.full((1, *s.shape(x)), 0.0 if model == "lif" else -1.0)
     s.bounds[name] = intervals.Bounds(low, np.ones_like(low))  # what comes later and is bounded by its code
     late = s.choice(1, 2, s.array((width, width), 1, 3))

@@ -20,7 +20,8 @@ class Cpu(Backend):
     """Numba and BLAS kernels on this machine's processor."""
 
     name = "cpu"
-    mapped = False
+    distributions = ("numba",)
+    proves = True
 
     def __init__(self) -> None:
         self._engines: WeakKeyDictionary[Graph, Engine] = WeakKeyDictionary()

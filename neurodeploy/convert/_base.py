@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..array import Array
 from ..errors import Problem, UsageError, unknown_name, wrong_option
 from ..ir.graph import Graph
+from ..registry import Member
 
 
 class MethodConfig(BaseModel):
@@ -19,14 +20,18 @@ class MethodConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Method(ABC):
+class Method(Member):
     """One registered conversion method."""
 
-    name: str
+    #: one line for people
     title: str
     Config: type[MethodConfig] = MethodConfig
     #: preset name -> the config's fields; the first one is the default
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    #: what the energy metric of papers counts: "trained" (the first layer as MACs), "converted" (all but the stem)
+    metric: Literal["trained", "converted"] = "converted"
+    #: what helps where a neuron that the method put in has no integer form, best first
+    remedies: tuple[str, ...] = ()
 
     @abstractmethod
     def accept(self, graph: Graph) -> list[Problem]:
@@ -35,6 +40,14 @@ class Method(ABC):
     @abstractmethod
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """The spiking graph; ``samples`` are raw training images for calibration."""
+
+    def suits(self, graph: Graph) -> int:
+        """How naturally the method keeps a source network as it was trained: the highest is taken, 0 only if asked."""
+        return 0
+
+    def ticks(self, graph: Graph) -> int:
+        """The number of ticks at which a source network stays as it was trained; 0 where there is no such number."""
+        return 0
 
     def configure(self, options: Mapping[str, Any]) -> tuple[str, MethodConfig]:
         """(preset name, config) from a preset and single keys; UsageError with the nearest names for unknown ones."""

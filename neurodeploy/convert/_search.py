@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -113,25 +114,27 @@ def search(
     return Found(best if improved else dict(start), last if improved else first, first, ran, improved)
 
 
-Move = Callable[[Setting], dict[str, tuple[float, int]]]
+Changed = dict[str, tuple[float, int]]
+Move = Callable[[Setting], Changed]
 
 
 def _moves(start: Setting, roles: Mapping[str, str]) -> tuple[list[Move], ...]:
     """Moves on groups of sites, on single sites, on level counts."""
     groups = [set(start), *({s for s in start if roles[s] == role} for role in sorted(set(roles.values())))]
-    scaled = lambda group, factor: (
-        lambda s: {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in s.items()}
-    )
-    counted = lambda site, step: (
-        lambda s: {
-            k: (b, int(np.clip(n + step, 1, LEVELS_MAX))) if k == site else (b, n) for k, (b, n) in s.items()
-        }
-    )
     return (
-        [scaled(group, factor) for group in groups for factor in FACTORS],
-        [scaled({site}, factor) for site in start for factor in FACTORS],
-        [counted(site, step) for site in start for step in (-1, 1)],
+        [partial(_scaled, group, factor) for group in groups for factor in FACTORS],
+        [partial(_scaled, {site}, factor) for site in start for factor in FACTORS],
+        [partial(_counted, site, step) for site in start for step in (-1, 1)],
     )
+
+
+def _scaled(group: set[str], factor: float, setting: Setting) -> Changed:
+    return {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in setting.items()}
+
+
+def _counted(site: str, step: int, setting: Setting) -> Changed:
+    base, levels = setting[site]
+    return {**setting, site: (base, int(np.clip(levels + step, 1, LEVELS_MAX)))}
 
 
 def judge(spiking: Graph, x: Array, target: Array) -> Score:
@@ -153,15 +156,15 @@ def judge(spiking: Graph, x: Array, target: Array) -> Score:
 
 def monitored(graph: Graph) -> list[Synapse | Product]:
     """The layers whose operations count: dense ones and products, as in ECMT's code."""
-    return [n for n in graph.of(Synapse, Product) if isinstance(n, Product) or n.op == "dense"]  # type: ignore[attr-defined, misc]
+    layers: list[Synapse | Product] = graph.of(Synapse, Product)
+    return [n for n in layers if isinstance(n, Product) or n.op == "dense"]
 
 
 def _dense(graph: Graph, node: Synapse | Product) -> float:
     if isinstance(node, Synapse):
         return float(graph.values[node.name].shape.size * node.weight.shape[1])
-    left, right, _ = node.equation.replace("->", ",").split(",")
-    sizes = dict(zip(left + right, (*graph.shape(node.inputs[0]), *graph.shape(node.inputs[1])), strict=True))
-    return float(np.prod([float(s) for s in sizes.values()]))
+    a, b = node.inputs
+    return float(node.einsum.macs(graph.shape(a), graph.shape(b)))
 
 
 def _operations(node: Synapse | Product, streams: list[Array]) -> float:
@@ -169,17 +172,9 @@ def _operations(node: Synapse | Product, streams: list[Array]) -> float:
         return float(np.count_nonzero(streams[0])) * len(node.weight)
     a, b = streams
     if node.timing != "cumulative":
-        return _pairs(node.equation, a, b)
+        return float(node.einsum.pairs(a, b).sum())
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
-    return _pairs(node.equation, a, sum_b) + _pairs(node.equation, sum_a[:-1], b[1:])
-
-
-def _pairs(equation: str, a: Array, b: Array) -> float:
-    """Pairs of non-zero operands that a contraction of (T, B, ...) meets."""
-    left, right, _ = equation.replace("->", ",").split(",")
-    shared = "".join(letter for letter in left if letter in right)
-    often = [np.einsum(f"YZ{own}->YZ{shared}", (x != 0).astype(float)) for own, x in ((left, a), (right, b))]
-    return float((often[0] * often[1]).sum())
+    return float(node.einsum.pairs(a, sum_b).sum() + node.einsum.pairs(sum_a[:-1], b[1:]).sum())
 
 
 def _read_out(graph: Graph, x: Array, ticks: int) -> Array:

@@ -65,9 +65,8 @@ def is_quantised(graph: Graph) -> bool:
 def sites(graph: Graph) -> dict[str, str]:
     """Values that get a neuron, each with its kind: softmax, gelu, or the kind of the node that yields it."""
     found: dict[str, str] = {}
-    consumers = graph.consumers
     for node in graph.of(Synapse, Product):
-        if isinstance(node, Synapse) and _feeds_output(graph, consumers, node.name):
+        if isinstance(node, Synapse) and _feeds_output(graph, node.name):
             continue
         for source in node.inputs:
             origin = behind_views(graph, source)
@@ -83,7 +82,7 @@ def roles(graph: Graph) -> dict[str, str]:
     scores = {
         origin.name
         for node in graph.of(Micro)
-        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))  # type: ignore[attr-defined]
+        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))
     }
     for node in graph.of(Product):
         for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):
@@ -123,11 +122,9 @@ def is_image(graph: Graph, node: Node) -> bool:
     return all(source is None or is_image(graph, source) for source in behind)
 
 
-def _feeds_output(graph: Graph, consumers: dict[str, list[str]], name: str) -> bool:
-    readers = consumers[name]
-    while len(readers) == 1 and isinstance(graph.nodes[readers[0]], View):
-        readers = consumers[readers[0]]
-    return len(readers) == 1 and isinstance(graph.nodes[readers[0]], Output)
+def _feeds_output(graph: Graph, name: str) -> bool:
+    readers = graph.readers(name, lambda node: isinstance(node, View))
+    return len(readers) == 1 and isinstance(readers[0], Output)
 
 
 @dataclass(frozen=True)

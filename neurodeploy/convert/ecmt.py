@@ -106,10 +106,15 @@ class Ecmt(Method):
         "nearest": {"base_scale": 0.5, "rule": "nearest"},
         "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
     }
+    remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
         return refusals(graph)
+
+    def suits(self, graph: Graph) -> int:
+        """Any network, for want of a better method."""
+        return 1
 
     def rewrite(self, graph: Graph, config: EcmtConfig, samples: Array, timesteps: int) -> Graph:
         """Neurons at every site, cumulative timing on operators and products, rate contract everywhere.

@@ -18,6 +18,7 @@ class Native(Method):
 
     name = "native"
     title = "natively trained"
+    metric = "trained"
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""
@@ -33,6 +34,10 @@ class Native(Method):
                 fixes=("use --method ecmt",),
             )
         ]
+
+    def suits(self, graph: Graph) -> int:
+        """Whatever holds neurons."""
+        return 2 if graph.of(Neuron) else 0
 
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""

@@ -39,7 +39,7 @@ from ..ir.graph import Graph
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from ._base import Method, MethodConfig
-from ._sites import Population, insert, is_quantiser, refusals, see_sites, sites
+from ._sites import Population, insert, is_quantised, is_quantiser, refusals, see_sites, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
 #: candidate steps, as fractions of the largest magnitude over ``levels``
@@ -73,6 +73,14 @@ class Pmsm(Method):
     def accept(self, graph: Graph) -> list[Problem]:
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
         return refusals(graph, quantised=True)
+
+    def suits(self, graph: Graph) -> int:
+        """Networks that were trained with quantisers."""
+        return 3 if is_quantised(graph) else 0
+
+    def ticks(self, graph: Graph) -> int:
+        """The first tick of a network with quantisers is the network itself."""
+        return 1 if is_quantised(graph) else 0
 
     def rewrite(self, graph: Graph, config: PmsmConfig, samples: Array, timesteps: int) -> Graph:
         """A multi-spike neuron at every site; instant at T = 1, else compensated."""
@@ -126,7 +134,8 @@ def counts(x: Array, step: float, levels: int) -> tuple[int, int]:
 
 def quantised(x: Array, step: float, positive: int, negative: int) -> Array:
     """D k(x): the neuron's first tick from rest."""
-    return multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
+    y: Array = multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
+    return y
 
 
 def entropy(x: Array, step: float, positive: int, negative: int) -> float:

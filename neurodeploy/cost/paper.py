@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from .. import registry
 from ..config import INTEGER
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Product, Synapse, View
@@ -68,8 +68,13 @@ class PaperEnergy:
 
 def paper_energy(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     """The metric for the method that made ``graph`` (spiking or integer level)."""
-    scope = SCOPES.get(graph.header.method, _ecmt)
-    return scope(graph, counts, target)
+    return (_native if trained(graph) else _ecmt)(graph, counts, target)
+
+
+def trained(graph: Graph) -> bool:
+    """Whether the network spiked when it was trained: its method says so, and a file of integers needed none."""
+    method = registry.METHODS.get(graph.header.method)
+    return graph.header.method == INTEGER or (method is not None and method.metric == "trained")
 
 
 def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
@@ -101,8 +106,11 @@ def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     dense = sum(dense_macs(graph, n) for n in monitored)
     three = sum(_three(counts, n) for n in monitored)
     executed = sum(ops.values())
-    # T (AC / MAC) rate with rate = operations / (T dense): T cancels.
-    ratio = lambda operations: ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
+
+    def ratio(operations: float) -> float | None:
+        """T (AC / MAC) rate with rate = operations / (T dense): T cancels."""
+        return ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
+
     return PaperEnergy(
         ac_pj * executed,
         ratio(executed),
@@ -118,14 +126,6 @@ def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
 def _three(counts: Counts, node: Node) -> float:
     row = counts.nodes[node.name]
     return row.three_product_ops if isinstance(node, Product) else row.unskipped_ops
-
-
-#: conversion method -> scope; a method that is not listed converts an ANN and is scoped as ECMT is
-SCOPES: dict[str, Callable[[Graph, Counts, Target], PaperEnergy]] = {
-    "native": _native,
-    INTEGER: _native,
-    "ecmt": _ecmt,
-}
 
 
 def first_layer(graph: Graph) -> str:

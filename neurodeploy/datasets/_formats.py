@@ -1,56 +1,18 @@
-"""Finds the formats of this folder and asks them, in order of their names, who reads a spec."""
+"""Asks the formats of this folder, in order of their names, who reads a spec."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from ..errors import Problem, UsageError, unknown_name
+from ..errors import UsageError, unknown_name
+from ..registry import DATASETS
 from ._checks import foreign, refuse, require_content
 from ._types import DataSet, Facts
-
-_PIECES = ("FORMAT", "NAMES", "accepts", "load")
-
-
-@dataclass(frozen=True)
-class Format:
-    """One way to store labelled images: who reads it, what it is called, which data sets it knows by name."""
-
-    module: str
-    description: str
-    names: tuple[str, ...]
-    accepts: Callable[[str], bool]
-    load: Callable[[str], DataSet]
-    facts: Callable[[str], Facts] | None = None
-
-
-def _format(module_name: str) -> Format:
-    members = vars(importlib.import_module(module_name))
-    missing = [piece for piece in _PIECES if piece not in members]
-    if missing:
-        cause = f"the data format lacks {', '.join(missing)}"
-        fix = f"define {missing[0]} in it: see the head of neurodeploy/datasets/__init__.py"
-        raise UsageError([Problem("ND926", cause, where=f"{module_name.replace('.', '/')}.py", fixes=(fix,))])
-    required = {piece.lower(): members[piece] for piece in _PIECES[1:]}
-    return Format(module_name, members["FORMAT"], **required, facts=members.get("facts"))
-
-
-@lru_cache(maxsize=1)
-def formats() -> tuple[Format, ...]:
-    """All formats, by module name; UsageError naming the file and the piece for one that is incomplete."""
-    package = __package__ or "neurodeploy.datasets"
-    folder = str(Path(__file__).parent)
-    found = sorted(m.name for m in pkgutil.iter_modules([folder]) if not m.name.startswith("_"))
-    return tuple(_format(f"{package}.{name}") for name in found)
 
 
 def names() -> tuple[str, ...]:
     """The data sets that need no path."""
-    return tuple(sorted(name for f in formats() for name in f.names))
+    return tuple(sorted(name for member in DATASETS.values() for name in member.names))
 
 
 def _is_path(spec: str) -> bool:
@@ -59,7 +21,7 @@ def _is_path(spec: str) -> bool:
 
 def facts(spec: str) -> Facts:
     """Shape and levels behind a name or a path, from headers where the format can tell; errors as :func:`load`."""
-    found = next((f.facts for f in formats() if spec and "\0" not in spec and f.accepts(spec)), None)
+    found = next((f.facts for f in DATASETS.values() if spec and "\0" not in spec and f.accepts(spec)), None)
     if found is None:
         data = load(spec)
         return Facts(data.shape, data.levels, data.source, data.ticks, data.texts)
@@ -85,10 +47,11 @@ def load(spec: str) -> DataSet:
 def _load(spec: str) -> DataSet:
     if "\0" in spec or not spec:
         raise UsageError([unknown_name("ND907", "data set", spec, names())])
-    for candidate in formats():
+    for candidate in DATASETS.values():
         if candidate.accepts(spec):
             return candidate.load(spec)
     if not _is_path(spec):
         raise UsageError([unknown_name("ND907", "data set", spec, names())])
     require_content(Path(spec))
-    raise foreign(spec, Path(spec).suffix or "no known layout", "; ".join(f.description for f in formats()))
+    known = "; ".join(member.title for member in DATASETS.values())
+    raise foreign(spec, Path(spec).suffix or "no known layout", known)

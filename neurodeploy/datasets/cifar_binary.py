@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from ._base import DataFormat
 from ._types import DataSet, Facts, Split, array_split
 
 FORMAT = "a folder cifar-10-batches-bin (data_batch_1.bin .. data_batch_5.bin, test_batch.bin)"
-NAMES: tuple[str, ...] = ()
 
 _SHAPE = (3, 32, 32)
 _RECORD = 1 + 3 * 32 * 32
@@ -92,3 +92,6 @@ def _records(path: Path) -> NDArray[np.uint8]:
     records = raw.reshape(-1, _RECORD)
     _checks.checked_labels(records[:, 0], len(_CLASSES), str(path))
     return records
+
+
+MEMBER = DataFormat("cifar_binary", FORMAT, accepts, load, facts)

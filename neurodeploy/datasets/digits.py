@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import EnvironmentProblem, Problem
+from ._base import DataFormat
 from ._types import DataSet, Facts, content_hash, split_once
 
 FORMAT = "the name digits: scikit-learn's 8 x 8 digits"
@@ -41,3 +42,6 @@ def load(spec: str) -> DataSet:
     digest = content_hash(train.images, train.labels, test.images, test.labels)
     classes = tuple(str(digit) for digit in range(10))
     return DataSet(spec, train, test, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")
+
+
+MEMBER = DataFormat("digits", FORMAT, accepts, load, facts, names=NAMES, distributions=("scikit-learn",))

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split
 
 if TYPE_CHECKING:
     import h5py
 
 FORMAT = "an HDF5 file of JPEG streams with groups train and test (.h5, .hdf5)"
-NAMES: tuple[str, ...] = ()
 
 Result = TypeVar("Result")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -56,6 +56,7 @@ class JpegReader:
     shape: tuple[int, int, int]
 
     def __call__(self, indices: NDArray[np.int64]) -> Images:
+        """The images at these positions of the split."""
         height, width, channels = self.shape
         out = np.empty((len(indices), channels, height, width), np.uint8)
         for slot, index in enumerate(indices):
@@ -198,3 +199,6 @@ def _split(
             place, f"offsets up to {offsets.max()}", f"ascending, up to {len(payload)} bytes"
         )
     return JpegReader(place, header, payload, offsets, layout.shape), labels
+
+
+MEMBER = DataFormat("hdf5_jpeg", FORMAT, accepts, load, facts)

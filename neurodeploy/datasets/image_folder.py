@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split, stratified_indices
 
 FORMAT = "a folder of images in one subfolder per class, optionally below train and test"
-NAMES: tuple[str, ...] = ()
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp")
 #: What Pillow may open here: formats without external programs behind them.
@@ -29,6 +29,7 @@ class FileReader:
     shape: tuple[int, int, int]
 
     def __call__(self, indices: NDArray[np.int64]) -> Images:
+        """The images at these positions of the split."""
         out = np.empty((len(indices), *self.shape), np.uint8)
         for slot, index in enumerate(indices):
             out[slot] = _pixels(self.paths[int(index)], self.shape)
@@ -143,3 +144,6 @@ def _hash(folder: Path, paths: list[Path]) -> str:
         digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+MEMBER = DataFormat("image_folder", FORMAT, accepts, load, facts)

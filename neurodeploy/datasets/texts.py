@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import Problem, UsageError
+from ._base import DataFormat
 from ._checks import foreign, refuse, require_content, truncated
 from ._types import ArrayReader, DataSet, Split, content_hash, stratified_indices
 
 FORMAT = "a .txt file with a text per line, a .csv or .jsonl file with text and label"
-NAMES: tuple[str, ...] = ()
 TEXT, LABEL = "text", "label"
 
 Row = tuple[str, Any, Any]  # where, text, label or None
@@ -106,3 +106,6 @@ def _json_lines(spec: str, content: str) -> Iterator[Row]:
 
 
 _READERS = {".txt": _lines, ".csv": _csv, ".jsonl": _json_lines}
+
+
+MEMBER = DataFormat("texts", FORMAT, accepts, load)

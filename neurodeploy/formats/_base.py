@@ -19,6 +19,7 @@ from ..array import Array
 from ..errors import GraphError, Problem, UsageError, wrong_option
 from ..ir.graph import Graph
 from ..program import Program
+from ..registry import Member
 
 
 class FormatOptions(BaseModel):
@@ -61,7 +62,7 @@ class Writer(ABC):
 
 
 @dataclass(frozen=True)
-class Format:
+class Format(Member):
     """One registered format. ``suffix`` is how its main file ends, dot included; no two readable ones share one.
 
     ``title`` is one line for people: whose format it is.

@@ -33,7 +33,8 @@ def to_array(value: Any) -> Array:
     short = (
         value.dtype.is_floating_point and value.dtype.itemsize < 4
     )  # bfloat16 and its kin are unknown to numpy
-    return (value.float() if short else value).detach().cpu().numpy()
+    array: Array = (value.float() if short else value).detach().cpu().numpy()
+    return array
 
 
 def require_finite(tensors: Mapping[str, Any]) -> None:

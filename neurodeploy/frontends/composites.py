@@ -8,8 +8,8 @@ the functions that are known. The eps of a norm and the step of a quantiser are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,14 +71,6 @@ SIMPLE: dict[str, Callable[..., Any]] = {
 SEEDS = {
     "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
 }  # fmt: skip
-#: operator of the graph with keywords, compared in this order
-KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("gelu", {"approximate": "none"}),
-    ("gelu", {"approximate": "tanh"}),
-    ("quick_gelu", {}),
-    ("silu", {}),
-    ("tanh", {}),
-)
 LARGEST = 24  # calls in a group
 #: denser around 0, so that the rows differ in spread from far above any eps to far below
 POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
@@ -87,86 +79,90 @@ STEPS = np.arange(-(COUNT_MAX + 2.45), COUNT_MAX + 2, 0.1)
 TOLERANCE = 2e-6  # constants are often written with seven digits
 
 
+@dataclass(frozen=True)
+class _Program:
+    """The calls by name, which of them depend on the input, by which calls each is read, and the constants."""
+
+    calls: Mapping[str, Call]
+    live: Set[str]
+    users: Mapping[str, Set[str]]
+    constants: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, traced: Traced) -> _Program:
+        """The program behind the calls; the output is read by a call without a name."""
+        live = {traced.input}
+        users: dict[str, set[str]] = {}
+        for call in traced.calls:
+            read = [ref.name for ref in references((call.args, call.kwargs))]
+            if not live.isdisjoint(read):
+                live.add(call.name)
+            for name in read:
+                users.setdefault(name, set()).add(call.name)
+        for ref in references(traced.output):
+            users.setdefault(ref.name, set()).add("")
+        return cls({call.name: call for call in traced.calls}, live, users, traced.constants)
+
+    def read(self, name: str) -> list[str]:
+        """What a call reads of all that depends on the input."""
+        call = self.calls[name]
+        return [ref.name for ref in references((call.args, call.kwargs)) if ref.name in self.live]
+
+    def group(self, root: str) -> list[str]:
+        """The root and the elementwise calls before it that serve nothing else."""
+        group = [root]
+        while len(group) < LARGEST:
+            more = [
+                read
+                for name in group
+                for read in self.read(name)
+                if read not in group and read in self.calls
+                if self.calls[read].op in SIMPLE and self.users[read] <= set(group)
+            ]
+            if not more:
+                break
+            group += list(dict.fromkeys(more))
+        return group
+
+
 def fused(traced: Traced) -> list[Call]:
     """The calls with every spelled-out function replaced by one call, which has the origin of the last it replaces."""
     calls = list(traced.calls)
     if not any(call.op in SEEDS for call in calls):
         return calls
-    table = {call.name: call for call in calls}
-    live = _depending(traced)
-    users = _users(traced)
+    program = _Program.of(traced)
     gone: set[str] = set()
     made: dict[str, Call] = {}
     for call in reversed(calls):
-        if call.op not in SIMPLE or call.name in gone or call.name not in live:
+        if call.op not in SIMPLE or call.name in gone or call.name not in program.live:
             continue
-        group = _group(call, table, users, live)
-        if not any(name in group and table[name].op in SEEDS for name in group):
+        group = program.group(call.name)
+        if not any(program.calls[name].op in SEEDS for name in group):
             continue
-        found = _recognised(call, group, table, users, live, traced.constants)
+        found = _recognised(call, group, program)
         if found is not None:
             made[call.name], dropped = found
             gone |= dropped
     return [made.get(call.name, call) for call in calls if call.name not in gone]
 
 
-def _depending(traced: Traced) -> set[str]:
-    """Names of everything that depends on the input."""
-    live = {traced.input}
-    for call in traced.calls:
-        if any(ref.name in live for ref in references((call.args, call.kwargs))):
-            live.add(call.name)
-    return live
-
-
-def _users(traced: Traced) -> dict[str, set[str]]:
-    users: dict[str, set[str]] = {}
-    for call in traced.calls:
-        for ref in references((call.args, call.kwargs)):
-            users.setdefault(ref.name, set()).add(call.name)
-    for ref in references(traced.output):
-        users.setdefault(ref.name, set()).add("")
-    return users
-
-
-def _group(root: Call, table: Mapping[str, Call], users: Mapping[str, set[str]], live: set[str]) -> list[str]:
-    """The root and the elementwise calls before it that serve nothing else."""
-    group = [root.name]
-    while len(group) < LARGEST:
-        more = [
-            ref.name
-            for name in group
-            for ref in references((table[name].args, table[name].kwargs))
-            if ref.name not in group and ref.name in table and ref.name in live
-            if table[ref.name].op in SIMPLE and users[ref.name] <= set(group)
-        ]
-        if not more:
-            break
-        group += list(dict.fromkeys(more))
-    return group
-
-
-def _recognised(
-    root: Call,
-    group: Sequence[str],
-    table: Mapping[str, Call],
-    users: Mapping[str, set[str]],
-    live: set[str],
-    constants: Mapping[str, Any],
-) -> tuple[Call, set[str]] | None:
+def _recognised(root: Call, group: Sequence[str], program: _Program) -> tuple[Call, set[str]] | None:
     """(the call that replaces the root, names of the calls it makes idle) where the root is a known function."""
-    for leaf in _leaves(group, table, live):
-        used: set[str] = set()
-        value = lambda points: _value(Ref(root.name), leaf, points, group, table, constants, used)  # noqa: B023
+    for leaf in _leaves(group, program):
+        function = _Function(root.name, leaf, group, program)
         try:
             with np.errstate(all="ignore"):
-                y = value(POINTS)
+                y, used = function.value(POINTS), function.used()
                 idle = used - {root.name}
-                calls = [table[name] for name in used]
-                seeded = any(call.op in SEEDS for call in calls) and all(users[n] <= used for n in idle)
-                if not seeded or np.shape(y) != POINTS.shape:
+                calls = [program.calls[name] for name in used]
+                seeded = any(call.op in SEEDS for call in calls)
+                if (
+                    not seeded
+                    or not all(program.users[n] <= used for n in idle)
+                    or np.shape(y) != POINTS.shape
+                ):
                     continue
-                found = _known(y, calls) or _quantiser(value, calls, constants)
+                found = _known(y, calls) or _quantiser(function, calls)
         except _NoFunctionError:
             continue
         if found is not None:
@@ -184,15 +180,13 @@ def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None
     return None
 
 
-def _quantiser(
-    value: Callable[[Array], Any], group: Sequence[Call], constants: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]] | None:
+def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
     """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group."""
     if not any(call.op.startswith(("floor", "round")) for call in group):
         return None
-    scalars = [float(number) for call in group for number in _scalars(call, constants)]
+    scalars = [float(number) for call in group for number in _scalars(call, function.program.constants)]
     for step in (s for scalar in scalars if scalar > 0 for s in (scalar, 1 / scalar)):
-        y = value(step * STEPS) / step
+        y = function.value(step * STEPS) / step
         negative, positive = -round(float(y.min())), round(float(y.max()))
         expected = multi_spike.MEMBER.float_step(STEPS, 0.0, 1.0, positive, negative)[0]
         if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
@@ -209,7 +203,8 @@ def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
-    yield from ((op, keywords, keywords) for op, keywords in KNOWN)
+    for name, op in registry.MICROCODE.items():
+        yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
     width = POINTS.shape[-1]
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
@@ -226,48 +221,62 @@ class _NoFunctionError(Exception):
     """The root depends on more than the leaf and single constants."""
 
 
-def _leaves(group: Sequence[str], table: Mapping[str, Call], live: set[str]) -> Iterator[str]:
+def _leaves(group: Sequence[str], program: _Program) -> Iterator[str]:
     """What the root may be a function of: everything read inside the group, farthest from the root first."""
-    seen: dict[str, None] = {}
-    for name in group:
-        for ref in references((table[name].args, table[name].kwargs)):
-            if ref.name in live:
-                seen.setdefault(ref.name)
+    seen = dict.fromkeys(read for name in group for read in program.read(name))
     yield from reversed(seen)
 
 
-def _value(
-    item: Any,
-    leaf: str,
-    points: Array,
-    group: Sequence[str],
-    table: Mapping[str, Call],
-    constants: Mapping[str, Any],
-    used: set[str],
-) -> Any:
-    """The expression with ``points`` in place of the leaf; raises _NoFunctionError."""
-    if isinstance(item, (bool, str)) or item is None:
-        return item
-    if isinstance(item, (int, float)) or _axes(item):
-        return item
-    if not isinstance(item, Ref):
-        raise _NoFunctionError
-    if item.name == leaf:
-        return points
-    if item.name in group:
-        call = table[item.name]
-        used.add(item.name)
-        at = lambda part: _value(part, leaf, points, group, table, constants, used)
-        parts = [at(part) for part in _numbers(call)]
-        keywords = {k: at(v) for k, v in call.kwargs.items() if isinstance(v, (int, float, Ref)) or _axes(v)}
+@dataclass(frozen=True)
+class _Function:
+    """The root of a group as a function of one leaf."""
+
+    root: str
+    leaf: str
+    group: Sequence[str]
+    program: _Program
+
+    def used(self) -> set[str]:
+        """The calls of the group between leaf and root."""
+        used: set[str] = set()
+        ahead = [self.root]
+        while ahead:
+            name = ahead.pop()
+            if name != self.leaf and name in self.group and name not in used:
+                used.add(name)
+                call = self.program.calls[name]
+                ahead += [ref.name for ref in references((_numbers(call), call.kwargs))]
+        return used
+
+    def value(self, points: Array) -> Any:
+        """Its value with ``points`` in place of the leaf; _NoFunctionError where it depends on more."""
+        return self._value(Ref(self.root), points)
+
+    def _value(self, item: Any, points: Array) -> Any:
+        if item is None or isinstance(item, (bool, str, int, float)) or _axes(item):
+            return item
+        if not isinstance(item, Ref):
+            raise _NoFunctionError
+        if item.name == self.leaf:
+            return points
+        if item.name in self.group:
+            return self._applied(self.program.calls[item.name], points)
+        constant = self.program.constants.get(item.name)
+        if constant is None or getattr(constant, "numel", lambda: 0)() != 1:
+            raise _NoFunctionError
+        return float(constant)
+
+    def _applied(self, call: Call, points: Array) -> Any:
+        parts = [self._value(part, points) for part in _numbers(call)]
+        keywords = {
+            key: self._value(item, points)
+            for key, item in call.kwargs.items()
+            if isinstance(item, (int, float, Ref)) or _axes(item)
+        }
         try:
             return SIMPLE[call.op](*parts, **keywords)
         except TypeError as error:
             raise _NoFunctionError from error
-    constant = constants.get(item.name)
-    if constant is None or getattr(constant, "numel", lambda: 0)() != 1:
-        raise _NoFunctionError
-    return float(constant)
 
 
 def _axes(item: Any) -> bool:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImportModelError, Problem
+from ..errors import ImportModelError, Problem, first_line
 
 _TARGET = re.compile(
     r"torch\.ops\.aten\.\w+(\.\w+)?|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow"
@@ -54,13 +54,12 @@ def load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise ImportModelError(_code(path, "a pickle that does more than rebuild tensors")) from error
     except Exception as error:  # torch raises whatever its reader stumbles over
-        text = str(error).strip().splitlines()
         raise ImportModelError(
             Problem(
                 "ND106",
                 "the .pt2 file cannot be read by this version of torch",
                 str(path),
-                f"{type(error).__name__}: {text[0] if text else ''}",
+                first_line(error),
                 torch.__version__,
                 ("export the model with this version of torch",),
             )

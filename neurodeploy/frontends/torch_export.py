@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..array import Array
-from ..errors import ImportModelError, Problem
+from ..errors import ImportModelError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ._torch import (
     BATCH,
@@ -24,7 +23,8 @@ from ._torch import (
     tensors_of,
     to_array,
 )
-from .lowering import lower
+from .input_spec import InputSpec
+from .lower import lower
 from .traced import Call, Ref, Traced
 
 #: torch's own modules that dynamo does not look into
@@ -34,46 +34,28 @@ _GETATTR = re.compile(r"getattr\(([^()]*), '(\w+)'\)")
 _LOCAL = re.compile(r"L\['\w+'\]|L__\w+?__")
 
 
-def import_module(
-    model: Any,
-    shape: Iterable[int],
-    name: str = "network",
-    scale: float | Array = 1.0,
-    offset: float | Array = 0.0,
-    readout: str = "sum",
-    tokens: bool = False,
-    inside: str = "",
-) -> Graph:
+def import_module(model: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
-    A raw integer r enters the module as ``r * scale + offset``; with ``tokens`` the input is token ids (batch, N), and
-    ``shape`` is (N,). ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there.
-    The module is put into eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
+    ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into
+    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
     weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples).
     """
-    sizes = require_image_shape(shape)
+    sizes = require_image_shape(spec.shape)
     model = model.eval()
     require_finite(tensors_of(model))
-    example = example_ids(sizes) if tokens else example_input(model, sizes)
-    program = _exported(model, example, name)
-    return import_program(program, name, scale, offset, readout, inside)
+    example = example_ids(sizes) if spec.tokens else example_input(model, sizes)
+    return import_program(_exported(model, example, name), spec, name, inside)
 
 
-def import_program(
-    program: Any,
-    name: str = "network",
-    scale: float | Array = 1.0,
-    offset: float | Array = 0.0,
-    readout: str = "sum",
-    inside: str = "",
-) -> Graph:
+def import_program(program: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
     """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch.
 
-    An input of integers is token ids.
+    The program says its shape itself, and an input of integers is token ids.
     """
     require_finite({**dict(program.state_dict)})
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
-    return lower(traced(program, inside), header, scale, offset, readout)
+    return lower(traced(program, inside), header, spec)
 
 
 def _exported(model: Any, example: Any, name: str) -> Any:
@@ -100,7 +82,7 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
             "ND103",
             "the module does not run on an input of this shape",
             f"{name} ({file}:{line})",
-            f"{tuple(example.shape)}: {_first_line(plain)}",
+            f"{tuple(example.shape)}: {first_line(plain)}",
             "",
             ("give data of the shape that the model expects with --data",),
         )
@@ -109,15 +91,10 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
         "ND104",
         "the module's control flow cannot be traced",
         f"{name} ({file}:{line})" if file else name,
-        _first_line(error),
+        first_line(error),
         "control flow that depends on shapes and settings only",
         ("replace data-dependent branches by arithmetic", "export the part of the model without them"),
     )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
 
 
 def traced(program: Any, inside: str = "") -> Traced:

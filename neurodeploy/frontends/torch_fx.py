@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import fx
 
-from ..array import Array
-from ..errors import ImportModelError, NeurodeployError, Problem
+from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from ._torch import (
@@ -31,34 +30,29 @@ from ._torch import (
     tensors_of,
     to_array,
 )
-from .leaves import Leaf, leaf_of
-from .lowering import lower
+from .input_spec import InputSpec
+from .leaves import leaf_of
+from .leaves._base import Leaf
+from .lower import lower
 from .traced import Call, Ref, Traced, references
 
 
 def import_module(
-    model: torch.nn.Module,
-    shape: Iterable[int],
-    timesteps: int,
-    name: str = "network",
-    scale: float | Array = 1.0,
-    offset: float | Array = 0.0,
-    readout: str = "mean",
-    time_axis: bool = False,
+    model: torch.nn.Module, spec: InputSpec, name: str = "network", time_axis: bool = False
 ) -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
     With ``time_axis`` the module takes (T, batch, *shape) and is traced with T = 1: its own mean over T is then
-    the graph's readout. A raw integer r enters as ``r * scale + offset``. The module is put into eval mode.
-    Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
+    the graph's readout. The module is put into eval mode. Raises ImportModelError as
+    :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
     """
-    sizes = require_image_shape(shape)
+    sizes = require_image_shape(spec.shape)
     model = model.eval()
     require_finite(tensors_of(model))
     example = example_input(model, sizes)
     traced = trace(model, example.unsqueeze(0) if time_axis else example, 1 if time_axis else 0)
-    header = Header(name=name, level="source", timesteps=timesteps, notes={"contains_neurons": True})
-    return lower(traced, header, scale, offset, readout)
+    header = Header(name=name, level="source", timesteps=spec.timesteps, notes={"contains_neurons": True})
+    return lower(traced, header, spec, spec.readout)
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
@@ -89,7 +83,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     return Traced(calls, constants, inputs[0], output, tuple(example.shape), BATCH, to_array, batch_axis)
 
 
-class _Shaped(fx.Proxy):
+class _Shaped(fx.Proxy):  # type: ignore[misc]
     """A proxy that answers questions about its shape with numbers."""
 
     @property
@@ -102,7 +96,7 @@ class _Shaped(fx.Proxy):
 
     @property
     def ndim(self) -> int:
-        return self._value.ndim
+        return int(self._value.ndim)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -120,10 +114,10 @@ class _Shaped(fx.Proxy):
         return self._value.size() if dim is None else self._value.size(dim)
 
     def dim(self) -> int:
-        return self._value.dim()
+        return int(self._value.dim())
 
     def numel(self) -> int:
-        return self._value.numel()
+        return int(self._value.numel())
 
     def __len__(self) -> int:
         return len(self._value)
@@ -137,7 +131,7 @@ class _Shaped(fx.Proxy):
         return super().__getitem__(index)
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
     def __init__(self, model: torch.nn.Module, example: torch.Tensor) -> None:
@@ -206,8 +200,7 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     """ND104 for control flow on values, else ND103: the module does not run on this input."""
     file, line = failure(error)
     where = f"{file}:{line}" if file else "forward"
-    text = str(error).strip().splitlines()
-    found = f"{type(error).__name__}: {text[0] if text else ''}"
+    found = first_line(error)
     if isinstance(error, fx.proxy.TraceError):
         return Problem(
             "ND104",
@@ -257,7 +250,9 @@ def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
     return node.target.__name__, node.target
 
 
-def _bound(target: Any, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict[str, Any]]:
+def _bound(
+    target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Python functions of torch take arguments in an order of their own: name them; the first stays in place."""
     kwargs, firsts = dict(kwargs), ["input", "self"]
     if inspect.isfunction(target):

@@ -1,16 +1,18 @@
 """A traced torch program with the differences between torch.export and torch.fx already removed.
 
-A front end turns its own graph into calls of canonical operators; :mod:`.lowering` turns these into nodes.
+A front end turns its own graph into calls of canonical operators; :mod:`.lower` turns these into nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..array import Array
+from ..errors import first_line
 from ..ir.types import Origin
+from .values import Refusal
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,6 @@ class Traced:
     to_array: Callable[[Any], Array]
     batch_axis: int = 0
     tokens: bool = False
-    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def references(item: Any) -> list[Ref]:
@@ -66,6 +67,15 @@ def references(item: Any) -> list[Ref]:
     if isinstance(item, (tuple, list)):
         return [r for part in item for r in references(part)]
     return []
+
+
+def evaluated(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What torch itself makes of constants; Refusal ND101 with what it says where it cannot."""
+    try:
+        return call.evaluate(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        cause = f"operator '{call.op}' cannot be computed on its constants"
+        raise Refusal("ND101", cause, first_line(error)) from error
 
 
 def substitute(item: Any, table: Callable[[Ref], Any]) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..array import Array
 from ..datasets import DataSet, Split
-from ..errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
+from ..errors import EnvironmentProblem, NeurodeployError, Problem, UsageError, first_line
 from ..ir.graph import Graph
 from .samples import hidden, one_hot, tokens
 
@@ -175,11 +175,9 @@ def load(place: str) -> Tokenizer:
         cause = "tokenizers need the library of that name"
         raise EnvironmentProblem(Problem("ND115", cause, "tokenizers", str(error), "", (fix,))) from error
     except Exception as error:  # each kind of file has its own
-        text = str(error).strip().splitlines()
-        found = f"{type(error).__name__}: {text[0][:200] if text else ''}"
         limit = "tokenizer.json, or a folder that transformers reads"
         raise UsageError(
-            Problem("ND929", "the tokenizer cannot be read", place, found, limit, (_GIVE,))
+            Problem("ND929", "the tokenizer cannot be read", place, first_line(error), limit, (_GIVE,))
         ) from error
 
 

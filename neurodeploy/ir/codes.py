@@ -50,10 +50,8 @@ def _product(graph: Graph, node: Product, codes: list[Code]) -> Code:
 
 def contracted(graph: Graph, node: Product) -> int:
     """Number of terms in each sum of a product."""
-    left, right, out = node.equation.replace("->", ",").split(",")
-    sizes = dict(zip(left, graph.shape(node.inputs[0]), strict=True))
-    sizes |= dict(zip(right, graph.shape(node.inputs[1]), strict=True))
-    return int(np.prod([size for letter, size in sizes.items() if letter not in out]))
+    a, b = node.inputs
+    return node.einsum.terms(graph.shape(a), graph.shape(b))
 
 
 def _sum(graph: Graph, node: Sum, codes: list[Code]) -> Code:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import GraphError, Problem
 from .nodes import Const, Input, Neuron, Node, Output, Synapse
 from .types import Value
+
+Kind = TypeVar("Kind", bound=Node)
+Passes = Callable[[Node], bool]  # whether a walk looks through a node to what lies behind it
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Graph:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
 
-    def of(self, *kinds: type[Node]) -> list[Node]:
+    def of(self, *kinds: type[Kind]) -> list[Kind]:
         """All nodes of the given kinds, in topological order."""
         return [n for n in self if isinstance(n, kinds)]
 
-    @property
-    def consumers(self) -> dict[str, list[str]]:
+    @cached_property
+    def consumers(self) -> Mapping[str, list[str]]:
         """Names of the nodes that read each value, in topological order."""
         table: dict[str, list[str]] = {name: [] for name in self.nodes}
         for node in self:
@@ -58,10 +61,26 @@ class Graph:
                 table[source].append(node.name)
         return table
 
+    def upwards(self, name: str, passes: Passes) -> list[Node]:
+        """The node of a name and those before it, by first inputs; the last one is the first that does not pass."""
+        path = [self.nodes[name]]
+        while passes(path[-1]):
+            path.append(self.nodes[path[-1].inputs[0]])
+        return path
+
+    def readers(self, name: str, passes: Passes) -> list[Node]:
+        """What reads a value, once per operand; in the place of nodes that pass, what reads those."""
+        found: list[Node] = []
+        for reader in (self.nodes[consumer] for consumer in self.consumers[name]):
+            found += (
+                self.readers(reader.name, passes) if passes(reader) else [reader] * reader.inputs.count(name)
+            )
+        return found
+
     @cached_property
     def delayed(self) -> list[Synapse]:
         """Synapses that read what was sent at earlier ticks."""
-        return [n for n in self.of(Synapse) if n.delays[-1]]  # type: ignore[attr-defined, misc]
+        return [n for n in self.of(Synapse) if n.delays[-1]]
 
     @cached_property
     def last_reads(self) -> dict[str, list[str]]:
@@ -80,7 +99,7 @@ class Graph:
     def feedback(self) -> list[Synapse]:
         """Synapses that read a neuron which comes later."""
         place = {name: i for i, name in enumerate(self.nodes)}
-        return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]  # type: ignore[misc]
+        return [n for n in self.of(Synapse) if place[n.inputs[0]] > place[n.name]]
 
     @cached_property
     def loops(self) -> dict[str, int]:
@@ -100,12 +119,12 @@ class Graph:
     @property
     def input(self) -> Input:
         """The single input stream."""
-        return self.of(Input)[0]  # type: ignore[return-value]
+        return self.of(Input)[0]
 
     @property
     def output(self) -> Output:
         """The single readout."""
-        return self.of(Output)[0]  # type: ignore[return-value]
+        return self.of(Output)[0]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Axis sizes of a value."""
@@ -129,6 +148,15 @@ class Graph:
         return digest.hexdigest()
 
 
+def free_name(name: str, *taken: Container[str], mark: str = "_") -> str:
+    """``name`` itself, or the first of ``name_2``, ``name_3``, ... that is in no container."""
+    count, free = 1, name
+    while any(free in names for names in taken):
+        count += 1
+        free = f"{name}{mark}{count}"
+    return free
+
+
 class Builder:
     """Collects nodes with their values and makes a Graph; names are made unique."""
 
@@ -137,18 +165,9 @@ class Builder:
         self.nodes: dict[str, Node] = {}
         self.values: dict[str, Value] = {}
 
-    def fresh(self, name: str) -> str:
-        """``name`` itself, or the first free ``name_2``, ``name_3``, ..."""
-        if name not in self.nodes:
-            return name
-        count = 2
-        while f"{name}_{count}" in self.nodes:
-            count += 1
-        return f"{name}_{count}"
-
     def add(self, node: Node, value: Value) -> str:
         """Append a node whose inputs are already there; returns the name it got."""
-        name = self.fresh(node.name)
+        name = free_name(node.name, self.nodes)
         self.nodes[name] = node if name == node.name else replace(node, name=name)
         self.values[name] = value
         return name

@@ -19,9 +19,10 @@ from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
-from .interp import REGISTER_BITS, aligned, contract, convolve, windows
+from .interp import aligned, contract, convolve, windows
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import Fixed, Interval, Value
+from .widths import REGISTER_BITS
 
 #: bounds are cut here: far above every register, and floats up to here are exact integers
 CEILING = 2.0**52
@@ -55,8 +56,9 @@ def propagate(graph: Graph, known: Mapping[str, Bounds] | None = None) -> Graph:
 def bounds(graph: Graph) -> dict[str, Bounds]:
     """Bounds per element of every value of an integer graph, over ticks 1 .. header.timesteps."""
     table: dict[str, Bounds] = {}
+    neurons = {node.name: node for node in graph.of(Neuron)}
     for node in graph:
-        args = [table[i] if i in table else _neuron(graph.nodes[i], [], graph) for i in node.inputs]  # type: ignore[arg-type]
+        args = [table[i] if i in table else _neuron(neurons[i], [], graph) for i in node.inputs]
         table[node.name] = step(node, args, graph)
     return table
 
@@ -168,8 +170,8 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
 def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
     """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
-    centre = contract(node.equation, ma, mb)
-    spread = contract(node.equation, np.abs(ma) + ra, rb) + contract(node.equation, ra, np.abs(mb))
+    centre = contract(node.einsum, ma, mb)
+    spread = contract(node.einsum, np.abs(ma) + ra, rb) + contract(node.einsum, ra, np.abs(mb))
     ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
     count = contracted(graph, node)
     lo = np.maximum(np.floor(centre - spread), count * min(ends))
@@ -179,11 +181,7 @@ def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
 
 def scaled(node: Product, p: Bounds, t: int) -> Bounds:
     """Bounds after the product's integer rescale of tick ``t``."""
-    if node.rescale is None:
-        return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(t, len(multiplier)) - 1
-    return _rescaled(p, multiplier[index], shift[index])
+    return p if node.rescale is None else _rescaled(p, *node.factor(t))
 
 
 def _rescaled(x: Bounds, multiplier: Array | int, shift: Array | int) -> Bounds:
@@ -208,7 +206,7 @@ def _difference(now: list[Bounds]) -> Bounds:
 
 
 def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
-    signs, rank = node.signs or (1,) * len(args), len(graph.shape(node.name)) + 1
+    signs, rank = node.every_sign, len(graph.shape(node.name)) + 1
     args = [Bounds(aligned(x.lo, rank), aligned(x.hi, rank), x.proven) for x in args]
     lo = sum(s * (x.lo if s > 0 else x.hi) for s, x in zip(signs, args, strict=True))
     hi = sum(s * (x.hi if s > 0 else x.lo) for s, x in zip(signs, args, strict=True))

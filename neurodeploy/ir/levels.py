@@ -10,13 +10,11 @@ import numpy as np
 from .. import registry
 from ..errors import GraphError, Problem
 from .graph import Graph
-from .interp import REGISTER_BITS
 from .nodes import Const, Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from .types import Interval
+from .widths import REGISTER_BITS
 
 LEVELS = ("source", "spiking", "integer")
-#: widest synaptic sum: the register that receives it
-ACCUMULATOR_BITS = 32
 
 Rule = Callable[[Graph, Node], Iterator[Problem]]
 
@@ -35,20 +33,14 @@ def require(graph: Graph, level: str) -> Graph:
 
 
 def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = "", *fixes: str) -> Problem:
-    origin = f" from {node.origin[0]}" if node.origin else ""
-    return Problem(code, cause, f"{node.name}{origin}", str(found), str(limit), fixes)
+    return Problem(code, cause, node.place, str(found), str(limit), fixes)
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
     for kind, attribute, room in ((Neuron, "model", registry.NEURONS), (Micro, "op", registry.MICROCODE)):
-        if isinstance(node, kind) and getattr(node, attribute) not in room:
-            yield _problem(
-                "ND210",
-                f"unknown member of {room.path}",
-                node,
-                getattr(node, attribute),
-                ", ".join(room),
-            )
+        if isinstance(node, kind) and (name := getattr(node, attribute)) not in room:
+            cause = f"unknown member of {room.path}"
+            yield from room.broken(name) or [_problem("ND210", cause, node, name, ", ".join(room))]
 
 
 def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -60,7 +52,7 @@ def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
             node,
             ", ".join(sorted(contracts)),
             "one contract",
-            "insert a rate encoder or decoder on one operand",
+            "let neurons of the same kind send both operands",
         )
 
 
@@ -169,7 +161,7 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     interval = graph.values[node.name].interval
     if not isinstance(node, Synapse) or interval is None:
         return
-    if interval.magnitude >= 1 << (ACCUMULATOR_BITS - 1) and not _wraps(graph, node.name):
+    if interval.magnitude >= 1 << (REGISTER_BITS - 1) and not _wraps(graph, node.name):
         yield _problem(
             "ND225",
             "a synaptic sum does not fit its register",

@@ -112,17 +112,7 @@ def _positions(sizes: Sizes, window: Sizes, stride: Sizes) -> Sizes:
 
 def _product(node: Product, inputs: list[Sizes], declared: Sizes) -> Sizes:
     _count(inputs, 2)
-    left, right, out = node.equation.replace("->", ",").split(",")
-    sizes: dict[str, int] = {}
-    for letters, shape in zip((left, right), inputs, strict=True):
-        if len(letters) != len(shape):
-            raise ValueError(f"equation {node.equation} for inputs {inputs}")
-        for letter, size in zip(letters, shape, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                raise ValueError(f"equation {node.equation} for inputs {inputs}")
-    if not set(out) <= set(sizes):
-        raise ValueError(f"equation {node.equation} yields letters it does not read")
-    return tuple(sizes[letter] for letter in out)
+    return node.einsum.shape(*inputs)
 
 
 def _sum(node: Sum, inputs: list[Sizes], declared: Sizes) -> Sizes:

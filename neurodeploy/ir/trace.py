@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from ..array import Array
 
@@ -17,6 +19,40 @@ class Trace:
     outputs: Array
     values: dict[str, Array] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
+
+
+class Router(NamedTuple):
+    """The router at (x, y) of a chip, or :data:`HOST`."""
+
+    chip: int
+    x: int
+    y: int
+
+    def __str__(self) -> str:
+        return f"chip{self.chip} ({self.x},{self.y})" if self.chip >= 0 else "host"
+
+    @classmethod
+    def parse(cls, name: str) -> Router | None:
+        """The router of a chip that a report calls by this name; None for the host, and for what is no such name."""
+        found = re.fullmatch(r"chip(\d+) \((\d+),(\d+)\)", name)
+        return cls(*map(int, found.groups())) if found else None
+
+
+HOST = Router(-1, 0, 0)  # the interface of the host, on no chip
+
+
+class Link(NamedTuple):
+    """A way from one router to the next."""
+
+    start: Router
+    end: Router
+
+    @property
+    def kind(self) -> Literal["mesh", "chip", "host"]:
+        """``host`` if either end is the host, ``chip`` between two chips, else ``mesh``; each has its own cost."""
+        if HOST in self:
+            return "host"
+        return "mesh" if self.start.chip == self.end.chip else "chip"
 
 
 #: what a core is seen to do; one column each of the count arrays of Events
@@ -40,9 +76,8 @@ class Events:
 
     ``core_counts`` (samples, cores, steps, kinds): by core in the order of ``Mapping.cores`` and by hardware step of a
     single inference (T + depth steps). ``node_counts``: graph node -> (kinds,) mean per inference, summing over
-    nodes to the cores' total. ``node_core_counts``: the same as (node, core index) -> (kinds,). ``links``:
-    (from, to) router or "host" -> packets per step, (steps,) mean per inference; ``link_peak`` the largest of any
-    sample and step.
+    nodes to the cores' total. ``node_core_counts``: the same as (node, core index) -> (kinds,). ``links``: packets per
+    step, (steps,) mean per inference; ``link_peak`` the largest of any sample and step.
     """
 
     samples: int
@@ -50,8 +85,8 @@ class Events:
     core_counts: Array
     node_counts: dict[str, Array]
     node_core_counts: dict[tuple[str, int], Array]
-    links: dict[tuple[str, str], Array]
-    link_peak: dict[tuple[str, str], int]
+    links: dict[Link, Array]
+    link_peak: dict[Link, int]
     kinds: tuple[str, ...] = EVENT_KINDS
 
     def total(self, kind: str) -> float:

@@ -23,7 +23,7 @@ from ..passes.balance import CROSSING, constants
 from .groups import Population
 from .regions import Region, flat_of, region
 
-Labels = np.ndarray  # of neurons, in the shape of a node's value
+Labels = Array  # of neurons, in the shape of a node's value
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Cells:
         if self.neuron is None:
             return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
         number = self.numbers(chunk)
-        return [self._tile(homes) for homes in split(number) if len(homes)]
+        return [self.hosted(homes) for homes in split(number) if len(homes)]
 
     def sample(self, chunk: Sequence[int]) -> Tile:
         """The tile that is expected to demand most: an inner one of a plain grid, else the one of most neurons."""
@@ -98,7 +98,7 @@ class Cells:
             return Tile(self, tuple(np.arange(a, b) for a, b in zip(starts, ends, strict=True)))
         number = self.numbers(chunk)
         largest = int(np.argmax(np.bincount(number, self.homes[1])))
-        return self._tile(np.flatnonzero(number == largest))
+        return self.hosted(np.flatnonzero(number == largest))
 
     def count(self, chunk: Sequence[int]) -> int:
         """Number of non-empty tiles."""
@@ -107,7 +107,10 @@ class Cells:
             return bound
         return int((np.bincount(self.numbers(chunk)) > 0).sum())
 
-    def _tile(self, homes: Array) -> Tile:
+    def hosted(self, homes: Array) -> Tile:
+        """The tile of some homes, given as sorted places in :attr:`homes`; any set of them is a tile."""
+        if self.neuron is None:
+            return Tile(self, None, homes)
         order, start = self.residents
         width = start[homes + 1] - start[homes]
         first = np.repeat(start[homes] - np.cumsum(width) + width, width)
@@ -138,13 +141,15 @@ class Tile:
     def _of(self, name: str) -> Array:
         if self.axes is not None:
             return flat_of(self.axes, self.cells.shape)
+        if self.cells.neuron is None:
+            return self.neurons
         shown = self.cells.element[name]
         if shown is not None:
             found = shown[self.neurons]
             return np.sort(found[found >= 0])
         here = np.zeros(self.cells.neurons, dtype=bool)
         here[self.neurons] = True
-        return np.flatnonzero(here[(self.cells.neuron or {})[name]])
+        return np.flatnonzero(here[self.cells.neuron[name]])
 
     def size(self, name: str) -> int:
         """Number of elements of a node."""
@@ -277,7 +282,8 @@ def _first(labels: Array, count: int) -> Array:
     positions = np.arange(len(labels))
     seen = np.zeros(count + 1, dtype=np.int64)
     seen[labels[::-1]] = positions[::-1]  # the last write wins: the smallest position
-    return (seen[labels] == positions) & (labels >= 0)
+    first: Array = (seen[labels] == positions) & (labels >= 0)
+    return first
 
 
 def _components(count: int, pairs: list[tuple[Array, Array]]) -> Array:
@@ -292,7 +298,7 @@ def _components(count: int, pairs: list[tuple[Array, Array]]) -> Array:
     from scipy.sparse.csgraph import connected_components
 
     edges = coo_array((ones, (rows[useful], columns[useful])), shape=(count, count))
-    return connected_components(edges, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
 
 
 # --- anchors -----------------------------------------------------------------------------------------------------

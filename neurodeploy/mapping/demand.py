@@ -17,17 +17,16 @@ from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
-from ..passes.balance import constants, depths, line
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
+from ..passes.balance import CROSSING, constants, depths, line
 from ..target import Target
 from .cells import Cells, Tile, cells
 from .groups import Population
-from .reads import Read, channel_axes, connections, reads
+from .reads import Read, channel_axes, connections, departures, reads
 from .regions import Region
 from .types import Demand
 
 WORD = 64
-MESSAGE_BITS, REGISTER_BITS = 24, 32  # widths of the integer level: messages and state, running sums
-THRESHOLDS = ("vth", "base")  # how threshold parameters of neuron models begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +67,20 @@ class Accounting:
         """Incoming connections of each neuron, or of all alike."""
         into = {n.name: connections(self.graph, n) for n in self.group.entries}
         return sum(into.values()) if self.cells.neuron is None else self._per_neuron(into)
+
+    @cached_property
+    def fan_out(self) -> Array | int:
+        """Outgoing connections of each neuron, or of all alike; those that carry nothing to a core are left out."""
+        total: Array = np.zeros(self.cells.neurons, dtype=np.int64)
+        for name in self.group.names if not self.group.on_host else ():
+            leaving: Array = np.zeros(self.cells.sizes[name], dtype=np.int64)
+            for reader in (self.graph.nodes[n] for n in self.graph.consumers[name]):
+                for operand in (i for i, source in enumerate(reader.inputs) if source == name):
+                    if isinstance(reader, CROSSING):
+                        leaving += np.ravel(departures(self.graph, reader, operand))
+            neuron = np.arange(len(total)) if self.cells.neuron is None else self.cells.neuron[name]
+            np.add.at(total, neuron, leaving)
+        return total
 
     def _per_neuron(self, amounts: MappingABC[str, int]) -> Array:
         total = np.zeros(self.cells.neurons, dtype=np.int64)
@@ -245,6 +258,6 @@ def held_bits(graph: Graph, node: Product, source: str) -> int:
 
 def _distinct(node: Neuron, shape: tuple[int, ...], flat: Array) -> int:
     """Different threshold settings among some elements of a population."""
-    names = [n for n in node.params if n.startswith(THRESHOLDS)]
+    names = registry.NEURONS[node.model].thresholds
     spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]
     return len(np.unique(np.stack(spread), axis=1).T) if spread and len(flat) else 0

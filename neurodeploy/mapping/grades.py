@@ -1,15 +1,16 @@
 """How sure it is that each node runs on silicon: the worst grade of everything it needs, with the reason.
 
-Grades in falling order: documented, plausible, simulation-only, unsupported. They come from the target file, by kind
-of work, and from the neuron models and operators themselves.
+Grades come from the target file, by kind of work, and from the neuron models and operators themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingABC
+from typing import Any
 
 from .. import registry
+from ..evidence import Evidence, worst
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..microcode._base import MicroOp
@@ -18,31 +19,15 @@ from ..passes.balance import CROSSING, constants
 from ..target import Target
 from .checks import wire_bits
 from .demand import longest_wait
-from .groups import Population
-
-GRADES = ("documented", "plausible", "simulation-only", "unsupported")
-
-Grade = tuple[str, str]
 
 
-def grades(graph: Graph, target: Target) -> dict[str, Grade]:
+def grades(graph: Graph, target: Target) -> dict[str, Evidence]:
     """Node -> (grade, reason) for every node that works: constants, inputs and Views have none."""
     found = {n.name: [*_evidence(graph, n, target)] for n in graph if n.name not in constants(graph)}
     return {name: worst(evidence) for name, evidence in found.items() if evidence}
 
 
-def group_grades(grade: MappingABC[str, Grade], groups: Sequence[Population]) -> dict[str, Grade]:
-    """Group -> (grade, reason): the worst of its nodes."""
-    found = {g.name: [grade[name] for name in g.names if name in grade] for g in groups}
-    return {name: worst(evidence) for name, evidence in found.items() if evidence}
-
-
-def worst(evidence: Sequence[Grade]) -> Grade:
-    """The first of the worst grade."""
-    return max(evidence, key=lambda g: GRADES.index(g[0]))
-
-
-def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
+def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
     for key in _kinds(graph, node):
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
@@ -52,36 +37,53 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Grade]:
     elif isinstance(node, Micro):
         member = registry.MICROCODE[node.op]
     if member is not None:
-        yield member.grade[0].replace(" ", "-"), member.grade[1]
+        yield member.grade
 
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     """Keys under [silicon] of what a node needs."""
-    still = constants(graph)
-    streams = [i for i in node.inputs if i not in still]
-    if isinstance(node, Synapse):
-        shared = graph.values[node.name].shape.size > node.weight.shape[0]
-        if longest_wait(graph, node):
-            yield "synaptic_delay"
-        yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
-    elif isinstance(node, Neuron):
-        stock = registry.NEURONS[node.model].grade[0] == "documented"
-        yield "stock_neuron" if stock else "microcode_neuron"
-    elif isinstance(node, Product):
-        left, right, out = node.equation.replace("->", ",").replace(" ", "").split(",")
-        yield "elementwise_product" if left == right == out else "stream_product"
-        if node.timing != "instant":
-            yield "held_operand" if node.timing == "held" else "wide_multiply"
-    elif isinstance(node, Micro):
-        op = registry.MICROCODE[node.op]
-        yield "row_microcode" if op.row else "elementwise_microcode"
-        if op.table_bits(node.params):
-            yield "lookup_table"
-    elif isinstance(node, Sum):
-        yield "residual_sum"
-    elif isinstance(node, Reduce):
-        yield "elementwise_microcode" if node.op == "max" else "dense_synapse"
-    elif isinstance(node, Delay):
-        yield "synaptic_delay"
+    if type(node) in KINDS:
+        yield from KINDS[type(node)](graph, node)
+    streams = set(node.inputs) - constants(graph)
     if isinstance(node, CROSSING) and any(wire_bits(graph.values[i]) > 1 for i in streams):
         yield "graded_payload"
+
+
+def _synapse(graph: Graph, node: Synapse) -> Iterator[str]:
+    shared = graph.values[node.name].shape.size > node.weight.shape[0]
+    if longest_wait(graph, node):
+        yield "synaptic_delay"
+    yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
+
+
+def _neuron(graph: Graph, node: Neuron) -> Iterator[str]:
+    yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
+
+
+def _product(graph: Graph, node: Product) -> Iterator[str]:
+    yield "elementwise_product" if node.einsum.elementwise else "stream_product"
+    if node.timing != "instant":
+        yield "held_operand" if node.timing == "held" else "wide_multiply"
+
+
+def _micro(graph: Graph, node: Micro) -> Iterator[str]:
+    op = registry.MICROCODE[node.op]
+    yield "row_microcode" if op.row else "elementwise_microcode"
+    if op.table_bits(node.params):
+        yield "lookup_table"
+
+
+def _reduce(graph: Graph, node: Reduce) -> Iterator[str]:
+    yield "elementwise_microcode" if node.op == "max" else "dense_synapse"
+
+
+#: keys under [silicon] by the kind of a node; others need nothing
+KINDS: MappingABC[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
+    Synapse: _synapse,
+    Neuron: _neuron,
+    Product: _product,
+    Micro: _micro,
+    Sum: lambda graph, node: ("residual_sum",),
+    Reduce: _reduce,
+    Delay: lambda graph, node: ("synaptic_delay",),
+}

@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
 from ..target import Target
 from .types import Demand
 
-#: resource of a Demand -> key under [limits] of the target file
-RESOURCES = {
-    "neurons": "neurons_per_core",
-    "neuron_groups": "neuron_groups",
-    "synapse_words": "synapse_words",
-    "axon_in": "axon_in",
-    "axon_out": "axon_out",
-    "table_words": "table_words",
-    "total_words": "total_words",
-    "fan_in": "fan_in",
-    "thresholds": "distinct_thresholds_per_core",
+
+@dataclass(frozen=True)
+class Resource:
+    """A number of a Demand, its ``key`` under [limits] of a target file, and what helps where it is short.
+
+    What is no ``memory`` counts only when there is too much. What does not add up is a maximum over neurons.
+    """
+
+    name: str
+    key: str
+    fixes: tuple[str, ...]
+    memory: bool = True
+    adds: bool = True
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.name.replace("_", " ")
+
+
+_FEEDING, _READING = "shrink the layer that feeds this one", "shrink the layers that read this one"
+
+#: every resource of a core by its name
+RESOURCES: Mapping[str, Resource] = {
+    r.name: r
+    for r in (
+        Resource("neurons", "neurons_per_core", ("use a smaller model",)),
+        Resource("neuron_groups", "neuron_groups", ("use a smaller model",), memory=False),
+        Resource("synapse_words", "synapse_words", ("shrink the layer",)),
+        Resource("axon_in", "axon_in", (_FEEDING,)),
+        Resource("axon_out", "axon_out", (_READING,)),
+        Resource("table_words", "table_words", ("use another operator",)),
+        Resource("total_words", "total_words", ("use fewer tokens or channels",)),
+        Resource("fan_in", "fan_in", (_FEEDING,), memory=False, adds=False),
+        Resource(
+            "thresholds",
+            "distinct_thresholds_per_core",
+            ("use one threshold for all channels",),
+            memory=False,
+        ),
+    )
 }
-#: resources that are no memory
-COUNTS = ("neuron_groups", "fan_in", "thresholds")
 
 
 @dataclass(frozen=True)
@@ -35,18 +64,18 @@ class Breach:
     @property
     def key(self) -> str:
         """The limit's place in the target file."""
-        return f"limits.{RESOURCES[self.resource]}"
+        return f"limits.{RESOURCES[self.resource].key}"
 
 
 def usage(demand: Demand, target: Target) -> dict[str, tuple[float, float]]:
     """Resource -> (used, limit); an unlimited one has limit infinity."""
-    limits = {r: getattr(target.limits, key).value for r, key in RESOURCES.items()}
+    limits = {r.name: getattr(target.limits, r.key).value for r in RESOURCES.values()}
     return {
         r: (float(getattr(demand, r)), inf if limit is None else float(limit)) for r, limit in limits.items()
     }
 
 
-def fill(used: dict[str, tuple[float, float]]) -> tuple[float, str]:
+def fill(used: Mapping[str, tuple[float, float]]) -> tuple[float, str]:
     """Share of the scarcest resource that is used, and its name; above 1 it does not fit."""
     shares = {r: _share(r, amount, limit) for r, (amount, limit) in used.items()}
     worst = max(shares, key=lambda r: shares[r])
@@ -56,7 +85,7 @@ def fill(used: dict[str, tuple[float, float]]) -> tuple[float, str]:
 def _share(resource: str, amount: float, limit: float) -> float:
     share = amount / limit if limit else (inf if amount else 0.0)
     # One of eight groups does not make a core an eighth full: what is no memory counts only when there is too much.
-    return share if resource not in COUNTS or share > 1 else 0.0
+    return share if RESOURCES[resource].memory or share > 1 else 0.0
 
 
 def breaches(demand: Demand, target: Target) -> list[Breach]:

@@ -107,8 +107,8 @@ def window(out: Array, stride: int, width: int, padding: int, size: int) -> Arra
 
 
 def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
-    left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
-    kept = dict(zip(result, out.hull, strict=True))
+    left, right = node.einsum.left, node.einsum.right
+    kept = dict(zip(node.einsum.out, out.hull, strict=True))
     if node.timing == "held":
         # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
         kept = {c: indices for c, indices in kept.items() if c not in right}
@@ -134,15 +134,45 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
     return Region(shape, tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape)))
 
 
+def departures(graph: Graph, node: Node, operand: int) -> Array | int:
+    """Connections that leave each element of an input of an entry: an array over its shape, or one number for all."""
+    if isinstance(node, Product):
+        a, b = node.inputs
+        own = (node.einsum.left, node.einsum.right)[operand]
+        return prod(n for c, n in node.einsum.sizes(graph.shape(a), graph.shape(b)).items() if c not in own)
+    if isinstance(node, Synapse) and node.op == "dense":
+        return int(node.weight.shape[0])
+    shape, out = graph.shape(node.inputs[0]), graph.shape(node.name)
+    if isinstance(node, Synapse):
+        per_window = node.weight.shape[0] // node.groups
+        return per_window * _covered(shape, out, node.weight.shape[2:], node.stride, node.padding)
+    if isinstance(node, Reduce) and node.window is not None:
+        return _covered(shape, out, node.window, node.stride or node.window, node.padding)
+    return 1
+
+
+def _covered(
+    shape: tuple[int, ...],
+    out: tuple[int, ...],
+    widths: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> Array:
+    """By how many windows over the last two axes each element is covered."""
+    counts = []
+    for size, results, width, step, pad in zip(shape[-2:], out[-2:], widths, stride, padding, strict=True):
+        at = (np.arange(results)[:, None] * step + np.arange(width) - pad).ravel()
+        counts.append(np.bincount(at[(at >= 0) & (at < size)], minlength=size))
+    return np.broadcast_to(np.multiply.outer(*counts), shape)
+
+
 def connections(graph: Graph, node: Node) -> int:
     """Incoming connections of one element of an entry."""
     if isinstance(node, Synapse):
         return int(prod(node.weight.shape[1:]))
     if isinstance(node, Product):
-        left, right, result = node.equation.replace("->", ",").replace(" ", "").split(",")
-        sizes = dict(zip(left, graph.shape(node.inputs[0]), strict=True))
-        sizes |= dict(zip(right, graph.shape(node.inputs[1]), strict=True))
-        return 2 * prod(n for c, n in sizes.items() if c not in result)
+        a, b = node.inputs
+        return 2 * node.einsum.terms(graph.shape(a), graph.shape(b))
     if isinstance(node, Reduce):
         shape = graph.shape(node.inputs[0])
         return prod(node.window) if node.window else prod(shape[a] for a in node.axes)

@@ -16,14 +16,14 @@ from .cells import Tile, cells
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
-from .tiling import Tiling, tile
+from .tiling import Rank, Tiling, tile
 
 
 class Cutter:
     """Cuts the groups of one graph; groups with the same signature share their cut and its demands."""
 
-    def __init__(self, graph: Graph, target: Target, objective: str) -> None:
-        self.graph, self.target, self.objective = graph, target, objective
+    def __init__(self, graph: Graph, target: Target, rank: Rank) -> None:
+        self.graph, self.target, self.rank = graph, target, rank
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
 
@@ -34,7 +34,7 @@ class Cutter:
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
         parts = cells(self.graph, group)
-        self.known[key] = tile(Accounting(self.graph, self.target, group, parts, bits), self.objective)
+        self.known[key] = tile(Accounting(self.graph, self.target, group, parts, bits), self.rank)
         return self.known[key]
 
     def finer(self, tiling: Tiling, least: int) -> Tiling:
@@ -42,7 +42,7 @@ class Cutter:
         accounting = tiling.accounting
         key = (self._signature(accounting.group, accounting.needed_bits), least)
         if key not in self.known:
-            self.known[key] = tile(accounting, self.objective, least)
+            self.known[key] = tile(accounting, self.rank, least)
         return self._renamed(self.known[key], accounting.group, accounting.needed_bits)
 
     def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:

@@ -1,25 +1,17 @@
 """The way of a packet: x first, then y, from router to router.
 
-A link is a pair of router names, ``chip0 (3,1)``, or the host's. Between chips the public facts end: a packet is
-taken to leave and enter through the router at (0, 0) of each chip, in one crossing whatever the distance. The host
-sits behind that router of the packet's chip.
+Between chips the public facts end: a packet is taken to leave and enter through the router at (0, 0) of each chip, in
+one crossing whatever the distance. The host sits behind that router of the packet's chip.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+from ..ir.trace import HOST, Link, Router
 from .types import Core
 
-HOST = "host"
 PORT = (0, 0)
-
-Link = tuple[str, str]
-
-
-def router(chip: int, x: int, y: int) -> str:
-    """Name of a router."""
-    return f"chip{chip} ({x},{y})"
 
 
 def route(source: Core | None, target: Core | None) -> list[Link]:
@@ -28,8 +20,8 @@ def route(source: Core | None, target: Core | None) -> list[Link]:
         return _mesh(source.chip, (source.x, source.y), (target.x, target.y))
     out = [] if source is None else _mesh(source.chip, (source.x, source.y), PORT)
     into = [] if target is None else _mesh(target.chip, PORT, (target.x, target.y))
-    ends = tuple(HOST if core is None else router(core.chip, *PORT) for core in (source, target))
-    return [*out, (ends[0], ends[1]), *into]
+    start, end = (HOST if core is None else Router(core.chip, *PORT) for core in (source, target))
+    return [*out, Link(start, end), *into]
 
 
 def hops(source: Core, target: Core) -> tuple[int, int]:
@@ -45,8 +37,7 @@ def _mesh(chip: int, start: tuple[int, int], end: tuple[int, int]) -> list[Link]
     along_x = [(x, start[1]) for x in _walk(start[0], end[0])]
     along_y = [(end[0], y) for y in _walk(start[1], end[1])]
     places = [*along_x, *along_y[1:]]
-    names = [router(chip, x, y) for x, y in places]
-    return list(pairwise(names))
+    return [Link(*ends) for ends in pairwise(Router(chip, *place) for place in places)]
 
 
 def _walk(start: int, end: int) -> range:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -39,7 +40,7 @@ class Traffic:
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
 
 
-def traffic(graph: Graph, groups: list[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
+def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
     """All flows of a network that is cut into tiles."""
     senders = _Senders(graph, groups, tilings)
     flows: list[tuple[Array, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
@@ -71,11 +72,11 @@ class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
     graph: Graph
-    groups: list[Population]
+    groups: Sequence[Population]
     tilings: MappingABC[str, Tiling]
     first: dict[str, int] = field(default_factory=dict)
     tiles: int = 0
-    known: dict[tuple, tuple[Array, Array, Array]] = field(default_factory=dict)
+    known: dict[tuple[object, ...], tuple[Array, Array, Array]] = field(default_factory=dict)
     places: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -105,8 +106,14 @@ class _Senders:
             return (np.array([HOST_TILE]), np.array([read.axons]), np.array([read.region.size * active]))
         tiling = self.tilings[group.name]
         cells = tiling.accounting.cells
-        aligned = cells.neuron is None and read.region.axes is not None and read.region.shape == cells.shape
-        axons, messages = _by_axis(read, tiling) if aligned else self._by_element(read, tiling)
+        grid = (
+            tiling.cut.partition.grid if cells.neuron is None and read.region.shape == cells.shape else None
+        )
+        axes = read.region.axes
+        if grid is None or axes is None:
+            axons, messages = self._by_element(read, tiling)
+        else:
+            axons, messages = _by_axis(read, axes, grid)
         tiles = np.flatnonzero(messages)
         return tiles + self.first[group.name], axons[tiles], messages[tiles] * active
 
@@ -133,13 +140,11 @@ class _Senders:
         return self.places[name]
 
 
-def _by_axis(read: Read, tiling: Tiling) -> tuple[Array, Array]:
+def _by_axis(read: Read, axes: tuple[Array, ...], grid: tuple[int, ...]) -> tuple[Array, Array]:
     """As by element, for a grid: counts along the axes multiply."""
-    region, chunk = read.region, tiling.cut.chunk
-    axes = region.axes or ()
     counts = [
         np.bincount(a // step, minlength=-(-size // step))
-        for a, step, size in zip(axes, chunk, region.shape, strict=True)
+        for a, step, size in zip(axes, grid, read.region.shape, strict=True)
     ]
     position = range(len(counts)) if read.position is None else read.position
     words = [c if a in position else np.minimum(c, 1) for a, c in enumerate(counts)]

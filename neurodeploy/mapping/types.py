@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..array import Array
 from ..errors import Problem
@@ -83,7 +84,7 @@ class Group:
     nodes: tuple[str, ...]
     depth: int
     layout: str
-    alternatives: tuple[dict, ...] = ()
+    alternatives: tuple[dict[str, Any], ...] = ()
     limiting: str = ""
 
 
@@ -91,7 +92,7 @@ class Group:
 class Mapping:
     """Result of the mapper: groups, cores, and per-core memory images; ``problems`` if it does not fit.
 
-    ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image.types`).
+    ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image`).
     ``depth``: largest depth of any node in steps; a frame takes timesteps + depth steps.
     """
 
@@ -101,9 +102,9 @@ class Mapping:
     groups: tuple[Group, ...]
     cores: tuple[Core, ...]
     depth: int
-    images: tuple = ()
+    images: tuple[Any, ...] = ()
     problems: tuple[Problem, ...] = ()
-    notes: dict = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:

@@ -8,7 +8,7 @@ intermediate grows and why that fits.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Fixed, Interval
+from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
+from ..registry import Member
 
 Params = Mapping[str, Any]
-OUT_BITS = 17  # 16 bits and a sign: t * f still fits 24 bits at t = 64
-OUT_BITS_MAX = 24  # a message
-REACH_BITS = 30  # differences of two inputs must fit a 32-bit register
+REACH_BITS = REGISTER_BITS - 2  # differences of two inputs must fit a register
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +34,20 @@ class QuantizedMicro:
     interval: Interval
 
 
-class MicroOp(ABC):
+class MicroOp(Member):
     """One registered non-spiking operator; stateless object, discovered by its file."""
 
-    name: str
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
-    grade: tuple[str, str] = (
+    #: torch's names of an elementwise function without parameters; any other has a builder in ``frontends/ops/``
+    torch: tuple[str, ...] = ()
+    #: parameters with which an elementwise function is looked for where a model spells it out
+    spelled: tuple[Params, ...] = ()
+    #: True: no output is ever below zero
+    nonnegative: bool = False
+    grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
     )
@@ -84,17 +90,17 @@ class MicroOp(ABC):
         return 0
 
 
-def out_bits(options: Mapping[str, Any], default: int = OUT_BITS) -> int:
+def out_bits(options: Mapping[str, Any], default: int = OPERATOR_BITS) -> int:
     """The wanted width of the output; raises ValueError outside 2 .. 24."""
     bits = int(options.get("out_bits", default))
-    if not 2 <= bits <= OUT_BITS_MAX:
-        raise ValueError(f"out_bits {bits} is outside 2 .. {OUT_BITS_MAX}")
+    if not 2 <= bits <= MESSAGE_BITS:
+        raise ValueError(f"out_bits {bits} is outside 2 .. {MESSAGE_BITS}")
     return bits
 
 
 def out_scale(options: Mapping[str, Any], default: float | Array) -> float | Array:
     """The wanted worth of an output unit; raises ValueError unless positive and finite."""
-    scale = options.get("out_scale", default)
+    scale: float | Array = options.get("out_scale", default)
     if not np.all(np.isfinite(scale) & (np.asarray(scale) > 0)):
         raise ValueError(f"out_scale {scale!r} is not positive")
     return scale

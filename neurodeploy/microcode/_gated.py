@@ -34,10 +34,16 @@ Gate = Callable[[Array, Params], Array]
 class Gated(MicroOp):
     """x * gate(x); from ``reach`` on c is below half a unit of the table, so 0."""
 
-    def __init__(self, name: str, gate: Gate, reach: int) -> None:
-        self.name = name
-        self.gate = gate
-        self.reach = reach
+    def __init__(
+        self,
+        name: str,
+        gate: Gate,
+        reach: int,
+        torch: tuple[str, ...] = (),
+        spelled: tuple[Params, ...] = ({},),
+    ) -> None:
+        self.name, self.torch, self.spelled = name, torch, spelled
+        self.gate, self.reach = gate, reach
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """x * gate(x) in float64."""

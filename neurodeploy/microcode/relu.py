@@ -17,6 +17,8 @@ class Relu(MicroOp):
     """max(x, 0)."""
 
     name = "relu"
+    torch = ("relu", "relu_")
+    nonnegative = True
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """max(x, 0) in float64."""

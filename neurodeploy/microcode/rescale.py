@@ -15,7 +15,8 @@ import numpy as np
 from ..array import Array
 from ..ir import fixed as arithmetic
 from ..ir.types import Fixed, Interval
-from ._base import OUT_BITS_MAX, MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+from ..ir.widths import MESSAGE_BITS
+from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
 from ._table import plain
 
 
@@ -25,7 +26,7 @@ class Rescale(MicroOp):
     name = "rescale"
 
     @staticmethod
-    def params(factor: float | Array, bits: int = OUT_BITS_MAX) -> dict[str, Any]:
+    def params(factor: float | Array, bits: int = MESSAGE_BITS) -> dict[str, Any]:
         """Integer parameters for factor = in_scale / out_scale (scalar or per channel).
 
         A factor below 2^-40 is a multiplier of 0; raises ValueError for one above 2^14 or not positive.
@@ -51,7 +52,7 @@ class Rescale(MicroOp):
         self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
     ) -> QuantizedMicro:
         """Default width 24; default unit: the finest power-of-two multiple of the input's largest that fits."""
-        bits = out_bits(options, OUT_BITS_MAX)
+        bits = out_bits(options, MESSAGE_BITS)
         scale = out_scale(options, finest_unit(fixed, interval.magnitude, bits))
         ints = self.params(np.asarray(fixed.scale) / np.asarray(scale), bits)
         low, high = (

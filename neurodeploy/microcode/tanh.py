@@ -29,6 +29,8 @@ class Tanh(MicroOp):
     """tanh(x)."""
 
     name = "tanh"
+    torch = ("tanh", "tanh_")
+    spelled = ({},)
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """tanh(x) in float64."""

@@ -9,14 +9,16 @@ state is zero before tick 1.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from ..array import Array
+from ..evidence import Evidence
 from ..ir.types import Code
+from ..registry import Member
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,13 @@ class StateVar:
     name: str
     bits: int
     clock: bool = False
+    #: bits that the chip's own form of it has, where Lava computes in a wider container and goes on beyond; 0: ``bits``
+    declared: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Bits that a chip has to keep."""
+        return self.declared or self.bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +46,13 @@ class Quantized:
     scale: float | Array
 
 
-class NeuronModel(ABC):
+class NeuronModel(Member):
     """One registered neuron model; stateless object, discovered by its file."""
 
-    name: str
+    #: whether it is one of the chips' own neurons; all others are microcode
+    stock: bool
+    #: the integer parameters that are thresholds: a core may hold but so many different settings of them
+    thresholds: tuple[str, ...]
     #: input streams, each of the population's shape
     inputs: int = 1
     state: tuple[StateVar, ...] = ()
@@ -48,8 +60,8 @@ class NeuronModel(ABC):
     int_params: tuple[str, ...] = ()
     #: typical float parameters, with which the conformance tests run every model
     example: Mapping[str, Any] = MappingProxyType({})
-    #: how sure it is that a Loihi-class core runs this: ("documented" | "plausible" | "simulation only", reason)
-    grade: tuple[str, str] = ("simulation only", "")
+    #: how sure it is that a Loihi-class core runs this
+    grade: Evidence = ("simulation-only", "")
     #: largest |input| the integer step is defined for (None: the message width)
     input_limit: int | None = None
     #: whether only the low 32 bits of an input matter: sums that wrap in a register of that width do no harm
@@ -61,12 +73,12 @@ class NeuronModel(ABC):
 
     @staticmethod
     @abstractmethod
-    def float_step(x: Any, *args: Any) -> tuple:
+    def float_step(x: Any, *args: Any) -> tuple[Any, ...]:
         """One tick in real numbers: the intention."""
 
     @staticmethod
     @abstractmethod
-    def int_step(x: Any, *args: Any) -> tuple:
+    def int_step(x: Any, *args: Any) -> tuple[Any, ...]:
         """One tick in integers: the specification."""
 
     @abstractmethod

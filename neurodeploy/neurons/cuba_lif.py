@@ -20,6 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
 from ..ir.types import BINARY, Code
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import VTH_MAX, decay_code
 
@@ -27,11 +28,11 @@ from .lif import VTH_MAX, decay_code
 FRACTION_BITS = 6
 
 
-def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
     raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
-    v = saturate(raw, 24)
+    v = saturate(raw, STATE_BITS)
     return u, v, flag(raw != v)
 
 
@@ -39,15 +40,19 @@ class CubaLif(NeuronModel):
     """lava-dl's CUBA (LOIHI) neuron."""
 
     name = "cuba_lif"
-    state = (StateVar("u", 32), StateVar("v", 24))
+    state = (StateVar("u", REGISTER_BITS, declared=STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias", "threshold")
     int_params = ("du", "dv", "bias", "vth")
+    thresholds = ("vth",)
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0})
+    stock = True
     grade = ("documented", "LIF with current, bias and decays is a stock neuron of Loihi 1 and 2")
     modular = True
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any) -> tuple:
+    def float_step(
+        x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any
+    ) -> tuple[Any, ...]:
         """Lava's floating LIF."""
         u = alpha * u + x
         v = beta * v + u + bias
@@ -55,7 +60,7 @@ class CubaLif(NeuronModel):
         return s, u, v * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any) -> tuple[Any, ...]:
         """Lava's bit-accurate LIF."""
         u, v, clipped = cuba_dynamics(x, u, v, du, dv, bias)
         s = flag(v > (vth << 6))

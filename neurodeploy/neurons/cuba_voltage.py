@@ -15,34 +15,37 @@ import numpy as np
 
 from ..array import Array
 from ..ir.types import Code, graded
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
-PAYLOAD_MAX = (1 << 23) - 1
+PAYLOAD_MAX = (1 << (MESSAGE_BITS - 1)) - 1
 
 
 class CubaVoltage(NeuronModel):
     """A CUBA neuron whose voltage is read."""
 
     name = "cuba_voltage"
-    state = (StateVar("u", 32), StateVar("v", 24))
+    state = (StateVar("u", REGISTER_BITS, declared=STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias")
     int_params = ("du", "dv", "bias")
+    thresholds = ()
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0})
+    stock = True
     grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
     modular = True
     keeps_unit = True
     tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any) -> tuple:
+    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any) -> tuple[Any, ...]:
         """Lava's floating LIF without its threshold."""
         u = alpha * u + x
         v = beta * v + u + bias
         return v, u, v
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
         """Lava's bit-accurate LIF without its threshold."""
         u, v, clipped = cuba_dynamics(x, u, v, du, dv, bias)
         return v, u, v, clipped

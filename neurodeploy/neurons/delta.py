@@ -20,12 +20,13 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 MESSAGE_BITS = 16  # lava-dl's default
 
 
-def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_error: Any) -> tuple:
+def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_error: Any) -> tuple[Any, ...]:
     """(spike, residue, error) in int32: the change of ``act`` is sent where it, or its sum, reaches ``vth``."""
     delta = wrap(act - last + residue, 32)
     total = wrap(error + delta, 32) * cum_error
@@ -35,7 +36,9 @@ def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_erro
     return spike, delta - spike, error
 
 
-def float_delta_rule(act: Any, last: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> tuple:
+def float_delta_rule(
+    act: Any, last: Any, residue: Any, error: Any, threshold: Any, cum_error: Any
+) -> tuple[Any, ...]:
     """(spike, residue, error) in real numbers."""
     delta = act - last + residue
     total = (error + delta) * cum_error
@@ -53,14 +56,18 @@ class Delta(NeuronModel):
     """Lava's Delta."""
 
     name = "delta"
-    state = (StateVar("act", 32), StateVar("residue", 32), StateVar("error", 32))
+    state = tuple(StateVar(name, REGISTER_BITS, declared=STATE_BITS) for name in ("act", "residue", "error"))
     float_params = ("threshold", "cum_error")
     int_params = ("vth", "spike_exp", "state_exp", "cum_error", "message_bits")
+    thresholds = ("vth",)
     example = MappingProxyType({"threshold": 0.25, "cum_error": 0})
+    stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
-    def float_step(x: Any, act: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> tuple:
+    def float_step(
+        x: Any, act: Any, residue: Any, error: Any, threshold: Any, cum_error: Any
+    ) -> tuple[Any, ...]:
         """Lava's floating Delta."""
         spike, residue, error = float_delta_rule(x, act, residue, error, threshold, cum_error)
         return spike, x, residue, error
@@ -76,7 +83,7 @@ class Delta(NeuronModel):
         state_exp: int,
         cum_error: int,
         message_bits: int,
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """Lava's fixed-point Delta, messages saturated."""
         new = wrap(x << (spike_exp + state_exp), 32)
         spike, residue, error = delta_rule(new, act, residue, error, vth, cum_error)

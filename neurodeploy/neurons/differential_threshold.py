@@ -28,6 +28,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 TICK_BITS = 8  # widest tick counter
@@ -37,17 +38,19 @@ class DifferentialThreshold(NeuronModel):
     """DCGS's neuron."""
 
     name = "differential_threshold"
-    state = (StateVar("r", 24), StateVar("t", TICK_BITS, clock=True))
+    state = (StateVar("r", STATE_BITS), StateVar("t", TICK_BITS, clock=True))
     float_params = ("base", "levels", "grain")
     int_params = ("base", "levels", "grain")
+    thresholds = ("base",)
     example = MappingProxyType({"base": 0.5, "levels": 8, "grain": 12})
+    stock = False
     grade = (
         "plausible",
         "compares, a table of quotients and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple:
+    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
         """One level over t per tick, out in source units."""
         t = t + 1.0
         error = 4.0 * t * (x - r)
@@ -60,7 +63,7 @@ class DifferentialThreshold(NeuronModel):
         return out, r + out, t
 
     @staticmethod
-    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple:
+    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
         """The same in integers; out is the payload."""
         now = saturate(t + 1, 8)
         error = 4 * now * (grain * x - base * r)
@@ -70,7 +73,7 @@ class DifferentialThreshold(NeuronModel):
             sent = ((grain << (i + 1)) + now) // (2 * np.maximum(now, 1))
             out = select(error >= edge, sent, select(-error >= edge, -sent, out))
         raw = r + out
-        kept = saturate(raw, 24)
+        kept = saturate(raw, STATE_BITS)
         return out, kept, now, flag(raw != kept)
 
     def code(self, params: Mapping[str, Any]) -> Code:

@@ -28,17 +28,18 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, select
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, current_limit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")
-STATE_MAX = (1 << 23) - 1
+STATE_MAX = (1 << (STATE_BITS - 1)) - 1
 
 
-def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple:
+def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
     """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
     raw = decay(u, 4096 - du) + (x << 6)
-    u = saturate(raw, 24)
+    u = saturate(raw, STATE_BITS)
     return u, decay(v, 4096 - dv) + u + bias, flag(raw != u)
 
 
@@ -46,14 +47,16 @@ class GeneralLif(NeuronModel):
     """LIF with current, bias, reset potential or subtraction, all per neuron."""
 
     name = "general_lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "gain", "bias", "threshold", "v_reset", "rule")
     int_params = ("du", "dv", "bias", "vth", "v_reset", "rule")
+    thresholds = ("vth",)
     example = MappingProxyType(
         {
             "alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0, "v_reset": -0.25, "rule": 0,
         }
     )  # fmt: skip
+    stock = False
     grade = ("plausible", "add, multiply, shift and compare of Loihi 2 microcode; not shown on silicon")
     input_limit = 1 << 17
 
@@ -69,7 +72,7 @@ class GeneralLif(NeuronModel):
         threshold: Any,
         v_reset: Any,
         rule: Any,
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """One Euler step, current before voltage."""
         late = np.where(rule >= 2, 1.0, 0.0) * np.where(v > threshold, 1.0, 0.0)
         u = alpha * u + gain * x
@@ -82,12 +85,12 @@ class GeneralLif(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any, v_reset: Any, rule: Any
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """The same on 24-bit states with 6 bits below the unit of the input."""
         late = flag(rule >= 2) * flag(v > vth)
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
         raw = select(rule == 2, raw - late * vth, select(late > 0, v_reset, raw))
-        v = saturate(raw, 24)
+        v = saturate(raw, STATE_BITS)
         s = flag(v > vth)
         after = select(rule == 0, v_reset, select(rule == 1, v - vth, v))
         return s, u, select(s > 0, after, v), np.maximum(clipped, flag(raw != v))
@@ -133,12 +136,13 @@ def decay_codes(kept: Any) -> int | Array:
 
 def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
-    return np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
+    unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
+    return unit
 
 
 def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
     """``value`` in whole state units; raises ValueError past 24 bits."""
-    units = rounding(np.asarray(value, dtype=np.float64) / unit)
+    units: Array = rounding(np.asarray(value, dtype=np.float64) / unit)
     if np.abs(units).max() > STATE_MAX:
         raise ValueError(f"{what} of {np.abs(units).max():.4g} state units, more than {STATE_MAX}")
     return units.astype(np.int64)

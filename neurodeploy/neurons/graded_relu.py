@@ -26,18 +26,20 @@ class GradedRelu(NeuronModel):
 
     name = "graded_relu"
     int_params = ("multiplier", "shift", "limit")
+    thresholds = ()
+    stock = False
     grade = (
         "plausible",
         "graded payloads are documented on Loihi 2; the rescale is one microcode multiply-shift",
     )
 
     @staticmethod
-    def float_step(x: Any) -> tuple:
+    def float_step(x: Any) -> tuple[Any, ...]:
         """max(X, 0)."""
         return (np.maximum(x, 0.0),)
 
     @staticmethod
-    def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> tuple:
+    def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> tuple[Any, ...]:
         """clip(rescale(X), 0, limit); clipped is 1 above the limit."""
         y = rescale(x, multiplier, shift)
         return np.minimum(np.maximum(y, 0), limit), flag(y > limit)

@@ -18,9 +18,10 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
-BITS = 24  # of the state, and of what is read
+BITS = STATE_BITS  # of what is read, too
 
 
 class Integrator(NeuronModel):
@@ -30,7 +31,9 @@ class Integrator(NeuronModel):
     state = (StateVar("v", BITS),)
     float_params = ("bias",)
     int_params = ("bias", "bits")
+    thresholds = ()
     example = MappingProxyType({"bias": 0.0})
+    stock = False
     grade = (
         "plausible",
         "an accumulator read at every tick exists in Loihi 2 microcode; not shown on silicon",
@@ -38,13 +41,13 @@ class Integrator(NeuronModel):
     keeps_unit = True
 
     @staticmethod
-    def float_step(x: Any, v: Any, bias: Any) -> tuple:
+    def float_step(x: Any, v: Any, bias: Any) -> tuple[Any, ...]:
         """The running sum plus the bias."""
         v = v + x
         return v + bias, v
 
     @staticmethod
-    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple:
+    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple[Any, ...]:
         """The same in ``bits`` bits."""
         raw = v + x
         v = saturate(raw, bits)

@@ -19,6 +19,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import current_limit
 from .general_lif import STATE_MAX, decay_codes, in_units, integrated, state_unit
@@ -28,28 +29,32 @@ class LeakyIntegrator(NeuronModel):
     """The read-out neuron of networks that are trained on voltages."""
 
     name = "leaky_integrator"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "gain", "bias", "offset")
     int_params = ("du", "dv", "bias", "offset")
+    thresholds = ()
     example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "offset": 0.0})
+    stock = True
     grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
     input_limit = 1 << 17
     tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
     keeps_unit = True
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any) -> tuple:
+    def float_step(
+        x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any
+    ) -> tuple[Any, ...]:
         """One Euler step, current before voltage."""
         u = alpha * u + gain * x
         v = beta * v + u + bias
         return v + offset, u, v
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> tuple[Any, ...]:
         """The same on 24-bit states; the output saturates as the voltage does."""
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
-        v = saturate(raw, 24)
-        out = saturate(v + offset, 24)
+        v = saturate(raw, STATE_BITS)
+        out = saturate(v + offset, STATE_BITS)
         return out, u, v, np.maximum(clipped, np.maximum(flag(raw != v), flag(out != v + offset)))
 
     def code(self, params: Mapping[str, Any]) -> Code:

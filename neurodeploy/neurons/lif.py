@@ -20,17 +20,18 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap_once_24
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 VTH_MAX = (1 << 17) - 1
 FORGET = 4095  # du: no current memory
 
 
-def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple:
+def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
     raw = decay(v, 4096 - dv) + u
-    v = saturate(raw, 24)
+    v = saturate(raw, STATE_BITS)
     return u, v, flag(raw != v)
 
 
@@ -38,22 +39,24 @@ class Lif(NeuronModel):
     """LIF, the neuron of Spikformer-like networks and of A2OS2A's binary sites."""
 
     name = "lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth")
+    thresholds = ("vth",)
     example = MappingProxyType({"beta": 0.5, "gain": 0.5, "threshold": 1.0})
+    stock = True
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple:
+    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple[Any, ...]:
         """H = beta V + gain X, spike at H >= threshold, reset to zero."""
         h = beta * v + gain * x
         s = np.where(h >= threshold, 1.0, 0.0)
         return s, u, h * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple[Any, ...]:
         """Lava's bit-accurate LIF."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth << 6))
@@ -87,7 +90,7 @@ def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
 
     0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
     """
-    vth = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
+    vth: Array = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
     if vth.max() > VTH_MAX or vth.min() < 0:
         raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
     return vth

@@ -20,6 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate
 from ..ir.types import Code, multi
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 #: largest count: a payload of 8 bits, sign included
@@ -30,17 +31,19 @@ class MultiSpike(NeuronModel):
     """A quantiser with a residue, several spikes a tick."""
 
     name = "multi_spike"
-    state = (StateVar("v", 24),)
+    state = (StateVar("v", STATE_BITS),)
     float_params = ("step", "positive", "negative")
     int_params = ("theta", "positive", "negative")
+    thresholds = ("theta",)
     example = MappingProxyType({"step": 0.5, "positive": 7, "negative": 5})
+    stock = False
     grade = (
         "plausible",
         "compares and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> tuple:
+    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """The quantiser on input plus residue; out in source units."""
         m = v + x
         k = np.clip(np.floor(m / step + 0.5), -negative, positive)
@@ -48,10 +51,10 @@ class MultiSpike(NeuronModel):
         return out, m - out
 
     @staticmethod
-    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> tuple:
+    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """The same by compares; out is the signed count."""
         raw = v + x
-        m = saturate(raw, 24)
+        m = saturate(raw, STATE_BITS)
         out = m * 0
         for i in range(1, positive + 1):
             out = out + flag(2 * m >= (2 * i - 1) * theta)

@@ -24,6 +24,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
 from ..ir.types import Code, graded
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 RULES = ("ecmt_code", "nearest", "dcgs")
@@ -47,7 +48,7 @@ def _reached(quarters: Array, base_p: Any, base_n: Any, rule: int) -> Array:
     code are not powers of two apart, so the level found may be the next one, and is compared once more.
     """
     unit = 4 if rule == 0 else 3
-    level = quarters / (unit * base_p)
+    level: Array = quarters / (unit * base_p)
     np.maximum(level, quarters / (-unit * base_n), out=level)
     if rule == 0:
         level += 0.5
@@ -65,17 +66,19 @@ class MultiThreshold(NeuronModel):
     """ECMT's neuron."""
 
     name = "multi_threshold"
-    state = (StateVar("v", 24),)
+    state = (StateVar("v", STATE_BITS),)
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
+    thresholds = ("base_p", "base_n")
     example = MappingProxyType({"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0})
+    stock = False
     grade = (
         "plausible",
         "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple:
+    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple[Any, ...]:
         """One level per tick, the largest that is reached, out in source units."""
         v = v + x
         quarters, lowest = 4.0 * v, switch_quarters(0, rule)
@@ -88,10 +91,10 @@ class MultiThreshold(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, v: Any, base_p: Any, base_n: Any, unit_p: Any, unit_n: Any, levels: int, rule: int
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
-        v = saturate(raw, 24)
+        v = saturate(raw, STATE_BITS)
         out = v * 0
         loss = v * 0
         for i in range(levels):

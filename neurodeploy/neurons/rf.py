@@ -18,17 +18,18 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate
 from ..ir.types import BINARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 FRACTION_BITS = 6
 DECAY_ONE = 1 << 12
 
 
-def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple:
+def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
     """(re', im', 1 where either was clipped) of Lava's fixed-point resonator."""
     raw_re = turned(re, cos_decay) - turned(im, sin_decay) + (x << 6)
     raw_im = turned(re, sin_decay) + turned(im, cos_decay) + (y << 6)
-    new_re, new_im = saturate(raw_re, 24), saturate(raw_im, 24)
+    new_re, new_im = saturate(raw_re, STATE_BITS), saturate(raw_im, STATE_BITS)
     return new_re, new_im, flag((raw_re != new_re) | (raw_im != new_im))
 
 
@@ -37,7 +38,7 @@ def turned(z: Any, factor: Any) -> Any:
     return np.sign(factor) * decay(z, np.abs(factor))
 
 
-def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple:
+def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
     """(re', im') in real numbers."""
     return cos_decay * re - sin_decay * im + x, sin_decay * re + cos_decay * im + y
 
@@ -57,10 +58,12 @@ class Rf(NeuronModel):
 
     name = "rf"
     inputs = 2
-    state = (StateVar("re", 24), StateVar("im", 24))
+    state = (StateVar("re", STATE_BITS), StateVar("im", STATE_BITS))
     float_params = ("sin_decay", "cos_decay", "threshold")
     int_params = ("sin_decay", "cos_decay", "vth")
+    thresholds = ("vth",)
     example = MappingProxyType({"sin_decay": 0.5625, "cos_decay": 0.75, "threshold": 0.5})
+    stock = False
     grade = (
         "plausible",
         "Lava ships a fixed-point RF; Loihi 2 microcode runs such neurons in published work",
@@ -68,14 +71,18 @@ class Rf(NeuronModel):
     input_limit = 1 << 23
 
     @staticmethod
-    def float_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any) -> tuple:
+    def float_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any
+    ) -> tuple[Any, ...]:
         """Lava's floating RF."""
         new_re, new_im = float_rotate(x, y, re, im, sin_decay, cos_decay)
         s = np.where((new_re >= threshold) & (new_im >= 0) & (im < 0), 1.0, 0.0)
         return s, new_re, new_im
 
     @staticmethod
-    def int_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any) -> tuple:
+    def int_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any
+    ) -> tuple[Any, ...]:
         """Lava's fixed-point RF."""
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag((new_re >= vth) & (new_im >= 0) & (im < 0))

@@ -30,14 +30,18 @@ class RfIz(Rf):
     )
 
     @staticmethod
-    def float_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any) -> tuple:
+    def float_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any
+    ) -> tuple[Any, ...]:
         """Lava's floating RF_IZ."""
         new_re, new_im = float_rotate(x, y, re, im, sin_decay, cos_decay)
         s = np.where(new_im >= threshold, 1.0, 0.0)
         return s, new_re * (1.0 - s), s * (threshold - BELOW) + (1.0 - s) * new_im
 
     @staticmethod
-    def int_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any) -> tuple:
+    def int_step(
+        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any
+    ) -> tuple[Any, ...]:
         """Lava's fixed-point RF_IZ."""
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag(new_im >= vth)

@@ -15,9 +15,9 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
-MESSAGE_BITS = 24  # the widest payload of Loihi 2
 INPUT_BITS = 32
 
 
@@ -25,18 +25,20 @@ class Sigma(NeuronModel):
     """Lava's Sigma."""
 
     name = "sigma"
-    state = (StateVar("sigma", 32),)
+    state = (StateVar("sigma", REGISTER_BITS, declared=STATE_BITS),)
     int_params = ("message_bits", "input_bits")
+    thresholds = ()
     modular = True
+    stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
-    def float_step(x: Any, sigma: Any) -> tuple:
+    def float_step(x: Any, sigma: Any) -> tuple[Any, ...]:
         """The running sum."""
         return sigma + x, sigma + x
 
     @staticmethod
-    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> tuple:
+    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> tuple[Any, ...]:
         """The running sum in 32 bits, sent in ``message_bits``."""
         sigma = wrap(sigma + wrap(x, input_bits), 32)
         out = saturate(sigma, message_bits)

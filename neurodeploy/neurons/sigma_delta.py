@@ -19,6 +19,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
 
@@ -29,11 +30,15 @@ class SigmaDelta(NeuronModel):
     """Lava's SigmaDelta."""
 
     name = "sigma_delta"
-    state = (StateVar("sigma", 32), StateVar("act", 32), StateVar("residue", 32), StateVar("error", 32))
+    state = tuple(
+        StateVar(name, REGISTER_BITS, declared=STATE_BITS) for name in ("sigma", "act", "residue", "error")
+    )
     float_params = ("bias", "threshold", "relu", "cum_error")
     int_params = ("bias", "vth", "state_exp", "relu", "cum_error", "message_bits", "input_bits")
+    thresholds = ("vth",)
     example = MappingProxyType({"bias": 0.0, "threshold": 0.25, "relu": 1, "cum_error": 0})
     modular = True
+    stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
@@ -47,7 +52,7 @@ class SigmaDelta(NeuronModel):
         threshold: Any,
         relu: Any,
         cum_error: Any,
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """Lava's floating SigmaDelta."""
         sigma = sigma + x
         new = np.where(relu, np.maximum(sigma + bias, 0.0), sigma + bias)
@@ -68,7 +73,7 @@ class SigmaDelta(NeuronModel):
         cum_error: int,
         message_bits: int,
         input_bits: int,
-    ) -> tuple:
+    ) -> tuple[Any, ...]:
         """Lava's fixed-point SigmaDelta, messages saturated."""
         sigma = wrap(sigma + wrap(x, input_bits), 32)
         linear = wrap(sigma + bias, 32)

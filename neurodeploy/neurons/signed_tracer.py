@@ -36,14 +36,16 @@ class SignedTracer(NeuronModel):
     state = (StateVar("acc", 8),)
     float_params = ("step", "positive", "negative")
     int_params = ("theta", "positive", "negative")
+    thresholds = ("theta",)
     example = MappingProxyType({"step": 0.5, "positive": 7, "negative": 8})
+    stock = False
     grade = (
         "plausible",
         "a counter, two compares and signed spikes exist in Loihi 2 microcode; not shown on silicon",
     )
 
     @staticmethod
-    def float_step(x: Any, acc: Any, step: Any, positive: int, negative: int) -> tuple:
+    def float_step(x: Any, acc: Any, step: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """One step towards floor(x / step + 1/2); out in source units."""
         gap = x / step - acc
         up = (gap >= 0.5) & (acc < positive)
@@ -52,7 +54,7 @@ class SignedTracer(NeuronModel):
         return spike * step, acc + spike
 
     @staticmethod
-    def int_step(x: Any, acc: Any, theta: Any, positive: int, negative: int) -> tuple:
+    def int_step(x: Any, acc: Any, theta: Any, positive: int, negative: int) -> tuple[Any, ...]:
         """The same compares in integers; out is the spike."""
         gap = 2 * (x - theta * acc)
         spike = flag((gap >= theta) & (acc < positive)) - flag((gap < -theta) & (acc > -negative))

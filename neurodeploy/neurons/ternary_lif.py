@@ -16,6 +16,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
+from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
@@ -24,10 +25,12 @@ class TernaryLif(NeuronModel):
     """Ternary LIF with symmetric float threshold."""
 
     name = "ternary_lif"
-    state = (StateVar("u", 24), StateVar("v", 24))
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth_hi", "vth_lo")
+    thresholds = ("vth_hi", "vth_lo")
     example = MappingProxyType({"beta": 0.25, "gain": 1.0, "threshold": 0.5})
+    stock = False
     grade = (
         "plausible",
         "Lava ships a fixed-point TernaryLIF; signed payloads and two compares suffice on Loihi 2",
@@ -35,14 +38,14 @@ class TernaryLif(NeuronModel):
     input_limit = 1 << 17
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple:
+    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple[Any, ...]:
         """H = beta V + gain X, signed spike at |H| >= threshold, reset to zero."""
         h = beta * v + gain * x
         s = np.where(np.abs(h) >= threshold, np.sign(h), 0.0)
         return s, u, h * (1.0 - np.abs(s))
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth_hi: Any, vth_lo: Any) -> tuple:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth_hi: Any, vth_lo: Any) -> tuple[Any, ...]:
         """Lava's dynamics, two strict thresholds."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth_hi << 6)) - flag(v < (vth_lo << 6))

@@ -24,16 +24,18 @@ class Threshold(NeuronModel):
     name = "threshold"
     float_params = ("threshold",)
     int_params = ("vth",)
+    thresholds = ("vth",)
     example = MappingProxyType({"threshold": 0.5})
+    stock = True
     grade = ("documented", "a LIF that forgets current and voltage in each step")
 
     @staticmethod
-    def float_step(x: Any, threshold: Any) -> tuple:
+    def float_step(x: Any, threshold: Any) -> tuple[Any, ...]:
         """1 above the threshold."""
         return (np.where(x > threshold, 1.0, 0.0),)
 
     @staticmethod
-    def int_step(x: Any, vth: Any) -> tuple:
+    def int_step(x: Any, vth: Any) -> tuple[Any, ...]:
         """1 above the threshold; nothing to clip."""
         return flag(x > vth), flag(x != x)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
-from ..ir.graph import Graph, prune
+from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Node, View
 from ..ir.roles import reshaped_roles
 from ..ir.types import Shape, Value
-from ._edit import edit, fresh
+from ._edit import edit
 from ._index import Step, index_of, steps_for
 
 CHAINED = ("reshape", "permute")
@@ -26,11 +27,11 @@ def drop_identity(graph: Graph) -> Graph:
 
 def _shared(graph: Graph) -> Graph:
     """Views with the same input, operator and arguments are one node."""
-    first: dict[tuple, str] = {}
+    first: dict[Hashable, str] = {}
     dropped: dict[str, str] = {}
     for node in graph.of(View):
         inputs = tuple(dropped.get(i, i) for i in node.inputs)
-        kept = first.setdefault((inputs, node.op, node.args), node.name)  # type: ignore[attr-defined]
+        kept = first.setdefault((inputs, node.op, node.args), node.name)
         if kept != node.name:
             dropped[node.name] = kept
     return edit(graph, {}, dropped) if dropped else graph
@@ -61,11 +62,8 @@ def _shortest(chain: tuple[Step, ...], sizes: tuple[int, ...]) -> list[Step] | N
 
 def chain_to(graph: Graph, node: Node) -> list[View]:
     """The reshapes and permutes that end in ``node``, first to last (empty if it is none)."""
-    chain: list[View] = []
-    while isinstance(node, View) and node.op in CHAINED:
-        chain.insert(0, node)
-        node = graph.nodes[node.inputs[0]]
-    return chain
+    path = graph.upwards(node.name, lambda n: isinstance(n, View) and n.op in CHAINED)
+    return [view for view in reversed(path) if isinstance(view, View) and view.op in CHAINED]
 
 
 def view_nodes(
@@ -76,9 +74,9 @@ def view_nodes(
     made: list[tuple[Node, Value]] = []
     previous = source
     for op, args in steps:
-        name = fresh(graph, f"{source}.{op}", [n.name for n, _ in made])
+        name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made])
         shape = _after(shape, op, args)
-        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)  # type: ignore[arg-type]
+        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)
         made.append((view, Value(shape)))
         previous = name
     made[-1] = (made[-1][0], graph.values[node.name])

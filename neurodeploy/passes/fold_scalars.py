@@ -36,7 +36,7 @@ def fold_scalars(graph: Graph) -> Graph:
 def _downwards(graph: Graph, node: Node) -> Graph | None:
     """Into every reader, if all of them are products or synapses."""
     factor = scalar(node) or 0.0
-    readers = _readers(graph, node.name)
+    readers = graph.readers(node.name, lambda n: isinstance(n, View) and n.op in LINEAR)
     if not readers or not all(_takes(r, factor) for r in readers):
         return None
     changed: dict[str, Node] = {}
@@ -47,9 +47,8 @@ def _downwards(graph: Graph, node: Node) -> Graph | None:
 
 def _upwards(graph: Graph, node: Node) -> Graph | None:
     """Into the product or synapse that nothing else reads."""
-    consumers = graph.consumers
-    source = up_through_views(graph, node.inputs[0], LINEAR, consumers)[-1]
-    if not _takes(source, scalar(node) or 0.0) or len(consumers[source.name]) != 1:
+    _, source = up_through_views(graph, node.inputs[0], LINEAR)
+    if not _takes(source, scalar(node) or 0.0) or len(graph.consumers[source.name]) != 1:
         return None
     return _replaced(graph, node, {source.name: _scaled(source, scalar(node) or 0.0, node, input_side=False)})
 
@@ -65,18 +64,6 @@ def _replaced(graph: Graph, node: Node, changed: dict[str, Node]) -> Graph:
         {name: [(new, graph.values[name])] for name, new in changed.items()},
         {node.name: node.inputs[0]},
     )
-
-
-def _readers(graph: Graph, name: str) -> list[Node]:
-    """What reads a value, looking through views; once per operand."""
-    found: list[Node] = []
-    for reader in graph.consumers[name]:
-        node = graph.nodes[reader]
-        if isinstance(node, View) and node.op in LINEAR:
-            found += _readers(graph, reader)
-        else:
-            found += [node] * node.inputs.count(name)
-    return found
 
 
 def _scaled(node: Node, factor: float, source: Node, input_side: bool) -> Node:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..ir.graph import Graph
+from ..ir.graph import Graph, free_name
 from ..ir.nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Shape, Value
-from ._edit import edit, fresh
+from ._edit import edit
 from .drop_identity import drop_identity
 from .fold_constants import fold_constants
 
@@ -60,7 +60,7 @@ def _sliced(graph: Graph, node: View, name: str, axis: int, made: list[tuple[Nod
     """A slice of one operand, appended to ``made``."""
     _, *bounds = node.args
     view = View(
-        name=fresh(graph, f"{name}.slice", [n.name for n, _ in made]),
+        name=free_name(f"{name}.slice", graph.nodes, [n.name for n, _ in made]),
         inputs=(name,),
         origin=node.origin,
         op="slice",
@@ -102,9 +102,9 @@ def _sum(graph: Graph, node: Any, axis: int) -> Axes:
 
 
 def _product(graph: Graph, node: Any, axis: int) -> Axes:
-    left, right, out = node.equation.replace("->", ",").split(",")
-    letter = out[axis]
-    return [part.index(letter) if letter in part else None for part in (left, right)]
+    letter = node.einsum.out[axis]
+    parts = (node.einsum.left, node.einsum.right)
+    return [part.index(letter) if letter in part else None for part in parts]
 
 
 def _reduce(graph: Graph, node: Any, axis: int) -> Axes:

@@ -12,10 +12,10 @@ from math import prod
 import numpy as np
 
 from ..array import Array
-from ..ir.graph import Graph, prune
+from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Node, Synapse, View
 from ..ir.types import Shape, Value
-from ._edit import edit, fresh
+from ._edit import edit
 from ._index import index_of, steps_for
 from .drop_identity import view_nodes
 
@@ -25,7 +25,7 @@ CHAINED = ("reshape", "permute", "slice")
 def split_synapse(graph: Graph) -> Graph:
     """A graph in which no reader of a synapse leaves channels unread; meaning unchanged."""
     for node in graph.of(Synapse):
-        graph = _split(graph, node)  # type: ignore[arg-type]
+        graph = _split(graph, node)
     return prune(graph)
 
 
@@ -44,7 +44,10 @@ def _split(graph: Graph, node: Synapse) -> Graph:
     if all(len(g) == every for g in groups) or sum(map(len, groups)) != len(set().union(*groups)):
         return graph
     synapses = {g: _part(graph, node, g, i) for i, g in enumerate(groups)}
-    changed: dict[str, list[tuple[Node, Value]]] = {node.name: list(synapses.values())}
+    # The parts stand behind the old synapse, which prune removes with the views that nobody reads any more.
+    changed: dict[str, list[tuple[Node, Value]]] = {
+        node.name: [(node, graph.values[node.name]), *synapses.values()]
+    }
     dropped: dict[str, str] = {}
     for end, index in indices.items():
         synapse, value = synapses[parts[end]]
@@ -57,12 +60,7 @@ def _split(graph: Graph, node: Synapse) -> Graph:
             dropped[end] = changed[end][-1][0].name
         else:
             dropped[end] = synapse.name
-    return prune(edit(graph, {**changed, node.name: _kept(graph, node, synapses)}, dropped))
-
-
-def _kept(graph: Graph, node: Synapse, synapses: dict) -> list[tuple[Node, Value]]:
-    """The parts, behind the old synapse, which prune removes with the views that nobody reads any more."""
-    return [(node, graph.values[node.name]), *synapses.values()]
+    return prune(edit(graph, changed, dropped))
 
 
 def _paths(graph: Graph, node: Synapse) -> list[tuple[Node, list[View]]] | None:
@@ -96,7 +94,7 @@ def _part(graph: Graph, node: Synapse, channels: tuple[int, ...], number: int) -
     sizes = (*shape.sizes[:-1], len(rows)) if node.op == "dense" else (len(rows), *shape.sizes[1:])
     bias = None if node.bias is None else node.bias[rows]
     delay = node.delay if np.ndim(node.delay) == 0 else np.asarray(node.delay)[rows]
-    name = fresh(graph, f"{node.name}.{number}")
+    name = free_name(f"{node.name}.{number}", graph.nodes)
     part = replace(node, name=name, weight=node.weight[rows], bias=bias, delay=delay)
     return part, Value(Shape(shape.roles, sizes))
 

@@ -12,10 +12,10 @@ from ..array import Array
 from ..calibrate import Ranges
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Delay, Neuron, Node, Output, Sum, Synapse, View
+from ..ir.widths import MESSAGE_BITS
 
 #: room above the largest magnitude seen in calibration
 HEADROOM = 2.0
-MESSAGE_BITS = 24
 #: width at which a branch enters a stream; wider would ask rescales of coarse weights for factors above 2^14
 BRANCH_BITS = 18
 
@@ -47,19 +47,17 @@ def compact(scale: Scale) -> Scale:
 
 def behind_views(graph: Graph, name: str) -> Node:
     """The node that computes a value, or joins several; other views and delays are skipped."""
-    node = graph.nodes[name]
-    while isinstance(node, (View, Delay)) and len(node.inputs) == 1:
-        node = graph.nodes[node.inputs[0]]
-    return node
+    return graph.upwards(name, lambda node: _moves(node) and len(node.inputs) == 1)[-1]
 
 
-def readers(graph: Graph, consumers: dict[str, list[str]], name: str) -> list[Node]:
+def readers(graph: Graph, name: str) -> list[Node]:
     """All nodes that read a value, views and delays skipped."""
-    found: list[Node] = []
-    for reader in consumers[name]:
-        node = graph.nodes[reader]
-        found += readers(graph, consumers, reader) if isinstance(node, (View, Delay)) else [node]
-    return found
+    return graph.readers(name, _moves)
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node only hands values on, rearranged or later."""
+    return isinstance(node, (View, Delay))
 
 
 def input_limit(nodes: list[Node]) -> int | None:
@@ -73,7 +71,7 @@ def bits_of(limit: int | None) -> int:
     return limit.bit_length() if limit else MESSAGE_BITS
 
 
-def joint_sums(graph: Graph, consumers: dict[str, list[str]]) -> dict[str, str]:
+def joint_sums(graph: Graph) -> dict[str, str]:
     """Synapse -> Sum, where a neuron's input is the sum of synapses that nothing else reads.
 
     Their rows take common units, as one layer would, so that the sum is exact without rescales.
@@ -81,9 +79,9 @@ def joint_sums(graph: Graph, consumers: dict[str, list[str]]) -> dict[str, str]:
     table: dict[str, str] = {}
     for node in graph.of(Sum):
         parts = [graph.nodes[i] for i in node.inputs]
-        alone = [p for p in parts if isinstance(p, Synapse) and consumers[p.name] == [node.name]]
+        alone = [p for p in parts if isinstance(p, Synapse) and graph.consumers[p.name] == [node.name]]
         alike = len(alone) == len(parts) == len({*node.inputs}) and len({p.op for p in alone}) == 1
-        if alike and all(isinstance(r, (Neuron, Output)) for r in readers(graph, consumers, node.name)):
+        if alike and all(isinstance(r, (Neuron, Output)) for r in readers(graph, node.name)):
             table |= dict.fromkeys(node.inputs, node.name)
     return table
 
@@ -105,15 +103,14 @@ def streams(graph: Graph, ranges: Ranges) -> dict[str, Stream]:
                 roots[find(behind.name)] = find(node.name)
     members: dict[str, list[Sum]] = {}
     for node in graph.of(Sum):
-        members.setdefault(find(node.name), []).append(node)  # type: ignore[arg-type]
+        members.setdefault(find(node.name), []).append(node)
     made = {root: _stream(graph, ranges, sums) for root, sums in members.items()}
     return {name: made[find(name)] for name in roots}
 
 
 def _stream(graph: Graph, ranges: Ranges, sums: list[Sum]) -> Stream:
-    consumers = graph.consumers
     branches = [i for s in sums for i in s.inputs if not isinstance(behind_views(graph, i), Sum)]
-    total_bits = min(bits_of(input_limit(readers(graph, consumers, s.name))) for s in sums)
+    total_bits = min(bits_of(input_limit(readers(graph, s.name))) for s in sums)
     branch_bits = min(BRANCH_BITS, total_bits - math.ceil(math.log2(max(len(branches), 1))))
     seen = [i for i in branches if not isinstance(graph.nodes[i], Const)]
     magnitude = max(ranges.magnitude(i) for i in seen + branches)

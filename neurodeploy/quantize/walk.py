@@ -17,9 +17,9 @@ from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
+from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
 from .units import (
-    MESSAGE_BITS,
     Scale,
     Stream,
     behind_views,
@@ -34,7 +34,6 @@ from .units import (
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
 DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
-TABLE_OUT_BITS = 17  # width of an elementwise operator's output, sign included
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
 STEEPEST = 2.0**14  # factor of one rescale
@@ -67,22 +66,18 @@ def _bad_width(node: Node, bits: int) -> Problem:
     return Problem(
         "ND402",
         "weights of this width cannot be stored",
-        _where(node),
+        node.place,
         f"{bits} bits",
         "2 to 8 bits",
         ("choose --weight-bits between 2 and 8",),
     )
 
 
-def _remedies(node: Node) -> tuple[str, ...]:
+def _remedies(graph: Graph, node: Node) -> tuple[str, ...]:
     """What helps where numbers of one place differ too much in size."""
-    fixed_bases = "calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null"
-    by_method = (fixed_bases,) if isinstance(node, Neuron) and node.model == "multi_threshold" else ()
+    method = registry.METHODS.get(graph.header.method)
+    by_method = method.remedies if method is not None and isinstance(node, Neuron) else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
-
-
-def _where(node: Node) -> str:
-    return f"{node.name} from {node.origin[0]}" if node.origin else node.name
 
 
 @dataclass
@@ -98,9 +93,8 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.builder = Builder(replace(self.graph.header, level="integer"))
-        self.consumers = self.graph.consumers
         self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
-        self.joint = joint_sums(self.graph, self.consumers)
+        self.joint = joint_sums(self.graph)
         self.ahead: dict[str, Code] = {}  # neurons that are read before they are visited, with what they send
         for synapse in self.graph.feedback:
             self._look_ahead(synapse.inputs[0])
@@ -127,7 +121,7 @@ class _Walk:
                 return
         except ValueError as error:
             self.problems.append(
-                Problem("ND401", f"no integer form: {error}", _where(node), fixes=_remedies(node))
+                Problem("ND401", f"no integer form: {error}", node.place, fixes=_remedies(self.graph, node))
             )
         self.failed.add(node.name)
 
@@ -217,13 +211,13 @@ def _input(walk: _Walk, node: Input) -> str:
 def _output(walk: _Walk, node: Output) -> str:
     source = walk.uniform(node.inputs[0])
     ticks = walk.graph.header.timesteps if node.readout == "mean" else 1
-    return walk.add(node, walk.scales[source] / ticks, 32, inputs=(source,))
+    return walk.add(node, walk.scales[source] / ticks, REGISTER_BITS, inputs=(source,))
 
 
 def _const(walk: _Walk, node: Const) -> str:
     """Constants wait for the unit of the sum or view that reads them; until then they are integers of a fine unit."""
     unit = power_of_two_unit(float(np.abs(node.value).max()), UNIFORM_BITS)
-    for reader in readers(walk.graph, walk.consumers, node.name):
+    for reader in readers(walk.graph, node.name):
         if reader.name in walk.streams:
             unit = walk.streams[reader.name].unit
     return walk.add(replace(node, value=np.floor(node.value / unit + 0.5).astype(np.int64)), unit)
@@ -274,7 +268,7 @@ def _stored(walk: _Walk, layer: _Layer, unit: Array) -> str:
 
 def _reading(walk: _Walk, node: Synapse) -> list[Node]:
     """What reads a synapse, or the sum that it is a part of."""
-    return readers(walk.graph, walk.consumers, walk.joint.get(node.name, node.name))
+    return readers(walk.graph, walk.joint.get(node.name, node.name))
 
 
 def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
@@ -284,7 +278,7 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
         or (
             isinstance(r, Neuron)
             and registry.NEURONS[r.model].keeps_unit
-            and any(isinstance(after, Output) for after in readers(walk.graph, walk.consumers, r.name))
+            and any(isinstance(after, Output) for after in readers(walk.graph, r.name))
         )
         for r in reading
     )
@@ -292,9 +286,10 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
 
 def _worth(node: Synapse, per_input: Array) -> Array:
     """Float weights times what a unit of their input is worth."""
-    if node.op == "dense" or per_input.ndim == 0:
-        return node.weight * per_input
-    return node.weight * per_input.reshape(-1, 1, 1)
+    if node.op == "conv" and per_input.ndim:
+        per_input = per_input.reshape(-1, 1, 1)
+    worth: Array = node.weight * per_input
+    return worth
 
 
 def _narrowed(walk: _Walk, node: Synapse, name: str, weight: Array, bits: int) -> str:
@@ -320,7 +315,8 @@ def _finest_steps(rows: Array, bits: int, shared: bool) -> Array:
     """What a weight unit of each row is worth if only the width limits it; ``shared``: one worth for all rows."""
     peak = rows.max() if rows.max() > 0 else 1.0
     finest = np.maximum(rows.max(axis=1), peak * (1.0 if shared else ROW_FLOOR))
-    return finest / (2 ** (bits - 1) - 1)
+    steps: Array = finest / (2 ** (bits - 1) - 1)
+    return steps
 
 
 def _contracted_scale(walk: _Walk, node: Synapse) -> Array | None:
@@ -376,7 +372,7 @@ def _product(walk: _Walk, node: Product) -> str:
     a, b = (walk.limits(i).magnitude for i in inputs)
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
     unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
-    room = bits_of(input_limit(readers(walk.graph, walk.consumers, node.name)))
+    room = bits_of(input_limit(readers(walk.graph, node.name)))
     # over ticks a mean of products grows as t, a product of sums as t squared
     grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
     bound = terms * a * b * grown
@@ -432,8 +428,8 @@ def _micro(walk: _Walk, node: Micro) -> str:
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
-    direct = any(isinstance(r, Synapse) for r in readers(walk.graph, walk.consumers, node.name))
-    bits = DIRECT_PAYLOAD_BITS if direct else TABLE_OUT_BITS
+    direct = any(isinstance(r, Synapse) for r in readers(walk.graph, node.name))
+    bits = DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
     # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
     finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from math import ceil, sqrt
 from typing import Any
 
-from ..cost.links import place
+from ..ir.trace import Link, Router
 from . import units
 from .svg import Safe, drawing, line, rect, tag, text, title
 
@@ -14,9 +14,6 @@ Json = dict[str, Any]
 
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
 MOST_CHIPS = 16
-
-#: chip, x, y of a router
-Place = tuple[int, int, int]
 
 
 def chips(report: Json) -> list[tuple[int, Safe]]:
@@ -103,26 +100,26 @@ def _core(row: Json, x: float, y: float, tops: dict[str, float]) -> Safe:
 
 def _links(report: Json, chip: int, side: float, pitch: float) -> list[Safe]:
     """Traffic between neighbours: right or down-going links lie above or left of their opposites."""
-    rows = [r for r in report["links"] if r["class"] == "mesh" and (place(r["from"]) or (None,))[0] == chip]
-    top = max((r["packets"] for r in rows), default=0) or 1
+    rows = []
+    for row in report["links"]:
+        start, end = Router.parse(row["from"]), Router.parse(row["to"])
+        if start is not None and end is not None and start.chip == end.chip == chip:
+            rows.append((Link(start, end), row))
+    top = max((row["packets"] for _, row in rows), default=0) or 1
     parts = []
-    for row in rows:
-        a, b = place(row["from"]), place(row["to"])
-        if a is None or b is None or abs(a[1] - b[1]) + abs(a[2] - b[2]) != 1:
-            continue
+    for link, row in rows:
         level = row["packets"] / top
         hint = f"{row['from']} → {row['to']}: {units.count(row['packets'])} packets per inference, peak {row['peak']}"
-        wire = line(*_ends(a, b, side, pitch), "wire")
+        wire = line(*_ends(link, side, pitch), "wire")
         parts.append(
             tag("g", title(hint), wire, stroke_width=1 + 4 * level, stroke_opacity=0.25 + 0.75 * level)
         )
     return parts
 
 
-def _ends(
-    a: tuple[int, int, int], b: tuple[int, int, int], side: float, pitch: float
-) -> tuple[float, float, float, float]:
+def _ends(link: Link, side: float, pitch: float) -> tuple[float, float, float, float]:
     """x1, y1, x2, y2 of a link between neighbours; its two directions lie side by side."""
+    a, b = link
     along = 1 if a[1] != b[1] else 2
     forward = b[along] > a[along]
     start = EDGE + a[along] * pitch + (side + 2 if forward else -2)

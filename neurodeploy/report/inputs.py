@@ -11,6 +11,7 @@ import numpy as np
 from ..array import Array
 from ..cost import Assessment
 from ..errors import Problem
+from ..evidence import Evidence
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
 from ..ir.trace import Trace
@@ -96,7 +97,7 @@ class ReportInputs:
     bit_true: BitTrue | None = None
     sqnr_db: MappingABC[str, float] = field(default_factory=dict)
     saturations: MappingABC[str, int] | None = None
-    grades: MappingABC[str, tuple[str, str]] = field(default_factory=dict)
+    grades: MappingABC[str, Evidence] = field(default_factory=dict)
     raster: tuple[RasterRow, ...] = ()
     raster_sample: str = ""
     stimulus: MappingABC[str, Any] = field(default_factory=dict)

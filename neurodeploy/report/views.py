@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..array import Array
-from ..cost.links import link_class
+from ..cost.counts import NodeCounts
 from ..cost.types import Range
-from ..image.words import stored
+from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
+from ..ir.trace import Link
 from ..ir.types import Value
 from ..mapping.types import Core, Group
 from .inputs import ReportInputs
+
+COUNTED = frozenset(kind.name for kind in fields(NodeCounts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +44,14 @@ class Layer:
         return self.graph.values[streams[0]] if streams else None
 
     def counted(self, kind: str) -> float | None:
-        """Events of one kind per inference: of the cores, else of the recorded run."""
-        assessment = self.inputs.assessment
-        if assessment.events is not None:
-            row = assessment.events.node_counts.get(self.node.name)
-            return float(row[assessment.events.kinds.index(kind)]) if row is not None else 0.0
-        if assessment.counts is not None and kind in (
-            "synaptic_ops",
-            "product_ops",
-            "neuron_updates",
-            "spikes",
-        ):
-            found = assessment.counts.nodes.get(self.node.name)
-            return float(getattr(found, kind)) if found else 0.0
-        return None
+        """Events of one kind per inference: of the recorded run, else, where a graph does not tell, of the cores."""
+        counts, events = self.inputs.assessment.counts, self.inputs.assessment.events
+        if kind in COUNTED:
+            return None if counts is None else getattr(counts.nodes.get(self.node.name, NodeCounts()), kind)
+        if events is None:
+            return None
+        row = events.node_counts.get(self.node.name)
+        return 0.0 if row is None else float(row[events.kinds.index(kind)])
 
     @property
     def energy(self) -> Range | None:
@@ -107,14 +103,9 @@ class LinkView:
     """A link that carried packets."""
 
     inputs: ReportInputs
-    ends: tuple[str, str]
+    link: Link
     load: Array
     peak: int
-
-    @cached_property
-    def link_class(self) -> str:
-        """mesh, chip or host."""
-        return link_class(self.ends)
 
     @property
     def capacity_share(self) -> float | None:
@@ -125,7 +116,7 @@ class LinkView:
         times = self.inputs.target.costs.time_ns
         each = {"mesh": times.link_packet, "chip": times.packet_chip_hop, "host": times.host_packet}
         step = estimate.timing.step_ns[1]
-        busy = np.asarray(self.load, dtype=float) * each[self.link_class].nominal
+        busy = np.asarray(self.load, dtype=float) * each[self.link.kind].nominal
         return float(np.divide(busy, step, out=np.zeros_like(busy), where=step > 0).max(initial=0.0))
 
 
@@ -167,5 +158,7 @@ def links(inputs: ReportInputs) -> Iterator[LinkView]:
     events = inputs.assessment.events
     if events is None:
         return
-    for ends, load in sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), item[0])):
-        yield LinkView(inputs, ends, np.asarray(load), int(events.link_peak.get(ends, 0)))
+    for link, load in sorted(
+        events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0]))
+    ):
+        yield LinkView(inputs, link, np.asarray(load), int(events.link_peak.get(link, 0)))

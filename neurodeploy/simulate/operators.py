@@ -16,8 +16,8 @@ from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
 from ..ir.nodes import Micro
+from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
-from .arithmetic import REGISTER_BITS
 from .run import Run, Step
 
 CHUNK_ELEMENTS = 1 << 15  # of int64: 256 KB, so that the passes of a program stay in the second-level cache

@@ -15,10 +15,11 @@ import numpy as np
 
 from ..array import Array
 from ..ir import fixed
+from ..ir.equation import Equation, Sizes
 from ..ir.graph import Graph
 from ..ir.nodes import Product
+from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
-from .arithmetic import REGISTER_BITS
 from .run import Run, Step
 
 Contraction = Callable[[Array, Array, Any], Array]
@@ -38,18 +39,16 @@ class Plan:
 
     def scale(self, p: Array, t: int) -> Array:
         """The integer rescale of tick ``t``."""
-        if self.node.rescale is None:
-            return p
-        multiplier, shift = (np.atleast_1d(part) for part in self.node.rescale)
-        index = min(t, len(multiplier)) - 1
-        return fixed.rescale(p, multiplier[index], shift[index])
+        out: Array = fixed.rescale(p, *self.node.factor(t))
+        return out
 
 
 def product(node: Product, graph: Graph) -> Step:
     """A product of two streams by its timing."""
     a, b = node.inputs
-    contract, summands = contraction(node.equation, graph.shape(a), graph.shape(b))
-    plan = Plan(node, contract, summands, arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
+    shapes = graph.shape(a), graph.shape(b)
+    plan = Plan(node, contraction(node.einsum, *shapes), node.einsum.terms(*shapes),
+                arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
                 arithmetic.width(graph, node.name), arithmetic.storage(graph, node.name))  # fmt: skip
     return _cumulative(plan) if node.timing == "cumulative" else _instant(plan)
 
@@ -83,7 +82,8 @@ def held(b: Array, ticks: int) -> Array:
         return b
     spoke = (b != 0).any(axis=tuple(range(2, b.ndim)))
     last = np.maximum.accumulate(np.where(spoke, np.arange(len(b))[:, None], 0), axis=0)
-    return b[last, np.arange(b.shape[1])]
+    kept: Array = b[last, np.arange(b.shape[1])]
+    return kept
 
 
 def _cumulative(plan: Plan) -> Step:
@@ -115,11 +115,10 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
 
 def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
     """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
-    if plan.node.rescale is None:
-        return np.ones(ticks, np.int64), np.zeros(ticks, np.int64)
-    multiplier, shift = (np.atleast_1d(part).astype(np.int64) for part in plan.node.rescale)
-    index = np.minimum(np.arange(ticks), len(multiplier) - 1)
-    return multiplier[index], shift[index]
+    factors = [plan.node.factor(t) for t in range(1, ticks + 1)]
+    return np.array([m for m, _ in factors], dtype=np.int64), np.array(
+        [s for _, s in factors], dtype=np.int64
+    )
 
 
 def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:
@@ -144,40 +143,45 @@ def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:
     return found.astype(plan.storage, copy=False)
 
 
-def contraction(equation: str, left: tuple[int, ...], right: tuple[int, ...]) -> tuple[Contraction, int]:
-    """The einsum over arrays (T, B, ...) in a given number type, and how many products each result adds up."""
-    a, b, out = equation.replace("->", ",").split(",")
-    size = dict(zip(a, left, strict=True)) | dict(zip(b, right, strict=True))
-    summands = prod(size[letter] for letter in set(a + b) - set(out))
-    shared = [c for c in out if c in a and c in b]
-    rows, columns = ([c for c in out if c in one and c not in other] for one, other in ((a, b), (b, a)))
-    inner = [c for c in a if c in b and c not in out]
-    covered = set(a) == set(shared + rows + inner) and set(b) == set(shared + columns + inner)
-    if not covered or any(len(set(part)) != len(part) for part in (a, b, out)) or not inner:
-        return _general(a, b, out), summands
-    left_axes = [a.index(c) + 2 for c in shared + rows + inner]
-    right_axes = [b.index(c) + 2 for c in shared + inner + columns]
-    order = [(shared + rows + columns).index(c) + 2 for c in out]
-    counts = [prod(size[c] for c in part) for part in (rows, inner, columns)]
-    result = [size[c] for c in shared + rows + columns]
+def contraction(equation: Equation, left: Sizes, right: Sizes) -> Contraction:
+    """The einsum over arrays (T, B, ...) of these shapes in a given number type: a matrix product where it is one."""
+    one_matrix = equation.summed and not equation.lone and not equation.repeats
+    return _matrices(equation, equation.sizes(left, right)) if one_matrix else _general(equation)
+
+
+def _matrices(equation: Equation, size: dict[str, int]) -> Contraction:
+    """Rows times columns, for every value of the letters that both operands and the result share."""
+    shared, rows, inner, columns = equation.shared, equation.rows, equation.summed, equation.columns
+    left_axes = _axes(shared + rows + inner, equation.left)
+    right_axes = _axes(shared + inner + columns, equation.right)
+    order = _axes(equation.out, shared + rows + columns)
+    stack, result = ([size[c] for c in part] for part in (shared, shared + rows + columns))
+    m, k, n = (prod(size[c] for c in part) for part in (rows, inner, columns))
 
     def contract(x: Array, y: Array, kind: Any) -> Array:
         x, y = x.astype(kind, copy=False), y.astype(kind, copy=False)
-        x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *result[: len(shared)], counts[0], counts[1])
-        y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *result[: len(shared)], counts[1], counts[2])
-        z = np.matmul(x, y)
-        return z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *stack, m, k)
+        y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *stack, k, n)
+        z: Array = np.matmul(x, y)
+        z = z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        return z
 
-    return contract, summands
+    return contract
 
 
-def _general(a: str, b: str, out: str) -> Contraction:
+def _axes(wanted: str, present: str) -> list[int]:
+    """Where the wanted letters stand behind ticks and batch in an array of the present ones."""
+    return [present.index(c) + 2 for c in wanted]
+
+
+def _general(equation: Equation) -> Contraction:
     """Elementwise products and repeated or lone indices, which are rare and small."""
-    equation = f"YZ{a},YZ{b}->YZ{out}"
+    text = f"YZ{equation.left},YZ{equation.right}->YZ{equation.out}"
 
     def contract(x: Array, y: Array, kind: Any) -> Array:
         lead = np.broadcast_shapes(x.shape[:2], y.shape[:2])
         x, y = (np.broadcast_to(v, lead + v.shape[2:]).astype(kind, copy=False) for v in (x, y))
-        return np.einsum(equation, x, y)
+        z: Array = np.einsum(text, x, y)
+        return z
 
     return contract

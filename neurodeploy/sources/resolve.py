@@ -16,14 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from .. import registry
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_name
 from ..files import typed
 from ..formats._base import Format, Reader
-from ..frontends.libraries._base import Library, TextOptions, text_options
+from ..frontends.input_spec import InputSpec
+from ..frontends.libraries._base import Library, text_options
 from ..ir.graph import Graph
 from . import zoo
 
@@ -50,8 +49,6 @@ class Model:
 
     ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
     empty. ``convert`` holds options of the method. ``tokenizer`` (a folder, a file, or a name of the hub) makes token
-    ids of texts. ``fingerprint`` changes whenever the source graph may
-    change (empty: unknown, do not cache).
     """
 
     name: str
@@ -70,6 +67,42 @@ class Model:
     tokenizer: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A MODEL string with what its user says about the model; None where nothing is said."""
+
+    text: str
+    shape: tuple[int, ...] | None = None
+    timesteps: int | None = None
+    scale: float | Array | None = None
+    offset: float | Array | None = None
+    reader: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The string as a path."""
+        return Path(self.text)
+
+    def over(self, spec: InputSpec) -> InputSpec:
+        """A spec with the raw levels that the user gives: one of the two without the other is 1 or 0."""
+        if self.scale is None and self.offset is None:
+            return spec
+        return replace(
+            spec,
+            scale=1.0 if self.scale is None else self.scale,
+            offset=0.0 if self.offset is None else self.offset,
+        )
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """One kind of MODEL string: what it looks like, the model behind it, and whether it takes options of a reader."""
+
+    matches: Callable[[Asked], bool]
+    make: Callable[[Asked], Model]
+    options: bool = True
+
+
 def resolve(
     text: str,
     shape: tuple[int, ...] | None = None,
@@ -86,28 +119,13 @@ def resolve(
     the reader does not know or that no reader takes, ImportModelError ND106, ND111, ND12x for a file or a factory that
     cannot be used.
     """
-    path = Path(text)
-    known = formats()
-    factor, shift = 1.0 if scale is None else scale, 0.0 if offset is None else offset
-    if path.suffix in known and text not in zoo.names() and not text.startswith("py:"):
-        return _format(path, *known[path.suffix], timesteps, reader or {})
-    library, name = _library(text, path)
-    if library is not None:
-        own = scale is None and offset is None
-        return _from_library(library, name, text, None if own else (factor, shift), reader or {})
-    torch_code = text not in zoo.names() and (text.startswith("py:") or path.suffix == ".pt2")
-    if reader and not torch_code:
-        raise UsageError(_no_reader(text, reader, known))
-    options = text_options(reader or {})
-    if text in zoo.names():
-        return _zoo(text)
-    if text.startswith("py:"):
-        return _with_texts(_python(text, shape, timesteps, factor, shift), options)
-    if path.suffix == ".pt2":
-        return _with_texts(_export(path, factor, shift), options)
-    if path.name == "program.h5" or (path / "program.h5").is_file():
-        return _artifact(path)
-    raise UsageError(_unknown(text, path))
+    asked = Asked(text, shape, timesteps, scale, offset, reader or {})
+    found = next((resolver for resolver in RESOLVERS if resolver.matches(asked)), None)
+    if asked.reader and not (found and found.options):
+        raise UsageError(_no_reader(asked))
+    if found is None:
+        raise UsageError(_unknown(asked))
+    return found.make(asked)
 
 
 def source_graph(model: Model) -> Graph:
@@ -125,63 +143,24 @@ def libraries() -> registry.Room[Library]:
     return registry.LIBRARIES
 
 
-def _library(text: str, path: Path) -> tuple[Any, str]:
-    """(library, name in it) of ``PREFIX:NAME`` or of a folder of Hugging Face; (None, "") for anything else."""
-    prefix, colon, name = text.partition(":")
-    if colon and prefix in libraries() and name:
-        return libraries()[prefix], name
-    if text not in zoo.names() and (path / "config.json").is_file() and not (path / "program.h5").is_file():
-        return libraries()["hf"], text
-    return None, ""
-
-
-def _from_library(
-    library: Any,
-    name: str,
-    text: str,
-    levels: tuple[float | Array, float | Array] | None,
-    options: Mapping[str, Any],
-) -> Model:
-    """A network that an optional library builds, when the graph is asked for.
-
-    ``levels``: scale and offset of a pixel level; None: as the library's own preparation would have them.
-    """
-    chosen = library.configure(options)
-
-    def load() -> Graph:
-        from ..frontends import torch_export
-
-        built = library.build(name, chosen)
-        factor, shift = (built.scale, built.offset) if levels is None else levels
-        title = Path(name).name if Path(name).is_dir() else name
-        return torch_export.import_module(
-            built.module, built.shape, title, factor, shift, tokens=built.tokens, inside=built.inside
-        )
-
-    model = Model(name, "library", text, load, system=library.name, title=library.title)
-    return _with_texts(model, library.texts(name, chosen))
-
-
-def _with_texts(model: Model, options: TextOptions) -> Model:
-    return replace(model, tokenizer=options.tokenizer)
-
-
 def _readable() -> str:
     return ", ".join((".pt2", *formats(), "program.h5"))
 
 
-def _no_reader(text: str, reader: Mapping[str, Any], known: Mapping[str, Any]) -> Problem:
+def _no_reader(asked: Asked) -> Problem:
     return Problem(
         "ND120",
         "reader options are for files of other tools, and for models of optional libraries",
         "reader",
-        f"{text} with {', '.join(reader)}",
-        f"a file that ends in {', '.join(known) or 'the suffix of a reader'}, or a model of {', '.join(libraries())}",
-        (f"leave out --set reader.{next(iter(reader))}",),
+        f"{asked.text} with {', '.join(asked.reader)}",
+        f"a file that ends in {', '.join(formats()) or 'the suffix of a reader'}, "
+        f"or a model of {', '.join(libraries())}",
+        (f"leave out --set reader.{next(iter(asked.reader))}",),
     )
 
 
-def _unknown(text: str, path: Path) -> Problem:
+def _unknown(asked: Asked) -> Problem:
+    text, path = asked.text, asked.path
     if path.suffix in FOREIGN:
         why = "read by this version yet" if path.suffix in UNREAD else "a model that can be read"
         return Problem(
@@ -193,27 +172,66 @@ def _unknown(text: str, path: Path) -> Problem:
             FOREIGN[path.suffix],
         )
     if path.exists() or "/" in text or path.suffix:
-        return Problem(
-            "ND110",
-            "no model at this path",
-            text,
-            "nothing" if not path.exists() else "no model file",
-            f"a build folder, or a file: {_readable()}",
-            ("check the path",),
-        )
+        found = "nothing" if not path.exists() else "no model file"
+        return _nothing_there(text, found, f"a build folder, or a file: {_readable()}")
     return unknown_name("ND110", "model", text, zoo.names())
 
 
-def _zoo(name: str) -> Model:
-    entry = zoo.entry(name)
-    fingerprint = _digest(
-        entry.model_dump_json(), entry.weights.sha256, _sources(zoo.models_folder()), _version()
-    )
+def _nothing_there(where: str, found: str, wanted: str) -> Problem:
+    return Problem("ND110", "no model at this path", where, found, wanted, ("check the path",))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    """Digest of a file, read piece by piece; EnvironmentProblem where it cannot be read."""
+    digest = hashlib.sha256()
+    with typed(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+# --- networks in memory ------------------------------------------------------------------------------------------
+
+
+def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
+    """The source graph of a torch module in memory, traced as a spiking network where it has neurons, else exported.
+
+    ``inside`` is the attribute under which a wrapper holds the network.
+    """
+    if not spec.tokens and has_neurons(module):
+        from ..frontends import torch_fx
+
+        return torch_fx.import_module(module, spec, name)
+    from ..frontends import torch_export
+
+    return torch_export.import_module(module, spec, name, inside)
+
+
+def has_neurons(network: Any) -> bool:
+    """Whether any submodule is a neuron of a known library."""
+    from ..frontends.leaves import leaf_of
+
+    return any(leaf_of(module) is not None for module in network.modules())
+
+
+# --- the zoo -----------------------------------------------------------------------------------------------------
+
+
+def _is_zoo(asked: Asked) -> bool:
+    return asked.text in zoo.names()
+
+
+def _zoo(asked: Asked) -> Model:
+    entry = zoo.entry(asked.text)
     return Model(
-        name,
+        entry.name,
         "zoo",
-        f"zoo:{name}",
-        lambda: _zoo_graph(entry),
+        f"zoo:{entry.name}",
+        lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
         entry.system,
         entry.title,
         entry.dataset,
@@ -222,107 +240,67 @@ def _zoo(name: str) -> Model:
         entry.kind == "snn",
         entry.input.shape,
         entry.convert,
-        fingerprint,
+        _digest(entry.model_dump_json(), entry.weights.sha256, _code(zoo.models_folder())),
     )
 
 
-def _zoo_graph(entry: zoo.ZooEntry) -> Graph:
-    scale, offset = np.array(entry.input.scale), np.array(entry.input.offset)
-    return from_torch(
-        zoo.load(entry.name),
-        entry.input.shape,
-        entry.kind == "snn",
-        entry.name,
-        entry.timesteps,
-        scale,
-        offset,
-        entry.readout,
-    )
-
-
-def from_torch(
-    module: Any,
-    shape: tuple[int, ...],
-    spiking: bool,
-    name: str = "network",
-    timesteps: int = 1,
-    scale: float | Array = 1.0,
-    offset: float | Array = 0.0,
-    readout: str = "mean",
-) -> Graph:
-    """The source graph of a torch module in memory, traced as a spiking network or exported as an ANN."""
-    if spiking:
-        from ..frontends import torch_fx
-
-        return torch_fx.import_module(module, shape, timesteps, name, scale, offset, readout)
-    from ..frontends import torch_export
-
-    return torch_export.import_module(module, shape, name, scale, offset)
-
-
-def _sources(folder: Path) -> str:
+def _code(folder: Path) -> str:
     """Digest of the Python files of a folder: editing a network changes its graph."""
     files = sorted(folder.glob("*.py"))
     return _digest(*(f"{f.name}\n{f.read_text(encoding='utf-8')}" for f in files))
 
 
-def _version() -> str:
-    """Digest of this room, whose code decides what a model becomes."""
-    here = Path(__file__).parent.parent / "frontends"
-    return _digest(*(_sources(folder) for folder in (here, here / "ops", here / "leaves")))
+# --- factories in Python -----------------------------------------------------------------------------------------
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _is_python(asked: Asked) -> bool:
+    return asked.text.startswith("py:")
 
 
-def _python(
-    text: str,
-    shape: tuple[int, ...] | None,
-    timesteps: int | None,
-    scale: float | Array,
-    offset: float | Array,
-) -> Model:
+def _python(asked: Asked) -> Model:
     """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
-    module, _, factory = text[3:].partition(":")
+    texts = text_options(asked.reader)
+    module, _, factory = asked.text[3:].partition(":")
     if not module or not factory:
-        raise UsageError(
-            Problem(
-                "ND110",
-                "a Python model needs a module and a factory",
-                text,
-                text,
-                "py:package.module:factory",
-            )
-        )
+        cause = "a Python model needs a module and a factory"
+        raise UsageError(Problem("ND110", cause, asked.text, asked.text, "py:package.module:factory"))
 
     def load() -> Graph:
-        network = _built(module, factory, text)
-        length = getattr(network, "input_tokens", None)
-        if length is not None:
-            from ..frontends import torch_export
+        network = _built(module, factory, asked.text)
+        return from_torch(network, _carried(network, asked), factory)
 
-            return torch_export.import_module(network, (length,), factory, tokens=True)
-        wanted = getattr(network, "input_shape", None) or shape
-        if wanted is None:
-            raise ImportModelError(
-                Problem(
-                    "ND103",
-                    "the input shape of the model is not known",
-                    text,
-                    "none",
-                    "(C, H, W)",
-                    (
-                        "give the data set with --data",
-                        "set input_shape on the module, or input_tokens if it takes token ids",
-                    ),
-                )
+    return Model(
+        factory,
+        "python",
+        asked.text,
+        load,
+        shape=tuple(asked.shape or ()),
+        timesteps=asked.timesteps or 1,
+        tokenizer=texts.tokenizer,
+    )
+
+
+def _carried(network: Any, asked: Asked) -> InputSpec:
+    """The shape that the module carries, else that of the user's data; ImportModelError ND103 where there is none."""
+    length = getattr(network, "input_tokens", None)
+    if length is not None:
+        return InputSpec((length,), tokens=True)
+    shape = getattr(network, "input_shape", None) or asked.shape
+    if shape is None:
+        raise ImportModelError(
+            Problem(
+                "ND103",
+                "the input shape of the model is not known",
+                asked.text,
+                "none",
+                "(C, H, W)",
+                (
+                    "give the data set with --data",
+                    "set input_shape on the module, or input_tokens if it takes token ids",
+                ),
             )
-        return from_torch(
-            network, tuple(wanted), has_neurons(network), factory, timesteps or TICKS, scale, offset
         )
-
-    return Model(factory, "python", text, load, shape=tuple(shape or ()), timesteps=timesteps or 1)
+    return asked.over(InputSpec(tuple(shape), timesteps=asked.timesteps or TICKS))
 
 
 def _built(module: str, factory: str, text: str) -> Any:
@@ -356,80 +334,96 @@ def _built(module: str, factory: str, text: str) -> Any:
     return network
 
 
-def has_neurons(network: Any) -> bool:
-    """Whether any submodule is a neuron of a known library."""
-    from ..frontends.leaves import leaf_of
-
-    return any(leaf_of(module) is not None for module in network.modules())
+# --- networks of optional libraries ------------------------------------------------------------------------------
 
 
-def _export(path: Path, scale: float | Array, offset: float | Array) -> Model:
+def _is_library(asked: Asked) -> bool:
+    """``PREFIX:NAME``, or a folder of Hugging Face."""
+    prefix, _, name = asked.text.partition(":")
+    folder = (asked.path / "config.json").is_file() and not (asked.path / "program.h5").is_file()
+    return folder or (prefix in libraries() and bool(name))
+
+
+def _from_library(asked: Asked) -> Model:
+    """A network that an optional library builds, when the graph is asked for."""
+    prefix, _, name = asked.text.partition(":")
+    if prefix not in libraries() or not name:
+        prefix, name = "hf", asked.text
+    library = libraries()[prefix]
+    chosen = library.configure(asked.reader)
+
+    def load() -> Graph:
+        built = library.build(name, chosen)
+        title = Path(name).name if Path(name).is_dir() else name
+        return from_torch(built.module, asked.over(built.spec), title, built.inside)
+
+    texts = library.texts(name, chosen)
+    return Model(
+        name,
+        "library",
+        asked.text,
+        load,
+        system=library.name,
+        title=library.title,
+        tokenizer=texts.tokenizer,
+    )
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def _is_export(asked: Asked) -> bool:
+    return asked.path.suffix == ".pt2"
+
+
+def _export(asked: Asked) -> Model:
     """A file of torch.export; read when the graph is asked for."""
+    texts, path = text_options(asked.reader), asked.path
 
     def load() -> Graph:
         from ..frontends import pt2, torch_export
 
-        return torch_export.import_program(pt2.load(path), path.stem, scale, offset)
+        return torch_export.import_program(pt2.load(path), asked.over(InputSpec()), path.stem)
 
     if not path.is_file():
-        raise UsageError(
-            Problem(
-                "ND110", "no model at this path", str(path), "nothing", "a .pt2 file", ("check the path",)
-            )
-        )
-    fingerprint = _digest(hashlib.sha256(path.read_bytes()).hexdigest(), repr((scale, offset)), _version())
-    return Model(path.stem, "export", str(path), load, fingerprint=fingerprint)
+        raise UsageError(_nothing_there(str(path), "nothing", "a .pt2 file"))
+    levels = asked.over(InputSpec())
+    fingerprint = _digest(_content(path), repr((levels.scale, levels.offset)))
+    return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
 
 
-def _format(
-    path: Path, format: Format, reader: Reader, timesteps: int | None, options: Mapping[str, Any]
-) -> Model:
+def _is_format(asked: Asked) -> bool:
+    return asked.path.suffix in formats()
+
+
+def _format(asked: Asked) -> Model:
     """A network in a file of another tool; read when the graph is asked for."""
-    chosen = format.configure(options)
+    path = asked.path
+    format, reader = formats()[path.suffix]
+    chosen = format.configure(asked.reader)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
-        raise UsageError(
-            Problem(
-                "ND110",
-                "no model at this path",
-                str(path),
-                found,
-                f"a {path.suffix} file",
-                ("check the path",),
-            )
-        )
-    here = Path(__file__).parent.parent
-    fingerprint = _digest(
-        _content(path), format.name, chosen.model_dump_json(), repr(timesteps), _sources(here / "formats" / "_hdf5"),
-        _sources(here / "formats" / format.name), _sources(here / "ir"), _sources(here / "neurons"),
-    )  # fmt: skip
+        raise UsageError(_nothing_there(str(path), found, f"a {path.suffix} file"))
     return Model(
         path.stem,
         "format",
         str(path),
-        lambda: reader.load(path, chosen, timesteps),
+        lambda: reader.load(path, chosen, asked.timesteps),
         system=format.name,
         title=format.title,
-        fingerprint=fingerprint,
+        fingerprint=_digest(_content(path), format.name, chosen.model_dump_json(), repr(asked.timesteps)),
     )
 
 
-def _content(path: Path) -> str:
-    """Digest of a file, read piece by piece; EnvironmentProblem where it cannot be read."""
-    digest = hashlib.sha256()
-    with typed(path), path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _is_artifact(asked: Asked) -> bool:
+    return asked.path.name == "program.h5" or (asked.path / "program.h5").is_file()
 
 
-def _artifact(path: Path) -> Model:
+def _artifact(asked: Asked) -> Model:
     """A built program: it holds no source graph any more; the pipeline starts from its later stages."""
-    file = path / "program.h5" if path.is_dir() else path
+    file = asked.path / "program.h5" if asked.path.is_dir() else asked.path
     if not file.is_file():
-        raise UsageError(
-            Problem("ND110", "no model at this path", str(file), "nothing", "program.h5", ("check the path",))
-        )
+        raise UsageError(_nothing_there(str(file), "nothing", "program.h5"))
 
     def refuse() -> Graph:
         raise ImportModelError(
@@ -444,3 +438,14 @@ def _artifact(path: Path) -> Model:
         )
 
     return Model(file.parent.name or file.stem, "artifact", str(file), refuse)
+
+
+#: every kind of MODEL string; the first that matches is it
+RESOLVERS = (
+    Resolver(_is_zoo, _zoo, options=False),
+    Resolver(_is_python, _python),
+    Resolver(_is_format, _format),
+    Resolver(_is_library, _from_library),
+    Resolver(_is_export, _export),
+    Resolver(_is_artifact, _artifact, options=False),
+)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .. import bundled
 from ..errors import ImportModelError, Problem, UsageError, unknown_name
+from ..frontends.input_spec import InputSpec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,7 +58,8 @@ class InputTable(_Table):
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels (N, C, H, W) as the network sees them, float32."""
         scale, offset = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (self.scale, self.offset))
-        return pixels.astype(np.float32) * scale + offset
+        seen: NDArray[np.float32] = pixels.astype(np.float32) * scale + offset
+        return seen
 
     @field_validator("scale", "offset", mode="before")
     @classmethod
@@ -131,6 +133,12 @@ class ZooEntry(_Table):
     weights: WeightsTable
     train: TrainTable
     convert: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> InputSpec:
+        """How the network is fed and read."""
+        scale, offset = np.array(self.input.scale), np.array(self.input.offset)
+        return InputSpec(self.input.shape, scale, offset, timesteps=self.timesteps, readout=self.readout)
 
     @property
     def weights_path(self) -> Path:

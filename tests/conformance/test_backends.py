@@ -1,6 +1,6 @@
 """Every registered backend that needs no mapping equals the interpreter; a new file is tested by existing.
 
-Backends that run from memory images are proven in ``tests/properties/test_loihi_sim.py``.
+Backends that run from memory images are proven, each by itself, in ``tests/properties/test_mapped_backends.py``.
 """
 
 from __future__ import annotations

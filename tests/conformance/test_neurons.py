@@ -17,7 +17,7 @@ MODELS = NEURONS
 UNIT = 2.0**-10  # worth of an input unit: fine enough that thresholds hold ten bits
 OBSERVED = 3.0  # magnitude the float population is taken to emit
 TICKS, SIZE = 8, 400
-GRADES = ("documented", "plausible", "simulation only")
+GRADES = ("documented", "plausible", "simulation-only")
 #: largest share of (element, tick) where the integer output may differ by more than half an output unit
 DISAGREEMENT = 0.01
 

@@ -9,6 +9,7 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const
@@ -21,17 +22,17 @@ TICKS = 3
 
 def _vit(**arguments: object) -> Callable[[], Graph]:
     return lambda: torch_export.import_module(
-        random_network("digits-vit", **arguments), (1, 8, 8), scale=1 / 16
+        random_network("digits-vit", **arguments), InputSpec((1, 8, 8), 1 / 16)
     )
 
 
 def _a2os2a(**arguments: object) -> Callable[[], Graph]:
     network = lambda: random_network("digits-a2os2a", **arguments)
-    return lambda: torch_fx.import_module(network(), (1, 8, 8), TICKS, scale=1 / 16)
+    return lambda: torch_fx.import_module(network(), InputSpec((1, 8, 8), 1 / 16, timesteps=TICKS))
 
 
 def _operator(name: str) -> Callable[[], Graph]:
-    return lambda: torch_fx.import_module(module(name), SHAPE, TICKS, scale=1 / 16, offset=-0.3)
+    return lambda: torch_fx.import_module(module(name), InputSpec(SHAPE, 1 / 16, -0.3, timesteps=TICKS))
 
 
 NETWORKS: dict[str, Callable[[], Graph]] = {

@@ -42,7 +42,7 @@ def check_engine(graph: Graph, x: np.ndarray) -> None:
 
 def check_telescoping(graph: Graph, x: np.ndarray) -> None:
     """What a compensated product sent sums to the rescaled product of all it received, if nothing saturated."""
-    products = [n for n in graph.of(Product) if n.timing == "cumulative"]  # type: ignore[attr-defined]
+    products = [n for n in graph.of(Product) if n.timing == "cumulative"]
     names = {name for node in products for name in (node.name, *node.inputs)}
     trace = interp.run(graph, x, names)
     for node in products:

@@ -15,6 +15,7 @@ import pytest
 import neurodeploy
 from neurodeploy import cli, codes, verbs
 from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError, grouped
+from neurodeploy.inputs import arrays
 from tests.networks import mini_snn
 
 PACKAGE = Path(neurodeploy.__file__).parent
@@ -298,7 +299,7 @@ def test_narrower_weights_are_checked_as_they_are_built() -> None:
 def test_input_gets_a_batch_axis() -> None:
     graph = mini_snn()
     shape = graph.shape(graph.input.name)
-    assert verbs.checked_input(graph, np.zeros(shape, np.uint8)).shape == (1, *shape)
+    assert arrays.checked_input(graph, np.zeros(shape, np.uint8)).shape == (1, *shape)
 
 
 @pytest.mark.parametrize("change, code", [
@@ -309,7 +310,7 @@ def test_wrong_input_is_typed(change: object, code: str) -> None:
     graph = mini_snn()
     x = np.zeros((2, *graph.shape(graph.input.name)), np.uint8)
     with pytest.raises(SimulateError, match=code):
-        verbs.checked_input(graph, change(x))  # type: ignore[operator]
+        arrays.checked_input(graph, change(x))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("write", [
@@ -321,7 +322,7 @@ def test_unusable_input_files_are_typed(write: object, tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     write(path)  # type: ignore[operator]
     with pytest.raises(UsageError, match="ND931"):
-        verbs.read_array(path)
+        arrays.read_array(path)
 
 
 def test_every_error_class_has_its_exit_code() -> None:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurodeploy import datasets
+from neurodeploy import datasets, registry
 from neurodeploy.codes import CODES
-from neurodeploy.datasets import _formats
 from neurodeploy.datasets._types import content_hash, stratified_indices
 from neurodeploy.errors import UsageError
 
@@ -126,24 +125,14 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
     refused(str(tmp_path / name), code)
 
 
-def test_formats_are_complete_and_named() -> None:
-    found = {f.module.rsplit(".", 1)[1] for f in datasets.formats()}
-    assert found == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
+def test_formats_are_found_and_named() -> None:
+    assert set(registry.DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
     assert datasets.names() == ("digits",)
-
-
-def test_format_without_a_piece_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neurodeploy.datasets import npz
-
-    monkeypatch.delattr(npz, "accepts")
-    with pytest.raises(UsageError, match="accepts") as caught:
-        _formats._format("neurodeploy.datasets.npz")
-    assert caught.value.problems[0].where == "neurodeploy/datasets/npz.py"
 
 
 def test_import_brings_numpy_only() -> None:
     heavy = "{'sklearn', 'PIL', 'h5py', 'torch', 'torchvision'}"
-    code = f"import sys, neurodeploy.datasets as d; d.formats(); sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, neurodeploy.datasets as d; d.names(); sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

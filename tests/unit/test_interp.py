@@ -11,6 +11,7 @@ import pytest
 from neurodeploy.convert import ecmt
 from neurodeploy.errors import GraphError, SimulateError
 from neurodeploy.ir import fixed, interp
+from neurodeploy.ir.equation import Equation
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import BINARY
@@ -145,7 +146,7 @@ def test_contract_is_an_einsum(equation: str, batches: tuple[int, int]) -> None:
         rng.integers(-(10**6), 10**6, (count, *(size[c] for c in letters)))
         for letters, count in zip((left, right), batches, strict=True)
     )
-    found = interp.contract(equation, a, b)
+    found = interp.contract(Equation.parse(equation), a, b)
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, np.einsum(f"Z{left},Z{right}->Z{out}", a, b))
 

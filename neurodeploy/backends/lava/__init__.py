@@ -15,7 +15,7 @@ from ...ir.trace import Events, Trace
 from ...mapping.checks import too_fast
 from ...passes.balance import balance, hurried
 from ...program import Program
-from .._base import Backend
+from .._base import Backend, Description
 from .plan import Granularity, plan
 
 PYTHON = (3, 10)
@@ -25,7 +25,7 @@ class Lava(Backend):
     """Processes of Lava 0.10.0 and own ones, in Lava's simulator on this machine."""
 
     name = "lava"
-    mapped = False
+    distributions = ("lava-nc",)
     granularities = ("layer", "core")
 
     def __init__(self, granularity: Granularity = "layer") -> None:
@@ -49,6 +49,13 @@ class Lava(Backend):
     def at(self, granularity: str) -> Lava:
         """This backend with one process per ``layer`` or per mapped ``core``."""
         return Lava("core" if granularity == "core" else "layer")
+
+    def describe(self, program: Program) -> Description:
+        """Layers or cores as processes of Lava and own ones; BackendError ND742 and ND515 as :func:`lowered`."""
+        from .describe import description
+
+        program = lowered(program, self.granularity)
+        return description(plan(program.graph, (), self.granularity, program.mapping))
 
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All samples in Lava's simulator; BackendError ND742 for one process per core without a mapping."""

@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...ir.graph import Graph
 from ...ir.nodes import Node, Synapse, View
-from ...program import Program
-from .plan import Granularity, Plan, Unit, plan
+from .._base import OWN, Description, Row
+from .plan import Plan, Unit
 
 
-@dataclass(frozen=True)
-class Row:
-    """One layer (or core): its processes, and synaptic events of one tick, in all and on processes of Lava."""
-
-    layer: str
-    processes: tuple[str, ...]
-    events: float
-    stock_events: float
-    reason: str = ""
-
-    @property
-    def stock(self) -> bool:
-        """Whether every process is one of Lava's."""
-        return not any(p == "own" for p in self.processes)
-
-    def __str__(self) -> str:
-        return " + ".join(self.processes)
-
-
-@dataclass(frozen=True)
-class Lowering:
-    """The layers of a network in Lava; ``share`` of synaptic events is None where there are none."""
-
-    granularity: str
-    rows: tuple[Row, ...]
-    processes: int
-
-    @property
-    def share(self) -> float | None:
-        """Part of the synaptic events that processes of Lava handle."""
-        total = sum(row.events for row in self.rows)
-        return sum(row.stock_events for row in self.rows) / total if total else None
-
-
-def describe(program: Program, granularity: Granularity = "layer") -> Lowering:
+def description(found: Plan) -> Description:
     """Layers, their processes and the share of synaptic events on processes of Lava.
 
     Events are the connections of non-zero weight times the calibrated activity of what they read, 1 where it is unknown
-    or no spike. An own process is called ``own`` whatever it does; the reasons say that.
+    or no spike.
     """
-    from . import lowered
-
-    program = lowered(program, granularity)
-    found = plan(program.graph, (), granularity, program.mapping)
-    return Lowering(granularity, tuple(_rows(found)), len(found.units))
-
-
-def places(graph: Graph) -> Mapping[str, str]:
-    """Node -> name of the process that does it, ``own`` for own ones, in a network with one process per layer."""
-    from . import lowered
-
-    found = plan(lowered(Program(graph)).graph)
-    return {node: _name(unit) for unit in found.units for node in unit.nodes}
+    nodes = {node: _name(unit) for unit in found.units for node in unit.nodes}
+    return Description("Lava", found.granularity, tuple(_rows(found)), len(found.units), nodes)
 
 
 def _rows(found: Plan) -> list[Row]:
@@ -86,7 +38,7 @@ def _rows(found: Plan) -> list[Row]:
 
 
 def _name(unit: Unit) -> str:
-    return unit.process if unit.stock else "own"
+    return unit.process if unit.stock else OWN
 
 
 def events(graph: Graph, node: Node) -> float:
@@ -100,10 +52,8 @@ def events(graph: Graph, node: Node) -> float:
 
 def activity(graph: Graph, value: str) -> float:
     """Calibrated spikes per element and tick of what a view shows; 1 where nothing was measured."""
-    node = graph.nodes[value]
-    while isinstance(node, View) and graph.values[node.name].activity is None:
-        node = graph.nodes[node.inputs[0]]
-    found = graph.values[node.name].activity
+    source = graph.upwards(value, lambda n: isinstance(n, View) and graph.values[n.name].activity is None)[-1]
+    found = graph.values[source.name].activity
     return found.mean if found is not None else 1.0
 
 

@@ -17,11 +17,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ...array import Array
-from ...image.decode import Export
-from ...image.types import CoreImage
-from ...ir.trace import EVENT_KINDS, Events
-from ...mapping.routes import HOST, Link, route
-from .execute import Step
+from ...image import CoreImage, Export, origins
+from ...ir.trace import EVENT_KINDS, Events, Link
+from ...mapping.routes import route
 
 KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
 
@@ -68,58 +66,47 @@ class Network:
 
     def links(self) -> tuple[list[Link], csr_array]:
         """All links, and the matrix (links, pairs) that is 1 where a pair's packets pass."""
-        names: dict[Link, int] = {}
+        numbers: dict[Link, int] = {}
         rows, columns = [], []
         for (source, target), number in self.pairs.items():
             for link in self.path(source, target):
-                rows.append(names.setdefault(link, len(names)))
+                rows.append(numbers.setdefault(link, len(numbers)))
                 columns.append(number)
         ones = np.ones(len(rows), dtype=np.int64)
-        return list(names), csr_array((ones, (rows, columns)), shape=(len(names), len(self.pairs)))
+        return list(numbers), csr_array((ones, (rows, columns)), shape=(len(numbers), len(self.pairs)))
 
     def hops(self, source: int, target: int) -> tuple[int, int]:
         """Router-to-router hops along x and y inside chips; none for packets that the host sends."""
         along = [0, 0]
         for link in self.path(source, target):
-            a, b = (_router(end) for end in link)
-            if a is not None and b is not None and a[0] == b[0]:
-                along[0] += a[1] != b[1]
-                along[1] += a[2] != b[2]
+            if link.kind == "mesh":
+                along[0] += link.start.x != link.end.x
+                along[1] += link.start.y != link.end.y
         return along[0], along[1]
 
 
-def _router(name: str) -> tuple[str, ...] | None:
-    """(chip, x, y) of a router by its name; None for the host."""
-    if name == HOST:
-        return None
-    chip, _, place = name.partition(" ")
-    return (chip, *place.strip("()").split(","))
-
-
-def senders(network: Network, source: int, program: Sequence[Step], export: Export) -> list[Sender]:
+def senders(network: Network, source: int, export: Export) -> list[Sender]:
     """What one export sends, by the node its elements come from."""
-    elements = (
-        np.unique(np.concatenate([b.elements for b in export.bundles]))
-        if export.bundles
-        else np.zeros(0, int)
-    )
+    image = network.images[source]
+    program = image.units[export.unit].program
+    elements = np.unique(np.concatenate([np.zeros(0, np.int64), *(b.elements for b in export.bundles)]))
     goes = np.zeros((len(export.bundles), len(elements)))
     for row, bundle in enumerate(export.bundles):
         np.add.at(goes[row], np.searchsorted(elements, bundle.elements), 1)
     pairs = np.array([network.pair(source, b.target) for b in export.bundles], dtype=np.int64)
     hops = np.array([network.hops(source, b.target) for b in export.bundles]).reshape(-1, 2).T
-    origin = origins(program)[export.instruction][0][elements]
+    origin = origins(image, export.unit)[export.instruction][0][elements]
     found = []
     for number in np.unique(origin).tolist():
         mine = origin == number
-        node = program[number].item.node or program[export.instruction].item.node
+        node = program[number].node or program[export.instruction].node
         found.append(Sender(node, export.instruction, elements[mine], goes[:, mine], pairs, hops))
     return found
 
 
-def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
+def spoken(image: CoreImage, unit: int, exports: Sequence[Export]) -> list[Spoken]:
     """Elements that leave the core, at their origin, each once; neuron populations are counted where they fire."""
-    table = origins(program)
+    program, table = image.units[unit].program, origins(image, unit)
     sent: dict[int, list[Array]] = {}
     for export in exports:
         number, element = table[export.instruction]
@@ -128,26 +115,10 @@ def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
                 mine = bundle.elements[number[bundle.elements] == origin]
                 sent.setdefault(origin, []).append(element[mine])
     return [
-        Spoken(program[n].item.node, n, np.unique(np.concatenate(parts)))
+        Spoken(program[n].node, n, np.unique(np.concatenate(parts)))
         for n, parts in sent.items()
-        if program[n].item.op != "neuron"
+        if program[n].op != "neuron"
     ]
-
-
-def origins(program: Sequence[Step]) -> list[tuple[Array, Array]]:
-    """For each instruction the (instruction, element) its elements are copies of: Views are looked through."""
-    table: list[tuple[Array, Array]] = []
-    for number, step in enumerate(program):
-        origin, element = np.full(step.item.size, number), np.arange(step.item.size)
-        if step.item.op == "view":
-            for operand, gather in zip(step.item.operands, step.gathers, strict=True):
-                index = np.arange(step.item.size) if gather is None else gather
-                shown = np.flatnonzero(index >= 0)
-                if program[operand.source].item.op != "const":
-                    origin[shown] = table[operand.source][0][index[shown]]
-                    element[shown] = table[operand.source][1][index[shown]]
-        table.append((origin, element))
-    return table
 
 
 class Recorder:
@@ -158,9 +129,9 @@ class Recorder:
         self.row = {site: i for i, site in enumerate(cores)}
         self.counts = np.zeros((samples, len(cores), steps, len(EVENT_KINDS)), dtype=np.int64)
         self.by_node: dict[tuple[str, int], Array] = {}
-        self.names, self.matrix = network.links()
-        self.loads = np.zeros((len(self.names), steps), dtype=np.int64)
-        self.peak = np.zeros(len(self.names), dtype=np.int64)
+        self.links, self.matrix = network.links()
+        self.loads = np.zeros((len(self.links), steps), dtype=np.int64)
+        self.peak = np.zeros(len(self.links), dtype=np.int64)
         self.start, self.size = 0, 0
         self.flows = np.zeros((len(network.pairs), 0), dtype=np.int64)
 
@@ -194,7 +165,7 @@ class Recorder:
 
     def end_step(self, step: int) -> None:
         """Adds the step's packets to the links they pass."""
-        if step <= self.steps and len(self.names):
+        if step <= self.steps and len(self.links):
             loads = self.matrix @ self.flows
             self.loads[:, step - 1] += loads.sum(axis=1)
             self.peak = np.maximum(self.peak, loads.max(axis=1, initial=0))
@@ -213,6 +184,6 @@ class Recorder:
             core_counts=self.counts,
             node_counts=by_node,
             node_core_counts=by_core,
-            links={self.names[i]: self.loads[i] / n for i in used},
-            link_peak={self.names[i]: int(self.peak[i]) for i in used},
+            links={self.links[i]: self.loads[i] / n for i in used},
+            link_peak={self.links[i]: int(self.peak[i]) for i in used},
         )

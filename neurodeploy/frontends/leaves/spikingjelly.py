@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from . import Leaf
+from ._base import Leaf, SourceLibrary
 
 
 def _leaky(module: Any) -> Leaf:
@@ -42,11 +42,15 @@ def _names(package: str, *classes: str) -> list[str]:
 
 
 _OLD, _NEW = "clock_driven", "activation_based"
-CLASSES = {
-    **dict.fromkeys(_names(_NEW, "LIFNode") + _names(_OLD, "LIFNode", "MultiStepLIFNode"), _leaky),
-    **dict.fromkeys(
-        _names(_NEW, "ParametricLIFNode") + _names(_OLD, "ParametricLIFNode", "MultiStepParametricLIFNode"),
-        _parametric,
-    ),
-    **dict.fromkeys(_names(_NEW, "IFNode") + _names(_OLD, "IFNode", "MultiStepIFNode"), _integrate),
-}
+MEMBER = SourceLibrary(
+    "spikingjelly",
+    {
+        **dict.fromkeys(_names(_NEW, "LIFNode") + _names(_OLD, "LIFNode", "MultiStepLIFNode"), _leaky),
+        **dict.fromkeys(
+            _names(_NEW, "ParametricLIFNode")
+            + _names(_OLD, "ParametricLIFNode", "MultiStepParametricLIFNode"),
+            _parametric,
+        ),
+        **dict.fromkeys(_names(_NEW, "IFNode") + _names(_OLD, "IFNode", "MultiStepIFNode"), _integrate),
+    },
+)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from . import Leaf
+from ._base import Leaf, SourceLibrary
 
 
-def _lif(model: str) -> Any:
+def _lif(model: str) -> Callable[[Any], Leaf]:
     def read(module: Any) -> Leaf:
         """beta, gain 1 and the threshold; only a reset to zero is known."""
         if module.v_reset != 0:
@@ -18,8 +19,11 @@ def _lif(model: str) -> Any:
     return read
 
 
-CLASSES = {
-    "neurodeploy_models.spiking.BinaryLif": _lif("lif"),
-    "neurodeploy_models.spiking.TernaryLif": _lif("ternary_lif"),
-    "neurodeploy_models.spiking.GradedReLU": lambda module: Leaf("graded_relu"),
-}
+MEMBER = SourceLibrary(
+    "zoo",
+    {
+        "neurodeploy_models.spiking.BinaryLif": _lif("lif"),
+        "neurodeploy_models.spiking.TernaryLif": _lif("ternary_lif"),
+        "neurodeploy_models.spiking.GradedReLU": lambda module: Leaf("graded_relu"),
+    },
+)

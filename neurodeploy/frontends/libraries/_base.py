@@ -8,7 +8,7 @@ reader.
 from __future__ import annotations
 
 import importlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ from ...errors import (
     first_line,
     unknown_name,
 )
+from ...registry import Member
+from ..input_spec import InputSpec
 
 
 class LibraryOptions(BaseModel):
@@ -63,23 +65,18 @@ def text_options(options: Mapping[str, Any]) -> TextOptions:
 class Built:
     """A module in evaluation mode that maps one input to one tensor.
 
-    ``shape`` of the input without batch: (C, H, W), or (N,) with ``tokens``. A pixel level p of 0 .. 255 enters as
-    ``p * scale + offset``. ``inside`` is the attribute of the wrapper that holds the library's own module.
+    The raw levels of ``spec`` are pixels of 0 .. 255. ``inside`` is the attribute of the wrapper that holds the
+    library's own module.
     """
 
     module: Any
-    shape: tuple[int, ...]
-    tokens: bool = False
+    spec: InputSpec
     inside: str = ""
-    scale: Any = 1.0
-    offset: Any = 0.0
 
 
-class Library(ABC):
-    """One optional library; stateless object, discovered by its file."""
+class Library(Member):
+    """One optional library; stateless object, discovered by its file. Its name is the prefix of its models."""
 
-    #: the prefix of its models, such as ``timm``
-    name: str
     #: the package to import, and the extra of neurodeploy that installs it
     package: str
     extra: str

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...errors import ImportModelError, Problem, unknown_name
+from ...errors import ImportModelError, Problem, first_line, unknown_name
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
 #: keys under which checkpoints keep the tensors beside optimiser state and notes
@@ -39,11 +39,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         tensors = _read(path)
     except Exception as error:  # each reader has its own
-        text = str(error).strip().splitlines()
         cause = "the weights are not a whole file of tensors"
-        raise ImportModelError(
-            Problem("ND192", cause, str(path), f"{type(error).__name__}: {text[0][:200] if text else ''}")
-        ) from error
+        raise ImportModelError(Problem("ND192", cause, str(path), first_line(error))) from error
     if not tensors:
         raise ImportModelError(
             Problem("ND192", "the weights are not a whole file of tensors", str(path), "0 tensors")
@@ -101,8 +98,7 @@ def _renamed(tensors: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...
 
 
 def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Problem]:
-    import torch
-
+    """What of a file does not fit the module: names first, then shapes, types and values."""
     expected = module.state_dict(keep_vars=True)
     given = {expected[k].data_ptr() for k in tensors if k in expected}
     persistent = {n for n, _ in module.named_parameters(remove_duplicate=False)}
@@ -111,23 +107,26 @@ def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Probl
         if key in persistent and key not in tensors and not tied:
             yield Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
     for key, value in tensors.items():
-        if key not in expected:
-            if not _idle(key):
-                yield unknown_name("ND193", "tensor", key, expected, str(path))
-        elif value.shape != expected[key].shape:
-            found, limit = str(tuple(value.shape)), str(tuple(expected[key].shape))
-            yield Problem("ND193", f"tensor {key!r} has the wrong shape", str(path), found, limit)
-        elif expected[key].is_floating_point() and not value.is_floating_point():
-            # a copy would drop an imaginary part, or take quantised numbers for what they stand for
-            limit = str(expected[key].dtype)
-            yield Problem(
-                "ND195", f"tensor {key!r} is of an unsupported type", str(path), str(value.dtype), limit
-            )
-        elif value.is_floating_point() and not torch.isfinite(value).all():
-            bad = int((~torch.isfinite(value)).sum())
-            yield Problem(
-                "ND194", f"tensor {key!r} holds NaN or infinity", str(path), f"{bad} values", "0 values"
-            )
+        if key in expected:
+            yield from _misfit(key, value, expected[key], str(path))
+        elif not _idle(key):
+            yield unknown_name("ND193", "tensor", key, expected, str(path))
+
+
+def _misfit(key: str, value: Any, expected: Any, path: str) -> Iterator[Problem]:
+    """What keeps a tensor of the file from the place of the network's."""
+    import torch
+
+    if value.shape != expected.shape:
+        found, limit = str(tuple(value.shape)), str(tuple(expected.shape))
+        yield Problem("ND193", f"tensor {key!r} has the wrong shape", path, found, limit)
+    elif expected.is_floating_point() and not value.is_floating_point():
+        # a copy would drop an imaginary part, or take quantised numbers for what they stand for
+        cause = f"tensor {key!r} is of an unsupported type"
+        yield Problem("ND195", cause, path, str(value.dtype), str(expected.dtype))
+    elif value.is_floating_point() and not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(value)).sum())
+        yield Problem("ND194", f"tensor {key!r} holds NaN or infinity", path, f"{bad} values", "0 values")
 
 
 def _idle(key: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from ...errors import ImportModelError, Problem
+from ..input_spec import InputSpec
 from ._base import Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -47,6 +48,7 @@ class HuggingFace(Library):
     """Hugging Face transformers."""
 
     name, package, extra = "hf", "transformers", "hf"
+    distributions = ("transformers", "tokenizers")
     title = "Hugging Face transformers"
     Options = HuggingFaceOptions
 
@@ -145,13 +147,8 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, wh
         size = [int(n) for n in np.broadcast_to(config.image_size, 2)]
         pool = _pool(model, options.output, "first")
         # the processors of ViT take levels 0 .. 255 to -1 .. 1
-        return Built(
-            _module(model, "pixel_values", pool).eval(),
-            (int(config.num_channels), *size),
-            inside="model",
-            scale=1 / 127.5,
-            offset=-1.0,
-        )
+        spec = InputSpec((int(config.num_channels), *size), 1 / 127.5, -1.0)
+        return Built(_module(model, "pixel_values", pool).eval(), spec, inside="model")
     most = getattr(config, "max_position_embeddings", options.tokens)
     start = _first_position(config)
     if options.tokens + start > most:
@@ -175,7 +172,7 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, wh
     pool = _pool(model, options.output, "mean")
     positions = torch.arange(start, start + options.tokens)[None] if start else None
     module = _module(model, "input_ids", pool, pad if mask else None, positions, causal)
-    return Built(module.eval(), (options.tokens,), tokens=True, inside="model")
+    return Built(module.eval(), InputSpec((options.tokens,), tokens=True), inside="model")
 
 
 def _first_position(config: Any) -> int:
@@ -198,10 +195,9 @@ def _module(
     model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None, causal: bool = False
 ) -> Any:
     """The wrapper; tokens ``pad``, where given, are hidden, as they are anyway where none sees a later one."""
-    import torch
     from torch import Tensor, nn
 
-    class Wrapper(nn.Module):
+    class Wrapper(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model
@@ -217,21 +213,30 @@ def _module(
             found = self.model(**given, return_dict=False)
             if pool == "pooled":
                 return found[1]
-            y: Tensor = found[0]
-            if pool in ("mean", "last") and shown is not None:
-                share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
-                if pool == "last":
-                    share = share + shown.to(y.dtype) * (NEARER * torch.arange(x.shape[1]))
-                return (share.softmax(-1)[:, None] @ y)[:, 0]
-            if pool == "mean":
-                return y.mean(1)
-            if pool == "first":
-                return y[:, 0]
-            if pool == "last":
-                return y[:, -1]
-            return y
+            return _pooled(found[0], pool) if shown is None else _shown(found[0], pool, shown)
 
     return Wrapper()
+
+
+def _pooled(y: Any, pool: str) -> Any:
+    """What of the tokens (B, N, C) is read, all of which count."""
+    if pool == "mean":
+        return y.mean(1)
+    if pool == "first":
+        return y[:, 0]
+    return y[:, -1] if pool == "last" else y
+
+
+def _shown(y: Any, pool: str, shown: Any) -> Any:
+    """The same where those count that are ``shown`` (B, N)."""
+    import torch
+
+    if pool not in ("mean", "last"):
+        return _pooled(y, pool)
+    share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
+    if pool == "last":
+        share = share + shown.to(y.dtype) * (NEARER * torch.arange(y.shape[1]))
+    return (share.softmax(-1)[:, None] @ y)[:, 0]
 
 
 MEMBER = HuggingFace()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..input_spec import InputSpec
 from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -23,6 +24,7 @@ class Timm(Library):
     """PyTorch Image Models."""
 
     name = package = extra = "timm"
+    distributions = ("timm",)
     title = "PyTorch Image Models"
     Options = TimmOptions
 
@@ -51,7 +53,7 @@ class Timm(Library):
             size = [int(n) for n in np.broadcast_to(arguments["img_size"], 2)]
         mean, std = (np.array(own.get(key, default)) for key, default in (("mean", 0.5), ("std", 0.5)))
         channels = int(arguments.get("in_chans", channels))
-        return Built(model.eval(), (channels, *size), scale=1 / (255 * std), offset=-mean / std)
+        return Built(model.eval(), InputSpec((channels, *size), 1 / (255 * std), -mean / std))
 
 
 def _near(name: str, known: list[str]) -> list[str]:

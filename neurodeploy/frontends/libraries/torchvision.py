@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ..input_spec import InputSpec
 from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -27,6 +28,7 @@ class Torchvision(Library):
     """torchvision.models; ``torchvision:VisionTransformer`` with ``arguments`` is one of any size."""
 
     name = package = extra = "torchvision"
+    distributions = ("torchvision",)
     title = "torchvision"
     Options = TorchvisionOptions
 
@@ -51,9 +53,8 @@ class Torchvision(Library):
         elif options.pretrained:
             with fetching(where):
                 model = models.get_model(name, weights="DEFAULT", **arguments)
-        return Built(
-            model.eval(), (3, options.image, options.image), scale=1 / (255 * STD), offset=-MEAN / STD
-        )
+        spec = InputSpec((3, options.image, options.image), 1 / (255 * STD), -MEAN / STD)
+        return Built(model.eval(), spec)
 
 
 MEMBER = Torchvision()

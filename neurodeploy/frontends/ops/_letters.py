@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from string import ascii_lowercase
 
+from ...ir.equation import Equation
 from ...ir.nodes import Product
 from ...ir.types import Shape
-from ..lowering import Lowering, Refusal, Stream
+from ..lowering import Lowering
+from ..values import Refusal, Stream
 
 #: stands for the batch axis until it is left out
 BATCH = "*"
@@ -50,9 +52,9 @@ def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: floa
     b_name, right_kept = _without_broadcast(lowering, b, right, sizes)
     roles = {**dict(zip(right, b.shape.roles, strict=True)), **dict(zip(left, a.shape.roles, strict=True))}
     shape = Shape(tuple(roles[letter] for letter in out), tuple(sizes[letter] for letter in out))
-    equation = f"{left_kept},{right_kept}->{out}"
+    equation = str(Equation(left_kept, right_kept, out))
     name = lowering.add(Product, [a_name, b_name], shape, equation=equation, scale=float(scale))
-    return lowering.moved(a, name, shape, place)
+    return a.at(name, shape, place)
 
 
 def _size(letters: str, stream: Stream, letter: str) -> int:

@@ -11,54 +11,82 @@ import numpy as np
 from ...array import Array
 from ...ir.nodes import Sum
 from ...ir.types import Shape
-from ..lookups import HIDING, hidden_by
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lookups import hides
+from ..lowering import Lowering
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import operator
 from ._letters import hadamard
 from .linear import affine, matmul
-from .masks import hide
 
 
-@operator("add", "iadd", "__add__", "__iadd__", "add_", "__radd__")
-def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
-    """a + alpha b with broadcasting; constants become Const nodes."""
-    return _sum(lowering, a, b, 1, 1, alpha)
+@operator(
+    "add",
+    "iadd",
+    "__add__",
+    "__iadd__",
+    "add_",
+    "__radd__",
+    reads=(MaskedScores, OfIds),
+    elementwise=True,
+)
+def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
+    """a + alpha b with broadcasting; constants become Const nodes, but for the part of them that is a mask."""
+    b = _scaled(lowering, b, alpha)
+    scores, constant = (a, b) if depends(a) else (b, a)
+    if not depends(constant):
+        values = lowering.array(constant)
+        hidden = values <= HIDING
+        if hidden.any() and not hidden.all():  # one number for all is no mask
+            masked, rest = lowering.hide(plain(scores), hidden), np.where(hidden, 0.0, values)
+            return _sum(lowering, masked, rest) if rest.any() else masked
+    return _sum(lowering, a, b)
 
 
-@operator("sub", "isub", "__sub__", "sub_", "subtract")
-def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
+@operator("sub", "isub", "__sub__", "sub_", "subtract", reads=(OfIds,), elementwise=True)
+def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
     """a - alpha b."""
-    return _sum(lowering, a, b, 1, -1, alpha)
+    return _sum(lowering, a, _scaled(lowering, b, alpha), -1)
 
 
-@operator("rsub", "__rsub__")
-def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream:
+@operator("rsub", "__rsub__", reads=(OfIds,), elementwise=True)
+def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
     """b - alpha a."""
-    return _sum(lowering, b, a, 1, -1, alpha)
+    return sub(lowering, b, a, alpha)
 
 
-def _sum(lowering: Lowering, a: Any, b: Any, sign_a: int, sign_b: int, alpha: float) -> Stream:
-    if alpha != 1:
-        b = mul(lowering, b, alpha) if isinstance(b, Stream) else lowering.array(b) * alpha
-    scores, mask = (a, b) if isinstance(a, Stream) else (b, a)
-    if not isinstance(mask, Stream) and sign_a == sign_b == 1:
-        values = lowering.array(mask)
-        if (values <= HIDING).any() and not (values <= HIDING).all():  # one number for all is no mask
-            scores = hide(lowering, scores, values <= HIDING)
-            values = np.where(values <= HIDING, 0.0, values)
-            if not values.any():
-                return scores
-            a, b = scores, values
-    hidden = [found for item in (a, b) if (found := hidden_by(lowering, item)) is not None]
-    if hidden and (sign_a, sign_b, alpha) != (1, 1, 1):
-        raise Refusal("ND101", "scores hidden by a mask are subtracted or scaled", scores.sizes)
-    rank = max(_rank(lowering, a), _rank(lowering, b))
-    like = next(_lifted(lowering, t, rank) for t in (a, b) if isinstance(t, Stream))
-    parts = [_operand(lowering, t, like) for t in (a, b)]
+def _scaled(lowering: Lowering, item: Any, factor: float) -> Any:
+    if factor == 1:
+        return item
+    _require_shown(item)
+    return mul(lowering, plain(item), factor) if depends(item) else lowering.array(item) * factor
+
+
+def _require_shown(item: Any) -> None:
+    """Refusal ND101 for an operand that only a softmax may read."""
+    if _hidden(item) is not None:
+        raise Refusal("ND101", "scores hidden by a mask are subtracted or scaled", plain(item).sizes)
+
+
+def _hidden(item: Any) -> Array | None:
+    """What of an operand a constant mask hides, nothing where a mask of tokens does; None for any other."""
+    if isinstance(item, MaskedScores):
+        return item.hidden
+    return np.zeros(item.stream.shape.sizes, bool) if isinstance(item, OfIds) and hides(item) else None
+
+
+def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Stream | MaskedScores:
+    """a + sign b."""
+    if sign < 0:
+        _require_shown(b)
+    terms = [item.scores if isinstance(item, MaskedScores) else plain(item) for item in (a, b)]
+    rank = max(_rank(lowering, term) for term in terms)
+    like = next(_lifted(lowering, term, rank) for term in terms if isinstance(term, Stream))
+    parts = [_operand(lowering, term, like) for term in terms]
     sizes = tuple(np.broadcast_shapes(*(shape.sizes for _, shape in parts)))
     shape = Shape(like.shape.roles, sizes)
-    name = lowering.add(Sum, [name for name, _ in parts], shape, signs=(sign_a, sign_b))
-    kept = np.logical_or.reduce([np.broadcast_to(part, sizes) for part in hidden]) if hidden else None
-    return replace(lowering.moved(like, name, shape), hidden=kept)
+    out = like.at(lowering.add(Sum, [name for name, _ in parts], shape, signs=(1, sign)), shape)
+    hidden = [np.broadcast_to(part, sizes) for part in map(_hidden, (a, b)) if part is not None]
+    return MaskedScores(out, np.logical_or.reduce(hidden)) if hidden else out
 
 
 def _rank(lowering: Lowering, item: Any) -> int:
@@ -86,7 +114,7 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
 
 
-@operator("mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply")
+@operator("mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply", elementwise=True)
 def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     """A dynamic product of two streams, or a diagonal synapse for a constant factor."""
     if isinstance(a, Stream) and isinstance(b, Stream):
@@ -128,30 +156,34 @@ def _gate(lowering: Lowering, stream: Stream, factors: Array, axes: list[int]) -
     gated = affine(lowering, replace(stream, name=name, shape=flat), factors, None, 0)
     name, turned = lowering.graph_reshape(gated.name, flat, turned.sizes)
     name, shape = lowering.graph_permute(name, turned, [order.index(a) for a in range(len(sizes))])
-    return lowering.moved(stream, name, shape)
+    return stream.at(name, shape)
 
 
-@operator("addcmul")
-def addcmul(lowering: Lowering, c: Any, a: Any, b: Any, value: float = 1.0) -> Stream:
+@operator("addcmul", reads=(OfIds,))
+def addcmul(lowering: Lowering, c: Any, a: Any, b: Any, value: float = 1.0) -> Stream | MaskedScores:
     """c + value a b, elementwise."""
+    a, b = plain(a), plain(b)
     constant = not isinstance(a, Stream) and not isinstance(b, Stream)
     product = lowering.array(a) * lowering.array(b) if constant else mul(lowering, a, b)
     return add(lowering, c, product, value)
 
 
-@operator("baddbmm")
-def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Stream:
+@operator("baddbmm", reads=(OfIds,))
+def baddbmm(
+    lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0
+) -> Stream | MaskedScores:
     """beta c + alpha a b over batches of matrices."""
+    a, b = plain(a), plain(b)
     if not isinstance(a, Stream) and not isinstance(b, Stream):
         raise Refusal("ND101", "baddbmm of two constant matrices and a stream", "", "", "use matmul and add")
     product = matmul(lowering, a, b)
     product = product if alpha == 1 else mul(lowering, product, alpha)
-    if not beta or (not isinstance(c, Stream) and not lowering.array(c).any()):
+    if not beta or (not depends(c) and not lowering.array(c).any()):
         return product
     return add(lowering, product, c, beta)
 
 
-@operator("div", "truediv", "itruediv", "__truediv__", "div_", "true_divide", "divide")
+@operator("div", "truediv", "itruediv", "__truediv__", "div_", "true_divide", "divide", elementwise=True)
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
     """Division by a constant."""
     if isinstance(b, Stream) or rounding_mode is not None:
@@ -165,7 +197,7 @@ def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream
     return mul(lowering, a, 1.0 / lowering.array(b))
 
 
-@operator("neg", "negative")
+@operator("neg", "negative", elementwise=True)
 def neg(lowering: Lowering, x: Stream) -> Stream:
     """-x."""
     return mul(lowering, x, -1.0)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...ir.nodes import Micro
-from ..lookups import HIDING, hiding
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lookups import hiding
+from ..lowering import Lowering
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import operator
 from ._letters import matmul_streams
 from .arithmetic import add
 from .linear import matmul
-from .masks import hide
 
 
-@operator("softmax", "_softmax", "_safe_softmax")
+@operator("softmax", "_softmax", "_safe_softmax", reads=(MaskedScores,))
 def softmax(
     lowering: Lowering,
-    x: Stream,
+    x: Stream | MaskedScores,
     dim: int | None = None,
     half_to_float: Any = False,
     _stacklevel: int = 3,
@@ -29,8 +29,9 @@ def softmax(
     if dim is None:
         raise Refusal("ND101", "a softmax without an axis", "dim is None", "dim=-1")
     params: dict[str, Any] = {}
-    if x.hidden is not None:
-        hidden = np.moveaxis(x.hidden, x.axis(dim, "softmax"), -1)
+    if isinstance(x, MaskedScores):
+        hidden = np.moveaxis(x.hidden, x.scores.axis(dim, "softmax"), -1)
+        x = x.scores
         if hidden.all(axis=-1).any():
             raise Refusal(
                 "ND101",
@@ -39,7 +40,7 @@ def softmax(
                 "at least one visible entry per row",
             )
         params = {"mask": hidden} if hidden.any() else {}
-    return on_last_axis(lowering, replace(x, hidden=None), dim, "softmax", params)
+    return on_last_axis(lowering, x, dim, "softmax", params)
 
 
 def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[str, Any]) -> Stream:
@@ -51,7 +52,7 @@ def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[
     return lowering.permute(out, back)
 
 
-@operator("scaled_dot_product_attention")
+@operator("scaled_dot_product_attention", reads=(OfIds,))
 def attention(
     lowering: Lowering,
     q: Any,
@@ -68,6 +69,7 @@ def attention(
         raise Refusal(
             "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
         )
+    q, k, v = map(plain, (q, k, v))
     if not isinstance(k, Stream) or not isinstance(v, Stream):
         raise Refusal("ND101", "attention whose keys or values are constants", "a constant", "two streams")
     swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
@@ -78,11 +80,11 @@ def attention(
         scores = matmul(lowering, lowering.array(q) * factor, turned)
     if is_causal:
         attn_mask = np.tril(np.ones(scores.sizes[-2:], bool))
-    scores = _masked(lowering, scores, attn_mask)
-    return matmul_streams(lowering, softmax(lowering, scores, -1), v)
+    weights = softmax(lowering, _masked(lowering, scores, attn_mask), -1)
+    return matmul_streams(lowering, weights, v)
 
 
-@operator("_scaled_dot_product_flash_attention_for_cpu")
+@operator("_scaled_dot_product_flash_attention_for_cpu", reads=(OfIds,))
 def attention_for_cpu(
     lowering: Lowering,
     q: Stream,
@@ -97,18 +99,17 @@ def attention_for_cpu(
     return attention(lowering, q, k, v, attn_mask, dropout_p, is_causal, scale), None
 
 
-def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Stream:
+def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Stream | MaskedScores:
     """Scores plus the finite part of a mask, hidden where it is False or hugely negative."""
     if mask is None:
         return scores
-    if isinstance(mask, Stream):
-        added = hiding(lowering, mask, True)
-        if added is None:
-            limit = "a constant mask, or one of each token by itself"
-            raise Refusal("ND101", "an attention mask that depends on the input", "", limit)
-        return add(lowering, scores, added)
+    if isinstance(mask, OfIds):
+        return add(lowering, scores, hiding(lowering, mask, True))
+    if depends(mask):
+        limit = "a constant mask, or one of each token by itself"
+        raise Refusal("ND101", "an attention mask that depends on the input", "", limit)
     values = lowering.array(mask)
     hidden = ~values if values.dtype == bool else values <= HIDING
     bias = np.where(hidden, 0.0, 0.0 if values.dtype == bool else values)
-    scores = add(lowering, scores, bias) if bias.any() else scores
-    return hide(lowering, scores, hidden) if hidden.any() else scores
+    biased = add(lowering, scores, bias) if bias.any() else scores
+    return lowering.hide(biased, hidden) if hidden.any() else biased

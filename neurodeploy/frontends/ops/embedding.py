@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import Refusal, Stream, TokenIds, depends
+from ._base import operator
 from .linear import dense
 
 
-@operator("embedding")
+@operator("embedding", reads=(TokenIds,))
 def embedding(
     lowering: Lowering,
     weight: Any,
@@ -23,9 +25,9 @@ def embedding(
 
     torch.nn.functional.embedding gives the two in the other order.
     """
-    if isinstance(weight, Stream):
+    if depends(weight):
         weight, indices = indices, weight
-    if isinstance(weight, Stream) or not isinstance(indices, Stream) or not indices.ids:
+    if depends(weight) or not isinstance(indices, TokenIds):
         raise Refusal(
             "ND101", "an embedding looked up by something else than the model's token ids", "", "token ids"
         )
@@ -33,33 +35,33 @@ def embedding(
     return dense(lowering, lowering.one_hot(indices, len(table)), table.T)
 
 
-@operator("zeros_like")
-def zeros_like(lowering: Lowering, x: Stream, **options: Any) -> Any:
+@operator("zeros_like", reads=(TokenIds,))
+def zeros_like(lowering: Lowering, x: Stream | TokenIds, **options: Any) -> Any:
     """A constant of the stream's shape, such as the token types of a text in one part."""
     return _filled(x, x.sizes, 0, options)
 
 
-@operator("ones_like")
-def ones_like(lowering: Lowering, x: Stream, **options: Any) -> Any:
+@operator("ones_like", reads=(TokenIds,))
+def ones_like(lowering: Lowering, x: Stream | TokenIds, **options: Any) -> Any:
     """A constant of the stream's shape, such as the mask of a text without padding."""
     return _filled(x, x.sizes, 1, options)
 
 
-@operator("new_zeros")
-def new_zeros(lowering: Lowering, x: Stream, size: Any, **options: Any) -> Any:
+@operator("new_zeros", reads=(TokenIds,))
+def new_zeros(lowering: Lowering, x: Stream | TokenIds, size: Any, **options: Any) -> Any:
     """A constant of another shape."""
     return _filled(x, size, 0, options)
 
 
-@operator("new_ones")
-def new_ones(lowering: Lowering, x: Stream, size: Any, **options: Any) -> Any:
+@operator("new_ones", reads=(TokenIds,))
+def new_ones(lowering: Lowering, x: Stream | TokenIds, size: Any, **options: Any) -> Any:
     """A constant of another shape."""
     return _filled(x, size, 1, options)
 
 
-def _filled(x: Stream, size: Any, value: int, options: Mapping[str, Any]) -> Any:
+def _filled(x: Stream | TokenIds, size: Any, value: int, options: Mapping[str, Any]) -> Any:
     """A torch tensor, as other constants of the program are."""
     import torch
 
-    own = torch.int64 if x.ids else torch.get_default_dtype()
+    own = torch.int64 if isinstance(x, TokenIds) else torch.get_default_dtype()
     return torch.full(tuple(size), value, dtype=options.get("dtype") or own)

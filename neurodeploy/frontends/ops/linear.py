@@ -11,7 +11,9 @@ from scipy.linalg import block_diag
 from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import Refusal, Stream
+from ._base import operator
 from ._letters import matmul_streams
 
 
@@ -28,7 +30,7 @@ def dense(lowering: Lowering, x: Stream, weight: Array, bias: Array | None = Non
     x.axis(-1, "a linear layer")
     shape = Shape((*x.shape.roles[:-1], "C"), (*x.shape.sizes[:-1], len(weight)))
     name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(bias), op="dense")
-    return lowering.moved(x, name, shape)
+    return x.at(name, shape)
 
 
 def _frozen(array: Array | None) -> Array | None:
@@ -98,7 +100,7 @@ def _by_blocks(lowering: Lowering, a: Stream, matrices: Array) -> Stream:
     joined = dense(lowering, Stream(name, flat, 0, a.copies), block_diag(*matrices).T)
     name, turned = lowering.graph_reshape(joined.name, joined.shape, (tokens, *lead, matrices.shape[-1]))
     name, shape = lowering.graph_permute(name, turned, [*range(1, count + 1), 0, count + 1])
-    return lowering.moved(a, name, shape)
+    return a.at(name, shape)
 
 
 @operator("convolution", "conv1d", "conv2d", "_convolution")
@@ -163,7 +165,7 @@ def conv2d(
         padding=tuple(padding),
         groups=int(groups),
     )
-    return lowering.moved(x, name, shape)
+    return x.at(name, shape)
 
 
 def _conv1d(
@@ -225,14 +227,14 @@ def affine(lowering: Lowering, x: Stream, factor: Array, offset: Array | None, a
             op="conv",
             groups=len(factor),
         )
-        return lowering.moved(x, name, shape)
+        return x.at(name, shape)
     order = [a for a in range(axes) if a != axis] + [axis]
     name, shape = lowering.graph_permute(x.name, x.shape, order)
     name = lowering.add(
         Synapse, [name], shape, weight=_frozen(np.diag(factor)), bias=_frozen(offset), op="dense"
     )
     name, shape = lowering.graph_permute(name, shape, [order.index(a) for a in range(axes)])
-    return lowering.moved(x, name, shape)
+    return x.at(name, shape)
 
 
 @operator("batch_norm", "cudnn_batch_norm")

@@ -5,69 +5,69 @@ A constant mask is a parameter of the softmax; one that depends on the tokens of
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...array import Array
-from ..lookups import HIDING, hiding
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lookups import hiding
+from ..lowering import Lowering
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ._base import of_ids, operator
+from .arithmetic import add, mul
+
+of_ids(
+    __name__,
+    *("eq", "ne", "gt", "ge", "lt", "le", "clamp", "bool", "logical_not", "logical_and", "logical_or"),
+    *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__"),
+)
 
 
-def hide(lowering: Lowering, scores: Stream, hidden: Array) -> Stream:
-    """Scores that a softmax will take for minus infinity where ``hidden``."""
-    here = np.broadcast_to(lowering.aligned(hidden, scores) > 0, scores.shape.sizes)
-    return replace(scores, hidden=here if scores.hidden is None else here | scores.hidden)
-
-
-@operator("masked_fill", "masked_fill_")
-def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream:
+@operator("masked_fill", "masked_fill_", reads=(MaskedScores, OfIds), elementwise=True)
+def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream | MaskedScores:
     """Hides by a hugely negative value; a fill by zero multiplies."""
-    if isinstance(x, Stream) and isinstance(mask, Stream) and not isinstance(value, Stream):
+    if depends(x) and depends(mask) and not depends(value):
         return _filled_by_tokens(lowering, x, mask, False, lowering.array(value))
-    if not isinstance(x, Stream) or isinstance(mask, Stream) or isinstance(value, Stream):
+    if not depends(x) or depends(mask) or depends(value):
         raise Refusal("ND101", "a mask that depends on the input", "masked_fill", "a constant mask")
     return _filled(lowering, x, lowering.array(mask).astype(bool), lowering.array(value))
 
 
-@operator("where")
-def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream:
+@operator("where", reads=(MaskedScores, OfIds), elementwise=True)
+def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream | MaskedScores:
     """A choice between a stream and a constant by a condition that is constant, or one of tokens."""
-    if isinstance(condition, Stream) and isinstance(a, Stream) != isinstance(b, Stream):
-        stream, other, shown = (a, b, True) if isinstance(a, Stream) else (b, a, False)
+    if depends(condition) and depends(a) != depends(b):
+        stream, other, shown = (a, b, True) if depends(a) else (b, a, False)
         return _filled_by_tokens(lowering, stream, condition, shown, lowering.array(other))
-    if isinstance(condition, Stream) or (isinstance(a, Stream) and isinstance(b, Stream)):
+    if depends(condition) or (depends(a) and depends(b)):
         raise Refusal("ND101", "a choice that depends on the input", "where", "a constant mask")
     mask = lowering.array(condition).astype(bool)
-    stream, other, fill = (a, b, ~mask) if isinstance(a, Stream) else (b, a, mask)
+    stream, other, fill = (a, b, ~mask) if depends(a) else (b, a, mask)
     return _filled(lowering, stream, fill, lowering.array(other))
 
 
-def _filled_by_tokens(lowering: Lowering, x: Stream, mask: Stream, shown: bool, value: Array) -> Stream:
+def _filled_by_tokens(
+    lowering: Lowering, x: Any, mask: Any, shown: bool, value: Array
+) -> Stream | MaskedScores:
     """``value`` where a mask of tokens is not ``shown``, as a sum: only a value that hides can be added."""
-    from .arithmetic import add
-
-    added = hiding(lowering, mask, shown) if (value <= HIDING).all() else None
-    if added is None:
+    if not isinstance(mask, OfIds) or not (value <= HIDING).all():
         raise Refusal(
             "ND101",
             "a mask that depends on the input",
             f"values from {value.min():g} to {value.max():g}",
             f"a mask of each token by itself, that puts {HIDING:g} or less before a softmax",
         )
-    return add(lowering, x, added)
+    return add(lowering, x, hiding(lowering, mask, shown))
 
 
-def _filled(lowering: Lowering, x: Stream, mask: Array, value: Array) -> Stream:
-    from .arithmetic import mul
-
+def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Stream | MaskedScores:
+    scores: Stream | MaskedScores = plain(x)
     if not mask.any():
-        return x
+        return scores
     if (value <= HIDING).all():
-        return hide(lowering, x, mask)
-    if not value.any() and x.hidden is None:
-        return mul(lowering, x, (~mask).astype(np.float64))
+        return lowering.hide(scores, mask)
+    if not value.any() and isinstance(scores, Stream):
+        return mul(lowering, scores, (~mask).astype(np.float64))
     raise Refusal(
         "ND101",
         "a constant put in the place of parts of a stream",

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...ir.nodes import Micro, Neuron
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import MaskedScores, Refusal, Stream, depends
+from ._base import operator
 from .linear import affine
 from .pool import amax
 
@@ -101,52 +103,29 @@ def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
 
 
-@operator("silu", "silu_")
-def silu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """x sigmoid(x)."""
-    return lowering.like(x, Micro, op="silu")
-
-
-@operator("quick_gelu")
-def quick_gelu(lowering: Lowering, x: Stream) -> Stream:
-    """x sigmoid(1.702 x): what a front end makes of the spelled-out form."""
-    return lowering.like(x, Micro, op="quick_gelu")
-
-
-@operator("tanh", "tanh_")
-def tanh(lowering: Lowering, x: Stream) -> Stream:
-    """The hyperbolic tangent, as in poolers."""
-    return lowering.like(x, Micro, op="tanh")
-
-
-@operator("relu", "relu_")
-def relu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
-    """max(x, 0)."""
-    return lowering.like(x, Micro, op="relu")
-
-
-@operator("maximum", "max")
-def maximum(lowering: Lowering, x: Any, other: Any = None) -> Stream:
+@operator("maximum", reads=(MaskedScores,))
+def maximum(lowering: Lowering, x: Any, other: Any = None) -> Stream | MaskedScores:
     """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
-    stream, bound = (x, other) if isinstance(x, Stream) else (other, x)
-    least = np.full((), 0.0) if isinstance(bound, Stream) else lowering.array(bound)
+    stream: Stream | MaskedScores
+    stream, bound = (x, other) if depends(x) else (other, x)
+    least = np.full((), 0.0) if depends(bound) else lowering.array(bound)
     if (least > np.finfo(np.float32).min).any() or np.broadcast_shapes(
         least.shape, stream.sizes
     ) != stream.sizes:
         raise Refusal(
             "ND101",
             "a maximum that may change the stream",
-            "stream" if isinstance(bound, Stream) else f"{least.max():g} of shape {least.shape}",
+            "stream" if depends(bound) else f"{least.max():g} of shape {least.shape}",
             "the least number of its type",
             "of 0 and a stream: torch.relu",
         )
     return stream
 
 
-@operator("max")
+@operator("max", reads=(MaskedScores,))
 def max_(lowering: Lowering, x: Any, other: Any = None, keepdim: bool = False) -> Any:
     """Torch's three in one: over all, along an axis (with positions, which nothing may read), of two tensors."""
-    if isinstance(other, int) and x.hidden is None:
+    if isinstance(other, int) and isinstance(x, Stream):
         return amax(lowering, x, other, keepdim), None
     if other is None or isinstance(other, int):
         raise Refusal("ND101", "a maximum over all elements, samples included, or of masked scores", x.sizes)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import registry
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import Refusal, Stream
+from ._base import operator
 
 
 @operator("mean")
@@ -35,7 +38,7 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
     shape = Shape(tuple(x.shape.roles[a] for a in kept), tuple(sizes[a] for a in kept))
     gone = 0 if keepdim else sum(d < x.batch for d in map(x.dim, dims))
     name = lowering.add(Reduce, [x.name], shape, op=op, axes=axes, keepdims=bool(keepdim))
-    return lowering.moved(x, name, shape, x.batch - gone)
+    return x.at(name, shape, x.batch - gone)
 
 
 @operator("max_pool2d", "max_pool1d")
@@ -118,7 +121,7 @@ def _windows(
         )
     shape = Shape(image.shape.roles, (image.shape.sizes[0], *sizes))
     name = lowering.add(Reduce, [image.name], shape, op=op, window=window, stride=step, padding=pad)
-    out = lowering.moved(image, name, shape)
+    out = image.at(name, shape)
     return lowering.reshape(out, (*out.sizes[:2], out.sizes[3])) if one_row else out
 
 
@@ -159,9 +162,9 @@ def _nonnegative(lowering: Lowering, name: str) -> bool:
     """Whether a value is never below zero by construction."""
     node: Any = lowering.builder.nodes[name]
     if isinstance(node, Neuron):
-        return node.model in ("lif", "graded_relu")
+        return registry.NEURONS[node.model].code(node.params).interval[0] >= 0
     if isinstance(node, Micro):
-        return node.op in ("relu", "softmax")
+        return registry.MICROCODE[node.op].nonnegative
     if isinstance(node, (View, Reduce)):
         return all(_nonnegative(lowering, source) for source in node.inputs)
     return False

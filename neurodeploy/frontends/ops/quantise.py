@@ -11,7 +11,9 @@ from typing import Any
 
 from ...ir.nodes import Neuron
 from ...neurons.multi_spike import COUNT_MAX
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import Refusal, Stream
+from ._base import operator
 
 
 @operator("quantise")

@@ -8,7 +8,9 @@ from typing import Any
 
 from ...ir.nodes import View
 from ...ir.types import Shape
-from ..lowering import Lowering, Refusal, Stream, operator
+from ..lowering import Lowering
+from ..values import MaskedScores, Refusal, Stream, TokenIds
+from ._base import operator
 
 
 @operator(
@@ -20,33 +22,44 @@ from ..lowering import Lowering, Refusal, Stream, operator
     "lift_fresh_copy",
     "lift_fresh",
     "identity",
-    "float",
-    "double",
-    "long",
-    "int",
-    "to",
-    "_to_copy",
     "type_as",
     "cpu",
     "dropout_eval",
+    keeps=(TokenIds, MaskedScores),
 )
 def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
     """Nothing happens to the values."""
     return x
 
 
-@operator("_assert_tensor_metadata")
+@operator(
+    "to", "_to_copy", "float", "double", "long", "int", keeps=(TokenIds, MaskedScores), elementwise=True
+)
+def cast(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
+    """Numbers of a graph have no type; functions of token ids have one."""
+    return x
+
+
+@operator("_assert_tensor_metadata", reads=(TokenIds, MaskedScores))
 def promise(lowering: Lowering, *_: Any, **__: Any) -> None:
     """What torch.export writes down about types and devices: nothing to compute."""
 
 
-@operator("sym_size", "size")
-def size(lowering: Lowering, x: Stream, dim: int) -> int:
+@operator("sym_size", "size", reads=(TokenIds, MaskedScores))
+def size(lowering: Lowering, x: Stream | TokenIds | MaskedScores, dim: int) -> int:
     """A number: all sizes are known while the graph is built."""
-    return x.sizes[x.dim(dim)]
+    return x.sizes[dim]
 
 
-@operator("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "native_dropout")
+@operator(
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "feature_dropout",
+    "alpha_dropout",
+    "native_dropout",
+    keeps=(MaskedScores,),
+)
 def dropout(
     lowering: Lowering,
     x: Stream,
@@ -67,7 +80,7 @@ def dropout(
     return x
 
 
-@operator("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias")
+@operator("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias", keeps=(TokenIds, MaskedScores))
 def reshape(lowering: Lowering, x: Stream, *sizes: Any, shape: Any = None, size: Any = None) -> Stream:
     """Any reshape that leaves the batch the leading factor of one axis."""
     return lowering.reshape(x, _listed(sizes or (shape or size,)))
@@ -134,7 +147,7 @@ def movedim(lowering: Lowering, x: Stream, source: int, destination: int) -> Str
     return lowering.permute(x, dims)
 
 
-@operator("slice", "slice_copy")
+@operator("slice", "slice_copy", keeps=(TokenIds,))
 def slice_(
     lowering: Lowering,
     x: Stream,
@@ -203,7 +216,7 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
     total = sum(shape.sizes[axis] for _, shape in parts)
     shape = Shape(like.shape.roles, (*like.shape.sizes[:axis], total, *like.shape.sizes[axis + 1 :]))
     name = lowering.add(View, [name for name, _ in parts], shape, op="concat", args=(axis,))
-    return lowering.moved(like, name, shape)
+    return like.at(name, shape)
 
 
 def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
@@ -245,16 +258,7 @@ def stack(lowering: Lowering, tensors: Sequence[Any], dim: int = 0) -> Stream:
 @operator("expand", "broadcast_to", "expand_copy")
 def expand(lowering: Lowering, x: Stream, *sizes: Any, size: Any = None, implicit: bool = False) -> Stream:
     """Repeats axes of size 1; new axes come in front."""
-    wanted = _listed(sizes or (size,))
-    padded = lowering.reshape(x, (1,) * (len(wanted) - x.rank) + x.sizes)
-    full = [old if new == -1 else new for old, new in zip(padded.sizes, wanted, strict=True)]
-    if full[padded.batch] != padded.sizes[padded.batch]:
-        raise Refusal("ND105", "expand repeats the batch", f"{x.sizes} to {tuple(full)}")
-    target = [s for d, s in enumerate(full) if padded.merged or d != padded.batch]
-    if padded.merged:
-        target[padded.batch] = padded.shape.sizes[padded.batch]
-    shape = Shape(padded.shape.roles, tuple(target))
-    return lowering.moved(padded, lowering.view(padded.name, padded.shape, "broadcast", target, shape), shape)
+    return lowering.broadcast(x, _listed(sizes or (size,)))
 
 
 @operator("expand_as")
@@ -267,7 +271,7 @@ def expand_as(lowering: Lowering, x: Any, other: Any) -> Any:
     return expand(lowering, x, other.sizes)
 
 
-@operator("getitem")
+@operator("getitem", keeps=(TokenIds,))
 def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
     """Python's indexing with integers, slices, None and Ellipsis; members of tuples."""
     if not isinstance(x, Stream):
@@ -318,7 +322,7 @@ def _padded(lowering: Lowering, x: Stream, axis: int, before: int, after: int) -
     sizes = list(x.shape.sizes)
     sizes[axis] += before + after
     shape = Shape(x.shape.roles, tuple(sizes))
-    return lowering.moved(x, lowering.view(x.name, x.shape, "pad", (axis, before, after), shape), shape)
+    return x.at(lowering.view(x.name, x.shape, "pad", (axis, before, after), shape), shape)
 
 
 def _listed(sizes: Any) -> list[int]:

@@ -7,11 +7,11 @@ import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.cost.counts import count, disagreements, names
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
-from neurodeploy.ir.trace import Events, Trace
+from neurodeploy.ir.trace import HOST, Events, Link, Router, Trace
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
@@ -131,15 +131,15 @@ def test_links_carry_what_passes_them() -> None:
     _, _, trace, events = run(placed())
     k = (trace.values["k"] != 0).sum(axis=(2, 3))
     between = events.links[
-        "chip0 (3,1)", "chip0 (4,1)"
+        Link(Router(0, 3, 1), Router(0, 4, 1))
     ]  # k's way; nothing else starts east of it in this row
     assert between.sum() == pytest.approx(k.sum() / k.shape[1])
-    assert events.link_peak["chip0 (3,1)", "chip0 (4,1)"] == k.max()
+    assert events.link_peak[Link(Router(0, 3, 1), Router(0, 4, 1))] == k.max()
     spikes = samples_mean(trace.values["columns"] != 0) + samples_mean(trace.values["late"] != 0)
-    assert events.links["chip0 (0,0)", "chip1 (0,0)"].sum() == pytest.approx(spikes)
+    assert events.links[Link(Router(0, 0, 0), Router(1, 0, 0))].sum() == pytest.approx(spikes)
     out = trace.values["total"] != 0
-    assert events.links["chip1 (0,0)", "host"].sum() == pytest.approx(samples_mean(out))
-    assert events.links["host", "chip0 (0,0)"].sum() == pytest.approx(
+    assert events.links[Link(Router(1, 0, 0), HOST)].sum() == pytest.approx(samples_mean(out))
+    assert events.links[Link(HOST, Router(0, 0, 0))].sum() == pytest.approx(
         2 * samples_mean(trace.values["x"] != 0)
     )
 
@@ -150,7 +150,7 @@ def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     mapping = encode(graph, random_mapping(graph, TARGET, seed), TARGET)
     trace = interp.run(graph, ones(), names(graph))
     events = MEMBER.run(Program(graph, mapping), ones())[1]
-    assert disagreements(count(graph, trace), events) == []
+    assert disagreements(graph, count(graph, trace), events) == []
 
 
 def test_samples_are_counted_apart() -> None:

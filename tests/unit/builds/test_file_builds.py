@@ -27,6 +27,7 @@ from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
 from neurodeploy.report import data as report_data
+from neurodeploy.sources import defaults
 from tests import fake_format
 
 ROOT = Path(__file__).parents[3]
@@ -176,7 +177,7 @@ def test_fewer_samples_where_nobody_asked(integers: Path) -> None:
 
 def test_large_networks_run_on_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     macs = 5 * (9 * 3 * 2 * 4 + 27 * 4)  # of one sample: five ticks of a convolution and a dense layer
-    monkeypatch.setattr(sources, "BUDGET", {"calib": 9 * macs, "eval": macs - 1, "verify": 2 * macs + 1})
+    monkeypatch.setattr(defaults, "BUDGET", {"calib": 9 * macs, "eval": macs - 1, "verify": 2 * macs + 1})
     folder = built(Path.cwd(), "--to", "map")
     config = (folder / "build.toml").read_text()
     assert all(f"{key} = {count} " in config for key, count in (("calib", 9), ("eval", 1), ("verify", 2)))
@@ -377,6 +378,21 @@ def test_values_that_are_clipped_are_counted_and_warned_of(capsys: Captured) -> 
         assert "ND602 values were clipped to their width" in capsys.readouterr().err
         assert cli.call([*command, backend, "--format", "json"]) == 0
         assert json.loads(capsys.readouterr().out)["saturations"]["conv.lif"] > 0
+
+
+@pytest.mark.parametrize("level, places", [("integer", "0"), ("source", "1")])
+def test_sums_that_leave_the_accumulator_are_errors(level: str, places: str, capsys: Captured) -> None:
+    """Of floats calibration sees them, of a file of integers only the evaluation; a bound alone is a warning."""
+    text = 'extends = "loihi-sim"\ntitle = "narrow"\n[limits.accumulator_bits]\nvalue = {}\nunit = "bits"\n'
+    for bits, name in ((3, "narrow"), (12, "enough")):
+        Path(f"{name}.toml").write_text(text.format(bits) + 'source = "what-if"\n')
+    network = fake_format.write(Path("net.toy"), level=level)
+    command = ["build", network, "-q", "--target"]
+    said = refused(capsys, *command, "narrow.toml", "--out", "narrow", code=3)
+    report = report_of(Path("narrow"))
+    assert "ND520 a synaptic sum left its register" in said and report["mapping"]["fits"] == (places == "0")
+    assert cli.call([*command, "enough.toml", "--out", "enough"]) == 0
+    assert "ND520" not in json.dumps(report_of(Path("enough"))["warnings"])
 
 
 def test_unknown_layers_come_with_the_nearest(integers: Path, capsys: Captured) -> None:

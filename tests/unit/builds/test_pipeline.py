@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from neurodeploy import cli, datasets, files, sources
-from neurodeploy.builds import pipeline
+from neurodeploy.builds import folder, pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
+from neurodeploy.sources import cache
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ["--calib", "32", "-q", "--to", "quantize"]
@@ -104,13 +105,13 @@ def test_scratch_folders_of_killed_builds_are_removed(tmp_path: Path) -> None:
     running = tmp_path / f".out.partial-{os.getppid()}"
     left.mkdir()
     running.mkdir()
-    with pipeline._scratch(tmp_path / "out"):
+    with folder.scratch(tmp_path / "out"):
         pass
     assert not left.exists() and running.exists()
 
 
 def test_publishing_waits_with_an_interrupt(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), pipeline._uninterrupted():
+    with pytest.raises(KeyboardInterrupt), folder.uninterrupted():
         signal.raise_signal(signal.SIGINT)
         (tmp_path / "done").touch()
     assert (tmp_path / "done").exists()
@@ -120,7 +121,7 @@ def test_publishing_works_outside_the_main_thread() -> None:
     ran = []
 
     def work() -> None:
-        with pipeline._uninterrupted():
+        with folder.uninterrupted():
             ran.append(True)
 
     thread = threading.Thread(target=work)
@@ -148,12 +149,10 @@ def test_a_full_disk_leaves_the_good_build(
 def test_a_bug_leaves_a_log_beside_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    from neurodeploy.builds import stages
-
     def fail(*_: object) -> str:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setitem(stages.STAGES, "quantize", fail)
+    monkeypatch.setattr(pipeline, "quantize", fail)
     assert cli.call(["build", "digits-vit", "--out", "out", *QUICK]) == 1
     said = capsys.readouterr().err
     assert "out.error.log" in said and "Traceback" not in said
@@ -380,7 +379,7 @@ def test_a_damaged_cache_is_not_trusted(
     config = resolve({"model": "digits-vit"})
     first = sources.load(config)
     assert not first.cached and sources.load(config).cached
-    for file in sources.cache_folder().glob("*.h5"):
+    for file in cache.folder().glob("*.h5"):
         damage(file)
     again = sources.load(config)
     assert not again.cached and again.graph.content_hash() == first.graph.content_hash()

@@ -13,6 +13,7 @@ import neurodeploy as nd
 from neurodeploy import calibrate, compare, passes, registry, verbs
 from neurodeploy.errors import ConvertError, SimulateError
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -131,7 +132,7 @@ def test_positions_counted_from_constants_are_constants() -> None:
             return (self.words(ids) + self.places(torch.cumsum(seen, 1) * seen + 1)).mean(1)
 
     network = Counted().eval()
-    graph = torch_export.import_module(network, (small.TOKENS,), tokens=True)
+    graph = torch_export.import_module(network, InputSpec((small.TOKENS,), tokens=True))
     ids = np.random.default_rng(0).integers(0, 20, (3, small.TOKENS))
     with torch.no_grad():
         expected = network(torch.tensor(ids)).numpy()

@@ -23,7 +23,7 @@ def convert(method: object, graph: Graph, timesteps: int, **options: object) -> 
 def test_spikezip_converges_to_the_quantised_ann_exactly_and_falls_silent(levels: int) -> None:
     graph, x = mini_vit(seed=4), images(mini_vit(), 40, seed=3)
     spiking = convert(spikezip.MEMBER, graph, 10 * levels, levels=levels)
-    tracers = [n for n in spiking.of(Neuron) if n.model == "signed_tracer"]  # type: ignore[attr-defined]
+    tracers = [n for n in spiking.of(Neuron) if n.model == "signed_tracer"]
     trace = interp.run(spiking, x, record=[n.name for n in tracers])
     layers = {n.inputs[0].removesuffix(".value"): n.params for n in tracers}  # type: ignore[attr-defined]
     np.testing.assert_allclose(trace.outputs[-1], quantised_ann(graph, layers, x), rtol=0, atol=1e-8)
@@ -34,7 +34,7 @@ def test_spikezip_in_integers_sends_the_same_read_out_once_it_is_silent() -> Non
     graph, x = mini_vit(seed=4), images(mini_vit(), 10, seed=3)
     spiking = convert(spikezip.MEMBER, graph, 40)
     integer = quantize.quantize(spiking, calibrate.measure(spiking, images(graph, 64)))
-    neurons = [n.name for n in integer.of(Neuron) if n.model == "signed_tracer"]  # type: ignore[attr-defined]
+    neurons = [n.name for n in integer.of(Neuron) if n.model == "signed_tracer"]
     trace = interp.run(integer, x, record=neurons)
     assert not any(values[-1].any() for values in trace.values.values())
     assert np.array_equal(trace.outputs[-1], trace.outputs[-2])
@@ -97,12 +97,12 @@ def test_dcgs_calibrates_the_largest_level() -> None:
 def test_product_of_differences_adds_up_to_the_product_of_values() -> None:
     rng = np.random.default_rng(1)
     graph = convert(spikezip.MEMBER, mini_vit(), 6)
-    node = next(n for n in graph.of(Product) if n.timing == "cumulative")  # type: ignore[attr-defined]
+    node = next(n for n in graph.of(Product) if n.timing == "cumulative")
     a, b = (rng.normal(size=(6, 2, *graph.shape(i))) for i in node.inputs)
     state: dict = {}
     got = [
         interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
     ]  # type: ignore[arg-type]
     for t in range(6):
-        whole = node.scale * interp.contract(node.equation, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
+        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
         np.testing.assert_allclose(np.sum(got[: t + 1], axis=0), whole, atol=1e-9)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, compare, passes, quantize, registry
+from neurodeploy.convert import natural
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
-from neurodeploy.sources import natural_method, zoo
+from neurodeploy.sources import zoo
 from tests.later import Later, Tensor, nn, torch
 
 quantiser = Later("quantiser", zoo.submodule)
@@ -45,7 +47,7 @@ def network(levels: int = 3, stem: tuple = ()) -> nn.Module:
 
 
 def imported(made: nn.Module) -> Graph:
-    return passes.simplify(torch_export.import_module(made, SHAPE, scale=1 / 16))
+    return passes.simplify(torch_export.import_module(made, InputSpec(SHAPE, 1 / 16)))
 
 
 def convert(method: str, graph: Graph, timesteps: int) -> Graph:
@@ -81,7 +83,7 @@ def test_the_source_graph_is_the_quantised_network(made: nn.Module, graph: Graph
     trained = [m for m in made.modules() if isinstance(m, quantiser.Quantiser)]
     assert len(trained) == 8
     assert steps(graph) == sorted((float(q.step), int(q.high), -int(q.low)) for q in trained)
-    assert is_quantised(graph) and natural_method(graph) == "pmsm"
+    assert is_quantised(graph) and natural(graph).name == "pmsm"
     assert all(is_quantiser(graph.nodes[site]) for site in sites(graph))
 
 
@@ -210,7 +212,7 @@ FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, 
 def test_quantisers_are_found_however_they_are_written(name: str) -> None:
     function, expected = FORMS[name]
     made = around(function).double().eval()
-    graph = torch_export.import_module(made, SHAPE, scale=1 / 16, offset=-0.7)
+    graph = torch_export.import_module(made, InputSpec(SHAPE, 1 / 16, -0.7))
     (neuron,) = graph.of(Neuron)
     found = (neuron.params["step"], neuron.params["positive"], neuron.params["negative"])
     assert neuron.model == "multi_spike" and found == pytest.approx(expected)
@@ -235,7 +237,7 @@ def test_quantisers_are_found_however_they_are_written(name: str) -> None:
 )
 def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(around(function).double().eval(), SHAPE, scale=1 / 16)
+        torch_export.import_module(around(function).double().eval(), InputSpec(SHAPE, 1 / 16))
     assert {p.code for p in caught.value.problems} == {"ND101"}
 
 
@@ -249,7 +251,7 @@ def test_quantised_weights_are_weights() -> None:
             return x @ torch.fake_quantize_per_tensor_affine(self.weight, 0.25, 0, -4, 3).t()
 
     made = Weights().eval()
-    graph = torch_export.import_module(made, SHAPE, scale=1 / 16)
+    graph = torch_export.import_module(made, InputSpec(SHAPE, 1 / 16))
     assert not graph.of(Neuron)
     x = raw(3)
     with torch.no_grad():

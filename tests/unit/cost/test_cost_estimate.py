@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from neurodeploy import cost
-from neurodeploy.cost import latency, links
+from neurodeploy.cost import latency
 from neurodeploy.cost.energy import PRICED
 from neurodeploy.cost.types import PARTS, Estimate, Range, total
 from neurodeploy.errors import ReportError
-from neurodeploy.ir.trace import EVENT_KINDS, Events
-from neurodeploy.mapping.routes import router
+from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 from tests import fake_build
@@ -143,21 +142,22 @@ def test_fold_adds_steps_of_the_same_phase(steps: int, period: int) -> None:
 def test_packets_between_chips_and_to_the_host_have_their_own_price(target: Target) -> None:
     one = events()
     routes = {
-        (router(0, 0, 0), router(1, 0, 0)): 10,
-        ("host", router(0, 0, 0)): 6,
-        (router(0, 0, 0), router(0, 1, 0)): 3,
+        Link(Router(0, 0, 0), Router(1, 0, 0)): 10,
+        Link(HOST, Router(0, 0, 0)): 6,
+        Link(Router(0, 0, 0), Router(0, 1, 0)): 3,
     }
     loads = {ends: np.full(one.steps, float(count)) for ends, count in routes.items()}
-    assert [links.link_class(ends) for ends in loads] == ["chip", "host", "mesh"]
+    assert [link.kind for link in loads] == ["chip", "host", "mesh"]
     found = {t.key: t for t in estimated(target, replace(one, links=loads)).terms}
     assert found["energy_pj.packet_chip_hop"].count == 10 * one.steps
     assert found["energy_pj.host_packet"].count == 6 * one.steps
 
 
-@pytest.mark.parametrize("name", [router(3, 2, 1), "3:2,1", "chip3.x2.y1"])
-def test_router_names_tell_chip_and_place(name: str) -> None:
-    assert links.place(name) == (3, 2, 1)
-    assert links.place("host") is None
+def test_router_names_tell_chip_and_place() -> None:
+    routers = [Router(3, 2, 1), Router(0, 10, 0), HOST]
+    assert [str(router) for router in routers] == ["chip3 (2,1)", "chip0 (10,0)", "host"]
+    assert [Router.parse(str(router)) for router in routers] == [*routers[:2], None]
+    assert Router.parse("3:2,1") is None
 
 
 def test_every_chip_in_use_leaks(target: Target) -> None:

@@ -56,3 +56,23 @@ class Tied(nn.Module):
         super().__init__()
         self.table, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
         self.norm, self.head.weight = nn.LayerNorm(3), self.table.weight
+
+
+class Angles(nn.Module):
+    """Angles of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.deg2rad(x) + x
+
+
+class Penalty(nn.Module):
+    """Scores of tokens, with a penalty that is an angle of what each id is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(11, 4)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.embedding(ids)
+        return ((x @ x.transpose(1, 2)) - torch.deg2rad(ids.to(torch.float64) * 9)[:, None]).softmax(-1) @ x

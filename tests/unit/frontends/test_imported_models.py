@@ -7,6 +7,7 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
@@ -51,7 +52,7 @@ def every_tick(network: torch.nn.Module, timesteps: int) -> np.ndarray:
 )
 def test_vit_equals_torch(arguments: dict) -> None:
     network = random_network("digits-vit", **arguments)
-    graph = torch_export.import_module(network, (1, 8, 8), scale=1 / 16)
+    graph = torch_export.import_module(network, InputSpec((1, 8, 8), 1 / 16))
     with torch.no_grad():
         expected = network(torch.tensor(RAW, dtype=torch.float64) / 16).numpy()
     for form in (graph, passes.simplify(graph)):
@@ -64,7 +65,7 @@ STEM = {"image_size": 16, "patch": 8, "stem": ((4, 2), (6, 1), (12, 2), (16, 2))
 def test_convolutional_stem_equals_torch_and_holds_no_batch_norm() -> None:
     network = random_network("cifar10-vit", **STEM)
     raw = np.random.default_rng(7).integers(0, 256, (4, 3, 16, 16))
-    graph = torch_export.import_module(network, (3, 16, 16), scale=1 / 256)
+    graph = torch_export.import_module(network, InputSpec((3, 16, 16), 1 / 256))
     with torch.no_grad():
         expected = network(torch.tensor(raw, dtype=torch.float64) / 256).numpy()
     simple = passes.simplify(graph)
@@ -79,7 +80,7 @@ def test_convolutional_stem_equals_torch_and_holds_no_batch_norm() -> None:
 )
 def test_a2os2a_equals_torch_at_every_tick(arguments: dict) -> None:
     network = random_network("digits-a2os2a", **arguments)
-    graph = torch_fx.import_module(network, (1, 8, 8), 4, scale=1 / 16)
+    graph = torch_fx.import_module(network, InputSpec((1, 8, 8), 1 / 16, timesteps=4))
     expected = every_tick(network, 4)
     assert len(np.unique(expected.round(9))) > 100
     for form in (graph, passes.simplify(graph)):
@@ -107,11 +108,13 @@ def counts(graph: Graph) -> dict[type, int]:
 
 
 def test_simplified_vit_has_the_nodes_of_its_equations() -> None:
-    graph = passes.simplify(torch_export.import_module(random_network("digits-vit"), (1, 8, 8), scale=1 / 16))
+    graph = passes.simplify(
+        torch_export.import_module(random_network("digits-vit"), InputSpec((1, 8, 8), 1 / 16))
+    )
     # per block: q, k, v, out, two of the MLP; two products; two sums; softmax, GELU, two norms. Then patch, head,
     # the sum with the embedding, the last norm.
     assert counts(graph) == {Synapse: 14, Neuron: 0, Product: 4, Sum: 5, Reduce: 0, Micro: 9}
-    assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]  # type: ignore[attr-defined]
+    assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]
     assert graph.shape("blocks.0.norm2") == (17, 64)
     assert graph.shape("blocks.1.norm2") == (1, 64)  # only the class token is read after the last attention
     assert graph.nodes["concat.pad"].op == "pad"  # type: ignore[attr-defined]
@@ -122,13 +125,13 @@ def test_simplified_vit_has_the_nodes_of_its_equations() -> None:
 
 def test_simplified_a2os2a_has_no_view_between_synapse_and_neuron() -> None:
     graph = passes.simplify(
-        torch_fx.import_module(random_network("digits-a2os2a"), (1, 8, 8), 4, scale=1 / 16)
+        torch_fx.import_module(random_network("digits-a2os2a"), InputSpec((1, 8, 8), 1 / 16, timesteps=4))
     )
     assert counts(graph) == {Synapse: 16, Neuron: 17, Product: 4, Sum: 5, Reduce: 2, Micro: 0}
     for node in graph.of(Neuron, Sum):
         views = [i for i in node.inputs if isinstance(graph.nodes[i], View)]
         assert not views or node.name == "blocks.0.add", node.name  # there the image becomes tokens
-    assert all(s.bias is not None for s in graph.of(Synapse))  # type: ignore[attr-defined]
+    assert all(s.bias is not None for s in graph.of(Synapse))
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -159,7 +162,7 @@ def test_origin_names_module_operator_and_line() -> None:
 def test_offset_that_is_no_whole_number_of_pixels_becomes_a_bias() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 2, stride=2), torch.nn.Flatten()).double()
     scale, offset = np.array([0.25, 0.5, 1.0]) / 64, np.array([-0.1, -0.203, 0.3])
-    graph = torch_export.import_module(network, (3, 4, 4), scale=scale, offset=offset)
+    graph = torch_export.import_module(network, InputSpec((3, 4, 4), scale, offset))
     raw = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 4))
     x = raw * scale[:, None, None] + offset[:, None, None]
     for form in (graph, passes.simplify(graph)):
@@ -187,7 +190,9 @@ def test_time_axis_is_traced_as_one_tick() -> None:
 
     torch.manual_seed(0)
     network = MultiStep().double()
-    graph = passes.simplify(torch_fx.import_module(network, (1, 8, 8), 3, scale=1 / 16, time_axis=True))
+    graph = passes.simplify(
+        torch_fx.import_module(network, InputSpec((1, 8, 8), 1 / 16, timesteps=3), time_axis=True)
+    )
     spiking.reset(network)
     x = torch.tensor(RAW, dtype=torch.float64) / 16
     with torch.no_grad():
@@ -202,7 +207,7 @@ def test_tracing_leaves_the_module_as_it_was() -> None:
             return x + torch.ones(8, dtype=x.dtype)
 
     network = Noisy()
-    graph = torch_fx.import_module(network, (1, 8, 8), 1)
+    graph = torch_fx.import_module(network, InputSpec((1, 8, 8)))
     assert set(vars(network)) == set(vars(Noisy().eval()))
     np.testing.assert_array_equal(interp.run(graph, RAW).outputs[0], RAW + 1.0)
 
@@ -222,7 +227,7 @@ def test_torch_own_transformer_layers_are_taken_apart() -> None:
 
     torch.manual_seed(0)
     network = Encoder().double().eval()
-    graph = torch_export.import_module(network, (1, 8, 8), scale=1 / 16)
+    graph = torch_export.import_module(network, InputSpec((1, 8, 8), 1 / 16))
     with torch.no_grad():
         expected = network(torch.tensor(RAW, dtype=torch.float64) / 16).numpy()
     for form in (graph, passes.simplify(graph)):

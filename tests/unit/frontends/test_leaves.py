@@ -12,6 +12,7 @@ import pytest
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.sources import zoo
 from tests.later import torch, torch_fx
@@ -60,7 +61,7 @@ def test_other_resets_are_refused(reset: float | None, text: str) -> None:
     assert text in leaf.problem
     network = torch.nn.Sequential(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
     with pytest.raises(ImportModelError) as caught:
-        torch_fx.import_module(network, (2,), 2)
+        torch_fx.import_module(network, InputSpec((2,), timesteps=2))
     assert caught.value.problems[0].code == "ND109"
     assert caught.value.problems[0].where == "0 [spikingjelly.activation_based.neuron.IFNode]"
 
@@ -75,7 +76,7 @@ def test_a_subclass_is_refused_and_other_modules_are_no_neurons() -> None:
 
 def test_spikingjelly_lif_fires_like_its_equation() -> None:
     node = stand_in("activation_based", "LIFNode", **HARD, tau=2.0, decay_input=True)
-    graph = torch_fx.import_module(torch.nn.Sequential(node), (5,), 6, scale=0.25)
+    graph = torch_fx.import_module(torch.nn.Sequential(node), InputSpec((5,), 0.25, timesteps=6))
     raw = np.array([[0, 3, 4, 6, 9]])
     v, total = np.zeros(5), np.zeros(5)
     for _ in range(6):
@@ -91,5 +92,7 @@ def test_zoo_reset_to_another_value_is_refused() -> None:
 
 
 def test_readers_import_no_library() -> None:
-    assert any(name.startswith("spikingjelly.") for name in leaves.readers())
+    assert any(
+        name.startswith("spikingjelly.") for library in registry.LEAVES.values() for name in library.classes
+    )
     assert not isinstance(sys.modules.get("spikingjelly"), ModuleType)

@@ -11,6 +11,7 @@ import pytest
 from neurodeploy import calibrate, passes, registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -97,7 +98,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def imported(weigh: Callable[[Tensor, Tensor], Tensor]) -> tuple[nn.Module, Graph]:
     network = attention(weigh).double().eval()
-    return network, torch_export.import_module(network, (TOKENS,), tokens=True)
+    return network, torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
 
 
 def texts_with_padding() -> np.ndarray:
@@ -117,7 +118,7 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
         interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-9, atol=1e-9
     )
     assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
-    masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]  # type: ignore[attr-defined]
+    masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]
     assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
 
 
@@ -163,7 +164,9 @@ def test_what_is_no_mask_of_single_tokens_is_refused(name: str) -> None:
 def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options: dict[str, Any]) -> None:
     """Every softmax is exactly 0 there, and what the hidden tokens are does not show in the result."""
     graph = passes.simplify(
-        torch_export.import_module(small.family("BERT, hides what its ids say"), (small.TOKENS,), tokens=True)
+        torch_export.import_module(
+            small.family("BERT, hides what its ids say"), InputSpec((small.TOKENS,), tokens=True)
+        )
     )
     member, raw = registry.METHODS[method], samples.Synthetic(graph).calibration(16)
     spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)
@@ -171,7 +174,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
     ids = samples.Synthetic(graph).measurement(12)[0].argmax(-1)
     ids[:, 0] = 30
     hidden = ids < 12
-    names = [node.name for node in integer.of(Micro) if node.op == "softmax"]  # type: ignore[attr-defined]
+    names = [node.name for node in integer.of(Micro) if node.op == "softmax"]
     trace = interp.run(integer, samples.one_hot(integer, ids), names)
     for name in names:
         weights = trace.values[name]
@@ -192,7 +195,7 @@ def test_texts_that_were_calibrated_without_padding_hide_it_all_the_same() -> No
     spiking = member.rewrite(graph, member.configure({})[1], raw, 1)
     integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
     ids = texts_with_padding()
-    (name,) = (node.name for node in integer.of(Micro) if node.op == "softmax")  # type: ignore[attr-defined]
+    (name,) = (node.name for node in integer.of(Micro) if node.op == "softmax")
     trace = interp.run(integer, samples.one_hot(integer, ids), (name,))
     hidden = np.broadcast_to((ids == 0)[None, :, None, None], trace.values[name].shape)
     assert hidden.any() and not trace.values[name][hidden].any() and not any(trace.saturations.values())

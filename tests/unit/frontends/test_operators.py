@@ -7,6 +7,7 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from tests.later import torch, torch_fx
@@ -39,7 +40,7 @@ def _close(graph: Graph, network: torch.nn.Module) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_fx_equals_torch_before_and_after_passes(name: str) -> None:
     network = module(name)
-    graph = torch_fx.import_module(network, SHAPE, 1, scale=0.0625, offset=-0.5)
+    graph = torch_fx.import_module(network, InputSpec(SHAPE, 0.0625, -0.5))
     _close(graph, network)
     _close(passes.simplify(graph), network)
 
@@ -47,6 +48,6 @@ def test_fx_equals_torch_before_and_after_passes(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_export_equals_torch_before_and_after_passes(name: str) -> None:
     network = module(name)
-    graph = torch_export.import_module(network, SHAPE, scale=0.0625, offset=-0.5)
+    graph = torch_export.import_module(network, InputSpec(SHAPE, 0.0625, -0.5))
     _close(graph, network)
     _close(passes.simplify(graph), network)

@@ -12,6 +12,7 @@ import pytest
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
 from neurodeploy.frontends import torch_export
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import resolve
 from tests.later import Tensor, modules, nn, torch, torch_fx
@@ -22,11 +23,11 @@ from tests.unit.frontends.functions import SHAPE
 def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = SHAPE) -> list[Problem]:
     with pytest.raises(ImportModelError) as caught:
         if front_end == "float":
-            torch_export.import_module(network, modules.Small.input_shape)
+            torch_export.import_module(network, InputSpec(modules.Small.input_shape))
         elif front_end == "fx":
-            torch_fx.import_module(network.double(), shape, 1)
+            torch_fx.import_module(network.double(), InputSpec(shape))
         else:
-            torch_export.import_module(network.double(), shape)
+            torch_export.import_module(network.double(), InputSpec(shape))
     assert all(p.code in CODES for p in caught.value.problems)
     return list(caught.value.problems)
 
@@ -145,7 +146,7 @@ def test_branch_on_shapes_is_followed() -> None:
                 return x.reshape(batch, channels, -1)
             raise RuntimeError
 
-    assert torch_fx.import_module(Branch(), SHAPE, 1).shape("output") == (4, 36)
+    assert torch_fx.import_module(Branch(), InputSpec(SHAPE)).shape("output") == (4, 36)
 
 
 def test_change_in_place_that_is_read_again() -> None:
@@ -159,7 +160,7 @@ def test_change_in_place_that_is_read_again() -> None:
 
 def test_numbers_only_is_not_a_traceback_of_numpy() -> None:
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(nn.Identity(), (2.5, 2))
+        torch_export.import_module(nn.Identity(), InputSpec((2.5, 2)))
     assert caught.value.problems[0].code == "ND103"
 
 
@@ -172,7 +173,7 @@ def test_front_ends_are_imported_without_torch() -> None:
 
 
 def test_numpy_is_not_written_to() -> None:
-    graph = torch_export.import_module(nn.Linear(6, 2).double(), SHAPE)
+    graph = torch_export.import_module(nn.Linear(6, 2).double(), InputSpec(SHAPE))
     weight = graph.nodes["linear"].weight  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="read-only"):
         weight[0, 0] = np.float64(1)
@@ -181,7 +182,7 @@ def test_numpy_is_not_written_to() -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
 def test_every_float_type_is_read_exactly(dtype: str) -> None:
     network = modules.Small(getattr(torch, dtype))
-    graph = torch_export.import_module(network, network.input_shape)
+    graph = torch_export.import_module(network, InputSpec(network.input_shape))
     (layer,) = graph.of(Synapse)
     np.testing.assert_array_equal(layer.weight, network.head.weight.detach().double().numpy())
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, compare, passes
-from neurodeploy.builds.stages import with_range
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends._torch import inference
+from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
@@ -34,8 +35,8 @@ def _one_thread() -> None:
 def imported(network: nn.Module, **more: Any) -> Graph:
     length = getattr(network, "input_tokens", None)
     if length is not None:
-        return torch_export.import_module(network, (length,), tokens=True, **more)
-    return torch_export.import_module(network, network.input_shape, scale=1 / 64, offset=-2.0, **more)
+        return torch_export.import_module(network, InputSpec((length,), tokens=True), **more)
+    return torch_export.import_module(network, InputSpec(network.input_shape, 1 / 64, -2.0), **more)
 
 
 def drawn(graph: Graph, count: int = 3, stream: int = 0) -> np.ndarray:
@@ -117,7 +118,7 @@ def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -
 )
 def test_spelled_out_functions_are_one_operator(act: str, op: str, params: dict) -> None:
     graph = imported(parts.Bert(act=getattr(parts, act), depth=1))
-    (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))  # type: ignore[attr-defined]
+    (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))
     assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
     assert node.origin[0].path == "layer.0.act"
 
@@ -151,9 +152,9 @@ def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
     function, op, eps = NORMS[name]
     network = modules.Spelled(function).double().eval()
     graph = (
-        torch_fx.import_module(network, network.input_shape, 1, scale=0.25)
+        torch_fx.import_module(network, InputSpec(network.input_shape, 0.25))
         if front_end == "fx"
-        else torch_export.import_module(network, network.input_shape, scale=0.25)
+        else torch_export.import_module(network, InputSpec(network.input_shape, 0.25))
     )
     (node,) = graph.of(Micro)
     assert (node.op, node.params["eps"]) == (op, eps)  # type: ignore[attr-defined]
@@ -169,7 +170,7 @@ def test_a_norm_by_the_unbiased_variance_is_refused() -> None:
         lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5)
     )
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(network.eval(), network.input_shape)
+        torch_export.import_module(network.eval(), InputSpec(network.input_shape))
     assert {p.code for p in caught.value.problems} == {"ND101"}
 
 
@@ -201,7 +202,7 @@ def test_rotary_positions_are_two_gates_whose_factors_all_heads_share(name: str)
     network = small.family(name)
     graph = passes.simplify(imported(network))
     own = network.layers[0].attn  # type: ignore[union-attr,index]
-    gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]  # type: ignore[attr-defined]
+    gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]
     assert (
         len(gates) == 4
     )  # cosines and sines of q and of k; the sign of the half that is swapped is in the sines
@@ -248,7 +249,7 @@ def test_ids_used_as_numbers_are_refused_with_every_place() -> None:
             return self.embedding(ids) * same + torch.cumsum(ids, 1).unsqueeze(-1)
 
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(Positions(), (6,), tokens=True)
+        torch_export.import_module(Positions(), InputSpec((6,), tokens=True))
     assert {p.found for p in caught.value.problems} >= {"eq", "cumsum"}
     assert all("token ids" in p.cause and "test_transformers.py" in p.where for p in caught.value.problems)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from neurodeploy import compare, passes, support
-from neurodeploy.builds.stages import parameters, with_range
+from neurodeploy.builds.imported import parameters
 from neurodeploy.calibrate import measure
 from neurodeploy.inputs import samples
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.nodes import Synapse
-from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.relay import prepared
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.registry import METHODS

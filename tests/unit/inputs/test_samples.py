@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from neurodeploy import datasets
-from neurodeploy.builds import stages
 from neurodeploy.errors import UsageError
-from neurodeploy.inputs import samples
+from neurodeploy.inputs import fitting, samples
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input
 from neurodeploy.ir.types import Interval
@@ -119,7 +118,7 @@ def test_a_frame_for_each_tick_from_data(tmp_path: Any) -> None:
     frames, _ = samples.Recorded(network(), data).measurement(3)
     assert frames.shape == (3, 5, *fake_format.SHAPE)
     assert not np.array_equal(frames[:, 0], frames[:, 1])
-    assert not stages.misfits(network(), data)
+    assert not fitting.misfits(network(), data)
 
 
 @pytest.mark.parametrize("asked, shape, ticks, levels, cause", [
@@ -133,7 +132,7 @@ def test_a_frame_for_each_tick_from_data(tmp_path: Any) -> None:
 def test_data_that_do_not_fit(
     tmp_path: Any, asked: dict, shape: tuple[int, ...], ticks: int, levels: int, cause: str
 ) -> None:
-    (problem,) = stages.misfits(
+    (problem,) = fitting.misfits(
         network(**asked), write(tmp_path / "a.npz", *shape, ticks=ticks, levels=levels)
     )
     assert problem.code == "ND933" and cause in problem.cause

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neurodeploy.mapping.grades import GRADES, grades, group_grades, worst
-from neurodeploy.mapping.groups import populations
+from neurodeploy.evidence import GRADES, worst
+from neurodeploy.mapping.grades import grades
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import load
 from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
@@ -26,13 +26,6 @@ def test_kinds_of_work_have_their_grade() -> None:
     assert found["block0_qk"][0] == "plausible"
     assert found["block0_softmax"][0] == found["block0_norm1"][0] == "simulation-only"
     assert found["block0_n1"][0] == "plausible"
-
-
-def test_groups_take_the_worst_of_their_nodes() -> None:
-    graph = balance(ecmt_transformer(1, 2, 16))
-    found = group_grades(grades(graph, LOIHI2), populations(graph))
-    assert found["block0_proj"][0] == "simulation-only" and found["block0_qkv"][0] == "plausible"
-    assert "x" not in found
 
 
 def test_loihi1_does_not_support_products() -> None:

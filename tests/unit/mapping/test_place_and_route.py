@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.trace import HOST, Router
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.place import _arranged, pack, place, snake
-from neurodeploy.mapping.routes import HOST, hops, route, router
+from neurodeploy.mapping.pack import pack
+from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
+from neurodeploy.mapping.routes import hops, route
 from neurodeploy.mapping.tiling import Tiling, tile
 from neurodeploy.mapping.traffic import HOST_TILE, Traffic, traffic
 from neurodeploy.mapping.types import Core, Demand
@@ -139,11 +141,11 @@ def test_chips_fill_in_data_order() -> None:
     chip = LOIHI2.chip.model_copy(update={"cores_per_chip": 3})
     target = LOIHI2.model_copy(update={"chip": chip, "chips": 3})
     none = np.zeros(0, dtype=np.int64)
-    spots = place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
+    spots = MEMBER.place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
     assert [s.chip for s in spots] == [0, 0, 0, 1, 1, 1, 2]
 
 
-def test_mapped_cores_sit_at_most_four_to_a_router() -> None:
+def test_mapped_cores_sit_at_most_four_to_a_Router() -> None:
     mapping = map_graph(balance(spiking_transformer(2, 16, 32)), small(100), chips=2)
     assert max(Counter((c.chip, c.x, c.y) for c in mapping.cores).values()) <= 4
     assert [c.index for c in mapping.cores] == list(range(len(mapping.cores)))
@@ -154,15 +156,15 @@ def test_mapped_cores_sit_at_most_four_to_a_router() -> None:
 
 def test_routes_go_along_x_first() -> None:
     links = route(core(0, 1, 3), core(0, 3, 2))
-    names = [router(0, 1, 3), router(0, 2, 3), router(0, 3, 3), router(0, 3, 2)]
+    names = [Router(0, 1, 3), Router(0, 2, 3), Router(0, 3, 3), Router(0, 3, 2)]
     assert links == list(pairwise(names))
     assert route(core(0, 2, 2), core(0, 2, 2)) == []
 
 
 def test_routes_to_host_and_other_chips_leave_through_the_port() -> None:
-    assert route(None, core(1, 1, 0)) == [(HOST, router(1, 0, 0)), (router(1, 0, 0), router(1, 1, 0))]
-    assert route(core(0, 0, 1), None) == [(router(0, 0, 1), router(0, 0, 0)), (router(0, 0, 0), HOST)]
-    assert (router(0, 0, 0), router(2, 0, 0)) in route(core(0, 2, 2), core(2, 1, 1))
+    assert route(None, core(1, 1, 0)) == [(HOST, Router(1, 0, 0)), (Router(1, 0, 0), Router(1, 1, 0))]
+    assert route(core(0, 0, 1), None) == [(Router(0, 0, 1), Router(0, 0, 0)), (Router(0, 0, 0), HOST)]
+    assert (Router(0, 0, 0), Router(2, 0, 0)) in route(core(0, 2, 2), core(2, 1, 1))
 
 
 @given(*[st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 3))] * 2)

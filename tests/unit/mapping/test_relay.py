@@ -7,12 +7,12 @@ import pytest
 
 from neurodeploy import calibrate, registry
 from neurodeploy.convert import ecmt
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Neuron
-from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.relay import prepared, relayed
+from neurodeploy.mapping.layouts.relay import relayed
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize

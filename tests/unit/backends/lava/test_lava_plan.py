@@ -12,7 +12,6 @@ import pytest
 from neurodeploy import compare, lava
 from neurodeploy.backends.lava import MEMBER, lowered
 from neurodeploy.backends.lava.cell import Clock
-from neurodeploy.backends.lava.describe import places
 from neurodeploy.backends.lava.plan import Plan, plan
 from neurodeploy.backends.lava.stock import loaded
 from neurodeploy.backends.lava.wiring import arranged, simplified
@@ -36,6 +35,10 @@ def lif(name: str, source: str, model: str = "lif", **params: Any) -> Neuron:
     return Neuron(
         name=name, inputs=(source,), model=model, params={**LIF, **params} if model == "lif" else params
     )
+
+
+def places(graph: Graph) -> dict[str, str]:
+    return dict(lava.describe(Program(graph)).nodes)
 
 
 def planned(graph: Graph) -> Plan:

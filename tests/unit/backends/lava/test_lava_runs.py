@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import compare
+from neurodeploy import compare, lava
 from neurodeploy.backends.lava import MEMBER
-from neurodeploy.backends.lava.describe import describe, places
 from neurodeploy.backends.lava.wakeups import mend
 from neurodeploy.errors import SimulateError
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
+from neurodeploy.formats.netx import READER
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
@@ -41,6 +40,10 @@ def dense(name: str, source: str, weight: Any, bias: Any = None, **more: Any) ->
 def neuron(name: str, source: str, model: str = "lif", reset: Any = None, **params: Any) -> Neuron:
     params = {**LIF, **params} if model == "lif" else params
     return Neuron(name=name, inputs=(source,), model=model, params=params, reset=reset)
+
+
+def places(graph: Graph) -> dict[str, str]:
+    return dict(lava.describe(Program(graph)).nodes)
 
 
 def agree(graph: Graph, x: np.ndarray, both_ways: bool = False) -> dict[str, np.ndarray]:
@@ -378,7 +381,7 @@ def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
     x = spikes(rng, 24, *shape) * (200 if kind == "sigma-delta" else 1)
     path = write_net(tmp_path / "network.net", layers)
     graph = READER.load(path, NETX.configure({"input_shape": list(shape[::-1]), **options}), len(x))
-    assert describe(Program(graph)).share == 1.0
+    assert lava.describe(Program(graph)).share == 1.0
     assert {places(graph)[n.name] for n in graph.of(Neuron)} <= {
         "LIFReset",
         "LIF",

@@ -1,0 +1,120 @@
+"""Whether method and target can take a network, node by node: the stages of a build on noise, up to the mapping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import datasets, sources, support
+from ..config import BuildConfig
+from ..convert import named
+from ..errors import GraphError, Problem, QuantizeError, UsageError
+from ..inputs import fitting, texts
+from ..inputs.samples import Synthetic, raw_range
+from ..ir.graph import Graph
+from ..support import Verdict
+from .calibrated import calibrate
+from .converted import convert
+from .imported import Imported, described
+from .integer import quantize
+from .mapped import laid_out
+from .pipeline import target_of
+
+NOISE = {
+    "count": 4,
+    "rate": 0.5,
+}  # samples that ranges come from, and their share of ones where they are binary
+
+
+@dataclass(frozen=True)
+class Check:
+    """What stands between a network and a target: a verdict per node and every problem.
+
+    ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
+    """
+
+    model: str
+    target: str
+    method: str
+    verdicts: tuple[Verdict, ...]
+    problems: tuple[Problem, ...]
+    cores: tuple[int, int] | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """True if anything but warnings was found."""
+        return any(p.severity == "error" for p in self.problems)
+
+
+def check(asked: BuildConfig) -> Check:
+    """A verdict for each node of the integer network, and what the method or the target refuses.
+
+    Of data nothing but shape and levels is read. Raises what the import of a build raises.
+    """
+    target = target_of(asked)
+    found = _imported(asked)
+    problems = list(found.warnings)
+    if not found.holds_integers:
+        problems += named(found.config.method).accept(found.graph)
+    report = Check(asked.model, target.name, found.config.method, (), tuple(problems))
+    if report.blocked:
+        return report
+    try:
+        graph = _integers(found)
+    except (QuantizeError, GraphError) as error:
+        return Check(asked.model, target.name, found.config.method, (), (*problems, *error.problems))
+    mapped = laid_out(graph, target, "cores")
+    problems += mapped.mapping.problems
+    verdicts = tuple(support.verdicts(mapped.graph, target, problems))
+    cores = len(mapped.mapping.cores), mapped.mapping.cores_total
+    return Check(asked.model, target.name, found.config.method, verdicts, tuple(problems), cores)
+
+
+def _integers(found: Imported) -> Graph:
+    """The integer graph of ranges from noise: structure and codes are final, numbers are not."""
+    if found.holds_integers:
+        return found.graph  # nothing is left to decide
+    spiking = convert(found).graph
+    return quantize(found, spiking, calibrate(found, spiking).ranges).graph
+
+
+def _imported(asked: BuildConfig) -> Imported:
+    """The source graph as a build imports it, told the range of its data, with noise to run on."""
+    data = datasets.facts(asked.data) if asked.data else None
+    found = sources.load(asked, data.shape if data else None)
+    config, graph = sources.completed(asked, found), found.graph
+    warnings = sources.remarks(config, graph)
+    try:
+        data = data or (datasets.facts(config.data) if config.data else None)
+    except UsageError as error:
+        # No image is needed here: the model's own data may lie elsewhere, or nowhere.
+        if any(p.code != "ND920" for p in error.problems):
+            raise
+        warnings.append(_unseen(config.data, graph))
+    if data is not None and data.texts:
+        texts.fitting(data.source, graph, found.model.tokenizer)
+    elif data is not None:
+        graph = fitting.ranged(graph, data.levels, found.model.kind)
+        misfits = fitting.misfits(graph, data)
+        if misfits:
+            raise UsageError(misfits)
+        warnings += sources.raw_levels(config, found.model, data.levels)
+    if raw_range(graph) is None and graph.header.level != "integer":
+        graph = fitting.with_range(graph, _levels(graph))
+    return Imported(
+        config=config.model_copy(update={"calib": NOISE["count"]}), model=described(found, None), graph=graph,
+        stimulus=Synthetic(graph, rate=NOISE["rate"]), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def _unseen(data: str, graph: Graph) -> Problem:
+    """ND939: the data set that a model names is not here, and with it the levels of its pixels."""
+    cause = "checked without the model's data: the range of the input is taken from its scale"
+    shown, fixes = f"0 .. {_levels(graph)}", ("give the data with --data",)
+    return Problem("ND939", cause, data, shown, fixes=fixes, severity="warning")
+
+
+def _levels(graph: Graph) -> int:
+    """Largest raw input of a network that sees 0 .. 1 behind its scale."""
+    return min(255, max(1, round(1 / float(np.min(graph.input.scale)))))

@@ -1,0 +1,271 @@
+"""Stage 6, evaluate: accuracy as float source, as spiking network and as integers, after each tick.
+
+Networks of texts, which may have no labels, are compared with their float model instead. Without either only
+saturations are counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .. import compare
+from ..array import Array
+from ..calibrate import batch_size, batches
+from ..errors import Problem
+from ..inputs.samples import SYNTHETIC, Recorded, tokens
+from ..ir import interp
+from ..ir.graph import Graph
+from ..mapping.checks import doubtful, overflows
+from ..program import Program
+from ..report.inputs import Accuracy
+from ..target import Target
+from .imported import Imported
+from .result import Progress, Result
+
+#: levels at which a network can be run, in the order in which one becomes the next
+LEVELS = ("source", "spiking", "integer")
+MANY_TESTED = 1000  # a test split of this size is measured alone: it needs no training images to say enough
+NO_FLOATS = "the file holds integers: there is no float network"
+
+#: raw inputs (B, *input) to predictions (T, B)
+Answers = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluated(Result):
+    """What was measured: ``counts`` of correct answers and ``agreement`` are JSON-able, ``saturations`` by node."""
+
+    accuracy: Accuracy | None = None
+    agreement: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    saturations: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What runs of the program met: clipped values by node, and the largest sums of the nodes that are ``watched``."""
+
+    watched: tuple[str, ...]
+    clipped: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, int] = field(default_factory=dict)
+
+    def outputs(self, program: Program, x: Array) -> Array:
+        """Read-outs (T, B, *output) of a run on raw inputs."""
+        trace, _ = compare.usable("cpu").run(program, x, self.watched)
+        self.clipped.update({name: count for name, count in trace.saturations.items() if count})
+        for name in self.watched:
+            most = int(np.abs(trace.values[name]).max(initial=0))
+            self.sums[name] = max(most, self.sums.get(name, 0))
+        return trace.outputs
+
+
+def evaluate(
+    found: Imported, spiking: Graph | None, program: Program, target: Target, progress: Progress
+) -> Evaluated:
+    """The program, and the float networks it was made from, on the samples of the test split.
+
+    A synaptic sum that leaves the target's accumulator is an error among the ``warnings``.
+    """
+    seen = _Seen(doubtful(program.graph, target))
+    result = _evaluated(found, spiking, program, seen, progress)
+    return replace(result, warnings=(*result.warnings, *overflows(program.graph, target, seen.sums)))
+
+
+def _evaluated(
+    found: Imported, spiking: Graph | None, program: Program, seen: _Seen, progress: Progress
+) -> Evaluated:
+    images, labels = found.stimulus.measurement(found.config.eval)
+    if tokens(found.graph) is not None and spiking is not None:
+        return _compared(found, spiking, program, (images, labels), seen)
+    clipped = seen.clipped
+    runs = _runs(found, spiking, program, seen)
+    if labels is not None and isinstance(found.stimulus, Recorded):
+        accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
+        shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
+        reasons = (
+            dict.fromkeys(("accuracy.float", "accuracy.spiking"), NO_FLOATS) if found.holds_integers else {}
+        )
+        return Evaluated(
+            accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=reasons,
+            warnings=_clipped(found, clipped), fact=f"{shown} (n = {len(labels)})",
+        )  # fmt: skip
+    _in_batches(found.graph, runs["integer"], images)
+    fact = f"no accuracy: {SYNTHETIC}, {len(images)} samples, {clipped.total()} saturations"
+    return Evaluated(
+        counts={SYNTHETIC: {"samples": len(images)}}, saturations=dict(clipped), warnings=_clipped(found, clipped),
+        reasons={"accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data"}, fact=fact,
+    )  # fmt: skip
+
+
+# --- accuracy ----------------------------------------------------------------------------------------------------
+
+
+def _runs(found: Imported, spiking: Graph | None, program: Program, seen: _Seen) -> dict[str, Answers]:
+    """Level -> predictions of raw inputs, in the order in which they are asked for."""
+    source = found.graph
+    runs: dict[str, Answers] = {}
+    if spiking is not None:
+        runs["spiking"] = lambda x: predictions(interp.run(spiking, x).outputs)
+    runs["integer"] = lambda x: predictions(seen.outputs(program, x))
+    if spiking is not None:
+        runs["source"] = lambda x: predictions(interp.run(source, x).outputs)
+        if found.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
+            # The same network: its neurons and its number of ticks were kept.
+            runs["source"] = runs["spiking"]
+    return runs
+
+
+def judged(
+    stimulus: Recorded,
+    runs: Mapping[str, Answers],
+    test: tuple[Array, Array],
+    whole: bool,
+    progress: Progress,
+) -> tuple[Accuracy, dict[str, Any]]:
+    """Accuracy of every level on ``test`` (images, labels), and counts of correct answers.
+
+    ``whole``: where the test split is small, training images are asked as well, of the source and the integers.
+    """
+    images, labels = test
+    answers: dict[str, Array] = {}
+    for step, name in enumerate(runs):
+        kept = next((answers[other] for other in answers if runs[other] is runs[name]), None)
+        answers[name] = (
+            kept if kept is not None else _in_batches(stimulus.graph, runs[name], images, name != "integer")
+        )
+        progress((step + 1) / (len(runs) + 1))
+    correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
+    counts: dict[str, Any] = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
+    if whole and len(labels) < MANY_TESTED:
+        counts["train and test"] = _whole(
+            stimulus, runs, {n: int(c[-1]) for n, c in correct.items()}, len(labels)
+        )
+    return _accuracy(correct, len(labels)), counts
+
+
+def _accuracy(correct: Mapping[str, Array], samples: int) -> Accuracy:
+    """From correct answers after each tick, by level."""
+    by_tick = tuple(float(count) / samples for count in correct["integer"])
+    last = {name: float(counts[-1]) / samples for name, counts in correct.items()}
+    return Accuracy(samples=samples, by_timestep=by_tick, **last)
+
+
+def _whole(
+    stimulus: Recorded, runs: Mapping[str, Answers], correct: Mapping[str, int], tested: int
+) -> dict[str, int]:
+    """Correct answers over training and test images together: a change of accuracy with five times less noise."""
+    images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
+    asked = {name: run for name, run in runs.items() if name != "spiking"}
+    right = {
+        n: _in_batches(stimulus.graph, run, images, n != "integer")[-1] == labels for n, run in asked.items()
+    }
+    return {
+        "samples": tested + len(labels),
+        **{name: correct[name] + int(found.sum()) for name, found in right.items()},
+    }
+
+
+def predictions(outputs: Array) -> Array:
+    """(T, B, *classes) read-outs to (T, B) classes; ties go to the lowest index."""
+    return np.argmax(outputs.reshape(*outputs.shape[:2], -1), axis=-1)
+
+
+def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = False) -> Array:
+    """Predictions of all images; ``side_by_side`` for a run that does not use the threads itself."""
+    from ..simulate import pools
+
+    parts = list(batches(images, batch_size(graph)))
+    if not side_by_side:
+        return np.concatenate([run(batch) for batch in parts], axis=1)
+    with pools.blas_threads(1):
+        return np.concatenate(pools.side_by_side(run, parts), axis=1)
+
+
+# --- agreement ---------------------------------------------------------------------------------------------------
+
+
+def _compared(
+    found: Imported, spiking: Graph, program: Program, samples: tuple[Array, Array | None], seen: _Seen
+) -> Evaluated:
+    """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
+    raw, labels = samples
+    outputs = _outputs(found, spiking, program, raw, seen)
+    agreement = {
+        "samples": len(raw),
+        **{level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]},
+    }
+    counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
+    without, fact = _no_labels(found, labels)
+    accuracy = None
+    if labels is not None and not without:
+        right = {level: (predictions(y) == labels).sum(axis=1) for level, y in outputs.items()}
+        accuracy = _accuracy(right, len(labels))
+        counts |= {level: int(count[-1]) for level, count in right.items()}
+        fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
+    near = "; ".join(
+        f"{level} cosine {agreement[level]['cosine']:.4f}, rank {agreement[level]['rank']:.4f}"  # type: ignore[index]
+        for level in LEVELS[1:]
+    )
+    return Evaluated(
+        accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
+        saturations=dict(seen.clipped), warnings=_clipped(found, seen.clipped),
+        reasons={"accuracy": without} if without else {},
+        fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
+    )  # fmt: skip
+
+
+def _outputs(found: Imported, spiking: Graph, program: Program, raw: Array, seen: _Seen) -> dict[str, Array]:
+    """Accumulated read-outs (T, B, *output) of every level, in the units of the float model."""
+    graph = program.graph
+    fixed = graph.values[graph.output.name].fixed
+    scale = np.asarray(fixed.scale if fixed is not None else 1.0)
+    parts: dict[str, list[Array]] = {level: [] for level in LEVELS}
+    for batch in batches(raw, batch_size(spiking)):
+        parts["source"].append(interp.run(found.graph, batch, timesteps=1).outputs)
+        parts["spiking"].append(interp.run(spiking, batch).outputs)
+        parts["integer"].append(seen.outputs(program, batch) * scale)
+    return {level: np.concatenate(outputs, axis=1) for level, outputs in parts.items()}
+
+
+def _no_labels(found: Imported, labels: Array | None) -> tuple[str, str]:
+    """(why texts have no accuracy, the same in short); both empty where they have one."""
+    instead = "the agreement with the float model is given instead"
+    if labels is None:
+        without = f"{SYNTHETIC} has no labels" if found.synthetic else "the texts have no labels"
+        return f"{without}: {instead}", f"no accuracy: {without}"
+    size = found.graph.values[found.graph.output.name].shape.size
+    if found.data is not None and found.data.class_count != size:
+        classes = found.data.class_count
+        why = f"labels 0 .. {classes - 1} are no classes of a network with {size} outputs: {instead}"
+        return why, f"no accuracy: {classes} classes and {size} outputs"
+    return "", ""
+
+
+# --- saturations -------------------------------------------------------------------------------------------------
+
+
+def _clipped(found: Imported, clipped: Mapping[str, int]) -> tuple[Problem, ...]:
+    return saturated(clipped, remedies(found.synthetic, found.holds_integers))
+
+
+def saturated(saturations: Mapping[str, int], fixes: tuple[str, ...]) -> tuple[Problem, ...]:
+    """A warning ND602 if anything was clipped."""
+    whole = sum(saturations.values())
+    if not whole:
+        return ()
+    worst, cause = max(saturations, key=lambda name: saturations[name]), "values were clipped to their width"
+    return (Problem("ND602", cause, worst, f"{whole} values", "0", fixes, "warning"),)
+
+
+def remedies(synthetic: bool, integers: bool) -> tuple[str, ...]:
+    """What helps against clipped values: nothing where a file fixed the widths."""
+    if integers:
+        return ()
+    if synthetic:
+        return ("calibrate on data like those that run: --data SPEC", "calibrate on more samples: --calib N")
+    return ("calibrate on more samples: --calib N",)

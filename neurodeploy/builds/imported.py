@@ -1,0 +1,109 @@
+"""Stage 1, import: the source graph, and what it is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import datasets, sources
+from ..config import BuildConfig
+from ..datasets import DataSet
+from ..errors import Problem, UsageError
+from ..inputs import fitting, texts
+from ..inputs.samples import Recorded, Stimulus, Synthetic, tokens
+from ..ir import levels
+from ..ir.graph import Graph
+from ..ir.nodes import Synapse
+from ..report.inputs import ModelInfo
+from ..sources import Source
+from .result import Result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Imported(Result):
+    """The source graph, simplified and told the range of its input, with what it runs on.
+
+    ``config`` is complete: method, ticks and data are the model's own where the user chose none. ``tokenizer`` is the
+    one that made token ids of texts, ``data`` None where the network runs on synthetic input.
+    """
+
+    config: BuildConfig
+    model: ModelInfo
+    graph: Graph
+    stimulus: Stimulus
+    data: DataSet | None = None
+    tokenizer: str = ""
+
+    @property
+    def holds_integers(self) -> bool:
+        """Whether the model came as integers: then there is no float network to compare with."""
+        return self.graph.header.level == "integer"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the network runs on synthetic input, for want of data."""
+        return isinstance(self.stimulus, Synthetic)
+
+
+def import_model(asked: BuildConfig) -> Imported:
+    """The network of a config and its data, or synthetic input for files that need none.
+
+    Raises what front ends and readers of data raise, UsageError ND932 for a model without data, ND933 for data that do
+    not fit, GraphError for a file whose integers break a rule.
+    """
+    data = datasets.load(asked.data) if asked.data else None
+    found = sources.load(asked, data.shape if data else None)
+    config, graph = sources.completed(asked, found), found.graph
+    if not config.data and found.model.kind != "format" and tokens(graph) is None:
+        raise UsageError(_no_data(config.model))
+    data = data or (datasets.load(config.data) if config.data else None)
+    warnings = sources.remarks(config, graph)
+    if data is not None:
+        data, graph, more = _fitted(config, found, data)
+        warnings += more
+    if graph.header.level == "integer":
+        levels.require(graph, "integer")
+    model = described(found, data)
+    cached = ", cached" if found.cached else ""
+    return Imported(
+        config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
+        tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
+    )  # fmt: skip
+
+
+def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet, Graph, list[Problem]]:
+    """Data and graph told of each other, and warnings; UsageError ND933 if they do not fit."""
+    warnings: list[Problem] = []
+    if data.texts:
+        data, warnings = texts.tokenised(data, found.graph, found.model.tokenizer)
+    graph = fitting.ranged(found.graph, data.levels, found.model.kind)
+    fitting.require_fit(graph, data)
+    return data, graph, [*warnings, *sources.raw_levels(config, found.model, data.levels)]
+
+
+def described(found: Source, data: DataSet | None) -> ModelInfo:
+    """The network and its data as the user named them."""
+    model = found.model
+    return ModelInfo(
+        name=model.name, system=model.system or model.kind, source=model.source, title=model.title,
+        parameters=parameters(found.graph), dataset=data.name if data else "", dataset_sha256=data.hash if data else "",
+    )  # fmt: skip
+
+
+def _no_data(model: str) -> Problem:
+    cause = "the model names no data to calibrate and test on"
+    return Problem("ND932", cause, model, fixes=("give a data set or file with --data",))
+
+
+def stimulus(graph: Graph, data: DataSet | None, config: BuildConfig) -> Stimulus:
+    """What the network runs on; UsageError ND932 if there are no data and no range to draw from."""
+    if data is not None:
+        return Recorded(graph, data, config.seed)
+    drawn = Synthetic(graph, config.seed, config.spike_rate)
+    drawn.facts()  # asks for the range
+    return drawn
+
+
+def parameters(graph: Graph) -> int:
+    """Weights and biases of a graph."""
+    return sum(n.weight.size + (0 if n.bias is None else n.bias.size) for n in graph.of(Synapse))

@@ -1,0 +1,100 @@
+"""What a build tells while it runs: events for a listener, and a line of each in ``build.log``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .. import files
+from ..errors import NeurodeployError
+
+STAGE_NAMES = (
+    "import",
+    "convert",
+    "calibrate",
+    "quantize",
+    "map",
+    "evaluate",
+    "verify",
+    "estimate",
+    "report",
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a user may want to see while a build runs.
+
+    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (fraction 0 .. 1)
+    and ``finish`` with its time and headline fact.
+    """
+
+    kind: Literal["begin", "start", "progress", "finish"]
+    stage: str = ""
+    index: int = 0
+    total: int = len(STAGE_NAMES)
+    fraction: float = 0.0
+    seconds: float = 0.0
+    fact: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if self.kind == "begin":
+            return "\n".join(f"{label:<9} {text}" for label, text in self.facts)
+        return f"[{self.index}/{self.total}] {self.stage:<10} {self.fact}  {self.seconds:.1f} s"
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass
+class Log:
+    """Passes events on and keeps a line of each in ``build.log``."""
+
+    path: Path
+    listener: Listener | None = None
+    lines: list[str] = field(default_factory=list)
+
+    def begin(self, facts: Iterable[tuple[str, str]]) -> None:
+        """The facts that come first: (label, text)."""
+        self._emit(Event("begin", facts=tuple(facts)))
+
+    def start(self, name: str) -> None:
+        """A stage begins."""
+        self._pass_on(Event("start", name, STAGE_NAMES.index(name) + 1))
+
+    def advance(self, name: str, fraction: float) -> None:
+        """A stage has come this far."""
+        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, fraction=fraction))
+
+    def finish(self, name: str, seconds: float, fact: str) -> None:
+        """A stage is done."""
+        self._emit(
+            Event("finish", name, STAGE_NAMES.index(name) + 1, fraction=1.0, seconds=seconds, fact=fact)
+        )
+
+    def write(self, text: str) -> None:
+        """More text for the log alone."""
+        self.lines.append(text.rstrip())
+
+    def rescue(self, path: Path, error: Exception) -> None:
+        """Keep the log of a build that failed by a bug, if the disk allows, and note the place on the error."""
+        try:
+            files.write_text(path, "\n".join(self.lines) + "\n")
+            error.__notes__ = [str(path)]  # type: ignore[attr-defined]
+        except NeurodeployError:
+            return
+
+    def close(self) -> None:
+        """Put the log beside the other files."""
+        files.write_text(self.path, "\n".join(self.lines) + "\n")
+
+    def _emit(self, event: Event) -> None:
+        self.lines.append(str(event))
+        self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)

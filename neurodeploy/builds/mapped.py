@@ -1,0 +1,65 @@
+"""Stage 5, map: the balanced graph, its place on cores, the memory images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from ..calibrate import Ranges
+from ..image import encode
+from ..inputs.samples import SYNTHETIC
+from ..ir.graph import Graph
+from ..mapping.checks import calibrated
+from ..mapping.mapper import PLACEMENT, map_graph, prepared
+from ..mapping.types import Mapping
+from ..program import Program
+from ..registry import OBJECTIVES
+from ..target import Target
+from .imported import Imported
+from .result import Result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Mapped(Result):
+    """The integer graph as it is mapped, and its mapping, which holds memory images if it fits."""
+
+    graph: Graph
+    mapping: Mapping
+
+    @property
+    def program(self) -> Program:
+        """What backends run."""
+        return Program(self.graph, self.mapping)
+
+
+def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) -> Mapped:
+    """The network on the cores of the target; what does not fit stands in the mapping's ``problems``."""
+    placement = found.config.placement or PLACEMENT
+    mapped = laid_out(graph, target, found.config.optimise, placement, calibrated(graph, ranges))
+    mapping = mapped.mapping
+    if not mapping.fits:
+        return mapped
+    # Where the objective prices messages, their activity decides the cut.
+    weighed = found.synthetic and OBJECTIVES[found.config.optimise].weighs_activity
+    label = f", cut for {SYNTHETIC}" if weighed else ""
+    fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
+    return replace(mapped, mapping=encode(mapped.graph, mapping, target), fact=fact)
+
+
+def laid_out(
+    graph: Graph,
+    target: Target,
+    optimise: str,
+    placement: str = PLACEMENT,
+    sums: MappingABC[str, int] = MappingProxyType({}),
+) -> Mapped:
+    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen."""
+    balanced = prepared(graph, target)
+    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums)
+    wrong = sum(p.severity == "error" for p in mapping.problems)
+    fact = (
+        f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"
+    )
+    warnings = tuple(p for p in mapping.problems if p.severity != "error")
+    return Mapped(graph=balanced, mapping=mapping, warnings=warnings, fact="" if mapping.fits else fact)

@@ -1,0 +1,66 @@
+"""Stage 8, estimate: events of the mapped run, counts of the network, and what they cost."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from dataclasses import dataclass
+
+from .. import compare, cost
+from ..array import Array
+from ..calibrate import batch_size, batches
+from ..inputs.samples import SYNTHETIC
+from ..ir.nodes import Neuron
+from ..ir.trace import Trace
+from ..mapping.grades import grades
+from ..program import Program
+from ..report.units import quantity
+from ..target import Target
+from .imported import Imported
+from .result import Result
+
+EVENT_SAMPLES = (
+    32  # energy and latency are means over so many test samples, at most as many as are evaluated if drawn
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Priced(Result):
+    """Counts and costs, and the trace of the first samples, every population recorded."""
+
+    assessment: cost.Assessment
+    trace: Trace
+
+
+def estimate(found: Imported, program: Program, target: Target) -> Priced:
+    """What an inference costs, by running it core by core where it fits."""
+    most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
+    images, _ = found.stimulus.measurement(most)
+    counts, trace = _counts(program, images)
+    mapped = program.mapping is not None and program.mapping.fits
+    events = compare.usable("loihi-sim").run(program, images)[1] if mapped else None
+    silicon = grades(program.graph, target)
+    assessment = cost.assess(program, target, found.graph, events, counts, silicon)
+    fact = _headline(assessment) + (f", {SYNTHETIC}" if found.synthetic else "")
+    return Priced(assessment=assessment, trace=trace, reasons=dict(assessment.reasons), fact=fact)
+
+
+def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:
+    """Counts of the recorded network, in batches that fit memory, and the trace of the first batch."""
+    graph, cpu = program.graph, compare.usable("cpu")
+    record = tuple(dict.fromkeys([*cost.names_to_record(graph), *(node.name for node in graph.of(Neuron))]))
+    traces: list[Trace] = []
+    counts: list[cost.Counts] = []
+    for batch in batches(images, batch_size(graph, record)):
+        trace, _ = cpu.run(program, batch, record)
+        traces = traces or [trace]
+        counts.append(cost.count(graph, trace))
+    return functools.reduce(operator.add, counts), traces[0]
+
+
+def _headline(assessment: cost.Assessment) -> str:
+    found = assessment.estimate
+    if found is None:
+        return f"no estimate: {assessment.reasons['estimate']}"
+    energy, latency = found.energy_pj.nominal * 1e-6, found.timing.latency_ns.nominal * 1e-6
+    return f"{quantity(energy, 'uJ')}, {quantity(latency, 'ms')} per inference"

@@ -1,0 +1,65 @@
+"""Stage 9, report: what the other stages found, as one value that page, tables and console are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import report
+from ..backends import described
+from ..errors import Problem
+from ..mapping.grades import grades
+from ..target import Target
+from .converted import Converted
+from .evaluated import Evaluated
+from .imported import Imported
+from .mapped import Mapped
+from .priced import Priced
+from .result import Results
+from .verified import Verified
+
+
+def report_inputs(
+    results: Results, target: Target, stages: Sequence[report.Stage], provenance: Mapping[str, Any]
+) -> report.ReportInputs:
+    """What the report reads, of a build whose stages all ran."""
+    found, mapped, evaluated = results[Imported], results[Mapped], results[Evaluated]
+    verified, priced = results[Verified], results[Priced]
+    described, reasons = _in_lava(mapped)
+    sample = report.raster(mapped.graph, priced.trace)
+    drawn = "synthetic" if found.synthetic else "test"
+    return report.ReportInputs(
+        model=found.model, target=target, method=found.config.method, timesteps=mapped.graph.header.timesteps,
+        config=found.config.decisive(), source=found.graph, spiking=results[Converted].graph, integer=mapped.graph,
+        mapping=mapped.mapping, assessment=priced.assessment, accuracy=evaluated.accuracy,
+        agreement=evaluated.agreement, bit_true=verified.bit_true, sqnr_db=verified.sqnr_db,
+        saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
+        raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
+        lava=described, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
+        reasons={**results.reasons, **reasons},
+    )  # fmt: skip
+
+
+def _in_lava(mapped: Mapped) -> tuple[dict[str, Any], dict[str, str]]:
+    """What every layer becomes in Lava, or why nothing does; needs no Lava."""
+    found = described(mapped.program).get("lava")
+    if found is None:
+        return {}, {}
+    if isinstance(found, Problem):
+        return {}, dict.fromkeys(("lava", "layers.lava"), found.cause)
+    rows = [
+        {
+            "layer": r.layer,
+            "processes": str(r),
+            "events": r.events,
+            "stock_events": r.stock_events,
+            "own": r.reason,
+        }
+        for r in found.rows
+    ]
+    return {
+        "processes": found.processes,
+        "share": found.share,
+        "layers": rows,
+        "nodes": dict(found.nodes),
+    }, {}

@@ -1,0 +1,42 @@
+"""What is usable here: versions, backends, formats and libraries with the reason why not, folders."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from . import __version__, target
+from .builds.provenance import versions
+from .registry import BACKENDS, FORMATS, LIBRARIES, problems
+from .sources import cache
+
+
+def usable() -> dict[str, Any]:
+    """Everything by name, JSON-able; nothing heavy is imported."""
+    return {
+        "neurodeploy": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "libraries": versions(),
+        "networks": {name: library.installed() for name, library in LIBRARIES.items()},
+        "lava": _lava(),
+        "backends": {name: member.available() for name, member in BACKENDS.items()},
+        "formats": {f.suffix: f.title for f in FORMATS.values() if f.reader is not None},
+        "exporters": {n: f.writer.available() for n, f in FORMATS.items() if f.writer is not None},
+        "broken": [asdict(problem) for problem in problems(everywhere=True)],
+        "targets": target.names(),
+        "cache": str(cache.folder()),
+    }
+
+
+def _lava() -> str:
+    """Whether Lava is here, without importing it; whether its backend can be used stands among the backends."""
+    try:
+        return f"{version('lava-nc')} is installed"
+    except PackageNotFoundError:
+        return "is installed" if find_spec("lava") else "not installed"

@@ -1,0 +1,34 @@
+"""What a source library is: which module classes of a library are neurons, and which registered model each one is.
+
+A file of this room binds ``MEMBER`` to a :class:`SourceLibrary`. The library itself is never imported for this: a
+module of it can only be met when its user has imported it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...registry import Member
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it."""
+
+    model: str = ""
+    params: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
+    fixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceLibrary(Member):
+    """A library by name; ``classes`` says by qualified class name how a module of the class becomes a Leaf.
+
+    A reset or surrogate that no model reproduces exactly is a problem, not an approximation.
+    """
+
+    name: str
+    classes: Mapping[str, Callable[[Any], Leaf]]

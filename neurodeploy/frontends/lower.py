@@ -1,0 +1,295 @@
+"""The one lowering from canonical torch operators to a source graph; each operator is written once, in ``ops/``.
+
+Here alone is decided which values a call is given: see :mod:`.values` and ``ops/_base.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..array import Array
+from ..errors import ImportModelError, Problem
+from ..ir.graph import Graph, Header, prune
+from ..ir.nodes import Input, Micro, Output, Sum
+from ..ir.types import Shape, Value
+from ..registry import MICROCODE, OPERATORS
+from .composites import fused
+from .input_spec import InputSpec
+from .lookups import elementwise, followed, hidden_ids
+from .lowering import Lowering
+from .ops._base import Builder, Operator
+from .traced import Call, Ref, Traced, evaluated, references, substitute
+from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
+
+#: stands for every operator that nobody has declared
+NONE = Operator("", "")
+
+
+def operators() -> dict[str, Operator]:
+    """All operators by name: those of ``ops/``, and the elementwise functions that members of ``microcode`` name."""
+    functions = {name: member.name for member in MICROCODE.values() for name in member.torch}
+    made = {name: Operator(name, "microcode", partial(_micro, op)) for name, op in functions.items()}
+    return dict(sorted({**made, **OPERATORS}.items()))
+
+
+def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """An elementwise function without parameters."""
+    return lowering.like(x, Micro, op=op)
+
+
+def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
+    """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
+    lowering, known = Lowering(header, traced.to_array), operators()
+    given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
+    program = _Program(lowering, known, {**traced.constants, traced.input: given})
+    for call in fused(traced):
+        program.step(call)
+    result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
+    problems = program.collected() or list(_output_problems(result))
+    if problems or not isinstance(result, Stream):
+        raise ImportModelError(problems)
+    _output(lowering, result, readout)
+    graph = prune(lowering.builder.build()) if lowering.tables else lowering.builder.build()
+    return _tokens_noted(lowering, graph) if traced.tokens else graph
+
+
+class _Program:
+    """What each call has yielded so far, and what was refused."""
+
+    def __init__(self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any]) -> None:
+        self.lowering, self.operators, self.values = lowering, known, values
+        self.problems: dict[tuple[Any, ...], list[Problem]] = {}
+
+    def step(self, call: Call) -> None:
+        """Lower one call, or record why not."""
+        self.lowering.call = call
+        try:
+            self.values[call.name] = self._result(call)
+        except Refusal as refusal:
+            self.values[call.name] = Unknown()
+            self._refuse(call, refusal)
+
+    def _result(self, call: Call) -> Any:
+        """What a call yields; Refusal where it is given what its operator does not read."""
+        operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
+        args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
+        if not any(map(depends, operands)):
+            return evaluated(call, args, kwargs)
+        operator = self.operators.get(call.op, NONE)
+        if operator.elementwise:
+            made = elementwise(self.lowering, call, args, kwargs)
+            if made is not None:
+                return made
+        build = _builder(call.op, operator, {type(operand) for operand in operands})
+        if any(map(_holds_unknown, operands)):
+            return Unknown()
+        first = next(filter(depends, operands))
+        if isinstance(first, TokenIds) and TokenIds in operator.keeps:
+            return _kept_ids(first, call, args, kwargs)
+        result = self._built(call, operator, build)
+        if isinstance(first, MaskedScores) and MaskedScores in operator.keeps:
+            return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
+        return followed(self.lowering, result, operands)
+
+    def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
+        """What the builder makes of the values that it reads."""
+
+        def read(ref: Ref) -> Any:
+            value = self.values[ref.name]
+            if isinstance(value, MaskedScores) and MaskedScores in operator.keeps:
+                return value.scores
+            return value if OfIds in operator.reads else plain(value)
+
+        args, kwargs = substitute((call.args, call.kwargs), read)
+        _require_known_form(call.op, build, self.lowering, *args, **kwargs)
+        return build(self.lowering, *args, **kwargs)
+
+    def _refuse(self, call: Call, refusal: Refusal) -> None:
+        """Record a problem; the same line refused in many blocks is one problem with all its places."""
+        problem = Problem(
+            refusal.code, refusal.cause, str(call.origin), refusal.found, refusal.limit, refusal.fixes
+        )
+        key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
+        self.problems.setdefault(key, []).append(problem)
+
+    def collected(self) -> list[Problem]:
+        """All problems, places of the same line joined."""
+        return [_joined(group) for group in self.problems.values()]
+
+
+def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
+    """The builder of an operator; Refusal where there is none, or where it does not read values of these kinds."""
+    taken = operator.reads | operator.keeps
+    if TokenIds in kinds - taken:
+        raise _misused_ids(op)
+    if operator.build is None:
+        raise unknown_operator(op)
+    if MaskedScores in kinds - taken:
+        raise _misused_scores(op)
+    return operator.build
+
+
+def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TokenIds:
+    """The ids, where torch itself says that all of them are still in their places."""
+    import torch
+
+    places = torch.arange(ids.copies * ids.tokens).view(ids.sizes)
+
+    def operand(item: Any) -> Any:
+        return places if isinstance(item, TokenIds) else torch.zeros(()) if depends(item) else item
+
+    result = evaluated(call, [*map(operand, args)], {key: operand(item) for key, item in kwargs.items()})
+    if result.shape != places.shape or bool((result != places).any()):
+        raise _misused_ids(f"{call.op} that moves tokens")
+    return ids
+
+
+def _holds_unknown(value: Any) -> bool:
+    return isinstance(value, Unknown) or (
+        isinstance(value, (tuple, list)) and any(map(_holds_unknown, value))
+    )
+
+
+def _misused_ids(op: str) -> Refusal:
+    return Refusal(
+        "ND101",
+        "token ids are used for something else than looking up their embedding",
+        op,
+        "an embedding, or a function of each id by itself such as ids != pad",
+        "count positions over constants: the number of tokens is fixed",
+        "of a Hugging Face model: pass position_ids as a constant",
+    )
+
+
+def _misused_scores(op: str) -> Refusal:
+    return Refusal(
+        "ND101",
+        "scores hidden by a mask are read by something else than a softmax",
+        op,
+        "softmax",
+        "apply the mask directly before the softmax",
+    )
+
+
+def _require_known_form(op: str, builder: Builder, *args: Any, **kwargs: Any) -> None:
+    """Refusal ND101 for an argument that the operator's builder does not know."""
+    try:
+        inspect.signature(builder).bind(*args, **kwargs)
+    except TypeError as error:
+        raise Refusal("ND101", f"operator '{op}' is used in a form that is not supported", error) from error
+
+
+def unknown_operator(op: str) -> Refusal:
+    """The refusal for an operator that no builder knows."""
+    return Refusal(
+        "ND101",
+        f"operator '{op}' has no counterpart in the graph",
+        op,
+        "",
+        "replace it by supported operators",
+        f"add a builder for '{op}' to neurodeploy/frontends/ops",
+    )
+
+
+def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
+    """Input node, and a constant where the offset is no whole number of raw units.
+
+    Axes before the batch are of size 1 (one tick of a network that takes all of them): the image is without.
+    """
+    axis = traced.batch_axis
+    sizes = traced.sizes[axis + 1 :]
+    roles = ("G",) * (len(sizes) - 3) + ("C", "Y", "X")[-len(sizes) :]
+    per_channel = (-1,) + (1,) * (min(len(sizes), 3) - 1)
+    levels = (np.asarray(number, np.float64) for number in (spec.scale, spec.offset))
+    scale, offset = (a.reshape(per_channel) if a.size > 1 else a.reshape(()) for a in levels)
+    zero = np.rint(-offset / scale).astype(np.int64)
+    rest = offset + zero * scale
+    shape = Shape(roles, sizes)
+    name = lowering.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero))
+    if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
+        rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
+        name = lowering.add(Sum, [name, lowering.const(rest, roles)], shape, signs=(1, 1))
+    name, shape = lowering.graph_reshape(name, shape, (*traced.sizes[:axis], *sizes))
+    return Stream(name, shape, axis, traced.batch)
+
+
+def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
+    """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
+    if len(traced.sizes) != 2 or traced.batch_axis:
+        raise ImportModelError(
+            Problem(
+                "ND103",
+                "token ids have an axis for the batch and one for the tokens",
+                "input",
+                str(traced.sizes),
+                "(batch, tokens)",
+            )
+        )
+    return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
+
+
+def _rows(traced: Traced, known: Mapping[str, Operator]) -> int | None:
+    """Length of the table that the ids of the input are looked up in; None where there is none."""
+    names = {traced.input}
+    for call in traced.calls:
+        read = {ref.name for ref in references((call.args, call.kwargs))}
+        if read.isdisjoint(names):
+            continue
+        if TokenIds in known.get(call.op, NONE).keeps:
+            names.add(call.name)
+        elif call.op == "embedding":
+            for name in read & traced.constants.keys():
+                return int(traced.constants[name].shape[0])
+    return None
+
+
+def _tokens_noted(lowering: Lowering, graph: Graph) -> Graph:
+    """The graph with the note ``tokens``: how raw inputs are made of token ids, and which of them it hides."""
+    length, vocabulary = graph.shape(graph.input.name)
+    note = {"length": length, "vocabulary": vocabulary, "hidden": hidden_ids(lowering, graph.nodes)}
+    return graph.with_header(notes={**graph.header.notes, "tokens": note})
+
+
+def _plain(array: Array) -> Any:
+    return array.item() if array.ndim == 0 else array
+
+
+def _output_problems(result: Any) -> Iterator[Problem]:
+    if not isinstance(result, Stream):
+        yield Problem(
+            "ND107",
+            "the model does not return exactly one tensor that depends on its input",
+            "return value",
+            type(result).__name__,
+            "one tensor",
+            ("return the logits alone",),
+        )
+    elif result.merged or result.batch != 0:
+        yield Problem(
+            "ND105",
+            "the result does not keep the batch in its first axis",
+            "return value",
+            str(result.sizes),
+            "(batch, ...)",
+            ("return one row per sample",),
+        )
+
+
+def _output(lowering: Lowering, result: Stream, readout: str) -> None:
+    shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
+    origin = lowering.builder.nodes[result.name].origin
+    lowering.builder.add(
+        Output(name="output", inputs=(result.name,), origin=origin, readout=readout),  # type: ignore[arg-type]
+        Value(shape),
+    )
+
+
+def _joined(group: list[Problem]) -> Problem:
+    first, more = group[0], len(group) - 1
+    where = first.where if not more else f"{first.where} and {more} more place{'s' if more > 1 else ''}"
+    return Problem(first.code, first.cause, where, first.found, first.limit, first.fixes)

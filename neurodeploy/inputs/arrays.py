@@ -1,0 +1,89 @@
+"""Arrays of a user: read from a file, checked against the network that is to take them, written."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from ..array import Array
+from ..errors import Problem, SimulateError, UsageError
+from ..files import write_bytes
+from ..ir.graph import Graph
+from ..ir.interp import check_input, input_shape
+from .samples import one_hot, raw_range, tokens
+
+
+def read_array(path: Path) -> Array:
+    """An array from a ``.npy`` file, never unpickled; UsageError ND931 where that fails."""
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            raise _bad_input(path, "nothing" if not path.exists() else "0 bytes")
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        raise _bad_input(path, str(error)[:200]) from error
+    if not isinstance(loaded, np.ndarray):
+        raise _bad_input(path, "an archive of several arrays")
+    return loaded
+
+
+def _bad_input(path: Path, found: str) -> UsageError:
+    fix = "numpy.save('x.npy', x) with x (samples, *input) or, for a frame at each tick, (samples, T, *input)"
+    return UsageError(
+        Problem("ND931", "the input file cannot be used", str(path), found, "one plain array (.npy)", (fix,))
+    )
+
+
+def checked_input(graph: Graph, x: Array) -> Array:
+    """Raw inputs (B, *input), or (B, T, *input); a single sample gets a batch axis. SimulateError ND601 .. ND607.
+
+    A network that takes texts takes token ids (B, N) as well.
+    """
+    text, shape = tokens(graph), input_shape(graph)
+    if text is not None and x.ndim in (1, 2) and x.shape[-1] == text[0] and x.dtype.kind in "iu":
+        return one_hot(graph, np.atleast_2d(x))
+    x = x[None] if x.ndim == len(shape) else x
+    _require_ticks(graph, x, shape)
+    check_input(graph, x)
+    problem = _unusable(graph, x)
+    if problem is not None:
+        raise SimulateError(problem)
+    return x.astype(np.int64)
+
+
+def _require_ticks(graph: Graph, x: Array, shape: tuple[int, ...]) -> None:
+    """ND607 for frames that fit in everything but their number."""
+    framed = graph.input.per_tick and x.ndim == len(shape) + 1 and x.shape[2:] == shape[1:]
+    if framed and x.shape[1] != shape[0]:
+        fix = f"build again with --timesteps {x.shape[1]}"
+        cause, found = (
+            "the input has another number of ticks than the network was built for",
+            f"{x.shape[1]} ticks",
+        )
+        raise SimulateError(Problem("ND607", cause, graph.input.name, found, f"{shape[0]} ticks", (fix,)))
+
+
+def _unusable(graph: Graph, x: Array) -> Problem | None:
+    """What is wrong with values of the right shape: none at all, no whole numbers, or out of range."""
+    name, known = graph.input.name, raw_range(graph)
+    if not len(x):
+        return Problem("ND601", "the input holds no sample", name, str(x.shape), "1 sample")
+    if x.dtype.kind not in "iu":
+        scaled = "x" if known == (0, 1) or graph.input.per_tick else "x * levels"
+        fix = f"numpy.rint({scaled}).astype(numpy.int32)"
+        return Problem(
+            "ND606", "the input is not made of whole numbers", name, str(x.dtype), "integers", (fix,)
+        )
+    low, high = int(x.min()), int(x.max())
+    if known is not None and not known[0] <= low <= high <= known[1]:
+        cause = "the input leaves the range that the network was built for"
+        return Problem("ND603", cause, name, f"{low} .. {high}", f"{known[0]} .. {known[1]}")
+    return None
+
+
+def save_array(path: Path, array: Array) -> None:
+    """Write a ``.npy`` file whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,69 @@
+"""Whether data fit a network, and what a network is told of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..datasets import DataSet, Facts
+from ..errors import Problem, UsageError
+from ..ir.graph import Graph
+from ..ir.types import Interval
+from .samples import raw_range
+
+
+def with_range(graph: Graph, levels: int) -> Graph:
+    """The graph told that raw inputs are 0 .. ``levels``: widths and thresholds depend on it."""
+    name = graph.input.name
+    return graph.with_values({name: replace(graph.values[name], interval=Interval(0, levels, True))})
+
+
+def ranged(graph: Graph, levels: int, kind: str) -> Graph:
+    """As :func:`with_range`, but the range that a file of another tool declares stays: its numbers were made for it."""
+    declared = graph.values[graph.input.name].interval
+    return graph if kind == "format" and declared is not None else with_range(graph, levels)
+
+
+def require_fit(graph: Graph, data: DataSet) -> None:
+    """Refuse a data set whose images or classes do not fit the network (ND933)."""
+    problems = misfits(graph, data)
+    classes = graph.values[graph.output.name].shape.size
+    if data.class_count > classes:
+        problems.append(
+            Problem(
+                "ND933",
+                "the data set has more classes than the network has outputs",
+                data.source,
+                str(data.class_count),
+                str(classes),
+                ("give other data with --data",),
+            )
+        )
+    if problems:
+        raise UsageError(problems)
+
+
+def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
+    """ND933 if images have another shape, number of ticks or range than the network's input."""
+    node, fixes = graph.input, ("give other data with --data",)
+    wanted, ticks = graph.shape(node.name), graph.header.timesteps
+    problems = []
+    if tuple(data.shape) != wanted:
+        cause = "images of the data set do not fit the network's input"
+        problems.append(Problem("ND933", cause, data.source, str(tuple(data.shape)), str(wanted), fixes))
+    if data.ticks and not node.per_tick:
+        cause = "the data hold a frame for each tick, and the network takes one image for all of them"
+        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", "one image", fixes))
+    elif data.ticks and data.ticks != ticks:
+        cause = "the data hold another number of ticks than the network runs"
+        other = (f"--timesteps {data.ticks}",)
+        problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", f"{ticks} ticks", other))
+    known = raw_range(graph)
+    if known is not None and (known[0] > 0 or data.levels > known[1]):
+        cause = "levels of the data leave the range that the network takes"
+        shown = f"{known[0]} .. {known[1]}"
+        more = (
+            *fixes,
+            "of a .net or .nir file: declare the range with an option of its reader, see docs/formats.md",
+        )
+        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, more))
+    return problems

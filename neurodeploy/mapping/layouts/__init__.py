@@ -1,0 +1,1 @@
+"""How a network can lie on cores, one strategy a file."""

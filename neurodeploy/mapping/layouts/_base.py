@@ -1,0 +1,66 @@
+"""What a layout strategy is: a rewrite of the integer graph before it is cut, ways to cut a group, or both.
+
+The integer graph keeps its meaning. Where a network is computed in more populations (partial sums, relays, copies that
+take turns), the strategy rewrites it into one that says so, and everything behind works on that graph. Where only the
+places of its neurons differ, the strategy offers partitions. Those of all strategies compete, group by group.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from ...ir.graph import Graph
+from ...registry import Member
+from ...target import Target
+from ..cells import Tile
+from ..demand import Accounting
+
+
+class Partition(ABC):
+    """One way to cut a group into tiles, each of which goes to one core."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What people call it, such as ``tokens/2 x channels/1``."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Number of tiles."""
+
+    @abstractmethod
+    def tiles(self) -> list[Tile]:
+        """The tiles: each neuron of the group in exactly one, atoms whole."""
+
+    @abstractmethod
+    def sample(self) -> Tile:
+        """The tile that is expected to ask most of its core, by which the partition is judged until it is chosen."""
+
+    @property
+    def axis(self) -> int | None:
+        """The only axis of the anchor along which it cuts; None where there are several or none."""
+        return None
+
+    @property
+    def grid(self) -> tuple[int, ...] | None:
+        """Indices per axis and tile of a grid over the anchor's axes, whose traffic is counted axis by axis."""
+        return None
+
+
+class Layout(Member):
+    """One strategy; stateless object, discovered by its file."""
+
+    title: str
+
+    def rewrite(self, graph: Graph, target: Target) -> Graph:
+        """An integer graph that computes the same and can be laid out in this way; balanced afterwards."""
+        return graph
+
+    def partitions(self, accounting: Accounting, least: int, fine: bool = False) -> Sequence[Partition]:
+        """Ways to cut a group into at least ``least`` tiles, fewest first; the finest comes last.
+
+        ``fine`` asks for every size, also those that are rarely better than the usual ones.
+        """
+        return ()

@@ -1,0 +1,98 @@
+"""Grids over the axes of a group's anchor: tokens, heads, channels, rows, columns, each into equal parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..cells import Cells, Tile
+from ..demand import Accounting
+from ._base import Layout, Partition
+
+AXES = {
+    "N": "tokens",
+    "H": "heads",
+    "C": "channels",
+    "Y": "rows",
+    "X": "columns",
+    "K": "classes",
+    "G": "parts",
+}
+
+
+@dataclass(frozen=True)
+class Parts(Partition):
+    """The grid with ``chunk`` indices per axis and tile; ``roles`` of the anchor's axes name it."""
+
+    cells: Cells
+    roles: tuple[str, ...]
+    chunk: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        """Into how many parts each axis is cut."""
+        axes = zip(self.roles, self.cells.shape, self.chunk, strict=True)
+        return " x ".join(f"{AXES[role]}/{-(-size // step)}" for role, size, step in axes) or "whole"
+
+    @cached_property
+    def count(self) -> int:
+        """Number of tiles that are not empty."""
+        return self.cells.count(self.chunk)
+
+    @property
+    def axis(self) -> int | None:
+        """The only axis that is cut."""
+        cut = [a for a, size in enumerate(self.cells.shape) if self.chunk[a] < size]
+        return cut[0] if len(cut) == 1 else None
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The chunks."""
+        return self.chunk
+
+    def tiles(self) -> list[Tile]:
+        """The tiles in row-major order."""
+        return self.cells.tiles(self.chunk)
+
+    def sample(self) -> Tile:
+        """An inner tile."""
+        return self.cells.sample(self.chunk)
+
+
+class Grid(Layout):
+    """Every grid is a candidate, with the chunk sizes that equal parts make."""
+
+    name = "grid"
+    title = "equal parts along tokens, heads, channels, rows and columns"
+
+    def partitions(self, accounting: Accounting, least: int, fine: bool = False) -> Sequence[Partition]:
+        """Grids by their number of tiles."""
+        cells = accounting.cells
+        roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
+        sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
+        grids = (
+            np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes))
+            if sizes
+            else np.ones((1, 0))
+        )
+        counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids.astype(np.int64)), axis=1)
+        order = np.lexsort((*-grids.T, counts))
+        wanted = order[counts[order] >= least]
+        found = wanted if len(wanted) else order[-1:]
+        return [Parts(cells, roles, tuple(int(n) for n in grids[i])) for i in found]
+
+
+def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:
+    """Chunk sizes along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling; or all there are."""
+    size = cells.shape[axis]
+    if cells.home is not None and (cells.coordinates[axis] == cells.coordinates[axis][0]).all():
+        return [size]
+    parts = set(range(1, 9)) | {2**a * 3**b for a in range(14) for b in range(9)}
+    wanted = range(1, size + 1) if fine else [k for k in parts if k <= size]
+    return sorted({-(-size // k) for k in wanted} | {1}, reverse=True)
+
+
+MEMBER = Grid()

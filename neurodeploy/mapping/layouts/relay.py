@@ -1,0 +1,93 @@
+"""Separates weights too large for one core from the row operator that would hold them there.
+
+A row of a softmax or norm lives whole on one core, and with it every synapse that ends in its group: a layer that
+feeds a norm through the residual stream cannot be cut along its channels. Where its weights exceed a core's synapse
+memory, a Delay of one step behind the layer's rescale sends the (narrow, saturated) results on as messages instead, and
+the weights become a population of their own that can be cut. The Delay is the identity per tick; it is mapped, counted
+and priced like any other.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from ... import registry
+from ...ir.fixed import bits_for
+from ...ir.graph import Graph, copy_node, rewrite
+from ...ir.nodes import Delay, Micro, Node, Synapse, View
+from ...passes.balance import CROSSING
+from ...target import Target
+from ._base import Layout
+
+ROOM = (
+    0.75  # share of synapse memory beyond which other tables of the same core may not fit beside the weights
+)
+
+
+class Relay(Layout):
+    """A Delay of one step behind each oversized layer of a row operator's group."""
+
+    name = "relay"
+    title = "weights too large for the core of a row operator become a population of their own"
+
+    def rewrite(self, graph: Graph, target: Target) -> Graph:
+        """The same graph, relayed where weights ask for it."""
+        return relayed(graph, target)
+
+
+def relayed(graph: Graph, target: Target) -> Graph:
+    """The same graph with a Delay of one step behind each oversized layer of a row operator's group."""
+    limit = target.limits.synapse_words.value
+    heavy = {
+        n.name for n in graph.of(Synapse) if limit is not None and _words(graph, n, target) > limit * ROOM
+    }
+    coupled = _coupled(graph) if heavy else set()
+    cuts = {
+        n.name for n in graph.of(Micro) if n.name in coupled and _source(graph, n) in heavy and _relays(n)
+    }
+    if not cuts:
+        return graph
+    builder, table = rewrite(graph)
+    for node in graph:
+        name = copy_node(builder, table, graph, node)
+        if node.name in cuts:
+            relay = Delay(name=f"{name}_relay", inputs=(name,), origin=node.origin, steps=1)
+            table[node.name] = builder.add(relay, graph.values[node.name])
+    return builder.build()
+
+
+def _relays(node: Node) -> bool:
+    return isinstance(node, Micro) and node.op == "rescale"
+
+
+def _source(graph: Graph, node: Node) -> str:
+    """What a node reads, views skipped."""
+    return graph.upwards(node.inputs[0], lambda n: isinstance(n, View))[-1].name
+
+
+def _coupled(graph: Graph) -> set[str]:
+    """Values that a row operator reads inside the same group."""
+    found: set[str] = set()
+    for node in reversed(list(graph)):
+        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
+        if row or (node.name in found and not isinstance(node, CROSSING)):
+            found.update(node.inputs)
+    return found
+
+
+def _words(graph: Graph, node: Synapse, target: Target) -> int:
+    """Synapse words of the whole layer on one core, as the accounting stores it (kernel shared over positions)."""
+    weight, limits = node.weight, target.limits
+    outputs, entries = weight.shape[0], prod(weight.shape[1:])
+    bits = bits_for(int(np.abs(weight).max(initial=1)))
+    bits = limits.weight_bits.round_up(bits) or bits
+    if graph.values[node.name].shape.size > outputs:
+        per_entry = outputs * bits + limits.synapse_header_bits_conv.value
+    else:
+        per_entry = outputs * (bits + limits.index_bits.value) + limits.synapse_header_bits_dense.value
+    return entries * -(-per_entry // 64)
+
+
+MEMBER = Relay()

@@ -1,0 +1,1 @@
+"""What the mapper can make small, one file each."""

@@ -1,0 +1,21 @@
+"""Fewest cores: every group as coarse as it fits, nothing spread."""
+
+from __future__ import annotations
+
+from ..plan import Plan
+from ._base import Objective
+
+
+class Cores(Objective):
+    """The number of used cores."""
+
+    name = "cores"
+    title = "the fewest cores"
+    weighs_activity = False
+
+    def cost(self, plan: Plan) -> float:
+        """Cores."""
+        return plan.cores
+
+
+MEMBER = Cores()

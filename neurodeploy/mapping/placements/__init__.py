@@ -1,0 +1,1 @@
+"""Ways to give cores their places on chips, one file each."""

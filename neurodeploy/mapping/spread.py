@@ -1,0 +1,74 @@
+"""Over how many cores the groups are spread: plans for the budgets of an objective, of which the cheapest is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+
+from .groups import Population
+from .limits import fill, usage
+from .objectives._base import Objective
+from .plan import Plan
+from .repeats import Cutter
+from .tiling import Tiling, by_work, tile
+from .traffic import Traffic, traffic
+from .types import Piece
+
+ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
+
+
+def cheapest(
+    cutter: Cutter, groups: Sequence[Population], tilings: Mapping[str, Tiling], objective: Objective
+) -> Plan:
+    """The plan of least cost among those for the budgets that the objective names."""
+    fewest = sum(len(t.tiles) for t in tilings.values())
+    budgets = objective.budgets(fewest, cutter.target.cores)
+    return min((settled(cutter, groups, spread(tilings, budget)) for budget in budgets), key=objective.cost)
+
+
+def spread(tilings: Mapping[str, Tiling], budget: int) -> dict[str, Tiling]:
+    """Cuts the group with the fullest core finer, again and again, while cores are left and it helps."""
+    tilings = dict(tilings)
+    while tilings:
+        free = budget - sum(len(t.tiles) for t in tilings.values())
+        slow = max(tilings, key=lambda name: tilings[name].cut.work)
+        old = tilings[slow]
+        if free < 1:
+            break
+        finer = tile(old.accounting, by_work, len(old.tiles) + 1, len(old.tiles) + free)
+        useful = finer.cut.fits and finer.cut.work < old.cut.work
+        if not useful or len(finer.tiles) - len(old.tiles) > free:
+            break
+        tilings[slow] = finer
+    return tilings
+
+
+def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Tiling]) -> Plan:
+    """The plan whose output axons fit too, as far as cutting finer helps."""
+    flows = traffic(cutter.graph, groups, tilings)
+    for _ in range(ROUNDS):
+        changed = dict(tilings)
+        parts = iter(pieces(tilings, flows))
+        for name, tiling in tilings.items():
+            demands = [next(parts).demand for _ in tiling.tiles]
+            over = max(fill(usage(d, cutter.target))[0] for d in demands)
+            if tiling.cut.fits and over > 1:
+                finer = cutter.finer(tiling, max(len(demands) + 1, ceil(len(demands) * min(over, 16))))
+                changed[name] = finer if len(finer.tiles) > len(demands) else tiling
+        if all(changed[name] is tilings[name] for name in tilings):
+            break
+        tilings = changed
+        flows = traffic(cutter.graph, groups, tilings)
+    return Plan(cutter.graph, cutter.target, groups, tilings, flows)
+
+
+def pieces(tilings: Mapping[str, Tiling], flows: Traffic) -> list[Piece]:
+    """The tiles of all groups in order, with their output axons."""
+    parts = [
+        (name, t, d) for name, cut in tilings.items() for t, d in zip(cut.tiles, cut.demands, strict=True)
+    ]
+    return [
+        Piece(name, t.elements, replace(d, axon_out=int(out)))
+        for (name, t, d), out in zip(parts, flows.axon_out, strict=True)
+    ]

@@ -1,0 +1,118 @@
+"""The source graphs of zoo models and files, kept between runs and hash-checked.
+
+They lie in ``$XDG_CACHE_HOME/neurodeploy`` (or ``~/.cache/neurodeploy``), which is safe to delete. A key covers the
+model (weights, files, options), every room of this package that takes part in making a graph, and the versions of the
+libraries that do: nothing stale is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ..config import BuildConfig
+from ..errors import NeurodeployError
+from ..ir.graph import Graph
+from . import resolve
+from .resolve import Model
+
+CACHED = 32  # graphs that are kept; the oldest go first
+
+#: rooms and files of the package that the making of a source graph can reach
+REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "ir", "limits.py",
+           "microcode", "neurons", "passes", "registry.py", "sources")  # fmt: skip
+#: distributions that take part in it
+LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model with its source graph; ``cached`` if the graph was not imported anew."""
+
+    model: Model
+    graph: Graph
+    cached: bool = False
+
+
+def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
+    """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
+    model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset, config.reader)
+    key = model.fingerprint and _key(model.fingerprint)
+    graph = _read(key) if key else None
+    if graph is not None:
+        return Source(model, graph, cached=True)
+    graph = resolve.source_graph(model)
+    # An integer graph is exactly what its file says; floats are simplified before they are converted.
+    graph = graph if graph.header.level == "integer" else simplified(graph)
+    if key:
+        _write(key, graph)
+    return Source(model, graph)
+
+
+def simplified(graph: Graph) -> Graph:
+    """The graph after all passes that keep its meaning."""
+    from ..passes import simplify
+
+    return simplify(graph)
+
+
+def folder() -> Path:
+    """Where source graphs are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return root / "neurodeploy"
+
+
+def makers(package: Path) -> str:
+    """Digest of all code of the package folder that a source graph can depend on."""
+    digest = hashlib.sha256()
+    for name in REACHED:
+        place = package / name
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _made_by() -> str:
+    """The code here, and the libraries installed here."""
+    versions = []
+    for name in LIBRARIES:
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return "\0".join([makers(Path(__file__).parent.parent), *versions])
+
+
+def _key(fingerprint: str) -> str:
+    return hashlib.sha256(f"{fingerprint}\0{_made_by()}".encode()).hexdigest()
+
+
+def _read(key: str) -> Graph | None:
+    """The cached graph, or None where there is none that is whole."""
+    from .. import artifact
+
+    file = folder() / f"{key}.h5"
+    try:
+        return artifact.load(file).source if file.is_file() else None
+    except (NeurodeployError, OSError):
+        return None
+
+
+def _write(key: str, graph: Graph) -> None:
+    """Keep a graph; a cache that cannot be written is no reason to fail."""
+    from .. import artifact
+
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        artifact.save(folder() / f"{key}.h5", artifact.Artifact(source=graph))
+        by_age = sorted(folder().glob("*.h5"), key=lambda file: file.stat().st_mtime)
+        for old in by_age[:-CACHED]:
+            old.unlink(missing_ok=True)
+    except (NeurodeployError, OSError):
+        return

@@ -1,0 +1,128 @@
+"""What a build defaults to where its user said nothing, and what is worth a warning about its source."""
+
+from __future__ import annotations
+
+from .. import convert
+from ..config import INTEGER, BuildConfig
+from ..errors import ConvertError, Problem, UsageError
+from ..ir.graph import Graph
+from ..limits import MOST_TICKS
+from . import resolve
+from .cache import Source
+from .resolve import Model
+
+#: samples of a build on synthetic input, where the user chose none: noise has no classes to cover
+FEW = {"calib": 32, "eval": 32, "verify": 16}
+#: dense multiply-accumulates of all these samples and ticks; large networks run on fewer samples, at least one
+BUDGET = {"calib": 1e11, "eval": 2e10, "verify": 2e10}  # the last two on simulated cores as well
+#: the same for a network that is converted, which calibrates on no fewer than LEAST_CALIBRATED
+CONVERTED = 3e11
+LEAST_CALIBRATED = 16
+
+
+def completed(config: BuildConfig, source: Source) -> BuildConfig:
+    """The config with the model's own method, ticks, data and conversion options where the user chose none.
+
+    Whether a network spikes is asked of its graph: the name of a Python factory does not tell. Raises ConvertError
+    ND308 for a method or options that a file of integers has no use for, UsageError ND904 for an impossible number of
+    ticks.
+    """
+    model = source.model
+    if model.kind == "format":
+        return _completed(config, source.graph)
+    method = config.method or model.method or convert.natural(source.graph).name
+    trained = convert.named(method).ticks(source.graph)
+    own_ticks = trained or (model.timesteps if model.timesteps > 1 or model.spiking else 0)
+    own = dict(model.convert) if method == model.method else {}
+    if config.convert.get("preset", own.get("preset")) != own.get("preset"):
+        own = {}  # the model's options were chosen on top of its own preset
+    ticks = config.timesteps or own_ticks or resolve.TICKS
+    calib = config.calib
+    if "calib" not in config.model_fields_set:
+        affordable = int(CONVERTED // (ticks * _macs(source.graph)))
+        calib = min(calib, max(LEAST_CALIBRATED, affordable))
+    return config.model_copy(
+        update={
+            "method": method,
+            "timesteps": ticks,
+            "calib": calib,
+            "data": config.data or model.dataset,
+            "convert": {**own, **config.convert},
+        }
+    )
+
+
+def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
+    """As :func:`completed`, for a file of another tool: its graph knows the ticks, and no data are needed."""
+    integer = graph.header.level == "integer"
+    if integer:
+        _require_no_conversion(config)
+    ticks = graph.header.timesteps
+    if not 1 <= ticks <= MOST_TICKS:
+        cause = "the file asks for an impossible number of ticks"
+        limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
+        raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
+    method = INTEGER if integer else config.method or convert.natural(graph).name
+    few = {} if config.data else {k: v for k, v in _few(graph).items() if k not in config.model_fields_set}
+    return config.model_copy(update={"method": method, "timesteps": ticks, **few})
+
+
+def _few(graph: Graph) -> dict[str, int]:
+    """Samples of a build on synthetic input, by key of the config."""
+    sample = graph.header.timesteps * _macs(graph)
+    return {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
+
+
+def _macs(graph: Graph) -> float:
+    """Dense multiply-accumulates of one pass, at least one."""
+    from ..cost import dense_macs
+
+    return max(1, sum(dense_macs(graph, node) for node in graph))
+
+
+def _require_no_conversion(config: BuildConfig) -> None:
+    """Refuse what would change numbers that the file has fixed."""
+    cause = "the file holds integers: nothing is converted or quantised"
+    wrong = []
+    if config.method not in ("", INTEGER):
+        wrong.append(("--method", config.method))
+    if config.convert:
+        wrong.append(("convert", ", ".join(config.convert)))
+    if config.weight_bits != BuildConfig.model_fields["weight_bits"].default:
+        wrong.append(("--weight-bits", str(config.weight_bits)))
+    if config.layers:
+        wrong.append(("layers", ", ".join(config.layers)))
+    if wrong:
+        raise ConvertError(
+            [Problem("ND308", cause, place, found, fixes=(f"leave out {place}",)) for place, found in wrong]
+        )
+
+
+def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:
+    """A warning (ND114) where pixels of more than one level reach a model of the user's own and nobody gave a scale."""
+    if model.kind not in ("python", "export") or config.scale is not None or levels <= 1:
+        return []
+    return [
+        Problem(
+            "ND114",
+            "the model is fed raw pixel levels: no scale was given",
+            config.model,
+            f"0 .. {levels}",
+            "what the model was trained on",
+            (
+                f"--set scale={1 / levels!r} if it was trained on 0 .. 1",
+                "--set scale=1.0 if it was trained on raw levels or scales them itself",
+            ),
+            severity="warning",
+        )
+    ]
+
+
+def remarks(config: BuildConfig, graph: Graph) -> list[Problem]:
+    """Warnings (ND127) of what the reader of a file noted in ``header.notes["remarks"]``, as ``place: text``."""
+    found = []
+    for remark in graph.header.notes.get("remarks", ()):
+        place, _, text = str(remark).partition(": ")
+        where = f"{config.model} {place}" if text else config.model
+        found.append(Problem("ND127", text or place, where, severity="warning"))
+    return found
