@@ -24,11 +24,12 @@ sys.path[:0] = [
 
 import methods as methods_benchmark  # noqa: E402
 
-from neurodeploy import codes, cost, registry, support, target  # noqa: E402
+from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
-from neurodeploy.cost.ann import BASELINE  # noqa: E402
+from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
+from neurodeploy.report.figures import GROUPS  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,7 +48,7 @@ RANGES = {
     "ND9": "Command line, config, files, targets and data",
 }
 DEFINITIONS = (
-    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE,
+    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE, RATIO,
     paper.NATIVE, paper.ECMT, audit.PURITY, audit.SILICON,
 )  # fmt: skip
 
@@ -142,7 +143,8 @@ def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
     for name, operator in lower.operators().items():
-        files.setdefault(operator.family, []).append(name)
+        family = operator.family if operator.build else f"{operator.family}, of token ids alone"
+        files.setdefault(family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],
@@ -213,6 +215,25 @@ def coefficients() -> str:
     return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
 
 
+def figures() -> str:
+    """Every figure of report.json, by group."""
+    parts = []
+    for group in GROUPS.values():
+        rows = [(f"`{f.key}`", f.label, f.unit, f.help, f.formula) for f in group.figures]
+        parts += [f"### {group.title}", table(("Key", "Name", "Unit", "Meaning", "Formula"), rows)]
+    return "\n\n".join(parts)
+
+
+def limits() -> str:
+    """Every key under [limits] with its unit, its meaning and the problem that it leads to."""
+    rows = []
+    for key in filter(lambda key: key.section == "limits", target.keys()):
+        check = target_schema.check_of(key.key)
+        refused = check.code if check.key == key.key else f"{check.code}, `{check.key}`"
+        rows.append((f"`{key.key}`", key.unit, key.help, refused))
+    return table(("Key", "Unit", "Meaning", "Refused with"), rows)
+
+
 def columns() -> str:
     """Every column of the three CSV files."""
     parts = []
@@ -274,7 +295,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "models": models,
     "definitions": definitions,
     "coefficients": coefficients,
+    "figures": figures,
     "columns": columns,
+    "limits": limits,
     "results": results,
     "comparison": comparison,
 }
@@ -282,7 +305,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """The pages that may hold generated parts."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "hw_targets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def filled(text: str) -> str:

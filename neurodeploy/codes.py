@@ -226,8 +226,8 @@ CODES: dict[str, tuple[str, str]] = {
     "ND211": (
         "Two temporal contracts meet",
         "An edge carries instant values (this tick only), rates (the mean over ticks counts) or differences. "
-        "Adding or multiplying edges of different contracts gives a number that means nothing; a rate encoder "
-        "or decoder has to stand in between.",
+        "Adding or multiplying edges of different contracts gives a number that means nothing. Neurons of the "
+        "same kind have to send both, or a conversion method has to choose one contract for both.",
     ),
     "ND212": (
         "A source graph holds a timed node",
@@ -438,6 +438,29 @@ CODES: dict[str, tuple[str, str]] = {
         "unknown placement method",
         "Which cores share a chip, and where each of them lies on its mesh, is decided by a member of the folder "
         "mapping/placements. The key 'placement' of the config names another than the usual one.",
+    ),
+    "ND517": (
+        "a neuron has more synapses than the chip gives one",
+        "All connections that leave one neuron, to whatever layers, are counted against limits.fan_out of the target. "
+        "A cut does not help, since the connections stay. Shrink the layers that read this one.",
+    ),
+    "ND518": (
+        "a neuron's state is wider than the chip keeps",
+        "The integer step of every neuron model says how wide each state variable is. This chip's variables are "
+        "narrower (limits.state_bits), so the model would saturate or wrap earlier there. The widths are the same for "
+        "every target, so that its integers are.",
+    ),
+    "ND519": (
+        "a program is written for wider registers",
+        "Operators and neurons that are programs use registers of 32 bits and products of 64 bits before their shift; "
+        "a product of two streams uses the width of its sum and of its operands. The chip's are narrower "
+        "(limits.register_bits, limits.multiply_bits).",
+    ),
+    "ND520": (
+        "a synaptic sum left its register",
+        "A sum that really occurred, in calibration or on test samples, is larger than the register of the chip holds "
+        "(limits.accumulator_bits): on silicon it would wrap around. Where only a proven bound exceeds the register, "
+        "ND513 is a warning instead.",
     ),
     # --- 58x memory images -------------------------------------------------------------------------------------
     "ND580": (
@@ -718,9 +741,9 @@ CODES: dict[str, tuple[str, str]] = {
     "ND930": (
         "a broken member of a room",
         "Every file of the rooms neurons, microcode, convert, backends, formats, datasets, frontends/libraries and "
-        "frontends/leaves binds MEMBER to an instance of the class in the room's _base.py. This one does not, lacks a "
-        "piece, cannot be imported, or has the name of another. The message names the file or entry point and what is "
-        "wrong with it. All other members work; 'neurodeploy doctor' lists the broken ones.",
+        "frontends/leaves binds MEMBER to an instance of the class in the room's _base.py; files of frontends/ops "
+        "declare theirs. This one does not, lacks a piece, cannot be imported, or has the name of another. The message "
+        "names the file or entry point and what is wrong with it. All other members work; 'neurodeploy doctor' lists the broken ones.",
     ),
     "ND931": (
         "unusable input file",

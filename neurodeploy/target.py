@@ -204,6 +204,17 @@ def names(search: Sequence[Path] = ()) -> list[str]:
     return sorted({file.stem for folder in _folders(search) for file in folder.glob("*.toml")})
 
 
+def installed(search: Sequence[Path] = ()) -> list[Target]:
+    """Every target that :func:`load` finds by name; files that cannot be used are left out."""
+    found = []
+    for name in names(search):
+        try:
+            found.append(load(name, search))
+        except UsageError:
+            continue
+    return found
+
+
 class _Source(NamedTuple):
     path: Path
     raw: bytes

@@ -5,7 +5,7 @@ A violated rule is raised under its ND code; :mod:`neurodeploy.target` turns it 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -149,8 +149,23 @@ def unit_of(table: type[BaseModel], key: str) -> str:
     return str(extra["unit"]) if isinstance(extra, dict) else ""
 
 
-def _limit(unit: str, help: str) -> Any:
-    return Field(_open_limit(unit), description=help, json_schema_extra={"unit": unit})
+class Check(NamedTuple):
+    """What enforces a limit: the code of the problem, and the key under [limits] that the problem names."""
+
+    code: str
+    key: str
+
+
+def check_of(key: str) -> Check:
+    """The check of a key under [limits]; a size that an encoding spends is checked as the memory that it takes."""
+    extra = Limits.model_fields[key].json_schema_extra
+    known = extra if isinstance(extra, dict) else {}
+    return Check(str(known.get("check")), str(known.get("taken_from") or key))
+
+
+def _limit(unit: str, help: str, check: str, taken_from: str = "") -> Any:
+    extra: dict[str, Any] = {"unit": unit, "check": check, "taken_from": taken_from}
+    return Field(_open_limit(unit), description=help, json_schema_extra=extra)
 
 
 def _open_limit(unit: str) -> Limit:
@@ -159,12 +174,13 @@ def _open_limit(unit: str) -> Limit:
 
 def _size(unit: str, help: str) -> Any:
     default = Size(value=0, unit=unit, source="not given in the target file: none")
-    return Field(default, description=help, json_schema_extra={"unit": unit})
+    extra: dict[str, Any] = {"unit": unit, "check": "ND501", "taken_from": "synapse_words"}
+    return Field(default, description=help, json_schema_extra=extra)
 
 
-def _choice(unit: str, help: str) -> Any:
+def _choice(unit: str, help: str, check: str) -> Any:
     default = Choice(value=(), unit=unit, source="not given in the target file: any value")
-    return Field(default, description=help, json_schema_extra={"unit": unit})
+    return Field(default, description=help, json_schema_extra={"unit": unit, "check": check})
 
 
 def _cost(unit: str, help: str) -> Any:
@@ -176,33 +192,40 @@ def _grade(help: str) -> Any:
 
 
 class Limits(Frozen):
-    """What fits; a key that a file leaves out is unlimited. Words are 64-bit words of core memory."""
+    """What fits; a key that a file leaves out is unlimited. Words are 64-bit words of core memory.
 
-    chips: Limit = _limit("chips", "chips in the largest system")
-    neurons_per_core: Limit = _limit("neurons", "neurons one core can hold")
-    neuron_groups: Limit = _limit("groups", "differently configured neuron groups per core")
-    state_words_per_neuron: Limit = _limit("words", "state words one neuron may own")
-    distinct_thresholds_per_core: Limit = _limit("thresholds", "different threshold values on one core")
-    total_words: Limit = _limit("words", "all tables, state and synapses of a core together")
-    synapse_words: Limit = _limit("words", "synapse memory of a core")
-    table_words: Limit = _limit("words", "lookup tables of a core, inside total_words")
-    axon_in: Limit = _limit("words", "input axon table of a core")
-    axon_out: Limit = _limit("words", "output axon table of a core")
-    fan_in: Limit = _limit("synapses", "synapses onto one neuron")
-    fan_out: Limit = _limit("synapses", "synapses from one neuron")
-    weight_bits: Choice = _choice("bits", "weight widths that can be encoded, sign included")
+    Each key names the problem by which the mapper refuses what exceeds it.
+    """
+
+    chips: Limit = _limit("chips", "chips in the largest system", "ND919")
+    neurons_per_core: Limit = _limit("neurons", "neurons one core can hold", "ND501")
+    neuron_groups: Limit = _limit("groups", "differently configured neuron groups per core", "ND501")
+    state_words_per_neuron: Limit = _limit("words", "state words one neuron may own", "ND509")
+    distinct_thresholds_per_core: Limit = _limit(
+        "thresholds", "different threshold values on one core", "ND501"
+    )
+    total_words: Limit = _limit("words", "all tables, state and synapses of a core together", "ND501")
+    synapse_words: Limit = _limit("words", "synapse memory of a core", "ND501")
+    table_words: Limit = _limit("words", "lookup tables of a core, inside total_words", "ND501")
+    axon_in: Limit = _limit("words", "input axon table of a core", "ND501")
+    axon_out: Limit = _limit("words", "output axon table of a core", "ND501")
+    fan_in: Limit = _limit("synapses", "synapses onto one neuron", "ND501")
+    fan_out: Limit = _limit("synapses", "synapses from one neuron", "ND517")
+    weight_bits: Choice = _choice("bits", "weight widths that can be encoded, sign included", "ND503")
     index_bits: Size = _size("bits", "target index stored with each synapse of a dense list")
     sparse_index_bits: Size = _size("bits", "target index stored with each synapse of a sparse list")
-    synapses_per_block: Limit = _limit("synapses", "synapses before a list needs another header")
+    synapses_per_block: Limit = _limit(
+        "synapses", "synapses before a list needs another header", "ND501", taken_from="synapse_words"
+    )
     synapse_header_bits_dense: Size = _size("bits", "header of one dense or sparse synapse list or block")
     synapse_header_bits_conv: Size = _size("bits", "header of one kernel entry (kx, ky, input channel)")
-    payload_bits: Limit = _limit("bits", "signed payload of a spike on the wire; 1 is a plain spike")
-    message_bits: Limit = _limit("bits", "signed value one neuron may send to another")
-    accumulator_bits: Limit = _limit("bits", "signed sum of a neuron's synaptic input in one step")
-    state_bits: Limit = _limit("bits", "signed width of a neuron's state variable")
-    register_bits: Limit = _limit("bits", "microcode register and product sum")
-    multiply_bits: Limit = _limit("bits", "product of a microcode multiply before its shift")
-    delay_steps: Limit = _limit("steps", "longest synaptic delay")
+    payload_bits: Limit = _limit("bits", "signed payload of a spike on the wire; 1 is a plain spike", "ND504")
+    message_bits: Limit = _limit("bits", "signed value one neuron may send to another", "ND504")
+    accumulator_bits: Limit = _limit("bits", "signed sum of a neuron's synaptic input in one step", "ND520")
+    state_bits: Limit = _limit("bits", "signed width of a neuron's state variable", "ND518")
+    register_bits: Limit = _limit("bits", "microcode register and product sum", "ND519")
+    multiply_bits: Limit = _limit("bits", "product of a microcode multiply before its shift", "ND519")
+    delay_steps: Limit = _limit("steps", "longest synaptic delay", "ND508")
 
 
 class EnergyPj(Frozen):

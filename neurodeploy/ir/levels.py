@@ -52,7 +52,7 @@ def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
             node,
             ", ".join(sorted(contracts)),
             "one contract",
-            "insert a rate encoder or decoder on one operand",
+            "let neurons of the same kind send both operands",
         )
 
 

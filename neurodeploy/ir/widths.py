@@ -10,4 +10,5 @@ STATE_BITS = 24  # of a neuron
 MESSAGE_BITS = 24  # of what travels
 REGISTER_BITS = 32  # of programs: running sums, sums of products, synaptic sums, the read-out
 MULTIPLY_BITS = 64  # of a product before its shift
+WEIGHT_BITS = (2, 8)  # fewest and most of a stored weight that a build can ask for
 OPERATOR_BITS = 17  # of an operator's output where nothing wider is asked for: 16 bits and a sign

@@ -1,25 +1,37 @@
-"""What a target cannot do at all, whatever the cut: widths, delays, features. Every breach becomes a Problem."""
+"""What a target cannot do at all, whatever the cut: widths, delays, features. Every breach becomes a Problem.
+
+Fixes that depend on what else is installed are added in :mod:`.advice`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
 
 from .. import registry
+from ..calibrate import Ranges
 from ..errors import Problem
 from ..ir.fixed import bits_for
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
+from ..ir.widths import MULTIPLY_BITS, REGISTER_BITS
 from ..passes.balance import CROSSING, constants, hurried, unbalanced
 from ..target import Target
 from ..target_schema import Feature
+from .advice import lighter, narrower
 from .demand import Accounting, longest_wait
 
 SMALLER = "use fewer timesteps or a narrower operand"
 
 
-def check(graph: Graph, target: Target) -> Iterator[Problem]:
-    """Everything in the graph that the target refuses, in node order; warnings included."""
+def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyType({})) -> Iterator[Problem]:
+    """Everything in the graph that the target refuses, in node order; warnings included.
+
+    ``seen``: largest synaptic sums that occurred, as :func:`overflows` takes them.
+    """
     for source, consumer, steps in unbalanced(graph):
         yield Problem(
             "ND510",
@@ -33,8 +45,9 @@ def check(graph: Graph, target: Target) -> Iterator[Problem]:
     still = constants(graph)
     sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
     for node in graph:
-        for rule in (_delay, _features, _orphan, _accumulator):
+        for rule in (_delay, _features, _state, _program, _orphan):
             yield from rule(graph, node, target)
+        yield from _accumulator(graph, node, target, seen.get(node.name, 0))
         if node.name in sent or isinstance(node, Output):
             yield from _message(graph, node, target)
 
@@ -52,10 +65,9 @@ def too_fast(source: str, synapse: str, ticks: int) -> Problem:
 
 
 def check_group(accounting: Accounting) -> Iterator[Problem]:
-    """What no cut can help: a neuron with more state than the chip gives one, weights too wide to store."""
+    """What no cut can help: neurons with too much state or too many synapses, weights too wide to store."""
     limits = accounting.target.limits
-    words = accounting.words
-    most = int(words) if isinstance(words, int) else int(words.max(initial=0))
+    most = int(np.max(accounting.words, initial=0))
     if not limits.state_words_per_neuron.allows(most):
         yield Problem(
             "ND509",
@@ -64,6 +76,16 @@ def check_group(accounting: Accounting) -> Iterator[Problem]:
             f"{most} words",
             f"{limits.state_words_per_neuron.value} words (limits.state_words_per_neuron)",
             ("split the layer's chain of operators", "shorten the branch that waits"),
+        )
+    widest = int(np.max(accounting.fan_out, initial=0)) if limits.fan_out.value is not None else 0
+    if not limits.fan_out.allows(widest):
+        yield Problem(
+            "ND517",
+            "a neuron has more synapses than the chip gives one",
+            accounting.group.name,
+            f"{widest} synapses",
+            f"{limits.fan_out.value} synapses (limits.fan_out)",
+            ("shrink the layers that read this one",),
         )
     codes = limits.weight_bits
     for name, bits in accounting.needed_bits.items():
@@ -74,7 +96,7 @@ def check_group(accounting: Accounting) -> Iterator[Problem]:
                 accounting.graph.nodes[name].place,
                 f"{bits} bits",
                 f"{codes.value[-1]} bits (limits.weight_bits)",
-                (f"--weight-bits {codes.value[-1]}",),
+                narrower(accounting.graph, codes, codes.value[-1]),
             )
 
 
@@ -90,7 +112,11 @@ def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
             node.place,
             f"{steps} steps",
             f"{limit.value} steps (limits.delay_steps)",
-            ("balance with longest = the limit: delays in a chain", "use shorter synaptic delays"),
+            (
+                "run the pass 'balance' with longest = the limit: delays in a chain"
+                if isinstance(node, Delay)
+                else "use shorter synaptic delays",
+            ),
         )
 
 
@@ -118,7 +144,6 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
             "graded_payload",
             target.features.graded_payload,
             "use a network of binary spikes",
-            "use --target loihi2",
         )
         return
     for key in ("payload_bits", "message_bits"):
@@ -140,7 +165,7 @@ def _features(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         feature: Feature = getattr(target.features, key)
         if needed and not feature.allowed:
             code = {"products": "ND507", "microcode": "ND506"}.get(key, "ND511")
-            yield _refused(code, what, node, node.kind, key, feature, "use --target loihi2")
+            yield _refused(code, what, node, node.kind, key, feature)
             return
 
 
@@ -178,15 +203,102 @@ def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         )
 
 
-def _accumulator(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    interval, limit = graph.values[node.name].interval, target.limits.accumulator_bits
-    if isinstance(node, Synapse) and interval and not limit.allows(bits_for(interval.magnitude)):
+def _state(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
+    limit = target.limits.state_bits
+    kept = [v for v in registry.NEURONS[node.model].state if not v.clock] if isinstance(node, Neuron) else []
+    widest = max(kept, key=lambda v: v.kept, default=None)
+    if widest is not None and not limit.allows(widest.kept):
         yield Problem(
-            "ND513",
-            "a synaptic sum could leave its register in the worst case",
+            "ND518",
+            f"the state {widest.name!r} of a neuron is wider than the chip keeps",
             node.place,
-            f"{bits_for(interval.magnitude)} bits",
+            f"{widest.kept} bits",
+            f"{limit.value} bits (limits.state_bits)",
+        )
+
+
+def _program(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
+    widths = _widths(graph, node, target)
+    for key, bits in zip(("register_bits", "multiply_bits"), widths, strict=True):
+        limit = getattr(target.limits, key)
+        if not limit.allows(bits):
+            yield Problem(
+                "ND519",
+                "a program is written for wider registers than the chip has",
+                node.place,
+                f"{bits} bits",
+                f"{limit.value} bits (limits.{key})",
+            )
+
+
+def _widths(graph: Graph, node: Node, target: Target) -> tuple[int, int]:
+    """Bits of registers and of a multiply before its shift; 0 where nothing is needed, or refused for other reasons."""
+    if isinstance(node, Product):
+        if not target.features.products.allowed:
+            return 0, 0
+        if node.timing == "cumulative":
+            return REGISTER_BITS, MULTIPLY_BITS
+        return _bits(graph, node.name), sum(_bits(graph, i) for i in node.inputs)
+    if not target.features.microcode.allowed:
+        return 0, 0
+    if isinstance(node, Reduce):
+        return (_bits(graph, node.name) if node.op == "max" else 0), 0
+    program = isinstance(node, Micro) or (isinstance(node, Neuron) and not registry.NEURONS[node.model].stock)
+    return (REGISTER_BITS, MULTIPLY_BITS) if program else (0, 0)
+
+
+def _bits(graph: Graph, name: str) -> int:
+    """Signed bits of a value, by its bounds, or as declared where there are none."""
+    value = graph.values[name]
+    if value.interval is not None:
+        return bits_for(value.interval.magnitude)
+    return value.fixed.bits if value.fixed else REGISTER_BITS
+
+
+# --- synaptic sums -----------------------------------------------------------------------------------------------
+
+
+def doubtful(graph: Graph, target: Target) -> tuple[str, ...]:
+    """Synapses whose sums could leave the accumulator of the target: those worth watching in a run."""
+    limit = target.limits.accumulator_bits
+    return tuple(
+        n.name
+        for n in graph.of(Synapse)
+        if (interval := graph.values[n.name].interval) and not limit.allows(bits_for(interval.magnitude))
+    )
+
+
+def calibrated(graph: Graph, ranges: Ranges) -> dict[str, int]:
+    """Largest synaptic sums of an integer graph that calibration has seen, in units of the coarsest channel."""
+    found = {}
+    for node in graph.of(Synapse):
+        spec = graph.values[node.name].fixed
+        if spec is not None and node.name in ranges.bounds:
+            found[node.name] = int(ranges.magnitude(node.name) / float(np.max(spec.scale)))
+    return found
+
+
+def overflows(graph: Graph, target: Target, seen: Mapping[str, int]) -> list[Problem]:
+    """ND520 for every synapse whose sum left the accumulator; ``seen``: largest magnitude that occurred, by node."""
+    found = (p for name, most in seen.items() for p in _accumulator(graph, graph.nodes[name], target, most))
+    return [p for p in found if p.severity == "error"]
+
+
+def _accumulator(graph: Graph, node: Node, target: Target, seen: int) -> Iterator[Problem]:
+    interval, limit = graph.values[node.name].interval, target.limits.accumulator_bits
+    if not isinstance(node, Synapse) or limit.value is None:
+        return
+    occurred = not limit.allows(bits_for(seen))
+    bound = seen if occurred else interval.magnitude if interval else 0
+    if not limit.allows(bits_for(bound)):
+        yield Problem(
+            "ND520" if occurred else "ND513",
+            "a synaptic sum left its register"
+            if occurred
+            else "a synaptic sum could leave its register in the worst case",
+            node.place,
+            f"{bits_for(bound)} bits",
             f"{limit.value} bits (limits.accumulator_bits)",
-            ("--weight-bits 4", "use fewer levels"),
-            severity="warning",
+            (*lighter(graph, node, target, bound), "use fewer levels"),
+            severity="error" if occurred else "warning",
         )

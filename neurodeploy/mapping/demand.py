@@ -18,11 +18,11 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
-from ..passes.balance import constants, depths, line
+from ..passes.balance import CROSSING, constants, depths, line
 from ..target import Target
 from .cells import Cells, Tile, cells
 from .groups import Population
-from .reads import Read, channel_axes, connections, reads
+from .reads import Read, channel_axes, connections, departures, reads
 from .regions import Region
 from .types import Demand
 
@@ -67,6 +67,20 @@ class Accounting:
         """Incoming connections of each neuron, or of all alike."""
         into = {n.name: connections(self.graph, n) for n in self.group.entries}
         return sum(into.values()) if self.cells.neuron is None else self._per_neuron(into)
+
+    @cached_property
+    def fan_out(self) -> Array | int:
+        """Outgoing connections of each neuron, or of all alike; those that carry nothing to a core are left out."""
+        total: Array = np.zeros(self.cells.neurons, dtype=np.int64)
+        for name in self.group.names if not self.group.on_host else ():
+            leaving: Array = np.zeros(self.cells.sizes[name], dtype=np.int64)
+            for reader in (self.graph.nodes[n] for n in self.graph.consumers[name]):
+                for operand in (i for i, source in enumerate(reader.inputs) if source == name):
+                    if isinstance(reader, CROSSING):
+                        leaving += np.ravel(departures(self.graph, reader, operand))
+            neuron = np.arange(len(total)) if self.cells.neuron is None else self.cells.neuron[name]
+            np.add.at(total, neuron, leaving)
+        return total
 
     def _per_neuron(self, amounts: MappingABC[str, int]) -> Array:
         total = np.zeros(self.cells.neurons, dtype=np.int64)

@@ -5,7 +5,9 @@ Grades come from the target file, by kind of work, and from the neuron models an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping as MappingABC
+from typing import Any
 
 from .. import registry
 from ..evidence import Evidence, worst
@@ -40,29 +42,48 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     """Keys under [silicon] of what a node needs."""
-    still = constants(graph)
-    streams = [i for i in node.inputs if i not in still]
-    if isinstance(node, Synapse):
-        shared = graph.values[node.name].shape.size > node.weight.shape[0]
-        if longest_wait(graph, node):
-            yield "synaptic_delay"
-        yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
-    elif isinstance(node, Neuron):
-        yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
-    elif isinstance(node, Product):
-        yield "elementwise_product" if node.einsum.elementwise else "stream_product"
-        if node.timing != "instant":
-            yield "held_operand" if node.timing == "held" else "wide_multiply"
-    elif isinstance(node, Micro):
-        op = registry.MICROCODE[node.op]
-        yield "row_microcode" if op.row else "elementwise_microcode"
-        if op.table_bits(node.params):
-            yield "lookup_table"
-    elif isinstance(node, Sum):
-        yield "residual_sum"
-    elif isinstance(node, Reduce):
-        yield "elementwise_microcode" if node.op == "max" else "dense_synapse"
-    elif isinstance(node, Delay):
-        yield "synaptic_delay"
+    if type(node) in KINDS:
+        yield from KINDS[type(node)](graph, node)
+    streams = set(node.inputs) - constants(graph)
     if isinstance(node, CROSSING) and any(wire_bits(graph.values[i]) > 1 for i in streams):
         yield "graded_payload"
+
+
+def _synapse(graph: Graph, node: Synapse) -> Iterator[str]:
+    shared = graph.values[node.name].shape.size > node.weight.shape[0]
+    if longest_wait(graph, node):
+        yield "synaptic_delay"
+    yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
+
+
+def _neuron(graph: Graph, node: Neuron) -> Iterator[str]:
+    yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
+
+
+def _product(graph: Graph, node: Product) -> Iterator[str]:
+    yield "elementwise_product" if node.einsum.elementwise else "stream_product"
+    if node.timing != "instant":
+        yield "held_operand" if node.timing == "held" else "wide_multiply"
+
+
+def _micro(graph: Graph, node: Micro) -> Iterator[str]:
+    op = registry.MICROCODE[node.op]
+    yield "row_microcode" if op.row else "elementwise_microcode"
+    if op.table_bits(node.params):
+        yield "lookup_table"
+
+
+def _reduce(graph: Graph, node: Reduce) -> Iterator[str]:
+    yield "elementwise_microcode" if node.op == "max" else "dense_synapse"
+
+
+#: keys under [silicon] by the kind of a node; others need nothing
+KINDS: MappingABC[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
+    Synapse: _synapse,
+    Neuron: _neuron,
+    Product: _product,
+    Micro: _micro,
+    Sum: lambda graph, node: ("residual_sum",),
+    Reduce: _reduce,
+    Delay: lambda graph, node: ("synaptic_delay",),
+}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
+from dataclasses import replace
 
 from .. import registry
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..passes.balance import balance, depths
 from ..target import Target
+from .advice import advised, narrower
 from .checks import check, check_group
 from .groups import HOST, Population, populations
 from .limits import RESOURCES, Breach, breaches, fill, usage
@@ -37,10 +39,12 @@ def map_graph(
     chips: int | None = None,
     optimise: str = "cores",
     placement: str = PLACEMENT,
+    seen: MappingABC[str, int] | None = None,
 ) -> Mapping:
     """Place a balanced integer graph on ``chips`` chips of the target (default: as many as the file says).
 
-    ``optimise`` and ``placement`` are members of the rooms of objectives and placements. Never raises for a network
+    ``optimise`` and ``placement`` are members of the rooms of objectives and placements; ``seen`` the largest synaptic
+    sums that calibration met (:func:`.checks.calibrated`). Never raises for a network
     that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would
     need. Raises UsageError for an impossible number of chips (ND919) and for unknown names (ND514, ND516).
     """
@@ -58,8 +62,13 @@ def map_graph(
     spots = placing.place(hosted, plan.flows, target)
     cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
     fewest = sum(len(t.tiles) for t in coarsest.values())
+
+    def refused(place: Target) -> list[Problem]:
+        groups = (replace(t.accounting, target=place) for t in plan.tilings.values())
+        return [*check(graph, place, seen or {}), *(p for group in groups for p in check_group(group))]
+
     problems = [
-        *check(graph, target),
+        *advised(refused(target), target, refused),
         *_overfull(plan.tilings, parts, target),
         *_too_many(len(cores), target, fewest),
     ]
@@ -91,15 +100,13 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
 
 def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: Target) -> Iterator[Problem]:
     """Per group and resource, the most that any core would need beyond the limit."""
+    left = iter(parts)
     for name, tiling in tilings.items():
-        yield from check_group(tiling.accounting)
+        demands = [next(left).demand for _ in tiling.tiles]
         worst: dict[str, Breach] = {}
-        weights: dict[str, int] = {}  # words of the piece that is worst
-        for piece in parts:
-            if piece.group == name:
-                for breach in breaches(piece.demand, target):
-                    if breach.resource not in worst or breach.used > worst[breach.resource].used:
-                        worst[breach.resource], weights[breach.resource] = breach, piece.demand.synapse_words
+        for breach in (b for demand in demands for b in breaches(demand, target)):
+            if breach.resource not in worst or breach.used > worst[breach.resource].used:
+                worst[breach.resource] = breach
         for breach in worst.values():
             yield Problem(
                 "ND501",
@@ -107,19 +114,24 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
                 f"{name} cut as {tiling.cut.layout}",
                 f"{breach.used:.0f}",
                 f"{breach.limit:.0f} ({breach.key})",
-                (*_narrower(breach, weights[breach.resource], tiling), *RESOURCES[breach.resource].fixes),
+                (*_narrower(breach.resource, tiling, demands), *RESOURCES[breach.resource].fixes),
             )
 
 
-def _narrower(breach: Breach, words: int, tiling: Tiling) -> tuple[str, ...]:
-    """The most weight bits with which a piece would fit, as a fix, if any number of at least 2 bits does."""
-    bits = max(tiling.accounting.weight_bits.values(), default=0)
-    if breach.resource not in ("synapse_words", "total_words") or not words:
+def _narrower(resource: str, tiling: Tiling, demands: Sequence[Demand]) -> tuple[str, ...]:
+    """The most weight bits with which the tiles would fit, as a fix."""
+    needed, target = tiling.accounting.needed_bits, tiling.accounting.target
+    if resource not in ("synapse_words", "total_words"):
         return ()
-    room = 0.95 * (breach.limit - (breach.used - words))  # headers of blocks do not shrink with the weights
-    codes = tiling.accounting.target.limits.weight_bits.value
-    enough = [b for b in codes if 2 <= b < bits and words * b <= room * bits]
-    return (f"--weight-bits {max(enough)}",) if enough else ()
+
+    def fits(bits: int) -> bool:
+        coarse = replace(tiling.accounting, needed_bits={n: min(b, bits) for n, b in needed.items()})
+        words = (coarse.demand(t).synapse_words for t in tiling.tiles)
+        shrunk = (replace(d, synapse_words=n) for d, n in zip(demands, words, strict=True))
+        return all(b.resource != resource for d in shrunk for b in breaches(d, target))
+
+    most = next((b for b in range(max(needed.values(), default=0) - 1, 0, -1) if fits(b)), 0)
+    return narrower(tiling.accounting.graph, target.limits.weight_bits, most)
 
 
 def _too_many(cores: int, target: Target, fewest: int) -> Iterator[Problem]:

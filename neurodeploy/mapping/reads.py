@@ -134,6 +134,38 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
     return Region(shape, tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape)))
 
 
+def departures(graph: Graph, node: Node, operand: int) -> Array | int:
+    """Connections that leave each element of an input of an entry: an array over its shape, or one number for all."""
+    if isinstance(node, Product):
+        a, b = node.inputs
+        own = (node.einsum.left, node.einsum.right)[operand]
+        return prod(n for c, n in node.einsum.sizes(graph.shape(a), graph.shape(b)).items() if c not in own)
+    if isinstance(node, Synapse) and node.op == "dense":
+        return int(node.weight.shape[0])
+    shape, out = graph.shape(node.inputs[0]), graph.shape(node.name)
+    if isinstance(node, Synapse):
+        per_window = node.weight.shape[0] // node.groups
+        return per_window * _covered(shape, out, node.weight.shape[2:], node.stride, node.padding)
+    if isinstance(node, Reduce) and node.window is not None:
+        return _covered(shape, out, node.window, node.stride or node.window, node.padding)
+    return 1
+
+
+def _covered(
+    shape: tuple[int, ...],
+    out: tuple[int, ...],
+    widths: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> Array:
+    """By how many windows over the last two axes each element is covered."""
+    counts = []
+    for size, results, width, step, pad in zip(shape[-2:], out[-2:], widths, stride, padding, strict=True):
+        at = (np.arange(results)[:, None] * step + np.arange(width) - pad).ravel()
+        counts.append(np.bincount(at[(at >= 0) & (at < size)], minlength=size))
+    return np.broadcast_to(np.multiply.outer(*counts), shape)
+
+
 def connections(graph: Graph, node: Node) -> int:
     """Incoming connections of one element of an entry."""
     if isinstance(node, Synapse):

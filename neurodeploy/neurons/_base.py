@@ -28,6 +28,13 @@ class StateVar:
     name: str
     bits: int
     clock: bool = False
+    #: bits that the chip's own form of it has, where Lava computes in a wider container and goes on beyond; 0: ``bits``
+    declared: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Bits that a chip has to keep."""
+        return self.declared or self.bits
 
 
 @dataclass(frozen=True, eq=False)

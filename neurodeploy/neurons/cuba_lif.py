@@ -20,7 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
 from ..ir.types import BINARY, Code
-from ..ir.widths import STATE_BITS
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .lif import VTH_MAX, decay_code
 
@@ -40,7 +40,7 @@ class CubaLif(NeuronModel):
     """lava-dl's CUBA (LOIHI) neuron."""
 
     name = "cuba_lif"
-    state = (StateVar("u", 32), StateVar("v", STATE_BITS))
+    state = (StateVar("u", REGISTER_BITS, declared=STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias", "threshold")
     int_params = ("du", "dv", "bias", "vth")
     thresholds = ("vth",)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..array import Array
 from ..ir.types import Code, graded
-from ..ir.widths import MESSAGE_BITS, STATE_BITS
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
@@ -26,7 +26,7 @@ class CubaVoltage(NeuronModel):
     """A CUBA neuron whose voltage is read."""
 
     name = "cuba_voltage"
-    state = (StateVar("u", 32), StateVar("v", STATE_BITS))
+    state = (StateVar("u", REGISTER_BITS, declared=STATE_BITS), StateVar("v", STATE_BITS))
     float_params = ("alpha", "beta", "bias")
     int_params = ("du", "dv", "bias")
     thresholds = ()

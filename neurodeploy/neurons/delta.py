@@ -20,6 +20,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 MESSAGE_BITS = 16  # lava-dl's default
@@ -55,7 +56,7 @@ class Delta(NeuronModel):
     """Lava's Delta."""
 
     name = "delta"
-    state = (StateVar("act", 32), StateVar("residue", 32), StateVar("error", 32))
+    state = tuple(StateVar(name, REGISTER_BITS, declared=STATE_BITS) for name in ("act", "residue", "error"))
     float_params = ("threshold", "cum_error")
     int_params = ("vth", "spike_exp", "state_exp", "cum_error", "message_bits")
     thresholds = ("vth",)

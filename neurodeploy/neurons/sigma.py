@@ -15,7 +15,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
 from ..ir.types import Code, graded
-from ..ir.widths import MESSAGE_BITS
+from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 
 INPUT_BITS = 32
@@ -25,7 +25,7 @@ class Sigma(NeuronModel):
     """Lava's Sigma."""
 
     name = "sigma"
-    state = (StateVar("sigma", 32),)
+    state = (StateVar("sigma", REGISTER_BITS, declared=STATE_BITS),)
     int_params = ("message_bits", "input_bits")
     thresholds = ()
     modular = True

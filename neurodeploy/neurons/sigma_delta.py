@@ -19,6 +19,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
 from ..ir.types import Code, graded
+from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
 from .delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
 
@@ -29,7 +30,9 @@ class SigmaDelta(NeuronModel):
     """Lava's SigmaDelta."""
 
     name = "sigma_delta"
-    state = (StateVar("sigma", 32), StateVar("act", 32), StateVar("residue", 32), StateVar("error", 32))
+    state = tuple(
+        StateVar(name, REGISTER_BITS, declared=STATE_BITS) for name in ("sigma", "act", "residue", "error")
+    )
     float_params = ("bias", "threshold", "relu", "cum_error")
     int_params = ("bias", "vth", "state_exp", "relu", "cum_error", "message_bits", "input_bits")
     thresholds = ("vth",)

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from neurodeploy import bundled
+from neurodeploy.errors import Problem, UsageError
+from neurodeploy.ir.nodes import Synapse
+from neurodeploy.mapping.checks import overflows
+from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.passes.balance import balance
 from neurodeploy.target import Target, keys, load, names
-from neurodeploy.target_schema import Cost, unit_of
+from neurodeploy.target_schema import Choice, Cost, Limits, Size, check_of, unit_of
+from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -155,3 +161,58 @@ def test_loihi2_kernel_words_reproduce_the_compiler_printouts() -> None:
 def test_files_mention_no_machine_path() -> None:
     for path in [*Path(FOLDER).glob("*.toml"), FOLDER / "README.md"]:
         assert not re.search(r"/(work|home|root|tmp)/", path.read_text()), path
+
+
+# --- every limit is enforced ----------------------------------------------------------------------------------------
+
+NETWORKS = (mlp((8, 6, 4)), spiking_transformer(1, 4, 8), ecmt_transformer(1, 2, 8))
+#: a list that stores every target exists only where positions do not share a kernel
+UNSHARED = ("sparse_index_bits",)
+
+
+def broken(key: str) -> Target:
+    """A target that breaks one limit as soon as anything needs it: nothing is allowed, or an encoding is huge."""
+    base = load("loihi2", [FOLDER])
+    entry = getattr(base.limits, key)
+    value = 10**6 if isinstance(entry, Size) else (1,) if isinstance(entry, Choice) else int("block" in key)
+    changed = {"limits": base.limits.model_copy(update={key: entry.model_copy(update={"value": value})})}
+    if key in UNSHARED:
+        shared = base.features.shared_kernels.model_copy(update={"allowed": False})
+        changed["features"] = base.features.model_copy(update={"shared_kernels": shared})
+    if key == "synapses_per_block":
+        words = base.limits.synapse_words.model_copy(update={"value": 30})
+        changed["limits"] = changed["limits"].model_copy(update={"synapse_words": words})
+    return base.model_copy(update=changed)
+
+
+def refusals(key: str) -> Iterator[Problem]:
+    """The errors of some networks on the target that breaks a limit, placed on two chips."""
+    place = broken(key)
+    for network in NETWORKS:
+        graph = balance(network)
+        seen = {node.name: 9 for node in graph.of(Synapse)}
+        try:
+            yield from map_graph(graph, place, chips=2, seen=seen).problems
+        except UsageError as error:
+            yield from error.problems
+
+
+@pytest.mark.parametrize("key", Limits.model_fields)
+def test_every_limit_is_enforced_by_the_check_it_names(key: str) -> None:
+    check = check_of(key)
+    found = [p for p in refusals(key) if p.severity == "error" and f"limits.{check.key}" in p.limit]
+    assert found and {p.code for p in found} == {check.code}
+    entry = getattr(load("loihi2", [FOLDER]).limits, key)
+    free = [p for n in NETWORKS for p in map_graph(balance(n), load("loihi2", [FOLDER]), chips=2).problems]
+    assert not [p for p in free if f"limits.{check.key}" in p.limit and p.severity == "error"], entry
+
+
+def test_a_sum_that_only_its_bound_could_exceed_is_a_warning() -> None:
+    graph = balance(NETWORKS[0])
+    narrow = load("loihi1", [FOLDER])  # sums of 21 bits
+    (name, *_) = (n.name for n in graph.of(Synapse))
+    assert {(p.code, p.severity) for p in map_graph(graph, narrow).problems} == {("ND513", "warning")}
+    assert not overflows(graph, narrow, {name: (1 << 20) - 1})
+    (problem,) = overflows(graph, narrow, {name: 1 << 20})
+    assert (problem.code, problem.severity, problem.found) == ("ND520", "error", "22 bits")
+    assert not map_graph(graph, narrow, seen={name: 1 << 20}).fits

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurodeploy.mapping.relay import prepared
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
-from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from tests import rooms
 from tests.networks import images, mini_snn

@@ -261,7 +261,7 @@ CHECKS = [
     ("ND504", lambda: spiking_transformer(1, 4, 16), {"payload_bits": 2}),
     ("ND508", lambda: spiking_transformer(1, 4, 16), {"delay_steps": 1}),
     ("ND509", lambda: ecmt_transformer(1, 2, 16), {"state_words_per_neuron": 1}),
-    ("ND513", lambda: mlp((784, 4)), {"accumulator_bits": 8}),
+    ("ND513", lambda: mlp((784, 4)), {"accumulator_bits": 23}),
 ]
 
 

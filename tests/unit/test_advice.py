@@ -1,0 +1,41 @@
+"""Texts of the package that name a command or an option: the command line has it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import neurodeploy
+from neurodeploy.cli import app
+
+ROOT = Path(neurodeploy.__file__).parent
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
+OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
+OPTIONS |= {"--help", "--version"}
+
+
+def texts() -> dict[str, set[str]]:
+    """String constants of the package by file, pieces of f-strings among them, docstrings not."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        spoken = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        found[str(path.relative_to(ROOT))] = {
+            n.value
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in spoken
+        }
+    return found
+
+
+@pytest.mark.parametrize("file, strings", texts().items(), ids=lambda v: v if isinstance(v, str) else "")
+def test_every_option_and_command_that_is_advised_exists(file: str, strings: set[str]) -> None:
+    options = {o for s in strings for o in re.findall(r"(?<![\w-])--[a-z][a-z-]+", s)}
+    assert sorted(options - OPTIONS) == []
+    commands = {c for s in strings for c in re.findall(r"(?<![\w./\[-])neurodeploy ([a-z]+)", s)}
+    assert sorted(commands - set(COMMANDS) - {"again"}) == []
