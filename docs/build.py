@@ -102,6 +102,9 @@ def members() -> str:
         "methods": registry.METHODS,
         "backends": registry.BACKENDS,
         "formats": registry.FORMATS,
+        "objectives": registry.OBJECTIVES,
+        "layouts": registry.LAYOUTS,
+        "placements": registry.PLACEMENTS,
     }
     rows = [
         (label, f"`{name}`", _sentence(room.path, name)) for label, room in rooms.items() for name in room
@@ -213,6 +216,13 @@ def coefficients() -> str:
     return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
 
 
+def targets() -> str:
+    """Every target that comes with the package."""
+    found = sorted({path.stem for path in (ROOT / "hw_targets").glob("*.toml")} - set(TARGETS))
+    loaded = [target.load(name) for name in (*TARGETS, *found)]
+    return table(("Target", "Kind", "What it is"), [(f"`{t.name}`", t.kind, t.title) for t in loaded])
+
+
 def limits() -> str:
     """Every key under [limits] with its unit, its meaning and the problem that it leads to."""
     rows = []
@@ -286,6 +296,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "coefficients": coefficients,
     "columns": columns,
     "limits": limits,
+    "targets": targets,
     "results": results,
     "comparison": comparison,
 }
