@@ -26,9 +26,10 @@ import methods as methods_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
-from neurodeploy.cost.ann import BASELINE  # noqa: E402
+from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
+from neurodeploy.report.figures import GROUPS  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,7 +48,7 @@ RANGES = {
     "ND9": "Command line, config, files, targets and data",
 }
 DEFINITIONS = (
-    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE,
+    counts.COUNTS, counts.DENSE, energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT, BASELINE, RATIO,
     paper.NATIVE, paper.ECMT, audit.PURITY, audit.SILICON,
 )  # fmt: skip
 
@@ -145,7 +146,8 @@ def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
     for name, operator in lower.operators().items():
-        files.setdefault(operator.family, []).append(name)
+        family = operator.family if operator.build else f"{operator.family}, of token ids alone"
+        files.setdefault(family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],
@@ -223,6 +225,15 @@ def targets() -> str:
     return table(("Target", "Kind", "What it is"), [(f"`{t.name}`", t.kind, t.title) for t in loaded])
 
 
+def figures() -> str:
+    """Every figure of report.json, by group."""
+    parts = []
+    for group in GROUPS.values():
+        rows = [(f"`{f.key}`", f.label, f.unit, f.help, f.formula) for f in group.figures]
+        parts += [f"### {group.title}", table(("Key", "Name", "Unit", "Meaning", "Formula"), rows)]
+    return "\n\n".join(parts)
+
+
 def limits() -> str:
     """Every key under [limits] with its unit, its meaning and the problem that it leads to."""
     rows = []
@@ -294,6 +305,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "models": models,
     "definitions": definitions,
     "coefficients": coefficients,
+    "figures": figures,
     "columns": columns,
     "limits": limits,
     "targets": targets,

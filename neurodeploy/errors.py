@@ -7,7 +7,7 @@ behind a code (``neurodeploy explain CODE``) lives in :mod:`neurodeploy.codes`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,7 +45,7 @@ PLACES = 3  # of the same problem that are named for people; JSON has all
 
 def grouped(problems: Iterable[Problem]) -> list[Problem]:
     """One problem for all of the same cause, with the first few places; errors first."""
-    groups: dict[tuple, list[Problem]] = {}
+    groups: dict[Hashable, list[Problem]] = {}
     for problem in sorted(problems, key=lambda p: p.severity != "error"):
         groups.setdefault((problem.code, problem.cause, problem.limit, problem.fixes), []).append(problem)
     joined = []

@@ -14,7 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -143,17 +143,19 @@ def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], list[
             yield info.name, str(file), partial(_bound, name)
     for point in entry_points(group=package.__name__):
         owner = f" of {point.dist.name}" if point.dist is not None else ""
-        yield (
-            point.name,
-            f"entry point {point.name} = {point.value}{owner}",
-            lambda point=point: [point.load()],
-        )
+        yield point.name, f"entry point {point.name} = {point.value}{owner}", partial(_installed, point)
 
 
 def _bound(module: str) -> list[Any]:
     """The members of a file: ``MEMBERS`` where it holds several, else ``MEMBER``."""
     names = vars(importlib.import_module(module))
     return list(names.get("MEMBERS", [names.get("MEMBER")]))
+
+
+def _installed(point: EntryPoint) -> list[Any]:
+    """What an entry point of another package names: a member, or a list of them."""
+    found = point.load()
+    return found if isinstance(found, list) else [found]
 
 
 def lacking(member: Any, interface: type[Member]) -> tuple[str, str]:

@@ -152,13 +152,14 @@ def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
     found = counts.nodes.get(node.name)
     for kind in ("synaptic_ops", "product_ops", "neuron_updates", "spikes") if found else ():
         row[COLUMN[kind]] = getattr(found, kind)
+    if found and not isinstance(node, (Neuron, Input)):
+        row[COLUMN["spikes"]] = found.messages
     size = graph.values[node.name].shape.size * counts.ticks
     if isinstance(node, (Micro, Sum, Delay)):
         row[COLUMN["microcode_ops"]] = size * (24 if isinstance(node, Micro) else 1)
     if isinstance(node, (Product, Micro, Delay)):
         row[COLUMN["state_accesses"]] = size
-    spikes = row[COLUMN["spikes"]] or (size * 0.5 if isinstance(node, (Sum, Micro, Product)) else 0)
-    row[COLUMN["spikes"]] = spikes
+    spikes = row[COLUMN["spikes"]]
     row[COLUMN["packets_out"]] = row[COLUMN["packets_in"]] = 3 * spikes
     row[COLUMN["hops_x"]], row[COLUMN["hops_y"]] = 4 * spikes, 2 * spikes
     return row

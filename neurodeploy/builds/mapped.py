@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..calibrate import Ranges
-from ..image.encode import encode
+from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated

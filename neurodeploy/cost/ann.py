@@ -22,6 +22,15 @@ BASELINE = Definition(
         "norms, softmax and activation functions are left out",
     ),
 )
+RATIO = Definition(
+    "ann_baseline_ratio",
+    "Events over the ANN baseline",
+    "energy of events / ANN baseline;  low: low energy of events / high baseline;  high: high / low",
+    notes=(
+        "both leave out barriers and static power, and the baseline is a lower bound: above 1 the network takes more"
+        " than its ANN would",
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from ..ir.graph import Graph
 from ..ir.trace import Events
 from ..program import Program
 from ..target import Target
-from .ann import BASELINE, AnnBaseline, ann_baseline
+from .ann import BASELINE, RATIO, AnnBaseline, ann_baseline
 from .audit import PURITY, SILICON, Purity, operations, purity, silicon
 from .counts import COUNTS, DENSE, Counts, dense_macs
 from .estimate import estimate
 from .paper import PaperEnergy, paper_energy
-from .types import Definition, Estimate
+from .types import Definition, Estimate, Range
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,18 @@ class Assessment:
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def baseline_ratio(self) -> Range | None:
+        """Energy of the events over that of the ANN baseline, by :data:`~neurodeploy.cost.ann.RATIO`."""
+        if self.estimate is None or self.baseline is None:
+            return None
+        return self.estimate.events_pj * self.baseline.energy_pj.inverse(1.0)
+
+    @property
     def definitions(self) -> tuple[Definition, ...]:
         """The formula of every figure that was computed."""
         paper = (self.paper.definition,) if self.paper else ()
         own = self.estimate.definitions if self.estimate else ()
-        return (COUNTS, DENSE, *own, *paper, BASELINE, PURITY, SILICON)
+        return (COUNTS, DENSE, *own, *paper, BASELINE, RATIO, PURITY, SILICON)
 
 
 def assess(

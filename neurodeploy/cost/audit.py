@@ -1,4 +1,4 @@
-"""Is it really spike-driven, and could it run on silicon: shares of edges and work by code and by grade."""
+"""What the work is made of, and could it run on silicon: shares of edges and work by code and by grade."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ WORK_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "microcode_ops")
 
 PURITY = Definition(
     "purity",
-    "Spike purity",
-    "edges: inputs of all layers and products, by the code they carry;  work: synaptic and product operations by the"
-    " code of their input, a product by the denser of its operands;  spike-driven = everything but dense",
+    "Work by code",
+    "work: event operations (synaptic and product operations) by the code of their input, a product by the denser of"
+    " its operands;  edges: inputs of all layers and products, by the code they carry;  binary: 0 or 1;  ternary: -1, 0"
+    " or 1;  multi: a small count;  graded: an integer payload;  dense: a number in every tick, as in an ANN",
     notes=("a code is what the edge may carry at most, proven from the network, not what was seen",),
 )
 SILICON = Definition(
     "silicon",
     "Work by grade of evidence",
-    "share of (synaptic + product + neuron update + microcode) operations done by nodes of each grade;  documented: a"
-    " public source shows it on the chip;  plausible: public facts about microcode and memory suffice;"
-    "  simulation-only: neither",
+    "share of all operations (synaptic and product operations, neuron updates, microcode operations) done by nodes of"
+    " each grade;  documented: a public source shows it on the chip;  plausible: public facts about microcode and"
+    " memory suffice;  simulation-only: neither",
     notes=("one operation counts as one, whatever its energy",),
 )
 
@@ -42,11 +43,6 @@ class Purity:
     edges: Mapping[str, float]
     work: Mapping[str, float]
     operators: Mapping[str, int]
-
-    @property
-    def spike_driven(self) -> float:
-        """Share of work whose input is made of events."""
-        return 1.0 - self.work["dense"] if any(self.work.values()) else 0.0
 
 
 def operations(counts: Counts | None, events: Events | None) -> dict[str, float]:
@@ -82,10 +78,18 @@ def shares(amounts: Mapping[str, float], keys: tuple[str, ...]) -> dict[str, flo
     return {key: float(amounts.get(key, 0)) / whole if whole else 0.0 for key in keys}
 
 
-def silicon(events: Events, grades: Mapping[str, Evidence]) -> dict[str, float]:
-    """Share of work per grade; ``grades`` is node -> (grade, reason), nodes without one are simulation-only."""
+def work(
+    events: Events, places: Mapping[str, str], keys: tuple[str, ...], elsewhere: str
+) -> dict[str, float]:
+    """Share of all operations by what ``places`` says of their node, ``elsewhere`` for nodes that it leaves out."""
+    columns = [events.kinds.index(kind) for kind in WORK_KINDS]
     amounts: Counter[str] = Counter()
     for name, row in events.node_counts.items():
-        grade = grades.get(name, ("simulation-only", ""))[0]
-        amounts[grade] += float(sum(row[events.kinds.index(kind)] for kind in WORK_KINDS))  # type: ignore[assignment]
-    return shares(amounts, GRADES)
+        amounts[places.get(name, elsewhere)] += float(row[columns].sum())  # type: ignore[assignment]
+    return shares(amounts, keys)
+
+
+def silicon(events: Events, grades: Mapping[str, Evidence]) -> dict[str, float]:
+    """Share of work per grade; ``grades`` is node -> (grade, reason), nodes without one are simulation-only."""
+    places = {name: evidence[0] for name, evidence in grades.items()}
+    return work(events, places, GRADES, "simulation-only")

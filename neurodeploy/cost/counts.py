@@ -7,7 +7,8 @@ Counts per node and inference (mean over samples), all ticks together:
 * synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets.
 * product operations: pairs of non-zero operands; ``instant`` and ``held`` one contraction A(t)B(t) per tick,
   ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
-* neuron updates: elements of a population x ticks. Spikes: non-zero values a population emits.
+* neuron updates: elements of a population x ticks. Spikes: non-zero values that a population of neurons emits.
+* messages: non-zero values of any node that travel to a population elsewhere (:mod:`.messages`).
 
 Nothing is expanded: an operand only contributes how often each of its shared indices is non-zero, so the pairs of a
 product are the dot product of two such counts. Those of the cores (:class:`neurodeploy.ir.trace.Events`) must agree.
@@ -15,9 +16,8 @@ product are the dot product of two such counts. Those of the cores (:class:`neur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import reduce
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ..ir.equation import Equation
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
+from .messages import sent
 from .types import Definition
 
 
@@ -42,6 +43,7 @@ class NodeCounts:
     product_ops: float = 0.0
     neuron_updates: float = 0.0
     spikes: float = 0.0
+    messages: float = 0.0
     unskipped_ops: float = 0.0
     three_product_ops: float = 0.0
     inputs: float = 0.0
@@ -49,19 +51,18 @@ class NodeCounts:
 
     def weighted(self, weight: float, other: NodeCounts, other_weight: float) -> NodeCounts:
         """The mean of two sets of samples."""
-        mix = lambda a, b: (a * weight + b * other_weight) / (weight + other_weight)
-        return NodeCounts(*(mix(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+        both = [(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)]
+        return NodeCounts(*((a * weight + b * other_weight) / (weight + other_weight) for a, b in both))
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts by node over ``samples`` samples and ``ticks`` ticks; ``by_tick`` spikes and operations, (T,) each."""
+    """Counts by node over ``samples`` samples and ``ticks`` ticks; ``by_tick`` kind -> (T,), summed over nodes."""
 
     samples: int
     ticks: int
     nodes: dict[str, NodeCounts]
-    spikes_by_tick: Array
-    operations_by_tick: Array
+    by_tick: Mapping[str, Array]
 
     def total(self, kind: str) -> float:
         """One kind summed over nodes, mean per inference."""
@@ -71,21 +72,24 @@ class Counts:
         """Counts of both sets of samples together, for networks run in batches."""
         a, b = self.samples, other.samples
         nodes = {name: own.weighted(a, other.nodes[name], b) for name, own in self.nodes.items()}
-        spikes = (self.spikes_by_tick * a + other.spikes_by_tick * b) / (a + b)
-        operations = (self.operations_by_tick * a + other.operations_by_tick * b) / (a + b)
-        return Counts(a + b, self.ticks, nodes, spikes, operations)
+        by_tick = {kind: (own * a + other.by_tick[kind] * b) / (a + b) for kind, own in self.by_tick.items()}
+        return Counts(a + b, self.ticks, nodes, by_tick)
 
 
 COUNTS = Definition(
     "counts",
     "Operations per inference",
-    "synaptic operation: one delivered spike meeting one stored non-zero weight;  product operation: one pair of"
-    " non-zero operands of a product of two streams;  neuron update: one element of a population evaluated in one"
-    " tick;  packet: one spike to one destination core;  microcode operation: one add, multiply, shift, compare or"
-    " table read",
+    "synaptic operation: one delivered message meeting one stored non-zero weight;  product operation: one pair of"
+    " non-zero operands of a product of two streams;  event operation: a synaptic or a product operation;  neuron"
+    " update: one element of a population evaluated in one tick;  microcode operation: one add, multiply, shift,"
+    " compare or table read;  spike: one non-zero output of a neuron in one tick;  message: one non-zero value of any"
+    " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core",
     notes=(
-        "a spike with a graded value counts once; spikes of the cores are non-zero outputs of neurons, and of other"
-        " populations the values that leave their core",
+        "spikes and messages are counted from the network and its values, packets and hops by the simulated cores: a"
+        " network that does not fit has the same spikes and messages as one that does, and no packets",
+        "a spike with a graded value counts once, and so does a message however many read it",
+        "a spike that only feeds an adder of its own population is no message; the values that an adder, a delay, an"
+        " operator or the input sends are messages and no spikes",
         "the chip's own profiler counts neuron updates as 2 x neurons + output spikes per step",
     ),
 )
@@ -101,27 +105,33 @@ DENSE = Definition(
 def names(graph: Graph) -> tuple[str, ...]:
     """The values that a trace must record for :func:`count`."""
     wanted = [i for node in graph.of(Synapse, Product) for i in node.inputs]
-    return tuple(dict.fromkeys([*wanted, *(node.name for node in graph.of(Neuron))]))
+    return tuple(dict.fromkeys([*wanted, *sent(graph), *(node.name for node in graph.of(Neuron))]))
 
 
 def count(graph: Graph, trace: Trace) -> Counts:
     """Operations by node from recorded values (T, B, *shape); :func:`names` says which are needed."""
     ticks, samples = trace.outputs.shape[:2]
-    table = {
+    table: dict[str, Row] = {
         node.name: COUNTERS[type(node)](graph, node, trace) for node in graph.of(Synapse, Product, Neuron)
     }
-    shape = np.zeros(ticks)
-    spikes = reduce(np.add, (row["spikes"] for row in table.values() if "spikes" in row), shape)
-    kinds = ("synaptic_ops", "product_ops")
-    operations = reduce(np.add, (row[k] for row in table.values() for k in kinds if k in row), shape)
+    for name, elements in sent(graph).items():
+        values = trace.values[name]
+        active = values.reshape(*values.shape[:2], -1)[:, :, elements] != 0
+        table.setdefault(name, {})["messages"] = active.sum(axis=(1, 2))
     nodes = {
         name: NodeCounts(**{kind: float(np.sum(per_tick)) / samples for kind, per_tick in row.items()})
         for name, row in table.items()
     }
-    return Counts(samples, ticks, nodes, spikes / samples, operations / samples)
+    by_tick: dict[str, Array] = {}
+    for kind in BY_TICK:
+        rows = [np.zeros(ticks), *(row[kind] for row in table.values() if kind in row)]
+        by_tick[kind] = np.sum(rows, axis=0) / samples
+    return Counts(samples, ticks, nodes, by_tick)
 
 
 Row = dict[str, Array]  # kind -> (T,) summed over samples
+#: kinds that are also told tick by tick
+BY_TICK = ("synaptic_ops", "product_ops", "spikes", "messages")
 
 
 def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
@@ -139,7 +149,8 @@ def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
 def _dense_hits(active: Array, node: Synapse, stored: Array) -> Array:
     """Sum over inputs c of (how often c is active) x (stored weights in column c), by tick."""
     often = active.sum(axis=tuple(range(1, active.ndim - 1)), dtype=np.int64)
-    return often @ stored.sum(axis=0, dtype=np.int64)
+    hits: Array = often @ stored.sum(axis=0, dtype=np.int64)
+    return hits
 
 
 def _convolution_hits(active: Array, node: Synapse, stored: Array) -> Array:
@@ -219,21 +230,22 @@ def dense_macs(graph: Graph, node: Node) -> int:
     return 0
 
 
-#: counts that simulated cores must reproduce
-SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "spikes")
+#: count here -> kind of event that the simulated cores must have seen as often
+SHARED_KINDS = {kind: kind for kind in ("synaptic_ops", "product_ops", "neuron_updates")}
 
 
-def disagreements(counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:
+def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:
     """(node, kind, counted here, counted by the cores) wherever the two accounts differ.
 
-    Spikes are compared for neuron populations only: cores also count what other populations send, which depends on
-    the mapping.
+    Cores note one kind for what a population gives off: spikes of neurons, and the messages of all others. The host is
+    no core and notes nothing.
     """
     rows = []
     for name, node in counts.nodes.items():
         seen = events.node_counts.get(name, np.zeros(len(events.kinds)))
-        for kind in SHARED_KINDS if node.neuron_updates else SHARED_KINDS[:2]:
-            mine, theirs = getattr(node, kind), float(seen[events.kinds.index(kind)])
+        given = {"spikes" if isinstance(graph.nodes[name], Neuron) else "messages": "spikes"}
+        for kind, event in (SHARED_KINDS | (given if name != graph.input.name else {})).items():
+            mine, theirs = getattr(node, kind), float(seen[events.kinds.index(event)])
             if abs(mine - theirs) > 1e-6 * max(1.0, mine):
                 rows.append((name, kind, mine, theirs))
     return rows

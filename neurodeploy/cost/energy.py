@@ -46,6 +46,7 @@ ENERGY = Definition(
     (
         "low, nominal and high use the low, nominal and high coefficients throughout, the latency included",
         "the barrier counts as network, state words count for the kind of node that reads them",
+        "neuron_spike is paid for a spike of a neuron, and for a message of any other population",
         "a neuron update costs the same for every neuron model; what a model does beyond a LIF is within the range",
         "a table read is priced as a microcode operation: the simulated cores count both as one kind",
     ),

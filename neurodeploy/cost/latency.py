@@ -99,7 +99,8 @@ def network_ns(events: Events, target: Target, level: str) -> Array:
         ],
         axis=0,
     )
-    return serial + _path_ns(events, time["packet_hop_x"], time["packet_hop_y"])
+    whole: Array = serial + _path_ns(events, time["packet_hop_x"], time["packet_hop_y"])
+    return whole
 
 
 def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
@@ -110,7 +111,8 @@ def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
     counts = events.core_counts.mean(axis=0)
     travel = counts[..., column("hops_x")] * hop_x_ns + counts[..., column("hops_y")] * hop_y_ns
     sent = counts[..., column("packets_out")]
-    return np.divide(travel, sent, out=np.zeros_like(travel), where=sent > 0).max(axis=0)
+    longest: Array = np.divide(travel, sent, out=np.zeros_like(travel), where=sent > 0).max(axis=0)
+    return longest
 
 
 def _steady(work: Array, network: Array, floor: float, timesteps: int) -> Array:
@@ -123,7 +125,8 @@ def fold(x: Array, period: int) -> Array:
     """Sum of all steps (last axis) with the same remainder modulo ``period``."""
     missing = -x.shape[-1] % period
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
-    return padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
+    folded: Array = padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
+    return folded
 
 
 def _bounds(core: Array, network: Array) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 #: Share of the images that becomes the test split of a data set that has none, and the seed of that split.
 TEST_SHARE, SPLIT_SEED = 0.2, 0
@@ -109,12 +111,12 @@ class ArrayReader:
         return self.images[indices]
 
 
-def array_split(images: Images, labels: NDArray[np.integer]) -> Split:
+def array_split(images: Images, labels: Integers) -> Split:
     """A split over arrays in memory, in C order so that its hash does not depend on strides."""
     return Split(np.ascontiguousarray(labels, dtype=np.int64), ArrayReader(np.ascontiguousarray(images)))
 
 
-def stratified_indices(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stratified_indices(labels: Integers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions (train, test), both ascending: ``TEST_SHARE`` of the images of each class go to the test split.
 
     Class sizes rarely divide, so each class gets the floor of its share and the classes with the largest
@@ -134,7 +136,7 @@ def stratified_indices(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], 
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 
-def split_once(images: Images, labels: NDArray[np.integer]) -> tuple[Split, Split]:
+def split_once(images: Images, labels: Integers) -> tuple[Split, Split]:
     """Training and test split of a data set that comes without one: see :func:`stratified_indices`."""
     train, test = stratified_indices(labels)
     return array_split(images[train], labels[train]), array_split(images[test], labels[test])

@@ -56,6 +56,7 @@ class JpegReader:
     shape: tuple[int, int, int]
 
     def __call__(self, indices: NDArray[np.int64]) -> Images:
+        """The images at these positions of the split."""
         height, width, channels = self.shape
         out = np.empty((len(indices), channels, height, width), np.uint8)
         for slot, index in enumerate(indices):

@@ -29,6 +29,7 @@ class FileReader:
     shape: tuple[int, int, int]
 
     def __call__(self, indices: NDArray[np.int64]) -> Images:
+        """The images at these positions of the split."""
         out = np.empty((len(indices), *self.shape), np.uint8)
         for slot, index in enumerate(indices):
             out[slot] = _pixels(self.paths[int(index)], self.shape)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..limits import MOST_TICKS
 from . import _checks
 from ._base import DataFormat
-from ._types import DataSet, Facts, Images, Split, array_split, content_hash, split_once
+from ._types import DataSet, Facts, Images, Integers, Split, array_split, content_hash, split_once
 
 FORMAT = "a numpy archive .npz with train_x, train_y, test_x, test_y or x, y"
 
@@ -37,6 +37,7 @@ _SYNONYMS = {
 }
 _NAMES = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 Arrays = dict[str, NDArray[np.generic]]
+_NPY: Any = np.lib.format  # untyped
 
 
 def accepts(spec: str) -> bool:
@@ -56,7 +57,7 @@ def facts(spec: str) -> Facts:
         for name in ("levels", "ticks"):
             if name in names and prod(_header(archive, names[name])) == 1:
                 with archive.open(names[name]) as file:
-                    single[name] = np.lib.format.read_array(file, allow_pickle=False)
+                    single[name] = _NPY.read_array(file, allow_pickle=False)
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
@@ -67,10 +68,8 @@ def facts(spec: str) -> Facts:
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
     """The shape of an array in the archive."""
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        version = _NPY.read_magic(file)
+        read = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
         return tuple(read(file)[0])
 
 
@@ -154,9 +153,7 @@ def _ticks(arrays: Arrays, where: str) -> int:
     return int(value.ravel()[0])
 
 
-def _pair(
-    arrays: Arrays, x: str, y: str, levels: int, ticks: int, where: str
-) -> tuple[Images, NDArray[np.integer]]:
+def _pair(arrays: Arrays, x: str, y: str, levels: int, ticks: int, where: str) -> tuple[Images, Integers]:
     missing = [name for name in (x, y) if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "no known array"
@@ -180,26 +177,26 @@ def _images(raw: NDArray[np.generic], levels: int, ticks: int, where: str) -> Im
     return values.astype(np.uint8)
 
 
-def _arranged(raw: NDArray[np.generic], ticks: int, where: str) -> NDArray[np.integer]:
+def _arranged(raw: NDArray[np.generic], ticks: int, where: str) -> Integers:
     """Samples as the network takes them: images with channels first, vectors, or (N, ticks, ...) as they are."""
     if not ticks:
         return _channels_first(raw, where)
     if raw.ndim < 3 or raw.shape[1] != ticks or 0 in raw.shape[2:]:
         limit = f"(N, {ticks}, ...): a frame for each of {ticks} ticks"
         raise _checks.refuse("ND924", "samples do not have a usable shape", where, str(raw.shape), limit)
-    return cast("NDArray[np.integer]", raw)
+    return cast(Integers, raw)
 
 
-def _channels_first(raw: NDArray[np.generic], where: str) -> NDArray[np.integer]:
+def _channels_first(raw: NDArray[np.generic], where: str) -> Integers:
     """(N, C, H, W) from the three layouts; where first and last axis could both be channels, the first is."""
     if raw.ndim == 2 and raw.shape[1]:
-        return cast("NDArray[np.integer]", raw)
+        return cast(Integers, raw)
     if raw.ndim == 3 and raw.shape[1] and raw.shape[2]:
-        return cast("NDArray[np.integer]", raw[:, None])
+        return cast(Integers, raw[:, None])
     if raw.ndim == 4 and raw.shape[1] in (1, 3):
-        return cast("NDArray[np.integer]", raw)
+        return cast(Integers, raw)
     if raw.ndim == 4 and raw.shape[3] in (1, 3):
-        return cast("NDArray[np.integer]", np.moveaxis(raw, 3, 1))
+        return cast(Integers, np.moveaxis(raw, 3, 1))
     limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, F);"
     limit += " with a member ticks: (N, ticks, ...), a frame for each tick"
     raise _checks.refuse("ND924", "images do not have a usable shape", where, str(raw.shape), limit)

@@ -17,6 +17,8 @@ import numpy as np
 
 from ..array import Array
 
+Json = dict[str, Any]
+
 INLINE = 16  # arrays up to this many elements stand in the JSON text
 DTYPES = frozenset(np.dtype(t).str for t in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"))
 
@@ -56,7 +58,7 @@ def _encode(item: Any, place: str, arrays: dict[str, Array]) -> Any:
     raise CodecError(place, f"a {type(item).__name__} cannot be stored")
 
 
-def _encode_mapping(item: Mapping, place: str, arrays: dict[str, Array]) -> Any:
+def _encode_mapping(item: Mapping[Any, Any], place: str, arrays: dict[str, Array]) -> Any:
     if all(isinstance(k, str) and not k.startswith("$") for k in item):
         return {k: _encode(v, f"{place}/{_escape(k)}", arrays) for k, v in item.items()}
     pairs = enumerate(item.items())
@@ -76,7 +78,7 @@ def _encode_array(item: Array, place: str, arrays: dict[str, Array]) -> Any:
     return {"$a": [dtype, key]}
 
 
-def _dtype(dtype: np.dtype, place: str) -> str:
+def _dtype(dtype: np.dtype[Any], place: str) -> str:
     text = dtype.newbyteorder("<").str
     if text not in DTYPES:
         raise CodecError(place, f"an array of {dtype} cannot be stored", "integers, floats or booleans")
@@ -136,23 +138,24 @@ class _Reader:
                 raise
             raise CodecError(place, str(error)[:200] or type(error).__name__) from error
 
-    def _l(self, text: dict, place: str) -> list:
+    def _l(self, text: Json, place: str) -> list[Any]:
         return list(self.item(text["$l"], place))
 
-    def _m(self, text: dict, place: str) -> dict:
+    def _m(self, text: Json, place: str) -> dict[Any, Any]:
         return {self.item(k, place): self.item(v, place) for k, v in text["$m"]}
 
-    def _s(self, text: dict, place: str) -> np.generic:
+    def _s(self, text: Json, place: str) -> np.generic:
         dtype, value = text["$s"]
-        return _plain(dtype).type(value)
+        scalar: np.generic = _plain(dtype).type(value)
+        return scalar
 
-    def _i(self, text: dict, place: str) -> Array:
+    def _i(self, text: Json, place: str) -> Array:
         dtype, shape, values = text["$i"]
         if len(values) > INLINE:
             raise CodecError(place, f"{len(values)} values", f"at most {INLINE}")
         return np.array(values, dtype=_plain(dtype)).reshape([int(s) for s in shape])
 
-    def _a(self, text: dict, place: str) -> Array:
+    def _a(self, text: Json, place: str) -> Array:
         dtype, key = text["$a"]
         stored = self.array(str(key))
         if np.dtype(dtype).kind != "f" and stored.dtype.kind == "f":
@@ -162,7 +165,7 @@ class _Reader:
             raise CodecError(place, f"values of dataset {key} do not fit", dtype)
         return widened
 
-    def _c(self, text: dict, place: str) -> Any:
+    def _c(self, text: Json, place: str) -> Any:
         name = text["$c"]
         cls = self.classes.get(name) if isinstance(name, str) else None
         if cls is None:
@@ -188,7 +191,7 @@ class _Reader:
 _TAGS = ("$l", "$m", "$s", "$i", "$a", "$c")
 
 
-def _plain(dtype: Any) -> np.dtype:
+def _plain(dtype: Any) -> np.dtype[Any]:
     if dtype not in DTYPES:
         raise CodecError("", f"array type {str(dtype)[:40]!r}", ", ".join(sorted(DTYPES)))
     return np.dtype(dtype)
@@ -205,32 +208,44 @@ def _schema(cls: type) -> tuple[dict[str, Any], set[str]]:
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of an annotated type; knows the annotations that frozen values use."""
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if hint is None or hint is type(None):
-        return value is None
-    if origin in (Union, types.UnionType):
-        return any(fits(value, a) for a in args)
-    if origin is Literal:
-        return value in args
-    if origin is tuple:
-        return isinstance(value, tuple) and _tuple_fits(value, args)
-    if origin in (list, set, frozenset):
-        return isinstance(value, origin) and all(fits(v, args[0]) for v in value)
-    if origin is np.ndarray:
-        return isinstance(value, np.ndarray)
-    if origin is not None:  # dict[K, V], Mapping[K, V]
-        return isinstance(value, Mapping) and all(
-            fits(k, args[0]) and fits(v, args[1]) for k, v in value.items()
-        )
-    return _is_a(value, hint)
+    origin = get_origin(hint)
+    if origin is None:
+        return hint is Any or _is_a(value, hint)
+    return _GENERIC.get(origin, _mapping_fits)(value, get_args(hint))
 
 
-def _tuple_fits(value: tuple, args: tuple) -> bool:
+Args = tuple[Any, ...]
+
+
+def _one_fits(value: Any, args: Args) -> bool:
+    return any(fits(value, a) for a in args)
+
+
+def _tuple_fits(value: Any, args: Args) -> bool:
+    if not isinstance(value, tuple):
+        return False
     if len(args) == 2 and args[1] is Ellipsis:
         return all(fits(v, args[0]) for v in value)
     return len(value) == len(args) and all(fits(v, a) for v, a in zip(value, args, strict=True))
+
+
+def _list_fits(value: Any, args: Args) -> bool:
+    return isinstance(value, list) and all(fits(v, args[0]) for v in value)
+
+
+def _mapping_fits(value: Any, args: Args) -> bool:
+    return isinstance(value, Mapping) and all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
+
+
+#: what an annotation with arguments asks of a value; all others are mappings
+_GENERIC: dict[Any, Callable[[Any, Args], bool]] = {
+    Union: _one_fits,
+    types.UnionType: _one_fits,
+    Literal: lambda value, args: value in args,
+    tuple: _tuple_fits,
+    list: _list_fits,
+    np.ndarray: lambda value, args: isinstance(value, np.ndarray),
+}
 
 
 def _is_a(value: Any, hint: Any) -> bool:

@@ -45,7 +45,7 @@ class _Tick:
         """Clip integers to a width and count; floats pass."""
         if not self.integer:
             return x
-        y = fixed.saturate(x, bits)
+        y: Array = fixed.saturate(x, bits)
         self.count(node, x != y)
         return y
 
@@ -162,7 +162,8 @@ def _input(node: Input, args: list[Array], tick: _Tick) -> Array:
 def _output(node: Output, args: list[Array], tick: _Tick) -> Array:
     if node.readout == "last":
         return args[0]
-    total = tick.state[node.name] = tick.state.get(node.name, 0) + args[0]
+    total: Array = tick.state.get(node.name, 0) + args[0]
+    tick.state[node.name] = total
     return total / tick.t if node.readout == "mean" and not tick.integer else total
 
 
@@ -199,8 +200,9 @@ def convolve(x: Array, node: Synapse) -> Array:
     seen: Array = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
     patches = np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))  # (B, C, ky, kx, Y', X')
     weight = node.weight.reshape(node.groups, len(node.weight) // node.groups, -1)
-    out = [weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches]
-    return np.stack(out).reshape(len(x), len(node.weight), *patches.shape[-2:])
+    found = np.stack([weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches])
+    out: Array = found.reshape(len(x), len(node.weight), *patches.shape[-2:])
+    return out
 
 
 def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
@@ -211,6 +213,7 @@ def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
     kept = None if node.resets(tick.t) else tick.state.get(node.name)
     state = kept or (zero,) * len(model.state)
     step = model.int_step if tick.integer else model.float_step
+    out: Array
     out, *rest = step(*(np.broadcast_to(x, shape) for x in args), *state, *(node.params[n] for n in names))
     if tick.integer:
         tick.count(node, rest.pop())
@@ -251,22 +254,23 @@ def contract(equation: Equation, a: Array, b: Array) -> Array:
     m, k, n = (math.prod(size[c] for c in group) for group in (rows, summed, columns))
     product = a.reshape(len(a), *stack, m, k) @ b.reshape(len(b), *stack, k, n)
     parts = product.reshape(len(product), *(size[c] for c in shared + rows + columns))
-    return np.einsum(f"Z{shared + rows + columns}->Z{equation.out}", parts)
+    result: Array = np.einsum(f"Z{shared + rows + columns}->Z{equation.out}", parts)
+    return result
 
 
 def scaled(node: Product, p: Array, tick: _Tick) -> Array:
     """The product's integer rescale at this tick, or the product itself."""
     if node.rescale is None:
         return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(tick.t, len(multiplier)) - 1
-    return fixed.rescale(p, multiplier[index], shift[index])
+    out: Array = fixed.rescale(p, *node.factor(tick.t))
+    return out
 
 
 def _sum(node: Sum, args: list[Array], tick: _Tick) -> Array:
-    signs = node.signs or (1,) * len(args)
     rank = len(tick.graph.shape(node.name)) + 1
-    total = np.asarray(sum(sign * aligned(arg, rank) for sign, arg in zip(signs, args, strict=True)))
+    total = np.asarray(
+        sum(sign * aligned(arg, rank) for sign, arg in zip(node.every_sign, args, strict=True))
+    )
     return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
 
 
@@ -279,7 +283,8 @@ def _reduce(node: Reduce, args: list[Array], tick: _Tick) -> Array:
     x = args[0] if node.window is None else windows(args[0], node)
     axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
-    return function(x, axis=axes, keepdims=node.keepdims)
+    out: Array = function(x, axis=axes, keepdims=node.keepdims)
+    return out
 
 
 def windows(x: Array, node: Reduce) -> Array:

@@ -148,8 +148,8 @@ def _header(path: Path, file: h5py.File) -> dict[str, Any]:
             "the artifact has another schema version",
             path,
             "/header",
-            str(header.get("schema")),
-            str(SCHEMA),
+            f"schema version {header.get('schema')}",
+            f"schema version {SCHEMA}",
         )
     return {**header, "sha256": str(header.get("sha256"))}
 
@@ -234,7 +234,8 @@ def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
             raise _refuse(
                 "ND945", "a dataset of the artifact is missing", path, f"{group.name}/arrays/{place}"
             )
-        return dataset[()]
+        stored: Array = dataset[()]
+        return stored
 
     try:
         return codec.decode(_json(path, group["json"]), array, classes)

@@ -9,17 +9,17 @@ from math import prod
 import numpy as np
 
 from ..array import Array
-from ..ir.nodes import View
+from ..ir.nodes import View, ViewOp
 
 #: (op, args) of a View
-Step = tuple[str, tuple[int, ...]]
+Step = tuple[ViewOp, tuple[int, ...]]
 
 
 def index_of(steps: Iterable[Step], sizes: tuple[int, ...]) -> Array:
     """The flat source element at every position of the result."""
     index = np.arange(prod(sizes)).reshape(sizes)
     for op, args in steps:
-        index = View(name="", op=op, args=args).apply([index])  # type: ignore[arg-type]
+        index = View(name="", op=op, args=args).apply([index])
     return index
 
 
@@ -42,9 +42,10 @@ def steps_for(index: Array, sizes: tuple[int, ...]) -> list[Step] | None:
 
 def _along(index: Array, axis: int) -> Array:
     """Offsets along one axis, the others at zero."""
-    place: list = [0] * index.ndim
+    place: list[int | slice] = [0] * index.ndim
     place[axis] = slice(None)
-    return index[tuple(place)] - index[(0,) * index.ndim]
+    offsets: Array = index[tuple(place)] - index[(0,) * index.ndim]
+    return offsets
 
 
 def _factors(offsets: Array) -> list[tuple[int, int]] | None:

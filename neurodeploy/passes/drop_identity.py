@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 
 from ..ir.graph import Graph, free_name, prune
@@ -26,7 +27,7 @@ def drop_identity(graph: Graph) -> Graph:
 
 def _shared(graph: Graph) -> Graph:
     """Views with the same input, operator and arguments are one node."""
-    first: dict[tuple, str] = {}
+    first: dict[Hashable, str] = {}
     dropped: dict[str, str] = {}
     for node in graph.of(View):
         inputs = tuple(dropped.get(i, i) for i in node.inputs)
@@ -75,7 +76,7 @@ def view_nodes(
     for op, args in steps:
         name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made])
         shape = _after(shape, op, args)
-        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)  # type: ignore[arg-type]
+        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)
         made.append((view, Value(shape)))
         previous = name
     made[-1] = (made[-1][0], graph.values[node.name])

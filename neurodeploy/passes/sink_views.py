@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -33,35 +32,34 @@ def sink_views(graph: Graph) -> Graph:
 
 def _sunk(graph: Graph, node: Node) -> Graph:
     """The graph with one view moved behind ``node``, if it reads one that takes the channels away from the end."""
-    views = [graph.nodes[i] for i in node.inputs]
-    if isinstance(node, Sum):
-        view = next((v for v in views if _takes_channels(graph, v) and v.op == "permute"), None)  # type: ignore[attr-defined]
-        return graph if view is None or not _summable(graph, node) else _sum(graph, node, view)
-    if len(views) != 1 or not _takes_channels(graph, views[0]):
+    views = [v for i in node.inputs if isinstance(v := graph.nodes[i], View) and _takes_channels(graph, v)]
+    if not views:
         return graph
-    if _elementwise(node) and not any(node.name in s.inputs for s in graph.feedback):
-        return _unary(graph, node, views[0])
-    if isinstance(node, Reduce) and node.window is None and views[0].op == "permute":  # type: ignore[attr-defined]
+    if isinstance(node, Sum):
+        return _sum(graph, node, next((v for v in views if v.op == "permute"), None))
+    if len(node.inputs) > 1:
+        return graph
+    if isinstance(node, Reduce):
         return _reduce(graph, node, views[0])
-    return graph
+    return _unary(graph, node, views[0]) if _elementwise(graph, node) else graph
 
 
-def _takes_channels(graph: Graph, node: Node) -> bool:
-    """Whether a node is a reshape or permute after which channels are not the last axis."""
-    if not isinstance(node, View) or node.op not in ("reshape", "permute"):
-        return False
-    roles, before = graph.values[node.name].shape.roles, graph.values[node.inputs[0]].shape.roles
-    return "C" in roles and roles[-1] != "C" and (node.op == "reshape" or before[-1] == "C")
+def _takes_channels(graph: Graph, view: View) -> bool:
+    """Whether this is a reshape or permute after which channels are not the last axis."""
+    roles, before = graph.values[view.name].shape.roles, graph.values[view.inputs[0]].shape.roles
+    away = "C" in roles and roles[-1] != "C"
+    return away and (view.op == "reshape" or (view.op == "permute" and before[-1] == "C"))
 
 
-def _elementwise(node: Node) -> bool:
+def _elementwise(graph: Graph, node: Node) -> bool:
     """Whether every element of the result depends on the same element of the input, all in the same way."""
     if isinstance(node, Neuron):
-        return not any(np.ndim(p) for p in node.params.values())
+        recurrent = any(node.name in s.inputs for s in graph.feedback)
+        return not recurrent and not any(np.ndim(p) for p in node.params.values())
     return isinstance(node, Micro) and not registry.MICROCODE[node.op].row
 
 
-def _unary(graph: Graph, node: Node, view: Any) -> Graph:
+def _unary(graph: Graph, node: Node, view: View) -> Graph:
     """f(view(x)) = view(f(x)); the view behind keeps nobody waiting: it takes over all readers."""
     source = view.inputs[0]
     moved = replace(node, inputs=(source,))
@@ -70,7 +68,7 @@ def _unary(graph: Graph, node: Node, view: Any) -> Graph:
 
 
 def _behind(
-    graph: Graph, node: Node, moved: Node, value: Value, view: Any, before: Sequence[tuple[Node, Value]] = ()
+    graph: Graph, node: Node, moved: Node, value: Value, view: View, before: Sequence[tuple[Node, Value]] = ()
 ) -> Graph:
     """``moved`` under the old name (``before`` it, operands made for it), behind it ``view`` for all its readers."""
     back = View(
@@ -90,18 +88,15 @@ def _renamed(node: Node, old: str, new: str) -> Node:
     return node if inputs == node.inputs else replace(node, inputs=inputs)
 
 
-def _summable(graph: Graph, node: Sum) -> bool:
-    """Whether every operand has all axes of the sum, so that all can be turned alike."""
-    return all(len(graph.shape(i)) == len(graph.shape(node.name)) for i in node.inputs)
-
-
-def _sum(graph: Graph, node: Sum, view: Any) -> Graph:
-    """permute(x) + y = permute(x + inverse(y))."""
+def _sum(graph: Graph, node: Sum, view: View | None) -> Graph:
+    """permute(x) + y = permute(x + inverse(y)), where every operand has all axes of the sum to be turned alike."""
+    if view is None or any(len(graph.shape(i)) != len(graph.shape(node.name)) for i in node.inputs):
+        return graph
     inverse = tuple(view.args.index(a) for a in range(len(view.args)))
     made: list[tuple[Node, Value]] = []
     inputs = []
     for name in node.inputs:
-        operand: Any = graph.nodes[name]
+        operand = graph.nodes[name]
         if isinstance(operand, View) and (operand.op, operand.args) == ("permute", view.args):
             inputs.append(operand.inputs[0])
             continue
@@ -122,8 +117,10 @@ def _permuted(shape: Shape, order: tuple[int, ...]) -> Shape:
     return Shape(tuple(shape.roles[a] for a in order), tuple(shape.sizes[a] for a in order))
 
 
-def _reduce(graph: Graph, node: Reduce, view: Any) -> Graph:
+def _reduce(graph: Graph, node: Reduce, view: View) -> Graph:
     """A reduction over permuted axes is one over the axes they were, where the rest keeps its order."""
+    if view.op != "permute" or node.window is not None:
+        return graph
     axes = tuple(sorted(view.args[a] for a in node.axes))
     kept = [a for i, a in enumerate(view.args) if i not in node.axes]
     if node.keepdims or kept != sorted(kept):

@@ -44,7 +44,10 @@ def _split(graph: Graph, node: Synapse) -> Graph:
     if all(len(g) == every for g in groups) or sum(map(len, groups)) != len(set().union(*groups)):
         return graph
     synapses = {g: _part(graph, node, g, i) for i, g in enumerate(groups)}
-    changed: dict[str, list[tuple[Node, Value]]] = {node.name: list(synapses.values())}
+    # The parts stand behind the old synapse, which prune removes with the views that nobody reads any more.
+    changed: dict[str, list[tuple[Node, Value]]] = {
+        node.name: [(node, graph.values[node.name]), *synapses.values()]
+    }
     dropped: dict[str, str] = {}
     for end, index in indices.items():
         synapse, value = synapses[parts[end]]
@@ -57,12 +60,7 @@ def _split(graph: Graph, node: Synapse) -> Graph:
             dropped[end] = changed[end][-1][0].name
         else:
             dropped[end] = synapse.name
-    return prune(edit(graph, {**changed, node.name: _kept(graph, node, synapses)}, dropped))
-
-
-def _kept(graph: Graph, node: Synapse, synapses: dict) -> list[tuple[Node, Value]]:
-    """The parts, behind the old synapse, which prune removes with the views that nobody reads any more."""
-    return [(node, graph.values[node.name]), *synapses.values()]
+    return prune(edit(graph, changed, dropped))
 
 
 def _paths(graph: Graph, node: Synapse) -> list[tuple[Node, list[View]]] | None:

@@ -286,9 +286,10 @@ def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
 
 def _worth(node: Synapse, per_input: Array) -> Array:
     """Float weights times what a unit of their input is worth."""
-    if node.op == "dense" or per_input.ndim == 0:
-        return node.weight * per_input
-    return node.weight * per_input.reshape(-1, 1, 1)
+    if node.op == "conv" and per_input.ndim:
+        per_input = per_input.reshape(-1, 1, 1)
+    worth: Array = node.weight * per_input
+    return worth
 
 
 def _narrowed(walk: _Walk, node: Synapse, name: str, weight: Array, bits: int) -> str:
@@ -314,7 +315,8 @@ def _finest_steps(rows: Array, bits: int, shared: bool) -> Array:
     """What a weight unit of each row is worth if only the width limits it; ``shared``: one worth for all rows."""
     peak = rows.max() if rows.max() > 0 else 1.0
     finest = np.maximum(rows.max(axis=1), peak * (1.0 if shared else ROW_FLOOR))
-    return finest / (2 ** (bits - 1) - 1)
+    steps: Array = finest / (2 ** (bits - 1) - 1)
+    return steps
 
 
 def _contracted_scale(walk: _Walk, node: Synapse) -> Array | None:

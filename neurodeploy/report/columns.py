@@ -1,14 +1,14 @@
 """One entry per column of the layer, core and link tables; the CSV files, the page and the docs are made from these.
 
-To add a column, add one entry: its name (the key in ``report.json`` and the CSV header), unit, formula, help text, and
-a function of one :class:`~neurodeploy.report.views.Layer`, ``CoreView`` or ``LinkView``. A getter returns None where
-there is nothing to say, and ``missing`` says why.
+To add a column, add one entry: its name (the key in ``report.json`` and the CSV header), help, and a function of one
+:class:`~neurodeploy.report.views.Layer`, ``CoreView`` or ``LinkView``. A getter returns None where there is nothing to
+say, and ``missing`` says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,27 +16,40 @@ import numpy as np
 from ..cost import dense_macs
 from ..ir.nodes import Micro, Neuron, Reduce, Synapse, View
 from ..mapping.limits import fill
+from .figure import UJ_PER_PJ, Depends
 from .views import CoreView, Layer, LinkView
+from .words import Json
 
 Row = TypeVar("Row", Layer, CoreView, LinkView)
-
-UJ_PER_PJ = 1e-6
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
     """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data).
 
-    ``measured`` columns depend on what the network ran on: on synthetic input they say nothing about a task.
+    ``depends`` as for a figure: on synthetic input such a column says nothing about a task. ``first`` ones are shown on
+    the page without being asked for.
     """
 
     name: str
-    unit: str
-    formula: str
     help: str
     get: Callable[[Row], Any]
+    unit: str = ""
+    formula: str = ""
     missing: str = ""
-    measured: bool = False
+    depends: Depends = ""
+    first: bool = False
+
+    def described(self) -> Json:
+        """Itself as data, for whoever reads the report without this package."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "formula": self.formula,
+            "help": self.help,
+            "measured": self.depends == "activity",
+            "first": self.first,
+        }
 
 
 def _op(layer: Layer) -> str:
@@ -65,7 +78,8 @@ def _activity(layer: Layer) -> float | None:
     return None if spikes is None or not isinstance(layer.node, Neuron) else spikes / possible
 
 
-def _energy(level: str) -> Callable[[Layer | CoreView], float | None]:
+def _energy(level: str) -> Callable[[Any], float | None]:
+    """Of a layer or a core."""
     return lambda row: None if row.energy is None else getattr(row.energy, level) * UJ_PER_PJ
 
 
@@ -99,250 +113,91 @@ def _measured_on(row: Any) -> str | None:
     return (stimulus.get("label") or stimulus.get("text")) if stimulus else None
 
 
-NOT_RUN = "the network did not run on mapped cores"
+NOT_RUN = "the network did not run"
+NOT_ON_CORES = "the network did not run on mapped cores"
 NOT_MAPPED = "the network was not mapped"
-NO_ESTIMATE = "no estimate: " + NOT_RUN
+NOT_PLACED = "not mapped, or nothing to place"
+NO_ESTIMATE = "no estimate: " + NOT_ON_CORES
 UNPRICED = "no estimate, or the target prices nothing"
+NOT_QUANTISED = "no interval is known"
+UNGRADED = "no grade was given"
+UNLIMITED = "the target sets no limit"
 
 MEASURED_ON: Column[Any] = Column(
     "measured_on",
-    "",
-    "",
     "what counts, energies and times of this row were measured on: a data set, or synthetic input",
     _measured_on,
-    NOT_RUN,
+    missing=NOT_ON_CORES,
 )
-
-#: columns of which every number depends on activity, by table
-DEPENDENT = {
-    "layers": (
-        "spikes", "activity", "synaptic_ops", "product_ops", "microcode_ops", "saturations", "sqnr_db",
-        "energy_low_uj", "energy_nominal_uj", "energy_high_uj", "energy_synapse_uj", "energy_neuron_uj",
-        "energy_product_uj", "energy_microcode_uj", "energy_network_uj", "energy_share",
-    ),
-    "cores": (
-        "packets_in_mean", "packets_in_p95", "packets_out_mean", "packets_out_p95", "busiest_step",
-        "energy_low_uj", "energy_nominal_uj", "energy_high_uj",
-    ),
-    "links": ("packets", "peak", "capacity_share"),
-}  # fmt: skip
 
 LAYERS: tuple[Column[Layer], ...] = (
-    Column("name", "", "", "node of the integer graph", lambda r: r.node.name),
-    Column(
-        "origin",
-        "",
-        "",
-        "where it comes from in the model",
-        lambda r: str(r.node.origin[0]) if r.node.origin else "",
-    ),
-    Column("op", "", "", "what it does", _op),
-    Column(
-        "group",
-        "",
-        "",
-        "population group it lives in: nodes on the same indices of the same cores",
-        lambda r: r.group.name if r.group else None,
-        "not mapped, or nothing to place",
-    ),
-    Column(
-        "layout",
-        "",
-        "",
-        "how the mapper laid the group out over cores",
-        lambda r: r.group.layout if r.group else None,
-        "not mapped, or nothing to place",
-    ),
-    Column(
-        "input_code",
-        "",
-        "",
-        "what its input edge may carry: binary, ternary, multi, graded or dense",
-        lambda r: str(r.input_value.code) if r.input_value else None,
-        "it has no input",
-    ),
-    Column("output_code", "", "", "what its output edge may carry", lambda r: str(r.value.code)),
-    Column(
-        "shape",
-        "",
-        "",
-        "axes of its output: N token, H head, C channel, Y row, X column, K class",
-        lambda r: str(r.value.shape),
-    ),
-    Column("parameters", "", "weights + biases", "trained numbers it holds", _parameters),
-    Column(
-        "weight_bits",
-        "bit",
-        "bits of the largest |weight|, sign included, less a power of two that all weights share",
-        "width of its integer weights",
-        lambda r: r.weight_bits,
-        "it has no weights",
-    ),
-    Column(
-        "bits",
-        "bit",
-        "",
-        "declared width of its output",
-        lambda r: r.value.fixed.bits if r.value.fixed else None,
-        "not quantised",
-    ),
-    Column(
-        "range_bits",
-        "bit",
-        "bits of the interval's largest magnitude, sign included",
-        "how much of the width its output can need",
-        _interval_bits,
-        "no interval is known",
-    ),
-    Column(
-        "range_proven",
-        "",
-        "",
-        "whether the interval is proven from weights and payloads, or measured",
-        lambda r: r.value.interval.proven if r.value.interval else None,
-        "no interval is known",
-    ),
-    Column("spikes", "", "mean per inference", "non-zero values it sends", _counted("spikes"), NOT_RUN),
-    Column(
-        "activity",
-        "%",
-        "spikes / (elements x T)",
-        "share of a population that fires in a tick",
-        _activity,
-        "not a population of neurons, or it did not run",
-    ),
-    Column(
-        "synaptic_ops",
-        "",
-        "mean per inference",
-        "delivered spikes meeting stored non-zero weights",
-        _counted("synaptic_ops"),
-        NOT_RUN,
-    ),
-    Column(
-        "product_ops",
-        "",
-        "mean per inference",
-        "pairs of non-zero operands of a product of two streams",
-        _counted("product_ops"),
-        NOT_RUN,
-    ),
-    Column(
-        "neuron_updates",
-        "",
-        "elements x T",
-        "elements of populations evaluated",
-        _counted("neuron_updates"),
-        NOT_RUN,
-    ),
-    Column(
-        "microcode_ops",
-        "",
-        "mean per inference",
-        "adds, multiplies, shifts, compares and table reads of microcode",
-        _counted("microcode_ops"),
-        NOT_RUN,
-    ),
-    Column(
-        "dense_macs",
-        "",
-        "one tick with every value non-zero",
-        "multiply-accumulates an ANN would need",
-        lambda r: dense_macs(r.graph, r.node),
-    ),
-    Column(
-        "saturations",
-        "",
-        "sum over the samples of the accuracy",
-        "values that hit the end of their width",
-        _saturations,
-        "the integer network did not run",
-    ),
-    Column(
-        "sqnr_db",
-        "dB",
-        "10 log10(signal power / power of the difference to the float network)",
-        "signal to quantisation noise",
-        lambda r: r.inputs.sqnr_db.get(r.node.name),
-        "not compared: no stream of the same name in the float network, or no comparison was made",
-    ),
-    Column(
-        "energy_low_uj",
-        "uJ",
-        "sum of counts x low coefficients",
-        "energy of its own events, low",
-        _energy("low"),
-        NO_ESTIMATE,
-    ),
-    Column(
-        "energy_nominal_uj",
-        "uJ",
-        "sum of counts x nominal coefficients",
-        "energy of its own events, nominal",
-        _energy("nominal"),
-        NO_ESTIMATE,
-    ),
-    Column(
-        "energy_high_uj",
-        "uJ",
-        "sum of counts x high coefficients",
-        "energy of its own events, high",
-        _energy("high"),
-        NO_ESTIMATE,
-    ),
-    *(
-        Column(
-            f"energy_{part}_uj",
-            "uJ",
-            "counts x nominal coefficients",
-            f"its {part} part, nominal",
-            _part(part),
-            NO_ESTIMATE,
-        )
-        for part in ("synapse", "neuron", "product", "microcode", "network")
-    ),
-    Column(
-        "energy_share",
-        "%",
-        "energy_nominal_uj / energy of the inference",
-        "its share of all energy",
-        _share,
-        UNPRICED,
-    ),
-    Column("cores", "", "", "cores that hold a part of it", lambda r: r.cores, NOT_MAPPED),
-    Column(
-        "lava",
-        "",
-        "",
-        "process of Lava that does it, or own where Lava has none",
-        lambda r: r.inputs.lava.get("nodes", {}).get(r.node.name),
-        "it is no process of its own, or the network was not laid out for Lava",
-    ),
-    Column(
-        "limiting",
-        "",
-        "",
-        "resource that decided how its group was cut",
-        lambda r: (r.group.limiting or None) if r.group else None,
-        "nothing limited it, or it was not mapped",
-    ),
-    Column(
-        "grade",
-        "",
-        "",
-        "evidence that a chip can do this: documented, plausible, simulation-only, unsupported",
-        lambda r: r.inputs.grades.get(r.node.name, (None,))[0],
-        "no grade was given",
-    ),
-    Column(
-        "grade_reason",
-        "",
-        "",
-        "why that grade",
-        lambda r: r.inputs.grades.get(r.node.name, (None, None))[1],
-        "no grade was given",
-    ),
-)
+    Column("name", "node of the integer graph", lambda r: r.node.name, first=True),
+    Column("origin", "where it comes from in the model", lambda r: str(r.node.origin[0]) if r.node.origin else ""),
+    Column("op", "what it does", _op, first=True),
+    Column("group", "population group it lives in: nodes on the same indices of the same cores",
+           lambda r: r.group.name if r.group else None, missing=NOT_PLACED),
+    Column("layout", "how the mapper laid the group out over cores",
+           lambda r: r.group.layout if r.group else None, missing=NOT_PLACED, depends="cut"),
+    Column("input_code", "what its input edge may carry: binary, ternary, multi, graded or dense",
+           lambda r: str(r.input_value.code) if r.input_value else None, missing="it has no input", first=True),
+    Column("output_code", "what its output edge may carry", lambda r: str(r.value.code), first=True),
+    Column("shape", "axes of its output: N token, H head, C channel, Y row, X column, K class",
+           lambda r: str(r.value.shape), first=True),
+    Column("parameters", "trained numbers it holds", _parameters, formula="weights + biases", first=True),
+    Column("weight_bits", "width of its integer weights", lambda r: r.weight_bits, "bit",
+           "bits of the largest |weight|, sign included, less a power of two that all weights share",
+           "it has no weights"),
+    Column("bits", "declared width of its output", lambda r: r.value.fixed.bits if r.value.fixed else None, "bit",
+           missing="not quantised"),
+    Column("range_bits", "how much of the width its output can need", _interval_bits, "bit",
+           "bits of the interval's largest magnitude, sign included", NOT_QUANTISED),
+    Column("range_proven", "whether the interval is proven from weights and payloads, or measured",
+           lambda r: r.value.interval.proven if r.value.interval else None, missing=NOT_QUANTISED),
+    Column("spikes", "non-zero outputs of a population of neurons", _counted("spikes"), formula="mean per inference",
+           missing=NOT_RUN, depends="activity"),
+    Column("messages", "non-zero values of its own that populations elsewhere read", _counted("messages"),
+           formula="mean per inference", missing=NOT_RUN, depends="activity", first=True),
+    Column("activity", "share of a population that spikes in a tick", _activity, "%", "spikes / (elements x T)",
+           "not a population of neurons, or it did not run", "activity", first=True),
+    Column("synaptic_ops", "messages meeting stored non-zero weights", _counted("synaptic_ops"),
+           formula="mean per inference", missing=NOT_RUN, depends="activity", first=True),
+    Column("product_ops", "pairs of non-zero operands of a product of two streams", _counted("product_ops"),
+           formula="mean per inference", missing=NOT_RUN, depends="activity", first=True),
+    Column("neuron_updates", "elements of populations evaluated", _counted("neuron_updates"), formula="elements x T",
+           missing=NOT_RUN, first=True),
+    Column("microcode_ops", "adds, multiplies, shifts, compares and table reads of microcode",
+           _counted("microcode_ops"), formula="mean per inference", missing=NOT_ON_CORES, depends="activity",
+           first=True),
+    Column("dense_macs", "multiply-accumulates an ANN would need", lambda r: dense_macs(r.graph, r.node),
+           formula="one tick with every value non-zero"),
+    Column("saturations", "values that hit the end of their width", _saturations,
+           formula="sum over the samples of the accuracy", missing="the integer network did not run",
+           depends="activity"),
+    Column("sqnr_db", "signal to quantisation noise", lambda r: r.inputs.sqnr_db.get(r.node.name), "dB",
+           "10 log10(signal power / power of the difference to the float network)",
+           "not compared: no stream of the same name in the float network, or no comparison was made", "activity",
+           first=True),
+    *(Column(f"energy_{level}_uj", f"energy of its own events, {level}", _energy(level), "uJ",
+             f"sum of counts x {level} coefficients", NO_ESTIMATE, "activity", first=level == "nominal")
+      for level in ("low", "nominal", "high")),
+    *(Column(f"energy_{part}_uj", f"its {part} part, nominal", _part(part), "uJ", "counts x nominal coefficients",
+             NO_ESTIMATE, "activity")
+      for part in ("synapse", "neuron", "product", "microcode", "network")),
+    Column("energy_share", "its share of all energy", _share, "%", "energy_nominal_uj / energy of the inference",
+           UNPRICED, "activity", first=True),
+    Column("cores", "cores that hold a part of it", lambda r: r.cores, missing=NOT_MAPPED, depends="cut", first=True),
+    Column("lava", "process of Lava that does it, or own where Lava has none",
+           lambda r: r.inputs.lava.get("nodes", {}).get(r.node.name),
+           missing="it is no process of its own, or the network was not laid out for Lava"),
+    Column("limiting", "resource that decided how its group was cut",
+           lambda r: (r.group.limiting or None) if r.group else None,
+           missing="nothing limited it, or it was not mapped"),
+    Column("grade", "evidence that a chip can do this: documented, plausible, simulation-only, unsupported",
+           lambda r: r.inputs.grades.get(r.node.name, (None,))[0], missing=UNGRADED, first=True),
+    Column("grade_reason", "why that grade", lambda r: r.inputs.grades.get(r.node.name, (None, None))[1],
+           missing=UNGRADED),
+    MEASURED_ON,
+)  # fmt: skip
 
 
 def _limit(name: str) -> Callable[[CoreView], int | None]:
@@ -370,132 +225,60 @@ def _busiest_step(view: CoreView) -> int | None:
     return int(np.sum([np.asarray(x).mean(axis=0) for x in loads], axis=0).argmax()) + 1
 
 
-UNLIMITED = "the target sets no limit"
-
-#: column of the core table -> (quantity of a demand, key of the target's limits)
+#: resource of the core table, a quantity of a demand -> key of the target's limits
 RESOURCES = {
-    "neurons": ("neurons", "neurons_per_core"),
-    "synapse_words": ("synapse_words", "synapse_words"),
-    "axon_in": ("axon_in", "axon_in"),
-    "axon_out": ("axon_out", "axon_out"),
-    "table_words": ("table_words", "table_words"),
-    "total_words": ("total_words", "total_words"),
+    "neurons": "neurons_per_core",
+    "synapse_words": "synapse_words",
+    "axon_in": "axon_in",
+    "axon_out": "axon_out",
+    "table_words": "table_words",
+    "total_words": "total_words",
 }
+#: resources of which the page shows at first how much is in use
+FIRST_RESOURCES = ("neurons", "synapse_words", "total_words")
 
 CORES: tuple[Column[CoreView], ...] = (
-    Column("core", "", "", "index of the core", lambda r: r.core.index),
-    Column("chip", "", "", "chip it is on", lambda r: r.core.chip),
-    Column("x", "", "", "column of its router", lambda r: r.core.x),
-    Column("y", "", "", "row of its router", lambda r: r.core.y),
-    *(
-        column
-        for name, (used, limit) in RESOURCES.items()
-        for column in (
-            Column(
-                f"{name}_used",
-                "",
-                "",
-                f"{name.replace('_', ' ')} in use (64-bit words, neurons: count)",
-                _demand(used),
-            ),
-            Column(f"{name}_limit", "", "", f"limit of the target: limits.{limit}", _limit(limit), UNLIMITED),
-        )
-    ),
-    Column("held_words", "", "", "words of held operands", _demand("held_words")),
-    Column("limiting", "", "", "its fullest resource", lambda r: r.core.limiting),
-    Column(
-        "fill",
-        "%",
-        "largest used / limit of what is memory or neurons",
-        "how full its fullest resource is",
-        lambda r: fill(r.core.used)[0],
-    ),
-    Column(
-        "packets_in_mean",
-        "",
-        "mean over samples and steps",
-        "packets received per step",
-        _step_mean("packets_in"),
-        NOT_RUN,
-    ),
-    Column(
-        "packets_in_p95",
-        "",
-        "95th percentile over samples and steps",
-        "packets received per step",
-        _step_p95("packets_in"),
-        NOT_RUN,
-    ),
-    Column(
-        "packets_out_mean",
-        "",
-        "mean over samples and steps",
-        "packets sent per step",
-        _step_mean("packets_out"),
-        NOT_RUN,
-    ),
-    Column(
-        "packets_out_p95",
-        "",
-        "95th percentile over samples and steps",
-        "packets sent per step",
-        _step_p95("packets_out"),
-        NOT_RUN,
-    ),
-    Column(
-        "busiest_step",
-        "",
-        "step with most operations, first = 1",
-        "when it works hardest",
-        _busiest_step,
-        NOT_RUN,
-    ),
-    Column(
-        "energy_low_uj",
-        "uJ",
-        "events, barriers and share of static power, low",
-        "energy per inference",
-        _energy("low"),
-        NO_ESTIMATE,
-    ),
-    Column(
-        "energy_nominal_uj",
-        "uJ",
-        "events, barriers and share of static power",
-        "energy per inference",
-        _energy("nominal"),
-        NO_ESTIMATE,
-    ),
-    Column(
-        "energy_high_uj",
-        "uJ",
-        "events, barriers and share of static power, high",
-        "energy per inference",
-        _energy("high"),
-        NO_ESTIMATE,
-    ),
-    Column("layers", "", "", "population groups it hosts", lambda r: list(r.core.layers)),
-)
+    Column("core", "index of the core", lambda r: r.core.index, first=True),
+    Column("chip", "chip it is on", lambda r: r.core.chip),
+    Column("x", "column of its router", lambda r: r.core.x, first=True),
+    Column("y", "row of its router", lambda r: r.core.y, first=True),
+    *(column for name, limit in RESOURCES.items() for column in (
+        Column(f"{name}_used", f"{name.replace('_', ' ')} in use (64-bit words, neurons: count)", _demand(name),
+               first=name in FIRST_RESOURCES),
+        Column(f"{name}_limit", f"limit of the target: limits.{limit}", _limit(limit), missing=UNLIMITED),
+    )),
+    Column("held_words", "words of held operands", _demand("held_words")),
+    Column("limiting", "its fullest resource", lambda r: r.core.limiting, first=True),
+    Column("fill", "how full its fullest resource is", lambda r: fill(r.core.used)[0], "%",
+           "largest used / limit of what is memory or neurons", first=True),
+    *(column for way, did in (("in", "received"), ("out", "sent")) for column in (
+        Column(f"packets_{way}_mean", f"packets {did} per step", _step_mean(f"packets_{way}"),
+               formula="mean over samples and steps", missing=NOT_ON_CORES, depends="activity", first=True),
+        Column(f"packets_{way}_p95", f"packets {did} per step", _step_p95(f"packets_{way}"),
+               formula="95th percentile over samples and steps", missing=NOT_ON_CORES, depends="activity"),
+    )),
+    Column("busiest_step", "when it works hardest", _busiest_step, formula="step with most operations, first = 1",
+           missing=NOT_ON_CORES, depends="activity"),
+    *(Column(f"energy_{level}_uj", f"energy per inference, {level}", _energy(level), "uJ",
+             "events, barriers and share of static power", NO_ESTIMATE, "activity", first=level == "nominal")
+      for level in ("low", "nominal", "high")),
+    Column("layers", "population groups it hosts", lambda r: list(r.core.layers), first=True),
+    MEASURED_ON,
+)  # fmt: skip
 
 LINKS: tuple[Column[LinkView], ...] = (
-    Column("from", "", "", "sending router, or the host", lambda r: str(r.link.start)),
-    Column("to", "", "", "receiving router, or the host", lambda r: str(r.link.end)),
-    Column("class", "", "", "mesh, chip (between chips) or host", lambda r: r.link.kind),
-    Column("packets", "", "mean per inference", "packets it carried", lambda r: float(r.load.sum())),
-    Column("peak", "", "largest of any sample and step", "packets in its fullest step", lambda r: r.peak),
-    Column(
-        "capacity_share",
-        "%",
-        "largest over steps of packets x time per packet / time of the step, nominal",
-        "how full it is",
-        lambda r: r.capacity_share,
-        NO_ESTIMATE,
-    ),
-)
+    Column("from", "sending router, or the host", lambda r: str(r.link.start), first=True),
+    Column("to", "receiving router, or the host", lambda r: str(r.link.end), first=True),
+    Column("class", "mesh, chip (between chips) or host", lambda r: r.link.kind, first=True),
+    Column("packets", "packets it carried", lambda r: float(r.load.sum()), formula="mean per inference",
+           depends="activity", first=True),
+    Column("peak", "packets in its fullest step", lambda r: r.peak, formula="largest of any sample and step",
+           depends="activity", first=True),
+    Column("capacity_share", "how full it is", lambda r: r.capacity_share, "%",
+           "largest over steps of packets x time per packet / time of the step, nominal", NO_ESTIMATE, "activity",
+           first=True),
+    MEASURED_ON,
+)  # fmt: skip
 
-_OWN: dict[str, tuple[Column[Any], ...]] = {"layers": LAYERS, "cores": CORES, "links": LINKS}
-#: every table with all its columns; those that depend on activity say so
-TABLES: dict[str, tuple[Column[Any], ...]] = {
-    table: (*(replace(c, measured=c.name in DEPENDENT[table]) for c in columns), MEASURED_ON)
-    for table, columns in _OWN.items()
-}
+#: every table with all its columns
+TABLES: dict[str, tuple[Column[Any], ...]] = {"layers": LAYERS, "cores": CORES, "links": LINKS}

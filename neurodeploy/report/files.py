@@ -11,19 +11,15 @@ from typing import Any
 from ..codes import CODES
 from ..errors import Problem, ReportError
 from ..files import typed, write_text
+from . import schema
 from .columns import TABLES
 from .data import SCHEMA_VERSION
 
 REPORT = "report.json"
 PAGE = "report.html"
+#: keys that one message names
+MOST = 8
 REBUILD = "build again: finished stages are taken from the folder"
-
-#: tables of a report that everything made from it reads
-SECTIONS = (
-    "target", "accuracy", "bit_true", "counts", "energy_uj", "energy_breakdown_uj", "latency_ms", "mapping", "purity",
-    "warnings", "uncounted", "layers", "cores", "links", "network", "ticks", "raster", "definitions", "columns",
-    "stages", "reproducibility", "reasons", "model_info",
-)  # fmt: skip
 
 
 def table_csv(report: dict[str, Any], table: str) -> str:
@@ -66,14 +62,15 @@ def read(folder: Path) -> dict[str, Any]:
         raise _refused("ND810", path, error.strerror or "", "a folder written by build", fix) from error
     except ValueError as error:
         raise _refused("ND811", path, str(error), "JSON text", REBUILD) from error
-    found = report.get("schema_version") if isinstance(report, dict) else None
-    if found != SCHEMA_VERSION:
+    version = report.get("schema_version") if isinstance(report, dict) else None
+    if version != SCHEMA_VERSION:
         fix = "build again with this version of neurodeploy"
-        raise _refused("ND812", path, str(found), str(SCHEMA_VERSION), fix)
-    absent = [key for key in SECTIONS if not isinstance(report.get(key), (dict, list))]
-    if absent:
-        raise _refused("ND811", path, f"no {', '.join(absent)}", "every section of a report", REBUILD)
-    return report
+        raise _refused("ND812", path, f"schema version {version}", f"schema version {SCHEMA_VERSION}", fix)
+    if absent := schema.wrong(report):
+        found = ", ".join(absent[:MOST]) + (f" and {len(absent) - MOST} more" if len(absent) > MOST else "")
+        raise _refused("ND811", path, f"missing or unusable: {found}", "every figure of a report", REBUILD)
+    whole: dict[str, Any] = report
+    return whole
 
 
 def _refused(code: str, path: Path, found: str, limit: str, fix: str) -> ReportError:

@@ -13,49 +13,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import Problem, grouped
 from ..files import write_text
-from . import charts, chipmap, console, units
+from . import charts, chipmap, figures, units, words
 from .dataflow import dataflow
+from .figure import NUMBER, RANGE, Card, Figure
 from .files import PAGE, read
 from .svg import Safe
+from .words import Json
 
-Json = dict[str, Any]
-
-#: columns shown at first; the others appear with "all columns"
-FIRST_COLUMNS = {
-    "layers": (
-        "name",
-        "op",
-        "input_code",
-        "output_code",
-        "shape",
-        "parameters",
-        "activity",
-        "synaptic_ops",
-        "product_ops",
-        "neuron_updates",
-        "microcode_ops",
-        "sqnr_db",
-        "energy_nominal_uj",
-        "energy_share",
-        "cores",
-        "grade",
-    ),
-    "cores": (
-        "core",
-        "x",
-        "y",
-        "neurons_used",
-        "synapse_words_used",
-        "total_words_used",
-        "limiting",
-        "fill",
-        "packets_in_mean",
-        "packets_out_mean",
-        "energy_nominal_uj",
-        "layers",
-    ),
-    "links": ("from", "to", "class", "packets", "peak", "capacity_share"),
-}
+#: a cell where there is nothing
+EMPTY = "\u2013"
 
 
 def page(report: Json) -> str:
@@ -70,12 +36,12 @@ def page(report: Json) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         drawings=drawings(report),
         headlines=headlines(report),
+        listing=listing(report),
         problems=problems(report),
-        first=FIRST_COLUMNS,
-        how_made=console.how_made(report),
-        synthetic=console.synthetic(report),
-        in_lava=console.lava(report),
-        kind=console.kind(report),
+        how_made=words.how_made(report),
+        synthetic=words.synthetic(report),
+        in_lava=", ".join(words.lava(report)),
+        kind=words.kind(report),
     )
     return rendered.lstrip()
 
@@ -101,15 +67,16 @@ def drawings(report: Json) -> dict[str, Any]:
         "latency": charts.latency(report),
         "accuracy": charts.over_ticks(accuracy, "accuracy after each tick", "percent", 1.0),
         "spikes": charts.over_ticks(ticks["spikes"], "spikes in each tick", "count"),
-        "operations": charts.over_ticks(ticks["operations"], "operations in each tick", "count"),
+        "messages": charts.over_ticks(ticks["messages"], "messages in each tick", "count"),
+        "event_ops": charts.over_ticks(ticks["event_ops"], "event operations in each tick", "count"),
         "raster": charts.raster(report),
         "widths": charts.widths(report),
         "links": charts.link_load(report),
         "chips": chipmap.chips(report),
         "dataflow": dataflow(report),
         "edges": charts.shares(report["purity"]["edges"], "code", "edges by code"),
-        "work": charts.shares(report["purity"]["work"], "code", "work by code"),
-        "silicon": charts.shares(report["silicon"], "grade", "operations by grade"),
+        "work": charts.shares(report["purity"]["work"], "code", "event operations by code"),
+        "silicon": charts.shares(report["silicon"], "grade", "all operations by grade"),
     }
 
 
@@ -122,144 +89,55 @@ def problems(report: Json) -> list[Problem]:
 
 def headlines(report: Json) -> list[Json]:
     """The cards of the verdict: label, value, a line below, a tone, and the definition behind it."""
-    cards = _headlines(report)
-    label = console.synthetic(report)
-    for card in cards if label else ():
-        card["label"] += f" ({label})" if card["measured"] else ""
-    return cards
+    return [_card(report, figure, figure.card) for figure in figures.figures() if figure.card]
 
 
-def _headlines(report: Json) -> list[Json]:
-    mapping, truth, accuracy = report["mapping"], report["bit_true"], report["accuracy"]
-    why = lambda key: console.why(report, key)
-    fits = {None: (units.NONE, ""), True: ("fits", "good"), False: ("does not fit", "bad")}[mapping["fits"]]
-    equal = {None: (units.NONE, ""), True: ("equal", "good"), False: ("differs", "bad")}[truth["equal"]]
-    return [
-        _card(
-            "Mapping",
-            fits[0],
-            f"{mapping['cores_used']} of {mapping['cores_total']} cores, limited by"
-            f" {units.words(mapping['limiting_resource'])}"
-            + (f"; {console.chips(report)}" if console.chips(report) else "")
-            if mapping["cores_used"] is not None
-            else why("mapping.cores_used"),
-            fits[1],
-            measured=console.weighed(report),
-        ),
-        _card("Bit-true", equal[0], _truth(truth) or why("bit_true.equal"), equal[1]),
-        _card(
-            "Accuracy, integer",
-            units.percent(accuracy["integer"]),
-            _levels(accuracy) or why("accuracy.integer"),
-        ),
-        _card(
-            "Spike-driven work",
-            units.percent(report["purity"]["spike_driven"]),
-            _operators(report) or why("purity.spike_driven"),
-            key="purity",
-            measured=True,
-        ),
-        _card(
-            "Energy per inference",
-            units.quantity(report["energy_uj"]["nominal"], "uJ"),
-            _band(report["energy_uj"], "uJ") or why("energy_uj.nominal"),
-            key="energy_uj",
-            measured=True,
-        ),
-        _card(
-            "Latency",
-            units.quantity(report["latency_ms"]["nominal"], "ms"),
-            _band(report["latency_ms"], "ms") or why("latency_ms.nominal"),
-            key="latency_ms",
-            measured=True,
-        ),
-        _card(
-            "Throughput, pipelined",
-            units.rate(report["throughput_per_s"]),
-            "a result every T steps" if report["throughput_per_s"] else why("throughput_per_s"),
-            key="throughput_per_s",
-            measured=True,
-        ),
-        _card(
-            "ANN baseline",
-            units.quantity(report["ann_baseline_uj"], "uJ"),
-            "lower bound: int8 MACs and SRAM, dynamic energy only"
-            if report["ann_baseline_uj"] is not None
-            else why("ann_baseline_uj"),
-            key="ann_baseline_uj",
-        ),
-        _card(
-            "Paper metric",
-            units.quantity(report["energy_paper_uj"], "uJ"),
-            f"{units.percent(report['energy_paper_ratio'])} of the same layers as MACs"
-            if report["energy_paper_ratio"] is not None
-            else why("energy_paper_ratio"),
-            key="energy_paper_uj",
-            measured=True,
-        ),
-        _card(
-            "Warnings",
-            str(len(report["warnings"])),
-            ", ".join(dict.fromkeys(w["code"] for w in report["warnings"])) or "none",
-            "warn" if report["warnings"] else "",
-        ),
-    ]
+def _card(report: Json, figure: Figure, card: Card) -> Json:
+    phrase, mark = figure.phrase(report), words.label(report, figure.key)
+    value, below = units.NONE, words.why(report, figure.key)
+    if phrase and words.at(report, figure.key) is not None:
+        value, below = phrase[0], ", ".join(phrase[1:])
+        if figure.kind is RANGE:
+            low, value, high = (
+                units.show(report[figure.key][level], figure.unit) for level in ("low", "nominal", "high")
+            )
+            below = f"{low} .. {high}"
+        elif figure.kind is NUMBER:
+            value = units.show(words.at(report, figure.key), figure.unit)
+        value = card.value(report) if card.value else value
+        below = card.below(report) if card.below else below or ", ".join(phrase)
+    return {
+        "label": card.title + (f" ({mark})" if mark else ""),
+        "value": value,
+        "below": below,
+        "tone": figure.tone(report) if figure.tone else "",
+        "key": next((name for name in words.above(figure.key) if name in report["definitions"]), ""),
+    }
 
 
-def _card(label: str, value: str, below: str, tone: str = "", key: str = "", measured: bool = False) -> Json:
-    """``measured``: its numbers depend on activity."""
-    return {"label": label, "value": value, "below": below, "tone": tone, "key": key, "measured": measured}
+def listing(report: Json) -> dict[str, list[Json]]:
+    """Every figure that is a single line, by group: label, value or why it is missing, help and formula."""
+    return {
+        name: [_listed(report, figure) for figure in group.figures if figure.kind.say]
+        for name, group in figures.GROUPS.items()
+    }
 
 
-def _truth(found: Json) -> str:
-    if found["equal"] is None:
-        return ""
-    compared = f"{' = '.join(found['backends'])}, {found['samples']} samples"
-    return compared if found["equal"] else found["divergence"] or compared
-
-
-def _levels(found: Json) -> str:
-    if found["integer"] is None:
-        return ""
-    above = [
-        f"{level} {units.percent(found[level])}" for level in ("float", "spiking") if found[level] is not None
-    ]
-    return ", ".join([*above, f"n = {found['samples']}"])
-
-
-def _operators(report: Json) -> str:
-    purity = report["purity"]
-    if purity["spike_driven"] is None:
-        return ""
-    left = ", ".join(f"{count} {units.words(op)}" for op, count in purity["operators"].items())
-    return f"dense operators left: {left}" if left else "no dense operators left"
-
-
-def _band(values: Json, unit: str) -> str:
-    if values["nominal"] is None:
-        return ""
-    return f"{units.quantity(values['low'], unit)} .. {units.quantity(values['high'], unit)}"
+def _listed(report: Json, figure: Figure) -> Json:
+    phrase = figure.plain(report)
+    return {
+        "key": figure.key,
+        "label": figure.label,
+        "value": ", ".join(phrase) or EMPTY,
+        "why": "" if phrase else words.why(report, figure.key),
+        "mark": words.label(report, figure.key),
+        "help": f"{figure.help}: {figure.formula}" if figure.formula else figure.help,
+    }
 
 
 def cell(value: Any, unit: str) -> str:
     """A cell of a table: numbers for people, a dash where there is nothing."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, str):
-        return value
-    if unit == "%":
-        return units.percent(value)
-    return (
-        units.quantity(value, "uJ")
-        if unit == "uJ"
-        else units.count(value)
-        if not unit
-        else units.digits(value)
-    )
+    return EMPTY if value is None else units.show(value, unit)
 
 
 def rank(value: Any) -> str:
@@ -285,6 +163,7 @@ def _environment() -> Environment:
         "digits": units.digits,
         "words": units.words,
         "cell": cell,
+        "group": lambda name: figures.GROUPS[name].title,
         "rank": rank,
     }
     return environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 NONE = "-"
 
@@ -58,6 +59,29 @@ def span(values: Mapping[str, float | None], unit: str) -> str:
 def rate(value: float | None) -> str:
     """A rate per second."""
     return NONE if value is None else f"{count(value)}/s"
+
+
+def show(value: Any, unit: str = "") -> str:
+    """Any single value as it stands in a line or a cell: a number in its unit, a text, yes or no, a list."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(show(item, unit) for item in value)
+    if isinstance(value, str):
+        return value
+    numbers = {"": count, "%": percent, "/s": rate, "x": times}
+    if unit in numbers:
+        return numbers[unit](value)
+    if unit in _NEXT:
+        return quantity(value, unit)
+    return str(value) if isinstance(value, int) else digits(value)
+
+
+def times(value: float | None) -> str:
+    """A ratio."""
+    return NONE if value is None else f"{count(value)} x"
 
 
 def words(name: str | None) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..array import Array
+from ..cost.counts import NodeCounts
 from ..cost.types import Range
-from ..image.words import stored
+from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
 from ..ir.trace import Link
 from ..ir.types import Value
 from ..mapping.types import Core, Group
 from .inputs import ReportInputs
+
+COUNTED = frozenset(kind.name for kind in fields(NodeCounts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +44,14 @@ class Layer:
         return self.graph.values[streams[0]] if streams else None
 
     def counted(self, kind: str) -> float | None:
-        """Events of one kind per inference: of the cores, else of the recorded run."""
-        assessment = self.inputs.assessment
-        if assessment.events is not None:
-            row = assessment.events.node_counts.get(self.node.name)
-            return float(row[assessment.events.kinds.index(kind)]) if row is not None else 0.0
-        if assessment.counts is not None and kind in (
-            "synaptic_ops",
-            "product_ops",
-            "neuron_updates",
-            "spikes",
-        ):
-            found = assessment.counts.nodes.get(self.node.name)
-            return float(getattr(found, kind)) if found else 0.0
-        return None
+        """Events of one kind per inference: of the recorded run, else, where a graph does not tell, of the cores."""
+        counts, events = self.inputs.assessment.counts, self.inputs.assessment.events
+        if kind in COUNTED:
+            return None if counts is None else getattr(counts.nodes.get(self.node.name, NodeCounts()), kind)
+        if events is None:
+            return None
+        row = events.node_counts.get(self.node.name)
+        return 0.0 if row is None else float(row[events.kinds.index(kind)])
 
     @property
     def energy(self) -> Range | None:

@@ -53,7 +53,8 @@ def running(x: Array, ticks: int, kind: Any) -> Array:
     """Sums of ``x`` (T or 1, ...) over ticks 1 .. t, for every t."""
     if len(x) == 1 and ticks > 1:
         factors = np.arange(1, ticks + 1, dtype=kind).reshape(-1, *(1,) * (x.ndim - 1))
-        return x.astype(kind, copy=False) * factors
+        sums: Array = x.astype(kind, copy=False) * factors
+        return sums
     return np.cumsum(x, axis=0, dtype=kind)
 
 

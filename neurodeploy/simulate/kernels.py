@@ -13,7 +13,7 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -51,6 +51,8 @@ def kernel({streams}, out{params}):
                 clipped += clip
     return clipped
 '''
+
+Kernel = Callable[..., int]
 
 
 def _step(name: str) -> FunctionType:
@@ -119,19 +121,24 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
         values[position] = str(constant)
     return SOURCE.format(
         model=name, constants=constants, cached=cached, streams=", ".join(streams),
-        sources="\n".join(f"            source_{x} = {x}[t if {x}.shape[0] > 1 else 0, b]" for x in streams),
-        inputs=", ".join(f"np.int64(source_{x}[j])" for x in streams),
-        params="".join(f", {p}" for p in params),
-        zero="\n".join(f"        {s} = np.zeros(size, np.int64)" for s in states) or "        # no state",
-        new="".join(f"n{s}, " for s in states),
-        old="".join(f", {s}[j]" for s in states),
-        at="".join(f", {value}" for value in values),
-        keep="\n".join(f"                {s}[j] = n{s}" for s in states) or "                # no state",
+        sources=_each("            source_{0} = {0}[t if {0}.shape[0] > 1 else 0, b]", streams, "\n"),
+        inputs=_each("np.int64(source_{0}[j])", streams, ", "),
+        params=_each(", {0}", params),
+        zero=_each("        {0} = np.zeros(size, np.int64)", states, "\n") or "        # no state",
+        new=_each("n{0}, ", states),
+        old=_each(", {0}[j]", states),
+        at=_each(", {0}", values),
+        keep=_each("                {0}[j] = n{0}", states, "\n") or "                # no state",
     )  # fmt: skip
 
 
+def _each(form: str, names: Iterable[str], between: str = "") -> str:
+    """The text of every name."""
+    return between.join(form.format(name) for name in names)
+
+
 @cache
-def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Callable[..., int]:
+def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Kernel:
     """kernel(*inputs (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements.
 
     An input of one tick is fed at every tick.
@@ -143,10 +150,10 @@ def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Callable[..., i
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
         table: dict[str, Any] = {}
         exec(compile(source_of(name, constants, cached=False), f"<kernel {name}>", "exec"), table)
-        return table["kernel"]
+        return cast(Kernel, table["kernel"])
 
 
-def _from_file(name: str, constants: tuple[int, ...]) -> Callable[..., int]:
+def _from_file(name: str, constants: tuple[int, ...]) -> Kernel:
     text = source_of(name, constants, cached=True)
     digest = hashlib.sha256(
         text.encode() + _fingerprint(cast(FunctionType, registry.NEURONS[name].int_step))
@@ -160,7 +167,7 @@ def _from_file(name: str, constants: tuple[int, ...]) -> Callable[..., int]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # numba looks the module up by name
     spec.loader.exec_module(module)
-    return module.kernel
+    return cast(Kernel, module.kernel)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -65,10 +65,11 @@ def _dense(node: Synapse, kind: Any) -> Step:
 
     def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
-        out = x.reshape(-1, x.shape[-1]) @ weight
+        rows = x.reshape(-1, x.shape[-1]) @ weight
         if bias is not None:
-            out += bias
-        return out.reshape(*x.shape[:-1], -1)
+            rows += bias
+        out: Array = rows.reshape(*x.shape[:-1], -1)
+        return out
 
     return step
 
@@ -109,7 +110,7 @@ def patches(x: Array, node: Synapse) -> tuple[Array, int, int]:
 
 def total(node: Sum, graph: Graph) -> Step:
     """Signed addition in the narrowest type that holds every partial sum."""
-    shape, signs = graph.shape(node.name), node.signs or (1,) * len(node.inputs)
+    shape, signs = graph.shape(node.name), node.every_sign
     kind = arithmetic.exact_in(sum(arithmetic.magnitude(graph, name) for name in node.inputs))
     rank = len(shape) + 2
 

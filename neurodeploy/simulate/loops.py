@@ -105,6 +105,7 @@ def _neuron(node: Neuron, graph: Graph) -> TickStep:
         )
         if t == 0 or node.resets(t + 1):
             states[node.name] = [zero] * len(model.state)
+        value: Array
         value, *after = model.int_step(*(x + zero for x in inputs), *states[node.name], *params)
         run.count(node, int(np.sum(after.pop())), run.ticks)
         states[node.name] = after

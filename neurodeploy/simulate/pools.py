@@ -46,4 +46,5 @@ def _libraries() -> ThreadpoolController:
 
 def blas_threads(count: int) -> AbstractContextManager[Any]:
     """BLAS on at most that many threads while the context lasts."""
-    return _libraries().limit(limits=count, user_api="blas")
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=count, user_api="blas")
+    return limited

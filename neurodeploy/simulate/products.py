@@ -39,11 +39,8 @@ class Plan:
 
     def scale(self, p: Array, t: int) -> Array:
         """The integer rescale of tick ``t``."""
-        if self.node.rescale is None:
-            return p
-        multiplier, shift = (np.atleast_1d(part) for part in self.node.rescale)
-        index = min(t, len(multiplier)) - 1
-        return fixed.rescale(p, multiplier[index], shift[index])
+        out: Array = fixed.rescale(p, *self.node.factor(t))
+        return out
 
 
 def product(node: Product, graph: Graph) -> Step:
@@ -85,7 +82,8 @@ def held(b: Array, ticks: int) -> Array:
         return b
     spoke = (b != 0).any(axis=tuple(range(2, b.ndim)))
     last = np.maximum.accumulate(np.where(spoke, np.arange(len(b))[:, None], 0), axis=0)
-    return b[last, np.arange(b.shape[1])]
+    kept: Array = b[last, np.arange(b.shape[1])]
+    return kept
 
 
 def _cumulative(plan: Plan) -> Step:
@@ -117,11 +115,10 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
 
 def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
     """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
-    if plan.node.rescale is None:
-        return np.ones(ticks, np.int64), np.zeros(ticks, np.int64)
-    multiplier, shift = (np.atleast_1d(part).astype(np.int64) for part in plan.node.rescale)
-    index = np.minimum(np.arange(ticks), len(multiplier) - 1)
-    return multiplier[index], shift[index]
+    factors = [plan.node.factor(t) for t in range(1, ticks + 1)]
+    return np.array([m for m, _ in factors], dtype=np.int64), np.array(
+        [s for _, s in factors], dtype=np.int64
+    )
 
 
 def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:
@@ -165,8 +162,9 @@ def _matrices(equation: Equation, size: dict[str, int]) -> Contraction:
         x, y = x.astype(kind, copy=False), y.astype(kind, copy=False)
         x = x.transpose(0, 1, *left_axes).reshape(*x.shape[:2], *stack, m, k)
         y = y.transpose(0, 1, *right_axes).reshape(*y.shape[:2], *stack, k, n)
-        z = np.matmul(x, y)
-        return z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        z: Array = np.matmul(x, y)
+        z = z.reshape(*z.shape[:2], *result).transpose(0, 1, *order)
+        return z
 
     return contract
 
@@ -183,6 +181,7 @@ def _general(equation: Equation) -> Contraction:
     def contract(x: Array, y: Array, kind: Any) -> Array:
         lead = np.broadcast_shapes(x.shape[:2], y.shape[:2])
         x, y = (np.broadcast_to(v, lead + v.shape[2:]).astype(kind, copy=False) for v in (x, y))
-        return np.einsum(text, x, y)
+        z: Array = np.einsum(text, x, y)
+        return z
 
     return contract

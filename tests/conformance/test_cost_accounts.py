@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, registry, report
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
+from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades
 from neurodeploy.mapping.mapper import map_graph
@@ -37,10 +38,22 @@ def built(request: pytest.FixtureRequest) -> tuple:
 
 
 def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
-    _, _, events, counts, _ = built
-    assert not cost.disagreements(counts, events)
+    _, program, events, counts, _ = built
+    assert not cost.disagreements(program.graph, counts, events)
     for kind in ("synaptic_ops", "product_ops", "neuron_updates"):
         assert counts.total(kind) == pytest.approx(events.total(kind))
+    neurons = {node.name for node in program.graph.of(Neuron)}
+    given = sum(row.spikes if name in neurons else row.messages for name, row in counts.nodes.items())
+    host = counts.nodes[program.graph.input.name].messages
+    assert given - host == pytest.approx(events.total("spikes")) and host > 0
+
+
+def test_every_packet_is_a_copy_of_a_message(built: tuple) -> None:
+    _, _, events, counts, _ = built
+    for name, row in events.node_counts.items():
+        found = counts.nodes.get(name)
+        sent, packets = found.messages if found else 0.0, row[events.kinds.index("packets_out")]
+        assert (packets > 0) == (sent > 0) and packets >= sent - 1e-9, name
 
 
 def test_every_packet_that_is_sent_is_received(built: tuple) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from neurodeploy.codes import CODES
 from neurodeploy.errors import NeurodeployError
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
+from neurodeploy.formats.netx import READER
 from neurodeploy.ir.graph import Graph
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 

@@ -21,9 +21,8 @@ from neurodeploy.calibrate import measure
 from neurodeploy.convert.native import MEMBER as NATIVE
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
-from neurodeploy.formats.nir.read import READER
-from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from tests.properties import test_netx_mutations as netx

@@ -21,7 +21,8 @@ GUIDES = [*PAGES, ROOT / "hw_targets" / "README.md", ROOT / "models" / "README.m
 PROGRAM = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?neurodeploy(?=\s|$)")
 
 
-def _builder() -> ModuleType:
+def builder() -> ModuleType:
+    """The module that fills the generated parts, which belongs to no package."""
     spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -159,7 +160,7 @@ def test_make_targets_named_in_the_text_exist():
 
 
 def test_generated_parts_are_up_to_date():
-    stale = [str(page.relative_to(ROOT)) for page in _builder().stale()]
+    stale = [str(page.relative_to(ROOT)) for page in builder().stale()]
     assert not stale, f"run make docs: {', '.join(stale)} differ from the code"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -261,10 +262,50 @@ def test_hdf5_of_another_program_is_refused(tmp_path: Path) -> None:
         artifact.load(tmp_path / "x.h5")
 
 
-def test_another_schema_version_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "SCHEMA", store.SCHEMA + 1)
-    with pytest.raises(UsageError, match="ND943"):
+@pytest.mark.parametrize("version", [0, store.SCHEMA - 1, store.SCHEMA + 1, None, str(store.SCHEMA)])
+def test_another_schema_version_is_refused_with_both_named(saved: Path, version: object) -> None:
+    """An artifact as another version wrote it: its header names another schema, its parts are of unknown classes."""
+    with h5py.File(saved, "r+") as file:
+        header = json.loads(file["header"][()].tobytes())
+        for name, text in (("header", {**header, "schema": version}), ("integer/json", {"$c": "Population"})):
+            if name in file:
+                del file[name]
+                file[name] = np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)
+    with pytest.raises(UsageError) as caught:
         artifact.load(saved)
+    (problem,) = caught.value.problems
+    assert problem.code == "ND943" and problem.fixes
+    assert (problem.found, problem.limit) == (f"schema version {version}", f"schema version {store.SCHEMA}")
+
+
+LAYOUT = Path(__file__).parents[1] / "golden" / f"artifact_schema_{store.SCHEMA}.json"
+
+
+def layout() -> dict[str, dict[str, list[str]]]:
+    """Class -> field -> its type without arguments, and "needed" where a file must hold it."""
+    found = {}
+    for name, cls in sorted(CLASSES.items()):
+        kinds = {f.name: re.sub(r"\[.*\]", "", str(f.type)) for f in fields(cls)}
+        needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+        found[name] = {f.name: [kinds[f.name], *["needed"] * (f.name in needed)] for f in fields(cls)}
+    return found
+
+
+def test_what_this_schema_version_wrote_before_can_still_be_read() -> None:
+    """A class or field that went, changed its type or became needed: then store.SCHEMA must go up, and a file for it be
+    written here. New classes, and new fields with a default, leave older files readable.
+    """
+    now = layout()
+    if not LAYOUT.exists():
+        LAYOUT.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+        pytest.fail(f"{LAYOUT.name} was missing and has been written: look at it and commit it")
+    before = json.loads(LAYOUT.read_text(encoding="utf-8"))
+    for name, kept in before.items():
+        assert name in now, name
+        for field, (kind, *_) in kept.items():
+            assert now[name].get(field, [None])[0] == kind, (name, field)
+        needed = {field for field, said in now[name].items() if "needed" in said}
+        assert needed <= set(kept), (name, needed - set(kept))
 
 
 def test_every_node_kind_can_be_stored() -> None:

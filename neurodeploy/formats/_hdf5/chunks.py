@@ -52,7 +52,7 @@ def _chunks(dataset: h5py.Dataset) -> list[Any]:
     return found
 
 
-def _unpacked(raw: bytes, filters: list[int], skipped: int, dtype: np.dtype, count: int) -> Array:
+def _unpacked(raw: bytes, filters: list[int], skipped: int, dtype: np.dtype[Any], count: int) -> Array:
     """The elements of one chunk: its filters undone, last first, but for those that were skipped."""
     size = count * dtype.itemsize
     for place in reversed(range(len(filters))):

@@ -13,7 +13,8 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,17 +22,15 @@ import h5py
 import numpy as np
 
 from ...array import Array
-from ...errors import ImportModelError, Problem
 from ...files import io_problem
-from . import chunks as _hdf5_chunks
-from . import texts as _hdf5_texts
+from . import chunks, texts
+from .tree import MAX_PROBLEMS, Tree
 
 MAX_BYTES = 4 << 30  # of all datasets together
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 12
 MAX_TEXT = 256  # characters of one text
 MAX_TEXTS = 200_000  # texts of one dataset
-MAX_PROBLEMS = 200
 #: what one byte of a compressed dataset may unpack to; deflate's own limit is 1032
 MAX_EXPANSION = 1032
 #: what a damaged file makes h5py raise
@@ -49,47 +48,6 @@ H5_ERRORS = (
 
 TRIAL_SECONDS = 10.0
 TRIAL_RATE = 10e6  # bytes per second, at least
-
-
-@dataclass
-class Tree:
-    """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
-
-    ``lists`` are object arrays of str, of the shape that the dataset has. ``refused`` holds paths that are in the
-    file and were not read.
-    """
-
-    path: Path
-    groups: set[str] = field(default_factory=set)
-    arrays: dict[str, Array] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, Array] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-
-    def __contains__(self, place: str) -> bool:
-        """Whether something stands at this path, read or refused."""
-        return any(
-            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
-        )
-
-    def children(self, place: str) -> list[str]:
-        """Names directly inside a group, sorted."""
-        prefix = f"{place}/" if place else ""
-        paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
-        return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
-
-    def problem(
-        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
-    ) -> None:
-        """Note a problem at a place of the file."""
-        where = f"{self.path.name} /{place}"
-        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
-
-    def check(self) -> None:
-        """Raise ImportModelError with everything found so far, if anything was."""
-        if self.problems:
-            raise ImportModelError(self.problems[:MAX_PROBLEMS])
 
 
 def read_tree(path: Path, trial: bool = True) -> Tree:
@@ -211,20 +169,18 @@ def _address(group: h5py.Group) -> int:
 def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget: int) -> int:
     """Read one dataset into the tree if it may be read; the bytes it took."""
     try:
-        reason, declared = _unreadable(dataset, file_bytes, budget)
-        if not reason:
-            if not _is_text(dataset):
-                chunked = dataset.chunks is not None
-                tree.arrays[place] = (
-                    _hdf5_chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
-                )
-                return declared
-            found = _texts(tree.path, dataset)
-            if found.size == 1:
-                tree.texts[place] = str(found.flat[0])
+        if dataset.shape is None:
+            reason, stated = "no data space", None
+        else:
+            stated = _Stated.of(dataset)
+            reason = stated.odd() or stated.too_large(file_bytes, budget) or _odd_chunks(dataset, stated)
+        if stated is not None and not reason:
+            if stated.is_text:
+                tree.put_texts(place, _texts(tree.path, dataset))
             else:
-                tree.lists[place] = found
-            return declared
+                chunked = dataset.chunks is not None
+                tree.arrays[place] = chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
+            return stated.declared
         tree.problem("ND123", "a dataset that is not read", place, reason)
     except H5_ERRORS as error:
         tree.problem("ND121", "a damaged dataset", place, _text(error), "", "copy the file again")
@@ -232,48 +188,67 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
     return 0
 
 
-def _unreadable(dataset: h5py.Dataset, file_bytes: int, budget: int) -> tuple[str, int]:
-    """Why a dataset is not read (empty: it is), and the bytes it takes in memory."""
-    if dataset.shape is None:
-        return "no data space", 0
-    shape, kind = tuple(int(s) for s in dataset.shape), dataset.dtype
-    count = 1
-    for side in shape:
-        count *= side
-    is_text = _is_text(dataset)
-    if not is_text and (kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype):
-        return f"type {str(kind)[:60]}, not a number or a text", 0
-    if is_text and (count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
-        return f"{count} texts of {kind.itemsize} bytes; short texts are read", 0
-    if dataset.is_virtual or dataset.external:
-        return "data that lies in other files", 0
-    declared, stored = count * kind.itemsize, int(dataset.id.get_storage_size())
-    if declared > budget or stored > file_bytes:
-        return f"{declared} bytes declared in a file of {file_bytes}", 0
+@dataclass(frozen=True)
+class _Stated:
+    """What a file says of a dataset, before any of it is read; ``stored`` are bytes in the file."""
+
+    dtype: np.dtype[Any]
+    count: int
+    is_text: bool
+    stored: int
+    elsewhere: bool
+
+    @classmethod
+    def of(cls, dataset: h5py.Dataset) -> _Stated:
+        """Of a dataset."""
+        is_text = h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+        elsewhere = bool(dataset.is_virtual or dataset.external)
+        count = prod(int(side) for side in dataset.shape)
+        return cls(dataset.dtype, count, is_text, int(dataset.id.get_storage_size()), elsewhere)
+
+    @property
+    def declared(self) -> int:
+        """Bytes in memory."""
+        return self.count * self.dtype.itemsize
+
+    def odd(self) -> str:
+        """Why the type is not read; empty if it is."""
+        kind = self.dtype
+        if not self.is_text and (kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype):
+            return f"type {str(kind)[:60]}, not a number or a text"
+        if self.is_text and (self.count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
+            return f"{self.count} texts of {kind.itemsize} bytes; short texts are read"
+        return "data that lies in other files" if self.elsewhere else ""
+
+    def too_large(self, file_bytes: int, budget: int) -> str:
+        """Why a file of this size cannot hold it; empty if it can."""
+        if self.declared > budget or self.stored > file_bytes:
+            return f"{self.declared} bytes declared in a file of {file_bytes}"
+        return ""
+
+
+def _odd_chunks(dataset: h5py.Dataset, stated: _Stated) -> str:
+    """Why what is stored is not what is declared, or is packed in a way that is not read."""
     if dataset.chunks is None:
-        if is_text and kind.kind != "S":  # a reference to the text, which is stored elsewhere in the file
-            return "", declared
-        if declared != stored:
-            return f"{declared} bytes declared, {stored} stored", 0
-        return "", declared
+        # a text of variable length is a reference: it is stored elsewhere in the file
+        referred = stated.is_text and stated.dtype.kind != "S"
+        if referred or stated.declared == stated.stored:
+            return ""
+        return f"{stated.declared} bytes declared, {stated.stored} stored"
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if not filters <= _hdf5_chunks.FILTERS:
-        return "a filter other than deflate and shuffle", 0
-    chunk = int(np.prod([int(s) for s in dataset.chunks], dtype=object)) * kind.itemsize
-    if max(declared, chunk) > max(stored, 1) * MAX_EXPANSION:
-        return f"{max(declared, chunk)} bytes declared, {stored} stored", 0
-    return "", declared
-
-
-def _is_text(dataset: h5py.Dataset) -> bool:
-    return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+    if not filters <= chunks.FILTERS:
+        return "a filter other than deflate and shuffle"
+    largest = max(stated.declared, prod(int(side) for side in dataset.chunks) * stated.dtype.itemsize)
+    if largest > max(stated.stored, 1) * MAX_EXPANSION:
+        return f"{largest} bytes declared, {stated.stored} stored"
+    return ""
 
 
 def _texts(path: Path, dataset: h5py.Dataset) -> Array:
     """All texts of a dataset, decoded and cut."""
     fixed = dataset.dtype.kind == "S"
-    raw = np.asarray(dataset[()], dtype=object) if fixed else _hdf5_texts.read(path, dataset, 4 * MAX_TEXT)
+    raw = np.asarray(dataset[()], dtype=object) if fixed else texts.read(path, dataset, 4 * MAX_TEXT)
     found = np.full(raw.size, "", dtype=object)
     for place, item in enumerate(raw.ravel()):
         found[place] = _decoded(item)

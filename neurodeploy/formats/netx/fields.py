@@ -1,4 +1,4 @@
-"""Typed access to the fields of one layer of a .net file; what is wrong becomes a problem of the tree."""
+"""Typed access to the datasets of one group of a .net file; what is wrong becomes a problem of the tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...array import Array
-from .._hdf5.read import Tree
+from .._hdf5.tree import Tree
 
 MISSING = object()
 
@@ -118,3 +118,20 @@ class Fields:
             return None
         first, last = value.ravel()[0], value.ravel()[-1]
         return int(first), int(last)
+
+    def per_channel(self, key: str, low: int, high: int, channels: int) -> Array | None:
+        """One whole number, or one for each channel, as an int64 array of no or one axis."""
+        value = self.whole(key, low, high)
+        if value is None or value.size == 1:
+            return None if value is None else value.reshape(())
+        if value.shape != (channels,):
+            cause = "neither one value nor one per channel"
+            self.problem("ND126", cause, key, f"shape {value.shape}", f"({channels},)")
+            return None
+        return value
+
+
+def flat(value: Any) -> Any:
+    """What is written of a number for all or one for each channel: a plain integer, or one axis of int64."""
+    array = np.asarray(value)
+    return int(array.ravel()[0]) if array.size == 1 else array.ravel().astype(np.int64)

@@ -10,94 +10,56 @@ Nodes carry the number of their layer: neurons ``layer2``, synapses ``layer2.syn
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
 
-from ...array import Array
 from ...errors import GraphError, Problem, UsageError
 from ...ir import codes, intervals, shapes
 from ...ir.graph import Builder, Graph, Header
 from ...ir.levels import verify
-from ...ir.nodes import Input, Neuron, Node, Output, Sum, Synapse, View
+from ...ir.nodes import Input, Neuron, Node, Output, View
 from ...ir.types import Interval, Origin, Shape, Value
-from .._base import FormatOptions, Reader
-from .._hdf5.read import Tree, read_tree
-from .blocks import Block, Sizes, Walk, read_blocks
+from .._hdf5.read import read_tree
+from .._hdf5.tree import Tree
+from . import conv, dense
 from .fields import Fields
+from .layers import Concat, Entry, Layer, Sizes, Walk
+from .neurons import SUMS, Cuba
+from .options import NetxOptions, input_bits, input_range, with_arguments
 
 #: ticks where neither the caller nor the file says
 TICKS = 16
 MAX_TICKS = 1 << 20
-#: what an input layer of CUBA neurons takes: a bias mantissa of 13 bits
-BIAS_RANGE = (-4096, 4095)
-CONVOLUTIONS, CUBA_MODELS = ("conv", "pool"), ("cuba_lif", "cuba_voltage")
+MAX_LAYERS = 1000
 CONV_LIMIT = 1 << 23
 
-
-class NetxOptions(FormatOptions):
-    """Options of netx's ``Network``, under its names, and three of this reader."""
-
-    skip_layers: int = Field(0, ge=0)
-    num_layers: int | None = Field(None, ge=1)
-    input_message_bits: int = Field(0, ge=0, le=24)
-    #: (x, y, channels) or (n,), netx's order, for files without input layer
-    input_shape: tuple[int, ...] | None = Field(None, min_length=1, max_length=3)
-    reset_interval: int | None = Field(None, ge=1)
-    reset_offset: int = 0
-    spike_exp: int = Field(6, ge=0, le=12)
-    #: smallest and largest raw input; default: what the width of the input messages allows
-    input_range: tuple[int, int] | None = None
-    #: what a last layer that never fires sends: its voltage, or the spikes that netx would send (none)
-    readout: Literal["voltage", "spikes"] = "voltage"
-    #: round fractional weights toward zero, as netx does, instead of refusing them
-    truncate: bool = False
+#: kinds of layers that are never imported, and why
+UNKNOWN = {
+    "convT": "transposed convolutions have no node in the graph",
+    "unpool": "unpooling has no node in the graph",
+    "average": "the file does not say whether it averages over neurons or over time",
+    "dense_comp": "netx has no reader for it; complex layers are of type dense",
+    "kwta": "winner-take-all layers have no node in the graph",
+}
 
 
-class NetxReader(Reader):
-    """The .net format of lava-dl."""
+def load(path: Path, options: NetxOptions, timesteps: int | None = None) -> Graph:
+    """The integer graph of a .net file.
 
-    Options = NetxOptions
-
-    def load(self, path: Path, options: NetxOptions, timesteps: int | None = None) -> Graph:
-        """The integer graph of a .net file.
-
-        Raises ImportModelError ND121 to ND126 with every problem of the file, GraphError if the network breaks a rule
-        of the integer level, UsageError ND120 if options contradict the file.
-        """
-        tree = read_tree(path)
-        options = _with_arguments(tree, options)
-        walk = read_blocks(tree, options)
-        ticks = timesteps or _ticks(tree)
-        tree.check()
-        return _Assembly(walk, options, Path(path), ticks).graph()
-
-
-def _with_arguments(tree: Tree, options: NetxOptions) -> NetxOptions:
-    """The options, with arguments that this project's exporter put into the file where none were given."""
-    group = Fields(tree, "arguments")
-    stored: dict[str, Any] = {}
-    for key in tree.children("arguments"):
-        if key not in NetxOptions.model_fields:
-            group.problem(
-                "ND124", "no argument of netx or of this reader", key, "", ", ".join(NetxOptions.model_fields)
-            )
-        elif key == "readout":
-            stored[key] = group.text(key)
-        else:
-            value = group.whole(key, -(1 << 31), (1 << 31) - 1)
-            if value is not None and value.size <= 3:
-                stored[key] = value.tolist()
-    try:
-        return NetxOptions(**{**stored, **options.model_dump(include=options.model_fields_set)})
-    except ValidationError as error:
-        for detail in error.errors():
-            key = ".".join(str(part) for part in detail["loc"])
-            group.problem("ND124", f"a wrong argument: {detail['msg']}", key, repr(detail["input"]))
-        return options
+    Raises ImportModelError ND121 to ND126 with every problem of the file, GraphError if the network breaks a rule
+    of the integer level, UsageError ND120 if options contradict the file.
+    """
+    tree = read_tree(path)
+    options = with_arguments(tree, options)
+    walk = _walked(tree, options)
+    ticks = timesteps or _ticks(tree)
+    tree.check()
+    return _Assembly(walk, Path(path), ticks).graph()
 
 
 def _ticks(tree: Tree) -> int:
@@ -110,33 +72,145 @@ def _ticks(tree: Tree) -> int:
         return TICKS
     ratio = float(length.ravel()[0]) / float(step.ravel()[0] or np.nan)
     if length.size != 1 or step.size != 1 or not 1 <= ratio <= MAX_TICKS:
-        simulation.problem(
-            "ND124", "no usable number of ticks", "tSample", ratio, f"1 .. {MAX_TICKS} times Ts"
-        )
+        limit = f"1 .. {MAX_TICKS} times Ts"
+        simulation.problem("ND124", "no usable number of ticks", "tSample", ratio, limit)
         return TICKS
     return int(ratio)
 
 
-class _Assembly:
-    """Turns checked blocks into nodes."""
+# --- from the file to layers -----------------------------------------------------------------------------------------
 
-    def __init__(self, walk: Walk, options: NetxOptions, path: Path, ticks: int) -> None:
-        self.walk = walk
-        self.options = options
-        self.path = path
+
+def _walked(tree: Tree, options: NetxOptions) -> Walk:
+    """All layers that the options ask for; problems are in the tree."""
+    walk = Walk(tree, options, message_bits=options.input_message_bits)
+    if options.input_shape:
+        walk.shape = tuple(reversed(options.input_shape))
+    for index in range(_count(tree, options)):
+        fields = Fields(tree, f"layer/{index}")
+        kind = fields.text("type")
+        rule = READERS.get(kind or "")
+        if rule is not None:
+            layer = rule(walk, fields, index)
+            if layer is not None:
+                walk.take(layer)
+            continue
+        walk.shape = None
+        if kind is not None:
+            found = f"{kind[:40]}: {UNKNOWN.get(kind, 'no such kind of layer')}"
+            fields.problem("ND125", "a layer that cannot be imported", "type", found, ", ".join(READERS))
+    if not tree.problems and not walk.layers:
+        found = f"skip_layers {options.skip_layers}"
+        tree.problem("ND126", "no layer is left", "layer", found, "at least one")
+    return walk
+
+
+def _count(tree: Tree, options: NetxOptions) -> int:
+    """How many layers are read; their groups must be called 0, 1, 2, ..."""
+    if "layer" not in tree.groups:
+        if "layer" not in tree.refused:
+            cause = "an HDF5 file that is no .net file"
+            tree.problem("ND121", cause, "layer", "no such group", "a group of layers")
+        return 0
+    names = tree.children("layer")
+    for index in range(len(names)):
+        if str(index) not in names:
+            tree.problem("ND122", "a layer is missing", f"layer/{index}", ", ".join(names)[:100])
+            return 0
+    if not names or len(names) > MAX_LAYERS:
+        tree.problem("ND126", "the number of layers", "layer", len(names), f"1 .. {MAX_LAYERS}")
+        return 0
+    return min(len(names), options.num_layers or len(names))
+
+
+def _entry(walk: Walk, layer: Fields, index: int) -> Layer | None:
+    """An input layer: the shape of the input, and neurons that take it where there are any."""
+    shape = walk.declared(layer)
+    if walk.layers:  # netx would leave its neurons unconnected; without neurons it means nothing
+        if layer.has("neuron"):
+            cause = "an input layer behind other layers"
+            layer.problem("ND125", cause, "neuron", f"layer {index}", "the first layer")
+        return None
+    walk.shape = shape
+    neuron = walk.neuron(layer, Entry.kind, shape) if layer.has("neuron") else None
+    if shape is None or neuron is None:
+        return None
+    for key in ("weight", "bias"):
+        if layer.has(key):
+            said = "of the input layer scales images before they are sent; netx does not apply it"
+            walk.remark(index, f"{key} {said}")
+    return Layer(index, Entry(), shape, shape, neuron)
+
+
+def _flatten(walk: Walk, layer: Fields, index: int) -> None:
+    """The next dense layer takes a vector; what this one passes on is the layer before."""
+    walk.flatten = True
+    if walk.made:
+        walk.made[index] = walk.made[max(walk.made)]
+
+
+def _concat(walk: Walk, layer: Fields, index: int) -> None:
+    """The channels of the layer before, then those of the listed ones, in their order."""
+    listed = layer.whole("layers", 0, MAX_LAYERS)
+    if listed is None or walk.shape is None or not walk.made:
+        if not walk.tree.problems:
+            layer.problem("ND126", "nothing to concatenate", "type", "no layer before", "a layer")
+        walk.shape = None
+        return
+    sources = _sources(walk, layer, (max(walk.made), *(int(i) for i in listed.ravel())))
+    if not sources:
+        return
+    shape = (sum(source.shape[0] for source in sources), *sources[0].shape[1:])
+    declared = walk.declared(layer)
+    if declared is not None and prod(declared) != prod(shape):
+        layer.problem("ND126", "the concatenated layers have another size", "shape", declared, shape)
+    walk.shape, walk.made[index] = shape, Concat(index, shape, tuple(source.index for source in sources))
+    walk.layers.append(walk.made[index])
+
+
+def _sources(walk: Walk, layer: Fields, asked: Sequence[int]) -> list[Layer | Concat]:
+    """The layers of these numbers; none, and a problem, where they cannot stand beside each other."""
+    missing = [i for i in asked if i not in walk.made]
+    if missing:
+        cause = "a layer to concatenate that comes later or is skipped"
+        layer.problem("ND125", cause, "layers", f"layer {missing[0]}", "earlier layers")
+        return []
+    found = [walk.made[i] for i in asked]
+    sizes = [source.shape for source in found]
+    if len({s[1:] for s in sizes}) > 1:
+        cause = "layers of different rows or columns"
+        layer.problem("ND126", cause, "layers", sizes, "the same but for channels")
+        return []
+    return found
+
+
+READERS: Mapping[str, Callable[[Walk, Fields, int], Layer | None]] = {
+    "input": _entry, "dense": dense.read, "dense_rec": dense.read, "conv": conv.read, "pool": conv.read,
+    "flatten": _flatten, "concat": _concat,
+}  # fmt: skip
+
+
+# --- from layers to nodes --------------------------------------------------------------------------------------------
+
+
+class _Assembly:
+    """Turns checked layers into nodes."""
+
+    def __init__(self, walk: Walk, path: Path, ticks: int) -> None:
+        self.walk, self.options, self.path = walk, walk.options, path
         self.remarks = list(walk.remarks)
         self.builder = Builder(Header(path.stem, "integer", ticks))
         self.outputs: dict[int, str] = {}
 
     def graph(self) -> Graph:
         """All nodes, then intervals; every breach of the integer level is raised."""
-        name = self._input(self.walk.blocks[0])
-        for block in self.walk.blocks:
-            name = self.outputs[block.index] = self._block(block, name)
-        readout = self._readout(self.walk.blocks[-1])
+        name = self._input(self.walk.layers[0])
+        for layer in self.walk.layers:
+            name = self.outputs[layer.index] = self._layer(layer, name)
         shape = self.builder.shape(name)
         roles = ("K",) if len(shape) == 1 else ("C", "Y", "X")
-        self._add(Output(name="output", inputs=(name,), readout=readout), shape, "output", "output", roles)
+        readout = Output(name="output", inputs=(name,), readout=self._readout(self.walk.layers[-1]))
+        self._add(readout, shape, "output", "output", roles)
         notes = {"file": self.path.name, "format": "netx", "remarks": tuple(self.remarks)}
         graph = self.builder.build().with_header(notes=notes)
         problems = shapes.problems(graph)
@@ -151,125 +225,82 @@ class _Assembly:
     def _wide_convolutions(self, graph: Graph) -> list[Problem]:
         """Sums of convolutions that Lava would wrap at 24 bits in front of a CUBA neuron, which wraps at 32."""
         found = []
-        for block in self.walk.blocks:
-            if block.kind not in CONVOLUTIONS or self._model(block) not in CUBA_MODELS:
+        for layer in self.walk.layers:
+            if (
+                isinstance(layer, Concat)
+                or not isinstance(layer.block, conv.Conv)
+                or not isinstance(layer.neuron, Cuba)
+            ):
                 continue
-            interval = graph.values[f"layer{block.index}.synapse"].interval
+            interval = graph.values[f"layer{layer.index}.synapse"].interval
             if interval is None or interval.magnitude < CONV_LIMIT:
                 continue
             fix = "--set reader.input_range='[LOW, HIGH]' if the input is smaller than its messages allow"
-            where = f"layer{block.index}.synapse from layer/{block.index}"
+            where = f"layer{layer.index}.synapse from layer/{layer.index}"
             text = "the sum of a convolution can leave the 24 bits that Lava keeps"
-            found.append(
-                Problem("ND224", text, where, str(interval.magnitude), f"below {CONV_LIMIT}", (fix,))
-            )
+            limit = f"below {CONV_LIMIT}"
+            found.append(Problem("ND224", text, where, str(interval.magnitude), limit, (fix,)))
         return found
 
-    def _input(self, first: Block) -> str:
+    def _input(self, first: Layer | Concat) -> str:
         lo, hi = self._range(first)
-        name = self._add(Input(name="input", per_tick=True), first.before, "", "input")
+        before = first.shape if isinstance(first, Concat) else first.before
+        name = self._add(Input(name="input", per_tick=True), before, "", "input")
         self.builder.values[name] = replace(self.builder.values[name], interval=Interval(lo, hi, True))
         return name
 
-    def _range(self, first: Block) -> tuple[int, int]:
+    def _range(self, first: Layer | Concat) -> tuple[int, int]:
         """Declared range of the raw input."""
         given, bits = self.options.input_range, self.walk.entry_bits
         if given is not None and given[0] > given[1]:
+            cause, where = "an empty range", "reader.input_range"
+            raise UsageError(Problem("ND120", cause, where, str(given), "[low, high]"))
+        if isinstance(first, Layer) and isinstance(first.block, Entry):
+            return given or first.neuron.entering
+        if bits == 0 and given is not None and not 0 <= given[0] <= given[1] <= 1:
+            fix = f"--set reader.input_message_bits={input_bits(*given)}"
+            where, limit = "reader.input_range", "0 .. 1 while input_message_bits is 0"
             raise UsageError(
-                Problem("ND120", "an empty range", "reader.input_range", str(given), "[low, high]")
+                Problem("ND120", "netx takes this input as bits", where, str(given), limit, (fix,))
             )
-        if first.kind == "input":
-            if first.neuron is not None and first.neuron.model == "delta":
-                limit = ((1 << (first.neuron.params["message_bits"] - 1)) - 1) >> self.options.spike_exp
-                return given or (-limit, limit)
-            return given or BIAS_RANGE
-        if bits == 0:
-            if given is not None and not 0 <= given[0] <= given[1] <= 1:
-                fix = f"--set reader.input_message_bits={max(2, max(map(abs, given)).bit_length() + 1)}"
-                where, limit = "reader.input_range", "0 .. 1 while input_message_bits is 0"
-                raise UsageError(
-                    Problem("ND120", "netx takes this input as bits", where, str(given), limit, (fix,))
-                )
-            return given or (0, 1)
-        limit = (1 << (bits - 1)) - 1
-        return given or (-limit, limit)
+        return given or input_range(bits)
 
-    def _readout(self, last: Block) -> Literal["sum", "last"]:
+    def _readout(self, last: Layer | Concat) -> Literal["sum", "last"]:
         """Spikes and changes are summed up; a voltage or a Sigma is a sum already."""
-        return "last" if last.neuron and self._model(last) in ("cuba_voltage", "sigma") else "sum"
+        return "last" if isinstance(last, Layer) and self._model(last) in SUMS else "sum"
 
-    def _model(self, block: Block) -> str:
-        """The neuron model of a block: a last layer that never fires is read by its voltage."""
-        if block.neuron is None:
-            return ""
-        is_last = block is self.walk.blocks[-1]
-        return "cuba_voltage" if is_last and self._reads_voltage(block) else block.neuron.model
+    def _model(self, layer: Layer) -> str:
+        """The neuron model of a layer: a last one that never fires is read by its voltage."""
+        read_out = layer is self.walk.layers[-1] and self.options.readout == "voltage"
+        return "cuba_voltage" if read_out and layer.neuron.silent else layer.neuron.model
 
-    def _reads_voltage(self, block: Block) -> bool:
-        return self.options.readout == "voltage" and block.neuron is not None and block.neuron.silent
-
-    def _block(self, block: Block, before: str) -> str:
-        layer, path = f"layer{block.index}", f"layer/{block.index}"
-        if block.kind == "concat":
-            names = tuple(self.outputs[i] for i in block.sources)
-            return self._add(
-                View(name=layer, inputs=names, op="concat", args=(0,)), block.shape, path, "concat"
-            )
-        if block.flatten:
-            flat = View(name=f"{layer}.flatten", inputs=(before,), op="reshape", args=block.before)
-            before = self._add(flat, block.before, path, "flatten")
-        sums = tuple(self._synapses(block, before, layer, path)) or (before,)
-        spec, model = block.neuron, self._model(block)
-        params = {} if spec is None else dict(spec.params)
-        if block.bias is not None:
-            params["bias"] = block.bias
+    def _layer(self, layer: Layer | Concat, before: str) -> str:
+        name, path = f"layer{layer.index}", f"layer/{layer.index}"
+        if isinstance(layer, Concat):
+            sources = tuple(self.outputs[i] for i in layer.sources)
+            channels = View(name=name, inputs=sources, op="concat", args=(0,))
+            return self._add(channels, layer.shape, path, "concat")
+        if layer.flatten:
+            sizes = (prod(layer.before),)
+            flat = View(name=f"{name}.flatten", inputs=(before,), op="reshape", args=sizes)
+            before = self._add(flat, sizes, path, "flatten")
+        nodes, ends = layer.block.nodes(name, before)
+        for node, op in nodes:
+            self._add(node, layer.shape, path, op)
+        model, params = self._model(layer), layer.neuron.params()
+        if layer.bias is not None:
+            params["bias"] = layer.bias << layer.neuron.bias_exp
         if model == "cuba_voltage":
             params.pop("vth")
             self.remarks.append(f"{path}: never fires; the graph sends its voltage, which netx leaves in v")
-        params = {name: _parameter(value, block.shape) for name, value in params.items()}
-        neuron = Neuron(name=layer, inputs=sums, model=model, params=params, reset=block.reset)
-        return self._add(neuron, block.shape, path, model)
-
-    def _synapses(self, block: Block, before: str, layer: str, path: str) -> list[str]:
-        """The sums that the neuron of a block receives."""
-        labels = ("synapse",) if len(block.streams) == 1 else ("real", "imag")
-        shared = {
-            "op": "dense" if block.kind == "dense" else "conv",
-            "stride": block.stride,
-            "padding": block.padding,
-            "groups": block.groups,
-            "delay": _uniform(1 + block.delay),
-        }
-        names = [
-            self._add(
-                Synapse(name=f"{layer}.{label}", inputs=(before,), weight=weight, **shared),  # type: ignore[arg-type]
-                block.shape,
-                path,
-                block.kind,
-            )
-            for label, weight in zip(labels, block.streams, strict=False)
-        ]
-        if block.recurrent is None:
-            return names
-        back = Synapse(
-            name=f"{layer}.recurrent",
-            inputs=(layer,),
-            weight=block.recurrent,
-            delay=_uniform(1 + block.delay),
-        )
-        names.append(self._add(back, block.shape, path, "dense_rec"))
-        return [self._add(Sum(name=f"{layer}.sum", inputs=tuple(names)), block.shape, path, "dense_rec")]
+        params = {key: _parameter(value, layer.shape) for key, value in params.items()}
+        neuron = Neuron(name=name, inputs=ends, model=model, params=params, reset=layer.reset)
+        return self._add(neuron, layer.shape, path, model)
 
     def _add(self, node: Node, shape: Sizes, path: str, op: str, roles: tuple[str, ...] | None = None) -> str:
         roles = roles or (("C",) if len(shape) == 1 else ("C", "Y", "X"))
         origin = (Origin(path, op, self.path.name),)
         return self.builder.add(replace(node, origin=origin), Value(Shape(roles, shape)))
-
-
-def _uniform(delay: int | Array) -> int | Array:
-    """One number where all connections wait equally long."""
-    array = np.asarray(delay)
-    return int(array.flat[0]) if (array == array.flat[0]).all() else array.astype(np.int64)
 
 
 def _parameter(value: Any, shape: Sizes) -> Any:
@@ -279,6 +310,3 @@ def _parameter(value: Any, shape: Sizes) -> Any:
         return int(array.ravel()[0])
     array = array.astype(np.int64)
     return array.reshape(-1, *(1,) * (len(shape) - 1)) if array.ndim == 1 else array
-
-
-READER = NetxReader()

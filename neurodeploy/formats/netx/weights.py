@@ -1,4 +1,4 @@
-"""What netx 0.6.0 makes of the weights of a dense block before Lava uses them.
+"""What netx 0.6.0 makes of the weights of a dense block before Lava uses them, and which weights lead to given ones.
 
 netx shifts a matrix up to fill 8 bits, chooses a number of weight bits, and lets Lava's Dense cut off the bits below
 and shift every sum down again. For most matrices the net effect is nothing. Where it is not, it is reproduced here:
@@ -42,6 +42,20 @@ def in_lava(matrices: list[Array], shifted_down: bool = True) -> list[Array]:
     if any((m & ((1 << up) - 1)).any() for m in cut):
         raise LossyWeights(f"weights {low} .. {high} leave a remainder below Lava's shift by {up}")
     return [m >> up for m in cut]
+
+
+def for_file(matrices: list[Array], shifted_down: bool = True) -> list[Array] | None:
+    """The matrices from which :func:`in_lava` arrives at these, or None where there are none."""
+    for shift in range(1 if shifted_down else 9):
+        stored = [m >> shift for m in matrices]
+        try:
+            found = in_lava(stored, shifted_down)
+        except (LossyWeights, ValueError):
+            continue
+        equal = all(np.array_equal(a, b) for a, b in zip(found, matrices, strict=True))
+        if equal and all(m.any() for m in stored):
+            return stored
+    return None
 
 
 def _scale_bits(low: int, high: int) -> int:

@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
-from .._base import Format
-from .read import READER
-from .write import WRITER
+import importlib.util
+from pathlib import Path
 
+from ...array import Array
+from ...ir.graph import Graph
+from ...program import Program
+from .._base import Format, Reader, Writer
+from .options import NirOptions
+
+
+class NirReader(Reader):
+    """Reader of NIR files."""
+
+    Options = NirOptions
+
+    def load(self, path: Path, options: NirOptions, timesteps: int | None = None) -> Graph:
+        """The graph of a file, as :func:`.read.load` says."""
+        from .read import load
+
+        return load(path, options, timesteps)
+
+
+class NirWriter(Writer):
+    """Writer of ``.nir`` files."""
+
+    def available(self) -> str:
+        """nir is a dependency; an environment without it says so."""
+        there = importlib.util.find_spec("nir")
+        return "" if there else "the package nir is not installed: pip install nir==1.0.8"
+
+    def write(self, program: Program, path: Path, x: Array | None = None) -> tuple[Path, ...]:
+        """The one file, as :func:`.write.write` says."""
+        from .write import write
+
+        return write(program, path)
+
+
+READER, WRITER = NirReader(), NirWriter()
 TITLE = "NIR, the exchange format of spiking network tools (nir 1.0.8)"
 MEMBER = Format("nir", ".nir", TITLE, READER, WRITER)

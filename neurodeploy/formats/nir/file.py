@@ -14,8 +14,9 @@ import numpy as np
 from ...array import Array
 from ...errors import Problem
 from ...ir.graph import free_name
-from .._hdf5.read import Tree
+from .._hdf5.tree import Tree
 
+GRAPH, ENDS = "NIRGraph", ("Input", "Output")
 MAX_NODES = 4096
 MOST_SHOWN = 12
 
@@ -28,7 +29,6 @@ class Item:
     place: str
     name: str
     kind: str
-    #: Pass: the ends of a subgraph, which do nothing
     problems: list[Problem] = field(default_factory=list)
 
     def problem(
@@ -56,12 +56,10 @@ class Item:
             if default is not None and place not in self.tree:
                 return np.asarray(default)
             if place not in self.tree.refused:
-                missing = place not in self.tree
-                self.problem(
-                    "ND122" if missing else "ND124",
-                    "a parameter is missing" if missing else "a parameter that is no number",
-                    key, "nothing" if missing else "text or a group", "numbers",
-                )  # fmt: skip
+                if place not in self.tree:
+                    self.problem("ND122", "a parameter is missing", key, "nothing", "numbers")
+                else:
+                    self.problem("ND124", "a parameter that is no number", key, "text or a group", "numbers")
             return None
         with np.errstate(all="ignore"):  # a signalling NaN of the file; what comes out is checked
             found = found.astype(np.float64)
@@ -94,10 +92,14 @@ class Item:
 
 @dataclass
 class Network:
-    """All nodes by identity (their path in the file), and the edges between them."""
+    """All nodes by identity (their path in the file), and the edges between them.
+
+    The ends of a subgraph do nothing any more: they are of kind ``Pass``.
+    """
 
     items: dict[str, Item] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
 
     def sources(self, key: str) -> list[str]:
         """Nodes that an item reads, in a fixed order."""
@@ -107,73 +109,81 @@ class Network:
         """Items of one kind."""
         return [key for key, item in self.items.items() if item.kind == kind]
 
+    def drop(self, key: str) -> None:
+        """Forget an item and its edges."""
+        del self.items[key]
+        self.edges = [edge for edge in self.edges if key not in edge]
+
 
 def flatten(tree: Tree) -> Network:
     """The network of a file; problems go into the tree or, of single nodes, into their items."""
     network = Network()
     if "node" not in tree.groups:
-        tree.problem(
-            "ND121", "no NIR file: it has no group 'node'", "node", ", ".join(tree.children(""))[:80]
-        )
+        found = ", ".join(tree.children(""))[:80]
+        tree.problem("ND121", "no NIR file: it has no group 'node'", "node", found)
         return network
     if "node/type" in tree.refused:
         return network  # that is said already
     kind = tree.texts.get("node/type")
-    if kind != "NIRGraph":
-        tree.problem("ND125", "the root is not a graph of nodes", "node", kind or "no type", "NIRGraph")
+    if kind != GRAPH:
+        tree.problem("ND125", "the root is not a graph of nodes", "node", kind or "no type", GRAPH)
         return network
-    names: set[str] = set()
-    _graph(tree, "node", "", network, names)
+    _graph(tree, "node", "", network)
     return network
 
 
-def _graph(
-    tree: Tree, place: str, prefix: str, network: Network, names: set[str]
-) -> tuple[list[str], list[str]]:
-    """Add the nodes of one graph; (its Inputs, its Outputs)."""
-    ends: dict[str, list[str]] = {"Input": [], "Output": []}
-    #: name in this graph -> (the item that edges to it reach, the item that edges from it leave)
-    doors: dict[str, tuple[str, str]] = {}
+@dataclass
+class _Doors:
+    """Where edges of one graph lead: name -> (item that edges to it reach, item that edges from it leave)."""
+
+    by_name: dict[str, tuple[str, str]] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+
+def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
+    """Add the nodes and edges of one graph."""
+    doors = _Doors()
     if f"{place}/nodes" not in tree.groups:
         if f"{place}/nodes" not in tree.refused:
             tree.problem("ND122", "a graph without nodes", f"{place}/nodes", "nothing", "a group")
-        return [], []
+        return doors
     for name in tree.children(f"{place}/nodes"):
         here = f"{place}/nodes/{name}"
-        if here in tree.refused or len(network.items) >= MAX_NODES:
-            if len(network.items) >= MAX_NODES:
-                tree.problem("ND123", "too many nodes", here, f"more than {MAX_NODES}")
-                return [], []
-            continue
+        if len(network.items) >= MAX_NODES:
+            tree.problem("ND123", "too many nodes", here, f"more than {MAX_NODES}")
+            return _Doors()
         kind = tree.texts.get(f"{here}/type")
-        if kind is None:
-            if f"{here}/type" not in tree.refused:
-                tree.problem("ND122", "a node without a type", f"{here}/type", "nothing", "a text")
-            continue
-        if kind == "NIRGraph":
-            inputs, outputs = _graph(tree, here, f"{prefix}{name}.", network, names)
-            wrong = [("Input", inputs), ("Output", outputs)]
-            for what, found in wrong:
-                if len(found) > 1:
-                    tree.problem(
-                        "ND125", f"a subgraph with several nodes {what}: edges do not say which they mean", here,
-                        len(found), 1,
-                    )  # fmt: skip
-                if not found and not tree.problems:
-                    tree.problem("ND125", f"a subgraph without a node {what}", here, 0, 1)
-            if inputs and outputs:
-                doors[name] = inputs[0], outputs[0]
-                for key in (*inputs, *outputs):
-                    network.items[key].kind = "Pass"
-            continue
-        item = Item(tree, here, free_name(f"{prefix}{name}", names), kind)
-        names.add(item.name)
-        network.items[here] = item
-        doors[name] = here, here
-        if kind in ends:
-            ends[kind].append(here)
-    _edges(tree, place, doors, network)
-    return ends["Input"], ends["Output"]
+        if kind == GRAPH:
+            inner = _graph(tree, here, f"{prefix}{name}.", network)
+            if _enclosed(tree, here, inner, network):
+                doors.by_name[name] = inner.inputs[0], inner.outputs[0]
+        elif kind is not None:
+            item = Item(tree, here, free_name(f"{prefix}{name}", network.names), kind)
+            network.names.add(item.name)
+            network.items[here] = item
+            doors.by_name[name] = here, here
+            if kind in ENDS:
+                (doors.inputs if kind == "Input" else doors.outputs).append(here)
+        elif not tree.refused & {here, f"{here}/type"}:
+            tree.problem("ND122", "a node without a type", f"{here}/type", "nothing", "a text")
+    _edges(tree, place, doors.by_name, network)
+    return doors
+
+
+def _enclosed(tree: Tree, place: str, inner: _Doors, network: Network) -> bool:
+    """Whether edges can go through a subgraph; its ends then pass on. Problems where several could be meant."""
+    for what, found in (("Input", inner.inputs), ("Output", inner.outputs)):
+        if len(found) > 1:
+            cause = f"a subgraph with several nodes {what}: edges do not say which they mean"
+            tree.problem("ND125", cause, place, len(found), 1)
+        if not found and not tree.problems:
+            tree.problem("ND125", f"a subgraph without a node {what}", place, 0, 1)
+    if not inner.inputs or not inner.outputs:
+        return False
+    for key in (*inner.inputs, *inner.outputs):
+        network.items[key].kind = "Pass"
+    return True
 
 
 def _edges(tree: Tree, place: str, doors: dict[str, tuple[str, str]], network: Network) -> None:

@@ -21,7 +21,7 @@ from ...ir.graph import Graph, Header
 from ...ir.nodes import Delay, Input, Micro, Neuron, Output, Reduce, Sum, Synapse, View
 from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from ...limits import MOST_TICKS
-from .._hdf5.read import Tree
+from .._hdf5.tree import Tree
 
 KEY = "neurodeploy"
 PLACE = f"node/metadata/{KEY}"
@@ -95,26 +95,9 @@ def read(tree: Tree, timesteps: int | None) -> Graph | None:
 
 
 def _decoded(tree: Tree) -> Graph | None:
-    schema, text = tree.arrays.get(f"{PLACE}/schema"), tree.arrays.get(f"{PLACE}/graph")
-    for name, part in (("schema", schema), ("graph", text), ("floats", tree.texts.get(f"{PLACE}/floats"))):
-        if part is None and f"{PLACE}/{name}" not in tree.refused:
-            tree.problem("ND122", "a part of the integer network is missing", f"{PLACE}/{name}")
-    if schema is None or text is None or tree.problems:
-        return None
-    if schema.size != 1 or int(schema.flat[0]) != SCHEMA:
-        fix = "--set reader.integers=never reads the float network"
-        tree.problem("ND121", "integers of another version", f"{PLACE}/schema", schema.flat[:1], SCHEMA, fix)
-        return None
-    if digest(_entries(tree)) != tree.texts[f"{PLACE}/floats"]:
-        tree.problem(
-            "ND126", "the float network was changed after its integers were written", PLACE, "", "",
-            "--set reader.integers=never reads the float network and quantises it anew",
-        )  # fmt: skip
-        return None
-    if text.dtype != np.uint8 or text.size > MAX_TEXT:
-        tree.problem(
-            "ND124", "the text of the integer network is no bytes, or too long", f"{PLACE}/graph", text.size
-        )
+    """What the metadata say, whatever it is, once they are whole and belong to the floats beside them."""
+    text = _text(tree)
+    if text is None:
         return None
 
     def array(key: str) -> Array:
@@ -136,16 +119,40 @@ def _decoded(tree: Tree) -> Graph | None:
     return None
 
 
+def _text(tree: Tree) -> Array | None:
+    """The bytes of the JSON text."""
+    schema, text = tree.arrays.get(f"{PLACE}/schema"), tree.arrays.get(f"{PLACE}/graph")
+    floats = tree.texts.get(f"{PLACE}/floats")
+    for name, part in (("schema", schema), ("graph", text), ("floats", floats)):
+        if part is None and f"{PLACE}/{name}" not in tree.refused:
+            tree.problem("ND122", "a part of the integer network is missing", f"{PLACE}/{name}")
+    if schema is None or text is None or tree.problems:
+        return None
+    never = "--set reader.integers=never reads the float network"
+    if schema.size != 1 or int(schema.flat[0]) != SCHEMA:
+        found = schema.flat[:1]
+        tree.problem("ND121", "integers of another version", f"{PLACE}/schema", found, SCHEMA, never)
+        return None
+    if digest(_entries(tree)) != floats:
+        cause = "the float network was changed after its integers were written"
+        tree.problem("ND126", cause, PLACE, "", "", f"{never} and quantises it anew")
+        return None
+    if text.dtype != np.uint8 or text.size > MAX_TEXT:
+        cause = "the text of the integer network is no bytes, or too long"
+        tree.problem("ND124", cause, f"{PLACE}/graph", text.size)
+        return None
+    return text
+
+
 def _check(tree: Tree, graph: Graph) -> None:
     """Note whatever keeps an integer graph from running: the file may say anything."""
-    kinds = [node.kind for node in graph]
-    if kinds.count("input") != 1 or kinds.count("output") != 1 or graph.header.level != "integer":
-        tree.problem("ND126", "not one input, one output and integers", PLACE, graph.header.level)
+    kinds, header = [node.kind for node in graph], graph.header
+    if kinds.count("input") != 1 or kinds.count("output") != 1 or header.level != "integer":
+        tree.problem("ND126", "not one input, one output and integers", PLACE, header.level)
         return
-    if not 1 <= graph.header.timesteps <= MOST_TICKS:
-        tree.problem(
-            "ND124", "an impossible number of ticks", PLACE, graph.header.timesteps, f"1 .. {MOST_TICKS}"
-        )
+    if not 1 <= header.timesteps <= MOST_TICKS:
+        limit = f"1 .. {MOST_TICKS}"
+        tree.problem("ND124", "an impossible number of ticks", PLACE, header.timesteps, limit)
         return
     for node in graph:
         for what, found in _odd(node):
@@ -153,12 +160,16 @@ def _check(tree: Tree, graph: Graph) -> None:
     total = sum(value.shape.size for value in graph.values.values())
     if total > MAX_ELEMENTS:
         tree.problem("ND123", "more elements than any network has", PLACE, total, MAX_ELEMENTS)
-    if tree.problems:
-        return
+    if not tree.problems:
+        _check_run(tree, graph)
+
+
+def _check_run(tree: Tree, graph: Graph) -> None:
+    """Note what rules of the integer level are broken, and, since those do not say all, what a run meets."""
     wrong = shapes.problems(graph)
     try:
         wrong = wrong or levels.verify(graph, "integer") or _narrow(graph)
-        if not wrong:  # what rules do not say, a run does
+        if not wrong:
             ticks = min(2, graph.header.timesteps)
             interp.run(graph, np.zeros((1, *interp.input_shape(graph, ticks)), np.int64), timesteps=ticks)
     except Exception as error:  # anything at all: the file chooses what the steps meet
@@ -177,26 +188,22 @@ def _odd(node: Any) -> Iterator[tuple[str, Any]]:
         model = registry.NEURONS.get(node.model)
         missing = [] if model is None else [name for name in model.int_params if name not in node.params]
         if model is None or missing:
-            yield (
-                "a neuron without its model or a parameter",
-                f"{node.model}: {', '.join(missing) or 'unknown'}",
-            )
+            what = "a neuron without its model or a parameter"
+            yield what, f"{node.model}: {', '.join(missing) or 'unknown'}"
 
 
-def _narrow(graph: Graph) -> list:
+def _narrow(graph: Graph) -> list[Problem]:
     """Values whose stated interval is narrower than what can occur."""
     found = intervals.propagate(codes.infer(graph)).values
+    cause = "an interval narrower than what can occur"
     return [
-        Problem(
-            "ND126",
-            "an interval narrower than what can occur",
-            name,
-            str(value.interval),
-            str(found[name].interval),
-        )
+        Problem("ND126", cause, name, str(value.interval), str(found[name].interval))
         for name, value in graph.values.items()
-        if value.interval is None
-        or found[name].interval is None
-        or value.interval.lo > found[name].interval.lo  # type: ignore[union-attr]
-        or value.interval.hi < found[name].interval.hi  # type: ignore[union-attr]
+        if not _holds(value.interval, found[name].interval)
     ]
+
+
+def _holds(stated: Interval | None, proven: Interval | None) -> bool:
+    if stated is None or proven is None:
+        return False
+    return stated.lo <= proven.lo and proven.hi <= stated.hi

@@ -7,69 +7,23 @@ returns None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import Field
 
 from ...array import Array
-from ...ir.nodes import Neuron, Node, Reduce, Synapse, View
+from ...ir.nodes import Reduce, Synapse, View
 from ...ir.shapes import MAX_DELAY
-from ...ir.types import Shape, Value
-from .._base import FormatOptions
+from . import neurons
 from .file import Item
+from .options import NirOptions
+from .parts import STREAM, Made, Sizes, spread, step
 
-Sizes = tuple[int, ...]
-Made = list[tuple[Node, Value]]
-
-STREAM = "?"
 MAX_SIDE = 1 << 20  # of kernels, strides, paddings and groups
 MAX_KERNEL = 1 << 28  # elements of a kernel after dilation
-MAX_DENSE_IDENTITY = (
-    2048  # elements whose delays differ, or that feed back into something that is not a layer
-)
-#: where a current keeps more per tick, the saturating LIF is used: bounds of the stock one would be too tight
-MOST_KEPT = 0.97
-
-#: (reset, reset_delay) -> rule of general_lif
-RESETS = {("value", False): 0, ("subtract", False): 1, ("subtract", True): 2, ("value", True): 3}
-
-DISCRETISATION = (
-    "forward Euler, current before voltage, threshold and reset after the voltage; strict threshold"
-)
-
-
-class NirOptions(FormatOptions):
-    """Options of the reader; NIR describes differential equations, so the time step is not in the file."""
-
-    dt: float = Field(
-        1e-4, gt=0, lt=1e9, description="time step of LIF, LI, CubaLIF and CubaLI; snnTorch uses 1e-4"
-    )
-    integrator_dt: float = Field(
-        1.0, gt=0, lt=1e9, description="time step of IF and I; 1: r is the gain per tick"
-    )
-    delay_dt: float | None = Field(None, gt=0, lt=1e9, description="time step of Delay; dt unless given")
-    synapse: Literal["euler", "jump"] = Field(
-        "euler", description="what w_in does to the current: dt / tau_syn of it, or all of it (Norse)"
-    )
-    reset: Literal["value", "subtract"] = Field(
-        "value", description="what a spike does: v_reset, or v - threshold"
-    )
-    reset_delay: bool = Field(False, description="the reset acts in the next tick (snnTorch's reset_delay)")
-    start: Literal["zero", "rest"] = Field("zero", description="voltage before tick 1: 0, or v_leak (Norse)")
-    input_max: int = Field(1, ge=1, le=(1 << 23) - 1, description="largest raw input; 1: spikes")
-    input_signed: bool = Field(False, description="raw inputs go down to -input_max")
-    input_scale: float = Field(1.0, gt=0, lt=1e9, description="what one unit of the raw input is worth")
-    per_tick: bool = Field(True, description="a frame for each tick; false: one frame that stays")
-    readout: Literal["auto", "sum", "mean", "last"] = Field(
-        "auto", description="over ticks; auto: spikes are summed, of voltages the last counts"
-    )
-    output: str = Field("", description="which Output is read, where there are several")
-    integers: Literal["auto", "never"] = Field(
-        "auto", description="take the integers that this program wrote, or not"
-    )
+#: elements whose delays differ, or that feed back into something that is not a layer
+MAX_DENSE_IDENTITY = 2048
 
 
 def make(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -82,16 +36,6 @@ def make(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     before = len(item.problems)
     made = rule(item, sizes, options)
     return None if len(item.problems) > before else made
-
-
-def value(sizes: Sizes) -> Value:
-    """A value with the roles that its number of axes suggests."""
-    roles = {1: "C", 2: "CX", 3: "CYX"}.get(len(sizes)) or "C" + "G" * (len(sizes) - 1)
-    return Value(Shape(tuple(roles), sizes))
-
-
-def _step(node: Node, sizes: Sizes) -> tuple[Node, Value]:
-    return node, value(sizes)
 
 
 # --- weights -----------------------------------------------------------------------------------------------------
@@ -111,89 +55,108 @@ def _linear(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         item.problem("ND126", "a bias of another length", "bias", bias.shape, weight.shape[:1])
-    return [
-        _step(
-            Synapse(name=item.name, inputs=(STREAM,), weight=weight, bias=_unless_zero(bias)),
-            weight.shape[:1],
-        )
-    ]
+    node = Synapse(name=item.name, inputs=(STREAM,), weight=weight, bias=_unless_zero(bias))
+    return [step(node, weight.shape[:1])]
 
 
 def _unless_zero(bias: Array | None) -> Array | None:
     return bias if bias is not None and bias.any() else None
 
 
+@dataclass(frozen=True)
+class _Window:
+    """How a kernel moves over an input of one or two axes; ``same``: padded so that the shape stays, as in torch."""
+
+    stride: Sizes
+    dilation: Sizes
+    padding: Sizes
+    groups: int
+    same: bool
+
+    @classmethod
+    def read(cls, item: Item, axes: int) -> _Window | None:
+        """From the fields of a Conv1d or Conv2d."""
+        stride = item.whole("stride", 1, MAX_SIDE, axes)
+        dilation = item.whole("dilation", 1, MAX_SIDE, axes)
+        groups = item.whole("groups", 1, MAX_SIDE, 1)
+        named = item.text("padding")
+        padding = (0,) * axes if named is not None else item.whole("padding", 0, MAX_SIDE, axes)
+        if named not in (None, "same", "valid"):
+            item.problem("ND124", "a padding that is not known", "padding", named, "numbers, same, valid")
+        if stride is None or dilation is None or groups is None or padding is None:
+            return None
+        if named == "same" and any(s != 1 for s in stride):
+            item.problem("ND124", "padding 'same' with a stride", "stride", stride, 1)
+        return cls(stride, dilation, padding, groups[0], named == "same")
+
+    def extent(self, kernel: Sizes) -> Sizes:
+        """What a kernel covers once it is dilated."""
+        return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, kernel, strict=True))
+
+    def fits(self, item: Item, weight: Array, bias: Array, sizes: Sizes) -> bool:
+        """Whether a kernel can move over an input of this shape; problems where it cannot."""
+        rank = len(self.stride) + 2
+        if weight.ndim != rank or not weight.size:
+            item.problem(
+                "ND126", "a kernel of other rank", "weight", weight.shape, f"{rank} axes, none empty"
+            )
+            return False
+        if (
+            len(sizes) != rank - 1
+            or sizes[0] != weight.shape[1] * self.groups
+            or weight.shape[0] % self.groups
+        ):
+            found, limit = f"{weight.shape} in {self.groups} groups", f"input of shape {sizes}"
+            item.problem("ND126", "a kernel does not fit the input", "weight", found, limit)
+            return False
+        if bias.shape != weight.shape[:1]:
+            item.problem("ND126", "a bias of another length", "bias", bias.shape, weight.shape[:1])
+        extent = self.extent(weight.shape[2:])
+        added = [e - 1 for e in extent] if self.same else [2 * p for p in self.padding]
+        room = tuple(s + a for s, a in zip(sizes[1:], added, strict=True))
+        if any(e > r for e, r in zip(extent, room, strict=True)):
+            item.problem("ND126", "a kernel larger than the padded input", "weight", extent, room)
+            return False
+        if weight.shape[0] * weight.shape[1] * int(np.prod(extent, dtype=object)) > MAX_KERNEL:
+            cause, limit = "a kernel too large once it is dilated", f"{MAX_KERNEL} elements"
+            item.problem("ND123", cause, "dilation", self.dilation, limit)
+            return False
+        return True
+
+    def spread(self, weight: Array) -> tuple[Array, Sizes]:
+        """The kernel with zeros for its dilation, and the padding of both sides; ``same`` pads more behind."""
+        extent = self.extent(weight.shape[2:])
+        wide = np.zeros((*weight.shape[:2], *extent))
+        places = (slice(None), slice(None), *(slice(None, None, d) for d in self.dilation))
+        wide[places] = weight
+        if not self.same:
+            return wide, self.padding
+        return np.pad(wide, [(0, 0), (0, 0), *(((e - 1) % 2, 0) for e in extent)]), tuple(
+            e // 2 for e in extent
+        )
+
+
 def _conv(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
-    """Cross-correlation; dilated kernels are spread with zeros, ``same`` pads more behind than before, as in torch."""
-    axes = 1 if item.kind == "Conv1d" else 2
-    weight, bias = item.numbers("weight"), item.numbers("bias")
-    stride = item.whole("stride", 1, MAX_SIDE, axes)
-    dilation = item.whole("dilation", 1, MAX_SIDE, axes)
-    groups = item.whole("groups", 1, MAX_SIDE, 1)
-    by_name = item.text("padding")
-    padding = (0,) * axes if by_name is not None else item.whole("padding", 0, MAX_SIDE, axes)
-    if by_name not in (None, "same", "valid"):
-        item.problem("ND124", "a padding that is not known", "padding", by_name, "numbers, same, valid")
-    if (
-        weight is None
-        or bias is None
-        or stride is None
-        or dilation is None
-        or groups is None
-        or padding is None
-    ):
+    """Cross-correlation; one over a line is one over an image of one row."""
+    flat = item.kind == "Conv1d"
+    weight, bias, window = item.numbers("weight"), item.numbers("bias"), _Window.read(item, 1 if flat else 2)
+    if weight is None or bias is None or window is None or not window.fits(item, weight, bias, sizes):
         return None
-    if weight.ndim != axes + 2 or not weight.size:
-        item.problem(
-            "ND126", "a kernel of other rank", "weight", weight.shape, f"{axes + 2} axes, none empty"
-        )
-        return None
-    if len(sizes) != axes + 1 or sizes[0] != weight.shape[1] * groups[0] or weight.shape[0] % groups[0]:
-        found = f"{weight.shape} in {groups[0]} groups"
-        item.problem("ND126", "a kernel does not fit the input", "weight", found, f"input of shape {sizes}")
-        return None
-    if bias.shape != weight.shape[:1]:
-        item.problem("ND126", "a bias of another length", "bias", bias.shape, weight.shape[:1])
-    extent = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True))
-    added = tuple(e - 1 for e in extent) if by_name == "same" else tuple(2 * p for p in padding)
-    room = tuple(s + a for s, a in zip(sizes[1:], added, strict=True))
-    if any(e > r for e, r in zip(extent, room, strict=True)):
-        item.problem("ND126", "a kernel larger than the padded input", "weight", extent, room)
-        return None
-    if by_name == "same" and any(s != 1 for s in stride):
-        item.problem("ND124", "padding 'same' with a stride", "stride", stride, 1)
-    if weight.shape[0] * weight.shape[1] * int(np.prod(extent, dtype=object)) > MAX_KERNEL:
-        item.problem(
-            "ND123", "a kernel too large once it is dilated", "dilation", dilation, f"{MAX_KERNEL} elements"
-        )
-        return None
-    weight = _dilated(weight, dilation, extent)
-    if by_name == "same":
-        odd = [(0, 0), (0, 0)] + [((e - 1) % 2, 0) for e in extent]
-        weight, padding = np.pad(weight, odd), tuple(e // 2 for e in extent)
-    if axes == 1:
-        weight, stride, padding = weight[:, :, None, :], (1, *stride), (0, *padding)
-    grid = sizes if axes == 2 else (sizes[0], 1, sizes[1])
-    out = _positions(grid[1:], padding, weight.shape[2:], stride)
+    kernel, padding = window.spread(weight)
+    stride, grid = window.stride, sizes
+    if flat:
+        kernel, stride, padding = kernel[:, :, None, :], (1, *stride), (0, *padding)
+        grid = (sizes[0], 1, sizes[1])
     node = Synapse(
-        name=item.name, inputs=(STREAM,), weight=weight, bias=_unless_zero(bias), op="conv",
-        stride=(stride[0], stride[1]), padding=(padding[0], padding[1]), groups=groups[0],
+        name=item.name, inputs=(STREAM,), weight=kernel, bias=_unless_zero(bias), op="conv",
+        stride=(stride[0], stride[1]), padding=(padding[0], padding[1]), groups=window.groups,
     )  # fmt: skip
-    made = (weight.shape[0], *out)
-    return [_step(node, made)] if axes == 2 else _within(item, sizes, grid, node, made, (made[0], made[2]))
+    made = (len(kernel), *_positions(grid[1:], padding, kernel.shape[2:], stride))
+    return _within(item, sizes, grid, node, made, (made[0], made[2]) if flat else made)
 
 
 def _positions(sizes: Sizes, padding: Sizes, window: Sizes, stride: Sizes) -> Sizes:
     return tuple((s + 2 * p - w) // t + 1 for s, p, w, t in zip(sizes, padding, window, stride, strict=True))
-
-
-def _dilated(weight: Array, dilation: Sizes, extent: Sizes) -> Array:
-    if all(d == 1 for d in dilation):
-        return weight
-    spread = np.zeros((*weight.shape[:2], *extent))
-    places: tuple = (slice(None), slice(None), *(slice(None, None, d) for d in dilation))
-    spread[places] = weight
-    return spread
 
 
 def _within(item: Item, sizes: Sizes, grid: Sizes, node: Synapse, made: Sizes, out: Sizes) -> Made:
@@ -201,11 +164,11 @@ def _within(item: Item, sizes: Sizes, grid: Sizes, node: Synapse, made: Sizes, o
     steps: Made = []
     if sizes != grid:
         name = f"{item.name}.in"
-        steps.append(_step(View(name=name, inputs=(STREAM,), op="reshape", args=grid), grid))
+        steps.append(step(View(name=name, inputs=(STREAM,), op="reshape", args=grid), grid))
         node = replace(node, inputs=(name,))
-    steps.append(_step(node, made))
+    steps.append(step(node, made))
     if out != made:
-        steps.append(_step(View(name=f"{item.name}.out", inputs=(node.name,), op="reshape", args=out), out))
+        steps.append(step(View(name=f"{item.name}.out", inputs=(node.name,), op="reshape", args=out), out))
     return steps
 
 
@@ -240,23 +203,20 @@ def _diagonal(item: Item, name: str, sizes: Sizes, factors: Array, delay: int) -
 
 def ticks(item: Item, options: NirOptions) -> Array | None:
     """The delays of a Delay in whole ticks."""
-    delay, step = item.numbers("delay"), options.delay_dt or options.dt
+    delay, tick = item.numbers("delay"), options.delay_dt or options.dt
     if delay is None:
         return None
-    found = np.rint(delay / step)
-    if (
-        delay.size == 0
-        or (np.abs(delay / step - found) > 1e-3).any()
-        or found.min() < 0
-        or found.max() > MAX_DELAY
-    ):
-        shown = f"{delay.min():g} .. {delay.max():g} at {step:g} a tick" if delay.size else "no delay"
+    found = np.rint(delay / tick)
+    uneven = (np.abs(delay / tick - found) > 1e-3).any()
+    if delay.size == 0 or uneven or found.min() < 0 or found.max() > MAX_DELAY:
+        shown = f"{delay.min():g} .. {delay.max():g} at {tick:g} a tick" if delay.size else "no delay"
         item.problem(
             "ND124", "a delay that is no whole number of ticks, or too long", "delay", shown, f"0 .. {MAX_DELAY} ticks",
             "--set reader.delay_dt=STEP, the time of one tick in the unit of the delays",
         )  # fmt: skip
         return None
-    return found.astype(np.int64)
+    whole: Array = found.astype(np.int64)
+    return whole
 
 
 def _delay(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -306,14 +266,11 @@ def _pool(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
             limit,
         )
         return None
-    out = tuple(
-        (s + 2 * p - w) // t + 1 for s, p, w, t in zip(sizes[1:], padding, window, stride, strict=True)
-    )
     node = Reduce(
         name=item.name, inputs=(STREAM,), op="sum" if item.kind == "SumPool2d" else "mean",
         window=(window[0], window[1]), stride=(stride[0], stride[1]), padding=(padding[0], padding[1]),
     )  # fmt: skip
-    return [_step(node, (sizes[0], *out))]
+    return [step(node, (sizes[0], *_positions(sizes[1:], padding, window, stride)))]
 
 
 def _flatten(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -339,149 +296,15 @@ def _flatten(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     out = (*sizes[:first], int(np.prod(sizes[first : last + 1])), *sizes[last + 1 :])
     if out == sizes:
         return []
-    return [_step(View(name=item.name, inputs=(STREAM,), op="reshape", args=out), out)]
+    return [step(View(name=item.name, inputs=(STREAM,), op="reshape", args=out), out)]
 
 
 def _nothing(item: Item, sizes: Sizes, options: NirOptions) -> Made:
     return []
 
 
-# --- neurons -----------------------------------------------------------------------------------------------------
-
-
-def spread(item: Item, key: str, array: Array, sizes: Sizes) -> Array | None:
-    """A parameter as one number, or as an array of the population's shape; None, and a problem, if it is neither."""
-    while array.ndim > len(sizes) and array.shape[0] == 1:
-        array = array[0]
-    if array.size and bool((array == array.flat[0]).all()):
-        if array.size == 1 or array.shape == sizes:
-            return np.asarray(array.flat[0])
-    if (
-        array.size == 0
-        or array.ndim != len(sizes)
-        or any(a not in (1, s) for a, s in zip(array.shape, sizes, strict=True))
-    ):
-        item.problem("ND126", "a parameter has another shape than its population", key, array.shape, sizes)
-        return None
-    return np.ascontiguousarray(np.broadcast_to(array, sizes))
-
-
-def _parameters(item: Item, sizes: Sizes, **defaults: float | None) -> dict[str, Array] | None:
-    """All parameters, each one number or of the population's shape."""
-    found = {key: item.numbers(key, default) for key, default in defaults.items()}
-    whole = {key: spread(item, key, array, sizes) for key, array in found.items() if array is not None}
-    missing = len(whole) < len(defaults) or any(array is None for array in whole.values())
-    return None if missing else {k: v for k, v in whole.items() if v is not None}
-
-
-def _rate(item: Item, key: str, tau: Array, options: NirOptions) -> Array | None:
-    """dt / tau, what a tick forgets."""
-    if (tau <= 0).any():
-        item.problem("ND124", "a time constant that is not positive", key, float(tau.min()), "above 0")
-        return None
-    rate = options.dt / tau
-    if (rate > 1 + 1e-6).any():
-        item.problem(
-            "ND124", "a time constant shorter than the time step", key, f"{float(tau.min()):g}",
-            f"at least dt = {options.dt:g}", "--set reader.dt=STEP, the step that the network was trained with",
-        )  # fmt: skip
-        return None
-    return np.minimum(rate, 1.0)
-
-
-def _dynamics(
-    item: Item, p: Mapping[str, Array], options: NirOptions
-) -> tuple[Array, Array, Array, Array, Array] | None:
-    """alpha, beta, gain, bias and offset of u <- alpha u + gain x;  v <- beta v + u + bias, v counted from offset."""
-    zero, one = np.asarray(0.0), np.asarray(1.0)
-    if item.kind in ("IF", "I"):
-        alpha, beta, gain, leak = zero, one, options.integrator_dt * p["r"], zero
-        bias = zero
-    else:
-        rate = _rate(item, "tau" if "tau" in p else "tau_mem", p.get("tau", p.get("tau_mem", one)), options)
-        fading = _rate(item, "tau_syn", p["tau_syn"], options) if "tau_syn" in p else one
-        if rate is None or fading is None:
-            return None
-        alpha, beta = 1.0 - fading, 1.0 - rate
-        arriving = p.get("w_in", one) * (fading if options.synapse == "euler" and "tau_syn" in p else 1.0)
-        gain, leak = rate * p["r"] * arriving, p["v_leak"]
-        bias = zero if options.start == "rest" else rate * leak
-    if (gain <= 0).any():
-        key = "r" if (p["r"] <= 0).any() else "w_in"
-        item.problem(
-            "ND124", "a resistance or input weight that is not positive", key, float(p[key].min()), "above 0"
-        )
-        return None
-    return alpha, beta, gain, bias, leak if options.start == "rest" else zero
-
-
-def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers as floats, arrays as they are."""
-    return {k: float(v) if np.ndim(v) == 0 and not isinstance(v, int) else v for k, v in params.items()}
-
-
-def _spiking(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
-    """A LIF: Lava's where reset and leaks allow, since that is what chips have; else the general one."""
-    keys: dict[str, dict[str, float | None]] = {
-        "IF": {"r": None},
-        "LIF": {"tau": None, "r": None, "v_leak": None},
-        "CubaLIF": {"tau_mem": None, "tau_syn": None, "r": None, "v_leak": None, "w_in": 1.0},
-    }
-    p = _parameters(item, sizes, v_threshold=None, v_reset=0.0, **keys[item.kind])
-    found = None if p is None else _dynamics(item, p, options)
-    if p is None or found is None:
-        return None
-    alpha, beta, gain, bias, offset = found
-    threshold, v_reset = p["v_threshold"] - offset, p["v_reset"] - offset
-    rule = RESETS[options.reset, options.reset_delay]
-    if rule == 3 and item.kind != "CubaLIF":
-        rule = 0  # without a current, a voltage that starts the next tick from v_reset is the same, early or late
-    stock = (
-        rule == 0 and not np.any(v_reset) and bool((threshold >= 0).all())
-        and alpha.ndim == beta.ndim == 0 and float(alpha) <= MOST_KEPT
-    )  # fmt: skip
-    if stock:
-        params: dict[str, Any] = {
-            "alpha": alpha,
-            "beta": beta,
-            "bias": bias / gain,
-            "threshold": threshold / gain,
-        }
-        node = Neuron(name=item.name, inputs=(STREAM,), model="cuba_lif", params=_plain(params))
-        return [_step(node, sizes)]
-    params = {
-        "alpha": alpha, "beta": beta, "gain": gain, "bias": bias,
-        "threshold": threshold, "v_reset": v_reset, "rule": rule,
-    }  # fmt: skip
-    return [
-        _step(Neuron(name=item.name, inputs=(STREAM,), model="general_lif", params=_plain(params)), sizes)
-    ]
-
-
-def _integrator(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
-    keys: dict[str, dict[str, float | None]] = {
-        "I": {"r": None},
-        "LI": {"tau": None, "r": None, "v_leak": None},
-        "CubaLI": {"tau_mem": None, "tau_syn": None, "r": None, "v_leak": None, "w_in": 1.0},
-    }
-    p = _parameters(item, sizes, **keys[item.kind])
-    found = None if p is None else _dynamics(item, p, options)
-    if found is None:
-        return None
-    names = ("alpha", "beta", "gain", "bias", "offset")
-    params = _plain(dict(zip(names, found, strict=True)))
-    return [_step(Neuron(name=item.name, inputs=(STREAM,), model="leaky_integrator", params=params), sizes)]
-
-
-def _threshold(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
-    p = _parameters(item, sizes, threshold=None)
-    if p is None:
-        return None
-    return [_step(Neuron(name=item.name, inputs=(STREAM,), model="threshold", params=_plain(p)), sizes)]
-
-
 RULES: dict[str, Callable[[Item, Sizes, NirOptions], Made | None]] = {
     "Linear": _linear, "Affine": _linear, "Scale": _scale, "Conv1d": _conv, "Conv2d": _conv, "Delay": _delay,
-    "Flatten": _flatten, "SumPool2d": _pool, "AvgPool2d": _pool, "IF": _spiking, "LIF": _spiking, "CubaLIF": _spiking,
-    "I": _integrator, "LI": _integrator, "CubaLI": _integrator, "Threshold": _threshold, "Pass": _nothing,
+    "Flatten": _flatten, "SumPool2d": _pool, "AvgPool2d": _pool, "Pass": _nothing, "Threshold": neurons.threshold,
+    **dict.fromkeys(neurons.SPIKING, neurons.spiking), **dict.fromkeys(neurons.INTEGRATING, neurons.integrator),
 }  # fmt: skip

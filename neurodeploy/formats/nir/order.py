@@ -6,12 +6,14 @@ waits one tick, as recurrent layers of snnTorch and Norse do, or as long as a de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .file import Network
+from .neurons import KINDS
 
-WEIGHTS = ("Linear", "Affine", "Conv1d", "Conv2d")
-NEURONS = ("IF", "LIF", "CubaLIF", "LI", "CubaLI", "I", "Threshold")
+MATRICES = ("Linear", "Affine")
+WEIGHTS = (*MATRICES, "Conv1d", "Conv2d")
 
 
 @dataclass
@@ -27,81 +29,86 @@ class Order:
 
 def arrange(network: Network) -> Order:
     """An order for everything that the inputs reach."""
-    before = {key: network.sources(key) for key in network.items}
-    after: dict[str, list[str]] = {key: [] for key in network.items}
-    for key, sources in before.items():
-        for source in sources:
-            after[source].append(key)
-    group = _components(after)
-    distance = _distances(network, after)
+    wires = _Wires.of(network)
     order = Order()
     done: set[str] = set()
     waiting = sorted(network.items)
     while waiting:
-        ready = [
-            k for k in waiting
-            if (before[k] or network.items[k].kind == "Input")
-            and all(s in done or (s, k) in order.feedback for s in before[k])
-        ]  # fmt: skip
-        if ready:
-            order.keys += ready
-            done |= set(ready)
-            waiting = [k for k in waiting if k not in done]
-            continue
-        found = _break_loop(network, before, group, distance, done, order)
-        if not found:
-            break
-    order.idle = [k for k in waiting if k not in distance]
-    order.loops = [k for k in waiting if k in distance]
+        ready = [key for key in waiting if wires.ready(key, done, order.feedback)]
+        order.keys += ready
+        done |= set(ready)
+        waiting = [key for key in waiting if key not in done]
+        if not ready:
+            edges = wires.break_loop(done, order.feedback)
+            if not edges:
+                break
+            order.feedback |= edges
+    order.idle = [key for key in waiting if key not in wires.distance]
+    order.loops = [key for key in waiting if key in wires.distance]
     return order
 
 
-def _break_loop(
-    network: Network,
-    before: dict[str, list[str]],
-    group: dict[str, int],
-    distance: dict[str, int],
-    done: set[str],
-    order: Order,
-) -> bool:
-    """Let the loop nearest to the input wait; False where none can.
+@dataclass(frozen=True)
+class _Wires:
+    """What each item reads (``before``); its strongly connected ``group``; ``distance`` in edges from an Input."""
 
-    Of a loop, the first item that something outside reaches is evaluated first, so what feeds back into it waits.
-    """
-    frontier = [
-        k for k in network.items
-        if k not in done and k in distance
-        and any(s in done for s in before[k])
-        and any(s not in done and group[s] == group[k] for s in before[k])
-    ]  # fmt: skip
-    frontier += [k for k in network.items if k not in done and k in distance and k in before[k]]
-    for key in sorted(frontier, key=lambda k: (distance[k], k)):
-        edges = _feeding(network, before, group, done, key)
-        if edges and edges - order.feedback:
-            order.feedback |= edges
-            return True
-    return False
+    network: Network
+    before: dict[str, list[str]]
+    group: dict[str, int]
+    distance: dict[str, int]
 
+    @classmethod
+    def of(cls, network: Network) -> _Wires:
+        """Of a network."""
+        before = {key: network.sources(key) for key in network.items}
+        after: dict[str, list[str]] = {key: [] for key in network.items}
+        for key, sources in before.items():
+            for source in sources:
+                after[source].append(key)
+        return cls(network, before, _components(after), _distances(network, after))
 
-def _feeding(
-    network: Network, before: dict[str, list[str]], group: dict[str, int], done: set[str], key: str
-) -> set[tuple[str, str]]:
-    """The edges by which neurons of the same loop reach ``key``; none if a way around holds no neuron."""
-    edges: set[tuple[str, str]] = set()
-    seen, open_keys = {key}, [key]
-    while open_keys:
-        reader = open_keys.pop()
-        for source in before[reader]:
-            if source in done or group[source] != group[key]:
-                continue
-            if network.items[source].kind in NEURONS:
-                edges.add((source, reader))
-            elif source in seen:
-                return set()
-            else:
-                seen.add(source)
-                open_keys.append(source)
-    return edges
+    def ready(self, key: str, done: set[str], feedback: set[tuple[str, str]]) -> bool:
+        """Whether everything that an item reads is there, or waits."""
+        sources = self.before[key]
+        if not sources:
+            return self.network.items[key].kind == "Input"
+        return all(source in done or (source, key) in feedback for source in sources)
+
+    def break_loop(self, done: set[str], feedback: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """The edges that close the loop nearest to the input; none where no loop can wait.
+
+        Of a loop, the first item that something outside reaches is evaluated first, so what feeds back into it waits.
+        """
+        entries = [key for key in self.network.items if key not in done and self._enters(key, done)]
+        for key in sorted(entries, key=lambda k: (self.distance[k], k)):
+            edges = self._feeding(done, key)
+            if edges - feedback:
+                return edges
+        return set()
+
+    def _enters(self, key: str, done: set[str]) -> bool:
+        """Whether a loop that the input reaches can start with an item."""
+        sources = self.before[key]
+        within = any(s not in done and self.group[s] == self.group[key] for s in sources)
+        return key in self.distance and (key in sources or (within and any(s in done for s in sources)))
+
+    def _feeding(self, done: set[str], key: str) -> set[tuple[str, str]]:
+        """The edges by which neurons of the same loop reach ``key``; none if a way around holds no neuron."""
+        edges: set[tuple[str, str]] = set()
+        seen, open_keys = {key}, [key]
+        while open_keys:
+            reader = open_keys.pop()
+            for source in self.before[reader]:
+                if source in done or self.group[source] != self.group[key]:
+                    continue
+                if self.network.items[source].kind in KINDS:
+                    edges.add((source, reader))
+                elif source in seen:
+                    return set()
+                else:
+                    seen.add(source)
+                    open_keys.append(source)
+        return edges
 
 
 def _distances(network: Network, after: dict[str, list[str]]) -> dict[str, int]:
@@ -117,35 +124,34 @@ def _distances(network: Network, after: dict[str, list[str]]) -> dict[str, int]:
 
 
 def _components(after: dict[str, list[str]]) -> dict[str, int]:
-    """Number of the strongly connected component of each item (Tarjan, without recursion)."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
+    """Number of the strongly connected component of each item (Kosaraju, without recursion)."""
+    before: dict[str, list[str]] = {key: [] for key in after}
+    for key, readers in after.items():
+        for reader in readers:
+            before[reader].append(key)
     component: dict[str, int] = {}
-    stack: list[str] = []
-    for root in after:
-        if root in index:
-            continue
-        work: list[tuple[str, int]] = [(root, 0)]
-        while work:
-            key, place = work.pop()
-            if place == 0:
-                index[key] = low[key] = len(index)
-                stack.append(key)
-            for position in range(place, len(after[key])):
-                reader = after[key][position]
-                if reader not in index:
-                    work += [(key, position + 1), (reader, 0)]
-                    break
-                if reader not in component:
-                    low[key] = min(low[key], index[reader])
-            else:
-                if low[key] == index[key]:
-                    while stack:
-                        member = stack.pop()
-                        component[member] = index[key]
-                        if member == key:
-                            break
-                if work:
-                    parent = work[-1][0]
-                    low[parent] = min(low[parent], low[key])
+    for root in reversed(list(_finished(after))):
+        open_keys = [root] if root not in component else []
+        while open_keys:
+            key = open_keys.pop()
+            if key not in component:
+                component[key] = len(component) if key == root else component[root]
+                open_keys += before[key]
     return component
+
+
+def _finished(after: dict[str, list[str]]) -> Iterator[str]:
+    """All items, each once everything that it reaches has been left (depth first)."""
+    seen: set[str] = set()
+    for root in after:
+        work = [(root, iter(after[root]))] if root not in seen else []
+        seen.add(root)
+        while work:
+            key, readers = work[-1]
+            reader = next((r for r in readers if r not in seen), None)
+            if reader is None:
+                work.pop()
+                yield key
+            else:
+                seen.add(reader)
+                work.append((reader, iter(after[reader])))

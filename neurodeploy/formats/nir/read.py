@@ -22,12 +22,15 @@ from ...errors import Problem
 from ...ir.graph import Builder, Graph, Header, free_name, prune
 from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
-from .._base import Reader
-from .._hdf5.read import Tree, read_tree
-from . import integers as _nir_integers
-from .file import Item, Network, flatten
-from .nodes import DISCRETISATION, STREAM, Made, NirOptions, Sizes, make, ticks, value, waiting
-from .order import NEURONS, WEIGHTS, Order, arrange
+from .._hdf5.read import read_tree
+from .._hdf5.tree import Tree
+from . import integers
+from .file import ENDS, Item, Network, flatten
+from .neurons import KINDS
+from .nodes import make, ticks, waiting
+from .options import DISCRETISATION, NirOptions
+from .order import MATRICES, WEIGHTS, Order, arrange
+from .parts import STREAM, Made, Sizes, spread, value
 
 DEFAULT_TICKS = 16
 MAX_AXES, MAX_ELEMENTS = 6, 1 << 24
@@ -35,57 +38,44 @@ MAX_AXES, MAX_ELEMENTS = 6, 1 << 24
 VOLTAGES = ("leaky_integrator",)
 
 
-class NirReader(Reader):
-    """Reader of NIR files."""
+def load(path: Path, options: NirOptions, timesteps: int | None = None) -> Graph:
+    """The graph of a file: floats at level ``source``, or the integers of our own export.
 
-    Options = NirOptions
-
-    def load(self, path: Path, options: Any, timesteps: int | None) -> Graph:
-        """The graph of a file: floats at level ``source``, or the integers of our own export."""
-        tree = read_tree(Path(path))
-        if options.integers == "auto" and _nir_integers.PLACE in tree.groups:
-            whole = _nir_integers.read(tree, timesteps)
-            tree.check()
-            if whole is not None:
-                return whole
-        network = flatten(tree)
+    Raises ImportModelError ND121 to ND126 with every problem of the file.
+    """
+    tree = read_tree(Path(path))
+    if options.integers == "auto" and integers.PLACE in tree.groups:
+        whole = integers.read(tree, timesteps)
         tree.check()
-        _check_ends(tree, network, options)
-        return _Import(tree, network, options).graph(timesteps or DEFAULT_TICKS)
-
-
-def _check_ends(tree: Tree, network: Network, options: NirOptions) -> None:
-    """One Input, and one Output or one that is chosen; the others go."""
-    inputs, outputs = network.of("Input"), network.of("Output")
-    for kind, found in (("Input", inputs), ("Output", outputs)):
-        if not found:
-            tree.problem(
-                "ND122", f"a network without a node {kind}", "node/nodes", "none", f"a node of type {kind}"
-            )
-    if len(inputs) > 1:
-        shown = ", ".join(network.items[k].name for k in inputs)
-        tree.problem(
-            "ND125", "several inputs: the graph takes one stream", "node/nodes", shown, "one node Input"
-        )
-    names = {network.items[k].name: k for k in outputs}
-    if options.output and options.output not in names:
-        tree.problem(
-            "ND125",
-            "no Output of the name that was asked for",
-            "node/nodes",
-            options.output,
-            ", ".join(names),
-        )
-    elif len(outputs) > 1 and not options.output:
-        fixes = [f"--set reader.output={name}" for name in list(names)[:3]]
-        tree.problem(
-            "ND125", "several outputs: one is read out", "node/nodes", ", ".join(names), "one", *fixes
-        )
+        if whole is not None:
+            return whole
+    network = flatten(tree)
     tree.check()
-    for name, key in names.items():
-        if options.output and name != options.output:
-            del network.items[key]
-            network.edges = [edge for edge in network.edges if key not in edge]
+    _choose_ends(tree, network, options.output)
+    return _Import(tree, network, options).graph(timesteps or DEFAULT_TICKS)
+
+
+def _choose_ends(tree: Tree, network: Network, chosen: str) -> None:
+    """One Input, and one Output or the one that is chosen; the others go."""
+    for kind in ENDS:
+        if not network.of(kind):
+            cause, limit = f"a network without a node {kind}", f"a node of type {kind}"
+            tree.problem("ND122", cause, "node/nodes", "none", limit)
+    inputs, outputs = ({network.items[key].name: key for key in network.of(kind)} for kind in ENDS)
+    if len(inputs) > 1:
+        cause = "several inputs: the graph takes one stream"
+        tree.problem("ND125", cause, "node/nodes", ", ".join(inputs), "one node Input")
+    if chosen and chosen not in outputs:
+        cause = "no Output of the name that was asked for"
+        tree.problem("ND125", cause, "node/nodes", chosen, ", ".join(outputs))
+    elif len(outputs) > 1 and not chosen:
+        fixes = [f"--set reader.output={name}" for name in list(outputs)[:3]]
+        cause = "several outputs: one is read out"
+        tree.problem("ND125", cause, "node/nodes", ", ".join(outputs), "one", *fixes)
+    tree.check()
+    for name, key in outputs.items():
+        if chosen and name != chosen:
+            network.drop(key)
 
 
 class _Import:
@@ -125,29 +115,29 @@ class _Import:
 
     def _move_delays(self) -> None:
         """A Delay whose stream feeds weights alone becomes their delay."""
-        for key, item in self.network.items.items():
-            sources = self.network.sources(key)
-            while (
-                item.kind in WEIGHTS and len(sources) == 1 and self.network.items[sources[0]].kind == "Delay"
-            ):
-                delay = self.network.items[sources[0]]
-                found = ticks(delay, self.options)
-                if found is None or (item.kind not in ("Linear", "Affine") and np.unique(found).size != 1):
-                    break
-                before = self.delays.get(key, np.zeros((), np.int64))
-                if found.size > 1 and before.size > 1 and found.shape != before.shape:
-                    break
-                feeding = self.network.sources(sources[0])
-                self.delays[key] = before + (
-                    found.flat[0] if np.unique(found).size == 1 else found.reshape(-1)
-                )
-                self.network.edges = [e for e in self.network.edges if e != (sources[0], key)]
-                self.network.edges += [(source, key) for source in feeding]
-                sources = feeding
+        for key in [k for kind in WEIGHTS for k in self.network.of(kind)]:
+            while self._move_delay(key):
+                pass
         for key in self.network.of("Delay"):
             if not any(source == key for source, _ in self.network.edges):
-                del self.network.items[key]  # all of it has moved
-                self.network.edges = [e for e in self.network.edges if e[1] != key]
+                self.network.drop(key)  # all of it has moved
+
+    def _move_delay(self, key: str) -> bool:
+        """Let weights take over the Delay that alone feeds them; False where there is none that they can take."""
+        sources, items = self.network.sources(key), self.network.items
+        if len(sources) != 1 or items[sources[0]].kind != "Delay":
+            return False
+        found = ticks(items[sources[0]], self.options)
+        if found is None:
+            return False
+        one = np.unique(found).size == 1
+        before = self.delays.get(key, np.zeros((), np.int64))
+        if not one and (items[key].kind not in MATRICES or (before.size > 1 and found.shape != before.shape)):
+            return False
+        self.delays[key] = before + (found.flat[0] if one else found.reshape(-1))
+        edges = [edge for edge in self.network.edges if edge != (sources[0], key)]
+        self.network.edges = edges + [(source, key) for source in self.network.sources(sources[0])]
+        return True
 
     def _note_loops(self, order: Order) -> None:
         for key in order.loops:
@@ -183,9 +173,8 @@ class _Import:
             tries.append((-len(self.sizes), sum(map(len, found.values())), found))
             for k, i in self.network.items.items():
                 i.problems = list(kept[k])
-        *_, furthest = min(
-            tries, key=lambda t: t[:2]
-        )  # the reading that got furthest, with the fewest problems
+        # the reading that got furthest, with the fewest problems
+        *_, furthest = min(tries, key=lambda t: t[:2])
         for k, i in self.network.items.items():
             i.problems = furthest[k]
 
@@ -202,30 +191,33 @@ class _Import:
                     continue
                 item = self.network.items[key]
                 if len(set(known)) > 1:
-                    shown = ", ".join(
-                        f"{self.network.items[s].name} {self.sizes.get(s)}" for s in before[key]
-                    )
-                    item.problem("ND126", "streams of different shapes meet", "", shown, "equal shapes")
-                if item.kind == "Output":
-                    self.sizes[key] = known[0]
-                    self._check_output(item, known[0])
-                    continue
-                made = make(item, known[0], self.options)
-                if made is not None:
-                    self.made[key] = self._with_delay(item, key, made)
-                    self.sizes[key] = made[-1][1].shape.sizes if made else known[0]
-                elif (likely := self._likely(item, known[0])) is not None:
-                    self.sizes[key] = likely  # so that what reads it is judged as well
+                    names = (f"{self.network.items[s].name} {self.sizes.get(s)}" for s in before[key])
+                    cause = "streams of different shapes meet"
+                    item.problem("ND126", cause, "", ", ".join(names), "equal shapes")
+                self._make(key, item, known[0])
             if len(left) == len(waiting_keys):
                 return  # what is left reads only nodes that could not be made
             waiting_keys = left
 
+    def _make(self, key: str, item: Item, sizes: Sizes) -> None:
+        """The nodes of one item behind a stream, and the shape of what it sends."""
+        if item.kind == "Output":
+            self.sizes[key] = sizes
+            self._check_output(item, sizes)
+            return
+        made = make(item, sizes, self.options)
+        if made is not None:
+            self.made[key] = self._with_delay(item, key, made)
+            self.sizes[key] = made[-1][1].shape.sizes if made else sizes
+        elif (likely := self._likely(item, sizes)) is not None:
+            self.sizes[key] = likely  # so that what reads it is judged as well
+
     def _likely(self, item: Item, sizes: Sizes) -> Sizes | None:
         """The shape that a node of wrong parameters would have had."""
         weight = self.tree.arrays.get(f"{item.place}/weight")
-        if item.kind in ("Linear", "Affine"):
+        if item.kind in MATRICES:
             return weight.shape[:1] if weight is not None and weight.ndim == 2 and len(weight) else None
-        return sizes if item.kind in (*NEURONS, "Scale", "Delay") else None
+        return sizes if item.kind in (*KINDS, "Scale", "Delay") else None
 
     def _check_output(self, item: Item, sizes: Sizes) -> None:
         if not item.has("shape"):
@@ -271,33 +263,38 @@ class _Import:
         late = [s for s in sources if (s, key) in order.feedback]
         if late and item.kind == "Delay":
             made = self._waiting_delay(item, self.sizes[late[0]], len(sources)) or made
-        if late and len(sources) == 1 and made and isinstance(made[0][0], Synapse):
+        first = made[0][0] if made else None
+        if late and len(sources) == 1 and isinstance(first, Synapse):
             # weights that alone read the neuron wait themselves
-            made = [(self._waiting(made[0][0]), made[0][1]), *made[1:]]
+            made = [(_waiting(first), made[0][1]), *made[1:]]
             stream = self.network.items[late[0]].name
         else:
-            streams = [
-                self._identity(builder, item, s, reserved) if s in late else self.names[s] for s in sources
-            ]
-            stream = streams[0]
-            if len(streams) > 1:
-                name = _free(f"{item.name}.sum", reserved)
-                sizes = self.sizes[sources[0]]
-                stream = builder.add(
-                    Sum(name=name, inputs=tuple(streams), signs=(1,) * len(streams)), value(sizes)
-                )
+            stream = self._stream(builder, item, sources, late, reserved)
         if item.kind == "Output":
             self.names[key] = builder.add(*self._output(builder, item, stream))
             return
         known = {STREAM: stream}
+        origin = (Origin(item.name, f"nir.{item.kind}"),)
         for node, facts in made:
             name = item.name if node.name == item.name else _free(node.name, reserved)
             inputs = tuple(known[i] for i in node.inputs)
-            made_here = replace(
-                node, name=name, inputs=inputs, origin=(Origin(item.name, f"nir.{item.kind}"),)
+            known[node.name] = stream = builder.add(
+                replace(node, name=name, inputs=inputs, origin=origin), facts
             )
-            known[node.name] = stream = builder.add(made_here, facts)
         self.names[key] = stream
+
+    def _stream(
+        self, builder: Builder, item: Item, sources: list[str], late: list[str], reserved: set[str]
+    ) -> str:
+        """What an item reads: the sum of its sources, of which late ones wait a tick."""
+        streams = [
+            self._identity(builder, item, s, reserved) if s in late else self.names[s] for s in sources
+        ]
+        if len(streams) == 1:
+            return streams[0]
+        name = _free(f"{item.name}.sum", reserved)
+        node = Sum(name=name, inputs=tuple(streams), signs=(1,) * len(streams))
+        return builder.add(node, value(self.sizes[sources[0]]))
 
     def _waiting_delay(self, item: Item, sizes: Sizes, sources: int) -> Made | None:
         """A Delay of a loop that no weights took over: it reads the neuron, and the loop waits its ticks alone."""
@@ -309,11 +306,8 @@ class _Import:
             )
         if found is None or sources > 1:
             return None
-        return waiting(item, item.name, sizes, np.maximum(found, 1), feedback=True)
-
-    def _waiting(self, node: Any) -> Synapse:
-        delay = np.maximum(node.delay, 1)
-        return replace(node, delay=int(delay) if delay.ndim == 0 else delay)
+        full = spread(item, "delay", np.maximum(found, 1), sizes)
+        return None if full is None else waiting(item, item.name, sizes, full, feedback=True)
 
     def _identity(self, builder: Builder, item: Item, source: str, reserved: set[str]) -> str:
         """A feedback without weights of its own: an identity that waits one tick."""
@@ -348,11 +342,14 @@ def _length(tree: Tree, item: Item, key: str) -> int:
     return 1 if found is None else max(found.size, 1)
 
 
+def _waiting(node: Synapse) -> Synapse:
+    """The same weights, a tick later at least."""
+    delay = np.maximum(node.delay, 1)
+    return replace(node, delay=int(delay) if delay.ndim == 0 else delay)
+
+
 def _free(name: str, reserved: set[str]) -> str:
     """A name that no node of the file has and that was not given yet."""
     free = free_name(name, reserved)
     reserved.add(free)
     return free
-
-
-READER = NirReader()

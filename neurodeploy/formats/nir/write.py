@@ -9,9 +9,9 @@ a digest of the floats, so that a changed file is noticed.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,61 +22,46 @@ from ...files import write_bytes
 from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Reduce, Sum, Synapse, View
 from ...program import Program
-from .._base import Refusals, Writer
-from . import integers as _nir_integers
-from .nodes import NirOptions
+from .._base import Refusals
+from . import integers, neurons
+from .neurons import DT
 
-DT = float(NirOptions.model_fields["dt"].default)
-STATE = 64.0  # state units in a unit of the input: LIF states have 6 bits below it
-ONE = 4096.0  # of decay codes
+#: name, NIR kind and fields of a node
+Part = tuple[str, str, dict[str, Any]]
 
 
-class NirWriter(Writer):
-    """Writer of ``.nir`` files."""
+def write(program: Program, path: Path) -> tuple[Path, ...]:
+    """One file. Raises GraphError ND230 with every node that NIR has no counterpart for, EnvironmentProblem ND90x."""
+    import nir
 
-    def available(self) -> str:
-        """nir is a dependency; an environment without it says so."""
-        return (
-            ""
-            if importlib.util.find_spec("nir")
-            else "the package nir is not installed: pip install nir==1.0.8"
-        )
-
-    def write(self, program: Program, path: Path, x: Array | None = None) -> tuple[Path, ...]:
-        """One file. Raises GraphError ND230 with every node that NIR has no counterpart for."""
-        import nir
-
-        nodes, edges = _Export(program.graph).network()
-        graph = nir.NIRGraph(nodes, edges, type_check=False)
-        floats = _nir_integers.digest(_nir_integers.entries_of(graph.to_dict()))
-        graph.metadata = {_nir_integers.KEY: _nir_integers.pack(program.graph, floats), "dt": DT}
-        buffer = io.BytesIO()
-        nir.write(buffer, graph)
-        write_bytes(Path(path), buffer.getvalue())
-        return (Path(path),)
+    made, edges = _Export(program.graph).network()
+    nodes = {name: getattr(nir, kind)(**fields) for name, (kind, fields) in made.items()}
+    graph = nir.NIRGraph(nodes, edges, type_check=False)
+    floats = integers.digest(integers.entries_of(graph.to_dict()))
+    graph.metadata = {integers.KEY: integers.pack(program.graph, floats), "dt": DT}
+    buffer = io.BytesIO()
+    nir.write(buffer, graph)
+    write_bytes(Path(path), buffer.getvalue())
+    return (Path(path),)
 
 
 class _Export:
     """Walks the graph once; edges are drawn at the end, when also neurons that feed back have their nodes."""
 
     def __init__(self, graph: Graph) -> None:
-        import nir
-
-        self.nir = nir
         self.graph = graph
         self.refusals = Refusals("NIR")
-        self.nodes: dict[str, Any] = {}
+        self.nodes: dict[str, tuple[str, dict[str, Any]]] = {}
         self.ports: dict[str, tuple[str, ...]] = {}  # value -> the nodes whose sum it is
-        self.shapes: dict[
-            str, tuple[int, ...]
-        ] = {}  # value -> its shape in NIR, which has no axes of size 1 put in
+        # value -> its shape in NIR, which has no axes of size 1 put in
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.wires: list[tuple[str, str]] = []  # (value, node that reads it)
         self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
         for node in graph.of(Neuron):
             self._even_out(node)
 
-    def network(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    def network(self) -> tuple[dict[str, tuple[str, dict[str, Any]]], list[tuple[str, str]]]:
         """Nodes and edges; GraphError with everything that cannot be expressed."""
         for node in self.graph:
             rule = RULES.get(type(node))
@@ -104,9 +89,9 @@ class _Export:
 
         A float network stays what it is when the weights of a neuron and all its voltages are scaled alike.
         """
-        if node.model not in LIFS or not np.all(np.asarray(node.params["vth"]) > 0):
+        if node.model not in neurons.LIFS or not np.all(np.asarray(node.params["vth"]) > 0):
             return
-        limits = _limits(node, self.scale(node.inputs[0]))
+        limits = neurons.limits(node, self.scale(node.inputs[0]))
         thresholds = np.broadcast_to(limits, self.graph.shape(node.name))
         even = float(np.mean(thresholds))
         names, leaves = self._feeding(node)
@@ -139,29 +124,27 @@ class _Export:
         """Note a node that has no counterpart."""
         self.refusals.add(node.place, found, limit, *fixes)
 
-    def put(self, name: str, made: Any) -> str:
+    def put(self, name: str, kind: str, **fields: Any) -> str:
         """Add a NIR node under a name that HDF5 takes and that is free."""
         free = free_name(name.replace("/", "_").strip(".") or "node", self.nodes)
-        self.nodes[free] = made
+        self.nodes[free] = kind, fields
         return free
 
     def passing(self, source: str, shape: tuple[int, ...], edges: list[tuple[str, str]]) -> str:
         """A node that only passes ``source`` on."""
-        name = self.put(f"{source}.again", self.nir.Scale(np.ones(shape)))
+        name = self.put(f"{source}.again", "Scale", scale=np.ones(shape))
         edges.append((source, name))
         return name
 
-    def chain(self, node: Node, value: str, *parts: tuple[str, Any]) -> str:
+    def chain(self, value: str, *parts: Part) -> str:
         """Nodes one behind the other, the first reading a value; the name of the last."""
         last = ""
-        for name, made in parts:
-            placed = self.put(name, made)
+        for name, kind, fields in parts:
+            placed = self.put(name, kind, **fields)
             if last:
                 self.ports[f"\0{last}"] = (last,)
                 self.shapes[f"\0{last}"] = self.shapes.get(value, ())
-                self.wires.append((f"\0{last}", placed))
-            else:
-                self.wires.append((value, placed))
+            self.wires.append((f"\0{last}" if last else value, placed))
             last = placed
         return last
 
@@ -190,12 +173,12 @@ class _Export:
 
 def _input(to: _Export, node: Input) -> None:
     shape = to.graph.shape(node.name)
-    to.give(node, to.put(node.name, to.nir.Input(np.array(shape))), shape)
+    to.give(node, to.put(node.name, "Input", input_type=np.array(shape)), shape)
 
 
 def _output(to: _Export, node: Output) -> None:
     source = node.inputs[0]
-    made = to.put(node.name, to.nir.Output(np.array(to.shapes[source])))
+    made = to.put(node.name, "Output", output_type=np.array(to.shapes[source]))
     to.wires.append((source, made))
     to.same(node, source)
 
@@ -228,7 +211,7 @@ def _synapse(to: _Export, node: Synapse) -> None:
     else:
         parts, made = _conv(to, node, weight, bias, columns, shape, made)
     if parts:
-        to.give(node, to.chain(node, source, *delays, *parts), made)
+        to.give(node, to.chain(source, *delays, *parts), made)
     return None
 
 
@@ -239,7 +222,7 @@ def _channels(scale: Array, op: str) -> Array | None:
     return flat[:, 0] if bool((flat == flat[:, :1]).all()) else None
 
 
-def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[tuple[str, Any]] | None:
+def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[Part] | None:
     """The Delay in front of weights, if any; a loop waits one tick without one."""
     delay = np.asarray(node.delay)
     if delay.ndim and not (delay == delay[:1]).all():
@@ -250,20 +233,22 @@ def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[tuple[st
     if not ticks.any() or (feedback and bool((ticks == 1).all())):
         return []
     each = np.broadcast_to(ticks, shape).astype(np.float64) * DT
-    return [(f"{node.name}.delay", to.nir.Delay(each))]
+    return [(f"{node.name}.delay", "Delay", {"delay": each})]
 
 
 def _dense(
     to: _Export, node: Synapse, weight: Array, bias: Array | None, shape: tuple[int, ...]
-) -> list[tuple[str, Any]]:
-    parts: list[tuple[str, Any]] = []
+) -> list[Part]:
     if len(to.graph.shape(node.name)) != 1:
         to.refuse(node, f"weights shared over {to.graph.shape(node.name)[:-1]}", "one vector")
         return []
+    parts: list[Part] = []
     if len(shape) != 1:
-        parts.append((f"{node.name}.flat", to.nir.Flatten(np.array(shape), 0, -1)))
-    made = to.nir.Linear(weight) if bias is None else to.nir.Affine(weight, bias)
-    return [*parts, (node.name, made)]
+        axes = {"input_type": np.array(shape), "start_dim": 0, "end_dim": -1}
+        parts.append((f"{node.name}.flat", "Flatten", axes))
+    if bias is None:
+        return [*parts, (node.name, "Linear", {"weight": weight})]
+    return [*parts, (node.name, "Affine", {"weight": weight, "bias": bias})]
 
 
 def _conv(
@@ -274,7 +259,7 @@ def _conv(
     columns: Array,
     shape: tuple[int, ...],
     made: tuple[int, ...],
-) -> tuple[list[tuple[str, Any]], tuple[int, ...]]:
+) -> tuple[list[Part], tuple[int, ...]]:
     """Conv2d; Conv1d where rows were only put in; Scale for factors by element."""
     per_input = columns.reshape(node.groups, -1)[np.arange(len(weight)) // (len(weight) // node.groups)]
     weight = weight / per_input[:, :, None, None]
@@ -282,37 +267,33 @@ def _conv(
     plain = weight.shape[2:] == (1, 1) and node.stride == (1, 1) and node.padding == (0, 0)
     if plain and bias is None and node.groups == len(weight) == weight.shape[1] * node.groups:
         factors = np.broadcast_to(weight.reshape(-1, 1, 1), grid)
-        return [(node.name, to.nir.Scale(np.array(factors).reshape(shape)))], shape
-    zero = np.zeros(len(weight)) if bias is None else bias
+        return [(node.name, "Scale", {"scale": np.array(factors).reshape(shape)})], shape
+    fields: dict[str, Any] = {"groups": node.groups, "bias": np.zeros(len(weight)) if bias is None else bias}
     if shape == grid:
-        conv = to.nir.Conv2d(
-            input_shape=shape[1:], weight=weight, stride=node.stride, padding=node.padding, dilation=(1, 1),
-            groups=node.groups, bias=zero,
-        )  # fmt: skip
-        return [(node.name, conv)], made
+        fields |= {"input_shape": shape[1:], "weight": weight, "dilation": (1, 1)}
+        return [(node.name, "Conv2d", {**fields, "stride": node.stride, "padding": node.padding})], made
     if len(shape) == 2 and grid == (shape[0], 1, shape[1]) and weight.shape[2] == 1 and node.padding[0] == 0:
-        conv = to.nir.Conv1d(
-            input_shape=shape[1], weight=weight[:, :, 0], stride=node.stride[1], padding=node.padding[1], dilation=1,
-            groups=node.groups, bias=zero,
-        )  # fmt: skip
-        return [(node.name, conv)], (made[0], made[2])
+        fields |= {"input_shape": shape[1], "weight": weight[:, :, 0], "dilation": 1}
+        fields |= {"stride": node.stride[1], "padding": node.padding[1]}
+        return [(node.name, "Conv1d", fields)], (made[0], made[2])
     to.refuse(node, f"a convolution over a rearranged {shape}", "an input of shape (C, Y, X)")
     return [], made
 
 
 def _sum(to: _Export, node: Sum) -> None:
     """All edges that end in the same reader add up; a minus is a Scale."""
-    signs, ports = node.signs or (1,) * len(node.inputs), ()
+    signs = node.signs or (1,) * len(node.inputs)
+    ports: tuple[str, ...] = ()
     wanted = to.graph.shape(node.name)
     shapes = {to.shape_of(source) for source in node.inputs}
     if len(shapes) > 1 or any(to.graph.shape(source) != wanted for source in node.inputs):
         to.refuse(node, f"streams of shapes {', '.join(map(str, sorted(shapes)))}", "equal shapes")
     for sign, source in zip(signs, node.inputs, strict=True):
         if sign > 0:
-            ports += to.ports[source]  # type: ignore[assignment]
+            ports += to.ports[source]
         else:
-            minus = to.nir.Scale(np.full(to.shape_of(source), -1.0))
-            ports += (to.chain(node, source, (f"{node.name}.minus", minus)),)  # type: ignore[assignment]
+            minus = {"scale": np.full(to.shape_of(source), -1.0)}
+            ports += (to.chain(source, (f"{node.name}.minus", "Scale", minus)),)
     to.ports[node.name], to.shapes[node.name] = ports, to.shape_of(node.inputs[0])
 
 
@@ -328,11 +309,13 @@ def _reduce(to: _Export, node: Reduce) -> None:
         return
     window, stride = np.array(node.window), np.array(node.stride or node.window)
     factor, mean = float(to.scale(node.name).flat[0] / unit.flat[0]), 1.0 / int(np.prod(node.window))
-    kind = to.nir.AvgPool2d if np.isclose(factor, mean, rtol=1e-9) else to.nir.SumPool2d
-    parts = [(node.name, kind(window, stride, np.array(node.padding)))]
-    if kind is to.nir.SumPool2d and not np.isclose(factor, 1.0, rtol=1e-9):
-        parts.append((f"{node.name}.scale", to.nir.Scale(np.full(to.graph.shape(node.name), factor))))
-    to.give(node, to.chain(node, source, *parts), to.graph.shape(node.name))
+    kind = "AvgPool2d" if np.isclose(factor, mean, rtol=1e-9) else "SumPool2d"
+    pool = {"kernel_size": window, "stride": stride, "padding": np.array(node.padding)}
+    parts: list[Part] = [(node.name, kind, pool)]
+    if kind == "SumPool2d" and not np.isclose(factor, 1.0, rtol=1e-9):
+        scale = {"scale": np.full(to.graph.shape(node.name), factor)}
+        parts.append((f"{node.name}.scale", "Scale", scale))
+    to.give(node, to.chain(source, *parts), to.graph.shape(node.name))
 
 
 def _view(to: _Export, node: View) -> None:
@@ -348,8 +331,8 @@ def _view(to: _Export, node: View) -> None:
         for end in range(start + 1, len(before)):
             joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
             if [s for s in joined if s != 1] == [s for s in after if s != 1]:
-                flat = to.nir.Flatten(np.array(before), start, end)
-                return to.give(node, to.chain(node, source, (node.name, flat)), joined)
+                axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
+                return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
     return to.refuse(node, f"reshape from {before} to {after}", "reshape that joins axes")
 
 
@@ -360,112 +343,19 @@ def _neuron(to: _Export, node: Neuron) -> None:
     source = node.inputs[0]
     shape = to.shape_of(source)
     to.give(node, "", shape)
-    rule = MODELS.get(node.model)
-    if rule is None:
-        return to.refuse(node, f"neuron model {node.model}", f"one of {', '.join(MODELS)}")
-    if node.reset is not None:
-        return to.refuse(node, f"a reset every {node.reset[0]} ticks", "state that lasts for the sample")
-    made = rule(to, node, to.scale(source))
-    if made is not None:
-        to.give(node, to.chain(node, source, (node.name, made)), shape)
-    return None
+    even = to.thresholds.get(node.name)
+    made = neurons.write(node, to.scale(source), to.scale(node.name), even, partial(to.refuse, node))
+    if made is None:
+        return
+    kind, compact = made
+    whole = {
+        k: np.broadcast_to(np.asarray(v, np.float64), to.graph.shape(node.name)) for k, v in compact.items()
+    }
+    fields = {key: np.array(array).reshape(shape) for key, array in whole.items()}
+    to.give(node, to.chain(source, (node.name, kind, fields)), shape)
 
-
-def _full(to: _Export, node: Neuron, array: Any) -> Array:
-    """A parameter of every neuron, in the shape that the population has in NIR."""
-    whole = np.broadcast_to(np.asarray(array, np.float64), to.graph.shape(node.name))
-    return np.array(whole).reshape(to.shapes[node.name])
-
-
-def _lif(to: _Export, node: Neuron, unit: Array) -> Any:
-    """lif and cuba_lif: Lava's LIF, whose threshold counts whole units."""
-    p = node.params
-    alpha, beta = 1.0 - (np.asarray(p["du"]) + 1) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
-    bias = np.asarray(p.get("bias", 0)) * unit / STATE
-    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), 0.0)
-
-
-def _limits(node: Neuron, unit: Array) -> Array:
-    """Thresholds half a state unit above the last integer that does not fire, so that no rounding of floats matters."""
-    vth = np.asarray(node.params["vth"]) * (1.0 if node.model == "general_lif" else STATE)
-    return (vth + 0.5) * unit / STATE
-
-
-def _general(to: _Export, node: Neuron, unit: Array) -> Any:
-    p = node.params
-    if p["rule"] != 0:
-        to.refuse(node, "a spike that subtracts, or resets in the next tick", "a reset to a value at once")
-        return None
-    alpha, beta = 1.0 - np.asarray(p["du"]) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
-    bias, v_reset = (np.asarray(p[k]) * unit / STATE for k in ("bias", "v_reset"))
-    return _spiking(to, node, alpha, beta, 1.0, bias, _limits(node, unit), v_reset)
-
-
-def _spiking(
-    to: _Export, node: Neuron, alpha: Any, beta: Any, gain: Any, bias: Any, threshold: Any, v_reset: Any
-) -> Any:
-    found = _dynamics(to, node, alpha, beta, gain, bias)
-    if found is None:
-        return None
-    threshold = to.thresholds.get(node.name, threshold)
-    spikes = {"v_threshold": _full(to, node, threshold), "v_reset": _full(to, node, v_reset)}
-    if "tau_syn" in found:
-        return to.nir.CubaLIF(**found, **spikes)
-    return to.nir.LIF(**found, **spikes) if "tau" in found else to.nir.IF(**found, **spikes)
-
-
-def _integrator(to: _Export, node: Neuron, unit: Array) -> Any:
-    p, out = node.params, to.scale(node.name)
-    if np.any(p.get("offset", 0)):
-        to.refuse(node, "a voltage that starts from a resting potential", "voltages that start from 0")
-        return None
-    shift = 1 if node.model == "cuba_voltage" else 0
-    alpha, beta = 1.0 - (np.asarray(p["du"]) + shift) / ONE, 1.0 - np.asarray(p["dv"]) / ONE
-    found = _dynamics(to, node, alpha, beta, STATE * out / unit, np.asarray(p["bias"]) * out)
-    if found is None:
-        return None
-    if "tau_syn" in found:
-        return to.nir.CubaLI(**found)
-    return to.nir.LI(**found) if "tau" in found else to.nir.I(**found)
-
-
-def _dynamics(
-    to: _Export, node: Neuron, alpha: Any, beta: Any, gain: Any, bias: Any
-) -> dict[str, Any] | None:
-    """Time constants, resistance and leak of u <- alpha u + gain x;  v <- beta v + u + bias."""
-    alpha, beta, gain, bias = (_full(to, node, x) for x in (alpha, beta, gain, bias))
-    if not alpha.any() and (beta == 1).all() and not bias.any():
-        return {"r": gain}
-    if (beta >= 1).any() or (alpha >= 1).any():
-        to.refuse(
-            node,
-            "a voltage or current that does not leak, beside a bias, a current or one that does",
-            "leaks",
-        )
-        return None
-    rate = 1.0 - beta
-    found = {"r": gain / rate, "v_leak": bias / rate}
-    if not alpha.any():
-        return {"tau": DT / rate, **found}
-    return {"tau_mem": DT / rate, "tau_syn": DT / (1.0 - alpha), "w_in": 1.0 / (1.0 - alpha), **found}
-
-
-def _threshold(to: _Export, node: Neuron, unit: Array) -> Any:
-    return to.nir.Threshold(_full(to, node, (np.asarray(node.params["vth"]) + 0.5) * unit))
-
-
-#: models whose vth is a threshold that a spike leaves behind
-LIFS = ("lif", "cuba_lif", "general_lif")
-
-MODELS: dict[str, Callable[[_Export, Neuron, Array], Any]] = {
-    "lif": _lif, "cuba_lif": _lif, "general_lif": _general, "leaky_integrator": _integrator,
-    "cuba_voltage": _integrator, "threshold": _threshold,
-}  # fmt: skip
 
 RULES: dict[type[Node], Callable[..., None]] = {
     Input: _input, Output: _output, Synapse: _synapse, Neuron: _neuron, Sum: _sum, Reduce: _reduce, Micro: _micro,
     View: _view, Delay: _alias,
 }  # fmt: skip
-
-
-WRITER = NirWriter()

@@ -30,7 +30,7 @@ from ...files import io_problem, write_text
 from ...program import Program
 from ...target import Target
 from .net import MEMORY_GB, Counts, Network
-from .write import WRITER
+from .write import export
 
 PYTHON = "NEURODEPLOY_SANAFE_PYTHON"
 TIME_LIMIT_S = 600.0
@@ -127,6 +127,10 @@ class Figure:
         """SANA-FE's over ours."""
         return self.sanafe / self.ours if self.ours and self.sanafe is not None else None
 
+    def as_dict(self) -> dict[str, Any]:
+        """Both sides and their ratio, for JSON."""
+        return {**vars(self), "ratio": self.ratio}
+
 
 @dataclass(frozen=True, eq=False)
 class Crosscheck:
@@ -148,17 +152,13 @@ class Crosscheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        figure = lambda f: {**vars(f), "ratio": f.ratio}
-        own = {
-            k: v
-            for k, v in vars(self).items()
-            if k not in ("counts", "energy", "time", "problems", "not_carried")
-        }
+        apart = ("counts", "energy", "time", "problems", "not_carried")
+        own = {k: v for k, v in vars(self).items() if k not in apart}
         return {
             **own,
             "counts": [{**vars(c), "agrees": c.agrees} for c in self.counts],
-            "energy": [figure(f) for f in self.energy],
-            "time": [figure(f) for f in self.time],
+            "energy": [f.as_dict() for f in self.energy],
+            "time": [f.as_dict() for f in self.time],
             "not_carried": [{"node": node, "what": what} for node, what in self.not_carried],
             "agrees": not self.problems,
         }
@@ -189,7 +189,7 @@ def crosscheck(
     interpreter = interpreter_of(python)
     version = find(interpreter)
     with _scratch() as folder:
-        (network, architecture, _), net = WRITER.export(
+        (network, architecture, _), net = export(
             program, folder / "network.yaml", x, target=target, layers=layers, memory_gb=memory_gb
         )
         runs = simulate(interpreter, architecture, network, (net.pipelined, net.framed), timing, time_limit_s)
@@ -275,7 +275,7 @@ def _run(command: Sequence[str], folder: Path, limit_s: float) -> tuple[int, str
         return code, said.read().decode("utf-8", "replace")
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Stops a process and what it started; nothing happens to one that has ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -436,7 +436,8 @@ def _by_hand(counts: Counts, target: Target, run: Run) -> list[Problem]:
 
 def _priced(target: Target, events: Mapping[str, int], coefficients: Iterable[str]) -> float:
     """Energy in pJ."""
-    return sum(events[key] * getattr(target.costs.energy_pj, key).nominal for key in coefficients)
+    prices = target.costs.energy_pj
+    return float(sum(events[key] * getattr(prices, key).nominal for key in coefficients))
 
 
 def _energy(net: Network, target: Target, run: Run, found: Estimate | None) -> list[Figure]:

@@ -18,9 +18,9 @@ from typing import Any
 from ... import target as targets
 from ...array import Array
 from ...files import write_text
+from ...inputs.samples import Synthetic
 from ...program import Program
 from ...target import Target
-from .._base import Writer
 from .arch import architecture
 from .net import FREE, MEMORY_GB, NEURON, RELAY, Connections, Group, Network, network
 
@@ -29,46 +29,32 @@ NEVER = 1e300  # a threshold that no current reaches
 SAMPLES = 1  # synthetic ones, where none are given
 
 
-class SanaFeWriter(Writer):
-    """Writes files for SANA-FE 2."""
+def export(
+    program: Program,
+    path: Path,
+    x: Array | None = None,
+    *,
+    target: Target | None = None,
+    layers: Sequence[str] = (),
+    memory_gb: float = MEMORY_GB,
+) -> tuple[tuple[Path, ...], Network]:
+    """Network, architecture and description, for raw inputs ``x`` (default: a synthetic sample); files and network.
 
-    takes_samples = True
-
-    def write(self, program: Program, path: Path, x: Array | None = None, **options: Any) -> tuple[Path, ...]:
-        """Network, architecture and description, for raw inputs ``x`` (default: one synthetic sample).
-
-        ``options`` are those of :meth:`export`. Raises what :func:`._sanafe_net.network` raises, and UsageError ND910
-        where the target is not found.
-        """
-        return self.export(program, path, x, **options)[0]
-
-    def export(
-        self,
-        program: Program,
-        path: Path,
-        x: Array | None = None,
-        *,
-        target: Target | None = None,
-        layers: Sequence[str] = (),
-        memory_gb: float = MEMORY_GB,
-    ) -> tuple[tuple[Path, ...], Network]:
-        """As :meth:`write`, and the network that was written."""
-        target = target or targets.load(
-            program.mapping.target if program.mapping is not None else "loihi-sim"
-        )
-        if x is None:
-            from ...inputs.samples import Synthetic
-
-            x = Synthetic(program.graph).measurement(SAMPLES)[0]
-        net = network(program, target, x, layers, memory_gb)
-        files = {
-            path: "".join(network_text(net, program.graph.header.name)),
-            path.with_name(f"{path.stem}.arch.yaml"): architecture(net, target),
-            path.with_name(f"{path.stem}.json"): json.dumps(description(net, target), indent=1) + "\n",
-        }
-        for place, text in files.items():
-            write_text(place, text)
-        return tuple(files), net
+    ``target`` is the mapping's own unless given. Raises what :func:`.net.network` raises, and UsageError ND910 where
+    the target is not found.
+    """
+    target = target or targets.load(program.mapping.target if program.mapping is not None else "loihi-sim")
+    if x is None:
+        x = Synthetic(program.graph).measurement(SAMPLES)[0]
+    net = network(program, target, x, layers, memory_gb)
+    files = {
+        path: "".join(network_text(net, program.graph.header.name)),
+        path.with_name(f"{path.stem}.arch.yaml"): architecture(net, target),
+        path.with_name(f"{path.stem}.json"): json.dumps(description(net, target), indent=1) + "\n",
+    }
+    for place, text in files.items():
+        write_text(place, text)
+    return tuple(files), net
 
 
 def description(net: Network, target: Target) -> dict[str, Any]:
@@ -146,6 +132,3 @@ def _mapping(group: Group) -> Iterator[dict[str, Any]]:
         tile, core, unit = places[start]
         hardware = {"soma": f"accumulator[{unit}]", "dendrite": f"dendrite[{unit}]", "synapse": synapse}
         yield {f"{group.label}.{start}..{stop - 1}": {"core": f"{tile}.{core}", **hardware}}
-
-
-WRITER = SanaFeWriter()

@@ -7,7 +7,7 @@ import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.cost.counts import count, disagreements, names
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
@@ -150,7 +150,7 @@ def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     mapping = encode(graph, random_mapping(graph, TARGET, seed), TARGET)
     trace = interp.run(graph, ones(), names(graph))
     events = MEMBER.run(Program(graph, mapping), ones())[1]
-    assert disagreements(count(graph, trace), events) == []
+    assert disagreements(graph, count(graph, trace), events) == []
 
 
 def test_samples_are_counted_apart() -> None:

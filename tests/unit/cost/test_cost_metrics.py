@@ -82,7 +82,16 @@ def test_shares_of_purity_and_silicon_sum_to_one(method: str) -> None:
     found = fake_build.inputs(method).assessment
     for shares in (found.purity.edges, found.purity.work, found.silicon):
         assert sum(shares.values()) == pytest.approx(1.0)
-    assert found.purity.spike_driven == pytest.approx(1.0 - found.purity.work["dense"])
+
+
+@pytest.mark.parametrize("method", ["ecmt", "native"])
+def test_the_ratio_to_the_baseline_is_events_over_baseline_at_each_end(method: str) -> None:
+    found = fake_build.inputs(method).assessment
+    events, baseline, ratio = found.estimate.events_pj, found.baseline.energy_pj, found.baseline_ratio
+    assert ratio.nominal == pytest.approx(events.nominal / baseline.nominal)
+    assert ratio.low == pytest.approx(events.low / baseline.high)
+    assert ratio.high == pytest.approx(events.high / baseline.low)
+    assert ratio.low < ratio.nominal < ratio.high
 
 
 def test_dense_operators_are_listed_by_name() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.interp import convolve, windows
 from neurodeploy.ir.nodes import Synapse

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
+from neurodeploy.formats.netx import READER
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.demand import dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.mapper import map_graph

@@ -54,11 +54,11 @@ def test_every_number_that_depends_on_activity_is_labelled_on_the_console() -> N
         "spikes",
         "packets",
         "hops",
+        "messages",
         "operations",
         "/s",
-        "of synaptic work",
     ):
-        layers = ("stem", "embed", "scores", "mix", "Not counted")  # under a heading with the label; a text
+        layers = ("stem", "embed", "scores", "k.sn", "Not counted")  # under a heading with the label; a text
         left = [line for line in bare_lines if unit in line and not line.strip().startswith(layers)]
         assert not left, left
     assert "synthetic input" not in report.text(report_of("native"))
@@ -143,8 +143,8 @@ def test_page_is_made_from_the_json_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "code"), [
-    (None, "ND810"), ("", "ND811"), ('{"schema_version": 1', "ND811"), ("[1]", "ND812"),
-    ('{"schema_version": 99}', "ND812"), ('{"schema_version": 1, "layers": 3}', "ND811"),
+    (None, "ND810"), ("", "ND811"), ('{"schema_version": 2', "ND811"), ("[1]", "ND812"),
+    ('{"schema_version": 99}', "ND812"), ('{"schema_version": 2, "layers": 3}', "ND811"),
 ])  # fmt: skip
 def test_unusable_reports_are_typed_errors(tmp_path: Path, content: str | None, code: str) -> None:
     if content is not None:

@@ -20,7 +20,7 @@ from neurodeploy.backends.lava import MEMBER
 from neurodeploy.backends.lava.wakeups import mend
 from neurodeploy.errors import SimulateError
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
+from neurodeploy.formats.netx import READER
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View

@@ -18,7 +18,7 @@ from neurodeploy.codes import CODES
 from neurodeploy.errors import GraphError, ImportModelError, NeurodeployError, Problem, UsageError
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.netx import MEMBER as NETX
-from neurodeploy.formats.netx.read import READER
+from neurodeploy.formats.netx import READER
 from neurodeploy.ir.graph import Graph
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
@@ -266,6 +266,12 @@ def test_weights_and_neurons_that_netx_cannot_join(tmp_path: Path) -> None:
     assert problems(write_net(tmp_path / "b.net", [dense(weights(RNG, 3, 4), RF)]))[0].code == "ND125"
     graded = {**dense(weights(RNG, 3, 4), SDNN), "type": "dense_rec", "weight_rec": weights(RNG, 3, 3)}
     assert problems(write_net(tmp_path / "c.net", [graded]))[0].code == "ND125"
+
+
+def test_a_refused_layer_makes_the_next_one_look_no_worse(tmp_path: Path) -> None:
+    layers = [dense(weights(RNG, 6, 4)), dense(-np.eye(5, 6)), dense(weights(RNG, 2, 5))]
+    found = problems(write_net(tmp_path / "a.net", layers))
+    assert [(p.code, p.where) for p in found] == [("ND124", "a.net /layer/1/weight")]
 
 
 def test_a_bias_on_a_sigma_neuron(tmp_path: Path) -> None:

@@ -19,17 +19,17 @@ from neurodeploy.artifact import Artifact
 from neurodeploy.errors import BackendError, NeurodeployError, SimulateError, UsageError, VerifyError
 from neurodeploy.formats.sanafe import crosscheck
 from neurodeploy.formats.sanafe import net as _sanafe_net
-from neurodeploy.formats.sanafe.write import WRITER
+from neurodeploy.formats.sanafe.write import export
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
 from neurodeploy.target import Target
-from tests.unit.formats.second_reader import simulate
-from tests.unit.formats.test_sanafe import addresses, dense, mixed
+from tests.unit.formats.sanafe.second_reader import simulate
+from tests.unit.formats.sanafe.test_sanafe import addresses, dense, mixed
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOOD = """
 from pathlib import Path
-from tests.unit.formats.second_reader import simulate
+from tests.unit.formats.sanafe.second_reader import simulate
 runs = simulate(Path(job["architecture"]), Path(job["network"]), job["steps"])
 """
 Case = tuple[Program, Target, np.ndarray]
@@ -129,7 +129,7 @@ def test_a_difference_that_is_not_explained_is_an_error(change: str, tmp_path: P
 def test_a_failing_run_is_a_typed_error(does: str, said: str, tmp_path: Path) -> None:
     python = fake(tmp_path, does)
     program, target, x = dense("loihi2")
-    network, architecture, _ = WRITER.write(
+    (network, architecture, _), _ = export(
         program, tmp_path / "net.yaml", x[:1], target=target, layers=("fc3",)
     )
     with pytest.raises(BackendError) as raised:
@@ -322,7 +322,7 @@ def test_sanafe_reads_the_files_as_the_second_reader(sanafe: str, tmp_path: Path
     for name, (program, target, x) in {"dense": dense("loihi1"), "mixed": mixed()}.items():
         folder = tmp_path / name
         folder.mkdir()
-        files, net = WRITER.export(program, folder / "net.yaml", x, target=target)
+        files, net = export(program, folder / "net.yaml", x, target=target)
         steps = [net.pipelined, net.framed]
         ours = simulate(files[1], files[0], steps)
         theirs = crosscheck.simulate(sanafe, files[1], files[0], steps, "simple")
@@ -349,7 +349,7 @@ json.dump(run["potential_trace"], open(sys.argv[3], "w"))
 def test_currents_in_sanafe_are_our_synaptic_sums(name: str, sanafe: str, tmp_path: Path) -> None:
     """Every connection goes where ours goes, with our weight: the sums of every layer at every tick are equal."""
     program, target, x = dense(name)
-    files, net = WRITER.export(program, tmp_path / "net.yaml", x, target=target)
+    files, net = export(program, tmp_path / "net.yaml", x, target=target)
     ticks, depth = program.graph.header.timesteps, program.mapping.depth
     sites = {(i.x, i.y, i.slot): n for n, i in enumerate(program.mapping.images) if i.chip >= 0}
     trace = interp.run(program.graph, x, ["fc1", "fc2", "fc3"])

@@ -19,10 +19,9 @@ from neurodeploy.errors import ImportModelError, Problem, UsageError
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats._hdf5 import texts as _hdf5_texts
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
 from neurodeploy.formats.nir.integers import PLACE
-from neurodeploy.formats.nir.read import READER
-from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 
@@ -134,6 +133,10 @@ CASES: dict[str, tuple[Callable[[h5py.File], Any], str, str, str]] = {
     "a delay of a loop and more": (
         lambda f: node(f, "d", "Delay", delay=[1e-4] * 4) or edges(f, ("fc", "d"), ("cuba", "d"), ("d", "cuba")),
         "ND125", "/d", "of its own",
+    ),
+    "a delay of a loop of another shape": (
+        lambda f: node(f, "d", "Delay", delay=np.arange(3) * 1e-4) or edges(f, ("cuba", "d"), ("d", "cuba")),
+        "ND126", "/d/delay", "another shape",
     ),
     "own delays": (lambda f: node(f, "d", "Delay", delay=[0.33e-4] * 4) or edges(f, ("cuba", "d"), ("d", "output")),
                    "ND124", "/d/delay", "reader.delay_dt"),

@@ -17,9 +17,8 @@ from neurodeploy.convert.native import MEMBER as NATIVE
 from neurodeploy.errors import GraphError, ImportModelError
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
-from neurodeploy.formats.nir.read import READER
-from neurodeploy.formats.nir.write import WRITER
 from neurodeploy.ir import codes, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Reduce, Synapse
@@ -28,7 +27,7 @@ from neurodeploy.passes import simplify
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 
-DATA = Path(__file__).parents[2] / "data" / "nir"
+DATA = Path(__file__).parents[3] / "data" / "nir"
 TICKS, DT = 10, 1e-4
 #: recorded networks whose neurons reset to a value at once
 EXPRESSIBLE = ("norse_conv", "norse_lif_iaf", "norse_lifbox_default_dt", "snntorch_conv_pool", "snntorch_leaky",

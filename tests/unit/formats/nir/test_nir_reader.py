@@ -14,14 +14,14 @@ import torch
 
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.nir import MEMBER as NIR
+from neurodeploy.formats.nir import READER
 from neurodeploy.formats.nir import read as reader
-from neurodeploy.formats.nir.read import READER
 from neurodeploy.ir import interp, levels, shapes
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse
 from neurodeploy.passes import simplify
 
-DATA = Path(__file__).parents[2] / "data" / "nir"
+DATA = Path(__file__).parents[3] / "data" / "nir"
 DT, TICKS, BATCH = 1e-4, 12, 3
 RNG = np.random.default_rng(0)
 

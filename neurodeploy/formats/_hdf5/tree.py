@@ -1,0 +1,60 @@
+"""What was read of an HDF5 file, as plain arrays and texts, and what is wrong with it. Needs no library to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...array import Array
+from ...errors import ImportModelError, Problem
+
+MAX_PROBLEMS = 200
+
+
+@dataclass
+class Tree:
+    """A file in memory: ``arrays``, ``texts`` and lists of texts by path without leading slash, all groups, problems.
+
+    ``lists`` are object arrays of str, of the shape that the dataset has. ``refused`` holds paths that are in the
+    file and were not read.
+    """
+
+    path: Path
+    groups: set[str] = field(default_factory=set)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, Array] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __contains__(self, place: str) -> bool:
+        """Whether something stands at this path, read or refused."""
+        return any(
+            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
+        )
+
+    def children(self, place: str) -> list[str]:
+        """Names directly inside a group, sorted."""
+        prefix = f"{place}/" if place else ""
+        paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
+        return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
+
+    def put_texts(self, place: str, found: Array) -> None:
+        """Keep the texts of one dataset; a single one is no list."""
+        if found.size == 1:
+            self.texts[place] = str(found.flat[0])
+        else:
+            self.lists[place] = found
+
+    def problem(
+        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
+    ) -> None:
+        """Note a problem at a place of the file."""
+        where = f"{self.path.name} /{place}"
+        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
+
+    def check(self) -> None:
+        """Raise ImportModelError with everything found so far, if anything was."""
+        if self.problems:
+            raise ImportModelError(self.problems[:MAX_PROBLEMS])

@@ -1,0 +1,244 @@
+"""Dense layers: real, complex (two sums into RF neurons) and recurrent ones; file, value, nodes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...array import Array
+from ...ir.nodes import Sum, Synapse
+from .._base import Refusals
+from .fields import Fields
+from .layers import COMPLEX, LABELS, REAL, Block, Layer, Nodes, Sizes, Walk, keys, refuse_wide, whole
+from .neurons import AFFINE, NeuronGroup
+from .weights import LossyWeights, for_file, in_lava
+
+MAX_DELAY = 62
+BACK = "weight_rec"
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Block):
+    """``weights`` (out, in) of each stream, ``back`` (out, out) from the neurons to themselves.
+
+    ``delay``, None, or one for each connection, counts what comes on top of Lava's one step, for all matrices alike.
+    """
+
+    weights: tuple[Array, ...]
+    back: Array | None = None
+    delay: Array | None = None
+
+    @property
+    def kind(self) -> str:
+        """``dense_rec`` where the neurons feed back."""
+        return "dense" if self.back is None else "dense_rec"
+
+    @property
+    def streams(self) -> int:
+        """Two of complex weights."""
+        return len(self.weights)
+
+    @property
+    def together(self) -> list[list[Array]]:
+        """The matrices that netx scales alike: those of a recurrent layer, but not the parts of a complex one."""
+        if self.back is not None:
+            return [[*self.weights, self.back]]
+        return [[w] for w in self.weights]
+
+    @property
+    def shifted_down(self) -> bool:
+        """netx forgets the shift back of a recurrent layer that has delays."""
+        return self.back is None or self.delay is None
+
+    def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
+        """A synapse for each stream; a recurrent layer adds its two sums up."""
+        delay = _uniform(1 if self.delay is None else 1 + self.delay)
+        made: Nodes = [
+            (Synapse(name=f"{name}.{label}", inputs=(before,), weight=weight, delay=delay), "dense")
+            for label, weight in zip(LABELS[self.streams], self.weights, strict=True)
+        ]
+        if self.back is None:
+            return made, tuple(node.name for node, _ in made)
+        back = Synapse(name=f"{name}.recurrent", inputs=(name,), weight=self.back, delay=delay)
+        both = Sum(name=f"{name}.sum", inputs=(made[0][0].name, back.name))
+        return [*made, (back, self.kind), (both, self.kind)], (both.name,)
+
+    def stored(self) -> list[Array] | None:
+        """The matrices for a file, from which netx arrives at these; None where there are none."""
+        found: list[Array] = []
+        for matrices in self.together:
+            stored = for_file(matrices, self.shifted_down)
+            if stored is None:
+                return None
+            found += stored
+        return found
+
+    def fields(self) -> dict[str, Any]:
+        """Sizes, delays where there are any, and the weights."""
+        out, into = self.weights[0].shape
+        sizes = {"inFeatures": into, "outFeatures": out}
+        delay = {} if self.delay is None else {"delay": self.delay.astype(np.int64)}
+        names = COMPLEX if self.streams == 2 else (*REAL, BACK)
+        weights = zip(names, self.stored() or (), strict=False)
+        return {**sizes, **delay, **{key: w.astype(np.float32) for key, w in weights}}
+
+    @classmethod
+    def of(cls, parts: Sequence[Synapse], back: Synapse | None, rank: int, refusals: Refusals) -> Dense:
+        """From the synapses of a population, their input having ``rank`` axes; what netx cannot do is refused."""
+        first, every = parts[0], [*parts, *([back] if back else [])]
+        extra = np.broadcast_to(np.asarray(first.delay) - 1, first.weight.shape)
+        weights = [part.weight.astype(np.int64) for part in every]
+        delay = extra if extra.any() else None
+        found = cls(tuple(weights[: len(parts)]), weights[-1] if back else None, delay)
+        refused = {
+            ("weights shared over positions", "one vector of inputs"): rank != 1,
+            (f"a delay of {extra.max() + 1} ticks", f"up to {MAX_DELAY + 1}"): extra.max() > MAX_DELAY,
+            ("delays of its own", "those of its partner"):
+                any(not np.array_equal(part.delay, first.delay) for part in every),
+            ("delayed complex weights", "netx ignores delays of complex layers"):
+                found.streams == 2 and delay is not None,
+        }  # fmt: skip
+        for (cause, limit), wrong in refused.items():
+            if wrong:
+                refusals.add(first.name, cause, limit)
+        for part in every:
+            refuse_wide(part, refusals)
+        for part, matrices in zip(parts, found.together, strict=True):
+            if for_file(matrices, found.shifted_down) is None:
+                together = np.concatenate([w.ravel() for w in matrices])
+                cause = f"weights {together.min()} .. {together.max()} that netx would change"
+                refusals.add(part.name, cause, "8 bits, a positive weight")
+        return found
+
+
+def read(walk: Walk, layer: Fields, index: int) -> Layer | None:
+    """From the file; without a neuron group, neurons that integrate and never fire."""
+    declared, before = walk.declared(layer), walk.shape
+    walk.shape = shape = (prod(declared),) if declared else None
+    neuron = walk.neuron(layer, "dense", shape) if layer.has("neuron") else AFFINE
+    file = _file(walk, layer, shape)
+    if shape is None or neuron is None or file is None or not _joins(layer, file, neuron):
+        return None
+    block = _in_lava(walk, layer, index, file)
+    if block is None:
+        return None
+    columns = block.weights[0].shape[1]
+    flatten = _flattens(walk, layer, index, before, columns)
+    if block.back is not None and neuron.graded and not walk.message_bits:
+        cause = "graded spikes into a recurrent synapse that takes spikes as 0 and 1"
+        layer.problem("ND125", cause, "neuron/type", neuron.model, "input_message_bits above 0")
+    walk.check_messages(layer)
+    entering = before if flatten and before else (columns,)
+    bias = walk.bias(layer, index, neuron, shape)
+    return Layer(index, block, shape, entering, neuron, bias, flatten=flatten)
+
+
+def _in_lava(walk: Walk, layer: Fields, index: int, file: Dense) -> Dense | None:
+    """The block with the weights that netx makes of those of the file."""
+    try:
+        lava = [in_lava(same, file.shifted_down) for same in file.together]
+    except LossyWeights as error:
+        cause, limit = "weights whose sums Lava rounds", "weights with a positive value"
+        layer.problem("ND124", cause, keys(layer)[0], error, limit)
+        return None
+    pairs = [pair for parts in zip(file.together, lava, strict=True) for pair in zip(*parts, strict=True)]
+    changed = sum(int((a != b).sum()) for a, b in pairs)
+    if changed:
+        walk.remark(index, f"{changed} weights differ from the file: netx fits them into Lava's 8 bits")
+    weights = [b for _, b in pairs]
+    return Dense(tuple(weights[: file.streams]), weights[-1] if file.back is not None else None, file.delay)
+
+
+def _file(walk: Walk, layer: Fields, shape: Sizes | None) -> Dense | None:
+    """The matrices and delays that the file holds; netx does not read those of complex layers."""
+    matrices = [_matrix(walk, layer, key, shape) for key in keys(layer)]
+    recurrent = layer.text("type") == "dense_rec"
+    back = _matrix(walk, layer, BACK, shape) if recurrent else None
+    delayed = len(matrices) == 1 and layer.has("delay")
+    delay = _delay(layer, matrices[0]) if delayed else None
+    weights = whole(matrices)
+    if weights is None or (recurrent and back is None) or (delayed and delay is None):
+        return None
+    return Dense(weights, back, delay)
+
+
+def _matrix(walk: Walk, layer: Fields, key: str, shape: Sizes | None) -> Array | None:
+    """Weights as (out, in)."""
+    value = walk.weights(layer, key)
+    if value is None or shape is None:
+        return None
+    if value.ndim == 1 and value.size % shape[0] == 0:
+        return value.reshape(shape[0], -1)
+    if value.ndim < 2 or value.shape[0] != shape[0] or prod(value.shape[2:]) != 1:
+        cause, limit = "weights of another shape than the layer", f"({shape[0]}, inputs)"
+        layer.problem("ND126", cause, key, value.shape, limit)
+        return None
+    return value.reshape(value.shape[:2])
+
+
+def _delay(layer: Fields, weight: Array | None) -> Array | None:
+    """Delays beyond Lava's one step, (out, in): floored, at most 62; one axis means rows if it can."""
+    value = layer.array("delay")
+    if value is None or weight is None:
+        return None
+    if value.min() < 0:
+        layer.problem("ND124", "a negative delay", "delay", value.min(), f"0 .. {MAX_DELAY}")
+        return None
+    steps = np.minimum(np.floor(value), MAX_DELAY).astype(np.int64)
+    rows, columns = weight.shape
+    if steps.size == 1:
+        return np.full(weight.shape, int(steps.ravel()[0]), np.int64)
+    if steps.ndim == 1 and steps.size in (rows, columns):
+        return np.broadcast_to(steps[:, None] if steps.size == rows else steps[None, :], weight.shape).copy()
+    if steps.shape == weight.shape:
+        return steps
+    cause = "delays that fit neither rows, columns nor weights"
+    layer.problem("ND126", cause, "delay", steps.shape, weight.shape)
+    return None
+
+
+def _joins(layer: Fields, file: Dense, neuron: NeuronGroup) -> bool:
+    """Whether netx can join the parts of a layer; problems where it cannot."""
+    if file.streams != neuron.streams or (file.streams == 2 and file.back is not None):
+        found = f"{neuron.model}, {'complex' if file.streams == 2 else 'real'} weights, {layer.text('type')}"
+        cause, limit = "weights and neuron that netx cannot join", "RF with complex weights"
+        layer.problem("ND125", cause, "weight", found, limit)
+        return False
+    if file.back is None:
+        return True
+    rows, held = len(file.weights[0]), file.back.shape
+    if held != (rows, rows):
+        layer.problem("ND126", "recurrent weights of another shape", BACK, held, (rows, rows))
+        return False
+    if (
+        file.delay is not None and file.delay.shape != held
+    ):  # netx gives both matrices the delays of the first
+        layer.problem("ND126", "delays do not fit the recurrent weights", "delay", file.delay.shape, held)
+        return False
+    return True
+
+
+def _flattens(walk: Walk, layer: Fields, index: int, before: Sizes | None, columns: int) -> bool:
+    """Whether a view must flatten what comes before the layer; problems if it cannot be joined."""
+    pending, walk.flatten = walk.flatten, False
+    if not walk.layers or index < walk.options.skip_layers or before is None:
+        return False
+    if prod(before) != columns:
+        found, limit = f"{columns} inputs", f"{prod(before)} neurons"
+        layer.problem("ND126", "the layer before has another size", "weight", found, limit)
+        return False
+    if prod(before[1:]) != 1 and not pending:
+        fix = "put a flatten layer between them"
+        layer.problem("ND126", "a dense layer behind rows and columns", "type", before, "(N,)", fix)
+        return False
+    return len(before) > 1
+
+
+def _uniform(delay: int | Array) -> int | Array:
+    """One number where all connections wait equally long."""
+    array = np.asarray(delay)
+    return int(array.flat[0]) if (array == array.flat[0]).all() else array.astype(np.int64)

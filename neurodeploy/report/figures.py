@@ -1,0 +1,500 @@
+"""One entry per figure of a report; ``report.json``, its check, the console, the page and the docs are made from these.
+
+To add a figure, add one entry (see :class:`~neurodeploy.report.figure.Figure`): key, label, help, group, and a function
+of :class:`~neurodeploy.report.inputs.ReportInputs`. A getter returns None where there is nothing to say, and ``needs``
+says why. Counts, energy and latency are means per inference; accuracies and shares are fractions.
+
+The words: a *spike* is a non-zero output of a neuron, a *message* a non-zero value of any node that a population
+elsewhere reads, a *packet* a message to one destination core. A *synaptic operation* is a message at a stored weight,
+a *product operation* a pair of operands of a product of two streams; both are *event operations*; with neuron updates
+and microcode they are *all operations*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
+from ..cost.types import LEVELS, Range
+from ..cost.types import PARTS as ENERGY_PARTS
+from ..ir.trace import Events
+from ..mapping import types as mapped
+from . import units, words
+from .columns import TABLES
+from .figure import (
+    FLAG,
+    LIST,
+    PARTS,
+    RANGE,
+    RECORD,
+    ROWS,
+    SERIES,
+    TEXT,
+    TEXTS,
+    UJ_PER_PJ,
+    Card,
+    Depends,
+    Figure,
+    Get,
+    Group,
+    Need,
+)
+from .inputs import ReportInputs
+from .network import network
+from .words import Json
+
+T = TypeVar("T")
+
+MS_PER_NS = 1e-6
+#: limits of a target that say how wide its numbers are
+WIDTHS = ("message_bits", "state_bits", "register_bits")
+
+PROBLEM = ("code", "cause", "where", "found", "limit", "fixes", "severity")
+GROUP = ("name", "nodes", "depth", "layout", "limiting", "alternatives")
+STAGE = ("name", "seconds", "fact")
+RASTER = ("name", "size", "ticks")
+
+MODEL = Need("model", "the model does not say")
+LIMIT = Need("target", "the target sets no limit")
+LABELS = Need("accuracy", "no labelled samples were run")
+AGREEMENT = Need("agreement", "only a text model is compared with its float model")
+COMPARED = Need("bit_true", "no comparison of backends was made")
+RUN = Need("paper", "no recorded run of the network")
+CORES = Need("estimate", "the network did not run on mapped cores")
+ESTIMATE = Need("estimate", "no estimate was made", priced=True)
+PRICE = Need("price", "the target gives no coefficient", priced=True)
+PAPER = Need("paper", "no recorded run of the network", priced=True)
+THREE = Need("paper", "a convention of converted networks with compensated products only", priced=True)
+MAPPED = Need("mapping", "the network was not mapped")
+SENT = Need("estimate", "no packet was sent between cores")
+WORK = Need("purity", "the network did not run")
+GRADED = Need("silicon", "no graded mapping with counted events")
+LAVA = Need("lava", "the network was not laid out for Lava, or has no synapses")
+
+
+# --- where the values are -----------------------------------------------------------------------------------------
+
+
+def _of(part: Callable[[ReportInputs], T | None], get: Callable[[T], Any]) -> Get:
+    """A value of a part of the inputs that may be missing."""
+    return lambda inputs: None if (found := part(inputs)) is None else get(found)
+
+
+def _attribute(part: str, name: str) -> Get:
+    return lambda inputs: getattr(getattr(inputs, part), name, None)
+
+
+def _chip(name: str) -> Get:
+    return lambda inputs: getattr(inputs.target.chip, name)
+
+
+def _counts(get: Callable[[Counts], Any]) -> Get:
+    return _of(lambda inputs: inputs.assessment.counts, get)
+
+
+def _ticks(*kinds: str) -> Get:
+    return _counts(lambda counts: sum(counts.by_tick[kind] for kind in kinds))
+
+
+def _events(get: Callable[[Events], Any]) -> Get:
+    return _of(lambda inputs: inputs.assessment.events, get)
+
+
+def _estimate(inputs: ReportInputs) -> Estimate | None:
+    """None where nothing has a price: that would show a network that runs for nothing."""
+    return inputs.assessment.estimate if inputs.target.priced else None
+
+
+def _timing(inputs: ReportInputs) -> Timing | None:
+    estimate = inputs.assessment.estimate
+    return estimate.timing if estimate and inputs.target.costs.time_ns.barrier.priced else None
+
+
+def _baseline(inputs: ReportInputs) -> AnnBaseline | None:
+    return inputs.assessment.baseline if inputs.target.costs.ann_baseline.int8_mac_pj.priced else None
+
+
+def _paper(inputs: ReportInputs) -> PaperEnergy | None:
+    return inputs.assessment.paper if inputs.target.costs.paper_metric.ac_pj.priced else None
+
+
+def _mapping(get: Callable[[mapped.Mapping], Any]) -> Get:
+    return _of(lambda inputs: inputs.mapping, get)
+
+
+def _range(part: Callable[[ReportInputs], T | None], get: Callable[[T], Range | None], factor: float) -> Get:
+    """A range in the unit that ``factor`` leads to; its three levels are there even where it is missing."""
+
+    def found(inputs: ReportInputs) -> Json:
+        value = part(inputs)
+        return _spread(None if value is None else get(value), factor)
+
+    return found
+
+
+def _spread(value: Range | None, factor: float) -> Json:
+    return dict.fromkeys(LEVELS) if value is None else {**value.as_dict(factor)}
+
+
+def _in_uj(pj: float | None) -> float | None:
+    return None if pj is None else pj * UJ_PER_PJ
+
+
+def _parts(inputs: ReportInputs) -> Mapping[str, Range]:
+    estimate = _estimate(inputs)
+    return estimate.parts_pj if estimate else {}
+
+
+def _ratio(inputs: ReportInputs) -> Range | None:
+    return inputs.assessment.baseline_ratio if _estimate(inputs) and _baseline(inputs) else None
+
+
+def _terms(estimate: Estimate) -> list[Json]:
+    return [
+        {
+            "key": term.key,
+            "part": term.part,
+            "count": term.count,
+            "coefficient": term.coefficient.as_dict(),
+            "energy_uj": term.energy_pj.as_dict(UJ_PER_PJ),
+            "assumed": term.assumed,
+            "priced": term.priced,
+        }
+        for term in estimate.terms
+    ]
+
+
+def _steps(inputs: ReportInputs) -> list[Json] | None:
+    timing, cores = _timing(inputs), inputs.mapping.cores if inputs.mapping else ()
+    if timing is None:
+        return None
+    return [
+        {
+            "step": s + 1,
+            **{f"{level}_ns": timing.step_ns[i, s] for i, level in enumerate(LEVELS)},
+            "bound": timing.bound[s],
+            "core": cores[timing.busiest[s]].index if timing.busiest[s] < len(cores) else None,
+        }
+        for s in range(timing.step_ns.shape[1])
+    ]
+
+
+def _rows(items: Iterable[object], fields: tuple[str, ...]) -> list[Json]:
+    """The fields of dataclasses as rows of a table."""
+    return [{name: getattr(item, name) for name in fields} for item in items]
+
+
+def _hops(events: Events) -> float:
+    return events.total("hops_x") + events.total("hops_y")
+
+
+def _mean_hops(events: Events) -> float | None:
+    packets = events.total("packets_out")
+    return _hops(events) / packets if packets else None
+
+
+def _limiting(mapping: mapped.Mapping) -> str | None:
+    limits = Counter(core.limiting for core in mapping.cores)
+    return limits.most_common(1)[0][0] if limits else None
+
+
+def _lava_processes(inputs: ReportInputs) -> dict[str, int] | None:
+    if not inputs.lava.get("layers"):
+        return None
+    names = [name for row in inputs.lava["layers"] for name in row["processes"].split(" + ")]
+    own = names.count("own")
+    return {"stock": len(names) - own, "own": own}
+
+
+def _lava_work(inputs: ReportInputs) -> dict[str, float] | None:
+    events = inputs.assessment.events
+    if events is None or not inputs.lava.get("nodes"):
+        return None
+    places = {name: "own" if place == "own" else "stock" for name, place in inputs.lava["nodes"].items()}
+    return audit.work(events, places, ("stock", "own"), "own")
+
+
+def _input(inputs: ReportInputs) -> Json:
+    known = {key: value for key, value in inputs.stimulus.items() if value is not None}
+    return {"kind": "", "label": "", "text": "", **known}
+
+
+def _affects(inputs: ReportInputs) -> list[str]:
+    """Every key and column whose numbers depend on what the network ran on."""
+    on: set[Depends] = {"activity"} if inputs.config.get("optimise") == "cores" else {"activity", "cut"}
+    columns = [(f"{table}.{c.name}", c.depends) for table, found in TABLES.items() for c in found]
+    return [key for key, depends in [*((f.key, f.depends) for f in figures()), *columns] if depends in on]
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+_VERDICTS = {None: "", True: "good", False: "bad"}
+
+
+def _verdict(key: str) -> Callable[[Json], str]:
+    return lambda report: _VERDICTS[words.at(report, key)]
+
+
+def _card_fits(report: Json) -> str:
+    return {True: "fits", False: "does not fit"}[report["mapping"]["fits"]]
+
+
+def _card_equal(report: Json) -> str:
+    return {True: "equal", False: "differs"}[report["bit_true"]["equal"]]
+
+
+def _card_warnings(report: Json) -> str:
+    return ", ".join(dict.fromkeys(found["code"] for found in report["warnings"])) or "none"
+
+
+NETWORK = (
+    Figure("model", "name", "the network as the user named it", get=lambda i: i.model.name, kind=TEXT, line="Network",
+           say=words.network),
+    Figure("system", "system", "the published system that it belongs to", get=lambda i: i.model.system, kind=TEXT),
+    Figure("method", "method", "conversion method, native or integer", get=lambda i: i.method, kind=TEXT),
+    Figure("timesteps", "ticks T", "ticks of one inference", get=lambda i: i.timesteps),
+    Figure("model_info.title", "title", "what the network is", get=lambda i: i.model.title, kind=TEXT),
+    Figure("model_info.source", "source", "where it was taken from", get=lambda i: i.model.source, kind=TEXT),
+    Figure("model_info.parameters", "parameters", "trained numbers of the source network",
+           get=lambda i: i.model.parameters, needs=MODEL),
+    Figure("model_info.dataset", "data", "data set", get=lambda i: i.model.dataset, kind=TEXT),
+    Figure("model_info.dataset_sha256", "hash of the data", "SHA-256", get=lambda i: i.model.dataset_sha256,
+           kind=TEXT),
+    Figure("network", "dataflow graph", "the nodes that compute, with what they read", get=network, kind=ROWS,
+           fields=("name", "op", "kind", "code", "rank", "reads")),
+)  # fmt: skip
+
+TARGET = (
+    Figure("target.name", "name", "the target", get=lambda i: i.target.name, kind=TEXT, line="Target",
+           say=words.target),
+    *(Figure(f"target.{name}", units.words(name), help, get=_attribute("target", name), kind=TEXT)
+      for name, help in (("kind", "simulated, hardware or software"), ("title", "what it is"),
+                         ("description", "what is known about it"), ("sha256", "hash of the target file"))),
+    Figure("target.priced", "has prices", "whether energies and times can be told", get=lambda i: i.target.priced,
+           kind=FLAG),
+    Figure("target.chips", "chips", "chips given", get=lambda i: i.target.chips),
+    *(Figure(f"target.{name}", units.words(name), help, get=_chip(name), needs=LIMIT)
+      for name, help in (("cores_per_chip", "cores of one chip"), ("routers_x", "columns of its mesh"),
+                         ("routers_y", "rows of its mesh"), ("cores_per_router", "cores at one router"))),
+    Figure("target.source", "source of the mesh", "who says so", get=lambda i: i.target.chip.source, kind=TEXT,
+           needs=LIMIT),
+    Figure("target.widths", "widths", "bits of messages, state and registers",
+           get=lambda i: {key: getattr(i.target.limits, key).value for key in WIDTHS}, kind=PARTS, unit="bit",
+           needs=LIMIT),
+    Figure("input", "input", "what the network ran on", get=_input, kind=RECORD, line="Input", say=words.stimulus,
+           tone=lambda report: "warn"),
+    Figure("input.affects", "depends on the input", "keys and columns whose numbers depend on it", get=_affects,
+           kind=TEXTS),
+)  # fmt: skip
+
+MAPPING = (
+    Figure("mapping.fits", "fits", "whether the network fits the target", get=_mapping(lambda m: m.fits), kind=FLAG,
+           needs=MAPPED, depends="cut", line="Fits", say=words.fits, tone=_verdict("mapping.fits"),
+           card=Card("Mapping", _card_fits)),
+    Figure("mapping.cores_used", "cores in use", "cores that hold a part of the network",
+           get=_mapping(lambda m: len(m.cores)), needs=MAPPED, depends="cut"),
+    Figure("mapping.cores_total", "cores", "cores given", get=_mapping(lambda m: m.cores_total), needs=MAPPED),
+    Figure("mapping.chips", "chips in use", "chips of the cores in use",
+           get=_mapping(lambda m: len({core.chip for core in m.cores})), needs=MAPPED),
+    Figure("mapping.limiting_resource", "limiting resource", "the fullest resource of most cores",
+           get=_mapping(_limiting), kind=TEXT, needs=MAPPED),
+    Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",
+           needs=MAPPED),
+    Figure("mapping.problems", "problems", "what does not fit, and warnings",
+           get=lambda i: _rows(i.mapping.problems, PROBLEM) if i.mapping else [], kind=ROWS,
+           fields=PROBLEM),
+    Figure("mapping.groups", "population groups", "what lives on the same indices, and its layouts",
+           get=lambda i: _rows(i.mapping.groups, GROUP) if i.mapping else [], kind=ROWS, depends="cut",
+           fields=GROUP),
+)  # fmt: skip
+
+EVIDENCE = (
+    Figure("purity.work", "work by code", "event operations by the code of what drives them",
+           get=lambda i: i.assessment.purity and dict(i.assessment.purity.work), kind=PARTS, unit="%",
+           formula="share of synaptic and product operations", needs=WORK, depends="activity", line="Work by code",
+           say=words.work, card=Card("Work by code", words.main_code, lambda report: ", ".join(words.work(report)))),
+    Figure("purity.edges", "edges by code", "inputs of layers and products by the code they carry",
+           get=lambda i: i.assessment.purity and dict(i.assessment.purity.edges), kind=PARTS, unit="%",
+           formula="share of edges", needs=WORK),
+    Figure("purity.operators", "dense operators", "non-spiking operators that are left",
+           get=lambda i: dict(i.assessment.purity.operators) if i.assessment.purity else {}, kind=PARTS),
+    *(Figure(f"accuracy.{level}", f"accuracy, {level}", f"of the {level} network", get=_attribute("accuracy", name),
+             unit="%", formula="correct samples / samples", needs=LABELS)
+      for level, name in (("float", "source"), ("spiking", "spiking"))),
+    Figure("accuracy.integer", "accuracy, integer", "of the integer network", get=_attribute("accuracy", "integer"),
+           unit="%", formula="correct samples / samples", needs=LABELS, line="Accuracy", say=words.accuracy,
+           card=Card("Accuracy, integer", lambda r: units.percent(r["accuracy"]["integer"]), words.levels)),
+    Figure("accuracy.samples", "samples of the accuracy", "test samples that were run",
+           get=_attribute("accuracy", "samples"), needs=LABELS),
+    Figure("accuracy.by_timestep", "accuracy after each tick", "of the integer network, tick 1 .. T",
+           get=lambda i: list(i.accuracy.by_timestep) or None if i.accuracy else None, kind=SERIES, unit="%",
+           needs=LABELS),
+    Figure("agreement", "agreement", "of a text model with its float model", get=lambda i: dict(i.agreement) or None,
+           kind=RECORD, needs=AGREEMENT),
+    Figure("bit_true.equal", "bit-true", "whether all backends gave the same integers",
+           get=_attribute("bit_true", "equal"), kind=FLAG, needs=COMPARED, line="Bit-true", say=words.bit_true,
+           tone=_verdict("bit_true.equal"), card=Card("Bit-true", _card_equal)),
+    Figure("bit_true.samples", "samples of the comparison", "samples that all backends ran",
+           get=_attribute("bit_true", "samples"), needs=COMPARED),
+    Figure("bit_true.backends", "backends", "ways to run the network that were compared",
+           get=lambda i: list(i.bit_true.backends) if i.bit_true else None, kind=LIST, needs=COMPARED),
+    Figure("bit_true.divergence", "divergence", "where they first differ",
+           get=lambda i: i.bit_true.divergence if i.bit_true else "", kind=TEXT),
+    Figure("silicon", "operations by grade", "evidence that a chip can do them",
+           get=lambda i: i.assessment.silicon and dict(i.assessment.silicon), kind=PARTS, unit="%",
+           formula="share of all operations", needs=GRADED, depends="activity", line="Silicon", say=words.silicon),
+    Figure("lava.processes", "Lava processes", "stock ones, and own ones where Lava has none", get=_lava_processes,
+           kind=PARTS, needs=LAVA),
+    Figure("lava.work", "operations in Lava", "by stock processes, and by own ones", get=_lava_work, kind=PARTS,
+           unit="%", formula="share of all operations", needs=LAVA, depends="activity"),
+    Figure("lava.layers", "layers in Lava", "the processes of each, and what they expect to do",
+           get=lambda i: list(i.lava.get("layers", [])), kind=ROWS, depends="activity", line="Lava", say=words.lava,
+           fields=("layer", "processes", "events", "stock_events", "own")),
+)  # fmt: skip
+
+OPERATIONS = (
+    Figure("counts.samples", "samples", "samples that the means are taken over",
+           get=lambda i: _counts(lambda c: c.samples)(i) or _events(lambda e: e.samples)(i), needs=RUN),
+    Figure("counts.synaptic_ops", "synaptic operations", "messages meeting stored non-zero weights",
+           get=_counts(lambda c: c.total("synaptic_ops")), needs=RUN, depends="activity", line="synaptic operations"),
+    Figure("counts.product_ops", "product operations", "pairs of non-zero operands of products of two streams",
+           get=_counts(lambda c: c.total("product_ops")), needs=RUN, depends="activity", line="synaptic operations"),
+    Figure("counts.event_ops", "event operations", "what messages set off",
+           get=_counts(lambda c: c.total("synaptic_ops") + c.total("product_ops")),
+           formula="synaptic + product operations", needs=RUN, depends="activity"),
+    Figure("counts.neuron_updates", "neuron updates", "elements of populations evaluated",
+           get=_counts(lambda c: c.total("neuron_updates")), formula="elements x T", needs=RUN,
+           line="neuron updates"),
+    Figure("counts.spikes", "spikes", "non-zero outputs of neurons", get=_counts(lambda c: c.total("spikes")),
+           needs=RUN, depends="activity", line="neuron updates"),
+    Figure("counts.messages", "messages",
+           "non-zero values of any node, the input included, that a population elsewhere reads",
+           get=_counts(lambda c: c.total("messages")), needs=RUN, depends="activity", line="messages"),
+    Figure("counts.packets", "packets", "messages times destination cores",
+           get=_events(lambda e: e.total("packets_out")), needs=CORES, depends="activity", line="messages"),
+    Figure("counts.hops", "hops", "ways of packets from router to router", get=_events(_hops), needs=CORES,
+           depends="activity", line="messages"),
+    Figure("mapping.hops_mean", "hops of a packet", "its mean way", get=_events(_mean_hops), formula="hops / packets",
+           needs=SENT, depends="activity"),
+    Figure("counts.microcode_ops", "microcode operations", "adds, multiplies, shifts, compares and table reads",
+           get=_events(lambda e: e.total("microcode_ops")), needs=CORES, depends="activity",
+           line="microcode operations"),
+    Figure("counts.all_ops", "all operations", "what the grades of evidence are shares of",
+           get=_events(lambda e: sum(e.total(kind) for kind in audit.WORK_KINDS)),
+           formula="synaptic + product + microcode operations + neuron updates", needs=CORES, depends="activity"),
+    Figure("counts.state_accesses", "state accesses", "64-bit words of state read or written",
+           get=_events(lambda e: e.total("state_accesses")), needs=CORES, depends="activity"),
+    Figure("counts.dense_macs", "dense MACs", "multiply-accumulates of one pass of the source network",
+           get=lambda i: i.assessment.dense_macs, needs=RUN, line="microcode operations"),
+    *(Figure(f"ticks.{key}", f"{name} in each tick", "mean per inference", get=_ticks(*kinds), kind=SERIES, needs=RUN,
+             depends="activity")
+      for key, name, kinds in (("spikes", "spikes", ("spikes",)), ("messages", "messages", ("messages",)),
+                               ("event_ops", "event operations", ("synaptic_ops", "product_ops")))),
+)  # fmt: skip
+
+ENERGY = (
+    Figure("energy_uj", "energy", "one inference at a time, static power included",
+           get=_range(_estimate, lambda e: e.energy_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
+           depends="activity", line="energy", card=Card("Energy per inference")),
+    Figure("energy_breakdown_uj", "energy by part", "nominal",
+           get=lambda i: {p: _in_uj(_parts(i)[p].nominal) if p in _parts(i) else None for p in ENERGY_PARTS},
+           kind=PARTS, unit="uJ", needs=ESTIMATE, depends="activity", line="energy", say=words.breakdown),
+    Figure("energy_breakdown_range_uj", "energy by part, ranges", "low, nominal, high",
+           get=lambda i: {p: _spread(_parts(i).get(p), UJ_PER_PJ) for p in ENERGY_PARTS}, kind=RECORD, needs=ESTIMATE,
+           depends="activity"),
+    Figure("energy_terms", "terms", "every term of the sum", get=_of(_estimate, _terms), kind=ROWS, needs=ESTIMATE,
+           depends="activity", fields=("key", "part", "count", "coefficient", "energy_uj", "assumed", "priced")),
+    Figure("energy_shared_uj", "energy of no layer", "barriers, static power and packets that leave the mesh",
+           get=_range(_estimate, lambda e: e.shared_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
+           depends="activity"),
+    Figure("energy_events_uj", "energy of events", "without barriers and static power",
+           get=_range(_estimate, lambda e: e.events_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
+           depends="activity", line="events alone"),
+    Figure("energy_pipelined_uj", "energy in steady pipeline", "a new inference every T steps",
+           get=_range(_estimate, lambda e: e.pipelined_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
+           depends="activity"),
+    Figure("ann_baseline_uj", "ANN baseline", "int8 MAC, same technology, dynamic",
+           get=_of(_baseline, lambda b: _in_uj(b.energy_pj.nominal)), unit="uJ", needs=PRICE, line="ANN baseline",
+           say=words.baseline, card=Card("ANN baseline", below=words.baseline_below)),
+    Figure("ann_baseline_ratio", "events over the ANN baseline",
+           "how many times the baseline the events of this network take",
+           get=_range(_ratio, lambda ratio: ratio, 1.0), kind=RANGE, unit="x",
+           formula="energy of events / ANN baseline; low / high and high / low at the ends", needs=ESTIMATE,
+           depends="activity", line="ANN baseline", say=words.baseline_ratio),
+    Figure("ann_baseline_range_uj", "range of the ANN baseline", "low, nominal, high",
+           get=_range(_baseline, lambda b: b.energy_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=PRICE),
+    Figure("ann_baseline_macs", "MACs of the baseline", "of one pass", get=_of(_baseline, lambda b: b.macs),
+           needs=PRICE),
+    Figure("ann_baseline_bytes", "bytes of the baseline", "weights, inputs and outputs, each once",
+           get=_of(_baseline, lambda b: b.bytes), needs=PRICE),
+    Figure("energy_paper_uj", "paper metric", "MACs and ACs as published tables count them",
+           get=_of(_paper, lambda p: _in_uj(p.energy_pj)), unit="uJ", needs=PAPER, depends="activity",
+           line="paper metric", card=Card("Paper metric", below=words.paper_below)),
+    Figure("energy_paper_ratio", "ratio of the paper metric", "to the same layers as MACs",
+           get=_of(_paper, lambda p: p.ratio), unit="%", needs=PAPER, depends="activity", line="paper metric",
+           say=words.paper_ratio),
+    Figure("energy_paper_three_products_uj", "paper metric, three products",
+           "as released code of ECMT executes products", get=_of(_paper, lambda p: _in_uj(p.three_products_pj)),
+           unit="uJ", needs=THREE, depends="activity"),
+    Figure("energy_paper_three_products_ratio", "its ratio", "to the same layers as MACs",
+           get=_of(_paper, lambda p: p.three_products_ratio), unit="%", needs=THREE, depends="activity"),
+)  # fmt: skip
+
+TIME = (
+    Figure("latency_ms", "latency", "one inference through all T + depth steps",
+           get=_range(_timing, lambda t: t.latency_ns, MS_PER_NS), kind=RANGE, unit="ms", needs=ESTIMATE,
+           depends="activity", line="latency", card=Card("Latency")),
+    Figure("throughput_per_s", "throughput", "inferences per second, a new one every T steps",
+           get=_of(_timing, lambda t: t.throughput_per_s.nominal), unit="/s", needs=ESTIMATE, depends="activity",
+           line="latency", say=words.throughput,
+           card=Card("Throughput, pipelined", below=lambda report: "a result every T steps")),
+    Figure("throughput_range_per_s", "range of the throughput", "low, nominal, high",
+           get=_range(_timing, lambda t: t.throughput_per_s, 1.0), kind=RANGE, unit="/s", needs=ESTIMATE,
+           depends="activity"),
+    Figure("steps", "steps", "time of every hardware step of a frame", get=_steps, kind=ROWS, needs=ESTIMATE,
+           depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", "bound", "core")),
+)  # fmt: skip
+
+NOTES = (
+    Figure("uncounted", "not counted", "what no number covers",
+           get=lambda i: [*(i.assessment.estimate.uncounted if i.assessment.estimate else ()), *i.uncounted],
+           kind=TEXTS, line="Not counted",
+           say=lambda report: ("; ".join(report["uncounted"]),) if report["uncounted"] else ()),
+    Figure("warnings", "warnings", "what is worth knowing", get=lambda i: _rows(i.warnings, PROBLEM), kind=ROWS,
+           line="Warnings", say=words.warnings, tone=lambda report: "warn" if report["warnings"] else "",
+           card=Card("Warnings", lambda report: str(len(report["warnings"])), _card_warnings),
+           fields=PROBLEM),
+    Figure("raster.sample", "sample of the raster", "which one", get=lambda i: i.raster_sample, kind=TEXT),
+    Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick",
+           get=lambda i: _rows(i.raster, RASTER), kind=ROWS, depends="activity", fields=RASTER),
+    Figure("stages", "stages", "of the build",
+           get=lambda i: _rows(i.stages, STAGE), kind=ROWS,
+           fields=STAGE),
+    Figure("reproducibility", "reproducibility", "versions, seeds, hashes and the configuration",
+           get=lambda i: {**i.provenance, "config": dict(i.config)}, kind=RECORD),
+)  # fmt: skip
+
+#: groups of figures in the order of ``report.json``, of the lines on the console and of the listing on the page
+GROUPS = {
+    "network": Group("Network", "verdict", NETWORK),
+    "target": Group("Target", "verdict", TARGET),
+    "mapping": Group("Mapping", "verdict", MAPPING),
+    "evidence": Group("Evidence", "verdict", EVIDENCE),
+    "operations": Group("Operations per inference", "costs", OPERATIONS),
+    "energy": Group("Energy per inference", "costs", ENERGY),
+    "time": Group("Time", "costs", TIME),
+    "notes": Group("Notes", "notes", NOTES),
+}
+
+
+def figures() -> Iterator[Figure]:
+    """Every figure."""
+    return (figure for group in GROUPS.values() for figure in group.figures)
+
+
+def figure_of(key: str) -> Figure | None:
+    """The figure that a dotted key belongs to."""
+    known = {figure.key: figure for figure in figures()}
+    return next((known[name] for name in words.above(key) if name in known), None)

@@ -1,0 +1,221 @@
+"""What a report says in sentences; everything is made from its data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..config import INTEGER
+from . import units
+
+Json = dict[str, Any]
+
+
+def at(report: Json, key: str) -> Any:
+    """The value at a dotted key; None where there is nothing."""
+    value: Any = report
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def above(key: str) -> Iterator[str]:
+    """A dotted key and everything that it is a part of, longest first."""
+    parts = key.split(".")
+    return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+
+
+def why(report: Json, key: str) -> str:
+    """The reason why a value is missing; of a value with parts, that of its nominal or first part."""
+    reasons = report["reasons"]
+    found = reasons.get(key) or reasons.get(f"{key}.nominal")
+    return found or next((text for name, text in reasons.items() if name.startswith(f"{key}.")), "not known")
+
+
+def synthetic(report: Json) -> str:
+    """What every number that depends on activity is called, empty where the network ran on data."""
+    found = report["input"]
+    return str(found.get("label") or "") if found.get("kind") == "synthetic" else ""
+
+
+def label(report: Json, key: str) -> str:
+    """The mark of a figure whose number comes from synthetic input, empty for all others."""
+    return synthetic(report) if key in report["input"]["affects"] else ""
+
+
+def how_made(report: Json) -> str:
+    """Method and time steps."""
+    method = report["method"]
+    ways = {"native": "natively trained", INTEGER: "integers as in the file"}
+    made = ways.get(method, f"converted by {method}")
+    bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
+    return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
+
+
+def network(report: Json) -> tuple[str, ...]:
+    """The network, its system and how it was made."""
+    return (f"{report['model']} ({report['system']})  {how_made(report)}",)
+
+
+def kind(report: Json) -> str:
+    """What the target is, and that its numbers are estimates."""
+    sorts = {"simulated": "simulated: estimates, not hardware", "software": "software: no prices"}
+    return sorts.get(report["target"]["kind"], "hardware description: estimates, not measurements")
+
+
+def target(report: Json) -> tuple[str, ...]:
+    """The target and what it is."""
+    return (f"{report['target']['name']} ({kind(report)})",)
+
+
+def stimulus(report: Json) -> tuple[str, ...]:
+    """Synthetic input, where that is what the network ran on."""
+    name = synthetic(report)
+    return (f"{name}: {report['input']['text']}; no data were given",) if name else ()
+
+
+def fits(report: Json) -> tuple[str, ...]:
+    """Whether the network fits, on how many cores, and what limits it."""
+    mapping = report["mapping"]
+    if mapping["fits"] is None:
+        return ()
+    used, whole = mapping["cores_used"], mapping["cores_total"]
+    share = f" ({units.percent(used / whole)})" if whole else ""
+    limit = f"limiting resource: {units.words(mapping['limiting_resource'])}"
+    return (units.show(mapping["fits"]), f"cores {used}/{whole}{share}", *chips(report), limit)
+
+
+def chips(report: Json) -> tuple[str, ...]:
+    """How many chips are in use or, where the cores do not suffice, would be needed; empty for one that does."""
+    used, given = report["mapping"]["chips"] or 1, report["target"]["chips"]
+    if used > given:
+        return (f"{used} chips are needed, {given} given",)
+    return (f"chips {used}",) if used > 1 else ()
+
+
+def shares(amounts: Mapping[str, float] | None, places: int = 1) -> tuple[str, ...]:
+    """The shares that are not zero, each named."""
+    return tuple(f"{units.words(k)} {units.percent(v, places)}" for k, v in (amounts or {}).items() if v)
+
+
+def work(report: Json) -> tuple[str, ...]:
+    """Shares of the event operations by the code of what drives them, and the dense operators left."""
+    purity = report["purity"]
+    if purity["work"] is None:
+        return ()
+    left = ", ".join(f"{count} {units.words(op)}" for op, count in purity["operators"].items())
+    tail = f"dense operators left: {left} (on-core microcode)" if left else "no dense operators left"
+    return (*shares(purity["work"]), f"of event operations; {tail}")
+
+
+def accuracy(report: Json) -> tuple[str, ...]:
+    """Accuracy at the levels that are known; for a text model, agreement with its float model."""
+    found, near = report["accuracy"], report["agreement"]
+    if found["integer"] is None and near:
+        kept = near["integer"]
+        text = f"agreement with the float model: cosine {kept['cosine']:.4f}, rank {kept['rank']:.4f}"
+        return (units.NONE, text, f"(n = {near['samples']})")
+    known = [level for level in ("float", "spiking", "integer") if found[level] is not None]
+    levels = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
+    return (levels, f"(n = {found['samples']})") if known else ()
+
+
+def levels(report: Json) -> str:
+    """Accuracy at the levels above the integers."""
+    found = report["accuracy"]
+    known = [level for level in ("float", "spiking") if found[level] is not None]
+    return ", ".join([*(f"{x} {units.percent(found[x])}" for x in known), f"n = {found['samples']}"])
+
+
+def bit_true(report: Json) -> tuple[str, ...]:
+    """Which backends gave the same integers, or where they differ."""
+    found = report["bit_true"]
+    if found["equal"] is None:
+        return ()
+    if found["equal"]:
+        return (f"{' = '.join(found['backends'])} on {found['samples']} samples",)
+    return ("NO", found["divergence"] or "backends differ")
+
+
+def silicon(report: Json) -> tuple[str, ...]:
+    """Shares of all operations per grade of evidence."""
+    found = shares(report["silicon"])
+    return (*found, "of all operations") if found else ()
+
+
+def lava(report: Json) -> tuple[str, ...]:
+    """What stock and own processes of Lava do; empty where nobody asked."""
+    processes, done = report["lava"]["processes"], report["lava"]["work"]
+    if processes is None:
+        return ()
+    whole = sum(processes.values())
+    split = ", ".join(f"{count} {name}" for name, count in processes.items())
+    found = shares(done)
+    return (
+        (*found, "of all operations", f"{whole} processes: {split}")
+        if found
+        else (f"{whole} processes", split)
+    )
+
+
+def breakdown(report: Json) -> tuple[str, ...]:
+    """The four parts that take most of the energy."""
+    nominal = report["energy_uj"]["nominal"]
+    parts = {part: uj / nominal for part, uj in report["energy_breakdown_uj"].items() if nominal and uj}
+    most = dict(sorted(parts.items(), key=lambda item: -item[1])[:4])
+    return (", ".join(shares(most, 0)),) if most else ()
+
+
+def main_code(report: Json) -> str:
+    """The code that drives most of the work."""
+    found: Mapping[str, float] = report["purity"]["work"]
+    code = max(found, key=lambda name: found[name])
+    return f"{units.percent(found[code])} {code}"
+
+
+def baseline(report: Json) -> tuple[str, ...]:
+    """The energy of the network as an ANN."""
+    found = report["ann_baseline_uj"]
+    return () if found is None else (f"{units.quantity(found, 'uJ')} (int8 MAC, same technology, dynamic)",)
+
+
+def baseline_ratio(report: Json) -> tuple[str, ...]:
+    """How many times as much the events take."""
+    found = report["ann_baseline_ratio"]
+    if found["nominal"] is None:
+        return ()
+    low, nominal, high = (units.count(found[level]) for level in ("low", "nominal", "high"))
+    return (f"events take {nominal} x [{low} .. {high}]",)
+
+
+def baseline_below(report: Json) -> str:
+    """What stands below the baseline on its card."""
+    return "; ".join((*baseline_ratio(report), "lower bound: int8 MACs and SRAM, dynamic energy only"))
+
+
+def paper_ratio(report: Json) -> tuple[str, ...]:
+    """The paper metric as a share of that of the ANN."""
+    found = report["energy_paper_ratio"]
+    return () if found is None else (f"{units.percent(found)} of the ANN's by that metric",)
+
+
+def paper_below(report: Json) -> str:
+    """What stands below the paper metric on its card."""
+    found = report["energy_paper_ratio"]
+    return (
+        why(report, "energy_paper_ratio")
+        if found is None
+        else f"{units.percent(found)} of the same layers as MACs"
+    )
+
+
+def throughput(report: Json) -> tuple[str, ...]:
+    """Inferences per second."""
+    found = report["throughput_per_s"]
+    return () if found is None else (f"throughput {units.rate(found)} (pipelined)",)
+
+
+def warnings(report: Json) -> tuple[str, ...]:
+    """How many warnings there are, and how to learn about the first."""
+    codes = list(dict.fromkeys(problem["code"] for problem in report["warnings"]))
+    return (f"{len(report['warnings'])}" + (f"  ->  neurodeploy explain {codes[0]}" if codes else ""),)
