@@ -14,7 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -143,11 +143,11 @@ def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], list[
             yield info.name, str(file), partial(_bound, name)
     for point in entry_points(group=package.__name__):
         owner = f" of {point.dist.name}" if point.dist is not None else ""
-        yield (
-            point.name,
-            f"entry point {point.name} = {point.value}{owner}",
-            lambda point=point: [point.load()],
-        )
+        yield point.name, f"entry point {point.name} = {point.value}{owner}", partial(_loaded, point)
+
+
+def _loaded(point: EntryPoint) -> list[Any]:
+    return [point.load()]
 
 
 def _bound(module: str) -> list[Any]:

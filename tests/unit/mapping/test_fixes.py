@@ -133,7 +133,9 @@ def test_fewer_weight_bits_bring_a_sum_back_into_its_register() -> None:
         coarse = intervals.propagate(quantized(graph, int(value)))
         assert problem.code == "ND513" and not map_graph(coarse, place).problems
         advised_bits.append(int(value))
-    assert advised_bits[0] == 7 and advised_bits[-1] == 2 and sorted(advised_bits, reverse=True) == advised_bits
+    assert (
+        advised_bits[0] == 7 and advised_bits[-1] == 2 and sorted(advised_bits, reverse=True) == advised_bits
+    )
     (problem,) = map_graph(graph, limited(accumulator_bits=13)).problems
     assert problem.fixes == ("use fewer levels",)
 
