@@ -143,7 +143,8 @@ def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
     for name, operator in lower.operators().items():
-        files.setdefault(operator.family, []).append(name)
+        family = operator.family if operator.build else f"{operator.family}, of token ids alone"
+        files.setdefault(family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],

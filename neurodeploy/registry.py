@@ -143,17 +143,19 @@ def _sources(package: ModuleType) -> Iterator[tuple[str, str, Callable[[], list[
             yield info.name, str(file), partial(_bound, name)
     for point in entry_points(group=package.__name__):
         owner = f" of {point.dist.name}" if point.dist is not None else ""
-        yield point.name, f"entry point {point.name} = {point.value}{owner}", partial(_loaded, point)
-
-
-def _loaded(point: EntryPoint) -> list[Any]:
-    return [point.load()]
+        yield point.name, f"entry point {point.name} = {point.value}{owner}", partial(_installed, point)
 
 
 def _bound(module: str) -> list[Any]:
     """The members of a file: ``MEMBERS`` where it holds several, else ``MEMBER``."""
     names = vars(importlib.import_module(module))
     return list(names.get("MEMBERS", [names.get("MEMBER")]))
+
+
+def _installed(point: EntryPoint) -> list[Any]:
+    """What an entry point of another package names: a member, or a list of them."""
+    found = point.load()
+    return found if isinstance(found, list) else [found]
 
 
 def lacking(member: Any, interface: type[Member]) -> tuple[str, str]:

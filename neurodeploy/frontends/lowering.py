@@ -155,7 +155,7 @@ class Lowering:
             return array if like.merged else array.squeeze(axis)
         before, after = array.shape[:axis], array.shape[axis + 1 :]
         folded = array.reshape(*before, like.outer, like.copies, -1, *after)
-        one = folded.take(0, axis + 1)
+        one: Array = folded.take(0, axis + 1)
         if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, axis + 1), folded.shape)):
             raise Refusal(
                 "ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}"

@@ -31,7 +31,8 @@ from ._torch import (
     to_array,
 )
 from .input_spec import InputSpec
-from .leaves import Leaf, leaf_of
+from .leaves import leaf_of
+from .leaves._base import Leaf
 from .lower import lower
 from .traced import Call, Ref, Traced, references
 

@@ -139,8 +139,7 @@ def departures(graph: Graph, node: Node, operand: int) -> Array | int:
     if isinstance(node, Product):
         a, b = node.inputs
         own = (node.einsum.left, node.einsum.right)[operand]
-        sizes = node.einsum.sizes(graph.shape(a), graph.shape(b))
-        return prod(size for letter, size in sizes.items() if letter not in own)
+        return prod(n for c, n in node.einsum.sizes(graph.shape(a), graph.shape(b)).items() if c not in own)
     if isinstance(node, Synapse) and node.op == "dense":
         return int(node.weight.shape[0])
     shape, out = graph.shape(node.inputs[0]), graph.shape(node.name)

@@ -18,7 +18,7 @@ import torch
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
 from neurodeploy.mapping.mapper import map_graph, prepared

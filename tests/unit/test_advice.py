@@ -16,6 +16,7 @@ ROOT = Path(neurodeploy.__file__).parent
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
 OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
+OPTIONS |= {"--help", "--version"}
 
 
 def texts() -> dict[str, set[str]]:

@@ -17,9 +17,6 @@ from ._base import of_ids, operator
 from .arithmetic import add, mul
 
 of_ids(
-    __name__, "eq", "ne", "gt", "ge", "lt", "le", "logical_not", "bitwise_not", "logical_and", "logical_or"
-)
-of_ids(
     __name__,
     *("eq", "ne", "gt", "ge", "lt", "le", "clamp", "bool", "logical_not", "logical_and", "logical_or"),
     *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__"),

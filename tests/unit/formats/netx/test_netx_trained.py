@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
 from tests.netx_files import spikes
-from tests.unit.formats.test_netx_equals_lava import agree
+from tests.unit.formats.netx.test_netx_equals_lava import agree
 
 TICKS = 20
 

@@ -17,7 +17,7 @@ from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER as LOIHI_SIM
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.mapper import map_graph

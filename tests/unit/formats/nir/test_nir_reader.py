@@ -21,7 +21,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse
 from neurodeploy.passes import simplify
 
-DATA = Path(__file__).parents[2] / "data" / "nir"
+DATA = Path(__file__).parents[3] / "data" / "nir"
 DT, TICKS, BATCH = 1e-4, 12, 3
 RNG = np.random.default_rng(0)
 
