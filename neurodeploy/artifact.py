@@ -97,7 +97,7 @@ def load(path: str | Path) -> Artifact:
     return Artifact(**found, hash=store.recorded_hash(file))
 
 
-def _images(file: Path, records: Any) -> tuple:
+def _images(file: Path, records: Any) -> tuple[Any, ...]:
     """Memory images with every index checked; what is wrong with them as UsageError."""
     from .image import from_arrays
 

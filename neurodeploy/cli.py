@@ -663,7 +663,7 @@ def _show_crosscheck(found: Any) -> None:
             for c in found.counts
         ],
     )
-    shown = lambda value: "-" if value is None else f"{value:.6g}"
+    shown: Callable[[float | None], str] = lambda value: "-" if value is None else f"{value:.6g}"
     figures = [
         (f"{f.name} [{f.unit}]", shown(f.ours), shown(f.sanafe), shown(f.ratio), f.note)
         for f in (*found.energy, *found.time)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Div
 
     ``order`` names recorded values; a name that neither trace recorded stands for the read-outs.
     """
-    best: tuple[tuple, Divergence] | None = None
+    best: tuple[tuple[Any, ...], Divergence] | None = None
     for position, name in enumerate(order):
         difference = _difference(
             name, found.values.get(name, found.outputs), expected.values.get(name, expected.outputs)
