@@ -40,6 +40,7 @@ class OneHot:
     ids: Array
 
     def __call__(self, indices: Array) -> Array:
+        """The texts at these positions, (n, N, V)."""
         return one_hot(self.graph, self.ids[indices])
 
 
@@ -52,23 +53,48 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
     """
     tokenizer, length = fitting(data.source, graph, place)
     least = 1 if hidden(graph) else length
-    trained: set[tuple[int, ...]] = set()  # two texts may be one once they are cut
-    splits, lengths, again = [], [], 0
-    for split in (data.train, data.test):
-        encoded = tokenizer.encode([str(text) for text in split.images], length)
-        whole = [i for i, row in enumerate(encoded) if len(row) >= least]
-        kept = [i for i in whole if tuple(encoded[i]) not in trained]
-        trained = trained or {tuple(encoded[i]) for i in kept}
-        again += len(whole) - len(kept)
-        lengths += [len(row) for row in encoded]
-        filled = _filled([encoded[i] for i in kept], length, tokenizer, graph)
-        splits.append(Split(split.labels[kept], OneHot(graph, filled)))
-    problem = _left_out(data, lengths, again, [len(split) for split in splits], least)
+    train = _encoded(tokenizer, data.train, length, least)
+    test = _encoded(tokenizer, data.test, length, least, frozenset(map(tuple, train.kept)))
+    problem = _left_out(data, (train, test), least)
     if problem is not None and problem.severity == "error":
         raise UsageError(problem)
-    shape = graph.shape(graph.input.name)
-    ready = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
+    ready = replace(
+        data,
+        train=_split(train, length, tokenizer, graph),
+        test=_split(test, length, tokenizer, graph),
+        shape=graph.shape(graph.input.name),
+        levels=1,
+        texts=False,
+    )
     return ready, [problem] if problem is not None else []
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Token ids of the texts of a split that are kept, their labels, and why the others are not."""
+
+    kept: list[list[int]]
+    labels: Array
+    lengths: list[int]  # of all texts
+    again: int  # texts like one of training
+
+
+def _encoded(
+    tokenizer: Tokenizer,
+    split: Split,
+    length: int,
+    least: int,
+    trained: frozenset[tuple[int, ...]] = frozenset(),  # two texts may be one once they are cut
+) -> _Rows:
+    encoded = tokenizer.encode([str(text) for text in split.images], length)
+    whole = [i for i, row in enumerate(encoded) if len(row) >= least]
+    kept = [i for i in whole if tuple(encoded[i]) not in trained]
+    lengths = [len(row) for row in encoded]
+    return _Rows([encoded[i] for i in kept], split.labels[kept], lengths, len(whole) - len(kept))
+
+
+def _split(rows: _Rows, length: int, tokenizer: Tokenizer, graph: Graph) -> Split:
+    return Split(rows.labels, OneHot(graph, _filled(rows.kept, length, tokenizer, graph)))
 
 
 def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) -> Array:
@@ -112,13 +138,15 @@ def fitting(source: str, graph: Graph, place: str) -> tuple[Tokenizer, int]:
     return tokenizer, found[0]
 
 
-def _left_out(data: DataSet, lengths: list[int], again: int, kept: list[int], least: int) -> Problem | None:
+def _left_out(data: DataSet, splits: tuple[_Rows, ...], least: int) -> Problem | None:
     """ND938: a warning where texts are left out, an error where a split is left without any."""
+    lengths, again = [n for rows in splits for n in rows.lengths], sum(rows.again for rows in splits)
     short = sum(n < least for n in lengths)
     if not short and not again:
         return None
     cause = "texts with fewer tokens than the network has, or like one of training once they are cut, are left out"
-    if not all(kept):
+    any_left = all(rows.kept for rows in splits)
+    if not any_left:
         cause = "no text with as many tokens as the network is left for calibration or for the test"
     shortest, half = min(lengths), sorted(lengths)[len(lengths) // 2]
     fixes: tuple[str, ...] = ()
@@ -130,7 +158,7 @@ def _left_out(data: DataSet, lengths: list[int], again: int, kept: list[int], le
     if short and half < least:
         fixes += (f"--set reader.tokens={half} keeps half of them (hf: models)",)
     found = f"{short} of {len(lengths)} texts too short, {again} like one of training; shortest: {shortest}"
-    severity = "warning" if all(kept) else "error"
+    severity = "warning" if any_left else "error"
     return Problem("ND938", cause, data.source, found, f"{least} tokens", fixes, severity)
 
 
