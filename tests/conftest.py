@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 
 import pytest
@@ -32,7 +33,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Function) -> None:
     """``needs(module, ...)``: skipped where one is absent. Asked as the test starts: Lava takes seconds to import."""
-    for mark in item.iter_markers("needs"):
-        for module in mark.args:
-            pytest.importorskip(module, reason=f"{module} is not installed here")
+    for module in (module for mark in item.iter_markers("needs") for module in mark.args):
+        if (
+            "lava.magma" not in sys.modules
+        ):  # it sets how processes start, and fails where something has set it
+            multiprocessing.set_start_method(None, force=True)
+        pytest.importorskip(module, reason=f"{module} is not installed here")
     settle(item.module)

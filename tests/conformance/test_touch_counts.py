@@ -118,9 +118,9 @@ def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
         assert rows["toy"] == "plausible"
 
 
+@pytest.mark.needs("lava.magma")
 @pytest.mark.slow
 def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
     # Lava's processes are started anew: there the toy is found as an installed package is.
     (tmp_path / "toy_neuron.py").write_text(dedent(NEURON))
     info = tmp_path / "toy_neuron-1.0.dist-info"

@@ -189,17 +189,19 @@ def check(text: str, **reader: Any) -> Graph:
     return simple
 
 
+@pytest.mark.needs("timm")
 @pytest.mark.parametrize(
     "name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"]
 )
 def test_timm(name: str) -> None:
-    pytest.importorskip("timm", reason="the extra timm is not installed")
     graph = check(f"timm:{name}", image=32, classes=7, arguments={"depth": 2})
     assert graph.shape("output") == (7,) and "blocks.1.mlp.fc2" in graph.nodes
 
 
+@pytest.mark.needs("timm")
 def test_timm_weights_and_names(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
+    import timm
+
     torch.manual_seed(9)
     network = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=32, num_classes=3)
     path = tmp_path / "w.safetensors"
@@ -217,8 +219,8 @@ def test_timm_weights_and_names(tmp_path: Path) -> None:
     assert {code for code, _ in codes} == {"ND193"} and len(codes) == 2
 
 
+@pytest.mark.needs("timm")
 def test_levels_enter_as_the_library_or_the_user_says() -> None:
-    pytest.importorskip("timm", reason="the extra timm is not installed")
     reader = {"pretrained": False, "image": 32, "classes": 3, "arguments": {"depth": 1}}
     scales = [
         np.asarray(
@@ -232,12 +234,13 @@ def test_levels_enter_as_the_library_or_the_user_says() -> None:
     assert [float(scale) for scale in scales[1:]] == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.needs("torchvision")
 def test_torchvision() -> None:
-    pytest.importorskip("torchvision", reason="the extra torchvision is not installed")
     sizes = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
     check("torchvision:VisionTransformer", image=16, classes=4, arguments=sizes)
 
 
+@pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "reader"),
     [
@@ -257,7 +260,6 @@ def test_torchvision() -> None:
     ],
 )  # fmt: skip
 def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     more = {} if kind == "vit" else {"tokens": 12}
     graph = check(f"hf:{kind}", **more, **reader)
     assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
@@ -265,6 +267,7 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     assert (graph.shape("output") == (50,)) == decoder  # the head of a decoder, no masked token's
 
 
+@pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "output"),
     [("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
@@ -272,7 +275,6 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
     """A text that is filled up gives what the publisher's network makes of it alone."""
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     sizes = {
         "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50},
         "gpt2": {
@@ -299,9 +301,9 @@ def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
         np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.needs("transformers")
 def test_who_hides_padding(tmp_path: Path) -> None:
     """The kin of BERT and GPT-2 where a tokenizer is known; nobody else without being asked for."""
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     reader = {"pretrained": False, "arguments": TEXT, "tokens": 8}
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
@@ -322,8 +324,10 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
 
 
+@pytest.mark.needs("transformers")
 def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    import transformers
+
     torch.manual_seed(4)
     network = transformers.BertModel(transformers.BertConfig(**TEXT)).eval()
     network.save_pretrained(tmp_path)

@@ -100,8 +100,8 @@ def test_round_trip_gives_the_same_graph(tmp_path: Path, name: str) -> None:
     assert graph.with_header(notes={}).content_hash() == again.with_header(notes={}).content_hash()
 
 
+@pytest.mark.needs("lava.lib.dl.netx.hdf5")
 def test_netx_runs_an_exported_file_with_equal_output(tmp_path: Path) -> None:
-    pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
     from tests.unit.formats.netx.test_netx_equals_lava import agree
 
     layers, _ = CASES["convolutions"]

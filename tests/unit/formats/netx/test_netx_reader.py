@@ -185,7 +185,6 @@ def test_message_bits_that_netx_cannot_read(tmp_path: Path) -> None:
 
 
 def test_sums_beyond_32_bits_wrap_on_every_backend(tmp_path: Path) -> None:
-    pytest.importorskip("lava.lib.dl.netx.hdf5", reason="shares a helper with tests that need lava-dl")
     from tests.unit.formats.netx.test_netx_equals_lava import ours
 
     layers = [
@@ -228,9 +227,10 @@ def test_net_effect_of_netx_on_weights(weight: list[list[int]], expected: list[l
     assert np.array_equal(in_lava([np.array(weight)])[0], expected)
 
 
+@pytest.mark.needs("lava.lib.dl.netx.utils")
 def test_net_effect_equals_that_of_netx_and_lava(rng: np.random.Generator = RNG) -> None:
     """netx's shift and bit count, then what Lava's Dense cuts, from their own functions, for random matrices."""
-    utils = pytest.importorskip("lava.lib.dl.netx.utils", reason="lava-dl is not installed here")
+    from lava.lib.dl.netx import utils
     from lava.utils import weightutils
 
     compared = 0
@@ -252,8 +252,9 @@ def test_net_effect_equals_that_of_netx_and_lava(rng: np.random.Generator = RNG)
     assert compared > 3000
 
 
+@pytest.mark.needs("lava.lib.dl.slayer.neuron.rf")
 def test_decays_of_resonators_equal_those_of_netx_and_lava() -> None:
-    rf = pytest.importorskip("lava.lib.dl.slayer.neuron.rf", reason="lava-dl is not installed here")
+    from lava.lib.dl.slayer.neuron import rf
     from lava.proc.rf.process import RF as Process
 
     sin, cos = RNG.integers(-4096, 4097, (2, 400))
