@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
@@ -26,44 +25,9 @@ from neurodeploy.program import Program
 from tests import rooms
 from tests.networks import images, mini_snn
 
-HERE = "tests.conformance.test_touch_counts"
+HERE = "tests.touch_networks"
 SIZES = ("--set", "calib=4", "--set", "eval=2", "--set", "verify=2")
 Captured = pytest.CaptureFixture[str]
-
-
-class Network(torch.nn.Module):
-    """Digits to classes, with something in the middle."""
-
-    def __init__(self, middle: Any) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second, self.last = (torch.nn.Linear(*s) for s in ((64, 6), (6, 6), (6, 10)))
-        self.middle = middle
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.second(self.middle(self.first(x.flatten(1)))))
-
-
-class Pulse(torch.nn.Module):
-    """A neuron of a library that nobody knows."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x > 1.0).float()
-
-
-def plain() -> torch.nn.Module:
-    """An ANN."""
-    return Network(torch.nn.ReLU())
-
-
-def magnitudes() -> torch.nn.Module:
-    """An ANN with an operator that only the toy knows."""
-    return Network(torch.abs)
-
-
-def pulsing() -> torch.nn.Module:
-    """A network with neurons that only the toy knows."""
-    return Network(Pulse())
 
 
 @pytest.fixture(autouse=True)

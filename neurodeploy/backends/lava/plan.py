@@ -540,7 +540,7 @@ def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) ->
     args = [known[i] for i in node.inputs]
     if isinstance(node, View):
         return node.apply(args)
-    signs = node.signs or (1,) * len(args)  # type: ignore[attr-defined]
+    signs = node.every_sign if isinstance(node, Sum) else ()
     return np.broadcast_to(sum(s * a for s, a in zip(signs, args, strict=True)), shape)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import neurodeploy as nd
 from neurodeploy import datasets, verbs
@@ -19,6 +18,7 @@ from neurodeploy.inputs import samples, texts
 from neurodeploy.ir.graph import Graph
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
+from tests.later import torch, transformer_modules
 
 WORDS = [
     "the",
@@ -147,7 +147,9 @@ def test_texts_become_one_hot_ids_cut_to_the_network(graph: Graph, tmp_path: Pat
 
 
 def test_short_texts_are_filled_up_where_the_network_hides_padding(tmp_path: Path) -> None:
-    graph = torch_export.import_module(small.Bert(hides=1).eval(), InputSpec((small.TOKENS,), tokens=True))
+    graph = torch_export.import_module(
+        transformer_modules.Bert(hides=1).eval(), InputSpec((small.TOKENS,), tokens=True)
+    )
     data = data_of(tmp_path, sentences(25, 1, small.TOKENS + 4))
     found, warnings = texts.tokenised(data, graph, str(tokenizer(tmp_path / "tok", WORDS)))
     assert not warnings and len(found.train) == len(data.train) > 15 and len(found.test) == len(data.test)

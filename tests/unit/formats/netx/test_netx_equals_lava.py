@@ -26,7 +26,7 @@ from neurodeploy.program import Program
 from neurodeploy.target import load
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, run_netx, spikes, weights, write_net
 
-pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
+pytestmark = pytest.mark.needs("lava.lib.dl.netx.hdf5")
 TICKS = 24
 
 

@@ -27,7 +27,7 @@ from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 from tests.mappings import one_core_per_group
 from tests.unit.backends.small import attention, ones
-from tests.unit.formats.second_reader import Chip, Net, simulate
+from tests.unit.formats.sanafe.second_reader import Chip, Net, simulate
 from tests.unit.mapping.networks import Net as Sketch
 from tests.unit.mapping.networks import mlp
 
