@@ -9,6 +9,7 @@ from typing import Any
 
 from .calibrate import Ranges
 from .errors import MappingError, Problem, UsageError
+from .image import CoreImage
 from .ir import levels, shapes, store
 from .ir.graph import Graph, Header
 from .ir.nodes import KINDS
@@ -97,7 +98,7 @@ def load(path: str | Path) -> Artifact:
     return Artifact(**found, hash=store.recorded_hash(file))
 
 
-def _images(file: Path, records: Any) -> tuple:
+def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:
     """Memory images with every index checked; what is wrong with them as UsageError."""
     from .image import from_arrays
 

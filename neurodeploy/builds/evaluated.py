@@ -172,7 +172,8 @@ def _whole(
 
 def predictions(outputs: Array) -> Array:
     """(T, B, *classes) read-outs to (T, B) classes; ties go to the lowest index."""
-    return np.argmax(outputs.reshape(*outputs.shape[:2], -1), axis=-1)
+    classes: Array = outputs.reshape(*outputs.shape[:2], -1).argmax(axis=-1)
+    return classes
 
 
 def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = False) -> Array:
