@@ -97,7 +97,7 @@ def _grade(verdict: support.Verdict) -> str:
 
 def members() -> str:
     """Neurons, operators, methods, backends, file and export formats with the first sentence of their files."""
-    rooms = {
+    rooms: dict[str, registry.Room[Any]] = {
         "neurons": registry.NEURONS,
         "microcode": registry.MICROCODE,
         "methods": registry.METHODS,

@@ -72,7 +72,8 @@ def run(graph: Graph, x: np.ndarray) -> Trace:
 def place(graph: Graph, target: Target) -> Mapping:
     """One group per node that does something, cut over the next few cores."""
     pool = cycle(range(target.chip.cores_per_chip // 2))
-    groups, pieces = [], {}
+    groups: list[Group] = []
+    pieces: dict[int, list[Piece]] = {}
     for node in graph:
         if isinstance(node, (Const, View, Input, Output)):
             continue
@@ -86,10 +87,9 @@ def place(graph: Graph, target: Target) -> Mapping:
                 "synapse_words",
             )
         )
-        cores = [next(pool) for _ in range(CORES_PER_NODE[type(node)])]
-        for core, part in zip(
-            cores, np.array_split(np.arange(graph.values[node.name].shape.size), len(cores)), strict=True
-        ):
+        taken = [next(pool) for _ in range(CORES_PER_NODE[type(node)])]
+        parts = np.array_split(np.arange(graph.values[node.name].shape.size), len(taken))
+        for core, part in zip(taken, parts, strict=True):
             demand = Demand(
                 neurons=part.size,
                 neuron_words=part.size,

@@ -135,7 +135,7 @@ class Sketch:
 
     def view(self, source: str, op: str, args: tuple[int, ...], roles: tuple[str, ...] = ()) -> str:
         """Append a View; its shape is what numpy says."""
-        node = View(name=op, inputs=(source,), op=op, args=args)  # type: ignore[arg-type]
+        node = View(name=op, inputs=(source,), op=op, args=args)
         sizes = node.apply([np.empty((1, *self.shape(source)))], lead=1).shape[1:]
         keep = self.values[source].shape.roles if len(sizes) == len(self.shape(source)) else ()
         return self.put(node, sizes, roles or keep, code=self.values[source].code)
@@ -395,7 +395,7 @@ def product(s: Sketch, equation: str, a: str, b: str, timing: str | None = None)
         name="product",
         inputs=(a, b),
         equation=equation,
-        timing=timing,  # type: ignore[arg-type]
+        timing=timing,
         rescale=rescale_table(s, timing),
     )
     return s.put(node, tuple(size[letter] for letter in out), fixed=Fixed(s.choice(12, 24, 32), True, 1.0))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, registry, report
 from neurodeploy.image import encode
+from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades
@@ -18,7 +21,7 @@ from neurodeploy.report.inputs import ModelInfo, ReportInputs
 from neurodeploy.target import load
 from tests.networks import images, mini_snn, mini_vit
 
-SOURCES = {"ecmt": mini_vit, "native": mini_snn}
+SOURCES: dict[str, Callable[..., Graph]] = {"ecmt": mini_vit, "native": mini_snn}
 
 
 @pytest.fixture(scope="module", params=[("ecmt", 0), ("ecmt", 1), ("native", 0), ("native", 1)], ids=str)

@@ -40,10 +40,10 @@ def test_every_operator_says_what_it_reads() -> None:
 def test_an_operator_is_one_function_in_a_file(tmp_path: Path, front_end: object) -> None:
     network, spec = modules.Angles().double(), InputSpec((3, 4), 0.5, -1.0)
     with pytest.raises(ImportModelError, match="'deg2rad' has no counterpart"):
-        front_end.import_module(network, spec)  # type: ignore[attr-defined]
+        front_end.import_module(network, spec)
     with rooms.member(registry.OPERATORS, tmp_path, toy=RADIANS):
         assert registry.OPERATORS["deg2rad"].family == "toy"
-        graph = front_end.import_module(network, spec)  # type: ignore[attr-defined]
+        graph = front_end.import_module(network, spec)
     raw = np.random.default_rng(0).integers(0, 9, (5, 3, 4))
     expected = network(torch.tensor(raw * 0.5 - 1.0)).numpy()
     np.testing.assert_allclose(interp.run(graph, raw).outputs[0], expected, rtol=1e-12)

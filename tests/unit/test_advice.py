@@ -15,7 +15,7 @@ from neurodeploy.cli import app
 from neurodeploy.config import BuildConfig
 
 ROOT = Path(neurodeploy.__file__).parent
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(app).commands
 EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
 OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
 OPTIONS |= {"--help", "--version"}

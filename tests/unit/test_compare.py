@@ -37,7 +37,8 @@ class Faulty(Backend):
         for node, tick, sample, index in self.where:
             array = trace.values[node] = np.array(trace.values.get(node, trace.outputs))
             if sample < array.shape[1]:
-                array[(tick - 1, sample, *index)] += 1
+                place = (tick - 1, sample, *index)
+                array[place] += 1
             if node == program.graph.output.name:
                 trace.outputs = array
         return trace, None

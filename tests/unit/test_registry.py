@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,10 +38,14 @@ BROKEN = {
 }
 broken = pytest.mark.parametrize(("text", "cause"), BROKEN.values(), ids=BROKEN)
 WHOLE = set(registry.BACKENDS)
+#: makes a text a member, and says where it is
+Install = Callable[[str], str]
 
 
 @pytest.fixture(params=["file", "entry point"])
-def install(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def install(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Install]:
     """A function that makes a text the member ``toy``, by file or by entry point; returns where it is."""
     with ExitStack() as stack:
 
@@ -65,7 +69,7 @@ def install(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 @broken
-def test_a_broken_member_is_named_and_spoils_no_other(install, text: str, cause: str) -> None:
+def test_a_broken_member_is_named_and_spoils_no_other(install: Install, text: str, cause: str) -> None:
     where = install(text)
     assert set(registry.BACKENDS) == WHOLE
     (problem,) = registry.BACKENDS.problems
@@ -75,7 +79,9 @@ def test_a_broken_member_is_named_and_spoils_no_other(install, text: str, cause:
 
 
 @broken
-def test_asking_for_a_broken_member_says_what_is_wrong_with_it(install, text: str, cause: str) -> None:
+def test_asking_for_a_broken_member_says_what_is_wrong_with_it(
+    install: Install, text: str, cause: str
+) -> None:
     where = install(text)
     with pytest.raises(EnvironmentProblem) as caught:
         registry.BACKENDS.named("toy", "ND702", "backend")
@@ -92,7 +98,7 @@ def test_the_missing_piece_is_named(tmp_path: Path) -> None:
             assert piece in registry.BACKENDS.problems[0].found
 
 
-def test_the_first_of_two_members_of_one_name_stays(install) -> None:
+def test_the_first_of_two_members_of_one_name_stays(install: Install) -> None:
     before = registry.BACKENDS["cpu"]
     where = install(BROKEN["the name of another"][0])
     assert registry.BACKENDS["cpu"] is before
@@ -100,7 +106,7 @@ def test_the_first_of_two_members_of_one_name_stays(install) -> None:
     assert problem.cause.endswith("cpu.py") and problem.where == where
 
 
-def test_a_whole_member_is_found(install) -> None:
+def test_a_whole_member_is_found(install: Install) -> None:
     install(BACKEND)
     assert set(registry.BACKENDS) == {*WHOLE, "toy"} and not registry.BACKENDS.problems
 

@@ -346,7 +346,7 @@ def test_rules_change_layers() -> None:
     rule = 'layers."blocks.0.mlp.fc1".weight_bits=3'
     assert cli.call(["build", "digits-vit", "--set", rule, "--out", "out", *QUICK]) == 0
     graph = artifact.load("out").program.graph
-    peak = {n.name: int(np.abs(n.weight).max()) for n in graph if n.kind == "synapse"}  # type: ignore[attr-defined]
+    peak = {n.name: int(np.abs(n.weight).max()) for n in graph if n.kind == "synapse"}
     assert peak["blocks.0.mlp.fc1"] <= 3 and max(peak.values()) > 63
 
 

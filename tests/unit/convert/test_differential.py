@@ -15,8 +15,8 @@ from tests.unit.convert.test_pmsm import quantised_ann
 
 
 def convert(method: object, graph: Graph, timesteps: int, **options: object) -> Graph:
-    _, config = method.configure(options)  # type: ignore[attr-defined]
-    return method.rewrite(graph, config, images(graph, 64), timesteps)  # type: ignore[attr-defined]
+    _, config = method.configure(options)
+    return method.rewrite(graph, config, images(graph, 64), timesteps)
 
 
 @pytest.mark.parametrize("levels", [4, 15])
@@ -25,7 +25,7 @@ def test_spikezip_converges_to_the_quantised_ann_exactly_and_falls_silent(levels
     spiking = convert(spikezip.MEMBER, graph, 10 * levels, levels=levels)
     tracers = [n for n in spiking.of(Neuron) if n.model == "signed_tracer"]
     trace = interp.run(spiking, x, record=[n.name for n in tracers])
-    layers = {n.inputs[0].removesuffix(".value"): n.params for n in tracers}  # type: ignore[attr-defined]
+    layers = {n.inputs[0].removesuffix(".value"): n.params for n in tracers}
     np.testing.assert_allclose(trace.outputs[-1], quantised_ann(graph, layers, x), rtol=0, atol=1e-8)
     assert not any(values[-1].any() for values in trace.values.values())
 
@@ -102,7 +102,7 @@ def test_product_of_differences_adds_up_to_the_product_of_values() -> None:
     state: dict = {}
     got = [
         interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
-    ]  # type: ignore[arg-type]
+    ]
     for t in range(6):
-        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
+        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))
         np.testing.assert_allclose(np.sum(got[: t + 1], axis=0), whole, atol=1e-9)

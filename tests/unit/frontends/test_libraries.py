@@ -167,7 +167,7 @@ def check(text: str, **reader: Any) -> Graph:
     found, graph = built(text, **reader), graph_of(text, **reader)
     generator = np.random.default_rng(0)
     if found.tokens:
-        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.shape))  # type: ignore[index]
+        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.shape))
         raw, x = samples.one_hot(graph, ids), torch.tensor(ids)
     else:
         raw = generator.integers(0, 256, (2, *found.shape))
@@ -308,7 +308,7 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), mask=False, **reader)) == ()
-    decoder = {
+    decoder: dict[str, Any] = {
         "n_embd": 16,
         "n_layer": 1,
         "n_head": 2,

@@ -119,7 +119,7 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     )
     assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
     masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]
-    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
+    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)
 
 
 def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:

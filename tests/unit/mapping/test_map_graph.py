@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
@@ -266,7 +267,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("code, network, limits", CHECKS, ids=[c[0] for c in CHECKS])
-def test_widths_are_checked(code: str, network: object, limits: dict[str, int]) -> None:
+def test_widths_are_checked(code: str, network: Callable[[], Graph], limits: dict[str, int]) -> None:
     mapping = map_graph(balance(network()), limited(**limits))
     advised = any("--weight-bits" in f for p in mapping.problems if p.code == code for f in p.fixes)
     assert advised == (code in ("ND503", "ND513")), "narrower weights are advised where weights are the limit"

@@ -124,7 +124,7 @@ def test_reader_options_reach_the_reader(toy: str) -> None:
         resolve.source_graph(resolve.resolve(toy, reader=options)).nodes["conv"]
         for options in ({}, {"gain": 2})
     )
-    assert np.array_equal(2 * plain.weight, doubled.weight)  # type: ignore[attr-defined]
+    assert np.array_equal(2 * plain.weight, doubled.weight)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_names_origins_and_shapes(tmp_path: Path) -> None:
         "net",
         "net.net",
     )
-    assert all(s.delays == (1,) for s in graph.of(type(graph.nodes["layer1.synapse"])))  # type: ignore[attr-defined]
+    assert all(s.delays == (1,) for s in graph.of(type(graph.nodes["layer1.synapse"])))
 
 
 @pytest.mark.parametrize(
