@@ -743,7 +743,8 @@ CODES: dict[str, tuple[str, str]] = {
         "Every file of the rooms neurons, microcode, convert, backends, formats, datasets, frontends/libraries and "
         "frontends/leaves binds MEMBER to an instance of the class in the room's _base.py; files of frontends/ops "
         "declare theirs. This one does not, lacks a piece, cannot be imported, or has the name of another. The message "
-        "names the file or entry point and what is wrong with it. All other members work; 'neurodeploy doctor' lists the broken ones.",
+        "names the file or entry point and what is wrong with it. All other members work; 'neurodeploy doctor' lists "
+        "the broken ones.",
     ),
     "ND931": (
         "unusable input file",
