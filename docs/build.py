@@ -103,6 +103,9 @@ def members() -> str:
         "methods": registry.METHODS,
         "backends": registry.BACKENDS,
         "formats": registry.FORMATS,
+        "objectives": registry.OBJECTIVES,
+        "layouts": registry.LAYOUTS,
+        "placements": registry.PLACEMENTS,
     }
     rows = [
         (label, f"`{name}`", _sentence(room.path, name)) for label, room in rooms.items() for name in room
@@ -215,6 +218,13 @@ def coefficients() -> str:
     return table(("Key", "Nominal [low .. high]", "Unit", "Source"), rows)
 
 
+def targets() -> str:
+    """Every target that comes with the package."""
+    found = sorted({path.stem for path in (ROOT / "hw_targets").glob("*.toml")} - set(TARGETS))
+    loaded = [target.load(name) for name in (*TARGETS, *found)]
+    return table(("Target", "Kind", "What it is"), [(f"`{t.name}`", t.kind, t.title) for t in loaded])
+
+
 def figures() -> str:
     """Every figure of report.json, by group."""
     parts = []
@@ -298,6 +308,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "figures": figures,
     "columns": columns,
     "limits": limits,
+    "targets": targets,
     "results": results,
     "comparison": comparison,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from .calibrate import Ranges
 from .errors import MappingError, Problem, UsageError
+from .image import CoreImage
 from .ir import levels, shapes, store
 from .ir.graph import Graph, Header
 from .ir.nodes import KINDS
@@ -69,13 +70,13 @@ def place(path: str | Path) -> Path:
 
 def save(path: Path, artifact: Artifact) -> str:
     """Write the artifact atomically; returns its content hash."""
-    from .image import records as image_records
+    from .image import to_arrays
 
     sections: dict[str, Any] = {name: getattr(artifact, name) for name in SECTIONS}
     mapping = artifact.mapping
     if mapping is not None and mapping.images:
         sections["mapping"] = replace(mapping, images=())
-        sections["images"] = tuple(image_records.to_arrays(core) for core in mapping.images)
+        sections["images"] = tuple(to_arrays(core) for core in mapping.images)
     return store.write(path, {name: value for name, value in sections.items() if value is not None})
 
 
@@ -97,14 +98,14 @@ def load(path: str | Path) -> Artifact:
     return Artifact(**found, hash=store.recorded_hash(file))
 
 
-def _images(file: Path, records: Any) -> tuple:
+def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:
     """Memory images with every index checked; what is wrong with them as UsageError."""
-    from .image import records as image_records
+    from .image import from_arrays
 
     if not isinstance(records, tuple) or not all(isinstance(r, dict) for r in records):
         raise UsageError(Problem("ND947", "the memory images are not a list of tables", f"{file} /images"))
     try:
-        return tuple(image_records.from_arrays(record) for record in records)
+        return tuple(from_arrays(record) for record in records)
     except MappingError as error:
         raise UsageError([replace(p, where=f"{file} /images: {p.where}") for p in error.problems]) from error
 

@@ -141,9 +141,8 @@ screen = _Screen()
 
 
 def _plain(value: Any) -> Any:
-    for kind in (list, dict):
-        if isinstance(value, (tuple, set)) and kind is list:
-            return list(value)
+    if isinstance(value, (tuple, set)):
+        return list(value)
     return value.item() if hasattr(value, "item") else str(value)
 
 
@@ -163,28 +162,65 @@ def _as_text(problem: Problem) -> str:
 
 # --- flags that several commands share ---------------------------------------------------------------------------
 
-Shape = Annotated[Format, typer.Option("--format", help="rich, plain or json; auto: rich on a terminal")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress")]
-Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")
-]
+Option, Argument = typer.Option, typer.Argument
+Shape = Annotated[Format, Option("--format", help="rich, plain or json; auto: rich on a terminal")]
+Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
+Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
 ModelName = Annotated[
-    str | None, typer.Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")
+    str | None, Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")
 ]
-Place = Annotated[str | None, typer.Option("--target", help="target name or .toml file (default: loihi-sim)")]
-MethodName = Annotated[
-    str | None, typer.Option("--method", help="conversion method (default: the model's own)")
+Place = Annotated[str | None, Option("--target", help="target name or .toml file (default: loihi-sim)")]
+MethodName = Annotated[str | None, Option("--method", help="conversion method (default: the model's own)")]
+Ticks = Annotated[int | None, Option("--timesteps", "-T", help="ticks per inference")]
+WeightBits = Annotated[int | None, Option("--weight-bits", help="2..8 (default: 8)")]
+DataSpec = Annotated[str | None, Option("--data", help="data set name, file or folder")]
+BuildData = Annotated[
+    str, Option("--data", help="data set name, file or folder (default: that of the build)")
 ]
-Ticks = Annotated[int | None, typer.Option("--timesteps", "-T", help="ticks per inference")]
-WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="2..8 (default: 8)")]
-DataSpec = Annotated[str | None, typer.Option("--data", help="data set name, file or folder")]
-Chips = Annotated[int | None, typer.Option("--chips", help="chips (default: the target's own)")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; build.toml replays a build")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="dotted.key=value, may repeat")]
-TargetName = Annotated[str, typer.Option("--target", help="target name or .toml file")]
-Folder = Annotated[Path, typer.Argument(help="a build folder, or its program.h5")]
+Samples = Annotated[int, Option("--samples", min=1, help="test samples")]
+Chips = Annotated[int | None, Option("--chips", help="chips (default: the target's own)")]
+ConfigFile = Annotated[Path | None, Option("--config", help="TOML file; build.toml replays a build")]
+Settings = Annotated[list[str] | None, Option("--set", help="dotted.key=value, may repeat")]
+TargetName = Annotated[str, Option("--target", help="target name or .toml file")]
+Folder = Annotated[Path, Argument(help="a build folder, or its program.h5")]
 Granularity = Annotated[
-    str, typer.Option("--granularity", help="of lava: one process per layer (default) or per mapped core")
+    str, Option("--granularity", help="one process per layer (default) or per mapped core")
+]
+
+#: of single commands, by what they choose
+CALIB = "training samples for calibration (default: 256, 16 at the least for large networks; without data at most 32)"
+Calib = Annotated[int | None, Option("--calib", help=CALIB)]
+TESTED = "test samples for accuracy (default: all, without data at most 32)"
+Tested = Annotated[int | None, Option("--eval", "--eval-samples", help=TESTED)]
+VERIFIED = "samples for bit equality (default: 100, without data at most 16)"
+Verified = Annotated[int | None, Option("--verify", help=VERIFIED)]
+Optimise = Annotated[str | None, Option("--optimise", help="energy, latency or cores (default: energy)")]
+Out = Annotated[str | None, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
+From = Annotated[str, Option("--from", help="first stage, from the artifact in the folder")]
+RAW = (
+    "raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick; for a network of "
+    "texts also ids (samples, tokens), or texts as .txt, .csv, .jsonl"
+)
+Raw = Annotated[Path, Option("--input", help=RAW)]
+Outputs = Annotated[Path, Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")]
+RECORDED = "a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
+Recorded = Annotated[list[str] | None, Option("--record", help=RECORDED)]
+Backends = Annotated[
+    list[str] | None, Option("--backend", help="may repeat (default: those that prove a build)")
+]
+Carried = Annotated[
+    Path | None, Option("--input", help="raw integers as .npy, for formats that carry samples")
+]
+Drawn = Annotated[int, Option("--samples", min=1, help="without --input: samples of the build's data")]
+PYTHON = "interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)"
+Python = Annotated[str, Option("--python", help=PYTHON)]
+Layers = Annotated[
+    list[str] | None, Option("--layers", help="only populations of nodes that match, may repeat")
+]
+Timing = Annotated[str, Option("--timing", help="SANA-FE's timing model: detailed, simple")]
+Memory = Annotated[float | None, Option("--memory", min=0, help="GB that SANA-FE may take (default: 8)")]
+TimeLimit = Annotated[
+    float | None, Option("--time-limit", min=0, help="seconds that SANA-FE may take (default: 600)")
 ]
 
 app = typer.Typer(
@@ -224,38 +260,15 @@ def build(
     timesteps: Ticks = None,
     weight_bits: WeightBits = None,
     data: DataSpec = None,
-    calib: Annotated[
-        int | None,
-        typer.Option(
-            "--calib",
-            help="training samples for calibration (default: 256, 16 at the least for large networks; "
-            "files without data: at most 32)",
-        ),
-    ] = None,
-    evaluate: Annotated[
-        int | None,
-        typer.Option(
-            "--eval",
-            "--eval-samples",
-            help="test samples for accuracy (default: all, without data at most 32)",
-        ),
-    ] = None,
-    verify_samples: Annotated[
-        int | None,
-        typer.Option("--verify", help="samples for bit equality (default: 100, without data at most 16)"),
-    ] = None,
+    calib: Calib = None,
+    evaluate: Tested = None,
+    verify_samples: Verified = None,
     chips: Chips = None,
-    optimise: Annotated[
-        str | None, typer.Option("--optimise", help="energy, latency or cores (default: energy)")
-    ] = None,
+    optimise: Optimise = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    out: Annotated[
-        str | None, typer.Option("--out", help="output folder (default: build/MODEL-TARGET)")
-    ] = None,
-    start: Annotated[
-        str, typer.Option("--from", help="first stage, from the artifact in the folder")
-    ] = "import",
+    out: Out = None,
+    start: From = "import",
     to: Annotated[str, typer.Option("--to", help="last stage to run")] = "report",
     jobs: Annotated[int | None, typer.Option("--jobs", help="threads (default: all cores)")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw (default: 0)")] = None,
@@ -433,25 +446,11 @@ class _Silent(Exception):
 @app.command()
 def run(
     folder: Folder,
-    input: Annotated[
-        Path,
-        typer.Option(
-            "--input",
-            help="raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick; "
-            "for a network of texts also ids (samples, tokens), or texts as .txt, .csv, .jsonl",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")
-    ],
-    backend: Annotated[str, typer.Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
+    input: Raw,
+    output: Outputs,
+    backend: Annotated[str, Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
     granularity: Granularity = "",
-    record: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--record", help="a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
-        ),
-    ] = None,
+    record: Recorded = None,
     form: Shape = Format.auto,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -525,13 +524,9 @@ def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
 @app.command()
 def verify(
     folder: Folder,
-    backend: Annotated[
-        list[str] | None, typer.Option("--backend", help="may repeat (default: cpu, and loihi-sim if mapped)")
-    ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 100,
-    data: Annotated[
-        str, typer.Option("--data", help="data set name, file or folder (default: that of the build)")
-    ] = "",
+    backend: Backends = None,
+    samples: Samples = 100,
+    data: BuildData = "",
     granularity: Granularity = "",
     form: Shape = Format.auto,
     verbose: Verbose = False,
@@ -576,12 +571,8 @@ def export(
     folder: Folder,
     to: Annotated[str, typer.Option("--to", help="format: netx, nir, sanafe, ... (doctor lists them)")],
     out: Annotated[Path, typer.Option("--out", help="file to write")],
-    input: Annotated[
-        Path | None, typer.Option("--input", help="raw integers as .npy, for formats that carry samples")
-    ] = None,
-    samples: Annotated[
-        int, typer.Option("--samples", min=1, help="without --input: samples of the build's data")
-    ] = 1,
+    input: Carried = None,
+    samples: Drawn = 1,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -602,29 +593,13 @@ def export(
 @app.command()
 def crosscheck(
     folder: Folder,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="test samples")] = 4,
-    python: Annotated[
-        str,
-        typer.Option(
-            "--python",
-            help="interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)",
-        ),
-    ] = "",
-    layers: Annotated[
-        list[str] | None, typer.Option("--layers", help="only populations of nodes that match, may repeat")
-    ] = None,
-    timing: Annotated[
-        str, typer.Option("--timing", help="SANA-FE's timing model: detailed, simple")
-    ] = "detailed",
-    memory: Annotated[
-        float | None, typer.Option("--memory", min=0, help="GB that SANA-FE may take (default: 8)")
-    ] = None,
-    time_limit: Annotated[
-        float | None, typer.Option("--time-limit", min=0, help="seconds that SANA-FE may take (default: 600)")
-    ] = None,
-    data: Annotated[
-        str, typer.Option("--data", help="data set name, file or folder (default: that of the build)")
-    ] = "",
+    samples: Samples = 4,
+    python: Python = "",
+    layers: Layers = None,
+    timing: Timing = "detailed",
+    memory: Memory = None,
+    time_limit: TimeLimit = None,
+    data: BuildData = "",
     target: Annotated[str, typer.Option("--target", help="prices of another target of the same mesh")] = "",
     form: Shape = Format.auto,
     verbose: Verbose = False,
@@ -650,22 +625,17 @@ def _show_crosscheck(found: Any) -> None:
     label, drawn = (f" ({found.input})", f" of {found.input}") if found.input else ("", "")
     sides = f"{found.target}, {found.samples} samples{drawn}, SANA-FE {found.version} ({found.timing} timing)"
     screen.out(f"{sides}, {found.synapses} synapses{'' if found.whole else ', chosen layers'}")
-    screen.table(
-        (f"events of all samples{label}", "ours", "SANA-FE", "agree", "why they differ"),
-        [
-            (
-                c.kind,
-                c.ours,
-                c.sanafe,
-                "yes" if c.agrees else "NO",
-                f"{c.difference:+d} {c.why}" if c.why else "",
-            )
-            for c in found.counts
-        ],
-    )
-    shown = lambda value: "-" if value is None else f"{value:.6g}"
+    counts = [
+        (c.kind, c.ours, c.sanafe, "yes" if c.agrees else "NO", f"{c.difference:+d} {c.why}" if c.why else "")
+        for c in found.counts
+    ]
+    screen.table((f"events of all samples{label}", "ours", "SANA-FE", "agree", "why they differ"), counts)
     figures = [
-        (f"{f.name} [{f.unit}]", shown(f.ours), shown(f.sanafe), shown(f.ratio), f.note)
+        (
+            f"{f.name} [{f.unit}]",
+            *("-" if v is None else f"{v:.6g}" for v in (f.ours, f.sanafe, f.ratio)),
+            f.note,
+        )
         for f in (*found.energy, *found.time)
     ]
     screen.table((f"per inference{label}", "ours", "SANA-FE", "SANA-FE / ours", "what it counts"), figures)
@@ -738,12 +708,13 @@ def models(form: Shape = Format.auto) -> None:
             e.name,
             e.title,
             e.dataset,
-            f"{100 * e.weights.accuracy:.1f} % of {e.weights.tested}",
-            e.weights.parameters,
+            f"{100 * w.accuracy:.1f} % of {w.tested}",
+            w.parameters,
             e.method,
             e.timesteps,
         )
         for e in verbs.models()
+        for w in [e.weights]
     ]
     screen.table(("name", "system", "data", "accuracy", "parameters", "method", "T"), rows)
 
@@ -791,16 +762,16 @@ def doctor(form: Shape = Format.auto) -> None:
     backends, formats, exporters = (found.pop(key) for key in ("backends", "formats", "exporters"))
     networks, broken = found.pop("networks"), found.pop("broken")
     screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
-    screen.table(
-        ("backend", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in backends.items()]
-    )
+    screen.table(("backend", "usable"), [(name, _usable(why)) for name, why in backends.items()])
     screen.table(("MODEL", "library"), [(f"{n}:NAME", text) for n, text in networks.items()])
     screen.table(("file read", "whose"), [(suffix, title) for suffix, title in formats.items()])
-    screen.table(
-        ("export --to", "usable"), [(n, "yes" if not why else f"no: {why}") for n, why in exporters.items()]
-    )
+    screen.table(("export --to", "usable"), [(name, _usable(why)) for name, why in exporters.items()])
     if broken:
         screen.table(("broken member", "why"), [(p["where"], f"{p['cause']}: {p['found']}") for p in broken])
+
+
+def _usable(why: str) -> str:
+    return f"no: {why}" if why else "yes"
 
 
 def _joined(value: Any) -> str:
@@ -831,34 +802,28 @@ def _called(arguments: Sequence[str]) -> int:
     screen.configure(_early_format(arguments))
     try:
         result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)
-        if result == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
-            return _interrupted()
-        return result if isinstance(result, int) else EXIT_OK
-    except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        code = result if isinstance(result, int) else EXIT_OK
     except typer.Exit as stop:
-        if stop.exit_code == EXIT_INTERRUPTED:
-            return _interrupted()
-        return stop.exit_code
-    except click_errors.NoArgsIsHelpError:
-        return EXIT_USAGE  # the help has been printed
-    except click_errors.ClickException as error:
-        return _shown(_usage(error))
-    except _Silent as stop:
-        return stop.code
-    except NeurodeployError as error:
-        return _shown(error)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_OK
-    except OSError as error:
-        from .files import io_problem
+        code = stop.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        return next(answer(error) for kind, answer in ANSWERS if isinstance(error, kind))
+    return _interrupted(None) if code == EXIT_INTERRUPTED else code  # typer's own answer to Ctrl-C
 
-        return _shown(io_problem(error))
-    except MemoryError:
-        return _shown(UsageError(Problem("ND934", "the machine's memory is used up")))
-    except Exception as error:
-        return _bug(error)
+
+def _interrupted(_: object) -> int:
+    print("interrupted: nothing was left half-written", file=sys.stderr)
+    return EXIT_INTERRUPTED
+
+
+def _closed(_: object) -> int:
+    sys.stderr.close()
+    return EXIT_OK
+
+
+def _io(error: OSError) -> int:
+    from .files import io_problem
+
+    return _shown(io_problem(error))
 
 
 def _early_format(arguments: Sequence[str]) -> Format:
@@ -870,11 +835,6 @@ def _early_format(arguments: Sequence[str]) -> Format:
         if name in Format.__members__:
             return Format(name)
     return Format.auto
-
-
-def _interrupted() -> int:
-    print("interrupted: nothing was left half-written", file=sys.stderr)
-    return EXIT_INTERRUPTED
 
 
 def _shown(error: NeurodeployError) -> int:
@@ -924,3 +884,17 @@ def _bug(error: Exception) -> int:
 
         traceback.print_exception(error)
     return EXIT_BUG
+
+
+#: what may end a command -> its exit code, once it has been shown; the first kind that fits
+ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[Any], int]], ...] = (
+    ((KeyboardInterrupt, typer.Abort), _interrupted),
+    (click_errors.NoArgsIsHelpError, lambda error: EXIT_USAGE),  # the help has been printed
+    (click_errors.ClickException, lambda error: _shown(_usage(error))),
+    (_Silent, lambda stop: stop.code),
+    (NeurodeployError, _shown),
+    (BrokenPipeError, _closed),
+    (OSError, _io),
+    (MemoryError, lambda error: _shown(UsageError(Problem("ND934", "the machine's memory is used up")))),
+    (Exception, _bug),
+)

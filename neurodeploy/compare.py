@@ -78,15 +78,11 @@ def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Div
 
     ``order`` names recorded values; a name that neither trace recorded stands for the read-outs.
     """
-    best: tuple[tuple, Divergence] | None = None
-    for position, name in enumerate(order):
-        difference = _difference(
-            name, found.values.get(name, found.outputs), expected.values.get(name, expected.outputs)
-        )
-        if difference is not None:
-            key = (difference.tick, position, difference.sample, difference.index)
-            best = min((x for x in (best, (key, difference)) if x is not None), key=lambda x: x[0])
-    return None if best is None else best[1]
+    values = (
+        (n, found.values.get(n, found.outputs), expected.values.get(n, expected.outputs)) for n in order
+    )
+    differences = [d for name, a, b in values if (d := _difference(name, a, b)) is not None]
+    return min(differences, key=lambda d: (d.tick, order.index(d.node), d.sample, d.index), default=None)
 
 
 def _difference(name: str, found: Array, expected: Array) -> Divergence | None:

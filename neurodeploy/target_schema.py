@@ -164,7 +164,7 @@ def check_of(key: str) -> Check:
 
 
 def _limit(unit: str, help: str, check: str, taken_from: str = "") -> Any:
-    extra = {"unit": unit, "check": check, "taken_from": taken_from}
+    extra: dict[str, Any] = {"unit": unit, "check": check, "taken_from": taken_from}
     return Field(_open_limit(unit), description=help, json_schema_extra=extra)
 
 
@@ -174,7 +174,7 @@ def _open_limit(unit: str) -> Limit:
 
 def _size(unit: str, help: str) -> Any:
     default = Size(value=0, unit=unit, source="not given in the target file: none")
-    extra = {"unit": unit, "check": "ND501", "taken_from": "synapse_words"}
+    extra: dict[str, Any] = {"unit": unit, "check": "ND501", "taken_from": "synapse_words"}
     return Field(default, description=help, json_schema_extra=extra)
 
 

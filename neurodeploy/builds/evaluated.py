@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from ..errors import Problem
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
 from ..ir import interp
 from ..ir.graph import Graph
-from ..ir.trace import Trace
+from ..mapping.checks import doubtful, overflows
 from ..program import Program
 from ..report.inputs import Accuracy
+from ..target import Target
 from .imported import Imported
 from .result import Progress, Result
 
@@ -45,13 +46,44 @@ class Evaluated(Result):
     saturations: Mapping[str, int] = field(default_factory=dict)
 
 
-def evaluate(found: Imported, spiking: Graph | None, program: Program, progress: Progress) -> Evaluated:
-    """The program, and the float networks it was made from, on the samples of the test split."""
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What runs of the program met: clipped values by node, and the largest sums of the nodes that are ``watched``."""
+
+    watched: tuple[str, ...]
+    clipped: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, int] = field(default_factory=dict)
+
+    def outputs(self, program: Program, x: Array) -> Array:
+        """Read-outs (T, B, *output) of a run on raw inputs."""
+        trace, _ = compare.usable("cpu").run(program, x, self.watched)
+        self.clipped.update({name: count for name, count in trace.saturations.items() if count})
+        for name in self.watched:
+            most = int(np.abs(trace.values[name]).max(initial=0))
+            self.sums[name] = max(most, self.sums.get(name, 0))
+        return trace.outputs
+
+
+def evaluate(
+    found: Imported, spiking: Graph | None, program: Program, target: Target, progress: Progress
+) -> Evaluated:
+    """The program, and the float networks it was made from, on the samples of the test split.
+
+    A synaptic sum that leaves the target's accumulator is an error among the ``warnings``.
+    """
+    seen = _Seen(doubtful(program.graph, target))
+    result = _evaluated(found, spiking, program, seen, progress)
+    return replace(result, warnings=(*result.warnings, *overflows(program.graph, target, seen.sums)))
+
+
+def _evaluated(
+    found: Imported, spiking: Graph | None, program: Program, seen: _Seen, progress: Progress
+) -> Evaluated:
     images, labels = found.stimulus.measurement(found.config.eval)
     if tokens(found.graph) is not None and spiking is not None:
-        return _compared(found, spiking, program, images, labels)
-    clipped: Counter[str] = Counter()
-    runs = _runs(found, spiking, program, clipped)
+        return _compared(found, spiking, program, (images, labels), seen)
+    clipped = seen.clipped
+    runs = _runs(found, spiking, program, seen)
     if labels is not None and isinstance(found.stimulus, Recorded):
         accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
         shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
@@ -73,15 +105,13 @@ def evaluate(found: Imported, spiking: Graph | None, program: Program, progress:
 # --- accuracy ----------------------------------------------------------------------------------------------------
 
 
-def _runs(
-    found: Imported, spiking: Graph | None, program: Program, clipped: Counter[str]
-) -> dict[str, Answers]:
+def _runs(found: Imported, spiking: Graph | None, program: Program, seen: _Seen) -> dict[str, Answers]:
     """Level -> predictions of raw inputs, in the order in which they are asked for."""
-    cpu, source = compare.usable("cpu"), found.graph
+    source = found.graph
     runs: dict[str, Answers] = {}
     if spiking is not None:
         runs["spiking"] = lambda x: predictions(interp.run(spiking, x).outputs)
-    runs["integer"] = lambda x: predictions(_counted(cpu.run(program, x)[0], clipped))
+    runs["integer"] = lambda x: predictions(seen.outputs(program, x))
     if spiking is not None:
         runs["source"] = lambda x: predictions(interp.run(source, x).outputs)
         if found.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
@@ -142,7 +172,8 @@ def _whole(
 
 def predictions(outputs: Array) -> Array:
     """(T, B, *classes) read-outs to (T, B) classes; ties go to the lowest index."""
-    return np.argmax(outputs.reshape(*outputs.shape[:2], -1), axis=-1)
+    classes: Array = outputs.reshape(*outputs.shape[:2], -1).argmax(axis=-1)
+    return classes
 
 
 def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = False) -> Array:
@@ -160,11 +191,11 @@ def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = 
 
 
 def _compared(
-    found: Imported, spiking: Graph, program: Program, raw: Array, labels: Array | None
+    found: Imported, spiking: Graph, program: Program, samples: tuple[Array, Array | None], seen: _Seen
 ) -> Evaluated:
     """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
-    clipped: Counter[str] = Counter()
-    outputs = _outputs(found, spiking, program, raw, clipped)
+    raw, labels = samples
+    outputs = _outputs(found, spiking, program, raw, seen)
     agreement = {
         "samples": len(raw),
         **{level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]},
@@ -183,23 +214,22 @@ def _compared(
     )
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
-        saturations=dict(clipped), warnings=_clipped(found, clipped), reasons={"accuracy": without} if without else {},
+        saturations=dict(seen.clipped), warnings=_clipped(found, seen.clipped),
+        reasons={"accuracy": without} if without else {},
         fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
     )  # fmt: skip
 
 
-def _outputs(
-    found: Imported, spiking: Graph, program: Program, raw: Array, clipped: Counter[str]
-) -> dict[str, Array]:
+def _outputs(found: Imported, spiking: Graph, program: Program, raw: Array, seen: _Seen) -> dict[str, Array]:
     """Accumulated read-outs (T, B, *output) of every level, in the units of the float model."""
-    cpu, graph = compare.usable("cpu"), program.graph
+    graph = program.graph
     fixed = graph.values[graph.output.name].fixed
     scale = np.asarray(fixed.scale if fixed is not None else 1.0)
     parts: dict[str, list[Array]] = {level: [] for level in LEVELS}
     for batch in batches(raw, batch_size(spiking)):
         parts["source"].append(interp.run(found.graph, batch, timesteps=1).outputs)
         parts["spiking"].append(interp.run(spiking, batch).outputs)
-        parts["integer"].append(_counted(cpu.run(program, batch)[0], clipped) * scale)
+        parts["integer"].append(seen.outputs(program, batch) * scale)
     return {level: np.concatenate(outputs, axis=1) for level, outputs in parts.items()}
 
 
@@ -218,11 +248,6 @@ def _no_labels(found: Imported, labels: Array | None) -> tuple[str, str]:
 
 
 # --- saturations -------------------------------------------------------------------------------------------------
-
-
-def _counted(trace: Trace, clipped: Counter[str]) -> Array:
-    clipped.update({name: count for name, count in trace.saturations.items() if count})
-    return trace.outputs
 
 
 def _clipped(found: Imported, clipped: Mapping[str, int]) -> tuple[Problem, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from ..image.encode import encode
+from ..calibrate import Ranges
+from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
+from ..mapping.checks import calibrated
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
 from ..mapping.types import Mapping
 from ..program import Program
@@ -29,9 +33,10 @@ class Mapped(Result):
         return Program(self.graph, self.mapping)
 
 
-def map_to_cores(found: Imported, graph: Graph, target: Target) -> Mapped:
+def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) -> Mapped:
     """The network on the cores of the target; what does not fit stands in the mapping's ``problems``."""
-    mapped = laid_out(graph, target, found.config.optimise, found.config.placement or PLACEMENT)
+    placement = found.config.placement or PLACEMENT
+    mapped = laid_out(graph, target, found.config.optimise, placement, calibrated(graph, ranges))
     mapping = mapped.mapping
     if not mapping.fits:
         return mapped
@@ -42,10 +47,16 @@ def map_to_cores(found: Imported, graph: Graph, target: Target) -> Mapped:
     return replace(mapped, mapping=encode(mapped.graph, mapping, target), fact=fact)
 
 
-def laid_out(graph: Graph, target: Target, optimise: str, placement: str = PLACEMENT) -> Mapped:
-    """The mapping without memory images."""
+def laid_out(
+    graph: Graph,
+    target: Target,
+    optimise: str,
+    placement: str = PLACEMENT,
+    sums: MappingABC[str, int] = MappingProxyType({}),
+) -> Mapped:
+    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen."""
     balanced = prepared(graph, target)
-    mapping = map_graph(balanced, target, target.chips, optimise, placement)
+    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     fact = (
         f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"

@@ -18,7 +18,7 @@ from ..target import Target
 from ..target import load as load_target
 from .calibrated import calibrate
 from .converted import convert
-from .evaluated import evaluate
+from .evaluated import Evaluated, evaluate
 from .folder import FILES, publish, scratch
 from .imported import Imported, import_model
 from .integer import quantize
@@ -115,8 +115,8 @@ def stages(asked: BuildConfig, target: Target, start: str, progress: Progress) -
     yield (converted := kept.converted or convert(imported))
     yield (calibrated := kept.calibrated or calibrate(imported, converted.graph))
     yield (integer := kept.integer or quantize(imported, converted.graph, calibrated.ranges))
-    yield (mapped := kept.mapped or map_to_cores(imported, integer.graph, target))
-    yield evaluate(imported, converted.graph, mapped.program, progress)
+    yield (mapped := kept.mapped or map_to_cores(imported, integer.graph, target, calibrated.ranges))
+    yield evaluate(imported, converted.graph, mapped.program, target, progress)
     yield verify(imported, converted.graph, mapped.program)
     yield estimate(imported, mapped.program, target)
 
@@ -185,9 +185,12 @@ def _report(
 
 
 def _errors(results: Results) -> Iterator[NeurodeployError]:
-    mapped, verified = results.get(Mapped), results.get(Verified)
+    mapped, verified, evaluated = results.get(Mapped), results.get(Verified), results.get(Evaluated)
     if mapped is not None and not mapped.mapping.fits:
         yield MappingError(mapped.mapping.problems)
+    left = [p for p in evaluated.warnings if p.severity == "error"] if evaluated is not None else []
+    if left:
+        yield MappingError(left)
     if verified is not None and verified.bit_true is not None and not verified.bit_true.equal:
         cause, fix = (
             "two executions that should agree differ",

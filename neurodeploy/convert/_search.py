@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -113,25 +114,27 @@ def search(
     return Found(best if improved else dict(start), last if improved else first, first, ran, improved)
 
 
-Move = Callable[[Setting], dict[str, tuple[float, int]]]
+Changed = dict[str, tuple[float, int]]
+Move = Callable[[Setting], Changed]
 
 
 def _moves(start: Setting, roles: Mapping[str, str]) -> tuple[list[Move], ...]:
     """Moves on groups of sites, on single sites, on level counts."""
     groups = [set(start), *({s for s in start if roles[s] == role} for role in sorted(set(roles.values())))]
-    scaled = lambda group, factor: (
-        lambda s: {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in s.items()}
-    )
-    counted = lambda site, step: (
-        lambda s: {
-            k: (b, int(np.clip(n + step, 1, LEVELS_MAX))) if k == site else (b, n) for k, (b, n) in s.items()
-        }
-    )
     return (
-        [scaled(group, factor) for group in groups for factor in FACTORS],
-        [scaled({site}, factor) for site in start for factor in FACTORS],
-        [counted(site, step) for site in start for step in (-1, 1)],
+        [partial(_scaled, group, factor) for group in groups for factor in FACTORS],
+        [partial(_scaled, {site}, factor) for site in start for factor in FACTORS],
+        [partial(_counted, site, step) for site in start for step in (-1, 1)],
     )
+
+
+def _scaled(group: set[str], factor: float, setting: Setting) -> Changed:
+    return {k: (b * factor, n) if k in group else (b, n) for k, (b, n) in setting.items()}
+
+
+def _counted(site: str, step: int, setting: Setting) -> Changed:
+    base, levels = setting[site]
+    return {**setting, site: (base, int(np.clip(levels + step, 1, LEVELS_MAX)))}
 
 
 def judge(spiking: Graph, x: Array, target: Array) -> Score:

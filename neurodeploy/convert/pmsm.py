@@ -134,7 +134,8 @@ def counts(x: Array, step: float, levels: int) -> tuple[int, int]:
 
 def quantised(x: Array, step: float, positive: int, negative: int) -> Array:
     """D k(x): the neuron's first tick from rest."""
-    return multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
+    y: Array = multi_spike.MEMBER.float_step(x, 0.0, step, positive, negative)[0]
+    return y
 
 
 def entropy(x: Array, step: float, positive: int, negative: int) -> float:

@@ -106,8 +106,11 @@ def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     dense = sum(dense_macs(graph, n) for n in monitored)
     three = sum(_three(counts, n) for n in monitored)
     executed = sum(ops.values())
-    # T (AC / MAC) rate with rate = operations / (T dense): T cancels.
-    ratio = lambda operations: ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
+
+    def ratio(operations: float) -> float | None:
+        """T (AC / MAC) rate with rate = operations / (T dense): T cancels."""
+        return ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
+
     return PaperEnergy(
         ac_pj * executed,
         ratio(executed),

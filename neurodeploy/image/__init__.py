@@ -1,1 +1,60 @@
-"""The memory image of a core: what would be loaded, how it is made from a mapping, checked, stored and read."""
+"""The memory image of a core: what would be loaded, how it is made from a mapping, checked, stored and read.
+
+This is the room's door; its other files are its own. An image is a header, units (programs of instructions), and
+tables. Each part of it has a file that declares its tables and holds what writes, reads and checks them:
+``synapses`` (weights, bit by bit), ``arrivals`` (axons, what messages feed), ``departures`` (what is sent where) and
+``programs`` (operations). ``encoder`` makes images of a mapping, ``records`` makes plain data of an image and back.
+
+* :func:`encode` gives a mapping its images. :func:`to_arrays` and :func:`from_arrays` (checked) are their plain data.
+* :class:`CoreImage` is what a core is loaded with, :data:`TABLES` its tables.
+* :func:`receiver`, :func:`exports`, :func:`origins`, :func:`addresses_read` and :func:`weights_of` are what a run or
+  an exporter reads from images: weight matrices by target, routes resolved.
+* :func:`stored` says how the weights of a layer are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .arrivals import Delivery, Receiver, addresses_read, receiver
+from .departures import Export, exports, origins
+from .records import TABLES, from_arrays, to_arrays
+from .synapses import weights_of
+from .types import HOST, CoreImage, Instruction
+from .words import stored
+
+if TYPE_CHECKING:
+    from ..ir.graph import Graph
+    from ..mapping.types import Mapping
+    from ..target import Target
+
+__all__ = [
+    "HOST",
+    "TABLES",
+    "CoreImage",
+    "Delivery",
+    "Export",
+    "Instruction",
+    "Receiver",
+    "addresses_read",
+    "encode",
+    "exports",
+    "from_arrays",
+    "origins",
+    "receiver",
+    "stored",
+    "to_arrays",
+    "weights_of",
+]
+
+
+def encode(graph: Graph, mapping: Mapping, target: Target) -> Mapping:
+    """The mapping with one image per core in the order of ``cores``, and the host's image last.
+
+    Raises MappingError: ND583 an element that is read lives on no core, ND584 the graph is not balanced, ND585
+    something has no encoding.
+    """
+    from .encoder import images  # what reads images must not load what the graph means
+
+    return replace(mapping, images=images(graph, mapping, target))

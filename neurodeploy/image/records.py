@@ -1,59 +1,77 @@
-"""Memory images as plain data and back: one array per table, and a JSON-able record of everything else."""
+"""Memory images as plain data and back: one array per table, and a JSON-able record of everything else.
+
+An image from a file is hostile until every index in it is known to be in bounds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..array import Array
 from ..errors import MappingError, Problem
-from .check import LARGEST, LONGEST, checked
-from .types import FORMAT, HOST, TABLES, CoreImage, Instruction, Operand, TableArray, Unit
+from . import arrivals, departures, programs, synapses
+from .programs import LONGEST
+from .tables import LARGEST, Found, Table
+from .types import HOST, CoreImage, Instruction, Operand, TableArray, Unit
+
+FORMAT = 2
+PARTS = (synapses, arrivals, programs, departures)
+TABLES: dict[str, Table] = {table.name: table for part in PARTS for table in part.TABLES}
+
+T = TypeVar("T")
+
+
+def checked(image: CoreImage) -> CoreImage:
+    """The image itself; raises MappingError ND580 with every problem found."""
+    # What a part checks presumes that all columns are as they were declared.
+    found = list(_declared(image)) or [finding for part in PARTS for finding in part.wrong(image)]
+    if found:
+        raise MappingError([_problem(image, finding) for finding in found])
+    return image
+
+
+def _declared(image: CoreImage) -> Iterator[Found]:
+    sizes = {name: len(array) for name, array in image.tables.items()}
+    for name, table in TABLES.items():
+        yield from table.wrong(image.tables[name], sizes)
+
+
+def _problem(image: CoreImage, found: Found) -> Problem:
+    known = found.place in image.tables
+    limit = f"table of {len(image.tables[found.place])} entries" if known else ""
+    cause = f"a memory image is inconsistent: {found.cause}"
+    return Problem("ND580", cause, f"{image.name}: {found.place}", str(found.found), limit)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def to_arrays(image: CoreImage) -> dict[str, Any]:
     """The image as arrays (one per table) and ``record``, a JSON-able dictionary of everything else."""
-    record = {
-        "format": FORMAT,
-        "index": image.index,
-        "place": list(image.place),
-        "header": _plain(image.header),
-        "ports_of": list(image.ports_of),
-        "units": [_unit_record(unit) for unit in image.units],
-    }
-    return {"record": record, **image.tables}
+    place = {"format": FORMAT, "index": image.index, "place": image.place}
+    record = {**place, "header": image.header, "ports_of": image.ports_of, "units": image.units}
+    return {"record": _plain(record), **image.tables}
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON has them."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, TableArray):
+        return [value.start, *value.shape]
+    if isinstance(value, Operand):
+        return [value.source, value.start]
+    if isinstance(value, (Unit, Instruction)):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    return value
 
 
-def _unit_record(unit: Unit) -> dict[str, Any]:
-    return {
-        "group": unit.group,
-        "depth": unit.depth,
-        "program": [_instruction_record(i) for i in unit.program],
-    }
-
-
-def _instruction_record(item: Instruction) -> dict[str, Any]:
-    return {
-        "op": item.op,
-        "node": item.node,
-        "size": item.size,
-        "operands": [[o.source, o.start] for o in item.operands],
-        "ports": list(item.ports),
-        "numbers": dict(item.numbers),
-        "texts": dict(item.texts),
-        "arrays": {name: [a.start, *a.shape] for name, a in item.arrays.items()},
-        "state": [item.state.start, *item.state.shape],
-        "probe": [item.probe.start, *item.probe.shape],
-    }
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def from_arrays(data: Mapping[str, Any]) -> CoreImage:
@@ -74,7 +92,7 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
     record = data.get("record")
     index = record.get("index") if isinstance(record, dict) else None
     try:
-        tables = {name: _table(data, name) for name in TABLES}
+        tables = {name: _table(data.get(name), table) for name, table in TABLES.items()}
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise _Bad("record", "no record of this format", f"format {FORMAT}")
         place = _ints(record, "place", 4, low=HOST)
@@ -89,49 +107,46 @@ def read_record(data: Mapping[str, Any]) -> CoreImage:
         problem = Problem(
             "ND581", "a memory image is malformed", f"{name}: {where}", str(found)[:80], str(limit)
         )
-        raise MappingError([problem]) from None
+        raise MappingError(problem) from None
 
 
-def _table(data: Mapping[str, Any], name: str) -> Array:
-    dtype, width = TABLES[name]
-    array = np.asarray(data.get(name))
-    shaped = array.ndim == 2 and array.shape[1] == width if width else array.ndim == 1
-    if array.dtype != dtype or not shaped:
-        raise _Bad(
-            name, f"{array.dtype} {array.shape}", f"{np.dtype(dtype)} {('n', width) if width else ('n',)}"
-        )
+def _table(stored: Any, table: Table) -> Array:
+    array = np.asarray(stored)
+    if array.dtype != table.dtype or array.shape[1:] != table.shape[1:] or not array.ndim:
+        wanted = f"{np.dtype(table.dtype)} (n, {', '.join(map(str, table.shape[1:]))})"
+        raise _Bad(table.name, f"{array.dtype} {array.shape}", wanted)
     return np.ascontiguousarray(array)
 
 
-def _is(value: Any, kind: type, where: str) -> Any:
+def _is(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
         raise _Bad(where, f"{type(value).__name__} {value!r}", kind.__name__)
     return value
 
 
-def _dict(value: Any, where: str) -> dict:
+def _dict(value: Any, where: str) -> dict[str, Any]:
     return _is(value, dict, where)
 
 
-def _list(record: dict, key: str) -> list:
+def _list(record: dict[str, Any], key: str) -> list[Any]:
     return _is(record.get(key), list, key)
 
 
-def _int(record: dict, key: str, low: int = 0, high: int = LARGEST) -> int:
+def _int(record: dict[str, Any], key: str, low: int = 0, high: int = LARGEST) -> int:
     value = _is(record.get(key), int, key)
     if not low <= value < high:
         raise _Bad(key, value, f"{low} .. {high - 1}")
     return value
 
 
-def _ints(record: dict, key: str, count: int | None = None, low: int = 0) -> tuple[int, ...]:
+def _ints(record: dict[str, Any], key: str, count: int | None = None, low: int = 0) -> tuple[int, ...]:
     values = tuple(_int({key: v}, key, low) for v in _list(record, key))
     if count is not None and len(values) != count:
         raise _Bad(key, f"{len(values)} numbers", count)
     return values
 
 
-def _header(raw: dict) -> dict[str, Any]:
+def _header(raw: dict[str, Any]) -> dict[str, Any]:
     header: dict[str, Any] = {
         key: _int(raw, key, 1) for key in ("timesteps", "steps", "routers_x", "routers_y")
     }
@@ -144,12 +159,12 @@ def _header(raw: dict) -> dict[str, Any]:
     return header
 
 
-def _unit(raw: dict, where: str) -> Unit:
+def _unit(raw: dict[str, Any], where: str) -> Unit:
     program = tuple(_instruction(_dict(i, where)) for i in _list(raw, "program"))
     return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
 
 
-def _instruction(raw: dict) -> Instruction:
+def _instruction(raw: dict[str, Any]) -> Instruction:
     numbers = _dict(raw.get("numbers"), "numbers")
     texts = _dict(raw.get("texts"), "texts")
     arrays = _dict(raw.get("arrays"), "arrays")
@@ -168,7 +183,7 @@ def _instruction(raw: dict) -> Instruction:
     )
 
 
-def _array(record: dict, key: str) -> TableArray:
+def _array(record: dict[str, Any], key: str) -> TableArray:
     numbers = _ints(record, key)
     if not 1 <= len(numbers) <= 16:
         raise _Bad(key, f"{len(numbers)} numbers", "start and up to 15 axes")

@@ -1,101 +1,144 @@
-"""Growing flat tables while a core image is written."""
+"""How a table of an image is declared: its columns say what they hold, and writing, reading and checking follow.
+
+A stored table is flat, or one row of whole numbers per entry. Whoever works with rows gets them as a structured array
+(int64), a field per column, and gives them back as one. The parts of an image declare their own tables beside what
+writes, reads and checks them; :data:`neurodeploy.image.TABLES` lists all.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..array import Array
-from .types import IDENTITY, TABLES, Operand, TableArray, empty_tables
-from .words import Layout, pack
+
+LARGEST = 1 << 31  # no index, size or depth of an image exceeds 31 bits
+
+
+class Found(NamedTuple):
+    """Something wrong in an image: the table or instruction, what is there, and why it cannot be."""
+
+    place: str
+    found: Any
+    cause: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """Numbers from ``low`` to ``high`` - 1.
+
+    ``of``: they are entries of that table, and as many from there on as column ``count`` says (no ``count``: one).
+    """
+
+    name: str
+    low: int = 0
+    high: int = LARGEST
+    of: str = ""
+    count: str = ""
+
+    def wrong(self, table: str, rows: Array, sizes: Mapping[str, int]) -> Iterator[Found]:
+        """What breaks the declaration; ``sizes``: entries of every table."""
+        entries = rows[self.name]
+        yield from outside(table, entries, self.low, self.high, f"{self.name} cannot be that")
+        if self.of and self.count:
+            yield from beyond(table, entries, rows[self.count], sizes[self.of], f"{self.of} do not exist")
+        elif self.of:
+            yield from outside(table, entries, 0, sizes[self.of], f"{self.name} is none of the {self.of}")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is stored: (entries, columns) of ``dtype``, or flat where it has no columns."""
+
+    name: str
+    dtype: type[np.generic]
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an empty one."""
+        return (0, len(self.columns)) if self.columns else (0,)
+
+    def rows(self, **columns: Array | int) -> Array:
+        """Rows from their columns, broadcast against each other."""
+        parts = np.broadcast_arrays(*(np.atleast_1d(columns[c.name]) for c in self.columns))
+        return self.read(np.stack(parts, axis=1))
+
+    def read(self, stored: Array) -> Array:
+        """(n, columns) -> n rows with a field per column."""
+        record = np.dtype([(c.name, np.int64) for c in self.columns])
+        return np.ascontiguousarray(stored, dtype=np.int64).view(record).ravel()
+
+    def stored(self, entries: Array) -> Array:
+        """Flat entries, or rows that may have further fields, as they are stored."""
+        if self.columns:
+            entries = np.stack([entries[c.name] for c in self.columns], axis=1)
+        return np.asarray(entries).astype(self.dtype, copy=False).reshape((-1, *self.shape[1:]))
+
+    def wrong(self, stored: Array, sizes: Mapping[str, int]) -> Iterator[Found]:
+        """What breaks the declaration of a column."""
+        if self.columns:
+            rows = self.read(stored)
+            for column in self.columns:
+                yield from column.wrong(self.name, rows, sizes)
 
 
 @dataclass
 class Tables:
-    """One core's tables under construction; every ``add`` returns where its entries begin."""
+    """One core's tables under construction; whatever adds entries returns where they begin."""
 
-    parts: dict[str, list[Array]] = field(default_factory=lambda: {name: [] for name in TABLES})
-    sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
+    parts: defaultdict[str, list[Array]] = field(default_factory=lambda: defaultdict(list))
+    sizes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     ports_of: list[str] = field(default_factory=list)
     seen: dict[tuple[str, bytes], int] = field(default_factory=dict)
 
-    def add(self, table: str, entries: Array) -> int:
-        """Append entries (or rows) to a table."""
-        dtype, width = TABLES[table]
-        block: Array = np.asarray(entries).astype(dtype, copy=False).reshape((-1, width) if width else -1)
-        self.parts[table].append(block)
-        self.sizes[table] += len(block)
-        return self.sizes[table] - len(block)
+    def add(self, table: Table, entries: Array) -> int:
+        """Append flat entries, or rows."""
+        block = table.stored(entries)
+        self.parts[table.name].append(block)
+        self.sizes[table.name] += len(block)
+        return self.sizes[table.name] - len(block)
 
-    def share(self, table: str, entries: Array) -> int:
-        """Append entries unless the same were appended through ``share`` before."""
-        key = table, np.ascontiguousarray(entries, dtype=TABLES[table][0]).tobytes()
+    def share(self, table: Table, entries: Array) -> int:
+        """Append flat entries unless the same were appended through ``share`` before."""
+        key = table.name, np.ascontiguousarray(entries, dtype=table.dtype).tobytes()
         if key not in self.seen:
             self.seen[key] = self.add(table, entries)
         return self.seen[key]
 
-    def finish(self) -> dict[str, Array]:
+    def finish(self, tables: Iterable[Table]) -> dict[str, Array]:
         """All tables as contiguous arrays."""
-        return {name: np.concatenate([empty, *self.parts[name]]) for name, empty in empty_tables().items()}
-
-    def values(self, array: Array) -> TableArray:
-        """A parameter array; equal ones share their words."""
-        array = np.asarray(array, dtype=np.int64)
-        return TableArray(self.share("values", array.ravel()), array.shape)
-
-    def zeros(self, count: int) -> TableArray:
-        """Initial state of ``count`` words."""
-        return TableArray(self.add("state", np.zeros(count, dtype=np.int64)), (count,))
-
-    def gather(self, index: Array, size: int) -> int:
-        """Element indices into a vector of ``size``; :data:`IDENTITY` where they are all of it in order."""
-        if len(index) == size and np.array_equal(index, np.arange(size)):
-            return IDENTITY
-        return self.share("gather", index)
-
-    def operand(self, source: int, index: Array, size: int) -> Operand:
-        """An instruction's input."""
-        return Operand(source, self.gather(index, size))
-
-    def port(self, node: str, init: Array) -> int:
-        """A new port that starts every step at ``init``."""
-        self.ports_of.append(node)
-        start = self.add("port_init", init)
-        return self.add("ports", np.array([[start, len(init)]]))
-
-    def connection(self, port: int, columns: int, exponent: int, layout: Layout, rows: list[Rows]) -> int:
-        """Weight rows in order; every item of ``rows`` is a block of rows with the same columns."""
-        first = self.sizes["rows"]
-        for block in rows:
-            words = pack(block.weights, block.columns, layout, block.delays)
-            word = self.add("synapses", words) + words.shape[1] * np.arange(len(words))
-            entries = np.full_like(word, block.weights.shape[1])
-            column = block.columns[0] if len(block.columns) else 0
-            self.add("rows", np.stack([word, entries, np.full_like(word, column)], axis=1))
-        count = self.sizes["rows"] - first
-        record = (
-            port,
-            layout.bits,
-            exponent,
-            layout.header_bits,
-            layout.index_bits,
-            layout.block,
-            first,
-            count,
-            columns,
-            layout.delay_bits,
-        )
-        return self.add("connections", np.array([record]))
+        return {t.name: np.concatenate([np.zeros(t.shape, t.dtype), *self.parts[t.name]]) for t in tables}
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Weight rows (n, entries), shifted right by the common power of two, onto ``columns``; ``delays`` in steps."""
+# --- checks ----------------------------------------------------------------------------------------------------------
 
-    weights: Array
-    columns: Array
-    delays: Array | int = 0
+
+def outside(place: str, entries: Array, low: Any, high: Any, cause: str) -> Iterator[Found]:
+    """One finding if any entry is not in low .. high - 1."""
+    bad = np.flatnonzero((entries < low) | (entries >= high))
+    if len(bad):
+        yield Found(place, f"entry {bad[0]}: {int(entries[bad[0]])}", cause)
+
+
+def beyond(place: str, first: Array, count: Any, size: Any, cause: str) -> Iterator[Found]:
+    """One finding unless all first .. first + count - 1 lie below size."""
+    yield from outside(
+        place, np.where((first < 0) | (count < 0), -1, first + count), 0, np.asarray(size) + 1, cause
+    )
+
+
+# --- arithmetic that several parts share -----------------------------------------------------------------------------
+
+
+def runs(first: Array, count: Array) -> Array:
+    """first[0] .. first[0] + count[0] - 1, first[1] .., one after the other."""
+    found: Array = np.repeat(first - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
+    return found
 
 
 def distinct_rows(rows: Array) -> tuple[Array, Array]:

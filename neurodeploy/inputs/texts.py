@@ -40,6 +40,7 @@ class OneHot:
     ids: Array
 
     def __call__(self, indices: Array) -> Array:
+        """Raw inputs (B, N, V) of the texts at these positions."""
         return one_hot(self.graph, self.ids[indices])
 
 
@@ -52,23 +53,29 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
     """
     tokenizer, length = fitting(data.source, graph, place)
     least = 1 if hidden(graph) else length
-    trained: set[tuple[int, ...]] = set()  # two texts may be one once they are cut
-    splits, lengths, again = [], [], 0
-    for split in (data.train, data.test):
-        encoded = tokenizer.encode([str(text) for text in split.images], length)
-        whole = [i for i, row in enumerate(encoded) if len(row) >= least]
-        kept = [i for i in whole if tuple(encoded[i]) not in trained]
-        trained = trained or {tuple(encoded[i]) for i in kept}
-        again += len(whole) - len(kept)
-        lengths += [len(row) for row in encoded]
-        filled = _filled([encoded[i] for i in kept], length, tokenizer, graph)
-        splits.append(Split(split.labels[kept], OneHot(graph, filled)))
-    problem = _left_out(data, lengths, again, [len(split) for split in splits], least)
+    train, test = (
+        tokenizer.encode([str(text) for text in s.images], length) for s in (data.train, data.test)
+    )
+    whole = [[i for i, row in enumerate(rows) if len(row) >= least] for rows in (train, test)]
+    trained = {tuple(train[i]) for i in whole[0]}
+    kept = (
+        whole[0],
+        [i for i in whole[1] if tuple(test[i]) not in trained],
+    )  # two texts may be one once they are cut
+    again, lengths = len(whole[1]) - len(kept[1]), [len(row) for row in (*train, *test)]
+    problem = _left_out(data, lengths, again, [len(rows) for rows in kept], least)
     if problem is not None and problem.severity == "error":
         raise UsageError(problem)
-    shape = graph.shape(graph.input.name)
-    ready = replace(data, train=splits[0], test=splits[1], shape=shape, levels=1, texts=False)
-    return ready, [problem] if problem is not None else []
+
+    def ready(split: Split, rows: Sequence[Sequence[int]], chosen: list[int]) -> Split:
+        filled = _filled([rows[i] for i in chosen], length, tokenizer, graph)
+        return Split(split.labels[chosen], OneHot(graph, filled))
+
+    made = replace(
+        data, train=ready(data.train, train, kept[0]), test=ready(data.test, test, kept[1]),
+        shape=graph.shape(graph.input.name), levels=1, texts=False,
+    )  # fmt: skip
+    return made, [problem] if problem is not None else []
 
 
 def ids(rows: Sequence[tuple[str, str]], source: str, graph: Graph, place: str) -> Array:

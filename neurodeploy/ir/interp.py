@@ -262,16 +262,15 @@ def scaled(node: Product, p: Array, tick: _Tick) -> Array:
     """The product's integer rescale at this tick, or the product itself."""
     if node.rescale is None:
         return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(tick.t, len(multiplier)) - 1
-    out: Array = fixed.rescale(p, multiplier[index], shift[index])
+    out: Array = fixed.rescale(p, *node.factor(tick.t))
     return out
 
 
 def _sum(node: Sum, args: list[Array], tick: _Tick) -> Array:
-    signs = node.signs or (1,) * len(args)
     rank = len(tick.graph.shape(node.name)) + 1
-    total = np.asarray(sum(sign * aligned(arg, rank) for sign, arg in zip(signs, args, strict=True)))
+    total = np.asarray(
+        sum(sign * aligned(arg, rank) for sign, arg in zip(node.every_sign, args, strict=True))
+    )
     return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
 
 

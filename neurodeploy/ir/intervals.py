@@ -56,8 +56,9 @@ def propagate(graph: Graph, known: Mapping[str, Bounds] | None = None) -> Graph:
 def bounds(graph: Graph) -> dict[str, Bounds]:
     """Bounds per element of every value of an integer graph, over ticks 1 .. header.timesteps."""
     table: dict[str, Bounds] = {}
+    neurons = {node.name: node for node in graph.of(Neuron)}
     for node in graph:
-        args = [table[i] if i in table else _neuron(graph.nodes[i], [], graph) for i in node.inputs]  # type: ignore[arg-type]
+        args = [table[i] if i in table else _neuron(neurons[i], [], graph) for i in node.inputs]
         table[node.name] = step(node, args, graph)
     return table
 
@@ -180,11 +181,7 @@ def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
 
 def scaled(node: Product, p: Bounds, t: int) -> Bounds:
     """Bounds after the product's integer rescale of tick ``t``."""
-    if node.rescale is None:
-        return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(t, len(multiplier)) - 1
-    return _rescaled(p, multiplier[index], shift[index])
+    return p if node.rescale is None else _rescaled(p, *node.factor(t))
 
 
 def _rescaled(x: Bounds, multiplier: Array | int, shift: Array | int) -> Bounds:
@@ -209,7 +206,7 @@ def _difference(now: list[Bounds]) -> Bounds:
 
 
 def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
-    signs, rank = node.signs or (1,) * len(args), len(graph.shape(node.name)) + 1
+    signs, rank = node.every_sign, len(graph.shape(node.name)) + 1
     args = [Bounds(aligned(x.lo, rank), aligned(x.hi, rank), x.proven) for x in args]
     lo = sum(s * (x.lo if s > 0 else x.hi) for s, x in zip(signs, args, strict=True))
     hi = sum(s * (x.hi if s > 0 else x.lo) for s, x in zip(signs, args, strict=True))

@@ -18,6 +18,7 @@ from .equation import Equation
 from .types import Origin
 
 Timing = Literal["instant", "held", "cumulative"]
+ViewOp = Literal["reshape", "permute", "slice", "concat", "broadcast", "pad"]
 Params = Mapping[str, Any]  # name -> number, string, tuple of numbers, or numpy array
 
 
@@ -136,12 +137,25 @@ class Product(Node):
         """The equation as a value; ValueError where the text is none."""
         return Equation.parse(self.equation)
 
+    def factor(self, t: int) -> tuple[Array | int, Array | int]:
+        """Multiplier and shift at tick ``t``, the last ones from where they end; 1 and 0 where nothing is rescaled."""
+        if self.rescale is None:
+            return 1, 0
+        multiplier, shift = (np.atleast_1d(part) for part in self.rescale)
+        index = min(t, len(multiplier)) - 1
+        return multiplier[index], shift[index]
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sum(Node):
     """Exact n-ary addition with signs; inputs broadcast to the value's shape."""
 
     signs: tuple[int, ...] = ()
+
+    @property
+    def every_sign(self) -> tuple[int, ...]:
+        """The sign of each input: all plus where none are given."""
+        return self.signs or (1,) * len(self.inputs)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -180,7 +194,7 @@ class View(Node):
     pad (axis, before, after). :meth:`apply` is the meaning, on arrays with ``lead`` extra leading axes.
     """
 
-    op: Literal["reshape", "permute", "slice", "concat", "broadcast", "pad"]
+    op: ViewOp
     args: tuple[int, ...] = ()
 
     def apply(self, arrays: list[Array], lead: int = 0) -> Array:

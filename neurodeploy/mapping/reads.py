@@ -137,10 +137,9 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
 def departures(graph: Graph, node: Node, operand: int) -> Array | int:
     """Connections that leave each element of an input of an entry: an array over its shape, or one number for all."""
     if isinstance(node, Product):
-        letters = node.equation.replace("->", ",").replace(" ", "").split(",")
-        sizes = dict(zip(letters[0], graph.shape(node.inputs[0]), strict=True))
-        sizes |= dict(zip(letters[1], graph.shape(node.inputs[1]), strict=True))
-        return prod(n for c, n in sizes.items() if c not in letters[operand])
+        a, b = node.inputs
+        own = (node.einsum.left, node.einsum.right)[operand]
+        return prod(n for c, n in node.einsum.sizes(graph.shape(a), graph.shape(b)).items() if c not in own)
     if isinstance(node, Synapse) and node.op == "dense":
         return int(node.weight.shape[0])
     shape, out = graph.shape(node.inputs[0]), graph.shape(node.name)

@@ -92,7 +92,7 @@ class Group:
 class Mapping:
     """Result of the mapper: groups, cores, and per-core memory images; ``problems`` if it does not fit.
 
-    ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image.types`).
+    ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image`).
     ``depth``: largest depth of any node in steps; a frame takes timesteps + depth steps.
     """
 

@@ -100,7 +100,7 @@ def out_bits(options: Mapping[str, Any], default: int = OPERATOR_BITS) -> int:
 
 def out_scale(options: Mapping[str, Any], default: float | Array) -> float | Array:
     """The wanted worth of an output unit; raises ValueError unless positive and finite."""
-    scale = options.get("out_scale", default)
+    scale: float | Array = options.get("out_scale", default)
     if not np.all(np.isfinite(scale) & (np.asarray(scale) > 0)):
         raise ValueError(f"out_scale {scale!r} is not positive")
     return scale

@@ -48,7 +48,7 @@ class Norm(MicroOp):
         """Biased variance, eps inside the root, as torch does."""
         x = np.asarray(x, dtype=np.float64)
         c = x - x.mean(axis=-1, keepdims=True) if self.centred else x
-        y = c / np.sqrt((c * c).mean(axis=-1, keepdims=True) + params["eps"])
+        y: Array = c / np.sqrt((c * c).mean(axis=-1, keepdims=True) + params["eps"])
         gamma, beta = affine(params)
         return y * gamma + beta
 
@@ -177,7 +177,7 @@ def affine_params(gamma: Array, beta: Array, scale: Array, ints: Params) -> dict
 
 def odd_half(split: int) -> float:
     """sqrt(2) where the split is odd: what a whole shift by (split + 1) / 2 takes away too much."""
-    return 2.0 ** ((split + 1) // 2 - split / 2)
+    return float(2.0 ** ((split + 1) // 2 - split / 2))
 
 
 def centre(x: Array, params: Params) -> tuple[Array, Array]:
@@ -198,7 +198,8 @@ def mean(c: Array, params: Params) -> Array:
     total = c.sum(axis=-1, keepdims=True)
     first = rescale(total, params["mean_multiplier"], params["mean_shift"])
     rest = total - first * params["width"]
-    return first + rescale(rest, params["mean_multiplier"], params["mean_shift"])
+    mean: Array = first + rescale(rest, params["mean_multiplier"], params["mean_shift"])
+    return mean
 
 
 def unit_vector(c: Array, shift: Array, params: Params) -> Array:
@@ -209,10 +210,12 @@ def unit_vector(c: Array, shift: Array, params: Params) -> Array:
     total = total + ((square & ((1 << split) - 1)).sum(axis=-1, keepdims=True) >> split)
     total = np.clip(total + eps_of(shift, params), 1, SUM_MAX)
     r, half = inverse_root(total, params["root_table"])
-    return rescale(c, r, UNIT_BITS - U_BITS + half + (split + 1) // 2)
+    y: Array = rescale(c, r, UNIT_BITS - U_BITS + half + (split + 1) // 2)
+    return y
 
 
 def eps_of(shift: Array, params: Params) -> Array:
     """D * eps in units of the row's high sum."""
     exponent = params["eps_exponent"] - 2 * shift - params["split"]
-    return rescale(params["eps"] << np.clip(exponent, 0, EPS_BITS), 1, np.clip(-exponent, 0, 40))
+    y: Array = rescale(params["eps"] << np.clip(exponent, 0, EPS_BITS), 1, np.clip(-exponent, 0, 40))
+    return y

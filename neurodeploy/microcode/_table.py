@@ -38,14 +38,16 @@ Function = Callable[[Array], Array]
 
 def tabulate(function: Function, lo: float, hi: float, entries: int, unit: float) -> Array:
     """The function at entries + 1 equidistant points of [lo, hi] as int64 multiples of ``unit``."""
-    return np.rint(function(np.linspace(lo, hi, entries + 1)) / unit).astype(np.int64)
+    y: Array = np.rint(function(np.linspace(lo, hi, entries + 1)) / unit).astype(np.int64)
+    return y
 
 
 def interpolate(table: Array, position: Array, fraction_bits: int) -> Array:
     """table at position * 2^-fraction_bits, linear between entries; 0 <= position < entries << fraction_bits."""
     index = position >> fraction_bits
     low = table[index]
-    return low + rescale(table[index + 1] - low, position & ((1 << fraction_bits) - 1), fraction_bits)
+    y: Array = low + rescale(table[index + 1] - low, position & ((1 << fraction_bits) - 1), fraction_bits)
+    return y
 
 
 def position_params(factor: float | Array, top: int) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def position_params(factor: float | Array, top: int) -> dict[str, Any]:
 def position(a: Array, params: Mapping[str, Any], top: int) -> Array:
     """min(a * factor, top) by :func:`position_params`; 0 <= a < 2^31, and the shifted cut fits 32 bits as well."""
     a = np.minimum(a, params["cut"]) << params["up"]
-    return np.minimum(rescale(a, params["multiplier"], params["shift"]), top)
+    y: Array = np.minimum(rescale(a, params["multiplier"], params["shift"]), top)
+    return y
 
 
 def magnitude_params(table: Array, scale: Any, steps: int, fraction_bits: int) -> dict[str, Any]:

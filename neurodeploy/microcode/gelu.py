@@ -17,10 +17,12 @@ def gate(x: Array, params: Params) -> Array:
     """Phi(x), or (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Raises ValueError for another ``approximate``."""
     form = params.get("approximate", "none")
     if form == "none":
-        return ndtr(x)
-    if form == "tanh":
-        return expit(2.0 * np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))  # (1 + tanh a) / 2 = expit(2 a)
-    raise ValueError(f"GELU approximate must be 'none' or 'tanh', not {form!r}")
+        y: Array = ndtr(x)
+    elif form == "tanh":
+        y = expit(2.0 * np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))  # (1 + tanh a) / 2 = expit(2 a)
+    else:
+        raise ValueError(f"GELU approximate must be 'none' or 'tanh', not {form!r}")
+    return y
 
 
 MEMBER = Gated("gelu", gate, reach=6, spelled=({"approximate": "none"}, {"approximate": "tanh"}))

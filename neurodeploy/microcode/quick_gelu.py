@@ -14,7 +14,8 @@ from ._gated import Gated
 
 def gate(x: Array, params: Params) -> Array:
     """sigmoid(1.702 x)."""
-    return expit(1.702 * x)
+    y: Array = expit(1.702 * x)
+    return y
 
 
 MEMBER = Gated("quick_gelu", gate, reach=10, torch=("quick_gelu",))

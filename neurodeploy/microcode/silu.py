@@ -11,7 +11,8 @@ from ._gated import Gated
 
 def gate(x: Array, params: Params) -> Array:
     """The logistic function."""
-    return expit(x)
+    y: Array = expit(x)
+    return y
 
 
 MEMBER = Gated("silu", gate, reach=18, torch=("silu", "silu_"))

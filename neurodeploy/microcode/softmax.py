@@ -63,7 +63,8 @@ class Softmax(MicroOp):
         if mask is not None:
             x = np.where(np.asarray(mask, dtype=bool), -np.inf, x)
         e = np.exp(x - x.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        y: Array = e / e.sum(axis=-1, keepdims=True)
+        return y
 
     def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; never saturates. Raises ValueError for rows longer than 1024."""
@@ -130,7 +131,8 @@ def exponentials(d: Array, params: Params) -> Array:
     """2^(-d * unit * log2 e), unit 2^-28, of non-negative distances."""
     z = position(d, params, Z_TOP)
     fraction = interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
-    return rescale(fraction, 1, z >> Z_BITS)
+    y: Array = rescale(fraction, 1, z >> Z_BITS)
+    return y
 
 
 def output_params(scale: float) -> dict[str, int]:

@@ -136,12 +136,13 @@ def decay_codes(kept: Any) -> int | Array:
 
 def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
-    return np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
+    unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
+    return unit
 
 
 def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
     """``value`` in whole state units; raises ValueError past 24 bits."""
-    units = rounding(np.asarray(value, dtype=np.float64) / unit)
+    units: Array = rounding(np.asarray(value, dtype=np.float64) / unit)
     if np.abs(units).max() > STATE_MAX:
         raise ValueError(f"{what} of {np.abs(units).max():.4g} state units, more than {STATE_MAX}")
     return units.astype(np.int64)

@@ -90,7 +90,7 @@ def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
 
     0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
     """
-    vth = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
+    vth: Array = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
     if vth.max() > VTH_MAX or vth.min() < 0:
         raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
     return vth

@@ -48,7 +48,7 @@ def _reached(quarters: Array, base_p: Any, base_n: Any, rule: int) -> Array:
     code are not powers of two apart, so the level found may be the next one, and is compared once more.
     """
     unit = 4 if rule == 0 else 3
-    level = quarters / (unit * base_p)
+    level: Array = quarters / (unit * base_p)
     np.maximum(level, quarters / (-unit * base_n), out=level)
     if rule == 0:
         level += 0.5

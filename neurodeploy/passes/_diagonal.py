@@ -33,6 +33,12 @@ def scalar(node: Node) -> float | None:
     return float(found[0]) if len(found) and found[0] and np.all(found == found[0]) else None
 
 
+def per_channel(field: Array, axis: int) -> Array | None:
+    """One number for each place of an axis; None where the numbers vary along another axis too."""
+    rows = np.moveaxis(field, axis, 0).reshape(field.shape[axis], -1)
+    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
+
+
 def channel_axis(node: Synapse) -> int:
     """The axis of the value along which the factors run."""
     return -1 if node.op == "dense" else 0

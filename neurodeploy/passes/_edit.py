@@ -40,11 +40,12 @@ def both_origins(first: Node, second: Node) -> tuple[Origin, ...]:
     return tuple(dict.fromkeys(first.origin + second.origin))
 
 
-def up_through_views(graph: Graph, name: str, ops: Sequence[str]) -> list[Node]:
-    """Nodes from ``name`` upwards: views of the given kinds with a single reader each, then the first other node.
+def up_through_views(graph: Graph, name: str, ops: Sequence[str]) -> tuple[list[View], Node]:
+    """From ``name`` upwards: views of the given kinds with a single reader each, and the first other node.
 
-    The last entry is the first node that is no such view; it may have any number of readers.
+    That one may have any number of readers.
     """
-    return graph.upwards(
+    *path, end = graph.upwards(
         name, lambda n: isinstance(n, View) and n.op in ops and len(graph.consumers[n.name]) == 1
     )
+    return [view for view in path if isinstance(view, View)], end

@@ -9,17 +9,17 @@ from math import prod
 import numpy as np
 
 from ..array import Array
-from ..ir.nodes import View
+from ..ir.nodes import View, ViewOp
 
 #: (op, args) of a View
-Step = tuple[str, tuple[int, ...]]
+Step = tuple[ViewOp, tuple[int, ...]]
 
 
 def index_of(steps: Iterable[Step], sizes: tuple[int, ...]) -> Array:
     """The flat source element at every position of the result."""
     index = np.arange(prod(sizes)).reshape(sizes)
     for op, args in steps:
-        index = View(name="", op=op, args=args).apply([index])  # type: ignore[arg-type]
+        index = View(name="", op=op, args=args).apply([index])
     return index
 
 

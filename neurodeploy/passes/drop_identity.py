@@ -76,7 +76,7 @@ def view_nodes(
     for op, args in steps:
         name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made])
         shape = _after(shape, op, args)
-        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)  # type: ignore[arg-type]
+        view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)
         made.append((view, Value(shape)))
         previous = name
     made[-1] = (made[-1][0], graph.values[node.name])

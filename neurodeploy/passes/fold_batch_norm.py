@@ -13,7 +13,7 @@ from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Node, Synapse, View
-from ._diagonal import channel_axis, factors
+from ._diagonal import channel_axis, factors, per_channel
 from ._edit import both_origins, edit, up_through_views
 from ._index import index_of
 
@@ -39,11 +39,10 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 def _into_source(graph: Graph, node: Synapse) -> Graph | None:
     """Scale the rows of the synapse before it: w' = f w, b' = f b + c; None if another node reads that synapse."""
-    path = up_through_views(graph, node.inputs[0], ("reshape", "permute"))
-    source = path[-1]
+    views, source = up_through_views(graph, node.inputs[0], ("reshape", "permute"))
     if not isinstance(source, Synapse) or len(graph.consumers[source.name]) != 1:
         return None
-    scale, shift = (_pulled(graph, node, path, what) for what in _scale_and_shift(node))
+    scale, shift = (_pulled(graph, node, views, source, what) for what in _scale_and_shift(node))
     if scale is None or shift is None:
         return None
     rows = scale.reshape((-1,) + (1,) * (source.weight.ndim - 1))
@@ -58,18 +57,21 @@ def _scale_and_shift(node: Synapse) -> tuple[Array, Array]:
     return scale, np.zeros(len(scale)) if node.bias is None else node.bias
 
 
-def _pulled(graph: Graph, node: Synapse, path: list[Node], per_channel: Array) -> Array | None:
-    """A number per channel of ``node`` as a number per channel of the synapse that ends ``path``; None if it varies."""
-    source = path[-1]
-    sizes, own = graph.shape(source.name), graph.shape(node.name)
-    views = [(v.op, v.args) for v in reversed(path[:-1]) if isinstance(v, View)]
-    place = [1] * len(own)
-    place[channel_axis(node)] = len(per_channel)
+def _pulled(graph: Graph, node: Synapse, views: list[View], source: Synapse, numbers: Array) -> Array | None:
+    """A number per channel of ``node`` as one per channel of the synapse behind the views; None if it varies."""
+    sizes = graph.shape(source.name)
+    steps = [(view.op, view.args) for view in reversed(views)]
     flat = np.empty(int(np.prod(sizes)))
-    flat[index_of(views, sizes).ravel()] = np.broadcast_to(per_channel.reshape(place), own).ravel()
-    axis = channel_axis(source) % len(sizes)  # type: ignore[arg-type]
-    rows = np.moveaxis(flat.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
-    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
+    flat[index_of(steps, sizes).ravel()] = _spread(graph, node, numbers).ravel()
+    return per_channel(flat.reshape(sizes), channel_axis(source))
+
+
+def _spread(graph: Graph, node: Synapse, numbers: Array) -> Array:
+    """A number per channel of ``node`` in the shape of its value."""
+    sizes, axis = graph.shape(node.name), channel_axis(node)
+    place = [1] * len(sizes)
+    place[axis] = len(numbers)
+    return np.broadcast_to(numbers.reshape(place), sizes)
 
 
 def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
@@ -93,12 +95,11 @@ def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
 
     Those are padding, and what a delayed synapse reads before tick 1.
     """
-    path = _down_through_views(graph, node)
-    reader = path[-1]
-    if not isinstance(reader, Synapse) or reader is node:
+    views, reader = _down_through_views(graph, node)
+    if not isinstance(reader, Synapse):
         return None
     scale, shift = (
-        _pushed(graph, node, path, what, rest)
+        _pushed(graph, node, views, reader, what, rest)
         for what, rest in zip(_scale_and_shift(node), (1.0, 0.0), strict=True)
     )
     if scale is None or shift is None or (shift.any() and (reader.padding != (0, 0) or reader.delays[-1])):
@@ -110,39 +111,35 @@ def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
     return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: node.inputs[0]})
 
 
-def _down_through_views(graph: Graph, node: Node) -> list[Node]:
-    """The views behind ``node`` that are read once each, then their reader; ``node`` itself where it has several."""
-    consumers = graph.consumers
-    path = [node]
-    while len(consumers[path[-1].name]) == 1 and (path[-1] is node or _moves(path[-1])):
-        path.append(graph.nodes[consumers[path[-1].name][0]])
-    return path
+def _down_through_views(graph: Graph, node: Node) -> tuple[list[View], Node | None]:
+    """The views behind ``node`` that are read once each and add no zeros, and their reader; None if it is not alone."""
+    views: list[View] = []
+    last = node
+    while len(graph.consumers[last.name]) == 1:
+        last = graph.nodes[graph.consumers[last.name][0]]
+        if not isinstance(last, View) or last.op == "pad":
+            return views, last
+        views.append(last)
+    return views, None
 
 
-def _moves(node: Node) -> bool:
-    """Whether a node is a view that adds no zeros."""
-    return isinstance(node, View) and node.op != "pad"
-
-
-def _pushed(graph: Graph, node: Synapse, path: list[Node], per_channel: Array, rest: float) -> Array | None:
-    """A number per channel of ``node`` as one per channel that the synapse that ends ``path`` reads; None if it varies.
+def _pushed(
+    graph: Graph, node: Synapse, views: list[View], reader: Synapse, numbers: Array, rest: float
+) -> Array | None:
+    """A number per channel of ``node`` as one per channel that the synapse behind the views reads; None if it varies.
 
     ``rest`` is what stands for values that a view joins to those of ``node``.
     """
-    own, axis = graph.shape(node.name), channel_axis(node)
-    field = np.broadcast_to(np.moveaxis(per_channel.reshape((-1,) + (1,) * (len(own) - 1)), 0, axis), own)
-    name = node.name
-    for view in path[1:-1]:
+    field, name = _spread(graph, node, numbers), node.name
+    for view in views:
         parts = [field if i == name else np.full(graph.shape(i), rest) for i in view.inputs]
-        field, name = view.apply(parts), view.name  # type: ignore[attr-defined]
-    rows = np.moveaxis(field, channel_axis(path[-1]), 0)  # type: ignore[arg-type]
-    rows = rows.reshape(len(rows), -1)
-    return rows[:, 0] if np.array_equal(rows, np.broadcast_to(rows[:, :1], rows.shape)) else None
+        field, name = view.apply(parts), view.name
+    return per_channel(field, channel_axis(reader))
 
 
-def _per_input(reader: Synapse, per_channel: Array) -> Array:
+def _per_input(reader: Synapse, numbers: Array) -> Array:
     """A number per input channel as an array that broadcasts to the reader's weight."""
     if reader.op == "dense":
-        return per_channel[None]
-    grouped = np.repeat(per_channel.reshape(reader.groups, -1), len(reader.weight) // reader.groups, axis=0)
+        return numbers[None]
+    grouped = np.repeat(numbers.reshape(reader.groups, -1), len(reader.weight) // reader.groups, axis=0)
     return grouped[:, :, None, None]

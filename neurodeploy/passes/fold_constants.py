@@ -41,13 +41,12 @@ def _made(
 
 def _computed(graph: Graph, node: Node) -> Graph | None:
     """A view or sum of constants alone."""
-    if not isinstance(node, (View, Sum)) or not all(_constant(graph, i) for i in node.inputs):
+    if not isinstance(node, (View, Sum)):
         return None
-    arrays = [graph.nodes[i].value for i in node.inputs]  # type: ignore[attr-defined]
-    if isinstance(node, View):
-        result = node.apply(arrays)
-    else:
-        result = _total(arrays, node.signs or (1,) * len(arrays))
+    arrays = [n.value for i in node.inputs if isinstance(n := graph.nodes[i], Const)]
+    if len(arrays) < len(node.inputs):
+        return None
+    result = node.apply(arrays) if isinstance(node, View) else _total(arrays, node.every_sign)
     return edit(
         graph,
         {node.name: [_made(graph, node.name, np.broadcast_to(result, graph.shape(node.name)), node)]},
@@ -70,8 +69,7 @@ def _padded(graph: Graph, node: Node) -> Graph | None:
     widths = [graph.shape(name)[axis] for name in node.inputs]
     before, after = sum(widths[: streams[0]]), sum(widths[streams[-1] + 1 :])
     parts = [
-        graph.nodes[n].value if i not in streams else np.zeros(graph.shape(n))  # type: ignore[attr-defined]
-        for i, n in enumerate(node.inputs)
+        n.value if isinstance(n := graph.nodes[i], Const) else np.zeros(graph.shape(i)) for i in node.inputs
     ]
     constant = _made(graph, free_name(f"{node.name}.const", graph.nodes), np.concatenate(parts, axis), node)
     made: list[tuple[Node, Value]] = []
@@ -105,38 +103,29 @@ def _flattened(graph: Graph, node: Node) -> Graph | None:
         inner = graph.nodes[name]
         alone = len(graph.consumers[name]) == 1 and node.inputs.count(name) == 1
         if isinstance(inner, Sum) and alone and any(_constant(graph, i) for i in inner.inputs):
-            outer_signs, inner_signs = _signs(node), _signs(inner)
-            signs = (
-                *outer_signs[:place],
-                *(outer_signs[place] * s for s in inner_signs),
-                *outer_signs[place + 1 :],
+            before, sign, after = (
+                node.every_sign[:place],
+                node.every_sign[place],
+                node.every_sign[place + 1 :],
             )
+            signs = (*before, *(sign * s for s in inner.every_sign), *after)
             inputs = (*node.inputs[:place], *inner.inputs, *node.inputs[place + 1 :])
             joined = replace(node, inputs=inputs, signs=signs, origin=both_origins(inner, node))
             return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
     return None
 
 
-def _signs(node: Sum) -> tuple[int, ...]:
-    return node.signs or (1,) * len(node.inputs)
-
-
 def _single(graph: Graph, node: Node) -> Graph | None:
     """Several constants in one sum become one, with sign plus."""
     if not isinstance(node, Sum):
         return None
-    places = [i for i, name in enumerate(node.inputs) if _constant(graph, name)]
-    if len(places) < 2:
+    arrays = {i: n.value for i, name in enumerate(node.inputs) if isinstance(n := graph.nodes[name], Const)}
+    if len(arrays) < 2:
         return None
-    signs = _signs(node)
-    arrays = [graph.nodes[node.inputs[i]].value for i in places]  # type: ignore[attr-defined]
-    constant = _made(
-        graph,
-        free_name(f"{node.name}.const", graph.nodes),
-        _total(arrays, tuple(signs[i] for i in places)),
-        node,
-    )
-    kept = [i for i in range(len(node.inputs)) if i not in places]
+    signs = node.every_sign
+    total = _total([*arrays.values()], tuple(signs[i] for i in arrays))
+    constant = _made(graph, free_name(f"{node.name}.const", graph.nodes), total, node)
+    kept = [i for i in range(len(node.inputs)) if i not in arrays]
     joined = replace(
         node, inputs=(*(node.inputs[i] for i in kept), constant[0].name), signs=(*(signs[i] for i in kept), 1)
     )

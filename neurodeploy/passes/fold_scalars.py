@@ -47,7 +47,7 @@ def _downwards(graph: Graph, node: Node) -> Graph | None:
 
 def _upwards(graph: Graph, node: Node) -> Graph | None:
     """Into the product or synapse that nothing else reads."""
-    source = up_through_views(graph, node.inputs[0], LINEAR)[-1]
+    _, source = up_through_views(graph, node.inputs[0], LINEAR)
     if not _takes(source, scalar(node) or 0.0) or len(graph.consumers[source.name]) != 1:
         return None
     return _replaced(graph, node, {source.name: _scaled(source, scalar(node) or 0.0, node, input_side=False)})

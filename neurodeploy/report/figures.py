@@ -21,6 +21,7 @@ from ..cost.types import LEVELS, Range
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped
+from ..registry import OBJECTIVES
 from . import units, words
 from .columns import TABLES
 from .figure import (
@@ -223,7 +224,8 @@ def _input(inputs: ReportInputs) -> Json:
 
 def _affects(inputs: ReportInputs) -> list[str]:
     """Every key and column whose numbers depend on what the network ran on."""
-    on: set[Depends] = {"activity"} if inputs.config.get("optimise") == "cores" else {"activity", "cut"}
+    objective = OBJECTIVES.get(str(inputs.config.get("optimise")))
+    on: set[Depends] = {"activity"} if objective and not objective.weighs_activity else {"activity", "cut"}
     columns = [(f"{table}.{c.name}", c.depends) for table, found in TABLES.items() for c in found]
     return [key for key, depends in [*((f.key, f.depends) for f in figures()), *columns] if depends in on]
 

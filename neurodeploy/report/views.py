@@ -11,7 +11,7 @@ import numpy as np
 from ..array import Array
 from ..cost.counts import NodeCounts
 from ..cost.types import Range
-from ..image.words import stored
+from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
 from ..ir.trace import Link

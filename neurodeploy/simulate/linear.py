@@ -110,7 +110,7 @@ def patches(x: Array, node: Synapse) -> tuple[Array, int, int]:
 
 def total(node: Sum, graph: Graph) -> Step:
     """Signed addition in the narrowest type that holds every partial sum."""
-    shape, signs = graph.shape(node.name), node.signs or (1,) * len(node.inputs)
+    shape, signs = graph.shape(node.name), node.every_sign
     kind = arithmetic.exact_in(sum(arithmetic.magnitude(graph, name) for name in node.inputs))
     rank = len(shape) + 2
 

@@ -39,11 +39,7 @@ class Plan:
 
     def scale(self, p: Array, t: int) -> Array:
         """The integer rescale of tick ``t``."""
-        if self.node.rescale is None:
-            return p
-        multiplier, shift = (np.atleast_1d(part) for part in self.node.rescale)
-        index = min(t, len(multiplier)) - 1
-        out: Array = fixed.rescale(p, multiplier[index], shift[index])
+        out: Array = fixed.rescale(p, *self.node.factor(t))
         return out
 
 
@@ -119,11 +115,10 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
 
 def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
     """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
-    if plan.node.rescale is None:
-        return np.ones(ticks, np.int64), np.zeros(ticks, np.int64)
-    multiplier, shift = (np.atleast_1d(part).astype(np.int64) for part in plan.node.rescale)
-    index = np.minimum(np.arange(ticks), len(multiplier) - 1)
-    return multiplier[index], shift[index]
+    factors = [plan.node.factor(t) for t in range(1, ticks + 1)]
+    return np.array([m for m, _ in factors], dtype=np.int64), np.array(
+        [s for _, s in factors], dtype=np.int64
+    )
 
 
 def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:

@@ -13,7 +13,7 @@ import pytest
 from neurodeploy import artifact, calibrate, compare, quantize, registry, target
 from neurodeploy.convert._base import Method
 from neurodeploy.errors import ConvertError, UsageError
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Builder, Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Sum, Synapse, View

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, registry, report
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy import passes
-from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const
-from tests.unit.frontends.modules import FUNCTIONS, SHAPE, module
+from tests.later import torch, torch_fx
+from tests.unit.frontends.functions import FUNCTIONS, SHAPE, module
 from tests.unit.frontends.test_imported_models import random_network
 
 TICKS = 3

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
-from neurodeploy.frontends import lower, torch_export, torch_fx
+from neurodeploy.frontends import lower, torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.values import MaskedScores, OfIds, TokenIds
 from neurodeploy.ir import interp
 from tests import rooms
+from tests.later import modules, torch, torch_fx
 
 RADIANS = """
     import math
@@ -29,26 +28,6 @@ RADIANS = """
 """
 
 
-class Angles(nn.Module):
-    """Angles of an image."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.deg2rad(x) + x
-
-
-class Penalty(nn.Module):
-    """Scores of tokens, with a penalty that is an angle of what each id is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.embedding = nn.Embedding(11, 4)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids)
-        return ((x @ x.transpose(1, 2)) - torch.deg2rad(ids.to(torch.float64) * 9)[:, None]).softmax(-1) @ x
-
-
 def test_every_operator_says_what_it_reads() -> None:
     assert len(registry.OPERATORS) > 100 and not registry.OPERATORS.problems
     for name, operator in lower.operators().items():
@@ -59,7 +38,7 @@ def test_every_operator_says_what_it_reads() -> None:
 
 @pytest.mark.parametrize("front_end", [torch_fx, torch_export])
 def test_an_operator_is_one_function_in_a_file(tmp_path: Path, front_end: object) -> None:
-    network, spec = Angles().double(), InputSpec((3, 4), 0.5, -1.0)
+    network, spec = modules.Angles().double(), InputSpec((3, 4), 0.5, -1.0)
     with pytest.raises(ImportModelError, match="'deg2rad' has no counterpart"):
         front_end.import_module(network, spec)  # type: ignore[attr-defined]
     with rooms.member(registry.OPERATORS, tmp_path, toy=RADIANS):
@@ -71,7 +50,7 @@ def test_an_operator_is_one_function_in_a_file(tmp_path: Path, front_end: object
 
 
 def test_an_elementwise_operator_makes_tables_of_token_ids(tmp_path: Path) -> None:
-    network = Penalty().double()
+    network = modules.Penalty().double()
     with rooms.member(registry.OPERATORS, tmp_path, toy=RADIANS):
         graph = torch_export.import_module(network, InputSpec((5,), tokens=True))
     ids = np.random.default_rng(0).integers(0, 11, (7, 5))

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import neurodeploy as nd
 from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron
 from neurodeploy.mapping.mapper import map_graph, prepared
@@ -26,44 +25,9 @@ from neurodeploy.program import Program
 from tests import rooms
 from tests.networks import images, mini_snn
 
-HERE = "tests.conformance.test_touch_counts"
+HERE = "tests.touch_networks"
 SIZES = ("--set", "calib=4", "--set", "eval=2", "--set", "verify=2")
 Captured = pytest.CaptureFixture[str]
-
-
-class Network(torch.nn.Module):
-    """Digits to classes, with something in the middle."""
-
-    def __init__(self, middle: Any) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.second, self.last = (torch.nn.Linear(*s) for s in ((64, 6), (6, 6), (6, 10)))
-        self.middle = middle
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.second(self.middle(self.first(x.flatten(1)))))
-
-
-class Pulse(torch.nn.Module):
-    """A neuron of a library that nobody knows."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x > 1.0).float()
-
-
-def plain() -> torch.nn.Module:
-    """An ANN."""
-    return Network(torch.nn.ReLU())
-
-
-def magnitudes() -> torch.nn.Module:
-    """An ANN with an operator that only the toy knows."""
-    return Network(torch.abs)
-
-
-def pulsing() -> torch.nn.Module:
-    """A network with neurons that only the toy knows."""
-    return Network(Pulse())
 
 
 @pytest.fixture(autouse=True)
@@ -154,9 +118,9 @@ def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
         assert rows["toy"] == "plausible"
 
 
+@pytest.mark.needs("lava.magma")
 @pytest.mark.slow
 def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
     # Lava's processes are started anew: there the toy is found as an installed package is.
     (tmp_path / "toy_neuron.py").write_text(dedent(NEURON))
     info = tmp_path / "toy_neuron-1.0.dist-info"

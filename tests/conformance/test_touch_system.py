@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save
 
 import neurodeploy as nd
 from neurodeploy import artifact, cli, sources
 from neurodeploy.config import resolve
 from neurodeploy.sources import zoo
+from tests.later import safetensors, torch
 
 MODULE = '''
 """Two layers."""
@@ -65,7 +64,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "small.py").write_text(MODULE)
     (folder / "toy.toml").write_text(ENTRY.format(sha256=""))
     torch.manual_seed(0)
-    content = save(zoo.build(zoo.entry("toy")).state_dict())
+    content = safetensors.save(zoo.build(zoo.entry("toy")).state_dict())
     (folder / "weights" / "toy.safetensors").write_bytes(content)
     (folder / "toy.toml").write_text(ENTRY.format(sha256=hashlib.sha256(content).hexdigest()))
     yield folder

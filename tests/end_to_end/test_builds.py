@@ -126,12 +126,12 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
+@pytest.mark.needs("lava.magma")
 @pytest.mark.parametrize("granularity", ["layer", pytest.param("core", marks=pytest.mark.slow)])
 def test_lava_equals_on_every_value(
     folder: Path, granularity: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Spikes of every population at every tick, and read-outs."""
-    pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
     samples = 20 if granularity == "layer" else 1  # a hundred processes and more
     arguments = [
         "--backend",

@@ -11,7 +11,7 @@ import pytest
 from neurodeploy import artifact, cli, datasets
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from tests.unseen import CLASSES, SHAPE
+from tests.later import unseen
 
 FEW = ["--calib", "48", "--eval", "12", "--verify", "4", "-q", "--format", "plain"]
 
@@ -20,10 +20,10 @@ FEW = ["--calib", "48", "--eval", "12", "--verify", "4", "-q", "--format", "plai
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stripes whose period is the class, under noise; three quarters of the images are of class 0."""
     draw = np.random.default_rng(0)
-    labels = np.where(draw.random(80) < 0.75, 0, draw.integers(0, CLASSES, 80))
-    labels[:CLASSES] = labels[-CLASSES:] = range(CLASSES)
-    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (labels[:, None] + 1) * np.linspace(0, 1, SHAPE[2]))
-    x = np.clip(180 * wave[:, None, None] + 75 * draw.random((80, *SHAPE)), 0, 255).astype(np.uint8)
+    labels = np.where(draw.random(80) < 0.75, 0, draw.integers(0, unseen.CLASSES, 80))
+    labels[: unseen.CLASSES] = labels[-unseen.CLASSES :] = range(unseen.CLASSES)
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * (labels[:, None] + 1) * np.linspace(0, 1, unseen.SHAPE[2]))
+    x = np.clip(180 * wave[:, None, None] + 75 * draw.random((80, *unseen.SHAPE)), 0, 255).astype(np.uint8)
     path = tmp_path_factory.mktemp("unseen") / "stripes.npz"
     np.savez(path, train_x=x[:56], train_y=labels[:56], test_x=x[56:], test_y=labels[56:])
     return path

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
-
 from neurodeploy import compare
 from neurodeploy.backends.lava import MEMBER
 from neurodeploy.errors import BackendError
@@ -20,6 +18,7 @@ from neurodeploy.target import load
 from tests.mappings import random_mapping
 from tests.strategies import inputs, integer_graphs
 
+pytestmark = pytest.mark.needs("lava.magma")
 NO_SHRINKING = (Phase.explicit, Phase.generate)  # a run takes seconds
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from neurodeploy import registry
 from neurodeploy.backends._base import Backend
-from neurodeploy.image.encode import encode
-from neurodeploy.image.records import from_arrays, to_arrays
+from neurodeploy.image import encode, from_arrays, to_arrays
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.mapper import map_graph

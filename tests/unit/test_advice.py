@@ -1,4 +1,4 @@
-"""Texts of the package that name a command or an option: the command line has it."""
+"""Texts of the package that name a command, an option or a key of the config: there is one, and it takes the value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,26 @@ import pytest
 import typer.main
 
 import neurodeploy
+from neurodeploy import registry, target
 from neurodeploy.cli import app
+from neurodeploy.config import BuildConfig
 
 ROOT = Path(neurodeploy.__file__).parent
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
 OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
+OPTIONS |= {"--help", "--version"}
+#: options that name one of several things
+NAMES = {
+    "method": {*registry.METHODS},
+    "backend": {*registry.BACKENDS},
+    "optimise": {*registry.OBJECTIVES},
+    "target": {*target.names()},
+}
+READERS = [r.Options for f in registry.FORMATS.values() if (r := f.reader)] + [
+    library.Options for library in registry.LIBRARIES.values()
+]
+KEYS = {*BuildConfig.model_fields} | {f"reader.{key}" for options in READERS for key in options.model_fields}
 
 
 def texts() -> dict[str, set[str]]:
@@ -36,5 +50,10 @@ def texts() -> dict[str, set[str]]:
 def test_every_option_and_command_that_is_advised_exists(file: str, strings: set[str]) -> None:
     options = {o for s in strings for o in re.findall(r"(?<![\w-])--[a-z][a-z-]+", s)}
     assert sorted(options - OPTIONS) == []
-    commands = {c for s in strings for c in re.findall(r"(?<![\w./\[-])neurodeploy ([a-z]+)", s)}
-    assert sorted(commands - set(COMMANDS) - {"again"}) == []
+    commands = {c for s in strings for c in re.findall(r"(?:^|['`(;]|: )neurodeploy ([a-z]+)", s)}
+    assert sorted(commands - set(COMMANDS)) == []
+    for option, known in NAMES.items():
+        named = {n for s in strings for n in re.findall(rf"use --{option} ([a-z][a-z0-9-]*)", s)}
+        assert sorted(named - known) == [], option
+    keys = {key for s in strings for key in re.findall(r"--set ([a-z_.]+)=", s)}
+    assert sorted(key for key in keys - KEYS if key.split(".")[0] not in ("convert", "layers")) == []

@@ -1,5 +1,7 @@
 """The zoo's neurons against their formulas, its networks in both step modes, and its training script."""
 
+from __future__ import annotations
+
 import json
 import re
 from dataclasses import replace
@@ -7,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import fx, nn
 
 from neurodeploy import datasets
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
 from neurodeploy.errors import ImportModelError
 from neurodeploy.sources import zoo
+from tests.later import Later, fx, nn, torch
 from tests.zoo_data import model_data
 
-spiking, vit, a2os2a, augment, quantiser, train = map(
-    zoo.submodule, ("spiking", "vit", "a2os2a", "augment", "quantiser", "train")
+spiking, vit, a2os2a, augment, quantiser, train = (
+    Later(name, zoo.submodule) for name in ("spiking", "vit", "a2os2a", "augment", "quantiser", "train")
 )
 
 #: Correct answers on the 360 test digits that the committed weights must keep reaching, and the promised floor.
@@ -77,10 +78,10 @@ def test_lif_fires_at_equality() -> None:
     assert spiking.TernaryLif(0.5)(torch.tensor([-0.5, -0.5 + 2**-20])).tolist() == [-1, 0]
 
 
-@pytest.mark.parametrize("make", [spiking.BinaryLif, spiking.TernaryLif, spiking.GradedReLU])
-def test_neuron_multi_step_is_the_loop_and_starts_from_rest(make) -> None:
+@pytest.mark.parametrize("kind", ["BinaryLif", "TernaryLif", "GradedReLU"])
+def test_neuron_multi_step_is_the_loop_and_starts_from_rest(kind: str) -> None:
     x = torch.randn(4, 3, 2, 5)
-    neuron = make()
+    neuron = getattr(spiking, kind)()
     loop = torch.stack([neuron(tick) for tick in x])
     spiking.set_step_mode(neuron, "m", 4)
     for _ in range(2):
@@ -96,10 +97,10 @@ def test_reset_forgets() -> None:
     assert torch.equal(model(x), first[0])
 
 
-@pytest.mark.parametrize("make", [spiking.BinaryLif, spiking.TernaryLif])
-def test_surrogate_gradient_reaches_earlier_ticks(make) -> None:
+@pytest.mark.parametrize("kind", ["BinaryLif", "TernaryLif"])
+def test_surrogate_gradient_reaches_earlier_ticks(kind: str) -> None:
     x = torch.full((3, 1), 0.3, requires_grad=True)
-    neuron = make(v_threshold=0.8, beta=0.5)
+    neuron = getattr(spiking, kind)(v_threshold=0.8, beta=0.5)
     spikes = torch.stack([neuron(tick) for tick in x])
     spikes[2].sum().backward()
     assert x.grad is not None and torch.all(x.grad > 0)

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -161,10 +160,3 @@ def test_members_name_the_packages_that_change_numbers(tmp_path: Path) -> None:
     toy = BACKEND.replace("    name", '    distributions = ("toylib",)\n    name')
     with rooms.member(registry.BACKENDS, tmp_path, toy=toy):
         assert set(registry.distributions()) == {*known, "toylib"}
-
-
-def test_entry_point_groups_are_named_after_rooms() -> None:
-    groups = {f"neurodeploy.{room.path}" for room in registry.ROOMS}
-    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
-    assert all(f"`{group}`" in text for group in groups)
-    assert not groups & set(metadata.entry_points().groups)  # ours are files

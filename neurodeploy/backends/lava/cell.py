@@ -173,7 +173,7 @@ class Cell:
         self.saturations[node.name] += int(self._masked(node.name, clipped).sum())
 
     def _saturate(self, node: Node, x: Array, bits: int) -> Array:
-        y = fixed.saturate(x, bits)
+        y: Array = fixed.saturate(x, bits)
         if x.shape == self.spec.shapes[node.name]:
             self._count(node, x != y)
         else:  # a running sum of an operand: it has no mask of its own
@@ -203,12 +203,12 @@ class Cell:
         clipped = np.broadcast_to(rest.pop(), inputs[0].shape)
         self._count(node, clipped[0])
         self._state[node.name] = tuple(rest)
-        return np.broadcast_to(out, inputs[0].shape)[0]
+        y: Array = np.broadcast_to(out, inputs[0].shape)[0]
+        return y
 
     def _sum(self, node: Sum, args: list[Array], tick: int) -> Array:
-        signs = node.signs or (1,) * len(args)
         total = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
-        for sign, arg in zip(signs, args, strict=True):
+        for sign, arg in zip(node.every_sign, args, strict=True):
             total += sign * arg
         return total
 
@@ -224,7 +224,8 @@ class Cell:
     def _apply(self, node: Micro, x: Array) -> Array:
         y, clipped = registry.MICROCODE[node.op].int_apply(x[None], node.params)
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
-        return y[0]
+        only: Array = y[0]
+        return only
 
     def _view(self, node: View, args: list[Array], tick: int) -> Array:
         return node.apply(args)
@@ -275,11 +276,8 @@ CROSS: dict[type[Node], Callable[..., Array]] = {
 
 def rescaled(node: Product, p: Array, tick: int) -> Array:
     """The product's rescale at this tick."""
-    if node.rescale is None:
-        return p
-    multiplier, shift = (np.atleast_1d(part) for part in node.rescale)
-    index = min(tick, len(multiplier)) - 1
-    return fixed.rescale(p, multiplier[index], shift[index])
+    y: Array = fixed.rescale(p, *node.factor(tick))
+    return y
 
 
 def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
@@ -290,7 +288,8 @@ def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
 def linear(node: Synapse, x: Array) -> Array:
     """Weights times one frame, without bias and delay."""
     if node.op == "dense":
-        return np.einsum("...c,oc->...o", x, node.weight)
+        y: Array = np.einsum("...c,oc->...o", x, node.weight)
+        return y
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     padded = np.pad(x, ((0, 0), (py, py), (px, px)))
     patches: Array = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]

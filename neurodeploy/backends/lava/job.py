@@ -84,7 +84,9 @@ def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[Array]:
         shape = (runs, each, *(tap.shape or (1,)))
         file = folder / f"values-{number}.npy"
         made.append(
-            np.lib.format.open_memmap(file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None)
+            np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+                file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None
+            )
         )
     return made
 

@@ -19,6 +19,7 @@ from ...array import Array
 from ...ir.graph import Graph
 from ...ir.nodes import Const, Input, Neuron, Node, Sum, Synapse, View
 from ...mapping.groups import Population, populations
+from ...mapping.types import Core
 from ...mapping.types import Mapping as CoreMapping
 from ...passes.balance import CROSSING, constants, depths
 from .cell import CellSpec, Clock, Feed, spread
@@ -466,23 +467,7 @@ class _Cores(_Planner):
         if mapping is None or not mapping.fits or not mapping.cores:
             raise ValueError("the program is not mapped")
         self.owner: dict[str, list[str]] = {}  # value -> cells that hold some of its elements
-        sent: dict[str, Array] = {}  # value -> elements that a core before sends
-        host = [node for group in self.groups if group.on_host for node in group.nodes]
-        self._draft("host", [n for n in host if not isinstance(n, Input)], {})
-        for core in mapping.cores:
-            masks: dict[str, Array] = {}
-            for piece in core.pieces:
-                for name, elements in piece.elements.items():
-                    size = self.graph.values[name].shape.size
-                    mask = masks.setdefault(name, np.zeros(size, dtype=bool))
-                    mask[elements] = True
-            masks = {n: m.reshape(self.graph.shape(n)) for n, m in masks.items() if n not in self.still}
-            nodes = [n for n in self.graph if n.name in masks]
-            self._draft(f"core {core.index}", nodes, masks)
-            for name, mask in masks.items():
-                before = sent.get(name, np.zeros_like(mask))
-                self.cells[f"core {core.index}"].sends[name] = mask & ~before
-                sent[name] = before | mask
+        self._divide(mapping.cores)
         output = self.tap(self.graph.output.name)
         gather = _Draft("readout", "readout", extra=[output.value])
         gather.port(output.value)
@@ -493,6 +478,29 @@ class _Cores(_Planner):
         units.append(self.finished(gather, [feed], [output.wires]))
         output = replace(output, wires=(Wire("readout", 0),))
         return Plan(self.graph, "core", tuple(units), output, tuple(taps), self.clock, output.depth)
+
+    def _divide(self, cores: Iterable[Core]) -> None:
+        """A cell for the host and for each core; what several cores hold, the first of them sends."""
+        host = [node for group in self.groups if group.on_host for node in group.nodes]
+        self._draft("host", [n for n in host if not isinstance(n, Input)], {})
+        sent: dict[str, Array] = {}  # value -> elements that a core before sends
+        for core in cores:
+            name, masks = f"core {core.index}", self._masks(core)
+            self._draft(name, [n for n in self.graph if n.name in masks], masks)
+            for value, mask in masks.items():
+                before = sent.get(value, np.zeros_like(mask))
+                self.cells[name].sends[value] = mask & ~before
+                sent[value] = before | mask
+
+    def _masks(self, core: Core) -> dict[str, Array]:
+        """Value -> where a core holds its elements."""
+        held = [(n, elements) for piece in core.pieces for n, elements in piece.elements.items()]
+        masks: dict[str, Array] = {}
+        for name, elements in held:
+            if name not in self.still:
+                mask = masks.setdefault(name, np.zeros(self.graph.shape(name), dtype=bool))
+                mask.reshape(-1)[elements] = True
+        return masks
 
     def _draft(self, name: str, nodes: list[Node], masks: dict[str, Array]) -> None:
         if not nodes:
@@ -508,15 +516,16 @@ class _Cores(_Planner):
 
     def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
         inside = {node.name for node in draft.nodes}
+        readers: dict[str, list[bool]] = {}  # value -> whether those that read it are crossings
+        for node in draft.nodes:
+            for value in node.inputs:
+                readers.setdefault(value, []).append(isinstance(node, CROSSING))
         feeds, ins = [], []
-        for value in dict.fromkeys(i for n in draft.nodes for i in n.inputs if i not in self.still):
-            readers = [n for n in draft.nodes if value in n.inputs]
-            late = all(isinstance(n, CROSSING) for n in readers)
-            if value in inside and not late:
-                # A core that evaluates a value holds all that its elementwise readers need; crossings may need more.
-                late = any(isinstance(n, CROSSING) for n in readers)
-                if not late:
-                    continue
+        for value, crossings in readers.items():
+            # A core that evaluates a value holds all that its elementwise readers need; crossings may need more.
+            late = any(crossings) if value in inside else all(crossings)
+            if value in self.still or (value in inside and not late):
+                continue
             wires, bias = self.wires(value)
             wires = tuple(w for w in wires if w.unit != draft.name)
             if wires:
@@ -531,7 +540,7 @@ def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) ->
     args = [known[i] for i in node.inputs]
     if isinstance(node, View):
         return node.apply(args)
-    signs = node.signs or (1,) * len(args)  # type: ignore[attr-defined]
+    signs = node.every_sign if isinstance(node, Sum) else ()
     return np.broadcast_to(sum(s * a for s, a in zip(signs, args, strict=True)), shape)
 
 

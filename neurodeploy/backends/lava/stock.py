@@ -81,6 +81,34 @@ class Place:
 # --- connections -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Link:
+    """A Synapse from a value of shape ``source`` to one of ``shape``.
+
+    ``reach``: largest magnitude of a sum; ``bits`` of what is sent, 0 for plain spikes; ``wraps``: as those of
+    :func:`connection`.
+    """
+
+    node: Synapse
+    source: tuple[int, ...]
+    shape: tuple[int, ...]
+    reach: int
+    bits: int
+    wraps: int | None
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is one matrix, shared by nothing."""
+        return self.node.op == "dense" and prod(self.source) == self.node.weight.shape[-1]
+
+    @property
+    def fits_conv(self) -> bool:
+        """Whether Lava's Conv holds sums and numbers."""
+        small = (*self.node.weight.shape[2:], *self.node.stride, *self.node.padding, self.node.groups)
+        fits = self.node.op == "dense" or max(small) <= SMALL_FIELDS
+        return fits and self.reach < (INT32 if self.wraps == 24 else CONV_REACH)
+
+
 def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) -> Stock | Own:
     """The process for a Synapse whose sum is due ``lag`` steps after what it reads was sent, delays not counted.
 
@@ -94,21 +122,16 @@ def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) 
     reach = int(np.abs(node.weight).reshape(len(node.weight), -1).sum(1).max()) * source.interval.magnitude
     binary = source.code.kind == "binary" and source.interval.lo >= 0 and source.interval.hi <= 1
     bits = 0 if binary else min(31, bits_for(source.interval.magnitude, source.interval.lo < 0))
-    flat = prod(source.shape.sizes) == node.weight.shape[-1] and node.op == "dense"
+    link = _Link(node, source.shape.sizes, graph.shape(node.name), reach, bits, wraps)
     if steps.any():
-        return _delayed(node, steps, reach, bits, source.shape.sizes, graph.shape(node.name), flat, wraps)
-    if node.op == "dense" and flat:
-        return _dense(node, reach, bits, source.shape.sizes, graph.shape(node.name), wraps)
-    sizes = source.shape.sizes, graph.shape(node.name)
-    small = (*node.weight.shape[2:], *node.stride, *node.padding, node.groups)
-    fits = reach < (INT32 if wraps == 24 else CONV_REACH) and (
-        node.op == "dense" or max(small) <= SMALL_FIELDS
-    )
-    if node.op == "conv" and fits:
-        return _conv(node, bits, *sizes)
+        return _delayed(link, steps)
+    if link.flat:
+        return _dense(link)
+    if node.op == "conv" and link.fits_conv:
+        return _conv(link)
     # Shared by tokens, Sparse repeats the weights but is some hundred times faster than Lava's Conv of 1 x 1.
-    found = _sparse(node, reach, bits, *sizes, wraps)
-    return _conv(node, bits, *sizes) if fits and isinstance(found, Own) else found
+    found = _sparse(link)
+    return _conv(link) if link.fits_conv and isinstance(found, Own) else found
 
 
 def loaded(weight: Array) -> dict[str, Any] | None:
@@ -132,50 +155,43 @@ def loaded(weight: Array) -> dict[str, Any] | None:
     return None
 
 
-def _weights(node: Synapse, reach: int, bits: int, wraps: int | None) -> dict[str, Any] | Own:
-    found = loaded(node.weight)
+def _weights(link: _Link) -> dict[str, Any] | Own:
+    found = loaded(link.node.weight)
     if found is None:
         return Own("weights need more than 9 bits")
-    if reach >= DENSE_REACH and (wraps != 32 or found["weight_exp"] < 0):
+    if link.reach >= DENSE_REACH and (link.wraps != 32 or found["weight_exp"] < 0):
         return Own("sums may leave int32 inside Lava's process")
-    return {**found, "weights": found["weights"].astype(np.int32), "num_message_bits": bits}
+    return {**found, "weights": found["weights"].astype(np.int32), "num_message_bits": link.bits}
 
 
-def _dense(node: Synapse, reach: int, bits: int, source: Any, shape: Any, wraps: int | None) -> Stock | Own:
-    arguments = _weights(node, reach, bits, wraps)
+def _dense(link: _Link) -> Stock | Own:
+    arguments = _weights(link)
     if isinstance(arguments, Own):
         return arguments
-    return Stock("Dense", arguments, *_flat(source, shape))
+    return Stock("Dense", arguments, *_flat(link))
 
 
-def _delayed(
-    node: Synapse,
-    steps: Array,
-    reach: int,
-    bits: int,
-    source: Any,
-    shape: Any,
-    flat: bool,
-    wraps: int | None,
-) -> Stock | Own:
-    if not flat:
+def _delayed(link: _Link, steps: Array) -> Stock | Own:
+    node = link.node
+    if not link.flat:
         return Own(f"Lava delays no {'convolution' if node.op == 'conv' else 'connection shared by tokens'}")
     if steps.max() > DELAYS:
         return Own(f"a delay of {int(steps.max())} steps; DelayDense has {DELAYS}")
-    arguments = _weights(node, reach, bits, wraps)
+    arguments = _weights(link)
     if isinstance(arguments, Own):
         return arguments
     delays = np.broadcast_to(steps, node.weight.shape).astype(np.int64)
-    return Stock("DelayDense", {**arguments, "delays": delays}, *_flat(source, shape))
+    return Stock("DelayDense", {**arguments, "delays": delays}, *_flat(link))
 
 
-def _flat(source: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
-    before: tuple[Op, ...] = () if len(source) == 1 else (("reshape", (prod(source),)),)
-    return before, () if len(shape) == 1 else (("reshape", shape),)
+def _flat(link: _Link) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
+    before: tuple[Op, ...] = () if len(link.source) == 1 else (("reshape", (prod(link.source),)),)
+    return before, () if len(link.shape) == 1 else (("reshape", link.shape),)
 
 
-def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, ...]) -> Stock:
+def _conv(link: _Link) -> Stock:
     """A convolution in Lava's (X, Y, C) order; a dense layer shared by tokens is one of 1 x 1 over the tokens."""
+    node, source = link.node, link.source
     if node.op == "dense":
         tokens, outputs = prod(source[:-1]), node.weight.shape[0]
         arguments = {"weight": node.weight[:, None, None, :], "input_shape": (tokens, 1, source[-1])}
@@ -190,21 +206,20 @@ def _conv(node: Synapse, bits: int, source: tuple[int, ...], shape: tuple[int, .
         }  # fmt: skip
         before = after = (("permute", (2, 1, 0)),)
     weight = np.ascontiguousarray(arguments["weight"], dtype=np.int32)
-    return Stock("Conv", {**arguments, "weight": weight, "num_message_bits": bits}, before, after)
+    return Stock("Conv", {**arguments, "weight": weight, "num_message_bits": link.bits}, before, after)
 
 
-def _sparse(
-    node: Synapse, reach: int, bits: int, source: tuple[int, ...], shape: tuple[int, ...], wraps: int | None
-) -> Stock | Own:
+def _sparse(link: _Link) -> Stock | Own:
     """The connection unrolled: what Conv cannot hold exactly."""
-    entries = np.count_nonzero(node.weight) * prod(shape) // node.weight.shape[0]
+    node = link.node
+    entries = np.count_nonzero(node.weight) * prod(link.shape) // node.weight.shape[0]
     if entries > SPARSE_ENTRIES:
         return Own(f"Conv cannot hold its sums, and unrolled it has {entries} connections")
-    arguments = _weights(node, reach, bits, wraps)
+    arguments = _weights(link)
     if isinstance(arguments, Own):
         return arguments
-    matrix = unrolled(node, arguments["weights"].reshape(node.weight.shape), source, shape)
-    return Stock("Sparse", {**arguments, "weights": matrix}, *_flat(source, shape))
+    matrix = unrolled(node, arguments["weights"].reshape(node.weight.shape), link.source, link.shape)
+    return Stock("Sparse", {**arguments, "weights": matrix}, *_flat(link))
 
 
 def unrolled(node: Synapse, weight: Array, source: tuple[int, ...], shape: tuple[int, ...]) -> Any:

@@ -55,7 +55,7 @@ def run(
 
 
 @contextmanager
-def _process(folder: Path, prefix: str) -> Iterator[subprocess.Popen]:
+def _process(folder: Path, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     """The watched process; ended, with all it started, when the block is left in whatever way."""
     environment = {
         **os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
@@ -72,7 +72,7 @@ def _process(folder: Path, prefix: str) -> Iterator[subprocess.Popen]:
             _end(process, prefix)
 
 
-def _end(process: subprocess.Popen, prefix: str) -> None:
+def _end(process: subprocess.Popen[bytes], prefix: str) -> None:
     """Ask the watched process to clean up and end; kill its group if it does not."""
     with suppress(OSError):
         if process.stdin is not None:
@@ -89,7 +89,7 @@ def _end(process: subprocess.Popen, prefix: str) -> None:
     unlink(prefix)
 
 
-def _wait(folder: Path, process: subprocess.Popen) -> None:
+def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
     done, moved = 0, time.monotonic()
     while not (folder / "finished").exists():
         if (error := job.load_error(folder)) is not None:

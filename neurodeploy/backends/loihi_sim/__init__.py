@@ -39,18 +39,8 @@ class LoihiSim(Backend):
         themselves.
         """
         if program.mapping is None or not program.mapping.images:
-            raise SimulateError(
-                [
-                    Problem(
-                        "ND610",
-                        "the program has no memory images",
-                        "mapping",
-                        "none",
-                        "one per core and the host's",
-                        ("map the network first",),
-                    )
-                ]
-            )
+            cause, limit = "the program has no memory images", "one per core and the host's"
+            raise SimulateError(Problem("ND610", cause, "mapping", "none", limit, ("map the network first",)))
         return Machine(program.mapping.images).run(np.asarray(x), record)
 
 

@@ -17,11 +17,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ...array import Array
-from ...image.decode import Export
-from ...image.types import CoreImage
+from ...image import CoreImage, Export, origins
 from ...ir.trace import EVENT_KINDS, Events, Link
 from ...mapping.routes import route
-from .execute import Step
 
 KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
 
@@ -87,30 +85,28 @@ class Network:
         return along[0], along[1]
 
 
-def senders(network: Network, source: int, program: Sequence[Step], export: Export) -> list[Sender]:
+def senders(network: Network, source: int, export: Export) -> list[Sender]:
     """What one export sends, by the node its elements come from."""
-    elements = (
-        np.unique(np.concatenate([b.elements for b in export.bundles]))
-        if export.bundles
-        else np.zeros(0, int)
-    )
+    image = network.images[source]
+    program = image.units[export.unit].program
+    elements = np.unique(np.concatenate([np.zeros(0, np.int64), *(b.elements for b in export.bundles)]))
     goes = np.zeros((len(export.bundles), len(elements)))
     for row, bundle in enumerate(export.bundles):
         np.add.at(goes[row], np.searchsorted(elements, bundle.elements), 1)
     pairs = np.array([network.pair(source, b.target) for b in export.bundles], dtype=np.int64)
     hops = np.array([network.hops(source, b.target) for b in export.bundles]).reshape(-1, 2).T
-    origin = origins(program)[export.instruction][0][elements]
+    origin = origins(image, export.unit)[export.instruction][0][elements]
     found = []
     for number in np.unique(origin).tolist():
         mine = origin == number
-        node = program[number].item.node or program[export.instruction].item.node
+        node = program[number].node or program[export.instruction].node
         found.append(Sender(node, export.instruction, elements[mine], goes[:, mine], pairs, hops))
     return found
 
 
-def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
+def spoken(image: CoreImage, unit: int, exports: Sequence[Export]) -> list[Spoken]:
     """Elements that leave the core, at their origin, each once; neuron populations are counted where they fire."""
-    table = origins(program)
+    program, table = image.units[unit].program, origins(image, unit)
     sent: dict[int, list[Array]] = {}
     for export in exports:
         number, element = table[export.instruction]
@@ -119,26 +115,10 @@ def spoken(program: Sequence[Step], exports: Sequence[Export]) -> list[Spoken]:
                 mine = bundle.elements[number[bundle.elements] == origin]
                 sent.setdefault(origin, []).append(element[mine])
     return [
-        Spoken(program[n].item.node, n, np.unique(np.concatenate(parts)))
+        Spoken(program[n].node, n, np.unique(np.concatenate(parts)))
         for n, parts in sent.items()
-        if program[n].item.op != "neuron"
+        if program[n].op != "neuron"
     ]
-
-
-def origins(program: Sequence[Step]) -> list[tuple[Array, Array]]:
-    """For each instruction the (instruction, element) its elements are copies of: Views are looked through."""
-    table: list[tuple[Array, Array]] = []
-    for number, step in enumerate(program):
-        origin, element = np.full(step.item.size, number), np.arange(step.item.size)
-        if step.item.op == "view":
-            for operand, gather in zip(step.item.operands, step.gathers, strict=True):
-                index = np.arange(step.item.size) if gather is None else gather
-                shown = np.flatnonzero(index >= 0)
-                if program[operand.source].item.op != "const":
-                    origin[shown] = table[operand.source][0][index[shown]]
-                    element[shown] = table[operand.source][1][index[shown]]
-        table.append((origin, element))
-    return table
 
 
 class Recorder:

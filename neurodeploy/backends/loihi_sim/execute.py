@@ -16,18 +16,17 @@ import numpy as np
 from ... import registry
 from ...array import Array
 from ...errors import Problem, SimulateError
-from ...image.decode import weights_of
-from ...image.types import IDENTITY, CoreImage, Instruction, TableArray
+from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
+from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
 
-REGISTER_BITS = 32
 RESCALE_OPS = 3  # multiply, add, shift
 #: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
 COMPENSATION_OPS = 1 + RESCALE_OPS + 2
 
-Vector = np.ndarray
+Vector = Array
 Tally = Callable[[str, str, Any], None]  # (node, kind, per-sample amounts)
 
 
@@ -60,7 +59,7 @@ class Frame:
 
     def saturate(self, step: Step, x: Vector, bits: int, own: Array | None) -> Vector:
         """Clip to a width and count."""
-        y = fixed.saturate(x, bits)
+        y: Vector = fixed.saturate(x, bits)
         self.count_clipped(step, x != y, own)
         return y
 
@@ -99,9 +98,9 @@ def take(vector: Vector, index: Array | None) -> Vector:
     if index is None:
         return vector
     if index.size and index.min() < 0:
-        padded = np.concatenate([vector, np.zeros((1, *vector.shape[1:]), dtype=vector.dtype)])
-        return padded[index]
-    return vector[index]
+        vector = np.concatenate([vector, np.zeros((1, *vector.shape[1:]), dtype=vector.dtype)])
+    found: Vector = vector[index]
+    return found
 
 
 def prepare(image: CoreImage, unit: int) -> list[Step]:
@@ -111,28 +110,23 @@ def prepare(image: CoreImage, unit: int) -> list[Step]:
 
 def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
     arrays = {name: image.array(a) for name, a in item.arrays.items()}
-    own = arrays["own"].astype(bool) if "own" in arrays else None
-    gathers = tuple(_index(image, o.start, item.size) for o in item.operands)
-    slices = []
-    for port in item.ports:
-        first, size = image.tables["ports"][port].tolist()
-        slices.append(slice(first, first + size))
-    pick = _index(image, item.numbers.get("from", IDENTITY), item.size * item.numbers.get("fan", 1))
+    gathers = tuple(image.gather(o.start, item.size) for o in item.operands)
+    pick = image.gather(item.numbers["from"], item.size * item.numbers.get("fan", 1)) if item.ports else None
     rooms: dict[str, tuple[registry.Room[Any], str]] = {
         "neuron": (registry.NEURONS, "model"),
         "micro": (registry.MICROCODE, "op"),
     }
     member = _member(image, item, *rooms[item.op]) if item.op in rooms else None
-    contraction = _contraction(image, item, arrays, pick) if item.op == "product" else None
+    contraction = _contraction(item, arrays, pick) if item.op == "product" else None
     kernel = weights_of(image, item.numbers["kernel"])[:, 0] if "kernel" in item.numbers else None
     return Step(
         number,
         item,
         gathers,
-        tuple(slices),
+        tuple(image.port(port) for port in item.ports),
         pick,
         arrays,
-        own,
+        image.own(item),
         member,
         _params(item, arrays),
         contraction,
@@ -143,17 +137,8 @@ def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
 def _member(image: CoreImage, item: Instruction, room: registry.Room[Any], key: str) -> Any:
     name = item.texts[key]
     if name not in room:
-        raise SimulateError(
-            [
-                Problem(
-                    "ND612",
-                    f"unknown member of {room.path}",
-                    f"{image.name}: {item.node}",
-                    name,
-                    ", ".join(room),
-                )
-            ]
-        )
+        cause, where = f"unknown member of {room.path}", f"{image.name}: {item.node}"
+        raise SimulateError(Problem("ND612", cause, where, name, ", ".join(room)))
     return room[name]
 
 
@@ -168,13 +153,7 @@ def _params(item: Instruction, arrays: dict[str, Array]) -> dict[str, Any]:
     return params
 
 
-def _index(image: CoreImage, start: int, count: int) -> Array | None:
-    return None if start == IDENTITY else image.tables["gather"][start : start + count].astype(np.int64)
-
-
-def _contraction(
-    image: CoreImage, item: Instruction, arrays: dict[str, Array], pick: Array | None
-) -> Contraction:
+def _contraction(item: Instruction, arrays: dict[str, Array], pick: Array | None) -> Contraction:
     a, b = (tuple(arrays[f"{name}_sizes"].tolist()) for name in "ab")
     return Contraction.of(Equation.parse(item.texts["equation"]), a, b, pick)
 
@@ -187,17 +166,12 @@ def run(step: Step, frame: Frame) -> Vector:
             raise ValueError(f"it yields {vector.dtype} {vector.shape}")
         return vector
     except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        cause, found = (
+            "an instruction of a memory image cannot be carried out",
+            f"{type(error).__name__}: {error}",
+        )
         where = f"{frame.image.name}: {step.item.node or step.item.op} at tick {frame.t}"
-        raise SimulateError(
-            [
-                Problem(
-                    "ND613",
-                    "an instruction of a memory image cannot be carried out",
-                    where,
-                    f"{type(error).__name__}: {error}"[:120],
-                )
-            ]
-        ) from error
+        raise SimulateError(Problem("ND613", cause, where, found[:120])) from error
 
 
 # --- operations ----------------------------------------------------------------------------------------------------
@@ -209,7 +183,7 @@ def _const(step: Step, frame: Frame) -> Vector:
 
 def _input(step: Step, frame: Frame) -> Vector:
     first = (frame.t - 1) * step.item.size * step.item.numbers.get("per_tick", 0)
-    return frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1)
+    return np.asarray(frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1))
 
 
 def _output(step: Step, frame: Frame) -> Vector:
@@ -239,9 +213,9 @@ def _reduce(step: Step, frame: Frame) -> Vector:
     weighted = arrived * (1 if step.kernel is None else step.kernel.reshape(1, -1, 1))
     if step.item.texts["kind"] == "max":
         frame.tally(step.item.node, "microcode_ops", step.item.size * (fan - 1))
-        return weighted.max(axis=1)
+        return np.asarray(weighted.max(axis=1))
     frame.tally(step.item.node, "microcode_ops", np.count_nonzero(arrived, axis=(0, 1)))
-    return weighted.sum(axis=1)
+    return np.asarray(weighted.sum(axis=1))
 
 
 def _neuron(step: Step, frame: Frame) -> Vector:
@@ -250,8 +224,8 @@ def _neuron(step: Step, frame: Frame) -> Vector:
     if frame.t > 1 and _resets(item, frame.t):
         state = np.zeros_like(state)
     inputs = (step.operand(frame, i) for i in range(model.inputs))
-    out, *after = model.int_step(*inputs, *state, *(step.params[n] for n in model.int_params))
-    clipped = after.pop()
+    out: Vector
+    out, *after, clipped = model.int_step(*inputs, *state, *(step.params[n] for n in model.int_params))
     frame.count_clipped(step, clipped, step.own)
     if after:
         frame.state[step.number] = np.stack(after).reshape(-1, frame.samples)
@@ -287,6 +261,7 @@ def _apply(step: Step, frame: Frame, x: Vector) -> Vector:
     """The operator itself; row operators see (samples, rows, width)."""
     width = step.item.numbers["width"]
     if not step.member.row:
+        y: Vector
         y, clipped = step.member.int_apply(x, step.params)
         frame.count_clipped(step, np.broadcast_to(clipped, y.shape), step.own)
         return y
@@ -371,7 +346,8 @@ def _scaled(step: Step, frame: Frame, p: Vector) -> Vector:
         return p
     multiplier, shift = step.arrays["multiplier"].ravel(), step.arrays["shift"].ravel()
     index = min(frame.t, len(multiplier)) - 1
-    return fixed.rescale(p, multiplier[index], shift[index])
+    scaled: Vector = fixed.rescale(p, multiplier[index], shift[index])
+    return scaled
 
 
 PRODUCTS: dict[str, Callable[..., Vector]] = {"instant": _instant, "held": _held, "cumulative": _cumulative}
@@ -390,6 +366,6 @@ OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
 }
 
 
-def initial(image: CoreImage, array: TableArray, samples: int) -> Vector:
+def initial(image: CoreImage, item: Instruction, samples: int) -> Vector:
     """An instruction's initial state for every sample."""
-    return np.repeat(image.tables["state"][array.start : array.start + array.size, None], samples, axis=1)
+    return np.repeat(image.initial(item).reshape(-1, 1), samples, axis=1)

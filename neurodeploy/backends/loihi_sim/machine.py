@@ -13,8 +13,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
-from ...image.decode import Delivery, Export, Receiver, exports, receiver
-from ...image.types import HOST, CoreImage
+from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
@@ -79,8 +78,8 @@ class Machine:
         every, programs = exports(image, images, receivers), []
         for unit, piece in enumerate(image.units):
             steps, mine = tuple(prepare(image, unit)), tuple(e for e in every if e.unit == unit)
-            speaking = tuple(s for e in mine for s in senders(self.network, number, steps, e))
-            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(steps, mine))))
+            speaking = tuple(s for e in mine for s in senders(self.network, number, e))
+            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(image, unit, mine))))
         return Site(image, receivers[number], tuple(programs))
 
     def run(self, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events]:
@@ -113,15 +112,8 @@ class Machine:
         ]
         expected = tuple(self.header["input"])
         if x.shape[1:] != expected:
-            problems.append(
-                Problem(
-                    "ND601",
-                    "the input has the wrong shape",
-                    "input",
-                    str(x.shape),
-                    f"(batch, {', '.join(map(str, expected))})",
-                )
-            )
+            limit = f"(batch, {', '.join(map(str, expected))})"
+            problems.append(Problem("ND601", "the input has the wrong shape", "input", str(x.shape), limit))
         if problems:
             raise SimulateError(problems)
 
@@ -130,25 +122,14 @@ def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
     """What the host says of the whole run; raises MappingError ND580 unless one host says so and all cores agree."""
     hosts = [image for image in images if image.chip == HOST]
     if len(hosts) != 1 or not {"input", "output", "shapes"} <= set(hosts[0].header):
-        raise MappingError(
-            [Problem("ND580", "a run needs one complete image of the host", "images", str(len(hosts)), "1")]
-        )
+        raise _contradiction("a run needs one complete image of the host", "images", len(hosts), 1)
     header = hosts[0].header
     last = max((unit.depth for image in images for unit in image.units if image.chip != HOST), default=0)
     for image in images:
         found = [image.header[key] for key in ("timesteps", "steps")]
         if found != [header["timesteps"], header["steps"]] or header["steps"] < header["timesteps"] + last:
-            raise MappingError(
-                [
-                    Problem(
-                        "ND580",
-                        "images disagree about the length of a run",
-                        image.name,
-                        str(found),
-                        f"{header['timesteps']} ticks, {header['timesteps'] + last} steps",
-                    )
-                ]
-            )
+            limit = f"{header['timesteps']} ticks, {header['timesteps'] + last} steps"
+            raise _contradiction("images disagree about the length of a run", image.name, found, limit)
     return header
 
 
@@ -157,33 +138,20 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None
     known: Counter[str] = Counter()
     for image in images:
         for item in (i for unit in image.units for i in unit.program if i.node):
-            flat = image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+            flat = image.elements(item)
             known[item.node] += len(flat)
             if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
-                raise MappingError(
-                    [
-                        Problem(
-                            "ND580",
-                            "a probe lies outside its node",
-                            f"{image.name}: elements",
-                            item.node,
-                            str(sizes.get(item.node, "an unknown node")),
-                        )
-                    ]
+                limit = sizes.get(item.node, "an unknown node")
+                raise _contradiction(
+                    "a probe lies outside its node", f"{image.name}: elements", item.node, limit
                 )
-    bare = [name for name, size in sizes.items() if known[name] < size]
-    if bare:
-        raise MappingError(
-            [
-                Problem(
-                    "ND580",
-                    "a node has elements on no core",
-                    bare[0],
-                    str(known[bare[0]]),
-                    str(sizes[bare[0]]),
-                )
-            ]
-        )
+    for name, size in sizes.items():
+        if known[name] < size:
+            raise _contradiction("a node has elements on no core", name, known[name], size)
+
+
+def _contradiction(cause: str, where: str, found: object, limit: object) -> MappingError:
+    return MappingError(Problem("ND580", cause, where, str(found), str(limit)))
 
 
 class _Run:
@@ -219,7 +187,7 @@ class _Run:
     def _load_lines(self, running: Running) -> None:
         for unit, program in enumerate(running.site.programs):
             for delay in program.delays:
-                line = initial(running.site.image, delay.item.state, self.samples)
+                line = initial(running.site.image, delay.item, self.samples)
                 steps = delay.item.numbers["steps"] - 1
                 running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
 
@@ -250,10 +218,8 @@ class _Run:
         if messages is None:
             return inbox
         self._count_arrivals(number, step, messages)
-        if plan.operands.distinct:
-            inbox[plan.operands.address] += messages[plan.operands.slots]
-        else:
-            np.add.at(inbox, plan.operands.address, messages[plan.operands.slots])
+        operands = plan.operands
+        add(inbox, operands.address, messages[operands.slots], operands.distinct)
         largest = float(np.abs(messages).max(initial=0))
         for delivery in plan.deliveries:
             later = step + delivery.wait
@@ -282,13 +248,10 @@ class _Run:
         program = running.site.programs[unit]
         t = step - program.depth
         if t == 1:
-            running.state[unit] = [
-                initial(running.site.image, s.item.state, self.samples) for s in program.steps
-            ]
+            running.state[unit] = [initial(running.site.image, s.item, self.samples) for s in program.steps]
         tally = partial(self.recorder.add, number, step)
-        frame = Frame(
-            running.site.image, self.x, t, inbox, [], running.state[unit], tally, self.clipped, delayed
-        )
+        image, state = running.site.image, running.state[unit]
+        frame = Frame(image, self.x, t, inbox, [], state, tally, self.clipped, delayed)
         for item in program.steps:
             vector = run(item, frame)
             frame.vectors.append(vector)
@@ -301,7 +264,7 @@ class _Run:
             self.total = vector if item.texts["readout"] == "last" else self.total + vector
             vector = np.asarray(self.total)
         rows = slice(self.start, self.start + self.samples)
-        flat = running.site.image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+        flat = running.site.image.elements(item)
         if item.op == "output":
             self.trace.outputs[t - 1, rows][:, flat] = vector.T
         if item.node in self.trace.values:
@@ -314,10 +277,7 @@ class _Run:
                 target = self.sites[bundle.target]
                 if target.incoming is None:
                     target.incoming = np.zeros((target.site.receiver.slots, self.samples), dtype=np.int64)
-                if bundle.distinct:
-                    target.incoming[bundle.slots] += values[bundle.elements]
-                else:
-                    np.add.at(target.incoming, bundle.slots, values[bundle.elements])
+                add(target.incoming, bundle.slots, values[bundle.elements], bundle.distinct)
         for sender in program.senders:
             self.recorder.sent(number, step, sender, vectors[sender.instruction][sender.elements])
         for said in program.spoken:
@@ -334,8 +294,12 @@ def deliver(delivery: Delivery, messages: Array, inbox: Array, largest: float) -
     for start in range(0, targets, block):
         taken = messages[delivery.slots[start : start + block]]
         sums = np.matmul(weights, taken.astype(weights.dtype)).astype(np.int64)
-        address = delivery.address[start : start + block]
-        if delivery.distinct:
-            inbox[address] += sums
-        else:
-            np.add.at(inbox, address, sums)
+        add(inbox, delivery.address[start : start + block], sums, delivery.distinct)
+
+
+def add(inbox: Array, address: Array, amounts: Array, distinct: bool) -> None:
+    """Adds amounts in place; ``distinct``: no address occurs twice, which is faster."""
+    if distinct:
+        inbox[address] += amounts
+    else:
+        np.add.at(inbox, address, amounts)

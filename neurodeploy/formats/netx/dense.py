@@ -67,24 +67,15 @@ class Dense(Block):
         both = Sum(name=f"{name}.sum", inputs=(made[0][0].name, back.name))
         return [*made, (back, self.kind), (both, self.kind)], (both.name,)
 
-    def stored(self) -> list[Array] | None:
-        """The matrices for a file, from which netx arrives at these; None where there are none."""
-        found: list[Array] = []
-        for matrices in self.together:
-            stored = for_file(matrices, self.shifted_down)
-            if stored is None:
-                return None
-            found += stored
-        return found
-
     def fields(self) -> dict[str, Any]:
         """Sizes, delays where there are any, and the weights."""
         out, into = self.weights[0].shape
         sizes = {"inFeatures": into, "outFeatures": out}
         delay = {} if self.delay is None else {"delay": self.delay.astype(np.int64)}
         names = COMPLEX if self.streams == 2 else (*REAL, BACK)
-        weights = zip(names, self.stored() or (), strict=False)
-        return {**sizes, **delay, **{key: w.astype(np.float32) for key, w in weights}}
+        stored = [m for same in self.together for m in for_file(same, self.shifted_down) or same]
+        weights = {key: m.astype(np.float32) for key, m in zip(names, stored, strict=False)}
+        return {**sizes, **delay, **weights}
 
     @classmethod
     def of(cls, parts: Sequence[Synapse], back: Synapse | None, rank: int, refusals: Refusals) -> Dense:

@@ -78,15 +78,9 @@ class Fields:
             return None
         fraction = value.dtype.kind == "f" and value != np.trunc(value)
         if np.any(fraction) and not truncate:
-            first = value[fraction].ravel()[0]
-            self.problem(
-                "ND124",
-                "numbers that are not whole",
-                key,
-                f"{first} and {int(np.sum(fraction)) - 1} more",
-                "whole numbers",
-                "quantise before the export; --set reader.truncate=true rounds toward zero, as netx does",
-            )
+            found = f"{value[fraction].ravel()[0]} and {int(np.sum(fraction)) - 1} more"
+            fix = "quantise before the export; --set reader.truncate=true rounds toward zero, as netx does"
+            self.problem("ND124", "numbers that are not whole", key, found, "whole numbers", fix)
             return None
         whole = np.trunc(value) if value.dtype.kind == "f" else value
         outside = (whole < low) | (whole > high)
@@ -102,9 +96,8 @@ class Fields:
         if value is None:
             return None
         if value.size != 1:
-            self.problem(
-                "ND126", "several values where one belongs", key, f"shape {value.shape}", "one value"
-            )
+            found = f"shape {value.shape}"
+            self.problem("ND126", "several values where one belongs", key, found, "one value")
             return None
         return int(value.ravel()[0])
 

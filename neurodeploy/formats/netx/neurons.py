@@ -131,12 +131,8 @@ class Cuba(NeuronGroup):
     def fields(self) -> dict[str, Any]:
         """Decays and threshold."""
         numbers = {"iDecay": self.current, "vDecay": self.voltage, "vThMant": self.threshold}
-        return {
-            "type": "CUBA",
-            **{k: flat(v) for k, v in numbers.items()},
-            "refDelay": 1,
-            "gradedSpike": False,
-        }
+        held = {key: flat(value) for key, value in numbers.items()}
+        return {"type": "CUBA", **held, "refDelay": 1, "gradedSpike": False}
 
 
 #: a dense block without neuron group integrates without leak and never fires

@@ -50,9 +50,8 @@ def _linear(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
         item.problem("ND125", "weights of several matrices", "weight", weight.shape, "(outputs, inputs)")
         return None
     if sizes != weight.shape[1:]:
-        item.problem(
-            "ND126", "weights do not fit the input", "weight", weight.shape, f"input of shape {sizes}"
-        )
+        limit = f"input of shape {sizes}"
+        item.problem("ND126", "weights do not fit the input", "weight", weight.shape, limit)
     if bias is not None and bias.shape != weight.shape[:1]:
         item.problem("ND126", "a bias of another length", "bias", bias.shape, weight.shape[:1])
     node = Synapse(name=item.name, inputs=(STREAM,), weight=weight, bias=_unless_zero(bias))

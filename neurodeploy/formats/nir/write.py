@@ -282,13 +282,12 @@ def _conv(
 
 def _sum(to: _Export, node: Sum) -> None:
     """All edges that end in the same reader add up; a minus is a Scale."""
-    signs = node.signs or (1,) * len(node.inputs)
     ports: tuple[str, ...] = ()
     wanted = to.graph.shape(node.name)
     shapes = {to.shape_of(source) for source in node.inputs}
     if len(shapes) > 1 or any(to.graph.shape(source) != wanted for source in node.inputs):
         to.refuse(node, f"streams of shapes {', '.join(map(str, sorted(shapes)))}", "equal shapes")
-    for sign, source in zip(signs, node.inputs, strict=True):
+    for sign, source in zip(node.every_sign, node.inputs, strict=True):
         if sign > 0:
             ports += to.ports[source]
         else:

@@ -28,11 +28,8 @@ import numpy as np
 
 from ...array import Array
 from ...backends.loihi_sim import MEMBER as LOIHI_SIM
-from ...backends.loihi_sim.events import origins
-from ...backends.loihi_sim.execute import Step, prepare
 from ...errors import Problem, SimulateError, UsageError, unknown_name
-from ...image.decode import Export, Receiver, addresses_read, exports, receiver
-from ...image.types import HOST, CoreImage
+from ...image import HOST, CoreImage, Export, Receiver, addresses_read, exports, origins, receiver
 from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
@@ -283,20 +280,18 @@ class _Senders:
 
 @dataclass(frozen=True, eq=False)
 class _Board:
-    """All images, decoded: receiving halves, programs, tiles."""
+    """All images, decoded: receiving halves, sends, tiles."""
 
     images: Sequence[CoreImage]
     target: Target
     plans: list[Receiver]
-    programs: list[list[list[Step]]]
     sends: list[list[Export]]
 
     @classmethod
     def of(cls, images: Sequence[CoreImage], target: Target) -> _Board:
         """Raises MappingError ND582 and ND586 for images that contradict themselves."""
         plans = [receiver(image) for image in images]
-        programs = [[prepare(image, u) for u in range(len(image.units))] for image in images]
-        return cls(images, target, plans, programs, [exports(image, images, plans) for image in images])
+        return cls(images, target, plans, [exports(image, images, plans) for image in images])
 
     @cached_property
     def tile(self) -> Array:
@@ -330,7 +325,7 @@ class _Board:
         """(sender's key, target site, slot) of every message that can be sent."""
         keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
         for site, image in enumerate(self.images):
-            tables = [origins(program) for program in self.programs[site]]
+            tables = [origins(image, unit) for unit in range(len(image.units))]
             for export in self.sends[site]:
                 number, element = tables[export.unit][export.instruction]
                 for bundle in export.bundles:
@@ -347,12 +342,12 @@ class _Board:
     def senders(self) -> _Senders:
         """Everything that sends, and every neuron."""
         every = [self.rows[0]]
-        for site, units in enumerate(self.programs):
-            for unit, program in enumerate(units):
-                for step in program:
-                    if step.item.op == "neuron":
-                        n = step.item.size
-                        head = np.tile([site, unit, step.number], (n, 1))
+        for site, image in enumerate(self.images):
+            for unit, piece in enumerate(image.units):
+                for number, item in enumerate(piece.program):
+                    if item.op == "neuron":
+                        n = item.size
+                        head = np.tile([site, unit, number], (n, 1))
                         every.append(np.column_stack([head, np.arange(n), np.full(n, -1)]))
         return self._described(np.unique(np.concatenate(every), axis=0))
 
@@ -372,16 +367,16 @@ class _Board:
         _, first, count = np.unique(key[:, :3], axis=0, return_index=True, return_counts=True)
         for begin, n in zip(first.tolist(), count.tolist(), strict=True):
             rows, (site, unit, number) = slice(begin, begin + n), key[begin, :3].tolist()
-            image, step = self.images[site], self.programs[site][unit][number]
-            probe, element = step.item.probe, key[rows, 3]
-            if probe.size < step.item.size or step.item.op in ("const", "view"):
-                refused.add(step.item.node or step.item.op, "a constant that is sent", "values that change")
+            image, element = self.images[site], key[rows, 3]
+            item, mine = image.units[unit].program[number], image.own(image.units[unit].program[number])
+            if item.probe.size < item.size or item.op in ("const", "view"):
+                refused.add(item.node or item.op, "a constant that is sent", "values that change")
                 continue
-            node[rows] = step.item.node
-            flat[rows] = image.tables["elements"][probe.start : probe.start + probe.size][element]
+            node[rows] = item.node
+            flat[rows] = image.elements(item)[element]
             depth[rows] = image.units[unit].depth
-            neuron[rows] = step.item.op == "neuron"
-            own[rows] = True if step.own is None else step.own[element]
+            neuron[rows] = item.op == "neuron"
+            own[rows] = True if mine is None else mine[element]
         refused.check()
         return _Senders(key, node, flat, depth, neuron, own)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from neurodeploy.image.types import CoreImage, Instruction
+from neurodeploy.image import CoreImage, Instruction
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Delay, Input, Micro, Neuron, Output, Product, Reduce, Sum, Synapse
 from neurodeploy.ir.types import Fixed, Interval, Shape, Value

@@ -14,7 +14,7 @@ from neurodeploy import registry
 from neurodeploy.backends.loihi_sim import MEMBER, machine
 from neurodeploy.codes import CODES
 from neurodeploy.errors import NeurodeployError
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program

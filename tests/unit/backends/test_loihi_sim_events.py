@@ -7,7 +7,7 @@ import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.cost.counts import count, disagreements, names
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron

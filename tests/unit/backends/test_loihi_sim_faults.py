@@ -11,9 +11,8 @@ import pytest
 from neurodeploy import registry
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.errors import MappingError
-from neurodeploy.image.encode import encode
-from neurodeploy.image.records import from_arrays, to_arrays
-from neurodeploy.image.types import ROWS
+from neurodeploy.image import encode, from_arrays, to_arrays
+from neurodeploy.image.arrivals import ROW
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import Trace
@@ -71,7 +70,7 @@ def in_axon(graph: Graph, mapping: Mapping, trace: Trace) -> tuple[Mapping, Plac
     image = mapping.images[number]
     (link,) = np.flatnonzero(image.tables["connections"][:, 0] == item.ports[0])
     items = image.tables["items"]
-    (entry,) = np.flatnonzero((items[:, 0] == ROWS) & (items[:, 1] == link) & (items[:, 3] == 4))
+    (entry,) = np.flatnonzero((items[:, 0] == ROW) & (items[:, 1] == link) & (items[:, 3] == 4))
     weight = graph.nodes["q_fc"].weight
     wrong = trace.values["q_fc"].copy()
     moved = trace.values["x"][:, :, 1] @ weight.T

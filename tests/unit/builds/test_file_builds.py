@@ -380,6 +380,21 @@ def test_values_that_are_clipped_are_counted_and_warned_of(capsys: Captured) -> 
         assert json.loads(capsys.readouterr().out)["saturations"]["conv.lif"] > 0
 
 
+@pytest.mark.parametrize("level, places", [("integer", "0"), ("source", "1")])
+def test_sums_that_leave_the_accumulator_are_errors(level: str, places: str, capsys: Captured) -> None:
+    """Of floats calibration sees them, of a file of integers only the evaluation; a bound alone is a warning."""
+    text = 'extends = "loihi-sim"\ntitle = "narrow"\n[limits.accumulator_bits]\nvalue = {}\nunit = "bits"\n'
+    for bits, name in ((3, "narrow"), (12, "enough")):
+        Path(f"{name}.toml").write_text(text.format(bits) + 'source = "what-if"\n')
+    network = fake_format.write(Path("net.toy"), level=level)
+    command = ["build", network, "-q", "--target"]
+    said = refused(capsys, *command, "narrow.toml", "--out", "narrow", code=3)
+    report = report_of(Path("narrow"))
+    assert "ND520 a synaptic sum left its register" in said and report["mapping"]["fits"] == (places == "0")
+    assert cli.call([*command, "enough.toml", "--out", "enough"]) == 0
+    assert "ND520" not in json.dumps(report_of(Path("enough"))["warnings"])
+
+
 def test_unknown_layers_come_with_the_nearest(integers: Path, capsys: Captured) -> None:
     np.save("x.npy", spikes())
     command = ["run", str(integers), "--input", "x.npy", "--output", "y.npy"]

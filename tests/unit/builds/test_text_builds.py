@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import neurodeploy as nd
 from neurodeploy import calibrate, compare, passes, registry, verbs
@@ -22,6 +21,7 @@ from neurodeploy.ir.nodes import Synapse
 from neurodeploy.quantize import quantize
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
+from tests.later import torch
 
 MODEL = "py:tests.transformers_small:bert"
 
@@ -116,22 +116,21 @@ def test_activations_that_are_not_finite_are_named_where_they_begin() -> None:
     assert problem.code == "ND306" and node.name in problem.where
 
 
-class Counted(torch.nn.Module):
-    """Positions counted from constants."""
-
-    input_tokens = small.TOKENS
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.words, self.places = torch.nn.Embedding(20, 8), torch.nn.Embedding(20, 8)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        seen = torch.ones_like(ids)
-        return (self.words(ids) + self.places(torch.cumsum(seen, 1) * seen + 1)).mean(1)
-
-
 def test_positions_counted_from_constants_are_constants() -> None:
+    class Counted(torch.nn.Module):
+        """Positions counted from constants."""
+
+        input_tokens = small.TOKENS
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(1)
+            self.words, self.places = torch.nn.Embedding(20, 8), torch.nn.Embedding(20, 8)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            seen = torch.ones_like(ids)
+            return (self.words(ids) + self.places(torch.cumsum(seen, 1) * seen + 1)).mean(1)
+
     network = Counted().eval()
     graph = torch_export.import_module(network, InputSpec((small.TOKENS,), tokens=True))
     ids = np.random.default_rng(0).integers(0, 20, (3, small.TOKENS))

@@ -7,9 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
-from torch.ao.quantization.fx import _decomposed  # noqa: F401  registers torch.ops.quantized_decomposed
 
 from neurodeploy import calibrate, compare, passes, quantize, registry
 from neurodeploy.convert import natural
@@ -23,8 +20,9 @@ from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
 from neurodeploy.sources import zoo
+from tests.later import Later, Tensor, nn, torch
 
-quantiser = zoo.submodule("quantiser")
+quantiser = Later("quantiser", zoo.submodule)
 SHAPE = (1, 8, 8)
 
 
@@ -159,17 +157,20 @@ def test_a_site_without_quantiser_gets_one() -> None:
 # --- what is understood as a quantiser ---------------------------------------------------------------------------
 
 
-class Around(nn.Module):
+def around(function: Callable[[nn.Module, Tensor], Tensor]) -> nn.Module:
     """A dense layer behind whatever ``function`` does to its input."""
 
-    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function, self.out = function, nn.Linear(8, 4)
-        self.register_buffer("scale", torch.tensor([0.3], dtype=torch.float64))
-        self.register_buffer("zero", torch.tensor([0], dtype=torch.int32))
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(8, 4)
+            self.register_buffer("scale", torch.tensor([0.3], dtype=torch.float64))
+            self.register_buffer("zero", torch.tensor([0], dtype=torch.int32))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.function(self, x + 0.011))
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(function(self, x + 0.011))
+
+    return Around()
 
 
 def straight_through(s: nn.Module, x: Tensor) -> Tensor:
@@ -180,6 +181,8 @@ def straight_through(s: nn.Module, x: Tensor) -> Tensor:
 
 def pt2e(x: Tensor, scale: float, back: float) -> Tensor:
     """The pair of operators of torch's quantisation of exported programs; they take float32 alone."""
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  registers the operators
+
     ops = torch.ops.quantized_decomposed
     counts = ops.quantize_per_tensor(x.float(), scale, 0, -4, 3, torch.int8)
     return ops.dequantize_per_tensor(counts, back, 0, -4, 3, torch.int8).double()
@@ -208,7 +211,7 @@ FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, 
 @pytest.mark.parametrize("name", FORMS)
 def test_quantisers_are_found_however_they_are_written(name: str) -> None:
     function, expected = FORMS[name]
-    made = Around(function).double().eval()
+    made = around(function).double().eval()
     graph = torch_export.import_module(made, InputSpec(SHAPE, 1 / 16, -0.7))
     (neuron,) = graph.of(Neuron)
     found = (neuron.params["step"], neuron.params["positive"], neuron.params["negative"])
@@ -234,7 +237,7 @@ def test_quantisers_are_found_however_they_are_written(name: str) -> None:
 )
 def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
     with pytest.raises(ImportModelError) as caught:
-        torch_export.import_module(Around(function).double().eval(), InputSpec(SHAPE, 1 / 16))
+        torch_export.import_module(around(function).double().eval(), InputSpec(SHAPE, 1 / 16))
     assert {p.code for p in caught.value.problems} == {"ND101"}
 
 

@@ -8,22 +8,22 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
-from neurodeploy.frontends import leaves, torch_fx
+from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.sources import zoo
+from tests.later import torch, torch_fx
 
 
-def stand_in(package: str, name: str, base: type = torch.nn.Module, **attributes: object) -> torch.nn.Module:
+def stand_in(package: str, name: str, base: type | None = None, **attributes: object) -> torch.nn.Module:
     """A module that looks like one of a library that is not installed: class name, module name and attributes."""
-    cls = type(name, (base,), {"__module__": f"spikingjelly.{package}.neuron"})
+    cls = type(name, (base or torch.nn.Module,), {"__module__": f"spikingjelly.{package}.neuron"})
     module = cls()
     for key, value in attributes.items():
-        setattr(module, key, value)
+        setattr(module, key, torch.tensor(value) if key == "w" else value)  # the one that is trained
     return module
 
 
@@ -37,7 +37,7 @@ JELLY = [
     (
         "activation_based",
         "ParametricLIFNode",
-        {"w": torch.tensor(-math.log(3.0)), "decay_input": True},
+        {"w": -math.log(3.0), "decay_input": True},
         (0.75, 0.25),
     ),
     ("clock_driven", "MultiStepLIFNode", {"tau": 2.0}, (0.5, 0.5)),

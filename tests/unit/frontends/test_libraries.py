@@ -10,9 +10,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from neurodeploy import passes
 from neurodeploy.errors import EnvironmentProblem, ImportModelError, NeurodeployError, UsageError
@@ -23,6 +20,7 @@ from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input
 from neurodeploy.sources import resolve
+from tests.later import modules, safetensors, torch
 
 NAMES = ("hf", "timm", "torchvision")
 TEXT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,
@@ -81,13 +79,6 @@ def test_what_libraries_raise_is_typed() -> None:
 # --- weights -----------------------------------------------------------------------------------------------------
 
 
-class Tied(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.table, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
-        self.norm, self.head.weight = nn.LayerNorm(3), self.table.weight
-
-
 def stored() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
     shapes = {"table.weight": (5, 3), "norm.weight": (3,), "norm.bias": (3,)}
@@ -96,7 +87,7 @@ def stored() -> dict[str, torch.Tensor]:
 
 def write(path: Path, tensors: dict[str, Any]) -> Path:
     if path.suffix == ".safetensors":
-        save_file(tensors, path)
+        safetensors.save_file(tensors, path)
     elif path.suffix == ".h5":
         with h5py.File(path, "w") as file:
             for name, value in tensors.items():
@@ -109,7 +100,7 @@ def write(path: Path, tensors: dict[str, Any]) -> Path:
 @pytest.mark.parametrize("suffix", [".safetensors", ".h5", ".pt", ".pth", ".bin"])
 @pytest.mark.parametrize("prefix", ["", "module.", "bert."])
 def test_weights_of_every_form_are_read(suffix: str, prefix: str, tmp_path: Path) -> None:
-    tensors, network = stored(), Tied()
+    tensors, network = stored(), modules.Tied()
     path = write(tmp_path / f"w{suffix}", {prefix + name: value for name, value in tensors.items()})
     _weights.fill(network, path, ("bert",))
     assert torch.equal(network.head.weight, tensors["table.weight"])
@@ -122,20 +113,20 @@ def test_all_misfits_are_named_at_once(tmp_path: Path) -> None:
         "norm.bias": torch.tensor([1.0, float("nan"), 0.0]),
         "nrm.weight": torch.ones(3),
     }
-    found = problems(ImportModelError, _weights.fill, Tied(), write(tmp_path / "w.safetensors", bad))
+    found = problems(ImportModelError, _weights.fill, modules.Tied(), write(tmp_path / "w.safetensors", bad))
     assert sorted(found) == [
         ("ND193", "(4, 3)"), ("ND193", "missing"), ("ND193", "nrm.weight"), ("ND194", "1 values"),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [torch.complex64, torch.int8])
-def test_weights_of_another_type_are_named_and_not_copied(kind: torch.dtype, tmp_path: Path) -> None:
-    network, tensors = Tied(), stored()
-    path = write(tmp_path / "w.pt", {**tensors, "norm.bias": tensors["norm.bias"].to(kind)})
+@pytest.mark.parametrize("kind", ["complex64", "int8"])
+def test_weights_of_another_type_are_named_and_not_copied(kind: str, tmp_path: Path) -> None:
+    network, tensors = modules.Tied(), stored()
+    path = write(tmp_path / "w.pt", {**tensors, "norm.bias": tensors["norm.bias"].to(getattr(torch, kind))})
     with pytest.raises(ImportModelError) as caught:
         _weights.fill(network, path)
     (problem,) = caught.value.problems
-    assert problem.code == "ND195" and "norm.bias" in problem.cause and problem.found == str(kind)
+    assert problem.code == "ND195" and "norm.bias" in problem.cause and problem.found == f"torch.{kind}"
     assert not torch.equal(network.table.weight, tensors["table.weight"])
 
 
@@ -199,21 +190,23 @@ def check(text: str, **reader: Any) -> Graph:
     return simple
 
 
+@pytest.mark.needs("timm")
 @pytest.mark.parametrize(
     "name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "deit3_small_patch16_224"]
 )
 def test_timm(name: str) -> None:
-    pytest.importorskip("timm", reason="the extra timm is not installed")
     graph = check(f"timm:{name}", image=32, classes=7, arguments={"depth": 2})
     assert graph.shape("output") == (7,) and "blocks.1.mlp.fc2" in graph.nodes
 
 
+@pytest.mark.needs("timm")
 def test_timm_weights_and_names(tmp_path: Path) -> None:
-    timm = pytest.importorskip("timm", reason="the extra timm is not installed")
+    import timm
+
     torch.manual_seed(9)
     network = timm.create_model("vit_tiny_patch16_224", depth=1, img_size=32, num_classes=3)
     path = tmp_path / "w.safetensors"
-    save_file(network.state_dict(), path)
+    safetensors.save_file(network.state_dict(), path)
     one = {"image": 32, "classes": 3, "arguments": {"depth": 1}}
     loaded = built("timm:vit_tiny_patch16_224", weights=str(path), **one)
     assert torch.equal(loaded.module.head.weight, network.head.weight)
@@ -227,8 +220,8 @@ def test_timm_weights_and_names(tmp_path: Path) -> None:
     assert {code for code, _ in codes} == {"ND193"} and len(codes) == 2
 
 
+@pytest.mark.needs("timm")
 def test_levels_enter_as_the_library_or_the_user_says() -> None:
-    pytest.importorskip("timm", reason="the extra timm is not installed")
     reader = {"pretrained": False, "image": 32, "classes": 3, "arguments": {"depth": 1}}
     scales = [
         np.asarray(
@@ -242,12 +235,13 @@ def test_levels_enter_as_the_library_or_the_user_says() -> None:
     assert [float(scale) for scale in scales[1:]] == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.needs("torchvision")
 def test_torchvision() -> None:
-    pytest.importorskip("torchvision", reason="the extra torchvision is not installed")
     sizes = {"patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
     check("torchvision:VisionTransformer", image=16, classes=4, arguments=sizes)
 
 
+@pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "reader"),
     [
@@ -267,7 +261,6 @@ def test_torchvision() -> None:
     ],
 )  # fmt: skip
 def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     more = {} if kind == "vit" else {"tokens": 12}
     graph = check(f"hf:{kind}", **more, **reader)
     assert (samples.tokens(graph) == (12, 50)) == (kind != "vit")
@@ -275,6 +268,7 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     assert (graph.shape("output") == (50,)) == decoder  # the head of a decoder, no masked token's
 
 
+@pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "output"),
     [("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
@@ -282,7 +276,6 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
     """A text that is filled up gives what the publisher's network makes of it alone."""
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     sizes = {
         "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 50},
         "gpt2": {
@@ -309,9 +302,9 @@ def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
         np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.needs("transformers")
 def test_who_hides_padding(tmp_path: Path) -> None:
     """The kin of BERT and GPT-2 where a tokenizer is known; nobody else without being asked for."""
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     reader = {"pretrained": False, "arguments": TEXT, "tokens": 8}
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
@@ -332,8 +325,10 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
 
 
+@pytest.mark.needs("transformers")
 def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    import transformers
+
     torch.manual_seed(4)
     network = transformers.BertModel(transformers.BertConfig(**TEXT)).eval()
     network.save_pretrained(tmp_path)

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from neurodeploy import calibrate, passes, registry
 from neurodeploy.errors import ImportModelError
@@ -21,30 +18,34 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Synapse
 from neurodeploy.quantize import quantize
 from tests import transformers_small as small
+from tests.later import Tensor, nn, torch
+from tests.later import functional as F
 
 ROWS, TOKENS, WIDTH, HEADS = 23, 9, 16, 4
-LEAST = torch.finfo(torch.float32).min
+LEAST = float(np.finfo(np.float32).min)
 
 
-class Attention(nn.Module):
+def attention(weigh: Callable[[Tensor, Tensor], Tensor]) -> nn.Module:
     """One layer of attention on token ids; ``weigh(ids, scores)`` masks and weighs the scores."""
 
-    input_tokens = TOKENS
+    class Attention(nn.Module):
+        input_tokens = TOKENS
 
-    def __init__(self, weigh: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.weigh = weigh
-        self.types, self.embedding = nn.Embedding(2, WIDTH), nn.Embedding(ROWS, WIDTH, padding_idx=0)
-        self.position = nn.Parameter(torch.randn(1, TOKENS, WIDTH))
-        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.types, self.embedding = nn.Embedding(2, WIDTH), nn.Embedding(ROWS, WIDTH, padding_idx=0)
+            self.position = nn.Parameter(torch.randn(1, TOKENS, WIDTH))
+            self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
 
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.types(torch.zeros_like(ids)) + self.embedding(ids) + self.position
-        q, k, v = (
-            f(x).view(-1, TOKENS, HEADS, WIDTH // HEADS).transpose(1, 2) for f in (self.q, self.k, self.v)
-        )
-        return (self.weigh(ids, q @ k.transpose(-1, -2)) @ v).transpose(1, 2).flatten(2)
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.types(torch.zeros_like(ids)) + self.embedding(ids) + self.position
+            q, k, v = (
+                f(x).view(-1, TOKENS, HEADS, WIDTH // HEADS).transpose(1, 2) for f in (self.q, self.k, self.v)
+            )
+            return (weigh(ids, q @ k.transpose(-1, -2)) @ v).transpose(1, 2).flatten(2)
+
+    return Attention()
 
 
 def _fused(ids: Tensor, scores: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def imported(weigh: Callable[[Tensor, Tensor], Tensor]) -> tuple[nn.Module, Graph]:
-    network = Attention(weigh).double().eval()
+    network = attention(weigh).double().eval()
     return network, torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
 
 

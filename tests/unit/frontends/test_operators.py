@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy import passes
-from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
-from tests.unit.frontends.modules import FUNCTIONS, SHAPE, module
+from tests.later import torch, torch_fx
+from tests.unit.frontends.functions import FUNCTIONS, SHAPE, module
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,23 +8,22 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import resolve
-from tests.unit.frontends.modules import SHAPE, Apply
+from tests.later import Tensor, modules, nn, torch, torch_fx
+from tests.later import functional as F
+from tests.unit.frontends.functions import SHAPE
 
 
 def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = SHAPE) -> list[Problem]:
     with pytest.raises(ImportModelError) as caught:
         if front_end == "float":
-            torch_export.import_module(network, InputSpec(Small.input_shape))
+            torch_export.import_module(network, InputSpec(modules.Small.input_shape))
         elif front_end == "fx":
             torch_fx.import_module(network.double(), InputSpec(shape))
         else:
@@ -36,7 +35,7 @@ def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = 
 BOTH = pytest.mark.parametrize("front_end", ["fx", "export"])
 
 #: name -> (function, code, text of the cause)
-CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
+CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "sine": (lambda s, x: torch.sin(x), "ND101", "sin"),
     "division by a stream": (lambda s, x: x / (1 + x.abs()), "ND101", "abs"),
     "mean over samples": (lambda s, x: x.mean(0), "ND105", "batch axis"),
@@ -82,7 +81,7 @@ CASES: dict[str, tuple[Callable[[Apply, Tensor], Tensor], str, str]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_refusals_name_code_and_cause(name: str, front_end: str) -> None:
     function, code, text = CASES[name]
-    problems = refused(Apply(function), front_end)
+    problems = refused(modules.Apply(function), front_end)
     assert any(p.code.startswith(code) and text in p.cause for p in problems), problems
 
 
@@ -151,12 +150,12 @@ def test_branch_on_shapes_is_followed() -> None:
 
 
 def test_change_in_place_that_is_read_again() -> None:
-    def function(s: Apply, x: Tensor) -> Tensor:
+    def function(s: modules.Apply, x: Tensor) -> Tensor:
         y = x * 2
         y.add_(1.0)
         return y
 
-    assert {p.code for p in refused(Apply(function))} == {"ND108"}
+    assert {p.code for p in refused(modules.Apply(function))} == {"ND108"}
 
 
 def test_numbers_only_is_not_a_traceback_of_numpy() -> None:
@@ -180,29 +179,16 @@ def test_numpy_is_not_written_to() -> None:
         weight[0, 0] = np.float64(1)
 
 
-class Small(nn.Module):
-    """One linear layer on a small image; ``input_shape`` as modules of users carry it."""
-
-    input_shape = (3, 4, 4)
-
-    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.head = nn.Linear(48, 3, dtype=dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(x.flatten(1))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_every_float_type_is_read_exactly(dtype: torch.dtype) -> None:
-    network = Small(dtype)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_every_float_type_is_read_exactly(dtype: str) -> None:
+    network = modules.Small(getattr(torch, dtype))
     graph = torch_export.import_module(network, InputSpec(network.input_shape))
     (layer,) = graph.of(Synapse)
     np.testing.assert_array_equal(layer.weight, network.head.weight.detach().double().numpy())
 
 
 def test_complex_weights_are_named() -> None:
-    network = Small()
+    network = modules.Small()
     network.register_parameter("phase", nn.Parameter(torch.zeros(2, dtype=torch.complex64)))
     network.register_parameter("gain", nn.Parameter(torch.tensor([1.0, float("nan")])))
     found = {p.code: p.where for p in refused(network.float(), "float")}
@@ -211,7 +197,7 @@ def test_complex_weights_are_named() -> None:
 
 def wide() -> nn.Module:
     """A factory without arguments."""
-    return Small()
+    return modules.Small()
 
 
 def test_the_shape_that_a_module_carries_stays_whatever_the_data() -> None:

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from neurodeploy import calibrate, compare, passes
 from neurodeploy.errors import ImportModelError, SimulateError
-from neurodeploy.frontends import torch_export, torch_fx
+from neurodeploy.frontends import torch_export
 from neurodeploy.frontends._torch import inference
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
@@ -25,6 +23,8 @@ from neurodeploy.quantize import quantize
 from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
+from tests.later import Tensor, modules, nn, torch, torch_fx
+from tests.later import transformer_modules as parts
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -85,7 +85,7 @@ def test_torch_own_layers_are_named_by_their_parameters() -> None:
         assert layer in paths  # its activation has no parameters
 
 
-ROTARY = [name for name in small.FAMILIES if isinstance(small.family(name), small.RotaryDecoder)]
+ROTARY = [name for name in small.FAMILIES if name.startswith(("LLaMA", "GPT-NeoX"))]
 
 
 @pytest.mark.parametrize(
@@ -111,30 +111,16 @@ def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -
 @pytest.mark.parametrize(
     ("act", "op", "params"),
     [
-        (small.NewGelu(), "gelu", {"approximate": "tanh"}),
-        (small.ErfGelu(), "gelu", {"approximate": "none"}),
-        (small.QuickGelu(), "quick_gelu", {}),
+        ("NewGelu", "gelu", {"approximate": "tanh"}),
+        ("ErfGelu", "gelu", {"approximate": "none"}),
+        ("QuickGelu", "quick_gelu", {}),
     ],
 )
-def test_spelled_out_functions_are_one_operator(act: nn.Module, op: str, params: dict) -> None:
-    graph = imported(small.Bert(act=lambda: act, depth=1))
+def test_spelled_out_functions_are_one_operator(act: str, op: str, params: dict) -> None:
+    graph = imported(parts.Bert(act=getattr(parts, act), depth=1))
     (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))
     assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
     assert node.origin[0].path == "layer.0.act"
-
-
-class Spelled(nn.Module):
-    """A dense layer over the last axis behind a norm that is written out."""
-
-    input_shape = (3, 4, 6)
-
-    def __init__(self, norm: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.norm, self.gain = norm, nn.Parameter(torch.linspace(0.5, 1.5, 6))
-        self.out = nn.Linear(6, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.gain * self.norm(x + 0.5))
 
 
 def _by_deviation(x: Tensor) -> Tensor:
@@ -164,7 +150,7 @@ NORMS: dict[str, tuple[Callable[[Tensor], Tensor], str, float]] = {
 @pytest.mark.parametrize("name", NORMS)
 def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
     function, op, eps = NORMS[name]
-    network = Spelled(function).double().eval()
+    network = modules.Spelled(function).double().eval()
     graph = (
         torch_fx.import_module(network, InputSpec(network.input_shape, 0.25))
         if front_end == "fx"
@@ -180,7 +166,9 @@ def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
 
 
 def test_a_norm_by_the_unbiased_variance_is_refused() -> None:
-    network = Spelled(lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5))
+    network = modules.Spelled(
+        lambda x: (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + 1e-5)
+    )
     with pytest.raises(ImportModelError) as caught:
         torch_export.import_module(network.eval(), InputSpec(network.input_shape))
     assert {p.code for p in caught.value.problems} == {"ND101"}
@@ -192,7 +180,7 @@ def test_a_function_that_is_nearly_a_gelu_is_refused() -> None:
             return x * torch.sigmoid(1.71 * x)
 
     with pytest.raises(ImportModelError) as caught:
-        imported(small.Bert(act=Near))
+        imported(parts.Bert(act=Near))
     assert [(p.code, p.found) for p in caught.value.problems] == [("ND101", "sigmoid")]
 
 
@@ -296,7 +284,7 @@ def test_every_unsupported_operator_of_a_model_is_listed() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.sin(x) + torch.cumsum(x, 1)
 
-    network = small.TimmVit(act=Block)
+    network = parts.TimmVit(act=Block)
     with pytest.raises(ImportModelError) as caught:
         imported(network)
     assert {p.found for p in caught.value.problems} == {"sin", "cumsum"}

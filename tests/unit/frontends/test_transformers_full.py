@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy import compare, passes, support
 from neurodeploy.builds.imported import parameters
@@ -23,6 +22,7 @@ from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from neurodeploy.target import load
 from tests import transformers_small as small
+from tests.later import torch
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import neurodeploy as nd
 from neurodeploy import datasets, verbs
@@ -19,6 +18,7 @@ from neurodeploy.inputs import samples, texts
 from neurodeploy.ir.graph import Graph
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
+from tests.later import torch, transformer_modules
 
 WORDS = [
     "the",
@@ -108,9 +108,9 @@ def test_every_bad_row_is_named(
 # --- tokenizers --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("tokenizers")
 def tokenizer(folder: Path, words: list[str], pad: bool = True) -> Path:
     """A folder with a tokenizer.json of whole words, which frames a text by [CLS] and [SEP]."""
-    pytest.importorskip("tokenizers", reason="the extra hf is not installed")
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     table = {token: i for i, token in enumerate([*SPECIAL[0 if pad else 1 :], *words])}
@@ -147,7 +147,9 @@ def test_texts_become_one_hot_ids_cut_to_the_network(graph: Graph, tmp_path: Pat
 
 
 def test_short_texts_are_filled_up_where_the_network_hides_padding(tmp_path: Path) -> None:
-    graph = torch_export.import_module(small.Bert(hides=1).eval(), InputSpec((small.TOKENS,), tokens=True))
+    graph = torch_export.import_module(
+        transformer_modules.Bert(hides=1).eval(), InputSpec((small.TOKENS,), tokens=True)
+    )
     data = data_of(tmp_path, sentences(25, 1, small.TOKENS + 4))
     found, warnings = texts.tokenised(data, graph, str(tokenizer(tmp_path / "tok", WORDS)))
     assert not warnings and len(found.train) == len(data.train) > 15 and len(found.test) == len(data.test)
@@ -202,9 +204,9 @@ def test_a_tokenizer_that_does_not_fit_is_refused_with_layer_and_tokens(graph: G
     assert refused(texts.tokenised, data, image, place)[0][0] == "ND933"
 
 
+@pytest.mark.needs("transformers")
 @pytest.mark.parametrize("content", [None, "", "{", '{"version": "1.0", "model": {"type": "None"}}'])
 def test_damaged_and_missing_tokenizers(content: str | None, tmp_path: Path) -> None:
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     assert refused(texts.load, str(tmp_path)) == [("ND929", str(tmp_path))]
@@ -212,8 +214,8 @@ def test_damaged_and_missing_tokenizers(content: str | None, tmp_path: Path) -> 
     assert refused(texts.load, "") == [("ND929", "reader.tokenizer")]
 
 
+@pytest.mark.needs("transformers")
 def test_an_older_tokenizer_is_read_from_its_files(tmp_path: Path) -> None:
-    pytest.importorskip("transformers", reason="the extra hf is not installed")
     (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL, "[MASK]", *WORDS]))
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     found = texts.load(str(tmp_path))
@@ -283,9 +285,11 @@ def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     assert refused(verbs.run, out, tmp_path / "none.txt")[0][0] == "ND920"
 
 
+@pytest.mark.needs("transformers")
 def test_a_build_on_texts_of_many_lengths(tmp_path: Path) -> None:
     """A folder of Hugging Face with its tokenizer: integers against the network of the publisher, text by text."""
-    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    import transformers
+
     torch.manual_seed(3)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     network = transformers.BertModel(transformers.BertConfig(vocab_size=30, **sizes)).eval()

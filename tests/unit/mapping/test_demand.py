@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.interp import convolve, windows
+from neurodeploy.ir.nodes import Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.reads import connections, departures
 from neurodeploy.mapping.types import Demand
-from neurodeploy.passes.balance import balance
+from neurodeploy.passes.balance import CROSSING, balance
 from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
@@ -155,3 +161,67 @@ def test_images_take_what_was_counted(graph: Graph, neurons: int) -> None:
 @given(integer_graphs(), st.sampled_from([12, 50, 4095]))
 def test_images_of_random_graphs_take_what_was_counted(graph: Graph, neurons: int) -> None:
     assert_images_within_demand(balance(graph), limited(neurons_per_core=neurons))
+
+
+# --- connections that leave ----------------------------------------------------------------------------------------
+
+
+def traced(graph: Graph, name: str) -> dict[str, np.ndarray]:
+    """Connections of every pair of elements by brute force: what each element of ``name`` reaches in its readers."""
+    found = {}
+    for reader in (graph.nodes[n] for n in graph.consumers[name]):
+        counts = np.zeros(graph.shape(name), dtype=np.int64)
+        for at in np.ndindex(graph.shape(name)):
+            one = np.zeros(graph.shape(name), dtype=np.int64)
+            one[at] = 1
+            if isinstance(reader, Synapse) and reader.op == "conv":
+                ones = np.ones_like(reader.weight)
+                counts[at] = convolve(one[None], replace(reader, weight=ones, bias=None)).sum()
+            elif isinstance(reader, Synapse):
+                counts[at] = (one[..., None, :] * np.ones_like(reader.weight)).sum()
+            else:
+                counts[at] = windows(one[None], reader).sum()
+        found[reader.name] = counts
+    return found
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda net, x: net.dense(x, 5),
+        lambda net, x: net.conv(x, 6, 3, 1, 1),
+        lambda net, x: net.conv(x, 4, 3, 2, 1, groups=2),
+        lambda net, x: net.conv(x, 4, 2, 3),
+        lambda net, x: net.pool(x, "sum", 2),
+    ],
+    ids=["dense", "padded", "grouped", "gaps", "pool"],
+)
+def test_connections_that_leave_are_those_that_brute_force_finds(read: Callable[[Net, str], str]) -> None:
+    net = Net()
+    x = net.lif(net.conv(net.input("CYX", 1, 6, 6), 2, 1), "sender")
+    graph = net.output(net.lif(read(net, x), "reader"))
+    ((name, counts),) = traced(graph, "sender").items()
+    assert np.array_equal(np.broadcast_to(departures(graph, graph.nodes[name], 0), counts.shape), counts)
+    group = next(g for g in populations(graph) if "sender" in g.names)
+    assert np.max(Accounting.of(graph, LOIHI2, group).fan_out) == counts.max()
+
+
+@pytest.mark.parametrize("network", [mlp((8, 6, 4)), spiking_transformer(1, 4, 8), ecmt_transformer(1, 2, 8)])
+def test_what_leaves_without_padding_arrives(network: Graph) -> None:
+    graph = balance(network)
+    for node in (n for n in graph if isinstance(n, CROSSING)):
+        leaving = sum(
+            int(np.sum(np.broadcast_to(departures(graph, node, k), graph.shape(i))))
+            for k, i in enumerate(node.inputs)
+        )
+        assert leaving == connections(graph, node) * graph.values[node.name].shape.size, node.name
+
+
+def test_a_neuron_shown_several_times_has_all_connections() -> None:
+    net = Net()
+    x = net.lif(net.dense(net.input("C", 4), 3, "first"), "sender")
+    twice = net.view((x, x), "concat", (0,), "C")
+    graph = balance(net.output(net.dense(twice, 5, "second")))
+    group = next(g for g in populations(graph) if "sender" in g.names)
+    accounting = Accounting.of(graph, LOIHI2, group)
+    assert int(np.sum(accounting.fan_out)) == 2 * 3 * 5

@@ -7,7 +7,7 @@ import pytest
 
 from neurodeploy import calibrate, registry
 from neurodeploy.convert import ecmt
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Neuron

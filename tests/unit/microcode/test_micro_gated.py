@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.registry import MICROCODE
+from tests.later import torch
 
 LIMIT = 2**23 - 1
 CASES = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.registry import MICROCODE
+from tests.later import torch
 
 LAYER, RMS = MICROCODE["layer_norm"], MICROCODE["rms_norm"]
 BOTH = pytest.mark.parametrize("op", [LAYER, RMS], ids=["layer_norm", "rms_norm"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.errors import QuantizeError
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.registry import MICROCODE
+from tests.later import torch
 
 SOFTMAX = MICROCODE["softmax"]
 LIMIT = 2**23 - 1

@@ -12,7 +12,7 @@ import pytest
 
 from neurodeploy.registry import NEURONS
 
-pytest.importorskip("lava.proc.lif.models", reason="Lava is not installed here")
+pytestmark = pytest.mark.needs("lava.proc.lif.models")
 SIZE, TICKS = 300, 24
 
 

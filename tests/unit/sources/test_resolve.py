@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy import registry
 from neurodeploy.errors import ImportModelError, NeurodeployError, UsageError
 from neurodeploy.ir import interp
 from neurodeploy.sources import resolve, zoo
 from tests import fake_format
+from tests.later import torch
 
 
 def problem_of(text: str, load: bool = False, **options: object) -> tuple[type, str, str]:
@@ -29,20 +29,20 @@ def problem_of(text: str, load: bool = False, **options: object) -> tuple[type, 
     return type(caught.value), first.code, str(first)
 
 
-class Tiny(torch.nn.Module):
-    """A convolution and a linear layer (torch 2.3 cannot read back an exported Sequential)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.head = torch.nn.Conv2d(1, 2, 2, stride=2), torch.nn.Linear(32, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.conv(x).flatten(1))
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network with an open batch axis in a .pt2 file."""
+
+    class Tiny(torch.nn.Module):
+        """A convolution and a linear layer (torch 2.3 cannot read back an exported Sequential)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = torch.nn.Conv2d(1, 2, 2, stride=2), torch.nn.Linear(32, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.conv(x).flatten(1))
+
     path = tmp_path_factory.mktemp("export") / "tiny.pt2"
     torch.manual_seed(0)
     program = torch.export.export(

@@ -43,7 +43,7 @@ def out_port(number: int) -> str:
     return f"s_out_{number}"
 
 
-class Ports(AbstractProcess):
+class Ports(AbstractProcess):  # type: ignore[misc]
     """A process with numbered in and out ports of the given shapes."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Ports(AbstractProcess):
             setattr(self, out_port(number), OutPort(shape=shape))
 
 
-class PortsModel(PyLoihiProcessModel):
+class PortsModel(PyLoihiProcessModel):  # type: ignore[misc]
     """Base of own models; what a step raises is reported before Lava, which may wait for ever, gets to see it."""
 
     def run_spk(self) -> None:
@@ -74,7 +74,8 @@ class PortsModel(PyLoihiProcessModel):
 
     def receive(self, number: int) -> Array:
         """Data of an in port, those of several wires added."""
-        return getattr(self, in_port(number)).recv()
+        y: Array = getattr(self, in_port(number)).recv()
+        return y
 
     def send(self, number: int, data: Array) -> None:
         """Data to an out port."""
@@ -130,7 +131,8 @@ def _classes(model: type[PortsModel], ins: int, outs: int) -> type[Ports]:
     """The process class of a model with these numbers of ports, made once and found by Lava in this module."""
     name = f"{model.__name__.removesuffix('Model')}{ins}x{outs}"
     if name in globals():
-        return globals()[name]
+        found: type[Ports] = globals()[name]
+        return found
     process = types.new_class(name, (Ports,), exec_body=lambda ns: ns.update(__module__=__name__))
     ports = {in_port(n): LavaPyType(PyInPort.VEC_DENSE, np.int64, precision=24) for n in range(ins)}
     ports |= {out_port(n): LavaPyType(PyOutPort.VEC_DENSE, np.int64, precision=24) for n in range(outs)}
@@ -163,7 +165,7 @@ def recorder(arrays: list[Array], done: Callable[[int], None] | None = None) -> 
     )
 
 
-class Network(AbstractProcess):
+class Network(AbstractProcess):  # type: ignore[misc]
     """A lowered network as one hierarchical process.
 
     ``s_in`` takes raw input levels of the Input's shape, the frame of tick t at step t. ``s_out`` sends the read-out
@@ -192,7 +194,7 @@ class Network(AbstractProcess):
 
 @implements(proc=Network, protocol=LoihiProtocol)
 @tag("fixed_pt")
-class NetworkModel(AbstractSubProcessModel):
+class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
     """Builds all units of the plan and wires them."""
 
     def __init__(self, proc: Network) -> None:

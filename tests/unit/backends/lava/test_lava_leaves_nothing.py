@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
-
 from neurodeploy.backends.lava import MEMBER, supervise
 from neurodeploy.backends.lava.child import members
 from neurodeploy.errors import SimulateError
@@ -24,6 +22,7 @@ from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.program import Program
 from tests.tiny import chain
 
+pytestmark = pytest.mark.needs("lava.magma")
 MULTI = {"base_p": 2, "base_n": 2, "unit_p": 1, "unit_n": 1, "levels": 2, "rule": 0}
 
 

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lava.magma", reason="Lava is not installed here (Python 3.10 only)")
-
 from neurodeploy import compare, lava
 from neurodeploy.backends.lava import MEMBER
 from neurodeploy.backends.lava.wakeups import mend
@@ -30,6 +28,7 @@ from tests.netx_files import FLATTEN, RF, SDNN, conv, spikes, weights, write_net
 from tests.netx_files import dense as dense_layer
 from tests.tiny import chain
 
+pytestmark = pytest.mark.needs("lava.magma")
 LIF = {"du": 4095, "dv": 2048, "vth": 5}
 
 

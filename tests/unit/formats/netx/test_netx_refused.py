@@ -268,6 +268,12 @@ def test_weights_and_neurons_that_netx_cannot_join(tmp_path: Path) -> None:
     assert problems(write_net(tmp_path / "c.net", [graded]))[0].code == "ND125"
 
 
+def test_a_refused_layer_makes_the_next_one_look_no_worse(tmp_path: Path) -> None:
+    layers = [dense(weights(RNG, 6, 4)), dense(-np.eye(5, 6)), dense(weights(RNG, 2, 5))]
+    found = problems(write_net(tmp_path / "a.net", layers))
+    assert [(p.code, p.where) for p in found] == [("ND124", "a.net /layer/1/weight")]
+
+
 def test_a_bias_on_a_sigma_neuron(tmp_path: Path) -> None:
     layer = dense(weights(RNG, 3, 4), {**SDNN, "sigma_output": True}, bias=np.array([0, 1, 0]))
     assert problems(write_net(tmp_path / "a.net", [layer]))[0].code == "ND125"

@@ -162,6 +162,14 @@ def test_concat_joins_the_layer_before_and_the_listed_ones(tmp_path: Path) -> No
     assert values["layer2"].any()
 
 
+def test_a_flatten_layer_that_is_concatenated_stands_for_the_layer_before_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    joined = {"type": "concat", "shape": np.array([8]), "layers": np.array([1])}
+    path = write_net(tmp_path / "a.net", [dense(weights(rng, 4, 6)), FLATTEN, joined])
+    graph = READER.load(path, NETX.configure({}), None)
+    assert graph.nodes["layer2"].inputs == ("layer0", "layer0") and graph.shape("layer2") == (8,)
+
+
 def test_complex_convolution(tmp_path: Path) -> None:
     both = {"real": weights(RNG, 2, 1, 2, 2), "imag": weights(RNG, 2, 1, 2, 2)}
     layer = {**conv(weights(RNG, 2, 1, 2, 2), (2, 3, 3), RF), "weight": both}
@@ -177,8 +185,7 @@ def test_message_bits_that_netx_cannot_read(tmp_path: Path) -> None:
 
 
 def test_sums_beyond_32_bits_wrap_on_every_backend(tmp_path: Path) -> None:
-    pytest.importorskip("lava.lib.dl.netx.hdf5", reason="shares a helper with tests that need lava-dl")
-    from tests.unit.formats.test_netx_equals_lava import ours
+    from tests.unit.formats.netx.test_netx_equals_lava import ours
 
     layers = [
         dense(weights(RNG, 8, 6), {**SDNN, "messageBits": 24}),
@@ -220,9 +227,10 @@ def test_net_effect_of_netx_on_weights(weight: list[list[int]], expected: list[l
     assert np.array_equal(in_lava([np.array(weight)])[0], expected)
 
 
+@pytest.mark.needs("lava.lib.dl.netx.utils")
 def test_net_effect_equals_that_of_netx_and_lava(rng: np.random.Generator = RNG) -> None:
     """netx's shift and bit count, then what Lava's Dense cuts, from their own functions, for random matrices."""
-    utils = pytest.importorskip("lava.lib.dl.netx.utils", reason="lava-dl is not installed here")
+    from lava.lib.dl.netx import utils
     from lava.utils import weightutils
 
     compared = 0
@@ -244,8 +252,9 @@ def test_net_effect_equals_that_of_netx_and_lava(rng: np.random.Generator = RNG)
     assert compared > 3000
 
 
+@pytest.mark.needs("lava.lib.dl.slayer.neuron.rf")
 def test_decays_of_resonators_equal_those_of_netx_and_lava() -> None:
-    rf = pytest.importorskip("lava.lib.dl.slayer.neuron.rf", reason="lava-dl is not installed here")
+    from lava.lib.dl.slayer.neuron import rf
     from lava.proc.rf.process import RF as Process
 
     sin, cos = RNG.integers(-4096, 4097, (2, 400))

@@ -10,7 +10,6 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-import torch
 
 from neurodeploy.formats._hdf5 import read as _hdf5
 from neurodeploy.formats.nir import MEMBER as NIR
@@ -20,8 +19,9 @@ from neurodeploy.ir import interp, levels, shapes
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse
 from neurodeploy.passes import simplify
+from tests.later import torch
 
-DATA = Path(__file__).parents[2] / "data" / "nir"
+DATA = Path(__file__).parents[3] / "data" / "nir"
 DT, TICKS, BATCH = 1e-4, 12, 3
 RNG = np.random.default_rng(0)
 

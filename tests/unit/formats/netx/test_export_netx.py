@@ -79,6 +79,7 @@ def cases() -> dict[str, tuple[list[dict[str, Any]], dict[str, Any]]]:
         "convolutions": ([image, *stage], {}),
         "convolutions without input layer": (stage, {"input_shape": (8, 9, 2)}),
         "input neurons": ([{**image, "neuron": CUBA}, *stage], {"reset_interval": 7}),
+        "a declared input": ([{**image, "neuron": CUBA}, *stage], {"input_range": (-30, 90)}),
         "skipped": ([{**image, "neuron": CUBA}, *stage], {"skip_layers": 1, "readout": "spikes"}),
         "sigma-delta": ([{**image, "neuron": SDNN}, *sdnn], {"spike_exp": 3}),
         "sigma-delta without its input": ([{**image, "neuron": SDNN}, *sdnn], {"skip_layers": 1}),
@@ -99,9 +100,9 @@ def test_round_trip_gives_the_same_graph(tmp_path: Path, name: str) -> None:
     assert graph.with_header(notes={}).content_hash() == again.with_header(notes={}).content_hash()
 
 
+@pytest.mark.needs("lava.lib.dl.netx.hdf5")
 def test_netx_runs_an_exported_file_with_equal_output(tmp_path: Path) -> None:
-    pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
-    from tests.unit.formats.test_netx_equals_lava import agree
+    from tests.unit.formats.netx.test_netx_equals_lava import agree
 
     layers, _ = CASES["convolutions"]
     graph = imported(write_net(tmp_path / "a.net", layers))

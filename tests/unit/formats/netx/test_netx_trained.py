@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
 from tests.netx_files import spikes
-from tests.unit.formats.test_netx_equals_lava import agree
+from tests.unit.formats.netx.test_netx_equals_lava import agree
 
+pytestmark = pytest.mark.needs("lava.lib.dl.netx.hdf5")
 TICKS = 20
 
 

@@ -23,13 +23,13 @@ from neurodeploy.formats.sanafe.write import export
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
 from neurodeploy.target import Target
-from tests.unit.formats.second_reader import simulate
-from tests.unit.formats.test_sanafe import addresses, dense, mixed
+from tests.unit.formats.sanafe.second_reader import simulate
+from tests.unit.formats.sanafe.test_sanafe import addresses, dense, mixed
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GOOD = """
 from pathlib import Path
-from tests.unit.formats.second_reader import simulate
+from tests.unit.formats.sanafe.second_reader import simulate
 runs = simulate(Path(job["architecture"]), Path(job["network"]), job["steps"])
 """
 Case = tuple[Program, Target, np.ndarray]

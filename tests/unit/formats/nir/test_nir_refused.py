@@ -134,6 +134,10 @@ CASES: dict[str, tuple[Callable[[h5py.File], Any], str, str, str]] = {
         lambda f: node(f, "d", "Delay", delay=[1e-4] * 4) or edges(f, ("fc", "d"), ("cuba", "d"), ("d", "cuba")),
         "ND125", "/d", "of its own",
     ),
+    "a delay of a loop of another shape": (
+        lambda f: node(f, "d", "Delay", delay=np.arange(3) * 1e-4) or edges(f, ("cuba", "d"), ("d", "cuba")),
+        "ND126", "/d/delay", "another shape",
+    ),
     "own delays": (lambda f: node(f, "d", "Delay", delay=[0.33e-4] * 4) or edges(f, ("cuba", "d"), ("d", "output")),
                    "ND124", "/d/delay", "reader.delay_dt"),
 }  # fmt: skip

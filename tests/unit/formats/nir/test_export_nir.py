@@ -27,7 +27,7 @@ from neurodeploy.passes import simplify
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 
-DATA = Path(__file__).parents[2] / "data" / "nir"
+DATA = Path(__file__).parents[3] / "data" / "nir"
 TICKS, DT = 10, 1e-4
 #: recorded networks whose neurons reset to a value at once
 EXPRESSIBLE = ("norse_conv", "norse_lif_iaf", "norse_lifbox_default_dt", "snntorch_conv_pool", "snntorch_leaky",

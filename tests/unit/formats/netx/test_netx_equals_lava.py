@@ -17,7 +17,7 @@ from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER as LOIHI_SIM
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.mapper import map_graph
@@ -26,7 +26,7 @@ from neurodeploy.program import Program
 from neurodeploy.target import load
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, run_netx, spikes, weights, write_net
 
-pytest.importorskip("lava.lib.dl.netx.hdf5", reason="lava-dl is not installed here")
+pytestmark = pytest.mark.needs("lava.lib.dl.netx.hdf5")
 TICKS = 24
 
 

@@ -13,12 +13,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from neurodeploy import verbs
-from neurodeploy.backends.loihi_sim.execute import prepare
 from neurodeploy.errors import GraphError, NeurodeployError, SimulateError, UsageError
 from neurodeploy.formats.sanafe import WRITER, crosscheck
 from neurodeploy.formats.sanafe import net as _sanafe_net
 from neurodeploy.formats.sanafe.write import export
-from neurodeploy.image.encode import encode
+from neurodeploy.image import encode
 from neurodeploy.ir import interp, intervals
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Synapse
@@ -28,7 +27,7 @@ from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 from tests.mappings import one_core_per_group
 from tests.unit.backends.small import attention, ones
-from tests.unit.formats.second_reader import Chip, Net, simulate
+from tests.unit.formats.sanafe.second_reader import Chip, Net, simulate
 from tests.unit.mapping.networks import Net as Sketch
 from tests.unit.mapping.networks import mlp
 
@@ -133,7 +132,7 @@ def place_of(case: tuple[Program, Target, np.ndarray], node: str) -> dict[int, t
         for unit in image.units:
             for item in unit.program:
                 if item.node == node and image.chip >= 0:
-                    flat = image.tables["elements"][item.probe.start : item.probe.start + item.probe.size]
+                    flat = image.elements(item)
                     found.update(dict.fromkeys(flat.tolist(), (image.x, image.y, image.slot)))
     return found
 
@@ -162,14 +161,13 @@ def addresses(program: Program, node: str) -> dict[tuple[int, int], int]:
     """(site, inbox address) -> flat element of a Synapse node."""
     found = {}
     for site, image in enumerate(program.mapping.images):
-        for unit in range(len(image.units)):
-            for step in prepare(image, unit):
-                if step.item.node == node and step.item.op == "synapse":
-                    probe = step.item.probe
-                    flat = image.tables["elements"][probe.start : probe.start + probe.size].tolist()
-                    first = int(image.tables["ports"][step.item.ports[0], 0])
-                    slots = range(step.item.size) if step.pick is None else step.pick.tolist()
-                    found.update({(site, first + s): f for s, f in zip(slots, flat, strict=True)})
+        for item in (i for unit in image.units for i in unit.program):
+            if item.node == node and item.op == "synapse":
+                start, gather = item.numbers["from"], image.tables["gather"]
+                first = int(image.tables["ports"][item.ports[0], 0])
+                slots = range(item.size) if start < 0 else gather[start : start + item.size].tolist()
+                flat = image.elements(item).tolist()
+                found.update({(site, first + s): f for s, f in zip(slots, flat, strict=True)})
     return found
 
 

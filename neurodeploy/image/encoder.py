@@ -1,0 +1,227 @@
+"""Mapping -> memory images: cuts every node of a balanced integer graph into what each core is loaded with.
+
+Constants, and Views and Sums of nothing else, are evaluated here and copied to where they are used. An element that
+lives on several cores is sent, and its saturations counted, by the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..array import Array
+from ..errors import MappingError, Problem
+from ..ir import interp
+from ..ir.graph import Graph
+from ..mapping.checks import too_fast
+from ..mapping.types import Mapping
+from ..passes.balance import depths, hurried, unbalanced
+from ..target import Target
+from .arrivals import add_axons, spread_axons
+from .departures import EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe
+from .local import Program
+from .network import Network, channels_of, homeless, split
+from .receiving import Reader, Reading
+from .records import TABLES, checked
+from .tables import Tables, distinct_rows
+from .types import HOST, CoreImage, Unit
+
+Key = tuple[str, int]  # a value and its channel axis
+
+
+def images(graph: Graph, mapping: Mapping, target: Target) -> tuple[CoreImage, ...]:
+    """One image per core in the order of ``cores``, and the host's last; raises as :func:`neurodeploy.image.encode`."""
+    _require_balanced(graph, mapping)
+    return _Encoder(graph, mapping, target).images()
+
+
+def _require_balanced(graph: Graph, mapping: Mapping) -> None:
+    problems = [
+        Problem("ND584", "branches meet at different steps", f"{source} -> {node}", f"{steps} steps early", "0 steps",
+                ("balance the graph before mapping it",))
+        for source, node, steps in unbalanced(graph)
+    ]  # fmt: skip
+    problems += [too_fast(*edge) for edge in hurried(graph)]
+    level = depths(graph)
+    for group in mapping.groups:
+        found = {level[name] for name in group.nodes if name in level}
+        if found - {group.depth}:
+            cause = "nodes of a group run at different steps"
+            problems.append(Problem("ND584", cause, group.name, str(sorted(found)), str(group.depth)))
+    if problems:
+        raise MappingError(problems)
+
+
+@dataclass(frozen=True, eq=False)
+class _Axons:
+    """Where a value arrives at a site: ``axon`` per position (sorted), the channels needed, the mode of addressing."""
+
+    positions: Array
+    need: Array
+    axon: Array
+    spread: bool
+
+
+@dataclass
+class _Site:
+    """One core (or the host) under construction."""
+
+    number: int  # position among all sites
+    index: int
+    place: tuple[int, int, int, int]
+    tables: Tables = field(default_factory=Tables)
+    units: list[Unit] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    axons: dict[Key, _Axons] = field(default_factory=dict)
+
+
+class _Encoder:
+    def __init__(self, graph: Graph, mapping: Mapping, target: Target) -> None:
+        self.network, self.mapping = Network.of(graph, mapping, target), mapping
+        self.members = {name: group.name for group in mapping.groups for name in group.nodes}
+        places = zip(mapping.cores, _places(mapping), strict=True)
+        self.sites = [_Site(n, core.index, place) for n, (core, place) in enumerate(places)]
+        self.host = _Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
+        self.every = (*self.sites, self.host)
+
+    def images(self) -> tuple[CoreImage, ...]:
+        """All images; the host's is the last."""
+        self._host_input()
+        for site, core in zip(self.sites, self.mapping.cores, strict=True):
+            for piece in core.pieces:
+                self._unit(site, piece.elements)
+        self._host_output()
+        for site in self.every:
+            self._receive(site)
+        for site in self.every:
+            self._send(site)
+        return tuple(checked(self._image(site)) for site in self.every)
+
+    def _image(self, site: _Site) -> CoreImage:
+        graph, chip = self.network.graph, self.network.target.chip
+        ticks, routers = graph.header.timesteps, {"routers_x": chip.routers_x, "routers_y": chip.routers_y}
+        header: dict[str, Any] = {"timesteps": ticks, **routers, "steps": ticks + self.mapping.depth}
+        if site is self.host:
+            shapes = {node.name: graph.shape(node.name) for node in graph}
+            output = shapes[graph.output.name]
+            header |= {"input": interp.input_shape(graph), "output": output, "shapes": shapes}
+        units, tables = tuple(site.units), site.tables.finish(TABLES.values())
+        return CoreImage(site.index, *site.place, header, units, tuple(site.tables.ports_of), tables)
+
+    # --- programs --------------------------------------------------------------------------------------------------
+
+    def _host_input(self) -> None:
+        """The host's first unit: the input, its Views, and every constant (to be recorded only)."""
+        network = self.network
+        names = [n.name for n in network.graph if n.name in network.outside or n.name in network.constants]
+        self._unit(self.host, {name: np.arange(prod(network.shape(name))) for name in names}, depth=0)
+
+    def _host_output(self) -> None:
+        """The host's second unit: the read-out, one step after the cores sent it."""
+        output = self.network.graph.output
+        flat = np.arange(prod(self.network.shape(output.name)))
+        item, readings = Reader(self.network, self.host.tables).read(output, flat)
+        self.host.readings += [replace(r, single=True) for r in readings]
+        item = replace(item, probe=add_probe(self.host.tables, flat))
+        self.host.units.append(Unit(output.name, self.network.level.get(output.name, 0) + 1, (item,)))
+
+    def _unit(self, site: _Site, elements: dict[str, Array], depth: int | None = None) -> None:
+        """One piece: an instruction per node, in the order of the graph."""
+        level = self.network.level
+        here = [n for n in self.network.graph if n.name in elements and len(elements[n.name])]
+        program = Program(self.network, site.tables, site.number, elements)
+        for node in here:
+            site.readings += program.write(node)
+        name = next((self.members[n.name] for n in here if n.name in self.members), "")
+        own = next((level[n.name] for n in here if n.name in level), 0)
+        site.programs.append(program)
+        site.units.append(Unit(name, own if depth is None else depth, tuple(program.items)))
+
+    # --- messages --------------------------------------------------------------------------------------------------
+
+    def _receive(self, site: _Site) -> None:
+        """In-axons: one per value and position, or per element where a dense list reads a single position."""
+        keys: dict[Key, list[Reading]] = {}
+        for reading in site.readings:
+            keys.setdefault((reading.value, reading.axis), []).append(reading)
+        for key, readings in keys.items():
+            site.axons[key] = self._axons(site, key, readings)
+
+    def _axons(self, site: _Site, key: Key, readings: list[Reading]) -> _Axons:
+        positions = np.unique(np.concatenate([r.positions for r in readings]))
+        count, channels = len(positions), channels_of(self.network.shape(key[0]), key[1])
+        need = np.zeros((count, channels), dtype=bool)
+        parts = []
+        for reading in readings:
+            rank, feeds = np.searchsorted(positions, reading.positions), reading.feeds.copy()
+            need[rank] |= reading.need
+            feeds["rank"] = rank[feeds["rank"]]
+            parts.append(feeds)
+        self._require_hosted(key, positions, need)
+        single = any(r.single for r in readings) and (count == 1 or site is self.host)
+        spread = single and channels > 1
+        first = (spread_axons if spread else add_axons)(site.tables, count, channels, np.concatenate(parts))
+        return _Axons(positions, need, first + np.arange(count) * (channels if spread else 1), spread)
+
+    def _require_hosted(self, key: Key, positions: Array, need: Array) -> None:
+        """Every element that is read must live somewhere."""
+        shape = self.network.shape(key[0])
+        index = np.arange(prod(shape)).reshape(shape or (1,))
+        flat = np.moveaxis(index, key[1], -1).reshape(-1, need.shape[1])[positions][need]
+        lost = flat[self.network.owner[key[0]][flat] < 0]
+        if len(lost):
+            raise MappingError(homeless(key[0], lost, "any core"))
+
+    def _send(self, site: _Site) -> None:
+        """Out-axons: for every value that another site reads, one route per position and destination."""
+        readers: dict[Key, list[_Site]] = {}
+        for other in self.every:
+            for key in other.axons:
+                readers.setdefault(key, []).append(other)
+        for unit, program in enumerate(site.programs):
+            for key, others in readers.items():
+                flat = program.elements.get(key[0])
+                if flat is not None and key[0] in self.network.owner and key[0] in program.numbers:
+                    local = np.flatnonzero(self.network.owner[key[0]][flat] == site.number)
+                    self._export(site, unit, key, others, local)
+
+    def _export(self, site: _Site, unit: int, key: Key, others: list[_Site], local: Array) -> None:
+        if not len(local):
+            return
+        shape, program, tables = self.network.shape(key[0]), site.programs[unit], site.tables
+        position, channel = split(program.elements[key[0]][local], shape, key[1])
+        positions, rank = np.unique(position, return_inverse=True)
+        mine = np.zeros((len(positions), channels_of(shape, key[1])), dtype=bool)
+        mine[rank, channel] = True
+        export = tables.sizes["exports"]
+        routes = [_routes(tables, export, positions, mine, other, other.axons[key]) for other in others]
+        if any(len(r) for r in routes):
+            sends = SENDS.rows(element=local, position=position, channel=channel)
+            record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
+            tables.add(EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1]))
+            tables.add(ROUTES, np.concatenate(routes))
+
+
+def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: _Site, axons: _Axons) -> Array:
+    """Where the messages of an export go at one other site: rows of positions that it needs."""
+    common, here, there = np.intersect1d(positions, axons.positions, return_indices=True)
+    wanted = (mine[here] & axons.need[there]).any(axis=1)
+    common, there = common[wanted], there[wanted]
+    kinds, which = distinct_rows(axons.need[there])
+    masks = np.array([tables.share(MASKS, row) for row in kinds], dtype=np.int64)[which]
+    there, place = axons.axon[there], dict(zip(PLACE, other.place, strict=True))
+    return ROUTES.rows(export=export, position=common, **place, axon=there, mask=masks, spread=axons.spread)
+
+
+def _places(mapping: Mapping) -> Iterator[tuple[int, int, int, int]]:
+    """(chip, x, y, slot) of each core; the slot counts cores at one router."""
+    seen: dict[tuple[int, int, int], int] = {}
+    for core in mapping.cores:
+        at = core.chip, core.x, core.y
+        seen[at] = seen.get(at, -1) + 1
+        yield (*at, seen[at])

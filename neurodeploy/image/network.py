@@ -1,0 +1,130 @@
+"""What is known of the whole network while its cores are encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from ..array import Array
+from ..errors import Problem
+from ..ir.graph import Graph
+from ..ir.nodes import Const, Reduce, Sum, Synapse, View
+from ..ir.widths import REGISTER_BITS
+from ..mapping.types import Mapping
+from ..passes.balance import constants, depths, host
+from ..target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A balanced graph and where its elements live.
+
+    ``constants``: values of the nodes that are the same at every tick. ``axes``: channel axis of the values that do not
+    use their last one. ``owner``: for each element of each node the first site that hosts it (the host is the last),
+    -1: none. ``held`` is filled while cores are encoded: elements whose running sum a core keeps already, by product
+    and operand.
+    """
+
+    graph: Graph
+    target: Target
+    level: dict[str, int]
+    outside: frozenset[str]
+    constants: dict[str, Array]
+    axes: dict[str, int]
+    owner: dict[str, Array]
+    held: dict[tuple[str, str], Array]
+
+    @classmethod
+    def of(cls, graph: Graph, mapping: Mapping, target: Target) -> Network:
+        """All of it."""
+        still, outside = _constants(graph), frozenset(host(graph))
+        owner = _owners(graph, mapping, frozenset(still), outside)
+        return cls(graph, target, depths(graph), outside, still, _channel_axes(graph), owner, {})
+
+    def shape(self, value: str) -> tuple[int, ...]:
+        """Shape of a node's value."""
+        return self.graph.shape(value)
+
+    def axis(self, value: str) -> int:
+        """Channel axis of a value."""
+        return self.axes.get(value, max(len(self.shape(value)) - 1, 0))
+
+    def bits(self, value: str) -> int:
+        """Width of a value."""
+        spec = self.graph.values[value].fixed
+        return spec.bits if spec else REGISTER_BITS
+
+    def fresh(self, node: str, operand: str, value: str, needed: Array) -> Array:
+        """Which held elements no earlier core keeps: their saturations count here."""
+        kept = self.held.setdefault((node, operand), np.zeros(prod(self.shape(value)), dtype=bool))
+        first = ~kept[needed]
+        kept[needed] = True
+        return first
+
+
+def _constants(graph: Graph) -> dict[str, Array]:
+    still = constants(graph)
+    found: dict[str, Array] = {}
+    for node in graph:
+        if node.name not in still:
+            continue
+        args = [found[i][None] for i in node.inputs]
+        if isinstance(node, Const):
+            value = node.value
+        elif isinstance(node, View):
+            value = node.apply(args, lead=1)[0]
+        else:
+            signs = (isinstance(node, Sum) and node.signs) or (1,) * len(args)
+            value = sum(sign * arg[0] for sign, arg in zip(signs, args, strict=True))
+        found[node.name] = np.broadcast_to(value, graph.shape(node.name)).astype(np.int64)
+    return found
+
+
+def _channel_axes(graph: Graph) -> dict[str, int]:
+    """The first axis for what a convolution or a window over (C, Y, X) reads."""
+    found: dict[str, int] = {}
+    for node in graph:
+        wide = isinstance(node, Reduce) and node.window is not None and len(graph.shape(node.inputs[0])) == 3
+        if wide or (isinstance(node, Synapse) and node.op == "conv"):
+            found[node.inputs[0]] = 0
+    return found
+
+
+def _owners(
+    graph: Graph, mapping: Mapping, still: frozenset[str], outside: frozenset[str]
+) -> dict[str, Array]:
+    last = len(mapping.cores)
+    table = {
+        n.name: np.full(prod(graph.shape(n.name)), last if n.name in outside else -1)
+        for n in graph
+        if n.name not in still
+    }
+    for number in reversed(range(last)):
+        for piece in mapping.cores[number].pieces:
+            for name, flat in piece.elements.items():
+                if name in table and name not in outside:
+                    table[name][flat] = number
+    return table
+
+
+def homeless(node: str, flat: Array, place: str) -> Problem:
+    """ND583 for the first of the elements ``flat``."""
+    cause = "an element that is read is not where it is needed"
+    return Problem("ND583", cause, node, f"element {int(flat[0])}", place)
+
+
+def split(flat: Array, shape: tuple[int, ...], axis: int) -> tuple[Array, Array]:
+    """Position and channel of flat indices, the channel being one axis of the shape."""
+    if not shape:
+        return flat * 0, flat * 0
+    coordinates = list(np.unravel_index(flat, shape))
+    channel = coordinates.pop(axis)
+    rest = tuple(n for i, n in enumerate(shape) if i != axis)
+    return (np.ravel_multi_index(coordinates, rest) if rest else flat * 0), channel
+
+
+def channels_of(shape: tuple[int, ...], axis: int) -> int:
+    """How many channels a position has."""
+    return shape[axis] if shape else 1

@@ -1,0 +1,283 @@
+"""Programs: the operations that an instruction may name, the tables its numbers point into, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from .. import registry
+from ..array import Array
+from ..ir.equation import Equation
+from .synapses import CONNECTIONS
+from .tables import LARGEST, Found, Table, Tables, outside
+from .types import IDENTITY, CoreImage, Instruction, TableArray
+
+LONGEST = 1 << 16  # no run of an image takes more steps
+WIDEST = 64
+
+#: element indices of instructions, -1 reads zero
+GATHER = Table("gather", np.int32)
+#: parameters, constants, lookup tables
+VALUES = Table("values", np.int64)
+#: initial state, loaded at tick 1 of every sample (delay lines: at reset)
+STATE = Table("state", np.int64)
+TABLES = (GATHER, VALUES, STATE)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def add_values(tables: Tables, array: Array) -> TableArray:
+    """A parameter array; equal ones share their words."""
+    array = np.asarray(array, dtype=np.int64)
+    return TableArray(tables.share(VALUES, array.ravel()), array.shape)
+
+
+def add_state(tables: Tables, count: int) -> TableArray:
+    """Initial state of ``count`` words."""
+    return TableArray(tables.add(STATE, np.zeros(count, dtype=np.int64)), (count,))
+
+
+def add_gather(tables: Tables, index: Array, size: int) -> int:
+    """Element indices into a vector of ``size``; :data:`IDENTITY` where they are all of it in order."""
+    if len(index) == size and np.array_equal(index, np.arange(size)):
+        return IDENTITY
+    return tables.share(GATHER, index)
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+Wrong = Iterator[tuple[object, str]]  # what is found and why it cannot be
+Size = Callable[[CoreImage, Instruction], int]
+
+
+def _nothing(image: CoreImage, item: Instruction) -> Wrong:
+    return iter(())
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an instruction must hold: how many operands and ports, which numbers and texts, arrays of which sizes.
+
+    ``arrays``: size of each, or None for any. ``state``: words of initial state. ``wrong``: what else breaks it.
+    """
+
+    operands: tuple[int, int] = (0, 0)
+    ports: int = 0
+    numbers: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    arrays: Mapping[str, Size | None] = field(default_factory=dict)
+    state: Size = lambda image, item: 0
+    wrong: Callable[[CoreImage, Instruction], Wrong] = _nothing
+
+
+def _size(image: CoreImage, item: Instruction) -> int:
+    return item.size
+
+
+def _wrong_input(image: CoreImage, item: Instruction) -> Wrong:
+    frames = image.header["timesteps"] if item.numbers.get("per_tick") else 1
+    if item.size * frames != prod(image.header.get(item.op, (0,))):
+        yield item.size, f"the {item.op} has another size than the header says"
+
+
+def _wrong_output(image: CoreImage, item: Instruction) -> Wrong:
+    yield from _wrong_input(image, item)
+    if not np.array_equal(image.elements(item), np.arange(item.size)):
+        yield "probe", "the read-out is not in order"
+
+
+def _neuron_state(image: CoreImage, item: Instruction) -> int:
+    model = registry.NEURONS.get(item.texts["model"])
+    return item.size * len(model.state) if model else -1
+
+
+def _wrong_neuron(image: CoreImage, item: Instruction) -> Wrong:
+    model = registry.NEURONS.get(item.texts["model"])
+    if model and len(item.operands) != model.inputs:
+        yield len(item.operands), "a neuron reads another number of streams than its model"
+
+
+def _wrong_micro(image: CoreImage, item: Instruction) -> Wrong:
+    if item.size % item.numbers["width"]:
+        yield item.numbers["width"], "elements are not whole rows"
+
+
+def _wrong_kernel(image: CoreImage, item: Instruction) -> Wrong:
+    """The kernel has one row for each element that is added up."""
+    links, kernel = image.rows(CONNECTIONS), item.numbers["kernel"]
+    rows = int(links["rows"][kernel]) if kernel < len(links) else -1
+    if rows != item.numbers.get("fan", 1):
+        yield rows, "the kernel has not one row per element of a window"
+
+
+def _product_state(image: CoreImage, item: Instruction) -> int:
+    a, b = (image.port_size(port) for port in item.ports)
+    words = {"instant": 0, "held": b, "cumulative": a + b + 2 * item.size}
+    return words[item.texts["timing"]]
+
+
+def _wrong_product(image: CoreImage, item: Instruction) -> Wrong:
+    if _letter_sizes(image, item) is None:
+        yield item.texts["equation"], "equation, sizes and ports of a product disagree"
+
+
+ANY = (1, 1 << 16)
+OPERATIONS: dict[str, Operation] = {
+    "const": Operation(arrays={"value": _size}),
+    "input": Operation(arrays={"zero": _size}, wrong=_wrong_input),
+    "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
+    "synapse": Operation(ports=1, numbers=("from",)),
+    "delay": Operation(
+        ports=1,
+        numbers=("from", "steps", "kernel"),
+        state=lambda image, item: item.size * (item.numbers["steps"] - 1),
+        wrong=_wrong_kernel,
+    ),
+    "reduce": Operation(ports=1, numbers=("from", "fan", "kernel"), texts=("kind",), wrong=_wrong_kernel),
+    "product": Operation(
+        ports=2,
+        numbers=("from", "bits"),
+        texts=("equation", "timing"),
+        arrays={"a_sizes": None, "b_sizes": None},
+        state=_product_state,
+        wrong=_wrong_product,
+    ),
+    "neuron": Operation((1, 2), texts=("model",), state=_neuron_state, wrong=_wrong_neuron),
+    "micro": Operation(
+        (1, 1),
+        numbers=("width", "cumulative", "bits"),
+        texts=("op",),
+        state=lambda image, item: 2 * item.size * item.numbers["cumulative"],
+        wrong=_wrong_micro,
+    ),
+    "sum": Operation(ANY, arrays={"signs": lambda image, item: len(item.operands)}),
+    "view": Operation(ANY),
+}
+#: numbers of any operation: from (first) to (second) - 1
+NUMBERS = {
+    "from": (IDENTITY, LARGEST),
+    "kernel": (0, LARGEST),
+    "fan": (1, LARGEST),
+    "width": (1, LARGEST),
+    "per_tick": (0, 2),
+    "cumulative": (0, 2),
+    "steps": (1, LONGEST + 1),
+    "bits": (2, WIDEST + 1),
+    "reset_interval": (1, LARGEST),
+}
+#: texts that must come from a closed list
+WORDS = {
+    "kind": ("sum", "max"),
+    "timing": ("instant", "held", "cumulative"),
+    "readout": ("sum", "last", "mean"),
+}
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def wrong(image: CoreImage) -> Iterator[Found]:
+    """Instructions that lack a part, read what is not there, or whose sizes disagree."""
+    for number, unit in enumerate(image.units):
+        for index, item in enumerate(unit.program):
+            place = f"unit {number} instruction {index} ({item.op})"
+            # Each finds faults that would mislead the next.
+            for check in (_parts, _references, _arrays, _sizes):
+                found = list(check(image, unit.program[:index], item))
+                yield from (Found(place, *pair) for pair in found)
+                if found:
+                    break
+
+
+def _parts(image: CoreImage, before: tuple[Instruction, ...], item: Instruction) -> Wrong:
+    spec = OPERATIONS.get(item.op)
+    if spec is None:
+        yield item.op, "an unknown operation"
+        return
+    lacking = [
+        *(name for name in spec.numbers if name not in item.numbers),
+        *(name for name in spec.texts if name not in item.texts),
+        *(name for name in spec.arrays if name not in item.arrays),
+    ]
+    low, high = spec.operands
+    if lacking or not low <= len(item.operands) <= high or len(item.ports) != spec.ports:
+        yield ", ".join(lacking), "an instruction lacks a part, or has too many"
+    for name, text in item.texts.items():
+        if text not in WORDS.get(name, (text,)):
+            yield f"{name} {text}", f"not one of {', '.join(WORDS[name])}"
+    for name, number in item.numbers.items():
+        low, high = NUMBERS.get(name, (-LARGEST, LARGEST))
+        if not low <= number < high:
+            yield number, f"{name} must lie in {low} .. {high - 1}"
+
+
+def _references(image: CoreImage, before: tuple[Instruction, ...], item: Instruction) -> Wrong:
+    """Operands, ports and arrays that are not there."""
+    for operand in item.operands:
+        if operand.source >= len(before):
+            yield operand.source, "an instruction reads one that has not run"
+    for port in item.ports:
+        if port >= len(image.tables["ports"]):
+            yield port, "an instruction reads no port"
+    tables = {"values": item.arrays.values(), "state": (item.state,), "elements": (item.probe,)}
+    for table, arrays in tables.items():
+        for array in arrays:
+            if array.start + array.size > len(image.tables[table]):
+                yield array.start + array.size, f"an array lies outside {table}"
+
+
+def _arrays(image: CoreImage, before: tuple[Instruction, ...], item: Instruction) -> Wrong:
+    """Arrays of the wrong size."""
+    spec = OPERATIONS[item.op]
+    for name, size in spec.arrays.items():
+        if size is not None and item.arrays[name].size != size(image, item):
+            yield name, "a table has the wrong size"
+    if item.state.size != spec.state(image, item):
+        yield item.state.size, "the initial state has another size than the operation needs"
+    if item.node and item.probe.size != item.size:
+        yield item.probe.size, "not every element has a probe entry"
+    yield from spec.wrong(image, item)
+
+
+def _sizes(image: CoreImage, before: tuple[Instruction, ...], item: Instruction) -> Wrong:
+    """Gathers that read beyond a vector."""
+    for operand in item.operands:
+        yield from _gathered(image, operand.start, item.size, before[operand.source].size)
+    if item.ports:
+        reach = _product_size(image, item) if item.op == "product" else image.port_size(item.ports[0])
+        yield from _gathered(image, item.numbers["from"], item.size * item.numbers.get("fan", 1), reach)
+
+
+def _gathered(image: CoreImage, start: int, count: int, size: int) -> Wrong:
+    gather = image.tables["gather"]
+    if start == IDENTITY:
+        if count != size:
+            yield f"{count} of {size}", "elements in order, but their numbers differ"
+    elif start + count > len(gather):
+        yield start + count, "gather indices do not exist"
+    else:
+        found = outside("", gather[start : start + count], -1, size, "an element that is not there is read")
+        yield from ((entry, cause) for _, entry, cause in found)
+
+
+def _product_size(image: CoreImage, item: Instruction) -> int:
+    """Elements of a product before some are picked."""
+    letters = _letter_sizes(image, item) or {}
+    return prod(letters[c] for c in Equation.parse(item.texts["equation"]).out)
+
+
+def _letter_sizes(image: CoreImage, item: Instruction) -> dict[str, int] | None:
+    """Sizes of the letters of a product's equation; None if equation, sizes and ports disagree."""
+    a, b = (tuple(image.array(item.arrays[name]).ravel().tolist()) for name in ("a_sizes", "b_sizes"))
+    try:
+        equation = Equation.parse(item.texts["equation"])
+        table = equation.sizes(a, b)
+    except ValueError:
+        return None
+    fits = [prod(a), prod(b)] == [image.port_size(port) for port in item.ports]
+    fits = fits and not equation.repeats and all(1 <= n < LARGEST for n in table.values())
+    return table if fits else None
