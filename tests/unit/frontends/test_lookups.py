@@ -122,20 +122,17 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
 
 
-class Kept(nn.Module):
-    """An embedding of ids after operators that change none of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.embedding = nn.Embedding(ROWS, WIDTH)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        x = self.embedding(ids.reshape(-1, TOKENS)[:, :TOKENS].to(torch.int32))
-        return (x + self.embedding(ids.clamp(min=0) * 1)).mean(1)
-
-
 def test_ids_that_no_operator_changes_are_ids() -> None:
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(ROWS, WIDTH)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embedding(ids.reshape(-1, TOKENS)[:, :TOKENS].to(torch.int32))
+            return (x + self.embedding(ids.clamp(min=0) * 1)).mean(1)
+
     network = Kept().double().eval()
     graph = torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
     ids = texts_with_padding()
