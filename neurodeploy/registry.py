@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -87,17 +87,20 @@ class Room(Mapping[str, M], Generic[M]):
         same = [problem for names, problem in self._found[1] if _plain(name) in names]
         return [replace(problem, severity="error") for problem in same]
 
-    def named(self, name: str, code: str, kind: str, where: str = "") -> M:
+    def named(
+        self, name: str, code: str, kind: str, where: str = "", known: Collection[str] | None = None
+    ) -> M:
         """The member of that name; EnvironmentProblem ND930 for a broken one, UsageError ``code`` where there is none.
 
-        ``kind`` and ``where`` are for people: what was asked for, and by which flag.
+        ``kind`` and ``where`` are for people: what was asked for, and by which flag. ``known``: those that will do.
         """
-        if name in self.members:
+        known = self.members if known is None else known
+        if name in known:
             return self.members[name]
         broken = self.broken(name)
         if broken:
             raise EnvironmentProblem(broken)
-        raise UsageError(unknown_name(code, kind, name, self.members, where))
+        raise UsageError(unknown_name(code, kind, name, known, where))
 
     @cached_property
     def _found(self) -> tuple[dict[str, M], list[tuple[set[str], Problem]]]:

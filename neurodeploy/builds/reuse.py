@@ -61,8 +61,7 @@ def exported(
 ) -> tuple[Path, ...]:
     """The files written; arguments and errors are those of :func:`neurodeploy.export`."""
     writers = {name: member.writer for name, member in FORMATS.items() if member.writer is not None}
-    if to not in writers:
-        raise UsageError(unknown_name("ND704", "export format", to, writers, "--to"))
+    FORMATS.named(to, "ND704", "export format", "--to", writers)
     writer = writers[to]
     reason = writer.available()
     if reason:

@@ -52,6 +52,11 @@ def test_integer_parameters_are_integers_or_names(op: MicroOp) -> None:
         )
 
 
+def test_says_whether_its_output_may_be_negative(op: MicroOp) -> None:
+    y, _ = op.int_apply(rows(16), quantized(op, 16).params)
+    assert op.nonnegative == (y.min() >= 0)
+
+
 def test_registers_hold_the_parameters(op: MicroOp) -> None:
     for width in (1, 1024):
         for scale in (2.0**-30, 1.0):

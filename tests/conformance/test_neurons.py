@@ -70,7 +70,7 @@ def test_describes_itself(model: NeuronModel) -> None:
     assert model.grade[0] in GRADES and model.grade[1]
     assert all(1 <= s.bits <= 32 for s in model.state)
     q = quantized(model)
-    assert set(model.int_params) <= set(q.params)
+    assert set(model.thresholds) <= set(model.int_params) <= set(q.params)
     operations = model.operations(q.params)
     assert isinstance(operations, int) and operations > 0
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import h5py
 import numpy as np
@@ -285,7 +285,9 @@ def layout() -> dict[str, dict[str, list[str]]]:
     """Class -> field -> its type without arguments, and "needed" where a file must hold it."""
     found = {}
     for name, cls in sorted(CLASSES.items()):
-        kinds = {f.name: re.sub(r"\[.*\]", "", str(f.type)) for f in fields(cls)}
+        kinds = {
+            name: re.sub(r"\[.*\]|typing\.", "", str(hint)) for name, hint in get_type_hints(cls).items()
+        }
         needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
         found[name] = {f.name: [kinds[f.name], *["needed"] * (f.name in needed)] for f in fields(cls)}
     return found

@@ -13,15 +13,18 @@ from hypothesis import strategies as st
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.interp import convolve, windows
-from neurodeploy.ir.nodes import Synapse
+from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.reads import connections, departures
 from neurodeploy.mapping.types import Demand
+from neurodeploy.neurons._base import NeuronModel
 from neurodeploy.passes.balance import CROSSING, balance
+from neurodeploy.registry import NEURONS
 from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
+from tests.tiny import chain
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
 
 LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
@@ -39,6 +42,21 @@ def whole(graph: Graph, group: str, target: Target = LOIHI2) -> Demand:
     accounting = Accounting.of(graph, target, found)
     (tile,) = accounting.cells.tiles(accounting.cells.shape)
     return accounting.demand(tile)
+
+
+@pytest.mark.parametrize("model", [m for m in NEURONS.values() if m.inputs == 1], ids=lambda m: m.name)
+def test_each_threshold_that_a_model_declares_counts(model: NeuronModel) -> None:
+    params, target = (
+        model.quantize(model.example, 2.0**-10, 1.0).params,
+        limited(distinct_thresholds_per_core=16),
+    )
+    graph = lambda own: chain(
+        (64,), (Neuron(name="n", inputs=("x",), model=model.name, params={**params, **own}), (64,))
+    )
+    (group,) = (g.name for g in populations(balance(graph({}))) if "n" in g.names)
+    assert whole(graph({}), group, target).thresholds == bool(model.thresholds)
+    for name in model.thresholds:
+        assert whole(graph({name: np.arange(1, 65)}), group, target).thresholds == 64
 
 
 @pytest.mark.parametrize(
