@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..array import Array
 from ..ir.types import Shape
@@ -77,12 +77,9 @@ class Stream:
         """The graph axis of a torch axis; Refusal ND105 for the batch axis."""
         dim = self.dim(dim)
         if dim == self.batch:
+            limit, fix = "samples do not influence each other", "keep the batch in the first axis, untouched"
             raise Refusal(
-                "ND105",
-                f"{what} works on the batch axis",
-                f"axis {dim} of {self.sizes}",
-                "samples do not influence each other",
-                "keep the batch in the first axis, untouched",
+                "ND105", f"{what} works on the batch axis", f"axis {dim} of {self.sizes}", limit, fix
             )
         return dim if self.merged or dim < self.batch else dim - 1
 
@@ -175,6 +172,9 @@ class MaskedScores:
         """Torch's shape, batch included."""
         return self.scores.sizes
 
+
+#: what a sum or a mask may yield
+Scores: TypeAlias = Stream | MaskedScores
 
 #: everything that depends on the input
 VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
