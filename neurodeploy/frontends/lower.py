@@ -117,9 +117,9 @@ class _Program:
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Record a problem; the same line refused in many blocks is one problem with all its places."""
-        r = refusal
-        key = (r.code, r.cause, r.found, call.op, call.origin.file, call.origin.line)
-        problem = Problem(r.code, r.cause, str(call.origin), r.found, r.limit, r.fixes)
+        where = str(call.origin)
+        key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
+        problem = Problem(refusal.code, refusal.cause, where, refusal.found, refusal.limit, refusal.fixes)
         self.problems.setdefault(key, []).append(problem)
 
     def collected(self) -> list[Problem]:
