@@ -16,7 +16,7 @@ from .sources import cache
 
 
 def usable() -> dict[str, Any]:
-    """Everything by name, JSON-able; nothing heavy is imported."""
+    """Versions, backends and exporters or why not, formats that are read, folders; nothing heavy is loaded."""
     return {
         "neurodeploy": __version__,
         "python": platform.python_version(),
