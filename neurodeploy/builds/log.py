@@ -71,9 +71,8 @@ class Log:
 
     def finish(self, name: str, seconds: float, fact: str) -> None:
         """A stage is done."""
-        self._emit(
-            Event("finish", name, STAGE_NAMES.index(name) + 1, fraction=1.0, seconds=seconds, fact=fact)
-        )
+        place = STAGE_NAMES.index(name) + 1
+        self._emit(Event("finish", name, place, fraction=1.0, seconds=seconds, fact=fact))
 
     def write(self, text: str) -> None:
         """More text for the log alone."""

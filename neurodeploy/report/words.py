@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..config import INTEGER
+from ..cost.paper import trained
 from . import units
 
 Json = dict[str, Any]
@@ -46,8 +47,8 @@ def label(report: Json, key: str) -> str:
 def how_made(report: Json) -> str:
     """Method and time steps."""
     method = report["method"]
-    ways = {"native": "natively trained", INTEGER: "integers as in the file"}
-    made = ways.get(method, f"converted by {method}")
+    made = "natively trained" if trained(method) else f"converted by {method}"
+    made = "integers as in the file" if method == INTEGER else made
     bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
     return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
 
