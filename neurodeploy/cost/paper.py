@@ -111,16 +111,9 @@ def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
         """T (AC / MAC) rate with rate = operations / (T dense): T cancels."""
         return ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
 
-    return PaperEnergy(
-        ac_pj * executed,
-        ratio(executed),
-        executed,
-        0.0,
-        ECMT,
-        ac_pj * three,
-        ratio(three),
-        {k: ac_pj * v for k, v in ops.items()},
-    )
+    layers = {name: ac_pj * count for name, count in ops.items()}
+    own, released = (ac_pj * executed, ratio(executed)), (ac_pj * three, ratio(three))
+    return PaperEnergy(*own, executed, 0.0, ECMT, *released, layers)
 
 
 def _three(counts: Counts, node: Node) -> float:

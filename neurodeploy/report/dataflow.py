@@ -7,11 +7,10 @@ feeds back swings below them.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 from .svg import Safe, drawing, rect, shorten, tag, text, title
+from .words import Json
 
-Json = dict[str, Any]
 Point = tuple[float, float]
 #: a node in the column of its rank, or the line from a node on its way through a later column
 Stop = tuple[str, int]
