@@ -10,17 +10,8 @@ from typing import Literal
 from .. import files
 from ..errors import NeurodeployError
 
-STAGE_NAMES = (
-    "import",
-    "convert",
-    "calibrate",
-    "quantize",
-    "map",
-    "evaluate",
-    "verify",
-    "estimate",
-    "report",
-)
+STAGE_NAMES = ("import", "convert", "calibrate", "quantize", "map", "evaluate", "verify", "estimate",
+               "report")  # fmt: skip
 
 
 @dataclass(frozen=True)

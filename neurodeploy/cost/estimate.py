@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from ..errors import Problem, ReportError
 from ..ir.trace import Events
 from ..program import Program
 from ..target import Target
 from . import energy, latency
-from .types import PARTS, Estimate, total
+from .types import PARTS, Estimate, Range, Term, total
 
 UNCOUNTED = (
     "the host: preparing inputs and reading results (its packets are counted)",
@@ -33,7 +35,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     cores = len(mapping.cores)
     extra = energy.overhead(cores, events.steps, timing.latency_ns, chips, target)
     steady = [*terms, *energy.overhead(cores, ticks, timing.period_ns, chips, target)]
-    whole, shared = [*terms, *extra], total(item.energy_pj for item in extra)
+    whole, shared = [*terms, *extra], _sum(extra)
     nodes = {
         name: energy.price(counts, events.kinds, target, energy.own_part(graph, name))
         for name, counts in events.node_counts.items()
@@ -45,17 +47,22 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         timesteps=ticks,
         depth=mapping.depth,
         chips=chips,
-        energy_pj=total(item.energy_pj for item in whole),
-        parts_pj={part: total(item.energy_pj for item in whole if item.part == part) for part in PARTS},
+        energy_pj=_sum(whole),
+        parts_pj={part: _sum(whole, parts=(part,)) for part in PARTS},
         terms=tuple(whole),
         node_pj={name: total(parts.values()) for name, parts in nodes.items()},
         node_parts_pj=nodes,
-        shared_pj=total(t.energy_pj for t in whole if t.key in (*energy.OFF_CORE, *energy.OVERHEAD)),
+        shared_pj=_sum(whole, keys=(*energy.OFF_CORE, *energy.OVERHEAD)),
         core_pj={core.index: pj for core, pj in zip(mapping.cores, core_pj, strict=True)},
-        unplaced_pj=total(item.energy_pj for item in terms if item.key in energy.OFF_CORE),
-        pipelined_pj=total(item.energy_pj for item in steady),
+        unplaced_pj=_sum(terms, keys=energy.OFF_CORE),
+        pipelined_pj=_sum(steady),
         timing=timing,
-        events_pj=total(item.energy_pj for item in terms),
+        events_pj=_sum(terms),
         uncounted=UNCOUNTED + tuple(f"{key}: counted, no price known for this target" for key in unpriced),
         definitions=(energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT),
     )
+
+
+def _sum(terms: Iterable[Term], keys: Collection[str] = (), parts: Collection[str] = PARTS) -> Range:
+    """The energy of terms, of all or of those with these keys and parts."""
+    return total(t.energy_pj for t in terms if t.part in parts and (not keys or t.key in keys))

@@ -5,23 +5,7 @@ from __future__ import annotations
 from ..cost.energy import OVERHEAD
 from ..cost.types import PARTS
 from . import units
-from .svg import (
-    LABEL,
-    NARROW,
-    WIDTH,
-    Bar,
-    Safe,
-    bars,
-    drawing,
-    heights,
-    line,
-    named,
-    rect,
-    tag,
-    text,
-    ticks,
-    title,
-)
+from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, heights, line, named, rect, tag, text, ticks, title
 from .words import Json
 
 MOST_ROWS = 24
@@ -105,7 +89,7 @@ def latency(report: Json) -> Safe | None:
         parts += _step(step, left + index * pitch, pitch, base, scale)
         if len(steps) <= 40 or step["step"] % 5 == 0:
             parts.append(text(left + (index + 0.5) * pitch, height - 12, str(step["step"]), "axis", "middle"))
-    return drawing(width, height, "time of each step", *parts, min_width=NARROW)
+    return drawing(width, height, "time of each step", *parts)
 
 
 def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list[Safe]:
@@ -167,7 +151,7 @@ def raster(report: Json) -> Safe | None:
     hidden = len(found) - len(shown)
     if hidden:
         parts.append(text(left, y + 10, f"and {hidden} more populations", "axis"))
-    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts, min_width=NARROW)
+    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts)
 
 
 def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
@@ -197,7 +181,7 @@ def widths(report: Json) -> Safe | None:
         ]
     for index, row in enumerate(rows):
         parts += _width(row, 4 + index * 20, scale)
-    return drawing(WIDTH, height, "range against bits", *parts, min_width=NARROW)
+    return drawing(WIDTH, height, "range against bits", *parts)
 
 
 def _width(row: Json, y: float, scale: float) -> list[Safe]:

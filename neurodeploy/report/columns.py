@@ -18,9 +18,10 @@ import numpy as np
 from ..array import Array
 from ..cost import dense_macs
 from ..cost.audit import WORK_KINDS
+from ..cost.types import UJ_PER_PJ
 from ..ir.nodes import Micro, Neuron, Reduce, Synapse, View
 from ..mapping.limits import fill
-from .figure import UJ_PER_PJ, Depends
+from .figure import Depends
 from .views import CoreView, Layer, LinkView
 from .words import Json
 

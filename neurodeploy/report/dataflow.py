@@ -32,7 +32,7 @@ def dataflow(report: Json) -> Safe | None:
     boxes = [_box(node, *at[node["name"], node["rank"]]) for node in nodes]
     width = max(x for x, _ in at.values()) + WIDTH + EDGE
     height = max(y for _, y in at.values()) + HEIGHT + EDGE
-    return drawing(width, height, "dataflow graph", *edges, *boxes)
+    return drawing(width, height, "dataflow graph", *edges, *boxes, min_width=width)
 
 
 def places(nodes: list[Json]) -> dict[Stop, Point]:

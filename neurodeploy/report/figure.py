@@ -11,8 +11,6 @@ from . import units, words
 from .inputs import ReportInputs
 from .words import Json
 
-UJ_PER_PJ = 1e-6
-
 Get = Callable[[ReportInputs], Any]
 #: words for people: the value first, then what is worth saying beside it; none where there is nothing
 Say = Callable[[Json], tuple[str, ...]]

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
-from ..cost.types import LEVELS, Range
+from ..cost.types import LEVELS, MS_PER_NS, UJ_PER_PJ, Range
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped
@@ -36,9 +36,7 @@ from .figure import (
     SERIES,
     TEXT,
     TEXTS,
-    UJ_PER_PJ,
     Card,
-    Depends,
     Figure,
     Get,
     Group,
@@ -50,7 +48,6 @@ from .words import Json
 
 T = TypeVar("T")
 
-MS_PER_NS = 1e-6
 #: limits of a target that say how wide its numbers are
 WIDTHS = ("message_bits", "state_bits", "register_bits")
 
@@ -214,7 +211,7 @@ def _input(inputs: ReportInputs) -> Json:
 def _affects(inputs: ReportInputs) -> list[str]:
     """Every key and column whose numbers depend on what the network ran on."""
     objective = OBJECTIVES.get(str(inputs.config.get("optimise")))
-    on: set[Depends] = {"activity"} if objective and not objective.weighs_activity else {"activity", "cut"}
+    on = {"activity"} if objective and not objective.weighs_activity else {"activity", "cut"}
     columns = [(f"{table}.{c.name}", c.depends) for table, found in TABLES.items() for c in found]
     return [key for key, depends in [*((f.key, f.depends) for f in figures()), *columns] if depends in on]
 

@@ -124,14 +124,10 @@ def listing(report: Json) -> dict[str, list[Json]]:
 
 def _listed(report: Json, figure: Figure) -> Json:
     phrase = figure.plain(report)
-    return {
-        "key": figure.key,
-        "label": figure.label,
-        "value": ", ".join(phrase) or EMPTY,
-        "why": "" if phrase else words.why(report, figure.key),
-        "mark": words.label(report, figure.key),
-        "help": f"{figure.help}: {figure.formula}" if figure.formula else figure.help,
-    }
+    text, why = ", ".join(phrase) or EMPTY, "" if phrase else words.why(report, figure.key)
+    help = f"{figure.help}: {figure.formula}" if figure.formula else figure.help
+    return {"key": figure.key, "label": figure.label, "value": text, "why": why,
+            "mark": words.label(report, figure.key), "help": help}  # fmt: skip
 
 
 def cell(value: Any, unit: str) -> str:

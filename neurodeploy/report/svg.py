@@ -60,12 +60,16 @@ def title(content: str) -> Safe:
     return tag("title", content)
 
 
-def drawing(width: float, height: float, label: str, *children: str, min_width: float | None = None) -> Safe:
+#: below this width a drawing scrolls rather than become unreadable
+NARROW = 820
+
+
+def drawing(width: float, height: float, label: str, *children: str, min_width: float = NARROW) -> Safe:
     """A whole picture that scales down to ``min_width`` and scrolls below it."""
     box, size, narrowest = (
         f"0 0 {width:.0f} {height:.0f}",
         f"{width:.0f}",
-        f"min-width:{min_width or width:.0f}px",
+        f"min-width:{min_width:.0f}px",
     )
     return tag("svg", *children, viewBox=box, width=size, role="img", aria_label=label, style=narrowest)
 
@@ -109,8 +113,6 @@ class Bar:
 
 #: a drawing as wide as the page; height of a row, room for its label and its note, space between label and bar
 WIDTH, ROW, LABEL, NOTE, PAD = 1100, 22, 200, 110, 8
-#: below this width a drawing scrolls rather than become unreadable
-NARROW = 820
 
 
 def bars(rows: Sequence[Bar], label: str, show: Callable[[float], str]) -> Safe:
@@ -125,7 +127,7 @@ def bars(rows: Sequence[Bar], label: str, show: Callable[[float], str]) -> Safe:
         parts += [line(x, 2, x, height - 22, "grid"), text(x, height - 6, show(mark), "axis", "middle")]
     for index, row in enumerate(rows):
         parts += _bar(row, index * ROW + 4, scale)
-    return drawing(WIDTH, height, label, *parts, min_width=NARROW)
+    return drawing(WIDTH, height, label, *parts)
 
 
 def _bar(row: Bar, y: float, scale: float) -> list[Safe]:
