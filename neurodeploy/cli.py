@@ -295,12 +295,11 @@ class _Progress:
         if sys.stderr.isatty() and not screen.quiet and screen.rich:
             from rich import console, progress
 
-            columns = (
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.TimeElapsedColumn(),
+            shown, columns = (
+                console.Console(stderr=True),
+                (progress.BarColumn(), progress.TimeElapsedColumn()),
             )
-            self.bar = progress.Progress(*columns, console=console.Console(stderr=True), transient=True)
+            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
             self.bar.start()
         return self.show
 
@@ -729,8 +728,8 @@ def _io(error: OSError) -> int:
 def _early_format(arguments: Sequence[str]) -> Format:
     """The format, known before parsing, so that wrong flags are reported in it too."""
     for before, text in zip(["", *arguments], [*arguments, ""], strict=True):
-        given = text if before == "--format" else text.removeprefix("--format=")
-        if given in Format.__members__ and (before == "--format" or given != text):
+        given = text.removeprefix("--format=")
+        if given in Format.__members__ and (given != text or before == "--format"):
             return Format(given)
     return Format.auto
 

@@ -66,11 +66,8 @@ NARROW = 820
 
 def drawing(width: float, height: float, label: str, *children: str, min_width: float = NARROW) -> Safe:
     """A whole picture that scales down to ``min_width`` and scrolls below it."""
-    box, size, narrowest = (
-        f"0 0 {width:.0f} {height:.0f}",
-        f"{width:.0f}",
-        f"min-width:{min_width:.0f}px",
-    )
+    box, size = f"0 0 {width:.0f} {height:.0f}", f"{width:.0f}"
+    narrowest = f"min-width:{min_width:.0f}px"
     return tag("svg", *children, viewBox=box, width=size, role="img", aria_label=label, style=narrowest)
 
 
