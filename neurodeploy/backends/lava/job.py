@@ -1,14 +1,13 @@
 """A run as files: what the watched process is given, and what it leaves. Nothing is pickled.
 
 The folder of a job holds ``program.h5`` (graph and mapping), ``x.npy``, ``job.json``, then ``values-N.npy`` (one for
-the read-out and each watched value), ``progress`` (steps done), ``counts-PID.jsonl`` (saturations), ``error.json`` and
-``log``.
+the read-out and each watched value), ``progress`` (steps done), ``counts-PID.jsonl`` (saturations by node so far),
+``error.json`` and ``log``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,11 +123,3 @@ def load_error(folder: Path) -> SimulateError | None:
         return SimulateError([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in found["problems"]])
     what = f"{found['type']}: {found['message']}"
     return SimulateError(Problem("ND740", "a Lava process failed; the run was ended", found["where"], what))
-
-
-def counts(file: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """(cell, saturations by node so far), as one process noted them."""
-    for text in file.read_text().splitlines():
-        if text.endswith("}"):  # the last line may be half written
-            found = json.loads(text)
-            yield found["cell"], found["counts"]

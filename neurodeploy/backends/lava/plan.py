@@ -24,7 +24,7 @@ from ...mapping.types import Mapping as CoreMapping
 from ...passes.balance import CROSSING, constants, depths
 from .cell import CellSpec, Clock, Feed, spread
 from .stock import INT32, Own, Place, Stock, connection, neuron
-from .wiring import Op, Wire, arranged, simplified
+from .wiring import Op, Wire, arranged
 
 Granularity = Literal["layer", "core"]
 INPUT = "<input>"  # the unit that stands for the network's in port
@@ -46,11 +46,6 @@ class Unit:
     stock: Stock | None = None
     spec: CellSpec | None = None
     reason: str = ""
-
-    @property
-    def process(self) -> str:
-        """Name of the process class."""
-        return self.stock.process if self.stock else "Cell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +83,7 @@ class Plan:
     @property
     def message_bits(self) -> dict[str, int]:
         """Width of the messages of each population whose process of Lava does not keep to it."""
-        found = {u.name: u.stock.message_bits for u in self.units if u.stock and u.stock.message_bits}
-        return {name: bits for name, bits in found.items() if bits}
+        return {u.name: u.stock.message_bits for u in self.units if u.stock and u.stock.message_bits}
 
 
 @dataclass(eq=False)
@@ -139,8 +133,6 @@ def plan(
 
 class _Planner(ABC):
     """What both granularities share: facts of the graph, and how cells are finished."""
-
-    granularity: Granularity
 
     def __init__(
         self, graph: Graph, record: tuple[str, ...], clock: Clock, mapping: CoreMapping | None
@@ -194,8 +186,6 @@ class _Planner(ABC):
 class _Layers(_Planner):
     """One process for each connection and neuron layer, cells for the rest of each group."""
 
-    granularity: Granularity = "layer"
-
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.readers = self.graph.consumers
@@ -211,9 +201,7 @@ class _Layers(_Planner):
         output = self.graph.output.name
         taps = [self.tap(value) for value in self.record]
         ends = self.tap(output)
-        done: dict[str, Unit] = {}
-        for name, (layer, node, stock) in self.stocks.items():
-            done[name] = self._connected(name, layer, node, stock)
+        done = {name: self._connected(*found) for name, found in self.stocks.items()}
         pending = dict(self.cells)
         ports: dict[str, tuple[list[Feed], list[tuple[Wire, ...]]]] = {}
         while pending:  # a bias may have to be added in a cell that nobody asked for before
@@ -261,7 +249,7 @@ class _Layers(_Planner):
         name = f"{name}.cell"
         draft = self.cells.setdefault(name, _Draft(name, group.name))
         draft.nodes.append(node)
-        draft.reasons.append(reason or _kind(node))
+        draft.reasons.append(reason or WHY.get(node.kind, node.kind).format(node))
         self.home[node.name], self.after[node.name] = name, index
 
     def _cell_for(self, value: str) -> int:
@@ -325,7 +313,7 @@ class _Layers(_Planner):
         if bias is not None:
             found = neuron(node, replace(place, bias=bias))
             if isinstance(found, Stock):
-                return found
+                return replace(found, folds=True)
         return neuron(node, place)
 
     def _bias_of(self, node: Neuron) -> Array | None:
@@ -347,31 +335,21 @@ class _Layers(_Planner):
             return None
         parts = [self._constant_part(i) for i in node.inputs]
         found = [p for p in parts if p is not None]
-        if not found:
-            return None
-        return (
-            arranged(found[0], ((node.op, node.args),)) if isinstance(node, View) else np.sum(found, axis=0)
-        )
+        if found and isinstance(node, View):
+            return arranged(found[0], ((node.op, node.args),))
+        return np.sum(found, axis=0) if found else None
 
-    def _connected(self, name: str, group: str, node: Node, stock: Stock) -> Unit:
-        folded = isinstance(node, Neuron) and self._folds(node, stock)
+    def _connected(self, group: str, node: Node, stock: Stock) -> Unit:
         ins = []
         for value in node.inputs:
             wires: list[Wire] = []
-            for part in self._parts(value):
-                found, bias = self.wires(part.value)
-                if bias is not None and not folded:
-                    found = self._biased(part.value)
-                wires += [self._wire(w, part.ops, stock.before) for w in found]
+            for part, ops in self._parts(value):
+                found, bias = self.wires(part)
+                if bias is not None and not stock.folds:
+                    found = self._biased(part)
+                wires += [w.then((*ops, *stock.before)) for w in found]
             ins.append(tuple(wires))
-        return Unit(name, group, (name,), tuple(ins), stock)
-
-    def _folds(self, node: Neuron, stock: Stock) -> bool:
-        """Whether the biases of its synapses are part of the process."""
-        bias = self._bias_of(node)
-        if bias is None:
-            return False
-        return isinstance(neuron(node, replace(self._surroundings(node), bias=bias)), Stock)
+        return Unit(node.name, group, (node.name,), tuple(ins), stock)
 
     def _surroundings(self, node: Neuron) -> Place:
         intervals = [self.graph.values[i].interval for i in node.inputs]
@@ -382,17 +360,14 @@ class _Layers(_Planner):
         shape = self.graph.shape(node.name) or (1,)
         return Place(shape, self.level[node.name], self.clock.period, None, reach, from_lava, from_conv)
 
-    def _wire(self, wire: Wire, *ops: tuple[Op, ...]) -> Wire:
-        return Wire(wire.unit, wire.port, (*wire.ops, *(op for some in ops for op in some)))
-
-    def _parts(self, value: str) -> list[_Part]:
+    def _parts(self, value: str) -> list[tuple[str, tuple[Op, ...]]]:
         """A value as a sum of others, each rearranged: what several wires into one in port bring."""
         node = self.graph.nodes[value]
         if value in self.absorbed:
             return [part for i in node.inputs for part in self._parts(i)]
         if isinstance(node, View) and free(node):
-            return [_Part(p.value, (*p.ops, (node.op, node.args))) for p in self._parts(node.inputs[0])]
-        return [_Part(value)]
+            return [(part, (*ops, (node.op, node.args))) for part, ops in self._parts(node.inputs[0])]
+        return [(value, ())]
 
     # --- wires -------------------------------------------------------------------------------------------------
 
@@ -402,7 +377,7 @@ class _Layers(_Planner):
         if value not in self.home:  # a rearrangement
             found, bias = self.wires(node.inputs[0])
             op: tuple[Op, ...] = ((node.op, node.args),)  # type: ignore[attr-defined]
-            return tuple(self._wire(w, op) for w in found), None if bias is None else arranged(bias, op)
+            return tuple(w.then(op) for w in found), None if bias is None else arranged(bias, op)
         unit = self.home[value]
         if unit == INPUT:
             return (Wire(INPUT, 0),), self.input_bias()
@@ -451,16 +426,8 @@ class _Layers(_Planner):
         return {value} | self._path(self.graph.nodes[value].inputs[0], inside)
 
 
-@dataclass(frozen=True)
-class _Part:
-    value: str
-    ops: tuple[Op, ...] = ()
-
-
 class _Cores(_Planner):
     """One own process for each mapped core, which does everything that the mapper put there."""
-
-    granularity: Granularity = "core"
 
     def plan(self) -> Plan:
         mapping = self.mapping
@@ -544,17 +511,8 @@ def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) ->
     return np.broadcast_to(sum(s * a for s, a in zip(signs, args, strict=True)), shape)
 
 
-def _kind(node: Node) -> str:
-    """Why a node of this kind runs in a cell."""
-    if node.kind == "product":
-        return f"{node.timing} product"  # type: ignore[attr-defined]
-    if node.kind == "micro":
-        return f"{node.op} in microcode"  # type: ignore[attr-defined]
-    if node.kind == "reduce":
-        return f"{node.op} over elements"  # type: ignore[attr-defined]
-    if node.kind == "view":
-        return f"{node.op} view"  # type: ignore[attr-defined]
-    return {"output": "read-out"}.get(node.kind, node.kind)
-
-
-__all__ = ["INPUT", "Granularity", "Plan", "Tap", "Unit", "plan", "simplified"]
+#: why a node of this kind runs in a cell; for others the name of the kind says it
+WHY = {
+    "product": "{0.timing} product", "micro": "{0.op} in microcode", "reduce": "{0.op} over elements",
+    "view": "{0.op} view", "output": "read-out",
+}  # fmt: skip
