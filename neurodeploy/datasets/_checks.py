@@ -40,6 +40,17 @@ def require_content(path: Path) -> None:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
 
 
+def begins(path: Path, signature: bytes) -> bool:
+    """Whether it is a file that begins with these bytes."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(signature)) == signature
+    except OSError:
+        return False
+
+
 def checked_labels(labels: NDArray[Any], classes: int, where: str) -> NDArray[np.int64]:
     """Labels as int64 (N,), after refusing none at all, another shape or type, and any outside 0 .. classes-1."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":

@@ -83,15 +83,7 @@ class JpegReader:
 
 def accepts(spec: str) -> bool:
     """By suffix, or by the signature of the file."""
-    return spec.lower().endswith((".h5", ".hdf5")) or (Path(spec).is_file() and _signed(Path(spec)))
-
-
-def _signed(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_SIGNATURE)) == _SIGNATURE
-    except OSError:
-        return False
+    return spec.lower().endswith((".h5", ".hdf5")) or _checks.begins(Path(spec), _SIGNATURE)
 
 
 def facts(spec: str) -> Facts:
@@ -114,7 +106,7 @@ def _opened(spec: str, read: Callable[[h5py.File, str], Result]) -> Result:
 
     path = Path(spec)
     _checks.require_content(path)
-    if not _signed(path):
+    if not _checks.begins(path, _SIGNATURE):
         raise _checks.foreign(spec, "no HDF5 signature", FORMAT)
     try:
         with h5py.File(path, "r") as file:

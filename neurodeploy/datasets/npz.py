@@ -116,7 +116,7 @@ def _typed(path: Path) -> Iterator[None]:
     try:
         yield
     except zipfile.BadZipFile as error:
-        if not _starts_as_zip(path):
+        if not _checks.begins(path, b"PK"):
             raise _checks.foreign(str(path), "no zip signature", "a numpy .npz archive") from error
         raise _checks.truncated(str(path), str(error)) from error
     except ValueError as error:
@@ -126,11 +126,6 @@ def _typed(path: Path) -> Iterator[None]:
         raise _checks.foreign(str(path), str(error), limit, fix) from error
     except (OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error) as error:
         raise _checks.truncated(str(path), str(error)) from error
-
-
-def _starts_as_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def _options(arrays: Arrays, where: str) -> list[int]:

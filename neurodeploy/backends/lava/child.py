@@ -100,7 +100,7 @@ def _run(folder: Path) -> None:
 
     from .processes import own
 
-    plan, x, _ = job.get(folder)
+    plan, x = job.get(folder)
     progress: Any = np.memmap(folder / "progress", dtype=np.int64, mode="w+", shape=(1,))
     _report_failures(folder)
     mend()

@@ -52,14 +52,12 @@ def put(folder: Path, program: Program, x: Array, request: Request) -> None:
     (folder / "job.json").write_text(json.dumps(asdict(request)))
 
 
-def get(folder: Path) -> tuple[Plan, Array, Request]:
+def get(folder: Path) -> tuple[Plan, Array]:
     """Read a job."""
     sections = store.read(folder / "program.h5", CLASSES)
     given = json.loads((folder / "job.json").read_text())
-    request = Request(tuple(given["record"]), given["granularity"], given["prefix"])
     x = np.load(folder / "x.npy", allow_pickle=False)
-    found = plan(sections["graph"], request.record, request.granularity, sections.get("mapping"), len(x))
-    return found, x, request
+    return plan(sections["graph"], given["record"], given["granularity"], sections.get("mapping"), len(x)), x
 
 
 def watched(found: Plan) -> list[Tap]:
@@ -78,16 +76,9 @@ def steps(found: Plan, samples: int) -> tuple[int, int]:
 def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[Array]:
     """The arrays of all watched values, (runs, steps, *shape), mapped into memory."""
     runs, each = steps(found, samples)
-    made = []
-    for number, tap in enumerate(watched(found)):
-        shape = (runs, each, *(tap.shape or (1,)))
-        file = folder / f"values-{number}.npy"
-        made.append(
-            np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None
-            )
-        )
-    return made
+    mapped: Any = np.lib.format.open_memmap  # which reads a file with the shape that it has
+    shapes = [(runs, each, *(tap.shape or (1,))) for tap in watched(found)]
+    return [mapped(folder / f"values-{n}.npy", mode, np.int64, shape) for n, shape in enumerate(shapes)]
 
 
 def values(found: Plan, tap: Tap, array: Array, samples: int) -> Array:

@@ -27,6 +27,7 @@ from .stock import INT32, Own, Place, Stock, connection, neuron
 from .wiring import Op, Wire, arranged
 
 Granularity = Literal["layer", "core"]
+Port = tuple[Feed, tuple[Wire, ...]]  # an in port of a cell, and the wires whose data are added
 INPUT = "<input>"  # the unit that stands for the network's in port
 LIF_REACH = 1 << 17  # a synaptic sum beyond would wrap before LIF adds its bias
 
@@ -167,20 +168,29 @@ class _Planner(ABC):
         shape = self.graph.shape(self.graph.input.name)
         return np.ascontiguousarray(np.broadcast_to(-zero, (1, *shape))[0]) if zero.any() else None
 
-    def finished(self, draft: _Draft, feeds: list[Feed], ins: list[tuple[Wire, ...]]) -> Unit:
+    def ports(self, draft: _Draft, wanted: Mapping[str, bool]) -> list[Port]:
+        """In ports for values, each with whether it is taken late; what a cell has of them itself needs no wire."""
+        found = []
+        for value, late in wanted.items():
+            wires, bias = self.wires(value)
+            wires = tuple(w for w in wires if w.unit != draft.name)
+            if wires:
+                found.append((Feed(value, self.graph.shape(value), self.level[value], late, bias), wires))
+        return found
+
+    def finished(self, draft: _Draft, ports: list[Port]) -> Unit:
         """The unit of a draft; its out ports may still grow until all others are finished."""
+        feeds, ins = tuple(feed for feed, _ in ports), tuple(wires for _, wires in ports)
         names = {n.name for n in draft.nodes} | {f.value for f in feeds} | set(draft.outs)
         names |= {i for n in draft.nodes for i in n.inputs}
         bits = {n: f.bits if (f := self.graph.values[n].fixed) else 32 for n in names}
         spec = CellSpec(
-            draft.name, tuple(draft.nodes), tuple(feeds), tuple(draft.outs), self.clock,
+            draft.name, tuple(draft.nodes), feeds, tuple(draft.outs), self.clock,
             {n: self.graph.shape(n) for n in names}, bits, {n: self.level[n] for n in names if n in self.level},
             {n: self.consts[n] for n in names if n in self.consts}, draft.masks, draft.sends,
         )  # fmt: skip
         reason = "; ".join(dict.fromkeys(draft.reasons))
-        return Unit(
-            draft.name, draft.layer, tuple(n.name for n in draft.nodes), tuple(ins), None, spec, reason
-        )
+        return Unit(draft.name, draft.layer, tuple(n.name for n in draft.nodes), ins, None, spec, reason)
 
 
 class _Layers(_Planner):
@@ -201,18 +211,13 @@ class _Layers(_Planner):
         output = self.graph.output.name
         taps = [self.tap(value) for value in self.record]
         ends = self.tap(output)
-        done = {name: self._connected(*found) for name, found in self.stocks.items()}
-        pending = dict(self.cells)
-        ports: dict[str, tuple[list[Feed], list[tuple[Wire, ...]]]] = {}
-        while pending:  # a bias may have to be added in a cell that nobody asked for before
-            for name, draft in list(pending.items()):
-                ports[name] = self._feeds(draft)
-                del pending[name]
-            pending = {n: d for n, d in self.cells.items() if n not in ports}
-        done |= {name: self.finished(self.cells[name], *found) for name, found in ports.items()}
-        return Plan(
-            self.graph, "layer", tuple(done.values()), ends, tuple(taps), self.clock, self.level[output]
-        )
+        units = [self._connected(*found) for found in self.stocks.values()]
+        ports: dict[str, list[Port]] = {}
+        # A bias may have to be added in a cell that nobody asked for before.
+        while pending := [draft for name, draft in self.cells.items() if name not in ports]:
+            ports |= {draft.name: self._ports(draft) for draft in pending}
+        units += [self.finished(self.cells[name], found) for name, found in ports.items()]
+        return Plan(self.graph, "layer", tuple(units), ends, tuple(taps), self.clock, self.level[output])
 
     # --- which node goes where ---------------------------------------------------------------------------------
 
@@ -245,8 +250,7 @@ class _Layers(_Planner):
     def _own(self, group: Population, node: Node, index: int | None = None, reason: str = "") -> None:
         if index is None:
             index = max((self._cell_for(i) for i in node.inputs if i not in self.still), default=0)
-        name = group.name if index == 0 else f"{group.name}+{index}"
-        name = f"{name}.cell"
+        name = f"{group.name}+{index}.cell" if index else f"{group.name}.cell"
         draft = self.cells.setdefault(name, _Draft(name, group.name))
         draft.nodes.append(node)
         draft.reasons.append(reason or WHY.get(node.kind, node.kind).format(node))
@@ -399,7 +403,7 @@ class _Layers(_Planner):
     def _layer(self, value: str) -> str:
         return next(group.name for group in self.groups if value in group.names)
 
-    def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
+    def _ports(self, draft: _Draft) -> list[Port]:
         """In ports of a cell; rearrangements of its own values are done inside."""
         inside = {node.name for node in draft.nodes}
         wanted: dict[str, bool] = dict.fromkeys(draft.extra, False)
@@ -413,12 +417,7 @@ class _Layers(_Planner):
                 else:
                     wanted[value] = wanted.get(value, True) and isinstance(node, CROSSING)
         draft.nodes = [n for n in self.graph if n.name in inside | views]
-        feeds, ins = [], []
-        for value, late in wanted.items():
-            wires, bias = self.wires(value)
-            feeds.append(Feed(value, self.graph.shape(value), self.level[value], late, bias))
-            ins.append(wires)
-        return feeds, ins
+        return self.ports(draft, wanted)
 
     def _path(self, value: str, inside: set[str]) -> set[str]:
         if value in inside:
@@ -439,10 +438,10 @@ class _Cores(_Planner):
         gather = _Draft("readout", "readout", extra=[output.value])
         gather.port(output.value)
         taps = [self.tap(value) for value in self.record]
-        ports = {name: self._feeds(draft) for name, draft in self.cells.items()}
-        units = [self.finished(self.cells[name], *found) for name, found in ports.items()]
+        ports = {name: self._ports(draft) for name, draft in self.cells.items()}
+        units = [self.finished(self.cells[name], found) for name, found in ports.items()]
         feed = Feed(output.value, output.shape, output.depth, False)
-        units.append(self.finished(gather, [feed], [output.wires]))
+        units.append(self.finished(gather, [(feed, output.wires)]))
         output = replace(output, wires=(Wire("readout", 0),))
         return Plan(self.graph, "core", tuple(units), output, tuple(taps), self.clock, output.depth)
 
@@ -481,24 +480,19 @@ class _Cores(_Planner):
             return (Wire(INPUT, 0),), self.input_bias()
         return tuple(Wire(cell, self.cells[cell].port(value)) for cell in self.owner[value]), None
 
-    def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
+    def _ports(self, draft: _Draft) -> list[Port]:
         inside = {node.name for node in draft.nodes}
         readers: dict[str, list[bool]] = {}  # value -> whether those that read it are crossings
         for node in draft.nodes:
             for value in node.inputs:
                 readers.setdefault(value, []).append(isinstance(node, CROSSING))
-        feeds, ins = [], []
+        wanted: dict[str, bool] = {}
         for value, crossings in readers.items():
             # A core that evaluates a value holds all that its elementwise readers need; crossings may need more.
             late = any(crossings) if value in inside else all(crossings)
-            if value in self.still or (value in inside and not late):
-                continue
-            wires, bias = self.wires(value)
-            wires = tuple(w for w in wires if w.unit != draft.name)
-            if wires:
-                feeds.append(Feed(value, self.graph.shape(value), self.level[value], late, bias))
-                ins.append(wires)
-        return feeds, ins
+            if value not in self.still and (late or value not in inside):
+                wanted[value] = late
+        return self.ports(draft, wanted)
 
 
 def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
