@@ -8,7 +8,7 @@ the read-out and each watched value), ``progress`` (steps done), ``counts-PID.js
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ...ir.nodes import KINDS
 from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from ...mapping.types import Core, Demand, Group, Mapping, Piece
 from ...program import Program
-from .plan import Granularity, Plan, Tap, plan
+from .plan import Plan, Tap, plan
 
 CLASSES: dict[str, type] = {
     cls.__name__: cls
@@ -33,23 +33,16 @@ CLASSES: dict[str, type] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is to be run: values to watch, granularity, and the prefix of the names of shared memory."""
-
-    record: tuple[str, ...]
-    granularity: Granularity
-    prefix: str
-
-
-def put(folder: Path, program: Program, x: Array, request: Request) -> None:
-    """Write a job."""
+def put(folder: Path, program: Program, found: Plan, x: Array, prefix: str) -> None:
+    """Write a job; ``prefix`` begins the names of its shared memory."""
     sections: dict[str, Any] = {"graph": program.graph}
-    if request.granularity == "core":
-        sections["mapping"] = replace(program.mapping, images=()) if program.mapping else None
-    store.write(folder / "program.h5", {n: v for n, v in sections.items() if v is not None})
+    if found.granularity == "core" and program.mapping is not None:
+        sections["mapping"] = replace(program.mapping, images=())
+    store.write(folder / "program.h5", sections)
     np.save(folder / "x.npy", np.ascontiguousarray(x), allow_pickle=False)
-    (folder / "job.json").write_text(json.dumps(asdict(request)))
+    record = [tap.value for tap in found.taps]
+    request = {"record": record, "granularity": found.granularity, "prefix": prefix}
+    (folder / "job.json").write_text(json.dumps(request))
 
 
 def get(folder: Path) -> tuple[Plan, Array]:

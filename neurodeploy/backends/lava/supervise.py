@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,17 +37,13 @@ PATIENCE = 10.0  # seconds for the watched process to clean up by itself
 
 def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace:
     """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
-    folder = Path(tempfile.mkdtemp(prefix="neurodeploy-lava-"))
-    request = job.Request(
-        tuple(tap.value for tap in plan.taps), plan.granularity, f"nd{secrets.token_hex(4)}_"
-    )
-    try:
-        job.put(folder, program, x, request)
-        with _process(folder, request.prefix) as process:
+    prefix = f"nd{secrets.token_hex(4)}_"
+    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        job.put(folder, program, plan, x, prefix)
+        with _process(folder, prefix) as process:
             _wait(folder, process)
         return _trace(folder, plan, x, record)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
