@@ -190,19 +190,9 @@ PLACEMENTS: Room[Placement] = Room("mapping.placements", "Placement")
 
 #: every room whose members are found by themselves
 ROOMS: tuple[Room[Any], ...] = (
-    NEURONS,
-    MICROCODE,
-    METHODS,
-    BACKENDS,
-    FORMATS,
-    LIBRARIES,
-    OPERATORS,
-    LEAVES,
-    DATASETS,
-    OBJECTIVES,
-    LAYOUTS,
+    NEURONS, MICROCODE, METHODS, BACKENDS, FORMATS, LIBRARIES, OPERATORS, LEAVES, DATASETS, OBJECTIVES, LAYOUTS,
     PLACEMENTS,
-)
+)  # fmt: skip
 
 
 def problems(everywhere: bool = False) -> list[Problem]:
