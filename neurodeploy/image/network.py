@@ -10,8 +10,9 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
-from ..ir.nodes import Const, Reduce, Sum, Synapse, View
+from ..ir.nodes import Const, Sum, View
 from ..ir.widths import REGISTER_BITS
+from ..mapping.reads import channel_axes
 from ..mapping.types import Mapping
 from ..passes.balance import constants, depths, host
 from ..target import Target
@@ -41,7 +42,7 @@ class Network:
         """All of it."""
         still, outside = _constants(graph), frozenset(host(graph))
         owner = _owners(graph, mapping, frozenset(still), outside)
-        return cls(graph, target, depths(graph), outside, still, _channel_axes(graph), owner, {})
+        return cls(graph, target, depths(graph), outside, still, channel_axes(graph), owner, {})
 
     def shape(self, value: str) -> tuple[int, ...]:
         """Shape of a node's value."""
@@ -79,16 +80,6 @@ def _constants(graph: Graph) -> dict[str, Array]:
             signs = (isinstance(node, Sum) and node.signs) or (1,) * len(args)
             value = sum(sign * arg[0] for sign, arg in zip(signs, args, strict=True))
         found[node.name] = np.broadcast_to(value, graph.shape(node.name)).astype(np.int64)
-    return found
-
-
-def _channel_axes(graph: Graph) -> dict[str, int]:
-    """The first axis for what a convolution or a window over (C, Y, X) reads."""
-    found: dict[str, int] = {}
-    for node in graph:
-        wide = isinstance(node, Reduce) and node.window is not None and len(graph.shape(node.inputs[0])) == 3
-        if wide or (isinstance(node, Synapse) and node.op == "conv"):
-            found[node.inputs[0]] = 0
     return found
 
 

@@ -85,7 +85,9 @@ class Cells:
     def tiles(self, chunk: Sequence[int]) -> list[Tile]:
         """The non-empty tiles of the grid with ``chunk`` indices per axis and tile, in row-major order."""
         if self.neuron is None:
-            return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
+            starts = zip(self.shape, chunk, strict=True)
+            cuts = [np.split(np.arange(size), range(step, size, step)) for size, step in starts]
+            return [Tile(self, axes) for axes in product(*cuts)]
         number = self.numbers(chunk)
         return [self.hosted(homes) for homes in split(number) if len(homes)]
 
@@ -160,13 +162,6 @@ class Tile:
         if self.axes is not None and shape == self.cells.shape:
             return Region(shape, self.axes)
         return region(self.of(name), shape)
-
-
-def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[Array]]:
-    return [
-        [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
-        for size, step in zip(shape, chunk, strict=True)
-    ]
 
 
 def split(number: Array) -> list[Array]:

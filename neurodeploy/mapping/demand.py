@@ -130,17 +130,11 @@ class Accounting:
         """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
         parts = [(n, out, reads(self.graph, n, out, self.channels)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
-        return Demand(
-            neurons=neurons,
-            neuron_words=words,
-            neuron_groups=1,
-            synapse_words=sum(self._synapses(n, out, found) for n, out, found in parts),
-            axon_in=sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants),
-            held_words=sum(self._held(n, found) for n, _, found in parts if isinstance(n, Product)),
-            table_words=self.tables,
-            fan_in=fan_in,
-            thresholds=self._thresholds(tile),
-        )
+        synapses = sum(self._synapses(n, out, found) for n, out, found in parts)
+        axons = sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants)
+        held = sum(self._held(n, found) for n, _, found in parts if isinstance(n, Product))
+        thresholds = self._thresholds(tile)
+        return Demand(neurons, words, 1, synapses, axons, 0, held, self.tables, fan_in, thresholds)
 
     def _neurons(self, tile: Tile) -> tuple[int, int, int]:
         """Neurons, their state words, and the largest fan-in among them."""
@@ -204,21 +198,21 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
 
 def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
-    return _listed(targets, bits + (target.limits.index_bits.value or 0), target)
+    limits = target.limits
+    return _blocks(targets, bits + limits.index_bits.value, limits.synapse_header_bits_dense.value, target)
 
 
 def sparse_row(targets: int, bits: int, target: Target) -> int:
     """Words of one list that stores the index of every target."""
-    return _listed(targets, bits + (target.limits.sparse_index_bits.value or 0), target)
+    limits = target.limits
+    return _blocks(
+        targets, bits + limits.sparse_index_bits.value, limits.synapse_header_bits_dense.value, target
+    )
 
 
 def kernel_entry(outputs: int, bits: int, target: Target) -> int:
     """Words of one (offset, input channel) entry of a shared kernel onto ``outputs`` channels."""
-    return _blocks(outputs, bits, target.limits.synapse_header_bits_conv.value or 0, target)
-
-
-def _listed(targets: int, bits: int, target: Target) -> int:
-    return _blocks(targets, bits, target.limits.synapse_header_bits_dense.value or 0, target)
+    return _blocks(outputs, bits, target.limits.synapse_header_bits_conv.value, target)
 
 
 def _blocks(count: int, bits: int, header: int, target: Target) -> int:

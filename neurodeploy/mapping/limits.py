@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -30,6 +30,7 @@ class Resource:
 
 
 _FEEDING, _READING = "shrink the layer that feeds this one", "shrink the layers that read this one"
+_ALIKE = "use one threshold for all channels"
 
 #: every resource of a core by its name
 RESOURCES: Mapping[str, Resource] = {
@@ -43,12 +44,7 @@ RESOURCES: Mapping[str, Resource] = {
         Resource("table_words", "table_words", ("use another operator",)),
         Resource("total_words", "total_words", ("use fewer tokens or channels",)),
         Resource("fan_in", "fan_in", (_FEEDING,), memory=False, adds=False),
-        Resource(
-            "thresholds",
-            "distinct_thresholds_per_core",
-            ("use one threshold for all channels",),
-            memory=False,
-        ),
+        Resource("thresholds", "distinct_thresholds_per_core", (_ALIKE,), memory=False),
     )
 }
 
@@ -70,9 +66,8 @@ class Breach:
 def usage(demand: Demand, target: Target) -> dict[str, tuple[float, float]]:
     """Resource -> (used, limit); an unlimited one has limit infinity."""
     limits = {r.name: getattr(target.limits, r.key).value for r in RESOURCES.values()}
-    return {
-        r: (float(getattr(demand, r)), inf if limit is None else float(limit)) for r, limit in limits.items()
-    }
+    most = {r: inf if limit is None else float(limit) for r, limit in limits.items()}
+    return {r: (float(getattr(demand, r)), limit) for r, limit in most.items()}
 
 
 def fill(used: Mapping[str, tuple[float, float]]) -> tuple[float, str]:
@@ -90,6 +85,12 @@ def _share(resource: str, amount: float, limit: float) -> float:
 
 def breaches(demand: Demand, target: Target) -> list[Breach]:
     """Every limit the demand exceeds."""
-    return [
-        Breach(r, amount, limit) for r, (amount, limit) in usage(demand, target).items() if amount > limit
-    ]
+    return [Breach(r, *pair) for r, pair in usage(demand, target).items() if pair[0] > pair[1]]
+
+
+def largest(found: Iterable[Breach]) -> dict[str, Breach]:
+    """By resource, in the order met, the first breach that uses most."""
+    worst: dict[str, Breach] = {}
+    for breach in found:
+        worst[breach.resource] = max(worst.get(breach.resource, breach), breach, key=lambda b: b.used)
+    return worst

@@ -20,17 +20,11 @@ def energy_pj(plan: Plan) -> float:
     costs, ticks = plan.target.costs, plan.graph.header.timesteps
     cost = costs.energy_pj
     steps = ticks + max((g.depth for g in plan.groups), default=0)
-    message = (
-        cost.axon_in.nominal
-        + cost.axon_out.nominal
-        + HOPS * (cost.packet_hop_x.nominal + cost.packet_hop_y.nominal) / 2
-    )
+    hop = (cost.packet_hop_x.nominal + cost.packet_hop_y.nominal) / 2
+    message = cost.axon_in.nominal + cost.axon_out.nominal + HOPS * hop
     static_pj_per_ns = 1000 * costs.power_w.static_per_chip.nominal * plan.target.chips
-    return (
-        static_pj_per_ns * latency_ns(plan)
-        + cost.barrier_per_core.nominal * plan.cores * steps
-        + ticks * message * float(plan.flows.messages.sum())
-    )
+    barriers = cost.barrier_per_core.nominal * plan.cores * steps
+    return static_pj_per_ns * latency_ns(plan) + barriers + ticks * message * float(plan.flows.messages.sum())
 
 
 def latency_ns(plan: Plan) -> float:

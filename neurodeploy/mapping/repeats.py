@@ -12,7 +12,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
 from ..passes.balance import constants, host
 from ..target import Target
-from .cells import Tile, cells
+from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
@@ -33,8 +33,7 @@ class Cutter:
         key = self._signature(group, bits)
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        parts = cells(self.graph, group)
-        self.known[key] = tile(Accounting(self.graph, self.target, group, parts, bits), self.rank)
+        self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank)
         return self.known[key]
 
     def finer(self, tiling: Tiling, least: int) -> Tiling:
@@ -48,23 +47,17 @@ class Cutter:
     def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
         place = {name: i for i, name in enumerate(group.names)}
-        return tuple(
-            (
-                type(node),
-                self.graph.values[node.name].shape,
-                bits.get(node.name),
-                tuple(place.get(i, self._source(node, i)) for i in node.inputs),
-                DETAILS[type(node)](node) if type(node) in DETAILS else (),
-                longest_wait(self.graph, node) if isinstance(node, Synapse) else 0,
-                # Where threshold settings are counted, no two populations are taken for alike.
-                node.name if isinstance(node, Neuron) and self._counts_thresholds else "",
-            )
-            for node in group.nodes
-        )
-
-    @property
-    def _counts_thresholds(self) -> bool:
-        return self.target.limits.distinct_thresholds_per_core.value is not None
+        counted = self.target.limits.distinct_thresholds_per_core.value is not None
+        details = []
+        for node in group.nodes:
+            shape = self.graph.values[node.name].shape
+            sources = tuple(place.get(i, self._source(node, i)) for i in node.inputs)
+            more = DETAILS[type(node)](node) if type(node) in DETAILS else ()
+            wait = longest_wait(self.graph, node) if isinstance(node, Synapse) else 0
+            # Where threshold settings are counted, no two populations are taken for alike.
+            alone = node.name if isinstance(node, Neuron) and counted else ""
+            details.append((type(node), shape, bits.get(node.name), sources, more, wait, alone))
+        return tuple(details)
 
     def _source(self, node: Node, source: str) -> Hashable:
         still, outside, channels = self.outside
@@ -74,14 +67,9 @@ class Cutter:
     def _renamed(self, tiling: Tiling, group: Population, bits: MappingABC[str, int]) -> Tiling:
         old = tiling.accounting
         name = dict(zip(old.group.names, group.names, strict=True))
-        parts = replace(
-            old.cells,
-            anchor=name[old.cells.anchor],
-            sizes={name[n]: size for n, size in old.cells.sizes.items()},
-            neuron={name[n]: a for n, a in old.cells.neuron.items()}
-            if old.cells.neuron is not None
-            else None,
-        )
+        sizes = {name[n]: size for n, size in old.cells.sizes.items()}
+        neuron = old.cells.neuron and {name[n]: a for n, a in old.cells.neuron.items()}
+        parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
         tiles = tuple(Tile(parts, t.axes, t.neurons) for t in tiling.tiles)
         accounting = Accounting(self.graph, self.target, group, parts, bits)
         return Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)

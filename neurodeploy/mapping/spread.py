@@ -65,10 +65,8 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
 
 def pieces(tilings: Mapping[str, Tiling], flows: Traffic) -> list[Piece]:
     """The tiles of all groups in order, with their output axons."""
-    parts = [
-        (name, t, d) for name, cut in tilings.items() for t, d in zip(cut.tiles, cut.demands, strict=True)
-    ]
-    return [
-        Piece(name, t.elements, replace(d, axon_out=int(out)))
-        for (name, t, d), out in zip(parts, flows.axon_out, strict=True)
-    ]
+    sent, found = iter(flows.axon_out.tolist()), []
+    for name, cut in tilings.items():
+        for part, demand in zip(cut.tiles, cut.demands, strict=True):
+            found.append(Piece(name, part.elements, replace(demand, axon_out=next(sent))))
+    return found

@@ -150,9 +150,7 @@ def _work(accounting: Accounting, part: Tile) -> int:
 def _fewest(accounting: Accounting) -> int:
     """No cut into fewer cores can hold the neurons and their state."""
     limits, cells = accounting.target.limits, accounting.cells
-    words = (
-        int(np.sum(accounting.words)) if cells.neuron is not None else int(accounting.words) * cells.neurons
-    )
+    words = int(np.broadcast_to(accounting.words, cells.neurons).sum())
     needs = ((cells.neurons, limits.neurons_per_core.value), (words, limits.total_words.value))
     return max(-(-amount // limit) if limit else 1 for amount, limit in needs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -72,17 +73,13 @@ class Grid(Layout):
         """Grids by their number of tiles."""
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
-        sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
-        grids = (
-            np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes))
-            if sizes
-            else np.ones((1, 0))
-        )
-        counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids.astype(np.int64)), axis=1)
+        sizes = [_sizes(cells, axis, fine) for axis in range(len(cells.shape))]
+        grids = np.array(list(product(*sizes)), dtype=np.int64)
+        counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]
         found = wanted if len(wanted) else order[-1:]
-        return [Parts(cells, roles, tuple(int(n) for n in grids[i])) for i in found]
+        return [Parts(cells, roles, tuple(grids[i].tolist())) for i in found]
 
 
 def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:

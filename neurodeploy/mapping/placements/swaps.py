@@ -48,12 +48,9 @@ class Swaps(Placement):
 
 def snake(chip: Chip) -> Array:
     """(cores, 2) routers in an order whose neighbours are neighbours: rows of the mesh, every other one backwards."""
-    places = [
-        (x if y % 2 == 0 else chip.routers_x - 1 - x, y)
-        for y in range(chip.routers_y)
-        for x in range(chip.routers_x)
-    ]
-    return np.repeat(np.array(places), chip.cores_per_router, axis=0)[: chip.cores_per_chip]
+    y, x = np.indices((chip.routers_y, chip.routers_x)).reshape(2, -1)
+    places = np.stack([np.where(y % 2, chip.routers_x - 1 - x, x), y], axis=1)
+    return np.repeat(places, chip.cores_per_router, axis=0)[: chip.cores_per_chip]
 
 
 def _arranged(messages: Array, chip: Chip) -> Array:
