@@ -165,11 +165,8 @@ def check_of(key: str) -> Check:
 
 def _limit(unit: str, help: str, check: str, taken_from: str = "") -> Any:
     extra: dict[str, Any] = {"unit": unit, "check": check, "taken_from": taken_from}
-    return Field(_open_limit(unit), description=help, json_schema_extra=extra)
-
-
-def _open_limit(unit: str) -> Limit:
-    return Limit(value=None, unit=unit, source="not given in the target file: unlimited")
+    default = Limit(value=None, unit=unit, source="not given in the target file: unlimited")
+    return Field(default, description=help, json_schema_extra=extra)
 
 
 def _size(unit: str, help: str) -> Any:
@@ -301,12 +298,9 @@ class Costs(Frozen):
     def _fill_unpriced(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("unpriced"), str) or not given["unpriced"]:
             return given
-        tables = {
-            key: _filled(field.annotation, given.get(key, {}), given["unpriced"])
-            for key, field in cls.model_fields.items()
-            if key != "unpriced"
-        }
-        return {**given, **tables}
+        priced = {key: field.annotation for key, field in cls.model_fields.items() if key != "unpriced"}
+        reason = given["unpriced"]
+        return given | {key: _filled(table, given.get(key, {}), reason) for key, table in priced.items()}
 
 
 def _filled(table: Any, given: Any, reason: str) -> Any:
@@ -366,11 +360,8 @@ class Chip(Frozen):
     def _cores_fit(cls, value: int, info: ValidationInfo) -> int:
         cores, x, y = (info.data.get(k, 1) for k in ("cores_per_chip", "routers_x", "routers_y"))
         if cores > x * y * value:
-            raise complaint(
-                "ND919",
-                f"{cores} cores on a mesh with room for {x * y * value}",
-                "cores_per_chip <= routers_x * routers_y * cores_per_router",
-            )
+            limit = "cores_per_chip <= routers_x * routers_y * cores_per_router"
+            raise complaint("ND919", f"{cores} cores on a mesh with room for {x * y * value}", limit)
         return value
 
     def router(self, core: int) -> tuple[int, int]:

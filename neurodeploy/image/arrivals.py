@@ -20,11 +20,8 @@ ROW, OPERAND = 0, 1  # kinds of items
 PORTS = Table("ports", np.int32, (Column("first", of="port_init", count="size"), Column("size")))
 #: what ports hold before messages arrive: biases, constant operands, else zero
 PORT_INIT = Table("port_init", np.int64)
-AXONS = Table(
-    "axons",
-    np.int32,
-    (Column("first", of="items", count="items"), Column("items"), Column("channels", 1, LARGEST)),
-)
+_FED = Column("first", of="items", count="items")
+AXONS = Table("axons", np.int32, (_FED, Column("items"), Column("channels", 1, LARGEST)))
 #: what an axon feeds. ROW: connection ``id``, its row a + channel goes to the port's slots b + column.
 #: OPERAND: port ``id``, its slot a + channels[b + channel]
 ITEMS = Table("items", np.int32, (Column("kind", high=2), Column("id"), Column("a"), Column("b")))
@@ -216,10 +213,8 @@ def _wrong_rows(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]
     yield from unknown
     if not unknown:
         link = links[items["id"]]
-        room = image.rows(PORTS)["size"][link["port"]]
-        yield from beyond(
-            "items", items["a"], reach, link["rows"], "an item reads rows beyond its connection"
-        )
+        room, cause = image.rows(PORTS)["size"][link["port"]], "an item reads rows beyond its connection"
+        yield from beyond("items", items["a"], reach, link["rows"], cause)
         yield from beyond("items", items["b"], link["columns"], room, "an item writes beyond its port")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from math import prod
 
@@ -41,7 +42,7 @@ class Network:
     def of(cls, graph: Graph, mapping: Mapping, target: Target) -> Network:
         """All of it."""
         still, outside = _constants(graph), frozenset(host(graph))
-        owner = _owners(graph, mapping, frozenset(still), outside)
+        owner = _owners(graph, mapping, still, outside)
         return cls(graph, target, depths(graph), outside, still, channel_axes(graph), owner, {})
 
     def shape(self, value: str) -> tuple[int, ...]:
@@ -84,14 +85,10 @@ def _constants(graph: Graph) -> dict[str, Array]:
 
 
 def _owners(
-    graph: Graph, mapping: Mapping, still: frozenset[str], outside: frozenset[str]
+    graph: Graph, mapping: Mapping, still: Container[str], outside: frozenset[str]
 ) -> dict[str, Array]:
-    last = len(mapping.cores)
-    table = {
-        n.name: np.full(prod(graph.shape(n.name)), last if n.name in outside else -1)
-        for n in graph
-        if n.name not in still
-    }
+    last, alive = len(mapping.cores), (n.name for n in graph if n.name not in still)
+    table = {n: np.full(prod(graph.shape(n)), last if n in outside else -1) for n in alive}
     for number in reversed(range(last)):
         for piece in mapping.cores[number].pieces:
             for name, flat in piece.elements.items():

@@ -95,6 +95,14 @@ def _neuron_state(image: CoreImage, item: Instruction) -> int:
     return item.size * len(model.state) if model else -1
 
 
+def _micro_state(image: CoreImage, item: Instruction) -> int:
+    return 2 * item.size * item.numbers["cumulative"]
+
+
+def _delay_state(image: CoreImage, item: Instruction) -> int:
+    return item.size * (item.numbers["steps"] - 1)
+
+
 def _wrong_neuron(image: CoreImage, item: Instruction) -> Wrong:
     model = registry.NEURONS.get(item.texts["model"])
     if model and len(item.operands) != model.inputs:
@@ -131,44 +139,25 @@ OPERATIONS: dict[str, Operation] = {
     "input": Operation(arrays={"zero": _size}, wrong=_wrong_input),
     "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
     "synapse": Operation(ports=1, numbers=("from",)),
-    "delay": Operation(
-        ports=1,
-        numbers=("from", "steps", "kernel"),
-        state=lambda image, item: item.size * (item.numbers["steps"] - 1),
-        wrong=_wrong_kernel,
-    ),
+    "delay": Operation(ports=1, numbers=("from", "steps", "kernel"), state=_delay_state, wrong=_wrong_kernel),
     "reduce": Operation(ports=1, numbers=("from", "fan", "kernel"), texts=("kind",), wrong=_wrong_kernel),
     "product": Operation(
-        ports=2,
-        numbers=("from", "bits"),
-        texts=("equation", "timing"),
-        arrays={"a_sizes": None, "b_sizes": None},
-        state=_product_state,
-        wrong=_wrong_product,
+        ports=2, numbers=("from", "bits"), texts=("equation", "timing"), arrays={"a_sizes": None, "b_sizes": None},
+        state=_product_state, wrong=_wrong_product,
     ),
     "neuron": Operation((1, 2), texts=("model",), state=_neuron_state, wrong=_wrong_neuron),
     "micro": Operation(
-        (1, 1),
-        numbers=("width", "cumulative", "bits"),
-        texts=("op",),
-        state=lambda image, item: 2 * item.size * item.numbers["cumulative"],
-        wrong=_wrong_micro,
+        (1, 1), numbers=("width", "cumulative", "bits"), texts=("op",), state=_micro_state, wrong=_wrong_micro,
     ),
     "sum": Operation(ANY, arrays={"signs": lambda image, item: len(item.operands)}),
     "view": Operation(ANY),
-}
+}  # fmt: skip
 #: numbers of any operation: from (first) to (second) - 1
 NUMBERS = {
-    "from": (IDENTITY, LARGEST),
-    "kernel": (0, LARGEST),
-    "fan": (1, LARGEST),
-    "width": (1, LARGEST),
-    "per_tick": (0, 2),
-    "cumulative": (0, 2),
-    "steps": (1, LONGEST + 1),
-    "bits": (2, WIDEST + 1),
+    "from": (IDENTITY, LARGEST), "kernel": (0, LARGEST), "fan": (1, LARGEST), "width": (1, LARGEST),
+    "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
     "reset_interval": (1, LARGEST),
-}
+}  # fmt: skip
 #: texts that must come from a closed list
 WORDS = {
     "kind": ("sum", "max"),
@@ -198,11 +187,8 @@ def _parts(image: CoreImage, before: tuple[Instruction, ...], item: Instruction)
     if spec is None:
         yield item.op, "an unknown operation"
         return
-    lacking = [
-        *(name for name in spec.numbers if name not in item.numbers),
-        *(name for name in spec.texts if name not in item.texts),
-        *(name for name in spec.arrays if name not in item.arrays),
-    ]
+    parts = (spec.numbers, item.numbers), (spec.texts, item.texts), (spec.arrays, item.arrays)
+    lacking = [name for wanted, held in parts for name in wanted if name not in held]
     low, high = spec.operands
     if lacking or not low <= len(item.operands) <= high or len(item.ports) != spec.ports:
         yield ", ".join(lacking), "an instruction lacks a part, or has too many"

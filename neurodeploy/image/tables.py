@@ -127,9 +127,8 @@ def outside(place: str, entries: Array, low: Any, high: Any, cause: str) -> Iter
 
 def beyond(place: str, first: Array, count: Any, size: Any, cause: str) -> Iterator[Found]:
     """One finding unless all first .. first + count - 1 lie below size."""
-    yield from outside(
-        place, np.where((first < 0) | (count < 0), -1, first + count), 0, np.asarray(size) + 1, cause
-    )
+    end = np.where((first < 0) | (count < 0), -1, first + count)
+    yield from outside(place, end, 0, np.asarray(size) + 1, cause)
 
 
 # --- arithmetic that several parts share -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import chain, islice
 from types import MappingProxyType
 
 import numpy as np
@@ -79,10 +78,8 @@ def check_group(accounting: Accounting) -> Iterator[Problem]:
     codes, cause = target.limits.weight_bits, "weights need more bits than a synapse stores"
     for synapse, bits in accounting.needed_bits.items():
         if codes.round_up(bits) is None:
-            where, limit = (
-                accounting.graph.nodes[synapse].place,
-                f"{codes.value[-1]} bits (limits.weight_bits)",
-            )
+            where = accounting.graph.nodes[synapse].place
+            limit = f"{codes.value[-1]} bits (limits.weight_bits)"
             fewer = narrower(accounting.graph, codes, codes.value[-1])
             yield Problem("ND503", cause, where, f"{bits} bits", limit, fewer)
 
@@ -117,15 +114,13 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         what, fix = "spikes that carry a value", "use a network of binary spikes"
         yield _refused("ND505", what, node, f"{bits} bits", target, "graded_payload", fix)
         return
-    cause, fix = (
-        "a message is wider than a spike carries",
-        "insert a neuron or a rescale before the connection",
-    )
-    wide = (
-        _beyond("ND504", cause, node.place, bits, target, key, fix, SMALLER)
-        for key in ("payload_bits", "message_bits")
-    )
-    yield from islice(chain.from_iterable(wide), 1)
+    cause = "a message is wider than a spike carries"
+    fixes = ("insert a neuron or a rescale before the connection", SMALLER)
+    for key in ("payload_bits", "message_bits"):
+        found = [*_beyond("ND504", cause, node.place, bits, target, key, *fixes)]
+        if found:
+            yield from found
+            return
 
 
 def _features(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:

@@ -71,16 +71,8 @@ def map_graph(
     problems += [*_overfull(plan.tilings, parts, target), *_too_many(len(cores), target, fewest)]
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
     depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
-    return Mapping(
-        target.name,
-        target.chips,
-        target.cores,
-        described,
-        cores,
-        depth,
-        problems=tuple(problems),
-        notes=notes,
-    )
+    system = target.name, target.chips, target.cores
+    return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 
 
 def _core(index: int, parts: list[Piece], spot: Spot, target: Target) -> Core:
@@ -101,12 +93,9 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
         demands = [next(left).demand for _ in tiling.tiles]
         worst = largest(b for demand in demands for b in breaches(demand, target))
         for key, breach in worst.items():
-            cause, where = (
-                f"a layer does not fit a core: {RESOURCES[key].label}",
-                f"{name} cut as {tiling.cut.layout}",
-            )
+            cause = f"a layer does not fit a core: {RESOURCES[key].label}"
             fixes = (*_narrower(key, tiling, demands), *RESOURCES[key].fixes)
-            limit = f"{breach.limit:.0f} ({breach.key})"
+            where, limit = f"{name} cut as {tiling.cut.layout}", f"{breach.limit:.0f} ({breach.key})"
             yield Problem("ND501", cause, where, f"{breach.used:.0f}", limit, fixes)
 
 

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from ...array import Array
-from ...ir.equation import Equation
+from ...ir.equation import Equation, Sizes
 
 EXACT = 2.0**53  # whole numbers below this are exact in float64
 
@@ -31,9 +31,7 @@ class Contraction:
     whole: bool
 
     @classmethod
-    def of(
-        cls, equation: Equation, a: tuple[int, ...], b: tuple[int, ...], pick: Array | None
-    ) -> Contraction:
+    def of(cls, equation: Equation, a: Sizes, b: Sizes, pick: Array | None) -> Contraction:
         """From an equation and the local sizes of both operands."""
         whole = pick is None or len(np.unique(pick)) == prod(equation.shape(a, b))
         return cls(equation, equation.sizes(a, b), pick, whole)
