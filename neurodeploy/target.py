@@ -118,7 +118,7 @@ def _rows(target: Target) -> Iterator[Row]:
     yield Row("chip", "chips", None, None, target.chips, "chips", target.chip.source)
     chip = target.chip
     for key in ("cores_per_chip", "routers_x", "routers_y", "cores_per_router", "routing"):
-        unit = "" if key == "routing" else key.split("_")[0]
+        unit = "" if key == "routing" else key.split("_")[0]  # the word that such a key begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)
@@ -162,12 +162,11 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 def keys() -> list[Key]:
     """Every key of the schema with its unit and meaning; what the reference page of the targets is made from."""
-    known = (
-        (section, table, *item) for section, table in _TABLES.items() for item in table.model_fields.items()
-    )
-    return [
-        Key(section, key, unit_of(t, key), f.description) for section, t, key, f in known if f.description
-    ]
+    found = []
+    for section, table in _TABLES.items():
+        known = {key: field.description for key, field in table.model_fields.items() if field.description}
+        found += [Key(section, key, unit_of(table, key), text) for key, text in known.items()]
+    return found
 
 
 # --- finding and reading files -----------------------------------------------------------------------------------
@@ -211,8 +210,8 @@ class _Source(NamedTuple):
 def _folders(search: Sequence[Path]) -> list[Path]:
     absent = [str(folder) for folder in search if not Path(folder).is_dir()]
     if absent:
-        why = "target folder cannot be used", "nothing or a file", "a folder"
-        raise UsageError([Problem("ND916", why[0], folder, *why[1:]) for folder in absent])
+        cause, found = "target folder cannot be used", "nothing or a file"
+        raise UsageError([Problem("ND916", cause, folder, found, "a folder") for folder in absent])
     variable = [Path(p) for p in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if p]
     candidates = [*map(Path, search), Path(FOLDER), *variable, bundled.path(FOLDER)]
     return [folder for folder in candidates if folder.is_dir()]
@@ -346,11 +345,8 @@ def _problem(detail: ErrorDetails, chain: Sequence[_Source]) -> Problem:
     if missing:
         limit = f"{'.'.join(map(str, loc[:-1])) or 'a target'} needs one"
         return Problem(code, f"{name} is missing", where, "nothing", limit, _fixes(loc, detail))
-    cause, limit = (
-        str(context.get("cause", f"{name} is not usable")),
-        str(context.get("limit", detail["msg"])),
-    )
-    return Problem(code, cause, where, _found(detail["input"]), limit, _fixes(loc, detail))
+    cause, limit = context.get("cause", f"{name} is not usable"), str(context.get("limit", detail["msg"]))
+    return Problem(code, str(cause), where, _found(detail["input"]), limit, _fixes(loc, detail))
 
 
 def _found(value: object) -> str:

@@ -74,12 +74,12 @@ def connection_of(image: CoreImage, number: int) -> tuple[Array, Array]:
         column = index if layout.index_bits else rows["column"][which][:, None] + np.arange(entries)
         right &= (column < columns).all(axis=1)
         if not right.all():
-            cause, found = "a row of synapse memory cannot be decoded", f"row {which[~right][0]}"
-            where, limit = (
-                f"{image.name}: synapses",
-                f"header {layout.header(entries)}, targets below {columns}",
+            cause, found = (
+                "a row of synapse memory cannot be decoded",
+                f"connection {number} row {which[~right][0]}",
             )
-            raise MappingError(Problem("ND582", cause, where, f"connection {number} {found}", limit))
+            limit = f"header {layout.header(entries)}, targets below {columns}"
+            raise MappingError(Problem("ND582", cause, f"{image.name}: synapses", found, limit))
         np.add.at(weights, (which[:, None], column), values << link["exponent"])
         delays[which[:, None], column] = waits
     return weights, delays

@@ -200,12 +200,11 @@ def _bits(graph: Graph, name: str) -> int:
 
 def doubtful(graph: Graph, target: Target) -> tuple[str, ...]:
     """Synapses whose sums could leave the accumulator of the target: those worth watching in a run."""
-    limit = target.limits.accumulator_bits
-    return tuple(
-        n.name
-        for n in graph.of(Synapse)
-        if (interval := graph.values[n.name].interval) and not limit.allows(bits_for(interval.magnitude))
+    limit, spans = (
+        target.limits.accumulator_bits,
+        {n.name: graph.values[n.name].interval for n in graph.of(Synapse)},
     )
+    return tuple(name for name, span in spans.items() if span and not limit.allows(bits_for(span.magnitude)))
 
 
 def calibrated(graph: Graph, ranges: Ranges) -> dict[str, int]:

@@ -47,7 +47,7 @@ class Accounting:
     @cached_property
     def words(self) -> Array | int:
         """State words of each neuron, or of all alike."""
-        bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
+        bits = {n.name: state_bits(n) for n in self.group.nodes}
         bits |= {name: bits[name] + MESSAGE_BITS * steps for name, steps in self.waits.items()}
         if self.cells.neuron is None:
             return max(1, -(-sum(bits.values()) // WORD))
@@ -132,7 +132,8 @@ class Accounting:
         neurons, words, fan_in = self._neurons(tile)
         synapses = sum(self._synapses(n, out, found) for n, out, found in parts)
         axons = sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants)
-        held = sum(self._held(n, found) for n, _, found in parts if isinstance(n, Product))
+        operands = ((n, r) for n, _, found in parts if isinstance(n, Product) for r in found)
+        held = sum(-(-r.region.size * held_bits(self.graph, n, r.source) // WORD) for n, r in operands)
         thresholds = self._thresholds(tile)
         return Demand(neurons, words, 1, synapses, axons, 0, held, self.tables, fan_in, thresholds)
 
@@ -150,9 +151,6 @@ class Accounting:
             return 0
         neurons = [n for n in self.group.nodes if isinstance(n, Neuron)]
         return sum(_distinct(n, self.graph.shape(n.name), tile.of(n.name)) for n in neurons)
-
-    def _held(self, node: Product, found: list[Read]) -> int:
-        return sum(-(-r.region.size * held_bits(self.graph, node, r.source) // WORD) for r in found)
 
     def _synapses(self, node: Node, out: Region, found: list[Read]) -> int:
         if isinstance(node, Synapse):
@@ -188,7 +186,8 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
     if not target.features.shared_kernels.allowed:
         # Every position has its own lists: all connections spread over the elements read.
         targets = -(-out.size * int(np.prod(node.weight.shape[1:])) // max(read.region.size, 1))
-        return read.region.size * sparse_row(targets, bits, target)
+        limits, width = target.limits, bits + target.limits.sparse_index_bits.value
+        return read.region.size * _blocks(targets, width, limits.synapse_header_bits_dense.value, target)
     if node.op == "dense":
         return node.weight.shape[1] * kernel_entry(here, bits, target)
     per_block = np.bincount(out.hull[0] // (node.weight.shape[0] // node.groups))
@@ -200,14 +199,6 @@ def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
     limits = target.limits
     return _blocks(targets, bits + limits.index_bits.value, limits.synapse_header_bits_dense.value, target)
-
-
-def sparse_row(targets: int, bits: int, target: Target) -> int:
-    """Words of one list that stores the index of every target."""
-    limits = target.limits
-    return _blocks(
-        targets, bits + limits.sparse_index_bits.value, limits.synapse_header_bits_dense.value, target
-    )
 
 
 def kernel_entry(outputs: int, bits: int, target: Target) -> int:
@@ -231,7 +222,7 @@ def weight_bits(weight: Array) -> int:
     return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def state_bits(graph: Graph, node: Node) -> int:
+def state_bits(node: Node) -> int:
     """Bits of state that one element of the node keeps from tick to tick."""
     if isinstance(node, Neuron):
         return sum(s.bits for s in registry.NEURONS[node.model].state)

@@ -45,11 +45,6 @@ class Region:
         return np.unique(flat_along(self.indices, self.shape, axes))
 
 
-def whole(shape: tuple[int, ...]) -> Region:
-    """All elements."""
-    return Region(shape, tuple(np.arange(n) for n in shape))
-
-
 def region(flat: Array, shape: tuple[int, ...]) -> Region:
     """The region of sorted flat indices, recognised as a product if it is one."""
     axes = projections(flat, shape)

@@ -296,14 +296,12 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     item, size = step.item, step.item.size
     cuts = np.cumsum([len(a), len(b), size])
     s_a, s_b, p, y = np.split(frame.state[step.number], cuts)
-    own_a, own_b = (
-        step.arrays[key].astype(bool) if key in step.arrays else None for key in ("own_a", "own_b")
-    )
-    s_b = frame.saturate(step, s_b + b, REGISTER_BITS, own_b)
+    own = {key: array.astype(bool) for key, array in step.arrays.items() if key.startswith("own_")}
+    s_b = frame.saturate(step, s_b + b, REGISTER_BITS, own.get("own_b"))
     new, pairs = _contract(step, a, s_b)
     old, more = _contract(step, s_a, b)
     p = frame.saturate(step, p + new + old, REGISTER_BITS, step.own)
-    s_a = frame.saturate(step, s_a + a, REGISTER_BITS, own_a)
+    s_a = frame.saturate(step, s_a + a, REGISTER_BITS, own.get("own_a"))
     y_now = _scaled(step, frame, p)
     frame.state[step.number] = np.concatenate([s_a, s_b, p, y_now])
     arrivals = np.count_nonzero(a, axis=0) + np.count_nonzero(b, axis=0)
