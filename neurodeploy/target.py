@@ -20,18 +20,7 @@ from pydantic_core import ErrorDetails
 
 from . import bundled
 from .errors import Problem, UsageError, nearest, unknown_name
-from .target_schema import (
-    Chip,
-    Costs,
-    Features,
-    Frozen,
-    Limits,
-    Positive,
-    Silicon,
-    Sourced,
-    complaint,
-    unit_of,
-)
+from .target_schema import Chip, Costs, Features, Frozen, Limits, Positive, Silicon, Sourced, refusal, unit_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -83,7 +72,7 @@ class Target(Frozen):
     def _chips_exist(cls, chips: int, info: ValidationInfo) -> int:
         limits = info.data.get("limits", Limits())
         if not limits.chips.allows(chips):
-            raise complaint("ND919", f"{chips} chips", f"limits.chips = {limits.chips.value}")
+            raise refusal("ND919", f"{chips} chips", f"limits.chips = {limits.chips.value}")
         return chips
 
     @property

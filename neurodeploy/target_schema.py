@@ -75,7 +75,7 @@ class Choice(Frozen):
     @classmethod
     def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if list(value) != sorted(set(value)):
-            raise complaint("ND913", "codes are not in ascending order", "each code once, smallest first")
+            raise refusal("ND913", "codes are not in ascending order", "each code once, smallest first")
         return value
 
     def round_up(self, amount: int) -> int | None:
@@ -100,7 +100,7 @@ class Cost(Frozen):
     def _ordered(cls, value: float, info: ValidationInfo) -> float:
         below = "low" if info.field_name == "nominal" else "nominal"
         if value < info.data.get(below, 0):
-            raise complaint("ND913", f"{info.field_name} is below {below}", f"at least {info.data[below]:g}")
+            raise refusal("ND913", f"{info.field_name} is below {below}", f"at least {info.data[below]:g}")
         return value
 
     @field_validator("assumed")
@@ -113,7 +113,7 @@ class Cost(Frozen):
         slack = 1 + 1e-9
         if low * 3 > nominal * slack or high * slack < nominal * 3:
             limit = f"low <= {nominal / 3:.4g} and high >= {nominal * 3:.4g}"
-            raise complaint("ND918", f"assumed range {low:g} .. {high:g} is too narrow", limit)
+            raise refusal("ND918", f"assumed range {low:g} .. {high:g} is too narrow", limit)
         return assumed
 
 
@@ -133,7 +133,7 @@ class Grade(Frozen):
     note: str = ""
 
 
-def complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
+def refusal(code: str, cause: str, limit: str) -> PydanticCustomError:
     """A violated rule under its code; what was found and the limit travel along."""
     return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})
 
@@ -361,7 +361,7 @@ class Chip(Frozen):
         cores, x, y = (info.data.get(k, 1) for k in ("cores_per_chip", "routers_x", "routers_y"))
         if cores > x * y * value:
             limit = "cores_per_chip <= routers_x * routers_y * cores_per_router"
-            raise complaint("ND919", f"{cores} cores on a mesh with room for {x * y * value}", limit)
+            raise refusal("ND919", f"{cores} cores on a mesh with room for {x * y * value}", limit)
         return value
 
     def router(self, core: int) -> tuple[int, int]:

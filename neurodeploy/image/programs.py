@@ -54,10 +54,6 @@ Wrong = Iterator[tuple[object, str]]  # what is found and why it cannot be
 Size = Callable[[CoreImage, Instruction], int]
 
 
-def _nothing(image: CoreImage, item: Instruction) -> Wrong:
-    return iter(())
-
-
 @dataclass(frozen=True)
 class Operation:
     """What an instruction must hold: how many operands and ports, which numbers and texts, arrays of which sizes.
@@ -71,7 +67,7 @@ class Operation:
     texts: tuple[str, ...] = ()
     arrays: Mapping[str, Size | None] = field(default_factory=dict)
     state: Size = lambda image, item: 0
-    wrong: Callable[[CoreImage, Instruction], Wrong] = _nothing
+    wrong: Callable[[CoreImage, Instruction], Wrong] = lambda image, item: iter(())
 
 
 def _size(image: CoreImage, item: Instruction) -> int:
@@ -93,14 +89,6 @@ def _wrong_output(image: CoreImage, item: Instruction) -> Wrong:
 def _neuron_state(image: CoreImage, item: Instruction) -> int:
     model = registry.NEURONS.get(item.texts["model"])
     return item.size * len(model.state) if model else -1
-
-
-def _micro_state(image: CoreImage, item: Instruction) -> int:
-    return 2 * item.size * item.numbers["cumulative"]
-
-
-def _delay_state(image: CoreImage, item: Instruction) -> int:
-    return item.size * (item.numbers["steps"] - 1)
 
 
 def _wrong_neuron(image: CoreImage, item: Instruction) -> Wrong:
@@ -139,7 +127,10 @@ OPERATIONS: dict[str, Operation] = {
     "input": Operation(arrays={"zero": _size}, wrong=_wrong_input),
     "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
     "synapse": Operation(ports=1, numbers=("from",)),
-    "delay": Operation(ports=1, numbers=("from", "steps", "kernel"), state=_delay_state, wrong=_wrong_kernel),
+    "delay": Operation(
+        ports=1, numbers=("from", "steps", "kernel"), wrong=_wrong_kernel,
+        state=lambda image, item: item.size * (item.numbers["steps"] - 1),
+    ),
     "reduce": Operation(ports=1, numbers=("from", "fan", "kernel"), texts=("kind",), wrong=_wrong_kernel),
     "product": Operation(
         ports=2, numbers=("from", "bits"), texts=("equation", "timing"), arrays={"a_sizes": None, "b_sizes": None},
@@ -147,7 +138,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "neuron": Operation((1, 2), texts=("model",), state=_neuron_state, wrong=_wrong_neuron),
     "micro": Operation(
-        (1, 1), numbers=("width", "cumulative", "bits"), texts=("op",), state=_micro_state, wrong=_wrong_micro,
+        (1, 1), numbers=("width", "cumulative", "bits"), texts=("op",), wrong=_wrong_micro,
+        state=lambda image, item: 2 * item.size * item.numbers["cumulative"],
     ),
     "sum": Operation(ANY, arrays={"signs": lambda image, item: len(item.operands)}),
     "view": Operation(ANY),
@@ -160,10 +152,8 @@ NUMBERS = {
 }  # fmt: skip
 #: texts that must come from a closed list
 WORDS = {
-    "kind": ("sum", "max"),
-    "timing": ("instant", "held", "cumulative"),
-    "readout": ("sum", "last", "mean"),
-}
+    "kind": ("sum", "max"), "timing": ("instant", "held", "cumulative"), "readout": ("sum", "last", "mean")
+}  # fmt: skip
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

@@ -99,9 +99,9 @@ def _image(data: Mapping[str, Any]) -> CoreImage:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _Bad("record", "no record of this format", f"format {FORMAT}")
     chip, x, y, slot = _ints(record, "place", 4, low=HOST)
-    units = tuple(_unit(_dict(u, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
+    units = tuple(_unit(_is(u, dict, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
     ports_of = tuple(_is(name, str, "ports_of") for name in _list(record, "ports_of"))
-    header = _header(_dict(record.get("header"), "header"))
+    header = _header(_is(record.get("header"), dict, "header"))
     return CoreImage(_int(record, "index", HOST), chip, x, y, slot, header, units, ports_of, tables)
 
 
@@ -117,10 +117,6 @@ def _is(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
         raise _Bad(where, f"{type(value).__name__} {value!r}", kind.__name__)
     return value
-
-
-def _dict(value: Any, where: str) -> dict[str, Any]:
-    return _is(value, dict, where)
 
 
 def _list(record: dict[str, Any], key: str) -> list[Any]:
@@ -146,18 +142,18 @@ def _header(raw: dict[str, Any]) -> dict[str, Any]:
     header: dict[str, Any] = {key: _int(raw, key, 1) for key in known}
     header |= {key: _ints(raw, key, low=1) for key in ("input", "output") if key in raw}
     if "shapes" in raw:
-        shapes = _dict(raw["shapes"], "shapes")
+        shapes = _is(raw["shapes"], dict, "shapes")
         header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}
     return header
 
 
 def _unit(raw: dict[str, Any], where: str) -> Unit:
-    program = tuple(_instruction(_dict(i, where)) for i in _list(raw, "program"))
+    program = tuple(_instruction(_is(i, dict, where)) for i in _list(raw, "program"))
     return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
 
 
 def _instruction(raw: dict[str, Any]) -> Instruction:
-    numbers, texts, arrays = (_dict(raw.get(key), key) for key in ("numbers", "texts", "arrays"))
+    numbers, texts, arrays = (_is(raw.get(key), dict, key) for key in ("numbers", "texts", "arrays"))
     op, node = (_is(raw.get(key), str, key) for key in ("op", "node"))
     operands = (_ints({"operands": pair}, "operands", 2, low=-1) for pair in _list(raw, "operands"))
     return Instruction(

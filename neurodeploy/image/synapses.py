@@ -74,10 +74,8 @@ def connection_of(image: CoreImage, number: int) -> tuple[Array, Array]:
         column = index if layout.index_bits else rows["column"][which][:, None] + np.arange(entries)
         right &= (column < columns).all(axis=1)
         if not right.all():
-            cause, found = (
-                "a row of synapse memory cannot be decoded",
-                f"connection {number} row {which[~right][0]}",
-            )
+            cause = "a row of synapse memory cannot be decoded"
+            found = f"connection {number} row {which[~right][0]}"
             limit = f"header {layout.header(entries)}, targets below {columns}"
             raise MappingError(Problem("ND582", cause, f"{image.name}: synapses", found, limit))
         np.add.at(weights, (which[:, None], column), values << link["exponent"])

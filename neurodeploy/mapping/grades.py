@@ -67,7 +67,9 @@ def _micro(graph: Graph, node: Micro) -> Iterator[str]:
 #: keys under [silicon] by the kind of a node; others need nothing
 KINDS: MappingABC[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
     Synapse: _synapse,
-    Neuron: lambda graph, node: (f"{'stock' if registry.NEURONS[node.model].stock else 'microcode'}_neuron",),
+    Neuron: lambda graph, node: (
+        "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron",
+    ),
     Product: _product,
     Micro: _micro,
     Sum: lambda graph, node: ("residual_sum",),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from .. import registry
 from ..errors import Problem
 from ..ir.graph import Graph
+from ..ir.trace import Router
 from ..passes.balance import balance, depths
 from ..target import Target
 from .advice import advised, narrower
@@ -16,7 +17,6 @@ from .checks import check, check_group
 from .groups import HOST, Population, populations
 from .limits import RESOURCES, breaches, fill, largest, usage
 from .pack import pack
-from .placements._base import Spot
 from .repeats import Cutter
 from .spread import cheapest, pieces
 from .tiling import Tiling
@@ -75,10 +75,10 @@ def map_graph(
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 
 
-def _core(index: int, parts: list[Piece], spot: Spot, target: Target) -> Core:
+def _core(index: int, parts: list[Piece], place: Router, target: Target) -> Core:
     demand = sum((p.demand for p in parts), Demand())
     used = usage(demand, target)
-    return Core(index, spot.chip, spot.x, spot.y, tuple(parts), demand, used, fill(used)[1])
+    return Core(index, *place, tuple(parts), demand, used, fill(used)[1])
 
 
 def _described(group: Population, tiling: Tiling | None) -> Group:

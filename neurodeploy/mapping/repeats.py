@@ -27,22 +27,14 @@ class Cutter:
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
 
-    def cut(self, group: Population) -> Tiling:
-        """The best tiling of a group."""
+    def cut(self, group: Population, least: int = 1) -> Tiling:
+        """The best tiling of a group into at least so many cores."""
         bits = needed_bits(group)
-        key = self._signature(group, bits)
+        key = self._signature(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank)
+        self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank, least)
         return self.known[key]
-
-    def finer(self, tiling: Tiling, least: int) -> Tiling:
-        """Another tiling of the same group into at least so many cores."""
-        accounting = tiling.accounting
-        key = (self._signature(accounting.group, accounting.needed_bits), least)
-        if key not in self.known:
-            self.known[key] = tile(accounting, self.rank, least)
-        return self._renamed(self.known[key], accounting.group, accounting.needed_bits)
 
     def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""

@@ -54,7 +54,8 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
             demands = [next(parts).demand for _ in tiling.tiles]
             over = max(fill(usage(d, cutter.target))[0] for d in demands)
             if tiling.cut.fits and over > 1:
-                finer = cutter.finer(tiling, max(len(demands) + 1, ceil(len(demands) * min(over, 16))))
+                least = max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
+                finer = cutter.cut(tiling.accounting.group, least)
                 changed[name] = finer if len(finer.tiles) > len(demands) else tiling
         if all(changed[name] is tilings[name] for name in tilings):
             break

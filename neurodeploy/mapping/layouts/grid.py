@@ -68,8 +68,9 @@ class Parts(Partition):
             # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
             starts = [(step if size > 2 * step else 0, size, step) for size, step in sizes]
             return Tile(self.cells, tuple(np.arange(a, min(a + step, size)) for a, size, step in starts))
-        largest = int(np.argmax(np.bincount(self._numbers, self.cells.homes[1])))
-        return self.cells.hosted(np.flatnonzero(self._numbers == largest))
+        numbers = self._numbers
+        largest = int(np.argmax(np.bincount(numbers, self.cells.homes[1])))
+        return self.cells.hosted(np.flatnonzero(numbers == largest))
 
     @property
     def _numbers(self) -> Array:
@@ -90,8 +91,11 @@ class Grid(Layout):
         """Grids by their number of tiles."""
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
-        sizes = [_sizes(cells, axis, fine) for axis in range(len(cells.shape))]
-        grids = np.array(list(product(*sizes)), dtype=np.int64)
+        sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
+        point = np.ones((1, 0), dtype=np.int64)
+        grids = (
+            np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes)) if sizes else point
+        )
         counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]
