@@ -33,9 +33,6 @@ TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT)
 FEEDS = Table("", np.int64, (Column("rank"), *ITEMS.columns))
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def add_port(tables: Tables, node: str, init: Array) -> int:
     """A new port that starts every step at ``init``."""
     tables.ports_of.append(node)
@@ -58,9 +55,6 @@ def spread_axons(tables: Tables, count: int, channels: int, feeds: Array) -> int
     every["b"] += channel * (every["kind"] == OPERAND)
     every["rank"] = every["rank"] * channels + channel
     return add_axons(tables, count * channels, 1, every)
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,9 +185,6 @@ def addresses_read(image: CoreImage) -> Array:
     return live
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-
 def wrong(image: CoreImage) -> Iterator[Found]:
     """Items that lead beyond what they feed; columns are as declared."""
     if len(image.ports_of) != len(image.tables["ports"]):
@@ -220,10 +211,8 @@ def _wrong_rows(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]
 
 def _wrong_operands(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]:
     ports, channels = image.rows(PORTS), image.tables["channels"]
-    unknown = [
-        *outside("items", items["id"], 0, len(ports), "an item names no port"),
-        *beyond("items", items["b"], reach, len(channels), "an item reads channels beyond their table"),
-    ]
+    unknown = list(outside("items", items["id"], 0, len(ports), "an item names no port"))
+    unknown += beyond("items", items["b"], reach, len(channels), "an item reads channels beyond their table")
     yield from unknown
     if not unknown:
         offset = channels[runs(items["b"], reach)].astype(np.int64)

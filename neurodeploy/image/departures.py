@@ -42,9 +42,6 @@ def add_probe(tables: Tables, flat: Array) -> TableArray:
     return TableArray(tables.share(ELEMENTS, flat), flat.shape)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """What one export sends to one core: its elements and the receiver's slots, in parallel."""
@@ -131,9 +128,6 @@ def origins(image: CoreImage, unit: int) -> list[tuple[Array, Array]]:
                 element[shown] = table[operand.source][1][index[shown]]
         table.append((origin, element))
     return table
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def wrong(image: CoreImage) -> Iterator[Found]:

@@ -27,9 +27,6 @@ STATE = Table("state", np.int64)
 TABLES = (GATHER, VALUES, STATE)
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def add_values(tables: Tables, array: Array) -> TableArray:
     """A parameter array; equal ones share their words."""
     array = np.asarray(array, dtype=np.int64)
@@ -47,8 +44,6 @@ def add_gather(tables: Tables, index: Array, size: int) -> int:
         return IDENTITY
     return tables.share(GATHER, index)
 
-
-# --- operations ------------------------------------------------------------------------------------------------------
 
 Wrong = Iterator[tuple[object, str]]  # what is found and why it cannot be
 Size = Callable[[CoreImage, Instruction], int]
@@ -154,9 +149,6 @@ NUMBERS = {
 WORDS = {
     "kind": ("sum", "max"), "timing": ("instant", "held", "cumulative"), "readout": ("sum", "last", "mean")
 }  # fmt: skip
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def wrong(image: CoreImage) -> Iterator[Found]:

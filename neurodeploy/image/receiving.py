@@ -230,10 +230,13 @@ def _inputs_used(node: Synapse, channels: Array) -> Array:
     return need.ravel()
 
 
-def _kernel_rows(
-    node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int
-) -> tuple[list[Weights], Array, Array]:
-    """Shared kernels: one row per (kernel position, input channel); and where taps read and write."""
+Rows = tuple[
+    list[Weights], Array, Array
+]  # of a connection, and for each tap the first it reads and where it writes
+
+
+def _kernel_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int) -> Rows:
+    """Shared kernels: one row per (kernel position, input channel)."""
     group, rows = block.channels // (node.weight.shape[0] // node.groups), []
     for k in range(kernels.shape[2]):
         for g in range(node.groups):
@@ -243,9 +246,7 @@ def _kernel_rows(
     return rows, taps.kernel * apart, taps.target * len(block.channels)
 
 
-def _list_rows(
-    node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int
-) -> tuple[list[Weights], Array, Array]:
+def _list_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int) -> Rows:
     """Without shared kernels: one list of targets with indices per source position and channel."""
     group, inputs = block.channels // (node.weight.shape[0] // node.groups), node.weight.shape[1]
     used, rank = np.unique(taps.source, return_inverse=True)

@@ -43,9 +43,6 @@ def _problem(image: CoreImage, found: Found) -> Problem:
     return Problem("ND580", cause, f"{image.name}: {found.place}", str(found.found), limit)
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def to_arrays(image: CoreImage) -> dict[str, Any]:
     """The image as arrays (one per table) and ``record``, a JSON-able dictionary of everything else."""
     place = {"format": FORMAT, "index": image.index, "place": image.place}
@@ -65,9 +62,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (Unit, Instruction)):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     return value
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def from_arrays(data: Mapping[str, Any]) -> CoreImage:

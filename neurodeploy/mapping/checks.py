@@ -200,10 +200,8 @@ def _bits(graph: Graph, name: str) -> int:
 
 def doubtful(graph: Graph, target: Target) -> tuple[str, ...]:
     """Synapses whose sums could leave the accumulator of the target: those worth watching in a run."""
-    limit, spans = (
-        target.limits.accumulator_bits,
-        {n.name: graph.values[n.name].interval for n in graph.of(Synapse)},
-    )
+    limit = target.limits.accumulator_bits
+    spans = {n.name: graph.values[n.name].interval for n in graph.of(Synapse)}
     return tuple(name for name, span in spans.items() if span and not limit.allows(bits_for(span.magnitude)))
 
 
@@ -227,15 +225,11 @@ def _accumulator(graph: Graph, node: Node, target: Target, seen: int) -> Iterato
     interval, limit = graph.values[node.name].interval, target.limits.accumulator_bits
     if not isinstance(node, Synapse) or limit.value is None:
         return
-    occurred = not limit.allows(bits_for(seen))
-    bound = seen if occurred else interval.magnitude if interval else 0
-    if occurred:
-        code, severity, cause = "ND520", "error", "a synaptic sum left its register"
-    else:
-        code, severity = "ND513", "warning"
+    bound, code, cause = seen, "ND520", "a synaptic sum left its register"
+    if limit.allows(bits_for(seen)):  # it did not happen, but is it certain?
+        bound, code = interval.magnitude if interval else 0, "ND513"
         cause = "a synaptic sum could leave its register in the worst case"
-    bits = bits_for(bound)
-    if not limit.allows(bits):
+    if not limit.allows(bits_for(bound)):
         fixes = (*lighter(graph, node, target, bound), "use fewer levels")
-        for problem in _beyond(code, cause, node.place, bits, target, "accumulator_bits", *fixes):
-            yield replace(problem, severity=severity)
+        for problem in _beyond(code, cause, node.place, bits_for(bound), target, "accumulator_bits", *fixes):
+            yield replace(problem, severity="error" if code == "ND520" else "warning")

@@ -1,10 +1,12 @@
-"""A demand held against a target's limits: how full, what limits, what is broken."""
+"""Demands held against a target's limits: how full, what limits, what is broken, which share a core."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+
+import numpy as np
 
 from ..target import Target
 from .types import Demand
@@ -94,3 +96,24 @@ def largest(found: Iterable[Breach]) -> dict[str, Breach]:
     for breach in found:
         worst[breach.resource] = max(worst.get(breach.resource, breach), breach, key=lambda b: b.used)
     return worst
+
+
+def pack(demands: Sequence[Demand], target: Target) -> list[list[int]]:
+    """Tiles per core, first fit in order of falling demand; cores in order of their first tile.
+
+    What does not fit a core of its own stays alone on one.
+    """
+    limits = [limit for _, limit in usage(Demand(), target).values()]
+    need = np.array([[getattr(d, r) for r in RESOURCES] for d in demands], dtype=np.float64)
+    share = (need / np.maximum(limits, 1)).max(axis=1, initial=0.0)
+    need[:, [not r.adds for r in RESOURCES.values()]] = 0.0
+    used = np.zeros((len(demands), len(RESOURCES)))
+    cores: list[list[int]] = []
+    for tile in np.argsort(-share, kind="stable"):
+        fits = (used[: len(cores)] + need[tile] <= limits).all(axis=1)
+        core = int(np.argmax(fits)) if fits.any() else len(cores)
+        if core == len(cores):
+            cores.append([])
+        used[core] += need[tile]
+        cores[core].append(int(tile))
+    return sorted(sorted(tiles) for tiles in cores)

@@ -15,8 +15,7 @@ from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
 from .groups import HOST, Population, populations
-from .limits import RESOURCES, breaches, fill, largest, usage
-from .pack import pack
+from .limits import RESOURCES, breaches, fill, largest, pack, usage
 from .repeats import Cutter
 from .spread import cheapest, pieces
 from .tiling import Tiling

@@ -15,19 +15,18 @@ from .tiling import Tiling, by_work, tile
 from .traffic import Traffic, traffic
 from .types import Piece
 
+Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
 ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
 
 
-def cheapest(
-    cutter: Cutter, groups: Sequence[Population], tilings: Mapping[str, Tiling], objective: Objective
-) -> Plan:
+def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, objective: Objective) -> Plan:
     """The plan of least cost among those for the budgets that the objective names."""
     fewest = sum(len(t.tiles) for t in tilings.values())
     budgets = objective.budgets(fewest, cutter.target.cores)
     return min((settled(cutter, groups, spread(tilings, budget)) for budget in budgets), key=objective.cost)
 
 
-def spread(tilings: Mapping[str, Tiling], budget: int) -> dict[str, Tiling]:
+def spread(tilings: Tilings, budget: int) -> dict[str, Tiling]:
     """Cuts the group with the fullest core finer, again and again, while cores are left and it helps."""
     tilings = dict(tilings)
     while tilings:
@@ -64,7 +63,7 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
     return Plan(cutter.graph, cutter.target, groups, tilings, flows)
 
 
-def pieces(tilings: Mapping[str, Tiling], flows: Traffic) -> list[Piece]:
+def pieces(tilings: Tilings, flows: Traffic) -> list[Piece]:
     """The tiles of all groups in order, with their output axons."""
     sent, found = iter(flows.axon_out.tolist()), []
     for name, cut in tilings.items():

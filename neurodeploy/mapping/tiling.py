@@ -60,14 +60,8 @@ class Cut:
     def summary(self) -> dict[str, Any]:
         """What a report shows of an alternative."""
         why = "; ".join(f"{b.resource} {b.used:.0f} > {b.limit:.0f}" for b in self.broken)
-        return {
-            "layout": self.layout,
-            "cores": self.cores,
-            "fill": round(self.fill, 4),
-            "limiting": self.limiting,
-            "fits": self.fits,
-            "reason": why,
-        }
+        cut = {"layout": self.layout, "cores": self.cores, "fill": round(self.fill, 4)}
+        return cut | {"limiting": self.limiting, "fits": self.fits, "reason": why}
 
 
 #: orders cuts that fit, smallest first, given all words of a core

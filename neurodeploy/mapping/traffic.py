@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 
 import numpy as np
 
@@ -61,22 +62,15 @@ def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str,
     return Traffic(source, target, axons, messages, senders.tiles)
 
 
-@dataclass
 class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
-    graph: Graph
-    groups: Sequence[Population]
-    tilings: MappingABC[str, Tiling]
-    first: dict[str, int] = field(default_factory=dict)
-    tiles: int = 0
-    known: dict[tuple[object, ...], tuple[Array, Array, Array]] = field(default_factory=dict)
-    places: dict[str, Array] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.owner = owners(self.groups)
-        for name, tiling in self.tilings.items():
-            self.first[name], self.tiles = self.tiles, self.tiles + len(tiling.tiles)
+    def __init__(self, graph: Graph, groups: Sequence[Population], tilings: MappingABC[str, Tiling]) -> None:
+        self.graph, self.tilings, self.owner = graph, tilings, owners(groups)
+        *first, self.tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
+        self.first = dict(zip(tilings, first, strict=True))
+        self.known: dict[tuple[object, ...], tuple[Array, Array, Array]] = {}
+        self.places: dict[str, Array] = {}
 
     def activity(self, name: str) -> float:
         """Share of a value's elements that are not zero in a tick; 1 if never measured."""

@@ -78,12 +78,9 @@ class Network:
 
     def hops(self, source: int, target: int) -> tuple[int, int]:
         """Router-to-router hops along x and y inside chips; none for packets that the host sends."""
-        along = [0, 0]
-        for link in self.path(source, target):
-            if link.kind == "mesh":
-                along[0] += link.start.x != link.end.x
-                along[1] += link.start.y != link.end.y
-        return along[0], along[1]
+        mesh = [link for link in self.path(source, target) if link.kind == "mesh"]
+        along_x = sum(link.start.x != link.end.x for link in mesh)
+        return along_x, len(mesh) - along_x
 
 
 def senders(network: Network, source: int, export: Export) -> list[Sender]:

@@ -161,9 +161,6 @@ def run(step: Step, frame: Frame) -> Vector:
         raise SimulateError(Problem("ND613", cause, where, found)) from error
 
 
-# --- operations ----------------------------------------------------------------------------------------------------
-
-
 def _const(step: Step, frame: Frame) -> Vector:
     return np.repeat(step.arrays["value"].reshape(-1, 1), frame.samples, axis=1)
 

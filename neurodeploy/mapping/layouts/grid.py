@@ -92,10 +92,8 @@ class Grid(Layout):
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
-        point = np.ones((1, 0), dtype=np.int64)
-        grids = (
-            np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes)) if sizes else point
-        )
+        axes = np.meshgrid(*sizes, indexing="ij")
+        grids = np.stack(axes, axis=-1).reshape(-1, len(sizes)) if sizes else np.ones((1, 0), dtype=np.int64)
         counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]

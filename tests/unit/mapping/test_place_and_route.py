@@ -14,9 +14,8 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import HOST, Router
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
-from neurodeploy.mapping.limits import breaches
+from neurodeploy.mapping.limits import breaches, pack
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.pack import pack
 from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
 from neurodeploy.mapping.routes import PORT, route
 from neurodeploy.mapping.tiling import Tiling, tile
