@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurodeploy.convert.pmsm import PmsmConfig, layer
+from neurodeploy.convert._quantisers import QuantiserConfig, layer
 
 
 class Quantiser(nn.Module):
@@ -66,7 +66,7 @@ def initialise(network: nn.Module, run: Callable[[], object], levels: int, init:
     network.train(was_training)
     for hook in hooks:
         hook.remove()
-    config = PmsmConfig(levels=levels, init=init)
+    config = QuantiserConfig(levels=levels, init=init)
     for quantiser, parts in seen.items():
         chosen = layer(np.concatenate(parts), config)
         quantiser.step.fill_(chosen["step"])

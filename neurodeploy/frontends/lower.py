@@ -78,7 +78,7 @@ class _Program:
         """What a call yields; Refusal where it is given what its operator does not read."""
         operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
-        if not any(map(depends, operands)):
+        if not depends(operands):
             return evaluated(call, args, kwargs)
         operator = self.operators.get(call.op, NONE)
         if operator.elementwise:
@@ -86,7 +86,7 @@ class _Program:
             if made is not None:
                 return made
         build = _builder(call.op, operator, {type(operand) for operand in operands})
-        if any(map(_holds_unknown, operands)):
+        if depends(operands, (Unknown,)):
             return Unknown()
         first = next(filter(depends, operands))
         if isinstance(first, TokenIds) and TokenIds in operator.keeps:
@@ -147,12 +147,6 @@ def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[st
     if result.shape != places.shape or bool((result != places).any()):
         raise _misused_ids(f"{call.op} that moves tokens")
     return ids
-
-
-def _holds_unknown(value: Any) -> bool:
-    return isinstance(value, Unknown) or (
-        isinstance(value, (tuple, list)) and any(map(_holds_unknown, value))
-    )
 
 
 def _misused_ids(op: str) -> Refusal:

@@ -192,13 +192,7 @@ def _call(node: Any, known: dict[Any, Any], path: str, leaf: bool, inside: str) 
     path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
     args, kwargs = (_known(part, known) for part in (node.args, node.kwargs))
     return Call(
-        known[node].name,
-        op,
-        tuple(args),
-        kwargs,
-        origin(path, op, node.stack_trace),
-        leaf,
-        node.target,
+        known[node].name, op, tuple(args), kwargs, origin(path, op, node.stack_trace), leaf, node.target
     )
 
 

@@ -177,12 +177,14 @@ class MaskedScores:
 
 
 #: everything that depends on the input
-_VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
+VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
 
 
-def depends(item: Any) -> bool:
-    """Whether an operand is no constant: a value, or a tuple that holds one."""
-    return isinstance(item, _VALUES) or (isinstance(item, (tuple, list)) and any(map(depends, item)))
+def depends(item: Any, kinds: tuple[type, ...] = VALUES) -> bool:
+    """Whether an operand is no constant: a value of these kinds, or a tuple that holds one."""
+    if isinstance(item, (tuple, list)):
+        return any(depends(part, kinds) for part in item)
+    return isinstance(item, kinds)
 
 
 def plain(item: Any) -> Any:

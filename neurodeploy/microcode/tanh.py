@@ -18,8 +18,8 @@ from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale
 from ._gated import FINEST_OUT, FRACTION_BITS, STEPS
+from ._rescale import Rescale
 from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
-from .rescale import Rescale
 
 REACH = 8
 T_BITS = 20  # fraction of a table entry

@@ -21,8 +21,7 @@ from ..ir.fixed import flag, saturate
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
-from .cuba_lif import current_limit
-from .general_lif import STATE_MAX, decay_codes, in_units, integrated, state_unit
+from ._membrane import STATE_MAX, current_limit, decay_codes, in_units, integrated, state_unit
 
 
 class LeakyIntegrator(NeuronModel):

@@ -18,7 +18,7 @@ from ..ir.fixed import flag
 from ..ir.types import TERNARY, Code
 from ..ir.widths import STATE_BITS
 from ._base import NeuronModel, Quantized, StateVar
-from .lif import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
+from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 
 class TernaryLif(NeuronModel):

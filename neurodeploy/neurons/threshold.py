@@ -15,7 +15,7 @@ from ..array import Array
 from ..ir.fixed import flag
 from ..ir.types import BINARY, Code
 from ._base import NeuronModel, Quantized
-from .general_lif import STATE_MAX, in_units
+from ._membrane import STATE_MAX, in_units
 
 
 class Threshold(NeuronModel):

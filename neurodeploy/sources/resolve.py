@@ -359,13 +359,7 @@ def _from_library(asked: Asked) -> Model:
 
     texts = library.texts(name, chosen)
     return Model(
-        name,
-        "library",
-        asked.text,
-        load,
-        system=library.name,
-        title=library.title,
-        tokenizer=texts.tokenizer,
+        name, "library", asked.text, load, system=library.name, title=library.title, tokenizer=texts.tokenizer
     )
 
 

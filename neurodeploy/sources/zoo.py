@@ -305,11 +305,7 @@ def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: P
             count = int((~torch.isfinite(value)).sum())
             problems.append(
                 Problem(
-                    "ND194",
-                    f"tensor {key!r} holds NaN or infinity",
-                    str(path),
-                    f"{count} values",
-                    "0 values",
+                    "ND194", f"tensor {key!r} holds NaN or infinity", str(path), f"{count} values", "0 values"
                 )
             )
     return problems

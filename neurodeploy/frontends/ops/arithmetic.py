@@ -20,14 +20,7 @@ from .linear import affine, matmul
 
 
 @operator(
-    "add",
-    "iadd",
-    "__add__",
-    "__iadd__",
-    "add_",
-    "__radd__",
-    reads=(MaskedScores, OfIds),
-    elementwise=True,
+    "add", "iadd", "__add__", "__iadd__", "add_", "__radd__", reads=(MaskedScores, OfIds), elementwise=True
 )
 def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
     """a + alpha b with broadcasting; constants become Const nodes, but for the part of them that is a mask."""

@@ -169,13 +169,7 @@ def conv2d(
 
 
 def _conv1d(
-    lowering: Lowering,
-    x: Stream,
-    weight: Array,
-    bias: Array | None,
-    stride: int,
-    padding: int,
-    groups: int,
+    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
 ) -> Stream:
     """Kernel 1: a dense synapse over tokens; else a convolution over one row of pixels."""
     if weight.shape[2] == 1 and stride == 1 and padding == 0 and groups == 1:

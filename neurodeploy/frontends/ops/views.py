@@ -14,17 +14,8 @@ from ._base import operator
 
 
 @operator(
-    "contiguous",
-    "clone",
-    "detach",
-    "detach_",
-    "alias",
-    "lift_fresh_copy",
-    "lift_fresh",
-    "identity",
-    "type_as",
-    "cpu",
-    "dropout_eval",
+    *("contiguous", "clone", "detach", "detach_", "alias", "lift_fresh_copy", "lift_fresh", "identity"),
+    *("type_as", "cpu", "dropout_eval"),
     keeps=(TokenIds, MaskedScores),
 )
 def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
@@ -52,12 +43,7 @@ def size(lowering: Lowering, x: Stream | TokenIds | MaskedScores, dim: int) -> i
 
 
 @operator(
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "feature_dropout",
-    "alpha_dropout",
-    "native_dropout",
+    *("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "native_dropout"),
     keeps=(MaskedScores,),
 )
 def dropout(

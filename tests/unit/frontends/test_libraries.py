@@ -166,13 +166,14 @@ def check(text: str, **reader: Any) -> Graph:
     """The graph equals the module that the library builds, and every node has the module's path."""
     found, graph = built(text, **reader), graph_of(text, **reader)
     generator = np.random.default_rng(0)
-    if found.tokens:
-        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.shape))  # type: ignore[index]
+    if found.spec.tokens:
+        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.spec.shape))  # type: ignore[index]
         raw, x = samples.one_hot(graph, ids), torch.tensor(ids)
     else:
-        raw = generator.integers(0, 256, (2, *found.shape))
+        raw = generator.integers(0, 256, (2, *found.spec.shape))
         scale, offset = (
-            np.broadcast_to(v, found.shape[0])[:, None, None] for v in (found.scale, found.offset)
+            np.broadcast_to(v, found.spec.shape[0])[:, None, None]
+            for v in (found.spec.scale, found.spec.offset)
         )
         x = torch.tensor(raw * scale + offset, dtype=torch.float32)
     with torch.no_grad():
