@@ -7,7 +7,7 @@ belong to a chip (weight codes, index and header bits) come from the target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingABC
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,7 +37,7 @@ class Accounting:
     target: Target
     group: Population
     cells: Cells
-    needed_bits: MappingABC[str, int]
+    needed_bits: Mapping[str, int]
 
     @staticmethod
     def of(graph: Graph, target: Target, group: Population) -> Accounting:
@@ -82,7 +82,7 @@ class Accounting:
             np.add.at(total, neuron, leaving)
         return total
 
-    def _per_neuron(self, amounts: MappingABC[str, int]) -> Array:
+    def _per_neuron(self, amounts: Mapping[str, int]) -> Array:
         total = np.zeros(self.cells.neurons, dtype=np.int64)
         for name, amount in amounts.items():
             if amount and self.cells.neuron is not None:

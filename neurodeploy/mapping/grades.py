@@ -5,8 +5,7 @@ Grades come from the target file, by kind of work, and from the neuron models an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Mapping as MappingABC
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import registry
@@ -65,7 +64,7 @@ def _micro(graph: Graph, node: Micro) -> Iterator[str]:
 
 
 #: keys under [silicon] by the kind of a node; others need nothing
-KINDS: MappingABC[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
+KINDS: Mapping[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
     Synapse: _synapse,
     Neuron: lambda graph, node: (
         "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron",

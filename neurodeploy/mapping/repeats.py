@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from collections.abc import Mapping as MappingABC
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +35,7 @@ class Cutter:
         self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank, least)
         return self.known[key]
 
-    def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
+    def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
         place = {name: i for i, name in enumerate(group.names)}
         counted = self.target.limits.distinct_thresholds_per_core.value is not None
@@ -56,7 +55,7 @@ class Cutter:
         held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
         return self.graph.shape(source), source in still, source in outside, channels.get(source), held
 
-    def _renamed(self, tiling: Tiling, group: Population, bits: MappingABC[str, int]) -> Tiling:
+    def _renamed(self, tiling: Tiling, group: Population, bits: Mapping[str, int]) -> Tiling:
         old = tiling.accounting
         name = dict(zip(old.group.names, group.names, strict=True))
         sizes = {name[n]: size for n, size in old.cells.sizes.items()}

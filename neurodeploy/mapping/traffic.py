@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -42,7 +41,7 @@ class Traffic:
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
 
 
-def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
+def traffic(graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> Traffic:
     """All flows of a network that is cut into tiles."""
     senders = _Senders(graph, groups, tilings)
     flows: list[tuple[Array, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
@@ -65,7 +64,7 @@ def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str,
 class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
-    def __init__(self, graph: Graph, groups: Sequence[Population], tilings: MappingABC[str, Tiling]) -> None:
+    def __init__(self, graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> None:
         self.graph, self.tilings, self.owner = graph, tilings, owners(groups)
         *first, self.tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
         self.first = dict(zip(tilings, first, strict=True))

@@ -80,7 +80,7 @@ class Step:
     own: Array | None
     member: Any = None
     params: dict[str, Any] = field(default_factory=dict)
-    contraction: Contraction | None = None
+    contraction: Any = None
     kernel: Array | None = None
 
     def operand(self, frame: Frame, which: int = 0) -> Vector:
@@ -201,7 +201,8 @@ def _reduce(step: Step, frame: Frame) -> Vector:
 def _neuron(step: Step, frame: Frame) -> Vector:
     item, model = step.item, step.member
     state = frame.state[step.number].reshape(len(model.state), item.size, frame.samples)
-    if frame.t > 1 and _resets(item, frame.t):
+    interval = item.numbers.get("reset_interval", 0)
+    if frame.t > 1 and interval > 0 and (frame.t - item.numbers["reset_phase"]) % interval == 0:
         state = np.zeros_like(state)
     inputs = (step.operand(frame, i) for i in range(model.inputs))
     out: Vector
@@ -214,11 +215,6 @@ def _neuron(step: Step, frame: Frame) -> Vector:
     frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
     frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
     return out
-
-
-def _resets(item: Instruction, t: int) -> bool:
-    interval = item.numbers.get("reset_interval", 0)
-    return interval > 0 and (t - item.numbers["reset_phase"]) % interval == 0
 
 
 def _micro(step: Step, frame: Frame) -> Vector:
@@ -311,8 +307,6 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
 
 def _contract(step: Step, a: Vector, b: Vector) -> tuple[Vector, Vector]:
     """The product's elements and the pairs of non-zero operands met for them, per sample."""
-    if step.contraction is None:
-        raise ValueError("a product without a contraction")
     return step.contraction.apply(a, b), step.contraction.pairs(a, b)
 
 
