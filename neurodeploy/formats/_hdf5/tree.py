@@ -30,9 +30,7 @@ class Tree:
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""
-        return any(
-            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
-        )
+        return any(place in t for t in (self.arrays, self.texts, self.lists, self.groups, self.refused))
 
     def children(self, place: str) -> list[str]:
         """Names directly inside a group, sorted."""
@@ -53,6 +51,13 @@ class Tree:
         """Note a problem at a place of the file."""
         where = f"{self.path.name} /{place}"
         self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
+
+    def refuse(
+        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
+    ) -> None:
+        """Note a problem that keeps a part of the file from being read."""
+        self.refused.add(place)
+        self.problem(code, cause, place, found, limit, *fixes)
 
     def check(self) -> None:
         """Raise ImportModelError with everything found so far, if anything was."""

@@ -14,8 +14,15 @@ import numpy as np
 from ...array import Array
 from ...errors import Problem
 from ...ir.graph import free_name
+from ...ir.nodes import Node
+from ...ir.types import Shape, Value
 from .._hdf5.tree import Tree
 
+Sizes = tuple[int, ...]
+#: nodes in order; the first reads the stream, the others nodes of the same rule
+Made = list[tuple[Node, Value]]
+
+STREAM = "?"
 GRAPH, ENDS = "NIRGraph", ("Input", "Output")
 MAX_NODES = 4096
 MOST_SHOWN = 12
@@ -35,10 +42,8 @@ class Item:
         self, code: str, cause: str, key: str = "", found: Any = "", limit: Any = "", *fixes: str
     ) -> None:
         """Note what is wrong with the node or one of its fields."""
-        where = f"{self.tree.path.name} /{self.place}" + (f"/{key}" if key else "")
-        self.problems.append(
-            Problem(code, cause, f"{where} ({self.kind})", str(found)[:200], str(limit)[:200], fixes)
-        )
+        where = f"{self.tree.path.name} /{self.place}" + (f"/{key}" if key else "") + f" ({self.kind})"
+        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
 
     def has(self, key: str) -> bool:
         """Whether the field is in the file."""
@@ -51,41 +56,52 @@ class Item:
     def numbers(self, key: str, default: float | None = None) -> Array | None:
         """The field as finite floats; None, and a problem, where there are none."""
         place = f"{self.place}/{key}"
-        found = self.tree.arrays.get(place)
-        if found is None:
-            if default is not None and place not in self.tree:
-                return np.asarray(default)
-            if place not in self.tree.refused:
-                if place not in self.tree:
-                    self.problem("ND122", "a parameter is missing", key, "nothing", "numbers")
-                else:
-                    self.problem("ND124", "a parameter that is no number", key, "text or a group", "numbers")
+        if place not in self.tree.arrays:
+            if place not in self.tree:
+                if default is not None:
+                    return np.asarray(default)
+                self.problem("ND122", "a parameter is missing", key, "nothing", "numbers")
+            elif place not in self.tree.refused:
+                self.problem("ND124", "a parameter that is no number", key, "text or a group", "numbers")
             return None
         with np.errstate(all="ignore"):  # a signalling NaN of the file; what comes out is checked
-            found = found.astype(np.float64)
-        if not np.isfinite(found).all():
-            wrong = found[~np.isfinite(found)]
-            self.problem(
-                "ND124", "a parameter is not finite", key, f"{wrong.size} values, such as {wrong.flat[0]}"
-            )
+            found = self.tree.arrays[place].astype(np.float64)
+        wrong = found[~np.isfinite(found)]
+        if wrong.size:
+            shown = f"{wrong.size} values, such as {wrong.flat[0]}"
+            self.problem("ND124", "a parameter is not finite", key, shown)
             return None
         return found
 
+    def spread(self, key: str, array: Array, sizes: Sizes) -> Array | None:
+        """A parameter as one number, or as an array of the population's shape; None, and a problem, if neither."""
+        while array.ndim > len(sizes) and array.shape[0] == 1:
+            array = array[0]
+        if array.size and (array == array.flat[0]).all() and (array.size == 1 or array.shape == sizes):
+            return np.asarray(array.flat[0])
+        alike = array.size and array.ndim == len(sizes)
+        if not alike or any(a not in (1, s) for a, s in zip(array.shape, sizes, strict=True)):
+            self.problem(
+                "ND126", "a parameter has another shape than its population", key, array.shape, sizes
+            )
+            return None
+        return np.ascontiguousarray(np.broadcast_to(array, sizes))
+
     def whole(
-        self, key: str, least: int, most: int, count: int, default: int | None = None
-    ) -> tuple[int, ...] | None:
-        """The field as ``count`` whole numbers within bounds; one number stands for all."""
+        self, key: str, least: int, most: int, count: int = 0, default: int | None = None
+    ) -> Sizes | None:
+        """The field as ``count`` whole numbers within bounds, or as any number of them; one stands for all."""
         found = self.numbers(key, default)
         if found is None:
             return None
         flat = found.ravel()
+        count = count or max(flat.size, 1)
         if flat.size not in (1, count):
             self.problem("ND126", "a parameter has another length", key, flat.size, count)
             return None
         if (flat != np.rint(flat)).any() or flat.min() < least or flat.max() > most:
-            self.problem(
-                "ND124", "a parameter outside what it may be", key, flat.tolist(), f"whole, {least} .. {most}"
-            )
+            cause, limit = "a parameter outside what it may be", f"whole, {least} .. {most}"
+            self.problem("ND124", cause, key, flat.tolist(), limit)
             return None
         return tuple(int(v) for v in np.broadcast_to(flat, (count,)))
 
@@ -113,6 +129,17 @@ class Network:
         """Forget an item and its edges."""
         del self.items[key]
         self.edges = [edge for edge in self.edges if key not in edge]
+
+
+def value(sizes: Sizes) -> Value:
+    """A value with the roles that its number of axes suggests."""
+    roles = {1: "C", 2: "CX", 3: "CYX"}.get(len(sizes)) or "C" + "G" * (len(sizes) - 1)
+    return Value(Shape(tuple(roles), sizes))
+
+
+def step(node: Node, sizes: Sizes) -> tuple[Node, Value]:
+    """A node with its value."""
+    return node, value(sizes)
 
 
 def flatten(tree: Tree) -> Network:

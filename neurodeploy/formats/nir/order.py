@@ -6,8 +6,11 @@ waits one tick, as recurrent layers of snnTorch and Norse do, or as long as a de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from .file import Network
 from .neurons import KINDS
@@ -30,9 +33,7 @@ class Order:
 def arrange(network: Network) -> Order:
     """An order for everything that the inputs reach."""
     wires = _Wires.of(network)
-    order = Order()
-    done: set[str] = set()
-    waiting = sorted(network.items)
+    order, done, waiting = Order(), set[str](), sorted(network.items)
     while waiting:
         ready = [key for key in waiting if wires.ready(key, done, order.feedback)]
         order.keys += ready
@@ -61,11 +62,16 @@ class _Wires:
     def of(cls, network: Network) -> _Wires:
         """Of a network."""
         before = {key: network.sources(key) for key in network.items}
-        after: dict[str, list[str]] = {key: [] for key in network.items}
-        for key, sources in before.items():
-            for source in sources:
-                after[source].append(key)
-        return cls(network, before, _components(after), _distances(network, after))
+        number = {key: i for i, key in enumerate(network.items)}
+        ends = [(number[source], i) for key, i in number.items() for source in before[key]]
+        rows, columns = np.array(ends, dtype=int).reshape(-1, 2).T
+        after = csr_array((np.ones(len(ends)), (rows, columns)), shape=(len(number), len(number)))
+        _, group = connected_components(after, connection="strong")
+        away = dijkstra(
+            after, indices=[number[k] for k in network.of("Input")], unweighted=True, min_only=True
+        )
+        distance = {key: int(away[i]) for key, i in number.items() if np.isfinite(away[i])}
+        return cls(network, before, dict(zip(number, group.tolist(), strict=True)), distance)
 
     def ready(self, key: str, done: set[str], feedback: set[tuple[str, str]]) -> bool:
         """Whether everything that an item reads is there, or waits."""
@@ -109,49 +115,3 @@ class _Wires:
                     seen.add(source)
                     open_keys.append(source)
         return edges
-
-
-def _distances(network: Network, after: dict[str, list[str]]) -> dict[str, int]:
-    """Edges from the nearest Input to each item that one reaches."""
-    found = dict.fromkeys(network.of("Input"), 0)
-    level = list(found)
-    away = 0
-    while level:
-        away += 1
-        level = sorted({k for key in level for k in after[key] if k not in found})
-        found |= dict.fromkeys(level, away)
-    return found
-
-
-def _components(after: dict[str, list[str]]) -> dict[str, int]:
-    """Number of the strongly connected component of each item (Kosaraju, without recursion)."""
-    before: dict[str, list[str]] = {key: [] for key in after}
-    for key, readers in after.items():
-        for reader in readers:
-            before[reader].append(key)
-    component: dict[str, int] = {}
-    for root in reversed(list(_finished(after))):
-        open_keys = [root] if root not in component else []
-        while open_keys:
-            key = open_keys.pop()
-            if key not in component:
-                component[key] = len(component) if key == root else component[root]
-                open_keys += before[key]
-    return component
-
-
-def _finished(after: dict[str, list[str]]) -> Iterator[str]:
-    """All items, each once everything that it reaches has been left (depth first)."""
-    seen: set[str] = set()
-    for root in after:
-        work = [(root, iter(after[root]))] if root not in seen else []
-        seen.add(root)
-        while work:
-            key, readers = work[-1]
-            reader = next((r for r in readers if r not in seen), None)
-            if reader is None:
-                work.pop()
-                yield key
-            else:
-                seen.add(reader)
-                work.append((reader, iter(after[reader])))
