@@ -67,9 +67,8 @@ class _Wires:
         rows, columns = np.array(ends, dtype=int).reshape(-1, 2).T
         after = csr_array((np.ones(len(ends)), (rows, columns)), shape=(len(number), len(number)))
         _, group = connected_components(after, connection="strong")
-        away = dijkstra(
-            after, indices=[number[k] for k in network.of("Input")], unweighted=True, min_only=True
-        )
+        inputs = [number[key] for key in network.of("Input")]
+        away = dijkstra(after, indices=inputs, unweighted=True, min_only=True)
         distance = {key: int(away[i]) for key, i in number.items() if np.isfinite(away[i])}
         return cls(network, before, dict(zip(number, group.tolist(), strict=True)), distance)
 

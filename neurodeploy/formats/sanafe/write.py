@@ -22,7 +22,7 @@ from ...inputs.samples import Synthetic
 from ...program import Program
 from ...target import Target
 from .arch import architecture
-from .net import FREE, MEMORY_GB, NEURON, RELAY, Connections, Group, Network, network
+from .net import MEMORY_GB, SENDERS, Connections, Group, Network, network
 
 CHUNK = 200_000  # connections per entry: bounds what a reader holds at once
 NEVER = 1e300  # a threshold that no current reaches
@@ -78,7 +78,7 @@ def network_text(net: Network, name: str) -> Iterator[str]:
     yield f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
     yield from _joined(_group(net, number) for number in range(len(net.groups)))
     yield '],\n"edges": [\n'
-    yield from _joined(_edge(net, part) for connections in net.connections for part in _parts(connections))
+    yield from _joined(entry for part in net.connections for entry in _edges(net, part))
     yield ']},\n"mappings": [\n'
     yield from _joined(entry for group in net.groups for entry in _mapping(group))
     yield "]}\n"
@@ -95,7 +95,7 @@ def _joined(entries: Iterator[Any]) -> Iterator[str]:
 
 def _group(net: Network, number: int) -> dict[str, Any]:
     group = net.groups[number]
-    if group.role in (NEURON, RELAY, FREE):
+    if group.role in SENDERS:
         trains = net.trains[number].astype(int).tolist()
         neurons = [{str(i): {"soma": {"spikes": t}} if any(t) else {}} for i, t in enumerate(trains)]
         return {"name": group.label, "attributes": {"log_spikes": False}, "neurons": neurons}
@@ -104,24 +104,17 @@ def _group(net: Network, number: int) -> dict[str, Any]:
     return {"name": group.label, "attributes": {"soma": soma}, "neurons": [{f"0..{group.size - 1}": {}}]}
 
 
-def _parts(connections: Connections) -> Iterator[Connections]:
-    for start in range(0, len(connections.weights), CHUNK):
-        rows = slice(start, start + CHUNK)
-        yield Connections(
-            connections.source, connections.target, connections.pairs[rows], connections.weights[rows]
-        )
-
-
-def _edge(net: Network, part: Connections) -> dict[str, Any]:
+def _edges(net: Network, part: Connections) -> Iterator[dict[str, Any]]:
     source, target = (net.groups[number].label for number in (part.source, part.target))
-    lists = {"source_target_pairs": part.pairs.tolist(), "weight": part.weights.tolist()}
-    return {f"{source} -> {target}": {"type": "sparse", **lists}}
+    for rows in (slice(start, start + CHUNK) for start in range(0, len(part.weights), CHUNK)):
+        lists = {"source_target_pairs": part.pairs[rows].tolist(), "weight": part.weights[rows].tolist()}
+        yield {f"{source} -> {target}": {"type": "sparse", **lists}}
 
 
 def _mapping(group: Group) -> Iterator[dict[str, Any]]:
     """One entry per sender, one per run of receiving neurons that share core and unit."""
     places = list(zip(group.tile.tolist(), group.core.tolist(), group.unit.tolist(), strict=True))
-    if group.role in (NEURON, RELAY, FREE):
+    if group.role in SENDERS:
         for i, (tile, core, unit) in enumerate(places):
             soma = f"{group.role}[{unit}]"
             yield {f"{group.label}.{i}": {"core": f"{tile}.{core}", "soma": soma, "dendrite": "idle"}}
