@@ -87,9 +87,8 @@ class Fields:
         """One whole number, stored as a scalar or as the only element."""
         value = self.whole(key, low, high, default)
         if value is not None and value.size != 1:
-            self.problem(
-                "ND126", "several values where one belongs", key, f"shape {value.shape}", "one value"
-            )
+            found = f"shape {value.shape}"
+            self.problem("ND126", "several values where one belongs", key, found, "one value")
             return None
         return None if value is None else int(value.flat[0])
 

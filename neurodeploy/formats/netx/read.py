@@ -269,11 +269,8 @@ class _Assembly:
         if isinstance(first, Layer) and isinstance(first.block, Entry):
             return given or first.neuron.entering
         if bits == 0 and given is not None and not 0 <= given[0] <= given[1] <= 1:
-            cause, fix = (
-                "netx takes this input as bits",
-                f"--set reader.input_message_bits={input_bits(*given)}",
-            )
-            limit = "0 .. 1 while input_message_bits is 0"
+            cause, limit = "netx takes this input as bits", "0 .. 1 while input_message_bits is 0"
+            fix = f"--set reader.input_message_bits={input_bits(*given)}"
             raise UsageError(Problem("ND120", cause, where, str(given), limit, (fix,)))
         return given or input_range(bits)
 

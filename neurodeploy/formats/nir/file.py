@@ -23,6 +23,8 @@ Sizes = tuple[int, ...]
 Made = list[tuple[Node, Value]]
 
 STREAM = "?"
+#: where edges of a graph lead, by name: (item that edges to it reach, item that edges from it leave)
+Doors = dict[str, tuple[str, str]]
 GRAPH, ENDS = "NIRGraph", ("Input", "Output")
 MAX_NODES = 4096
 MOST_SHOWN = 12
@@ -81,9 +83,8 @@ class Item:
             return np.asarray(array.flat[0])
         alike = array.size and array.ndim == len(sizes)
         if not alike or any(a not in (1, s) for a, s in zip(array.shape, sizes, strict=True)):
-            self.problem(
-                "ND126", "a parameter has another shape than its population", key, array.shape, sizes
-            )
+            cause = "a parameter has another shape than its population"
+            self.problem("ND126", cause, key, array.shape, sizes)
             return None
         return np.ascontiguousarray(np.broadcast_to(array, sizes))
 
@@ -149,28 +150,17 @@ def flatten(tree: Tree) -> Network:
         found = ", ".join(tree.children(""))[:80]
         tree.problem("ND121", "no NIR file: it has no group 'node'", "node", found)
         return network
-    if "node/type" in tree.refused:
-        return network  # that is said already
     kind = tree.texts.get("node/type")
-    if kind != GRAPH:
+    if kind == GRAPH:
+        _graph(tree, "node", "", network)
+    elif "node/type" not in tree.refused:  # otherwise that is said already
         tree.problem("ND125", "the root is not a graph of nodes", "node", kind or "no type", GRAPH)
-        return network
-    _graph(tree, "node", "", network)
     return network
 
 
-@dataclass
-class _Doors:
-    """Where edges of one graph lead: name -> (item that edges to it reach, item that edges from it leave)."""
-
-    by_name: dict[str, tuple[str, str]] = field(default_factory=dict)
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-
-
-def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
+def _graph(tree: Tree, place: str, prefix: str, network: Network) -> Doors:
     """Add the nodes and edges of one graph."""
-    doors = _Doors()
+    doors: Doors = {}
     if f"{place}/nodes" not in tree.groups:
         if f"{place}/nodes" not in tree.refused:
             tree.problem("ND122", "a graph without nodes", f"{place}/nodes", "nothing", "a group")
@@ -179,41 +169,42 @@ def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
         here = f"{place}/nodes/{name}"
         if len(network.items) >= MAX_NODES:
             tree.problem("ND123", "too many nodes", here, f"more than {MAX_NODES}")
-            return _Doors()
+            return {}
         kind = tree.texts.get(f"{here}/type")
         if kind == GRAPH:
             inner = _graph(tree, here, f"{prefix}{name}.", network)
-            if _enclosed(tree, here, inner, network):
-                doors.by_name[name] = inner.inputs[0], inner.outputs[0]
+            ends = _ends(tree, here, inner, network)
+            if ends is not None:
+                doors[name] = ends
         elif kind is not None:
             item = Item(tree, here, free_name(f"{prefix}{name}", network.names), kind)
             network.names.add(item.name)
             network.items[here] = item
-            doors.by_name[name] = here, here
-            if kind in ENDS:
-                (doors.inputs if kind == "Input" else doors.outputs).append(here)
+            doors[name] = here, here
         elif not tree.refused & {here, f"{here}/type"}:
             tree.problem("ND122", "a node without a type", f"{here}/type", "nothing", "a text")
-    _edges(tree, place, doors.by_name, network)
+    _edges(tree, place, doors, network)
     return doors
 
 
-def _enclosed(tree: Tree, place: str, inner: _Doors, network: Network) -> bool:
-    """Whether edges can go through a subgraph; its ends then pass on. Problems where several could be meant."""
-    for what, found in (("Input", inner.inputs), ("Output", inner.outputs)):
-        if len(found) > 1:
+def _ends(tree: Tree, place: str, inner: Doors, network: Network) -> tuple[str, str] | None:
+    """Where edges enter and leave a subgraph; its ends then pass on. Problems where several could be meant."""
+    found = {end: [a for a, b in inner.values() if a == b and network.items[a].kind == end] for end in ENDS}
+    for what, keys in found.items():
+        if len(keys) > 1:
             cause = f"a subgraph with several nodes {what}: edges do not say which they mean"
-            tree.problem("ND125", cause, place, len(found), 1)
-        if not found and not tree.problems:
+            tree.problem("ND125", cause, place, len(keys), 1)
+        if not keys and not tree.problems:
             tree.problem("ND125", f"a subgraph without a node {what}", place, 0, 1)
-    if not inner.inputs or not inner.outputs:
-        return False
-    for key in (*inner.inputs, *inner.outputs):
+    inputs, outputs = found.values()
+    if not inputs or not outputs:
+        return None
+    for key in (*inputs, *outputs):
         network.items[key].kind = "Pass"
-    return True
+    return inputs[0], outputs[0]
 
 
-def _edges(tree: Tree, place: str, doors: dict[str, tuple[str, str]], network: Network) -> None:
+def _edges(tree: Tree, place: str, doors: Doors, network: Network) -> None:
     """Add the edges of one graph; notes those that lead nowhere or stand twice."""
     where = f"{place}/edges"
     pairs = tree.lists.get(where)

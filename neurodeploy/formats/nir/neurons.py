@@ -186,11 +186,8 @@ def _lif(node: Neuron, unit: Array, out: Array, even: float | None, refuse: Refu
     alpha = 1.0 - (np.asarray(p["du"]) + (not general)) / ONE
     bias, v_reset = (np.asarray(p.get(key, 0)) * unit / STATE for key in ("bias", "v_reset"))
     found = _equation(SPIKING, node, alpha, np.asarray(1.0), bias, refuse)
-    spikes = {
-        "v_threshold": limits(node, unit) if even is None else even,
-        "v_reset": v_reset if general else 0.0,
-    }
-    return None if found is None else (found[0], {**found[1], **spikes})
+    threshold, reset = limits(node, unit) if even is None else even, v_reset if general else 0.0
+    return None if found is None else (found[0], {**found[1], "v_threshold": threshold, "v_reset": reset})
 
 
 def _integrator(node: Neuron, unit: Array, out: Array, even: float | None, refuse: Refuse) -> Written | None:

@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...array import Array
 from ...ir.graph import Builder, Graph, Header, free_name, prune
-from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
+from ...ir.nodes import Input, Neuron, Node, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
@@ -81,7 +80,9 @@ class _Import:
 
     def __init__(self, tree: Tree, network: Network, options: NirOptions, timesteps: int) -> None:
         self.tree, self.network, self.options = tree, network, options
-        self.builder = Builder(Header(tree.path.stem, "source", timesteps, notes={"nir": self._notes()}))
+        said = {k: v for k, v in options.model_dump().items() if v is not None}
+        said = {"discretisation": DISCRETISATION, "version": tree.texts.get("version", ""), **said}
+        self.builder = Builder(Header(tree.path.stem, "source", timesteps, notes={"nir": said}))
         self.delays: dict[str, Array] = {}
         self.made: dict[str, Made] = {}
         self.sizes: dict[str, Sizes] = {}
@@ -93,9 +94,8 @@ class _Import:
         self._move_delays()
         order = arrange(self.network)
         for key in order.loops:
-            self.network.items[key].problem(
-                "ND126", "part of, or behind, a loop in which no neuron holds state"
-            )
+            cause = "part of, or behind, a loop in which no neuron holds state"
+            self.network.items[key].problem("ND126", cause)
         for key in order.idle:
             self.network.items[key].problem("ND126", "nothing that the input drives reaches this node")
         self._infer(order)
@@ -109,10 +109,6 @@ class _Import:
         for item in self.network.items.values():
             self.tree.problems += item.problems
         self.tree.check()
-
-    def _notes(self) -> dict[str, Any]:
-        options = {k: v for k, v in self.options.model_dump().items() if v is not None}
-        return {"discretisation": DISCRETISATION, "version": self.tree.texts.get("version", ""), **options}
 
     # --- structure ---
 
@@ -197,10 +193,8 @@ class _Import:
         if item.kind == "Output":
             self.sizes[key] = sizes
             self._check_output(item, sizes)
-            return
-        made = make(item, sizes, self.options)
-        if made is not None:
-            self.made[key] = self._with_delay(item, key, made)
+        elif (made := make(item, sizes, self.options)) is not None:
+            self.made[key] = [(self._delayed(key, node), facts) for node, facts in made]
             self.sizes[key] = made[-1][1].shape.sizes if made else sizes
         elif (likely := self._likely(item, sizes)) is not None:
             self.sizes[key] = likely  # so that what reads it is judged as well
@@ -222,19 +216,17 @@ class _Import:
         if shape and shape != sizes and int(np.prod(shape)) != 1:
             item.problem("ND126", "the output declares another shape than it gets", "shape", shape, sizes)
 
-    def _with_delay(self, item: Item, key: str, made: Made) -> Made:
-        """Weights with the delay that stood before them."""
-        found = self.delays.get(key)
-        if found is None or not found.any():
-            return made
-        return [(self._delayed(item, n, found) if isinstance(n, Synapse) else n, v) for n, v in made]
-
-    def _delayed(self, item: Item, node: Synapse, delay: Array) -> Synapse:
+    def _delayed(self, key: str, node: Node) -> Node:
+        """Weights with the delay that stood before them; other nodes as they are."""
+        delay = self.delays.get(key)
+        if delay is None or not delay.any() or not isinstance(node, Synapse):
+            return node
         columns = node.weight.shape[1:]
         if np.unique(delay).size == 1:
             return replace(node, delay=int(delay.flat[0]))
         if delay.shape != columns:
-            item.problem("ND126", "delays do not fit the weights behind them", "", delay.shape, columns)
+            cause = "delays do not fit the weights behind them"
+            self.network.items[key].problem("ND126", cause, "", delay.shape, columns)
             return node
         return replace(node, delay=np.broadcast_to(delay, node.weight.shape).copy())
 
@@ -288,10 +280,8 @@ class _Import:
         """A Delay of a loop that no weights took over: it reads the neuron, and the loop waits its ticks alone."""
         found = ticks(item, self.options)
         if sources > 1:
-            cause, fix = (
-                "a Delay that joins a loop and other streams",
-                "give the neuron that feeds back a Delay of its own",
-            )
+            cause = "a Delay that joins a loop and other streams"
+            fix = "give the neuron that feeds back a Delay of its own"
             item.problem("ND125", cause, "", f"{sources} streams", "one", fix)
         if found is None or sources > 1:
             return None

@@ -361,9 +361,7 @@ def carried(counts: Counts) -> dict[str, int]:
 def _counts(net: Network, run: Run) -> list[Count]:
     own, wanted = ours(net), net.expected
     outside, merged = wanted.fired - wanted.spikes, wanted.merged
-    senders = "spikes " + (
-        "that the host injects" if net.whole else "of the host and of senders outside the layers"
-    )
+    senders = "that the host injects" if net.whole else "of the host and of senders outside the layers"
     unmet = "messages that meet no weight" if wanted.deliveries else ""
     together = f"{merged} messages of one spike to one core are one message there" if merged else ""
     injected = "; ".join(filter(None, ("packets that the host injects", together)))
@@ -371,7 +369,7 @@ def _counts(net: Network, run: Run) -> list[Count]:
     fewer, fewer_hops = (merged, wanted.merged_hops) if net.whole else (0, 0)
     hops = own["packet_hop_x"] + own["packet_hop_y"]
     return [
-        Count("spikes", own["neuron_spike"], run.fired, outside, senders if outside else ""),
+        Count("spikes", own["neuron_spike"], run.fired, outside, f"spikes {senders}" if outside else ""),
         Count("synaptic events", own["synaptic_op"], run.synaptic_events, wanted.deliveries, unmet),
         Count("packets", own["axon_out"], run.packets, wanted.from_host - fewer, injected),
         Count("hops", hops, run.hops, -fewer_hops, together),

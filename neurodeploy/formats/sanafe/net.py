@@ -439,9 +439,8 @@ class _Builder:
             site = every.key[ids, 0]
             tile, core = np.where(outside[ids], every.key[ids, 4], board.tile[site]), board.core[site]
             unit = _units(tile, core, kind, used)
-            groups.append(
-                Group(self._label(node), node, kind, every.flat[ids], tile, core, every.depth[ids], unit)
-            )
+            label, flat, depth = self._label(node), every.flat[ids], every.depth[ids]
+            groups.append(Group(label, node, kind, flat, tile, core, depth, unit))
         return members, groups
 
     def _arriving(self) -> Rows:
@@ -467,9 +466,7 @@ class _Builder:
                         rows.setdefault((node, weighted), []).append(row)
         return rows
 
-    def _connected(
-        self, rows: dict[tuple[str, bool], list[tuple[Array, ...]]], members: list[Array]
-    ) -> tuple[list[Group], list[Connections]]:
+    def _connected(self, rows: Rows, members: list[Array]) -> tuple[list[Group], list[Connections]]:
         """Groups of accumulators and of arrivals, and all connections onto them."""
         groups: list[Group] = []
         found: list[Connections] = []
