@@ -157,7 +157,11 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
             tree.refuse("ND123", "a dataset that is not read", place, reason)
             return 0
         if _is_text(dataset):
-            tree.put_texts(place, _texts(tree.path, dataset))
+            found = _texts(tree.path, dataset)
+            if found.size == 1:
+                tree.texts[place] = str(found.flat[0])
+            else:
+                tree.lists[place] = found
         else:
             chunked = dataset.chunks is not None
             tree.arrays[place] = chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])

@@ -38,13 +38,6 @@ class Tree:
         paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
         return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
 
-    def put_texts(self, place: str, found: Array) -> None:
-        """Keep the texts of one dataset; a single one is no list."""
-        if found.size == 1:
-            self.texts[place] = str(found.flat[0])
-        else:
-            self.lists[place] = found
-
     def problem(
         self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
     ) -> None:

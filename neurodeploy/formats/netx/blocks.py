@@ -78,11 +78,6 @@ class Dense(Block):
         return "dense" if self.back is None else "dense_rec"
 
     @property
-    def streams(self) -> int:
-        """Two of complex weights."""
-        return len(self.weights)
-
-    @property
     def together(self) -> list[list[Array]]:
         """The matrices that netx scales alike: those of a recurrent layer, but not the parts of a complex one."""
         if self.back is not None:
@@ -272,22 +267,17 @@ def _flattens(walk: Walk, layer: Fields, index: int, before: Sizes | None, colum
 
 @dataclass(frozen=True, eq=False)
 class Conv(Block):
-    """``kernels`` (out, in/groups, rows, columns) of each stream, without dilation."""
+    """``weights`` (out, in/groups, rows, columns) of each stream, without dilation."""
 
-    kernels: tuple[Array, ...]
+    weights: tuple[Array, ...]
     stride: tuple[int, int]
     padding: tuple[int, int]
     groups: int
     kind: str = "conv"
 
-    @property
-    def streams(self) -> int:
-        """Two of complex kernels."""
-        return len(self.kernels)
-
     def yields(self, before: Sizes) -> Sizes | None:
         """The shape that comes out, None where the parts do not fit."""
-        out, each, *window = self.kernels[0].shape
+        out, each, *window = self.weights[0].shape
         if len(before) != 3 or before[0] != each * self.groups or out % self.groups:
             return None
         sides = [s + 2 * p - k for s, p, k in zip(before[1:], self.padding, window, strict=True)]
@@ -297,16 +287,16 @@ class Conv(Block):
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
         """A synapse for each stream."""
         geometry: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "groups": self.groups}
-        made = _synapses(name, before, self.kernels, self.kind, op="conv", delay=1, **geometry)
+        made = _synapses(name, before, self.weights, self.kind, op="conv", delay=1, **geometry)
         return made, tuple(node.name for node, _ in made)
 
     def fields(self) -> dict[str, Any]:
         """Sizes, geometry and the kernel."""
-        out, each, *window = self.kernels[0].shape
+        out, each, *window = self.weights[0].shape
         sizes = {"inChannels": each * self.groups, "outChannels": out}
         pairs = {"kernelSize": window, "stride": self.stride, "padding": self.padding, "dilation": (1, 1)}
         geometry = {key: np.array(pair) for key, pair in pairs.items()}
-        return {**sizes, **geometry, "groups": self.groups, "weight": self.kernels[0].astype(np.float32)}
+        return {**sizes, **geometry, "groups": self.groups, "weight": self.weights[0].astype(np.float32)}
 
     @classmethod
     def of(cls, parts: Sequence[Synapse], refusals: Refusals) -> Conv:
@@ -347,7 +337,7 @@ def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:
         layer.problem("ND125", cause, "weight", neuron.model, limit)
         return None
     block = geometry.block(kernels, before, kind)
-    yields, kernel = block.yields(before), block.kernels[0].shape
+    yields, kernel = block.yields(before), block.weights[0].shape
     if yields != shape:
         limit = f"{yields} from {before}" if yields else f"kernel {kernel} on {before}, {block.groups} groups"
         layer.problem("ND126", "a convolution that does not yield the declared shape", "shape", shape, limit)

@@ -38,10 +38,13 @@ class Block(ABC):
     def kind(self) -> str:
         """The type of the layer in the file."""
 
+    #: one for each stream, a sum that the neurons receive, feedback aside
+    weights: tuple[Array, ...]
+
     @property
     def streams(self) -> int:
-        """How many sums the neurons receive, feedback aside."""
-        return 1
+        """How many sums there are: two of complex weights; an input is one without weights."""
+        return max(1, len(self.weights))
 
     @abstractmethod
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
@@ -57,6 +60,7 @@ class Entry(Block):
     """An input layer with neurons: netx connects nothing to it."""
 
     kind = INPUT
+    weights = ()
 
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
         """None: the neurons read the input."""

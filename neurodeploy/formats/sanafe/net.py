@@ -30,7 +30,7 @@ import numpy as np
 from ...array import Array
 from ...backends.loihi_sim import MEMBER as LOIHI_SIM
 from ...errors import Problem, SimulateError, UsageError, unknown_name
-from ...image import HOST, CoreImage, Export, Receiver, addresses_read, exports, origins, receiver
+from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, receiver
 from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
@@ -160,10 +160,11 @@ def network(
         raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
     _check(program.graph, images, target)
     chosen = _chosen(program, layers)
-    board = _Board.of(images, target)
-    mail = board.mail.restrict(board, chosen)
+    board = _Board(images, target)
+    senders, mail = board.traffic
+    mail = mail.restrict(board, chosen)
     _fits(board, mail, memory_gb, program.graph)
-    return _Builder(program, board, mail, chosen, not layers).build(np.asarray(x))
+    return _Builder(program, board, senders, mail, chosen, not layers).build(np.asarray(x))
 
 
 def _check(graph: Graph, images: Sequence[CoreImage], target: Target) -> None:
@@ -285,14 +286,11 @@ class _Board:
 
     images: Sequence[CoreImage]
     target: Target
-    plans: list[Receiver]
-    sends: list[list[Export]]
 
-    @classmethod
-    def of(cls, images: Sequence[CoreImage], target: Target) -> _Board:
-        """Raises MappingError ND582 and ND586 for images that contradict themselves."""
-        plans = [receiver(image) for image in images]
-        return cls(images, target, plans, [exports(image, images, plans) for image in images])
+    @cached_property
+    def plans(self) -> list[Receiver]:
+        """The receiving half of each; MappingError ND582 and ND586 for images that contradict themselves."""
+        return [receiver(image) for image in self.images]
 
     @cached_property
     def tile(self) -> Array:
@@ -309,24 +307,19 @@ class _Board:
     @cached_property
     def synapses(self) -> Counter[str]:
         """Synapses by node, in all messages that can be sent."""
-        total: Counter[str] = Counter()
+        total, (_, mail) = Counter[str](), self.traffic
         for site, plan in enumerate(self.plans):
-            slots = self.mail.slot[self.mail.target == site]
+            slots = mail.slot[mail.target == site]
             total.update(dict(zip(plan.nodes, plan.fan_out[:, slots].sum(axis=1).tolist(), strict=True)))
         return total
 
-    def hops(self, tile: Array, other: Array) -> tuple[Array, Array]:
-        """Hops between tiles, along x and along y."""
-        height = self.target.chip.routers_y
-        return np.abs(tile // height - other // height), np.abs(tile % height - other % height)
-
     @cached_property
-    def rows(self) -> tuple[Array, Array, Array]:
-        """(sender's key, target site, slot) of every message that can be sent."""
+    def traffic(self) -> tuple[_Senders, _Mail]:
+        """Everything that sends, every neuron, and all messages that can be sent."""
         keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
         for site, image in enumerate(self.images):
             tables = [origins(image, unit) for unit in range(len(image.units))]
-            for export in self.sends[site]:
+            for export in exports(image, self.images, self.plans):
                 number, element = tables[export.unit][export.instruction]
                 for bundle in export.bundles:
                     tile = self.tile[bundle.target] if image.chip == HOST else -1
@@ -334,26 +327,17 @@ class _Board:
                     keys.append(_table(site, export.unit, *what, tile))
                     targets.append(np.full(len(bundle.elements), bundle.target))
                     slots.append(bundle.slots)
-        return np.concatenate(keys), np.concatenate(targets), np.concatenate(slots)
-
-    @cached_property
-    def senders(self) -> _Senders:
-        """Everything that sends, and every neuron."""
-        every = [self.rows[0]]
-        for site, image in enumerate(self.images):
-            for unit, piece in enumerate(image.units):
-                for number, item in enumerate(piece.program):
-                    if item.op == "neuron":
-                        every.append(_table(site, unit, number, np.arange(item.size), -1))
-        return self._described(np.unique(np.concatenate(every), axis=0))
-
-    @cached_property
-    def mail(self) -> _Mail:
-        """All messages."""
-        keys, target, slot = self.rows
-        place = {key: i for i, key in enumerate(map(tuple, self.senders.key.tolist()))}
-        sender = np.array([place[key] for key in map(tuple, keys.tolist())], dtype=np.int64)
-        return _Mail(sender, target, slot, np.zeros(len(slot), np.int64))
+        neurons = [
+            _table(site, unit, number, np.arange(item.size), -1)
+            for site, image in enumerate(self.images)
+            for unit, piece in enumerate(image.units)
+            for number, item in enumerate(piece.program)
+            if item.op == "neuron"
+        ]
+        key, place = np.unique(np.concatenate([*keys, *neurons]), axis=0, return_inverse=True)
+        target, slot = np.concatenate(targets), np.concatenate(slots)
+        mail = _Mail(place.reshape(-1)[: len(target)], target, slot, np.zeros(len(target), np.int64))
+        return self._described(key), mail
 
     def _described(self, key: Array) -> _Senders:
         node = np.empty(len(key), dtype=object)
@@ -386,6 +370,7 @@ class _Builder:
 
     program: Program
     board: _Board
+    every: _Senders
     mail: _Mail
     chosen: frozenset[str]
     whole: bool
@@ -397,7 +382,7 @@ class _Builder:
         trace, events = LOIHI_SIM.run(self.program, x, tuple(dict.fromkeys(g.node for g in senders)))
         ticks, samples = trace.outputs.shape[:2]
         depth = self.program.mapping.depth if self.program.mapping is not None else 0
-        every = self.board.senders
+        every = self.every
         sends = every.own | np.isin(np.arange(len(every.key)), self.mail.sender)
         often, trains = np.zeros(len(every.key), np.int64), []
         for numbers, group in zip(members, senders, strict=True):
@@ -426,7 +411,7 @@ class _Builder:
 
     def _senders(self) -> tuple[list[Array], list[Group]]:
         """The numbers of the senders of each group, and the groups."""
-        every, board = self.board.senders, self.board
+        every, board = self.every, self.board
         member = np.array([name in self.chosen for name in every.node], dtype=bool)
         kept = np.flatnonzero(np.isin(np.arange(len(member)), self.mail.sender) | (every.neuron & member))
         outside = np.array([board.images[site].chip == HOST for site in every.key[:, 0]], dtype=bool)
@@ -471,7 +456,7 @@ class _Builder:
         groups: list[Group] = []
         found: list[Connections] = []
         used: Counter[Place] = Counter()
-        group_of, offset = np.full((2, len(self.board.senders.key)), -1)
+        group_of, offset = np.full((2, len(self.every.key)), -1)
         for number, ids in enumerate(members):
             group_of[ids], offset[ids] = number, np.arange(len(ids))
         for (node, weighted), parts in rows.items():
@@ -490,14 +475,16 @@ class _Builder:
         return groups, found
 
     def _expected(self, often: Array, spikes: int, neurons: int, ticks: int) -> Counts:
-        mail, board = self.mail, self.board
-        key = board.senders.key
+        mail, board, key = self.mail, self.board, self.every.key
         tile = np.where(key[:, 4] >= 0, key[:, 4], board.tile[key[:, 0]])
         sent = often[mail.sender]
         _, index = np.unique(mail.sender * len(board.images) + mail.target, return_index=True)
         first = np.zeros(len(sent), bool)
         first[index] = True
-        along = board.hops(tile[mail.sender], board.tile[mail.target])
+        there, back = (
+            divmod(t, board.target.chip.routers_y) for t in (tile[mail.sender], board.tile[mail.target])
+        )
+        along = [np.abs(a - b) for a, b in zip(there, back, strict=True)]
         host = np.array([image.chip == HOST for image in board.images])
         sending, receiving, bare = host[key[mail.sender, 0]], host[mail.target], mail.fan_out == 0
         total: Callable[[Array], int] = lambda amount: int((sent * amount).sum())
