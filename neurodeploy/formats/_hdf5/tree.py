@@ -45,12 +45,10 @@ class Tree:
         where = f"{self.path.name} /{place}"
         self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
 
-    def refuse(
-        self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
-    ) -> None:
+    def refuse(self, code: str, cause: str, place: str, *more: Any) -> None:
         """Note a problem that keeps a part of the file from being read."""
         self.refused.add(place)
-        self.problem(code, cause, place, found, limit, *fixes)
+        self.problem(code, cause, place, *more)
 
     def check(self) -> None:
         """Raise ImportModelError with everything found so far, if anything was."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from .._hdf5.tree import Tree
 MISSING = object()
 
 
+@dataclass(frozen=True)
 class Fields:
     """The datasets below one group, such as ``layer/3``; every getter returns None after noting a problem."""
 
-    def __init__(self, tree: Tree, place: str) -> None:
-        self.tree = tree
-        self.place = place
+    tree: Tree
+    place: str
 
     def at(self, key: str) -> str:
         """Path of a field in the file."""
@@ -27,11 +28,9 @@ class Fields:
         """Whether the field or group is in the file."""
         return self.at(key) in self.tree
 
-    def problem(
-        self, code: str, cause: str, key: str = "", found: Any = "", limit: Any = "", *fixes: str
-    ) -> None:
-        """Note a problem at a field, or at the layer itself."""
-        self.tree.problem(code, cause, self.at(key) if key else self.place, found, limit, *fixes)
+    def problem(self, code: str, cause: str, key: str = "", *more: Any) -> None:
+        """Note a problem at a field, or at the layer itself: what was found, what may be, what helps."""
+        self.tree.problem(code, cause, self.at(key) if key else self.place, *more)
 
     def text(self, key: str) -> str | None:
         """A text field."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,6 @@ def _output(to: _Export, node: Output) -> None:
     to.same(node, source)
 
 
-def _alias(to: _Export, node: Node) -> None:
-    to.same(node, node.inputs[0])
-
-
 def _micro(to: _Export, node: Micro) -> None:
     if node.op != "rescale":  # that is the same float in another unit
         to.refuse(node, f"operator {node.op}", "no operators but weights and pools")
@@ -302,12 +299,11 @@ def _view(to: _Export, node: View) -> None:
         return to.refuse(node, f"{node.op} {node.args}", "reshape that joins axes")
     if [s for s in before if s != 1] == [s for s in after if s != 1]:
         return None
-    for start in range(len(before)):
-        for end in range(start + 1, len(before)):
-            joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
-            if [s for s in joined if s != 1] == [s for s in after if s != 1]:
-                axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
-                return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
+    for start, end in combinations(range(len(before)), 2):
+        joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
+        if [s for s in joined if s != 1] == [s for s in after if s != 1]:
+            axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
+            return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
     return to.refuse(node, f"reshape from {before} to {after}", "reshape that joins axes")
 
 
@@ -327,5 +323,5 @@ def _neuron(to: _Export, node: Neuron) -> None:
 
 RULES: dict[type[Node], Callable[..., None]] = {
     Input: _input, Output: _output, Synapse: _synapse, Neuron: _neuron, Sum: _sum, Reduce: _reduce, Micro: _micro,
-    View: _view, Delay: _alias,
+    View: _view, Delay: lambda to, node: to.same(node, node.inputs[0]),
 }  # fmt: skip

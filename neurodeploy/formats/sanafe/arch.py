@@ -76,7 +76,7 @@ def _tiles(net: Network, target: Target) -> list[tuple[_Core, ...]]:
     return [tuple(cores) for cores in tiles]
 
 
-def _runs(items: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
+def runs(items: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
     """(first, last, item) of equal neighbours."""
     for item, same in groupby(enumerate(items), key=itemgetter(1)):
         first, *_ = numbers = [number for number, _ in same]
@@ -123,13 +123,13 @@ class _Page:
         mesh.yaml_add_eol_comment("SANA-FE's own, no counterpart in the target", "link_buffer_size")
         mesh["sync_model"] = "fixed"
         self.price(mesh, "latency_sync", "barrier")
-        entries = [self.tile(first, last, cores) for first, last, cores in _runs(tiles)]
+        entries = [self.tile(first, last, cores) for first, last, cores in runs(tiles)]
         return self.map(name=self.target.name, attributes=mesh, tile=entries)
 
     def tile(self, first: int, last: int, cores: tuple[_Core, ...]) -> CommentedMap:
         """Equal tiles, a router each."""
         hops = self.both(self.map(), [(f"{side}_hop", coefficient) for side, coefficient in HOPS.items()])
-        entries = [self.core(a, b, core) for a, b, core in _runs(cores)]
+        entries = [self.core(a, b, core) for a, b, core in runs(cores)]
         return self.map(name=f"tile[{first}..{last}]", attributes=hops, core=entries)
 
     def core(self, first: int, last: int, core: _Core) -> CommentedMap:

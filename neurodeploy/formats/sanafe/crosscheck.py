@@ -127,10 +127,6 @@ class Figure:
         """SANA-FE's over ours."""
         return self.sanafe / self.ours if self.ours and self.sanafe is not None else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Both sides and their ratio, for JSON."""
-        return {**vars(self), "ratio": self.ratio}
-
 
 @dataclass(frozen=True, eq=False)
 class Crosscheck:
@@ -155,7 +151,9 @@ class Crosscheck:
         apart = ("counts", "energy", "time", "problems", "not_carried")
         own = {k: v for k, v in vars(self).items() if k not in apart}
         counts = [{**vars(c), "agrees": c.agrees} for c in self.counts]
-        energy, time = ([f.as_dict() for f in figures] for figures in (self.energy, self.time))
+        energy, time = (
+            [{**vars(f), "ratio": f.ratio} for f in figures] for figures in (self.energy, self.time)
+        )
         lost = [{"node": node, "what": what} for node, what in self.not_carried]
         judged = {"counts": counts, "energy": energy, "time": time, "not_carried": lost}
         return {**own, **judged, "agrees": not self.problems}

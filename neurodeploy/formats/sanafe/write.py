@@ -10,7 +10,7 @@ What is carried and what is not is said in docs/formats.md. The simulator itself
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ...files import write_text
 from ...inputs.samples import Synthetic
 from ...program import Program
 from ...target import Target
-from .arch import architecture
+from .arch import architecture, runs
 from .net import MEMORY_GB, SENDERS, Connections, Group, Network, network
 
 CHUNK = 200_000  # connections per entry: bounds what a reader holds at once
@@ -48,7 +48,7 @@ def export(
         x = Synthetic(program.graph).measurement(SAMPLES)[0]
     net = network(program, target, x, layers, memory_gb)
     files = {
-        path: "".join(network_text(net, program.graph.header.name)),
+        path: network_text(net, program.graph.header.name),
         path.with_name(f"{path.stem}.arch.yaml"): architecture(net, target),
         path.with_name(f"{path.stem}.json"): json.dumps(description(net, target), indent=1) + "\n",
     }
@@ -72,25 +72,18 @@ def description(net: Network, target: Target) -> dict[str, Any]:
     }
 
 
-def network_text(net: Network, name: str) -> Iterator[str]:
-    """The mapped network, entry by entry."""
+def network_text(net: Network, name: str) -> str:
+    """The mapped network, an entry a line."""
     title = "".join(c if c.isalnum() or c in "_-" else "_" for c in name) or "network"
-    yield f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
-    yield from _joined(_group(net, number) for number in range(len(net.groups)))
-    yield '],\n"edges": [\n'
-    yield from _joined(entry for part in net.connections for entry in _edges(net, part))
-    yield ']},\n"mappings": [\n'
-    yield from _joined(entry for group in net.groups for entry in _mapping(group))
-    yield "]}\n"
+    groups = _lines(_group(net, number) for number in range(len(net.groups)))
+    edges = _lines(entry for part in net.connections for entry in _edges(net, part))
+    mappings = _lines(entry for group in net.groups for entry in _mapping(group))
+    head = f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
+    return f'{head}{groups}],\n"edges": [\n{edges}]}},\n"mappings": [\n{mappings}]}}\n'
 
 
-def _joined(entries: Iterator[Any]) -> Iterator[str]:
-    """JSON entries, one a line."""
-    comma = ""
-    for entry in entries:
-        yield comma + json.dumps(entry)
-        comma = ",\n"
-    yield "\n"
+def _lines(entries: Iterable[Any]) -> str:
+    return ",\n".join(map(json.dumps, entries)) + "\n"
 
 
 def _group(net: Network, number: int) -> dict[str, Any]:
@@ -120,8 +113,6 @@ def _mapping(group: Group) -> Iterator[dict[str, Any]]:
             yield {f"{group.label}.{i}": {"core": f"{tile}.{core}", "soma": soma, "dendrite": "idle"}}
         return
     synapse = "synapse" if group.role == "currents" else "delivery"
-    cuts = [i for i, place in enumerate(places) if i == 0 or place != places[i - 1]]
-    for start, stop in zip(cuts, [*cuts[1:], len(places)], strict=True):
-        tile, core, unit = places[start]
+    for first, last, (tile, core, unit) in runs(places):
         hardware = {"soma": f"accumulator[{unit}]", "dendrite": f"dendrite[{unit}]", "synapse": synapse}
-        yield {f"{group.label}.{start}..{stop - 1}": {"core": f"{tile}.{core}", **hardware}}
+        yield {f"{group.label}.{first}..{last}": {"core": f"{tile}.{core}", **hardware}}
