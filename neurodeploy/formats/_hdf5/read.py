@@ -22,7 +22,7 @@ import numpy as np
 
 from ...array import Array
 from ...files import io_problem
-from . import chunks, texts
+from . import stored
 from .tree import MAX_PROBLEMS, Tree
 
 MAX_BYTES = 4 << 30  # of all datasets together
@@ -164,7 +164,7 @@ def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget
                 tree.lists[place] = found
         else:
             chunked = dataset.chunks is not None
-            tree.arrays[place] = chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
+            tree.arrays[place] = stored.chunks(tree.path, dataset) if chunked else np.asarray(dataset[()])
         return _declared(dataset)
     except H5_ERRORS as error:
         tree.refuse("ND121", "a damaged dataset", place, _text(error), "", "copy the file again")
@@ -195,24 +195,24 @@ def _odd(dataset: h5py.Dataset) -> str:
 
 def _odd_size(dataset: h5py.Dataset, file_bytes: int, budget: int) -> str:
     """Why what is stored is not what is declared, or is packed in a way that is not read; empty if neither."""
-    declared, stored = _declared(dataset), int(dataset.id.get_storage_size())
-    if declared > budget or stored > file_bytes:
+    declared, held = _declared(dataset), int(dataset.id.get_storage_size())
+    if declared > budget or held > file_bytes:
         return f"{declared} bytes declared in a file of {file_bytes}"
     if dataset.chunks is None:
         # a text of variable length is a reference: it is stored elsewhere in the file
         referred = _is_text(dataset) and dataset.dtype.kind != "S"
-        return "" if referred or declared == stored else f"{declared} bytes declared, {stored} stored"
+        return "" if referred or declared == held else f"{declared} bytes declared, {held} stored"
     plist = dataset.id.get_create_plist()
-    if not {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} <= chunks.FILTERS:
+    if not {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} <= stored.FILTERS:
         return "a filter other than deflate and shuffle"
     largest = max(declared, prod(map(int, dataset.chunks)) * int(dataset.dtype.itemsize))
-    return f"{largest} bytes declared, {stored} stored" if largest > max(stored, 1) * MAX_EXPANSION else ""
+    return f"{largest} bytes declared, {held} stored" if largest > max(held, 1) * MAX_EXPANSION else ""
 
 
 def _texts(path: Path, dataset: h5py.Dataset) -> Array:
     """All texts of a dataset, decoded, without trailing zeros and cut."""
     fixed = dataset.dtype.kind == "S"
-    raw = np.asarray(dataset[()], dtype=object) if fixed else texts.read(path, dataset, 4 * MAX_TEXT)
+    raw = np.asarray(dataset[()], dtype=object) if fixed else stored.texts(path, dataset, 4 * MAX_TEXT)
     found = np.full(raw.size, "", dtype=object)
     for place, item in enumerate(raw.ravel()):
         text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)

@@ -10,8 +10,6 @@ import numpy as np
 from ...array import Array
 from .._hdf5.tree import Tree
 
-MISSING = object()
-
 
 @dataclass(frozen=True)
 class Fields:
@@ -43,12 +41,12 @@ class Fields:
             self.problem("ND124", "not a text", key, "numbers", "a text")
         return None
 
-    def array(self, key: str, default: Any = MISSING) -> Array | None:
+    def array(self, key: str, default: int | None = None) -> Array | None:
         """A numeric field as it is stored, all of it finite."""
         place = self.at(key)
         if place not in self.tree.arrays:
             if not self.has(key):
-                if default is not MISSING:
+                if default is not None:
                     return np.asarray(default)
                 self.problem("ND122", "a dataset is missing", key, "nothing", "numbers")
             elif place not in self.tree.refused:
@@ -62,11 +60,9 @@ class Fields:
             self.problem("ND124", "NaN or infinity", key, f"{bad} of {value.size} values", "finite numbers")
         return value if value.size and not bad else None
 
-    def whole(
-        self, key: str, low: int, high: int, default: Any = MISSING, truncate: bool = False
-    ) -> Array | None:
+    def whole(self, key: str, low: int, high: int, truncate: bool = False) -> Array | None:
         """A numeric field as int64, whole numbers in low .. high; ``truncate`` rounds toward zero instead."""
-        value = self.array(key, default)
+        value = self.array(key)
         if value is None:
             return None
         whole = np.trunc(value) if value.dtype.kind == "f" else value
@@ -82,9 +78,11 @@ class Fields:
             return whole.astype(np.int64)
         return None
 
-    def scalar(self, key: str, low: int, high: int, default: Any = MISSING) -> int | None:
+    def scalar(self, key: str, low: int, high: int, default: int | None = None) -> int | None:
         """One whole number, stored as a scalar or as the only element."""
-        value = self.whole(key, low, high, default)
+        if default is not None and not self.has(key):
+            return default
+        value = self.whole(key, low, high)
         if value is not None and value.size != 1:
             found = f"shape {value.shape}"
             self.problem("ND126", "several values where one belongs", key, found, "one value")

@@ -168,8 +168,6 @@ class Walk:
         self.layers.append(layer)
         self.process += 1
 
-    # --- parts of a layer ---
-
     def declared(self, layer: Fields) -> Sizes | None:
         """(C, Y, X) or (N,) as the file holds it."""
         value = layer.whole("shape", 1, MAX_ELEMENTS)

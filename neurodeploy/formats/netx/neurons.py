@@ -281,9 +281,8 @@ def _before_netx(sin: int, cos: int) -> tuple[int, int] | None:
     return None
 
 
-KINDS: tuple[type[NeuronGroup], ...] = (Cuba, Sdnn, Rf)
 #: the kind of group that holds the neurons of a model
-HOLDS = {model: kind for kind in KINDS for model in kind.models}
+HOLDS: dict[str, type[NeuronGroup]] = {model: kind for kind in (Cuba, Sdnn, Rf) for model in kind.models}
 
 
 def read(group: Fields, place: Place) -> NeuronGroup | None:

@@ -193,8 +193,6 @@ class _Chain:
         number = int(found[1]) if found else least
         return number if least <= number <= least + MOST_FILLERS else least
 
-    # --- neurons ---
-
     def _group(self, neuron: Neuron, block: Block | None) -> NeuronGroup | None:
         """The neuron group of a population behind a block, if a file can hold it there."""
         kind, layer = HOLDS.get(neuron.model), "" if block is None else block.kind
@@ -252,8 +250,6 @@ class _Chain:
         if not can or not same or (first - phase(offset, process)) % interval or self.never_reset:
             self.refuse(neuron.name, f"a reset of {neuron.reset}", "one interval, layers one step apart")
         return neuron.reset
-
-    # --- the ends ---
 
     def _input(self, block: Block, group: NeuronGroup) -> None:
         """Arguments that tell netx about the input."""

@@ -36,9 +36,6 @@ def make(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     return None if len(item.problems) > before else made
 
 
-# --- weights -----------------------------------------------------------------------------------------------------
-
-
 def _linear(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     weight = item.numbers("weight")
     bias = item.numbers("bias") if item.kind == "Affine" else None
@@ -182,9 +179,6 @@ def _diagonal(item: Item, name: str, sizes: Sizes, factors: Array, delay: int) -
     return _within(item, sizes, grid, node, grid, sizes)
 
 
-# --- delays ------------------------------------------------------------------------------------------------------
-
-
 def ticks(item: Item, options: NirOptions) -> Array | None:
     """The delays of a Delay in whole ticks."""
     delay, tick = item.numbers("delay"), options.delay_dt or options.dt
@@ -224,9 +218,6 @@ def waiting(item: Item, name: str, sizes: Sizes, delay: Array, feedback: bool = 
     wait = int(one[0]) if one.size == 1 else each
     node = Synapse(name=name, inputs=(STREAM,), weight=np.eye(count), delay=wait)
     return _within(item, sizes, (count,), node, (count,), sizes)
-
-
-# --- pooling and views -------------------------------------------------------------------------------------------
 
 
 def _pool(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:

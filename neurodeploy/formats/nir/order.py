@@ -32,7 +32,7 @@ class Order:
 
 def arrange(network: Network) -> Order:
     """An order for everything that the inputs reach."""
-    wires = _Wires.of(network)
+    wires = _Wires(network)
     order, done, waiting = Order(), set[str](), sorted(network.items)
     while waiting:
         ready = [key for key in waiting if wires.ready(key, done, order.feedback)]
@@ -49,28 +49,20 @@ def arrange(network: Network) -> Order:
     return order
 
 
-@dataclass(frozen=True)
 class _Wires:
     """What each item reads (``before``); its strongly connected ``group``; ``distance`` in edges from an Input."""
 
-    network: Network
-    before: dict[str, list[str]]
-    group: dict[str, int]
-    distance: dict[str, int]
-
-    @classmethod
-    def of(cls, network: Network) -> _Wires:
-        """Of a network."""
-        before = {key: network.sources(key) for key in network.items}
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.before = {key: network.sources(key) for key in network.items}
         number = {key: i for i, key in enumerate(network.items)}
-        ends = [(number[source], i) for key, i in number.items() for source in before[key]]
-        rows, columns = np.array(ends, dtype=int).reshape(-1, 2).T
-        after = csr_array((np.ones(len(ends)), (rows, columns)), shape=(len(number), len(number)))
-        _, group = connected_components(after, connection="strong")
+        edges = np.array([(number[a], number[b]) for b in number for a in self.before[b]], int).reshape(-1, 2)
+        after = csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(number), len(number)))
+        group = connected_components(after, connection="strong")[1]
         inputs = [number[key] for key in network.of("Input")]
         away = dijkstra(after, indices=inputs, unweighted=True, min_only=True)
-        distance = {key: int(away[i]) for key, i in number.items() if np.isfinite(away[i])}
-        return cls(network, before, dict(zip(number, group.tolist(), strict=True)), distance)
+        self.group = {key: int(group[i]) for key, i in number.items()}
+        self.distance = {key: int(away[i]) for key, i in number.items() if np.isfinite(away[i])}
 
     def ready(self, key: str, done: set[str], feedback: set[tuple[str, str]]) -> bool:
         """Whether everything that an item reads is there, or waits."""

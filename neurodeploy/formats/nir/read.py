@@ -110,8 +110,6 @@ class _Import:
             self.tree.problems += item.problems
         self.tree.check()
 
-    # --- structure ---
-
     def _move_delays(self) -> None:
         """A Delay whose stream feeds weights alone becomes their delay."""
         for key in [k for kind in WEIGHTS for k in self.network.of(kind)]:
@@ -229,8 +227,6 @@ class _Import:
             self.network.items[key].problem("ND126", cause, "", delay.shape, columns)
             return node
         return replace(node, delay=np.broadcast_to(delay, node.weight.shape).copy())
-
-    # --- nodes ---
 
     def _add(self, key: str, order: Order) -> None:
         """Append the nodes of one item, in front of them what its edges ask for."""

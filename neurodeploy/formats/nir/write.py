@@ -123,8 +123,6 @@ class _Export:
                 return [], []
         return names, leaves
 
-    # --- building blocks ---
-
     def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
         """Note a node that has no counterpart."""
         self.refusals.add(node.place, found, limit, *fixes)
@@ -305,9 +303,6 @@ def _view(to: _Export, node: View) -> None:
             axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
             return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
     return to.refuse(node, f"reshape from {before} to {after}", "reshape that joins axes")
-
-
-# --- neurons -----------------------------------------------------------------------------------------------------
 
 
 def _neuron(to: _Export, node: Neuron) -> None:

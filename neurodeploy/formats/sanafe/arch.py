@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from ...target import Target
 from .net import FREE, NEURON, SENDERS, UNIT, Network
-
-if TYPE_CHECKING:
-    from ruamel.yaml.comments import CommentedMap
 
 LINK_BUFFER = 16  # messages; SANA-FE wants a number, the target has none, this is the one of its own Loihi
 TITLE = """Architecture for SANA-FE, from the target {name} ({file}, sha256 {sha}).
@@ -46,10 +46,8 @@ class _Core:
 
 def architecture(net: Network, target: Target) -> str:
     """The file's text."""
-    from ruamel.yaml import YAML
-
     page = _Page(target)
-    tree = page.map(architecture=page.chip(_tiles(net, target)))
+    tree = _map(architecture=page.chip(_tiles(net, target)))
     tree.yaml_set_start_comment(TITLE.format(name=target.name, file=target.file.name, sha=target.sha256[:12]))
     writer = YAML()
     writer.width = 200
@@ -83,17 +81,15 @@ def runs(items: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
         yield first, numbers[-1], item
 
 
+def _map(**entries: Any) -> CommentedMap:
+    return CommentedMap(entries)
+
+
 @dataclass
 class _Page:
     """Makes commented mappings from a target."""
 
     target: Target
-
-    def map(self, **entries: Any) -> CommentedMap:
-        """An ordered mapping."""
-        from ruamel.yaml.comments import CommentedMap
-
-        return CommentedMap(entries)
 
     def price(self, table: CommentedMap, key: str, coefficient: str, why: str = "") -> None:
         """One number and where it comes from; ``why``: it is zero for this reason."""
@@ -118,28 +114,28 @@ class _Page:
     def chip(self, tiles: Sequence[tuple[_Core, ...]]) -> CommentedMap:
         """The whole mesh."""
         chip = self.target.chip
-        mesh = self.map(topology="mesh", width=chip.routers_x, height=chip.routers_y)
+        mesh = _map(topology="mesh", width=chip.routers_x, height=chip.routers_y)
         mesh["link_buffer_size"] = LINK_BUFFER
         mesh.yaml_add_eol_comment("SANA-FE's own, no counterpart in the target", "link_buffer_size")
         mesh["sync_model"] = "fixed"
         self.price(mesh, "latency_sync", "barrier")
         entries = [self.tile(first, last, cores) for first, last, cores in runs(tiles)]
-        return self.map(name=self.target.name, attributes=mesh, tile=entries)
+        return _map(name=self.target.name, attributes=mesh, tile=entries)
 
     def tile(self, first: int, last: int, cores: tuple[_Core, ...]) -> CommentedMap:
         """Equal tiles, a router each."""
-        hops = self.both(self.map(), [(f"{side}_hop", coefficient) for side, coefficient in HOPS.items()])
+        hops = self.both(_map(), [(f"{side}_hop", coefficient) for side, coefficient in HOPS.items()])
         entries = [self.core(a, b, core) for a, b, core in runs(cores)]
-        return self.map(name=f"tile[{first}..{last}]", attributes=hops, core=entries)
+        return _map(name=f"tile[{first}..{last}]", attributes=hops, core=entries)
 
     def core(self, first: int, last: int, core: _Core) -> CommentedMap:
         """Equal cores of a tile."""
         why = "zero: the host is not priced here" if core.host else ""
-        attributes = self.map(buffer_position="soma", max_neurons_supported=core.neurons)
+        attributes = _map(buffer_position="soma", max_neurons_supported=core.neurons)
         note = "neurons of this file, not a limit of the target"
         attributes.yaml_add_eol_comment(note, "max_neurons_supported")
-        unit: Callable[..., CommentedMap] = lambda name, table: self.map(name=name, attributes=table)
-        model: Callable[[str], CommentedMap] = lambda name: self.map(model=name)
+        unit: Callable[..., CommentedMap] = lambda name, table: _map(name=name, attributes=table)
+        model: Callable[[str], CommentedMap] = lambda name: _map(model=name)
         some = f"[0..{max(0, -(-core.targets // UNIT) - 1)}]"
         free = "zero: currents and arrivals are costed at synapse and sender"
         synapse = self.both(model("current_based"), [("process_spike", "synaptic_op")], why)
@@ -148,9 +144,9 @@ class _Page:
         neuron = (("access_neuron", ""), ("update_neuron", ""), ("spike_out", ""))
         somas = [unit(f"accumulator{some}", self.both(model("leaky_integrate_fire"), neuron, free))]
         somas += [unit(f"{kind}[0..{n - 1}]", self.soma(kind, model("input"))) for kind, n in core.senders]
-        arrive = self.both(self.map(), [("message_in", "axon_in")], why)
-        leave = self.both(self.map(), [("message_out", "axon_out")], why)
-        return self.map(
+        arrive = self.both(_map(), [("message_in", "axon_in")], why)
+        leave = self.both(_map(), [("message_out", "axon_out")], why)
+        return _map(
             name="host" if core.host else f"core[{first}..{last}]", attributes=attributes,
             axon_in=[unit("axon_in", arrive)], synapse=[unit("synapse", synapse), unit("delivery", bare)],
             dendrite=[unit(f"dendrite{some}", dendrite), unit("idle", idle)], soma=somas,
