@@ -24,6 +24,9 @@ from .weights import HIGH, LOW, LossyWeights, for_file, in_lava
 REAL, COMPLEX, BACK = ("weight",), ("weight/real", "weight/imag"), "weight_rec"
 #: names of the synapses of a real and of a complex layer
 LABELS = {1: ("synapse",), 2: ("real", "imag")}
+Pair = tuple[int, int]
+#: stride, padding, dilation and groups; 0 groups: one for each channel
+Geometry = tuple[Pair, Pair, Pair, int]
 MAX_DELAY = 62
 MAX_SIDE = 1 << 16
 INT8 = 127  # netx keeps kernel, stride, padding and groups of a convolution in int8
@@ -270,8 +273,8 @@ class Conv(Block):
     """``weights`` (out, in/groups, rows, columns) of each stream, without dilation."""
 
     weights: tuple[Array, ...]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
+    stride: Pair
+    padding: Pair
     groups: int
     kind: str = "conv"
 
@@ -323,7 +326,7 @@ def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:
     walk.shape = shape = walk.declared(layer)
     neuron = walk.neuron(layer, kind, shape)
     kernels = _whole([_kernel(walk, layer, key) for key in _keys(layer)])
-    geometry = _Geometry.read(layer, pool=kind == POOL)
+    geometry = _geometry(layer, pool=kind == POOL)
     if layer.has("delay"):
         walk.remark(index, "netx does not use the delays of a convolution; neither does this reader")
     if before is None and not walk.tree.problems:
@@ -336,7 +339,7 @@ def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:
         cause, limit = "weights and neuron that netx cannot join", "complex with RF"
         layer.problem("ND125", cause, "weight", neuron.model, limit)
         return None
-    block = geometry.block(kernels, before, kind)
+    block = _moving(kernels, before[0], kind, geometry)
     yields, kernel = block.yields(before), block.weights[0].shape
     if yields != shape:
         limit = f"{yields} from {before}" if yields else f"kernel {kernel} on {before}, {block.groups} groups"
@@ -346,31 +349,22 @@ def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:
     return Layer(index, block, shape, before, neuron, walk.bias(layer, index, neuron, shape))
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """How a kernel moves, as the file says it; ``groups`` None: one for each channel."""
+def _geometry(layer: Fields, pool: bool) -> Geometry | None:
+    """As the file says it."""
+    stride, padding = layer.pair("stride", 1, MAX_SIDE), layer.pair("padding", 0, MAX_SIDE)
+    dilation = layer.pair("dilation", 1, MAX_SIDE)
+    groups = 0 if pool else layer.scalar("groups", 1, MAX_SIDE)
+    if stride is None or padding is None or dilation is None or groups is None:
+        return None
+    return stride, padding, dilation, groups
 
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int | None
 
-    @classmethod
-    def read(cls, layer: Fields, pool: bool) -> _Geometry | None:
-        """From the file."""
-        stride, padding = layer.pair("stride", 1, MAX_SIDE), layer.pair("padding", 0, MAX_SIDE)
-        dilation = layer.pair("dilation", 1, MAX_SIDE)
-        groups = None if pool else layer.scalar("groups", 1, MAX_SIDE)
-        if stride is None or padding is None or dilation is None or (groups is None and not pool):
-            return None
-        return cls(stride, padding, dilation, groups)
-
-    def block(self, kernels: Sequence[Array], before: Sizes, kind: str) -> Conv:
-        """The convolution on an input: a dilation becomes zeros; a pool has its one kernel for each channel."""
-        if self.groups is None:
-            kernels = tuple(np.repeat(k, before[0], axis=0) if len(k) == 1 else k for k in kernels)
-        wide = tuple(_dilated(k, self.dilation) for k in kernels)
-        return Conv(wide, self.stride, self.padding, before[0] if self.groups is None else self.groups, kind)
+def _moving(kernels: Sequence[Array], channels: int, kind: str, geometry: Geometry) -> Conv:
+    """The convolution on an input: a dilation becomes zeros; a pool has its one kernel for each channel."""
+    stride, padding, dilation, groups = geometry
+    if not groups:
+        kernels = [np.repeat(k, channels, axis=0) if len(k) == 1 else k for k in kernels]
+    return Conv(tuple(_dilated(k, dilation) for k in kernels), stride, padding, groups or channels, kind)
 
 
 def _kernel(walk: Walk, layer: Fields, key: str) -> Array | None:
@@ -384,7 +378,7 @@ def _kernel(walk: Walk, layer: Fields, key: str) -> Array | None:
     return value.reshape(value.shape[:4])
 
 
-def _dilated(kernel: Array, dilation: tuple[int, int]) -> Array:
+def _dilated(kernel: Array, dilation: Pair) -> Array:
     """The kernel with zeros between its entries: what a dilation means. Too large a one is cut: it fits no input."""
     (dy, dx), (ky, kx) = dilation, kernel.shape[2:]
     if dilation == (1, 1):

@@ -1,7 +1,7 @@
 """The layers of a .net file as checked values, between the file and the graph.
 
 A :class:`Layer` is a population and the block that feeds it. A block knows its datasets and its nodes, both ways; those
-with weights have files of their own. A :class:`Walk` carries from layer to layer what netx carries while it reads.
+with weights have a file of their own. A :class:`Walk` carries from layer to layer what netx carries while it reads.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ ARGUMENTS = "arguments"
 class Block(ABC):
     """What feeds the neurons of a layer, its weights as Lava computes with them."""
 
+    #: one for each stream, a sum that the neurons receive, feedback aside
+    weights: tuple[Array, ...]
+
     @property
     @abstractmethod
     def kind(self) -> str:
         """The type of the layer in the file."""
-
-    #: one for each stream, a sum that the neurons receive, feedback aside
-    weights: tuple[Array, ...]
 
     @property
     def streams(self) -> int:

@@ -171,9 +171,10 @@ class _Chain:
         flatten = False
         for part in parts:
             source = self._source(part.inputs[0])
-            if _flattens(source) and isinstance(self._source(source.inputs[0]), Neuron):
-                self.seen.add(source.name)
-                flatten, source = True, self._source(source.inputs[0])
+            if isinstance(source, View) and source.op == "reshape" and len(source.args) == 1:
+                if isinstance(behind := self._source(source.inputs[0]), Neuron):
+                    self.seen.add(source.name)
+                    flatten, source = True, behind
             if source.name != before:
                 self.refuse(part.name, f"reads {source.name}", f"the layer before, {before}")
         return flatten
@@ -271,10 +272,6 @@ class _Chain:
         natural = "last" if isinstance(source, Neuron) and source.model in SUMS else "sum"
         if output.readout != natural:
             self.refuse(output.name, f"readout {output.readout}", natural)
-
-
-def _flattens(node: Node) -> bool:
-    return isinstance(node, View) and node.op == "reshape" and len(node.args) == 1
 
 
 def _describe(node: Node) -> str:

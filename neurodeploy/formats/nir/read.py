@@ -241,7 +241,7 @@ class _Import:
             made = self._waiting_delay(item, self.sizes[late[0]], len(sources)) or made
         first = made[0][0] if made else None
         if late and len(sources) == 1 and isinstance(first, Synapse):
-            # weights that alone read the neuron wait themselves
+            # weights that alone read the neuron wait themselves, a tick at least
             made = [(_waiting(first), made[0][1]), *made[1:]]
             stream = self.network.items[late[0]].name
         else:
@@ -314,4 +314,4 @@ class _Import:
 def _waiting(node: Synapse) -> Synapse:
     """The same weights, a tick later at least."""
     delay = np.maximum(node.delay, 1)
-    return replace(node, delay=int(delay) if delay.ndim == 0 else delay)
+    return replace(node, delay=delay if delay.ndim else int(delay))
