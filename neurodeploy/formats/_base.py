@@ -89,9 +89,8 @@ class Refusals:
 
     def add(self, node: str, found: str, limit: str = "", *fixes: str) -> None:
         """One node, what it is or has, and what the format can express instead."""
-        self.problems.append(
-            Problem("ND230", f"a node that {self.title} cannot express", node, found, limit, fixes)
-        )
+        cause = f"a node that {self.title} cannot express"
+        self.problems.append(Problem("ND230", cause, node, found, limit, fixes))
 
     def check(self) -> None:
         """Raise GraphError if anything was refused."""
