@@ -7,7 +7,6 @@ term is zero where in_scale / out_scale is a power of two. The product needs 64 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..array import Array
 from ..ir import fixed as arithmetic
 from ..ir.types import Fixed, Interval
 from ..ir.widths import MESSAGE_BITS
-from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale, saturated
 from ._table import plain
 
 
@@ -45,23 +44,18 @@ class Rescale(MicroOp):
     def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """saturate(rescale(x)); second: 1 where it saturated."""
         raw = arithmetic.rescale(x, params["multiplier"], params["shift"])
-        y = arithmetic.saturate(raw, params["bits"])
-        return y, np.where(raw != y, 1, 0)
+        return saturated(raw, params["bits"])
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default width 24; default unit: the finest power-of-two multiple of the input's largest that fits."""
         bits = out_bits(options, MESSAGE_BITS)
         scale = out_scale(options, finest_unit(fixed, interval.magnitude, bits))
         ints = self.params(np.asarray(fixed.scale) / np.asarray(scale), bits)
-        low, high = (
-            self.int_apply(np.asarray(end, dtype=np.int64), ints)[0] for end in (interval.lo, interval.hi)
-        )
+        low, high = self.bounds(ints, *(np.asarray(end, np.int64) for end in (interval.lo, interval.hi)))
         out = Interval(int(np.min(low)), int(np.max(high)), interval.proven)
         return QuantizedMicro(ints, Fixed(bits, True, scale), out)
 
-    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """The ends of the input: rescaling never decreases."""
         return self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
 

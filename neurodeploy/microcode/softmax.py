@@ -14,7 +14,6 @@ Masked entries (``mask`` True) are exactly 0 and take part in neither maximum no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,8 @@ from ..array import Array
 from ..errors import Problem, QuantizeError
 from ..ir.fixed import bits_for, multiplier_of, rescale
 from ..ir.types import Fixed, Interval
+from . import _table
 from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
-from ._table import (
-    INTERPOLATE_OPS,
-    POSITION_OPS,
-    RECIPROCAL_OPS,
-    UNIT_BITS,
-    bits_of,
-    interpolate,
-    position,
-    position_params,
-    reciprocal,
-    reciprocal_table,
-    tabulate,
-)
 
 ROW_MAX = 1024
 Z_BITS = 20  # fraction of the exponent
@@ -78,13 +65,11 @@ class Softmax(MicroOp):
             e = np.where(mask, 0, e)
         total = (e >> LOW_BITS).sum(axis=-1, keepdims=True)
         total = total + ((e & ((1 << LOW_BITS) - 1)).sum(axis=-1, keepdims=True) >> LOW_BITS)
-        r, exponent = reciprocal(total, params["reciprocal_table"])
+        r, exponent = _table.reciprocal(total, params["reciprocal_table"])
         r = rescale(r, params["gain"], params["gain_bits"])
         return rescale(e, r, exponent + params["down"]), 0
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit 2^-15 (or 2^-(out_bits - 1)); any unit in [2^-23, 2^-4] is possible.
 
         Raises QuantizeError (ND450) for a row masked everywhere.
@@ -95,20 +80,19 @@ class Softmax(MicroOp):
         one = round(1.0 / scale)
         if not 2.0**-23 <= scale <= 2.0**-4 or bits_for(one, signed=False) > bits:
             raise ValueError(f"softmax output unit {scale!r} does not fit {bits} bits or [2^-23, 2^-4]")
-        ints = position_params(row_scale(fixed) * np.log2(np.e) * 2.0**Z_BITS, Z_TOP)
+        ints = _table.position_params(row_scale(fixed) * np.log2(np.e) * 2.0**Z_BITS, Z_TOP)
         ints |= {
-            "exp_table": tabulate(lambda z: np.exp2(-z), 0.0, 1.0, ENTRIES, 2.0**-E_BITS),
+            "exp_table": _table.tabulate(lambda z: np.exp2(-z), 0.0, 1.0, ENTRIES, 2.0**-E_BITS),
             "fraction_bits": FRACTION_BITS,
-            "reciprocal_table": reciprocal_table(),
+            "reciprocal_table": _table.reciprocal_table(),
         }
         ints |= output_params(scale) | mask_params(params.get("mask"))
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """0 .. 1 in output units."""
-        exponent = (
-            E_BITS + UNIT_BITS - SUM_BITS - params["down"]
-        )  # 1 / unit = gain * 2^(exponent - gain_bits)
+        # 1 / unit = gain * 2^(exponent - gain_bits)
+        exponent = E_BITS + _table.UNIT_BITS - SUM_BITS - params["down"]
         one = int(np.ceil(float(params["gain"]) * 2.0 ** (exponent - params["gain_bits"])))
         return np.zeros_like(lo), np.full_like(hi, one)
 
@@ -119,18 +103,19 @@ class Softmax(MicroOp):
         add, mask, add); output (multiply, add, shift); a mask is two selects. Row: reciprocal, carry of the low sum
         (shift, add), gain (multiply, add, shift), shift amount.
         """
-        element = 2 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2 + 4 + 3 + (2 if "mask" in params else 0)
-        return element * width + RECIPROCAL_OPS + 2 + 3 + 1
+        mask = 2 if "mask" in params else 0
+        element = 2 + _table.POSITION_OPS + 2 + _table.INTERPOLATE_OPS + 2 + 4 + 3 + mask
+        return element * width + _table.RECIPROCAL_OPS + 2 + 3 + 1
 
     def table_bits(self, params: Params) -> int:
         """Exponential and reciprocal."""
-        return bits_of(params["exp_table"]) + bits_of(params["reciprocal_table"])
+        return _table.bits_of(params["exp_table"]) + _table.bits_of(params["reciprocal_table"])
 
 
 def exponentials(d: Array, params: Params) -> Array:
     """2^(-d * unit * log2 e), unit 2^-28, of non-negative distances."""
-    z = position(d, params, Z_TOP)
-    fraction = interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
+    z = _table.position(d, params, Z_TOP)
+    fraction = _table.interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
     y: Array = rescale(fraction, 1, z >> Z_BITS)
     return y
 
@@ -139,7 +124,8 @@ def output_params(scale: float) -> dict[str, int]:
     """gain * 2^-gain_bits in (1/2, 1] and a shift so that e * r * 2^-(exponent + down) has unit ``scale``."""
     mantissa, exponent = np.frexp(1.0 / scale)
     gain, gain_bits = multiplier_of(float(mantissa))
-    return {"gain": gain, "gain_bits": gain_bits, "down": E_BITS + UNIT_BITS - SUM_BITS - int(exponent)}
+    down = E_BITS + _table.UNIT_BITS - SUM_BITS - int(exponent)
+    return {"gain": gain, "gain_bits": gain_bits, "down": down}
 
 
 def mask_params(mask: Any) -> dict[str, Array]:
@@ -147,21 +133,12 @@ def mask_params(mask: Any) -> dict[str, Array]:
     if mask is None:
         return {}
     array = np.asarray(mask, dtype=bool)
-    if array.all(axis=-1).any():
-        rows = np.argwhere(array.all(axis=-1))
-        raise QuantizeError(
-            Problem(
-                "ND450",
-                "a softmax row is masked everywhere, so its result is undefined",
-                where="softmax mask",
-                found=f"{len(rows)} fully masked rows, first at index {rows[0].tolist()}",
-                limit="at least one unmasked entry per row",
-                fixes=(
-                    "unmask one entry of the row, such as the token itself",
-                    "drop the row from the model",
-                ),
-            )
-        )
+    if len(rows := np.argwhere(array.all(axis=-1))):
+        cause = "a softmax row is masked everywhere, so its result is undefined"
+        found = f"{len(rows)} fully masked rows, first at index {rows[0].tolist()}"
+        fixes = ("unmask one entry of the row, such as the token itself", "drop the row from the model")
+        limit = "at least one unmasked entry per row"
+        raise QuantizeError(Problem("ND450", cause, "softmax mask", found, limit, fixes))
     return {"mask": array.astype(np.int64)}
 
 

@@ -8,17 +8,14 @@ position and table rounding. Default unit 2^-(bits - 2), so that 1 is in range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import rescale, saturate
+from ..ir.fixed import rescale
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale
-from ._gated import FINEST_OUT, FRACTION_BITS, STEPS
+from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, saturated
 from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
+from .gated import FINEST_OUT, FRACTION_BITS, STEPS
 from .rescale import Rescale
 
 REACH = 8
@@ -40,12 +37,9 @@ class Tanh(MicroOp):
         """The integer program; second: 1 where the output saturated."""
         t = of_magnitude(x, params)
         raw = np.sign(x) * rescale(t, params["out_multiplier"], params["out_shift"])
-        y = saturate(raw, params["bits"])
-        return y, np.where(raw != y, 1, 0)
+        return saturated(raw, params["bits"])
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default width 17, unit 2^-15. A wanted unit finer than 2^-33 becomes 2^-33."""
         check_reach(fixed, interval)
         bits = out_bits(options)
@@ -53,11 +47,7 @@ class Tanh(MicroOp):
         table = tabulate(np.tanh, 0.0, REACH, REACH * STEPS, 2.0**-T_BITS)
         ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(2.0**-T_BITS / np.asarray(scale), bits)
-        ints |= {
-            "bits": bits,
-            "out_multiplier": out["multiplier"],
-            "out_shift": out["shift"],
-        }
+        ints |= {"bits": bits, "out_multiplier": out["multiplier"], "out_shift": out["shift"]}
         one = int(np.max(rescale(table.max(), ints["out_multiplier"], ints["out_shift"])))
         one = min(one, (1 << (bits - 1)) - 1)
         return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(-one, one, True))

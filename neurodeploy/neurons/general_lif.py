@@ -19,24 +19,22 @@ vth = floor(threshold / unit) is exact for whole-unit states, since both compare
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, select
-from ..ir.types import BINARY, Code
+from ..ir.types import BINARY, Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
+from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from .cuba_lif import FRACTION_BITS, current_limit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")
 STATE_MAX = (1 << (STATE_BITS - 1)) - 1
 
 
-def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
+def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> Values:
     """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
     raw = decay(u, 4096 - du) + (x << 6)
     u = saturate(raw, STATE_BITS)
@@ -51,11 +49,8 @@ class GeneralLif(NeuronModel):
     float_params = ("alpha", "beta", "gain", "bias", "threshold", "v_reset", "rule")
     int_params = ("du", "dv", "bias", "vth", "v_reset", "rule")
     thresholds = ("vth",)
-    example = MappingProxyType(
-        {
-            "alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0, "v_reset": -0.25, "rule": 0,
-        }
-    )  # fmt: skip
+    example: ClassVar = {"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0,
+                         "v_reset": -0.25, "rule": 0}  # fmt: skip
     stock = False
     grade = ("plausible", "add, multiply, shift and compare of Loihi 2 microcode; not shown on silicon")
     input_limit = 1 << 17
@@ -72,7 +67,7 @@ class GeneralLif(NeuronModel):
         threshold: Any,
         v_reset: Any,
         rule: Any,
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """One Euler step, current before voltage."""
         late = np.where(rule >= 2, 1.0, 0.0) * np.where(v > threshold, 1.0, 0.0)
         u = alpha * u + gain * x
@@ -85,7 +80,7 @@ class GeneralLif(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any, v_reset: Any, rule: Any
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """The same on 24-bit states with 6 bits below the unit of the input."""
         late = flag(rule >= 2) * flag(v > vth)
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
@@ -95,11 +90,11 @@ class GeneralLif(NeuronModel):
         after = select(rule == 0, v_reset, select(rule == 1, v - vth, v))
         return s, u, select(s > 0, after, v), np.maximum(clipped, flag(raw != v))
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Decay codes; threshold, reset and bias in state units. Raises ValueError if one needs over 24 bits."""
         unit = state_unit(params, in_scale)
         ints = {
@@ -112,18 +107,18 @@ class GeneralLif(NeuronModel):
         }
         return Quantized(ints, BINARY, 1.0)
 
-    def finest_unit(self, params: Mapping[str, Any]) -> float:
+    def finest_unit(self, params: Params) -> float:
         """The unit at which the largest of threshold, reset and bias fills 24 bits."""
         largest = [np.abs(np.asarray(params[name])) for name in ("threshold", "v_reset", "bias")]
         return float(
             np.max(np.maximum.reduce(np.broadcast_arrays(*largest)) / np.asarray(params["gain"]))
         ) / (1 << 17)
 
-    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+    def quantized_limit(self, params: Params) -> int | None:
         """The largest input that the current sums up without saturating, for ever."""
         return current_limit(params["alpha"])
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two decays (multiply, shift), three adds, two clips, one compare, one reset."""
         return 11
 
@@ -134,7 +129,7 @@ def decay_codes(kept: Any) -> int | Array:
     return int(codes) if codes.ndim == 0 else codes
 
 
-def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
+def state_unit(params: Params, in_scale: Scale) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
     unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
     return unit
@@ -148,4 +143,114 @@ def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Arr
     return units.astype(np.int64)
 
 
-MEMBER = GeneralLif()
+class LeakyIntegrator(NeuronModel):
+    """A leaky integrator without threshold, current-based or not: the voltage itself is sent (NIR: LI, CubaLI, I).
+
+    Float, forward Euler, current before voltage:
+        u <- alpha u + gain x;  v <- beta v + u + bias;  the output is v + offset
+    alpha = 0 is an integrator without current, beta = 1 one without leak. ``offset`` lets the state count from a
+    resting potential. Integer: current and voltage of :class:`GeneralLif`, saturating at 24 bits; the output is a
+    24-bit payload in state units, 6 bits below the unit of the input times the gain.
+    """
+
+    name = "leaky_integrator"
+    state = (StateVar("u", STATE_BITS), StateVar("v", STATE_BITS))
+    float_params = ("alpha", "beta", "gain", "bias", "offset")
+    int_params = ("du", "dv", "bias", "offset")
+    thresholds = ()
+    example: ClassVar = {"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "offset": 0.0}
+    stock = True
+    grade = ("documented", "LIF is a stock neuron and Loihi 2 sends 24-bit payloads")
+    input_limit = 1 << 17
+    tolerance = 32.0  # decays truncate in each tick; the example's poles hold the error below 12 units
+    keeps_unit = True
+
+    @staticmethod
+    def float_step(
+        x: Any, u: Any, v: Any, alpha: Any, beta: Any, gain: Any, bias: Any, offset: Any
+    ) -> Values:
+        """One Euler step, current before voltage."""
+        u = alpha * u + gain * x
+        v = beta * v + u + bias
+        return v + offset, u, v
+
+    @staticmethod
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, offset: Any) -> Values:
+        """The same on 24-bit states; the output saturates as the voltage does."""
+        u, raw, clipped = integrated(x, u, v, du, dv, bias)
+        v = saturate(raw, STATE_BITS)
+        out = saturate(v + offset, STATE_BITS)
+        return out, u, v, np.maximum(clipped, np.maximum(flag(raw != v), flag(out != v + offset)))
+
+    def code(self, params: Params) -> Code:
+        """Graded, 24 bits."""
+        return graded(STATE_MAX)
+
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
+        """Decay codes, bias and offset in state units. Raises ValueError if one needs over 24 bits."""
+        unit = state_unit(params, in_scale)
+        ints = {
+            "du": decay_codes(params["alpha"]),
+            "dv": decay_codes(params["beta"]),
+            "bias": in_units(params["bias"], unit, "bias"),
+            "offset": in_units(params["offset"], unit, "offset"),
+        }
+        return Quantized(ints, graded(STATE_MAX), float(unit) if unit.ndim == 0 else unit)
+
+    def finest_unit(self, params: Params) -> float:
+        """The unit at which bias or offset fills 24 bits."""
+        largest = np.maximum(np.abs(np.asarray(params["bias"])), np.abs(np.asarray(params["offset"])))
+        return float(np.max(largest / np.asarray(params["gain"]))) / (1 << 17)
+
+    def quantized_limit(self, params: Params) -> int | None:
+        """The largest input that the current sums up without saturating, for ever."""
+        return current_limit(params["alpha"])
+
+    def operations(self, params: Params) -> int:
+        """Two decays (multiply, shift), four adds, three clips."""
+        return 11
+
+
+class Threshold(NeuronModel):
+    """A threshold without state: s = [x > threshold], strict (NIR: Threshold).
+
+    Integer: s = [x > vth] with vth = floor(threshold / unit), exact for whole x.
+    """
+
+    name = "threshold"
+    float_params = ("threshold",)
+    int_params = ("vth",)
+    thresholds = ("vth",)
+    example: ClassVar = {"threshold": 0.5}
+    stock = True
+    grade = ("documented", "a LIF that forgets current and voltage in each step")
+
+    @staticmethod
+    def float_step(x: Any, threshold: Any) -> Values:
+        """1 above the threshold."""
+        return (np.where(x > threshold, 1.0, 0.0),)
+
+    @staticmethod
+    def int_step(x: Any, vth: Any) -> Values:
+        """1 above the threshold; nothing to clip."""
+        return flag(x > vth), flag(x != x)
+
+    def code(self, params: Params) -> Code:
+        """Binary."""
+        return BINARY
+
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
+        """The threshold in units of the input. Raises ValueError past 24 bits."""
+        vth = in_units(params["threshold"], np.asarray(in_scale), "threshold", np.floor)
+        return Quantized({"vth": vth}, BINARY, 1.0)
+
+    def finest_unit(self, params: Params) -> float:
+        """The unit at which the threshold fills 24 bits."""
+        return float(np.max(np.abs(np.asarray(params["threshold"])))) / STATE_MAX
+
+    def operations(self, params: Params) -> int:
+        """One compare."""
+        return 1
+
+
+MEMBERS = [GeneralLif(), LeakyIntegrator(), Threshold()]

@@ -8,11 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from neurodeploy.neurons.general_lif import MEMBER as LIF
-from neurodeploy.neurons.general_lif import RULES
-from neurodeploy.neurons.leaky_integrator import MEMBER as INTEGRATOR
-from neurodeploy.neurons.threshold import MEMBER as THRESHOLD
+from neurodeploy.neurons.general_lif import MEMBERS, RULES
 
+LIF, INTEGRATOR, THRESHOLD = MEMBERS
 TICKS, SIZE, TOP = 40, 60, (1 << 23) - 1
 BASE = {"alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0625, "threshold": 1.0, "v_reset": -0.25}
 UNIT = 2.0**-10

@@ -1,4 +1,4 @@
-"""Elementwise x * gate(x) with a symmetric gate, gate(-x) = 1 - gate(x): GELU (both forms) and SiLU.
+"""Elementwise x * gate(x) with a symmetric gate, gate(-x) = 1 - gate(x): GELU (both forms), quick GELU and SiLU.
 
     x * gate(x) = max(x, 0) - c(|x|),   c(a) = a * gate(-a)
 c is small, positive and vanishes for large a, so one table of c over [0, reach] serves both signs, and outside of it
@@ -11,15 +11,15 @@ power of two (the default). 3.6e-5 is the chord error step^2/8 * max|c''| = 2.5e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+from scipy.special import expit, ndtr
 
 from ..array import Array
 from ..ir.fixed import rescale, saturate
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, finest_unit, out_bits, out_scale
+from ._base import MicroOp, Params, QuantizedMicro, check_reach, finest_unit, out_bits, out_scale, saturated
 from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
 from .rescale import Rescale
 
@@ -55,12 +55,9 @@ class Gated(MicroOp):
         c = of_magnitude(x, params)
         raw = rescale(np.maximum(x, 0), params["out_multiplier"], params["out_shift"])
         raw = raw - rescale(c, params["c_multiplier"], params["c_shift"])
-        y = saturate(raw, params["bits"])
-        return y, np.where(raw != y, 1, 0)
+        return saturated(raw, params["bits"])
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the finest power-of-two multiple of the input's that holds max(x, 0) and c in ``out_bits``.
 
         A wanted unit finer than 2^-33 becomes 2^-33.
@@ -75,16 +72,13 @@ class Gated(MicroOp):
         ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(np.asarray(fixed.scale) / np.asarray(scale), bits)
         small = Rescale.params(2.0**-C_BITS / np.asarray(scale), bits)
-        ints |= {
-            "bits": bits,
-            "out_multiplier": out["multiplier"],
-            "out_shift": out["shift"],
-            "c_multiplier": small["multiplier"],
-            "c_shift": small["shift"],
-        }
-        return QuantizedMicro(ints, Fixed(bits, True, scale), bounds(interval, ints))
+        ints |= {"bits": bits, "out_multiplier": out["multiplier"], "out_shift": out["shift"]}
+        ints |= {"c_multiplier": small["multiplier"], "c_shift": small["shift"]}
+        low, high = self.bounds(ints, np.int64(interval.lo), np.int64(interval.hi))
+        reach = Interval(int(np.min(low)), int(np.max(high)), interval.proven)
+        return QuantizedMicro(ints, Fixed(bits, True, scale), reach)
 
-    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+    def bounds(self, params: Params, lo: Array | np.int64, hi: Array | np.int64) -> tuple[Array, Array]:
         """-c .. max(x, 0) in output units, saturated."""
         least = -np.max(rescale(params["table"].max(), params["c_multiplier"], params["c_shift"]))
         most = rescale(np.maximum(hi, 0), params["out_multiplier"], params["out_shift"])
@@ -99,9 +93,18 @@ class Gated(MicroOp):
         return bits_of(params["table"])
 
 
-def bounds(interval: Interval, ints: Params) -> Interval:
-    """-c .. max(x, 0) in output units, inside the output's width."""
-    limit = (1 << (ints["bits"] - 1)) - 1
-    low = -int(np.max(rescale(ints["table"].max(), ints["c_multiplier"], ints["c_shift"])))
-    high = int(np.max(rescale(np.int64(max(interval.hi, 0)), ints["out_multiplier"], ints["out_shift"])))
-    return Interval(max(low, -limit), min(high, limit), interval.proven)
+def gelu(x: Array, params: Params) -> Array:
+    """Phi(x), or (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Raises ValueError for another ``approximate``."""
+    form = params.get("approximate", "none")
+    if form not in ("none", "tanh"):
+        raise ValueError(f"GELU approximate must be 'none' or 'tanh', not {form!r}")
+    # (1 + tanh a) / 2 = expit(2 a)
+    y: Array = ndtr(x) if form == "none" else expit(2.0 * np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3))
+    return y
+
+
+MEMBERS = [
+    Gated("gelu", gelu, reach=6, spelled=({"approximate": "none"}, {"approximate": "tanh"})),
+    Gated("quick_gelu", lambda x, params: expit(1.702 * x), reach=10, torch=("quick_gelu",)),  # CLIP's
+    Gated("silu", lambda x, params: expit(x), reach=18, torch=("silu", "silu_")),  # x / (1 + exp(-x)), swish
+]

@@ -10,6 +10,7 @@
 5. y = rescale(u, gamma sqrt(D) / out unit) + beta, per channel with its own 16-bit multiplier and shift; saturated.
 Widths (L = ceil(log2 D), B = min(20, 30 - L), k = 2B + L - 29): |c| <= 2^(B+1); |sum c| <= 2^30; sum of high parts
 <= 2^29, of low parts < 2^31; eps <= 2^29; c times the root is at most 2^51 before its shift.
+Source parameters: ``width``, ``eps``, ``gamma`` and ``beta`` (arrays of that width, or None).
 A constant row has c = 0 and a sum of at least 1: y = beta.
 Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024;
 from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5, as B shrinks.
@@ -17,7 +18,6 @@ from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ import numpy as np
 from ..array import Array
 from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
+from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale, saturated
 from ._table import BIT_LENGTH_OPS, ROOT_OPS, UNIT_BITS, bit_length, bits_of, inverse_root, root_table
 
 WIDTH_MAX = 1 << 14
@@ -41,8 +41,7 @@ class Norm(MicroOp):
     row = affine = True
 
     def __init__(self, name: str, centred: bool) -> None:
-        self.name = name
-        self.centred = centred
+        self.name, self.centred = name, centred
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """Biased variance, eps inside the root, as torch does."""
@@ -56,19 +55,16 @@ class Norm(MicroOp):
         """The integer program; second: 1 where the output saturated. Raises ValueError for a row of another width."""
         if x.shape[-1] != params["width"]:
             raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
-        c, shift = (
-            centre(x, params) if self.centred else fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
-        )
         if self.centred:
+            c, shift = centre(x, params)
             c = c - mean(c, params)
+        else:
+            c, shift = fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
         u = unit_vector(c, shift, params)
         raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
-        y = saturate(raw, params["bits"])
-        return y, np.where(raw != y, 1, 0)
+        return saturated(raw, params["bits"])
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the bound sqrt(D) |gamma| + |beta| just fits ``out_bits``, so nothing saturates."""
         check_reach(fixed, interval)
         width, bits = int(params["width"]), out_bits(options)
@@ -78,9 +74,8 @@ class Norm(MicroOp):
         ints = register_params(width) | eps_params(float(params["eps"]), width, row_scale(fixed))
         ints |= affine_params(gamma, beta, np.asarray(scale), ints) | {"bits": bits}
         lo, hi = limits(ints)
-        return QuantizedMicro(
-            ints, Fixed(bits, True, scale), Interval(int(np.min(lo)), int(np.max(hi)), True)
-        )
+        reach = Interval(int(np.min(lo)), int(np.max(hi)), True)
+        return QuantizedMicro(ints, Fixed(bits, True, scale), reach)
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """beta -+ sqrt(D) |gamma|, per channel, whatever the input."""
@@ -168,11 +163,8 @@ def affine_params(gamma: Array, beta: Array, scale: Array, ints: Params) -> dict
     if np.abs(offset).max() >= 2.0**30:
         raise ValueError("beta exceeds 2^30 output units")
     signed = np.where(seen, np.where(factor < 0, -multiplier, multiplier), 0)
-    return {
-        "multiplier": signed,
-        "shift": shift,
-        "beta": np.broadcast_to(offset, gamma.shape).astype(np.int64),
-    }
+    offset = np.broadcast_to(offset, gamma.shape).astype(np.int64)
+    return {"multiplier": signed, "shift": shift, "beta": offset}
 
 
 def odd_half(split: int) -> float:
@@ -219,3 +211,6 @@ def eps_of(shift: Array, params: Params) -> Array:
     exponent = params["eps_exponent"] - 2 * shift - params["split"]
     y: Array = rescale(params["eps"] << np.clip(exponent, 0, EPS_BITS), 1, np.clip(-exponent, 0, 40))
     return y
+
+
+MEMBERS = [Norm("layer_norm", centred=True), Norm("rms_norm", centred=False)]
