@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -72,9 +72,8 @@ class Graph:
         """What reads a value, once per operand; in the place of nodes that pass, what reads those."""
         found: list[Node] = []
         for reader in (self.nodes[consumer] for consumer in self.consumers[name]):
-            found += (
-                self.readers(reader.name, passes) if passes(reader) else [reader] * reader.inputs.count(name)
-            )
+            behind = passes(reader)
+            found += self.readers(reader.name, passes) if behind else [reader] * reader.inputs.count(name)
         return found
 
     @cached_property
@@ -212,17 +211,10 @@ def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterab
             yield Problem("ND201", "node table and value table disagree", where=name)
         for source in node.inputs:
             if source not in seen and not _recurrent(node, nodes.get(source)):
-                yield Problem(
-                    "ND202", "an input is missing or comes later (a cycle)", where=name, found=source
-                )
+                yield Problem("ND202", "an input is missing or comes later (a cycle)", name, source)
         if isinstance(node, Const) and name in values and node.value.shape != values[name].shape.sizes:
-            yield Problem(
-                "ND203",
-                "constant and declared shape differ",
-                where=name,
-                found=str(node.value.shape),
-                limit=str(values[name].shape),
-            )
+            found, limit = str(node.value.shape), str(values[name].shape)
+            yield Problem("ND203", "constant and declared shape differ", name, found, limit)
         seen.add(name)
 
 
@@ -244,7 +236,7 @@ def _feed(digest: Any, item: Any) -> None:
         digest.update(f"({len(item)}".encode())
         for part in item:
             _feed(digest, part)
-    elif hasattr(item, "__dataclass_fields__"):
+    elif is_dataclass(item):
         digest.update(type(item).__name__.encode())
         for spec in fields(item):
             _feed(digest, getattr(item, spec.name))

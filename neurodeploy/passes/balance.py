@@ -24,8 +24,7 @@ def constants(graph: Graph) -> frozenset[str]:
     """Names of the nodes that are the same at every tick: Const, and Views and Sums of nothing else."""
     found: set[str] = set()
     for node in graph:
-        fixed_kind = isinstance(node, (View, Sum)) and found.issuperset(node.inputs)
-        if isinstance(node, Const) or fixed_kind:
+        if isinstance(node, Const) or (isinstance(node, (View, Sum)) and found.issuperset(node.inputs)):
             found.add(node.name)
     return frozenset(found)
 
@@ -139,10 +138,8 @@ def _delayed(
     while steps > 0:
         part = min(steps, longest or steps)
         if (source, part) not in made:
-            origin = builder.nodes[source].origin
-            delay = Delay(
-                name=_free(f"{source}_delay{part}", graph), inputs=(source,), origin=origin, steps=part
-            )
+            name, origin = _free(f"{source}_delay{part}", graph), builder.nodes[source].origin
+            delay = Delay(name=name, inputs=(source,), origin=origin, steps=part)
             made[source, part] = builder.add(delay, builder.values[source])
         source, steps = made[source, part], steps - part
     return source

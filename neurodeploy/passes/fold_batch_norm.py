@@ -14,27 +14,19 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors, per_channel
-from ._edit import both_origins, edit, up_through_views
+from ._edit import both_origins, edit, exhausted, up_through_views
 from ._index import index_of
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
     """A graph with diagonal synapses folded into their neighbours where possible; meaning unchanged."""
-    while True:
-        found = next(
-            (
-                g
-                for node in graph
-                if isinstance(node, Synapse)
-                and factors(node) is not None
-                and (g := _into_source(graph, node) or _into_norm(graph, node) or _into_reader(graph, node))
-                is not None
-            ),
-            None,
-        )
-        if found is None:
-            return graph
-        graph = found
+    return exhausted(graph, _folded)
+
+
+def _folded(graph: Graph, node: Node) -> Graph | None:
+    if not isinstance(node, Synapse) or factors(node) is None:
+        return None
+    return _into_source(graph, node) or _into_norm(graph, node) or _into_reader(graph, node)
 
 
 def _into_source(graph: Graph, node: Synapse) -> Graph | None:

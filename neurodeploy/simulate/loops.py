@@ -100,9 +100,8 @@ def _neuron(node: Neuron, graph: Graph) -> TickStep:
 
     def step(env: Values, states: States, t: int, run: Run) -> Array:
         inputs = [_at(env[i], t)[0].astype(np.int64) for i in node.inputs]
-        zero = np.zeros(
-            np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name))), np.int64
-        )
+        shape = np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name)))
+        zero = np.zeros(shape, np.int64)
         if t == 0 or node.resets(t + 1):
             states[node.name] = [zero] * len(model.state)
         value: Array
