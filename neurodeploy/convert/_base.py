@@ -54,9 +54,8 @@ class Method(Member):
         options = dict(options)
         preset = str(options.pop("preset", next(iter(self.presets))))
         if preset not in self.presets:
-            raise UsageError(
-                unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset")
-            )
+            kind = f"{self.name} preset"
+            raise UsageError(unknown_name("ND302", kind, preset, self.presets, "convert.preset"))
         try:
             return preset, self.Config(**{**self.presets[preset], **options})
         except ValidationError as error:

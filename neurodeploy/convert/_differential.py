@@ -19,17 +19,16 @@ from typing import Any
 
 from ..array import Array
 from ..ir import codes
-from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
+from ..ir.graph import Builder, Graph, prune
 from ..ir.nodes import Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.types import Value
-from ._sites import Population, add_population, is_quantiser, twin_view
+from ._sites import Populations, add_population, is_quantiser, twin_view
 
 
-def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Population]) -> Graph:
+def insert(graph: Graph, method: str, timesteps: int, populations: Populations) -> Graph:
     """The spiking graph with a population at every site and an integrator behind all that reads one."""
     header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
-    builder, table = rewrite(graph, header)
-    spiking: dict[str, str] = {}  # source value -> its neuron
+    builder, spiking = Builder(header), dict[str, str]()  # source value -> its neuron
     for node in graph:
         value = replace(graph.values[node.name], contract="instant")
         changes: dict[str, Any] = {}
@@ -39,24 +38,23 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
             changes["readout"] = "last"
         driven = isinstance(node, (Product, Synapse)) and all(i in spiking for i in node.inputs)
         if driven:
-            changes |= {"inputs": tuple(spiking[i] for i in node.inputs)}
-            changes |= (
-                {"bias": None} if isinstance(node, Synapse) else {"timing": "cumulative", "mean": False}
-            )
+            changes["inputs"] = tuple(spiking[i] for i in node.inputs)
+            layer = isinstance(node, Synapse)
+            changes |= {"bias": None} if layer else {"timing": "cumulative", "mean": False}
             value = replace(value, contract="difference")
         if is_quantiser(node):
             changes["model"] = "signed_tracer"
             value = replace(value, contract="difference")
-        sent = copy_node(builder, table, graph, node, value=value, **changes)
+        sent = builder.copy(graph, node, value=value, **changes)
         if is_quantiser(node):
             spiking[node.name] = sent
         if driven or is_quantiser(node):
-            table[node.name] = _integrate(builder, sent, node, value)
+            builder.table[node.name] = _integrate(builder, sent, node, value)
         if node.name in populations:
-            own = populations[node.name]
-            spiking[node.name] = add_population(builder, table[node.name], node, own, "difference")
+            read, own = builder.table[node.name], populations[node.name]
+            spiking[node.name] = add_population(builder, read, node, own, "difference")
         else:
-            twin_view(builder, table, spiking, node)
+            twin_view(builder, spiking, node)
     return codes.infer(prune(builder.build()))
 
 
@@ -64,7 +62,6 @@ def _integrate(builder: Builder, source: str, node: Node, value: Value) -> str:
     bias: float | Array = 0.0
     if isinstance(node, Synapse) and node.bias is not None:
         bias = node.bias if node.op == "dense" else node.bias[:, None, None]
-    params = {"bias": bias}
-    name = f"{source}.value"
-    made = Neuron(name=name, inputs=(source,), origin=node.origin, model="integrator", params=params)
+    made = Neuron(name=f"{source}.value", inputs=(source,), origin=node.origin, model="integrator",
+                  params={"bias": bias})  # fmt: skip
     return builder.add(made, replace(value, contract="instant"))

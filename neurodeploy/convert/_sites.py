@@ -12,7 +12,7 @@ from ..array import Array
 from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
-from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
+from ..ir.graph import Builder, Graph, prune
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from ..ir.types import Contract
 from ..passes._diagonal import factors
@@ -26,28 +26,12 @@ def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
     quantised = quantised and graph.header.level == "source"  # later, such neurons have begun to spike
     if neurons := [n for n in graph.of(Neuron) if not (quantised and is_quantiser(n))]:
         quantisers = all(map(is_quantiser, neurons))
-        return [
-            Problem(
-                "ND304",
-                "the network already holds quantisers"
-                if quantisers
-                else "the network already holds spiking neurons",
-                where=graph.header.name,
-                found=f"{len(neurons)} neurons",
-                limit="0",
-                fixes=("use --method pmsm" if quantisers else "use --method native",),
-            )
-        ]
+        what, method = ("quantisers", "pmsm") if quantisers else ("spiking neurons", "native")
+        cause, fixes = f"the network already holds {what}", (f"use --method {method}",)
+        return [Problem("ND304", cause, graph.header.name, f"{len(neurons)} neurons", "0", fixes)]
     if not sites(graph):
-        return [
-            Problem(
-                "ND305",
-                "no layer of the network would be driven by spikes: conversion would change nothing",
-                where=graph.header.name,
-                found="0 sites",
-                limit="at least 1",
-            )
-        ]
+        cause = "no layer of the network would be driven by spikes: conversion would change nothing"
+        return [Problem("ND305", cause, graph.header.name, "0 sites", "at least 1")]
     return []
 
 
@@ -79,11 +63,8 @@ def roles(graph: Graph) -> dict[str, str]:
     """Site -> what its neuron feeds: ``s`` (softmax output), ``q`` and ``k`` (operands of a product that a softmax
     reads), ``v`` (operand of another product), else ``linear``."""
     kinds, found = sites(graph), dict.fromkeys(sites(graph), "linear")
-    scores = {
-        origin.name
-        for node in graph.of(Micro)
-        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))
-    }
+    softmaxes = (node for node in graph.of(Micro) if node.op == "softmax")
+    scores = {origin.name for node in softmaxes if (origin := _product_behind(graph, node.inputs[0]))}
     for node in graph.of(Product):
         for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):
             site = behind_views(graph, source)
@@ -136,43 +117,40 @@ class Population:
     suffix: str
 
 
+Populations = dict[str, Population]  # by site
+
+
 def insert(
-    graph: Graph,
-    method: str,
-    timesteps: int,
-    populations: dict[str, Population],
-    contract: Contract,
-    timing: str,
+    graph: Graph, method: str, timesteps: int, populations: Populations, contract: Contract, timing: str
 ) -> Graph:
     """The spiking graph with a population at every site, which dense layers and products then read.
 
     ``timing`` goes to every operator and product, ``contract`` to every value; logits are summed over ticks.
     """
     header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
-    builder, table = rewrite(graph, header)
-    spiking: dict[str, str] = {}  # source value -> its neuron
+    builder, spiking = Builder(header), dict[str, str]()  # source value -> its neuron
     for node in graph:
         value = replace(graph.values[node.name], contract=contract)
         changes: dict[str, Any] = {"timing": timing} if isinstance(node, (Product, Micro)) else {}
         if isinstance(node, Output):
             changes["readout"] = "sum"
-        reads_spikes = isinstance(node, (Product, Synapse))
-        inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
-        copy_node(builder, table, graph, node, inputs=inputs, value=value, **changes)
+        spikes = spiking if isinstance(node, (Product, Synapse)) else {}
+        inputs = tuple(spikes.get(i, builder.table[i]) for i in node.inputs)
+        made = builder.copy(graph, node, inputs=inputs, value=value, **changes)
         if node.name in populations:
-            spiking[node.name] = add_population(builder, table[node.name], node, populations[node.name])
+            spiking[node.name] = add_population(builder, made, node, populations[node.name])
         else:
-            twin_view(builder, table, spiking, node)
+            twin_view(builder, spiking, node)
     return codes.infer(prune(builder.build()))
 
 
-def twin_view(builder: Builder, table: dict[str, str], spiking: dict[str, str], node: Node) -> None:
+def twin_view(builder: Builder, spiking: dict[str, str], node: Node) -> None:
     """Views are copied once per flavour: beside the raw one, one that shows the spikes."""
     if isinstance(node, View) and any(i in spiking for i in node.inputs):
-        inputs = tuple(spiking.get(i, table[i]) for i in node.inputs)
+        inputs = tuple(spiking.get(i, builder.table[i]) for i in node.inputs)
         twin = replace(node, name=f"{node.name}.spikes", inputs=inputs)
-        contract = builder.values[inputs[0]].contract
-        spiking[node.name] = builder.add(twin, replace(builder.values[table[node.name]], contract=contract))
+        raw, contract = builder.values[builder.table[node.name]], builder.values[inputs[0]].contract
+        spiking[node.name] = builder.add(twin, replace(raw, contract=contract))
 
 
 def add_population(
@@ -180,13 +158,8 @@ def add_population(
 ) -> str:
     """Append the neuron of a site; returns its name."""
     value = builder.values[source]
-    neuron = Neuron(
-        name=f"{source}.{population.suffix}",
-        inputs=(source,),
-        origin=node.origin,
-        model=population.model,
-        params=population.params,
-    )
+    neuron = Neuron(name=f"{source}.{population.suffix}", inputs=(source,), origin=node.origin,
+                    model=population.model, params=population.params)  # fmt: skip
     return builder.add(neuron, replace(value, contract=contract or value.contract))
 
 

@@ -17,7 +17,7 @@ negative side share their levels.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -62,10 +62,8 @@ class Dcgs(Method):
         """A differential neuron at every site, integrators behind layers and products, the last tick's logits."""
         tops = calibrate(graph, config, samples)
         grain = config.grain or min(math.lcm(*range(1, timesteps + 1)), GRAIN_MAX)
-        params: dict[str, dict[str, Any]] = {
-            site: {"base": top / 2 ** (config.levels - 1), "levels": config.levels, "grain": grain}
-            for site, top in tops.items()
-        }
+        common = {"levels": config.levels, "grain": grain}
+        params = {site: {"base": top / 2 ** (config.levels - 1), **common} for site, top in tops.items()}
         populations = {site: Population("differential_threshold", own, "dt") for site, own in params.items()}
         return _differential.insert(graph, self.name, timesteps, populations)
 
@@ -74,12 +72,8 @@ def calibrate(graph: Graph, config: DcgsConfig, samples: Array) -> dict[str, flo
     """Site -> largest level."""
     names = sites(graph)
     rows: dict[str, list[float]] = {name: [] for name in names}
-    see_sites(
-        graph,
-        names,
-        samples,
-        lambda name, x: rows[name].append(float(np.quantile(np.abs(x), config.percent))),
-    )
+    see = lambda name, x: rows[name].append(float(np.quantile(np.abs(x), config.percent)))
+    see_sites(graph, names, samples, see)
     return {name: config.top * (float(np.mean(rows[name])) or SMALLEST) for name in names}
 
 

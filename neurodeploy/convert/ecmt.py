@@ -46,12 +46,9 @@ FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a
 LEVELS_MAX = _search.LEVELS_MAX
 #: role of a site -> the option that holds its number of levels
 LEVELS_OF = {
-    "linear": "levels_linear",
-    "v": "levels_linear",  # as the released code has it
-    "q": "levels_qk",
-    "k": "levels_qk",
-    "s": "levels_softmax",
-}
+    "linear": "levels_linear", "v": "levels_linear",  # as the released code has it
+    "q": "levels_qk", "k": "levels_qk", "s": "levels_softmax",
+}  # fmt: skip
 
 
 class EcmtConfig(MethodConfig):
@@ -123,16 +120,11 @@ class Ecmt(Method):
         """
         bases = calibrate_bases(graph, config, samples)
         start = fixed_setting(graph, config)
-        if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
-            return _spiking(graph, config, bases, start, timesteps)
         whole = _spiking(graph, config, bases, start, timesteps)
-        plan = _search.Plan(
-            config.search,
-            config.search_budget,
-            config.search_evaluations,
-            config.search_seconds,
-            config.search_seed,
-        )
+        if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
+            return whole
+        plan = _search.Plan(config.search, config.search_budget, config.search_evaluations,
+                            config.search_seconds, config.search_seed)  # fmt: skip
         build = lambda setting: _search.with_params(
             whole, {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
         )
@@ -144,10 +136,8 @@ class Ecmt(Method):
 def fixed_setting(graph: Graph, config: EcmtConfig) -> dict[str, tuple[float, int]]:
     """Site -> (factor on its base, levels) as the options say; UsageError for globs that no site matches."""
     names = {site: (site, *(o.path for o in graph.nodes[site].origin if o.path)) for site in sites(graph)}
-    tables: dict[str, Mapping[str, Any]] = {
-        "site_scales": config.site_scales,
-        "site_levels": config.site_levels,
-    }
+    tables: dict[str, dict[str, Any]]
+    tables = {"site_scales": config.site_scales, "site_levels": config.site_levels}
     every = [name for group in names.values() for name in group]
     problems = [
         unknown_name("ND303", "site", glob, sorted(set(every)), f"convert.{key}")
@@ -181,31 +171,23 @@ def _matching(names: Iterable[str], table: Mapping[str, Any], default: Any) -> A
     return hits[-1] if hits else default
 
 
+Bases = dict[str, tuple[float, float]]  # site -> of positive and negative levels
+
+
 def _spiking(
-    graph: Graph,
-    config: EcmtConfig,
-    bases: dict[str, tuple[float, float]],
-    setting: _search.Setting,
-    timesteps: int,
+    graph: Graph, config: EcmtConfig, bases: Bases, setting: _search.Setting, timesteps: int
 ) -> Graph:
-    populations = {
-        site: Population("multi_threshold", _params(bases[site], own, config), "mt")
-        for site, own in setting.items()
-    }
+    params = {site: _params(bases[site], own, config) for site, own in setting.items()}
+    populations = {site: Population("multi_threshold", own, "mt") for site, own in params.items()}
     return insert(graph, Ecmt.name, timesteps, populations, "rate", "cumulative")
 
 
 def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConfig) -> dict[str, Any]:
-    scale, levels = own
-    return {
-        "base_p": bases[0] * scale,
-        "base_n": bases[1] * scale,
-        "levels": levels,
-        "rule": RULES.index(config.rule),
-    }
+    (base_p, base_n), (scale, levels), rule = bases, own, RULES.index(config.rule)
+    return {"base_p": base_p * scale, "base_n": base_n * scale, "levels": levels, "rule": rule}
 
 
-def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> dict[str, tuple[float, float]]:
+def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
     kinds = sites(graph)
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}

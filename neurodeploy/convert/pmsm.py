@@ -64,11 +64,8 @@ class Pmsm(Method):
     title = "polarity multi-spike mapping (PMSM-compatible, our definition)"
     Config = PmsmConfig
     presets: ClassVar = {
-        "mse": {},
-        "entropy": {"init": "entropy"},
-        "midway": {"init": "midway"},
-        "four_bits": {"levels": 7},
-    }
+        "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
+    }  # fmt: skip
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
@@ -118,9 +115,8 @@ def layer(x: Array, config: PmsmConfig, top: float = 0.0) -> dict[str, Any]:
     x = x[:: max(1, len(x) // VALUES)]
     steps = top / config.levels * GRID
     rules = RULES if config.init == "midway" else {config.init: RULES[config.init]}
-    best = [
-        steps[np.argmin([rule(x, s, *counts(x, s, config.levels)) for s in steps])] for rule in rules.values()
-    ]
+    tried = [(step, *counts(x, step, config.levels)) for step in steps]
+    best = [steps[np.argmin([rule(x, *own) for own in tried])] for rule in rules.values()]
     step = float(np.exp(np.mean(np.log(best)))) * config.step_scale
     positive, negative = counts(x, step, config.levels)
     return {"step": step, "positive": positive, "negative": negative}

@@ -54,11 +54,8 @@ class Spikezip(Method):
 
     def rewrite(self, graph: Graph, config: SpikezipConfig, samples: Array, timesteps: int) -> Graph:
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
-        layers = quantisers(
-            graph,
-            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
-            samples,
-        )
+        options = PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse")
+        layers = quantisers(graph, options, samples)
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}
         return _differential.insert(graph, self.name, timesteps, populations)
 

@@ -157,12 +157,16 @@ def free_name(name: str, *taken: Container[str], mark: str = "_") -> str:
 
 
 class Builder:
-    """Collects nodes with their values and makes a Graph; names are made unique."""
+    """Collects nodes with their values and makes a Graph; names are made unique.
+
+    ``table``: the new name of each node that was copied from another graph.
+    """
 
     def __init__(self, header: Header | None = None) -> None:
         self.header = header or Header()
         self.nodes: dict[str, Node] = {}
         self.values: dict[str, Value] = {}
+        self.table: dict[str, str] = {}
 
     def add(self, node: Node, value: Value) -> str:
         """Append a node whose inputs are already there; returns the name it got."""
@@ -171,6 +175,14 @@ class Builder:
         self.values[name] = value
         return name
 
+    def copy(self, graph: Graph, node: Node, **changes: Any) -> str:
+        """Append a node of ``graph`` with its inputs renamed by the table, unless they or the value are given."""
+        # A recurrent input comes later, so it has no entry yet: such neurons keep their names.
+        inputs = changes.pop("inputs", tuple(self.table.get(i, i) for i in node.inputs))
+        value = changes.pop("value", graph.values[node.name])
+        self.table[node.name] = self.add(replace(node, inputs=inputs, **changes), value)
+        return self.table[node.name]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Axis sizes of a value already added."""
         return self.values[name].shape.sizes
@@ -178,20 +190,6 @@ class Builder:
     def build(self) -> Graph:
         """The finished graph."""
         return Graph(self.nodes, self.values, self.header)
-
-
-def rewrite(graph: Graph, header: Header | None = None) -> tuple[Builder, dict[str, str]]:
-    """A builder and an (old name -> new name) table for passes that copy a graph node by node."""
-    return Builder(header or graph.header), {}
-
-
-def copy_node(builder: Builder, table: dict[str, str], graph: Graph, node: Node, **changes: Any) -> str:
-    """Copy one node of ``graph`` into ``builder`` with its inputs renamed through ``table``; extends ``table``."""
-    # A recurrent input comes later, so it has no entry yet: such neurons keep their names.
-    inputs = changes.pop("inputs", tuple(table.get(i, i) for i in node.inputs))
-    value = changes.pop("value", graph.values[node.name])
-    table[node.name] = builder.add(replace(node, inputs=inputs, **changes), value)
-    return table[node.name]
 
 
 def prune(graph: Graph) -> Graph:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
 
 #: kinds whose inputs travel between populations
@@ -89,15 +89,15 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
     steps are made as a chain. A balanced graph is returned unchanged.
     """
     level, still = depths(graph), constants(graph)
-    builder, table = rewrite(graph)
+    builder = Builder(graph.header)
     made: dict[tuple[str, int], str] = {}
     for node in graph:
         inputs = []
         for source in node.inputs:
             # A View on the host reads the input where it is; every other plain consumer of it has waited one step.
             wait = 0 if source in still else _wait(node, source, level)
-            inputs.append(_delayed(builder, graph, table.get(source, source), wait, made, longest))
-        copy_node(builder, table, graph, node, inputs=tuple(inputs))
+            inputs.append(_delayed(builder, graph, builder.table.get(source, source), wait, made, longest))
+        builder.copy(graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
 
 

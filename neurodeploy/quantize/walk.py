@@ -38,17 +38,11 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
     represented, GraphError if the result breaks a rule of the integer level.
     """
     levels.require(graph, "spiking")
-    cause, limit, fix = (
-        "weights of this width cannot be stored",
-        "2 to 8 bits",
-        "choose --weight-bits between 2 and 8",
-    )
-    widths = ((node.place, weight_bits(node)) for node in graph.of(Synapse))
-    wrong = [
-        Problem("ND402", cause, place, f"{n} bits", limit, (fix,)) for place, n in widths if not 2 <= n <= 8
-    ]
+    wrong = {n.place: bits for n in graph.of(Synapse) if not 2 <= (bits := weight_bits(n)) <= 8}
     if wrong:
-        raise QuantizeError(wrong)
+        cause, fixes = "weights of this width cannot be stored", ("choose --weight-bits between 2 and 8",)
+        rows = wrong.items()
+        raise QuantizeError([Problem("ND402", cause, p, f"{b} bits", "2 to 8 bits", fixes) for p, b in rows])
     walk = _Walk(graph, ranges, weight_bits)
     for node in graph:
         walk.visit(node)
