@@ -18,7 +18,7 @@ from ..ir.types import Contract
 from ..passes._diagonal import factors
 
 
-def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
+def refusals(graph: Graph, quantised: bool) -> list[Problem]:
     """Why a graph cannot be converted: it already spikes (ND304), or no layer would be driven by spikes (ND305).
 
     ``quantised``: the method takes over the quantisers of a network that was trained with them.

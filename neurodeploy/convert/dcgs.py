@@ -20,14 +20,12 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from ..array import Array
-from ..errors import Problem
 from ..ir.graph import Graph
 from . import _differential
-from ._base import Method, MethodConfig
-from ._sites import Population, refusals, see_sites, sites
+from ._base import Method, MethodConfig, option
+from ._sites import Population, see_sites, sites
 
 GRAIN_MAX = 64
 SMALLEST = 1e-6  # largest level of a site that is always zero
@@ -36,14 +34,10 @@ SMALLEST = 1e-6  # largest level of a site that is always zero
 class DcgsConfig(MethodConfig):
     """What calibration and the neurons can vary."""
 
-    percent: float = Field(
-        0.999, gt=0.5, lt=1.0, description="order statistic of magnitudes that scales the levels"
-    )
-    top: float = Field(8.0, gt=0.0, description="largest level over that order statistic")
-    levels: int = Field(8, ge=1, le=12, description="levels per sign")
-    grain: int = Field(
-        0, ge=0, le=GRAIN_MAX, description="payload units of a base; 0: chosen for exact quotients"
-    )
+    percent: float = option(0.999, "order statistic of magnitudes that scales the levels", gt=0.5, lt=1.0)
+    top: float = option(8.0, "largest level over that order statistic", gt=0.0)
+    levels: int = option(8, "levels per sign", ge=1, le=12)
+    grain: int = option(0, "payload units of a base; 0: chosen for exact quotients", ge=0, le=GRAIN_MAX)
 
 
 class Dcgs(Method):
@@ -53,10 +47,6 @@ class Dcgs(Method):
     title = "differential coding with multi-threshold neurons"
     Config = DcgsConfig
     presets: ClassVar = {"released": {}, "coarse": {"levels": 6}}
-
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
 
     def rewrite(self, graph: Graph, config: DcgsConfig, samples: Array, timesteps: int) -> Graph:
         """A differential neuron at every site, integrators behind layers and products, the last tick's logits."""

@@ -32,15 +32,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ..array import Array
 from ..errors import Problem, UsageError, unknown_name
 from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
 from . import _search
-from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, roles, see_sites, sites
+from ._base import Method, MethodConfig, option
+from ._sites import Population, insert, roles, see_sites, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
 LEVELS_MAX = _search.LEVELS_MAX
@@ -54,41 +53,34 @@ LEVELS_OF = {
 class EcmtConfig(MethodConfig):
     """What calibration and the neurons of ECMT can vary."""
 
-    rule: Literal["ecmt_code", "nearest", "dcgs"] = Field(
-        "ecmt_code", description="which level a value becomes: as in ECMT's code, the nearest, or as in DCGS"
+    rule: Literal["ecmt_code", "nearest", "dcgs"] = option(
+        "ecmt_code", "which level a value becomes: as in ECMT's code, the nearest, or as in DCGS"
     )
-    percent: float = Field(
-        0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level"
+    percent: float = option(0.99, "order statistic that becomes the smallest level", gt=0.5, lt=1.0)
+    base_scale: float = option(1.0, "factor on every base", gt=0.0)
+    levels: int = option(8, "levels per sign", ge=1, le=LEVELS_MAX)
+    levels_linear: int | None = option(
+        None, "levels at inputs of dense layers and at v; null: levels", ge=1, le=LEVELS_MAX
     )
-    base_scale: float = Field(1.0, gt=0.0, description="factor on every base")
-    levels: int = Field(8, ge=1, le=LEVELS_MAX, description="levels per sign")
-    levels_linear: int | None = Field(
-        None, ge=1, le=LEVELS_MAX, description="levels at inputs of dense layers and at v; null: levels"
+    levels_qk: int | None = option(None, "levels at q and k; null: levels", ge=1, le=LEVELS_MAX)
+    levels_softmax: int | None = option(None, "levels at softmax outputs; null: levels", ge=1, le=LEVELS_MAX)
+    softmax_base: float | None = option(0.0125, "fixed base at softmax outputs; null: calibrated", gt=0.0)
+    gelu_base: tuple[float, float] | None = option(
+        (0.25, 0.08), "fixed bases at GELU outputs; null: calibrated"
     )
-    levels_qk: int | None = Field(None, ge=1, le=LEVELS_MAX, description="levels at q and k; null: levels")
-    levels_softmax: int | None = Field(
-        None, ge=1, le=LEVELS_MAX, description="levels at softmax outputs; null: levels"
+    site_levels: dict[str, int] = option({}, "levels by glob over site names and module paths")
+    site_scales: dict[str, float] = option({}, "factor on bases by glob over sites")
+    search: Literal["none", "energy", "accuracy"] = option(
+        "none", "find bases and levels by site: best under an energy, or cheapest under an accuracy budget"
     )
-    softmax_base: float | None = Field(
-        0.0125, gt=0.0, description="fixed base at softmax outputs; null: calibrated"
-    )
-    gelu_base: tuple[float, float] | None = Field(
-        (0.25, 0.08), description="fixed bases at GELU outputs; null: calibrated"
-    )
-    site_levels: dict[str, int] = Field({}, description="levels by glob over site names and module paths")
-    site_scales: dict[str, float] = Field({}, description="factor on bases by glob over sites")
-    search: Literal["none", "energy", "accuracy"] = Field(
-        "none",
-        description="find bases and levels by site: best under an energy, or cheapest under an accuracy budget",
-    )
-    search_budget: float = Field(
+    search_budget: float = option(
         0.35,
+        "energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
         ge=0.0,
-        description="energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
     )
-    search_evaluations: int = Field(150, ge=1, le=10000, description="how many candidates a search runs")
-    search_seconds: float = Field(300.0, gt=0.0, description="time after which a search stops")
-    search_seed: int = Field(0, ge=0, description="order in which a search tries its moves")
+    search_evaluations: int = option(150, "how many candidates a search runs", ge=1, le=10000)
+    search_seconds: float = option(300.0, "time after which a search stops", gt=0.0)
+    search_seed: int = option(0, "order in which a search tries its moves", ge=0)
 
 
 class Ecmt(Method):
@@ -104,10 +96,6 @@ class Ecmt(Method):
         "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
     }
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
-
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
 
     def suits(self, graph: Graph) -> int:
         """Any network, for want of a better method."""
@@ -125,9 +113,11 @@ class Ecmt(Method):
             return whole
         plan = _search.Plan(config.search, config.search_budget, config.search_evaluations,
                             config.search_seconds, config.search_seed)  # fmt: skip
-        build = lambda setting: _search.with_params(
-            whole, {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
-        )
+
+        def build(setting: _search.Setting) -> Graph:
+            params = {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
+            return _search.with_params(whole, params)
+
         found = _search.search(graph, build, start, roles(graph), samples, plan)
         made = _spiking(graph, config, bases, found.setting, timesteps)
         return made.with_header(notes={**made.header.notes, "search": str(found)})

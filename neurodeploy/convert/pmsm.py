@@ -31,15 +31,13 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ..array import Array
-from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
-from ._base import Method, MethodConfig
-from ._sites import Population, insert, is_quantised, is_quantiser, refusals, see_sites, sites
+from ._base import Method, MethodConfig, option
+from ._sites import Population, insert, is_quantised, is_quantiser, see_sites, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
 #: candidate steps, as fractions of the largest magnitude over ``levels``
@@ -50,11 +48,11 @@ SMALLEST = 1e-6  # step of a site that is always zero, times ``levels``
 class PmsmConfig(MethodConfig):
     """What the quantisation layers can vary."""
 
-    levels: int = Field(15, ge=1, le=COUNT_MAX // 2, description="half the number of non-zero counts")
-    init: Literal["mse", "entropy", "midway"] = Field(
-        "mse", description="step of least squared error, of largest entropy, or between both"
+    levels: int = option(15, "half the number of non-zero counts", ge=1, le=COUNT_MAX // 2)
+    init: Literal["mse", "entropy", "midway"] = option(
+        "mse", "step of least squared error, of largest entropy, or between both"
     )
-    step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
+    step_scale: float = option(1.0, "factor on every step", gt=0.0)
 
 
 class Pmsm(Method):
@@ -63,13 +61,10 @@ class Pmsm(Method):
     name = "pmsm"
     title = "polarity multi-spike mapping (PMSM-compatible, our definition)"
     Config = PmsmConfig
+    takes_quantisers = True
     presets: ClassVar = {
         "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
     }  # fmt: skip
-
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
-        return refusals(graph, quantised=True)
 
     def suits(self, graph: Graph) -> int:
         """Networks that were trained with quantisers."""

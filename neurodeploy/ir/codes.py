@@ -68,7 +68,7 @@ def _reduce(graph: Graph, node: Reduce, codes: list[Code]) -> Code:
     return replace(code, kind="graded" if code.kind == "graded" else "multi", limit=code.limit * count)
 
 
-def _view(graph: Graph, node: View, codes: list[Code]) -> Code:
+def _view(graph: Graph, node: View | Delay, codes: list[Code]) -> Code:
     return reduce(Code.join, codes)
 
 
@@ -76,11 +76,7 @@ def _dense(graph: Graph, node: Node, codes: list[Code]) -> Code:
     return DENSE
 
 
-def _same(graph: Graph, node: Node, codes: list[Code]) -> Code:
-    return codes[0]
-
-
 RULES: dict[type[Node], Callable[..., Code]] = {
     Input: _input, Output: _dense, Const: _dense, Synapse: _dense, Neuron: _neuron, Product: _product, Sum: _sum,
-    Reduce: _reduce, Micro: _dense, View: _view, Delay: _same,
+    Reduce: _reduce, Micro: _dense, View: _view, Delay: _view,
 }  # fmt: skip

@@ -157,10 +157,6 @@ def _output(node: Output, args: list[Array], tick: _Tick) -> Array:
     return total / tick.t if node.readout == "mean" and not tick.integer else total
 
 
-def _const(node: Const, args: list[Array], tick: _Tick) -> Array:
-    return node.value[None]
-
-
 def _synapse(node: Synapse, args: list[Array], tick: _Tick) -> Array:
     out = _delayed(node, args, tick) if node.delays[-1] else linear(args[0], node)
     if node.bias is None:
@@ -309,11 +305,8 @@ def _view(node: View, args: list[Array], tick: _Tick) -> Array:
     return node.apply([np.broadcast_to(a, (batch, *a.shape[1:])) for a in args], lead=1)
 
 
-def _delay(node: Delay, args: list[Array], tick: _Tick) -> Array:
-    return args[0]
-
-
 MEANING: dict[type[Node], Callable[..., Array]] = {
-    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product, Sum: _sum,
-    Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+    Input: _input, Output: _output, Const: lambda node, args, tick: node.value[None], Synapse: _synapse,
+    Neuron: _neuron, Product: _product, Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view,
+    Delay: lambda node, args, tick: args[0],
 }  # fmt: skip

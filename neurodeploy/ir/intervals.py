@@ -245,11 +245,7 @@ def _view(node: View, args: list[Bounds], graph: Graph) -> Bounds:
     return Bounds(lo, hi, all(x.proven for x in args))
 
 
-def _delay(node: Delay, args: list[Bounds], graph: Graph) -> Bounds:
-    return args[0]
-
-
 RULES: dict[type[Node], Callable[..., Bounds]] = {
     Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product, Sum: _sum,
-    Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+    Reduce: _reduce, Micro: _micro, View: _view, Delay: lambda node, args, graph: args[0],
 }  # fmt: skip

@@ -126,11 +126,9 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     if not isinstance(node, Synapse) or interval is None:
         return
     if interval.magnitude >= 1 << (REGISTER_BITS - 1) and not _wraps(graph, node.name):
-        cause, fixes = (
-            "a synaptic sum does not fit its register",
-            ("use fewer weight bits", "use fewer levels"),
-        )
-        yield _problem("ND225", cause, node, interval.magnitude, f"{REGISTER_BITS} bits", *fixes)
+        cause, limit = "a synaptic sum does not fit its register", f"{REGISTER_BITS} bits"
+        fixes = ("use fewer weight bits", "use fewer levels")
+        yield _problem("ND225", cause, node, interval.magnitude, limit, *fixes)
 
 
 def _wraps(graph: Graph, name: str) -> bool:

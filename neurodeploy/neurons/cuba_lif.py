@@ -89,11 +89,8 @@ class CubaLif(NeuronModel):
 def decays_and_bias(params: Params, in_scale: Scale) -> dict[str, Any]:
     """Integer decays and bias for an input whose unit is worth ``in_scale``."""
     unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
-    return {
-        "du": decay_code(params["alpha"]) - 1,
-        "dv": decay_code(params["beta"]),
-        "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
-    }
+    bias = np.rint(np.asarray(params["bias"]) / unit).astype(np.int64)
+    return {"du": decay_code(params["alpha"]) - 1, "dv": decay_code(params["beta"]), "bias": bias}
 
 
 def current_limit(alpha: Any) -> int:

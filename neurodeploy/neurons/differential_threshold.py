@@ -51,9 +51,8 @@ class DifferentialThreshold(NeuronModel):
         out = error * 0.0
         for i in range(levels):
             sent = base / grain * np.floor(2.0**i * grain / t + 0.5)
-            out = np.where(
-                error >= 3.0 * base * 2.0**i, sent, np.where(-error >= 3.0 * base * 2.0**i, -sent, out)
-            )
+            edge = 3.0 * base * 2.0**i
+            out = np.where(error >= edge, sent, np.where(-error >= edge, -sent, out))
         return out, r + out, t
 
     @staticmethod

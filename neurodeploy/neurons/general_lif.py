@@ -109,10 +109,7 @@ class GeneralLif(NeuronModel):
 
     def finest_unit(self, params: Params) -> float:
         """The unit at which the largest of threshold, reset and bias fills 24 bits."""
-        largest = [np.abs(np.asarray(params[name])) for name in ("threshold", "v_reset", "bias")]
-        return float(
-            np.max(np.maximum.reduce(np.broadcast_arrays(*largest)) / np.asarray(params["gain"]))
-        ) / (1 << 17)
+        return finest(params, "threshold", "v_reset", "bias")
 
     def quantized_limit(self, params: Params) -> int | None:
         """The largest input that the current sums up without saturating, for ever."""
@@ -133,6 +130,12 @@ def state_unit(params: Params, in_scale: Scale) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
     unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
     return unit
+
+
+def finest(params: Params, *names: str) -> float:
+    """The worth of an input unit at which the largest of the named parameters fills 24 bits."""
+    largest = np.broadcast_arrays(*(np.abs(np.asarray(params[name])) for name in names))
+    return float(np.max(np.maximum.reduce(largest) / np.asarray(params["gain"]))) / (1 << 17)
 
 
 def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
@@ -199,8 +202,7 @@ class LeakyIntegrator(NeuronModel):
 
     def finest_unit(self, params: Params) -> float:
         """The unit at which bias or offset fills 24 bits."""
-        largest = np.maximum(np.abs(np.asarray(params["bias"])), np.abs(np.asarray(params["offset"])))
-        return float(np.max(largest / np.asarray(params["gain"]))) / (1 << 17)
+        return finest(params, "bias", "offset")
 
     def quantized_limit(self, params: Params) -> int | None:
         """The largest input that the current sums up without saturating, for ever."""

@@ -50,11 +50,8 @@ class GradedRelu(NeuronModel):
         """Payload unit = 1.125 x observed maximum / 255 (a maximum of 1 if the population never fired)."""
         unit = HEADROOM * (observed or 1.0) / PAYLOAD_MAX
         multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)
-        return Quantized(
-            {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
-            graded(PAYLOAD_MAX, signed=False),
-            unit,
-        )
+        ints = {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX}
+        return Quantized(ints, self.code(ints), unit)
 
     def operations(self, params: Params) -> int:
         """Multiply, add, shift, two compares."""

@@ -122,12 +122,8 @@ class MultiThreshold(NeuronModel):
             raise ValueError("a base is smaller than two units of the state")
         used = 1 + max(0, int(np.ceil(np.log2(max(observed, base_p) / min(base_p, base_n)))))
         levels = min(int(params["levels"]), used + 1)
-        ints |= {
-            "unit_p": ratio.denominator,
-            "unit_n": ratio.numerator,
-            "levels": levels,
-            "rule": params["rule"],
-        }
+        ints |= {"unit_p": ratio.denominator, "unit_n": ratio.numerator}
+        ints |= {"levels": levels, "rule": params["rule"]}
         return Quantized(ints, self.code(ints), grain)
 
     def operations(self, params: Params) -> int:

@@ -59,7 +59,6 @@ def up_through_views(graph: Graph, name: str, ops: Sequence[str]) -> tuple[list[
 
     That one may have any number of readers.
     """
-    *path, end = graph.upwards(
-        name, lambda n: isinstance(n, View) and n.op in ops and len(graph.consumers[n.name]) == 1
-    )
+    passes = lambda n: isinstance(n, View) and n.op in ops and len(graph.consumers[n.name]) == 1
+    *path, end = graph.upwards(name, passes)
     return [view for view in path if isinstance(view, View)], end

@@ -90,10 +90,9 @@ def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
     views, reader = _down_through_views(graph, node)
     if not isinstance(reader, Synapse):
         return None
-    scale, shift = (
-        _pushed(graph, node, views, reader, what, rest)
-        for what, rest in zip(_scale_and_shift(node), (1.0, 0.0), strict=True)
-    )
+    factor, offset = _scale_and_shift(node)
+    scale = _pushed(graph, node, views, reader, factor, 1.0)
+    shift = _pushed(graph, node, views, reader, offset, 0.0)
     if scale is None or shift is None or (shift.any() and (reader.padding != (0, 0) or reader.delays[-1])):
         return None
     per_input = _per_input(reader, scale)

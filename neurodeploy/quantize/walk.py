@@ -406,11 +406,7 @@ def _view(walk: _Walk, node: View) -> str:
     return walk.add(node, np.where(moved == 0, full.max(), moved))
 
 
-def _delay(walk: _Walk, node: Delay) -> str:
-    return walk.add(node, walk.scale(node.inputs[0]))
-
-
 RULES: dict[type[Node], Callable[..., str]] = {
     Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product, Sum: _sum,
-    Reduce: _reduce, Micro: _micro, View: _view, Delay: _delay,
+    Reduce: _reduce, Micro: _micro, View: _view, Delay: lambda walk, node: walk.add(node, walk.scale(node.inputs[0])),
 }  # fmt: skip

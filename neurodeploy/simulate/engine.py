@@ -152,10 +152,6 @@ def _output(node: Output, graph: Graph) -> Step:
     return step
 
 
-def _delay(node: Delay, graph: Graph) -> Step:
-    return lambda args, run: args[0]
-
-
 def _view(node: View, graph: Graph) -> Step:
     def step(args: list[Array], run: Run) -> Array:
         if len(args) == 1:
@@ -171,5 +167,5 @@ def _view(node: View, graph: Graph) -> Step:
 PLANS: dict[type[Node], Callable[..., Step]] = {
     Input: _input, Output: _output, Const: _const, Synapse: linear.synapse, Neuron: populations.neuron,
     Product: products.product, Sum: linear.total, Reduce: linear.reduce, Micro: operators.micro, View: _view,
-    Delay: _delay,
+    Delay: lambda node, graph: lambda args, run: args[0],
 }  # fmt: skip

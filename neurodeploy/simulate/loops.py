@@ -77,9 +77,12 @@ def _step(node: Node, graph: Graph, plans: Mapping[type[Node], Callable[..., Ste
     if isinstance(node, Neuron):
         return _neuron(node, graph)
     plain = plans[type(node)](node, graph)  # without memory, or levels.verify refuses it in a loop
-    return lambda env, states, t, run: plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations))[
-        0
-    ]
+
+    def step(env: Values, states: States, t: int, run: Run) -> Array:
+        value: Array = plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations))[0]
+        return value
+
+    return step
 
 
 def _synapse(node: Synapse, graph: Graph) -> TickStep:
