@@ -39,7 +39,11 @@ def test_the_package_imports_itself_relatively() -> None:
         f"{path}:{node.lineno}"
         for path, tree in trees(PACKAGE)
         for node in ast.walk(tree)
-        if (isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("neurodeploy"))
+        if (
+            isinstance(node, ast.ImportFrom)
+            and not node.level
+            and (node.module or "").startswith("neurodeploy")
+        )
         or (isinstance(node, ast.Import) and any(a.name.startswith("neurodeploy") for a in node.names))
     ]
     assert not absolute

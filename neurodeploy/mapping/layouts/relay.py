@@ -15,7 +15,7 @@ import numpy as np
 
 from ... import registry
 from ...ir.fixed import bits_for
-from ...ir.graph import Graph, copy_node, rewrite
+from ...ir.graph import Builder, Graph
 from ...ir.nodes import Delay, Micro, Node, Synapse, View
 from ...passes.balance import CROSSING
 from ...target import Target
@@ -41,12 +41,12 @@ class Relay(Layout):
         cuts = {n.name for n in rescales if _source(graph, n) in heavy}
         if not cuts:
             return graph
-        builder, table = rewrite(graph)
+        builder = Builder(graph.header)
         for node in graph:
-            name = copy_node(builder, table, graph, node)
+            name = builder.copy(graph, node)
             if node.name in cuts:
                 relay = Delay(name=f"{name}_relay", inputs=(name,), origin=node.origin, steps=1)
-                table[node.name] = builder.add(relay, graph.values[node.name])
+                builder.table[node.name] = builder.add(relay, graph.values[node.name])
         return builder.build()
 
 
