@@ -120,8 +120,11 @@ def receiver(image: CoreImage) -> Receiver:
             np.add.at(fan_out[owner], part.slots, met.T)
         reader[slot[mine]] = owner
     operand = items["kind"] == OPERAND
-    scatter = _scatter(image, slot[operand], items[operand])
-    reader[slot[operand][::-1]] = rank[items["id"][operand][::-1]]
+    slot, items = slot[operand], items[operand]
+    reader[slot[::-1]] = rank[items["id"][::-1]]
+    offset = image.tables["channels"][items["b"]].astype(np.int64)
+    held, address = offset >= 0, image.rows(PORTS)["first"][items["id"]] + items["a"] + offset
+    scatter = Scatter(slot[held], address[held], len(np.unique(address[held])) == int(held.sum()))
     inbox = image.tables["port_init"]
     return Receiver(first_slot, slots, inbox, tuple(deliveries), scatter, nodes, fan_out, reader)
 
@@ -142,13 +145,6 @@ def _met(image: CoreImage, first_slot: Array) -> tuple[Array, Array]:
     items["a"] += channel * (items["kind"] == ROW)
     items["b"] += channel * (items["kind"] == OPERAND)
     return np.repeat(first_slot[axon], reach) + channel, items
-
-
-def _scatter(image: CoreImage, slot: Array, items: Array) -> Scatter:
-    offset = image.tables["channels"][items["b"]].astype(np.int64)
-    held = offset >= 0
-    address = (image.rows(PORTS)["first"][items["id"]] + items["a"] + offset)[held]
-    return Scatter(slot[held], address, len(np.unique(address)) == len(address))
 
 
 def _deliveries(image: CoreImage, number: int, slot: Array, items: Array) -> list[Delivery]:

@@ -97,9 +97,6 @@ class Reader:
         return add_connection(self.tables, port, 1, 0, self.layout(node, 2), [ones])
 
 
-# --- synapses ------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class _Block:
     """The rectangle of accumulators around local elements of a Synapse: position by position, channels inside.
@@ -259,9 +256,6 @@ def _list_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: 
             index = taps.target[tap][:, None] * len(block.channels) + local
             rows.append(Weights(weights.reshape(1, -1), index.ravel(), wait))
     return rows, rank * node.groups * inputs, np.zeros_like(taps.target)
-
-
-# --- operands ------------------------------------------------------------------------------------------------------
 
 
 def _delay(reader: Reader, node: Delay, flat: Array) -> tuple[Instruction, list[Reading]]:

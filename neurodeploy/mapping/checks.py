@@ -195,9 +195,6 @@ def _bits(graph: Graph, name: str) -> int:
     return value.fixed.bits if value.fixed else REGISTER_BITS
 
 
-# --- synaptic sums -----------------------------------------------------------------------------------------------
-
-
 def doubtful(graph: Graph, target: Target) -> tuple[str, ...]:
     """Synapses whose sums could leave the accumulator of the target: those worth watching in a run."""
     limit = target.limits.accumulator_bits

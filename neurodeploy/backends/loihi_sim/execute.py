@@ -324,8 +324,3 @@ OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
     "const": _const, "input": _input, "output": _received, "synapse": _received, "delay": _delay,
     "reduce": _reduce, "neuron": _neuron, "micro": _micro, "sum": _sum, "view": _view, "product": _product,
 }  # fmt: skip
-
-
-def initial(image: CoreImage, item: Instruction, samples: int) -> Vector:
-    """An instruction's initial state for every sample."""
-    return np.repeat(image.initial(item).reshape(-1, 1), samples, axis=1)

@@ -17,7 +17,7 @@ from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, recei
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
-from .execute import Frame, Step, entering, initial, prepare, run
+from .execute import Frame, Step, entering, prepare, run
 
 BATCH = 64  # samples that run side by side: bounds memory, changes nothing
 BLOCK = 1 << 22  # messages gathered at once for one matrix product
@@ -170,7 +170,7 @@ class _Run:
     def _load_lines(self, running: Running) -> None:
         for unit, program in enumerate(running.site.programs):
             for delay in program.delays:
-                line = initial(running.site.image, delay.item, self.samples)
+                line = running.site.image.initial(delay.item, self.samples)
                 steps = delay.item.numbers["steps"] - 1
                 running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
 
@@ -226,12 +226,11 @@ class _Run:
 
     def _run_unit(self, number: int, unit: int, step: int, inbox: Array, delayed: dict[int, Array]) -> None:
         running = self.sites[number]
-        program = running.site.programs[unit]
+        image, program = running.site.image, running.site.programs[unit]
         t = step - program.depth
         if t == 1:
-            running.state[unit] = [initial(running.site.image, s.item, self.samples) for s in program.steps]
-        tally = partial(self.recorder.add, number, step)
-        image, state = running.site.image, running.state[unit]
+            running.state[unit] = [image.initial(s.item, self.samples) for s in program.steps]
+        tally, state = partial(self.recorder.add, number, step), running.state[unit]
         frame = Frame(image, self.x, t, inbox, [], state, tally, self.recorder.saturations, delayed)
         for item in program.steps:
             vector = run(item, frame)
