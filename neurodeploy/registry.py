@@ -14,6 +14,7 @@ from abc import ABC
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
+from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -189,19 +190,9 @@ PLACEMENTS: Room[Placement] = Room("mapping.placements", "Placement")
 
 #: every room whose members are found by themselves
 ROOMS: tuple[Room[Any], ...] = (
-    NEURONS,
-    MICROCODE,
-    METHODS,
-    BACKENDS,
-    FORMATS,
-    LIBRARIES,
-    OPERATORS,
-    LEAVES,
-    DATASETS,
-    OBJECTIVES,
-    LAYOUTS,
+    NEURONS, MICROCODE, METHODS, BACKENDS, FORMATS, LIBRARIES, OPERATORS, LEAVES, DATASETS, OBJECTIVES, LAYOUTS,
     PLACEMENTS,
-)
+)  # fmt: skip
 
 
 def problems(everywhere: bool = False) -> list[Problem]:
@@ -217,3 +208,11 @@ def distributions() -> tuple[str, ...]:
     """Names of the installed packages whose version can change a number: those of the package and of its members."""
     members = (member for room in ROOMS for member in room.values())
     return tuple(dict.fromkeys([*BASIS, *(name for member in members for name in member.distributions)]))
+
+
+def version(distribution: str) -> str:
+    """The version that is installed, empty where none is."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -38,19 +38,14 @@ class Verdict:
 def verdicts(graph: Graph, target: Target, problems: Sequence[Problem]) -> list[Verdict]:
     """One verdict per node, in order of the graph; a node that an error names is blocked."""
     graded = grades(graph, target)
-    blocked = {
-        name: p.cause for name in graph.nodes for p in problems if p.severity == "error" and _names(p, name)
-    }
+    wrong = [p for p in problems if p.severity == "error"]
+    blocked = {name: p.cause for name in graph.nodes for p in wrong if f"{p.where} ".startswith(f"{name} ")}
     rows = []
     for node in graph:
         grade, reason = graded.get(node.name, (FREE, ""))
         missing = (blocked[node.name],) if node.name in blocked else ()
         rows.append(Verdict(node.name, node.kind, detail(node), grade, reason, missing))
     return rows
-
-
-def _names(problem: Problem, name: str) -> bool:
-    return problem.where == name or problem.where.startswith(f"{name} ")
 
 
 def detail(node: Node) -> str:

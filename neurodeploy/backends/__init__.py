@@ -14,7 +14,7 @@ def usable(name: str, granularity: str = "") -> Backend:
     Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND703 for
     an export format and ND701 if it cannot be used, EnvironmentProblem ND930 if its file is broken.
     """
-    if name in FORMATS and name not in BACKENDS:
+    if name not in BACKENDS and name in FORMATS:
         raise BackendError(_not_run(name))
     backend = BACKENDS.named(name, "ND702", "backend")
     reason = backend.available()

@@ -21,10 +21,8 @@ from .integer import quantize
 from .mapped import laid_out
 from .pipeline import target_of
 
-NOISE = {
-    "count": 4,
-    "rate": 0.5,
-}  # samples that ranges come from, and their share of ones where they are binary
+#: samples that ranges come from, and their share of ones where they are binary
+COUNT, RATE = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,8 @@ def _imported(asked: BuildConfig) -> Imported:
     if raw_range(graph) is None and graph.header.level != "integer":
         graph = fitting.with_range(graph, _levels(graph))
     return Imported(
-        config=config.model_copy(update={"calib": NOISE["count"]}), model=described(found, None), graph=graph,
-        stimulus=Synthetic(graph, rate=NOISE["rate"]), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+        config=config.model_copy(update={"calib": COUNT}), model=described(found, None), graph=graph,
+        stimulus=Synthetic(graph, rate=RATE), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
     )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ..array import Array
-from ..errors import GraphError, Problem, UsageError, wrong_option
+from ..errors import GraphError, Problem, configured
 from ..ir.graph import Graph
 from ..program import Program
 from ..registry import Member
@@ -77,12 +77,7 @@ class Format(Member):
     def configure(self, options: Mapping[str, Any]) -> FormatOptions:
         """Checked options of the reader; UsageError ND120 for unknown keys and wrong values."""
         known = self.reader.Options if self.reader is not None else FormatOptions
-        try:
-            return known(**options)
-        except ValidationError as error:
-            owner, details = f"the {self.name} reader", error.errors()
-            fields = known.model_fields
-            raise UsageError([wrong_option("ND120", owner, "reader", d, fields) for d in details]) from error
+        return configured(known, options, "ND120", f"the {self.name} reader", "reader")
 
 
 class Refusals:
@@ -94,9 +89,8 @@ class Refusals:
 
     def add(self, node: str, found: str, limit: str = "", *fixes: str) -> None:
         """One node, what it is or has, and what the format can express instead."""
-        self.problems.append(
-            Problem("ND230", f"a node that {self.title} cannot express", node, found, limit, fixes)
-        )
+        cause = f"a node that {self.title} cannot express"
+        self.problems.append(Problem("ND230", cause, node, found, limit, fixes))
 
     def check(self) -> None:
         """Raise GraphError if anything was refused."""

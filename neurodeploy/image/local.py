@@ -83,12 +83,9 @@ class Program:
     def aligned(self, node: Node, flat: Array) -> list[Operand]:
         """Operands of an elementwise node, inputs broadcast to its shape."""
         shape = self.network.shape(node.name)
-        found = []
-        for source in node.inputs:
-            own = self.network.shape(source)
-            index = np.broadcast_to(np.arange(prod(own)).reshape(own), shape).ravel()[flat]
-            found.append(self.operand(source, index))
-        return found
+        own = [self.network.shape(source) for source in node.inputs]
+        every = [np.broadcast_to(np.arange(prod(size)).reshape(size), shape).ravel()[flat] for size in own]
+        return [self.operand(source, index) for source, index in zip(node.inputs, every, strict=True)]
 
     def params(self, node: Neuron | Micro, flat: Array, rows: int = 0) -> dict[str, TableArray]:
         """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is."""
@@ -131,17 +128,12 @@ def _output(self: Program, node: Output, flat: Array) -> Instruction:
 
 def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
     size, words = len(flat), len(registry.NEURONS[node.model].state)
+    interval, phase = node.reset or (0, 0)
+    numbers = {"reset_interval": interval, "reset_phase": phase % interval} if interval else {}
     return Instruction(
-        "neuron", node.name, size, tuple(self.aligned(node, flat)), numbers=_reset(node),
+        "neuron", node.name, size, tuple(self.aligned(node, flat)), numbers=numbers,
         texts={"model": node.model}, arrays=self.params(node, flat), state=add_state(self.tables, words * size),
     )  # fmt: skip
-
-
-def _reset(node: Neuron) -> dict[str, int]:
-    if node.reset is None:
-        return {}
-    interval, phase = node.reset
-    return {"reset_interval": interval, "reset_phase": phase % interval}
 
 
 def _micro(self: Program, node: Micro, flat: Array) -> Instruction:

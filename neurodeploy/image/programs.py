@@ -27,9 +27,6 @@ STATE = Table("state", np.int64)
 TABLES = (GATHER, VALUES, STATE)
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
 def add_values(tables: Tables, array: Array) -> TableArray:
     """A parameter array; equal ones share their words."""
     array = np.asarray(array, dtype=np.int64)
@@ -48,14 +45,8 @@ def add_gather(tables: Tables, index: Array, size: int) -> int:
     return tables.share(GATHER, index)
 
 
-# --- operations ------------------------------------------------------------------------------------------------------
-
 Wrong = Iterator[tuple[object, str]]  # what is found and why it cannot be
 Size = Callable[[CoreImage, Instruction], int]
-
-
-def _nothing(image: CoreImage, item: Instruction) -> Wrong:
-    return iter(())
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class Operation:
     texts: tuple[str, ...] = ()
     arrays: Mapping[str, Size | None] = field(default_factory=dict)
     state: Size = lambda image, item: 0
-    wrong: Callable[[CoreImage, Instruction], Wrong] = _nothing
+    wrong: Callable[[CoreImage, Instruction], Wrong] = lambda image, item: iter(())
 
 
 def _size(image: CoreImage, item: Instruction) -> int:
@@ -132,52 +123,32 @@ OPERATIONS: dict[str, Operation] = {
     "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
     "synapse": Operation(ports=1, numbers=("from",)),
     "delay": Operation(
-        ports=1,
-        numbers=("from", "steps", "kernel"),
+        ports=1, numbers=("from", "steps", "kernel"), wrong=_wrong_kernel,
         state=lambda image, item: item.size * (item.numbers["steps"] - 1),
-        wrong=_wrong_kernel,
     ),
     "reduce": Operation(ports=1, numbers=("from", "fan", "kernel"), texts=("kind",), wrong=_wrong_kernel),
     "product": Operation(
-        ports=2,
-        numbers=("from", "bits"),
-        texts=("equation", "timing"),
-        arrays={"a_sizes": None, "b_sizes": None},
-        state=_product_state,
-        wrong=_wrong_product,
+        ports=2, numbers=("from", "bits"), texts=("equation", "timing"), arrays={"a_sizes": None, "b_sizes": None},
+        state=_product_state, wrong=_wrong_product,
     ),
     "neuron": Operation((1, 2), texts=("model",), state=_neuron_state, wrong=_wrong_neuron),
     "micro": Operation(
-        (1, 1),
-        numbers=("width", "cumulative", "bits"),
-        texts=("op",),
+        (1, 1), numbers=("width", "cumulative", "bits"), texts=("op",), wrong=_wrong_micro,
         state=lambda image, item: 2 * item.size * item.numbers["cumulative"],
-        wrong=_wrong_micro,
     ),
     "sum": Operation(ANY, arrays={"signs": lambda image, item: len(item.operands)}),
     "view": Operation(ANY),
-}
+}  # fmt: skip
 #: numbers of any operation: from (first) to (second) - 1
 NUMBERS = {
-    "from": (IDENTITY, LARGEST),
-    "kernel": (0, LARGEST),
-    "fan": (1, LARGEST),
-    "width": (1, LARGEST),
-    "per_tick": (0, 2),
-    "cumulative": (0, 2),
-    "steps": (1, LONGEST + 1),
-    "bits": (2, WIDEST + 1),
+    "from": (IDENTITY, LARGEST), "kernel": (0, LARGEST), "fan": (1, LARGEST), "width": (1, LARGEST),
+    "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
     "reset_interval": (1, LARGEST),
-}
+}  # fmt: skip
 #: texts that must come from a closed list
 WORDS = {
-    "kind": ("sum", "max"),
-    "timing": ("instant", "held", "cumulative"),
-    "readout": ("sum", "last", "mean"),
-}
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
+    "kind": ("sum", "max"), "timing": ("instant", "held", "cumulative"), "readout": ("sum", "last", "mean")
+}  # fmt: skip
 
 
 def wrong(image: CoreImage) -> Iterator[Found]:
@@ -198,11 +169,8 @@ def _parts(image: CoreImage, before: tuple[Instruction, ...], item: Instruction)
     if spec is None:
         yield item.op, "an unknown operation"
         return
-    lacking = [
-        *(name for name in spec.numbers if name not in item.numbers),
-        *(name for name in spec.texts if name not in item.texts),
-        *(name for name in spec.arrays if name not in item.arrays),
-    ]
+    parts = (spec.numbers, item.numbers), (spec.texts, item.texts), (spec.arrays, item.arrays)
+    lacking = [name for wanted, held in parts for name in wanted if name not in held]
     low, high = spec.operands
     if lacking or not low <= len(item.operands) <= high or len(item.ports) != spec.ports:
         yield ", ".join(lacking), "an instruction lacks a part, or has too many"

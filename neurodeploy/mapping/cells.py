@@ -7,10 +7,8 @@ are computed on whole arrays of labels; a group without Views that reorder and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -75,38 +73,6 @@ class Cells:
             found[name] = shown if int((shown >= 0).sum()) == len(neuron) else None
         return found
 
-    def numbers(self, chunk: Sequence[int]) -> Array:
-        """Row-major tile number of each home, tiles without any counted too."""
-        number = np.zeros(len(self.homes[0]), dtype=np.int64)
-        for coordinate, size, step in zip(self.coordinates, self.shape, chunk, strict=True):
-            number = number * -(-size // step) + coordinate // step
-        return number
-
-    def tiles(self, chunk: Sequence[int]) -> list[Tile]:
-        """The non-empty tiles of the grid with ``chunk`` indices per axis and tile, in row-major order."""
-        if self.neuron is None:
-            return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
-        number = self.numbers(chunk)
-        return [self.hosted(homes) for homes in split(number) if len(homes)]
-
-    def sample(self, chunk: Sequence[int]) -> Tile:
-        """The tile that is expected to demand most: an inner one of a plain grid, else the one of most neurons."""
-        if self.neuron is None:
-            # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
-            starts = [step if size > 2 * step else 0 for size, step in zip(self.shape, chunk, strict=True)]
-            ends = [min(a + step, size) for a, step, size in zip(starts, chunk, self.shape, strict=True)]
-            return Tile(self, tuple(np.arange(a, b) for a, b in zip(starts, ends, strict=True)))
-        number = self.numbers(chunk)
-        largest = int(np.argmax(np.bincount(number, self.homes[1])))
-        return self.hosted(np.flatnonzero(number == largest))
-
-    def count(self, chunk: Sequence[int]) -> int:
-        """Number of non-empty tiles."""
-        bound = prod(-(-size // step) for size, step in zip(self.shape, chunk, strict=True))
-        if self.neuron is None or len(self.homes[0]) == self.sizes[self.anchor]:
-            return bound
-        return int((np.bincount(self.numbers(chunk)) > 0).sum())
-
     def hosted(self, homes: Array) -> Tile:
         """The tile of some homes, given as sorted places in :attr:`homes`; any set of them is a tile."""
         if self.neuron is None:
@@ -160,13 +126,6 @@ class Tile:
         if self.axes is not None and shape == self.cells.shape:
             return Region(shape, self.axes)
         return region(self.of(name), shape)
-
-
-def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[Array]]:
-    return [
-        [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
-        for size, step in zip(shape, chunk, strict=True)
-    ]
 
 
 def split(number: Array) -> list[Array]:

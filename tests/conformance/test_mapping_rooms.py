@@ -108,7 +108,8 @@ OBJECTIVE = '''
 PLACE = '''
     """Cores in order, from the last router backwards."""
 
-    from neurodeploy.mapping.placements._base import Placement, Spot
+    from neurodeploy.ir.trace import Router
+    from neurodeploy.mapping.placements._base import Placement
 
 
     class Backwards(Placement):
@@ -117,7 +118,7 @@ PLACE = '''
         def place(self, cores, flows, target):
             chip = target.chip
             each = [divmod(i, chip.cores_per_chip) for i in range(len(cores))]
-            return [Spot(n, *chip.router(chip.cores_per_chip - 1 - i)) for n, i in each]
+            return [Router(n, *chip.router(chip.cores_per_chip - 1 - i)) for n, i in each]
 
 
     MEMBER = Backwards()

@@ -13,17 +13,16 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import h5py
 import numpy as np
 
 from ...array import Array
 from ...files import io_problem
-from . import chunks, texts
+from . import stored
 from .tree import MAX_PROBLEMS, Tree
 
 MAX_BYTES = 4 << 30  # of all datasets together
@@ -35,16 +34,8 @@ MAX_TEXTS = 200_000  # texts of one dataset
 MAX_EXPANSION = 1032
 #: what a damaged file makes h5py raise
 H5_ERRORS = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-)
-
+    OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError,
+)  # fmt: skip
 
 TRIAL_SECONDS = 10.0
 TRIAL_RATE = 10e6  # bytes per second, at least
@@ -66,9 +57,8 @@ def read_tree(path: Path, trial: bool = True) -> Tree:
         tree.problem("ND121", "the file is empty", "", "0 bytes")
         tree.check()
     if trial and (reason := _fails(Path(path), size)):
-        tree.problem(
-            "ND121", "the file is so damaged that it cannot be read", "", reason, "", "copy it again"
-        )
+        cause = "the file is so damaged that it cannot be read"
+        tree.problem("ND121", cause, "", reason, "", "copy it again")
         tree.check()
     try:
         file = h5py.File(path, "r", locking=False)
@@ -94,9 +84,8 @@ def _fails(path: Path, size: int) -> str:
         return ""
     limit = TRIAL_SECONDS + size / TRIAL_RATE
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Python warns of forks beside threads; the copy uses h5py alone, which is ready
+        # Python warns of forks beside threads; the copy uses h5py alone, which is ready
+        warnings.simplefilter("ignore")
         child = os.fork()
     if child == 0:
         _try(path, limit)
@@ -136,30 +125,24 @@ def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
                 return
             link = group.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                tree.refused.add(place)
                 kind = "external" if isinstance(link, h5py.ExternalLink) else "soft"
-                tree.problem("ND123", "a link in place of the data itself", place, f"{kind} link", "data")
+                tree.refuse("ND123", "a link in place of the data itself", place, f"{kind} link", "data")
                 continue
             try:
                 item = group[name]
-                if isinstance(item, h5py.Group):
-                    address = _address(item)
-                    if address in above or len(above) > MAX_DEPTH:
-                        tree.refused.add(place)
-                        tree.problem("ND123", "groups that are nested too deeply, or in a circle", place)
-                        continue
-                    tree.groups.add(place)
-                    stack.append((place, item, (*above, address)))
-                    continue
+                address = _address(item) if isinstance(item, h5py.Group) else None
             except H5_ERRORS as error:
-                tree.refused.add(place)
-                tree.problem("ND121", "a damaged part of the file", place, _text(error))
+                tree.refuse("ND121", "a damaged part of the file", place, _text(error))
                 continue
             if isinstance(item, h5py.Dataset):
                 yield place, item
+            elif address is None:
+                tree.refuse("ND123", "neither a group nor a dataset", place, type(item).__name__)
+            elif address in above or len(above) > MAX_DEPTH:
+                tree.refuse("ND123", "groups that are nested too deeply, or in a circle", place)
             else:
-                tree.refused.add(place)
-                tree.problem("ND123", "neither a group nor a dataset", place, type(item).__name__)
+                tree.groups.add(place)
+                stack.append((place, item, (*above, address)))
 
 
 def _address(group: h5py.Group) -> int:
@@ -169,96 +152,72 @@ def _address(group: h5py.Group) -> int:
 def _read(tree: Tree, place: str, dataset: h5py.Dataset, file_bytes: int, budget: int) -> int:
     """Read one dataset into the tree if it may be read; the bytes it took."""
     try:
-        if dataset.shape is None:
-            reason, stated = "no data space", None
-        else:
-            stated = _Stated.of(dataset)
-            reason = stated.odd() or stated.too_large(file_bytes, budget) or _odd_chunks(dataset, stated)
-        if stated is not None and not reason:
-            if stated.is_text:
-                tree.put_texts(place, _texts(tree.path, dataset))
+        reason = _odd(dataset) or _odd_size(dataset, file_bytes, budget)
+        if reason:
+            tree.refuse("ND123", "a dataset that is not read", place, reason)
+            return 0
+        if _is_text(dataset):
+            found = _texts(tree.path, dataset)
+            if found.size == 1:
+                tree.texts[place] = str(found.flat[0])
             else:
-                chunked = dataset.chunks is not None
-                tree.arrays[place] = chunks.read(tree.path, dataset) if chunked else np.asarray(dataset[()])
-            return stated.declared
-        tree.problem("ND123", "a dataset that is not read", place, reason)
+                tree.lists[place] = found
+        else:
+            chunked = dataset.chunks is not None
+            tree.arrays[place] = stored.chunks(tree.path, dataset) if chunked else np.asarray(dataset[()])
+        return _declared(dataset)
     except H5_ERRORS as error:
-        tree.problem("ND121", "a damaged dataset", place, _text(error), "", "copy the file again")
-    tree.refused.add(place)
+        tree.refuse("ND121", "a damaged dataset", place, _text(error), "", "copy the file again")
     return 0
 
 
-@dataclass(frozen=True)
-class _Stated:
-    """What a file says of a dataset, before any of it is read; ``stored`` are bytes in the file."""
+def _is_text(dataset: h5py.Dataset) -> bool:
+    return h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
 
-    dtype: np.dtype[Any]
-    count: int
-    is_text: bool
-    stored: int
-    elsewhere: bool
 
-    @classmethod
-    def of(cls, dataset: h5py.Dataset) -> _Stated:
-        """Of a dataset."""
-        is_text = h5py.check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
-        elsewhere = bool(dataset.is_virtual or dataset.external)
-        count = prod(int(side) for side in dataset.shape)
-        return cls(dataset.dtype, count, is_text, int(dataset.id.get_storage_size()), elsewhere)
+def _declared(dataset: h5py.Dataset) -> int:
+    """Bytes in memory."""
+    return prod(map(int, dataset.shape)) * int(dataset.dtype.itemsize)
 
-    @property
-    def declared(self) -> int:
-        """Bytes in memory."""
-        return self.count * self.dtype.itemsize
 
-    def odd(self) -> str:
-        """Why the type is not read; empty if it is."""
-        kind = self.dtype
-        if not self.is_text and (kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype):
+def _odd(dataset: h5py.Dataset) -> str:
+    """Why the type is not read; empty if it is."""
+    if dataset.shape is None:
+        return "no data space"
+    kind, count = dataset.dtype, prod(map(int, dataset.shape))
+    if not _is_text(dataset):
+        if kind.kind not in "iufb" or kind.itemsize > 8 or kind.subdtype:
             return f"type {str(kind)[:60]}, not a number or a text"
-        if self.is_text and (self.count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT)):
-            return f"{self.count} texts of {kind.itemsize} bytes; short texts are read"
-        return "data that lies in other files" if self.elsewhere else ""
-
-    def too_large(self, file_bytes: int, budget: int) -> str:
-        """Why a file of this size cannot hold it; empty if it can."""
-        if self.declared > budget or self.stored > file_bytes:
-            return f"{self.declared} bytes declared in a file of {file_bytes}"
-        return ""
+    elif count > MAX_TEXTS or (kind.kind == "S" and kind.itemsize > 4 * MAX_TEXT):
+        return f"{count} texts of {kind.itemsize} bytes; short texts are read"
+    return "data that lies in other files" if dataset.is_virtual or dataset.external else ""
 
 
-def _odd_chunks(dataset: h5py.Dataset, stated: _Stated) -> str:
-    """Why what is stored is not what is declared, or is packed in a way that is not read."""
+def _odd_size(dataset: h5py.Dataset, file_bytes: int, budget: int) -> str:
+    """Why what is stored is not what is declared, or is packed in a way that is not read; empty if neither."""
+    declared, held = _declared(dataset), int(dataset.id.get_storage_size())
+    if declared > budget or held > file_bytes:
+        return f"{declared} bytes declared in a file of {file_bytes}"
     if dataset.chunks is None:
         # a text of variable length is a reference: it is stored elsewhere in the file
-        referred = stated.is_text and stated.dtype.kind != "S"
-        if referred or stated.declared == stated.stored:
-            return ""
-        return f"{stated.declared} bytes declared, {stated.stored} stored"
+        referred = _is_text(dataset) and dataset.dtype.kind != "S"
+        return "" if referred or declared == held else f"{declared} bytes declared, {held} stored"
     plist = dataset.id.get_create_plist()
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
-    if not filters <= chunks.FILTERS:
+    if not {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} <= stored.FILTERS:
         return "a filter other than deflate and shuffle"
-    largest = max(stated.declared, prod(int(side) for side in dataset.chunks) * stated.dtype.itemsize)
-    if largest > max(stated.stored, 1) * MAX_EXPANSION:
-        return f"{largest} bytes declared, {stated.stored} stored"
-    return ""
+    largest = max(declared, prod(map(int, dataset.chunks)) * int(dataset.dtype.itemsize))
+    return f"{largest} bytes declared, {held} stored" if largest > max(held, 1) * MAX_EXPANSION else ""
 
 
 def _texts(path: Path, dataset: h5py.Dataset) -> Array:
-    """All texts of a dataset, decoded and cut."""
+    """All texts of a dataset, decoded, without trailing zeros and cut."""
     fixed = dataset.dtype.kind == "S"
-    raw = np.asarray(dataset[()], dtype=object) if fixed else texts.read(path, dataset, 4 * MAX_TEXT)
+    raw = np.asarray(dataset[()], dtype=object) if fixed else stored.texts(path, dataset, 4 * MAX_TEXT)
     found = np.full(raw.size, "", dtype=object)
     for place, item in enumerate(raw.ravel()):
-        found[place] = _decoded(item)
+        text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+        found[place] = text.rstrip("\0")[:MAX_TEXT]
     return found.reshape(raw.shape)
-
-
-def _decoded(item: Any) -> str:
-    """A text without trailing zeros."""
-    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-    return text.rstrip("\0")[:MAX_TEXT]
 
 
 def _text(error: BaseException) -> str:

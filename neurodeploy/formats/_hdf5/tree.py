@@ -30,9 +30,7 @@ class Tree:
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""
-        return any(
-            place in table for table in (self.arrays, self.texts, self.lists, self.groups, self.refused)
-        )
+        return any(place in t for t in (self.arrays, self.texts, self.lists, self.groups, self.refused))
 
     def children(self, place: str) -> list[str]:
         """Names directly inside a group, sorted."""
@@ -40,19 +38,17 @@ class Tree:
         paths = (*self.arrays, *self.texts, *self.lists, *self.groups, *self.refused)
         return sorted({p[len(prefix) :].split("/")[0] for p in paths if p.startswith(prefix) and p != place})
 
-    def put_texts(self, place: str, found: Array) -> None:
-        """Keep the texts of one dataset; a single one is no list."""
-        if found.size == 1:
-            self.texts[place] = str(found.flat[0])
-        else:
-            self.lists[place] = found
-
     def problem(
         self, code: str, cause: str, place: str, found: Any = "", limit: Any = "", *fixes: str
     ) -> None:
         """Note a problem at a place of the file."""
         where = f"{self.path.name} /{place}"
         self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
+
+    def refuse(self, code: str, cause: str, place: str, *more: Any) -> None:
+        """Note a problem that keeps a part of the file from being read."""
+        self.refused.add(place)
+        self.problem(code, cause, place, *more)
 
     def check(self) -> None:
         """Raise ImportModelError with everything found so far, if anything was."""

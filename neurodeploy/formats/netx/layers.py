@@ -1,13 +1,12 @@
 """The layers of a .net file as checked values, between the file and the graph.
 
 A :class:`Layer` is a population and the block that feeds it. A block knows its datasets and its nodes, both ways; those
-with weights have files of their own. A :class:`Walk` carries from layer to layer what netx carries while it reads.
+with weights have a file of their own. A :class:`Walk` carries from layer to layer what netx carries while it reads.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -15,27 +14,27 @@ from typing import Any
 import numpy as np
 
 from ...array import Array
-from ...ir.nodes import Node, Synapse
+from ...ir.nodes import Node
 from ...ir.shapes import MAX_ELEMENTS
-from .._base import Refusals
 from .._hdf5.tree import Tree
-from . import neurons
+from . import NetxOptions, neurons
 from .fields import Fields
 from .neurons import INPUT, NeuronGroup, Place
-from .options import NetxOptions, phase
 from .weights import HIGH, LOW
 
 Sizes = tuple[int, ...]
 #: nodes, each with what the file calls the operation that it comes from
 Nodes = list[tuple[Node, str]]
 
-REAL, COMPLEX = ("weight",), ("weight/real", "weight/imag")
-#: names of the synapses of a real and of a complex layer
-LABELS = {1: ("synapse",), 2: ("real", "imag")}
+#: where a file holds arguments of netx's ``Network`` that it needs: netx does not look there, the reader does
+ARGUMENTS = "arguments"
 
 
 class Block(ABC):
     """What feeds the neurons of a layer, its weights as Lava computes with them."""
+
+    #: one for each stream, a sum that the neurons receive, feedback aside
+    weights: tuple[Array, ...]
 
     @property
     @abstractmethod
@@ -44,8 +43,8 @@ class Block(ABC):
 
     @property
     def streams(self) -> int:
-        """How many sums the neurons receive, feedback aside."""
-        return 1
+        """How many sums there are: two of complex weights; an input is one without weights."""
+        return max(1, len(self.weights))
 
     @abstractmethod
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
@@ -61,6 +60,7 @@ class Entry(Block):
     """An input layer with neurons: netx connects nothing to it."""
 
     kind = INPUT
+    weights = ()
 
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
         """None: the neurons read the input."""
@@ -101,6 +101,22 @@ class Layer:
         return np.broadcast_to(bias.ravel(), self.shape[:1])
 
 
+def phase(offset: int, process: int) -> int:
+    """Process k, counted from 0, resets where t = reset_offset + 1 + k (mod reset_interval)."""
+    return offset + 1 + process
+
+
+def input_range(bits: int) -> tuple[int, int]:
+    """What messages of a width hold; netx takes those of width 0 as 0 and 1."""
+    limit = (1 << (bits - 1)) - 1 if bits else 0
+    return (-limit, limit) if bits else (0, 1)
+
+
+def input_bits(lo: int, hi: int) -> int:
+    """The width of messages that holds a range."""
+    return 0 if (lo, hi) == (0, 1) else max(2, max(abs(lo), abs(hi)).bit_length() + 1)
+
+
 @dataclass(frozen=True)
 class Concat:
     """Channels of several layers, by their numbers, one after the other; netx itself refuses these."""
@@ -108,25 +124,6 @@ class Concat:
     index: int
     shape: Sizes
     sources: tuple[int, ...]
-
-
-def keys(layer: Fields) -> tuple[str, ...]:
-    """Where the weights of a layer stand."""
-    return COMPLEX if layer.has("weight/imag") else REAL
-
-
-def whole(parts: Iterable[Array | None]) -> tuple[Array, ...] | None:
-    """All of them, or None where one is missing."""
-    found = tuple(parts)
-    there = tuple(part for part in found if part is not None)
-    return there if len(there) == len(found) else None
-
-
-def refuse_wide(part: Synapse, refusals: Refusals) -> None:
-    """Refuse weights that no file holds."""
-    low, high = int(part.weight.min()), int(part.weight.max())
-    if not LOW <= low <= high <= HIGH:
-        refusals.add(part.name, f"weights {low} .. {high}", f"{LOW} .. {HIGH}")
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -160,9 +157,9 @@ class Walk:
         if not self.layers:
             self.entry_bits = self.message_bits
         self.shape, self.message_bits = layer.shape, layer.neuron.message_bits
-        self.graded = layer.neuron.graded
-        if layer.index < self.options.skip_layers:
-            self.graded = False  # what enters is then the network's input
+        skipped = layer.index < self.options.skip_layers
+        self.graded = layer.neuron.graded and not skipped  # what enters is then the network's input
+        if skipped:
             return
         if self.options.reset_interval is not None and isinstance(layer.neuron, neurons.Cuba):
             reset = self.options.reset_interval, phase(self.options.reset_offset, self.process)
@@ -170,8 +167,6 @@ class Walk:
         self.made[layer.index] = layer
         self.layers.append(layer)
         self.process += 1
-
-    # --- parts of a layer ---
 
     def declared(self, layer: Fields) -> Sizes | None:
         """(C, Y, X) or (N,) as the file holds it."""
@@ -215,10 +210,10 @@ class Walk:
 
     def check_messages(self, layer: Fields) -> None:
         """Note graded messages of width 0: netx takes them as 0 and 1, so they would lose their value."""
+        cause = "graded spikes into a synapse that takes spikes as 0 and 1"
         if self.graded and not self.message_bits:
-            cause = "graded spikes into a synapse that takes spikes as 0 and 1"
-            found, limit = "messageBits 0 of the layer before", "messageBits of at least 2"
-            layer.problem("ND125", cause, "type", found, limit)
+            limit = "messageBits of at least 2"
+            layer.problem("ND125", cause, "type", "messageBits 0 of the layer before", limit)
 
 
 def _over(layer: Fields, bias: Array, shape: Sizes) -> Array | None:

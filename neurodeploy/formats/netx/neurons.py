@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,8 +116,7 @@ class Cuba(NeuronGroup):
         limits = ((found.current, DECAY_ONE), (found.voltage, DECAY_ONE), (found.threshold, VTH_MAX))
         outside = any(not 0 <= numbers.min() <= numbers.max() <= limit for numbers, limit in limits)
         if outside or (place.layer == INPUT and (found.current != DECAY_ONE).any()):
-            cause = "decays or threshold outside what the file holds"
-            refusals.add(neuron.name, cause, "12 and 18 bits")
+            refusals.add(neuron.name, "decays or threshold outside what the file holds", "12 and 18 bits")
         return found
 
     @property
@@ -203,14 +203,10 @@ class Sdnn(NeuronGroup):
         summed = {"input_bits": CONV_BITS if self.place.layer in ("conv", "pool") else DENSE_BITS}
         if self.model == "sigma":
             return {"message_bits": MESSAGE_MAX, **summed}
-        threshold = {
-            "vth": self.threshold << self.bias_exp,
-            "spike_exp": self.place.spike_exp,
-            "state_exp": STATE_EXP,
-        }
+        exps = {"spike_exp": self.place.spike_exp, "state_exp": STATE_EXP}
         messages = {"message_bits": self.message_bits or SDNN_MESSAGE_BITS}
         own = {**summed, "bias": 0, "relu": 1} if self.biased else {}
-        return {**threshold, **messages, **own, "cum_error": 0}
+        return {"vth": self.threshold << self.bias_exp, **exps, **messages, **own, "cum_error": 0}
 
     def fields(self) -> dict[str, Any]:
         """Threshold and activation, which netx does not read."""
@@ -277,20 +273,16 @@ def recomputed_decays(sin: Array, cos: Array) -> tuple[Array, Array]:
 
 def _before_netx(sin: int, cos: int) -> tuple[int, int] | None:
     """Decays for the file from which netx arrives at these: the same ones, or neighbours."""
-    steps = sorted(((a, b) for a in range(-2, 3) for b in range(-2, 3)), key=lambda p: abs(p[0]) + abs(p[1]))
-    for a, b in steps:
+    for a, b in sorted(product(range(-2, 3), repeat=2), key=lambda p: abs(p[0]) + abs(p[1])):
         s, c = sin + a, cos + b
-        if max(abs(s), abs(c)) > DECAY_ONE:
-            continue
         found = recomputed_decays(np.asarray(s), np.asarray(c))
-        if (int(found[0]), int(found[1])) == (sin, cos):
+        if max(abs(s), abs(c)) <= DECAY_ONE and (int(found[0]), int(found[1])) == (sin, cos):
             return s, c
     return None
 
 
-KINDS: tuple[type[NeuronGroup], ...] = (Cuba, Sdnn, Rf)
 #: the kind of group that holds the neurons of a model
-HOLDS = {model: kind for kind in KINDS for model in kind.models}
+HOLDS: dict[str, type[NeuronGroup]] = {model: kind for kind in (Cuba, Sdnn, Rf) for model in kind.models}
 
 
 def read(group: Fields, place: Place) -> NeuronGroup | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from ...errors import GraphError, Problem, UsageError
 from ...ir import codes, intervals, shapes
@@ -26,11 +27,11 @@ from ...ir.nodes import Input, Neuron, Node, Output, View
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
-from . import conv, dense
+from . import NetxOptions, blocks
+from .blocks import Conv
 from .fields import Fields
-from .layers import Concat, Entry, Layer, Sizes, Walk
+from .layers import ARGUMENTS, Concat, Entry, Layer, Sizes, Walk, input_bits, input_range
 from .neurons import SUMS, Cuba
-from .options import NetxOptions, input_bits, input_range, with_arguments
 
 #: ticks where neither the caller nor the file says
 TICKS = 16
@@ -55,11 +56,34 @@ def load(path: Path, options: NetxOptions, timesteps: int | None = None) -> Grap
     of the integer level, UsageError ND120 if options contradict the file.
     """
     tree = read_tree(path)
-    options = with_arguments(tree, options)
+    options = _with_arguments(tree, options)
     walk = _walked(tree, options)
     ticks = timesteps or _ticks(tree)
     tree.check()
     return _Assembly(walk, Path(path), ticks).graph()
+
+
+def _with_arguments(tree: Tree, options: NetxOptions) -> NetxOptions:
+    """The options, and where none were given the arguments that stand in the file."""
+    group = Fields(tree, ARGUMENTS)
+    stored: dict[str, Any] = {}
+    for key in tree.children(ARGUMENTS):
+        if key not in NetxOptions.model_fields:
+            known = ", ".join(NetxOptions.model_fields)
+            group.problem("ND124", "no argument of netx or of this reader", key, "", known)
+        elif key == "readout":
+            stored[key] = group.text(key)
+        else:
+            value = group.whole(key, -(1 << 31), (1 << 31) - 1)
+            if value is not None and value.size <= 3:
+                stored[key] = value.tolist()
+    try:
+        return NetxOptions(**{**stored, **options.model_dump(include=options.model_fields_set)})
+    except ValidationError as error:
+        for detail in error.errors():
+            key = ".".join(str(part) for part in detail["loc"])
+            group.problem("ND124", f"a wrong argument: {detail['msg']}", key, repr(detail["input"]))
+        return options
 
 
 def _ticks(tree: Tree) -> int:
@@ -89,10 +113,8 @@ def _walked(tree: Tree, options: NetxOptions) -> Walk:
     for index in range(_count(tree, options)):
         fields = Fields(tree, f"layer/{index}")
         kind = fields.text("type")
-        rule = READERS.get(kind or "")
-        if rule is not None:
-            layer = rule(walk, fields, index)
-            if layer is not None:
+        if rule := READERS.get(kind or ""):
+            if (layer := rule(walk, fields, index)) is not None:
                 walk.take(layer)
             continue
         walk.shape = None
@@ -113,10 +135,10 @@ def _count(tree: Tree, options: NetxOptions) -> int:
             tree.problem("ND121", cause, "layer", "no such group", "a group of layers")
         return 0
     names = tree.children("layer")
-    for index in range(len(names)):
-        if str(index) not in names:
-            tree.problem("ND122", "a layer is missing", f"layer/{index}", ", ".join(names)[:100])
-            return 0
+    missing = next((index for index in range(len(names)) if str(index) not in names), None)
+    if missing is not None:
+        tree.problem("ND122", "a layer is missing", f"layer/{missing}", ", ".join(names)[:100])
+        return 0
     if not names or len(names) > MAX_LAYERS:
         tree.problem("ND126", "the number of layers", "layer", len(names), f"1 .. {MAX_LAYERS}")
         return 0
@@ -135,10 +157,9 @@ def _entry(walk: Walk, layer: Fields, index: int) -> Layer | None:
     neuron = walk.neuron(layer, Entry.kind, shape) if layer.has("neuron") else None
     if shape is None or neuron is None:
         return None
-    for key in ("weight", "bias"):
-        if layer.has(key):
-            said = "of the input layer scales images before they are sent; netx does not apply it"
-            walk.remark(index, f"{key} {said}")
+    said = "of the input layer scales images before they are sent; netx does not apply it"
+    for key in filter(layer.has, ("weight", "bias")):
+        walk.remark(index, f"{key} {said}")
     return Layer(index, Entry(), shape, shape, neuron)
 
 
@@ -185,7 +206,7 @@ def _sources(walk: Walk, layer: Fields, asked: Sequence[int]) -> list[Layer | Co
 
 
 READERS: Mapping[str, Callable[[Walk, Fields, int], Layer | None]] = {
-    "input": _entry, "dense": dense.read, "dense_rec": dense.read, "conv": conv.read, "pool": conv.read,
+    "input": _entry, "dense": blocks.dense, "dense_rec": blocks.dense, "conv": blocks.conv, "pool": blocks.conv,
     "flatten": _flatten, "concat": _concat,
 }  # fmt: skip
 
@@ -213,33 +234,24 @@ class _Assembly:
         self._add(readout, shape, "output", "output", roles)
         notes = {"file": self.path.name, "format": "netx", "remarks": tuple(self.remarks)}
         graph = self.builder.build().with_header(notes=notes)
-        problems = shapes.problems(graph)
-        if problems:
+        if problems := shapes.problems(graph):
             raise GraphError(problems)
         graph = intervals.propagate(codes.infer(graph))
-        problems = [*verify(graph, "integer"), *self._wide_convolutions(graph)]
-        if problems:
+        if problems := [*verify(graph, "integer"), *self._wide_convolutions(graph)]:
             raise GraphError(problems)
         return graph
 
     def _wide_convolutions(self, graph: Graph) -> list[Problem]:
         """Sums of convolutions that Lava would wrap at 24 bits in front of a CUBA neuron, which wraps at 32."""
+        fix = "--set reader.input_range='[LOW, HIGH]' if the input is smaller than its messages allow"
+        text, limit = "the sum of a convolution can leave the 24 bits that Lava keeps", f"below {CONV_LIMIT}"
         found = []
         for layer in self.walk.layers:
-            if (
-                isinstance(layer, Concat)
-                or not isinstance(layer.block, conv.Conv)
-                or not isinstance(layer.neuron, Cuba)
-            ):
-                continue
-            interval = graph.values[f"layer{layer.index}.synapse"].interval
-            if interval is None or interval.magnitude < CONV_LIMIT:
-                continue
-            fix = "--set reader.input_range='[LOW, HIGH]' if the input is smaller than its messages allow"
-            where = f"layer{layer.index}.synapse from layer/{layer.index}"
-            text = "the sum of a convolution can leave the 24 bits that Lava keeps"
-            limit = f"below {CONV_LIMIT}"
-            found.append(Problem("ND224", text, where, str(interval.magnitude), limit, (fix,)))
+            if isinstance(layer, Layer) and isinstance(layer.block, Conv) and isinstance(layer.neuron, Cuba):
+                interval = graph.values[f"layer{layer.index}.synapse"].interval
+                if interval is not None and interval.magnitude >= CONV_LIMIT:
+                    where = f"layer{layer.index}.synapse from layer/{layer.index}"
+                    found.append(Problem("ND224", text, where, str(interval.magnitude), limit, (fix,)))
         return found
 
     def _input(self, first: Layer | Concat) -> str:
@@ -251,18 +263,15 @@ class _Assembly:
 
     def _range(self, first: Layer | Concat) -> tuple[int, int]:
         """Declared range of the raw input."""
-        given, bits = self.options.input_range, self.walk.entry_bits
+        given, bits, where = self.options.input_range, self.walk.entry_bits, "reader.input_range"
         if given is not None and given[0] > given[1]:
-            cause, where = "an empty range", "reader.input_range"
-            raise UsageError(Problem("ND120", cause, where, str(given), "[low, high]"))
+            raise UsageError(Problem("ND120", "an empty range", where, str(given), "[low, high]"))
         if isinstance(first, Layer) and isinstance(first.block, Entry):
             return given or first.neuron.entering
         if bits == 0 and given is not None and not 0 <= given[0] <= given[1] <= 1:
+            cause, limit = "netx takes this input as bits", "0 .. 1 while input_message_bits is 0"
             fix = f"--set reader.input_message_bits={input_bits(*given)}"
-            where, limit = "reader.input_range", "0 .. 1 while input_message_bits is 0"
-            raise UsageError(
-                Problem("ND120", "netx takes this input as bits", where, str(given), limit, (fix,))
-            )
+            raise UsageError(Problem("ND120", cause, where, str(given), limit, (fix,)))
         return given or input_range(bits)
 
     def _readout(self, last: Layer | Concat) -> Literal["sum", "last"]:
@@ -305,8 +314,7 @@ class _Assembly:
 
 def _parameter(value: Any, shape: Sizes) -> Any:
     """A Python integer, or an int64 array that broadcasts to the population."""
-    array = np.asarray(value)
+    array = np.asarray(value).astype(np.int64)
     if array.size == 1:
-        return int(array.ravel()[0])
-    array = array.astype(np.int64)
+        return int(array.flat[0])
     return array.reshape(-1, *(1,) * (len(shape) - 1)) if array.ndim == 1 else array

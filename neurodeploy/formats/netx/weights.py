@@ -35,7 +35,8 @@ def in_lava(matrices: list[Array], shifted_down: bool = True) -> list[Array]:
         together = np.minimum(together, 254)
     mixed = int(low < 0 <= high)
     up = _scale_bits(low, high) + mixed
-    bits = 8 - up - (_common_power(together) - mixed)
+    power = max(n for n in range(9) if not (together & ((1 << n) - 1)).any())  # of two, divides all weights
+    bits = 8 - up - (power - mixed)
     cut = [_as_dense(m << up, bits) for m in matrices]
     if not shifted_down:
         return cut
@@ -63,11 +64,6 @@ def _scale_bits(low: int, high: int) -> int:
     if low < 0 <= high:
         return max(k for k in range(-2, 9) if high * 2.0**k <= 127 and -low * 2.0**k <= 128)
     return max(k for k in range(-2, 9) if (high if low >= 0 else -low) * 2.0**k <= (255 if low >= 0 else 256))
-
-
-def _common_power(weights: Array) -> int:
-    """Largest n up to 8 for which 2^n divides all weights."""
-    return max(n for n in range(9) if not (weights & ((1 << n) - 1)).any())
 
 
 def _as_dense(weights: Array, bits: int) -> Array:

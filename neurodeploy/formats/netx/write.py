@@ -22,11 +22,10 @@ from ...ir.graph import Graph
 from ...ir.nodes import Delay, Input, Neuron, Node, Output, Sum, Synapse, View
 from ...program import Program
 from .._base import Refusals
-from .conv import Conv
-from .dense import Dense
-from .layers import Block, Entry, Layer
+from . import SPIKE_EXP
+from .blocks import Conv, Dense
+from .layers import ARGUMENTS, Block, Entry, Layer, input_bits, input_range, phase
 from .neurons import HOLDS, INPUT, SUMS, Cuba, NeuronGroup, Place
-from .options import GROUP, SPIKE_EXP, input_bits, input_range, phase
 
 NAMED = re.compile(r"layer(\d+)")
 MOST_FILLERS = 64  # groups that only keep the number in a layer's name
@@ -57,7 +56,7 @@ def _content(chain: _Chain) -> bytes:
         _put(file.create_group("simulation"), {"Ts": 1, "tSample": chain.graph.header.timesteps})
         arguments = {k: v for k, v in chain.arguments.items() if (k, v) != ("spike_exp", SPIKE_EXP)}
         if arguments:
-            _put(file.create_group(GROUP), arguments)
+            _put(file.create_group(ARGUMENTS), arguments)
     return buffer.getvalue()
 
 
@@ -91,6 +90,7 @@ class _Chain:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.refusals = Refusals("a .net file")
+        self.refuse = self.refusals.add
         self.layers: list[Layer] = []
         self.arguments: dict[str, Any] = {}
         self.process = 0
@@ -99,24 +99,22 @@ class _Chain:
         if graph.header.level == "integer":
             self._walk()
         else:
-            self.refusals.add(graph.header.name, f"level {graph.header.level}", "level integer")
+            self.refuse(graph.header.name, f"level {graph.header.level}", "level integer")
 
     def _walk(self) -> None:
         graph = self.graph
         if not graph.input.per_tick or np.any(graph.input.zero):
-            cause = "one frame for all ticks, or a zero point"
-            self.refusals.add(graph.input.name, cause, "a frame for each tick")
+            self.refuse(graph.input.name, "one frame for all ticks, or a zero point", "a frame for each tick")
         before: str = graph.input.name
         for neuron in graph.of(Neuron):
             self._layer(neuron, before)
             before = neuron.name
         if graph.output.inputs != (before,):
-            found = f"reads {graph.output.inputs[0]}"
-            self.refusals.add(graph.output.name, found, f"the last neurons, {before}")
+            self.refuse(graph.output.name, f"reads {graph.output.inputs[0]}", f"the last neurons, {before}")
         self._readout(graph.output)
         for node in graph:
             if node.name not in self.seen:
-                self.refusals.add(node.name, _describe(node), "a chain of synapses and neurons")
+                self.refuse(node.name, _describe(node), "a chain of synapses and neurons")
 
     def _layer(self, neuron: Neuron, before: str) -> None:
         """One neuron population and what feeds it."""
@@ -131,8 +129,7 @@ class _Chain:
             flatten = self._joined(parts, back, before)
             block = self._block(neuron, parts, back)
         else:
-            found = f"fed by {', '.join(_describe(s) for s in sources)}"
-            self.refusals.add(neuron.name, found, "synapses")
+            self.refuse(neuron.name, f"fed by {', '.join(map(_describe, sources))}", "synapses")
         group, reset = self._group(neuron, block), self._reset(neuron)
         bias = self._bias(neuron, group, block)
         if block is not None and group is not None:
@@ -167,25 +164,25 @@ class _Chain:
         for part in (*parts, *([back] if back else [])):
             self.seen.add(part.name)
             if part.bias is not None and part.bias.any():
-                cause = "a bias that enters through the current"
-                self.refusals.add(part.name, cause, "a bias of the neuron")
+                self.refuse(part.name, "a bias that enters through the current", "a bias of the neuron")
             if part.delays[0] < 1:
                 limit = "a delay of at least one tick: netx sends what it summed a step before"
-                self.refusals.add(part.name, "delay 0", limit)
+                self.refuse(part.name, "delay 0", limit)
         flatten = False
         for part in parts:
             source = self._source(part.inputs[0])
-            if _flattens(source) and isinstance(self._source(source.inputs[0]), Neuron):
-                self.seen.add(source.name)
-                flatten, source = True, self._source(source.inputs[0])
+            if isinstance(source, View) and source.op == "reshape" and len(source.args) == 1:
+                if isinstance(behind := self._source(source.inputs[0]), Neuron):
+                    self.seen.add(source.name)
+                    flatten, source = True, behind
             if source.name != before:
-                self.refusals.add(part.name, f"reads {source.name}", f"the layer before, {before}")
+                self.refuse(part.name, f"reads {source.name}", f"the layer before, {before}")
         return flatten
 
     def _block(self, neuron: Neuron, parts: Sequence[Synapse], back: Synapse | None) -> Block:
         kinds = {part.op for part in parts}
         if len(kinds) > 1:
-            self.refusals.add(neuron.name, "dense and convolutional inputs", "one kind")
+            self.refuse(neuron.name, "dense and convolutional inputs", "one kind")
         if "conv" in kinds:
             return Conv.of(parts, self.refusals)
         return Dense.of(parts, back, len(self.graph.shape(parts[0].inputs[0])), self.refusals)
@@ -194,19 +191,17 @@ class _Chain:
         """The number in a layer's name where that leaves room, else the next."""
         least = (self.layers[-1].index + 1 if self.layers else 0) + flatten
         found = NAMED.fullmatch(name)
-        return max(least, int(found[1])) if found and int(found[1]) <= least + MOST_FILLERS else least
-
-    # --- neurons ---
+        number = int(found[1]) if found else least
+        return number if least <= number <= least + MOST_FILLERS else least
 
     def _group(self, neuron: Neuron, block: Block | None) -> NeuronGroup | None:
         """The neuron group of a population behind a block, if a file can hold it there."""
         kind, layer = HOLDS.get(neuron.model), "" if block is None else block.kind
         if kind is None:
-            self.refusals.add(neuron.name, f"neuron model {neuron.model}", ", ".join(HOLDS))
+            self.refuse(neuron.name, f"neuron model {neuron.model}", ", ".join(HOLDS))
             return None
         if block is not None and kind.streams != block.streams:
-            limit = "RF behind two dense synapses"
-            self.refusals.add(neuron.name, f"{neuron.model} behind {layer}", limit)
+            self.refuse(neuron.name, f"{neuron.model} behind {layer}", "RF behind two dense synapses")
             return None
         group = kind.of(neuron, Place(layer), self.refusals)
         if group is None or block is None:
@@ -216,19 +211,18 @@ class _Chain:
             exponent = int(neuron.params["spike_exp"])
             known = self.arguments.setdefault("spike_exp", exponent)
             if known != exponent:
-                self.refusals.add(neuron.name, f"spike_exp {exponent}", f"{known}, as before it")
+                self.refuse(neuron.name, f"spike_exp {exponent}", f"{known}, as before it")
         return group
 
     def _refuse_at(self, neuron: Neuron, group: NeuronGroup, layer: str) -> None:
         """Refuse a neuron that may not stand where it stands."""
         last = self.graph.output.inputs == (neuron.name,)
         if neuron.model == "cuba_voltage" and not last:
-            self.refusals.add(neuron.name, "a voltage that is sent on", "a voltage as the read-out")
+            self.refuse(neuron.name, "a voltage that is sent on", "a voltage as the read-out")
         if neuron.model == "cuba_lif" and last and group.silent:
             self.arguments["readout"] = "spikes"
         if group.graded and (layer == INPUT) != (neuron.model == "delta"):
-            limit = "delta as the input layer alone"
-            self.refusals.add(neuron.name, f"{neuron.model} behind {layer}", limit)
+            self.refuse(neuron.name, f"{neuron.model} behind {layer}", "delta as the input layer alone")
 
     def _bias(self, neuron: Neuron, group: NeuronGroup | None, block: Block | None) -> Array | None:
         """In steps of 2^bias_exp; None where there is none."""
@@ -236,11 +230,11 @@ class _Chain:
         if group is None or (not bias.any() and bias.ndim == 0):
             return None
         if isinstance(block, Entry):
-            self.refusals.add(neuron.name, "a bias of an input layer", "none: its bias is its input")
+            self.refuse(neuron.name, "a bias of an input layer", "none: its bias is its input")
         mantissa: Array = bias >> group.bias_exp
         if (mantissa << group.bias_exp != bias).any() or np.abs(mantissa).max() > group.bias_max:
             limit = f"{group.bias_max} times 2^{group.bias_exp}"
-            self.refusals.add(neuron.name, "a bias that the file cannot hold", limit)
+            self.refuse(neuron.name, "a bias that the file cannot hold", limit)
         return mantissa
 
     def _reset(self, neuron: Neuron) -> tuple[int, int] | None:
@@ -248,18 +242,15 @@ class _Chain:
         can, process = neuron.model in Cuba.models, self.process
         if neuron.reset is None:
             if can and "reset_interval" in self.arguments:
-                self.refusals.add(neuron.name, "no reset", "the reset of the layers before")
+                self.refuse(neuron.name, "no reset", "the reset of the layers before")
             self.never_reset = self.never_reset or can
             return None
         interval, first = neuron.reset
         offset = self.arguments.setdefault("reset_offset", first - phase(0, process))
         same = self.arguments.setdefault("reset_interval", interval) == interval
         if not can or not same or (first - phase(offset, process)) % interval or self.never_reset:
-            limit = "one interval, layers one step apart"
-            self.refusals.add(neuron.name, f"a reset of {neuron.reset}", limit)
+            self.refuse(neuron.name, f"a reset of {neuron.reset}", "one interval, layers one step apart")
         return neuron.reset
-
-    # --- the ends ---
 
     def _input(self, block: Block, group: NeuronGroup) -> None:
         """Arguments that tell netx about the input."""
@@ -280,11 +271,7 @@ class _Chain:
         source = self.graph.nodes[output.inputs[0]]
         natural = "last" if isinstance(source, Neuron) and source.model in SUMS else "sum"
         if output.readout != natural:
-            self.refusals.add(output.name, f"readout {output.readout}", natural)
-
-
-def _flattens(node: Node) -> bool:
-    return isinstance(node, View) and node.op == "reshape" and len(node.args) == 1
+            self.refuse(output.name, f"readout {output.readout}", natural)
 
 
 def _describe(node: Node) -> str:

@@ -14,8 +14,17 @@ import numpy as np
 from ...array import Array
 from ...errors import Problem
 from ...ir.graph import free_name
+from ...ir.nodes import Node
+from ...ir.types import Shape, Value
 from .._hdf5.tree import Tree
 
+Sizes = tuple[int, ...]
+#: nodes in order; the first reads the stream, the others nodes of the same rule
+Made = list[tuple[Node, Value]]
+
+STREAM = "?"
+#: where edges of a graph lead, by name: (item that edges to it reach, item that edges from it leave)
+Doors = dict[str, tuple[str, str]]
 GRAPH, ENDS = "NIRGraph", ("Input", "Output")
 MAX_NODES = 4096
 MOST_SHOWN = 12
@@ -35,10 +44,8 @@ class Item:
         self, code: str, cause: str, key: str = "", found: Any = "", limit: Any = "", *fixes: str
     ) -> None:
         """Note what is wrong with the node or one of its fields."""
-        where = f"{self.tree.path.name} /{self.place}" + (f"/{key}" if key else "")
-        self.problems.append(
-            Problem(code, cause, f"{where} ({self.kind})", str(found)[:200], str(limit)[:200], fixes)
-        )
+        where = f"{self.tree.path.name} /{self.place}" + (f"/{key}" if key else "") + f" ({self.kind})"
+        self.problems.append(Problem(code, cause, where, str(found)[:200], str(limit)[:200], fixes))
 
     def has(self, key: str) -> bool:
         """Whether the field is in the file."""
@@ -51,41 +58,51 @@ class Item:
     def numbers(self, key: str, default: float | None = None) -> Array | None:
         """The field as finite floats; None, and a problem, where there are none."""
         place = f"{self.place}/{key}"
-        found = self.tree.arrays.get(place)
-        if found is None:
-            if default is not None and place not in self.tree:
-                return np.asarray(default)
-            if place not in self.tree.refused:
-                if place not in self.tree:
-                    self.problem("ND122", "a parameter is missing", key, "nothing", "numbers")
-                else:
-                    self.problem("ND124", "a parameter that is no number", key, "text or a group", "numbers")
+        if place not in self.tree.arrays:
+            if place not in self.tree:
+                if default is not None:
+                    return np.asarray(default)
+                self.problem("ND122", "a parameter is missing", key, "nothing", "numbers")
+            elif place not in self.tree.refused:
+                self.problem("ND124", "a parameter that is no number", key, "text or a group", "numbers")
             return None
         with np.errstate(all="ignore"):  # a signalling NaN of the file; what comes out is checked
-            found = found.astype(np.float64)
-        if not np.isfinite(found).all():
-            wrong = found[~np.isfinite(found)]
-            self.problem(
-                "ND124", "a parameter is not finite", key, f"{wrong.size} values, such as {wrong.flat[0]}"
-            )
+            found = self.tree.arrays[place].astype(np.float64)
+        wrong = found[~np.isfinite(found)]
+        if wrong.size:
+            shown = f"{wrong.size} values, such as {wrong.flat[0]}"
+            self.problem("ND124", "a parameter is not finite", key, shown)
             return None
         return found
 
+    def spread(self, key: str, array: Array, sizes: Sizes) -> Array | None:
+        """A parameter as one number, or as an array of the population's shape; None, and a problem, if neither."""
+        while array.ndim > len(sizes) and array.shape[0] == 1:
+            array = array[0]
+        if array.size and (array == array.flat[0]).all() and (array.size == 1 or array.shape == sizes):
+            return np.asarray(array.flat[0])
+        alike = array.size and array.ndim == len(sizes)
+        if not alike or any(a not in (1, s) for a, s in zip(array.shape, sizes, strict=True)):
+            cause = "a parameter has another shape than its population"
+            self.problem("ND126", cause, key, array.shape, sizes)
+            return None
+        return np.ascontiguousarray(np.broadcast_to(array, sizes))
+
     def whole(
-        self, key: str, least: int, most: int, count: int, default: int | None = None
-    ) -> tuple[int, ...] | None:
-        """The field as ``count`` whole numbers within bounds; one number stands for all."""
+        self, key: str, least: int, most: int, count: int = 0, default: int | None = None
+    ) -> Sizes | None:
+        """The field as ``count`` whole numbers within bounds, or as any number of them; one stands for all."""
         found = self.numbers(key, default)
         if found is None:
             return None
         flat = found.ravel()
+        count = count or max(flat.size, 1)
         if flat.size not in (1, count):
             self.problem("ND126", "a parameter has another length", key, flat.size, count)
             return None
         if (flat != np.rint(flat)).any() or flat.min() < least or flat.max() > most:
-            self.problem(
-                "ND124", "a parameter outside what it may be", key, flat.tolist(), f"whole, {least} .. {most}"
-            )
+            cause, limit = "a parameter outside what it may be", f"whole, {least} .. {most}"
+            self.problem("ND124", cause, key, flat.tolist(), limit)
             return None
         return tuple(int(v) for v in np.broadcast_to(flat, (count,)))
 
@@ -115,6 +132,17 @@ class Network:
         self.edges = [edge for edge in self.edges if key not in edge]
 
 
+def value(sizes: Sizes) -> Value:
+    """A value with the roles that its number of axes suggests."""
+    roles = {1: "C", 2: "CX", 3: "CYX"}.get(len(sizes)) or "C" + "G" * (len(sizes) - 1)
+    return Value(Shape(tuple(roles), sizes))
+
+
+def step(node: Node, sizes: Sizes) -> tuple[Node, Value]:
+    """A node with its value."""
+    return node, value(sizes)
+
+
 def flatten(tree: Tree) -> Network:
     """The network of a file; problems go into the tree or, of single nodes, into their items."""
     network = Network()
@@ -122,28 +150,17 @@ def flatten(tree: Tree) -> Network:
         found = ", ".join(tree.children(""))[:80]
         tree.problem("ND121", "no NIR file: it has no group 'node'", "node", found)
         return network
-    if "node/type" in tree.refused:
-        return network  # that is said already
     kind = tree.texts.get("node/type")
-    if kind != GRAPH:
+    if kind == GRAPH:
+        _graph(tree, "node", "", network)
+    elif "node/type" not in tree.refused:  # otherwise that is said already
         tree.problem("ND125", "the root is not a graph of nodes", "node", kind or "no type", GRAPH)
-        return network
-    _graph(tree, "node", "", network)
     return network
 
 
-@dataclass
-class _Doors:
-    """Where edges of one graph lead: name -> (item that edges to it reach, item that edges from it leave)."""
-
-    by_name: dict[str, tuple[str, str]] = field(default_factory=dict)
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-
-
-def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
+def _graph(tree: Tree, place: str, prefix: str, network: Network) -> Doors:
     """Add the nodes and edges of one graph."""
-    doors = _Doors()
+    doors: Doors = {}
     if f"{place}/nodes" not in tree.groups:
         if f"{place}/nodes" not in tree.refused:
             tree.problem("ND122", "a graph without nodes", f"{place}/nodes", "nothing", "a group")
@@ -152,41 +169,42 @@ def _graph(tree: Tree, place: str, prefix: str, network: Network) -> _Doors:
         here = f"{place}/nodes/{name}"
         if len(network.items) >= MAX_NODES:
             tree.problem("ND123", "too many nodes", here, f"more than {MAX_NODES}")
-            return _Doors()
+            return {}
         kind = tree.texts.get(f"{here}/type")
         if kind == GRAPH:
             inner = _graph(tree, here, f"{prefix}{name}.", network)
-            if _enclosed(tree, here, inner, network):
-                doors.by_name[name] = inner.inputs[0], inner.outputs[0]
+            ends = _ends(tree, here, inner, network)
+            if ends is not None:
+                doors[name] = ends
         elif kind is not None:
             item = Item(tree, here, free_name(f"{prefix}{name}", network.names), kind)
             network.names.add(item.name)
             network.items[here] = item
-            doors.by_name[name] = here, here
-            if kind in ENDS:
-                (doors.inputs if kind == "Input" else doors.outputs).append(here)
+            doors[name] = here, here
         elif not tree.refused & {here, f"{here}/type"}:
             tree.problem("ND122", "a node without a type", f"{here}/type", "nothing", "a text")
-    _edges(tree, place, doors.by_name, network)
+    _edges(tree, place, doors, network)
     return doors
 
 
-def _enclosed(tree: Tree, place: str, inner: _Doors, network: Network) -> bool:
-    """Whether edges can go through a subgraph; its ends then pass on. Problems where several could be meant."""
-    for what, found in (("Input", inner.inputs), ("Output", inner.outputs)):
-        if len(found) > 1:
+def _ends(tree: Tree, place: str, inner: Doors, network: Network) -> tuple[str, str] | None:
+    """Where edges enter and leave a subgraph; its ends then pass on. Problems where several could be meant."""
+    found = {end: [a for a, b in inner.values() if a == b and network.items[a].kind == end] for end in ENDS}
+    for what, keys in found.items():
+        if len(keys) > 1:
             cause = f"a subgraph with several nodes {what}: edges do not say which they mean"
-            tree.problem("ND125", cause, place, len(found), 1)
-        if not found and not tree.problems:
+            tree.problem("ND125", cause, place, len(keys), 1)
+        if not keys and not tree.problems:
             tree.problem("ND125", f"a subgraph without a node {what}", place, 0, 1)
-    if not inner.inputs or not inner.outputs:
-        return False
-    for key in (*inner.inputs, *inner.outputs):
+    inputs, outputs = found.values()
+    if not inputs or not outputs:
+        return None
+    for key in (*inputs, *outputs):
         network.items[key].kind = "Pass"
-    return True
+    return inputs[0], outputs[0]
 
 
-def _edges(tree: Tree, place: str, doors: dict[str, tuple[str, str]], network: Network) -> None:
+def _edges(tree: Tree, place: str, doors: Doors, network: Network) -> None:
     """Add the edges of one graph; notes those that lead nowhere or stand twice."""
     where = f"{place}/edges"
     pairs = tree.lists.get(where)

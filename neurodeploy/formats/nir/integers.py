@@ -65,11 +65,9 @@ def digest(entries: Iterable[tuple[str, Any]]) -> str:
 def entries_of(nested: Mapping[str, Any], prefix: str = "node") -> Iterator[tuple[str, Any]]:
     """Everything that :func:`nir.write` makes of a graph's dictionary, but for its metadata."""
     for key, item in nested.items():
-        if key == "metadata":
-            continue
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and key != "metadata":
             yield from entries_of(item, f"{prefix}/{key}")
-        else:
+        elif key != "metadata":
             yield f"{prefix}/{key}", [list(pair) for pair in item] if key == "edges" else item
 
 
@@ -89,9 +87,8 @@ def read(tree: Tree, timesteps: int | None) -> Graph | None:
         _check(tree, graph)
     if graph is None or len(tree.problems) > before:
         return None
-    if timesteps is None or timesteps == graph.header.timesteps:
-        return graph
-    return intervals.propagate(graph.with_header(timesteps=timesteps))
+    same = timesteps in (None, graph.header.timesteps)
+    return graph if same else intervals.propagate(graph.with_header(timesteps=timesteps))
 
 
 def _decoded(tree: Tree) -> Graph | None:
@@ -130,8 +127,8 @@ def _text(tree: Tree) -> Array | None:
         return None
     never = "--set reader.integers=never reads the float network"
     if schema.size != 1 or int(schema.flat[0]) != SCHEMA:
-        found = schema.flat[:1]
-        tree.problem("ND121", "integers of another version", f"{PLACE}/schema", found, SCHEMA, never)
+        cause, place = "integers of another version", f"{PLACE}/schema"
+        tree.problem("ND121", cause, place, schema.flat[:1], SCHEMA, never)
         return None
     if digest(_entries(tree)) != floats:
         cause = "the float network was changed after its integers were written"
@@ -186,24 +183,17 @@ def _odd(node: Any) -> Iterator[tuple[str, Any]]:
         yield "an operator that is not exported", node.op
     if isinstance(node, Neuron):
         model = registry.NEURONS.get(node.model)
-        missing = [] if model is None else [name for name in model.int_params if name not in node.params]
-        if model is None or missing:
-            what = "a neuron without its model or a parameter"
-            yield what, f"{node.model}: {', '.join(missing) or 'unknown'}"
+        missing = ["unknown"] if model is None else [n for n in model.int_params if n not in node.params]
+        if missing:
+            yield "a neuron without its model or a parameter", f"{node.model}: {', '.join(missing)}"
 
 
 def _narrow(graph: Graph) -> list[Problem]:
     """Values whose stated interval is narrower than what can occur."""
     found = intervals.propagate(codes.infer(graph)).values
-    cause = "an interval narrower than what can occur"
+    pairs = {name: (value.interval, found[name].interval) for name, value in graph.values.items()}
     return [
-        Problem("ND126", cause, name, str(value.interval), str(found[name].interval))
-        for name, value in graph.values.items()
-        if not _holds(value.interval, found[name].interval)
+        Problem("ND126", "an interval narrower than what can occur", name, str(stated), str(proven))
+        for name, (stated, proven) in pairs.items()
+        if stated is None or proven is None or not stated.lo <= proven.lo <= proven.hi <= stated.hi
     ]
-
-
-def _holds(stated: Interval | None, proven: Interval | None) -> bool:
-    if stated is None or proven is None:
-        return False
-    return stated.lo <= proven.lo and proven.hi <= stated.hi

@@ -14,9 +14,8 @@ import numpy as np
 
 from ...array import Array
 from ...ir.nodes import Neuron
-from .file import Item
-from .options import NirOptions
-from .parts import STREAM, Made, Sizes, spread, step
+from . import NirOptions
+from .file import STREAM, Item, Made, Sizes, step
 
 DT = float(NirOptions.model_fields["dt"].default)
 STATE = 64.0  # state units in a unit of the input: LIF states have 6 bits below it
@@ -80,12 +79,8 @@ class Dynamics:
         found = {"r": self.gain / rate, "v_leak": self.bias / rate}
         if not self.alpha.any():
             return {"tau": DT / rate, **found}
-        return {
-            "tau_mem": DT / rate,
-            "tau_syn": DT / (1.0 - self.alpha),
-            "w_in": 1.0 / (1.0 - self.alpha),
-            **found,
-        }
+        fading = 1.0 - self.alpha
+        return {"tau_mem": DT / rate, "tau_syn": DT / fading, "w_in": 1.0 / fading, **found}
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -94,7 +89,7 @@ class Dynamics:
 def _parameters(item: Item, sizes: Sizes, keys: Keys) -> dict[str, Array] | None:
     """All parameters, each one number or of the population's shape."""
     numbers = {key: item.numbers(key, default) for key, default in keys.items()}
-    found = {key: spread(item, key, array, sizes) for key, array in numbers.items() if array is not None}
+    found = {key: item.spread(key, array, sizes) for key, array in numbers.items() if array is not None}
     whole = {key: array for key, array in found.items() if array is not None}
     return whole if len(whole) == len(keys) else None
 
@@ -191,13 +186,8 @@ def _lif(node: Neuron, unit: Array, out: Array, even: float | None, refuse: Refu
     alpha = 1.0 - (np.asarray(p["du"]) + (not general)) / ONE
     bias, v_reset = (np.asarray(p.get(key, 0)) * unit / STATE for key in ("bias", "v_reset"))
     found = _equation(SPIKING, node, alpha, np.asarray(1.0), bias, refuse)
-    if found is None:
-        return None
-    spikes = {
-        "v_threshold": limits(node, unit) if even is None else even,
-        "v_reset": v_reset if general else 0.0,
-    }
-    return found[0], {**found[1], **spikes}
+    threshold, reset = limits(node, unit) if even is None else even, v_reset if general else 0.0
+    return None if found is None else (found[0], {**found[1], "v_threshold": threshold, "v_reset": reset})
 
 
 def _integrator(node: Neuron, unit: Array, out: Array, even: float | None, refuse: Refuse) -> Written | None:

@@ -15,10 +15,8 @@ import numpy as np
 from ...array import Array
 from ...ir.nodes import Reduce, Synapse, View
 from ...ir.shapes import MAX_DELAY
-from . import neurons
-from .file import Item
-from .options import NirOptions
-from .parts import STREAM, Made, Sizes, spread, step
+from . import NirOptions, neurons
+from .file import STREAM, Item, Made, Sizes, step
 
 MAX_SIDE = 1 << 20  # of kernels, strides, paddings and groups
 MAX_KERNEL = 1 << 28  # elements of a kernel after dilation
@@ -36,9 +34,6 @@ def make(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     before = len(item.problems)
     made = rule(item, sizes, options)
     return None if len(item.problems) > before else made
-
-
-# --- weights -----------------------------------------------------------------------------------------------------
 
 
 def _linear(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -96,15 +91,11 @@ class _Window:
         """Whether a kernel can move over an input of this shape; problems where it cannot."""
         rank = len(self.stride) + 2
         if weight.ndim != rank or not weight.size:
-            item.problem(
-                "ND126", "a kernel of other rank", "weight", weight.shape, f"{rank} axes, none empty"
-            )
+            limit = f"{rank} axes, none empty"
+            item.problem("ND126", "a kernel of other rank", "weight", weight.shape, limit)
             return False
-        if (
-            len(sizes) != rank - 1
-            or sizes[0] != weight.shape[1] * self.groups
-            or weight.shape[0] % self.groups
-        ):
+        out, into = weight.shape[:2]
+        if len(sizes) != rank - 1 or sizes[0] != into * self.groups or out % self.groups:
             found, limit = f"{weight.shape} in {self.groups} groups", f"input of shape {sizes}"
             item.problem("ND126", "a kernel does not fit the input", "weight", found, limit)
             return False
@@ -116,7 +107,7 @@ class _Window:
         if any(e > r for e, r in zip(extent, room, strict=True)):
             item.problem("ND126", "a kernel larger than the padded input", "weight", extent, room)
             return False
-        if weight.shape[0] * weight.shape[1] * int(np.prod(extent, dtype=object)) > MAX_KERNEL:
+        if out * into * int(np.prod(extent, dtype=object)) > MAX_KERNEL:
             cause, limit = "a kernel too large once it is dilated", f"{MAX_KERNEL} elements"
             item.problem("ND123", cause, "dilation", self.dilation, limit)
             return False
@@ -130,9 +121,8 @@ class _Window:
         wide[places] = weight
         if not self.same:
             return wide, self.padding
-        return np.pad(wide, [(0, 0), (0, 0), *(((e - 1) % 2, 0) for e in extent)]), tuple(
-            e // 2 for e in extent
-        )
+        more = [(0, 0), (0, 0), *(((e - 1) % 2, 0) for e in extent)]
+        return np.pad(wide, more), tuple(e // 2 for e in extent)
 
 
 def _conv(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -174,10 +164,8 @@ def _within(item: Item, sizes: Sizes, grid: Sizes, node: Synapse, made: Sizes, o
 def _scale(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     """One factor for all, or one each: a depthwise kernel of one element."""
     scale = item.numbers("scale")
-    full = None if scale is None else spread(item, "scale", scale, sizes)
-    if full is None:
-        return None
-    return _diagonal(item, item.name, sizes, np.broadcast_to(full, sizes), 0)
+    full = None if scale is None else item.spread("scale", scale, sizes)
+    return None if full is None else _diagonal(item, item.name, sizes, np.broadcast_to(full, sizes), 0)
 
 
 def _diagonal(item: Item, name: str, sizes: Sizes, factors: Array, delay: int) -> Made:
@@ -186,18 +174,9 @@ def _diagonal(item: Item, name: str, sizes: Sizes, factors: Array, delay: int) -
     by_channel = len(sizes) == 3 and bool((rows == rows[:, :1]).all())
     grid = sizes if by_channel else (int(np.prod(sizes)), 1, 1)
     weight = (rows[:, 0] if by_channel else factors.reshape(-1)).reshape(-1, 1, 1, 1)
-    node = Synapse(
-        name=name,
-        inputs=(STREAM,),
-        weight=np.array(weight, dtype=np.float64),
-        op="conv",
-        groups=grid[0],
-        delay=delay,
-    )
+    weight = np.array(weight, dtype=np.float64)
+    node = Synapse(name=name, inputs=(STREAM,), weight=weight, op="conv", groups=grid[0], delay=delay)
     return _within(item, sizes, grid, node, grid, sizes)
-
-
-# --- delays ------------------------------------------------------------------------------------------------------
 
 
 def ticks(item: Item, options: NirOptions) -> Array | None:
@@ -209,10 +188,9 @@ def ticks(item: Item, options: NirOptions) -> Array | None:
     uneven = (np.abs(delay / tick - found) > 1e-3).any()
     if delay.size == 0 or uneven or found.min() < 0 or found.max() > MAX_DELAY:
         shown = f"{delay.min():g} .. {delay.max():g} at {tick:g} a tick" if delay.size else "no delay"
-        item.problem(
-            "ND124", "a delay that is no whole number of ticks, or too long", "delay", shown, f"0 .. {MAX_DELAY} ticks",
-            "--set reader.delay_dt=STEP, the time of one tick in the unit of the delays",
-        )  # fmt: skip
+        cause, limit = "a delay that is no whole number of ticks, or too long", f"0 .. {MAX_DELAY} ticks"
+        fix = "--set reader.delay_dt=STEP, the time of one tick in the unit of the delays"
+        item.problem("ND124", cause, "delay", shown, limit, fix)
         return None
     whole: Array = found.astype(np.int64)
     return whole
@@ -221,7 +199,7 @@ def ticks(item: Item, options: NirOptions) -> Array | None:
 def _delay(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     """A delay that no weights behind it can take: an identity that waits."""
     found = ticks(item, options)
-    full = None if found is None else spread(item, "delay", found, sizes)
+    full = None if found is None else item.spread("delay", found, sizes)
     return None if full is None else waiting(item, item.name, sizes, np.asarray(full, dtype=np.int64))
 
 
@@ -232,19 +210,14 @@ def waiting(item: Item, name: str, sizes: Sizes, delay: Array, feedback: bool = 
         return _diagonal(item, name, sizes, np.ones(sizes), int(one[0]))
     count = int(np.prod(sizes))
     if count > MAX_DENSE_IDENTITY or (feedback and len(sizes) != 1):
-        item.problem(
-            "ND125", "a delay that differs by element, or feedback without weights, over many elements", "", sizes,
-            f"{MAX_DENSE_IDENTITY} in one axis", "use one delay, or put weights behind it",
-        )  # fmt: skip
+        cause = "a delay that differs by element, or feedback without weights, over many elements"
+        limit, fix = f"{MAX_DENSE_IDENTITY} in one axis", "use one delay, or put weights behind it"
+        item.problem("ND125", cause, "", sizes, limit, fix)
         return None
     each = np.broadcast_to(np.broadcast_to(delay, sizes).reshape(1, -1), (count, count)).copy()
-    node = Synapse(
-        name=name, inputs=(STREAM,), weight=np.eye(count), delay=int(one[0]) if one.size == 1 else each
-    )
+    wait = int(one[0]) if one.size == 1 else each
+    node = Synapse(name=name, inputs=(STREAM,), weight=np.eye(count), delay=wait)
     return _within(item, sizes, (count,), node, (count,), sizes)
-
-
-# --- pooling and views -------------------------------------------------------------------------------------------
 
 
 def _pool(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
@@ -253,17 +226,10 @@ def _pool(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     padding = item.whole("padding", 0, MAX_SIDE, 2)
     if window is None or stride is None or padding is None:
         return None
-    if len(sizes) != 3 or any(
-        w > s + 2 * p or p >= w for w, s, p in zip(window, sizes[1:], padding, strict=True)
-    ):
-        limit = f"input of shape {sizes}, padding below the window"
-        item.problem(
-            "ND126",
-            "a window that does not fit the input",
-            "kernel_size",
-            f"{window}, padding {padding}",
-            limit,
-        )
+    sides = zip(window, sizes[1:], padding, strict=True)
+    if len(sizes) != 3 or any(w > s + 2 * p or p >= w for w, s, p in sides):
+        found, limit = f"{window}, padding {padding}", f"input of shape {sizes}, padding below the window"
+        item.problem("ND126", "a window that does not fit the input", "kernel_size", found, limit)
         return None
     node = Reduce(
         name=item.name, inputs=(STREAM,), op="sum" if item.kind == "SumPool2d" else "mean",
@@ -279,31 +245,23 @@ def _flatten(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     end = item.whole("end_dim", -rank - 1, rank, 1, -1)
     if start is None or end is None:
         return None
-    batched = 0
-    if item.has("input_type"):
-        declared = item.numbers("input_type")
-        batched = int(declared is not None and declared.shape == (rank + 1,) and declared[0] == 1)
+    declared = item.numbers("input_type") if item.has("input_type") else None
+    batched = int(declared is not None and declared.shape == (rank + 1,) and declared[0] == 1)
     first, last = (d if d < 0 else d - batched for d in (start[0], end[0]))
     first, last = max(first, 0) if first >= 0 else max(first + rank, 0), last if last >= 0 else last + rank
     if not 0 <= first <= last < rank:
         if first == rank or rank == 1:  # a vector stays one
             return []
-        item.problem(
-            "ND126", "axes that the input does not have", "start_dim", (start[0], end[0]), f"shape {sizes}"
-        )
+        found = start[0], end[0]
+        item.problem("ND126", "axes that the input does not have", "start_dim", found, f"shape {sizes}")
         return None
     out = (*sizes[:first], int(np.prod(sizes[first : last + 1])), *sizes[last + 1 :])
-    if out == sizes:
-        return []
-    return [step(View(name=item.name, inputs=(STREAM,), op="reshape", args=out), out)]
-
-
-def _nothing(item: Item, sizes: Sizes, options: NirOptions) -> Made:
-    return []
+    view = View(name=item.name, inputs=(STREAM,), op="reshape", args=out)
+    return [] if out == sizes else [step(view, out)]
 
 
 RULES: dict[str, Callable[[Item, Sizes, NirOptions], Made | None]] = {
     "Linear": _linear, "Affine": _linear, "Scale": _scale, "Conv1d": _conv, "Conv2d": _conv, "Delay": _delay,
-    "Flatten": _flatten, "SumPool2d": _pool, "AvgPool2d": _pool, "Pass": _nothing, "Threshold": neurons.threshold,
+    "Flatten": _flatten, "SumPool2d": _pool, "AvgPool2d": _pool, "Pass": lambda *_: [], "Threshold": neurons.threshold,
     **dict.fromkeys(neurons.SPIKING, neurons.spiking), **dict.fromkeys(neurons.INTEGRATING, neurons.integrator),
 }  # fmt: skip

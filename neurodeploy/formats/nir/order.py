@@ -6,8 +6,11 @@ waits one tick, as recurrent layers of snnTorch and Norse do, or as long as a de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from .file import Network
 from .neurons import KINDS
@@ -29,10 +32,8 @@ class Order:
 
 def arrange(network: Network) -> Order:
     """An order for everything that the inputs reach."""
-    wires = _Wires.of(network)
-    order = Order()
-    done: set[str] = set()
-    waiting = sorted(network.items)
+    wires = _Wires(network)
+    order, done, waiting = Order(), set[str](), sorted(network.items)
     while waiting:
         ready = [key for key in waiting if wires.ready(key, done, order.feedback)]
         order.keys += ready
@@ -48,24 +49,20 @@ def arrange(network: Network) -> Order:
     return order
 
 
-@dataclass(frozen=True)
 class _Wires:
     """What each item reads (``before``); its strongly connected ``group``; ``distance`` in edges from an Input."""
 
-    network: Network
-    before: dict[str, list[str]]
-    group: dict[str, int]
-    distance: dict[str, int]
-
-    @classmethod
-    def of(cls, network: Network) -> _Wires:
-        """Of a network."""
-        before = {key: network.sources(key) for key in network.items}
-        after: dict[str, list[str]] = {key: [] for key in network.items}
-        for key, sources in before.items():
-            for source in sources:
-                after[source].append(key)
-        return cls(network, before, _components(after), _distances(network, after))
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.before = {key: network.sources(key) for key in network.items}
+        number = {key: i for i, key in enumerate(network.items)}
+        edges = np.array([(number[a], number[b]) for b in number for a in self.before[b]], int).reshape(-1, 2)
+        after = csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(len(number), len(number)))
+        group = connected_components(after, connection="strong")[1]
+        inputs = [number[key] for key in network.of("Input")]
+        away = dijkstra(after, indices=inputs, unweighted=True, min_only=True)
+        self.group = {key: int(group[i]) for key, i in number.items()}
+        self.distance = {key: int(away[i]) for key, i in number.items() if np.isfinite(away[i])}
 
     def ready(self, key: str, done: set[str], feedback: set[tuple[str, str]]) -> bool:
         """Whether everything that an item reads is there, or waits."""
@@ -109,49 +106,3 @@ class _Wires:
                     seen.add(source)
                     open_keys.append(source)
         return edges
-
-
-def _distances(network: Network, after: dict[str, list[str]]) -> dict[str, int]:
-    """Edges from the nearest Input to each item that one reaches."""
-    found = dict.fromkeys(network.of("Input"), 0)
-    level = list(found)
-    away = 0
-    while level:
-        away += 1
-        level = sorted({k for key in level for k in after[key] if k not in found})
-        found |= dict.fromkeys(level, away)
-    return found
-
-
-def _components(after: dict[str, list[str]]) -> dict[str, int]:
-    """Number of the strongly connected component of each item (Kosaraju, without recursion)."""
-    before: dict[str, list[str]] = {key: [] for key in after}
-    for key, readers in after.items():
-        for reader in readers:
-            before[reader].append(key)
-    component: dict[str, int] = {}
-    for root in reversed(list(_finished(after))):
-        open_keys = [root] if root not in component else []
-        while open_keys:
-            key = open_keys.pop()
-            if key not in component:
-                component[key] = len(component) if key == root else component[root]
-                open_keys += before[key]
-    return component
-
-
-def _finished(after: dict[str, list[str]]) -> Iterator[str]:
-    """All items, each once everything that it reaches has been left (depth first)."""
-    seen: set[str] = set()
-    for root in after:
-        work = [(root, iter(after[root]))] if root not in seen else []
-        seen.add(root)
-        while work:
-            key, readers = work[-1]
-            reader = next((r for r in readers if r not in seen), None)
-            if reader is None:
-                work.pop()
-                yield key
-            else:
-                seen.add(reader)
-                work.append((reader, iter(after[reader])))

@@ -11,26 +11,23 @@ integer graph back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...array import Array
-from ...errors import Problem
 from ...ir.graph import Builder, Graph, Header, free_name, prune
-from ...ir.nodes import Input, Neuron, Output, Sum, Synapse
+from ...ir.nodes import Input, Neuron, Node, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
-from . import integers
-from .file import ENDS, Item, Network, flatten
+from . import DISCRETISATION, NirOptions, integers
+from .file import ENDS, STREAM, Item, Made, Network, Sizes, flatten, value
 from .neurons import KINDS
 from .nodes import make, ticks, waiting
-from .options import DISCRETISATION, NirOptions
 from .order import MATRICES, WEIGHTS, Order, arrange
-from .parts import STREAM, Made, Sizes, spread, value
 
 DEFAULT_TICKS = 16
 MAX_AXES, MAX_ELEMENTS = 6, 1 << 24
@@ -52,7 +49,7 @@ def load(path: Path, options: NirOptions, timesteps: int | None = None) -> Graph
     network = flatten(tree)
     tree.check()
     _choose_ends(tree, network, options.output)
-    return _Import(tree, network, options).graph(timesteps or DEFAULT_TICKS)
+    return _Import(tree, network, options, timesteps or DEFAULT_TICKS).graph()
 
 
 def _choose_ends(tree: Tree, network: Network, chosen: str) -> None:
@@ -81,37 +78,37 @@ def _choose_ends(tree: Tree, network: Network, chosen: str) -> None:
 class _Import:
     """Shapes first, since loops need them ahead; then nodes in order."""
 
-    def __init__(self, tree: Tree, network: Network, options: NirOptions) -> None:
+    def __init__(self, tree: Tree, network: Network, options: NirOptions, timesteps: int) -> None:
         self.tree, self.network, self.options = tree, network, options
+        said = {k: v for k, v in options.model_dump().items() if v is not None}
+        said = {"discretisation": DISCRETISATION, "version": tree.texts.get("version", ""), **said}
+        self.builder = Builder(Header(tree.path.stem, "source", timesteps, notes={"nir": said}))
         self.delays: dict[str, Array] = {}
         self.made: dict[str, Made] = {}
         self.sizes: dict[str, Sizes] = {}
         self.names: dict[str, str] = {}  # item -> node that carries its value
+        self.reserved = {item.name for item in network.items.values()}
 
-    def graph(self, timesteps: int) -> Graph:
+    def graph(self) -> Graph:
         """The graph, or ImportModelError with every problem of every node."""
         self._move_delays()
         order = arrange(self.network)
-        self._note_loops(order)
+        for key in order.loops:
+            cause = "part of, or behind, a loop in which no neuron holds state"
+            self.network.items[key].problem("ND126", cause)
+        for key in order.idle:
+            self.network.items[key].problem("ND126", "nothing that the input drives reaches this node")
         self._infer(order)
         self._check()
-        builder = Builder(Header(self.tree.path.stem, "source", timesteps, notes={"nir": self._notes()}))
-        reserved = {item.name for item in self.network.items.values()}
         for key in order.keys:
-            self._add(builder, key, order, reserved)
+            self._add(key, order)
         self._check()
-        return prune(builder.build())
+        return prune(self.builder.build())
 
     def _check(self) -> None:
         for item in self.network.items.values():
             self.tree.problems += item.problems
         self.tree.check()
-
-    def _notes(self) -> dict[str, Any]:
-        options = {k: v for k, v in self.options.model_dump().items() if v is not None}
-        return {"discretisation": DISCRETISATION, "version": self.tree.texts.get("version", ""), **options}
-
-    # --- structure ---
 
     def _move_delays(self) -> None:
         """A Delay whose stream feeds weights alone becomes their delay."""
@@ -139,49 +136,39 @@ class _Import:
         self.network.edges = edges + [(source, key) for source in self.network.sources(sources[0])]
         return True
 
-    def _note_loops(self, order: Order) -> None:
-        for key in order.loops:
-            self.network.items[key].problem(
-                "ND126", "part of, or behind, a loop in which no neuron holds state"
-            )
-        for key in order.idle:
-            self.network.items[key].problem("ND126", "nothing that the input drives reaches this node")
-
     def _infer(self, order: Order) -> None:
         """Shapes of all items, from the Input on; a leading 1 of its shape is a batch if the network takes none."""
         (source,) = self.network.of("Input")
         item = self.network.items[source]
-        declared = item.whole("shape", 1, MAX_ELEMENTS, _length(self.tree, item, "shape"))
+        declared = item.whole("shape", 1, MAX_ELEMENTS)
         if declared is None:
             return
         if len(declared) > MAX_AXES or int(np.prod(declared, dtype=object)) > MAX_ELEMENTS:
-            item.problem(
-                "ND123", "an input of more elements than any network has", "shape", declared, MAX_ELEMENTS
-            )
+            cause = "an input of more elements than any network has"
+            item.problem("ND123", cause, "shape", declared, MAX_ELEMENTS)
             return
         candidates = [declared]
         while candidates[-1][0] == 1 and len(candidates[-1]) > 1:
             candidates.append(candidates[-1][1:])
-        kept = {k: list(i.problems) for k, i in self.network.items.items()}
-        tries: list[tuple[int, int, dict[str, list[Problem]]]] = []
+        kept = {key: len(item.problems) for key, item in self.network.items.items()}
+        tries: list[tuple[int, int, Sizes]] = []
         for sizes in candidates:
-            self.made, self.sizes = {}, {source: sizes}
-            self._spread(order)
-            found = {k: list(i.problems) for k, i in self.network.items.items()}
-            if found == kept:
+            found = self._spread(order, source, sizes, kept)
+            if not found:
                 return
-            tries.append((-len(self.sizes), sum(map(len, found.values())), found))
-            for k, i in self.network.items.items():
-                i.problems = list(kept[k])
+            tries.append((-len(self.sizes), found, sizes))
         # the reading that got furthest, with the fewest problems
         *_, furthest = min(tries, key=lambda t: t[:2])
-        for k, i in self.network.items.items():
-            i.problems = furthest[k]
+        self._spread(order, source, furthest, kept)
 
-    def _spread(self, order: Order) -> None:
-        """Make every item as soon as the shape of one of its sources is known."""
+    def _spread(self, order: Order, source: str, sizes: Sizes, kept: Mapping[str, int]) -> int:
+        """Make every item as soon as the shape of one that it reads is known; how many problems this adds."""
+        items = self.network.items
+        for key, count in kept.items():
+            del items[key].problems[count:]
+        self.made, self.sizes = {}, {source: sizes}
         before = {key: self.network.sources(key) for key in order.keys}
-        waiting_keys = [k for k in order.keys if k not in self.sizes]
+        waiting_keys = [k for k in order.keys if k != source]
         while waiting_keys:
             left = []
             for key in waiting_keys:
@@ -189,25 +176,23 @@ class _Import:
                 if not known:
                     left.append(key)
                     continue
-                item = self.network.items[key]
                 if len(set(known)) > 1:
-                    names = (f"{self.network.items[s].name} {self.sizes.get(s)}" for s in before[key])
+                    names = (f"{items[s].name} {self.sizes.get(s)}" for s in before[key])
                     cause = "streams of different shapes meet"
-                    item.problem("ND126", cause, "", ", ".join(names), "equal shapes")
-                self._make(key, item, known[0])
+                    items[key].problem("ND126", cause, "", ", ".join(names), "equal shapes")
+                self._make(key, items[key], known[0])
             if len(left) == len(waiting_keys):
-                return  # what is left reads only nodes that could not be made
+                break  # what is left reads only nodes that could not be made
             waiting_keys = left
+        return sum(len(items[key].problems) - count for key, count in kept.items())
 
     def _make(self, key: str, item: Item, sizes: Sizes) -> None:
         """The nodes of one item behind a stream, and the shape of what it sends."""
         if item.kind == "Output":
             self.sizes[key] = sizes
             self._check_output(item, sizes)
-            return
-        made = make(item, sizes, self.options)
-        if made is not None:
-            self.made[key] = self._with_delay(item, key, made)
+        elif (made := make(item, sizes, self.options)) is not None:
+            self.made[key] = [(self._delayed(key, node), facts) for node, facts in made]
             self.sizes[key] = made[-1][1].shape.sizes if made else sizes
         elif (likely := self._likely(item, sizes)) is not None:
             self.sizes[key] = likely  # so that what reads it is judged as well
@@ -220,43 +205,34 @@ class _Import:
         return sizes if item.kind in (*KINDS, "Scale", "Delay") else None
 
     def _check_output(self, item: Item, sizes: Sizes) -> None:
-        if not item.has("shape"):
-            return
-        declared = item.numbers("shape")
+        declared = item.numbers("shape") if item.has("shape") else None
         if declared is None:
             return
-        shape = declared.ravel().tolist()
+        shape = tuple(declared.ravel().tolist())
         while len(shape) > len(sizes) and shape[0] == 1:
             shape = shape[1:]
-        if shape and tuple(shape) != sizes and int(np.prod(shape)) != 1:
-            item.problem(
-                "ND126", "the output declares another shape than it gets", "shape", tuple(shape), sizes
-            )
+        if shape and shape != sizes and int(np.prod(shape)) != 1:
+            item.problem("ND126", "the output declares another shape than it gets", "shape", shape, sizes)
 
-    def _with_delay(self, item: Item, key: str, made: Made) -> Made:
-        """Weights with the delay that stood before them."""
-        found = self.delays.get(key)
-        if found is None or not found.any():
-            return made
-        return [(self._delayed(item, n, found) if isinstance(n, Synapse) else n, v) for n, v in made]
-
-    def _delayed(self, item: Item, node: Synapse, delay: Array) -> Synapse:
+    def _delayed(self, key: str, node: Node) -> Node:
+        """Weights with the delay that stood before them; other nodes as they are."""
+        delay = self.delays.get(key)
+        if delay is None or not delay.any() or not isinstance(node, Synapse):
+            return node
+        columns = node.weight.shape[1:]
         if np.unique(delay).size == 1:
             return replace(node, delay=int(delay.flat[0]))
-        if delay.shape != node.weight.shape[1:]:
-            item.problem(
-                "ND126", "delays do not fit the weights behind them", "", delay.shape, node.weight.shape[1:]
-            )
+        if delay.shape != columns:
+            cause = "delays do not fit the weights behind them"
+            self.network.items[key].problem("ND126", cause, "", delay.shape, columns)
             return node
         return replace(node, delay=np.broadcast_to(delay, node.weight.shape).copy())
 
-    # --- nodes ---
-
-    def _add(self, builder: Builder, key: str, order: Order, reserved: set[str]) -> None:
+    def _add(self, key: str, order: Order) -> None:
         """Append the nodes of one item, in front of them what its edges ask for."""
         item = self.network.items[key]
         if item.kind == "Input":
-            self.names[key] = builder.add(*self._input(item, self.sizes[key]))
+            self.names[key] = self.builder.add(*self._input(item, self.sizes[key]))
             return
         made = self.made.get(key, [])
         sources = self.network.sources(key)
@@ -265,59 +241,57 @@ class _Import:
             made = self._waiting_delay(item, self.sizes[late[0]], len(sources)) or made
         first = made[0][0] if made else None
         if late and len(sources) == 1 and isinstance(first, Synapse):
-            # weights that alone read the neuron wait themselves
+            # weights that alone read the neuron wait themselves, a tick at least
             made = [(_waiting(first), made[0][1]), *made[1:]]
             stream = self.network.items[late[0]].name
         else:
-            stream = self._stream(builder, item, sources, late, reserved)
+            stream = self._stream(item, sources, late)
         if item.kind == "Output":
-            self.names[key] = builder.add(*self._output(builder, item, stream))
+            self.names[key] = self.builder.add(*self._output(item, stream))
             return
-        known = {STREAM: stream}
-        origin = (Origin(item.name, f"nir.{item.kind}"),)
+        known, origin = {STREAM: stream}, (Origin(item.name, f"nir.{item.kind}"),)
         for node, facts in made:
-            name = item.name if node.name == item.name else _free(node.name, reserved)
+            name = item.name if node.name == item.name else self._free(node.name)
             inputs = tuple(known[i] for i in node.inputs)
-            known[node.name] = stream = builder.add(
-                replace(node, name=name, inputs=inputs, origin=origin), facts
-            )
+            placed = replace(node, name=name, inputs=inputs, origin=origin)
+            known[node.name] = stream = self.builder.add(placed, facts)
         self.names[key] = stream
 
-    def _stream(
-        self, builder: Builder, item: Item, sources: list[str], late: list[str], reserved: set[str]
-    ) -> str:
+    def _stream(self, item: Item, sources: list[str], late: list[str]) -> str:
         """What an item reads: the sum of its sources, of which late ones wait a tick."""
-        streams = [
-            self._identity(builder, item, s, reserved) if s in late else self.names[s] for s in sources
-        ]
+        streams = [self._identity(item, s) if s in late else self.names[s] for s in sources]
         if len(streams) == 1:
             return streams[0]
-        name = _free(f"{item.name}.sum", reserved)
+        name = self._free(f"{item.name}.sum")
         node = Sum(name=name, inputs=tuple(streams), signs=(1,) * len(streams))
-        return builder.add(node, value(self.sizes[sources[0]]))
+        return self.builder.add(node, value(self.sizes[sources[0]]))
+
+    def _free(self, name: str) -> str:
+        """A name that no node of the file has and that was not given yet."""
+        free = free_name(name, self.reserved)
+        self.reserved.add(free)
+        return free
 
     def _waiting_delay(self, item: Item, sizes: Sizes, sources: int) -> Made | None:
         """A Delay of a loop that no weights took over: it reads the neuron, and the loop waits its ticks alone."""
         found = ticks(item, self.options)
         if sources > 1:
+            cause = "a Delay that joins a loop and other streams"
             fix = "give the neuron that feeds back a Delay of its own"
-            item.problem(
-                "ND125", "a Delay that joins a loop and other streams", "", f"{sources} streams", "one", fix
-            )
+            item.problem("ND125", cause, "", f"{sources} streams", "one", fix)
         if found is None or sources > 1:
             return None
-        full = spread(item, "delay", np.maximum(found, 1), sizes)
+        full = item.spread("delay", np.maximum(found, 1), sizes)
         return None if full is None else waiting(item, item.name, sizes, full, feedback=True)
 
-    def _identity(self, builder: Builder, item: Item, source: str, reserved: set[str]) -> str:
+    def _identity(self, item: Item, source: str) -> str:
         """A feedback without weights of its own: an identity that waits one tick."""
-        neuron, sizes = self.network.items[source], self.sizes[source]
-        name = _free(f"{item.name}.feedback", reserved)
-        made = waiting(item, name, sizes, np.ones((), np.int64), feedback=True)
+        neuron, name = self.network.items[source], self._free(f"{item.name}.feedback")
+        made = waiting(item, name, self.sizes[source], np.ones((), np.int64), feedback=True)
         if made is None:
             return neuron.name  # refused; the problem is noted
         ((node, facts),) = made
-        return builder.add(replace(node, inputs=(neuron.name,)), facts)
+        return self.builder.add(replace(node, inputs=(neuron.name,)), facts)
 
     def _input(self, item: Item, sizes: Sizes) -> tuple[Input, Value]:
         options = self.options
@@ -325,31 +299,19 @@ class _Import:
         node = Input(name=item.name, scale=options.input_scale, per_tick=options.per_tick)
         return node, replace(value(sizes), interval=range_)
 
-    def _output(self, builder: Builder, item: Item, stream: str) -> tuple[Output, Value]:
-        found, readout = value(builder.shape(stream)), self.options.readout
+    def _output(self, item: Item, stream: str) -> tuple[Output, Value]:
+        found, readout = value(self.builder.shape(stream)), self.options.readout
         if len(found.shape.sizes) == 1:
             found = Value(Shape(("K",), found.shape.sizes))
         if readout == "auto":
-            behind = builder.nodes[stream]
+            behind = self.builder.nodes[stream]
             while behind.inputs and not isinstance(behind, Neuron):
-                behind = builder.nodes.get(behind.inputs[0], Neuron(name="", model=""))
+                behind = self.builder.nodes.get(behind.inputs[0], Neuron(name="", model=""))
             readout = "last" if isinstance(behind, Neuron) and behind.model in VOLTAGES else "sum"
         return Output(name=item.name, inputs=(stream,), readout=readout), found
-
-
-def _length(tree: Tree, item: Item, key: str) -> int:
-    found = tree.arrays.get(f"{item.place}/{key}")
-    return 1 if found is None else max(found.size, 1)
 
 
 def _waiting(node: Synapse) -> Synapse:
     """The same weights, a tick later at least."""
     delay = np.maximum(node.delay, 1)
-    return replace(node, delay=int(delay) if delay.ndim == 0 else delay)
-
-
-def _free(name: str, reserved: set[str]) -> str:
-    """A name that no node of the file has and that was not given yet."""
-    free = free_name(name, reserved)
-    reserved.add(free)
-    return free
+    return replace(node, delay=delay if delay.ndim else int(delay))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from .._base import Refusals
 from . import integers, neurons
 from .neurons import DT
 
+Sizes = tuple[int, ...]
 #: name, NIR kind and fields of a node
 Part = tuple[str, str, dict[str, Any]]
+#: what the weights of a synapse become, and the shape in NIR of what they send
+Weights = tuple[list[Part], Sizes]
 
 
 def write(program: Program, path: Path) -> tuple[Path, ...]:
@@ -54,7 +58,7 @@ class _Export:
         self.nodes: dict[str, tuple[str, dict[str, Any]]] = {}
         self.ports: dict[str, tuple[str, ...]] = {}  # value -> the nodes whose sum it is
         # value -> its shape in NIR, which has no axes of size 1 put in
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes: dict[str, Sizes] = {}
         self.wires: list[tuple[str, str]] = []  # (value, node that reads it)
         self.worth: dict[str, Array] = {}  # of a unit, where it is chosen anew
         self.thresholds: dict[str, float] = {}  # of neurons whose input is in units that make them all alike
@@ -72,15 +76,16 @@ class _Export:
                 rule(self, node)
         for name in {s.inputs[0] for s in self.graph.feedback}:
             if self.shapes[name] != self.graph.shape(name):
-                self.refuse(
-                    self.graph.nodes[name], "feedback of another shape than its population's", "equal shapes"
-                )
+                cause = "feedback of another shape than its population's"
+                self.refuse(self.graph.nodes[name], cause, "equal shapes")
         self.refusals.check()
         edges: list[tuple[str, str]] = []
         for value, reader in self.wires:
             for source in self.ports[value]:
                 while (source, reader) in edges:  # NIR has no second edge between the same nodes
-                    source = self.passing(source, self.shapes[value], edges)
+                    again = self.put(f"{source}.again", "Scale", scale=np.ones(self.shapes[value]))
+                    edges.append((source, again))
+                    source = again
                 edges.append((source, reader))
         return self.nodes, edges
 
@@ -118,8 +123,6 @@ class _Export:
                 return [], []
         return names, leaves
 
-    # --- building blocks ---
-
     def refuse(self, node: Node, found: str, limit: str = "", *fixes: str) -> None:
         """Note a node that has no counterpart."""
         self.refusals.add(node.place, found, limit, *fixes)
@@ -130,25 +133,18 @@ class _Export:
         self.nodes[free] = kind, fields
         return free
 
-    def passing(self, source: str, shape: tuple[int, ...], edges: list[tuple[str, str]]) -> str:
-        """A node that only passes ``source`` on."""
-        name = self.put(f"{source}.again", "Scale", scale=np.ones(shape))
-        edges.append((source, name))
-        return name
-
     def chain(self, value: str, *parts: Part) -> str:
         """Nodes one behind the other, the first reading a value; the name of the last."""
         last = ""
         for name, kind, fields in parts:
             placed = self.put(name, kind, **fields)
             if last:
-                self.ports[f"\0{last}"] = (last,)
-                self.shapes[f"\0{last}"] = self.shapes.get(value, ())
+                self.ports[f"\0{last}"], self.shapes[f"\0{last}"] = (last,), self.shapes.get(value, ())
             self.wires.append((f"\0{last}" if last else value, placed))
             last = placed
         return last
 
-    def give(self, node: Node, last: str, shape: tuple[int, ...]) -> None:
+    def give(self, node: Node, last: str, shape: Sizes) -> None:
         """The value of a node is what one NIR node sends."""
         self.ports[node.name], self.shapes[node.name] = (last,), shape
 
@@ -163,7 +159,7 @@ class _Export:
         spec = self.graph.values[name].fixed
         return np.broadcast_to(np.asarray(spec.scale if spec else 1.0, np.float64), self.graph.shape(name))
 
-    def shape_of(self, name: str) -> tuple[int, ...]:
+    def shape_of(self, name: str) -> Sizes:
         """Shape in NIR of a value, or of a neuron that comes later."""
         return self.shapes.get(name, self.graph.shape(name))
 
@@ -183,36 +179,27 @@ def _output(to: _Export, node: Output) -> None:
     to.same(node, source)
 
 
-def _alias(to: _Export, node: Node) -> None:
-    to.same(node, node.inputs[0])
-
-
 def _micro(to: _Export, node: Micro) -> None:
-    if node.op == "rescale":
-        return to.same(node, node.inputs[0])  # the same float in another unit
-    to.refuse(node, f"operator {node.op}", "no operators but weights and pools")
-    return to.same(node, node.inputs[0])
+    if node.op != "rescale":  # that is the same float in another unit
+        to.refuse(node, f"operator {node.op}", "no operators but weights and pools")
+    to.same(node, node.inputs[0])
 
 
 def _synapse(to: _Export, node: Synapse) -> None:
     source, out = node.inputs[0], to.scale(node.name)
     rows, columns = _channels(out, node.op), _channels(to.scale(source), node.op)
-    shape, made = to.shape_of(source), to.graph.shape(node.name)
-    to.give(node, "", made)
+    to.give(node, "", to.graph.shape(node.name))
     if rows is None or columns is None:
-        return to.refuse(node, "units that differ inside a channel", "one unit for each channel")
-    delays = _delays(to, node, shape)
+        to.refuse(node, "units that differ inside a channel", "one unit for each channel")
+        return
+    delays = _delays(to, node)
     if delays is None:
-        return None
+        return
     weight = node.weight.astype(np.float64) * rows.reshape(-1, *(1,) * (node.weight.ndim - 1))
     bias = None if node.bias is None else node.bias * rows
-    if node.op == "dense":
-        parts = _dense(to, node, weight / columns, bias, shape)
-    else:
-        parts, made = _conv(to, node, weight, bias, columns, shape, made)
-    if parts:
-        to.give(node, to.chain(source, *delays, *parts), made)
-    return None
+    made = (_dense if node.op == "dense" else _conv)(to, node, weight, bias, columns)
+    if made is not None:
+        to.give(node, to.chain(source, *delays, *made[0]), made[1])
 
 
 def _channels(scale: Array, op: str) -> Array | None:
@@ -222,48 +209,35 @@ def _channels(scale: Array, op: str) -> Array | None:
     return flat[:, 0] if bool((flat == flat[:, :1]).all()) else None
 
 
-def _delays(to: _Export, node: Synapse, shape: tuple[int, ...]) -> list[Part] | None:
+def _delays(to: _Export, node: Synapse) -> list[Part] | None:
     """The Delay in front of weights, if any; a loop waits one tick without one."""
     delay = np.asarray(node.delay)
     if delay.ndim and not (delay == delay[:1]).all():
         to.refuse(node, "delays that differ by connection", "a delay for each input")
         return None
     ticks = delay[0] if delay.ndim else delay
-    feedback = node in to.graph.feedback
-    if not ticks.any() or (feedback and bool((ticks == 1).all())):
+    if not ticks.any() or (node in to.graph.feedback and bool((ticks == 1).all())):
         return []
-    each = np.broadcast_to(ticks, shape).astype(np.float64) * DT
+    each = np.broadcast_to(ticks, to.shape_of(node.inputs[0])).astype(np.float64) * DT
     return [(f"{node.name}.delay", "Delay", {"delay": each})]
 
 
-def _dense(
-    to: _Export, node: Synapse, weight: Array, bias: Array | None, shape: tuple[int, ...]
-) -> list[Part]:
-    if len(to.graph.shape(node.name)) != 1:
-        to.refuse(node, f"weights shared over {to.graph.shape(node.name)[:-1]}", "one vector")
-        return []
-    parts: list[Part] = []
-    if len(shape) != 1:
-        axes = {"input_type": np.array(shape), "start_dim": 0, "end_dim": -1}
-        parts.append((f"{node.name}.flat", "Flatten", axes))
-    if bias is None:
-        return [*parts, (node.name, "Linear", {"weight": weight})]
-    return [*parts, (node.name, "Affine", {"weight": weight, "bias": bias})]
+def _dense(to: _Export, node: Synapse, weight: Array, bias: Array | None, columns: Array) -> Weights | None:
+    shape, made = to.shape_of(node.inputs[0]), to.graph.shape(node.name)
+    if len(made) != 1:
+        to.refuse(node, f"weights shared over {made[:-1]}", "one vector")
+        return None
+    axes = {"input_type": np.array(shape), "start_dim": 0, "end_dim": -1}
+    parts: list[Part] = [] if len(shape) == 1 else [(f"{node.name}.flat", "Flatten", axes)]
+    fields = {"weight": weight / columns} | ({} if bias is None else {"bias": bias})
+    return [*parts, (node.name, "Linear" if bias is None else "Affine", fields)], made
 
 
-def _conv(
-    to: _Export,
-    node: Synapse,
-    weight: Array,
-    bias: Array | None,
-    columns: Array,
-    shape: tuple[int, ...],
-    made: tuple[int, ...],
-) -> tuple[list[Part], tuple[int, ...]]:
+def _conv(to: _Export, node: Synapse, weight: Array, bias: Array | None, columns: Array) -> Weights | None:
     """Conv2d; Conv1d where rows were only put in; Scale for factors by element."""
+    shape, grid, made = to.shape_of(node.inputs[0]), to.graph.shape(node.inputs[0]), to.graph.shape(node.name)
     per_input = columns.reshape(node.groups, -1)[np.arange(len(weight)) // (len(weight) // node.groups)]
     weight = weight / per_input[:, :, None, None]
-    grid = to.graph.shape(node.inputs[0])
     plain = weight.shape[2:] == (1, 1) and node.stride == (1, 1) and node.padding == (0, 0)
     if plain and bias is None and node.groups == len(weight) == weight.shape[1] * node.groups:
         factors = np.broadcast_to(weight.reshape(-1, 1, 1), grid)
@@ -277,7 +251,7 @@ def _conv(
         fields |= {"stride": node.stride[1], "padding": node.padding[1]}
         return [(node.name, "Conv1d", fields)], (made[0], made[2])
     to.refuse(node, f"a convolution over a rearranged {shape}", "an input of shape (C, Y, X)")
-    return [], made
+    return None
 
 
 def _sum(to: _Export, node: Sum) -> None:
@@ -300,11 +274,8 @@ def _reduce(to: _Export, node: Reduce) -> None:
     source, (shape, unit) = node.inputs[0], (to.shape_of(node.inputs[0]), to.scale(node.inputs[0]))
     to.give(node, "", to.graph.shape(node.name))
     if node.op != "sum" or node.window is None or len(shape) != 3 or np.unique(unit).size != 1:
-        to.refuse(
-            node,
-            f"{node.op} over {'axes' if node.window is None else 'windows'}",
-            "sums over windows of (C, Y, X)",
-        )
+        found = f"{node.op} over {'axes' if node.window is None else 'windows'}"
+        to.refuse(node, found, "sums over windows of (C, Y, X)")
         return
     window, stride = np.array(node.window), np.array(node.stride or node.window)
     factor, mean = float(to.scale(node.name).flat[0] / unit.flat[0]), 1.0 / int(np.prod(node.window))
@@ -326,35 +297,26 @@ def _view(to: _Export, node: View) -> None:
         return to.refuse(node, f"{node.op} {node.args}", "reshape that joins axes")
     if [s for s in before if s != 1] == [s for s in after if s != 1]:
         return None
-    for start in range(len(before)):
-        for end in range(start + 1, len(before)):
-            joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
-            if [s for s in joined if s != 1] == [s for s in after if s != 1]:
-                axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
-                return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
+    for start, end in combinations(range(len(before)), 2):
+        joined = (*before[:start], int(np.prod(before[start : end + 1])), *before[end + 1 :])
+        if [s for s in joined if s != 1] == [s for s in after if s != 1]:
+            axes = {"input_type": np.array(before), "start_dim": start, "end_dim": end}
+            return to.give(node, to.chain(source, (node.name, "Flatten", axes)), joined)
     return to.refuse(node, f"reshape from {before} to {after}", "reshape that joins axes")
 
 
-# --- neurons -----------------------------------------------------------------------------------------------------
-
-
 def _neuron(to: _Export, node: Neuron) -> None:
-    source = node.inputs[0]
+    source, population, even = node.inputs[0], to.graph.shape(node.name), to.thresholds.get(node.name)
     shape = to.shape_of(source)
     to.give(node, "", shape)
-    even = to.thresholds.get(node.name)
     made = neurons.write(node, to.scale(source), to.scale(node.name), even, partial(to.refuse, node))
-    if made is None:
-        return
-    kind, compact = made
-    whole = {
-        k: np.broadcast_to(np.asarray(v, np.float64), to.graph.shape(node.name)) for k, v in compact.items()
-    }
-    fields = {key: np.array(array).reshape(shape) for key, array in whole.items()}
-    to.give(node, to.chain(source, (node.name, kind, fields)), shape)
+    if made is not None:
+        whole = {k: np.broadcast_to(np.asarray(v, np.float64), population) for k, v in made[1].items()}
+        fields = {key: np.array(array).reshape(shape) for key, array in whole.items()}
+        to.give(node, to.chain(source, (node.name, made[0], fields)), shape)
 
 
 RULES: dict[type[Node], Callable[..., None]] = {
     Input: _input, Output: _output, Synapse: _synapse, Neuron: _neuron, Sum: _sum, Reduce: _reduce, Micro: _micro,
-    View: _view, Delay: _alias,
+    View: _view, Delay: lambda to, node: to.same(node, node.inputs[0]),
 }  # fmt: skip

@@ -9,29 +9,25 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from ...target import Target
-from .net import FREE, NEURON, RELAY, UNIT, Network
-
-if TYPE_CHECKING:
-    from ruamel.yaml.comments import CommentedMap
+from .net import FREE, NEURON, SENDERS, UNIT, Network
 
 LINK_BUFFER = 16  # messages; SANA-FE wants a number, the target has none, this is the one of its own Loihi
 TITLE = """Architecture for SANA-FE, from the target {name} ({file}, sha256 {sha}).
 Nominal coefficients in joules and seconds; each comment names the coefficient of the target.
 Units named neuron, relay and free replay recorded spikes, accumulators take the currents."""
 
-#: (energy key, latency key) of SANA-FE -> coefficient of the target, by part
-HOPS = (
-    ("energy_north_hop", "latency_north_hop", "packet_hop_y"),
-    ("energy_south_hop", "latency_south_hop", "packet_hop_y"),
-    ("energy_east_hop", "latency_east_hop", "packet_hop_x"),
-    ("energy_west_hop", "latency_west_hop", "packet_hop_x"),
-)
+#: direction in SANA-FE -> coefficient of the target
+HOPS = {"north": "packet_hop_y", "south": "packet_hop_y", "east": "packet_hop_x", "west": "packet_hop_x"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +46,8 @@ class _Core:
 
 def architecture(net: Network, target: Target) -> str:
     """The file's text."""
-    from ruamel.yaml import YAML
-
     page = _Page(target)
-    tree = page.map(architecture=page.chip(_tiles(net, target)))
+    tree = _map(architecture=page.chip(_tiles(net, target)))
     tree.yaml_set_start_comment(TITLE.format(name=target.name, file=target.file.name, sha=target.sha256[:12]))
     writer = YAML()
     writer.width = 200
@@ -69,24 +63,26 @@ def _tiles(net: Network, target: Target) -> list[tuple[_Core, ...]]:
     tiles = [[_Core() for _ in range(chip.cores_per_router)] for _ in range(chip.routers_x * chip.routers_y)]
     need: dict[tuple[int, int], Counter[str]] = {}
     for group in net.groups:
-        role = group.role if group.role in (NEURON, RELAY, FREE) else "target"
+        role = group.role if group.role in SENDERS else "target"
         for place in zip(group.tile.tolist(), group.core.tolist(), strict=True):
             need.setdefault(place, Counter())[role] += 1
     for (tile, core), count in sorted(need.items()):
-        senders = tuple((kind, count[kind]) for kind in (NEURON, RELAY, FREE) if count[kind])
+        senders = tuple((kind, count[kind]) for kind in SENDERS if count[kind])
         if core == chip.cores_per_router:
             tiles[tile].append(_Core(host=True))
         tiles[tile][core] = replace(tiles[tile][core], senders=senders, targets=count["target"])
     return [tuple(cores) for cores in tiles]
 
 
-def _runs(items: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
+def runs(items: Sequence[Any]) -> Iterator[tuple[int, int, Any]]:
     """(first, last, item) of equal neighbours."""
-    at = 0
-    for item, same in groupby(items):
-        count = len(list(same))
-        yield at, at + count - 1, item
-        at += count
+    for item, same in groupby(enumerate(items), key=itemgetter(1)):
+        first, *_ = numbers = [number for number, _ in same]
+        yield first, numbers[-1], item
+
+
+def _map(**entries: Any) -> CommentedMap:
+    return CommentedMap(entries)
 
 
 @dataclass
@@ -94,13 +90,6 @@ class _Page:
     """Makes commented mappings from a target."""
 
     target: Target
-    zero: str = field(default="zero: the host is not priced here", init=False)
-
-    def map(self, **entries: Any) -> CommentedMap:
-        """An ordered mapping."""
-        from ruamel.yaml.comments import CommentedMap
-
-        return CommentedMap(entries)
 
     def price(self, table: CommentedMap, key: str, coefficient: str, why: str = "") -> None:
         """One number and where it comes from; ``why``: it is zero for this reason."""
@@ -125,54 +114,44 @@ class _Page:
     def chip(self, tiles: Sequence[tuple[_Core, ...]]) -> CommentedMap:
         """The whole mesh."""
         chip = self.target.chip
-        mesh = self.map(topology="mesh", width=chip.routers_x, height=chip.routers_y)
+        mesh = _map(topology="mesh", width=chip.routers_x, height=chip.routers_y)
         mesh["link_buffer_size"] = LINK_BUFFER
         mesh.yaml_add_eol_comment("SANA-FE's own, no counterpart in the target", "link_buffer_size")
         mesh["sync_model"] = "fixed"
         self.price(mesh, "latency_sync", "barrier")
-        entries = [self.tile(first, last, cores) for first, last, cores in _runs(tiles)]
-        return self.map(name=self.target.name, attributes=mesh, tile=entries)
+        entries = [self.tile(first, last, cores) for first, last, cores in runs(tiles)]
+        return _map(name=self.target.name, attributes=mesh, tile=entries)
 
     def tile(self, first: int, last: int, cores: tuple[_Core, ...]) -> CommentedMap:
         """Equal tiles, a router each."""
-        hops = self.map()
-        for energy, latency, coefficient in HOPS:
-            self.price(hops, energy, coefficient)
-            self.price(hops, latency, coefficient)
-        entries = [self.core(a, b, core) for a, b, core in _runs(cores)]
-        return self.map(name=f"tile[{first}..{last}]", attributes=hops, core=entries)
+        hops = self.both(_map(), [(f"{side}_hop", coefficient) for side, coefficient in HOPS.items()])
+        entries = [self.core(a, b, core) for a, b, core in runs(cores)]
+        return _map(name=f"tile[{first}..{last}]", attributes=hops, core=entries)
 
     def core(self, first: int, last: int, core: _Core) -> CommentedMap:
         """Equal cores of a tile."""
-        why = self.zero if core.host else ""
-        attributes = self.map(buffer_position="soma", max_neurons_supported=core.neurons)
-        attributes.yaml_add_eol_comment(
-            "neurons of this file, not a limit of the target", "max_neurons_supported"
-        )
-        unit: Callable[..., CommentedMap] = lambda name, table: self.map(name=name, attributes=table)
-        model: Callable[[str], CommentedMap] = lambda name: self.map(model=name)
+        why = "zero: the host is not priced here" if core.host else ""
+        attributes = _map(buffer_position="soma", max_neurons_supported=core.neurons)
+        note = "neurons of this file, not a limit of the target"
+        attributes.yaml_add_eol_comment(note, "max_neurons_supported")
+        unit: Callable[..., CommentedMap] = lambda name, table: _map(name=name, attributes=table)
+        model: Callable[[str], CommentedMap] = lambda name: _map(model=name)
         some = f"[0..{max(0, -(-core.targets // UNIT) - 1)}]"
         free = "zero: currents and arrivals are costed at synapse and sender"
         synapse = self.both(model("current_based"), [("process_spike", "synaptic_op")], why)
         bare = self.both(model("current_based"), [("process_spike", "")], "zero: meets no weight")
-        dendrite = self.both(model("accumulator"), [("update", "")])
+        dendrite, idle = (self.both(model("accumulator"), [("update", "")]) for _ in range(2))
         neuron = (("access_neuron", ""), ("update_neuron", ""), ("spike_out", ""))
         somas = [unit(f"accumulator{some}", self.both(model("leaky_integrate_fire"), neuron, free))]
         somas += [unit(f"{kind}[0..{n - 1}]", self.soma(kind, model("input"))) for kind, n in core.senders]
-        arrive = self.both(self.map(), [("message_in", "axon_in")], why)
-        leave = self.both(self.map(), [("message_out", "axon_out")], why)
-        return self.map(
-            name="host" if core.host else f"core[{first}..{last}]",
-            attributes=attributes,
-            axon_in=[unit("axon_in", arrive)],
-            synapse=[unit("synapse", synapse), unit("delivery", bare)],
-            dendrite=[
-                unit(f"dendrite{some}", dendrite),
-                unit("idle", self.both(model("accumulator"), [("update", "")])),
-            ],
-            soma=somas,
+        arrive = self.both(_map(), [("message_in", "axon_in")], why)
+        leave = self.both(_map(), [("message_out", "axon_out")], why)
+        return _map(
+            name="host" if core.host else f"core[{first}..{last}]", attributes=attributes,
+            axon_in=[unit("axon_in", arrive)], synapse=[unit("synapse", synapse), unit("delivery", bare)],
+            dendrite=[unit(f"dendrite{some}", dendrite), unit("idle", idle)], soma=somas,
             axon_out=[unit("axon_out", leave)],
-        )
+        )  # fmt: skip
 
     def soma(self, kind: str, table: CommentedMap) -> CommentedMap:
         """A replaying unit: SANA-FE accesses it in every step, and lets it update and spike where it fires."""

@@ -127,10 +127,6 @@ class Figure:
         """SANA-FE's over ours."""
         return self.sanafe / self.ours if self.ours and self.sanafe is not None else None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Both sides and their ratio, for JSON."""
-        return {**vars(self), "ratio": self.ratio}
-
 
 @dataclass(frozen=True, eq=False)
 class Crosscheck:
@@ -154,14 +150,13 @@ class Crosscheck:
         """Everything, for JSON."""
         apart = ("counts", "energy", "time", "problems", "not_carried")
         own = {k: v for k, v in vars(self).items() if k not in apart}
-        return {
-            **own,
-            "counts": [{**vars(c), "agrees": c.agrees} for c in self.counts],
-            "energy": [f.as_dict() for f in self.energy],
-            "time": [f.as_dict() for f in self.time],
-            "not_carried": [{"node": node, "what": what} for node, what in self.not_carried],
-            "agrees": not self.problems,
-        }
+        counts = [{**vars(c), "agrees": c.agrees} for c in self.counts]
+        energy, time = (
+            [{**vars(f), "ratio": f.ratio} for f in figures] for figures in (self.energy, self.time)
+        )
+        lost = [{"node": node, "what": what} for node, what in self.not_carried]
+        judged = {"counts": counts, "energy": energy, "time": time, "not_carried": lost}
+        return {**own, **judged, "agrees": not self.problems}
 
     def require(self) -> Crosscheck:
         """Itself, or VerifyError ND652 with every account that disagrees beyond what is explained."""
@@ -189,9 +184,8 @@ def crosscheck(
     interpreter = interpreter_of(python)
     version = find(interpreter)
     with _scratch() as folder:
-        (network, architecture, _), net = export(
-            program, folder / "network.yaml", x, target=target, layers=layers, memory_gb=memory_gb
-        )
+        how: dict[str, Any] = {"target": target, "layers": layers, "memory_gb": memory_gb}
+        (network, architecture, _), net = export(program, folder / "network.yaml", x, **how)
         runs = simulate(interpreter, architecture, network, (net.pipelined, net.framed), timing, time_limit_s)
     return compare(program, target, net, runs, version, timing)
 
@@ -212,10 +206,8 @@ def find(interpreter: str) -> str:
     if code == 0 and found and found[-1]:
         return found[-1][0]
     fixes = (INSTALL, "neurodeploy crosscheck DIR --python ENV/bin/python", f"or set {PYTHON}")
-    reason = _last(said) or f"it ended with {code}"
-    raise BackendError(
-        Problem("ND720", "SANA-FE is not installed here", interpreter, reason, "sanafe 2", fixes)
-    )
+    cause, reason = "SANA-FE is not installed here", _last(said) or f"it ended with {code}"
+    raise BackendError(Problem("ND720", cause, interpreter, reason, "sanafe 2", fixes))
 
 
 def simulate(
@@ -252,47 +244,36 @@ def _scratch() -> Iterator[Path]:
 def _run(command: Sequence[str], folder: Path, limit_s: float) -> tuple[int, str]:
     """(exit code, end of what it printed); nothing of it is left running, whatever happens."""
     log = folder / "log.txt"
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True}
     try:
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, **quiet)
     except OSError as error:
         return 127, f"{error.strerror or error}: {command[0]}"
     try:
         code = process.wait(limit_s)
     except subprocess.TimeoutExpired as error:
-        fixes = (
-            "allow more: --time-limit SECONDS",
-            "fewer samples: --samples N",
-            "fewer layers: --layers PATTERN",
-        )
-        raise _failed(f"not done after {limit_s:g} s", *fixes) from error
-    finally:
-        _end(process)
+        fewer = "fewer samples: --samples N", "fewer layers: --layers PATTERN"
+        found = f"not done after {limit_s:g} s"
+        raise _failed(found, "allow more: --time-limit SECONDS", *fewer) from error
+    finally:  # stop it and what it started; nothing happens to one that has ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     with log.open("rb") as said:
         said.seek(max(0, log.stat().st_size - TAIL))
         return code, said.read().decode("utf-8", "replace")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stops a process and what it started; nothing happens to one that has ended."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def _last(said: str) -> str:
     """The last line that says something."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    return next((line.strip()[:200] for line in reversed(said.splitlines()) if line.strip()), "")
 
 
 def _failed(found: str, *fixes: str) -> BackendError:
     advice = fixes or ("the files can be looked at: neurodeploy export DIR --to sanafe --out network.yaml",)
-    return BackendError(
-        Problem("ND721", "SANA-FE did not return a usable result", "sanafe", found, fixes=advice)
-    )
+    cause = "SANA-FE did not return a usable result"
+    return BackendError(Problem("ND721", cause, "sanafe", found, fixes=advice))
 
 
 def read(path: Path, steps: Sequence[int]) -> list[Run]:
@@ -341,22 +322,13 @@ def compare(
     pipelined, framed = runs
     counts = _counts(net, pipelined)
     found = estimate(program, net.events, target) if net.whole else None
-    energy = _energy(net, target, pipelined, found)
     problems = [_disagreement(c) for c in counts if not c.agrees]
     problems += _by_hand(net.expected, target, pipelined)
     return Crosscheck(
-        target=target.name,
-        samples=net.samples,
-        version=version,
-        timing=timing,
-        whole=net.whole,
-        synapses=net.synapses,
-        counts=tuple(counts),
-        energy=tuple(energy),
-        time=tuple(_times(net, pipelined, framed, found)),
-        not_carried=net.not_carried,
-        problems=tuple(problems),
-    )
+        target=target.name, samples=net.samples, version=version, timing=timing, whole=net.whole,
+        synapses=net.synapses, counts=tuple(counts), energy=tuple(_energy(net, target, pipelined, found)),
+        time=tuple(_times(net, pipelined, framed, found)), not_carried=net.not_carried, problems=tuple(problems),
+    )  # fmt: skip
 
 
 def ours(net: Network) -> dict[str, int]:
@@ -386,33 +358,19 @@ def carried(counts: Counts) -> dict[str, int]:
 
 def _counts(net: Network, run: Run) -> list[Count]:
     own, wanted = ours(net), net.expected
-    outside = wanted.fired - wanted.spikes
-    senders = (
-        "spikes that the host injects"
-        if net.whole
-        else "spikes of the host and of senders outside the layers"
-    )
-    merged = (
-        f"; {wanted.merged} messages of one spike to one core are one message there" if wanted.merged else ""
-    )
+    outside, merged = wanted.fired - wanted.spikes, wanted.merged
+    senders = "that the host injects" if net.whole else "of the host and of senders outside the layers"
+    unmet = "messages that meet no weight" if wanted.deliveries else ""
+    together = f"{merged} messages of one spike to one core are one message there" if merged else ""
+    injected = "; ".join(filter(None, ("packets that the host injects", together)))
+    injected = injected if wanted.from_host or merged else ""
+    fewer, fewer_hops = (merged, wanted.merged_hops) if net.whole else (0, 0)
     hops = own["packet_hop_x"] + own["packet_hop_y"]
     return [
-        Count("spikes", own["neuron_spike"], run.fired, outside, senders if outside else ""),
-        Count(
-            "synaptic events",
-            own["synaptic_op"],
-            run.synaptic_events,
-            wanted.deliveries,
-            "messages that meet no weight" if wanted.deliveries else "",
-        ),
-        Count(
-            "packets",
-            own["axon_out"],
-            run.packets,
-            wanted.from_host - (wanted.merged if net.whole else 0),
-            f"packets that the host injects{merged}" if wanted.from_host or wanted.merged else "",
-        ),
-        Count("hops", hops, run.hops, -wanted.merged_hops if net.whole else 0, merged[2:]),
+        Count("spikes", own["neuron_spike"], run.fired, outside, f"spikes {senders}" if outside else ""),
+        Count("synaptic events", own["synaptic_op"], run.synaptic_events, wanted.deliveries, unmet),
+        Count("packets", own["axon_out"], run.packets, wanted.from_host - fewer, injected),
+        Count("hops", hops, run.hops, -fewer_hops, together),
     ]
 
 
@@ -463,12 +421,9 @@ def _energy(net: Network, target: Target, run: Run, found: Estimate | None) -> l
 
 def _times(net: Network, pipelined: Run, framed: Run, found: Estimate | None) -> list[Figure]:
     """Milliseconds per inference: between results in a pipeline, and of a single frame."""
-    n = net.samples
-    period = found.timing.period_ns.nominal * 1e-6 if found else None
-    latency = found.timing.latency_ns.nominal * 1e-6 if found else None
+    times = (found.timing.period_ns, found.timing.latency_ns) if found else (None, None)
+    mine = [None if time is None else time.nominal * 1e-6 for time in times]
     return [
-        Figure(
-            "pipelined", "ms", period, pipelined.time_s * 1e3 / n, f"{pipelined.steps // n} steps a sample"
-        ),
-        Figure("one frame", "ms", latency, framed.time_s * 1e3 / n, f"{framed.steps // n} steps a sample"),
+        Figure(name, "ms", own, run.time_s * 1e3 / net.samples, f"{run.steps // net.samples} steps a sample")
+        for name, own, run in zip(("pipelined", "one frame"), mine, (pipelined, framed), strict=True)
     ]

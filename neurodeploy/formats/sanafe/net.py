@@ -19,7 +19,8 @@ sends into, so that its messages cross no link, as ours do not.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -29,7 +30,7 @@ import numpy as np
 from ...array import Array
 from ...backends.loihi_sim import MEMBER as LOIHI_SIM
 from ...errors import Problem, SimulateError, UsageError, unknown_name
-from ...image import HOST, CoreImage, Export, Receiver, addresses_read, exports, origins, receiver
+from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, receiver
 from ...ir.graph import Graph, free_name
 from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
@@ -43,7 +44,13 @@ BYTES_PER_SYNAPSE = 2000  # measured with 2.2.9: 1.9 kB, of which reading the fi
 MEMORY_GB = 8.0  # what the simulator may take unless told otherwise
 
 #: kinds of senders, as they are priced
-NEURON, RELAY, FREE = "neuron", "relay", "free"
+SENDERS = NEURON, RELAY, FREE = "neuron", "relay", "free"
+
+
+#: a tile, a core in it, and a kind of unit there
+Place = tuple[int, int, str]
+#: (site, sender, address, weight) of what arrives, by node and whether it meets weights
+Rows = dict[tuple[str, bool], list[tuple[Array, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +147,7 @@ class Network:
 
 
 def network(
-    program: Program,
-    target: Target,
-    x: Array,
-    layers: Sequence[str] = (),
-    memory_gb: float = MEMORY_GB,
+    program: Program, target: Target, x: Array, layers: Sequence[str] = (), memory_gb: float = MEMORY_GB
 ) -> Network:
     """What SANA-FE is given for raw inputs ``x`` (samples, ...); ``layers``: patterns of receiving nodes, all if none.
 
@@ -157,23 +160,23 @@ def network(
         raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
     _check(program.graph, images, target)
     chosen = _chosen(program, layers)
-    board = _Board.of(images, target)
-    mail = board.mail.restrict(board, chosen)
+    board = _Board(images, target)
+    senders, mail = board.traffic
+    mail = mail.restrict(board, chosen)
     _fits(board, mail, memory_gb, program.graph)
-    return _Builder(program, board, mail, chosen, not layers).build(np.asarray(x))
+    return _Builder(program, board, senders, mail, chosen, not layers).build(np.asarray(x))
 
 
 def _check(graph: Graph, images: Sequence[CoreImage], target: Target) -> None:
     refused = Refusals("SANA-FE")
-    mesh, mapped = (target.chip.routers_x, target.chip.routers_y), images[0].header
-    if mesh != (mapped["routers_x"], mapped["routers_y"]):
-        found = f"mapped onto {mapped['routers_x']} x {mapped['routers_y']} routers"
-        refused.add(
-            "mapping", found, f"{mesh[0]} x {mesh[1]} of {target.name}", "price it as the target of the build"
-        )
-    chips = sorted({image.chip for image in images} - {HOST})
-    if len(chips) > 1:
-        refused.add("mapping", f"{len(chips)} chips", "one mesh", "build again with --chips 1")
+    mesh, mapped = f"{target.chip.routers_x} x {target.chip.routers_y}", "{routers_x} x {routers_y}"
+    mapped = mapped.format_map(images[0].header)
+    if mesh != mapped:
+        limit, fix = f"{mesh} of {target.name}", "price it as the target of the build"
+        refused.add("mapping", f"mapped onto {mapped} routers", limit, fix)
+    chips = len({image.chip for image in images} - {HOST})
+    if chips > 1:
+        refused.add("mapping", f"{chips} chips", "one mesh", "build again with --chips 1")
     if not graph.of(Synapse):
         for node in graph.of(Product, Micro, Sum, Reduce, Delay):
             refused.add(node.name, node.kind, "at least one synapse in the network")
@@ -198,15 +201,14 @@ def _fits(board: _Board, mail: _Mail, memory_gb: float, graph: Graph) -> None:
     synapses = int(mail.fan_out.sum())
     needed = synapses * BYTES_PER_SYNAPSE / 1e9
     if needed > memory_gb:
-        by_node = sorted(((n, int(board.synapses.get(n, 0))) for n in graph.nodes), key=lambda p: -p[1])
-        largest = ", ".join(f"{name} ({count})" for name, count in by_node[:3])
-        fixes = (
-            f"choose layers: --layers PATTERN; most synapses: {largest}",
-            f"allow more: --memory {needed * 1.05:.1f}",
-        )
+        total = board.synapses
+        by_node = sorted(graph.nodes, key=lambda name: -total[name])
+        largest = ", ".join(f"{name} ({total[name]})" for name in by_node[:3])
+        choose = f"choose layers: --layers PATTERN; most synapses: {largest}"
         cause = "the network is too large for SANA-FE, which keeps every synapse apart"
-        found = f"{synapses} synapses, about {needed:.1f} GB"
-        raise SimulateError(Problem("ND620", cause, graph.header.name, found, f"{memory_gb:g} GB", fixes))
+        found, limit = f"{synapses} synapses, about {needed:.1f} GB", f"{memory_gb:g} GB"
+        fixes = choose, f"allow more: --memory {needed * 1.05:.1f}"
+        raise SimulateError(Problem("ND620", cause, graph.header.name, found, limit, fixes))
 
 
 # --- what the images say -------------------------------------------------------------------------------------------
@@ -284,14 +286,11 @@ class _Board:
 
     images: Sequence[CoreImage]
     target: Target
-    plans: list[Receiver]
-    sends: list[list[Export]]
 
-    @classmethod
-    def of(cls, images: Sequence[CoreImage], target: Target) -> _Board:
-        """Raises MappingError ND582 and ND586 for images that contradict themselves."""
-        plans = [receiver(image) for image in images]
-        return cls(images, target, plans, [exports(image, images, plans) for image in images])
+    @cached_property
+    def plans(self) -> list[Receiver]:
+        """The receiving half of each; MappingError ND582 and ND586 for images that contradict themselves."""
+        return [receiver(image) for image in self.images]
 
     @cached_property
     def tile(self) -> Array:
@@ -306,58 +305,39 @@ class _Board:
         return np.array([own if image.chip == HOST else image.slot for image in self.images])
 
     @cached_property
-    def synapses(self) -> dict[str, int]:
+    def synapses(self) -> Counter[str]:
         """Synapses by node, in all messages that can be sent."""
-        total: dict[str, int] = {}
+        total, (_, mail) = Counter[str](), self.traffic
         for site, plan in enumerate(self.plans):
-            slots = self.mail.slot[self.mail.target == site]
-            for name, count in zip(plan.nodes, plan.fan_out[:, slots].sum(axis=1), strict=True):
-                total[name] = total.get(name, 0) + int(count)
+            slots = mail.slot[mail.target == site]
+            total.update(dict(zip(plan.nodes, plan.fan_out[:, slots].sum(axis=1).tolist(), strict=True)))
         return total
 
-    def hops(self, tile: Array, other: Array) -> tuple[Array, Array]:
-        """Hops between tiles, along x and along y."""
-        height = self.target.chip.routers_y
-        return np.abs(tile // height - other // height), np.abs(tile % height - other % height)
-
     @cached_property
-    def rows(self) -> tuple[Array, Array, Array]:
-        """(sender's key, target site, slot) of every message that can be sent."""
+    def traffic(self) -> tuple[_Senders, _Mail]:
+        """Everything that sends, every neuron, and all messages that can be sent."""
         keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
         for site, image in enumerate(self.images):
             tables = [origins(image, unit) for unit in range(len(image.units))]
-            for export in self.sends[site]:
+            for export in exports(image, self.images, self.plans):
                 number, element = tables[export.unit][export.instruction]
                 for bundle in export.bundles:
-                    n = len(bundle.elements)
                     tile = self.tile[bundle.target] if image.chip == HOST else -1
-                    where = np.column_stack([np.full(n, site), np.full(n, export.unit)])
-                    what = np.column_stack([number[bundle.elements], element[bundle.elements]])
-                    keys.append(np.column_stack([where, what, np.full(n, tile)]))
-                    targets.append(np.full(n, bundle.target))
+                    what = number[bundle.elements], element[bundle.elements]
+                    keys.append(_table(site, export.unit, *what, tile))
+                    targets.append(np.full(len(bundle.elements), bundle.target))
                     slots.append(bundle.slots)
-        return np.concatenate(keys), np.concatenate(targets), np.concatenate(slots)
-
-    @cached_property
-    def senders(self) -> _Senders:
-        """Everything that sends, and every neuron."""
-        every = [self.rows[0]]
-        for site, image in enumerate(self.images):
-            for unit, piece in enumerate(image.units):
-                for number, item in enumerate(piece.program):
-                    if item.op == "neuron":
-                        n = item.size
-                        head = np.tile([site, unit, number], (n, 1))
-                        every.append(np.column_stack([head, np.arange(n), np.full(n, -1)]))
-        return self._described(np.unique(np.concatenate(every), axis=0))
-
-    @cached_property
-    def mail(self) -> _Mail:
-        """All messages."""
-        keys, target, slot = self.rows
-        place = {key: i for i, key in enumerate(map(tuple, self.senders.key.tolist()))}
-        sender = np.array([place[key] for key in map(tuple, keys.tolist())], dtype=np.int64)
-        return _Mail(sender, target, slot, np.zeros(len(slot), np.int64))
+        neurons = [
+            _table(site, unit, number, np.arange(item.size), -1)
+            for site, image in enumerate(self.images)
+            for unit, piece in enumerate(image.units)
+            for number, item in enumerate(piece.program)
+            if item.op == "neuron"
+        ]
+        key, place = np.unique(np.concatenate([*keys, *neurons]), axis=0, return_inverse=True)
+        target, slot = np.concatenate(targets), np.concatenate(slots)
+        mail = _Mail(place.reshape(-1)[: len(target)], target, slot, np.zeros(len(target), np.int64))
+        return self._described(key), mail
 
     def _described(self, key: Array) -> _Senders:
         node = np.empty(len(key), dtype=object)
@@ -390,6 +370,7 @@ class _Builder:
 
     program: Program
     board: _Board
+    every: _Senders
     mail: _Mail
     chosen: frozenset[str]
     whole: bool
@@ -397,34 +378,29 @@ class _Builder:
 
     def build(self, x: Array) -> Network:
         """Runs the simulated cores on ``x`` and joins their activity with the connections."""
-        kept, group_of, offset, senders = self._senders()
+        members, senders = self._senders()
         trace, events = LOIHI_SIM.run(self.program, x, tuple(dict.fromkeys(g.node for g in senders)))
         ticks, samples = trace.outputs.shape[:2]
-        active = np.zeros((len(kept), ticks, samples), bool)
-        for number, group in enumerate(senders):
-            values = trace.values[group.node].reshape(ticks, samples, -1)[:, :, group.index]
-            active[group_of == number] = np.moveaxis(values != 0, 2, 0)
-        sends = np.isin(kept, self.mail.sender)
-        active &= (self.board.senders.own[kept] | sends)[:, None, None]
         depth = self.program.mapping.depth if self.program.mapping is not None else 0
-        trains = [_trains(active[group_of == n], g.depth, depth) for n, g in enumerate(senders)]
-        receivers, connections = self._receivers(kept, group_of, offset, len(senders))
-        often = np.zeros(len(self.board.senders.key), np.int64)
-        often[kept] = active.sum(axis=(1, 2))
-        priced = sum(g.size for g in senders if g.role == NEURON)
-        spikes = sum(int(often[kept[group_of == n]].sum()) for n, g in enumerate(senders) if g.role != FREE)
+        every = self.every
+        sends = every.own | np.isin(np.arange(len(every.key)), self.mail.sender)
+        often, trains = np.zeros(len(every.key), np.int64), []
+        for numbers, group in zip(members, senders, strict=True):
+            values = trace.values[group.node].reshape(ticks, samples, -1)[:, :, group.index]
+            active = np.moveaxis(values != 0, 2, 0) & sends[numbers][:, None, None]
+            often[numbers] = active.sum(axis=(1, 2))
+            trains.append(_trains(active, group.depth, depth))
+        receivers, connections = self._connected(self._arriving(), members)
+        neurons = sum(g.size for g in senders if g.role == NEURON)
+        priced = [n for n, g in zip(members, senders, strict=True) if g.role != FREE]
+        spikes = sum(int(often[numbers].sum()) for numbers in priced)
+        carried = tuple(r for r in not_carried(self.program.graph) if r[0] in self.chosen)
+        expected = self._expected(often, spikes, neurons, samples * ticks)
         return Network(
-            groups=(*senders, *receivers),
-            connections=tuple(connections),
-            trains=tuple(trains),
-            samples=samples,
-            pipelined=samples * ticks,
-            framed=samples * (ticks + depth),
-            expected=self._expected(often, spikes, priced, samples * ticks),
-            events=events,
-            whole=self.whole,
-            not_carried=tuple(r for r in not_carried(self.program.graph) if r[0] in self.chosen),
-        )
+            groups=(*senders, *receivers), connections=tuple(connections), trains=tuple(trains), samples=samples,
+            pipelined=samples * ticks, framed=samples * (ticks + depth), expected=expected, events=events,
+            whole=self.whole, not_carried=carried,
+        )  # fmt: skip
 
     def _label(self, node: str, suffix: str = "") -> str:
         """A group name that SANA-FE's dotted addresses allow, unique."""
@@ -433,9 +409,9 @@ class _Builder:
         self.labels[label] = None
         return label
 
-    def _senders(self) -> tuple[Array, Array, Array, list[Group]]:
-        """(senders kept, group of each, number in its group, groups)."""
-        every, board = self.board.senders, self.board
+    def _senders(self) -> tuple[list[Array], list[Group]]:
+        """The numbers of the senders of each group, and the groups."""
+        every, board = self.every, self.board
         member = np.array([name in self.chosen for name in every.node], dtype=bool)
         kept = np.flatnonzero(np.isin(np.arange(len(member)), self.mail.sender) | (every.neuron & member))
         outside = np.array([board.images[site].chip == HOST for site in every.key[:, 0]], dtype=bool)
@@ -443,121 +419,96 @@ class _Builder:
         found: dict[tuple[str, str], list[int]] = {}
         for number in kept.tolist():
             found.setdefault((every.node[number], str(role[number])), []).append(number)
-        place = np.full(len(member), -1)
-        place[kept] = np.arange(len(kept))
-        group_of, offset = np.zeros(len(kept), int), np.zeros(len(kept), int)
-        groups: list[Group] = []
-        used: dict[tuple[int, int, str], int] = {}
-        for (node, kind), numbers in found.items():
-            ids = np.array(numbers)
+        members, groups, used = [np.array(numbers) for numbers in found.values()], [], Counter[Place]()
+        for (node, kind), ids in zip(found, members, strict=True):
             site = every.key[ids, 0]
-            tile = np.where(outside[ids], every.key[ids, 4], board.tile[site])
-            core = board.core[site]
+            tile, core = np.where(outside[ids], every.key[ids, 4], board.tile[site]), board.core[site]
             unit = _units(tile, core, kind, used)
-            group = Group(self._label(node), node, kind, every.flat[ids], tile, core, every.depth[ids], unit)
-            group_of[place[ids]], offset[place[ids]] = len(groups), np.arange(len(ids))
-            groups.append(group)
-        return kept, group_of, offset, groups
+            label, flat, depth = self._label(node), every.flat[ids], every.depth[ids]
+            groups.append(Group(label, node, kind, flat, tile, core, depth, unit))
+        return members, groups
 
-    def _receivers(
-        self, kept: Array, group_of: Array, offset: Array, first: int
-    ) -> tuple[list[Group], list[Connections]]:
-        """Groups of accumulators and of arrivals, and all connections onto them."""
-        mail, board = self.mail, self.board
-        place = np.full(len(board.senders.key), -1)
-        place[kept] = np.arange(len(kept))
-        rows: dict[tuple[str, bool], list[tuple[Array, ...]]] = {}
-        for site, plan in enumerate(board.plans):
+    def _arriving(self) -> Rows:
+        """What each core receives of the messages that are sent."""
+        mail = self.mail
+        rows: Rows = {}
+        for site, plan in enumerate(self.board.plans):
             mine = np.flatnonzero(mail.target == site)
             if not len(mine):
                 continue
-            table = _Synapses.of(board.images[site], plan)
+            table = _Synapses.of(self.board.images[site], plan)
             begin, end = table.start[mail.slot[mine]], table.start[mail.slot[mine] + 1]
-            entry = _spans(begin, end - begin)
-            sender = np.repeat(place[mail.sender[mine]], end - begin)
-            address, weight = table.address[entry], table.weight[entry]
-            owner = table.node[address]
-            for number in np.unique(owner).tolist():
-                if plan.nodes[number] in self.chosen:
-                    own = owner == number
-                    row = (sender[own], np.full(int(own.sum()), site), address[own], weight[own])
-                    rows.setdefault((plan.nodes[number], True), []).append(row)
-            bare = mine[mail.fan_out[mine] == 0]
-            reader = plan.reader[mail.slot[bare]]
-            for number in np.unique(reader).tolist():
-                own = bare[reader == number]
-                nothing = np.zeros(len(own), np.int64)
-                row = (place[mail.sender[own]], np.full(len(own), site), nothing, nothing + 1)
-                rows.setdefault((plan.nodes[number], False), []).append(row)
-        return self._connected(rows, group_of, offset, first)
+            entry, bare = _spans(begin, end - begin), mine[mail.fan_out[mine] == 0]
+            address, zero = table.address[entry], np.zeros(len(bare), np.int64)
+            met = np.repeat(mail.sender[mine], end - begin), address, table.weight[entry]
+            unmet = mail.sender[bare], zero, zero + 1
+            owners = (True, table.node[address], met), (False, plan.reader[mail.slot[bare]], unmet)
+            for weighted, owner, columns in owners:
+                for number in np.unique(owner).tolist():
+                    own, node = owner == number, plan.nodes[number]
+                    if node in self.chosen or not weighted:
+                        row = np.full(int(own.sum()), site), *(column[own] for column in columns)
+                        rows.setdefault((node, weighted), []).append(row)
+        return rows
 
-    def _connected(
-        self,
-        rows: dict[tuple[str, bool], list[tuple[Array, ...]]],
-        group_of: Array,
-        offset: Array,
-        first: int,
-    ) -> tuple[list[Group], list[Connections]]:
+    def _connected(self, rows: Rows, members: list[Array]) -> tuple[list[Group], list[Connections]]:
+        """Groups of accumulators and of arrivals, and all connections onto them."""
         groups: list[Group] = []
         found: list[Connections] = []
-        used: dict[tuple[int, int, str], int] = {}
+        used: Counter[Place] = Counter()
+        group_of, offset = np.full((2, len(self.every.key)), -1)
+        for number, ids in enumerate(members):
+            group_of[ids], offset[ids] = number, np.arange(len(ids))
         for (node, weighted), parts in rows.items():
-            sender, site, address, weight = (np.concatenate(c) for c in zip(*parts, strict=True))
+            site, sender, address, weight = (np.concatenate(c) for c in zip(*parts, strict=True))
             size = int(address.max(initial=0)) + 1
             key, neuron = np.unique(site * size + address, return_inverse=True)
             tile, core = self.board.tile[key // size], self.board.core[key // size]
             role = "currents" if weighted else "arrivals"
             unit = _units(tile, core, "target", used) // UNIT
-            zero = np.zeros(len(key), int)
             label = self._label(node, f"/{role}")
-            groups.append(Group(label, node, role, key % size, tile, core, zero, unit))
+            groups.append(Group(label, node, role, key % size, tile, core, np.zeros_like(key), unit))
             for source in np.unique(group_of[sender]).tolist():
                 mine = group_of[sender] == source
                 pairs = np.column_stack([offset[sender[mine]], neuron[mine]])
-                found.append(Connections(source, first + len(groups) - 1, pairs, weight[mine]))
+                found.append(Connections(source, len(members) + len(groups) - 1, pairs, weight[mine]))
         return groups, found
 
     def _expected(self, often: Array, spikes: int, neurons: int, ticks: int) -> Counts:
-        mail, board = self.mail, self.board
-        key = board.senders.key
+        mail, board, key = self.mail, self.board, self.every.key
         tile = np.where(key[:, 4] >= 0, key[:, 4], board.tile[key[:, 0]])
         sent = often[mail.sender]
         _, index = np.unique(mail.sender * len(board.images) + mail.target, return_index=True)
         first = np.zeros(len(sent), bool)
         first[index] = True
-        along = board.hops(tile[mail.sender], board.tile[mail.target])
-        host = np.array([image.chip == HOST for image in board.images])
-        sending, receiving = host[key[mail.sender, 0]], host[mail.target]
-        anywhere = np.ones(len(sent), bool)
-
-        def total(amount: Array | int, which: Array) -> int:
-            return int((sent * amount)[which].sum())
-
-        bare = total(1, mail.fan_out == 0)
-        return Counts(
-            fired=int(often.sum()),
-            spikes=spikes,
-            synaptic_events=total(mail.fan_out, anywhere) + bare,
-            deliveries=bare,
-            packets=total(1, first),
-            from_host=total(1, first & sending),
-            to_host=total(1, first & receiving),
-            hops_x=total(along[0], first),
-            hops_y=total(along[1], first),
-            merged=total(1, ~first & ~sending),
-            merged_hops=total(along[0] + along[1], ~first),
-            neurons=neurons,
-            ticks=ticks,
+        there, back = (
+            divmod(t, board.target.chip.routers_y) for t in (tile[mail.sender], board.tile[mail.target])
         )
+        along = [np.abs(a - b) for a, b in zip(there, back, strict=True)]
+        host = np.array([image.chip == HOST for image in board.images])
+        sending, receiving, bare = host[key[mail.sender, 0]], host[mail.target], mail.fan_out == 0
+        total: Callable[[Array], int] = lambda amount: int((sent * amount).sum())
+        return Counts(
+            fired=int(often.sum()), spikes=spikes, synaptic_events=total(mail.fan_out + bare), deliveries=total(bare),
+            packets=total(first), from_host=total(first & sending), to_host=total(first & receiving),
+            hops_x=total(along[0] * first), hops_y=total(along[1] * first),
+            merged=total(~first & ~sending), merged_hops=total((along[0] + along[1]) * ~first),
+            neurons=neurons, ticks=ticks,
+        )  # fmt: skip
 
 
-def _units(tile: Array, core: Array, kind: str, used: dict[tuple[int, int, str], int]) -> Array:
+def _table(*columns: int | Array) -> Array:
+    """Columns side by side; a number stands in every row."""
+    return np.stack(np.broadcast_arrays(*columns), axis=1)
+
+
+def _units(tile: Array, core: Array, kind: str, used: Counter[tuple[int, int, str]]) -> Array:
     """The next free number on its core for each neuron."""
     numbers = np.zeros(len(tile), int)
     for i, place in enumerate(zip(tile.tolist(), core.tolist(), strict=True)):
         key = (*place, kind)
-        numbers[i] = used.get(key, 0)
-        used[key] = int(numbers[i]) + 1
+        numbers[i] = used[key]
+        used[key] += 1
     return numbers
 
 
@@ -585,7 +536,7 @@ def _trains(active: Array, depth: Array, deepest: int) -> Array:
 
 def not_carried(graph: Graph) -> tuple[tuple[str, str], ...]:
     """(node, what of it SANA-FE does not see), in graph order."""
-    rows: list[tuple[str, str]] = []
+    rows = []
     for node in graph:
         if isinstance(node, Product):
             text = "product: its messages are delivered, its operations and state are not priced"

@@ -10,7 +10,7 @@ What is carried and what is not is said in docs/formats.md. The simulator itself
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from ...files import write_text
 from ...inputs.samples import Synthetic
 from ...program import Program
 from ...target import Target
-from .arch import architecture
-from .net import FREE, MEMORY_GB, NEURON, RELAY, Connections, Group, Network, network
+from .arch import architecture, runs
+from .net import MEMORY_GB, SENDERS, Connections, Group, Network, network
 
 CHUNK = 200_000  # connections per entry: bounds what a reader holds at once
 NEVER = 1e300  # a threshold that no current reaches
@@ -48,7 +48,7 @@ def export(
         x = Synthetic(program.graph).measurement(SAMPLES)[0]
     net = network(program, target, x, layers, memory_gb)
     files = {
-        path: "".join(network_text(net, program.graph.header.name)),
+        path: network_text(net, program.graph.header.name),
         path.with_name(f"{path.stem}.arch.yaml"): architecture(net, target),
         path.with_name(f"{path.stem}.json"): json.dumps(description(net, target), indent=1) + "\n",
     }
@@ -72,30 +72,23 @@ def description(net: Network, target: Target) -> dict[str, Any]:
     }
 
 
-def network_text(net: Network, name: str) -> Iterator[str]:
-    """The mapped network, entry by entry."""
+def network_text(net: Network, name: str) -> str:
+    """The mapped network, an entry a line."""
     title = "".join(c if c.isalnum() or c in "_-" else "_" for c in name) or "network"
-    yield f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
-    yield from _joined(_group(net, number) for number in range(len(net.groups)))
-    yield '],\n"edges": [\n'
-    yield from _joined(_edge(net, part) for connections in net.connections for part in _parts(connections))
-    yield ']},\n"mappings": [\n'
-    yield from _joined(entry for group in net.groups for entry in _mapping(group))
-    yield "]}\n"
+    groups = _lines(_group(net, number) for number in range(len(net.groups)))
+    edges = _lines(entry for part in net.connections for entry in _edges(net, part))
+    mappings = _lines(entry for group in net.groups for entry in _mapping(group))
+    head = f'{{"network": {{"name": {json.dumps(title)},\n"groups": [\n'
+    return f'{head}{groups}],\n"edges": [\n{edges}]}},\n"mappings": [\n{mappings}]}}\n'
 
 
-def _joined(entries: Iterator[Any]) -> Iterator[str]:
-    """JSON entries, one a line."""
-    comma = ""
-    for entry in entries:
-        yield comma + json.dumps(entry)
-        comma = ",\n"
-    yield "\n"
+def _lines(entries: Iterable[Any]) -> str:
+    return ",\n".join(map(json.dumps, entries)) + "\n"
 
 
 def _group(net: Network, number: int) -> dict[str, Any]:
     group = net.groups[number]
-    if group.role in (NEURON, RELAY, FREE):
+    if group.role in SENDERS:
         trains = net.trains[number].astype(int).tolist()
         neurons = [{str(i): {"soma": {"spikes": t}} if any(t) else {}} for i, t in enumerate(trains)]
         return {"name": group.label, "attributes": {"log_spikes": False}, "neurons": neurons}
@@ -104,31 +97,22 @@ def _group(net: Network, number: int) -> dict[str, Any]:
     return {"name": group.label, "attributes": {"soma": soma}, "neurons": [{f"0..{group.size - 1}": {}}]}
 
 
-def _parts(connections: Connections) -> Iterator[Connections]:
-    for start in range(0, len(connections.weights), CHUNK):
-        rows = slice(start, start + CHUNK)
-        yield Connections(
-            connections.source, connections.target, connections.pairs[rows], connections.weights[rows]
-        )
-
-
-def _edge(net: Network, part: Connections) -> dict[str, Any]:
+def _edges(net: Network, part: Connections) -> Iterator[dict[str, Any]]:
     source, target = (net.groups[number].label for number in (part.source, part.target))
-    lists = {"source_target_pairs": part.pairs.tolist(), "weight": part.weights.tolist()}
-    return {f"{source} -> {target}": {"type": "sparse", **lists}}
+    for rows in (slice(start, start + CHUNK) for start in range(0, len(part.weights), CHUNK)):
+        lists = {"source_target_pairs": part.pairs[rows].tolist(), "weight": part.weights[rows].tolist()}
+        yield {f"{source} -> {target}": {"type": "sparse", **lists}}
 
 
 def _mapping(group: Group) -> Iterator[dict[str, Any]]:
     """One entry per sender, one per run of receiving neurons that share core and unit."""
     places = list(zip(group.tile.tolist(), group.core.tolist(), group.unit.tolist(), strict=True))
-    if group.role in (NEURON, RELAY, FREE):
+    if group.role in SENDERS:
         for i, (tile, core, unit) in enumerate(places):
             soma = f"{group.role}[{unit}]"
             yield {f"{group.label}.{i}": {"core": f"{tile}.{core}", "soma": soma, "dendrite": "idle"}}
         return
     synapse = "synapse" if group.role == "currents" else "delivery"
-    cuts = [i for i, place in enumerate(places) if i == 0 or place != places[i - 1]]
-    for start, stop in zip(cuts, [*cuts[1:], len(places)], strict=True):
-        tile, core, unit = places[start]
+    for first, last, (tile, core, unit) in runs(places):
         hardware = {"soma": f"accumulator[{unit}]", "dendrite": f"dendrite[{unit}]", "synapse": synapse}
-        yield {f"{group.label}.{start}..{stop - 1}": {"core": f"{tile}.{core}", **hardware}}
+        yield {f"{group.label}.{first}..{last}": {"core": f"{tile}.{core}", **hardware}}

@@ -122,6 +122,36 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)
 
 
+def test_ids_that_no_operator_changes_are_ids() -> None:
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(ROWS, WIDTH)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embedding(ids.reshape(-1, TOKENS)[:, :TOKENS].to(torch.int32))
+            return (x + self.embedding(ids.clamp(min=0) * 1)).mean(1)
+
+    network = Kept().double().eval()
+    graph = torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
+    ids = texts_with_padding()
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(
+        interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-12
+    )
+
+
+def test_what_padding_puts_in_is_of_no_token() -> None:
+    """1 - pad(f) is 1 where pad put its zeros, which a function of single tokens could not be."""
+    network, graph = imported(lambda ids, s: _added(s, 1.0 - F.pad((ids != 0).to(s.dtype)[:, 1:], (0, 1))))
+    ids = texts_with_padding()
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-9)
+
+
 def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
     shown = (ids != 0).to(scores.dtype)
     return (scores + ((1.0 - shown[:, None, :] * shown[:, :, None]) * -1e9)[:, None]).softmax(-1)
@@ -131,6 +161,8 @@ def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
 REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
     "counted": (lambda ids, s: _filled(s, (ids != 0).cumsum(1) > 3), "cumsum"),
     "by its place": (lambda ids, s: _filled(s, ids == torch.arange(TOKENS)), "token ids"),
+    "moved": (lambda ids, s: _filled(s, ids.flip(1) == 0), "token ids"),
+    "cut": (lambda ids, s: _filled(s, ids[:, :1] == 0), "token ids"),
     "another value": (lambda ids, s: _filled(s, ids == 0, 0.5), "depends on the input"),
     "read as a number": (
         lambda ids, s: (s + (ids == 0)[:, None, None].float() * -1e9).relu(),

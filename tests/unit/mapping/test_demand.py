@@ -16,6 +16,7 @@ from neurodeploy.ir.interp import convolve, windows
 from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.layouts.grid import Parts
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.reads import connections, departures
 from neurodeploy.mapping.types import Demand
@@ -40,7 +41,7 @@ def whole(graph: Graph, group: str, target: Target = LOIHI2) -> Demand:
     graph = balance(graph)
     found = next(g for g in populations(graph) if g.name == group)
     accounting = Accounting.of(graph, target, found)
-    (tile,) = accounting.cells.tiles(accounting.cells.shape)
+    (tile,) = Parts(accounting.cells, (), accounting.cells.shape).tiles()
     return accounting.demand(tile)
 
 

@@ -11,7 +11,7 @@ from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Neuron
-from neurodeploy.mapping.layouts.relay import relayed
+from neurodeploy.mapping.layouts.relay import MEMBER as RELAY
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
@@ -50,8 +50,8 @@ def test_a_layer_too_large_beside_its_norm_fits_behind_a_relay(graph: Graph) -> 
 
 
 def test_a_relay_stands_only_where_it_is_needed(graph: Graph) -> None:
-    assert relayed(graph, small_memory(16000)) is graph
-    made = relayed(graph, small_memory(100))
+    assert RELAY.rewrite(graph, small_memory(16000)) is graph
+    made = RELAY.rewrite(graph, small_memory(100))
     relays = [n for n in made.of(Delay) if n.name.endswith("_relay")]
     assert [n.inputs[0] for n in relays] == ["b0.fc2.rescale"]
-    assert relayed(graph, load("cpu-sim")) is graph
+    assert RELAY.rewrite(graph, load("cpu-sim")) is graph

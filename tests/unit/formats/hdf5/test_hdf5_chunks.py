@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import ImportModelError
-from neurodeploy.formats._hdf5 import chunks as _hdf5_chunks
 from neurodeploy.formats._hdf5 import read as _hdf5
+from neurodeploy.formats._hdf5 import stored
 
 RNG = np.random.default_rng(0)
 
@@ -29,7 +29,7 @@ def test_chunks_read_as_h5py_reads_them(tmp_path: Path, dtype: str, facts: dict[
         some[9:12] = 0  # the other chunks are not stored
     with h5py.File(tmp_path / "c.h5") as file:
         for name in ("full", "some"):
-            found = _hdf5_chunks.read(tmp_path / "c.h5", file[name])
+            found = stored.chunks(tmp_path / "c.h5", file[name])
             assert found.dtype == file[name].dtype and np.array_equal(found, file[name][()])
 
 

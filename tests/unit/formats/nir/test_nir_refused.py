@@ -17,7 +17,7 @@ from neurodeploy.calibrate import measure
 from neurodeploy.convert.native import MEMBER as NATIVE
 from neurodeploy.errors import ImportModelError, Problem, UsageError
 from neurodeploy.formats._hdf5 import read as _hdf5
-from neurodeploy.formats._hdf5 import texts as _hdf5_texts
+from neurodeploy.formats._hdf5 import stored
 from neurodeploy.formats.nir import MEMBER as NIR
 from neurodeploy.formats.nir import READER, WRITER
 from neurodeploy.formats.nir import read as reader
@@ -220,10 +220,10 @@ def test_texts_read_as_h5py_reads_them(tmp_path: Path) -> None:
         file["one"] = "alone"
         file.create_dataset("empty", (3,), h5py.string_dtype())
     with h5py.File(tmp_path / "t.h5") as file:
-        found = _hdf5_texts.read(tmp_path / "t.h5", file["words"], 1 << 20)
+        found = stored.texts(tmp_path / "t.h5", file["words"], 1 << 20)
         assert found.tolist() == file["words"][()].tolist()
-        assert _hdf5_texts.read(tmp_path / "t.h5", file["one"], 3).item() == b"alo"
-        assert _hdf5_texts.read(tmp_path / "t.h5", file["empty"], 9).tolist() == [b""] * 3
+        assert stored.texts(tmp_path / "t.h5", file["one"], 3).item() == b"alo"
+        assert stored.texts(tmp_path / "t.h5", file["empty"], 9).tolist() == [b""] * 3
 
 
 # --- the integers that this program writes -----------------------------------------------------------------------

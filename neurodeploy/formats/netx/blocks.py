@@ -1,8 +1,11 @@
-"""Dense layers: real, complex (two sums into RF neurons) and recurrent ones; file, value, nodes and back."""
+"""The blocks with weights, file, value, nodes and back.
+
+Dense layers are real, complex (two sums into RF neurons) or recurrent; pools are depthwise convolutions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,14 +14,54 @@ import numpy as np
 
 from ...array import Array
 from ...ir.nodes import Sum, Synapse
+from ...ir.shapes import MAX_ELEMENTS
 from .._base import Refusals
 from .fields import Fields
-from .layers import COMPLEX, LABELS, REAL, Block, Layer, Nodes, Sizes, Walk, keys, refuse_wide, whole
+from .layers import Block, Layer, Nodes, Sizes, Walk
 from .neurons import AFFINE, NeuronGroup
-from .weights import LossyWeights, for_file, in_lava
+from .weights import HIGH, LOW, LossyWeights, for_file, in_lava
 
+REAL, COMPLEX, BACK = ("weight",), ("weight/real", "weight/imag"), "weight_rec"
+#: names of the synapses of a real and of a complex layer
+LABELS = {1: ("synapse",), 2: ("real", "imag")}
+Pair = tuple[int, int]
+#: stride, padding, dilation and groups; 0 groups: one for each channel
+Geometry = tuple[Pair, Pair, Pair, int]
 MAX_DELAY = 62
-BACK = "weight_rec"
+MAX_SIDE = 1 << 16
+INT8 = 127  # netx keeps kernel, stride, padding and groups of a convolution in int8
+POOL = "pool"
+
+
+def _synapses(name: str, before: str, weights: Sequence[Array], kind: str, **how: Any) -> Nodes:
+    """One for each stream."""
+    labels = LABELS[len(weights)]
+    return [
+        (Synapse(name=f"{name}.{label}", inputs=(before,), weight=weight, **how), kind)
+        for label, weight in zip(labels, weights, strict=True)
+    ]
+
+
+def _keys(layer: Fields) -> tuple[str, ...]:
+    """Where the weights of a layer stand."""
+    return COMPLEX if layer.has("weight/imag") else REAL
+
+
+def _whole(parts: Iterable[Array | None]) -> tuple[Array, ...] | None:
+    """All of them, or None where one is missing."""
+    found = tuple(parts)
+    there = tuple(part for part in found if part is not None)
+    return there if len(there) == len(found) else None
+
+
+def _refuse_wide(part: Synapse, refusals: Refusals) -> None:
+    """Refuse weights that no file holds."""
+    low, high = int(part.weight.min()), int(part.weight.max())
+    if not LOW <= low <= high <= HIGH:
+        refusals.add(part.name, f"weights {low} .. {high}", f"{LOW} .. {HIGH}")
+
+
+# --- dense -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +81,6 @@ class Dense(Block):
         return "dense" if self.back is None else "dense_rec"
 
     @property
-    def streams(self) -> int:
-        """Two of complex weights."""
-        return len(self.weights)
-
-    @property
     def together(self) -> list[list[Array]]:
         """The matrices that netx scales alike: those of a recurrent layer, but not the parts of a complex one."""
         if self.back is not None:
@@ -56,14 +94,13 @@ class Dense(Block):
 
     def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
         """A synapse for each stream; a recurrent layer adds its two sums up."""
-        delay = _uniform(1 if self.delay is None else 1 + self.delay)
-        made: Nodes = [
-            (Synapse(name=f"{name}.{label}", inputs=(before,), weight=weight, delay=delay), "dense")
-            for label, weight in zip(LABELS[self.streams], self.weights, strict=True)
-        ]
+        delay = np.asarray(1 if self.delay is None else 1 + self.delay)
+        # one number where all connections wait equally long
+        wait = int(delay.flat[0]) if (delay == delay.flat[0]).all() else delay.astype(np.int64)
+        made = _synapses(name, before, self.weights, "dense", delay=wait)
         if self.back is None:
             return made, tuple(node.name for node, _ in made)
-        back = Synapse(name=f"{name}.recurrent", inputs=(name,), weight=self.back, delay=delay)
+        back = Synapse(name=f"{name}.recurrent", inputs=(name,), weight=self.back, delay=wait)
         both = Sum(name=f"{name}.sum", inputs=(made[0][0].name, back.name))
         return [*made, (back, self.kind), (both, self.kind)], (both.name,)
 
@@ -97,7 +134,7 @@ class Dense(Block):
             if wrong:
                 refusals.add(first.name, cause, limit)
         for part in every:
-            refuse_wide(part, refusals)
+            _refuse_wide(part, refusals)
         for part, matrices in zip(parts, found.together, strict=True):
             if for_file(matrices, found.shifted_down) is None:
                 together = np.concatenate([w.ravel() for w in matrices])
@@ -106,7 +143,7 @@ class Dense(Block):
         return found
 
 
-def read(walk: Walk, layer: Fields, index: int) -> Layer | None:
+def dense(walk: Walk, layer: Fields, index: int) -> Layer | None:
     """From the file; without a neuron group, neurons that integrate and never fire."""
     declared, before = walk.declared(layer), walk.shape
     walk.shape = shape = (prod(declared),) if declared else None
@@ -134,7 +171,7 @@ def _in_lava(walk: Walk, layer: Fields, index: int, file: Dense) -> Dense | None
         lava = [in_lava(same, file.shifted_down) for same in file.together]
     except LossyWeights as error:
         cause, limit = "weights whose sums Lava rounds", "weights with a positive value"
-        layer.problem("ND124", cause, keys(layer)[0], error, limit)
+        layer.problem("ND124", cause, _keys(layer)[0], error, limit)
         return None
     pairs = [pair for parts in zip(file.together, lava, strict=True) for pair in zip(*parts, strict=True)]
     changed = sum(int((a != b).sum()) for a, b in pairs)
@@ -146,12 +183,12 @@ def _in_lava(walk: Walk, layer: Fields, index: int, file: Dense) -> Dense | None
 
 def _file(walk: Walk, layer: Fields, shape: Sizes | None) -> Dense | None:
     """The matrices and delays that the file holds; netx does not read those of complex layers."""
-    matrices = [_matrix(walk, layer, key, shape) for key in keys(layer)]
+    matrices = [_matrix(walk, layer, key, shape) for key in _keys(layer)]
     recurrent = layer.text("type") == "dense_rec"
     back = _matrix(walk, layer, BACK, shape) if recurrent else None
     delayed = len(matrices) == 1 and layer.has("delay")
     delay = _delay(layer, matrices[0]) if delayed else None
-    weights = whole(matrices)
+    weights = _whole(matrices)
     if weights is None or (recurrent and back is None) or (delayed and delay is None):
         return None
     return Dense(weights, back, delay)
@@ -205,9 +242,8 @@ def _joins(layer: Fields, file: Dense, neuron: NeuronGroup) -> bool:
     if held != (rows, rows):
         layer.problem("ND126", "recurrent weights of another shape", BACK, held, (rows, rows))
         return False
-    if (
-        file.delay is not None and file.delay.shape != held
-    ):  # netx gives both matrices the delays of the first
+    # netx gives both matrices the delays of the first
+    if file.delay is not None and file.delay.shape != held:
         layer.problem("ND126", "delays do not fit the recurrent weights", "delay", file.delay.shape, held)
         return False
     return True
@@ -229,7 +265,127 @@ def _flattens(walk: Walk, layer: Fields, index: int, before: Sizes | None, colum
     return len(before) > 1
 
 
-def _uniform(delay: int | Array) -> int | Array:
-    """One number where all connections wait equally long."""
-    array = np.asarray(delay)
-    return int(array.flat[0]) if (array == array.flat[0]).all() else array.astype(np.int64)
+# --- convolutions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Block):
+    """``weights`` (out, in/groups, rows, columns) of each stream, without dilation."""
+
+    weights: tuple[Array, ...]
+    stride: Pair
+    padding: Pair
+    groups: int
+    kind: str = "conv"
+
+    def yields(self, before: Sizes) -> Sizes | None:
+        """The shape that comes out, None where the parts do not fit."""
+        out, each, *window = self.weights[0].shape
+        if len(before) != 3 or before[0] != each * self.groups or out % self.groups:
+            return None
+        sides = [s + 2 * p - k for s, p, k in zip(before[1:], self.padding, window, strict=True)]
+        made = (out, *(side // step + 1 for side, step in zip(sides, self.stride, strict=True)))
+        return None if min(sides) < 0 else made
+
+    def nodes(self, name: str, before: str) -> tuple[Nodes, tuple[str, ...]]:
+        """A synapse for each stream."""
+        geometry: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "groups": self.groups}
+        made = _synapses(name, before, self.weights, self.kind, op="conv", delay=1, **geometry)
+        return made, tuple(node.name for node, _ in made)
+
+    def fields(self) -> dict[str, Any]:
+        """Sizes, geometry and the kernel."""
+        out, each, *window = self.weights[0].shape
+        sizes = {"inChannels": each * self.groups, "outChannels": out}
+        pairs = {"kernelSize": window, "stride": self.stride, "padding": self.padding, "dilation": (1, 1)}
+        geometry = {key: np.array(pair) for key, pair in pairs.items()}
+        return {**sizes, **geometry, "groups": self.groups, "weight": self.weights[0].astype(np.float32)}
+
+    @classmethod
+    def of(cls, parts: Sequence[Synapse], refusals: Refusals) -> Conv:
+        """From the synapses of a population; what netx cannot do is refused."""
+        first = parts[0]
+        for part in parts:
+            if part.delays != (1,):
+                refusals.add(part.name, f"delays {part.delays}", "netx ignores delays of convolutions")
+            numbers = (*part.weight.shape[2:], *part.stride, *part.padding, part.groups)
+            if max(numbers) > INT8:
+                found = f"kernel, stride, padding or groups {max(numbers)}"
+                refusals.add(part.name, found, f"netx: up to {INT8}")
+            if (part.stride, part.padding, part.groups) != (first.stride, first.padding, first.groups):
+                refusals.add(part.name, "another geometry than its partner", "one geometry")
+            _refuse_wide(part, refusals)
+        if len(parts) == 2:
+            refusals.add(first.name, "a complex convolution", "netx reads real ones")
+        return cls(tuple(part.weight for part in parts), first.stride, first.padding, first.groups)
+
+
+def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:
+    """From the file; the delays of a convolution are not used, as netx does."""
+    kind, before = layer.text("type") or "", walk.shape
+    walk.shape = shape = walk.declared(layer)
+    neuron = walk.neuron(layer, kind, shape)
+    kernels = _whole([_kernel(walk, layer, key) for key in _keys(layer)])
+    geometry = _geometry(layer, pool=kind == POOL)
+    if layer.has("delay"):
+        walk.remark(index, "netx does not use the delays of a convolution; neither does this reader")
+    if before is None and not walk.tree.problems:
+        cause, limit = "the shape of the input is not known", "(x, y, channels)"
+        fix = "--set reader.input_shape='[X, Y, CHANNELS]'"
+        layer.problem("ND126", cause, "shape", "no input layer", limit, fix)
+    if shape is None or neuron is None or kernels is None or geometry is None or before is None:
+        return None
+    if len(kernels) != neuron.streams:
+        cause, limit = "weights and neuron that netx cannot join", "complex with RF"
+        layer.problem("ND125", cause, "weight", neuron.model, limit)
+        return None
+    block = _moving(kernels, before[0], kind, geometry)
+    yields, kernel = block.yields(before), block.weights[0].shape
+    if yields != shape:
+        limit = f"{yields} from {before}" if yields else f"kernel {kernel} on {before}, {block.groups} groups"
+        layer.problem("ND126", "a convolution that does not yield the declared shape", "shape", shape, limit)
+        return None
+    walk.check_messages(layer)
+    return Layer(index, block, shape, before, neuron, walk.bias(layer, index, neuron, shape))
+
+
+def _geometry(layer: Fields, pool: bool) -> Geometry | None:
+    """As the file says it."""
+    stride, padding = layer.pair("stride", 1, MAX_SIDE), layer.pair("padding", 0, MAX_SIDE)
+    dilation = layer.pair("dilation", 1, MAX_SIDE)
+    groups = 0 if pool else layer.scalar("groups", 1, MAX_SIDE)
+    if stride is None or padding is None or dilation is None or groups is None:
+        return None
+    return stride, padding, dilation, groups
+
+
+def _moving(kernels: Sequence[Array], channels: int, kind: str, geometry: Geometry) -> Conv:
+    """The convolution on an input: a dilation becomes zeros; a pool has its one kernel for each channel."""
+    stride, padding, dilation, groups = geometry
+    if not groups:
+        kernels = [np.repeat(k, channels, axis=0) if len(k) == 1 else k for k in kernels]
+    return Conv(tuple(_dilated(k, dilation) for k in kernels), stride, padding, groups or channels, kind)
+
+
+def _kernel(walk: Walk, layer: Fields, key: str) -> Array | None:
+    """A kernel as (out, in, rows, columns)."""
+    value = walk.weights(layer, key)
+    if value is None:
+        return None
+    if value.ndim not in (4, 5) or prod(value.shape[4:]) != 1:
+        layer.problem("ND126", "kernels with other axes", key, value.shape, "(out, in, rows, columns)")
+        return None
+    return value.reshape(value.shape[:4])
+
+
+def _dilated(kernel: Array, dilation: Pair) -> Array:
+    """The kernel with zeros between its entries: what a dilation means. Too large a one is cut: it fits no input."""
+    (dy, dx), (ky, kx) = dilation, kernel.shape[2:]
+    if dilation == (1, 1):
+        return kernel
+    sizes = (*kernel.shape[:2], (ky - 1) * dy + 1, (kx - 1) * dx + 1)
+    if max(sizes[2:]) > MAX_SIDE or prod(sizes) > MAX_ELEMENTS:
+        return np.broadcast_to(np.int64(0), (*kernel.shape[:2], MAX_SIDE, MAX_SIDE))  # a view of one number
+    wide = np.zeros(sizes, np.int64)
+    wide[:, :, ::dy, ::dx] = kernel
+    return wide
