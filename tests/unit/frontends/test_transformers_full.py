@@ -26,7 +26,9 @@ from tests.later import torch
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("factory", "millions"), [pytest.param("vit_s", 22.0, marks=pytest.mark.slow), ("minilm", 22.3)])
+@pytest.mark.parametrize(
+    ("factory", "millions"), [pytest.param("vit_s", 22.0, marks=pytest.mark.slow), ("minilm", 22.3)]
+)
 def test_import_convert_quantize_check_and_run(factory: str, millions: float) -> None:
     torch.set_num_threads(1)
     began = time.perf_counter()
