@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy import cost, registry
+from neurodeploy import cost
 from neurodeploy.config import INTEGER
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import Problem
 from neurodeploy.evidence import Evidence
 from neurodeploy.inputs.samples import SYNTHETIC
@@ -50,7 +51,7 @@ def spiking(method: str = "ecmt", samples: int = 6, **sizes: int) -> tuple[Graph
     """(source, balanced spiking graph with widths, raw images)."""
     source = mini_vit(**sizes) if method == "ecmt" else mini_snn(**sizes)
     x = images(source, samples)
-    member = registry.METHODS[method]
+    member = METHODS[method]
     _, config = member.configure({})
     graph = balance(member.rewrite(source, config, x, 4))
     rng = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from ..array import Array
 from ..errors import Problem, UsageError, configured, unknown_name
 from ..ir.graph import Graph
-from ..registry import Member
+from ..registry import Member, Room
 
 
 class MethodConfig(BaseModel):
@@ -59,3 +59,6 @@ class Method(Member):
             )
         chosen = {**self.presets[preset], **options}
         return preset, configured(self.Config, chosen, "ND303", f"method {self.name}", "convert")
+
+
+METHODS = Room("convert", Method)

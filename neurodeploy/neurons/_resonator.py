@@ -10,9 +10,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 
 FRACTION_BITS = 6
 DECAY_ONE = 1 << 12

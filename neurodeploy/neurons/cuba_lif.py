@@ -19,9 +19,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 from ._membrane import VTH_MAX, cuba_dynamics, current_limit, decays_and_bias
 
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 from ._delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
 
 

@@ -27,9 +27,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 from ._membrane import current_limit, decay_codes, in_units, integrated, state_unit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 from ._membrane import STATE_MAX, current_limit, decay_codes, in_units, integrated, state_unit
 
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import TERNARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 

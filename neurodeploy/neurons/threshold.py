@@ -13,8 +13,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized
 from ..ir.types import BINARY, Code
-from ._base import NeuronModel, Quantized
 from ._membrane import STATE_MAX, in_units
 
 

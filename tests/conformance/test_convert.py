@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, calibrate, compare, quantize, registry, target
-from neurodeploy.convert._base import Method
+from neurodeploy import artifact, calibrate, compare, quantize, target
+from neurodeploy.convert._base import METHODS, Method
 from neurodeploy.errors import ConvertError, UsageError
 from neurodeploy.image import encode
 from neurodeploy.ir import interp, levels
@@ -22,7 +22,7 @@ from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from tests.networks import images, mini_snn, mini_vit, value
 
-METHODS = registry.METHODS
+METHODS = METHODS
 #: those that make neurons; the other one keeps a network's own
 CONVERTERS = [m for m in METHODS.values() if m.metric == "converted"]
 #: what makes a method converge in the ticks that a test has, and how small its error is then, relative to the start

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.fixed import reciprocal, rescale
+from neurodeploy.ir.micro_op import MICROCODE, MicroOp, QuantizedMicro
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.microcode._base import MicroOp, QuantizedMicro
-from neurodeploy.registry import MICROCODE
 
 OPERATORS = MICROCODE
 WIDTHS = (1, 2, 17, 64, 768, 1024)

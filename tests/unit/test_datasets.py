@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurodeploy import datasets, registry
+from neurodeploy import datasets
 from neurodeploy.codes import CODES
+from neurodeploy.datasets._base import DATASETS
 from neurodeploy.datasets._types import content_hash, stratified_indices
 from neurodeploy.errors import UsageError
 
@@ -127,7 +128,7 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
 
 
 def test_formats_are_found_and_named() -> None:
-    assert set(registry.DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
+    assert set(DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
     assert datasets.names() == ("digits",)
 
 

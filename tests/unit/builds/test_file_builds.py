@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, compare, registry, sources, verbs
+from neurodeploy import artifact, cli, compare, sources, verbs
 from neurodeploy.builds import pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import BackendError, SimulateError
-from neurodeploy.formats._base import Format, Refusals, Writer
+from neurodeploy.formats._base import FORMATS, Format, Refusals, Writer
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
@@ -453,7 +453,7 @@ class Names(Writer):
 
 def give(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     names = Format("names", ".names", "names of nodes", writer=Names(**options))
-    monkeypatch.setitem(registry.FORMATS.members, "names", names)
+    monkeypatch.setitem(FORMATS.members, "names", names)
 
 
 def test_export_writes_what_the_exporter_writes(
@@ -543,7 +543,7 @@ def test_check_of_a_file_needs_no_torch() -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from neurodeploy import cli, registry; from tests import fake_format\n"
-        "registry.FORMATS.members['toy'] = fake_format.MEMBER\n"
+        "FORMATS.members['toy'] = fake_format.MEMBER\n"
         "cli.call(['check', 'net.toy'])\n"
         "print([m for m in ('torch', 'sklearn', 'numba', 'lava') if m in sys.modules])"
     )

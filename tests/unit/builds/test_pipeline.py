@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import cli, datasets, files, sources
-from neurodeploy.builds import folder, pipeline
+from neurodeploy.builds import check, folder, pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
@@ -367,6 +367,13 @@ def test_unknown_stage() -> None:
         pipeline.run(resolve({"model": "digits-vit"}), to="quantise")
     with pytest.raises(NeurodeployError, match="--from"):
         pipeline.run(resolve({"model": "digits-vit"}), start="report")
+
+
+@pytest.mark.parametrize("key", ["optimise", "placement"])
+@pytest.mark.parametrize("start", [pipeline.run, check.check])
+def test_names_of_members_are_checked_before_anything_else(start: Callable[..., object], key: str) -> None:
+    with pytest.raises(UsageError, match=rf"ND904 unknown \w+ 'money'[\s\S]*where: {key}"):
+        start(resolve({"model": "digits-vit", key: "money"}))
 
 
 @pytest.mark.parametrize(

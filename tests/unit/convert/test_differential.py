@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, quantize, registry
+from neurodeploy import calibrate, quantize
 from neurodeploy.convert import dcgs, spikezip
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Neuron, Product
 from tests.networks import images, mini_vit
 from tests.unit.convert.test_pmsm import quantised_ann
@@ -47,7 +48,7 @@ def test_tracer_walks_as_the_released_neuron_does() -> None:
     """q += input/s; +1 at q >= 1 below the bound, -1 at q < 0 above it; q -= spike: differences, as in the source."""
     rng, step, positive, negative = np.random.default_rng(0), 0.37, 5, 4
     x = np.cumsum(rng.normal(size=(60, 200)), axis=0)
-    model, acc = registry.NEURONS["signed_tracer"], np.zeros(200)
+    model, acc = NEURONS["signed_tracer"], np.zeros(200)
     q, sent, before = np.full(200, 0.5), np.zeros(200), np.zeros(200)
     for now in x:
         q = q + (now - before) / step
@@ -62,7 +63,7 @@ def test_differential_neuron_encodes_as_the_source_does() -> None:
     """r(t) = r(t-1) + level/t with the level nearest below t (x - r) by the rule 3/4: exact where grain allows it."""
     rng, base, levels, ticks = np.random.default_rng(1), 0.21, 6, 6
     x = np.cumsum(rng.normal(size=(ticks, 300)), axis=0)
-    model = registry.NEURONS["differential_threshold"]
+    model = NEURONS["differential_threshold"]
     r, t, mean = np.zeros(300), np.zeros(300), np.zeros(300)
     for tick in range(1, ticks + 1):
         error = tick * (x[tick - 1] - mean)
@@ -75,7 +76,7 @@ def test_differential_neuron_encodes_as_the_source_does() -> None:
 
 
 def test_dcgs_keeps_its_value_in_silence_where_a_rate_would_decay() -> None:
-    model = registry.NEURONS["differential_threshold"]
+    model = NEURONS["differential_threshold"]
     r, t, outs = np.zeros(1), np.zeros(1), []
     for _ in range(6):
         out, r, t = model.float_step(np.array([1.0]), r, t, 0.5, 4, 60)

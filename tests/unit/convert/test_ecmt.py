@@ -98,7 +98,7 @@ def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
     b.add(Output(name="out", inputs=("f",)), shape)
     x = np.random.default_rng(0).integers(0, 17, (7, 3, 6))
     trace = interp.run(b.build(), x, record=["s"])
-    from neurodeploy.registry import MICROCODE
+    from neurodeploy.ir.micro_op import MICROCODE
 
     for t in range(1, 6):
         mean = trace.values["s"][:t].mean(axis=0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, compare, passes
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends._torch import inference
@@ -20,7 +21,6 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
 from tests.later import Tensor, modules, nn, torch, torch_fx

@@ -11,6 +11,7 @@ import pytest
 from neurodeploy import compare, passes, support
 from neurodeploy.builds.imported import parameters
 from neurodeploy.calibrate import measure
+from neurodeploy.convert._base import METHODS
 from neurodeploy.inputs import samples
 from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
@@ -18,7 +19,6 @@ from neurodeploy.ir.nodes import Synapse
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from neurodeploy.target import load
 from tests import transformers_small as small

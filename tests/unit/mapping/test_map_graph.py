@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy import registry
 from neurodeploy.codes import CODES
 from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.nodes import Delay, Micro, Neuron
 from neurodeploy.ir.types import BINARY
 from neurodeploy.mapping import mapper
@@ -62,7 +62,7 @@ def assert_each_element_once(graph: Graph, mapping: Mapping) -> None:
 def assert_rows_whole(graph: Graph, mapping: Mapping) -> None:
     """A row of a row operator lies on one core."""
     for node in graph.of(Micro):
-        if registry.MICROCODE[node.op].row:
+        if MICROCODE[node.op].row:
             width = graph.shape(node.name)[-1]
             for core in mapping.cores:
                 for piece in core.pieces:

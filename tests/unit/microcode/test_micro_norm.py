@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import MICROCODE
 from tests.later import torch
 
 LAYER, RMS = MICROCODE["layer_norm"], MICROCODE["rms_norm"]

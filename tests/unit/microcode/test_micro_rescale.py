@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.microcode.rescale import Rescale
-from neurodeploy.registry import MICROCODE
 
 RESCALE, RELU = MICROCODE["rescale"], MICROCODE["relu"]
 FULL = Interval(-(2**23) + 1, 2**23 - 1, True)

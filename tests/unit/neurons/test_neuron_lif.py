@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.neurons import lif
-from neurodeploy.registry import NEURONS
 
 LIF, TERNARY = NEURONS["lif"], NEURONS["ternary_lif"]
 LIMIT = 2**23

@@ -144,8 +144,8 @@ def test_any_einsum_of_two_streams(equation: str, timing: str) -> None:
 @pytest.mark.parametrize("timing", ["instant", "cumulative"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_tabulated_operator_equals_its_program(timing: str, per_channel: bool) -> None:
+    from neurodeploy.ir.micro_op import MICROCODE
     from neurodeploy.ir.types import Fixed, Interval
-    from neurodeploy.registry import MICROCODE
 
     scale = 2.0 ** -draw(6, 9, 4).astype(float) if per_channel else 2.0**-7
     made = MICROCODE["gelu"].quantize({}, Fixed(12, True, scale), Interval(-900, 900, True), {"out_bits": 9})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import registry
+from neurodeploy.formats._base import FORMATS
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
 from neurodeploy.formats.netx.neurons import recomputed_decays
@@ -32,7 +32,7 @@ def run(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def test_the_room_finds_the_reader_by_its_suffix() -> None:
-    found = registry.FORMATS["netx"]
+    found = FORMATS["netx"]
     assert (
         found is NETX and found.suffix == ".net" and set(found.reader.Options.model_fields) >= {"skip_layers"}
     )
