@@ -17,9 +17,10 @@ from ...array import Array
 from ...ir.nodes import Node
 from ...ir.shapes import MAX_ELEMENTS
 from .._hdf5.tree import Tree
-from . import NetxOptions, neurons
+from . import neurons
 from .fields import Fields
 from .neurons import INPUT, NeuronGroup, Place
+from .options import NetxOptions
 from .weights import HIGH, LOW
 
 Sizes = tuple[int, ...]

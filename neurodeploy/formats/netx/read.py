@@ -27,11 +27,12 @@ from ...ir.nodes import Input, Neuron, Node, Output, View
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
-from . import NetxOptions, blocks
+from . import blocks
 from .blocks import Conv
 from .fields import Fields
 from .layers import ARGUMENTS, Concat, Entry, Layer, Sizes, Walk, input_bits, input_range
 from .neurons import SUMS, Cuba
+from .options import NetxOptions
 
 #: ticks where neither the caller nor the file says
 TICKS = 16

@@ -22,10 +22,10 @@ from ...ir.graph import Graph
 from ...ir.nodes import Delay, Input, Neuron, Node, Output, Sum, Synapse, View
 from ...program import Program
 from .._base import Refusals
-from . import SPIKE_EXP
 from .blocks import Conv, Dense
 from .layers import ARGUMENTS, Block, Entry, Layer, input_bits, input_range, phase
 from .neurons import HOLDS, INPUT, SUMS, Cuba, NeuronGroup, Place
+from .options import SPIKE_EXP
 
 NAMED = re.compile(r"layer(\d+)")
 MOST_FILLERS = 64  # groups that only keep the number in a layer's name

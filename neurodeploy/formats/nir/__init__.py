@@ -4,49 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from ...array import Array
 from ...ir.graph import Graph
 from ...program import Program
-from .._base import Format, FormatOptions, Reader, Writer
-
-DISCRETISATION = (
-    "forward Euler, current before voltage, threshold and reset after the voltage; strict threshold"
-)
-
-
-class NirOptions(FormatOptions):
-    """Options of the reader; NIR describes differential equations, so the time step is not in the file."""
-
-    dt: float = Field(
-        1e-4, gt=0, lt=1e9, description="time step of LIF, LI, CubaLIF and CubaLI; snnTorch uses 1e-4"
-    )
-    integrator_dt: float = Field(
-        1.0, gt=0, lt=1e9, description="time step of IF and I; 1: r is the gain per tick"
-    )
-    delay_dt: float | None = Field(None, gt=0, lt=1e9, description="time step of Delay; dt unless given")
-    synapse: Literal["euler", "jump"] = Field(
-        "euler", description="what w_in does to the current: dt / tau_syn of it, or all of it (Norse)"
-    )
-    reset: Literal["value", "subtract"] = Field(
-        "value", description="what a spike does: v_reset, or v - threshold"
-    )
-    reset_delay: bool = Field(False, description="the reset acts in the next tick (snnTorch's reset_delay)")
-    start: Literal["zero", "rest"] = Field("zero", description="voltage before tick 1: 0, or v_leak (Norse)")
-    input_max: int = Field(1, ge=1, le=(1 << 23) - 1, description="largest raw input; 1: spikes")
-    input_signed: bool = Field(False, description="raw inputs go down to -input_max")
-    input_scale: float = Field(1.0, gt=0, lt=1e9, description="what one unit of the raw input is worth")
-    per_tick: bool = Field(True, description="a frame for each tick; false: one frame that stays")
-    readout: Literal["auto", "sum", "mean", "last"] = Field(
-        "auto", description="over ticks; auto: spikes are summed, of voltages the last counts"
-    )
-    output: str = Field("", description="which Output is read, where there are several")
-    integers: Literal["auto", "never"] = Field(
-        "auto", description="take the integers that this program wrote, or not"
-    )
+from .._base import Format, Reader, Writer
+from .options import NirOptions
 
 
 class NirReader(Reader):

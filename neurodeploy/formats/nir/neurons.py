@@ -14,8 +14,8 @@ import numpy as np
 
 from ...array import Array
 from ...ir.nodes import Neuron
-from . import NirOptions
 from .file import STREAM, Item, Made, Sizes, step
+from .options import NirOptions
 
 DT = float(NirOptions.model_fields["dt"].default)
 STATE = 64.0  # state units in a unit of the input: LIF states have 6 bits below it

@@ -15,8 +15,9 @@ import numpy as np
 from ...array import Array
 from ...ir.nodes import Reduce, Synapse, View
 from ...ir.shapes import MAX_DELAY
-from . import NirOptions, neurons
+from . import neurons
 from .file import STREAM, Item, Made, Sizes, step
+from .options import NirOptions
 
 MAX_SIDE = 1 << 20  # of kernels, strides, paddings and groups
 MAX_KERNEL = 1 << 28  # elements of a kernel after dilation

@@ -23,10 +23,11 @@ from ...ir.nodes import Input, Neuron, Node, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
-from . import DISCRETISATION, NirOptions, integers
+from . import integers
 from .file import ENDS, STREAM, Item, Made, Network, Sizes, flatten, value
 from .neurons import KINDS
 from .nodes import make, ticks, waiting
+from .options import DISCRETISATION, NirOptions
 from .order import MATRICES, WEIGHTS, Order, arrange
 
 DEFAULT_TICKS = 16
