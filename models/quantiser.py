@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurodeploy.convert.pmsm import PmsmConfig, layer
+from neurodeploy.convert._quantisers import QuantiserConfig, layer
 
 
 class Quantiser(nn.Module):
@@ -56,7 +56,7 @@ def initialise(network: nn.Module, run: Callable[[], object], levels: int, init:
     seen: dict[Quantiser, list[np.ndarray]] = {q: [] for q in quantisers}
 
     def note(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        seen[module].append(args[0].detach().cpu().numpy().astype(np.float64).ravel())  # type: ignore[index]
+        seen[module].append(args[0].detach().cpu().numpy().astype(np.float64).ravel())
         return args[0]
 
     hooks = [q.register_forward_hook(note) for q in quantisers]
@@ -66,7 +66,7 @@ def initialise(network: nn.Module, run: Callable[[], object], levels: int, init:
     network.train(was_training)
     for hook in hooks:
         hook.remove()
-    config = PmsmConfig(levels=levels, init=init)
+    config = QuantiserConfig(levels=levels, init=init)
     for quantiser, parts in seen.items():
         chosen = layer(np.concatenate(parts), config)
         quantiser.step.fill_(chosen["step"])

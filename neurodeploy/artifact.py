@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,9 +50,8 @@ class Artifact:
     def program(self) -> Program:
         """What backends run; UsageError ND949 for an artifact that stops before the integer graph."""
         if self.integer is None:
-            raise UsageError(
-                Problem("ND949", "the artifact holds no integer graph", fixes=("build again without --to",))
-            )
+            cause, fixes = "the artifact holds no integer graph", ("build again without --to",)
+            raise UsageError(Problem("ND949", cause, fixes=fixes))
         return Program(self.integer, self.mapping, self.provenance)
 
 
@@ -111,18 +111,9 @@ def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:
 
 
 def _check(file: Path, name: str, item: Any, wanted: type) -> None:
-    if item is None:
-        return
-    if not isinstance(item, wanted):
-        raise UsageError(
-            Problem(
-                "ND947",
-                "a section holds something unexpected",
-                f"{file} /{name}",
-                type(item).__name__,
-                wanted.__name__,
-            )
-        )
+    if item is not None and not isinstance(item, wanted):
+        cause, found = "a section holds something unexpected", type(item).__name__
+        raise UsageError(Problem("ND947", cause, f"{file} /{name}", found, wanted.__name__))
     if isinstance(item, Graph):
         check_graph(file, name, item)
 
@@ -130,32 +121,19 @@ def _check(file: Path, name: str, item: Any, wanted: type) -> None:
 def check_graph(file: Path, name: str, graph: Graph) -> None:
     """Refuse a graph without one input and output, of inconsistent shapes, or against the rules of its level."""
     problems = list(_ends(graph)) or shapes.problems(graph) or levels.verify(graph, graph.header.level)
+    where = f"{file} /{name}: "
     if problems:
-        raise UsageError(
-            [Problem("ND948", p.cause, f"{file} /{name}: {p.where}", p.found, p.limit) for p in problems[:20]]
-        )
+        raise UsageError([replace(p, code="ND948", where=where + p.where, fixes=()) for p in problems[:20]])
 
 
-def _ends(graph: Graph) -> list[Problem]:
+def _ends(graph: Graph) -> Iterator[Problem]:
     kinds = [node.kind for node in graph]
-    problems = [
-        Problem("ND948", f"a graph needs exactly one {kind}", found=str(kinds.count(kind)), limit="1")
-        for kind in ("input", "output")
-        if kinds.count(kind) != 1
-    ]
-    if graph.header.level not in levels.LEVELS:
-        problems.append(
-            Problem(
-                "ND948", "unknown level of a graph", found=graph.header.level, limit=", ".join(levels.LEVELS)
-            )
-        )
-    if not 1 <= graph.header.timesteps <= MOST_TICKS:
-        problems.append(
-            Problem(
-                "ND948",
-                "impossible number of ticks",
-                found=str(graph.header.timesteps),
-                limit=f"1 .. {MOST_TICKS}",
-            )
-        )
-    return problems
+    for kind in ("input", "output"):
+        if kinds.count(kind) != 1:
+            cause = f"a graph needs exactly one {kind}"
+            yield Problem("ND948", cause, found=str(kinds.count(kind)), limit="1")
+    level, ticks = graph.header.level, graph.header.timesteps
+    if level not in levels.LEVELS:
+        yield Problem("ND948", "unknown level of a graph", found=level, limit=", ".join(levels.LEVELS))
+    if not 1 <= ticks <= MOST_TICKS:
+        yield Problem("ND948", "impossible number of ticks", found=str(ticks), limit=f"1 .. {MOST_TICKS}")

@@ -109,11 +109,6 @@ def _require_finite(graph: Graph, ranges: Ranges) -> None:
 
 
 def _activity(rates: Array, seed: int) -> Activity:
-    by_sample = rates.mean(axis=0)
-    return Activity(
-        mean=float(by_sample.mean()),
-        p95=float(np.quantile(by_sample, 0.95)),
-        by_tick=tuple(float(r) for r in rates.mean(axis=1)),
-        samples=rates.shape[1],
-        seed=seed,
-    )
+    by_sample, by_tick = rates.mean(axis=0), tuple(rates.mean(axis=1).tolist())
+    mean, p95 = float(by_sample.mean()), float(np.quantile(by_sample, 0.95))
+    return Activity(mean, p95, by_tick, samples=rates.shape[1], seed=seed)

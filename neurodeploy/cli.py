@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
-from .errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, NeurodeployError, Problem, UsageError, grouped, nearest
+from . import __version__, errors, verbs
+from .errors import NeurodeployError, Problem, UsageError, grouped, nearest
 
 try:  # typer carries its own copy of click since 0.26
     from typer._click import exceptions as click_errors
@@ -43,7 +47,7 @@ class _Screen:
     """Where everything that is printed goes through; options of the command that runs set it up."""
 
     def __init__(self) -> None:
-        self.format, self.quiet, self.verbose = Format.auto, False, False
+        self.configure(Format.auto)
 
     def configure(self, form: Format, quiet: bool = False, verbose: bool = False) -> None:
         """Take over the flags of a command."""
@@ -78,63 +82,43 @@ class _Screen:
         if self.json:
             self.data([dict(zip(columns, row, strict=True)) for row in cells])
         elif self.rich:
-            self._draw(columns, cells)
+            from rich import box, console, table, text
+
+            drawn = table.Table(*columns, box=box.SIMPLE_HEAD)
+            for row in cells:
+                drawn.add_row(*map(text.Text, row))
+            console.Console().print(drawn)
         else:
-            self._columns(columns, cells)
-
-    def _draw(self, columns: Sequence[str], cells: list[list[str]]) -> None:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*columns, box=box.SIMPLE_HEAD)
-        for row in cells:
-            table.add_row(*(Text(c) for c in row))
-        Console().print(table)
-
-    def _columns(self, columns: Sequence[str], cells: list[list[str]]) -> None:
-        widths = [max(len(r[i]) for r in [list(columns), *cells]) for i in range(len(columns) - 1)]
-        for row in [list(columns), *cells]:
-            padded = [c.ljust(w) for c, w in zip(row[:-1], widths, strict=True)]
-            print("  ".join([*padded, row[-1]]).rstrip())
+            lines = [list(columns), *cells]
+            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+            for row in lines:
+                print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
     def problems(self, error: NeurodeployError) -> None:
         """Everything that is wrong, to stderr, or as JSON to stdout."""
         if self.json:
-            self.data({"exit_code": error.exit_code, "problems": [_as_dict(p) for p in error.problems]})
+            self.data({"exit_code": error.exit_code, "problems": [asdict(p) for p in error.problems]})
         elif self.rich:
             self._panels(grouped(error.problems))
         else:
-            for problem in grouped(error.problems):
-                print(_as_text(problem), file=sys.stderr)
+            _complain(error.problems)
 
     def warnings(self, problems: Sequence[Problem]) -> None:
         """Those that stop nothing, to stderr; JSON results carry them anyway."""
         if not self.json:
-            for problem in grouped([p for p in problems if p.severity == "warning"]):
-                print(_as_text(problem), file=sys.stderr)
+            _complain(p for p in problems if p.severity == "warning")
 
     def _panels(self, problems: Sequence[Problem]) -> None:
-        from rich.console import Console
-        from rich.panel import Panel
-        from rich.text import Text
+        from rich import console, panel, text
 
-        console = Console(stderr=True)
+        shown = console.Console(stderr=True)
         for problem in problems:
             colour = "red" if problem.severity == "error" else "yellow"
-            body = Text("\n".join(str(problem).splitlines()[1:]) or "-")
-            title = Text(f"{problem.severity} {problem.code}: {problem.cause}", style=f"bold {colour}")
-            console.print(
-                Panel(
-                    body,
-                    title=title,
-                    title_align="left",
-                    border_style=colour,
-                    subtitle=f"neurodeploy explain {problem.code}",
-                    subtitle_align="right",
-                )
-            )
+            body = text.Text("\n".join(str(problem).splitlines()[1:]) or "-")
+            head = text.Text(f"{problem.severity} {problem.code}: {problem.cause}", style=f"bold {colour}")
+            drawn = panel.Panel(body, title=head, title_align="left", border_style=colour)
+            drawn.subtitle, drawn.subtitle_align = f"neurodeploy explain {problem.code}", "right"
+            shown.print(drawn)
 
 
 screen = _Screen()
@@ -150,37 +134,33 @@ def _cell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _as_dict(problem: Problem) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(problem)
-
-
-def _as_text(problem: Problem) -> str:
-    return f"{problem.severity}: {problem}\n  more: neurodeploy explain {problem.code}"
+def _complain(problems: Iterable[Problem]) -> None:
+    for problem in grouped(problems):
+        print(f"{problem.severity}: {problem}\n  more: neurodeploy explain {problem.code}", file=sys.stderr)
 
 
 # --- flags that several commands share ---------------------------------------------------------------------------
 
 Option, Argument = typer.Option, typer.Argument
+Text = str | None
+Texts = list[str] | None
+Whole = int | None
 Shape = Annotated[Format, Option("--format", help="rich, plain or json; auto: rich on a terminal")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
-ModelName = Annotated[
-    str | None, Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")
-]
-Place = Annotated[str | None, Option("--target", help="target name or .toml file (default: loihi-sim)")]
-MethodName = Annotated[str | None, Option("--method", help="conversion method (default: the model's own)")]
-Ticks = Annotated[int | None, Option("--timesteps", "-T", help="ticks per inference")]
-WeightBits = Annotated[int | None, Option("--weight-bits", help="2..8 (default: 8)")]
-DataSpec = Annotated[str | None, Option("--data", help="data set name, file or folder")]
+ModelName = Annotated[Text, Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")]
+Place = Annotated[Text, Option("--target", help="target name or .toml file (default: loihi-sim)")]
+MethodName = Annotated[Text, Option("--method", help="conversion method (default: the model's own)")]
+Ticks = Annotated[Whole, Option("--timesteps", "-T", help="ticks per inference")]
+WeightBits = Annotated[Whole, Option("--weight-bits", help="2..8 (default: 8)")]
+DataSpec = Annotated[Text, Option("--data", help="data set name, file or folder")]
 BuildData = Annotated[
     str, Option("--data", help="data set name, file or folder (default: that of the build)")
 ]
 Samples = Annotated[int, Option("--samples", min=1, help="test samples")]
-Chips = Annotated[int | None, Option("--chips", help="chips (default: the target's own)")]
+Chips = Annotated[Whole, Option("--chips", help="chips (default: the target's own)")]
 ConfigFile = Annotated[Path | None, Option("--config", help="TOML file; build.toml replays a build")]
-Settings = Annotated[list[str] | None, Option("--set", help="dotted.key=value, may repeat")]
+Settings = Annotated[Texts, Option("--set", help="dotted.key=value, may repeat")]
 TargetName = Annotated[str, Option("--target", help="target name or .toml file")]
 Folder = Annotated[Path, Argument(help="a build folder, or its program.h5")]
 Granularity = Annotated[
@@ -189,13 +169,13 @@ Granularity = Annotated[
 
 #: of single commands, by what they choose
 CALIB = "training samples for calibration (default: 256, 16 at the least for large networks; without data at most 32)"
-Calib = Annotated[int | None, Option("--calib", help=CALIB)]
+Calib = Annotated[Whole, Option("--calib", help=CALIB)]
 TESTED = "test samples for accuracy (default: all, without data at most 32)"
-Tested = Annotated[int | None, Option("--eval", "--eval-samples", help=TESTED)]
+Tested = Annotated[Whole, Option("--eval", "--eval-samples", help=TESTED)]
 VERIFIED = "samples for bit equality (default: 100, without data at most 16)"
-Verified = Annotated[int | None, Option("--verify", help=VERIFIED)]
-Optimise = Annotated[str | None, Option("--optimise", help="energy, latency or cores (default: energy)")]
-Out = Annotated[str | None, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
+Verified = Annotated[Whole, Option("--verify", help=VERIFIED)]
+Optimise = Annotated[Text, Option("--optimise", help="energy, latency or cores (default: energy)")]
+Out = Annotated[Text, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
 From = Annotated[str, Option("--from", help="first stage, from the artifact in the folder")]
 RAW = (
     "raw integers as .npy: (samples, *input), or (samples, T, *input) with a frame for each tick; for a network of "
@@ -204,19 +184,15 @@ RAW = (
 Raw = Annotated[Path, Option("--input", help=RAW)]
 Outputs = Annotated[Path, Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")]
 RECORDED = "a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
-Recorded = Annotated[list[str] | None, Option("--record", help=RECORDED)]
-Backends = Annotated[
-    list[str] | None, Option("--backend", help="may repeat (default: those that prove a build)")
-]
+Recorded = Annotated[Texts, Option("--record", help=RECORDED)]
+Backends = Annotated[Texts, Option("--backend", help="may repeat (default: those that prove a build)")]
 Carried = Annotated[
     Path | None, Option("--input", help="raw integers as .npy, for formats that carry samples")
 ]
 Drawn = Annotated[int, Option("--samples", min=1, help="without --input: samples of the build's data")]
 PYTHON = "interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)"
 Python = Annotated[str, Option("--python", help=PYTHON)]
-Layers = Annotated[
-    list[str] | None, Option("--layers", help="only populations of nodes that match, may repeat")
-]
+Layers = Annotated[Texts, Option("--layers", help="only populations of nodes that match, may repeat")]
 Timing = Annotated[str, Option("--timing", help="SANA-FE's timing model: detailed, simple")]
 Memory = Annotated[float | None, Option("--memory", min=0, help="GB that SANA-FE may take (default: 8)")]
 TimeLimit = Annotated[
@@ -243,7 +219,7 @@ def _show_version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="version")
+        bool, Option("--version", callback=_show_version, is_eager=True, help="version")
     ] = False,
 ) -> None:
     """Options of the program itself."""
@@ -269,10 +245,10 @@ def build(
     settings: Settings = None,
     out: Out = None,
     start: From = "import",
-    to: Annotated[str, typer.Option("--to", help="last stage to run")] = "report",
-    jobs: Annotated[int | None, typer.Option("--jobs", help="threads (default: all cores)")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="of the calibration draw (default: 0)")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="warnings count as errors")] = False,
+    to: Annotated[str, Option("--to", help="last stage to run")] = "report",
+    jobs: Annotated[Whole, Option("--jobs", help="threads (default: all cores)")] = None,
+    seed: Annotated[Whole, Option("--seed", help="of the calibration draw (default: 0)")] = None,
+    strict: Annotated[bool, Option("--strict", help="warnings count as errors")] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -294,10 +270,10 @@ def build(
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
     screen.warnings([p for p in result.warnings if p.code == "ND114"])  # the summary counts them all
-    errors: list[NeurodeployError] = list(result.errors)
+    failed: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
-        errors.append(UsageError([_promoted(p) for p in result.warnings]))
-    for error in errors[:1]:
+        failed.append(UsageError([replace(p, severity="error") for p in result.warnings]))
+    for error in failed[:1]:
         raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
 
 
@@ -306,12 +282,6 @@ def _limit_threads(jobs: int) -> None:
     if jobs:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ[name] = str(jobs)
-
-
-def _promoted(problem: Problem) -> Problem:
-    from dataclasses import replace
-
-    return replace(problem, severity="error")
 
 
 class _Progress:
@@ -323,11 +293,13 @@ class _Progress:
 
     def __enter__(self) -> Callable[[Event], None]:
         if sys.stderr.isatty() and not screen.quiet and screen.rich:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich import console, progress
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            shown, columns = (
+                console.Console(stderr=True),
+                (progress.BarColumn(), progress.TimeElapsedColumn()),
+            )
+            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
             self.bar.start()
         return self.show
 
@@ -342,9 +314,8 @@ class _Progress:
         if self.bar is None:
             return
         if event.kind == "start":
-            self.task = self.bar.add_task(
-                f"[{event.index}/{event.total}] {event.stage}".replace("[", "\\["), total=None
-            )
+            named = f"[{event.index}/{event.total}] {event.stage}".replace("[", "\\[")
+            self.task = self.bar.add_task(named, total=None)
         elif event.kind == "progress":
             self.bar.update(self.task, total=1.0, completed=event.fraction)
         elif event.kind == "finish":
@@ -359,20 +330,17 @@ class _Progress:
 
 def _show_summary(report: dict[str, Any], folder: Path) -> None:
     if not report:
-        screen.out(str(folder))
-        return
+        return screen.out(str(folder))
     if screen.json:
-        screen.data(report)
-        return
+        return screen.data(report)
     from .report import console
 
     page = str(folder / "report.html")
-    if screen.rich:
-        from rich.console import Console
+    if not screen.rich:
+        return screen.out(console.text(report, page))
+    from rich.console import Console
 
-        Console().print(console.summary(report, page))
-    else:
-        screen.out(console.text(report, page))
+    Console().print(console.summary(report, page))
 
 
 @app.command()
@@ -391,29 +359,18 @@ def check(
 ) -> None:
     """Say node by node whether a network can run on a target; nothing is trained, calibrated or written."""
     screen.configure(form, verbose=verbose)
-    from . import errors, verbs
-
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
         weight_bits=weight_bits, data=data, chips=chips,
     )  # fmt: skip
     if screen.json:
-        screen.data(
-            {
-                "model": found.model,
-                "target": found.target,
-                "method": found.method,
-                "blocked": found.blocked,
-                "nodes": [vars(v) for v in found.verdicts],
-                "problems": [_as_dict(p) for p in found.problems],
-            }
-        )
+        named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}
+        problems = [asdict(p) for p in found.problems]
+        screen.data({**named, "nodes": [vars(v) for v in found.verdicts], "problems": problems})
     else:
         shown = [v for v in found.verdicts if verbose or v.grade != "free"]
-        screen.table(
-            ("node", "what", "grade", "why"),
-            [(v.node, v.detail, "BLOCKED" if v.blocked else v.grade, v.reason) for v in shown],
-        )
+        rows = [(v.node, v.detail, "BLOCKED" if v.blocked else v.grade, v.reason) for v in shown]
+        screen.table(("node", "what", "grade", "why"), rows)
         screen.out(_verdict_line(found))
         screen.warnings(found.problems)
     if found.blocked:
@@ -422,8 +379,6 @@ def check(
 
 
 def _verdict_line(found: Any) -> str:
-    from collections import Counter
-
     count = Counter(v.grade for v in found.verdicts if v.grade != "free")
     grades = ", ".join(f"{n} {grade}" for grade, n in count.most_common())
     verdict = "BLOCKED" if found.blocked else "can run"
@@ -457,31 +412,27 @@ def run(
 ) -> None:
     """Run a user's own input through a built network."""
     screen.configure(form, quiet, verbose)
-    from . import verbs
     from .inputs.arrays import save_array
 
     found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
-    outputs, recorded = found.outputs, found.values
+    outputs, values = found.outputs, found.values
     save_array(output, outputs)
-    places = _places(output, recorded)
+    places = _places(output, values)
     for name, place in places.items():
-        save_array(place, recorded[name])
+        save_array(place, values[name])
     ticks, samples = outputs.shape[:2]
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
+        recorded = {name: str(place) for name, place in places.items()}
+        saturations = {name: count for name, count in found.saturations.items() if count}
         screen.data(
-            {
-                "output": str(output),
-                "recorded": {n: str(p) for n, p in places.items()},
-                "classes": classes,
-                "saturations": {name: count for name, count in found.saturations.items() if count},
-            }
+            {"output": str(output), "recorded": recorded, "classes": classes, "saturations": saturations}
         )
     else:
         shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
         screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
         for name, place in places.items():
-            screen.out(f"{place}  {name}, {tuple(recorded[name].shape)}")
+            screen.out(f"{place}  {name}, {tuple(values[name].shape)}")
         screen.warnings(warnings)
         described = verbs.described(folder, backend, granularity)
         if described is not None:
@@ -490,23 +441,14 @@ def run(
 
 def _description(found: Description) -> dict[str, Any]:
     """What the layers become, as JSON."""
-    rows = [{"layer": r.layer, "processes": list(r.processes), "events": r.events, "stock_events": r.stock_events,
-             "reason": r.reason} for r in found.rows]  # fmt: skip
-    return {
-        "granularity": found.granularity,
-        "processes": found.processes,
-        "share": found.share,
-        "layers": rows,
-    }
+    whole = {name: getattr(found, name) for name in ("granularity", "processes", "share")}
+    return {**whole, "layers": [asdict(row) for row in found.rows]}
 
 
 def _shares(found: Description) -> str:
     """One line on what the layers become."""
-    share = (
-        "no synaptic events"
-        if found.share is None
-        else f"{found.share:.1%} of synaptic events on stock processes"
-    )
+    known = found.share is not None
+    share = f"{found.share:.1%} of synaptic events on stock processes" if known else "no synaptic events"
     return f"{found.title}: {found.processes} processes, one per {found.granularity}; {share}"
 
 
@@ -533,8 +475,6 @@ def verify(
 ) -> None:
     """Compare every backend with the interpreter, integer by integer."""
     screen.configure(form, verbose=verbose)
-    from . import errors, verbs
-
     result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity)
     described = {
         name: found
@@ -543,16 +483,9 @@ def verify(
     }
     label = verbs.label(folder) if described else ""
     if screen.json:
-        screen.data(
-            {
-                "equal": result.equal,
-                "samples": result.samples,
-                "backends": list(result.backends),
-                "nodes": list(result.nodes),
-                "divergence": str(result.divergence or ""),
-                **{name: {**_description(d), "measured_on": label} for name, d in described.items()},
-            }
-        )
+        whole = {name: getattr(result, name) for name in ("equal", "samples", "backends", "nodes")}
+        whole["divergence"] = str(result.divergence or "")
+        screen.data(whole | {n: {**_description(d), "measured_on": label} for n, d in described.items()})
         if not result.equal:
             raise _Silent(errors.EXIT_VERIFY)
     else:
@@ -569,8 +502,8 @@ def verify(
 @app.command()
 def export(
     folder: Folder,
-    to: Annotated[str, typer.Option("--to", help="format: netx, nir, sanafe, ... (doctor lists them)")],
-    out: Annotated[Path, typer.Option("--out", help="file to write")],
+    to: Annotated[str, Option("--to", help="format: netx, nir, sanafe, ... (doctor lists them)")],
+    out: Annotated[Path, Option("--out", help="file to write")],
     input: Carried = None,
     samples: Drawn = 1,
     form: Shape = Format.auto,
@@ -578,8 +511,6 @@ def export(
 ) -> None:
     """Write a built network in the format of another tool, exactly or not at all."""
     screen.configure(form, verbose=verbose)
-    from . import verbs
-
     existed = out.exists()
     files = [str(path) for path in verbs.export(folder, to, out, input, samples)]
     if existed:
@@ -600,14 +531,12 @@ def crosscheck(
     memory: Memory = None,
     time_limit: TimeLimit = None,
     data: BuildData = "",
-    target: Annotated[str, typer.Option("--target", help="prices of another target of the same mesh")] = "",
+    target: Annotated[str, Option("--target", help="prices of another target of the same mesh")] = "",
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
     """Energy and time of the same spikes by SANA-FE, in a process of its own, beside ours."""
     screen.configure(form, verbose=verbose)
-    from . import errors, verbs
-
     found = verbs.crosscheck(
         folder, samples, python, layers=tuple(layers or ()), timing=timing, memory_gb=memory,
         time_limit_s=time_limit, data=data, target=target,
@@ -630,14 +559,10 @@ def _show_crosscheck(found: Any) -> None:
         for c in found.counts
     ]
     screen.table((f"events of all samples{label}", "ours", "SANA-FE", "agree", "why they differ"), counts)
-    figures = [
-        (
-            f"{f.name} [{f.unit}]",
-            *("-" if v is None else f"{v:.6g}" for v in (f.ours, f.sanafe, f.ratio)),
-            f.note,
-        )
-        for f in (*found.energy, *found.time)
-    ]
+    figures = []
+    for f in (*found.energy, *found.time):
+        values = ("-" if v is None else f"{v:.6g}" for v in (f.ours, f.sanafe, f.ratio))
+        figures.append((f"{f.name} [{f.unit}]", *values, f.note))
     screen.table((f"per inference{label}", "ours", "SANA-FE", "SANA-FE / ours", "what it counts"), figures)
     if found.not_carried:
         screen.out(f"not carried to SANA-FE: {len(found.not_carried)} nodes (--format json lists them)")
@@ -649,8 +574,6 @@ def _show_crosscheck(found: Any) -> None:
 def report(folder: Folder, form: Shape = Format.auto) -> None:
     """Render page, tables and summary of a build again from its data."""
     screen.configure(form)
-    from . import verbs
-
     _show_summary(verbs.report(folder), folder)
 
 
@@ -661,15 +584,13 @@ def report(folder: Folder, form: Shape = Format.auto) -> None:
 def targets_list(form: Shape = Format.auto) -> None:
     """Every target that can be found."""
     screen.configure(form)
-    from . import verbs
-
     rows = [(t.name, t.kind, t.cores, t.title) for t in verbs.targets()]
     screen.table(("name", "kind", "cores", "title"), rows)
 
 
 @target_app.command("show")
 def targets_show(
-    name: Annotated[str, typer.Argument(help="target name or .toml file")], form: Shape = Format.auto
+    name: Annotated[str, Argument(help="target name or .toml file")], form: Shape = Format.auto
 ) -> None:
     """Every limit, coefficient, feature and grade of a target with its source."""
     screen.configure(form)
@@ -678,10 +599,8 @@ def targets_show(
     found = target.load(name)
     if not screen.json:
         screen.out(f"{found.name}: {found.title} ({found.kind})\n{found.file}")
-    screen.table(
-        ("section", "key", "value", "unit", "source"),
-        [(r.section, r.key, _ranged(r), r.unit, r.source) for r in found.rows()],
-    )
+    rows = [(r.section, r.key, _ranged(r), r.unit, r.source) for r in found.rows()]
+    screen.table(("section", "key", "value", "unit", "source"), rows)
 
 
 def _ranged(row: Any) -> str:
@@ -689,7 +608,7 @@ def _ranged(row: Any) -> str:
 
 
 @target_app.command("validate")
-def targets_validate(file: Annotated[str, typer.Argument(help="target name or .toml file")]) -> None:
+def targets_validate(file: Annotated[str, Argument(help="target name or .toml file")]) -> None:
     """Read a target file and list everything that is wrong with it."""
     from . import target
 
@@ -701,21 +620,10 @@ def targets_validate(file: Annotated[str, typer.Argument(help="target name or .t
 def models(form: Shape = Format.auto) -> None:
     """The networks that come with the package."""
     screen.configure(form)
-    from . import verbs
-
-    rows = [
-        (
-            e.name,
-            e.title,
-            e.dataset,
-            f"{100 * w.accuracy:.1f} % of {w.tested}",
-            w.parameters,
-            e.method,
-            e.timesteps,
-        )
-        for e in verbs.models()
-        for w in [e.weights]
-    ]
+    rows = []
+    for e in verbs.models():
+        accuracy = f"{100 * e.weights.accuracy:.1f} % of {e.weights.tested}"
+        rows.append((e.name, e.title, e.dataset, accuracy, e.weights.parameters, e.method, e.timesteps))
     screen.table(("name", "system", "data", "accuracy", "parameters", "method", "T"), rows)
 
 
@@ -723,8 +631,6 @@ def models(form: Shape = Format.auto) -> None:
 def ops(target: TargetName = "loihi-sim", form: Shape = Format.auto) -> None:
     """What a target can do with every node kind, neuron model and operator."""
     screen.configure(form)
-    from . import verbs
-
     rows = [
         (v.kind, v.node, f"NO: needs {', '.join(v.missing)}" if v.blocked else v.grade, v.reason)
         for v in verbs.ops(target)
@@ -734,18 +640,14 @@ def ops(target: TargetName = "loihi-sim", form: Shape = Format.auto) -> None:
 
 @app.command()
 def explain(
-    code: Annotated[str, typer.Argument(help="an error code such as ND910")], form: Shape = Format.auto
+    code: Annotated[str, Argument(help="an error code such as ND910")], form: Shape = Format.auto
 ) -> None:
     """The long text behind an error code."""
     screen.configure(form)
-    from . import verbs
-
     title, text = verbs.explain(code)
     if screen.json:
         screen.data({"code": code.upper(), "title": title, "text": text})
     else:
-        import textwrap
-
         screen.out(f"{code.upper()}  {title}\n\n{textwrap.fill(text, 100)}")
 
 
@@ -753,8 +655,6 @@ def explain(
 def doctor(form: Shape = Format.auto) -> None:
     """Versions, usable backends and why others are not, folders."""
     screen.configure(form)
-    from . import verbs
-
     found = verbs.doctor()
     if screen.json:
         screen.data(found)
@@ -793,8 +693,7 @@ def call(arguments: Sequence[str]) -> int:
     code = _called(arguments)
     from .registry import problems
 
-    for problem in grouped(problems()):
-        print(_as_text(problem), file=sys.stderr)
+    _complain(problems())
     return code
 
 
@@ -802,7 +701,7 @@ def _called(arguments: Sequence[str]) -> int:
     screen.configure(_early_format(arguments))
     try:
         result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)
-        code = result if isinstance(result, int) else EXIT_OK
+        code = result if isinstance(result, int) else errors.EXIT_OK
     except typer.Exit as stop:
         code = stop.exit_code
     except (Exception, KeyboardInterrupt) as error:
@@ -817,7 +716,7 @@ def _interrupted(_: object) -> int:
 
 def _closed(_: object) -> int:
     sys.stderr.close()
-    return EXIT_OK
+    return errors.EXIT_OK
 
 
 def _io(error: OSError) -> int:
@@ -829,11 +728,9 @@ def _io(error: OSError) -> int:
 def _early_format(arguments: Sequence[str]) -> Format:
     """The format, known before parsing, so that wrong flags are reported in it too."""
     for before, text in zip(["", *arguments], [*arguments, ""], strict=True):
-        name = (
-            text.partition("=")[2] if text.startswith("--format=") else text if before == "--format" else ""
-        )
-        if name in Format.__members__:
-            return Format(name)
+        given = text.removeprefix("--format=")
+        if given in Format.__members__ and (given != text or before == "--format"):
+            return Format(given)
     return Format.auto
 
 
@@ -872,24 +769,18 @@ def _named(error: Any, context: Any) -> tuple[str, list[str], str]:
 
 def _bug(error: Exception) -> int:
     """An exception that nobody foresaw: short on the console, whole with -v."""
-    where = ""
-    for note in getattr(error, "__notes__", ()):
-        where = f"\n  log: {note}"
-    print(
-        f"internal error: {type(error).__name__}: {error}{where}\n  a bug in neurodeploy; -v shows the traceback",
-        file=sys.stderr,
-    )
+    where = "".join(f"\n  log: {note}" for note in getattr(error, "__notes__", ())[-1:])
+    print(f"internal error: {type(error).__name__}: {error}{where}", file=sys.stderr)
+    print("  a bug in neurodeploy; -v shows the traceback", file=sys.stderr)
     if screen.verbose:
-        import traceback
-
         traceback.print_exception(error)
-    return EXIT_BUG
+    return errors.EXIT_BUG
 
 
 #: what may end a command -> its exit code, once it has been shown; the first kind that fits
 ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[Any], int]], ...] = (
     ((KeyboardInterrupt, typer.Abort), _interrupted),
-    (click_errors.NoArgsIsHelpError, lambda error: EXIT_USAGE),  # the help has been printed
+    (click_errors.NoArgsIsHelpError, lambda error: errors.EXIT_USAGE),  # the help has been printed
     (click_errors.ClickException, lambda error: _shown(_usage(error))),
     (_Silent, lambda stop: stop.code),
     (NeurodeployError, _shown),

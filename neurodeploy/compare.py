@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import backends as room
 from .array import Array
-from .backends import granular as granular
 from .backends import proving
-from .backends import usable as usable
-from .backends._base import Backend
+from .backends._base import BACKENDS, Backend
 from .calibrate import batch_size
-from .errors import Problem, VerifyError
+from .errors import BackendError, Problem, VerifyError
+from .formats._base import FORMATS
 from .ir import interp
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Product
@@ -27,6 +27,7 @@ from .program import Program
 CHUNK = 32  # samples at a time, fewer where their recorded values would not fit memory
 REORDERED = 8  # samples run a second time in reverse order
 SQNR_MAX_DB = 200.0  # stands for "no difference at all"
+DIFFER = "two executions that should agree differ"
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,9 @@ class Verification:
         if self.divergence is None:
             return self
         alone = self.divergence.backend == self.divergence.reference.partition(" ")[0]
-        code, cause = ("ND651", "a result depends on the samples before it") if alone else (
-            "ND650", "two executions that should agree differ")  # fmt: skip
-        raise VerifyError(Problem(code, cause, str(self.divergence), str(self.divergence.found),
-                                  str(self.divergence.expected)))  # fmt: skip
+        code, cause = ("ND651", "a result depends on the samples before it") if alone else ("ND650", DIFFER)
+        found, expected = str(self.divergence.found), str(self.divergence.expected)
+        raise VerifyError(Problem(code, cause, str(self.divergence), found, expected))
 
 
 def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Divergence | None:
@@ -78,10 +78,8 @@ def first_divergence(found: Trace, expected: Trace, order: Sequence[str]) -> Div
 
     ``order`` names recorded values; a name that neither trace recorded stands for the read-outs.
     """
-    values = (
-        (n, found.values.get(n, found.outputs), expected.values.get(n, expected.outputs)) for n in order
-    )
-    differences = [d for name, a, b in values if (d := _difference(name, a, b)) is not None]
+    values = ([trace.values.get(name, trace.outputs) for trace in (found, expected)] for name in order)
+    differences = [d for n, (a, b) in zip(order, values, strict=True) if (d := _difference(n, a, b))]
     return min(differences, key=lambda d: (d.tick, order.index(d.node), d.sample, d.index), default=None)
 
 
@@ -117,6 +115,17 @@ def verify(
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
 
 
+def usable(name: str, granularity: str = "") -> Backend:
+    """As :func:`neurodeploy.backends.usable`; BackendError ND703 for a format to export to."""
+    if name in FORMATS and name not in BACKENDS:
+        cause = f"{name} is a format to export to, not a backend"
+        fix = f"neurodeploy export DIR --to {name} --out NETWORK{FORMATS[name].suffix}"
+        raise BackendError(
+            Problem("ND703", cause, "--backend", name, f"one of {', '.join(BACKENDS)}", (fix,))
+        )
+    return room.usable(name, granularity)
+
+
 def sent(graph: Graph) -> tuple[str, ...]:
     """Nodes whose values are messages or decide them."""
     return tuple(node.name for node in graph.of(Neuron, Product, Micro))
@@ -131,19 +140,16 @@ def _divergences(
         part = x[start : start + chunk]
         expected = interp.run(program.graph, part, names)
         traces = [member.run(program, part, names)[0] for member in members]
-        found = [_named(first_divergence(trace, expected, order), member.name, start)
-                 for trace, member in zip(traces, members, strict=True)]  # fmt: skip
-        yield from sorted((d for d in found if d is not None), key=lambda d: d.tick)
+        found = [
+            replace(d, backend=member.name, sample=d.sample + start)
+            for trace, member in zip(traces, members, strict=True)
+            if (d := first_divergence(trace, expected, order))
+        ]
+        yield from sorted(found, key=lambda d: d.tick)
     for member in members if len(x) > 1 else ():  # one sample has one order
         difference = order_matters(program, x[: min(REORDERED, max(chunk, 2))], member, names)
         if difference is not None:
             yield difference
-
-
-def _named(divergence: Divergence | None, backend: str, start: int) -> Divergence | None:
-    return (
-        None if divergence is None else replace(divergence, backend=backend, sample=divergence.sample + start)
-    )
 
 
 def order_matters(
@@ -213,12 +219,9 @@ def agreement(expected: Array, found: Array) -> dict[str, float]:
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (expected, found))
     cosines = [_cosine(p, q) for p, q in zip(a, b, strict=True)]
     ranks = [_spearman(p, q) for p, q in zip(a, b, strict=True)]
-    result = {
-        "cosine": float(np.mean(cosines)),
-        "least_cosine": float(np.min(cosines)),
-        "rank": float(np.mean(ranks)),
-        "least_rank": float(np.min(ranks)),
-    }
+    result: dict[str, float] = {}
+    for name, values in (("cosine", cosines), ("rank", ranks)):
+        result |= {name: float(np.mean(values)), f"least_{name}": float(np.min(values))}
     pairs = np.triu_indices(len(a), 1)
     if len(a) >= 3:
         near = [np.array([_cosine(x[i], x[j]) for i, j in zip(*pairs, strict=True)]) for x in (a, b)]

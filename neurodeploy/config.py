@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import registry
 from .errors import Problem, UsageError, unknown_name
 from .limits import MOST_TICKS
 
@@ -29,13 +28,6 @@ else:
 INTEGER = "integer file"
 
 
-#: keys whose value names a member of a room
-MEMBERS: Mapping[str, registry.Room[Any]] = {
-    "optimise": registry.OBJECTIVES,
-    "placement": registry.PLACEMENTS,
-}
-
-
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,13 +38,16 @@ class LayerRule(_Table):
     weight_bits: int | None = Field(None, ge=2, le=8, description="bits of each weight, sign included")
 
 
+MODEL = "zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME"
+SCALE = "a model sees pixel level * scale + offset; unset: the library's own with offset, else 1"
+OFFSET = "what is added to a scaled pixel level; unset: the library's own with scale, else 0"
+RATE = "probability of a spike of a synthetic binary input, where no data are given"
+
+
 class BuildConfig(_Table):
     """Everything that decides the numbers of a build, and where they go."""
 
-    model: str = Field(
-        "",
-        description="zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME",
-    )
+    model: str = Field("", description=MODEL)
     target: str = Field("loihi-sim", description="name of a target, or a .toml file")
     data: str = Field("", description="data set or file; empty: the model's own")
     method: str = Field("", description="conversion method; empty: the model's own")
@@ -71,20 +66,9 @@ class BuildConfig(_Table):
     seed: int = Field(0, ge=0, description="of the draw of calibration samples")
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
-    scale: float | None = Field(
-        None,
-        gt=0,
-        description="a model sees pixel level * scale + offset; unset: the library's own with offset, else 1",
-    )
-    offset: float | None = Field(
-        None, description="what is added to a scaled pixel level; unset: the library's own with scale, else 0"
-    )
-    spike_rate: float = Field(
-        0.1,
-        gt=0,
-        le=1,
-        description="probability of a spike of a synthetic binary input, where no data are given",
-    )
+    scale: float | None = Field(None, gt=0, description=SCALE)
+    offset: float | None = Field(None, description=OFFSET)
+    spike_rate: float = Field(0.1, gt=0, le=1, description=RATE)
     reader: dict[str, Any] = Field(
         {}, description="options of the reader of a .net or .nir file, or of a library"
     )
@@ -148,14 +132,9 @@ def resolve(
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
     """The config of a nested table; UsageError as :func:`resolve`."""
     try:
-        config = BuildConfig.model_validate(dict(data))
+        return BuildConfig.model_validate(dict(data))
     except ValidationError as error:
         raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
-    for key, room in MEMBERS.items():
-        name, usual = getattr(config, key), BuildConfig.model_fields[key].default
-        if name != usual:
-            room.named(name, "ND904", room.interface.lower(), f"{where}: {key}" if where else key)
-    return config
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -181,9 +160,8 @@ def _set(table: dict[str, Any], setting: str) -> None:
     path, equals, text = setting.partition("=")
     keys = _split(path.strip())
     if not equals or not all(keys):
-        raise UsageError(
-            Problem("ND900", "a setting is not of the form key=value", "--set", setting, "key=value")
-        )
+        cause = "a setting is not of the form key=value"
+        raise UsageError(Problem("ND900", cause, "--set", setting, "key=value"))
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
@@ -217,9 +195,8 @@ def _problem(detail: Any, where: str) -> Problem:
     if detail["type"] == "extra_forbidden":
         known = LayerRule.model_fields if keys[0] == "layers" and len(keys) > 1 else BuildConfig.model_fields
         return unknown_name("ND904", "key", keys[-1], known, place)
-    return Problem(
-        "ND904", f"{keys[-1]!r} is not usable: {detail['msg']}", place, found=repr(detail["input"])
-    )
+    cause = f"{keys[-1]!r} is not usable: {detail['msg']}"
+    return Problem("ND904", cause, place, found=repr(detail["input"]))
 
 
 def dump(config: BuildConfig) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
 from . import __version__, target
+from .backends._base import BACKENDS
 from .builds.provenance import versions
-from .registry import BACKENDS, FORMATS, LIBRARIES, problems
+from .formats._base import FORMATS
+from .frontends.libraries._base import LIBRARIES
+from .registry import version
+from .rooms import broken
 from .sources import cache
 
 
 def usable() -> dict[str, Any]:
-    """Everything by name, JSON-able; nothing heavy is imported."""
+    """Versions, backends and exporters or why not, formats that are read, folders; nothing heavy is loaded."""
     return {
         "neurodeploy": __version__,
         "python": platform.python_version(),
@@ -28,7 +31,7 @@ def usable() -> dict[str, Any]:
         "backends": {name: member.available() for name, member in BACKENDS.items()},
         "formats": {f.suffix: f.title for f in FORMATS.values() if f.reader is not None},
         "exporters": {n: f.writer.available() for n, f in FORMATS.items() if f.writer is not None},
-        "broken": [asdict(problem) for problem in problems(everywhere=True)],
+        "broken": [asdict(problem) for problem in broken()],
         "targets": target.names(),
         "cache": str(cache.folder()),
     }
@@ -36,7 +39,5 @@ def usable() -> dict[str, Any]:
 
 def _lava() -> str:
     """Whether Lava is here, without importing it; whether its backend can be used stands among the backends."""
-    try:
-        return f"{version('lava-nc')} is installed"
-    except PackageNotFoundError:
-        return "is installed" if find_spec("lava") else "not installed"
+    found = version("lava-nc")
+    return f"{found} is installed" if found else "is installed" if find_spec("lava") else "not installed"

@@ -9,8 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Options = TypeVar("Options", bound="BaseModel")
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_VERIFY, EXIT_BACKEND = 0, 1, 2, 3, 4, 6
 
 
@@ -51,10 +55,8 @@ def grouped(problems: Iterable[Problem]) -> list[Problem]:
     joined = []
     for same in groups.values():
         places = [p.where for p in same[:PLACES]] + [f"and {len(same) - PLACES} more"] * (len(same) > PLACES)
-        found = dict.fromkeys(p.found for p in same)
-        joined.append(
-            replace(same[0], where=";  ".join(p for p in places if p), found=", ".join(list(found)[:PLACES]))
-        )
+        found = ", ".join(list(dict.fromkeys(p.found for p in same))[:PLACES])
+        joined.append(replace(same[0], where=";  ".join(p for p in places if p), found=found))
     return joined
 
 
@@ -143,24 +145,26 @@ def unknown_name(code: str, kind: str, name: str, known: Iterable[str], where: s
     names = sorted(known)
     close = nearest(name, names)
     shown = names if len(names) <= MOST_NAMES else [*close, f"{len(names) - len(close)} more"]
+    limit = f"one of {', '.join(shown)}" if names else "none are known"
     return Problem(
-        code,
-        f"unknown {kind} {name!r}",
-        where=where,
-        found=name,
-        limit=f"one of {', '.join(shown)}" if names else "none are known",
-        fixes=tuple(f"use {kind} {c!r}" for c in close),
+        code, f"unknown {kind} {name!r}", where, name, limit, tuple(f"use {kind} {c!r}" for c in close)
     )
 
 
-def wrong_option(
-    code: str, owner: str, table: str, detail: Mapping[str, Any], known: Iterable[str]
-) -> Problem:
-    """The problem for a key that a closed options model refused; ``detail`` is one of pydantic's ``errors()``."""
-    key = ".".join(str(part) for part in detail["loc"])
-    where = f"{table}.{key}" if key else table
-    if detail["type"] == "extra_forbidden":
-        return unknown_name(code, f"key of {owner}", key, known, where)
-    return Problem(
-        code, f"a key of {owner} is wrong: {detail['msg']}", where, found=repr(detail["input"])[:120]
-    )
+def configured(model: type[Options], given: Mapping[str, Any], code: str, owner: str, table: str) -> Options:
+    """An instance of a closed model; UsageError ``code`` for unknown keys, with the nearest, and for wrong values."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**given)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors():
+            key = ".".join(str(part) for part in detail["loc"])
+            where = f"{table}.{key}" if key else table
+            if detail["type"] == "extra_forbidden":
+                problems.append(unknown_name(code, f"key of {owner}", key, model.model_fields, where))
+            else:
+                cause = f"a key of {owner} is wrong: {detail['msg']}"
+                problems.append(Problem(code, cause, where, found=repr(detail["input"])[:120]))
+        raise UsageError(problems) from error

@@ -10,24 +10,13 @@ from pathlib import Path
 
 from .errors import EnvironmentProblem, Problem
 
+_FREE = "free some space, or write elsewhere with --out"
+_PERMIT = "check the permissions, or write elsewhere with --out"
 #: errno -> (code, cause, fix); anything else is ND903
 _CAUSES = {
-    errno.ENOSPC: (
-        "ND901",
-        "no space is left on the device",
-        "free some space, or write elsewhere with --out",
-    ),
-    errno.EDQUOT: ("ND901", "the disk quota is used up", "free some space, or write elsewhere with --out"),
-    errno.EACCES: (
-        "ND902",
-        "the file may not be opened",
-        "check the permissions, or write elsewhere with --out",
-    ),
-    errno.EPERM: (
-        "ND902",
-        "the file may not be opened",
-        "check the permissions, or write elsewhere with --out",
-    ),
+    errno.ENOSPC: ("ND901", "no space is left on the device", _FREE),
+    errno.EDQUOT: ("ND901", "the disk quota is used up", _FREE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), ("ND902", "the file may not be opened", _PERMIT)),
     errno.EROFS: ("ND902", "the file system is read-only", "write elsewhere with --out"),
 }
 

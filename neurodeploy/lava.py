@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .backends import usable
 from .backends._base import Description, Row
 from .backends.lava import MEMBER, lowered
-from .backends.lava.plan import Granularity, Plan, plan
+from .backends.lava.plan import Granularity, plan
 from .backends.lava.wakeups import mend
-from .errors import BackendError, Problem
 from .program import Program
 
 if TYPE_CHECKING:
@@ -51,12 +51,9 @@ def network(
     BackendError ND701 without Lava, ND742 for one process per core of a program that is not mapped, ND515 for a
     recurrent loop that takes longer than its delays.
     """
-    reason = MEMBER.available()
-    if reason:
-        raise BackendError(Problem("ND701", "the backend lava cannot be used here", "lava", reason))
+    usable("lava")
     from .backends.lava.processes.own import Network
 
     program = program if isinstance(program, Program) else Program(program)
     program = lowered(program, granularity)
-    found: Plan = plan(program.graph, record, granularity, program.mapping)
-    return Network(found, name=name)
+    return Network(plan(program.graph, record, granularity, program.mapping), name=name)

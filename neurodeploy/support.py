@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import registry
 from .errors import Problem
 from .evidence import Evidence, worst
 from .ir.graph import Graph
+from .ir.micro_op import MICROCODE
+from .ir.neuron_model import NEURONS
 from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
 from .ir.types import Fixed, Interval
 from .mapping.grades import grades
@@ -38,19 +39,14 @@ class Verdict:
 def verdicts(graph: Graph, target: Target, problems: Sequence[Problem]) -> list[Verdict]:
     """One verdict per node, in order of the graph; a node that an error names is blocked."""
     graded = grades(graph, target)
-    blocked = {
-        name: p.cause for name in graph.nodes for p in problems if p.severity == "error" and _names(p, name)
-    }
+    wrong = [p for p in problems if p.severity == "error"]
+    blocked = {name: p.cause for name in graph.nodes for p in wrong if f"{p.where} ".startswith(f"{name} ")}
     rows = []
     for node in graph:
         grade, reason = graded.get(node.name, (FREE, ""))
         missing = (blocked[node.name],) if node.name in blocked else ()
         rows.append(Verdict(node.name, node.kind, detail(node), grade, reason, missing))
     return rows
-
-
-def _names(problem: Problem, name: str) -> bool:
-    return problem.where == name or problem.where.startswith(f"{name} ")
 
 
 def detail(node: Node) -> str:
@@ -84,11 +80,11 @@ GENERAL: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 def catalogue(target: Target) -> list[Verdict]:
     """Every kind of work, neuron model and operator with its grade on a target."""
     rows = [_rated(name, kind, "", features, keys, None, target) for kind, name, features, keys in GENERAL]
-    for name, model in registry.NEURONS.items():
+    for name, model in NEURONS.items():
         needs: tuple[str, ...] = () if model.stock else ("microcode",)
         keys = ("stock_neuron" if model.stock else "microcode_neuron",)
         rows.append(_rated(name, "neuron", "", needs, keys, model.grade, target))
-    for name, operator in registry.MICROCODE.items():
+    for name, operator in MICROCODE.items():
         rows.append(_operator(name, operator, target))
     return rows
 

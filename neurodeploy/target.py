@@ -11,6 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -19,23 +20,7 @@ from pydantic_core import ErrorDetails
 
 from . import bundled
 from .errors import Problem, UsageError, nearest, unknown_name
-from .target_schema import (
-    AnnBaseline,
-    Chip,
-    Costs,
-    EnergyPj,
-    Features,
-    Frozen,
-    Limits,
-    PaperMetric,
-    Positive,
-    PowerW,
-    Silicon,
-    Sourced,
-    TimeNs,
-    complaint,
-    unit_of,
-)
+from .target_schema import Chip, Costs, Features, Frozen, Limits, Positive, Silicon, Sourced, refusal, unit_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,7 +72,7 @@ class Target(Frozen):
     def _chips_exist(cls, chips: int, info: ValidationInfo) -> int:
         limits = info.data.get("limits", Limits())
         if not limits.chips.allows(chips):
-            raise complaint("ND919", f"{chips} chips", f"limits.chips = {limits.chips.value}")
+            raise refusal("ND919", f"{chips} chips", f"limits.chips = {limits.chips.value}")
         return chips
 
     @property
@@ -105,9 +90,8 @@ class Target(Frozen):
         if n < 1 or not self.limits.chips.allows(n):
             most = self.limits.chips.value
             limit = "at least 1" if most is None else f"1 .. {most} (limits.chips)"
-            raise UsageError(
-                [Problem("ND919", f"{self.name} cannot have {n} chips", str(self.file), str(n), limit)]
-            )
+            cause = f"{self.name} cannot have {n} chips"
+            raise UsageError(Problem("ND919", cause, str(self.file), str(n), limit))
         return self.model_copy(update={"chips": n})
 
     def rows(self) -> list[Row]:
@@ -121,17 +105,13 @@ def _entries(table: BaseModel) -> Iterator[tuple[str, Any]]:
 
 def _rows(target: Target) -> Iterator[Row]:
     yield Row("chip", "chips", None, None, target.chips, "chips", target.chip.source)
-    units = {
-        "cores_per_chip": "cores",
-        "routers_x": "routers",
-        "routers_y": "routers",
-        "cores_per_router": "cores",
-    }
-    for key in (*units, "routing"):
-        yield Row("chip", key, None, None, getattr(target.chip, key), units.get(key, ""), target.chip.source)
+    chip = target.chip
+    for key in ("cores_per_chip", "routers_x", "routers_y", "cores_per_router", "routing"):
+        unit = "" if key == "routing" else key.split("_")[0]  # the word that such a key begins with
+        yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)
-    for section in ("energy_pj", "time_ns", "power_w", "ann_baseline", "paper_metric"):
+    for section in _PRICED:
         for key, cost in _entries(getattr(target.costs, section)):
             yield Row(f"costs.{section}", key, cost.low, cost.nominal, cost.high, cost.unit, cost.source)
     for key, feature in _entries(target.features):
@@ -155,27 +135,27 @@ class Key(NamedTuple):
     help: str
 
 
+def _table_at(loc: Sequence[int | str]) -> type[BaseModel]:
+    table: type[BaseModel] = Target
+    for key in loc:
+        table = cast(type[BaseModel], table.model_fields[str(key)].annotation)
+    return table
+
+
+_PRICED = [key for key in Costs.model_fields if key != "unpriced"]  # the tables under [costs]
 _TABLES: dict[str, type[BaseModel]] = {
-    "chip": Chip,
-    "limits": Limits,
-    "costs.energy_pj": EnergyPj,
-    "costs.time_ns": TimeNs,
-    "costs.power_w": PowerW,
-    "costs.ann_baseline": AnnBaseline,
-    "costs.paper_metric": PaperMetric,
-    "features": Features,
-    "silicon": Silicon,
-}
+    "chip": Chip, "limits": Limits, **{f"costs.{key}": _table_at(("costs", key)) for key in _PRICED},
+    "features": Features, "silicon": Silicon,
+}  # fmt: skip
 
 
 def keys() -> list[Key]:
     """Every key of the schema with its unit and meaning; what the reference page of the targets is made from."""
-    return [
-        Key(section, key, unit_of(table, key), field.description)
-        for section, table in _TABLES.items()
-        for key, field in table.model_fields.items()
-        if field.description
-    ]
+    found = []
+    for section, table in _TABLES.items():
+        known = {key: field.description for key, field in table.model_fields.items() if field.description}
+        found += [Key(section, key, unit_of(table, key), text) for key, text in known.items()]
+    return found
 
 
 # --- finding and reading files -----------------------------------------------------------------------------------
@@ -191,11 +171,8 @@ def load(name_or_path: str | Path, search: Sequence[Path] = ()) -> Target:
     merged: dict[str, Any] = {}
     for source in reversed(chain):
         merged = _merge(merged, source.data)
-    computed = {
-        "name": chain[0].path.stem,
-        "file": chain[0].path,
-        "sha256": hashlib.sha256(b"".join(source.raw for source in chain)).hexdigest(),
-    }
+    own, digest = chain[0].path, hashlib.sha256(b"".join(source.raw for source in chain)).hexdigest()
+    computed = {"name": own.stem, "file": own, "sha256": digest}
     return _validated(merged, computed, chain)
 
 
@@ -208,10 +185,8 @@ def installed(search: Sequence[Path] = ()) -> list[Target]:
     """Every target that :func:`load` finds by name; files that cannot be used are left out."""
     found = []
     for name in names(search):
-        try:
+        with suppress(UsageError):
             found.append(load(name, search))
-        except UsageError:
-            continue
     return found
 
 
@@ -224,10 +199,8 @@ class _Source(NamedTuple):
 def _folders(search: Sequence[Path]) -> list[Path]:
     absent = [str(folder) for folder in search if not Path(folder).is_dir()]
     if absent:
-        cause = "target folder cannot be used"
-        raise UsageError(
-            [Problem("ND916", cause, folder, "nothing or a file", "a folder") for folder in absent]
-        )
+        cause, found = "target folder cannot be used", "nothing or a file"
+        raise UsageError([Problem("ND916", cause, folder, found, "a folder") for folder in absent])
     variable = [Path(p) for p in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if p]
     candidates = [*map(Path, search), Path(FOLDER), *variable, bundled.path(FOLDER)]
     return [folder for folder in candidates if folder.is_dir()]
@@ -239,7 +212,7 @@ def _find(name: str, search: Sequence[Path], where: str) -> Path:
     for folder in _folders(search):
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
-    raise UsageError([unknown_name("ND910", "target", name, names(search), where)])
+    raise UsageError(unknown_name("ND910", "target", name, names(search), where))
 
 
 def _read_chain(path: Path, search: Sequence[Path]) -> list[_Source]:
@@ -250,7 +223,7 @@ def _read_chain(path: Path, search: Sequence[Path]) -> list[_Source]:
         beside = child.with_name(f"{parent}.toml")
         found = beside if beside.is_file() else _find(parent, search, where=f"{child}: extends")
         if any(found.resolve() == source.path.resolve() for source in chain):
-            raise UsageError([_cycle([*(source.path for source in chain), found])])
+            raise UsageError(_cycle([*(source.path for source in chain), found]))
         chain.append(_read(found))
     return chain
 
@@ -259,37 +232,34 @@ def _read(path: Path) -> _Source:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UsageError([_unreadable(path, error.strerror or "cannot be read")]) from error
+        raise UsageError(_unreadable(path, error.strerror or "cannot be read")) from error
     try:
         data = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise UsageError([_unreadable(path, f"is not UTF-8 text (byte {error.start})")]) from error
+        raise UsageError(_unreadable(path, f"is not UTF-8 text (byte {error.start})")) from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError([_unreadable(path, f"is not valid TOML: {error}")]) from error
+        raise UsageError(_unreadable(path, f"is not valid TOML: {error}")) from error
     except RecursionError as error:
-        raise UsageError([_unreadable(path, "is nested too deeply")]) from error
+        raise UsageError(_unreadable(path, "is nested too deeply")) from error
     if not data:
-        raise UsageError([_unreadable(path, "is empty")])
+        raise UsageError(_unreadable(path, "is empty"))
     return _Source(path, raw, data)
 
 
 def _unreadable(path: Path, why: str) -> Problem:
+    cause = f"target file cannot be used: {path.name} {why}"
     fix = "start from a copy of a target that works: neurodeploy targets list"
-    return Problem(
-        "ND916", f"target file cannot be used: {path.name} {why}", str(path), why, "a TOML file", (fix,)
-    )
+    return Problem("ND916", cause, str(path), why, "a TOML file", (fix,))
 
 
 def _cycle(paths: Sequence[Path]) -> Problem:
-    trail = " -> ".join(path.stem for path in paths)
+    cause, trail = "targets extend each other in a circle", " -> ".join(path.stem for path in paths)
     fix = f"remove 'extends' from {paths[-2]}"
-    return Problem(
-        "ND915", "targets extend each other in a circle", str(paths[0]), trail, "a chain that ends", (fix,)
-    )
+    return Problem("ND915", cause, str(paths[0]), trail, "a chain that ends", (fix,))
 
 
 def _merge(
-    parent: Mapping[str, Any], child: Mapping[str, Any], depths: Mapping[str, int] = _MERGED
+    parent: dict[str, Any], child: dict[str, Any], depths: Mapping[str, int] = _MERGED
 ) -> dict[str, Any]:
     merged = dict(parent)
     for key, value in child.items():
@@ -334,11 +304,9 @@ def _at(loc: Sequence[str], data: Any) -> Any:
 
 
 def _own_key(key: str, chain: Sequence[_Source]) -> Problem:
-    where = f"{_holder((key,), chain)}: {key}"
+    cause, where = f"{key!r} comes from the file itself and cannot be set", f"{_holder((key,), chain)}: {key}"
     fix = "rename the file to rename the target" if key == "name" else f"remove the line {key!r}"
-    return Problem(
-        "ND911", f"{key!r} comes from the file itself and cannot be set", where, key, "no such key", (fix,)
-    )
+    return Problem("ND911", cause, where, key, "no such key", (fix,))
 
 
 def _holder(loc: Sequence[int | str], chain: Sequence[_Source]) -> Path:
@@ -356,22 +324,18 @@ def _depth(loc: Sequence[int | str], data: Any) -> int:
 
 def _problem(detail: ErrorDetails, chain: Sequence[_Source]) -> Problem:
     loc, kind = detail["loc"], detail["type"]
-    context = detail.get("ctx", {})
+    context, name = detail.get("ctx", {}), repr(loc[-1])
     code = kind if kind.startswith("ND") else _CODE_OF.get(kind, "ND917")
     missing = code == "ND914"
     # What is missing is looked for where its table stands, not where a parent happens to have it.
     where = f"{_holder(loc[:-1] if missing else loc, chain)}: {'.'.join(map(str, loc))}"
     if code == "ND911":
         return _unknown_key(loc, where)
-    cause = f"{loc[-1]!r} is missing" if missing else str(context.get("cause", f"{loc[-1]!r} is not usable"))
-    limit = f"{'.'.join(map(str, loc[:-1])) or 'a target'} needs one" if missing else _limit(detail)
-    return Problem(
-        code, cause, where, "nothing" if missing else _found(detail["input"]), limit, _fixes(loc, detail)
-    )
-
-
-def _limit(detail: ErrorDetails) -> str:
-    return str(detail.get("ctx", {}).get("limit", detail["msg"]))
+    if missing:
+        limit = f"{'.'.join(map(str, loc[:-1])) or 'a target'} needs one"
+        return Problem(code, f"{name} is missing", where, "nothing", limit, _fixes(loc, detail))
+    cause, limit = context.get("cause", f"{name} is not usable"), str(context.get("limit", detail["msg"]))
+    return Problem(code, str(cause), where, _found(detail["input"]), limit, _fixes(loc, detail))
 
 
 def _found(value: object) -> str:
@@ -382,18 +346,10 @@ def _found(value: object) -> str:
 
 
 def _unknown_key(loc: Sequence[int | str], where: str) -> Problem:
-    known = sorted(set(_table_at(loc[:-1])) - {"name", "file", "sha256"})
+    known = sorted(set(_table_at(loc[:-1]).model_fields) - {"name", "file", "sha256"})
     fixes = tuple(f"write {key!r}" for key in nearest(str(loc[-1]), known)) or ("remove the key",)
-    return Problem(
-        "ND911", f"unknown key {loc[-1]!r}", where, str(loc[-1]), f"one of {', '.join(known)}", fixes
-    )
-
-
-def _table_at(loc: Sequence[int | str]) -> Mapping[str, Any]:
-    table: type[BaseModel] = Target
-    for key in loc:
-        table = cast(type[BaseModel], table.model_fields[str(key)].annotation)
-    return table.model_fields
+    limit = f"one of {', '.join(known)}"
+    return Problem("ND911", f"unknown key {loc[-1]!r}", where, str(loc[-1]), limit, fixes)
 
 
 def _fixes(loc: Sequence[int | str], detail: ErrorDetails) -> tuple[str, ...]:

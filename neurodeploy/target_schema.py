@@ -75,7 +75,7 @@ class Choice(Frozen):
     @classmethod
     def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if list(value) != sorted(set(value)):
-            raise complaint("ND913", "codes are not in ascending order", "each code once, smallest first")
+            raise refusal("ND913", "codes are not in ascending order", "each code once, smallest first")
         return value
 
     def round_up(self, amount: int) -> int | None:
@@ -100,7 +100,7 @@ class Cost(Frozen):
     def _ordered(cls, value: float, info: ValidationInfo) -> float:
         below = "low" if info.field_name == "nominal" else "nominal"
         if value < info.data.get(below, 0):
-            raise complaint("ND913", f"{info.field_name} is below {below}", f"at least {info.data[below]:g}")
+            raise refusal("ND913", f"{info.field_name} is below {below}", f"at least {info.data[below]:g}")
         return value
 
     @field_validator("assumed")
@@ -113,7 +113,7 @@ class Cost(Frozen):
         slack = 1 + 1e-9
         if low * 3 > nominal * slack or high * slack < nominal * 3:
             limit = f"low <= {nominal / 3:.4g} and high >= {nominal * 3:.4g}"
-            raise complaint("ND918", f"assumed range {low:g} .. {high:g} is too narrow", limit)
+            raise refusal("ND918", f"assumed range {low:g} .. {high:g} is too narrow", limit)
         return assumed
 
 
@@ -133,7 +133,7 @@ class Grade(Frozen):
     note: str = ""
 
 
-def complaint(code: str, cause: str, limit: str) -> PydanticCustomError:
+def refusal(code: str, cause: str, limit: str) -> PydanticCustomError:
     """A violated rule under its code; what was found and the limit travel along."""
     return PydanticCustomError(code, "{cause}", {"cause": cause, "limit": limit})
 
@@ -165,11 +165,8 @@ def check_of(key: str) -> Check:
 
 def _limit(unit: str, help: str, check: str, taken_from: str = "") -> Any:
     extra: dict[str, Any] = {"unit": unit, "check": check, "taken_from": taken_from}
-    return Field(_open_limit(unit), description=help, json_schema_extra=extra)
-
-
-def _open_limit(unit: str) -> Limit:
-    return Limit(value=None, unit=unit, source="not given in the target file: unlimited")
+    default = Limit(value=None, unit=unit, source="not given in the target file: unlimited")
+    return Field(default, description=help, json_schema_extra=extra)
 
 
 def _size(unit: str, help: str) -> Any:
@@ -301,12 +298,9 @@ class Costs(Frozen):
     def _fill_unpriced(cls, given: Any) -> Any:
         if not isinstance(given, dict) or not isinstance(given.get("unpriced"), str) or not given["unpriced"]:
             return given
-        tables = {
-            key: _filled(field.annotation, given.get(key, {}), given["unpriced"])
-            for key, field in cls.model_fields.items()
-            if key != "unpriced"
-        }
-        return {**given, **tables}
+        priced = {key: field.annotation for key, field in cls.model_fields.items() if key != "unpriced"}
+        reason = given["unpriced"]
+        return given | {key: _filled(table, given.get(key, {}), reason) for key, table in priced.items()}
 
 
 def _filled(table: Any, given: Any, reason: str) -> Any:
@@ -366,11 +360,8 @@ class Chip(Frozen):
     def _cores_fit(cls, value: int, info: ValidationInfo) -> int:
         cores, x, y = (info.data.get(k, 1) for k in ("cores_per_chip", "routers_x", "routers_y"))
         if cores > x * y * value:
-            raise complaint(
-                "ND919",
-                f"{cores} cores on a mesh with room for {x * y * value}",
-                "cores_per_chip <= routers_x * routers_y * cores_per_router",
-            )
+            limit = "cores_per_chip <= routers_x * routers_y * cores_per_router"
+            raise refusal("ND919", f"{cores} cores on a mesh with room for {x * y * value}", limit)
         return value
 
     def router(self, core: int) -> tuple[int, int]:

@@ -19,12 +19,10 @@ from .converted import convert
 from .imported import Imported, described
 from .integer import quantize
 from .mapped import laid_out
-from .pipeline import target_of
+from .pipeline import require_members, target_of
 
-NOISE = {
-    "count": 4,
-    "rate": 0.5,
-}  # samples that ranges come from, and their share of ones where they are binary
+#: samples that ranges come from, and their share of ones where they are binary
+COUNT, RATE = 4, 0.5
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ def check(asked: BuildConfig) -> Check:
 
     Of data nothing but shape and levels is read. Raises what the import of a build raises.
     """
+    require_members(asked)
     target = target_of(asked)
     found = _imported(asked)
     problems = list(found.warnings)
@@ -103,8 +102,8 @@ def _imported(asked: BuildConfig) -> Imported:
     if raw_range(graph) is None and graph.header.level != "integer":
         graph = fitting.with_range(graph, _levels(graph))
     return Imported(
-        config=config.model_copy(update={"calib": NOISE["count"]}), model=described(found, None), graph=graph,
-        stimulus=Synthetic(graph, rate=NOISE["rate"]), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+        config=config.model_copy(update={"calib": COUNT}), model=described(found, None), graph=graph,
+        stimulus=Synthetic(graph, rate=RATE), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .. import compare
 from ..array import Array
 from ..calibrate import batch_size, batches
+from ..cost.paper import trained
 from ..errors import Problem
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
 from ..ir import interp
@@ -87,11 +88,9 @@ def _evaluated(
     if labels is not None and isinstance(found.stimulus, Recorded):
         accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
         shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
-        reasons = (
-            dict.fromkeys(("accuracy.float", "accuracy.spiking"), NO_FLOATS) if found.holds_integers else {}
-        )
+        floats = ("accuracy.float", "accuracy.spiking") if found.holds_integers else ()
         return Evaluated(
-            accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=reasons,
+            accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=dict.fromkeys(floats, NO_FLOATS),
             warnings=_clipped(found, clipped), fact=f"{shown} (n = {len(labels)})",
         )  # fmt: skip
     _in_batches(found.graph, runs["integer"], images)
@@ -114,7 +113,7 @@ def _runs(found: Imported, spiking: Graph | None, program: Program, seen: _Seen)
     runs["integer"] = lambda x: predictions(seen.outputs(program, x))
     if spiking is not None:
         runs["source"] = lambda x: predictions(interp.run(source, x).outputs)
-        if found.config.method == "native" and source.header.timesteps == spiking.header.timesteps:
+        if trained(found.config.method) and source.header.timesteps == spiking.header.timesteps:
             # The same network: its neurons and its number of ticks were kept.
             runs["source"] = runs["spiking"]
     return runs
@@ -135,16 +134,15 @@ def judged(
     answers: dict[str, Array] = {}
     for step, name in enumerate(runs):
         kept = next((answers[other] for other in answers if runs[other] is runs[name]), None)
-        answers[name] = (
-            kept if kept is not None else _in_batches(stimulus.graph, runs[name], images, name != "integer")
-        )
+        if kept is None:
+            kept = _in_batches(stimulus.graph, runs[name], images, name != "integer")
+        answers[name] = kept
         progress((step + 1) / (len(runs) + 1))
     correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
-    counts: dict[str, Any] = {"test": {"samples": len(labels), **{n: int(c[-1]) for n, c in correct.items()}}}
+    last = {name: int(count[-1]) for name, count in correct.items()}
+    counts: dict[str, Any] = {"test": {"samples": len(labels), **last}}
     if whole and len(labels) < MANY_TESTED:
-        counts["train and test"] = _whole(
-            stimulus, runs, {n: int(c[-1]) for n, c in correct.items()}, len(labels)
-        )
+        counts["train and test"] = _whole(stimulus, runs, last, len(labels))
     return _accuracy(correct, len(labels)), counts
 
 
@@ -160,14 +158,11 @@ def _whole(
 ) -> dict[str, int]:
     """Correct answers over training and test images together: a change of accuracy with five times less noise."""
     images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
-    asked = {name: run for name, run in runs.items() if name != "spiking"}
-    right = {
-        n: _in_batches(stimulus.graph, run, images, n != "integer")[-1] == labels for n, run in asked.items()
-    }
-    return {
-        "samples": tested + len(labels),
-        **{name: correct[name] + int(found.sum()) for name, found in right.items()},
-    }
+    counts = {"samples": tested + len(labels)}
+    for name in (name for name in runs if name != "spiking"):
+        answers = _in_batches(stimulus.graph, runs[name], images, name != "integer")[-1]
+        counts[name] = correct[name] + int((answers == labels).sum())
+    return counts
 
 
 def predictions(outputs: Array) -> Array:
@@ -196,10 +191,8 @@ def _compared(
     """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
     raw, labels = samples
     outputs = _outputs(found, spiking, program, raw, seen)
-    agreement = {
-        "samples": len(raw),
-        **{level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]},
-    }
+    levels = {level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]}
+    agreement = {"samples": len(raw), **levels}
     counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
     without, fact = _no_labels(found, labels)
     accuracy = None
@@ -208,10 +201,7 @@ def _compared(
         accuracy = _accuracy(right, len(labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
-    near = "; ".join(
-        f"{level} cosine {agreement[level]['cosine']:.4f}, rank {agreement[level]['rank']:.4f}"  # type: ignore[index]
-        for level in LEVELS[1:]
-    )
+    near = "; ".join(f"{k} cosine {v['cosine']:.4f}, rank {v['rank']:.4f}" for k, v in levels.items())
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
         saturations=dict(seen.clipped), warnings=_clipped(found, seen.clipped),
@@ -265,8 +255,5 @@ def saturated(saturations: Mapping[str, int], fixes: tuple[str, ...]) -> tuple[P
 
 def remedies(synthetic: bool, integers: bool) -> tuple[str, ...]:
     """What helps against clipped values: nothing where a file fixed the widths."""
-    if integers:
-        return ()
-    if synthetic:
-        return ("calibrate on data like those that run: --data SPEC", "calibrate on more samples: --calib N")
-    return ("calibrate on more samples: --calib N",)
+    data = ("calibrate on data like those that run: --data SPEC",) if synthetic else ()
+    return () if integers else (*data, "calibrate on more samples: --calib N")

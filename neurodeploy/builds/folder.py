@@ -22,9 +22,8 @@ FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv",
 def scratch(folder: Path) -> Iterator[Path]:
     """A folder beside the build folder, removed on every way out."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            Problem("ND902", "the output folder is a file", str(folder), fixes=("choose another --out",))
-        )
+        cause, fixes = "the output folder is a file", ("choose another --out",)
+        raise UsageError(Problem("ND902", cause, str(folder), fixes=fixes))
     partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
     made = [parent for parent in folder.parents if not parent.exists()]  # deepest first
     with files.typed(folder):
@@ -51,10 +50,8 @@ def _remove_abandoned(folder: Path) -> None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
 
 
@@ -67,9 +64,7 @@ def publish(finished: Path, folder: Path) -> tuple[str, ...]:
             return names
         for name in names:
             os.replace(finished / name, folder / name)
-        for stale in set(FILES) - set(
-            names
-        ):  # of an earlier, fuller build: it would contradict the new files
+        for stale in {*FILES} - {*names}:  # of an earlier, fuller build: it would contradict the new files
             (folder / stale).unlink(missing_ok=True)
     return names
 

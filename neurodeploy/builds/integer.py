@@ -34,9 +34,8 @@ def quantize(found: Imported, spiking: Graph | None, ranges: Ranges) -> Integer:
         return Integer(graph=graph, fact=fact)
     graph = _with_weight_bits(config, spiking, ranges)
     rules = ", rules per layer" if config.layers else ""
-    return Integer(
-        graph=graph, fact=f"{len(graph.of(Synapse))} layers, {config.weight_bits}-bit weights{rules}"
-    )
+    fact = f"{len(graph.of(Synapse))} layers, {config.weight_bits}-bit weights{rules}"
+    return Integer(graph=graph, fact=fact)
 
 
 def _with_activity(graph: Graph, ranges: Ranges) -> Graph:

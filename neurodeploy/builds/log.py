@@ -10,17 +10,8 @@ from typing import Literal
 from .. import files
 from ..errors import NeurodeployError
 
-STAGE_NAMES = (
-    "import",
-    "convert",
-    "calibrate",
-    "quantize",
-    "map",
-    "evaluate",
-    "verify",
-    "estimate",
-    "report",
-)
+STAGE_NAMES = ("import", "convert", "calibrate", "quantize", "map", "evaluate", "verify", "estimate",
+               "report")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,9 +62,8 @@ class Log:
 
     def finish(self, name: str, seconds: float, fact: str) -> None:
         """A stage is done."""
-        self._emit(
-            Event("finish", name, STAGE_NAMES.index(name) + 1, fraction=1.0, seconds=seconds, fact=fact)
-        )
+        place = STAGE_NAMES.index(name) + 1
+        self._emit(Event("finish", name, place, fraction=1.0, seconds=seconds, fact=fact))
 
     def write(self, text: str) -> None:
         """More text for the log alone."""

@@ -12,9 +12,9 @@ from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
+from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.types import Mapping
 from ..program import Program
-from ..registry import OBJECTIVES
 from ..target import Target
 from .imported import Imported
 from .result import Result
@@ -58,8 +58,7 @@ def laid_out(
     balanced = prepared(graph, target)
     mapping = map_graph(balanced, target, target.chips, optimise, placement, sums)
     wrong = sum(p.severity == "error" for p in mapping.problems)
-    fact = (
-        f"{len(mapping.cores)}/{mapping.cores_total} cores: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"
-    )
+    used = f"{len(mapping.cores)}/{mapping.cores_total} cores"
+    fact = f"{used}: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"
     warnings = tuple(p for p in mapping.problems if p.severity != "error")
     return Mapped(graph=balanced, mapping=mapping, warnings=warnings, fact="" if mapping.fits else fact)

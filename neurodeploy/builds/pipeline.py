@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import artifact, config, files, report
+from .. import artifact, compare, config, files, report
 from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
+from ..mapping.objectives._base import OBJECTIVES
+from ..mapping.placements._base import PLACEMENTS
+from ..registry import Room
 from ..report import html
-from ..target import Target
-from ..target import load as load_target
+from ..target import Target, load
 from .calibrated import calibrate
 from .converted import convert
 from .evaluated import Evaluated, evaluate
@@ -81,6 +83,7 @@ def run(
     for name, known, flag in ((start, RESTARTS, "--from"), (to, STAGE_NAMES, "--to")):
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
+    require_members(chosen)
     target = target_of(chosen)
     with scratch(chosen.folder) as partial:
         log = Log(partial / "build.log", progress)
@@ -98,13 +101,24 @@ def run(
     return replace(result, written=written)
 
 
+#: keys of a config whose value names a member of a room
+MEMBERS: Mapping[str, Room[Any]] = {"optimise": OBJECTIVES, "placement": PLACEMENTS}
+
+
+def require_members(chosen: BuildConfig) -> None:
+    """UsageError ND904 for a key whose value names no member of its room, ND930 for a broken one."""
+    for key, room in MEMBERS.items():
+        name = getattr(chosen, key)
+        if name is not None:
+            room.named(name, "ND904", room.interface.__name__.lower(), key)
+
+
 def target_of(chosen: BuildConfig) -> Target:
     """The target with the chips that were asked for; UsageError ND900 for a config that names no model."""
     if not chosen.model:
-        raise UsageError(
-            Problem("ND900", "no model was named", "MODEL", fixes=("neurodeploy models lists the zoo",))
-        )
-    target = load_target(chosen.target)
+        fixes = ("neurodeploy models lists the zoo",)
+        raise UsageError(Problem("ND900", "no model was named", "MODEL", fixes=fixes))
+    target = load(chosen.target)
     return target if chosen.chips is None else target.with_chips(chosen.chips)
 
 
@@ -192,8 +206,5 @@ def _errors(results: Results) -> Iterator[NeurodeployError]:
     if left:
         yield MappingError(left)
     if verified is not None and verified.bit_true is not None and not verified.bit_true.equal:
-        cause, fix = (
-            "two executions that should agree differ",
-            f"neurodeploy verify {results[Imported].config.folder}",
-        )
-        yield VerifyError(Problem("ND650", cause, verified.bit_true.divergence, fixes=(fix,)))
+        fixes = (f"neurodeploy verify {results[Imported].config.folder}",)
+        yield VerifyError(Problem("ND650", compare.DIFFER, verified.bit_true.divergence, fixes=fixes))

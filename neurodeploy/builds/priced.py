@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from dataclasses import dataclass
 
 from .. import compare, cost
@@ -19,9 +17,8 @@ from ..target import Target
 from .imported import Imported
 from .result import Result
 
-EVENT_SAMPLES = (
-    32  # energy and latency are means over so many test samples, at most as many as are evaluated if drawn
-)
+#: energy and latency are means over so many test samples, at most as many as are evaluated if drawn
+EVENT_SAMPLES = 32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,13 +46,12 @@ def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:
     """Counts of the recorded network, in batches that fit memory, and the trace of the first batch."""
     graph, cpu = program.graph, compare.usable("cpu")
     record = tuple(dict.fromkeys([*cost.names_to_record(graph), *(node.name for node in graph.of(Neuron))]))
-    traces: list[Trace] = []
-    counts: list[cost.Counts] = []
-    for batch in batches(images, batch_size(graph, record)):
-        trace, _ = cpu.run(program, batch, record)
-        traces = traces or [trace]
-        counts.append(cost.count(graph, trace))
-    return functools.reduce(operator.add, counts), traces[0]
+    first, *rest = batches(images, batch_size(graph, record))
+    trace, _ = cpu.run(program, first, record)
+    counts = cost.count(graph, trace)
+    for batch in rest:
+        counts += cost.count(graph, cpu.run(program, batch, record)[0])
+    return counts, trace
 
 
 def _headline(assessment: cost.Assessment) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact
-from ..registry import distributions
+from ..registry import version
+from ..rooms import distributions
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated
@@ -46,10 +46,4 @@ def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str
 
 def versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number."""
-    found = {}
-    for name in distributions():
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in distributions() if (found := version(name))}

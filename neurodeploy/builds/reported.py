@@ -25,7 +25,7 @@ def report_inputs(
     """What the report reads, of a build whose stages all ran."""
     found, mapped, evaluated = results[Imported], results[Mapped], results[Evaluated]
     verified, priced = results[Verified], results[Priced]
-    described, reasons = _in_lava(mapped)
+    in_lava, reasons = _in_lava(mapped)
     sample = report.raster(mapped.graph, priced.trace)
     drawn = "synthetic" if found.synthetic else "test"
     return report.ReportInputs(
@@ -35,7 +35,7 @@ def report_inputs(
         agreement=evaluated.agreement, bit_true=verified.bit_true, sqnr_db=verified.sqnr_db,
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
         raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
-        lava=described, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
+        lava=in_lava, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
         reasons={**results.reasons, **reasons},
     )  # fmt: skip
 
@@ -47,19 +47,6 @@ def _in_lava(mapped: Mapped) -> tuple[dict[str, Any], dict[str, str]]:
         return {}, {}
     if isinstance(found, Problem):
         return {}, dict.fromkeys(("lava", "layers.lava"), found.cause)
-    rows = [
-        {
-            "layer": r.layer,
-            "processes": str(r),
-            "events": r.events,
-            "stock_events": r.stock_events,
-            "own": r.reason,
-        }
-        for r in found.rows
-    ]
-    return {
-        "processes": found.processes,
-        "share": found.share,
-        "layers": rows,
-        "nodes": dict(found.nodes),
-    }, {}
+    rows = [{"layer": row.layer, "processes": str(row), "events": row.events, "stock_events": row.stock_events,
+             "own": row.reason} for row in found.rows]  # fmt: skip
+    return {"layers": rows, "nodes": dict(found.nodes)}, {}

@@ -37,9 +37,8 @@ def restored(found: Imported, start: str) -> Kept:
     UsageError ND949 if the artifact ends too early, belongs to another config, or its source differs; ND940 to ND948
     where it cannot be read.
     """
-    needed = [
-        name for name, stage in SECTIONS.items() if STAGE_NAMES.index(stage) <= STAGE_NAMES.index(start)
-    ]
+    last = STAGE_NAMES.index(start)
+    needed = [name for name, stage in SECTIONS.items() if STAGE_NAMES.index(stage) <= last]
     if not needed:
         return Kept()
     saved = artifact.load(found.config.folder)

@@ -5,29 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import artifact, compare
 from .. import target as targets
 from ..array import Array
-from ..backends import proving
+from ..backends import granular, proving
+from ..backends._base import BACKENDS, Description
 from ..errors import BackendError, Problem, UsageError, unknown_name
+from ..formats._base import FORMATS
 from ..inputs.recorded import Record
 from ..ir.trace import Trace
-from ..registry import FORMATS
 from .evaluated import remedies, saturated
 
 if TYPE_CHECKING:
     from ..formats.sanafe.crosscheck import Crosscheck
 
 
-def traced(
-    folder: str | Path, x: Array | str | Path, backend: str, record: Sequence[str], granularity: str
-) -> tuple[Trace, tuple[Problem, ...]]:
-    """The trace of raw inputs ``x`` on a backend, and a warning (ND602) if values were clipped to their width.
+def run(
+    folder: str | Path,
+    x: Array | str | Path,
+    backend: str = "cpu",
+    record: Sequence[str] = (),
+    granularity: str = "",
+) -> tuple[Array, dict[str, Array]]:
+    """Accumulated read-outs (T, B, *output) of raw inputs ``x`` and recorded layers.
 
-    ``x``, ``record``, ``granularity`` and the errors are those of :func:`neurodeploy.run`.
+    ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
+    one sample may come without B. A network of texts also takes ids (B, N), or a file of texts. Recorded layers are
+    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x), file (ND92x, ND931),
+    text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of
+    ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer"
+    or "core", for a backend of processes.
     """
+    found, _ = traced(folder, x, backend, record, granularity)
+    return found.outputs, dict(found.values)
+
+
+def traced(
+    folder: str | Path,
+    x: Array | str | Path,
+    backend: str = "cpu",
+    record: Sequence[str] = (),
+    granularity: str = "",
+) -> tuple[Trace, tuple[Problem, ...]]:
+    """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
     saved = artifact.load(folder)
     program, inputs = saved.program, Record(saved, folder)
     images = inputs.given(x)
@@ -45,10 +67,19 @@ def traced(
     return trace, saturated(trace.saturations, remedies(bool(inputs.synthetic), integers))
 
 
-def verified(
-    folder: str | Path, backends: Sequence[str], samples: int, data: str, granularity: str
+def verify(
+    folder: str | Path,
+    backends: Sequence[str] = (),
+    samples: int = 100,
+    data: str = "",
+    granularity: str = "",
 ) -> compare.Verification:
-    """The interpreter against ``backends`` (default: those that prove a build); errors of :class:`Record` for data."""
+    """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
+
+    Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
+    they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
+    as for :func:`run`.
+    """
     saved = artifact.load(folder)
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
@@ -56,10 +87,28 @@ def verified(
     return compare.verify(saved.program, images, members)
 
 
-def exported(
-    folder: str | Path, to: str, out: str | Path, x: Array | str | Path | None, samples: int
+def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:
+    """What each layer of an artifact becomes on a backend of processes; None for any other."""
+    member = BACKENDS[backend]
+    chosen = granular(member, granularity) if granularity else member
+    return chosen.describe(artifact.load(folder).program)
+
+
+def label(folder: str | Path) -> str:
+    """What numbers of a build that depend on activity are called: "synthetic input", or empty where it had data."""
+    return Record(artifact.load(folder), folder).label
+
+
+def export(
+    folder: str | Path, to: str, out: str | Path, x: Array | str | Path | None = None, samples: int = 1
 ) -> tuple[Path, ...]:
-    """The files written; arguments and errors are those of :func:`neurodeploy.export`."""
+    """Write a built network in the format of another tool; returns the files, the main one first.
+
+    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples; without them so many ``samples`` of
+    what the build was measured on are taken, as :func:`verify` takes them. Raises UsageError ND704 for an unknown
+    format, BackendError ND705 for one that cannot be written here, GraphError ND230 with every node that the format
+    cannot express.
+    """
     writers = {name: member.writer for name, member in FORMATS.items() if member.writer is not None}
     FORMATS.named(to, "ND704", "export format", "--to", writers)
     writer = writers[to]
@@ -76,21 +125,39 @@ def exported(
     return tuple(writer.write(saved.program, Path(out), raw))
 
 
-def crosschecked(
-    folder: str | Path, samples: int, python: str, data: str, target: str, timing: str, **options: Any
+def crosscheck(
+    folder: str | Path,
+    samples: int = 4,
+    python: str = "",
+    *,
+    layers: Sequence[str] = (),
+    timing: str = "detailed",
+    memory_gb: float | None = None,
+    time_limit_s: float | None = None,
+    data: str = "",
+    target: str = "",
 ) -> Crosscheck:
-    """Energy and time by SANA-FE and by us; arguments and errors are those of :func:`neurodeploy.verbs.crosscheck`."""
-    from ..formats.sanafe import crosscheck
+    """Energy and time of the same samples by SANA-FE, run by another interpreter, and by us.
 
-    if timing not in crosscheck.TIMINGS:
-        raise UsageError(unknown_name("ND900", "timing model", timing, crosscheck.TIMINGS, "--timing"))
+    ``timing`` is SANA-FE's model; ``target`` prices both sides: the mapping's own unless another one of the same mesh
+    is named. Raises BackendError ND720 where SANA-FE is absent and ND721 where its run fails, SimulateError ND620 for
+    a network that needs more than ``memory_gb``, GraphError ND230 with every node where nothing can be compared,
+    UsageError ND900 for an unknown timing model and ND905 for layers without a node, and what :func:`verify` says of
+    data.
+    """
+    from ..formats.sanafe import crosscheck as sanafe
+
+    if timing not in sanafe.TIMINGS:
+        raise UsageError(unknown_name("ND900", "timing model", timing, sanafe.TIMINGS, "--timing"))
     saved = artifact.load(folder)
     inputs, mapping = Record(saved, folder), saved.program.mapping
     place = targets.load(target or (mapping.target if mapping is not None else "loihi-sim"))
-    interpreter = crosscheck.interpreter_of(python)
-    crosscheck.find(interpreter)  # before anything that takes time
-    chosen = {key: value for key, value in options.items() if value is not None}
-    found = crosscheck.crosscheck(
-        saved.program, place, inputs.measured_on(samples, data), python=interpreter, timing=timing, **chosen
+    interpreter = sanafe.interpreter_of(python)
+    sanafe.find(interpreter)  # before anything that takes time
+    given = {"memory_gb": memory_gb, "time_limit_s": time_limit_s}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    raw = inputs.measured_on(samples, data)
+    found = sanafe.crosscheck(
+        saved.program, place, raw, python=interpreter, timing=timing, layers=layers, **chosen
     )
     return replace(found, input=inputs.label) if not data and inputs.label else found

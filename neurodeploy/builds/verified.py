@@ -30,11 +30,9 @@ def verify(found: Imported, spiking: Graph | None, program: Program) -> Verified
         return Verified(reasons={"bit_true": "no samples were asked for (--verify 0)"}, fact="skipped")
     images, _ = found.stimulus.measurement(found.config.verify)
     result = compare.verify(program, images)
+    divergence = str(result.divergence or "")
     bit_true = BitTrue(
-        equal=result.equal,
-        samples=len(images),
-        backends=result.backends,
-        divergence=str(result.divergence or ""),
+        equal=result.equal, samples=len(images), backends=result.backends, divergence=divergence
     )
     if spiking is None:
         return Verified(bit_true=bit_true, reasons={"layers.sqnr_db": NO_FLOATS}, fact=str(result))

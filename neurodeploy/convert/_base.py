@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ..array import Array
-from ..errors import Problem, UsageError, unknown_name, wrong_option
+from ..errors import Problem, UsageError, configured, unknown_name
 from ..ir.graph import Graph
-from ..registry import Member
+from ..registry import Member, Room
 
 
 class MethodConfig(BaseModel):
@@ -57,9 +57,8 @@ class Method(Member):
             raise UsageError(
                 unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset")
             )
-        try:
-            return preset, self.Config(**{**self.presets[preset], **options})
-        except ValidationError as error:
-            owner, known = f"method {self.name}", self.Config.model_fields
-            details = error.errors()
-            raise UsageError([wrong_option("ND303", owner, "convert", d, known) for d in details]) from error
+        chosen = {**self.presets[preset], **options}
+        return preset, configured(self.Config, chosen, "ND303", f"method {self.name}", "convert")
+
+
+METHODS = Room("convert", Method)

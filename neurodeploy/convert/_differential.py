@@ -19,7 +19,7 @@ from typing import Any
 
 from ..array import Array
 from ..ir import codes
-from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
+from ..ir.graph import Builder, Graph, prune
 from ..ir.nodes import Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.types import Value
 from ._sites import Population, add_population, is_quantiser, twin_view
@@ -28,7 +28,7 @@ from ._sites import Population, add_population, is_quantiser, twin_view
 def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Population]) -> Graph:
     """The spiking graph with a population at every site and an integrator behind all that reads one."""
     header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
-    builder, table = rewrite(graph, header)
+    builder = Builder(header)
     spiking: dict[str, str] = {}  # source value -> its neuron
     for node in graph:
         value = replace(graph.values[node.name], contract="instant")
@@ -47,16 +47,16 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
         if is_quantiser(node):
             changes["model"] = "signed_tracer"
             value = replace(value, contract="difference")
-        sent = copy_node(builder, table, graph, node, value=value, **changes)
+        sent = builder.copy(graph, node, value=value, **changes)
         if is_quantiser(node):
             spiking[node.name] = sent
         if driven or is_quantiser(node):
-            table[node.name] = _integrate(builder, sent, node, value)
+            builder.table[node.name] = _integrate(builder, sent, node, value)
         if node.name in populations:
             own = populations[node.name]
-            spiking[node.name] = add_population(builder, table[node.name], node, own, "difference")
+            spiking[node.name] = add_population(builder, builder.table[node.name], node, own, "difference")
         else:
-            twin_view(builder, table, spiking, node)
+            twin_view(builder, spiking, node)
     return codes.infer(prune(builder.build()))
 
 

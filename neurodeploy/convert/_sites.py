@@ -12,7 +12,7 @@ from ..array import Array
 from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
-from ..ir.graph import Builder, Graph, copy_node, prune, rewrite
+from ..ir.graph import Builder, Graph, prune
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from ..ir.types import Contract
 from ..passes._diagonal import factors
@@ -149,7 +149,7 @@ def insert(
     ``timing`` goes to every operator and product, ``contract`` to every value; logits are summed over ticks.
     """
     header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
-    builder, table = rewrite(graph, header)
+    builder = Builder(header)
     spiking: dict[str, str] = {}  # source value -> its neuron
     for node in graph:
         value = replace(graph.values[node.name], contract=contract)
@@ -157,22 +157,28 @@ def insert(
         if isinstance(node, Output):
             changes["readout"] = "sum"
         reads_spikes = isinstance(node, (Product, Synapse))
-        inputs = tuple(spiking.get(i, table[i]) if reads_spikes else table[i] for i in node.inputs)
-        copy_node(builder, table, graph, node, inputs=inputs, value=value, **changes)
+        inputs = tuple(
+            spiking.get(i, builder.table[i]) if reads_spikes else builder.table[i] for i in node.inputs
+        )
+        builder.copy(graph, node, inputs=inputs, value=value, **changes)
         if node.name in populations:
-            spiking[node.name] = add_population(builder, table[node.name], node, populations[node.name])
+            spiking[node.name] = add_population(
+                builder, builder.table[node.name], node, populations[node.name]
+            )
         else:
-            twin_view(builder, table, spiking, node)
+            twin_view(builder, spiking, node)
     return codes.infer(prune(builder.build()))
 
 
-def twin_view(builder: Builder, table: dict[str, str], spiking: dict[str, str], node: Node) -> None:
+def twin_view(builder: Builder, spiking: dict[str, str], node: Node) -> None:
     """Views are copied once per flavour: beside the raw one, one that shows the spikes."""
     if isinstance(node, View) and any(i in spiking for i in node.inputs):
-        inputs = tuple(spiking.get(i, table[i]) for i in node.inputs)
+        inputs = tuple(spiking.get(i, builder.table[i]) for i in node.inputs)
         twin = replace(node, name=f"{node.name}.spikes", inputs=inputs)
         contract = builder.values[inputs[0]].contract
-        spiking[node.name] = builder.add(twin, replace(builder.values[table[node.name]], contract=contract))
+        spiking[node.name] = builder.add(
+            twin, replace(builder.values[builder.table[node.name]], contract=contract)
+        )
 
 
 def add_population(

@@ -8,7 +8,7 @@ from typing import Any
 from ..array import Array
 from ..errors import Problem
 from ..ir import codes
-from ..ir.graph import Graph, copy_node, rewrite
+from ..ir.graph import Builder, Graph
 from ..ir.nodes import Micro, Neuron, Product
 from ._base import Method
 
@@ -42,11 +42,11 @@ class Native(Method):
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""
         header = replace(graph.header, level="spiking", timesteps=timesteps, method=self.name)
-        builder, table = rewrite(graph, header)
+        builder = Builder(header)
         for node in graph:
             value = replace(graph.values[node.name], contract="instant")
             timed = {"timing": "instant"} if isinstance(node, (Product, Micro)) else {}
-            copy_node(builder, table, graph, node, value=value, **timed)
+            builder.copy(graph, node, value=value, **timed)
         return codes.infer(builder.build())
 
 

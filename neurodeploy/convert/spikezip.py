@@ -27,8 +27,8 @@ from ..ir.graph import Graph
 from ..neurons.signed_tracer import ACC_MAX
 from . import _differential
 from ._base import Method, MethodConfig
+from ._quantisers import QuantiserConfig, quantisers
 from ._sites import Population, refusals
-from .pmsm import PmsmConfig, quantisers
 
 
 class SpikezipConfig(MethodConfig):
@@ -56,7 +56,7 @@ class Spikezip(Method):
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
         layers = quantisers(
             graph,
-            PmsmConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
+            QuantiserConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
             samples,
         )
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}

@@ -10,24 +10,7 @@ from .paper import PaperEnergy, paper_energy
 from .types import Definition, Estimate, Range, Term, Timing
 
 __all__ = [
-    "AnnBaseline",
-    "Assessment",
-    "Counts",
-    "Definition",
-    "Estimate",
-    "PaperEnergy",
-    "Purity",
-    "Range",
-    "Term",
-    "Timing",
-    "ann_baseline",
-    "assess",
-    "count",
-    "dense_macs",
-    "disagreements",
-    "estimate",
-    "names_to_record",
-    "paper_energy",
-    "purity",
-    "silicon",
-]
+    "AnnBaseline", "Assessment", "Counts", "Definition", "Estimate", "PaperEnergy", "Purity", "Range", "Term", "Timing",
+    "ann_baseline", "assess", "count", "dense_macs", "disagreements", "estimate", "names_to_record", "paper_energy",
+    "purity", "silicon",
+]  # fmt: skip

@@ -66,12 +66,11 @@ def assess(
     work = operations(counts, events)
     reference = source or program.graph
     if events is None:
-        fits = mapping is None or mapping.fits
-        why = (
-            "did not run on mapped cores"
-            if fits
-            else f"does not fit {target.name} and did not run on its cores"
+        fits, apart = (
+            mapping is None or mapping.fits,
+            f"does not fit {target.name} and did not run on its cores",
         )
+        why = "did not run on mapped cores" if fits else apart
         reasons["estimate"] = reasons["silicon"] = f"the network {why}, so no events were counted"
     elif grades is None:
         reasons["silicon"] = "no graded mapping with counted events"

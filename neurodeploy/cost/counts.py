@@ -111,21 +111,18 @@ def names(graph: Graph) -> tuple[str, ...]:
 def count(graph: Graph, trace: Trace) -> Counts:
     """Operations by node from recorded values (T, B, *shape); :func:`names` says which are needed."""
     ticks, samples = trace.outputs.shape[:2]
-    table: dict[str, Row] = {
-        node.name: COUNTERS[type(node)](graph, node, trace) for node in graph.of(Synapse, Product, Neuron)
-    }
+    counted = graph.of(Synapse, Product, Neuron)
+    table: dict[str, Row] = {node.name: COUNTERS[type(node)](graph, node, trace) for node in counted}
     for name, elements in sent(graph).items():
         values = trace.values[name]
         active = values.reshape(*values.shape[:2], -1)[:, :, elements] != 0
         table.setdefault(name, {})["messages"] = active.sum(axis=(1, 2))
-    nodes = {
-        name: NodeCounts(**{kind: float(np.sum(per_tick)) / samples for kind, per_tick in row.items()})
-        for name, row in table.items()
+    means = {name: {k: float(np.sum(x)) / samples for k, x in row.items()} for name, row in table.items()}
+    nodes = {name: NodeCounts(**row) for name, row in means.items()}
+    none = np.zeros(ticks)
+    by_tick = {
+        k: np.sum([none, *(r[k] for r in table.values() if k in r)], axis=0) / samples for k in BY_TICK
     }
-    by_tick: dict[str, Array] = {}
-    for kind in BY_TICK:
-        rows = [np.zeros(ticks), *(row[kind] for row in table.values() if kind in row)]
-        by_tick[kind] = np.sum(rows, axis=0) / samples
     return Counts(samples, ticks, nodes, by_tick)
 
 
@@ -138,12 +135,12 @@ def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
     active = trace.values[node.inputs[0]] != 0
     hits = _convolution_hits if node.op == "conv" else _dense_hits
     read = np.full(len(active), active[0].size)
-    return {
-        "synaptic_ops": hits(active, node, node.weight != 0),
-        "unskipped_ops": hits(active, node, np.ones_like(node.weight, dtype=bool)),
-        "inputs": read,
-        "active": active.sum(axis=tuple(range(1, active.ndim))),
-    }
+    done, whole = (
+        hits(active, node, node.weight != 0),
+        hits(active, node, np.ones_like(node.weight, dtype=bool)),
+    )
+    found = active.sum(axis=tuple(range(1, active.ndim)))
+    return {"synaptic_ops": done, "unskipped_ops": whole, "inputs": read, "active": found}
 
 
 def _dense_hits(active: Array, node: Synapse, stored: Array) -> Array:
@@ -157,9 +154,8 @@ def _convolution_hits(active: Array, node: Synapse, stored: Array) -> Array:
     """Sum over kernel positions of (active inputs under it) x (stored weights there), by tick; padding is empty."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     often = np.pad(active.sum(axis=1, dtype=np.int64), ((0, 0), (0, 0), (py, py), (px, px)))
-    fan_out = (
-        stored.reshape(node.groups, -1, *stored.shape[1:]).sum(axis=1, dtype=np.int64).reshape(-1, ky, kx)
-    )
+    grouped = stored.reshape(node.groups, -1, *stored.shape[1:])
+    fan_out = grouped.sum(axis=1, dtype=np.int64).reshape(-1, ky, kx)
     height, width = (often.shape[2] - ky) // sy + 1, (often.shape[3] - kx) // sx + 1
     hits = np.zeros(len(active), dtype=np.int64)
     for dy in range(ky):
@@ -175,13 +171,8 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     read = np.full(len(a), a[0].size + b[0].size)
     executed = TIMINGS[node.timing or "instant"](node.einsum, a, b)
     three = _three_products(node.einsum, a, b) if node.timing == "cumulative" else executed
-    return {
-        "product_ops": executed,
-        "unskipped_ops": executed,
-        "three_product_ops": three,
-        "inputs": read,
-        "active": active[0] + active[1],
-    }
+    return {"product_ops": executed, "unskipped_ops": executed, "three_product_ops": three, "inputs": read,
+            "active": active[0] + active[1]}  # fmt: skip
 
 
 def _held(equation: Equation, a: Array, b: Array) -> Array:
@@ -203,11 +194,8 @@ def _three_products(equation: Equation, a: Array, b: Array) -> Array:
     return equation.pairs(a, b) + equation.pairs(a, sum_b) + equation.pairs(sum_a, b)
 
 
-TIMINGS: dict[str, Callable[[Equation, Array, Array], Array]] = {
-    "instant": Equation.pairs,
-    "held": _held,
-    "cumulative": _cumulative,
-}
+TIMINGS: dict[str, Callable[[Equation, Array, Array], Array]]
+TIMINGS = {"instant": Equation.pairs, "held": _held, "cumulative": _cumulative}
 
 
 def _neuron(graph: Graph, node: Neuron, trace: Trace) -> Row:
@@ -230,8 +218,8 @@ def dense_macs(graph: Graph, node: Node) -> int:
     return 0
 
 
-#: count here -> kind of event that the simulated cores must have seen as often
-SHARED_KINDS = {kind: kind for kind in ("synaptic_ops", "product_ops", "neuron_updates")}
+#: what the simulated cores must have seen as often
+SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates")
 
 
 def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:
@@ -243,8 +231,9 @@ def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[st
     rows = []
     for name, node in counts.nodes.items():
         seen = events.node_counts.get(name, np.zeros(len(events.kinds)))
-        given = {"spikes" if isinstance(graph.nodes[name], Neuron) else "messages": "spikes"}
-        for kind, event in (SHARED_KINDS | (given if name != graph.input.name else {})).items():
+        given = ("spikes" if isinstance(graph.nodes[name], Neuron) else "messages",)
+        for kind in (*SHARED_KINDS, *(given if name != graph.input.name else ())):
+            event = kind if kind in SHARED_KINDS else "spikes"
             mine, theirs = getattr(node, kind), float(seen[events.kinds.index(event)])
             if abs(mine - theirs) > 1e-6 * max(1.0, mine):
                 rows.append((name, kind, mine, theirs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -28,6 +28,10 @@ PRICED: dict[str, tuple[str, str]] = {
     "microcode_ops": ("microcode_op", "microcode"),
     "state_accesses": ("state_access", ""),
 }
+#: terms that are counted on links, not on cores or nodes
+OFF_CORE = ("energy_pj.packet_chip_hop", "energy_pj.host_packet")
+#: terms that flow whether or not anything happens
+OVERHEAD = ("energy_pj.barrier_per_core", "power_w.static_per_chip")
 #: largest relative disagreement between the counts by node and by core that rounding explains
 TOLERANCE = 1e-6
 
@@ -36,13 +40,7 @@ ENERGY = Definition(
     "Energy per inference, one inference at a time",
     "sum over event kinds of (count x energy per event)  +  used cores x steps x barrier energy"
     "  +  static power x chips x frame latency;  counts are means per inference",
-    (
-        *(f"energy_pj.{key}" for key, _ in PRICED.values()),
-        "energy_pj.packet_chip_hop",
-        "energy_pj.host_packet",
-        "energy_pj.barrier_per_core",
-        "power_w.static_per_chip",
-    ),
+    (*(f"energy_pj.{key}" for key, _ in PRICED.values()), *OFF_CORE, *OVERHEAD),
     (
         "low, nominal and high use the low, nominal and high coefficients throughout, the latency included",
         "the barrier counts as network, state words count for the kind of node that reads them",
@@ -55,7 +53,7 @@ PIPELINED = Definition(
     "energy_pipelined_uj",
     "Energy per inference in steady pipelined operation",
     "the same events, but barrier energy and static power only for the T steps between two results",
-    ("energy_pj.barrier_per_core", "power_w.static_per_chip"),
+    OVERHEAD,
 )
 
 
@@ -64,17 +62,10 @@ def check(events: Events) -> None:
     by_node = sum(events.node_counts.values(), np.zeros(len(events.kinds)))
     by_core = np.array([events.total(kind) for kind in events.kinds])
     wrong = np.abs(by_node - by_core) > TOLERANCE * np.maximum(1.0, by_core)
-    problems = [
-        Problem(
-            "ND801",
-            f"{kind} by node and by core disagree",
-            "events of the run",
-            f"{n:.6g} by node",
-            f"{c:.6g} by core",
-        )
-        for kind, n, c, bad in zip(events.kinds, by_node, by_core, wrong, strict=True)
-        if bad
-    ]
+    problems = []
+    for kind, n, c in zip(np.array(events.kinds)[wrong], by_node[wrong], by_core[wrong], strict=True):
+        cause, found = f"{kind} by node and by core disagree", f"{n:.6g} by node"
+        problems.append(Problem("ND801", cause, "events of the run", found, f"{c:.6g} by core"))
     if problems:
         raise ReportError(problems)
 
@@ -95,14 +86,6 @@ def price(counts: Array, kinds: Iterable[str], target: Target, state_part: str) 
     return parts
 
 
-def node_parts(graph: Graph, events: Events, target: Target) -> dict[str, dict[str, Range]]:
-    """Energy in pJ by node and part, of the events that belong to a node."""
-    return {
-        node: price(counts, events.kinds, target, own_part(graph, node))
-        for node, counts in events.node_counts.items()
-    }
-
-
 def core_events(events: Events, target: Target) -> list[Range]:
     """Energy in pJ by core (in the order of the counts) of the events on it, mean per inference."""
     means = events.core_counts.sum(axis=2, dtype=np.float64).mean(axis=0)
@@ -119,26 +102,19 @@ def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
             counts[place] = counts.get(place, 0.0) + float(count)
     counts["packet_chip_hop", "network"] = float(packets(events, "chip").sum())
     counts["host_packet", "network"] = float(packets(events, "host").sum())
-    return [term(key, part, count, target) for (key, part), count in counts.items()]
+    return [_term(f"energy_pj.{key}", part, count, target) for (key, part), count in counts.items()]
 
 
-def term(key: str, part: str, count: float, target: Target) -> Term:
-    """``count`` events priced with coefficient ``energy_pj.key``."""
-    cost = getattr(target.costs.energy_pj, key)
+def overhead(cores: int, steps: int, time_ns: Range, chips: int, target: Target) -> list[Term]:
+    """What flows whether or not anything happens: barriers of the used cores, static power (1 W x 1 ns = 1000 pJ)."""
+    barrier, static = OVERHEAD
+    return [_term(barrier, "network", cores * steps, target), _term(static, "static", chips, target, time_ns)]
+
+
+def _term(key: str, part: str, count: float, target: Target, time_ns: Range | None = None) -> Term:
+    """``count`` events at the coefficient of this key, or so many chips of this power over a time."""
+    table, name = key.split(".")
+    cost = getattr(getattr(target.costs, table), name)
     coefficient = Range.of(cost)
-    return Term(f"energy_pj.{key}", part, count, coefficient, coefficient * count, cost.assumed, cost.priced)
-
-
-def static_term(power_time_ns: Range, chips: int, target: Target) -> Term:
-    """Static power over a time: 1 W x 1 ns = 1000 pJ."""
-    cost = target.costs.power_w.static_per_chip
-    energy = Range.of(cost) * power_time_ns * (1000.0 * chips)
-    return Term("power_w.static_per_chip", "static", chips, Range.of(cost), energy, cost.assumed, cost.priced)
-
-
-def by_part(terms: Iterable[Term], parts: Iterable[str]) -> Mapping[str, Range]:
-    """Terms summed by part; parts without a term are zero."""
-    sums = dict.fromkeys(parts, Range())
-    for item in terms:
-        sums[item.part] = sums[item.part] + item.energy_pj
-    return sums
+    energy = coefficient * count if time_ns is None else coefficient * time_ns * (1000.0 * count)
+    return Term(key, part, count, coefficient, energy, cost.assumed, cost.priced)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
 from ..ir.trace import Events
 from ..program import Program
 from ..target import Target
 from . import energy, latency
-from .types import PARTS, Estimate, Range, Term, Timing, total
+from .types import PARTS, Estimate, Range, Term, total
 
 UNCOUNTED = (
     "the host: preparing inputs and reading results (its packets are counted)",
@@ -25,66 +25,44 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     """
     if program.mapping is None:
         cause = "a network without a mapping has no cost on cores"
-        raise ReportError(
-            [Problem("ND802", cause, program.graph.header.name, fixes=("run the map stage first",))]
-        )
+        fixes = ("run the map stage first",)
+        raise ReportError(Problem("ND802", cause, program.graph.header.name, fixes=fixes))
     energy.check(events)
-    ticks, mapping = program.graph.header.timesteps, program.mapping
+    ticks, mapping, graph = program.graph.header.timesteps, program.mapping, program.graph
     chips = len({core.chip for core in mapping.cores}) or mapping.chips
     timing = latency.timing(events, target, ticks)
-    terms = energy.event_terms(program.graph, events, target)
+    terms = energy.event_terms(graph, events, target)
     cores = len(mapping.cores)
-    whole = [*terms, *overhead(cores, events.steps, timing.latency_ns, chips, target)]
-    steady = [*terms, *overhead(cores, ticks, timing.period_ns, chips, target)]
-    nodes = energy.node_parts(program.graph, events, target)
-    node_pj = {name: total(parts.values()) for name, parts in nodes.items()}
-    core_pj = _cores(events, target, len(mapping.cores), timing, chips)
-    energy_pj = total(item.energy_pj for item in whole)
+    extra = energy.overhead(cores, events.steps, timing.latency_ns, chips, target)
+    steady = [*terms, *energy.overhead(cores, ticks, timing.period_ns, chips, target)]
+    whole, shared = [*terms, *extra], _sum(extra)
+    nodes = {
+        name: energy.price(counts, events.kinds, target, energy.own_part(graph, name))
+        for name, counts in events.node_counts.items()
+    }
+    core_pj = [own + shared * (1.0 / cores) for own in energy.core_events(events, target)]
+    unpriced = [item.key for item in whole if not item.priced and item.count]
     return Estimate(
         samples=events.samples,
         timesteps=ticks,
         depth=mapping.depth,
         chips=chips,
-        energy_pj=energy_pj,
-        parts_pj=energy.by_part(whole, PARTS),
+        energy_pj=_sum(whole),
+        parts_pj={part: _sum(whole, parts=(part,)) for part in PARTS},
         terms=tuple(whole),
-        node_pj=node_pj,
+        node_pj={name: total(parts.values()) for name, parts in nodes.items()},
         node_parts_pj=nodes,
-        shared_pj=_rest(whole, node_pj),
+        shared_pj=_sum(whole, keys=(*energy.OFF_CORE, *energy.OVERHEAD)),
         core_pj={core.index: pj for core, pj in zip(mapping.cores, core_pj, strict=True)},
-        unplaced_pj=total(item.energy_pj for item in terms if item.key in _OFF_CORE),
-        pipelined_pj=total(item.energy_pj for item in steady),
+        unplaced_pj=_sum(terms, keys=energy.OFF_CORE),
+        pipelined_pj=_sum(steady),
         timing=timing,
-        events_pj=total(item.energy_pj for item in terms),
-        uncounted=UNCOUNTED + _unpriced(whole),
+        events_pj=_sum(terms),
+        uncounted=UNCOUNTED + tuple(f"{key}: counted, no price known for this target" for key in unpriced),
         definitions=(energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT),
     )
 
 
-#: terms that are counted on links, not on cores or nodes
-_OFF_CORE = ("energy_pj.packet_chip_hop", "energy_pj.host_packet")
-
-
-def overhead(cores: int, steps: int, time_ns: Range, chips: int, target: Target) -> list[Term]:
-    """What flows whether or not anything happens: barriers of the used cores, static power."""
-    barrier = energy.term("barrier_per_core", "network", cores * steps, target)
-    return [barrier, energy.static_term(time_ns, chips, target)]
-
-
-def _cores(events: Events, target: Target, cores: int, timing: Timing, chips: int) -> list[Range]:
-    """Energy by core: its events, its barriers and an equal share of the static energy."""
-    shared = total(t.energy_pj for t in overhead(cores, events.steps, timing.latency_ns, chips, target))
-    return [own + shared * (1.0 / cores) for own in energy.core_events(events, target)]
-
-
-def _rest(terms: list[Term], nodes: Mapping[str, Range]) -> Range:
-    """What belongs to no node: barriers, static power and packets that leave the mesh."""
-    outside = (*_OFF_CORE, "energy_pj.barrier_per_core", "power_w.static_per_chip")
-    return total(item.energy_pj for item in terms if item.key in outside)
-
-
-def _unpriced(terms: list[Term]) -> tuple[str, ...]:
-    """Terms that were counted but have no coefficient on this target."""
-    return tuple(
-        f"{t.key}: counted, no price known for this target" for t in terms if not t.priced and t.count
-    )
+def _sum(terms: Iterable[Term], keys: Collection[str] = (), parts: Collection[str] = PARTS) -> Range:
+    """The energy of terms, of all or of those with these keys and parts."""
+    return total(t.energy_pj for t in terms if t.part in parts and (not keys or t.key in keys))

@@ -7,35 +7,21 @@ import numpy as np
 from ..array import Array
 from ..ir.trace import Events
 from ..target import Target
+from .energy import PRICED
 from .links import busiest, packets
 from .types import LEVELS, Definition, Range, Timing
 
 #: event kind -> time coefficient; hops are not serial work of a core and enter with the network
-CORE_WORK = {
-    "synaptic_ops": "synaptic_op",
-    "product_ops": "product_op",
-    "neuron_updates": "neuron_update",
-    "spikes": "neuron_spike",
-    "packets_out": "axon_out",
-    "packets_in": "axon_in",
-    "microcode_ops": "microcode_op",
-    "state_accesses": "state_access",
-}
+CORE_WORK = {kind: key for kind, (key, _) in PRICED.items() if kind not in ("hops_x", "hops_y")}
+#: coefficients of what the network does
+NETWORK = ("link_packet", "packet_chip_hop", "host_packet", "packet_hop_x", "packet_hop_y")
 
 LATENCY = Definition(
     "latency_ms",
     "Frame latency",
     "sum over the T + depth steps of (barrier + max(slowest core, network));  core = sum of (events x time per"
     " event);  network = fullest link x time per packet + longest mean path;  mean over samples",
-    (
-        *(f"time_ns.{key}" for key in CORE_WORK.values()),
-        "time_ns.link_packet",
-        "time_ns.packet_chip_hop",
-        "time_ns.host_packet",
-        "time_ns.packet_hop_x",
-        "time_ns.packet_hop_y",
-        "time_ns.barrier",
-    ),
+    tuple(f"time_ns.{key}" for key in (*CORE_WORK.values(), *NETWORK, "barrier")),
     (
         "one event after the other on a core, all cores at once: no overlap inside a core is assumed",
         "link loads are means over samples; the cores' work is taken sample by sample",
@@ -60,10 +46,9 @@ def timing(events: Events, target: Target, timesteps: int) -> Timing:
     works = [core_work(events, target, level) for level in LEVELS]
     nets = [network_ns(events, target, level) for level in LEVELS]
     floors = [getattr(target.costs.time_ns.barrier, level) for level in LEVELS]
-    step = np.stack(
-        [f + np.maximum(w.max(axis=1), n[None]) for w, n, f in zip(works, nets, floors, strict=True)]
-    )
-    steady = np.stack([_steady(w, n, f, timesteps) for w, n, f in zip(works, nets, floors, strict=True)])
+    levels = [*zip(works, nets, floors, strict=True)]
+    step = np.stack([_slowest(*level) for level in levels])
+    steady = np.stack([_slowest(fold(w, timesteps), fold(n, timesteps), f) for w, n, f in levels])
     mean = works[1].mean(axis=0)
     return Timing(
         step_ns=step.mean(axis=1),
@@ -86,21 +71,11 @@ def core_work(events: Events, target: Target, level: str) -> Array:
 
 def network_ns(events: Events, target: Target, level: str) -> Array:
     """Nanoseconds the network needs in each step, (steps,)."""
-    time = {
-        k: getattr(getattr(target.costs.time_ns, k), level)
-        for k in ("link_packet", "packet_chip_hop", "host_packet", "packet_hop_x", "packet_hop_y")
-    }
+    mesh, chip, host, x, y = (getattr(getattr(target.costs.time_ns, key), level) for key in NETWORK)
     # The host is one interface that all its packets pass; links of the mesh and between chips work side by side.
-    serial = np.max(
-        [
-            busiest(events, "mesh") * time["link_packet"],
-            busiest(events, "chip") * time["packet_chip_hop"],
-            packets(events, "host") * time["host_packet"],
-        ],
-        axis=0,
-    )
-    whole: Array = serial + _path_ns(events, time["packet_hop_x"], time["packet_hop_y"])
-    return whole
+    loads = busiest(events, "mesh") * mesh, busiest(events, "chip") * chip, packets(events, "host") * host
+    serial: Array = np.max(loads, axis=0)
+    return serial + _path_ns(events, x, y)
 
 
 def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
@@ -115,10 +90,9 @@ def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
     return longest
 
 
-def _steady(work: Array, network: Array, floor: float, timesteps: int) -> Array:
-    """Step times by sample and phase of a period of ``timesteps`` steps."""
-    folded, net = fold(work, timesteps), fold(network, timesteps)
-    return floor + np.maximum(folded.max(axis=1), net[None])
+def _slowest(work: Array, network: Array, floor: float) -> Array:
+    """Step times by sample and step: the slowest core or the network, behind the barrier."""
+    return floor + np.maximum(work.max(axis=1), network[None])
 
 
 def fold(x: Array, period: int) -> Array:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import registry
 from ..config import INTEGER
+from ..convert._base import METHODS
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Product, Synapse, View
 from ..target import Target
@@ -68,13 +68,13 @@ class PaperEnergy:
 
 def paper_energy(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     """The metric for the method that made ``graph`` (spiking or integer level)."""
-    return (_native if trained(graph) else _ecmt)(graph, counts, target)
+    return (_native if trained(graph.header.method) else _ecmt)(graph, counts, target)
 
 
-def trained(graph: Graph) -> bool:
-    """Whether the network spiked when it was trained: its method says so, and a file of integers needed none."""
-    method = registry.METHODS.get(graph.header.method)
-    return graph.header.method == INTEGER or (method is not None and method.metric == "trained")
+def trained(method: str) -> bool:
+    """Whether a network of this method spiked when it was trained; a file of integers needed no method."""
+    known = METHODS.get(method)
+    return method == INTEGER or (known is not None and known.metric == "trained")
 
 
 def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
@@ -111,16 +111,9 @@ def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
         """T (AC / MAC) rate with rate = operations / (T dense): T cancels."""
         return ac_pj * operations / (mac_pj * dense) if dense and mac_pj else None
 
-    return PaperEnergy(
-        ac_pj * executed,
-        ratio(executed),
-        executed,
-        0.0,
-        ECMT,
-        ac_pj * three,
-        ratio(three),
-        {k: ac_pj * v for k, v in ops.items()},
-    )
+    layers = {name: ac_pj * count for name, count in ops.items()}
+    own, released = (ac_pj * executed, ratio(executed)), (ac_pj * three, ratio(three))
+    return PaperEnergy(*own, executed, 0.0, ECMT, *released, layers)
 
 
 def _three(counts: Counts, node: Node) -> float:

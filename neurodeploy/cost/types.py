@@ -11,6 +11,7 @@ from ..target_schema import Cost
 #: parts of an energy breakdown; together they are the whole
 PARTS = ("synapse", "neuron", "product", "microcode", "network", "static")
 LEVELS = ("low", "nominal", "high")
+UJ_PER_PJ, MS_PER_NS = 1e-6, 1e-6
 
 
 @dataclass(frozen=True)

@@ -21,26 +21,34 @@ def refuse(code: str, cause: str, where: str, found: str = "", limit: str = "", 
 
 def truncated(where: str, found: str, limit: str = "") -> UsageError:
     """The file ends early or its parts contradict each other."""
-    return refuse(
-        "ND922", "the data file is truncated or damaged", where, found, limit, "copy or download it again"
-    )
+    fix = "copy or download it again"
+    return refuse("ND922", "the data file is truncated or damaged", where, found, limit, fix)
 
 
 def foreign(where: str, found: str, limit: str, *fixes: str) -> UsageError:
     """The file is readable but holds something else."""
-    return refuse(
-        "ND923", "the data file has a layout that this loader does not read", where, found, limit, *fixes
-    )
+    cause = "the data file has a layout that this loader does not read"
+    return refuse("ND923", cause, where, found, limit, *fixes)
 
 
 def require_content(path: Path) -> None:
     """Refuse a path that is not there or a file that is empty."""
     if not path.exists():
-        raise refuse(
-            "ND920", "no such data file or folder", str(path), "nothing", "", "check the path or --data"
-        )
+        fix = "check the path or --data"
+        raise refuse("ND920", "no such data file or folder", str(path), "nothing", "", fix)
     if path.is_file() and path.stat().st_size == 0:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
+
+
+def begins(path: Path, signature: bytes) -> bool:
+    """Whether it is a file that begins with these bytes."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(signature)) == signature
+    except OSError:
+        return False
 
 
 def checked_labels(labels: NDArray[Any], classes: int, where: str) -> NDArray[np.int64]:
@@ -53,18 +61,16 @@ def checked_labels(labels: NDArray[Any], classes: int, where: str) -> NDArray[np
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         found = f"label {labels[wrong[0]]} at position {wrong[0]}, {len(wrong)} in all"
-        raise refuse(
-            "ND925", "a label is outside the classes of the data set", where, found, f"0 .. {classes - 1}"
-        )
+        cause = "a label is outside the classes of the data set"
+        raise refuse("ND925", cause, where, found, f"0 .. {classes - 1}")
     return labels.astype(np.int64)
 
 
 def same_count(images: int, labels: int, where: str) -> None:
     """Refuse a split with more or fewer labels than images."""
     if images != labels:
-        raise refuse(
-            "ND925", "images and labels do not pair up", where, f"{labels} labels", f"{images} images"
-        )
+        found, limit = f"{labels} labels", f"{images} images"
+        raise refuse("ND925", "images and labels do not pair up", where, found, limit)
 
 
 def parsed_shape(value: NDArray[np.generic], where: str) -> tuple[int, int, int]:

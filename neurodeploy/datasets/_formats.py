@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UsageError, unknown_name
-from ..registry import DATASETS
+from ._base import DATASETS
 from ._checks import foreign, refuse, require_content
 from ._types import DataSet, Facts
 
@@ -15,8 +17,13 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(name for member in DATASETS.values() for name in member.names))
 
 
-def _is_path(spec: str) -> bool:
-    return Path(spec).exists() or any(mark in spec for mark in "/\\.")
+@contextmanager
+def _reading(spec: str) -> Iterator[None]:
+    """No permission, a name that the file system cannot hold, a disk that fails: no format's own business."""
+    try:
+        yield
+    except OSError as error:
+        raise refuse("ND920", "the data cannot be read", spec[:200], error.strerror or str(error)) from error
 
 
 def facts(spec: str) -> Facts:
@@ -25,10 +32,8 @@ def facts(spec: str) -> Facts:
     if found is None:
         data = load(spec)
         return Facts(data.shape, data.levels, data.source, data.ticks, data.texts)
-    try:
+    with _reading(spec):
         return found(spec)
-    except OSError as error:
-        raise refuse("ND920", "the data cannot be read", spec[:200], error.strerror or str(error)) from error
 
 
 def load(spec: str) -> DataSet:
@@ -37,21 +42,13 @@ def load(spec: str) -> DataSet:
     Raises UsageError: ND907 for an unknown name, ND92x for a file that is missing, cannot be read, is empty,
     truncated or of a foreign format, or whose images or labels do not fit.
     """
-    try:
-        return _load(spec)
-    except OSError as error:
-        # No permission, a name that the file system cannot hold, a disk that fails: no format's own business.
-        raise refuse("ND920", "the data cannot be read", spec[:200], error.strerror or str(error)) from error
-
-
-def _load(spec: str) -> DataSet:
-    if "\0" in spec or not spec:
-        raise UsageError([unknown_name("ND907", "data set", spec, names())])
-    for candidate in DATASETS.values():
-        if candidate.accepts(spec):
-            return candidate.load(spec)
-    if not _is_path(spec):
-        raise UsageError([unknown_name("ND907", "data set", spec, names())])
-    require_content(Path(spec))
+    with _reading(spec):
+        named = bool(spec) and "\0" not in spec
+        reader = next((member for member in DATASETS.values() if named and member.accepts(spec)), None)
+        if reader is not None:
+            return reader.load(spec)
+        if not named or not (Path(spec).exists() or any(mark in spec for mark in "/\\.")):
+            raise UsageError(unknown_name("ND907", "data set", spec, names()))
+        require_content(Path(spec))
     known = "; ".join(member.title for member in DATASETS.values())
     raise foreign(spec, Path(spec).suffix or "no known layout", known)

@@ -101,19 +101,9 @@ class Facts:
     texts: bool = False
 
 
-@dataclass(frozen=True)
-class ArrayReader:
-    """Reads from an array in memory: the ``read`` of a split that has nothing to decode."""
-
-    images: Images
-
-    def __call__(self, indices: NDArray[np.int64]) -> Images:
-        return self.images[indices]
-
-
 def array_split(images: Images, labels: Integers) -> Split:
     """A split over arrays in memory, in C order so that its hash does not depend on strides."""
-    return Split(np.ascontiguousarray(labels, dtype=np.int64), ArrayReader(np.ascontiguousarray(images)))
+    return Split(np.ascontiguousarray(labels, dtype=np.int64), np.ascontiguousarray(images).__getitem__)
 
 
 def stratified_indices(labels: Integers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -20,28 +20,20 @@ FORMAT = "a folder cifar-10-batches-bin (data_batch_1.bin .. data_batch_5.bin, t
 _SHAPE = (3, 32, 32)
 _RECORD = 1 + 3 * 32 * 32
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_BINARY, _PICKLED = "cifar-10-batches-bin", "cifar-10-batches-py"
+#: folder of a version, and how its files end
+_BINARY, _PICKLED = ("cifar-10-batches-bin", ".bin"), ("cifar-10-batches-py", "")
 
 
-def _folder(spec: str, name: str, probe: str) -> Path | None:
-    """The folder itself or the one of that name inside it, if it holds ``probe``."""
-    for folder in (Path(spec), Path(spec) / name):
-        if (folder / probe).is_file():
-            return folder
-    return None
-
-
-def _binary(spec: str) -> Path | None:
-    return _folder(spec, _BINARY, "data_batch_1.bin") or _folder(spec, _BINARY, "test_batch.bin")
-
-
-def _pickled(spec: str) -> Path | None:
-    return _folder(spec, _PICKLED, "data_batch_1") or _folder(spec, _PICKLED, "test_batch")
+def _folder(spec: str, name: str, suffix: str) -> Path | None:
+    """The folder itself or the one of that name inside it, if it holds a batch."""
+    folders, batches = (Path(spec), Path(spec) / name), ("data_batch_1", "test_batch")
+    files = (folder / f"{batch}{suffix}" for batch in batches for folder in folders)
+    return next((file.parent for file in files if file.is_file()), None)
 
 
 def accepts(spec: str) -> bool:
     """A folder with either version: the pickled one is accepted in order to be refused with advice."""
-    return _binary(spec) is not None or _pickled(spec) is not None
+    return _folder(spec, *_BINARY) is not None or _folder(spec, *_PICKLED) is not None
 
 
 def facts(spec: str) -> Facts:
@@ -65,13 +57,11 @@ def load(spec: str) -> DataSet:
 
 
 def _readable(spec: str) -> Path:
-    folder = _binary(spec)
+    folder = _folder(spec, *_BINARY)
     if folder is None:
-        limit, fix = (
-            f"the binary version, folder {_BINARY}",
-            "download CIFAR-10's binary version and give its folder",
-        )
-        raise _checks.refuse("ND928", "a pickle is never executed", str(_pickled(spec)), _PICKLED, limit, fix)
+        where, limit = str(_folder(spec, *_PICKLED)), f"the binary version, folder {_BINARY[0]}"
+        fix = "download CIFAR-10's binary version and give its folder"
+        raise _checks.refuse("ND928", "a pickle is never executed", where, _PICKLED[0], limit, fix)
     return folder
 
 

@@ -32,13 +32,10 @@ def load(spec: str) -> DataSet:
         from sklearn.datasets import load_digits
     except ImportError as error:
         cause = "the digits data set comes with scikit-learn, which cannot be imported"
-        raise EnvironmentProblem(
-            [Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))]
-        ) from error
+        problem = Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))
+        raise EnvironmentProblem(problem) from error
     raw = load_digits()
-    images = raw.images.astype(np.uint8)[:, None]
-    labels = raw.target.astype(np.int64)
-    train, test = split_once(images, labels)
+    train, test = split_once(raw.images.astype(np.uint8)[:, None], raw.target.astype(np.int64))
     digest = content_hash(train.images, train.labels, test.images, test.labels)
     classes = tuple(str(digit) for digit in range(10))
     return DataSet(spec, train, test, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")

@@ -83,15 +83,7 @@ class JpegReader:
 
 def accepts(spec: str) -> bool:
     """By suffix, or by the signature of the file."""
-    return spec.lower().endswith((".h5", ".hdf5")) or (Path(spec).is_file() and _signed(Path(spec)))
-
-
-def _signed(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(_SIGNATURE)) == _SIGNATURE
-    except OSError:
-        return False
+    return spec.lower().endswith((".h5", ".hdf5")) or _checks.begins(Path(spec), _SIGNATURE)
 
 
 def facts(spec: str) -> Facts:
@@ -114,7 +106,7 @@ def _opened(spec: str, read: Callable[[h5py.File, str], Result]) -> Result:
 
     path = Path(spec)
     _checks.require_content(path)
-    if not _signed(path):
+    if not _checks.begins(path, _SIGNATURE):
         raise _checks.foreign(spec, "no HDF5 signature", FORMAT)
     try:
         with h5py.File(path, "r") as file:
@@ -135,10 +127,8 @@ def _dataset(file: h5py.File, where: str) -> DataSet:
             digest.update(np.ascontiguousarray(part).tobytes())
         splits.append(Split(labels, reader))
     height, width, channels = layout.shape
-    shape = (channels, height, width)
-    return DataSet(
-        Path(where).stem, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), where
-    )
+    name, shape = Path(where).stem, (channels, height, width)
+    return DataSet(name, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), where)
 
 
 def _layout(file: h5py.File, where: str) -> Layout:
@@ -166,18 +156,16 @@ def _array(parent: Any, name: str, where: str) -> NDArray[np.generic]:
     if not isinstance(member, h5py.Dataset):
         raise _checks.foreign(where, f"no data set {name!r} in {parent.name}", _LIMIT)
     if member.nbytes > _checks.MAX_BYTES:
-        raise _checks.foreign(
-            where, f"{member.nbytes} bytes in {member.name}", f"at most {_checks.MAX_BYTES} bytes"
-        )
+        found = f"{member.nbytes} bytes in {member.name}"
+        raise _checks.foreign(where, found, f"at most {_checks.MAX_BYTES} bytes")
     return np.asarray(member[...])
 
 
 def _bytes(parent: Any, name: str, where: str) -> NDArray[np.uint8]:
     array = _array(parent, name, where)
     if array.dtype != np.uint8 or array.ndim != 1:
-        raise _checks.foreign(
-            where, f"{name!r} is {array.dtype} of shape {array.shape}", "bytes: uint8 of shape (n,)"
-        )
+        found = f"{name!r} is {array.dtype} of shape {array.shape}"
+        raise _checks.foreign(where, found, "bytes: uint8 of shape (n,)")
     return cast("NDArray[np.uint8]", array)
 
 
@@ -195,9 +183,8 @@ def _split(
     _checks.same_count(len(raw) - 1, len(labels), place)
     offsets = raw.astype(np.int64)
     if offsets[0] < 0 or np.any(np.diff(offsets) <= 0) or offsets[-1] > len(payload):
-        raise _checks.truncated(
-            place, f"offsets up to {offsets.max()}", f"ascending, up to {len(payload)} bytes"
-        )
+        limit = f"ascending, up to {len(payload)} bytes"
+        raise _checks.truncated(place, f"offsets up to {offsets.max()}", limit)
     return JpegReader(place, header, payload, offsets, layout.shape), labels
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,6 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp")
 #: What Pillow may open here: formats without external programs behind them.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP")
 _GREY = ("L", "1")
-
-
-@dataclass(frozen=True)
-class FileReader:
-    """Decodes chosen files to images of one shape (C, H, W)."""
-
-    paths: tuple[Path, ...]
-    shape: tuple[int, int, int]
-
-    def __call__(self, indices: NDArray[np.int64]) -> Images:
-        """The images at these positions of the split."""
-        out = np.empty((len(indices), *self.shape), np.uint8)
-        for slot, index in enumerate(indices):
-            out[slot] = _pixels(self.paths[int(index)], self.shape)
-        return out
 
 
 def accepts(spec: str) -> bool:
@@ -96,9 +81,8 @@ def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], NDArray[np
     extra = set(_classes(root)) - set(classes)
     if extra:
         found, limit = sorted(extra)[0], ", ".join(classes)
-        raise _checks.refuse(
-            "ND925", "a test class is not among the training classes", str(root), found, limit
-        )
+        cause = "a test class is not among the training classes"
+        raise _checks.refuse("ND925", cause, str(root), found, limit)
     files = [(path, label) for label, name in enumerate(classes) for path in _images(root / name)]
     return [path for path, _ in files], np.array([label for _, label in files], np.int64)
 
@@ -106,7 +90,14 @@ def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], NDArray[np
 def _split(files: list[Path], labels: NDArray[np.int64], shape: tuple[int, int, int]) -> Split:
     if not files:
         raise _checks.refuse("ND921", "a split holds no image", FORMAT, "0 images", "at least one image")
-    return Split(labels, FileReader(tuple(files), shape))
+    return Split(labels, partial(_decoded, files, shape))
+
+
+def _decoded(files: list[Path], shape: tuple[int, int, int], indices: NDArray[np.int64]) -> Images:
+    out = np.empty((len(indices), *shape), np.uint8)
+    for slot, index in enumerate(indices):
+        out[slot] = _pixels(files[int(index)], shape)
+    return out
 
 
 def _shape(path: Path) -> tuple[int, int, int]:
@@ -123,12 +114,10 @@ def _shape(path: Path) -> tuple[int, int, int]:
 def _pixels(path: Path, shape: tuple[int, int, int]) -> Images:
     from PIL import Image
 
-    found = _shape(path)
-    if found[1:] != shape[1:]:
-        limit = f"{shape[1]} x {shape[2]}, as the first image"
-        raise _checks.refuse(
-            "ND924", "an image has another size", str(path), f"{found[1]} x {found[2]}", limit
-        )
+    _, height, width = _shape(path)
+    if (height, width) != shape[1:]:
+        found, limit = f"{height} x {width}", f"{shape[1]} x {shape[2]}, as the first image"
+        raise _checks.refuse("ND924", "an image has another size", str(path), found, limit)
     try:
         with Image.open(path, formats=_FORMATS) as image:
             pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"))

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +62,7 @@ def facts(spec: str) -> Facts:
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
-    levels, ticks = _levels(single, spec), _ticks(single, spec)
+    levels, ticks = _options(single, spec)
     return Facts(_arranged(blank, ticks, spec).shape[1 + bool(ticks) :], levels, spec, ticks)
 
 
@@ -82,14 +83,12 @@ def load(spec: str) -> DataSet:
     """
     _checks.require_content(Path(spec))
     arrays = _read(Path(spec))
-    levels, ticks = _levels(arrays, spec), _ticks(arrays, spec)
+    levels, ticks = _options(arrays, spec)
+    pair = partial(_pair, arrays, levels, ticks, spec)
     if "x" in arrays and "train_x" not in arrays:
-        whole = _pair(arrays, "x", "y", levels, ticks, spec)
-        train, test = split_once(*whole)
+        train, test = split_once(*pair("x", "y"))
     else:
-        train, test = (
-            array_split(*_pair(arrays, f"{s}_x", f"{s}_y", levels, ticks, spec)) for s in ("train", "test")
-        )
+        train, test = array_split(*pair("train_x", "train_y")), array_split(*pair("test_x", "test_y"))
     classes = _classes(arrays, train, test)
     for split in (train, test):
         _checks.checked_labels(split.labels, len(classes), spec)
@@ -117,43 +116,32 @@ def _typed(path: Path) -> Iterator[None]:
     try:
         yield
     except zipfile.BadZipFile as error:
-        if not _starts_as_zip(path):
+        if not _checks.begins(path, b"PK"):
             raise _checks.foreign(str(path), "no zip signature", "a numpy .npz archive") from error
         raise _checks.truncated(str(path), str(error)) from error
     except ValueError as error:
         # numpy's answer to object arrays (which would need unpickling) and to damaged headers.
         limit = "plain numeric arrays: nothing is unpickled"
-        raise _checks.foreign(
-            str(path), str(error), limit, "save the arrays as uint8 pixels and integers"
-        ) from error
+        fix = "save the arrays as uint8 pixels and integers"
+        raise _checks.foreign(str(path), str(error), limit, fix) from error
     except (OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error) as error:
         raise _checks.truncated(str(path), str(error)) from error
 
 
-def _starts_as_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
+def _options(arrays: Arrays, where: str) -> list[int]:
+    """Levels, and the frames of a sample: 0 where a sample is one image."""
+    found = []
+    for name, usual, most in (("levels", 255, 255), ("ticks", 0, MOST_TICKS)):
+        value = arrays.get(name, np.array(usual))
+        whole = value.dtype.kind in "iu" and value.size == 1
+        if name in arrays and not (whole and 1 <= int(value.item()) <= most):
+            text = str(value.tolist())[:80]
+            raise _checks.refuse("ND924", f"{name} is not one integer", where, text, f"1 .. {most}")
+        found.append(int(value.item()))
+    return found
 
 
-def _levels(arrays: Arrays, where: str) -> int:
-    value = arrays.get("levels", np.array(255))
-    if value.dtype.kind not in "iu" or value.size != 1 or not 1 <= int(value.ravel()[0]) <= 255:
-        raise _checks.refuse("ND924", "levels is not one integer", where, str(value.tolist()), "1 .. 255")
-    return int(value.ravel()[0])
-
-
-def _ticks(arrays: Arrays, where: str) -> int:
-    """Frames of a sample, 0 where a sample is one image."""
-    value = arrays.get("ticks", np.array(0))
-    given = "ticks" in arrays
-    if value.dtype.kind not in "iu" or value.size != 1 or not given <= int(value.ravel()[0]) <= MOST_TICKS:
-        raise _checks.refuse(
-            "ND924", "ticks is not one integer", where, str(value.tolist())[:80], f"1 .. {MOST_TICKS}"
-        )
-    return int(value.ravel()[0])
-
-
-def _pair(arrays: Arrays, x: str, y: str, levels: int, ticks: int, where: str) -> tuple[Images, Integers]:
+def _pair(arrays: Arrays, levels: int, ticks: int, where: str, x: str, y: str) -> tuple[Images, Integers]:
     missing = [name for name in (x, y) if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "no known array"

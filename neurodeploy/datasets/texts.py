@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import Problem, UsageError
 from ._base import DataFormat
 from ._checks import foreign, refuse, require_content, truncated
-from ._types import ArrayReader, DataSet, Split, content_hash, stratified_indices
+from ._types import DataSet, Split, content_hash, stratified_indices
 
 FORMAT = "a .txt file with a text per line, a .csv or .jsonl file with text and label"
 TEXT, LABEL = "text", "label"
@@ -40,10 +40,9 @@ def load(spec: str) -> DataSet:
     texts = np.array([row[1] for row in rows], dtype=object)
     labelled = rows[0][2] is not None
     labels = np.array([row[2] or 0 for row in rows], dtype=np.int64)
-    train, test = (Split(labels[part], ArrayReader(texts[part])) for part in stratified_indices(labels))
+    train, test = (Split(labels[part], texts[part].__getitem__) for part in stratified_indices(labels))
     classes = tuple(str(label) for label in range(int(labels.max()) + 1)) if labelled else ()
-    stored = np.frombuffer("\0".join(texts).encode(), np.uint8)
-    digest = content_hash(stored, labels)
+    digest = content_hash(np.frombuffer("\0".join(texts).encode(), np.uint8), labels)
     return DataSet(path.name, train, test, classes, (), 1, digest, spec, texts=True, labelled=labelled)
 
 

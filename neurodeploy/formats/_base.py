@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ..array import Array
-from ..errors import GraphError, Problem, UsageError, wrong_option
+from ..errors import GraphError, Problem, configured
 from ..ir.graph import Graph
 from ..program import Program
-from ..registry import Member
+from ..registry import Member, Room
 
 
 class FormatOptions(BaseModel):
@@ -77,12 +77,7 @@ class Format(Member):
     def configure(self, options: Mapping[str, Any]) -> FormatOptions:
         """Checked options of the reader; UsageError ND120 for unknown keys and wrong values."""
         known = self.reader.Options if self.reader is not None else FormatOptions
-        try:
-            return known(**options)
-        except ValidationError as error:
-            owner, details = f"the {self.name} reader", error.errors()
-            fields = known.model_fields
-            raise UsageError([wrong_option("ND120", owner, "reader", d, fields) for d in details]) from error
+        return configured(known, options, "ND120", f"the {self.name} reader", "reader")
 
 
 class Refusals:
@@ -101,3 +96,6 @@ class Refusals:
         """Raise GraphError if anything was refused."""
         if self.problems:
             raise GraphError(self.problems)
+
+
+FORMATS = Room("formats", Format)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import PurePath
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..errors import ImportModelError, Problem
-from ..ir.types import Origin
+from ..errors import ImportModelError, Problem, first_line
+from .input_spec import InputSpec
 
 #: samples in the example batch: more than one, so that the batch axis can be told from an axis of size 1
 BATCH = 2
@@ -30,9 +30,8 @@ def to_array(value: Any) -> Array:
 
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)
-    short = (
-        value.dtype.is_floating_point and value.dtype.itemsize < 4
-    )  # bfloat16 and its kin are unknown to numpy
+    # bfloat16 and its kin are unknown to numpy
+    short = value.dtype.is_floating_point and value.dtype.itemsize < 4
     array: Array = (value.float() if short else value).detach().cpu().numpy()
     return array
 
@@ -44,25 +43,16 @@ def require_finite(tensors: Mapping[str, Any]) -> None:
     problems = []
     for name, tensor in tensors.items():
         if tensor.is_complex() or tensor.is_quantized:
-            limit = "floats, integers or booleans"
-            problems.append(
-                Problem("ND195", "weights of an unsupported type", name, str(tensor.dtype), limit)
-            )
+            cause, limit = "weights of an unsupported type", "floats, integers or booleans"
+            problems.append(Problem("ND195", cause, name, str(tensor.dtype), limit))
             continue
         # A sum shows whether anything is wrong in a tenth of the time that a look at every number takes.
         suspect = tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64))
         bad = int((~torch.isfinite(tensor)).sum()) if suspect else 0
         if bad:
-            problems.append(
-                Problem(
-                    "ND102",
-                    "weights that are not finite numbers",
-                    name,
-                    f"{bad} of {tensor.numel()} values",
-                    "finite numbers",
-                    ("check the training for divergence, or load another checkpoint",),
-                )
-            )
+            cause, found = "weights that are not finite numbers", f"{bad} of {tensor.numel()} values"
+            fixes = ("check the training for divergence, or load another checkpoint",)
+            problems.append(Problem("ND102", cause, name, found, "finite numbers", fixes))
     if problems:
         raise ImportModelError(problems)
 
@@ -86,35 +76,28 @@ def inference() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def example_input(model: Any, shape: Iterable[int], batch: int = BATCH) -> Any:
-    """Zeros (batch, *shape) of the model's own float type."""
+def prepared(model: Any, spec: InputSpec) -> Any:
+    """An example for a model put into eval mode: zeros (batch, *shape) of its own float type, or token ids.
+
+    ImportModelError ND103 where the shape is not of positive whole numbers, ND102 and ND195 as :func:`require_finite`.
+    """
     import torch
 
-    types = [p.dtype for p in model.parameters() if p.is_floating_point()]
-    return torch.zeros(batch, *shape, dtype=types[0] if types else torch.get_default_dtype())
+    if not spec.shape or any(not isinstance(s, int) or s < 1 for s in spec.shape):
+        limit, found = "positive whole numbers without the batch, such as (3, 32, 32)", str(tuple(spec.shape))
+        raise ImportModelError(Problem("ND103", "the input shape is not usable", "input", found, limit))
+    require_finite(tensors_of(model.eval()))
+    floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+    dtype = torch.int64 if spec.tokens else next(floats, torch.get_default_dtype())
+    return torch.zeros(BATCH, *spec.shape, dtype=dtype)
 
 
-def example_ids(shape: Iterable[int], batch: int = BATCH) -> Any:
-    """Token ids (batch, *shape), all of them 0."""
-    import torch
-
-    return torch.zeros(batch, *shape, dtype=torch.int64)
-
-
-def require_image_shape(shape: Iterable[int]) -> tuple[int, ...]:
-    """The input shape as positive whole numbers; ImportModelError ND103 else."""
-    sizes = tuple(shape)
-    if not sizes or any(not isinstance(s, int) or s < 1 for s in sizes):
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "the input shape is not usable",
-                "input",
-                str(sizes),
-                "positive whole numbers without the batch, such as (3, 32, 32)",
-            )
-        )
-    return sizes
+def does_not_run(error: Exception, where: str, example: Any) -> Problem:
+    """ND103: what a module says to its first input."""
+    cause = "the module does not run on an input of this shape"
+    found = f"{tuple(example.shape)}: {first_line(error)}"
+    fix = "give data of the shape that the model expects with --data"
+    return Problem("ND103", cause, where, found, "", (fix,))
 
 
 @cache
@@ -127,33 +110,23 @@ def library_folders() -> tuple[str, ...]:
 
 def place(stack_trace: str | None) -> tuple[str, int]:
     """(file name, line) of the innermost frame of a stack trace that lies in the user's own files."""
-    frames = [
-        (f, int(n)) for f, n in _FRAME.findall(stack_trace or "") if not f.startswith(library_folders())
-    ]
-    return (PurePath(frames[-1][0]).name, frames[-1][1]) if frames else ("", 0)
+    frames = _FRAME.findall(stack_trace or "")
+    own = [(PurePath(f).name, int(n)) for f, n in frames if not f.startswith(library_folders())]
+    return own[-1] if own else ("", 0)
 
 
 def one_operator(kind: str) -> bool:
     """Whether a module class (by qualified name) is one of torch's own that consist of a single operator."""
     composite = ("Sequential", "ModuleList", "MultiheadAttention")
     name = kind.rpartition(".")[2]
-    return (
-        kind.startswith("torch.nn.modules.") and name not in composite and not name.startswith("Transformer")
-    )
-
-
-def origin(path: str, op: str, stack_trace: str | None) -> Origin:
-    """Module path, operator, file and line."""
-    return Origin(path, op, *place(stack_trace))
+    own = kind.startswith("torch.nn.modules.")
+    return own and name not in composite and not name.startswith("Transformer")
 
 
 def failure(error: BaseException) -> tuple[str, int]:
     """(file name, line) of the innermost of the user's frames in an exception's traceback."""
     import traceback
 
-    lines = "\n".join(
-        f'File "{f.filename}", line {f.lineno}' for f in traceback.extract_tb(error.__traceback__)
-    )
-    found = place(lines)
+    found = place("".join(traceback.format_tb(error.__traceback__)))
     # dynamo runs the user's code in its own frames, and tells where it was at the end of its text
     return place(str(error)) if found[0] in _MACHINERY or not found[0] else found

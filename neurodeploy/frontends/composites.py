@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .. import registry
 from ..array import Array
+from ..ir.micro_op import MICROCODE
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
@@ -26,9 +26,7 @@ def _mean(x: Any, dim: Any, keepdim: bool = False) -> Any:
     return x.mean(axis=_last(dim, keepdim), keepdims=True)
 
 
-def _var(
-    x: Any, dim: Any, unbiased: bool = True, keepdim: bool = False, correction: float | None = None
-) -> Any:
+def _var(x: Any, dim: Any, unbiased: bool = True, keepdim: bool = False, correction: Any = None) -> Any:
     """Torch's variance; ``correction`` is the newer name of what ``unbiased`` says."""
     ddof = float(unbiased) if correction is None else correction
     return x.var(axis=_last(dim, keepdim), ddof=ddof, keepdims=True)
@@ -136,31 +134,27 @@ def fused(traced: Traced) -> list[Call]:
     for call in reversed(calls):
         if call.op not in SIMPLE or call.name in gone or call.name not in program.live:
             continue
-        group = program.group(call.name)
-        if not any(program.calls[name].op in SEEDS for name in group):
-            continue
-        found = _recognised(call, group, program)
-        if found is not None:
+        if found := _recognised(call, program):
             made[call.name], dropped = found
             gone |= dropped
     return [made.get(call.name, call) for call in calls if call.name not in gone]
 
 
-def _recognised(root: Call, group: Sequence[str], program: _Program) -> tuple[Call, set[str]] | None:
+def _recognised(root: Call, program: _Program) -> tuple[Call, set[str]] | None:
     """(the call that replaces the root, names of the calls it makes idle) where the root is a known function."""
-    for leaf in _leaves(group, program):
+    group = program.group(root.name)
+    if not any(program.calls[name].op in SEEDS for name in group):
+        return None
+    read = dict.fromkeys(name for member in group for name in program.read(member))
+    for leaf in reversed(read):  # farthest from the root first
         function = _Function(root.name, leaf, group, program)
         try:
             with np.errstate(all="ignore"):
                 y, used = function.value(POINTS), function.used()
                 idle = used - {root.name}
                 calls = [program.calls[name] for name in used]
-                seeded = any(call.op in SEEDS for call in calls)
-                if (
-                    not seeded
-                    or not all(program.users[n] <= used for n in idle)
-                    or np.shape(y) != POINTS.shape
-                ):
+                alone = all(program.users[name] <= used for name in idle)
+                if not (alone and np.shape(y) == POINTS.shape and any(call.op in SEEDS for call in calls)):
                     continue
                 found = _known(y, calls) or _quantiser(function, calls)
         except _NoFunctionError:
@@ -175,7 +169,7 @@ def _recognised(root: Call, group: Sequence[str], program: _Program) -> tuple[Ca
 def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
     """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
     for op, params, keywords in _candidates(group):
-        if np.allclose(y, registry.MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+        if np.allclose(y, MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
             return op, keywords
     return None
 
@@ -197,34 +191,24 @@ def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[st
 def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
     for part in (*call.args, *call.kwargs.values()):
         part = constants.get(part.name) if isinstance(part, Ref) else part
-        if isinstance(part, (int, float)) or getattr(part, "numel", lambda: 0)() == 1:
+        if isinstance(part, (int, float)) or _single(part):
             yield part
 
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
-    for name, op in registry.MICROCODE.items():
+    for name, op in MICROCODE.items():
         yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
     width = POINTS.shape[-1]
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
-    yield from (
-        (norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps})
-        for norm, op in registry.MICROCODE.items()
-        if op.affine
-        for eps in sorted(numbers | {0.0})
-        if 0 <= eps < 1
-    )
+    for norm in (name for name, op in MICROCODE.items() if op.affine):
+        for eps in sorted(n for n in numbers | {0.0} if 0 <= n < 1):
+            yield norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps}
 
 
 class _NoFunctionError(Exception):
     """The root depends on more than the leaf and single constants."""
-
-
-def _leaves(group: Sequence[str], program: _Program) -> Iterator[str]:
-    """What the root may be a function of: everything read inside the group, farthest from the root first."""
-    seen = dict.fromkeys(read for name in group for read in program.read(name))
-    yield from reversed(seen)
 
 
 @dataclass(frozen=True)
@@ -261,8 +245,8 @@ class _Function:
             return points
         if item.name in self.group:
             return self._applied(self.program.calls[item.name], points)
-        constant = self.program.constants.get(item.name)
-        if constant is None or getattr(constant, "numel", lambda: 0)() != 1:
+        constant: Any = self.program.constants.get(item.name)
+        if not _single(constant):
             raise _NoFunctionError
         return float(constant)
 
@@ -277,6 +261,10 @@ class _Function:
             return SIMPLE[call.op](*parts, **keywords)
         except TypeError as error:
             raise _NoFunctionError from error
+
+
+def _single(constant: Any) -> bool:
+    return bool(getattr(constant, "numel", lambda: 0)() == 1)
 
 
 def _axes(item: Any) -> bool:

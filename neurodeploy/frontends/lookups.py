@@ -33,7 +33,7 @@ def elementwise(
     given = [*args, *kwargs.values()]
     operands = [item for item in given if depends(item)]
     constants = [item for item in given if _axes(item)]
-    if not _of_the_same_tokens(operands) or any(map(_varies, constants)):
+    if not _of_the_same_tokens(operands) or any((c != c.flatten()[0]).any() for c in constants):
         return None
     first = operands[0]
     rows = len(first.table)
@@ -51,24 +51,10 @@ def elementwise(
     return _behind(lowering, made, lowering.broadcast(made.stream, sizes)) or made
 
 
-def _of_the_same_tokens(operands: Iterable[Any]) -> bool:
+def _of_the_same_tokens(operands: Sequence[Any]) -> bool:
     """Whether all are functions of single tokens whose elements belong to the same token place by place."""
-    places = set()
-    for item in operands:
-        if not isinstance(item, (OfIds, TokenIds)) or item.ids.rows is None:
-            return False
-        places.add((item.place, item.views))
-    return len(places) == 1
-
-
-def _axes(item: Any) -> int:
-    """Number of axes of a constant tensor."""
-    return getattr(item, "ndim", 0)
-
-
-def _varies(constant: Any) -> bool:
-    """Whether a constant differs from place to place."""
-    return bool((constant != constant.flatten()[0]).any())
+    known = [item for item in operands if isinstance(item, (OfIds, TokenIds)) and item.ids.rows is not None]
+    return len(known) == len(operands) and len({(item.place, item.views) for item in known}) == 1
 
 
 def _unchanged(table: Any, ids: Any) -> bool:
@@ -77,6 +63,11 @@ def _unchanged(table: Any, ids: Any) -> bool:
 
     whole = not table.is_floating_point() and table.dtype != torch.bool
     return whole and bool((table == ids).all())
+
+
+def _axes(item: Any) -> int:
+    """Number of axes of a constant tensor."""
+    return getattr(item, "ndim", 0)
 
 
 def _remade(lowering: Lowering, like: OfIds | TokenIds, table: Any) -> OfIds:
@@ -99,12 +90,10 @@ def followed(lowering: Lowering, result: Any, operands: Iterable[Any]) -> Any:
     """What a call yields, as a function of tokens where there are only views between it and one of its operands."""
     if isinstance(result, tuple):
         return tuple(followed(lowering, part, operands) for part in result)
-    for operand in operands:
-        if isinstance(operand, OfIds) and isinstance(result, Stream):
-            found = _behind(lowering, operand, result)
-            if found is not None:
-                return found
-    return result
+    if not isinstance(result, Stream):
+        return result
+    found = (_behind(lowering, operand, result) for operand in operands if isinstance(operand, OfIds))
+    return next(filter(None, found), result)
 
 
 def _behind(lowering: Lowering, function: OfIds, stream: Stream) -> OfIds | None:

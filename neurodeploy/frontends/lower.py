@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,14 +16,14 @@ import numpy as np
 from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Input, Micro, Output, Sum
 from ..ir.types import Shape, Value
-from ..registry import MICROCODE, OPERATORS
 from .composites import fused
 from .input_spec import InputSpec
 from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
-from .ops._base import Builder, Operator
+from .ops._base import OPERATORS, Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
 from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
 
@@ -53,7 +54,10 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
     problems = program.collected() or list(_output_problems(result))
     if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
-    _output(lowering, result, readout)
+    shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
+    origin = lowering.builder.nodes[result.name].origin
+    output = Output(name="output", inputs=(result.name,), origin=origin, readout=readout)  # type: ignore[arg-type]
+    lowering.builder.add(output, Value(shape))
     graph = prune(lowering.builder.build()) if lowering.tables else lowering.builder.build()
     return _tokens_noted(lowering, graph) if traced.tokens else graph
 
@@ -78,15 +82,13 @@ class _Program:
         """What a call yields; Refusal where it is given what its operator does not read."""
         operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
-        if not any(map(depends, operands)):
+        if not depends(operands):
             return evaluated(call, args, kwargs)
         operator = self.operators.get(call.op, NONE)
-        if operator.elementwise:
-            made = elementwise(self.lowering, call, args, kwargs)
-            if made is not None:
-                return made
+        if operator.elementwise and (made := elementwise(self.lowering, call, args, kwargs)):
+            return made
         build = _builder(call.op, operator, {type(operand) for operand in operands})
-        if any(map(_holds_unknown, operands)):
+        if depends(operands, (Unknown,)):
             return Unknown()
         first = next(filter(depends, operands))
         if isinstance(first, TokenIds) and TokenIds in operator.keeps:
@@ -97,7 +99,7 @@ class _Program:
         return followed(self.lowering, result, operands)
 
     def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
-        """What the builder makes of the values that it reads."""
+        """What the builder makes of the values that it reads; Refusal for an argument that it does not know."""
 
         def read(ref: Ref) -> Any:
             value = self.values[ref.name]
@@ -106,15 +108,18 @@ class _Program:
             return value if OfIds in operator.reads else plain(value)
 
         args, kwargs = substitute((call.args, call.kwargs), read)
-        _require_known_form(call.op, build, self.lowering, *args, **kwargs)
+        try:
+            inspect.signature(build).bind(self.lowering, *args, **kwargs)
+        except TypeError as error:
+            cause = f"operator '{call.op}' is used in a form that is not supported"
+            raise Refusal("ND101", cause, error) from error
         return build(self.lowering, *args, **kwargs)
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Record a problem; the same line refused in many blocks is one problem with all its places."""
-        problem = Problem(
-            refusal.code, refusal.cause, str(call.origin), refusal.found, refusal.limit, refusal.fixes
-        )
+        where = str(call.origin)
         key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
+        problem = Problem(refusal.code, refusal.cause, where, refusal.found, refusal.limit, refusal.fixes)
         self.problems.setdefault(key, []).append(problem)
 
     def collected(self) -> list[Problem]:
@@ -128,9 +133,11 @@ def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
     if TokenIds in kinds - taken:
         raise _misused_ids(op)
     if operator.build is None:
-        raise unknown_operator(op)
+        cause, fix = f"operator '{op}' has no counterpart in the graph", "replace it by supported operators"
+        raise Refusal("ND101", cause, op, "", fix, f"add a builder for '{op}' to neurodeploy/frontends/ops")
     if MaskedScores in kinds - taken:
-        raise _misused_scores(op)
+        cause = "scores hidden by a mask are read by something else than a softmax"
+        raise Refusal("ND101", cause, op, "softmax", "apply the mask directly before the softmax")
     return operator.build
 
 
@@ -149,50 +156,12 @@ def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[st
     return ids
 
 
-def _holds_unknown(value: Any) -> bool:
-    return isinstance(value, Unknown) or (
-        isinstance(value, (tuple, list)) and any(map(_holds_unknown, value))
-    )
-
-
 def _misused_ids(op: str) -> Refusal:
+    cause = "token ids are used for something else than looking up their embedding"
+    limit = "an embedding, or a function of each id by itself such as ids != pad"
+    constant = "count positions over constants: the number of tokens is fixed"
     return Refusal(
-        "ND101",
-        "token ids are used for something else than looking up their embedding",
-        op,
-        "an embedding, or a function of each id by itself such as ids != pad",
-        "count positions over constants: the number of tokens is fixed",
-        "of a Hugging Face model: pass position_ids as a constant",
-    )
-
-
-def _misused_scores(op: str) -> Refusal:
-    return Refusal(
-        "ND101",
-        "scores hidden by a mask are read by something else than a softmax",
-        op,
-        "softmax",
-        "apply the mask directly before the softmax",
-    )
-
-
-def _require_known_form(op: str, builder: Builder, *args: Any, **kwargs: Any) -> None:
-    """Refusal ND101 for an argument that the operator's builder does not know."""
-    try:
-        inspect.signature(builder).bind(*args, **kwargs)
-    except TypeError as error:
-        raise Refusal("ND101", f"operator '{op}' is used in a form that is not supported", error) from error
-
-
-def unknown_operator(op: str) -> Refusal:
-    """The refusal for an operator that no builder knows."""
-    return Refusal(
-        "ND101",
-        f"operator '{op}' has no counterpart in the graph",
-        op,
-        "",
-        "replace it by supported operators",
-        f"add a builder for '{op}' to neurodeploy/frontends/ops",
+        "ND101", cause, op, limit, constant, "of a Hugging Face model: pass position_ids as a constant"
     )
 
 
@@ -213,7 +182,7 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     name = lowering.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero))
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
-        name = lowering.add(Sum, [name, lowering.const(rest, roles)], shape, signs=(1, 1))
+        name = lowering.add(Sum, [name, lowering.const(rest, roles)[0]], shape, signs=(1, 1))
     name, shape = lowering.graph_reshape(name, shape, (*traced.sizes[:axis], *sizes))
     return Stream(name, shape, axis, traced.batch)
 
@@ -221,15 +190,8 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
 def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
     """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
     if len(traced.sizes) != 2 or traced.batch_axis:
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "token ids have an axis for the batch and one for the tokens",
-                "input",
-                str(traced.sizes),
-                "(batch, tokens)",
-            )
-        )
+        cause = "token ids have an axis for the batch and one for the tokens"
+        raise ImportModelError(Problem("ND103", cause, "input", str(traced.sizes), "(batch, tokens)"))
     return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
 
 
@@ -261,35 +223,15 @@ def _plain(array: Array) -> Any:
 
 def _output_problems(result: Any) -> Iterator[Problem]:
     if not isinstance(result, Stream):
-        yield Problem(
-            "ND107",
-            "the model does not return exactly one tensor that depends on its input",
-            "return value",
-            type(result).__name__,
-            "one tensor",
-            ("return the logits alone",),
-        )
+        cause = "the model does not return exactly one tensor that depends on its input"
+        found = type(result).__name__
+        yield Problem("ND107", cause, "return value", found, "one tensor", ("return the logits alone",))
     elif result.merged or result.batch != 0:
-        yield Problem(
-            "ND105",
-            "the result does not keep the batch in its first axis",
-            "return value",
-            str(result.sizes),
-            "(batch, ...)",
-            ("return one row per sample",),
-        )
-
-
-def _output(lowering: Lowering, result: Stream, readout: str) -> None:
-    shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
-    origin = lowering.builder.nodes[result.name].origin
-    lowering.builder.add(
-        Output(name="output", inputs=(result.name,), origin=origin, readout=readout),  # type: ignore[arg-type]
-        Value(shape),
-    )
+        cause, sizes = "the result does not keep the batch in its first axis", str(result.sizes)
+        yield Problem("ND105", cause, "return value", sizes, "(batch, ...)", ("return one row per sample",))
 
 
 def _joined(group: list[Problem]) -> Problem:
     first, more = group[0], len(group) - 1
-    where = first.where if not more else f"{first.where} and {more} more place{'s' if more > 1 else ''}"
-    return Problem(first.code, first.cause, where, first.found, first.limit, first.fixes)
+    where = f"{first.where} and {more} more place{'s' if more > 1 else ''}"
+    return replace(first, where=where) if more else first

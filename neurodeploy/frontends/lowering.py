@@ -14,7 +14,7 @@ from ..ir.nodes import Const, Input, Node, Sum, Synapse, View
 from ..ir.roles import reshaped_roles
 from ..ir.types import Interval, Origin, Shape, Value
 from .traced import Call
-from .values import MaskedScores, Refusal, Stream, TokenIds
+from .values import MaskedScores, Refusal, Scores, Stream, TokenIds
 
 
 class Lowering:
@@ -67,16 +67,11 @@ class Lowering:
 
     def reshape(self, stream: Stream, sizes: Sequence[int]) -> Stream:
         """Torch's reshape; the batch must stay inside one axis."""
-        new, copies = _inferred(sizes, prod(stream.sizes)), stream.copies
+        new, copies = inferred(sizes, prod(stream.sizes)), stream.copies
         places = list(_batch_places(new, prod(stream.sizes[: stream.batch]) * stream.outer, copies))
         if not places:
-            raise Refusal(
-                "ND105",
-                "a reshape mixes the batch with other axes",
-                f"{stream.sizes} to {new}",
-                "the batch stays inside one axis",
-                "reshape per sample",
-            )
+            cause, limit = "a reshape mixes the batch with other axes", "the batch stays inside one axis"
+            raise Refusal("ND105", cause, f"{stream.sizes} to {new}", limit, "reshape per sample")
         q, outer = min(places, key=lambda place: (new[place[0]] != copies, place[1], place[0]))
         merged = new[q] != copies
         graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
@@ -102,9 +97,8 @@ class Lowering:
             raise Refusal("ND101", "an empty or backward slice", f"{start}:{stop}:{step} of {size}")
         sizes = (*stream.shape.sizes[:axis], count, *stream.shape.sizes[axis + 1 :])
         shape = Shape(stream.shape.roles, sizes)
-        return stream.at(
-            self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape), shape
-        )
+        name = self.view(stream.name, stream.shape, "slice", (axis, start, stop, step), shape)
+        return stream.at(name, shape)
 
     def broadcast(self, stream: Stream, wanted: Sequence[int]) -> Stream:
         """Torch's expand: repeats axes of size 1, -1 keeps one; new axes come in front."""
@@ -120,20 +114,16 @@ class Lowering:
 
     def one_hot(self, ids: TokenIds, vocabulary: int) -> Stream:
         """The input as one spike per token on one of ``vocabulary`` lines: (N, V), what a synapse can look up by."""
-        names = [node.name for node in self.builder.nodes.values() if isinstance(node, Input)]
+        node = Input(name="input", origin=(Origin("", "input"),))
         shape = Shape(("N", "K"), (ids.tokens, vocabulary))
-        if names and self.builder.values[names[0]].shape != shape:
-            raise Refusal(
-                "ND101",
-                "token ids are looked up in tables of different length",
-                f"{vocabulary} rows",
-                f"{self.builder.values[names[0]].shape.sizes[1]} rows",
-                "give all tables of the ids the same number of rows",
-            )
-        if not names:
-            node = Input(name="input", origin=(Origin("", "input"),))
-            names = [self.builder.add(node, Value(shape, interval=Interval(0, 1, True)))]
-        return ids.at(names[0], shape)
+        if node.name not in self.builder.nodes:
+            self.builder.add(node, Value(shape, interval=Interval(0, 1, True)))
+        rows = self.builder.values[node.name].shape.sizes[1]
+        if rows != vocabulary:
+            cause = "token ids are looked up in tables of different length"
+            fix = "give all tables of the ids the same number of rows"
+            raise Refusal("ND101", cause, f"{vocabulary} rows", f"{rows} rows", fix)
+        return ids.at(node.name, shape)
 
     # --- constants -----------------------------------------------------------------------------------------------
     def array(self, constant: Any) -> Array:
@@ -150,31 +140,28 @@ class Lowering:
         given = self.array(constant)
         array: Array = given.reshape((1,) * (like.rank - given.ndim) + given.shape).astype(np.float64)
         axis = like.batch + array.ndim - like.rank
-        size = array.shape[axis]
-        if size == 1:
+        if array.shape[axis] == 1:
             return array if like.merged else array.squeeze(axis)
         before, after = array.shape[:axis], array.shape[axis + 1 :]
         folded = array.reshape(*before, like.outer, like.copies, -1, *after)
         one: Array = folded.take(0, axis + 1)
         if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, axis + 1), folded.shape)):
-            raise Refusal(
-                "ND105", "a constant differs from sample to sample", f"axis {axis} of {array.shape}"
-            )
+            found = f"axis {axis} of {array.shape}"
+            raise Refusal("ND105", "a constant differs from sample to sample", found)
         return one.reshape(*before, -1, *after) if like.merged else one.reshape(before + after)
 
-    def hide(self, scores: Stream | MaskedScores, hidden: Array) -> MaskedScores:
+    def hide(self, scores: Scores, hidden: Array) -> MaskedScores:
         """Scores that a softmax will take for minus infinity where ``hidden``, aligned as a constant is."""
-        stream, before = (
-            (scores.scores, scores.hidden) if isinstance(scores, MaskedScores) else (scores, False)
-        )
-        here = np.broadcast_to(self.aligned(hidden, stream) > 0, stream.shape.sizes)
-        return MaskedScores(stream, here | before)
+        if isinstance(scores, MaskedScores):
+            return MaskedScores(scores.scores, scores.hidden | self.hide(scores.scores, hidden).hidden)
+        return MaskedScores(scores, np.broadcast_to(self.aligned(hidden, scores) > 0, scores.shape.sizes))
 
-    def const(self, array: Array, roles: Sequence[str]) -> str:
-        """A Const node."""
+    def const(self, array: Array, roles: Sequence[str]) -> tuple[str, Shape]:
+        """A Const node and its shape."""
         array = np.ascontiguousarray(array, dtype=np.float64)
         array.setflags(write=False)
-        return self.add(Const, [], Shape(tuple(roles), array.shape), value=array)
+        shape = Shape(tuple(roles), array.shape)
+        return self.add(Const, [], shape, value=array), shape
 
 
 def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
@@ -184,7 +171,7 @@ def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
     return str(fields.get("op") or fields.get("model") or ("add" if kind is Sum else kind.__name__.lower()))
 
 
-def _inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
+def inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     """Sizes with a -1 filled in."""
     known = prod(s for s in sizes if s != -1)
     return tuple(total // known if s == -1 else int(s) for s in sizes)

@@ -54,16 +54,9 @@ def load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise ImportModelError(_code(path, "a pickle that does more than rebuild tensors")) from error
     except Exception as error:  # torch raises whatever its reader stumbles over
-        raise ImportModelError(
-            Problem(
-                "ND106",
-                "the .pt2 file cannot be read by this version of torch",
-                str(path),
-                first_line(error),
-                torch.__version__,
-                ("export the model with this version of torch",),
-            )
-        ) from error
+        fix = "export the model with this version of torch"
+        cause = "the .pt2 file cannot be read by this version of torch"
+        raise _unreadable(path, cause, first_line(error), torch.__version__, fix) from error
 
 
 def _content(path: Path) -> bytes:
@@ -71,34 +64,24 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ImportModelError(
-            Problem("ND106", "the model file cannot be read", str(path), str(error))
-        ) from error
+        raise _unreadable(path, "the model file cannot be read", str(error)) from error
     if not content:
-        raise ImportModelError(
-            Problem("ND106", "the model file is empty", str(path), "0 bytes", "an archive", (_FIX,))
-        )
+        raise _unreadable(path, "the model file is empty", "0 bytes", "an archive", _FIX)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
             graphs = [name for name in archive.namelist() if name.endswith(".json")]
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ImportModelError(
-            Problem(
-                "ND106",
-                "the model file is truncated or no .pt2 archive",
-                str(path),
-                f"{len(content)} bytes: {error}",
-                "an archive",
-                (_FIX,),
-            )
-        ) from error
+        cause, found = "the model file is truncated or no .pt2 archive", f"{len(content)} bytes: {error}"
+        raise _unreadable(path, cause, found, "an archive", _FIX) from error
     if damaged or not graphs:
         found = f"{damaged} is damaged" if damaged else "no graph in the archive"
-        raise ImportModelError(
-            Problem("ND106", "the archive is no whole .pt2 file", str(path), found, "", (_FIX,))
-        )
+        raise _unreadable(path, "the archive is no whole .pt2 file", found, "", _FIX)
     return content
+
+
+def _unreadable(path: Path, cause: str, found: str, limit: str = "", *fixes: str) -> ImportModelError:
+    return ImportModelError(Problem("ND106", cause, str(path), found, limit, fixes))
 
 
 def _suspicious(path: Path, content: bytes) -> Iterator[Problem]:
@@ -144,9 +127,8 @@ def _arithmetic(text: str) -> bool:
 
 
 def _code(path: Path, what: str) -> Problem:
-    return Problem(
-        "ND113", "the model file could execute code", str(path), what, "tensors and torch operators", (_FIX,)
-    )
+    cause, limit = "the model file could execute code", "tensors and torch operators"
+    return Problem("ND113", cause, str(path), what, limit, (_FIX,))
 
 
 @contextmanager
@@ -158,7 +140,6 @@ def _tensors_only() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
+        del os.environ[name]
+        if before is not None:
             os.environ[name] = before

@@ -10,19 +10,8 @@ from typing import Any
 
 from ..errors import ImportModelError, Problem, first_line
 from ..ir.graph import Graph, Header
-from ._torch import (
-    BATCH,
-    example_ids,
-    example_input,
-    failure,
-    inference,
-    one_operator,
-    origin,
-    require_finite,
-    require_image_shape,
-    tensors_of,
-    to_array,
-)
+from ..ir.types import Origin
+from . import _torch
 from .input_spec import InputSpec
 from .lower import lower
 from .traced import Call, Ref, Traced
@@ -41,11 +30,7 @@ def import_module(model: Any, spec: InputSpec, name: str = "network", inside: st
     eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
     weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples).
     """
-    sizes = require_image_shape(spec.shape)
-    model = model.eval()
-    require_finite(tensors_of(model))
-    example = example_ids(sizes) if spec.tokens else example_input(model, sizes)
-    return import_program(_exported(model, example, name), spec, name, inside)
+    return import_program(_exported(model, _torch.prepared(model, spec), name), spec, name, inside)
 
 
 def import_program(program: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
@@ -53,7 +38,7 @@ def import_program(program: Any, spec: InputSpec, name: str = "network", inside:
 
     The program says its shape itself, and an input of integers is token ids.
     """
-    require_finite({**dict(program.state_dict)})
+    _torch.require_finite(program.state_dict)
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
     return lower(traced(program, inside), header, spec)
 
@@ -63,7 +48,7 @@ def _exported(model: Any, example: Any, name: str) -> Any:
     import torch
 
     try:
-        with inference():
+        with _torch.inference():
             return torch.export.export(model, (example,), strict=True)
     except Exception as error:  # torch raises a dozen unrelated classes here, some of them private
         raise ImportModelError(_export_problem(model, example, name, error)) from error
@@ -77,24 +62,14 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
         with torch.no_grad():
             model(example)
     except Exception as plain:  # whatever the user's own code raises
-        file, line = failure(plain)
-        return Problem(
-            "ND103",
-            "the module does not run on an input of this shape",
-            f"{name} ({file}:{line})",
-            f"{tuple(example.shape)}: {first_line(plain)}",
-            "",
-            ("give data of the shape that the model expects with --data",),
-        )
-    file, line = failure(error)
-    return Problem(
-        "ND104",
-        "the module's control flow cannot be traced",
-        f"{name} ({file}:{line})" if file else name,
-        first_line(error),
-        "control flow that depends on shapes and settings only",
-        ("replace data-dependent branches by arithmetic", "export the part of the model without them"),
-    )
+        file, line = _torch.failure(plain)
+        return _torch.does_not_run(plain, f"{name} ({file}:{line})", example)
+    file, line = _torch.failure(error)
+    where = f"{name} ({file}:{line})" if file else name
+    cause = "the module's control flow cannot be traced"
+    limit = "control flow that depends on shapes and settings only"
+    fixes = ("replace data-dependent branches by arithmetic", "export the part of the model without them")
+    return Problem("ND104", cause, where, first_line(error), limit, fixes)
 
 
 def traced(program: Any, inside: str = "") -> Traced:
@@ -103,15 +78,8 @@ def traced(program: Any, inside: str = "") -> Traced:
     inputs = list(program.graph_signature.user_inputs)
     nodes = {node.name: node for node in program.graph.nodes}
     if len(inputs) != 1:
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "the model takes several inputs",
-                "forward",
-                str(len(inputs)),
-                "one image or one text",
-            )
-        )
+        cause, limit = "the model takes several inputs", "one image or one text"
+        raise ImportModelError(Problem("ND103", cause, "forward", str(len(inputs)), limit))
     value = nodes[inputs[0]].meta["val"]
     sizes = _sizes(value.shape)
     known: dict[Any, Any] = {}
@@ -121,24 +89,18 @@ def traced(program: Any, inside: str = "") -> Traced:
     outputs = list(program.graph_signature.user_outputs)
     output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
     ids = not value.dtype.is_floating_point
-    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], to_array, tokens=ids)
+    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, tokens=ids)
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
     """The input's sizes; an open batch becomes :data:`BATCH`. ImportModelError ND103 for another open size."""
     sizes = tuple(s if isinstance(s, int) else None for s in shape)
     if not sizes or any(s is None for s in sizes[1:]):
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "the input shape of the model is left open",
-                "input",
-                str(tuple(shape)),
-                "fixed sizes, but for the batch in the first axis",
-                ("export with an example of the size that will be used",),
-            )
-        )
-    return tuple(BATCH if s is None else s for s in sizes)
+        cause = "the input shape of the model is left open"
+        limit = "fixed sizes, but for the batch in the first axis"
+        fixes = ("export with an example of the size that will be used",)
+        raise ImportModelError(Problem("ND103", cause, "input", str(tuple(shape)), limit, fixes))
+    return tuple(_torch.BATCH if s is None else s for s in sizes)
 
 
 def _constants(program: Any) -> dict[str, Any]:
@@ -191,15 +153,8 @@ def _call(node: Any, known: dict[Any, Any], path: str, leaf: bool, inside: str) 
     op = _name(node.target)
     path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
     args, kwargs = (_known(part, known) for part in (node.args, node.kwargs))
-    return Call(
-        known[node].name,
-        op,
-        tuple(args),
-        kwargs,
-        origin(path, op, node.stack_trace),
-        leaf,
-        node.target,
-    )
+    origin = Origin(path, op, *_torch.place(node.stack_trace))
+    return Call(known[node].name, op, tuple(args), kwargs, origin, leaf, node.target)
 
 
 def _paths(calls: Sequence[Any], signature: Any) -> dict[Any, tuple[str, bool]]:
@@ -214,16 +169,16 @@ def _paths(calls: Sequence[Any], signature: Any) -> dict[Any, tuple[str, bool]]:
     for position, node in enumerate(opaque):
         stack, leaf = paths[node]
         near = [
-            next((owners[n] for n in run if n in owners and paths_agree(owners[n], stack)), "")
+            next((owners[n] for n in run if n in owners and _agree(owners[n], stack)), "")
             for run in (opaque[position::-1], opaque[position:])
         ]
         deeper = near[0] if node in owners else _common(*near) if all(near) else ""
-        if paths_agree(deeper, stack) and len(deeper) > len(stack):
+        if _agree(deeper, stack) and len(deeper) > len(stack):
             paths[node] = deeper, leaf
     return paths
 
 
-def paths_agree(path: str, stack: str) -> bool:
+def _agree(path: str, stack: str) -> bool:
     """Whether a module's path lies inside another's."""
     return not stack or path == stack or path.startswith(f"{stack}.")
 
@@ -258,7 +213,7 @@ def _name(target: Callable[..., Any]) -> str:
 def _module(node: Any) -> tuple[str, bool]:
     """Path of the innermost module, and whether it is one operator."""
     path, kind = _innermost(node)
-    return _plain(path), one_operator(kind)
+    return _plain(path), _torch.one_operator(kind)
 
 
 def _innermost(node: Any) -> tuple[str, str]:

@@ -18,18 +18,7 @@ from torch import fx
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from ._torch import (
-    BATCH,
-    example_input,
-    failure,
-    inference,
-    library_folders,
-    one_operator,
-    require_finite,
-    require_image_shape,
-    tensors_of,
-    to_array,
-)
+from . import _torch
 from .input_spec import InputSpec
 from .leaves import leaf_of
 from .leaves._base import Leaf
@@ -46,10 +35,7 @@ def import_module(
     the graph's readout. The module is put into eval mode. Raises ImportModelError as
     :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
     """
-    sizes = require_image_shape(spec.shape)
-    model = model.eval()
-    require_finite(tensors_of(model))
-    example = example_input(model, sizes)
+    example = _torch.prepared(model, spec)
     traced = trace(model, example.unsqueeze(0) if time_axis else example, 1 if time_axis else 0)
     header = Header(name=name, level="source", timesteps=spec.timesteps, notes={"contains_neurons": True})
     return lower(traced, header, spec, spec.readout)
@@ -60,7 +46,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     tracer = _Tracer(model, example)
     own = set(vars(model))
     try:
-        with inference():
+        with _torch.inference():
             graph = tracer.trace(model)
     except NeurodeployError:
         raise
@@ -71,16 +57,19 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
             delattr(model, name)
     if tracer.problems:
         raise ImportModelError(tracer.problems)
-    calls = [
-        _call(node) for node in graph.nodes if node.op in ("call_function", "call_method", "call_module")
-    ]
+    calls = [_call(node) for node in graph.nodes if node.op.startswith("call_")]
     (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
     problems = list(_mutations(calls, references(output)))
     if problems:
         raise ImportModelError(problems)
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
-    return Traced(calls, constants, inputs[0], output, tuple(example.shape), BATCH, to_array, batch_axis)
+    sizes = tuple(example.shape)
+    return Traced(calls, constants, inputs[0], output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+
+
+#: what is asked of a tensor beside its values
+_NUMBERS = {"shape", "ndim", "dtype", "device", "is_cuda", "size", "dim", "numel"}
 
 
 class _Shaped(fx.Proxy):  # type: ignore[misc]
@@ -90,34 +79,8 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
     def _value(self) -> Any:
         return self.node.meta["val"]
 
-    @property
-    def shape(self) -> torch.Size:
-        return self._value.shape
-
-    @property
-    def ndim(self) -> int:
-        return int(self._value.ndim)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._value.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._value.device
-
-    @property
-    def is_cuda(self) -> bool:
-        return False
-
-    def size(self, dim: int | None = None) -> Any:
-        return self._value.size() if dim is None else self._value.size(dim)
-
-    def dim(self) -> int:
-        return int(self._value.dim())
-
-    def numel(self) -> int:
-        return int(self._value.numel())
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._value, name) if name in _NUMBERS else super().__getattr__(name)
 
     def __len__(self) -> int:
         return len(self._value)
@@ -139,7 +102,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.example = example
         self.problems: list[Problem] = []
         self.leaves: dict[str, Leaf] = {}
-        self.tensors = tensors_of(model)
+        self.tensors = _torch.tensors_of(model)
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
@@ -190,7 +153,7 @@ def _user_place() -> tuple[str, int]:
     """(file name, line) of the innermost running frame in the user's own files."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(library_folders()):
+        if not frame.f_code.co_filename.startswith(_torch.library_folders()):
             return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
         frame = frame.f_back
     return "", 0
@@ -198,26 +161,14 @@ def _user_place() -> tuple[str, int]:
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     """ND104 for control flow on values, else ND103: the module does not run on this input."""
-    file, line = failure(error)
+    file, line = _torch.failure(error)
     where = f"{file}:{line}" if file else "forward"
-    found = first_line(error)
-    if isinstance(error, fx.proxy.TraceError):
-        return Problem(
-            "ND104",
-            "the module's control flow depends on the values of its input",
-            where,
-            found,
-            "control flow that depends on shapes and settings only",
-            ("replace data-dependent branches by arithmetic",),
-        )
-    return Problem(
-        "ND103",
-        "the module does not run on an input of this shape",
-        where,
-        f"{tuple(example.shape)}: {found}",
-        "",
-        ("give data of the shape that the model expects with --data",),
-    )
+    if not isinstance(error, fx.proxy.TraceError):
+        return _torch.does_not_run(error, where, example)
+    cause = "the module's control flow depends on the values of its input"
+    limit = "control flow that depends on shapes and settings only"
+    fix = "replace data-dependent branches by arithmetic"
+    return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
 def _references(item: Any) -> Any:
@@ -234,14 +185,13 @@ def _call(node: fx.Node) -> Call:
         return Call(node.name, "neuron", args[:1], population, origin, True, _no_value)
     op, evaluate = _target(node)
     args, kwargs = _bound(node.target, args, kwargs)
-    single = kind is not None and one_operator(f"{kind.__module__}.{kind.__qualname__}")
+    single = kind is not None and _torch.one_operator(f"{kind.__module__}.{kind.__qualname__}")
     return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), single, evaluate)
 
 
 def _no_value(*_: Any, **__: Any) -> Any:
-    raise ImportModelError(
-        Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input")
-    )
+    problem = Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input")
+    raise ImportModelError(problem)
 
 
 def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
@@ -250,9 +200,7 @@ def _target(node: fx.Node) -> tuple[str, Callable[..., Any]]:
     return node.target.__name__, node.target
 
 
-def _bound(
-    target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _bound(target: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Python functions of torch take arguments in an order of their own: name them; the first stays in place."""
     kwargs, firsts = dict(kwargs), ["input", "self"]
     if inspect.isfunction(target):
@@ -270,16 +218,11 @@ def _mutations(calls: list[Call], results: list[Ref]) -> Iterator[Problem]:
     """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
     read = set(results)
     for call in reversed(calls):
-        in_place = (call.op.endswith("_") and not call.op.endswith("__")) or call.kwargs.get(
-            "inplace"
-        ) is True
+        named = call.op.endswith("_") and not call.op.endswith("__")
+        in_place = named or call.kwargs.get("inplace") is True
         if in_place and read.intersection(references(call.args[:1])):
-            yield Problem(
-                "ND108",
-                f"'{call.op}' changes a tensor in place that is read again",
-                str(call.origin),
-                call.op,
-                "operators that return a new tensor",
-                ("use the form that is not in place",),
-            )
+            cause = f"'{call.op}' changes a tensor in place that is read again"
+            limit = "operators that return a new tensor"
+            fixes = ("use the form that is not in place",)
+            yield Problem("ND108", cause, str(call.origin), call.op, limit, fixes)
         read.update(references((call.args, call.kwargs)))

@@ -85,9 +85,6 @@ def substitute(item: Any, table: Callable[[Ref], Any]) -> Any:
     if isinstance(item, Mapping):
         return {k: substitute(v, table) for k, v in item.items()}
     if isinstance(item, (tuple, list)):
-        return (
-            type(item)(substitute(part, table) for part in item)
-            if type(item) in (tuple, list)
-            else [substitute(part, table) for part in item]
-        )
+        kind = type(item) if type(item) in (tuple, list) else list
+        return kind(substitute(part, table) for part in item)
     return item

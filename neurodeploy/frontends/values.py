@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..array import Array
 from ..ir.types import Shape
@@ -77,12 +77,9 @@ class Stream:
         """The graph axis of a torch axis; Refusal ND105 for the batch axis."""
         dim = self.dim(dim)
         if dim == self.batch:
+            limit, fix = "samples do not influence each other", "keep the batch in the first axis, untouched"
             raise Refusal(
-                "ND105",
-                f"{what} works on the batch axis",
-                f"axis {dim} of {self.sizes}",
-                "samples do not influence each other",
-                "keep the batch in the first axis, untouched",
+                "ND105", f"{what} works on the batch axis", f"axis {dim} of {self.sizes}", limit, fix
             )
         return dim if self.merged or dim < self.batch else dim - 1
 
@@ -176,13 +173,18 @@ class MaskedScores:
         return self.scores.sizes
 
 
+#: what a sum or a mask may yield
+Scores: TypeAlias = Stream | MaskedScores
+
 #: everything that depends on the input
-_VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
+VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
 
 
-def depends(item: Any) -> bool:
-    """Whether an operand is no constant: a value, or a tuple that holds one."""
-    return isinstance(item, _VALUES) or (isinstance(item, (tuple, list)) and any(map(depends, item)))
+def depends(item: Any, kinds: tuple[type, ...] = VALUES) -> bool:
+    """Whether an operand is no constant: a value of these kinds, or a tuple that holds one."""
+    if isinstance(item, (tuple, list)):
+        return any(depends(part, kinds) for part in item)
+    return isinstance(item, kinds)
 
 
 def plain(item: Any) -> Any:

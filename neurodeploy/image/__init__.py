@@ -30,23 +30,9 @@ if TYPE_CHECKING:
     from ..target import Target
 
 __all__ = [
-    "HOST",
-    "TABLES",
-    "CoreImage",
-    "Delivery",
-    "Export",
-    "Instruction",
-    "Receiver",
-    "addresses_read",
-    "encode",
-    "exports",
-    "from_arrays",
-    "origins",
-    "receiver",
-    "stored",
-    "to_arrays",
-    "weights_of",
-]
+    "HOST", "TABLES", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read", "encode",
+    "exports", "from_arrays", "origins", "receiver", "stored", "to_arrays", "weights_of",
+]  # fmt: skip
 
 
 def encode(graph: Graph, mapping: Mapping, target: Target) -> Mapping:

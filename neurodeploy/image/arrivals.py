@@ -20,11 +20,8 @@ ROW, OPERAND = 0, 1  # kinds of items
 PORTS = Table("ports", np.int32, (Column("first", of="port_init", count="size"), Column("size")))
 #: what ports hold before messages arrive: biases, constant operands, else zero
 PORT_INIT = Table("port_init", np.int64)
-AXONS = Table(
-    "axons",
-    np.int32,
-    (Column("first", of="items", count="items"), Column("items"), Column("channels", 1, LARGEST)),
-)
+_FED = Column("first", of="items", count="items")
+AXONS = Table("axons", np.int32, (_FED, Column("items"), Column("channels", 1, LARGEST)))
 #: what an axon feeds. ROW: connection ``id``, its row a + channel goes to the port's slots b + column.
 #: OPERAND: port ``id``, its slot a + channels[b + channel]
 ITEMS = Table("items", np.int32, (Column("kind", high=2), Column("id"), Column("a"), Column("b")))
@@ -34,9 +31,6 @@ TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT)
 
 #: items that belong to the axon of that rank, before axons have numbers
 FEEDS = Table("", np.int64, (Column("rank"), *ITEMS.columns))
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def add_port(tables: Tables, node: str, init: Array) -> int:
@@ -61,9 +55,6 @@ def spread_axons(tables: Tables, count: int, channels: int, feeds: Array) -> int
     every["b"] += channel * (every["kind"] == OPERAND)
     every["rank"] = every["rank"] * channels + channel
     return add_axons(tables, count * channels, 1, every)
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +120,11 @@ def receiver(image: CoreImage) -> Receiver:
             np.add.at(fan_out[owner], part.slots, met.T)
         reader[slot[mine]] = owner
     operand = items["kind"] == OPERAND
-    scatter = _scatter(image, slot[operand], items[operand])
-    reader[slot[operand][::-1]] = rank[items["id"][operand][::-1]]
+    slot, items = slot[operand], items[operand]
+    reader[slot[::-1]] = rank[items["id"][::-1]]
+    offset = image.tables["channels"][items["b"]].astype(np.int64)
+    held, address = offset >= 0, image.rows(PORTS)["first"][items["id"]] + items["a"] + offset
+    scatter = Scatter(slot[held], address[held], len(np.unique(address[held])) == int(held.sum()))
     inbox = image.tables["port_init"]
     return Receiver(first_slot, slots, inbox, tuple(deliveries), scatter, nodes, fan_out, reader)
 
@@ -151,13 +145,6 @@ def _met(image: CoreImage, first_slot: Array) -> tuple[Array, Array]:
     items["a"] += channel * (items["kind"] == ROW)
     items["b"] += channel * (items["kind"] == OPERAND)
     return np.repeat(first_slot[axon], reach) + channel, items
-
-
-def _scatter(image: CoreImage, slot: Array, items: Array) -> Scatter:
-    offset = image.tables["channels"][items["b"]].astype(np.int64)
-    held = offset >= 0
-    address = (image.rows(PORTS)["first"][items["id"]] + items["a"] + offset)[held]
-    return Scatter(slot[held], address, len(np.unique(address)) == len(address))
 
 
 def _deliveries(image: CoreImage, number: int, slot: Array, items: Array) -> list[Delivery]:
@@ -194,9 +181,6 @@ def addresses_read(image: CoreImage) -> Array:
     return live
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-
 def wrong(image: CoreImage) -> Iterator[Found]:
     """Items that lead beyond what they feed; columns are as declared."""
     if len(image.ports_of) != len(image.tables["ports"]):
@@ -216,19 +200,15 @@ def _wrong_rows(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]
     yield from unknown
     if not unknown:
         link = links[items["id"]]
-        room = image.rows(PORTS)["size"][link["port"]]
-        yield from beyond(
-            "items", items["a"], reach, link["rows"], "an item reads rows beyond its connection"
-        )
+        room, cause = image.rows(PORTS)["size"][link["port"]], "an item reads rows beyond its connection"
+        yield from beyond("items", items["a"], reach, link["rows"], cause)
         yield from beyond("items", items["b"], link["columns"], room, "an item writes beyond its port")
 
 
 def _wrong_operands(image: CoreImage, items: Array, reach: Array) -> Iterator[Found]:
     ports, channels = image.rows(PORTS), image.tables["channels"]
-    unknown = [
-        *outside("items", items["id"], 0, len(ports), "an item names no port"),
-        *beyond("items", items["b"], reach, len(channels), "an item reads channels beyond their table"),
-    ]
+    unknown = list(outside("items", items["id"], 0, len(ports), "an item names no port"))
+    unknown += beyond("items", items["b"], reach, len(channels), "an item reads channels beyond their table")
     yield from unknown
     if not unknown:
         offset = channels[runs(items["b"], reach)].astype(np.int64)

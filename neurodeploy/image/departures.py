@@ -17,36 +17,19 @@ from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
 from .types import HOST, CoreImage, TableArray
 
 #: vectors that leave
-EXPORTS = Table(
-    "exports",
-    np.int32,
-    (
-        Column("unit"),
-        Column("instruction"),
-        Column("first", of="sends", count="elements"),
-        Column("elements"),
-        Column("channels", 1, LARGEST),
-    ),
-)
+EXPORTS = Table("exports", np.int32, (
+    Column("unit"), Column("instruction"), Column("first", of="sends", count="elements"), Column("elements"),
+    Column("channels", 1, LARGEST),
+))  # fmt: skip
 #: elements of an export
 SENDS = Table("sends", np.int32, (Column("element"), Column("position"), Column("channel")))
 #: where the messages of a position go: channels with ``masks[mask + channel]`` set, to ``axon`` with the channel in the
 #: message, or (spread) to axon + channel with channel 0; chip -1 is the host
-ROUTES = Table(
-    "routes",
-    np.int32,
-    (
-        Column("export", of="exports"),
-        Column("position"),
-        Column("chip", HOST),
-        Column("x", HOST),
-        Column("y", HOST),
-        Column("slot"),
-        Column("axon"),
-        Column("mask", of="masks"),
-        Column("spread", high=2),
-    ),
-)
+ROUTES = Table("routes", np.int32, (
+    Column("export", of="exports"), Column("position"),
+    Column("chip", HOST), Column("x", HOST), Column("y", HOST), Column("slot"),
+    Column("axon"), Column("mask", of="masks"), Column("spread", high=2),
+))  # fmt: skip
 MASKS = Table("masks", np.uint8)
 #: probes: flat index in the whole value of each local element
 ELEMENTS = Table("elements", np.int32)
@@ -57,9 +40,6 @@ PLACE = ("chip", "x", "y", "slot")  # columns of a route that name an image
 def add_probe(tables: Tables, flat: Array) -> TableArray:
     """Where the local elements of an instruction, which are recorded, lie in the whole value."""
     return TableArray(tables.share(ELEMENTS, flat), flat.shape)
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,15 +130,11 @@ def origins(image: CoreImage, unit: int) -> list[tuple[Array, Array]]:
     return table
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-
 def wrong(image: CoreImage) -> Iterator[Found]:
     """Exports of what is not there, and routes without a mask; columns are as declared."""
     exports, sends, routes = (image.rows(table) for table in (EXPORTS, SENDS, ROUTES))
-    sizes = np.array(
-        [_size(image, *pair) for pair in exports[["unit", "instruction"]].tolist()], dtype=np.int64
-    )
+    sent_by = exports[["unit", "instruction"]].tolist()
+    sizes = np.array([_size(image, *pair) for pair in sent_by], dtype=np.int64)
     yield from outside("exports", sizes, 0, LARGEST, "an export of no instruction")
     sent, own = sends[runs(exports["first"], exports["elements"])], exports["elements"]
     element, channels = sent["element"], np.repeat(exports["channels"], own)

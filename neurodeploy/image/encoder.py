@@ -113,8 +113,6 @@ class _Encoder:
         units, tables = tuple(site.units), site.tables.finish(TABLES.values())
         return CoreImage(site.index, *site.place, header, units, tuple(site.tables.ports_of), tables)
 
-    # --- programs --------------------------------------------------------------------------------------------------
-
     def _host_input(self) -> None:
         """The host's first unit: the input, its Views, and every constant (to be recorded only)."""
         network = self.network
@@ -141,8 +139,6 @@ class _Encoder:
         own = next((level[n.name] for n in here if n.name in level), 0)
         site.programs.append(program)
         site.units.append(Unit(name, own if depth is None else depth, tuple(program.items)))
-
-    # --- messages --------------------------------------------------------------------------------------------------
 
     def _receive(self, site: _Site) -> None:
         """In-axons: one per value and position, or per element where a dense list reads a single position."""

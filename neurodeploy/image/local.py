@@ -8,9 +8,10 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..errors import MappingError
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Input, Micro, Neuron, Node, Output, Sum, View
 from ..passes.balance import CROSSING
 from .departures import add_probe
@@ -83,12 +84,9 @@ class Program:
     def aligned(self, node: Node, flat: Array) -> list[Operand]:
         """Operands of an elementwise node, inputs broadcast to its shape."""
         shape = self.network.shape(node.name)
-        found = []
-        for source in node.inputs:
-            own = self.network.shape(source)
-            index = np.broadcast_to(np.arange(prod(own)).reshape(own), shape).ravel()[flat]
-            found.append(self.operand(source, index))
-        return found
+        own = [self.network.shape(source) for source in node.inputs]
+        every = [np.broadcast_to(np.arange(prod(size)).reshape(size), shape).ravel()[flat] for size in own]
+        return [self.operand(source, index) for source, index in zip(node.inputs, every, strict=True)]
 
     def params(self, node: Neuron | Micro, flat: Array, rows: int = 0) -> dict[str, TableArray]:
         """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is."""
@@ -130,22 +128,17 @@ def _output(self: Program, node: Output, flat: Array) -> Instruction:
 
 
 def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
-    size, words = len(flat), len(registry.NEURONS[node.model].state)
+    size, words = len(flat), len(NEURONS[node.model].state)
+    interval, phase = node.reset or (0, 0)
+    numbers = {"reset_interval": interval, "reset_phase": phase % interval} if interval else {}
     return Instruction(
-        "neuron", node.name, size, tuple(self.aligned(node, flat)), numbers=_reset(node),
+        "neuron", node.name, size, tuple(self.aligned(node, flat)), numbers=numbers,
         texts={"model": node.model}, arrays=self.params(node, flat), state=add_state(self.tables, words * size),
     )  # fmt: skip
 
 
-def _reset(node: Neuron) -> dict[str, int]:
-    if node.reset is None:
-        return {}
-    interval, phase = node.reset
-    return {"reset_interval": interval, "reset_phase": phase % interval}
-
-
 def _micro(self: Program, node: Micro, flat: Array) -> Instruction:
-    row = registry.MICROCODE[node.op].row
+    row = MICROCODE[node.op].row
     width = self.network.shape(node.name)[-1] if row else 1
     starts = flat.reshape(-1, width)[:, :1] if len(flat) % width == 0 else flat[:1, None] - 1
     if (starts % width).any() or (flat.reshape(-1, width) != starts + np.arange(width)).any():

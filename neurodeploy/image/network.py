@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from math import prod
 
@@ -10,8 +11,9 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
-from ..ir.nodes import Const, Reduce, Sum, Synapse, View
+from ..ir.nodes import Const, Sum, View
 from ..ir.widths import REGISTER_BITS
+from ..mapping.reads import channel_axes
 from ..mapping.types import Mapping
 from ..passes.balance import constants, depths, host
 from ..target import Target
@@ -40,8 +42,8 @@ class Network:
     def of(cls, graph: Graph, mapping: Mapping, target: Target) -> Network:
         """All of it."""
         still, outside = _constants(graph), frozenset(host(graph))
-        owner = _owners(graph, mapping, frozenset(still), outside)
-        return cls(graph, target, depths(graph), outside, still, _channel_axes(graph), owner, {})
+        owner = _owners(graph, mapping, still, outside)
+        return cls(graph, target, depths(graph), outside, still, channel_axes(graph), owner, {})
 
     def shape(self, value: str) -> tuple[int, ...]:
         """Shape of a node's value."""
@@ -82,25 +84,11 @@ def _constants(graph: Graph) -> dict[str, Array]:
     return found
 
 
-def _channel_axes(graph: Graph) -> dict[str, int]:
-    """The first axis for what a convolution or a window over (C, Y, X) reads."""
-    found: dict[str, int] = {}
-    for node in graph:
-        wide = isinstance(node, Reduce) and node.window is not None and len(graph.shape(node.inputs[0])) == 3
-        if wide or (isinstance(node, Synapse) and node.op == "conv"):
-            found[node.inputs[0]] = 0
-    return found
-
-
 def _owners(
-    graph: Graph, mapping: Mapping, still: frozenset[str], outside: frozenset[str]
+    graph: Graph, mapping: Mapping, still: Container[str], outside: frozenset[str]
 ) -> dict[str, Array]:
-    last = len(mapping.cores)
-    table = {
-        n.name: np.full(prod(graph.shape(n.name)), last if n.name in outside else -1)
-        for n in graph
-        if n.name not in still
-    }
+    last, alive = len(mapping.cores), (n.name for n in graph if n.name not in still)
+    table = {n: np.full(prod(graph.shape(n)), last if n in outside else -1) for n in alive}
     for number in reversed(range(last)):
         for piece in mapping.cores[number].pieces:
             for name, flat in piece.elements.items():

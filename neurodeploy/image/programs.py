@@ -8,9 +8,9 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.equation import Equation
+from ..ir.neuron_model import NEURONS
 from .synapses import CONNECTIONS
 from .tables import LARGEST, Found, Table, Tables, outside
 from .types import IDENTITY, CoreImage, Instruction, TableArray
@@ -25,9 +25,6 @@ VALUES = Table("values", np.int64)
 #: initial state, loaded at tick 1 of every sample (delay lines: at reset)
 STATE = Table("state", np.int64)
 TABLES = (GATHER, VALUES, STATE)
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def add_values(tables: Tables, array: Array) -> TableArray:
@@ -48,14 +45,8 @@ def add_gather(tables: Tables, index: Array, size: int) -> int:
     return tables.share(GATHER, index)
 
 
-# --- operations ------------------------------------------------------------------------------------------------------
-
 Wrong = Iterator[tuple[object, str]]  # what is found and why it cannot be
 Size = Callable[[CoreImage, Instruction], int]
-
-
-def _nothing(image: CoreImage, item: Instruction) -> Wrong:
-    return iter(())
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class Operation:
     texts: tuple[str, ...] = ()
     arrays: Mapping[str, Size | None] = field(default_factory=dict)
     state: Size = lambda image, item: 0
-    wrong: Callable[[CoreImage, Instruction], Wrong] = _nothing
+    wrong: Callable[[CoreImage, Instruction], Wrong] = lambda image, item: iter(())
 
 
 def _size(image: CoreImage, item: Instruction) -> int:
@@ -91,12 +82,12 @@ def _wrong_output(image: CoreImage, item: Instruction) -> Wrong:
 
 
 def _neuron_state(image: CoreImage, item: Instruction) -> int:
-    model = registry.NEURONS.get(item.texts["model"])
+    model = NEURONS.get(item.texts["model"])
     return item.size * len(model.state) if model else -1
 
 
 def _wrong_neuron(image: CoreImage, item: Instruction) -> Wrong:
-    model = registry.NEURONS.get(item.texts["model"])
+    model = NEURONS.get(item.texts["model"])
     if model and len(item.operands) != model.inputs:
         yield len(item.operands), "a neuron reads another number of streams than its model"
 
@@ -132,52 +123,32 @@ OPERATIONS: dict[str, Operation] = {
     "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
     "synapse": Operation(ports=1, numbers=("from",)),
     "delay": Operation(
-        ports=1,
-        numbers=("from", "steps", "kernel"),
+        ports=1, numbers=("from", "steps", "kernel"), wrong=_wrong_kernel,
         state=lambda image, item: item.size * (item.numbers["steps"] - 1),
-        wrong=_wrong_kernel,
     ),
     "reduce": Operation(ports=1, numbers=("from", "fan", "kernel"), texts=("kind",), wrong=_wrong_kernel),
     "product": Operation(
-        ports=2,
-        numbers=("from", "bits"),
-        texts=("equation", "timing"),
-        arrays={"a_sizes": None, "b_sizes": None},
-        state=_product_state,
-        wrong=_wrong_product,
+        ports=2, numbers=("from", "bits"), texts=("equation", "timing"), arrays={"a_sizes": None, "b_sizes": None},
+        state=_product_state, wrong=_wrong_product,
     ),
     "neuron": Operation((1, 2), texts=("model",), state=_neuron_state, wrong=_wrong_neuron),
     "micro": Operation(
-        (1, 1),
-        numbers=("width", "cumulative", "bits"),
-        texts=("op",),
+        (1, 1), numbers=("width", "cumulative", "bits"), texts=("op",), wrong=_wrong_micro,
         state=lambda image, item: 2 * item.size * item.numbers["cumulative"],
-        wrong=_wrong_micro,
     ),
     "sum": Operation(ANY, arrays={"signs": lambda image, item: len(item.operands)}),
     "view": Operation(ANY),
-}
+}  # fmt: skip
 #: numbers of any operation: from (first) to (second) - 1
 NUMBERS = {
-    "from": (IDENTITY, LARGEST),
-    "kernel": (0, LARGEST),
-    "fan": (1, LARGEST),
-    "width": (1, LARGEST),
-    "per_tick": (0, 2),
-    "cumulative": (0, 2),
-    "steps": (1, LONGEST + 1),
-    "bits": (2, WIDEST + 1),
+    "from": (IDENTITY, LARGEST), "kernel": (0, LARGEST), "fan": (1, LARGEST), "width": (1, LARGEST),
+    "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
     "reset_interval": (1, LARGEST),
-}
+}  # fmt: skip
 #: texts that must come from a closed list
 WORDS = {
-    "kind": ("sum", "max"),
-    "timing": ("instant", "held", "cumulative"),
-    "readout": ("sum", "last", "mean"),
-}
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
+    "kind": ("sum", "max"), "timing": ("instant", "held", "cumulative"), "readout": ("sum", "last", "mean")
+}  # fmt: skip
 
 
 def wrong(image: CoreImage) -> Iterator[Found]:
@@ -198,11 +169,8 @@ def _parts(image: CoreImage, before: tuple[Instruction, ...], item: Instruction)
     if spec is None:
         yield item.op, "an unknown operation"
         return
-    lacking = [
-        *(name for name in spec.numbers if name not in item.numbers),
-        *(name for name in spec.texts if name not in item.texts),
-        *(name for name in spec.arrays if name not in item.arrays),
-    ]
+    parts = (spec.numbers, item.numbers), (spec.texts, item.texts), (spec.arrays, item.arrays)
+    lacking = [name for wanted, held in parts for name in wanted if name not in held]
     low, high = spec.operands
     if lacking or not low <= len(item.operands) <= high or len(item.ports) != spec.ports:
         yield ", ".join(lacking), "an instruction lacks a part, or has too many"

@@ -20,6 +20,7 @@ from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
 from ..mapping.demand import delay_bits
 from ..mapping.regions import flat_of, projections
 from ..passes.balance import line
+from ..target_schema import Size
 from .arrivals import CHANNELS, FEEDS, OPERAND, ROW, add_port
 from .network import Network, channels_of, split
 from .programs import GATHER, add_gather, add_state, add_values
@@ -75,34 +76,25 @@ class Reader:
         starts = np.array([self.tables.share(CHANNELS, row) for row in kinds])
         return FEEDS.rows(rank=np.arange(len(slots)), kind=OPERAND, id=port, a=base, b=starts[which])
 
-    def layout(self, node: Node, bits: int, header: int, index: int = 0, wait: int = 0) -> Layout:
-        """A layout at the smallest weight code that holds ``bits``; raises MappingError ND585 if none does."""
+    def layout(self, node: Node, bits: int, wait: int = 0, listed: Size | None = None) -> Layout:
+        """Rows that several positions share or, with ``listed`` bits for each target, rows of their own.
+
+        Weights have the smallest code that holds ``bits``; raises MappingError ND585 if none does.
+        """
         limits = self.network.target.limits
+        header = limits.synapse_header_bits_conv if listed is None else limits.synapse_header_bits_dense
         width = limits.weight_bits.round_up(bits)
         if width is None:
             cause, fix = "weights are wider than any code of the target", "quantize to fewer weight bits"
             limit = f"one of {limits.weight_bits.value}"
             raise MappingError(Problem("ND585", cause, node.name, f"{bits} bits", limit, (fix,)))
         block, delay = limits.synapses_per_block.value or 0, delay_bits(wait, self.network.target)
-        return Layout(width, index, header, block, delay)
-
-    def shared(self, node: Node, bits: int, wait: int = 0) -> Layout:
-        """A layout of rows that several positions use: nothing says which target an entry is for."""
-        header = self.network.target.limits.synapse_header_bits_conv.value or 0
-        return self.layout(node, bits, header, wait=wait)
-
-    def listed(self, node: Node, bits: int, index: int | None, wait: int) -> Layout:
-        """A layout of rows of their own, with ``index`` bits for each target."""
-        header = self.network.target.limits.synapse_header_bits_dense.value or 0
-        return self.layout(node, bits, header, index or 0, wait)
+        return Layout(width, listed.value if listed else 0, header.value, block, delay)
 
     def kernel(self, node: Node, port: int, entries: int) -> int:
         """One word per incoming connection of a sum or delay: weight 1."""
         ones = Weights(np.ones((entries, 1), dtype=np.int64), np.zeros(1, dtype=np.int64))
-        return add_connection(self.tables, port, 1, 0, self.shared(node, 2), [ones])
-
-
-# --- synapses ------------------------------------------------------------------------------------------------------
+        return add_connection(self.tables, port, 1, 0, self.layout(node, 2), [ones])
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +178,7 @@ def _dense_link(reader: Reader, node: Synapse, port: int, block: _Block) -> tupl
     rows = Weights(mantissa[block.channels].T, np.arange(len(block.channels)), delays)
     own = count == 1 or not target.features.shared_kernels.allowed
     index = target.limits.index_bits if count == 1 else target.limits.sparse_index_bits
-    layout = reader.listed(node, bits, index.value, wait) if own else reader.shared(node, bits, wait)
+    layout = reader.layout(node, bits, wait, index if own else None)
     copies = [rows] * (count if own else 1)
     link = add_connection(reader.tables, port, len(block.channels), exponent, layout, copies)
     return link, len(rows.weights) if own else 0
@@ -196,7 +188,12 @@ def _conv(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
     taps = _taps(reader.network, node, block.positions)
     used, rank = np.unique(taps.source, return_inverse=True)
     shared = reader.network.target.features.shared_kernels.allowed
-    link, a, b = (_conv_link if shared else _conv_lists)(reader, node, port, block, taps)
+    mantissa, exponent, bits = stored(node.weight)
+    wait, kernels = int(_steps(reader.network, node).max()), mantissa.reshape(*mantissa.shape[:2], -1)
+    listed = None if shared else reader.network.target.limits.sparse_index_bits
+    layout, width = reader.layout(node, bits, wait, listed), len(block.channels) if shared else block.size
+    rows, a, b = (_kernel_rows if shared else _list_rows)(node, block, taps, kernels, wait)
+    link = add_connection(reader.tables, port, width, exponent, layout, rows)
     feeds = FEEDS.rows(rank=rank.ravel(), kind=ROW, id=link, a=a, b=b)
     need = np.tile(_inputs_used(node, block.channels), (len(used), 1))
     return Reading(node.inputs[0], 0, used, need, feeds if shared else np.unique(feeds))
@@ -230,32 +227,24 @@ def _inputs_used(node: Synapse, channels: Array) -> Array:
     return need.ravel()
 
 
-def _conv_link(
-    reader: Reader, node: Synapse, port: int, block: _Block, taps: _Taps
-) -> tuple[int, Array, Array]:
+Rows = tuple[
+    list[Weights], Array, Array
+]  # of a connection, and for each tap the first it reads and where it writes
+
+
+def _kernel_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int) -> Rows:
     """Shared kernels: one row per (kernel position, input channel)."""
-    mantissa, exponent, bits = stored(node.weight)
-    group = block.channels // (node.weight.shape[0] // node.groups)
-    wait = _steps(reader.network, node).max()
-    kernels = mantissa.reshape(*mantissa.shape[:2], -1)
-    rows = []
+    group, rows = block.channels // (node.weight.shape[0] // node.groups), []
     for k in range(kernels.shape[2]):
         for g in range(node.groups):
             local = np.flatnonzero(group == g)
             rows.append(Weights(kernels[block.channels[local], :, k].T, local, wait))
-    layout = reader.shared(node, bits, int(wait))
-    link = add_connection(reader.tables, port, len(block.channels), exponent, layout, rows)
     apart = node.groups * node.weight.shape[1]
-    return link, taps.kernel * apart, taps.target * len(block.channels)
+    return rows, taps.kernel * apart, taps.target * len(block.channels)
 
 
-def _conv_lists(
-    reader: Reader, node: Synapse, port: int, block: _Block, taps: _Taps
-) -> tuple[int, Array, Array]:
+def _list_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: int) -> Rows:
     """Without shared kernels: one list of targets with indices per source position and channel."""
-    mantissa, exponent, bits = stored(node.weight)
-    wait = _steps(reader.network, node).max()
-    kernels = mantissa.reshape(*mantissa.shape[:2], -1)
     group, inputs = block.channels // (node.weight.shape[0] // node.groups), node.weight.shape[1]
     used, rank = np.unique(taps.source, return_inverse=True)
     rank, rows = rank.ravel(), []
@@ -266,12 +255,7 @@ def _conv_lists(
             weights = kernels[block.channels[local]][:, channel % inputs][:, taps.kernel[tap]].T
             index = taps.target[tap][:, None] * len(block.channels) + local
             rows.append(Weights(weights.reshape(1, -1), index.ravel(), wait))
-    layout = reader.listed(node, bits, reader.network.target.limits.sparse_index_bits.value, int(wait))
-    link = add_connection(reader.tables, port, block.size, exponent, layout, rows)
-    return link, rank * node.groups * inputs, np.zeros_like(taps.target)
-
-
-# --- operands ------------------------------------------------------------------------------------------------------
+    return rows, rank * node.groups * inputs, np.zeros_like(taps.target)
 
 
 def _delay(reader: Reader, node: Delay, flat: Array) -> tuple[Instruction, list[Reading]]:
@@ -326,17 +310,13 @@ def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, l
         arrays[f"{name}_sizes"] = add_values(reader.tables, np.array([len(s) for s in sets]))
     arrays |= _product_arrays(reader, node, held)
     a, b = map(len, held)
-    words = {"cumulative": a + b + 2 * len(flat), "held": b}
+    words, timing = {"cumulative": a + b + 2 * len(flat), "held": b}, node.timing or "instant"
     item = Instruction(
-        "product",
-        node.name,
-        len(flat),
-        ports=tuple(ports),
+        "product", node.name, len(flat), ports=tuple(ports),
         numbers={"from": _picked(reader, node, flat, kept), "bits": network.bits(node.name)},
-        texts={"equation": node.equation, "timing": node.timing or "instant"},
-        arrays=arrays,
-        state=add_state(reader.tables, words.get(node.timing or "", 0)),
-    )
+        texts={"equation": node.equation, "timing": timing}, arrays=arrays,
+        state=add_state(reader.tables, words.get(timing, 0)),
+    )  # fmt: skip
     return item, readings
 
 

@@ -5,7 +5,7 @@ An image from a file is hostile until every index in it is known to be in bounds
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -28,26 +28,19 @@ T = TypeVar("T")
 def checked(image: CoreImage) -> CoreImage:
     """The image itself; raises MappingError ND580 with every problem found."""
     # What a part checks presumes that all columns are as they were declared.
-    found = list(_declared(image)) or [finding for part in PARTS for finding in part.wrong(image)]
+    sizes = {name: len(array) for name, array in image.tables.items()}
+    found = [bad for name, table in TABLES.items() for bad in table.wrong(image.tables[name], sizes)]
+    found = found or [bad for part in PARTS for bad in part.wrong(image)]
     if found:
-        raise MappingError([_problem(image, finding) for finding in found])
+        raise MappingError([_problem(image, bad) for bad in found])
     return image
 
 
-def _declared(image: CoreImage) -> Iterator[Found]:
-    sizes = {name: len(array) for name, array in image.tables.items()}
-    for name, table in TABLES.items():
-        yield from table.wrong(image.tables[name], sizes)
-
-
 def _problem(image: CoreImage, found: Found) -> Problem:
-    known = found.place in image.tables
-    limit = f"table of {len(image.tables[found.place])} entries" if known else ""
+    table = image.tables.get(found.place)
+    limit = "" if table is None else f"table of {len(table)} entries"
     cause = f"a memory image is inconsistent: {found.cause}"
     return Problem("ND580", cause, f"{image.name}: {found.place}", str(found.found), limit)
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def to_arrays(image: CoreImage) -> dict[str, Any]:
@@ -71,43 +64,39 @@ def _plain(value: Any) -> Any:
     return value
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
 def from_arrays(data: Mapping[str, Any]) -> CoreImage:
     """The image of :func:`to_arrays`, every index checked.
 
     Raises MappingError (ND580 an index out of bounds, ND581 a malformed record or table, ND582 unreadable synapse
     memory), naming core and table.
     """
-    return checked(read_record(data))
+    try:
+        return checked(_image(data))
+    except _Bad as bad:
+        where, found, limit = bad.args
+        record = data.get("record")
+        index = record.get("index") if isinstance(record, dict) else None
+        name = "the host" if index == HOST else f"core {index if isinstance(index, int) else '?'}"
+        cause = "a memory image is malformed"
+        problem = Problem("ND581", cause, f"{name}: {where}", str(found)[:80], str(limit))
+        raise MappingError(problem) from None
 
 
 class _Bad(Exception):
     """A record that is not what it should be: (place, what was found, what is expected)."""
 
 
-def read_record(data: Mapping[str, Any]) -> CoreImage:
-    """An image with the right types and shapes, its indices not yet checked; raises MappingError ND581."""
+def _image(data: Mapping[str, Any]) -> CoreImage:
+    """An image with the right types and shapes, its indices not yet checked."""
+    tables = {name: _table(data.get(name), table) for name, table in TABLES.items()}
     record = data.get("record")
-    index = record.get("index") if isinstance(record, dict) else None
-    try:
-        tables = {name: _table(data.get(name), table) for name, table in TABLES.items()}
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise _Bad("record", "no record of this format", f"format {FORMAT}")
-        place = _ints(record, "place", 4, low=HOST)
-        units = tuple(_unit(_dict(u, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
-        ports_of = tuple(_is(name, str, "ports_of") for name in _list(record, "ports_of"))
-        chip, x, y, slot = place
-        header = _header(_dict(record.get("header"), "header"))
-        return CoreImage(_int(record, "index", HOST), chip, x, y, slot, header, units, ports_of, tables)
-    except _Bad as bad:
-        where, found, limit = bad.args
-        name = "the host" if index == HOST else f"core {index if isinstance(index, int) else '?'}"
-        problem = Problem(
-            "ND581", "a memory image is malformed", f"{name}: {where}", str(found)[:80], str(limit)
-        )
-        raise MappingError(problem) from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise _Bad("record", "no record of this format", f"format {FORMAT}")
+    chip, x, y, slot = _ints(record, "place", 4, low=HOST)
+    units = tuple(_unit(_is(u, dict, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
+    ports_of = tuple(_is(name, str, "ports_of") for name in _list(record, "ports_of"))
+    header = _header(_is(record.get("header"), dict, "header"))
+    return CoreImage(_int(record, "index", HOST), chip, x, y, slot, header, units, ports_of, tables)
 
 
 def _table(stored: Any, table: Table) -> Array:
@@ -122,10 +111,6 @@ def _is(value: Any, kind: type[T], where: str) -> T:
     if type(value) is not kind:
         raise _Bad(where, f"{type(value).__name__} {value!r}", kind.__name__)
     return value
-
-
-def _dict(value: Any, where: str) -> dict[str, Any]:
-    return _is(value, dict, where)
 
 
 def _list(record: dict[str, Any], key: str) -> list[Any]:
@@ -147,40 +132,30 @@ def _ints(record: dict[str, Any], key: str, count: int | None = None, low: int =
 
 
 def _header(raw: dict[str, Any]) -> dict[str, Any]:
-    header: dict[str, Any] = {
-        key: _int(raw, key, 1) for key in ("timesteps", "steps", "routers_x", "routers_y")
-    }
-    for key in ("input", "output"):
-        if key in raw:
-            header[key] = _ints(raw, key, low=1)
+    known = ("timesteps", "steps", "routers_x", "routers_y")
+    header: dict[str, Any] = {key: _int(raw, key, 1) for key in known}
+    header |= {key: _ints(raw, key, low=1) for key in ("input", "output") if key in raw}
     if "shapes" in raw:
-        shapes = _dict(raw["shapes"], "shapes")
+        shapes = _is(raw["shapes"], dict, "shapes")
         header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}
     return header
 
 
 def _unit(raw: dict[str, Any], where: str) -> Unit:
-    program = tuple(_instruction(_dict(i, where)) for i in _list(raw, "program"))
+    program = tuple(_instruction(_is(i, dict, where)) for i in _list(raw, "program"))
     return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
 
 
 def _instruction(raw: dict[str, Any]) -> Instruction:
-    numbers = _dict(raw.get("numbers"), "numbers")
-    texts = _dict(raw.get("texts"), "texts")
-    arrays = _dict(raw.get("arrays"), "arrays")
-    operands = [_ints({"operands": pair}, "operands", 2, low=-1) for pair in _list(raw, "operands")]
+    numbers, texts, arrays = (_is(raw.get(key), dict, key) for key in ("numbers", "texts", "arrays"))
+    op, node = (_is(raw.get(key), str, key) for key in ("op", "node"))
+    operands = (_ints({"operands": pair}, "operands", 2, low=-1) for pair in _list(raw, "operands"))
     return Instruction(
-        op=_is(raw.get("op"), str, "op"),
-        node=_is(raw.get("node"), str, "node"),
-        size=_int(raw, "size"),
-        operands=tuple(Operand(*pair) for pair in operands),
-        ports=_ints(raw, "ports"),
-        numbers={_is(k, str, "numbers"): _int(numbers, k, -1) for k in numbers},
-        texts={_is(k, str, "texts"): _is(v, str, "texts") for k, v in texts.items()},
-        arrays={_is(k, str, "arrays"): _array(arrays, k) for k in arrays},
-        state=_array(raw, "state"),
-        probe=_array(raw, "probe"),
-    )
+        op, node, _int(raw, "size"), tuple(Operand(*pair) for pair in operands), _ints(raw, "ports"),
+        {_is(k, str, "numbers"): _int(numbers, k, -1) for k in numbers},
+        {_is(k, str, "texts"): _is(v, str, "texts") for k, v in texts.items()},
+        {_is(k, str, "arrays"): _array(arrays, k) for k in arrays}, _array(raw, "state"), _array(raw, "probe"),
+    )  # fmt: skip
 
 
 def _array(record: dict[str, Any], key: str) -> TableArray:

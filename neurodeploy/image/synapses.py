@@ -19,22 +19,12 @@ from .words import Layout, pack, unpack
 SYNAPSES = Table("synapses", np.uint64)
 #: where a weight row starts, how long it is, and its first target (without target indices)
 ROWS = Table("rows", np.int32, (Column("word"), Column("entries"), Column("column")))
-CONNECTIONS = Table(
-    "connections",
-    np.int32,
-    (
-        Column("port", of="ports"),
-        Column("bits", 1, 33),
-        Column("exponent", high=32),
-        Column("header_bits", high=63),
-        Column("index_bits", high=32),
-        Column("block"),
-        Column("first", of="rows", count="rows"),
-        Column("rows"),
-        Column("columns", 1, LARGEST),
-        Column("delay_bits", high=17),  # no message waits longer than a run lasts
-    ),
-)
+CONNECTIONS = Table("connections", np.int32, (
+    Column("port", of="ports"), Column("bits", 1, 33), Column("exponent", high=32),
+    Column("header_bits", high=63), Column("index_bits", high=32), Column("block"),
+    Column("first", of="rows", count="rows"), Column("rows"), Column("columns", 1, LARGEST),
+    Column("delay_bits", high=17),  # no message waits longer than a run lasts
+))  # fmt: skip
 TABLES = (SYNAPSES, ROWS, CONNECTIONS)
 
 
@@ -55,12 +45,9 @@ def add_connection(
     for block in blocks:
         words = pack(block.weights, block.columns, layout, block.delays)
         start = tables.add(SYNAPSES, words.ravel())
-        rows = ROWS.rows(
-            word=start + words.shape[1] * np.arange(len(words)),
-            entries=block.weights.shape[1],
-            column=block.columns[0] if len(block.columns) else 0,
-        )
-        tables.add(ROWS, rows)
+        word = start + words.shape[1] * np.arange(len(words))
+        column = block.columns[0] if len(block.columns) else 0
+        tables.add(ROWS, ROWS.rows(word=word, entries=block.weights.shape[1], column=column))
     count = tables.sizes["rows"] - first
     record = {"port": port, "exponent": exponent, "first": first, "rows": count, "columns": columns}
     return tables.add(CONNECTIONS, CONNECTIONS.rows(**record, **asdict(layout)))
@@ -87,14 +74,10 @@ def connection_of(image: CoreImage, number: int) -> tuple[Array, Array]:
         column = index if layout.index_bits else rows["column"][which][:, None] + np.arange(entries)
         right &= (column < columns).all(axis=1)
         if not right.all():
-            problem = Problem(
-                "ND582",
-                "a row of synapse memory cannot be decoded",
-                f"{image.name}: synapses",
-                f"connection {number} row {which[~right][0]}",
-                f"header {layout.header(entries)}, targets below {columns}",
-            )
-            raise MappingError(problem)
+            cause = "a row of synapse memory cannot be decoded"
+            found = f"connection {number} row {which[~right][0]}"
+            limit = f"header {layout.header(entries)}, targets below {columns}"
+            raise MappingError(Problem("ND582", cause, f"{image.name}: synapses", found, limit))
         np.add.at(weights, (which[:, None], column), values << link["exponent"])
         delays[which[:, None], column] = waits
     return weights, delays

@@ -115,9 +115,6 @@ class Tables:
         return {t.name: np.concatenate([np.zeros(t.shape, t.dtype), *self.parts[t.name]]) for t in tables}
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
-
-
 def outside(place: str, entries: Array, low: Any, high: Any, cause: str) -> Iterator[Found]:
     """One finding if any entry is not in low .. high - 1."""
     bad = np.flatnonzero((entries < low) | (entries >= high))
@@ -127,12 +124,8 @@ def outside(place: str, entries: Array, low: Any, high: Any, cause: str) -> Iter
 
 def beyond(place: str, first: Array, count: Any, size: Any, cause: str) -> Iterator[Found]:
     """One finding unless all first .. first + count - 1 lie below size."""
-    yield from outside(
-        place, np.where((first < 0) | (count < 0), -1, first + count), 0, np.asarray(size) + 1, cause
-    )
-
-
-# --- arithmetic that several parts share -----------------------------------------------------------------------------
+    end = np.where((first < 0) | (count < 0), -1, first + count)
+    yield from outside(place, end, 0, np.asarray(size) + 1, cause)
 
 
 def runs(first: Array, count: Array) -> Array:

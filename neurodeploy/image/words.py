@@ -55,10 +55,8 @@ def pack(weights: Array, columns: Array, layout: Layout, delays: Array | int = 0
     """(rows, entries) weights and delays with the target index of each entry -> (rows, words) uint64."""
     rows, entries = weights.shape
     delays = np.broadcast_to(delays, weights.shape)
-    parts = [
-        _pack_block(weights[:, a : a + n], columns[a : a + n], delays[:, a : a + n], layout)
-        for a, n in layout.blocks(entries)
-    ]
+    blocks = [slice(a, a + n) for a, n in layout.blocks(entries)]
+    parts = [_pack_block(weights[:, b], columns[b], delays[:, b], layout) for b in blocks]
     return np.concatenate([np.zeros((rows, 0), dtype=np.uint64), *parts], axis=1)
 
 

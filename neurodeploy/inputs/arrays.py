@@ -30,9 +30,8 @@ def read_array(path: Path) -> Array:
 
 def _bad_input(path: Path, found: str) -> UsageError:
     fix = "numpy.save('x.npy', x) with x (samples, *input) or, for a frame at each tick, (samples, T, *input)"
-    return UsageError(
-        Problem("ND931", "the input file cannot be used", str(path), found, "one plain array (.npy)", (fix,))
-    )
+    cause, limit = "the input file cannot be used", "one plain array (.npy)"
+    return UsageError(Problem("ND931", cause, str(path), found, limit, (fix,)))
 
 
 def checked_input(graph: Graph, x: Array) -> Array:
@@ -56,11 +55,8 @@ def _require_ticks(graph: Graph, x: Array, shape: tuple[int, ...]) -> None:
     """ND607 for frames that fit in everything but their number."""
     framed = graph.input.per_tick and x.ndim == len(shape) + 1 and x.shape[2:] == shape[1:]
     if framed and x.shape[1] != shape[0]:
-        fix = f"build again with --timesteps {x.shape[1]}"
-        cause, found = (
-            "the input has another number of ticks than the network was built for",
-            f"{x.shape[1]} ticks",
-        )
+        cause = "the input has another number of ticks than the network was built for"
+        found, fix = f"{x.shape[1]} ticks", f"build again with --timesteps {x.shape[1]}"
         raise SimulateError(Problem("ND607", cause, graph.input.name, found, f"{shape[0]} ticks", (fix,)))
 
 
@@ -71,10 +67,8 @@ def _unusable(graph: Graph, x: Array) -> Problem | None:
         return Problem("ND601", "the input holds no sample", name, str(x.shape), "1 sample")
     if x.dtype.kind not in "iu":
         scaled = "x" if known == (0, 1) or graph.input.per_tick else "x * levels"
-        fix = f"numpy.rint({scaled}).astype(numpy.int32)"
-        return Problem(
-            "ND606", "the input is not made of whole numbers", name, str(x.dtype), "integers", (fix,)
-        )
+        cause, fix = "the input is not made of whole numbers", f"numpy.rint({scaled}).astype(numpy.int32)"
+        return Problem("ND606", cause, name, str(x.dtype), "integers", (fix,))
     low, high = int(x.min()), int(x.max())
     if known is not None and not known[0] <= low <= high <= known[1]:
         cause = "the input leaves the range that the network was built for"

@@ -28,23 +28,19 @@ def require_fit(graph: Graph, data: DataSet) -> None:
     problems = misfits(graph, data)
     classes = graph.values[graph.output.name].shape.size
     if data.class_count > classes:
-        problems.append(
-            Problem(
-                "ND933",
-                "the data set has more classes than the network has outputs",
-                data.source,
-                str(data.class_count),
-                str(classes),
-                ("give other data with --data",),
-            )
+        cause, fixes = (
+            "the data set has more classes than the network has outputs",
+            ("give other data with --data",),
         )
+        problems.append(Problem("ND933", cause, data.source, str(data.class_count), str(classes), fixes))
     if problems:
         raise UsageError(problems)
 
 
 def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
     """ND933 if images have another shape, number of ticks or range than the network's input."""
-    node, fixes = graph.input, ("give other data with --data",)
+    node = graph.input
+    fixes: tuple[str, ...] = ("give other data with --data",)
     wanted, ticks = graph.shape(node.name), graph.header.timesteps
     problems = []
     if tuple(data.shape) != wanted:
@@ -61,9 +57,8 @@ def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
     if known is not None and (known[0] > 0 or data.levels > known[1]):
         cause = "levels of the data leave the range that the network takes"
         shown = f"{known[0]} .. {known[1]}"
-        more = (
-            *fixes,
+        fixes += (
             "of a .net or .nir file: declare the range with an option of its reader, see docs/formats.md",
         )
-        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, more))
+        problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, fixes))
     return problems

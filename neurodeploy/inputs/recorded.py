@@ -86,11 +86,8 @@ class Record:
     def _data(self) -> DataSet:
         """The data of the build, found again as they were named then."""
         provenance, where = self.artifact.provenance, str(self.place)
-        spec, recorded = (
-            str(provenance.get("data_spec") or provenance.get("data") or ""),
-            provenance.get("data_sha256"),
-        )
-        advice = (f"neurodeploy verify {where} --data SPEC",)
+        spec, recorded = provenance.get("data_spec") or provenance.get("data"), provenance.get("data_sha256")
+        spec, advice = str(spec or ""), (f"neurodeploy verify {where} --data SPEC",)
         try:
             found = datasets.load(spec)
         except UsageError as error:

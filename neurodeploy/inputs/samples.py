@@ -37,10 +37,8 @@ def stratified(labels: Array, count: int, seed: int) -> Array:
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     queues = [generator.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
-    rounds = [
-        (turn, index, position) for index, queue in enumerate(queues) for turn, position in enumerate(queue)
-    ]
-    picked = [position for _, _, position in sorted(rounds)[: min(count, len(labels))]]
+    rounds = [(turn, i, position) for i, queue in enumerate(queues) for turn, position in enumerate(queue)]
+    picked = [position for _, _, position in sorted(rounds)[:count]]
     return np.sort(np.array(picked, dtype=np.int64))
 
 
@@ -84,9 +82,8 @@ def one_hot(graph: Graph, ids: Array) -> Array:
         shown, limit = f"{found[0]} .. {found[1]}", f"0 .. {vocabulary - 1}"
         fix = "use the tokenizer that the model was trained with"
         raise SimulateError(Problem("ND603", cause, graph.input.name, shown, limit, (fix,)))
-    raw = np.zeros(
-        (*ids.shape, vocabulary), dtype=np.uint8
-    )  # int64 would be 8 times 30,522 bytes for a token
+    # int64 would be 8 times 30,522 bytes for a token
+    raw = np.zeros((*ids.shape, vocabulary), dtype=np.uint8)
     np.put_along_axis(raw, ids[..., None].astype(np.int64), 1, axis=-1)
     return raw
 
@@ -160,9 +157,7 @@ class Synthetic:
         found = raw_range(self.graph)
         if found is None or not -WIDEST <= found[0] <= found[1] <= WIDEST:
             cause = "the range of the input is not known, so no synthetic input can be drawn"
-            shown, limit = (
-                ("", "") if found is None else (f"{found[0]} .. {found[1]}", f"{-WIDEST} .. {WIDEST}")
-            )
+            shown, limit = (f"{found[0]} .. {found[1]}", f"{-WIDEST} .. {WIDEST}") if found else ("", "")
             fixes = ("give a data set or file with --data",)
             raise UsageError(Problem("ND932", cause, self.graph.input.name, shown, limit, fixes))
         return found
@@ -176,23 +171,14 @@ class Synthetic:
         """What a report says about it."""
         lo, hi = self.bounds
         drawn = f"spikes with probability {self.rate:g}" if self.spikes else f"uniform integers {lo} .. {hi}"
-        text = tokens(self.graph)
-        if text is not None:
-            drawn = f"{text[0]} uniform token ids 0 .. {text[1] - 1}"
         when = (
             "each element and tick" if self.graph.input.per_tick else "each element, the same at every tick"
         )
-        if text is not None:
-            when = "each text"
-        return {
-            "kind": "synthetic",
-            "label": SYNTHETIC,
-            "text": f"{drawn} in {when}, seed {self.seed}",
-            "seed": self.seed,
-            "low": lo,
-            "high": hi,
-            "spike_rate": self.rate if self.spikes else None,
-        }
+        if (text := tokens(self.graph)) is not None:
+            drawn, when = f"{text[0]} uniform token ids 0 .. {text[1] - 1}", "each text"
+        told, rate = f"{drawn} in {when}, seed {self.seed}", self.rate if self.spikes else None
+        return {"kind": "synthetic", "label": SYNTHETIC, "text": told, "seed": self.seed, "low": lo, "high": hi,
+                "spike_rate": rate}  # fmt: skip
 
     def _draw(self, indices: Iterable[int], stream: int) -> Array:
         from ..ir.interp import input_shape
@@ -203,13 +189,12 @@ class Synthetic:
             ids = [generator.integers(0, text[1], text[0]) for generator in streams]
             return one_hot(self.graph, np.array(ids, dtype=np.int64).reshape(-1, text[0]))
         shape, (lo, hi), indices = input_shape(self.graph), self.bounds, list(indices)
-        raw = np.empty((len(indices), *shape), dtype=np.int64)
+        raw, spikes = np.empty((len(indices), *shape), dtype=np.int64), self.spikes
         for slot, index in enumerate(indices):
             generator = np.random.Generator(np.random.PCG64([self.seed, stream, index]))
-            if self.spikes:
-                raw[slot] = generator.random(shape) < self.rate
-            else:
-                raw[slot] = generator.integers(lo, hi + 1, shape)
+            raw[slot] = (
+                generator.random(shape) < self.rate if spikes else generator.integers(lo, hi + 1, shape)
+            )
         return raw
 
 

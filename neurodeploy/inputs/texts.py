@@ -53,15 +53,11 @@ def tokenised(data: DataSet, graph: Graph, place: str) -> tuple[DataSet, list[Pr
     """
     tokenizer, length = fitting(data.source, graph, place)
     least = 1 if hidden(graph) else length
-    train, test = (
-        tokenizer.encode([str(text) for text in s.images], length) for s in (data.train, data.test)
-    )
+    train, test = (tokenizer.encode(list(map(str, s.images)), length) for s in (data.train, data.test))
     whole = [[i for i, row in enumerate(rows) if len(row) >= least] for rows in (train, test)]
     trained = {tuple(train[i]) for i in whole[0]}
-    kept = (
-        whole[0],
-        [i for i in whole[1] if tuple(test[i]) not in trained],
-    )  # two texts may be one once they are cut
+    # two texts may be one once they are cut
+    kept = (whole[0], [i for i in whole[1] if tuple(test[i]) not in trained])
     again, lengths = len(whole[1]) - len(kept[1]), [len(row) for row in (*train, *test)]
     problem = _left_out(data, lengths, again, [len(rows) for rows in kept], least)
     if problem is not None and problem.severity == "error":
@@ -182,10 +178,8 @@ def load(place: str) -> Tokenizer:
         cause = "tokenizers need the library of that name"
         raise EnvironmentProblem(Problem("ND115", cause, "tokenizers", str(error), "", (fix,))) from error
     except Exception as error:  # each kind of file has its own
-        limit = "tokenizer.json, or a folder that transformers reads"
-        raise UsageError(
-            Problem("ND929", "the tokenizer cannot be read", place, first_line(error), limit, (_GIVE,))
-        ) from error
+        cause, limit = "the tokenizer cannot be read", "tokenizer.json, or a folder that transformers reads"
+        raise UsageError(Problem("ND929", cause, place, first_line(error), limit, (_GIVE,))) from error
 
 
 _GIVE = "--set reader.tokenizer=FOLDER, one that holds tokenizer.json or vocab.txt"

@@ -61,12 +61,9 @@ def _encode(item: Any, place: str, arrays: dict[str, Array]) -> Any:
 def _encode_mapping(item: Mapping[Any, Any], place: str, arrays: dict[str, Array]) -> Any:
     if all(isinstance(k, str) and not k.startswith("$") for k in item):
         return {k: _encode(v, f"{place}/{_escape(k)}", arrays) for k, v in item.items()}
-    pairs = enumerate(item.items())
-    return {
-        "$m": [
-            [_encode(k, f"{place}/k{i}", arrays), _encode(v, f"{place}/{i}", arrays)] for i, (k, v) in pairs
-        ]
-    }
+    keys = [_encode(k, f"{place}/k{i}", arrays) for i, k in enumerate(item)]
+    values = [_encode(v, f"{place}/{i}", arrays) for i, v in enumerate(item.values())]
+    return {"$m": [[k, v] for k, v in zip(keys, values, strict=True)]}
 
 
 def _encode_array(item: Array, place: str, arrays: dict[str, Array]) -> Any:
@@ -133,9 +130,9 @@ class _Reader:
             raise CodecError(place, f"unknown tag {tags[0]!r}", ", ".join(_TAGS))
         try:
             return rule(text, place)
+        except CodecError:
+            raise
         except (TypeError, ValueError, OverflowError, KeyError) as error:
-            if isinstance(error, CodecError):
-                raise
             raise CodecError(place, str(error)[:200] or type(error).__name__) from error
 
     def _l(self, text: Json, place: str) -> list[Any]:
@@ -174,17 +171,13 @@ class _Reader:
         body = {k: v for k, v in text.items() if k != "$c"}
         wrong = sorted((set(body) - set(hints)) | (required - set(body)))
         if wrong:
-            raise CodecError(
-                f"{place}/{wrong[0]}",
-                f"{name} with a field too many or too few: {', '.join(wrong)}",
-                ", ".join(sorted(hints)),
-            )
+            found = f"{name} with a field too many or too few: {', '.join(wrong)}"
+            raise CodecError(f"{place}/{wrong[0]}", found, ", ".join(sorted(hints)))
         values = {k: self.item(v, f"{place}/{k}") for k, v in body.items()}
         for key, value in values.items():
             if not fits(value, hints[key]):
-                raise CodecError(
-                    f"{place}/{key}", f"{type(value).__name__} {str(value)[:60]!r}", str(hints[key])
-                )
+                found = f"{type(value).__name__} {str(value)[:60]!r}"
+                raise CodecError(f"{place}/{key}", found, str(hints[key]))
         return cls(**values)
 
 
@@ -229,10 +222,6 @@ def _tuple_fits(value: Any, args: Args) -> bool:
     return len(value) == len(args) and all(fits(v, a) for v, a in zip(value, args, strict=True))
 
 
-def _list_fits(value: Any, args: Args) -> bool:
-    return isinstance(value, list) and all(fits(v, args[0]) for v in value)
-
-
 def _mapping_fits(value: Any, args: Args) -> bool:
     return isinstance(value, Mapping) and all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
 
@@ -243,7 +232,7 @@ _GENERIC: dict[Any, Callable[[Any, Args], bool]] = {
     types.UnionType: _one_fits,
     Literal: lambda value, args: value in args,
     tuple: _tuple_fits,
-    list: _list_fits,
+    list: lambda value, args: isinstance(value, list) and all(fits(v, args[0]) for v in value),
     np.ndarray: lambda value, args: isinstance(value, np.ndarray),
 }
 

@@ -8,8 +8,8 @@ from functools import reduce
 
 import numpy as np
 
-from .. import registry
 from .graph import Graph
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import BINARY, DENSE, Code, graded, multi
 
@@ -20,9 +20,8 @@ def infer(graph: Graph) -> Graph:
     """The graph with every value's code set by the rules below."""
     codes: Codes = {}
     for node in graph:
-        known = [
-            codes.get(i, DENSE) for i in node.inputs
-        ]  # a recurrent input is not known yet, and not asked for
+        # a recurrent input is not known yet, and not asked for
+        known = [codes.get(i, DENSE) for i in node.inputs]
         codes[node.name] = RULES[type(node)](graph, node, known)
     return graph.with_values({n: replace(v, code=codes[n]) for n, v in graph.values.items()})
 
@@ -35,17 +34,15 @@ def _input(graph: Graph, node: Input, codes: list[Code]) -> Code:
 
 
 def _neuron(graph: Graph, node: Neuron, codes: list[Code]) -> Code:
-    return registry.NEURONS[node.model].code(node.params)
+    return NEURONS[node.model].code(node.params)
 
 
 def _product(graph: Graph, node: Product, codes: list[Code]) -> Code:
     if node.timing == "cumulative" or not all(c.spiking for c in codes):
         return DENSE
-    terms = contracted(graph, node)
     a, b = codes
-    limit = a.limit * b.limit * terms
     make = graded if "graded" in (a.kind, b.kind) else multi
-    return make(limit, a.signed or b.signed)
+    return make(a.limit * b.limit * contracted(graph, node), a.signed or b.signed)
 
 
 def contracted(graph: Graph, node: Product) -> int:
@@ -71,32 +68,15 @@ def _reduce(graph: Graph, node: Reduce, codes: list[Code]) -> Code:
     return replace(code, kind="graded" if code.kind == "graded" else "multi", limit=code.limit * count)
 
 
-def _view(graph: Graph, node: View, codes: list[Code]) -> Code:
+def _view(graph: Graph, node: View | Delay, codes: list[Code]) -> Code:
     return reduce(Code.join, codes)
-
-
-def _const(graph: Graph, node: Const, codes: list[Code]) -> Code:
-    return DENSE
 
 
 def _dense(graph: Graph, node: Node, codes: list[Code]) -> Code:
     return DENSE
 
 
-def _same(graph: Graph, node: Node, codes: list[Code]) -> Code:
-    return codes[0]
-
-
 RULES: dict[type[Node], Callable[..., Code]] = {
-    Input: _input,
-    Output: _dense,
-    Const: _const,
-    Synapse: _dense,
-    Neuron: _neuron,
-    Product: _product,
-    Sum: _sum,
-    Reduce: _reduce,
-    Micro: _dense,
-    View: _view,
-    Delay: _same,
-}
+    Input: _input, Output: _dense, Const: _dense, Synapse: _dense, Neuron: _neuron, Product: _product, Sum: _sum,
+    Reduce: _reduce, Micro: _dense, View: _view, Delay: _view,
+}  # fmt: skip

@@ -79,11 +79,9 @@ class Equation:
 
     def sizes(self, a: Sizes, b: Sizes) -> dict[str, int]:
         """The size of every letter; ValueError unless operands of these shapes fit the equation."""
-        if (len(a), len(b)) != (len(self.left), len(self.right)):
-            raise ValueError(f"equation {self} for inputs {[a, b]}")
-        pairs = list(zip(self.left + self.right, a + b, strict=True))
-        sizes = dict(pairs)
-        if any(sizes[letter] != size for letter, size in pairs):
+        letters, sizes = self.left + self.right, dict(zip(self.left + self.right, a + b, strict=False))
+        ranks = (len(a), len(b)) == (len(self.left), len(self.right))
+        if not ranks or any(sizes[letter] != size for letter, size in zip(letters, a + b, strict=True)):
             raise ValueError(f"equation {self} for inputs {[a, b]}")
         return sizes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -72,9 +72,8 @@ class Graph:
         """What reads a value, once per operand; in the place of nodes that pass, what reads those."""
         found: list[Node] = []
         for reader in (self.nodes[consumer] for consumer in self.consumers[name]):
-            found += (
-                self.readers(reader.name, passes) if passes(reader) else [reader] * reader.inputs.count(name)
-            )
+            behind = passes(reader)
+            found += self.readers(reader.name, passes) if behind else [reader] * reader.inputs.count(name)
         return found
 
     @cached_property
@@ -158,12 +157,16 @@ def free_name(name: str, *taken: Container[str], mark: str = "_") -> str:
 
 
 class Builder:
-    """Collects nodes with their values and makes a Graph; names are made unique."""
+    """Collects nodes with their values and makes a Graph; names are made unique.
+
+    ``table``: the new name of each node that was copied from another graph.
+    """
 
     def __init__(self, header: Header | None = None) -> None:
         self.header = header or Header()
         self.nodes: dict[str, Node] = {}
         self.values: dict[str, Value] = {}
+        self.table: dict[str, str] = {}
 
     def add(self, node: Node, value: Value) -> str:
         """Append a node whose inputs are already there; returns the name it got."""
@@ -172,6 +175,14 @@ class Builder:
         self.values[name] = value
         return name
 
+    def copy(self, graph: Graph, node: Node, **changes: Any) -> str:
+        """Append a node of ``graph`` with its inputs renamed by the table, unless they or the value are given."""
+        # A recurrent input comes later, so it has no entry yet: such neurons keep their names.
+        inputs = changes.pop("inputs", tuple(self.table.get(i, i) for i in node.inputs))
+        value = changes.pop("value", graph.values[node.name])
+        self.table[node.name] = self.add(replace(node, inputs=inputs, **changes), value)
+        return self.table[node.name]
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Axis sizes of a value already added."""
         return self.values[name].shape.sizes
@@ -179,20 +190,6 @@ class Builder:
     def build(self) -> Graph:
         """The finished graph."""
         return Graph(self.nodes, self.values, self.header)
-
-
-def rewrite(graph: Graph, header: Header | None = None) -> tuple[Builder, dict[str, str]]:
-    """A builder and an (old name -> new name) table for passes that copy a graph node by node."""
-    return Builder(header or graph.header), {}
-
-
-def copy_node(builder: Builder, table: dict[str, str], graph: Graph, node: Node, **changes: Any) -> str:
-    """Copy one node of ``graph`` into ``builder`` with its inputs renamed through ``table``; extends ``table``."""
-    # A recurrent input comes later, so it has no entry yet: such neurons keep their names.
-    inputs = changes.pop("inputs", tuple(table.get(i, i) for i in node.inputs))
-    value = changes.pop("value", graph.values[node.name])
-    table[node.name] = builder.add(replace(node, inputs=inputs, **changes), value)
-    return table[node.name]
 
 
 def prune(graph: Graph) -> Graph:
@@ -212,17 +209,10 @@ def _structure(nodes: Mapping[str, Node], values: Mapping[str, Value]) -> Iterab
             yield Problem("ND201", "node table and value table disagree", where=name)
         for source in node.inputs:
             if source not in seen and not _recurrent(node, nodes.get(source)):
-                yield Problem(
-                    "ND202", "an input is missing or comes later (a cycle)", where=name, found=source
-                )
+                yield Problem("ND202", "an input is missing or comes later (a cycle)", name, source)
         if isinstance(node, Const) and name in values and node.value.shape != values[name].shape.sizes:
-            yield Problem(
-                "ND203",
-                "constant and declared shape differ",
-                where=name,
-                found=str(node.value.shape),
-                limit=str(values[name].shape),
-            )
+            found, limit = str(node.value.shape), str(values[name].shape)
+            yield Problem("ND203", "constant and declared shape differ", name, found, limit)
         seen.add(name)
 
 
@@ -244,7 +234,7 @@ def _feed(digest: Any, item: Any) -> None:
         digest.update(f"({len(item)}".encode())
         for part in item:
             _feed(digest, part)
-    elif hasattr(item, "__dataclass_fields__"):
+    elif is_dataclass(item):
         digest.update(type(item).__name__.encode())
         for spec in fields(item):
             _feed(digest, getattr(item, spec.name))

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..errors import Problem, SimulateError
 from . import fixed
 from .equation import Equation
 from .graph import Graph
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
 from .widths import REGISTER_BITS
@@ -49,10 +50,9 @@ class _Tick:
         self.count(node, x != y)
         return y
 
-    def width(self, node: Node) -> int:
-        """Declared width of the node's own value."""
-        spec = self.graph.values[node.name].fixed
-        return spec.bits if spec else REGISTER_BITS
+    def fitted(self, node: Node, x: Array) -> Array:
+        """Saturated at the declared width of the node's own value."""
+        return self.saturate(node, x, self.graph.values[node.name].width)
 
 
 def run(
@@ -140,17 +140,8 @@ def check_input(graph: Graph, x: Array, ticks: int | None = None) -> None:
     """Raise SimulateError ND601 unless ``x`` is (B, *:func:`input_shape`)."""
     expected = input_shape(graph, ticks)
     if x.shape[1:] != expected:
-        raise SimulateError(
-            [
-                Problem(
-                    "ND601",
-                    "the input has the wrong shape",
-                    where=graph.input.name,
-                    found=str(x.shape),
-                    limit=f"(batch, {', '.join(map(str, expected))})",
-                )
-            ]
-        )
+        cause, limit = "the input has the wrong shape", f"(batch, {', '.join(map(str, expected))})"
+        raise SimulateError(Problem("ND601", cause, graph.input.name, str(x.shape), limit))
 
 
 def _input(node: Input, args: list[Array], tick: _Tick) -> Array:
@@ -165,10 +156,6 @@ def _output(node: Output, args: list[Array], tick: _Tick) -> Array:
     total: Array = tick.state.get(node.name, 0) + args[0]
     tick.state[node.name] = total
     return total / tick.t if node.readout == "mean" and not tick.integer else total
-
-
-def _const(node: Const, args: list[Array], tick: _Tick) -> Array:
-    return node.value[None]
 
 
 def _synapse(node: Synapse, args: list[Array], tick: _Tick) -> Array:
@@ -206,7 +193,7 @@ def convolve(x: Array, node: Synapse) -> Array:
 
 
 def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     names = model.int_params if tick.integer else model.float_params
     shape = np.broadcast_shapes(*(x.shape for x in args), (1, *tick.graph.shape(node.name)))
     zero = np.zeros(shape, dtype=args[0].dtype)
@@ -233,14 +220,13 @@ def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
         s_a = tick.saturate(node, s_a + a, REGISTER_BITS)
         y_now = scaled(node, p, tick) if tick.integer else p * node.scale / (tick.t if node.mean else 1)
         tick.state[node.name] = (s_a, s_b, p, y_now)
-        return tick.saturate(node, y_now - y, tick.width(node))
+        return tick.fitted(node, y_now - y)
     if node.timing == "held":
         held = tick.state.get(node.name, 0 * b)
-        b = tick.state[node.name] = np.where(
-            (b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True), b, held
-        )
+        spoke = (b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True)
+        b = tick.state[node.name] = np.where(spoke, b, held)
     p = contract(node.einsum, a, b)
-    return tick.saturate(node, scaled(node, p, tick), tick.width(node)) if tick.integer else p * node.scale
+    return tick.fitted(node, scaled(node, p, tick)) if tick.integer else p * node.scale
 
 
 def contract(equation: Equation, a: Array, b: Array) -> Array:
@@ -267,11 +253,9 @@ def scaled(node: Product, p: Array, tick: _Tick) -> Array:
 
 
 def _sum(node: Sum, args: list[Array], tick: _Tick) -> Array:
-    rank = len(tick.graph.shape(node.name)) + 1
-    total = np.asarray(
-        sum(sign * aligned(arg, rank) for sign, arg in zip(node.every_sign, args, strict=True))
-    )
-    return np.broadcast_to(total, (len(total), *tick.graph.shape(node.name)))
+    shape, signed = tick.graph.shape(node.name), zip(node.every_sign, args, strict=True)
+    total = np.asarray(sum(sign * aligned(arg, len(shape) + 1) for sign, arg in signed))
+    return np.broadcast_to(total, (len(total), *shape))
 
 
 def aligned(x: Array, rank: int) -> Array:
@@ -305,11 +289,11 @@ def _micro(node: Micro, args: list[Array], tick: _Tick) -> Array:
     mean = fixed.rescale(total, *fixed.reciprocal(tick.t)) if tick.integer else total / tick.t
     now = tick.t * _apply(node, mean, tick)
     tick.state[node.name] = (total, now)
-    return tick.saturate(node, now - last, tick.width(node))
+    return tick.fitted(node, now - last)
 
 
 def _apply(node: Micro, x: Array, tick: _Tick) -> Array:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     if not tick.integer:
         return op.float_apply(x, node.params)
     y, clipped = op.int_apply(x, node.params)
@@ -322,20 +306,8 @@ def _view(node: View, args: list[Array], tick: _Tick) -> Array:
     return node.apply([np.broadcast_to(a, (batch, *a.shape[1:])) for a in args], lead=1)
 
 
-def _delay(node: Delay, args: list[Array], tick: _Tick) -> Array:
-    return args[0]
-
-
 MEANING: dict[type[Node], Callable[..., Array]] = {
-    Input: _input,
-    Output: _output,
-    Const: _const,
-    Synapse: _synapse,
-    Neuron: _neuron,
-    Product: _product,
-    Sum: _sum,
-    Reduce: _reduce,
-    Micro: _micro,
-    View: _view,
-    Delay: _delay,
-}
+    Input: _input, Output: _output, Const: lambda node, args, tick: node.value[None], Synapse: _synapse,
+    Neuron: _neuron, Product: _product, Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view,
+    Delay: lambda node, args, tick: args[0],
+}  # fmt: skip

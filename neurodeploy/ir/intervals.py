@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
 from .interp import aligned, contract, convolve, windows
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import Fixed, Interval, Value
 from .widths import REGISTER_BITS
@@ -98,16 +100,8 @@ def _clip(found: Bounds, bits: int) -> Bounds:
 
 
 def _hull(parts: list[Bounds]) -> Bounds:
-    return Bounds(
-        np.minimum.reduce([p.lo for p in parts]),
-        np.maximum.reduce([p.hi for p in parts]),
-        all(p.proven for p in parts),
-    )
-
-
-def _width(graph: Graph, node: Node) -> int:
-    spec = graph.values[node.name].fixed
-    return spec.bits if spec else REGISTER_BITS
+    lo, hi = np.minimum.reduce([p.lo for p in parts]), np.maximum.reduce([p.hi for p in parts])
+    return Bounds(lo, hi, all(p.proven for p in parts))
 
 
 def _input(node: Input, args: list[Bounds], graph: Graph) -> Bounds:
@@ -148,7 +142,7 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
 
 def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
-    code = code if code.spiking else registry.NEURONS[node.model].code(node.params)
+    code = code if code.spiking else NEURONS[node.model].code(node.params)
     lo, hi = code.interval
     return _of_interval(Interval(lo, hi, True), graph.shape(node.name))
 
@@ -158,13 +152,13 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
     if node.timing != "cumulative":
         b = _hull([b, Bounds(np.zeros_like(b.lo), np.zeros_like(b.hi))]) if node.timing == "held" else b
         p, rates = _contracted(node, a, b, graph), len(np.atleast_1d(node.rescale[0])) if node.rescale else 1
-        return _clip(_hull([scaled(node, p, t) for t in range(1, rates + 1)]), _width(graph, node))
+        return _clip(_hull([scaled(node, p, t) for t in range(1, rates + 1)]), graph.values[node.name].width)
     now = []
     for t in range(1, graph.header.timesteps + 1):
         s_a, s_b = (_clip(Bounds(x.lo * t, x.hi * t, x.proven), REGISTER_BITS) for x in (a, b))
         # P(t) = S_A(t) S_B(t) as long as no register saturates; where one does, these bounds exceed P's own
         now.append(scaled(node, _clip(_contracted(node, s_a, s_b, graph), REGISTER_BITS), t))
-    return _clip(_difference(now), _width(graph, node))
+    return _clip(_difference(now), graph.values[node.name].width)
 
 
 def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
@@ -185,24 +179,16 @@ def scaled(node: Product, p: Bounds, t: int) -> Bounds:
 
 
 def _rescaled(x: Bounds, multiplier: Array | int, shift: Array | int) -> Bounds:
-    ends = [
-        fixed.rescale(np.clip(part, -(2.0**47), 2.0**47).astype(np.int64), multiplier, shift).astype(
-            np.float64
-        )
-        for part in (x.lo, x.hi)
-    ]
+    whole = [np.clip(part, -(2.0**47), 2.0**47).astype(np.int64) for part in (x.lo, x.hi)]
+    ends = [fixed.rescale(part, multiplier, shift).astype(np.float64) for part in whole]
     return Bounds(np.minimum(*ends), np.maximum(*ends), x.proven)
 
 
 def _difference(now: list[Bounds]) -> Bounds:
     """Bounds of F(t) - F(t-1) over all ticks, F(0) = 0."""
     zero = Bounds(np.zeros_like(now[0].lo), np.zeros_like(now[0].hi))
-    return _hull(
-        [
-            Bounds(x.lo - last.hi, x.hi - last.lo, x.proven and last.proven)
-            for last, x in zip([zero, *now[:-1]], now, strict=True)
-        ]
-    )
+    pairs = pairwise([zero, *now])
+    return _hull([Bounds(x.lo - last.hi, x.hi - last.lo, x.proven and last.proven) for last, x in pairs])
 
 
 def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
@@ -216,10 +202,8 @@ def _sum(node: Sum, args: list[Bounds], graph: Graph) -> Bounds:
 def _reduce(node: Reduce, args: list[Bounds], graph: Graph) -> Bounds:
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max}[node.op]
     axes = tuple(a + 1 for a in node.axes) if node.window is None else (-2, -1)
-    lo, hi = (
-        function(part if node.window is None else windows(part, node), axis=axes, keepdims=node.keepdims)
-        for part in (args[0].lo, args[0].hi)
-    )
+    ends = (part if node.window is None else windows(part, node) for part in (args[0].lo, args[0].hi))
+    lo, hi = (function(part, axis=axes, keepdims=node.keepdims) for part in ends)
     return Bounds(lo, hi, args[0].proven)
 
 
@@ -233,13 +217,13 @@ def _micro(node: Micro, args: list[Bounds], graph: Graph) -> Bounds:
         if f is None:
             return _declared(node, graph)
         now.append(Bounds(f.lo * t, f.hi * t, f.proven))
-    return _clip(_difference(now), _width(graph, node))
+    return _clip(_difference(now), graph.values[node.name].width)
 
 
 def _operator(node: Micro, x: Bounds) -> Bounds | None:
     """Bounds of one application that the operator states."""
     lo, hi = (part.astype(np.int64) for part in (x.lo, x.hi))
-    stated = registry.MICROCODE[node.op].bounds(node.params, lo, hi)
+    stated = MICROCODE[node.op].bounds(node.params, lo, hi)
     if stated is None:
         return None
     least, most = (np.asarray(part, dtype=np.float64) for part in stated)
@@ -250,7 +234,7 @@ def _declared(node: Micro, graph: Graph) -> Bounds:
     """For an operator that states no bounds: the width at which its differences clip, or what the value declares."""
     value = graph.values[node.name]
     if node.timing == "cumulative":
-        limit = (1 << (_width(graph, node) - 1)) - 1
+        limit = (1 << (graph.values[node.name].width - 1)) - 1
         return _of_interval(Interval(-limit, limit, True), value.shape.sizes)
     if value.interval is None:
         raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
@@ -262,20 +246,7 @@ def _view(node: View, args: list[Bounds], graph: Graph) -> Bounds:
     return Bounds(lo, hi, all(x.proven for x in args))
 
 
-def _delay(node: Delay, args: list[Bounds], graph: Graph) -> Bounds:
-    return args[0]
-
-
 RULES: dict[type[Node], Callable[..., Bounds]] = {
-    Input: _input,
-    Output: _output,
-    Const: _const,
-    Synapse: _synapse,
-    Neuron: _neuron,
-    Product: _product,
-    Sum: _sum,
-    Reduce: _reduce,
-    Micro: _micro,
-    View: _view,
-    Delay: _delay,
-}
+    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product, Sum: _sum,
+    Reduce: _reduce, Micro: _micro, View: _view, Delay: lambda node, args, graph: args[0],
+}  # fmt: skip

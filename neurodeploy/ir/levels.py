@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..errors import GraphError, Problem
 from .graph import Graph
-from .nodes import Const, Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
+from .nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from .types import Interval
 from .widths import REGISTER_BITS
 
@@ -37,7 +38,7 @@ def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = ""
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
-    for kind, attribute, room in ((Neuron, "model", registry.NEURONS), (Micro, "op", registry.MICROCODE)):
+    for kind, attribute, room in ((Neuron, "model", NEURONS), (Micro, "op", MICROCODE)):
         if isinstance(node, kind) and (name := getattr(node, attribute)) not in room:
             cause = f"unknown member of {room.path}"
             yield from room.broken(name) or [_problem("ND210", cause, node, name, ", ".join(room))]
@@ -46,61 +47,35 @@ def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
 def _one_contract(graph: Graph, node: Node) -> Iterator[Problem]:
     contracts = {graph.values[i].contract for i in node.inputs if not isinstance(graph.nodes[i], Const)}
     if isinstance(node, (Sum, Product)) and len(contracts) > 1:
-        yield _problem(
-            "ND211",
-            "operands with different temporal contracts meet",
-            node,
-            ", ".join(sorted(contracts)),
-            "one contract",
-            "let neurons of the same kind send both operands",
-        )
+        cause, found = "operands with different temporal contracts meet", ", ".join(sorted(contracts))
+        fix = "let neurons of the same kind send both operands"
+        yield _problem("ND211", cause, node, found, "one contract", fix)
 
 
 def _no_timing(graph: Graph, node: Node) -> Iterator[Problem]:
-    if isinstance(node, (Neuron, Delay)):
-        return
     if isinstance(node, (Product, Micro)) and node.timing is not None:
         yield _problem("ND212", "a source graph has no ticks, yet this node is timed", node, node.timing)
 
 
 def _timed(graph: Graph, node: Node) -> Iterator[Problem]:
     if isinstance(node, (Product, Micro)) and node.timing is None:
-        yield _problem(
-            "ND213",
-            "the timing of this operator was never chosen",
-            node,
-            "none",
-            "instant, held or cumulative",
-            "convert with --method ecmt",
-        )
+        cause, limit = "the timing of this operator was never chosen", "instant, held or cumulative"
+        yield _problem("ND213", cause, node, "none", limit, "convert with --method ecmt")
 
 
 def _loop(graph: Graph, node: Node) -> Iterator[Problem]:
-    if (
-        isinstance(node, (Product, Micro))
-        and node.timing in ("held", "cumulative")
-        and node.name in graph.loops
-    ):
-        yield _problem(
-            "ND226",
-            "an operator that sums over ticks lies inside a recurrent loop",
-            node,
-            node.timing,
-            "instant",
-            "take the operator out of the loop",
-        )
+    if not isinstance(node, (Product, Micro)) or node.timing not in ("held", "cumulative"):
+        return
+    if node.name in graph.loops:
+        cause = "an operator that sums over ticks lies inside a recurrent loop"
+        yield _problem("ND226", cause, node, node.timing, "instant", "take the operator out of the loop")
 
 
 def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
     for name, array in _numbers(node):
-        if np.asarray(array).dtype.kind not in "iub":
-            yield _problem(
-                "ND220",
-                "a float remains at the integer level",
-                node,
-                f"{name}: {np.asarray(array).dtype}",
-                "integers only",
-            )
+        if (dtype := np.asarray(array).dtype).kind not in "iub":
+            cause = "a float remains at the integer level"
+            yield _problem("ND220", cause, node, f"{name}: {dtype}", "integers only")
 
 
 def _numbers(node: Node) -> Iterator[tuple[str, Any]]:
@@ -127,13 +102,8 @@ def _representation(graph: Graph, node: Node) -> Iterator[Problem]:
     if value.fixed is None or value.interval is None:
         yield _problem("ND222", "an edge has no integer representation or no interval", node)
     elif not _inside(value.interval, value.fixed.limits):
-        yield _problem(
-            "ND223",
-            "an interval exceeds the declared width",
-            node,
-            f"[{value.interval.lo}, {value.interval.hi}]",
-            f"{value.fixed.bits} bits",
-        )
+        found, limit = f"[{value.interval.lo}, {value.interval.hi}]", f"{value.fixed.bits} bits"
+        yield _problem("ND223", "an interval exceeds the declared width", node, found, limit)
 
 
 def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
@@ -141,20 +111,15 @@ def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
 
 
 def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
-    if not isinstance(node, Neuron) or node.model not in registry.NEURONS:
+    if not isinstance(node, Neuron) or node.model not in NEURONS:
         return
-    limit = registry.NEURONS[node.model].input_limit
+    limit = NEURONS[node.model].input_limit
     for interval in (graph.values[name].interval for name in node.inputs):
         if limit is None or interval is None or interval.magnitude < limit:
             continue
-        yield _problem(
-            "ND224",
-            f"the input of a {node.model} can leave the range in which its process is exact",
-            node,
-            interval.magnitude,
-            f"below {limit}",
-            "use a coarser scale on the stream that feeds it",
-        )
+        cause = f"the input of a {node.model} can leave the range in which its process is exact"
+        fix = "use a coarser scale on the stream that feeds it"
+        yield _problem("ND224", cause, node, interval.magnitude, f"below {limit}", fix)
 
 
 def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -162,15 +127,9 @@ def _accumulator(graph: Graph, node: Node) -> Iterator[Problem]:
     if not isinstance(node, Synapse) or interval is None:
         return
     if interval.magnitude >= 1 << (REGISTER_BITS - 1) and not _wraps(graph, node.name):
-        yield _problem(
-            "ND225",
-            "a synaptic sum does not fit its register",
-            node,
-            interval.magnitude,
-            f"{REGISTER_BITS} bits",
-            "use fewer weight bits",
-            "use fewer levels",
-        )
+        cause, limit = "a synaptic sum does not fit its register", f"{REGISTER_BITS} bits"
+        fixes = ("use fewer weight bits", "use fewer levels")
+        yield _problem("ND225", cause, node, interval.magnitude, limit, *fixes)
 
 
 def _wraps(graph: Graph, name: str) -> bool:
@@ -178,24 +137,15 @@ def _wraps(graph: Graph, name: str) -> bool:
     for reader in (graph.nodes[n] for n in graph.consumers[name]):
         if isinstance(reader, Sum) and _wraps(graph, reader.name):
             continue
-        model = registry.NEURONS.get(reader.model) if isinstance(reader, Neuron) else None
+        model = NEURONS.get(reader.model) if isinstance(reader, Neuron) else None
         if model is None or not model.modular:
             return False
     return True
 
 
+_SPIKING: tuple[Rule, ...] = (_known_members, _timed, _one_contract, _loop)
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "source": (_known_members, _no_timing),
-    "spiking": (_known_members, _timed, _one_contract, _loop),
-    "integer": (
-        _known_members,
-        _timed,
-        _one_contract,
-        _loop,
-        _integer_arrays,
-        _no_mean,
-        _representation,
-        _neuron_range,
-        _accumulator,
-    ),
+    "spiking": _SPIKING,
+    "integer": (*_SPIKING, _integer_arrays, _no_mean, _representation, _neuron_range, _accumulator),
 }

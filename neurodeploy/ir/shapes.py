@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..errors import Problem
+from .equation import Sizes
 from .graph import Graph
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 
-Sizes = tuple[int, ...]
-
 MAX_ELEMENTS = 1 << 28  # of one edge: a declared shape must not make a check allocate without bound
-
-
 MAX_DELAY = 4096  # ticks: no target's synapses wait longer, and every tick of delay is remembered
 
 
@@ -25,15 +23,8 @@ def problems(graph: Graph) -> list[Problem]:
     for node in graph:
         declared = graph.shape(node.name)
         if graph.values[node.name].shape.size > MAX_ELEMENTS:
-            found.append(
-                Problem(
-                    "ND204",
-                    "a node declares more elements than any network has",
-                    node.name,
-                    str(declared),
-                    f"{MAX_ELEMENTS} elements",
-                )
-            )
+            cause, limit = "a node declares more elements than any network has", f"{MAX_ELEMENTS} elements"
+            found.append(Problem("ND204", cause, node.name, str(declared), limit))
             break  # later rules would allocate it
         try:
             yields = RULES[type(node)](node, [graph.shape(i) for i in node.inputs], declared)
@@ -41,15 +32,8 @@ def problems(graph: Graph) -> list[Problem]:
             found.append(Problem("ND204", "the inputs of a node do not fit it", node.name, found=str(error)))
             continue
         if tuple(yields) != declared:
-            found.append(
-                Problem(
-                    "ND204",
-                    "a node declares another shape than it yields",
-                    node.name,
-                    found=str(declared),
-                    limit=str(tuple(yields)),
-                )
-            )
+            cause = "a node declares another shape than it yields"
+            found.append(Problem("ND204", cause, node.name, str(declared), str(tuple(yields))))
     return found
 
 
@@ -69,7 +53,7 @@ def _same(node: Node, inputs: list[Sizes], declared: Sizes) -> Sizes:
 
 
 def _neuron(node: Neuron, inputs: list[Sizes], declared: Sizes) -> Sizes:
-    model = registry.NEURONS.get(node.model)
+    model = NEURONS.get(node.model)
     _count(inputs, model.inputs if model else len(inputs))
     if node.reset is not None and node.reset[0] < 1:
         raise ValueError(f"a reset every {node.reset[0]} ticks")
@@ -136,9 +120,7 @@ def _reduce(node: Reduce, inputs: list[Sizes], declared: Sizes) -> Sizes:
 
 def _view(node: View, inputs: list[Sizes], declared: Sizes) -> Sizes:
     # One byte of memory stands for each input; only concat and pad allocate, and no more than the declared shape.
-    if node.op == "pad" and np.prod(declared, dtype=object) < np.prod(inputs[0], dtype=object) + sum(
-        node.args[1:]
-    ):
+    if node.op == "pad" and prod(declared) < prod(inputs[0]) + sum(node.args[1:]):
         raise ValueError(f"padding {node.args} of {inputs[0]} to {declared}")
     arrays = [np.broadcast_to(np.zeros((), np.int8), (1, *shape)) for shape in inputs]
     return _without_batch(node.apply(arrays, lead=1).shape)

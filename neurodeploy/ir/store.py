@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def _write_json(group: h5py.Group, name: str, value: Any) -> None:
 def content_hash(file: h5py.File) -> str:
     """SHA-256 over all datasets but the header, in order of their paths."""
     digest = hashlib.sha256()
-    for path, dataset in sorted(_datasets(file), key=lambda pair: pair[0]):
+    datasets = _walk(Path(file.filename or "artifact"), file)
+    for path, dataset in sorted(datasets, key=lambda pair: pair[0]):
         if path != "/header":
             digest.update(f"<{path} {dataset.dtype.str} {dataset.shape}>".encode())
             digest.update(np.ascontiguousarray(dataset[()]).tobytes())
@@ -79,9 +81,8 @@ def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | No
         names = tuple(n for n in file if n != "header") if sections is None else sections
         missing = [n for n in names if n not in file]
         if missing:
-            raise UsageError(
-                [_problem("ND945", "a section of the artifact is missing", path, f"/{n}") for n in missing]
-            )
+            cause = "a section of the artifact is missing"
+            raise UsageError([_problem("ND945", cause, path, f"/{name}") for name in missing])
         return {name: _read_section(path, file[name], classes) for name in names}
 
 
@@ -98,9 +99,8 @@ def open_checked(path: Path) -> h5py.File:
         header = _header(Path(path), file)
         found = content_hash(file)
         if found != header["sha256"]:
-            raise _refuse(
-                "ND944", "the artifact was changed after it was written", path, "/", found, header["sha256"]
-            )
+            cause = "the artifact was changed after it was written"
+            raise _refuse("ND944", cause, path, "/", found, header["sha256"])
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         file.close()
         raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
@@ -111,51 +111,33 @@ def open_checked(path: Path) -> h5py.File:
 
 
 def _open(path: Path) -> h5py.File:
+    wanted = "a program.h5 that 'build' wrote"
     if not path.is_file():
-        raise _refuse("ND940", "no such artifact", path, "", "nothing", "a program.h5 that 'build' wrote")
+        raise _refuse("ND940", "no such artifact", path, "", "nothing", wanted)
     if path.stat().st_size == 0:
-        raise _refuse(
-            "ND940", "the artifact is empty", path, "", "0 bytes", "a program.h5 that 'build' wrote"
-        )
+        raise _refuse("ND940", "the artifact is empty", path, "", "0 bytes", wanted)
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise _refuse(
-            "ND941", "the artifact is truncated or not an HDF5 file", path, "", str(error)
-        ) from error
+        cause = "the artifact is truncated or not an HDF5 file"
+        raise _refuse("ND941", cause, path, "", str(error)) from error
 
 
 def _header(path: Path, file: h5py.File) -> dict[str, Any]:
     for place, dataset in _walk(path, file):
         _check_dataset(path, place, dataset, path.stat().st_size)
+    refuse = partial(_refuse, path=path, place="/header")
     if not isinstance(file.get("header"), h5py.Dataset):
-        raise _refuse("ND942", "an HDF5 file of another program", path, "/header", "missing", FORMAT)
-    if file["header"].size > MAX_HEADER:
-        raise _refuse(
-            "ND946",
-            "the header is too long",
-            path,
-            "/header",
-            f"{file['header'].size} bytes",
-            f"{MAX_HEADER} bytes",
-        )
+        raise refuse("ND942", "an HDF5 file of another program", found="missing", limit=FORMAT)
+    if (size := file["header"].size) > MAX_HEADER:
+        raise refuse("ND946", "the header is too long", found=f"{size} bytes", limit=f"{MAX_HEADER} bytes")
     header = _json(path, file["header"])
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise _refuse("ND942", "an HDF5 file of another program", path, "/header", str(header)[:80], FORMAT)
-    if header.get("schema") != SCHEMA:
-        raise _refuse(
-            "ND943",
-            "the artifact has another schema version",
-            path,
-            "/header",
-            f"schema version {header.get('schema')}",
-            f"schema version {SCHEMA}",
-        )
+        raise refuse("ND942", "an HDF5 file of another program", found=str(header)[:80], limit=FORMAT)
+    if (schema := header.get("schema")) != SCHEMA:
+        found, limit = (f"schema version {number}" for number in (schema, SCHEMA))
+        raise refuse("ND943", "the artifact has another schema version", found=found, limit=limit)
     return {**header, "sha256": str(header.get("sha256"))}
-
-
-def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    return ((p, d) for p, d in _walk(Path(file.filename or "artifact"), file))
 
 
 def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -170,14 +152,8 @@ def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             if count > MAX_OBJECTS or depth > MAX_DEPTH:
                 raise _refuse("ND946", "the artifact is nested too deeply or has too many parts", path, place)
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise _refuse(
-                    "ND946",
-                    "a link that leaves the artifact",
-                    path,
-                    place,
-                    "soft or external link",
-                    "plain datasets",
-                )
+                cause, found = "a link that leaves the artifact", "soft or external link"
+                raise _refuse("ND946", cause, path, place, found, "plain datasets")
             item = group[name]
             if isinstance(item, h5py.Group):
                 stack.append((place, item, depth + 1))
@@ -189,39 +165,26 @@ def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 def _check_dataset(path: Path, place: str, dataset: h5py.Dataset, file_bytes: int) -> None:
     """Refuse what would run code, reach outside the file, or allocate more than the file holds."""
+    refuse = partial(_refuse, "ND946", path=path, place=place)
     if dataset.dtype.kind not in "iuf" or dataset.dtype.itemsize > 8:
-        raise _refuse(
-            "ND946", "a dataset of an unusable type", path, place, str(dataset.dtype), "integers or floats"
-        )
+        found, limit = str(dataset.dtype), "integers or floats"
+        raise refuse("a dataset of an unusable type", found=found, limit=limit)
     if dataset.is_virtual or dataset.external or dataset.chunks is not None or dataset.shape is None:
-        raise _refuse(
-            "ND946",
-            "a dataset that is not stored plainly",
-            path,
-            place,
-            "virtual, external or chunked",
-            "contiguous",
-        )
+        found, limit = "virtual, external or chunked", "contiguous"
+        raise refuse("a dataset that is not stored plainly", found=found, limit=limit)
     declared = int(np.prod([int(s) for s in dataset.shape], dtype=object)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     if declared > min(file_bytes, MAX_BYTES) or declared != stored:
-        raise _refuse(
-            "ND946",
-            "a dataset declares another size than it has",
-            path,
-            place,
-            f"{declared} bytes declared, {stored} stored",
-            f"at most {file_bytes} bytes",
-        )
+        found, limit = f"{declared} bytes declared, {stored} stored", f"at most {file_bytes} bytes"
+        raise refuse("a dataset declares another size than it has", found=found, limit=limit)
 
 
 def _json(path: Path, dataset: h5py.Dataset) -> Any:
     try:
         return json.loads(dataset[()].tobytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _refuse(
-            "ND947", "the text of a section is not JSON", path, dataset.name, str(error)[:120]
-        ) from error
+        cause, found = "the text of a section is not JSON", str(error)[:120]
+        raise _refuse("ND947", cause, path, dataset.name, found) from error
 
 
 def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
@@ -231,35 +194,24 @@ def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
     def array(place: str) -> Array:
         dataset = group.get(f"arrays/{place}")
         if not isinstance(dataset, h5py.Dataset):
-            raise _refuse(
-                "ND945", "a dataset of the artifact is missing", path, f"{group.name}/arrays/{place}"
-            )
+            where = f"{group.name}/arrays/{place}"
+            raise _refuse("ND945", "a dataset of the artifact is missing", path, where)
         stored: Array = dataset[()]
         return stored
 
     try:
         return codec.decode(_json(path, group["json"]), array, classes)
     except codec.CodecError as error:
-        raise _refuse(
-            "ND947",
-            "a section holds something unexpected",
-            path,
-            f"{group.name}: {error.place}",
-            error.found,
-            error.limit,
-        ) from error
+        cause, where = "a section holds something unexpected", f"{group.name}: {error.place}"
+        raise _refuse("ND947", cause, path, where, error.found, error.limit) from error
     except RecursionError as error:
         raise _refuse("ND947", "a section is nested too deeply", path, group.name) from error
 
 
-def _problem(
-    code: str, cause: str, path: Path | str, place: str, found: str = "", limit: str = ""
-) -> Problem:
+def _problem(code: str, cause: str, path: Path, place: str, found: str = "", limit: str = "") -> Problem:
     fix = "build again with this version" if code == "ND943" else "build again, or copy the file again"
     return Problem(code, cause, f"{path} {place}".rstrip(), found, limit, (fix,))
 
 
-def _refuse(
-    code: str, cause: str, path: Path | str, place: str, found: str = "", limit: str = ""
-) -> UsageError:
+def _refuse(code: str, cause: str, path: Path, place: str, found: str = "", limit: str = "") -> UsageError:
     return UsageError(_problem(code, cause, path, place, found, limit))

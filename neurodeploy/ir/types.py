@@ -7,6 +7,7 @@ from math import prod
 from typing import Literal
 
 from ..array import Array
+from .widths import REGISTER_BITS
 
 #: N token, H head, C channel, Y row, X column, K class, G an axis of no fixed meaning (such as the 3 of a fused qkv)
 ROLES = ("N", "H", "C", "Y", "X", "K", "G")
@@ -24,14 +25,23 @@ class Shape:
     def __post_init__(self) -> None:
         if len(self.roles) != len(self.sizes):
             raise ValueError(f"{len(self.roles)} roles for {len(self.sizes)} sizes")
-        unknown = [r for r in self.roles if r not in ROLES]
-        if unknown or any(s < 1 for s in self.sizes):
+        if not set(self.roles) <= set(ROLES) or any(s < 1 for s in self.sizes):
             raise ValueError(f"bad axes {self}")
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return prod(self.sizes)
+
+    def permuted(self, order: tuple[int, ...]) -> Shape:
+        """The shape with its axes in another order."""
+        return Shape(tuple(self.roles[a] for a in order), tuple(self.sizes[a] for a in order))
+
+    def resized(self, axis: int, size: int) -> Shape:
+        """The shape with another size along one axis."""
+        sizes = list(self.sizes)
+        sizes[axis] = size
+        return Shape(self.roles, tuple(sizes))
 
     def __str__(self) -> str:
         return " ".join(f"{r}{s}" for r, s in zip(self.roles, self.sizes, strict=True)) or "scalar"
@@ -113,9 +123,8 @@ class Fixed:
     @property
     def limits(self) -> tuple[int, int]:
         """The symmetric range of the width: +-(2^(bits-1) - 1), or 0 .. 2^bits - 1."""
-        return (
-            (-(2 ** (self.bits - 1)) + 1, 2 ** (self.bits - 1) - 1) if self.signed else (0, 2**self.bits - 1)
-        )
+        top = 2 ** (self.bits - self.signed) - 1
+        return (-top if self.signed else 0, top)
 
 
 @dataclass(frozen=True)
@@ -167,3 +176,8 @@ class Value:
     fixed: Fixed | None = None
     interval: Interval | None = None
     activity: Activity | None = None
+
+    @property
+    def width(self) -> int:
+        """Declared bits; those of a register where none are declared."""
+        return self.fixed.bits if self.fixed else REGISTER_BITS

@@ -26,12 +26,12 @@ def advised(
     if all(p.severity != "error" for p in problems):
         return list(problems)
     left = {other.name: {(p.code, p.where) for p in again(other)} for other in _others(target)}
-    return [p if p.severity != "error" else _elsewhere(p, left) for p in problems]
-
-
-def _elsewhere(problem: Problem, left: dict[str, set[tuple[str, str]]]) -> Problem:
-    free = [name for name, found in left.items() if (problem.code, problem.where) not in found]
-    return replace(problem, fixes=(*problem.fixes, *(f"use --target {name}" for name in free[:1])))
+    advice = []
+    for problem in problems:
+        free = [name for name, found in left.items() if (problem.code, problem.where) not in found]
+        fixes = (f"use --target {name}" for name in free[:1] if problem.severity == "error")
+        advice.append(replace(problem, fixes=(*problem.fixes, *fixes)))
+    return advice
 
 
 def _others(target: Target) -> list[Target]:

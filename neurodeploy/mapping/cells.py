@@ -7,17 +7,15 @@ are computed on whole arrays of labels; a group without Views that reorder and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, View
 from ..passes.balance import CROSSING, constants
 from .groups import Population
@@ -75,38 +73,6 @@ class Cells:
             found[name] = shown if int((shown >= 0).sum()) == len(neuron) else None
         return found
 
-    def numbers(self, chunk: Sequence[int]) -> Array:
-        """Row-major tile number of each home, tiles without any counted too."""
-        number = np.zeros(len(self.homes[0]), dtype=np.int64)
-        for coordinate, size, step in zip(self.coordinates, self.shape, chunk, strict=True):
-            number = number * -(-size // step) + coordinate // step
-        return number
-
-    def tiles(self, chunk: Sequence[int]) -> list[Tile]:
-        """The non-empty tiles of the grid with ``chunk`` indices per axis and tile, in row-major order."""
-        if self.neuron is None:
-            return [Tile(self, axes) for axes in product(*_cuts(self.shape, chunk))]
-        number = self.numbers(chunk)
-        return [self.hosted(homes) for homes in split(number) if len(homes)]
-
-    def sample(self, chunk: Sequence[int]) -> Tile:
-        """The tile that is expected to demand most: an inner one of a plain grid, else the one of most neurons."""
-        if self.neuron is None:
-            # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
-            starts = [step if size > 2 * step else 0 for size, step in zip(self.shape, chunk, strict=True)]
-            ends = [min(a + step, size) for a, step, size in zip(starts, chunk, self.shape, strict=True)]
-            return Tile(self, tuple(np.arange(a, b) for a, b in zip(starts, ends, strict=True)))
-        number = self.numbers(chunk)
-        largest = int(np.argmax(np.bincount(number, self.homes[1])))
-        return self.hosted(np.flatnonzero(number == largest))
-
-    def count(self, chunk: Sequence[int]) -> int:
-        """Number of non-empty tiles."""
-        bound = prod(-(-size // step) for size, step in zip(self.shape, chunk, strict=True))
-        if self.neuron is None or len(self.homes[0]) == self.sizes[self.anchor]:
-            return bound
-        return int((np.bincount(self.numbers(chunk)) > 0).sum())
-
     def hosted(self, homes: Array) -> Tile:
         """The tile of some homes, given as sorted places in :attr:`homes`; any set of them is a tile."""
         if self.neuron is None:
@@ -162,13 +128,6 @@ class Tile:
         return region(self.of(name), shape)
 
 
-def _cuts(shape: tuple[int, ...], chunk: Sequence[int]) -> list[list[Array]]:
-    return [
-        [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
-        for size, step in zip(shape, chunk, strict=True)
-    ]
-
-
 def split(number: Array) -> list[Array]:
     """Positions of each number 0 .. max, ascending."""
     count = int(number.max()) + 1
@@ -222,7 +181,7 @@ def _plain(graph: Graph, group: Population, sizes: dict[str, int]) -> bool:
     for node in group.nodes:
         streams = [i for i in node.inputs if i not in still]
         moves = isinstance(node, View) and node.op not in ("reshape", "broadcast")
-        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
+        row = isinstance(node, Micro) and MICROCODE[node.op].row
         loose = not isinstance(node, CROSSING) and not streams and len(group.nodes) > 1
         if moves or row or loose:
             return False
@@ -235,7 +194,7 @@ def _label(graph: Graph, node: Node, streams: list[str], ties: _Ties) -> Labels:
     if isinstance(node, CROSSING) or not inside:
         return ties.fresh(shape)
     labels = _viewed(graph, node, ties) if isinstance(node, View) else _elementwise(shape, inside, ties)
-    if isinstance(node, Micro) and registry.MICROCODE[node.op].row and labels.size:
+    if isinstance(node, Micro) and MICROCODE[node.op].row and labels.size:
         ties.together.append((labels.ravel(), np.broadcast_to(labels[..., :1], labels.shape).ravel()))
     return labels
 

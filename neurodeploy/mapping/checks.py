@@ -6,25 +6,26 @@ Fixes that depend on what else is installed are added in :mod:`.advice`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
-from .. import registry
 from ..calibrate import Ranges
 from ..errors import Problem
 from ..ir.fixed import bits_for
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
 from ..ir.widths import MULTIPLY_BITS, REGISTER_BITS
 from ..passes.balance import CROSSING, constants, hurried, unbalanced
 from ..target import Target
-from ..target_schema import Feature
 from .advice import lighter, narrower
 from .demand import Accounting, longest_wait
 
-SMALLER = "use fewer timesteps or a narrower operand"
+SMALLER, SHORTER = "use fewer timesteps or a narrower operand", "shorten the branch that waits"
 
 
 def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyType({})) -> Iterator[Problem]:
@@ -33,14 +34,9 @@ def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyTy
     ``seen``: largest synaptic sums that occurred, as :func:`overflows` takes them.
     """
     for source, consumer, steps in unbalanced(graph):
-        yield Problem(
-            "ND510",
-            "a value arrives early",
-            f"{source} -> {consumer}",
-            f"{steps} steps early",
-            "all inputs at the same step",
-            ("run the pass 'balance' first",),
-        )
+        where, found, limit = f"{source} -> {consumer}", f"{steps} steps early", "all inputs at the same step"
+        fix = "run the pass 'balance' first"
+        yield Problem("ND510", "a value arrives early", where, found, limit, (fix,))
     yield from (too_fast(*edge) for edge in hurried(graph))
     still = constants(graph)
     sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
@@ -54,70 +50,50 @@ def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyTy
 
 def too_fast(source: str, synapse: str, ticks: int) -> Problem:
     """A recurrent connection whose messages are on the way for longer than its delay."""
-    return Problem(
-        "ND515",
-        "a recurrent loop takes more steps than its delay allows",
-        f"{source} -> {synapse}",
-        f"{ticks} ticks too few",
-        "as many ticks of delay as the loop has further connections",
-        (f"raise the delay of {synapse} by {ticks} ticks", "take layers out of the loop"),
-    )
+    cause = "a recurrent loop takes more steps than its delay allows"
+    limit = "as many ticks of delay as the loop has further connections"
+    fixes = (f"raise the delay of {synapse} by {ticks} ticks", "take layers out of the loop")
+    return Problem("ND515", cause, f"{source} -> {synapse}", f"{ticks} ticks too few", limit, fixes)
+
+
+def _beyond(
+    code: str, cause: str, where: str, amount: int, target: Target, key: str, *fixes: str
+) -> Iterator[Problem]:
+    """The problem of an amount that exceeds a limit of the target, named by its ``key`` under [limits]."""
+    limit = getattr(target.limits, key)
+    if not limit.allows(amount):
+        most = f"{limit.value} {limit.unit} (limits.{key})"
+        yield Problem(code, cause, where, f"{amount} {limit.unit}", most, fixes)
 
 
 def check_group(accounting: Accounting) -> Iterator[Problem]:
     """What no cut can help: neurons with too much state or too many synapses, weights too wide to store."""
-    limits = accounting.target.limits
-    most = int(np.max(accounting.words, initial=0))
-    if not limits.state_words_per_neuron.allows(most):
-        yield Problem(
-            "ND509",
-            "a neuron needs more state than the chip gives one",
-            accounting.group.name,
-            f"{most} words",
-            f"{limits.state_words_per_neuron.value} words (limits.state_words_per_neuron)",
-            ("split the layer's chain of operators", "shorten the branch that waits"),
-        )
-    widest = int(np.max(accounting.fan_out, initial=0)) if limits.fan_out.value is not None else 0
-    if not limits.fan_out.allows(widest):
-        yield Problem(
-            "ND517",
-            "a neuron has more synapses than the chip gives one",
-            accounting.group.name,
-            f"{widest} synapses",
-            f"{limits.fan_out.value} synapses (limits.fan_out)",
-            ("shrink the layers that read this one",),
-        )
-    codes = limits.weight_bits
-    for name, bits in accounting.needed_bits.items():
+    target, name = accounting.target, accounting.group.name
+    most, fixes = int(np.max(accounting.words, initial=0)), ("split the layer's chain of operators", SHORTER)
+    cause = "a neuron needs more state than the chip gives one"
+    yield from _beyond("ND509", cause, name, most, target, "state_words_per_neuron", *fixes)
+    if target.limits.fan_out.value is not None:
+        widest, fix = int(np.max(accounting.fan_out, initial=0)), "shrink the layers that read this one"
+        cause = "a neuron has more synapses than the chip gives one"
+        yield from _beyond("ND517", cause, name, widest, target, "fan_out", fix)
+    codes, cause = target.limits.weight_bits, "weights need more bits than a synapse stores"
+    for synapse, bits in accounting.needed_bits.items():
         if codes.round_up(bits) is None:
-            yield Problem(
-                "ND503",
-                "weights need more bits than a synapse stores",
-                accounting.graph.nodes[name].place,
-                f"{bits} bits",
-                f"{codes.value[-1]} bits (limits.weight_bits)",
-                narrower(accounting.graph, codes, codes.value[-1]),
-            )
+            where = accounting.graph.nodes[synapse].place
+            limit = f"{codes.value[-1]} bits (limits.weight_bits)"
+            fewer = narrower(accounting.graph, codes, codes.value[-1])
+            yield Problem("ND503", cause, where, f"{bits} bits", limit, fewer)
 
 
 def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    limit = target.limits.delay_steps
-    if not isinstance(node, (Delay, Synapse)):
+    if isinstance(node, Delay):
+        steps, fix = node.steps, "run the pass 'balance' with longest = the limit: delays in a chain"
+    elif isinstance(node, Synapse):
+        steps, fix = longest_wait(graph, node), "use shorter synaptic delays"
+    else:
         return
-    steps = node.steps if isinstance(node, Delay) else longest_wait(graph, node)
-    if steps and not limit.allows(steps):
-        yield Problem(
-            "ND508",
-            "a branch has to wait longer than a delay lasts",
-            node.place,
-            f"{steps} steps",
-            f"{limit.value} steps (limits.delay_steps)",
-            (
-                "run the pass 'balance' with longest = the limit: delays in a chain"
-                if isinstance(node, Delay)
-                else "use shorter synaptic delays",
-            ),
-        )
+    cause = "a branch has to wait longer than a delay lasts"
+    yield from _beyond("ND508", cause, node.place, steps, target, "delay_steps", fix)
 
 
 def wire_bits(value: Value) -> int:
@@ -136,36 +112,23 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
     if bits == 1 or isinstance(node, Output):
         return
     if not target.features.graded_payload.allowed:
-        yield _refused(
-            "ND505",
-            "spikes that carry a value",
-            node,
-            f"{bits} bits",
-            "graded_payload",
-            target.features.graded_payload,
-            "use a network of binary spikes",
-        )
+        what, fix = "spikes that carry a value", "use a network of binary spikes"
+        yield _refused("ND505", what, node, f"{bits} bits", target, "graded_payload", fix)
         return
+    cause = "a message is wider than a spike carries"
+    fixes = ("insert a neuron or a rescale before the connection", SMALLER)
     for key in ("payload_bits", "message_bits"):
-        limit = getattr(target.limits, key)
-        if not limit.allows(bits):
-            yield Problem(
-                "ND504",
-                "a message is wider than a spike carries",
-                node.place,
-                f"{bits} bits",
-                f"{limit.value} bits (limits.{key})",
-                ("insert a neuron or a rescale before the connection", SMALLER),
-            )
+        found = [*_beyond("ND504", cause, node.place, bits, target, key, *fixes)]
+        if found:
+            yield from found
             return
 
 
 def _features(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
     for needed, key, what in _needs(node):
-        feature: Feature = getattr(target.features, key)
-        if needed and not feature.allowed:
+        if needed and not getattr(target.features, key).allowed:
             code = {"products": "ND507", "microcode": "ND506"}.get(key, "ND511")
-            yield _refused(code, what, node, node.kind, key, feature)
+            yield _refused(code, what, node, node.kind, target, key)
             return
 
 
@@ -174,9 +137,9 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
     if isinstance(node, Product):
         yield True, "products", "a product of two streams"
     elif isinstance(node, Neuron):
-        yield not registry.NEURONS[node.model].stock, "microcode", f"the neuron model {node.model}"
+        yield not NEURONS[node.model].stock, "microcode", f"the neuron model {node.model}"
     elif isinstance(node, Micro):
-        op = registry.MICROCODE[node.op]
+        op = MICROCODE[node.op]
         yield True, "microcode", f"the operator {node.op}"
         yield op.row, "row_reads", f"the operator {node.op}, which reads a row of neurons"
         yield op.table_bits(node.params) > 0, "lookup_tables", f"the operator {node.op}, which reads a table"
@@ -184,51 +147,29 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
         yield True, "microcode", "a maximum over several streams"
 
 
-def _refused(
-    code: str, what: str, node: Node, found: str, key: str, feature: Feature, *fixes: str
-) -> Problem:
-    limit = f"features.{key} = false: {feature.source}"
+def _refused(code: str, what: str, node: Node, found: str, target: Target, key: str, *fixes: str) -> Problem:
+    limit = f"features.{key} = false: {getattr(target.features, key).source}"
     return Problem(code, f"the chip cannot run {what}", node.place, found, limit, fixes)
 
 
 def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
     if isinstance(node, CROSSING) and constants(graph).issuperset(node.inputs):
-        yield Problem(
-            "ND512",
-            "a connection has no sender, only constants",
-            node.place,
-            ", ".join(node.inputs),
-            "at least one stream",
-            ("fold the constant before mapping",),
-        )
+        cause, fix = "a connection has no sender, only constants", "fold the constant before mapping"
+        yield Problem("ND512", cause, node.place, ", ".join(node.inputs), "at least one stream", (fix,))
 
 
 def _state(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    limit = target.limits.state_bits
-    kept = [v for v in registry.NEURONS[node.model].state if not v.clock] if isinstance(node, Neuron) else []
-    widest = max(kept, key=lambda v: v.kept, default=None)
-    if widest is not None and not limit.allows(widest.kept):
-        yield Problem(
-            "ND518",
-            f"the state {widest.name!r} of a neuron is wider than the chip keeps",
-            node.place,
-            f"{widest.kept} bits",
-            f"{limit.value} bits (limits.state_bits)",
-        )
+    kept = [v for v in NEURONS[node.model].state if not v.clock] if isinstance(node, Neuron) else []
+    if kept:
+        widest = max(kept, key=lambda v: v.kept)
+        cause = f"the state {widest.name!r} of a neuron is wider than the chip keeps"
+        yield from _beyond("ND518", cause, node.place, widest.kept, target, "state_bits")
 
 
 def _program(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    widths = _widths(graph, node, target)
-    for key, bits in zip(("register_bits", "multiply_bits"), widths, strict=True):
-        limit = getattr(target.limits, key)
-        if not limit.allows(bits):
-            yield Problem(
-                "ND519",
-                "a program is written for wider registers than the chip has",
-                node.place,
-                f"{bits} bits",
-                f"{limit.value} bits (limits.{key})",
-            )
+    cause = "a program is written for wider registers than the chip has"
+    for key, bits in zip(("register_bits", "multiply_bits"), _widths(graph, node, target), strict=True):
+        yield from _beyond("ND519", cause, node.place, bits, target, key)
 
 
 def _widths(graph: Graph, node: Node, target: Target) -> tuple[int, int]:
@@ -243,7 +184,7 @@ def _widths(graph: Graph, node: Node, target: Target) -> tuple[int, int]:
         return 0, 0
     if isinstance(node, Reduce):
         return (_bits(graph, node.name) if node.op == "max" else 0), 0
-    program = isinstance(node, Micro) or (isinstance(node, Neuron) and not registry.NEURONS[node.model].stock)
+    program = isinstance(node, Micro) or (isinstance(node, Neuron) and not NEURONS[node.model].stock)
     return (REGISTER_BITS, MULTIPLY_BITS) if program else (0, 0)
 
 
@@ -255,17 +196,11 @@ def _bits(graph: Graph, name: str) -> int:
     return value.fixed.bits if value.fixed else REGISTER_BITS
 
 
-# --- synaptic sums -----------------------------------------------------------------------------------------------
-
-
 def doubtful(graph: Graph, target: Target) -> tuple[str, ...]:
     """Synapses whose sums could leave the accumulator of the target: those worth watching in a run."""
     limit = target.limits.accumulator_bits
-    return tuple(
-        n.name
-        for n in graph.of(Synapse)
-        if (interval := graph.values[n.name].interval) and not limit.allows(bits_for(interval.magnitude))
-    )
+    spans = {n.name: graph.values[n.name].interval for n in graph.of(Synapse)}
+    return tuple(name for name, span in spans.items() if span and not limit.allows(bits_for(span.magnitude)))
 
 
 def calibrated(graph: Graph, ranges: Ranges) -> dict[str, int]:
@@ -288,17 +223,11 @@ def _accumulator(graph: Graph, node: Node, target: Target, seen: int) -> Iterato
     interval, limit = graph.values[node.name].interval, target.limits.accumulator_bits
     if not isinstance(node, Synapse) or limit.value is None:
         return
-    occurred = not limit.allows(bits_for(seen))
-    bound = seen if occurred else interval.magnitude if interval else 0
+    bound, code, cause = seen, "ND520", "a synaptic sum left its register"
+    if limit.allows(bits_for(seen)):  # it did not happen, but is it certain?
+        bound, code = interval.magnitude if interval else 0, "ND513"
+        cause = "a synaptic sum could leave its register in the worst case"
     if not limit.allows(bits_for(bound)):
-        yield Problem(
-            "ND520" if occurred else "ND513",
-            "a synaptic sum left its register"
-            if occurred
-            else "a synaptic sum could leave its register in the worst case",
-            node.place,
-            f"{bits_for(bound)} bits",
-            f"{limit.value} bits (limits.accumulator_bits)",
-            (*lighter(graph, node, target, bound), "use fewer levels"),
-            severity="error" if occurred else "warning",
-        )
+        fixes = (*lighter(graph, node, target, bound), "use fewer levels")
+        for problem in _beyond(code, cause, node.place, bits_for(bound), target, "accumulator_bits", *fixes):
+            yield replace(problem, severity="error" if code == "ND520" else "warning")

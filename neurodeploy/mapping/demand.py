@@ -7,15 +7,16 @@ belong to a chip (weight codes, index and header bits) come from the target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingABC
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
 from ..passes.balance import CROSSING, constants, depths, line
@@ -37,7 +38,7 @@ class Accounting:
     target: Target
     group: Population
     cells: Cells
-    needed_bits: MappingABC[str, int]
+    needed_bits: Mapping[str, int]
 
     @staticmethod
     def of(graph: Graph, target: Target, group: Population) -> Accounting:
@@ -47,7 +48,7 @@ class Accounting:
     @cached_property
     def words(self) -> Array | int:
         """State words of each neuron, or of all alike."""
-        bits = {n.name: state_bits(self.graph, n) for n in self.group.nodes}
+        bits = {n.name: state_bits(n) for n in self.group.nodes}
         bits |= {name: bits[name] + MESSAGE_BITS * steps for name, steps in self.waits.items()}
         if self.cells.neuron is None:
             return max(1, -(-sum(bits.values()) // WORD))
@@ -82,7 +83,7 @@ class Accounting:
             np.add.at(total, neuron, leaving)
         return total
 
-    def _per_neuron(self, amounts: MappingABC[str, int]) -> Array:
+    def _per_neuron(self, amounts: Mapping[str, int]) -> Array:
         total = np.zeros(self.cells.neurons, dtype=np.int64)
         for name, amount in amounts.items():
             if amount and self.cells.neuron is not None:
@@ -104,7 +105,7 @@ class Accounting:
     def tables(self) -> int:
         """Words of lookup tables that a core with any part of the group holds."""
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]
-        return sum(-(-registry.MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
+        return sum(-(-MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
 
     def regions(self, tile: Tile) -> dict[Node, Region]:
         """The tile's part of each entry's value."""
@@ -130,17 +131,12 @@ class Accounting:
         """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
         parts = [(n, out, reads(self.graph, n, out, self.channels)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
-        return Demand(
-            neurons=neurons,
-            neuron_words=words,
-            neuron_groups=1,
-            synapse_words=sum(self._synapses(n, out, found) for n, out, found in parts),
-            axon_in=sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants),
-            held_words=sum(self._held(n, found) for n, _, found in parts if isinstance(n, Product)),
-            table_words=self.tables,
-            fan_in=fan_in,
-            thresholds=self._thresholds(tile),
-        )
+        synapses = sum(self._synapses(n, out, found) for n, out, found in parts)
+        axons = sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants)
+        operands = ((n, r) for n, _, found in parts if isinstance(n, Product) for r in found)
+        held = sum(-(-r.region.size * held_bits(self.graph, n, r.source) // WORD) for n, r in operands)
+        thresholds = self._thresholds(tile)
+        return Demand(neurons, words, 1, synapses, axons, 0, held, self.tables, fan_in, thresholds)
 
     def _neurons(self, tile: Tile) -> tuple[int, int, int]:
         """Neurons, their state words, and the largest fan-in among them."""
@@ -156,9 +152,6 @@ class Accounting:
             return 0
         neurons = [n for n in self.group.nodes if isinstance(n, Neuron)]
         return sum(_distinct(n, self.graph.shape(n.name), tile.of(n.name)) for n in neurons)
-
-    def _held(self, node: Product, found: list[Read]) -> int:
-        return sum(-(-r.region.size * held_bits(self.graph, node, r.source) // WORD) for r in found)
 
     def _synapses(self, node: Node, out: Region, found: list[Read]) -> int:
         if isinstance(node, Synapse):
@@ -194,7 +187,8 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
     if not target.features.shared_kernels.allowed:
         # Every position has its own lists: all connections spread over the elements read.
         targets = -(-out.size * int(np.prod(node.weight.shape[1:])) // max(read.region.size, 1))
-        return read.region.size * sparse_row(targets, bits, target)
+        limits, width = target.limits, bits + target.limits.sparse_index_bits.value
+        return read.region.size * _blocks(targets, width, limits.synapse_header_bits_dense.value, target)
     if node.op == "dense":
         return node.weight.shape[1] * kernel_entry(here, bits, target)
     per_block = np.bincount(out.hull[0] // (node.weight.shape[0] // node.groups))
@@ -204,21 +198,13 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
 
 def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
-    return _listed(targets, bits + (target.limits.index_bits.value or 0), target)
-
-
-def sparse_row(targets: int, bits: int, target: Target) -> int:
-    """Words of one list that stores the index of every target."""
-    return _listed(targets, bits + (target.limits.sparse_index_bits.value or 0), target)
+    limits = target.limits
+    return _blocks(targets, bits + limits.index_bits.value, limits.synapse_header_bits_dense.value, target)
 
 
 def kernel_entry(outputs: int, bits: int, target: Target) -> int:
     """Words of one (offset, input channel) entry of a shared kernel onto ``outputs`` channels."""
-    return _blocks(outputs, bits, target.limits.synapse_header_bits_conv.value or 0, target)
-
-
-def _listed(targets: int, bits: int, target: Target) -> int:
-    return _blocks(targets, bits, target.limits.synapse_header_bits_dense.value or 0, target)
+    return _blocks(outputs, bits, target.limits.synapse_header_bits_conv.value, target)
 
 
 def _blocks(count: int, bits: int, header: int, target: Target) -> int:
@@ -237,10 +223,10 @@ def weight_bits(weight: Array) -> int:
     return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def state_bits(graph: Graph, node: Node) -> int:
+def state_bits(node: Node) -> int:
     """Bits of state that one element of the node keeps from tick to tick."""
     if isinstance(node, Neuron):
-        return sum(s.bits for s in registry.NEURONS[node.model].state)
+        return sum(s.bits for s in NEURONS[node.model].state)
     if isinstance(node, (Micro, Product)) and node.timing == "cumulative":
         return 2 * REGISTER_BITS
     if isinstance(node, Delay):
@@ -258,6 +244,6 @@ def held_bits(graph: Graph, node: Product, source: str) -> int:
 
 def _distinct(node: Neuron, shape: tuple[int, ...], flat: Array) -> int:
     """Different threshold settings among some elements of a population."""
-    names = registry.NEURONS[node.model].thresholds
+    names = NEURONS[node.model].thresholds
     spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]
     return len(np.unique(np.stack(spread), axis=1).T) if spread and len(flat) else 0

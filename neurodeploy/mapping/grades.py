@@ -5,16 +5,14 @@ Grades come from the target file, by kind of work, and from the neuron models an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Mapping as MappingABC
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import registry
 from ..evidence import Evidence, worst
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
-from ..microcode._base import MicroOp
-from ..neurons._base import NeuronModel
 from ..passes.balance import CROSSING, constants
 from ..target import Target
 from .checks import wire_bits
@@ -31,13 +29,10 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
     for key in _kinds(graph, node):
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
-    member: NeuronModel | MicroOp | None = None
     if isinstance(node, Neuron):
-        member = registry.NEURONS[node.model]
+        yield NEURONS[node.model].grade
     elif isinstance(node, Micro):
-        member = registry.MICROCODE[node.op]
-    if member is not None:
-        yield member.grade
+        yield MICROCODE[node.op].grade
 
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
@@ -56,10 +51,6 @@ def _synapse(graph: Graph, node: Synapse) -> Iterator[str]:
     yield "conv_synapse" if node.op == "conv" else "token_shared_synapse" if shared else "dense_synapse"
 
 
-def _neuron(graph: Graph, node: Neuron) -> Iterator[str]:
-    yield "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron"
-
-
 def _product(graph: Graph, node: Product) -> Iterator[str]:
     yield "elementwise_product" if node.einsum.elementwise else "stream_product"
     if node.timing != "instant":
@@ -67,23 +58,19 @@ def _product(graph: Graph, node: Product) -> Iterator[str]:
 
 
 def _micro(graph: Graph, node: Micro) -> Iterator[str]:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     yield "row_microcode" if op.row else "elementwise_microcode"
     if op.table_bits(node.params):
         yield "lookup_table"
 
 
-def _reduce(graph: Graph, node: Reduce) -> Iterator[str]:
-    yield "elementwise_microcode" if node.op == "max" else "dense_synapse"
-
-
 #: keys under [silicon] by the kind of a node; others need nothing
-KINDS: MappingABC[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
+KINDS: Mapping[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
     Synapse: _synapse,
-    Neuron: _neuron,
+    Neuron: lambda graph, node: ("stock_neuron" if NEURONS[node.model].stock else "microcode_neuron",),
     Product: _product,
     Micro: _micro,
     Sum: lambda graph, node: ("residual_sum",),
-    Reduce: _reduce,
+    Reduce: lambda graph, node: ("elementwise_microcode" if node.op == "max" else "dense_synapse",),
     Delay: lambda graph, node: ("synaptic_delay",),
 }

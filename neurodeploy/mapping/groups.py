@@ -45,7 +45,8 @@ def populations(graph: Graph) -> list[Population]:
         if node.name in parent and not isinstance(node, CROSSING):
             for source in node.inputs:
                 if source in parent and (source in outside) == (node.name in outside):
-                    _join(parent, node.name, source)
+                    ends = _root(parent, node.name), _root(parent, source)
+                    parent[max(ends)] = min(ends)
     members: dict[str, list[Node]] = {}
     for name in parent:
         members.setdefault(_root(parent, name), []).append(graph.nodes[name])
@@ -71,8 +72,3 @@ def _root(parent: dict[str, str], name: str) -> str:
         parent[name] = parent[parent[name]]
         name = parent[name]
     return name
-
-
-def _join(parent: dict[str, str], a: str, b: str) -> None:
-    a, b = _root(parent, a), _root(parent, b)
-    parent[max(a, b)] = min(a, b)

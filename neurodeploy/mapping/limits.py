@@ -1,10 +1,12 @@
-"""A demand held against a target's limits: how full, what limits, what is broken."""
+"""Demands held against a target's limits: how full, what limits, what is broken, which share a core."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+
+import numpy as np
 
 from ..target import Target
 from .types import Demand
@@ -30,6 +32,7 @@ class Resource:
 
 
 _FEEDING, _READING = "shrink the layer that feeds this one", "shrink the layers that read this one"
+_ALIKE = "use one threshold for all channels"
 
 #: every resource of a core by its name
 RESOURCES: Mapping[str, Resource] = {
@@ -43,12 +46,7 @@ RESOURCES: Mapping[str, Resource] = {
         Resource("table_words", "table_words", ("use another operator",)),
         Resource("total_words", "total_words", ("use fewer tokens or channels",)),
         Resource("fan_in", "fan_in", (_FEEDING,), memory=False, adds=False),
-        Resource(
-            "thresholds",
-            "distinct_thresholds_per_core",
-            ("use one threshold for all channels",),
-            memory=False,
-        ),
+        Resource("thresholds", "distinct_thresholds_per_core", (_ALIKE,), memory=False),
     )
 }
 
@@ -70,9 +68,8 @@ class Breach:
 def usage(demand: Demand, target: Target) -> dict[str, tuple[float, float]]:
     """Resource -> (used, limit); an unlimited one has limit infinity."""
     limits = {r.name: getattr(target.limits, r.key).value for r in RESOURCES.values()}
-    return {
-        r: (float(getattr(demand, r)), inf if limit is None else float(limit)) for r, limit in limits.items()
-    }
+    most = {r: inf if limit is None else float(limit) for r, limit in limits.items()}
+    return {r: (float(getattr(demand, r)), limit) for r, limit in most.items()}
 
 
 def fill(used: Mapping[str, tuple[float, float]]) -> tuple[float, str]:
@@ -90,6 +87,33 @@ def _share(resource: str, amount: float, limit: float) -> float:
 
 def breaches(demand: Demand, target: Target) -> list[Breach]:
     """Every limit the demand exceeds."""
-    return [
-        Breach(r, amount, limit) for r, (amount, limit) in usage(demand, target).items() if amount > limit
-    ]
+    return [Breach(r, *pair) for r, pair in usage(demand, target).items() if pair[0] > pair[1]]
+
+
+def largest(found: Iterable[Breach]) -> dict[str, Breach]:
+    """By resource, in the order met, the first breach that uses most."""
+    worst: dict[str, Breach] = {}
+    for breach in found:
+        worst[breach.resource] = max(worst.get(breach.resource, breach), breach, key=lambda b: b.used)
+    return worst
+
+
+def pack(demands: Sequence[Demand], target: Target) -> list[list[int]]:
+    """Tiles per core, first fit in order of falling demand; cores in order of their first tile.
+
+    What does not fit a core of its own stays alone on one.
+    """
+    limits = [limit for _, limit in usage(Demand(), target).values()]
+    need = np.array([[getattr(d, r) for r in RESOURCES] for d in demands], dtype=np.float64)
+    share = (need / np.maximum(limits, 1)).max(axis=1, initial=0.0)
+    need[:, [not r.adds for r in RESOURCES.values()]] = 0.0
+    used = np.zeros((len(demands), len(RESOURCES)))
+    cores: list[list[int]] = []
+    for tile in np.argsort(-share, kind="stable"):
+        fits = (used[: len(cores)] + need[tile] <= limits).all(axis=1)
+        core = int(np.argmax(fits)) if fits.any() else len(cores)
+        if core == len(cores):
+            cores.append([])
+        used[core] += need[tile]
+        cores[core].append(int(tile))
+    return sorted(sorted(tiles) for tiles in cores)

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 
-from .. import registry
 from ..errors import Problem
 from ..ir.graph import Graph
+from ..ir.trace import Router
 from ..passes.balance import balance, depths
 from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
 from .groups import HOST, Population, populations
-from .limits import RESOURCES, Breach, breaches, fill, usage
-from .pack import pack
-from .placements._base import Spot
+from .layouts._base import LAYOUTS
+from .limits import RESOURCES, breaches, fill, largest, pack, usage
+from .objectives._base import OBJECTIVES
+from .placements._base import PLACEMENTS
 from .repeats import Cutter
 from .spread import cheapest, pieces
 from .tiling import Tiling
@@ -28,7 +29,7 @@ PLACEMENT = "swaps"
 
 def prepared(graph: Graph, target: Target) -> Graph:
     """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced."""
-    for layout in registry.LAYOUTS.values():
+    for layout in LAYOUTS.values():
         graph = layout.rewrite(graph, target)
     return balance(graph, target.limits.delay_steps.value)
 
@@ -48,8 +49,8 @@ def map_graph(
     that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would
     need. Raises UsageError for an impossible number of chips (ND919) and for unknown names (ND514, ND516).
     """
-    objective = registry.OBJECTIVES.named(optimise, "ND514", "objective")
-    placing = registry.PLACEMENTS.named(placement, "ND516", "placement")
+    objective = OBJECTIVES.named(optimise, "ND514", "objective")
+    placing = PLACEMENTS.named(placement, "ND516", "placement")
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
     cutter = Cutter(graph, target, objective.rank)
@@ -67,35 +68,23 @@ def map_graph(
         groups = (replace(t.accounting, target=place) for t in plan.tilings.values())
         return [*check(graph, place, seen or {}), *(p for group in groups for p in check_group(group))]
 
-    problems = [
-        *advised(refused(target), target, refused),
-        *_overfull(plan.tilings, parts, target),
-        *_too_many(len(cores), target, fewest),
-    ]
-    return Mapping(
-        target=target.name,
-        chips=target.chips,
-        cores_total=target.cores,
-        groups=tuple(_described(g, plan.tilings.get(g.name)) for g in groups),
-        cores=cores,
-        depth=max(depths(graph).values(), default=0),
-        problems=tuple(problems),
-        notes={"optimise": optimise, "pieces": len(parts)},
-    )
+    problems = advised(refused(target), target, refused)
+    problems += [*_overfull(plan.tilings, parts, target), *_too_many(len(cores), target, fewest)]
+    described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
+    depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
+    system = target.name, target.chips, target.cores
+    return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 
 
-def _core(index: int, parts: list[Piece], spot: Spot, target: Target) -> Core:
+def _core(index: int, parts: list[Piece], place: Router, target: Target) -> Core:
     demand = sum((p.demand for p in parts), Demand())
     used = usage(demand, target)
-    return Core(index, spot.chip, spot.x, spot.y, tuple(parts), demand, used, fill(used)[1])
+    return Core(index, *place, tuple(parts), demand, used, fill(used)[1])
 
 
 def _described(group: Population, tiling: Tiling | None) -> Group:
-    if tiling is None:
-        return Group(group.name, group.names, group.depth, HOST)
-    return Group(
-        group.name, group.names, group.depth, tiling.cut.layout, tiling.alternatives, tiling.cut.limiting
-    )
+    chosen = (HOST,) if tiling is None else (tiling.cut.layout, tiling.alternatives, tiling.cut.limiting)
+    return Group(group.name, group.names, group.depth, *chosen)
 
 
 def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: Target) -> Iterator[Problem]:
@@ -103,19 +92,12 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
     left = iter(parts)
     for name, tiling in tilings.items():
         demands = [next(left).demand for _ in tiling.tiles]
-        worst: dict[str, Breach] = {}
-        for breach in (b for demand in demands for b in breaches(demand, target)):
-            if breach.resource not in worst or breach.used > worst[breach.resource].used:
-                worst[breach.resource] = breach
-        for breach in worst.values():
-            yield Problem(
-                "ND501",
-                f"a layer does not fit a core: {RESOURCES[breach.resource].label}",
-                f"{name} cut as {tiling.cut.layout}",
-                f"{breach.used:.0f}",
-                f"{breach.limit:.0f} ({breach.key})",
-                (*_narrower(breach.resource, tiling, demands), *RESOURCES[breach.resource].fixes),
-            )
+        worst = largest(b for demand in demands for b in breaches(demand, target))
+        for key, breach in worst.items():
+            cause = f"a layer does not fit a core: {RESOURCES[key].label}"
+            fixes = (*_narrower(key, tiling, demands), *RESOURCES[key].fixes)
+            where, limit = f"{name} cut as {tiling.cut.layout}", f"{breach.limit:.0f} ({breach.key})"
+            yield Problem("ND501", cause, where, f"{breach.used:.0f}", limit, fixes)
 
 
 def _narrower(resource: str, tiling: Tiling, demands: Sequence[Demand]) -> tuple[str, ...]:
@@ -139,11 +121,6 @@ def _too_many(cores: int, target: Target, fewest: int) -> Iterator[Problem]:
         chips = -(-cores // target.chip.cores_per_chip)
         more = f"--chips {chips}" if target.limits.chips.allows(chips) else "use a larger system"
         fewer = ("--optimise cores",) if fewest <= target.cores else ()
-        yield Problem(
-            "ND502",
-            "more cores are needed than there are",
-            target.name,
-            f"{cores} cores",
-            f"{target.cores} cores ({target.chips} x chip.cores_per_chip)",
-            (more, *fewer, "use a smaller model"),
-        )
+        limit = f"{target.cores} cores ({target.chips} x chip.cores_per_chip)"
+        cause, fixes = "more cores are needed than there are", (more, *fewer, "use a smaller model")
+        yield Problem("ND502", cause, target.name, f"{cores} cores", limit, fixes)

@@ -18,6 +18,8 @@ from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Reduce, Synapse
 from .regions import Region, region
 
+Axes = tuple[int, ...]  # one number per axis
+
 
 @dataclass(frozen=True, eq=False)
 class Read:
@@ -86,12 +88,10 @@ def _dense(graph: Graph, node: Synapse, out: Region) -> Read:
 def _conv(graph: Graph, node: Synapse, out: Region) -> Read:
     source = node.inputs[0]
     shape = graph.shape(source)
-    hull = out.hull
     outputs, inputs = node.weight.shape[0] // node.groups, node.weight.shape[1]
-    blocks = np.unique(hull[0] // outputs)
+    blocks = np.unique(out.hull[0] // outputs)
     channels = (blocks[:, None] * inputs + np.arange(inputs)).ravel()
-    widths = node.weight.shape[2:]
-    rows = [window(hull[1 + i], node.stride[i], widths[i], node.padding[i], shape[1 + i]) for i in (0, 1)]
+    rows = map(window, out.hull[1:], node.stride, node.weight.shape[2:], node.padding, shape[1:])
     return Read(node.name, source, Region(shape, (channels, *rows)), (1, 2))
 
 
@@ -112,23 +112,19 @@ def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
     if node.timing == "held":
         # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
         kept = {c: indices for c, indices in kept.items() if c not in right}
-    sized = [(letters, graph.shape(i)) for letters, i in zip((left, right), node.inputs, strict=True)]
-    return [
-        Region(shape, tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True)))
-        for letters, shape in sized
-    ]
+    found = []
+    for letters, shape in zip((left, right), map(graph.shape, node.inputs), strict=True):
+        axes = (kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
+        found.append(Region(shape, tuple(axes)))
+    return found
 
 
 def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
     shape = graph.shape(node.inputs[0])
     if node.window is not None:
-        stride = node.stride or node.window
-        lead, last = len(shape) - 2, (len(shape) - 2, len(shape) - 1)
-        rows = [
-            window(out.hull[a], stride[i], node.window[i], node.padding[i], shape[a])
-            for i, a in enumerate(last)
-        ]
-        return Region(shape, (*out.hull[:lead], *rows))
+        *lead, y, x = out.hull
+        geometry = (y, x), node.stride or node.window, node.window, node.padding, shape[-2:]
+        return Region(shape, (*lead, *map(window, *geometry)))
     gone = {a % len(shape) for a in node.axes}
     kept = iter(h for a, h in enumerate(out.hull) if not node.keepdims or a not in gone)
     return Region(shape, tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape)))
@@ -151,13 +147,7 @@ def departures(graph: Graph, node: Node, operand: int) -> Array | int:
     return 1
 
 
-def _covered(
-    shape: tuple[int, ...],
-    out: tuple[int, ...],
-    widths: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-) -> Array:
+def _covered(shape: Axes, out: Axes, widths: Axes, stride: Axes, padding: Axes) -> Array:
     """By how many windows over the last two axes each element is covered."""
     counts = []
     for size, results, width, step, pad in zip(shape[-2:], out[-2:], widths, stride, padding, strict=True):

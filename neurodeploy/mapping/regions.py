@@ -42,17 +42,7 @@ class Region:
         sizes = tuple(self.shape[a] for a in axes)
         if self.axes is not None:
             return flat_of(tuple(self.axes[a] for a in axes), sizes)
-        coordinates = np.unravel_index(self.indices, self.shape)
-        return (
-            np.unique(np.ravel_multi_index([coordinates[a] for a in axes], sizes))
-            if axes
-            else np.zeros(1, np.int64)
-        )
-
-
-def whole(shape: tuple[int, ...]) -> Region:
-    """All elements."""
-    return Region(shape, tuple(np.arange(n) for n in shape))
+        return np.unique(flat_along(self.indices, self.shape, axes))
 
 
 def region(flat: Array, shape: tuple[int, ...]) -> Region:
@@ -74,6 +64,15 @@ def flat_of(axes: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
     for indices, size in zip(axes, shape, strict=True):
         flat = (flat[:, None] * size + indices).ravel()
     return flat
+
+
+def flat_along(flat: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """For each of some flat indices the one over some of the axes alone."""
+    coordinates = np.unravel_index(flat, shape) if shape else ()
+    found = np.zeros(len(flat), dtype=np.int64)
+    for axis in axes:
+        found = found * shape[axis] + coordinates[axis]
+    return found
 
 
 def _distinct(coordinates: Array, size: int) -> Array:

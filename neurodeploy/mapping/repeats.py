@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from collections.abc import Mapping as MappingABC
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .. import registry
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
 from ..passes.balance import constants, host
 from ..target import Target
-from .cells import Tile, cells
+from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
@@ -27,68 +26,48 @@ class Cutter:
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
 
-    def cut(self, group: Population) -> Tiling:
-        """The best tiling of a group."""
+    def cut(self, group: Population, least: int = 1) -> Tiling:
+        """The best tiling of a group into at least so many cores."""
         bits = needed_bits(group)
-        key = self._signature(group, bits)
+        key = self._signature(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        parts = cells(self.graph, group)
-        self.known[key] = tile(Accounting(self.graph, self.target, group, parts, bits), self.rank)
+        self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank, least)
         return self.known[key]
 
-    def finer(self, tiling: Tiling, least: int) -> Tiling:
-        """Another tiling of the same group into at least so many cores."""
-        accounting = tiling.accounting
-        key = (self._signature(accounting.group, accounting.needed_bits), least)
-        if key not in self.known:
-            self.known[key] = tile(accounting, self.rank, least)
-        return self._renamed(self.known[key], accounting.group, accounting.needed_bits)
-
-    def _signature(self, group: Population, bits: MappingABC[str, int]) -> Hashable:
+    def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
         place = {name: i for i, name in enumerate(group.names)}
-        return tuple(
-            (
-                type(node),
-                self.graph.values[node.name].shape,
-                bits.get(node.name),
-                tuple(place.get(i, self._source(node, i)) for i in node.inputs),
-                DETAILS[type(node)](node) if type(node) in DETAILS else (),
-                longest_wait(self.graph, node) if isinstance(node, Synapse) else 0,
-                # Where threshold settings are counted, no two populations are taken for alike.
-                node.name if isinstance(node, Neuron) and self._counts_thresholds else "",
-            )
-            for node in group.nodes
-        )
-
-    @property
-    def _counts_thresholds(self) -> bool:
-        return self.target.limits.distinct_thresholds_per_core.value is not None
+        counted = self.target.limits.distinct_thresholds_per_core.value is not None
+        details = []
+        for node in group.nodes:
+            shape = self.graph.values[node.name].shape
+            sources = tuple(place.get(i, self._source(node, i)) for i in node.inputs)
+            more = DETAILS[type(node)](node) if type(node) in DETAILS else ()
+            wait = longest_wait(self.graph, node) if isinstance(node, Synapse) else 0
+            # Where threshold settings are counted, no two populations are taken for alike.
+            alone = node.name if isinstance(node, Neuron) and counted else ""
+            details.append((type(node), shape, bits.get(node.name), sources, more, wait, alone))
+        return tuple(details)
 
     def _source(self, node: Node, source: str) -> Hashable:
         still, outside, channels = self.outside
         held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
         return self.graph.shape(source), source in still, source in outside, channels.get(source), held
 
-    def _renamed(self, tiling: Tiling, group: Population, bits: MappingABC[str, int]) -> Tiling:
+    def _renamed(self, tiling: Tiling, group: Population, bits: Mapping[str, int]) -> Tiling:
         old = tiling.accounting
         name = dict(zip(old.group.names, group.names, strict=True))
-        parts = replace(
-            old.cells,
-            anchor=name[old.cells.anchor],
-            sizes={name[n]: size for n, size in old.cells.sizes.items()},
-            neuron={name[n]: a for n, a in old.cells.neuron.items()}
-            if old.cells.neuron is not None
-            else None,
-        )
+        sizes = {name[n]: size for n, size in old.cells.sizes.items()}
+        neuron = old.cells.neuron and {name[n]: a for n, a in old.cells.neuron.items()}
+        parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
         tiles = tuple(Tile(parts, t.axes, t.neurons) for t in tiling.tiles)
         accounting = Accounting(self.graph, self.target, group, parts, bits)
         return Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)
 
 
 def _micro(node: Any) -> Hashable:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     return node.op, node.timing, op.table_bits(node.params)
 
 

@@ -24,15 +24,6 @@ def route(source: Core | None, target: Core | None) -> list[Link]:
     return [*out, Link(start, end), *into]
 
 
-def hops(source: Core, target: Core) -> tuple[int, int]:
-    """Router-to-router hops along x and along y, chip crossings left out."""
-    if source.chip == target.chip:
-        return abs(source.x - target.x), abs(source.y - target.y)
-    return abs(source.x - PORT[0]) + abs(target.x - PORT[0]), abs(source.y - PORT[1]) + abs(
-        target.y - PORT[1]
-    )
-
-
 def _mesh(chip: int, start: tuple[int, int], end: tuple[int, int]) -> list[Link]:
     along_x = [(x, start[1]) for x in _walk(start[0], end[0])]
     along_y = [(end[0], y) for y in _walk(start[1], end[1])]

@@ -15,19 +15,18 @@ from .tiling import Tiling, by_work, tile
 from .traffic import Traffic, traffic
 from .types import Piece
 
+Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
 ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
 
 
-def cheapest(
-    cutter: Cutter, groups: Sequence[Population], tilings: Mapping[str, Tiling], objective: Objective
-) -> Plan:
+def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, objective: Objective) -> Plan:
     """The plan of least cost among those for the budgets that the objective names."""
     fewest = sum(len(t.tiles) for t in tilings.values())
     budgets = objective.budgets(fewest, cutter.target.cores)
     return min((settled(cutter, groups, spread(tilings, budget)) for budget in budgets), key=objective.cost)
 
 
-def spread(tilings: Mapping[str, Tiling], budget: int) -> dict[str, Tiling]:
+def spread(tilings: Tilings, budget: int) -> dict[str, Tiling]:
     """Cuts the group with the fullest core finer, again and again, while cores are left and it helps."""
     tilings = dict(tilings)
     while tilings:
@@ -54,7 +53,8 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
             demands = [next(parts).demand for _ in tiling.tiles]
             over = max(fill(usage(d, cutter.target))[0] for d in demands)
             if tiling.cut.fits and over > 1:
-                finer = cutter.finer(tiling, max(len(demands) + 1, ceil(len(demands) * min(over, 16))))
+                least = max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
+                finer = cutter.cut(tiling.accounting.group, least)
                 changed[name] = finer if len(finer.tiles) > len(demands) else tiling
         if all(changed[name] is tilings[name] for name in tilings):
             break
@@ -63,12 +63,10 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
     return Plan(cutter.graph, cutter.target, groups, tilings, flows)
 
 
-def pieces(tilings: Mapping[str, Tiling], flows: Traffic) -> list[Piece]:
+def pieces(tilings: Tilings, flows: Traffic) -> list[Piece]:
     """The tiles of all groups in order, with their output axons."""
-    parts = [
-        (name, t, d) for name, cut in tilings.items() for t, d in zip(cut.tiles, cut.demands, strict=True)
-    ]
-    return [
-        Piece(name, t.elements, replace(d, axon_out=int(out)))
-        for (name, t, d), out in zip(parts, flows.axon_out, strict=True)
-    ]
+    sent, found = iter(flows.axon_out.tolist()), []
+    for name, cut in tilings.items():
+        for part, demand in zip(cut.tiles, cut.demands, strict=True):
+            found.append(Piece(name, part.elements, replace(demand, axon_out=next(sent))))
+    return found

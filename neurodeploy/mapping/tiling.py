@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from .cells import Tile
 from .demand import Accounting
-from .layouts._base import Partition
+from .layouts._base import LAYOUTS, Partition
 from .limits import Breach, breaches, fill, usage
 from .reads import connections
 from .types import Demand
@@ -60,14 +59,8 @@ class Cut:
     def summary(self) -> dict[str, Any]:
         """What a report shows of an alternative."""
         why = "; ".join(f"{b.resource} {b.used:.0f} > {b.limit:.0f}" for b in self.broken)
-        return {
-            "layout": self.layout,
-            "cores": self.cores,
-            "fill": round(self.fill, 4),
-            "limiting": self.limiting,
-            "fits": self.fits,
-            "reason": why,
-        }
+        cut = {"layout": self.layout, "cores": self.cores, "fill": round(self.fill, 4)}
+        return cut | {"limiting": self.limiting, "fits": self.fits, "reason": why}
 
 
 #: orders cuts that fit, smallest first, given all words of a core
@@ -124,7 +117,7 @@ def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: in
 
 def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[Partition]:
     """What all layouts offer, fewest tiles first."""
-    offers = [layout.partitions(accounting, least, fine) for layout in registry.LAYOUTS.values()]
+    offers = [layout.partitions(accounting, least, fine) for layout in LAYOUTS.values()]
     return list(heapq.merge(*offers, key=lambda p: p.count))
 
 
@@ -150,9 +143,7 @@ def _work(accounting: Accounting, part: Tile) -> int:
 def _fewest(accounting: Accounting) -> int:
     """No cut into fewer cores can hold the neurons and their state."""
     limits, cells = accounting.target.limits, accounting.cells
-    words = (
-        int(np.sum(accounting.words)) if cells.neuron is not None else int(accounting.words) * cells.neurons
-    )
+    words = int(np.broadcast_to(accounting.words, cells.neurons).sum())
     needs = ((cells.neurons, limits.neurons_per_core.value), (words, limits.total_words.value))
     return max(-(-amount // limit) if limit else 1 for amount, limit in needs)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingABC
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Output
 from .groups import Population, owners
 from .reads import Read
+from .regions import flat_along
 from .tiling import Tiling
 
 HOST_TILE = -1
@@ -40,7 +41,7 @@ class Traffic:
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
 
 
-def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str, Tiling]) -> Traffic:
+def traffic(graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> Traffic:
     """All flows of a network that is cut into tiles."""
     senders = _Senders(graph, groups, tilings)
     flows: list[tuple[Array, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
@@ -52,37 +53,23 @@ def traffic(graph: Graph, groups: Sequence[Population], tilings: MappingABC[str,
                 flows.append((source, np.full(len(source), first + i), axons, messages))
             for node in tiling.accounting.group.nodes:
                 if isinstance(node, Output) and part.size(node.name):
-                    size = np.array([part.size(node.name)])
-                    flows.append(
-                        (
-                            np.array([first + i]),
-                            np.array([HOST_TILE]),
-                            size,
-                            size * senders.activity(node.name),
-                        )
-                    )
-    source, target, axons, messages = (np.concatenate(column) for column in zip(*flows, strict=True))
-    return Traffic(
-        source.astype(np.int64), target.astype(np.int64), axons.astype(np.int64), messages, senders.tiles
-    )
+                    size = part.size(node.name)
+                    flow = (first + i, HOST_TILE, size, size * senders.activity(node.name))
+                    flows.append(tuple(np.array([n]) for n in flow))
+    *whole, messages = (np.concatenate(column) for column in zip(*flows, strict=True))
+    source, target, axons = (numbers.astype(np.int64) for numbers in whole)
+    return Traffic(source, target, axons, messages, senders.tiles)
 
 
-@dataclass
 class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
-    graph: Graph
-    groups: Sequence[Population]
-    tilings: MappingABC[str, Tiling]
-    first: dict[str, int] = field(default_factory=dict)
-    tiles: int = 0
-    known: dict[tuple[object, ...], tuple[Array, Array, Array]] = field(default_factory=dict)
-    places: dict[str, Array] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.owner = owners(self.groups)
-        for name, tiling in self.tilings.items():
-            self.first[name], self.tiles = self.tiles, self.tiles + len(tiling.tiles)
+    def __init__(self, graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> None:
+        self.graph, self.tilings, self.owner = graph, tilings, owners(groups)
+        *first, self.tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
+        self.first = dict(zip(tilings, first, strict=True))
+        self.known: dict[tuple[object, ...], tuple[Array, Array, Array]] = {}
+        self.places: dict[str, Array] = {}
 
     def activity(self, name: str) -> float:
         """Share of a value's elements that are not zero in a tick; 1 if never measured."""
@@ -105,15 +92,12 @@ class _Senders:
         if group.on_host:
             return (np.array([HOST_TILE]), np.array([read.axons]), np.array([read.region.size * active]))
         tiling = self.tilings[group.name]
-        cells = tiling.accounting.cells
-        grid = (
-            tiling.cut.partition.grid if cells.neuron is None and read.region.shape == cells.shape else None
-        )
-        axes = read.region.axes
-        if grid is None or axes is None:
-            axons, messages = self._by_element(read, tiling)
-        else:
+        cells, axes, grid = tiling.accounting.cells, read.region.axes, tiling.cut.partition.grid
+        plain = cells.neuron is None and read.region.shape == cells.shape
+        if plain and grid is not None and axes is not None:
             axons, messages = _by_axis(read, axes, grid)
+        else:
+            axons, messages = self._by_element(read, tiling)
         tiles = np.flatnonzero(messages)
         return tiles + self.first[group.name], axons[tiles], messages[tiles] * active
 
@@ -124,10 +108,7 @@ class _Senders:
         messages = np.bincount(place, minlength=count)
         if read.position is None:
             return messages, messages
-        coordinates = np.unravel_index(flat, read.region.shape) if read.region.shape else ()
-        position = np.zeros(len(flat), dtype=np.int64)
-        for axis in read.position:
-            position = position * read.region.shape[axis] + coordinates[axis]
+        position = flat_along(flat, read.region.shape, read.position)
         return np.bincount(np.unique(position * count + place) % count, minlength=count), messages
 
     def _place(self, name: str, tiling: Tiling) -> Array:
@@ -142,10 +123,8 @@ class _Senders:
 
 def _by_axis(read: Read, axes: tuple[Array, ...], grid: tuple[int, ...]) -> tuple[Array, Array]:
     """As by element, for a grid: counts along the axes multiply."""
-    counts = [
-        np.bincount(a // step, minlength=-(-size // step))
-        for a, step, size in zip(axes, grid, read.region.shape, strict=True)
-    ]
+    cut = zip(axes, grid, read.region.shape, strict=True)
+    counts = [np.bincount(a // step, minlength=-(-size // step)) for a, step, size in cut]
     position = range(len(counts)) if read.position is None else read.position
     words = [c if a in position else np.minimum(c, 1) for a, c in enumerate(counts)]
     one = np.ones(1, dtype=np.int64)

@@ -37,15 +37,9 @@ class Demand:
     @property
     def total_words(self) -> int:
         """All words of the core's memory."""
-        return (
-            self.neuron_words
-            + self.neuron_groups
-            + self.synapse_words
-            + self.axon_in
-            + self.axon_out
-            + self.held_words
-            + self.table_words
-        )
+        messages = self.axon_in + self.axon_out
+        kept = self.neuron_words + self.neuron_groups + self.held_words + self.table_words
+        return kept + self.synapse_words + messages
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Rectifier: y = saturate(rescale(max(x, 0), multiplier, shift), bits). Error bound as :mod:`.rescale`."""
+"""Rectifier: y = saturate(rescale(max(x, 0), multiplier, shift), bits). Error bound as :mod:`._rescale`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from . import rescale
-from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+from ._program import finest_unit, out_bits, out_scale
+from ._rescale import Rescale
+
+RESCALE = Rescale()
 
 
 class Relu(MicroOp):
@@ -26,7 +29,7 @@ class Relu(MicroOp):
 
     def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """Rectify, then rescale; second: 1 where it saturated."""
-        return rescale.MEMBER.int_apply(np.maximum(x, 0), params)
+        return RESCALE.int_apply(np.maximum(x, 0), params)
 
     def quantize(
         self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
@@ -35,7 +38,7 @@ class Relu(MicroOp):
         positive = Interval(max(interval.lo, 0), max(interval.hi, 0), interval.proven)
         bits = out_bits(options)
         scale = out_scale(options, finest_unit(fixed, positive.hi, bits))
-        return rescale.MEMBER.quantize({}, fixed, positive, {"out_scale": scale, "out_bits": bits})
+        return RESCALE.quantize({}, fixed, positive, {"out_scale": scale, "out_bits": bits})
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """The ends of the input: a rectifier never decreases."""
@@ -43,7 +46,7 @@ class Relu(MicroOp):
 
     def operations(self, params: Params, width: int) -> int:
         """A compare and a rescale per element."""
-        return width + rescale.MEMBER.operations(params, width)
+        return width + RESCALE.operations(params, width)
 
 
 MEMBER = Relu()

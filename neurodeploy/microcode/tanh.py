@@ -15,11 +15,12 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import rescale, saturate
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale
 from ._gated import FINEST_OUT, FRACTION_BITS, STEPS
+from ._program import check_reach, out_bits, out_scale
+from ._rescale import Rescale
 from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
-from .rescale import Rescale
 
 REACH = 8
 T_BITS = 20  # fraction of a table entry

@@ -18,22 +18,11 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .lif import VTH_MAX, decay_code
-
-#: bits below the unit of a synaptic sum in current and voltage
-FRACTION_BITS = 6
-
-
-def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
-    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
-    u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
-    raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
-    v = saturate(raw, STATE_BITS)
-    return u, v, flag(raw != v)
+from ._membrane import VTH_MAX, cuba_dynamics, current_limit, decays_and_bias
 
 
 class CubaLif(NeuronModel):
@@ -88,21 +77,6 @@ class CubaLif(NeuronModel):
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), three adds, one compare, one reset."""
         return 9
-
-
-def decays_and_bias(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
-    """Integer decays and bias for an input whose unit is worth ``in_scale``."""
-    unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
-    return {
-        "du": decay_code(params["alpha"]) - 1,
-        "dv": decay_code(params["beta"]),
-        "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
-    }
-
-
-def current_limit(alpha: Any) -> int:
-    """The largest |input| for which a current that keeps ``alpha`` per tick stays in 24 bits, but at least 2^12."""
-    return max(1 << 12, int((1 << 17) * (1.0 - float(np.max(alpha)))))
 
 
 MEMBER = CubaLif()

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .cuba_lif import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
+from ._membrane import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
 PAYLOAD_MAX = (1 << (MESSAGE_BITS - 1)) - 1
 

@@ -27,9 +27,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 
 TICK_BITS = 8  # widest tick counter
 

@@ -26,21 +26,13 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import decay, flag, saturate, select
+from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .cuba_lif import FRACTION_BITS, current_limit
+from ._membrane import current_limit, decay_codes, in_units, integrated, state_unit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")
-STATE_MAX = (1 << (STATE_BITS - 1)) - 1
-
-
-def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
-    """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
-    raw = decay(u, 4096 - du) + (x << 6)
-    u = saturate(raw, STATE_BITS)
-    return u, decay(v, 4096 - dv) + u + bias, flag(raw != u)
 
 
 class GeneralLif(NeuronModel):
@@ -126,26 +118,6 @@ class GeneralLif(NeuronModel):
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), three adds, two clips, one compare, one reset."""
         return 11
-
-
-def decay_codes(kept: Any) -> int | Array:
-    """The nearest 12-bit codes 4096 (1 - kept) of what a tick keeps of a state."""
-    codes = np.rint(4096 * (1.0 - np.asarray(kept, dtype=np.float64))).astype(np.int64)
-    return int(codes) if codes.ndim == 0 else codes
-
-
-def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
-    """What a unit of current and voltage is worth: the gain folds into it."""
-    unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
-    return unit
-
-
-def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
-    """``value`` in whole state units; raises ValueError past 24 bits."""
-    units: Array = rounding(np.asarray(value, dtype=np.float64) / unit)
-    if np.abs(units).max() > STATE_MAX:
-        raise ValueError(f"{what} of {np.abs(units).max():.4g} state units, more than {STATE_MAX}")
-    return units.astype(np.int64)
 
 
 MEMBER = GeneralLif()

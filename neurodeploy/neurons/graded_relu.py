@@ -13,8 +13,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, multipliers_of, rescale
+from ..ir.neuron_model import NeuronModel, Quantized
 from ..ir.types import Code, graded
-from ._base import NeuronModel, Quantized
 
 PAYLOAD_MAX = 255
 #: payloads reach this far beyond the largest value of calibration: rare larger ones are not clipped

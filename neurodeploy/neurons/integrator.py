@@ -17,9 +17,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 
 BITS = STATE_BITS  # of what is read, too
 

@@ -18,11 +18,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .cuba_lif import current_limit
-from .general_lif import STATE_MAX, decay_codes, in_units, integrated, state_unit
+from ._membrane import STATE_MAX, current_limit, decay_codes, in_units, integrated, state_unit
 
 
 class LeakyIntegrator(NeuronModel):

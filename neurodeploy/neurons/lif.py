@@ -18,21 +18,11 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import decay, flag, saturate, wrap_once_24
+from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-
-VTH_MAX = (1 << 17) - 1
-FORGET = 4095  # du: no current memory
-
-
-def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
-    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
-    u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
-    raw = decay(v, 4096 - dv) + u
-    v = saturate(raw, STATE_BITS)
-    return u, v, flag(raw != v)
+from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 
 class Lif(NeuronModel):
@@ -78,22 +68,6 @@ class Lif(NeuronModel):
     def operations(self, params: Mapping[str, Any]) -> int:
         """Two decays (multiply, shift), two adds, one compare, one reset."""
         return 8
-
-
-def decay_code(beta: float) -> int:
-    """dv = 4096 (1 - beta), the nearest 12-bit code."""
-    return round(4096 * (1.0 - float(beta)))
-
-
-def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
-    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 0 .. 2^17 - 1.
-
-    0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
-    """
-    vth: Array = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
-    if vth.max() > VTH_MAX or vth.min() < 0:
-        raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
-    return vth
 
 
 MEMBER = Lif()

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, multi
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 
 #: largest count: a payload of 8 bits, sign included
 COUNT_MAX = 127

@@ -8,19 +8,18 @@ Integer: Lava 0.10.0 ``PyRF_IZModelFixed`` to the bit with netx's state_exp 6 an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..ir.fixed import flag
-from .rf import Rf, float_rotate, rotate
+from ._resonator import Resonator, float_rotate, rotate
 
 #: how far below the threshold Lava's floating model leaves the imaginary part
 BELOW = 1e-5
 
 
-class RfIz(Rf):
+class RfIz(Resonator):
     """Lava's RF_IZ."""
 
     name = "rf_iz"
@@ -46,10 +45,6 @@ class RfIz(Rf):
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag(new_im >= vth)
         return s, new_re * (1 - s), s * (vth - 1) + (1 - s) * new_im, clipped
-
-    def operations(self, params: Mapping[str, Any]) -> int:
-        """Four multiplies and shifts, four adds, two clips, one compare, two selects."""
-        return 17
 
 
 MEMBER = RfIz()

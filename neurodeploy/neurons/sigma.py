@@ -14,9 +14,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
 
 INPUT_BITS = 32
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import Code, graded
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
+from ._delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
 
 INPUT_BITS = 32
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import TERNARY, Code
-from ._base import NeuronModel, Quantized, StateVar
 
 #: largest value of the tracer, either side
 ACC_MAX = 127

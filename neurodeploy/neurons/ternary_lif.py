@@ -15,10 +15,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized, StateVar
 from ..ir.types import TERNARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Quantized, StateVar
-from .lif import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
+from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 
 class TernaryLif(NeuronModel):

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Quantized
 from ..ir.types import BINARY, Code
-from ._base import NeuronModel, Quantized
-from .general_lif import STATE_MAX, in_units
+from ._membrane import STATE_MAX, in_units
 
 
 class Threshold(NeuronModel):

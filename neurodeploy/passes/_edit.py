@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ..ir.graph import Graph
-from ..ir.nodes import Node, View
+from ..ir.graph import Graph, free_name
+from ..ir.nodes import Node, View, ViewOp
 from ..ir.types import Origin, Value
 
+Rule = Callable[[Graph, Node], Graph | None]  # the graph with one node rewritten, or None
+Fresh = Sequence[tuple[Node, Value]]  # nodes with their values
 
-def edit(
-    graph: Graph, changed: Mapping[str, Sequence[tuple[Node, Value]]], dropped: Mapping[str, str]
-) -> Graph:
+
+def exhausted(graph: Graph, *rules: Rule, tidy: Callable[[Graph], Graph] = lambda graph: graph) -> Graph:
+    """The graph after one rule or the other was applied, and it was tidied, as often as any applies."""
+    while made := next((g for node in graph for rule in rules if (g := rule(graph, node))), None):
+        graph = tidy(made)
+    return graph
+
+
+def view(graph: Graph, source: str, like: Node, op: ViewOp, args: tuple[int, ...], made: Fresh = ()) -> View:
+    """A view of ``source`` with the origin of ``like`` and a name that neither graph nor ``made`` has."""
+    name = free_name(f"{source}.{op}", graph.nodes, [node.name for node, _ in made])
+    return View(name=name, inputs=(source,), origin=like.origin, op=op, args=args)
+
+
+def edit(graph: Graph, changed: Mapping[str, Fresh], dropped: Mapping[str, str]) -> Graph:
     """A graph with nodes replaced by others and with the readers of dropped nodes reading something else.
 
     ``changed``: name -> nodes with their values, in order, that stand in its place (the last one usually keeps the
@@ -45,7 +59,6 @@ def up_through_views(graph: Graph, name: str, ops: Sequence[str]) -> tuple[list[
 
     That one may have any number of readers.
     """
-    *path, end = graph.upwards(
-        name, lambda n: isinstance(n, View) and n.op in ops and len(graph.consumers[n.name]) == 1
-    )
+    passes = lambda n: isinstance(n, View) and n.op in ops and len(graph.consumers[n.name]) == 1
+    *path, end = graph.upwards(name, passes)
     return [view for view in path if isinstance(view, View)], end

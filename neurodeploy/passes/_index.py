@@ -94,12 +94,8 @@ def _chain(
         return None
     permuted = tuple(size for size, _ in parts)
     permutation = tuple(order.index(i) for i in range(len(parts)))
-    steps: list[Step] = []
     if permutation == tuple(range(len(parts))):
         return [] if target == sizes else [("reshape", target)]
-    if split != sizes:
-        steps.append(("reshape", split))
-    steps.append(("permute", permutation))
-    if permuted != target:
-        steps.append(("reshape", target))
-    return steps
+    first: list[Step] = [] if split == sizes else [("reshape", split)]
+    last: list[Step] = [] if permuted == target else [("reshape", target)]
+    return [*first, ("permute", permutation), *last]

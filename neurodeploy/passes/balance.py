@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..ir.graph import Builder, Graph, copy_node, rewrite
+from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
 
 #: kinds whose inputs travel between populations
@@ -24,8 +24,7 @@ def constants(graph: Graph) -> frozenset[str]:
     """Names of the nodes that are the same at every tick: Const, and Views and Sums of nothing else."""
     found: set[str] = set()
     for node in graph:
-        fixed_kind = isinstance(node, (View, Sum)) and found.issuperset(node.inputs)
-        if isinstance(node, Const) or fixed_kind:
+        if isinstance(node, Const) or (isinstance(node, (View, Sum)) and found.issuperset(node.inputs)):
             found.add(node.name)
     return frozenset(found)
 
@@ -90,15 +89,15 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
     steps are made as a chain. A balanced graph is returned unchanged.
     """
     level, still = depths(graph), constants(graph)
-    builder, table = rewrite(graph)
+    builder = Builder(graph.header)
     made: dict[tuple[str, int], str] = {}
     for node in graph:
         inputs = []
         for source in node.inputs:
             # A View on the host reads the input where it is; every other plain consumer of it has waited one step.
             wait = 0 if source in still else _wait(node, source, level)
-            inputs.append(_delayed(builder, graph, table.get(source, source), wait, made, longest))
-        copy_node(builder, table, graph, node, inputs=tuple(inputs))
+            inputs.append(_delayed(builder, graph, builder.table.get(source, source), wait, made, longest))
+        builder.copy(graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
 
 
@@ -139,10 +138,8 @@ def _delayed(
     while steps > 0:
         part = min(steps, longest or steps)
         if (source, part) not in made:
-            origin = builder.nodes[source].origin
-            delay = Delay(
-                name=_free(f"{source}_delay{part}", graph), inputs=(source,), origin=origin, steps=part
-            )
+            name, origin = _free(f"{source}_delay{part}", graph), builder.nodes[source].origin
+            delay = Delay(name=name, inputs=(source,), origin=origin, steps=part)
             made[source, part] = builder.add(delay, builder.values[source])
         source, steps = made[source, part], steps - part
     return source

@@ -75,15 +75,9 @@ def view_nodes(
     previous = source
     for op, args in steps:
         name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made])
-        shape = _after(shape, op, args)
+        shape = shape.permuted(args) if op == "permute" else Shape(reshaped_roles(shape, args), args)
         view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)
         made.append((view, Value(shape)))
         previous = name
     made[-1] = (made[-1][0], graph.values[node.name])
     return made
-
-
-def _after(shape: Shape, op: str, args: tuple[int, ...]) -> Shape:
-    if op == "permute":
-        return Shape(tuple(shape.roles[a] for a in args), tuple(shape.sizes[a] for a in args))
-    return Shape(reshaped_roles(shape, args), args)

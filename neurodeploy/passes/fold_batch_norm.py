@@ -9,32 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors, per_channel
-from ._edit import both_origins, edit, up_through_views
+from ._edit import both_origins, edit, exhausted, up_through_views
 from ._index import index_of
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
     """A graph with diagonal synapses folded into their neighbours where possible; meaning unchanged."""
-    while True:
-        found = next(
-            (
-                g
-                for node in graph
-                if isinstance(node, Synapse)
-                and factors(node) is not None
-                and (g := _into_source(graph, node) or _into_norm(graph, node) or _into_reader(graph, node))
-                is not None
-            ),
-            None,
-        )
-        if found is None:
-            return graph
-        graph = found
+    return exhausted(graph, _folded)
+
+
+def _folded(graph: Graph, node: Node) -> Graph | None:
+    if not isinstance(node, Synapse) or factors(node) is None:
+        return None
+    return _into_source(graph, node) or _into_norm(graph, node) or _into_reader(graph, node)
 
 
 def _into_source(graph: Graph, node: Synapse) -> Graph | None:
@@ -77,7 +69,7 @@ def _spread(graph: Graph, node: Synapse, numbers: Array) -> Array:
 def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
     """Scale what a norm multiplies and adds: gamma' = f gamma, beta' = f beta + c; None if another node reads it."""
     source = graph.nodes[node.inputs[0]]
-    if not isinstance(source, Micro) or not registry.MICROCODE[source.op].affine or channel_axis(node) != -1:
+    if not isinstance(source, Micro) or not MICROCODE[source.op].affine or channel_axis(node) != -1:
         return None
     if len(graph.consumers[source.name]) != 1:
         return None
@@ -98,10 +90,9 @@ def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
     views, reader = _down_through_views(graph, node)
     if not isinstance(reader, Synapse):
         return None
-    scale, shift = (
-        _pushed(graph, node, views, reader, what, rest)
-        for what, rest in zip(_scale_and_shift(node), (1.0, 0.0), strict=True)
-    )
+    factor, offset = _scale_and_shift(node)
+    scale = _pushed(graph, node, views, reader, factor, 1.0)
+    shift = _pushed(graph, node, views, reader, offset, 0.0)
     if scale is None or shift is None or (shift.any() and (reader.padding != (0, 0) or reader.delays[-1])):
         return None
     per_input = _per_input(reader, scale)

@@ -10,19 +10,12 @@ from ..array import Array
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Const, Node, Sum, Synapse
 from ._diagonal import channel_axis, per_channel
-from ._edit import both_origins, edit
+from ._edit import both_origins, edit, exhausted
 
 
 def fold_bias(graph: Graph) -> Graph:
     """A graph with such constants in the biases; meaning unchanged."""
-    while True:
-        found = next(
-            (g for node in graph.of(Sum) if (g := _behind(graph, node) or _before(graph, node)) is not None),
-            None,
-        )
-        if found is None:
-            return graph
-        graph = prune(found)
+    return exhausted(graph, _behind, _before, tidy=prune)
 
 
 def _parts(graph: Graph, node: Node) -> tuple[Node, Array] | None:
@@ -31,13 +24,8 @@ def _parts(graph: Graph, node: Node) -> tuple[Node, Array] | None:
         return None
     for stream, constant in ((0, 1), (1, 0)):
         source, other = graph.nodes[node.inputs[stream]], graph.nodes[node.inputs[constant]]
-        whole = graph.shape(source.name) == graph.shape(node.name)
-        if (
-            isinstance(other, Const)
-            and not isinstance(source, Const)
-            and node.every_sign[stream] == 1
-            and whole
-        ):
+        whole = graph.shape(source.name) == graph.shape(node.name) and node.every_sign[stream] == 1
+        if isinstance(other, Const) and not isinstance(source, Const) and whole:
             return source, other.value * node.every_sign[constant]
     return None
 
@@ -59,15 +47,10 @@ def _behind(graph: Graph, node: Node) -> Graph | None:
 def _before(graph: Graph, node: Node) -> Graph | None:
     """Sum, then its only reader, a synapse without padding or delay: what it makes of the constant joins the bias."""
     parts, readers = _parts(graph, node), [graph.nodes[r] for r in graph.consumers[node.name]]
-    if (
-        parts is None
-        or len(readers) != 1
-        or not isinstance(readers[0], Synapse)
-        or readers[0].padding != (0, 0)
-        or readers[0].delays[-1]
-    ):
+    if parts is None or len(readers) != 1 or not isinstance(reader := readers[0], Synapse):
         return None
-    reader = readers[0]
+    if reader.padding != (0, 0) or reader.delays[-1]:
+        return None
     offsets = per_channel(np.broadcast_to(parts[1], graph.shape(node.name)), channel_axis(reader))
     if offsets is None or reader.groups != 1:
         return None

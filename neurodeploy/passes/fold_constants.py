@@ -14,29 +14,22 @@ from ..array import Array
 from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Const, Node, Sum, View
 from ..ir.types import Shape, Value
-from ._edit import both_origins, edit
+from ._edit import both_origins, edit, exhausted
 
 
 def fold_constants(graph: Graph) -> Graph:
     """A graph without computations on constants; meaning unchanged."""
-    rules = (_computed, _padded, _flattened, _single)
-    while True:
-        found = next((g for node in graph for rule in rules if (g := rule(graph, node)) is not None), None)
-        if found is None:
-            return prune(graph)
-        graph = prune(found)
+    return prune(exhausted(graph, _computed, _padded, _flattened, _single, tidy=prune))
 
 
 def _constant(graph: Graph, name: str) -> bool:
     return isinstance(graph.nodes[name], Const)
 
 
-def _made(
-    graph: Graph, name: str, array: Array, like: Node, value: Value | None = None
-) -> tuple[Const, Value]:
-    roles = (value or graph.values[like.name]).shape.roles
+def _made(graph: Graph, name: str, array: Array, like: Node) -> tuple[Const, Value]:
     array = np.ascontiguousarray(array)
-    return Const(name=name, origin=like.origin, value=array), Value(Shape(roles, array.shape))
+    shape = Shape(graph.values[like.name].shape.roles, array.shape)
+    return Const(name=name, origin=like.origin, value=array), Value(shape)
 
 
 def _computed(graph: Graph, node: Node) -> Graph | None:
@@ -47,11 +40,8 @@ def _computed(graph: Graph, node: Node) -> Graph | None:
     if len(arrays) < len(node.inputs):
         return None
     result = node.apply(arrays) if isinstance(node, View) else _total(arrays, node.every_sign)
-    return edit(
-        graph,
-        {node.name: [_made(graph, node.name, np.broadcast_to(result, graph.shape(node.name)), node)]},
-        {},
-    )
+    whole = np.broadcast_to(result, graph.shape(node.name))
+    return edit(graph, {node.name: [_made(graph, node.name, whole, node)]}, {})
 
 
 def _total(arrays: list[Array], signs: tuple[int, ...]) -> Array:
@@ -68,29 +58,18 @@ def _padded(graph: Graph, node: Node) -> Graph | None:
     axis, value = node.args[0], graph.values[node.name]
     widths = [graph.shape(name)[axis] for name in node.inputs]
     before, after = sum(widths[: streams[0]]), sum(widths[streams[-1] + 1 :])
-    parts = [
-        n.value if isinstance(n := graph.nodes[i], Const) else np.zeros(graph.shape(i)) for i in node.inputs
-    ]
+    inputs = [graph.nodes[name] for name in node.inputs]
+    parts = [n.value if isinstance(n, Const) else np.zeros(graph.shape(n.name)) for n in inputs]
     constant = _made(graph, free_name(f"{node.name}.const", graph.nodes), np.concatenate(parts, axis), node)
     made: list[tuple[Node, Value]] = []
     source = node.inputs[streams[0]]
     if len(streams) > 1:
-        joined = replace(
-            node,
-            name=free_name(f"{node.name}.streams", graph.nodes),
-            inputs=tuple(node.inputs[i] for i in streams),
-        )
-        sizes = list(value.shape.sizes)
-        sizes[axis] -= before + after
-        made.append((joined, Value(Shape(value.shape.roles, tuple(sizes)))))
+        name = free_name(f"{node.name}.streams", graph.nodes)
+        joined = replace(node, name=name, inputs=tuple(node.inputs[i] for i in streams))
+        made.append((joined, Value(value.shape.resized(axis, sum(widths) - before - after))))
         source = joined.name
-    pad = View(
-        name=free_name(f"{node.name}.pad", graph.nodes),
-        inputs=(source,),
-        origin=node.origin,
-        op="pad",
-        args=(axis, before, after),
-    )
+    name, args = free_name(f"{node.name}.pad", graph.nodes), (axis, before, after)
+    pad = View(name=name, inputs=(source,), origin=node.origin, op="pad", args=args)
     total = Sum(name=node.name, inputs=(pad.name, constant[0].name), origin=node.origin, signs=(1, 1))
     return edit(graph, {node.name: [*made, (pad, value), constant, (total, value)]}, {})
 
@@ -103,12 +82,9 @@ def _flattened(graph: Graph, node: Node) -> Graph | None:
         inner = graph.nodes[name]
         alone = len(graph.consumers[name]) == 1 and node.inputs.count(name) == 1
         if isinstance(inner, Sum) and alone and any(_constant(graph, i) for i in inner.inputs):
-            before, sign, after = (
-                node.every_sign[:place],
-                node.every_sign[place],
-                node.every_sign[place + 1 :],
-            )
-            signs = (*before, *(sign * s for s in inner.every_sign), *after)
+            outer = node.every_sign
+            own = (outer[place] * sign for sign in inner.every_sign)
+            signs = (*outer[:place], *own, *outer[place + 1 :])
             inputs = (*node.inputs[:place], *inner.inputs, *node.inputs[place + 1 :])
             joined = replace(node, inputs=inputs, signs=signs, origin=both_origins(inner, node))
             return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
@@ -126,7 +102,6 @@ def _single(graph: Graph, node: Node) -> Graph | None:
     total = _total([*arrays.values()], tuple(signs[i] for i in arrays))
     constant = _made(graph, free_name(f"{node.name}.const", graph.nodes), total, node)
     kept = [i for i in range(len(node.inputs)) if i not in arrays]
-    joined = replace(
-        node, inputs=(*(node.inputs[i] for i in kept), constant[0].name), signs=(*(signs[i] for i in kept), 1)
-    )
+    inputs = (*(node.inputs[i] for i in kept), constant[0].name)
+    joined = replace(node, inputs=inputs, signs=(*(signs[i] for i in kept), 1))
     return edit(graph, {node.name: [constant, (joined, graph.values[node.name])]}, {})

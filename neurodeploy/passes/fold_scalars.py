@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Synapse, View
 from ._diagonal import scalar
-from ._edit import both_origins, edit, up_through_views
+from ._edit import both_origins, edit, exhausted, up_through_views
 
 #: views through which a factor passes unchanged
 LINEAR = ("reshape", "permute", "slice", "broadcast", "pad")
@@ -18,24 +18,16 @@ def fold_scalars(graph: Graph) -> Graph:
 
     Downwards first: the scale of attention then stands on the product, and queries keep their range.
     """
-    while True:
-        found = next(
-            (
-                g
-                for node in graph
-                if scalar(node) is not None
-                and (g := _downwards(graph, node) or _upwards(graph, node)) is not None
-            ),
-            None,
-        )
-        if found is None:
-            return graph
-        graph = found
+    return exhausted(graph, _folded)
 
 
-def _downwards(graph: Graph, node: Node) -> Graph | None:
+def _folded(graph: Graph, node: Node) -> Graph | None:
+    factor = scalar(node)
+    return None if factor is None else _downwards(graph, node, factor) or _upwards(graph, node, factor)
+
+
+def _downwards(graph: Graph, node: Node, factor: float) -> Graph | None:
     """Into every reader, if all of them are products or synapses."""
-    factor = scalar(node) or 0.0
     readers = graph.readers(node.name, lambda n: isinstance(n, View) and n.op in LINEAR)
     if not readers or not all(_takes(r, factor) for r in readers):
         return None
@@ -45,12 +37,12 @@ def _downwards(graph: Graph, node: Node) -> Graph | None:
     return _replaced(graph, node, changed)
 
 
-def _upwards(graph: Graph, node: Node) -> Graph | None:
+def _upwards(graph: Graph, node: Node, factor: float) -> Graph | None:
     """Into the product or synapse that nothing else reads."""
     _, source = up_through_views(graph, node.inputs[0], LINEAR)
-    if not _takes(source, scalar(node) or 0.0) or len(graph.consumers[source.name]) != 1:
+    if not _takes(source, factor) or len(graph.consumers[source.name]) != 1:
         return None
-    return _replaced(graph, node, {source.name: _scaled(source, scalar(node) or 0.0, node, input_side=False)})
+    return _replaced(graph, node, {source.name: _scaled(source, factor, node, input_side=False)})
 
 
 def _takes(node: Node, factor: float) -> bool:
@@ -59,11 +51,8 @@ def _takes(node: Node, factor: float) -> bool:
 
 
 def _replaced(graph: Graph, node: Node, changed: dict[str, Node]) -> Graph:
-    return edit(
-        graph,
-        {name: [(new, graph.values[name])] for name, new in changed.items()},
-        {node.name: node.inputs[0]},
-    )
+    fresh = {name: [(new, graph.values[name])] for name, new in changed.items()}
+    return edit(graph, fresh, {node.name: node.inputs[0]})
 
 
 def _scaled(node: Node, factor: float, source: Node, input_side: bool) -> Node:

@@ -12,22 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
-from ..ir.graph import Graph, free_name
-from ..ir.nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
+from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.nodes import Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Shape, Value
-from ._edit import edit
+from ._edit import edit, exhausted, view
 from .drop_identity import drop_identity
 from .fold_constants import fold_constants
 
 
 def push_slices(graph: Graph) -> Graph:
     """A graph that computes fewer elements that nobody reads; meaning unchanged."""
-    while True:
-        found = next((g for node in graph.of(View) if (g := _pushed(graph, node)) is not None), None)
-        if found is None:
-            return graph
-        graph = fold_constants(drop_identity(found))
+    return exhausted(graph, _pushed, tidy=lambda found: fold_constants(drop_identity(found)))
 
 
 def _pushed(graph: Graph, node: Node) -> Graph | None:
@@ -51,26 +47,16 @@ def _pushed(graph: Graph, node: Node) -> Graph | None:
     changes: dict[str, Any] = {"inputs": tuple(inputs)}
     if isinstance(source, View) and source.op in ("reshape", "broadcast"):
         changes["args"] = smaller.shape.sizes
-    return edit(
-        graph, {source.name: [*made, (replace(source, **changes), smaller)]}, {node.name: source.name}
-    )
+    made.append((replace(source, **changes), smaller))
+    return edit(graph, {source.name: made}, {node.name: source.name})
 
 
 def _sliced(graph: Graph, node: View, name: str, axis: int, made: list[tuple[Node, Value]]) -> str:
     """A slice of one operand, appended to ``made``."""
     _, *bounds = node.args
-    view = View(
-        name=free_name(f"{name}.slice", graph.nodes, [n.name for n, _ in made]),
-        inputs=(name,),
-        origin=node.origin,
-        op="slice",
-        args=(axis, *bounds),
-    )
-    value = graph.values[name]
-    sizes = list(value.shape.sizes)
-    sizes[axis] = len(range(*bounds))
-    made.append((view, Value(Shape(value.shape.roles, tuple(sizes)))))
-    return view.name
+    part = view(graph, name, node, "slice", (axis, *bounds), made)
+    made.append((part, Value(graph.values[name].shape.resized(axis, len(range(*bounds))))))
+    return part.name
 
 
 #: axis of each operand that must be sliced (None: the operand is read whole), or None where the slice cannot pass
@@ -78,7 +64,7 @@ Axes = list[int | None] | None
 
 
 def _micro(graph: Graph, node: Any, axis: int) -> Axes:
-    row = registry.MICROCODE[node.op].row
+    row = MICROCODE[node.op].row
     mixed = row and axis == len(graph.shape(node.name)) - 1
     return None if mixed or "mask" in node.params else [axis]
 
@@ -130,17 +116,7 @@ def _view(graph: Graph, node: Any, axis: int) -> Axes:
     return None
 
 
-def _const(graph: Graph, node: Any, axis: int) -> Axes:
-    return None
-
-
+#: for nodes before which a slice can move
 RULES: dict[type[Node], Callable[[Graph, Any, int], Axes]] = {
-    Micro: _micro,
-    Neuron: _neuron,
-    Synapse: _synapse,
-    Sum: _sum,
-    Product: _product,
-    Reduce: _reduce,
-    View: _view,
-    Const: _const,
-}
+    Micro: _micro, Neuron: _neuron, Synapse: _synapse, Sum: _sum, Product: _product, Reduce: _reduce, View: _view,
+}  # fmt: skip

@@ -6,16 +6,16 @@ axis. Its values are turned so that channels come last; the permutes that remain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from .. import registry
-from ..ir.graph import Graph, free_name
+from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
-from ..ir.types import Shape, Value
-from ._edit import edit
+from ..ir.types import Value
+from ._edit import Fresh, edit
+from ._edit import view as view_of
 from .drop_identity import drop_identity
 
 
@@ -56,28 +56,18 @@ def _elementwise(graph: Graph, node: Node) -> bool:
     if isinstance(node, Neuron):
         recurrent = any(node.name in s.inputs for s in graph.feedback)
         return not recurrent and not any(np.ndim(p) for p in node.params.values())
-    return isinstance(node, Micro) and not registry.MICROCODE[node.op].row
+    return isinstance(node, Micro) and not MICROCODE[node.op].row
 
 
 def _unary(graph: Graph, node: Node, view: View) -> Graph:
     """f(view(x)) = view(f(x)); the view behind keeps nobody waiting: it takes over all readers."""
-    source = view.inputs[0]
-    moved = replace(node, inputs=(source,))
-    value = replace(graph.values[node.name], shape=graph.values[source].shape)
-    return _behind(graph, node, moved, value, view)
+    value = replace(graph.values[node.name], shape=graph.values[view.inputs[0]].shape)
+    return _behind(graph, node, replace(node, inputs=view.inputs), value, view)
 
 
-def _behind(
-    graph: Graph, node: Node, moved: Node, value: Value, view: View, before: Sequence[tuple[Node, Value]] = ()
-) -> Graph:
+def _behind(graph: Graph, node: Node, moved: Node, value: Value, view: View, before: Fresh = ()) -> Graph:
     """``moved`` under the old name (``before`` it, operands made for it), behind it ``view`` for all its readers."""
-    back = View(
-        name=free_name(f"{node.name}.{view.op}", graph.nodes),
-        inputs=(node.name,),
-        origin=view.origin,
-        op=view.op,
-        args=view.args,
-    )
+    back = view_of(graph, node.name, view, view.op, view.args)
     graph = edit(graph, {node.name: [*before, (moved, value), (back, graph.values[node.name])]}, {})
     nodes = {n.name: n if n.name == back.name else _renamed(n, node.name, back.name) for n in graph}
     return Graph(nodes, graph.values, graph.header)
@@ -100,21 +90,11 @@ def _sum(graph: Graph, node: Sum, view: View | None) -> Graph:
         if isinstance(operand, View) and (operand.op, operand.args) == ("permute", view.args):
             inputs.append(operand.inputs[0])
             continue
-        turned = View(
-            name=free_name(f"{name}.permute", graph.nodes, [n.name for n, _ in made]),
-            inputs=(name,),
-            origin=operand.origin,
-            op="permute",
-            args=inverse,
-        )
-        made.append((turned, Value(_permuted(graph.values[name].shape, inverse))))
+        turned = view_of(graph, name, operand, "permute", inverse, made)
+        made.append((turned, Value(graph.values[name].shape.permuted(inverse))))
         inputs.append(turned.name)
-    value = replace(graph.values[node.name], shape=_permuted(graph.values[node.name].shape, inverse))
+    value = replace(graph.values[node.name], shape=graph.values[node.name].shape.permuted(inverse))
     return _behind(graph, node, replace(node, inputs=tuple(inputs)), value, view, made)
-
-
-def _permuted(shape: Shape, order: tuple[int, ...]) -> Shape:
-    return Shape(tuple(shape.roles[a] for a in order), tuple(shape.sizes[a] for a in order))
 
 
 def _reduce(graph: Graph, node: Reduce, view: View) -> Graph:

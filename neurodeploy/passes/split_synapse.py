@@ -15,7 +15,7 @@ from ..array import Array
 from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Node, Synapse, View
 from ..ir.types import Shape, Value
-from ._edit import edit
+from ._edit import Fresh, edit
 from ._index import index_of, steps_for
 from .drop_identity import view_nodes
 
@@ -35,9 +35,8 @@ def _split(graph: Graph, node: Synapse) -> Graph:
     if paths is None or node.groups != 1:
         return graph
     channels = _channel_of(graph.shape(node.name), node.op)
-    indices = {
-        end.name: index_of([(v.op, v.args) for v in path], graph.shape(node.name)) for end, path in paths
-    }
+    sizes = graph.shape(node.name)
+    indices = {end.name: index_of([(v.op, v.args) for v in path], sizes) for end, path in paths}
     parts = {end: tuple(np.unique(channels[index.ravel()])) for end, index in indices.items()}
     groups = sorted(set(parts.values()))
     every = len(node.weight)
@@ -45,9 +44,7 @@ def _split(graph: Graph, node: Synapse) -> Graph:
         return graph
     synapses = {g: _part(graph, node, g, i) for i, g in enumerate(groups)}
     # The parts stand behind the old synapse, which prune removes with the views that nobody reads any more.
-    changed: dict[str, list[tuple[Node, Value]]] = {
-        node.name: [(node, graph.values[node.name]), *synapses.values()]
-    }
+    changed: dict[str, Fresh] = {node.name: [(node, graph.values[node.name]), *synapses.values()]}
     dropped: dict[str, str] = {}
     for end, index in indices.items():
         synapse, value = synapses[parts[end]]
@@ -55,11 +52,10 @@ def _split(graph: Graph, node: Synapse) -> Graph:
         steps = None if local is None else steps_for(local, value.shape.sizes)
         if steps is None:
             return graph
+        dropped[end] = synapse.name
         if steps:
             changed[end] = view_nodes(graph, graph.nodes[end], synapse.name, steps, value.shape)
             dropped[end] = changed[end][-1][0].name
-        else:
-            dropped[end] = synapse.name
     return prune(edit(graph, changed, dropped))
 
 

@@ -9,28 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..calibrate import Ranges
+from ..convert._base import METHODS
 from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
-from .units import (
-    Scale,
-    Stream,
-    behind_views,
-    bits_of,
-    compact,
-    input_limit,
-    joint_sums,
-    power_of_two_unit,
-    readers,
-    streams,
-)
+from . import units
+from .units import Scale, behind_views, bits_of, compact, input_limit, power_of_two_unit, readers
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
 DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
@@ -48,11 +40,11 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
     represented, GraphError if the result breaks a rule of the integer level.
     """
     levels.require(graph, "spiking")
-    problems = [
-        _bad_width(node, weight_bits(node)) for node in graph.of(Synapse) if not 2 <= weight_bits(node) <= 8
-    ]
-    if problems:
-        raise QuantizeError(problems)
+    wrong = {n.place: bits for n in graph.of(Synapse) if not 2 <= (bits := weight_bits(n)) <= 8}
+    if wrong:
+        cause, fixes = "weights of this width cannot be stored", ("choose --weight-bits between 2 and 8",)
+        rows = wrong.items()
+        raise QuantizeError([Problem("ND402", cause, p, f"{b} bits", "2 to 8 bits", fixes) for p, b in rows])
     walk = _Walk(graph, ranges, weight_bits)
     for node in graph:
         walk.visit(node)
@@ -62,20 +54,9 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
     return levels.require(intervals.propagate(graph, walk.bounds), "integer")
 
 
-def _bad_width(node: Node, bits: int) -> Problem:
-    return Problem(
-        "ND402",
-        "weights of this width cannot be stored",
-        node.place,
-        f"{bits} bits",
-        "2 to 8 bits",
-        ("choose --weight-bits between 2 and 8",),
-    )
-
-
 def _remedies(graph: Graph, node: Node) -> tuple[str, ...]:
     """What helps where numbers of one place differ too much in size."""
-    method = registry.METHODS.get(graph.header.method)
+    method = METHODS.get(graph.header.method)
     by_method = method.remedies if method is not None and isinstance(node, Neuron) else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
 
@@ -93,8 +74,8 @@ class _Walk:
 
     def __post_init__(self) -> None:
         self.builder = Builder(replace(self.graph.header, level="integer"))
-        self.streams: dict[str, Stream] = streams(self.graph, self.ranges)
-        self.joint = joint_sums(self.graph)
+        self.streams = units.streams(self.graph, self.ranges)
+        self.joint = units.joint_sums(self.graph)
         self.ahead: dict[str, Code] = {}  # neurons that are read before they are visited, with what they send
         for synapse in self.graph.feedback:
             self._look_ahead(synapse.inputs[0])
@@ -102,7 +83,7 @@ class _Walk:
     def _look_ahead(self, name: str) -> None:
         """What a recurrent neuron sends, where that is known before it is quantized: spikes of unit 1."""
         node: Any = self.graph.nodes[name]
-        code = registry.NEURONS[node.model].code(node.params)
+        code = NEURONS[node.model].code(node.params)
         if code.kind in ("binary", "ternary"):
             self.ahead[name], self.table[name], self.scales[name] = code, name, 1.0
             low, high = code.interval
@@ -120,9 +101,8 @@ class _Walk:
                 self.table[node.name] = RULES[type(node)](self, node)
                 return
         except ValueError as error:
-            self.problems.append(
-                Problem("ND401", f"no integer form: {error}", node.place, fixes=_remedies(self.graph, node))
-            )
+            cause, fixes = f"no integer form: {error}", _remedies(self.graph, node)
+            self.problems.append(Problem("ND401", cause, node.place, fixes=fixes))
         self.failed.add(node.name)
 
     def add(
@@ -141,11 +121,10 @@ class _Walk:
         fresh = replace(value, fixed=spec, interval=interval, activity=self.ranges.activity.get(node.name))
         name = self.builder.add(replace(node, inputs=inputs), fresh)
         self.scales[name] = compact(scale)
-        code = codes.RULES[type(node)](self.builder, self.builder.nodes[name], [self.code(i) for i in inputs])
+        made = self.builder.nodes[name]
+        code = codes.RULES[type(node)](self.builder, made, [self.code(i) for i in inputs])
         self.builder.values[name] = replace(fresh, code=code)
-        self.bounds[name] = intervals.step(
-            self.builder.nodes[name], [self.bounds[i] for i in inputs], self.builder
-        )
+        self.bounds[name] = intervals.step(made, [self.bounds[i] for i in inputs], self.builder)
         return name
 
     def scale(self, name: str) -> Scale:
@@ -159,18 +138,11 @@ class _Walk:
         factors = self._factors(source, unit)
         if (steepest := float(np.max(factors))) > STEEPEST:  # spikes that join a fine stream: two steps
             return self.rescaled(self.rescaled(source, steepest / STEEPEST * unit, bits), unit, bits)
-        shape = self.builder.values[source].shape
-        contract = self.builder.values[source].contract
-        node = Micro(
-            name=f"{source}.rescale",
-            inputs=(source,),
-            origin=self.builder.nodes[source].origin,
-            op="rescale",
-            params=RESCALE.params(factors, bits),
-            timing="instant",
-        )
-        name = self.add(node, unit, bits, inputs=(source,), shape=shape)
-        self.builder.values[name] = replace(self.builder.values[name], contract=contract)
+        value, origin = self.builder.values[source], self.builder.nodes[source].origin
+        node = Micro(name=f"{source}.rescale", inputs=(source,), origin=origin, op="rescale",
+                     params=RESCALE.params(factors, bits), timing="instant")  # fmt: skip
+        name = self.add(node, unit, bits, inputs=(source,), shape=value.shape)
+        self.builder.values[name] = replace(self.builder.values[name], contract=value.contract)
         return name
 
     def _factors(self, source: str, unit: float) -> Array:
@@ -187,9 +159,8 @@ class _Walk:
         source = self.table[name]
         if isinstance(self.scales[source], float):
             return source
-        return self.rescaled(
-            source, power_of_two_unit(self.ranges.magnitude(name), UNIFORM_BITS), UNIFORM_BITS
-        )
+        unit = power_of_two_unit(self.ranges.magnitude(name), UNIFORM_BITS)
+        return self.rescaled(source, unit, UNIFORM_BITS)
 
     def limits(self, name: str) -> Interval:
         """Guaranteed bounds of a new-graph value: proven from what was built so far, else its declared width."""
@@ -245,11 +216,8 @@ def _layer(walk: _Walk, node: Synapse) -> _Layer:
     if source not in walk.table:
         raise ValueError(f"{node.name} reads {source}, which comes later and sends more than spikes")
     per_input = _contracted_scale(walk, node)
-    if per_input is None:
-        name = walk.uniform(source)
-        per_input = np.asarray(walk.scales[name])
-    else:
-        name = walk.table[source]
+    name = walk.uniform(source) if per_input is None else walk.table[source]
+    per_input = np.asarray(walk.scales[name]) if per_input is None else per_input
     narrow = _narrowed(walk, node, name, _worth(node, per_input), bits)
     if narrow != name:
         name, per_input = narrow, np.asarray(walk.scales[narrow])
@@ -273,15 +241,9 @@ def _reading(walk: _Walk, node: Synapse) -> list[Node]:
 
 def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
     """Whether all channels need the same unit: in front of the read-out, also behind a neuron that sends its state."""
-    return any(
-        isinstance(r, Output)
-        or (
-            isinstance(r, Neuron)
-            and registry.NEURONS[r.model].keeps_unit
-            and any(isinstance(after, Output) for after in readers(walk.graph, r.name))
-        )
-        for r in reading
-    )
+    kept = [r.name for r in reading if isinstance(r, Neuron) and NEURONS[r.model].keeps_unit]
+    behind = (after for name in kept for after in readers(walk.graph, name))
+    return any(isinstance(reader, Output) for reader in (*reading, *behind))
 
 
 def _worth(node: Synapse, per_input: Array) -> Array:
@@ -339,10 +301,8 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     it off) would otherwise leave the range in which a LIF is exact.
     """
     reading = _reading(walk, layers[0].node)
-    finest = max(
-        (registry.NEURONS[r.model].finest_unit(r.params) for r in reading if isinstance(r, Neuron)),
-        default=0.0,
-    )
+    neurons = [r for r in reading if isinstance(r, Neuron)]
+    finest = max((NEURONS[n.model].finest_unit(n.params) for n in neurons), default=0.0)
     exact, shared = input_limit(reading), _one_unit(walk, reading)
     steps, reach, bias = [], np.zeros(len(layers[0].weight)), np.zeros(len(layers[0].weight))
     for layer in layers:
@@ -358,7 +318,7 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
     name = walk.add(replace(node, params=dict(made.params)), made.scale, bits)
@@ -384,11 +344,8 @@ def _product(walk: _Walk, node: Product) -> str:
         shift = min(shift, max(0, math.ceil(math.log2(max(power_of_two_unit(seen, room) / unit, 1.0)))))
     rescale = None
     if node.timing == "cumulative":
-        pairs = [fixed.multiplier_of(2.0**-shift / (t if node.mean else 1)) for t in range(1, ticks + 1)]
-        rescale = (
-            np.array([m for m, _ in pairs], dtype=np.int64),
-            np.array([s for _, s in pairs], dtype=np.int64),
-        )
+        divisors = np.arange(1, ticks + 1) if node.mean else np.ones(ticks)
+        rescale = fixed.multipliers_of(2.0**-shift / divisors)
     elif shift:
         rescale = (np.array([1], dtype=np.int64), np.array([shift], dtype=np.int64))
     return walk.add(replace(node, scale=1.0, rescale=rescale), unit * 2.0**shift, room, inputs=inputs)
@@ -404,13 +361,10 @@ def _sum(walk: _Walk, node: Sum) -> str:
     spiking = all(walk.builder.values[walk.table[i]].code.spiking for i in node.inputs)
     if spiking and all(isinstance(s, float) and s == plain[0] for s in plain):
         return walk.add(node, plain[0])
-    stream = walk.streams[node.name]
-    branches = []
+    stream, branches = walk.streams[node.name], []
     for source in node.inputs:
-        same = isinstance(behind_views(walk.graph, source), (Sum, Const))
-        branches.append(
-            walk.table[source] if same else walk.rescaled(walk.table[source], stream.unit, stream.branch_bits)
-        )
+        branch, same = walk.table[source], isinstance(behind_views(walk.graph, source), (Sum, Const))
+        branches.append(branch if same else walk.rescaled(branch, stream.unit, stream.branch_bits))
     return walk.add(node, stream.unit, inputs=tuple(branches))
 
 
@@ -424,7 +378,7 @@ def _reduce(walk: _Walk, node: Reduce) -> str:
 
 
 def _micro(walk: _Walk, node: Micro) -> str:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
@@ -437,13 +391,8 @@ def _micro(walk: _Walk, node: Micro) -> str:
     made = op.quantize(node.params, spec, walk.limits(source), options)
     own = made.fixed.bits + (not made.fixed.signed)  # edges count their sign, also where it is never used
     width = MESSAGE_BITS if node.timing == "cumulative" else own
-    return walk.add(
-        replace(node, params=dict(made.params)),
-        made.fixed.scale,
-        width,
-        inputs=(source,),
-        interval=made.interval,
-    )
+    fresh = replace(node, params=dict(made.params))
+    return walk.add(fresh, made.fixed.scale, width, inputs=(source,), interval=made.interval)
 
 
 def _view(walk: _Walk, node: View) -> str:
@@ -455,26 +404,11 @@ def _view(walk: _Walk, node: View) -> str:
         inputs = tuple(walk.rescaled(walk.table[i], unit, UNIFORM_BITS) for i in node.inputs)
         return walk.add(node, unit, inputs=inputs)
     full = np.broadcast_to(np.asarray(scales[0]), walk.graph.shape(node.inputs[0]))
-    moved = node.apply([full])
-    return walk.add(
-        node, np.where(moved == 0, full.max(), moved)
-    )  # a padded zero is worth nothing in any unit
-
-
-def _delay(walk: _Walk, node: Delay) -> str:
-    return walk.add(node, walk.scale(node.inputs[0]))
+    moved = node.apply([full])  # a padded zero is worth nothing in any unit
+    return walk.add(node, np.where(moved == 0, full.max(), moved))
 
 
 RULES: dict[type[Node], Callable[..., str]] = {
-    Input: _input,
-    Output: _output,
-    Const: _const,
-    Synapse: _synapse,
-    Neuron: _neuron,
-    Product: _product,
-    Sum: _sum,
-    Reduce: _reduce,
-    Micro: _micro,
-    View: _view,
-    Delay: _delay,
-}
+    Input: _input, Output: _output, Const: _const, Synapse: _synapse, Neuron: _neuron, Product: _product, Sum: _sum,
+    Reduce: _reduce, Micro: _micro, View: _view, Delay: lambda walk, node: walk.add(node, walk.scale(node.inputs[0])),
+}  # fmt: skip

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..cost.energy import OVERHEAD
 from ..cost.types import PARTS
 from . import units
-from .svg import LABEL, NARROW, WIDTH, Bar, Safe, bars, drawing, line, rect, shorten, tag, text, ticks, title
+from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, heights, line, named, rect, tag, text, ticks, title
+from .words import Json
 
-Json = dict[str, Any]
-#: terms of the energy that flow whether or not anything happens
-OVERHEAD = ("energy_pj.barrier_per_core", "power_w.static_per_chip")
 MOST_ROWS = 24
 MOST_LANES = 40
 RASTER_COLUMNS = 880
@@ -34,13 +31,17 @@ def breakdown(report: Json) -> Safe | None:
         ("paper metric", "energy_paper_uj"),
     ):
         if report[key] is not None:
-            rows.append(Bar(label, [("neutral", report[key], label)], note=units.quantity(report[key], "uJ")))
-    return bars(rows, "energy per inference by part", lambda uj: units.quantity(uj, "uJ"))
+            rows.append(Bar(label, [("neutral", report[key], label)], note=_uj(report[key])))
+    return bars(rows, "energy per inference by part", _uj)
+
+
+def _uj(value: float | None) -> str:
+    return units.quantity(value, "uJ")
 
 
 def _ends(values: Json) -> tuple[float, float, str]:
     """Whisker and note of a range."""
-    return values["low"], values["high"], units.quantity(values["nominal"], "uJ")
+    return values["low"], values["high"], _uj(values["nominal"])
 
 
 def _events(report: Json) -> list[tuple[str, float, str]]:
@@ -51,29 +52,27 @@ def _events(report: Json) -> list[tuple[str, float, str]]:
 
 
 def _segment(part: str, uj: float | None) -> tuple[str, float, str]:
-    return f"part-{part}", uj or 0.0, f"{part}: {units.quantity(uj, 'uJ')}"
+    return f"part-{part}", uj or 0.0, f"{part}: {_uj(uj)}"
 
 
 def layer_energy(report: Json) -> Safe | None:
     """Energy of each layer's own events, stacked by part, with the range of the sum; largest first."""
-    rows = sorted(
-        (r for r in report["layers"] if r["energy_nominal_uj"]), key=lambda r: -r["energy_nominal_uj"]
-    )
+    rows = [r for r in report["layers"] if r["energy_nominal_uj"]]
     if not rows:
         return None
+    rows.sort(key=lambda r: -r["energy_nominal_uj"])
     shown = [_layer_bar(row) for row in rows[:MOST_ROWS]]
     rest = rows[MOST_ROWS:]
     if rest:
         keys = [key for key in rest[0] if key.startswith("energy_")]
         sums = {key: sum(row[key] or 0.0 for row in rest) for key in keys}
         shown.append(_layer_bar({"name": f"{len(rest)} other layers", **sums}))
-    return bars(shown, "energy by layer", lambda uj: units.quantity(uj, "uJ"))
+    return bars(shown, "energy by layer", _uj)
 
 
 def _layer_bar(row: Json) -> Bar:
     segments = [_segment(part, row[f"energy_{part}_uj"]) for part in PARTS if part != "static"]
-    note = units.quantity(row["energy_nominal_uj"], "uJ")
-    return Bar(row["name"], segments, row["energy_low_uj"], row["energy_high_uj"], note)
+    return Bar(row["name"], segments, *_ends({k: row[f"energy_{k}_uj"] for k in ("low", "nominal", "high")}))
 
 
 def latency(report: Json) -> Safe | None:
@@ -85,17 +84,12 @@ def latency(report: Json) -> Safe | None:
     marks = ticks(max(step["high_ns"] for step in steps), 4)
     pitch, scale = (width - left - 8) / len(steps), (height - bottom - 8) / marks[-1]
     base = height - bottom
-    parts: list[Safe] = []
-    for mark in marks:
-        parts += [
-            line(left, base - mark * scale, width, base - mark * scale, "grid"),
-            text(left - 6, base - mark * scale + 4, units.quantity(mark * 1e-3, "us"), "axis", "end"),
-        ]
+    parts = heights(marks, left, width, base, scale, lambda ns: units.quantity(ns * 1e-3, "us"))
     for index, step in enumerate(steps):
         parts += _step(step, left + index * pitch, pitch, base, scale)
         if len(steps) <= 40 or step["step"] % 5 == 0:
             parts.append(text(left + (index + 0.5) * pitch, height - 12, str(step["step"]), "axis", "middle"))
-    return drawing(width, height, "time of each step", *parts, min_width=NARROW)
+    return drawing(width, height, "time of each step", *parts)
 
 
 def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list[Safe]:
@@ -105,16 +99,9 @@ def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list
         f" [{units.digits(step['low_ns'] * 1e-3)} .. {units.digits(step['high_ns'] * 1e-3)}], waits for the"
         f" {step['bound']}, slowest core {step['core']}"
     )
-    middle = x + pitch / 2
+    middle, high = x + pitch / 2, nominal * scale
     return [
-        rect(
-            x + pitch * 0.14,
-            base - nominal * scale,
-            pitch * 0.72,
-            nominal * scale,
-            f"bound-{step['bound']}",
-            title(hint),
-        ),
+        rect(x + pitch * 0.14, base - high, pitch * 0.72, high, f"bound-{step['bound']}", hint),
         line(middle, base - step["low_ns"] * scale, middle, base - step["high_ns"] * scale, "whisker"),
     ]
 
@@ -128,12 +115,8 @@ def over_ticks(values: list[float] | None, label: str, show: str, top: float | N
     marks = ticks(top or max(values), 4)
     pitch, scale = (width - left - 2 * right) / max(len(values) - 1, 1), (base - 22) / marks[-1]
     points = [(left + right + i * pitch, base - v * scale) for i, v in enumerate(values)]
-    parts: list[Safe] = []
-    for mark in marks:
-        parts += [
-            line(left, base - mark * scale, width, base - mark * scale, "grid"),
-            text(left - 6, base - mark * scale + 4, _mark(mark, show), "axis", "end"),
-        ]
+    shown = (lambda value: units.percent(value, 0)) if show == "percent" else units.count
+    parts = heights(marks, left, width, base, scale, shown)
     parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_="curve"))
     sparse = len(values) <= 12
     for i, ((x, y), value) in enumerate(zip(points, values, strict=True)):
@@ -144,10 +127,6 @@ def over_ticks(values: list[float] | None, label: str, show: str, top: float | N
             parts.append(text(x, base + 18, str(i + 1), "axis", "middle"))
     parts.append(text((left + width) / 2, height - 2, "tick", "axis", "middle"))
     return drawing(width, height, label, *parts, min_width=300)
-
-
-def _mark(value: float, show: str) -> str:
-    return units.percent(value, 0) if show == "percent" else units.count(value)
 
 
 def raster(report: Json) -> Safe | None:
@@ -162,27 +141,17 @@ def raster(report: Json) -> Safe | None:
         high = lane * len(row["ticks"])
         count = sum(len(tick) for tick in row["ticks"])
         hint = f"{row['name']}: {count:,} spikes of {row['size']:,} elements in {len(row['ticks'])} ticks"
-        parts.append(rect(left, y, RASTER_COLUMNS, high, "lane", title(hint)))
-        parts.append(
-            tag(
-                "text",
-                shorten(row["name"], 28),
-                title(hint),
-                x=left - 8,
-                y=y + high / 2 + 4,
-                class_="label",
-                text_anchor="end",
-            )
-        )
         parts += [
-            _lane(tick, row["size"], left, y + index * lane, lane - 1)
-            for index, tick in enumerate(row["ticks"])
+            rect(left, y, RASTER_COLUMNS, high, "lane", hint),
+            named(y + high / 2 + 4, row["name"], hint),
         ]
+        for index, tick in enumerate(row["ticks"]):
+            parts.append(_lane(tick, row["size"], left, y + index * lane, lane - 1))
         y += high + gap
     hidden = len(found) - len(shown)
     if hidden:
         parts.append(text(left, y + 10, f"and {hidden} more populations", "axis"))
-    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts, min_width=NARROW)
+    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts)
 
 
 def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
@@ -197,13 +166,13 @@ def widths(report: Json) -> Safe | None:
     if not rows:
         return None
     limits = {key: bits for key, bits in report["target"]["widths"].items() if bits}
-    width, note, top = WIDTH, 150, max([r["bits"] for r in rows] + list(limits.values()))
-    scale, height = (width - LABEL - note) / top, len(rows) * 20 + 44
+    top = max([r["bits"] for r in rows] + list(limits.values()))
+    scale, height = (WIDTH - LABEL - 150) / top, len(rows) * 20 + 44
     parts: list[Safe] = []
     for bits in sorted({*range(0, top + 1, 8), *limits.values()}):
         x = LABEL + bits * scale
         names = ", ".join(
-            units.words(key).removesuffix(" bits") for key, value in limits.items() if value == bits
+            units.words(k).removesuffix(" bits") for k, value in limits.items() if value == bits
         )
         parts += [
             line(x, 2, x, height - 36, "limit" if names else "grid"),
@@ -211,21 +180,18 @@ def widths(report: Json) -> Safe | None:
             text(x, height - 7, names, "axis", "middle"),
         ]
     for index, row in enumerate(rows):
-        parts += _width(row, LABEL, 4 + index * 20, scale, width)
-    return drawing(width, height, "range against bits", *parts, min_width=NARROW)
+        parts += _width(row, 4 + index * 20, scale)
+    return drawing(WIDTH, height, "range against bits", *parts)
 
 
-def _width(row: Json, left: float, y: float, scale: float, width: float) -> list[Safe]:
+def _width(row: Json, y: float, scale: float) -> list[Safe]:
     how = "proven" if row["range_proven"] else "measured"
     hint = f"{row['name']}: needs {row['range_bits']} of {row['bits']} bits ({how})"
-    name = tag(
-        "text", shorten(row["name"], 28), title(hint), x=left - 8, y=y + 11, class_="label", text_anchor="end"
-    )
     return [
-        name,
-        rect(left, y, row["bits"] * scale, 13, "room", title(hint)),
-        rect(left, y + 3, row["range_bits"] * scale, 7, how, title(hint)),
-        text(width - 2, y + 11, f"{row['range_bits']} of {row['bits']}, {how}", "note", "end"),
+        named(y + 11, row["name"], hint),
+        rect(LABEL, y, row["bits"] * scale, 13, "room", hint),
+        rect(LABEL, y + 3, row["range_bits"] * scale, 7, how, hint),
+        text(WIDTH - 2, y + 11, f"{row['range_bits']} of {row['bits']}, {how}", "note", "end"),
     ]
 
 
@@ -237,16 +203,8 @@ def shares(amounts: dict[str, float] | None, prefix: str, label: str) -> Safe | 
     parts: list[Safe] = []
     for key, share in amounts.items():
         if share:
-            parts.append(
-                rect(
-                    x * width,
-                    0,
-                    share * width,
-                    18,
-                    f"{prefix}-{key}",
-                    title(f"{units.words(key)}: {units.percent(share)}"),
-                )
-            )
+            hint = f"{units.words(key)}: {units.percent(share)}"
+            parts.append(rect(x * width, 0, share * width, 18, f"{prefix}-{key}", hint))
         x += share
     return drawing(width, 18, label, *parts, min_width=260)
 
@@ -256,18 +214,9 @@ def link_load(report: Json) -> Safe | None:
     rows = [r for r in report["links"] if r["packets"]][:12]
     if not rows:
         return None
-    entries = [
-        Bar(
-            f"{r['from']} → {r['to']}",
-            [
-                (
-                    f"link-{r['class']}",
-                    r["packets"],
-                    f"{r['class']} link, {units.count(r['packets'])} packets, peak {r['peak']} per step",
-                )
-            ],
-            note=f"{units.percent(r['capacity_share'])} busy",
-        )
-        for r in rows
-    ]
+    entries = []
+    for r in rows:
+        hint = f"{r['class']} link, {units.count(r['packets'])} packets, peak {r['peak']} per step"
+        bar, note = (f"link-{r['class']}", r["packets"], hint), f"{units.percent(r['capacity_share'])} busy"
+        entries.append(Bar(f"{r['from']} → {r['to']}", [bar], note=note))
     return bars(entries, "fullest links", units.count)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from math import ceil, sqrt
-from typing import Any
 
 from ..ir.trace import Link, Router
 from . import units
 from .svg import Safe, drawing, line, rect, tag, text, title
-
-Json = dict[str, Any]
+from .words import Json
 
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
 MOST_CHIPS = 16
@@ -69,33 +67,15 @@ def _router(
 
 
 def _core(row: Json, x: float, y: float, tops: dict[str, float]) -> Safe:
-    levels = {
-        name: round((row[key] or 0) / tops[key], 3) if tops[key] else 0.0 for name, key in MEASURES.items()
-    }
+    levels = {n: round((row[k] or 0) / tops[k], 3) if tops[k] else 0.0 for n, k in MEASURES.items()}
     hint = (
         f"core {row['core']}: {units.percent(row['fill'])} of {units.words(row['limiting'])},"
         f" {units.quantity(row['energy_nominal_uj'], 'uJ')}, {', '.join(row['layers'][:4])}"
     )
-    square = rect(
-        x,
-        y,
-        CORE,
-        CORE,
-        "core",
-        rx=2,
-        fill_opacity=0.12 + 0.88 * levels["fill"],
-        **{f"data_{name}": level for name, level in levels.items()},
-    )
-    return tag(
-        "g",
-        title(hint),
-        square,
-        class_="used",
-        tabindex=0,
-        role="button",
-        aria_label=hint,
-        data_core=row["core"],
-    )
+    told = {f"data_{name}": level for name, level in levels.items()}
+    square = rect(x, y, CORE, CORE, "core", rx=2, fill_opacity=0.12 + 0.88 * levels["fill"], **told)
+    more = {"role": "button", "aria_label": hint, "data_core": row["core"]}
+    return tag("g", title(hint), square, class_="used", tabindex=0, **more)
 
 
 def _links(report: Json, chip: int, side: float, pitch: float) -> list[Safe]:
@@ -110,10 +90,8 @@ def _links(report: Json, chip: int, side: float, pitch: float) -> list[Safe]:
     for link, row in rows:
         level = row["packets"] / top
         hint = f"{row['from']} → {row['to']}: {units.count(row['packets'])} packets per inference, peak {row['peak']}"
-        wire = line(*_ends(link, side, pitch), "wire")
-        parts.append(
-            tag("g", title(hint), wire, stroke_width=1 + 4 * level, stroke_opacity=0.25 + 0.75 * level)
-        )
+        wire, thick = line(*_ends(link, side, pitch), "wire"), 1 + 4 * level
+        parts.append(tag("g", title(hint), wire, stroke_width=thick, stroke_opacity=0.25 + 0.75 * level))
     return parts
 
 

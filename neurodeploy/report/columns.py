@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from ..array import Array
 from ..cost import dense_macs
+from ..cost.audit import WORK_KINDS
+from ..cost.types import UJ_PER_PJ
 from ..ir.nodes import Micro, Neuron, Reduce, Synapse, View
 from ..mapping.limits import fill
-from .figure import UJ_PER_PJ, Depends
+from .figure import Depends
 from .views import CoreView, Layer, LinkView
 from .words import Json
 
@@ -42,17 +47,12 @@ class Column(Generic[Row]):
 
     def described(self) -> Json:
         """Itself as data, for whoever reads the report without this package."""
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "formula": self.formula,
-            "help": self.help,
-            "measured": self.depends == "activity",
-            "first": self.first,
-        }
+        said = {name: getattr(self, name) for name in ("name", "unit", "formula", "help")}
+        return {**said, "measured": self.depends == "activity", "first": self.first}
 
 
-def _op(layer: Layer) -> str:
+def op(layer: Layer) -> str:
+    """What a layer does, in a word or two."""
     node = layer.node
     if isinstance(node, Synapse):
         return "linear" if node.op == "dense" else node.op
@@ -94,8 +94,8 @@ def _share(layer: Layer) -> float | None:
     return own.nominal / estimate.energy_pj.nominal
 
 
-def _counted(kind: str) -> Callable[[Layer], float | None]:
-    return lambda layer: layer.counted(kind)
+#: events of one kind by :meth:`Layer.counted`
+_counted = partial(methodcaller, "counted")
 
 
 def _interval_bits(layer: Layer) -> int | None:
@@ -133,7 +133,7 @@ MEASURED_ON: Column[Any] = Column(
 LAYERS: tuple[Column[Layer], ...] = (
     Column("name", "node of the integer graph", lambda r: r.node.name, first=True),
     Column("origin", "where it comes from in the model", lambda r: str(r.node.origin[0]) if r.node.origin else ""),
-    Column("op", "what it does", _op, first=True),
+    Column("op", "what it does", op, first=True),
     Column("group", "population group it lives in: nodes on the same indices of the same cores",
            lambda r: r.group.name if r.group else None, missing=NOT_PLACED),
     Column("layout", "how the mapper laid the group out over cores",
@@ -208,32 +208,18 @@ def _demand(name: str) -> Callable[[CoreView], int]:
     return lambda view: int(getattr(view.core.demand, name))
 
 
-def _step_mean(kind: str) -> Callable[[CoreView], float | None]:
-    return lambda view: None if (x := view.per_step(kind)) is None else float(x.mean())
-
-
-def _step_p95(kind: str) -> Callable[[CoreView], float | None]:
-    return lambda view: None if (x := view.per_step(kind)) is None else float(np.percentile(x, 95))
+def _steps(kind: str, take: Callable[[Array], Any]) -> Callable[[CoreView], float | None]:
+    return lambda view: None if (x := view.per_step(kind)) is None else float(take(x))
 
 
 def _busiest_step(view: CoreView) -> int | None:
-    loads = [
-        view.per_step(kind) for kind in ("synaptic_ops", "product_ops", "neuron_updates", "microcode_ops")
-    ]
-    if loads[0] is None:
-        return None
-    return int(np.sum([np.asarray(x).mean(axis=0) for x in loads], axis=0).argmax()) + 1
+    loads = [x.mean(axis=0) for kind in WORK_KINDS if (x := view.per_step(kind)) is not None]
+    return int(np.sum(loads, axis=0).argmax()) + 1 if loads else None
 
 
 #: resource of the core table, a quantity of a demand -> key of the target's limits
-RESOURCES = {
-    "neurons": "neurons_per_core",
-    "synapse_words": "synapse_words",
-    "axon_in": "axon_in",
-    "axon_out": "axon_out",
-    "table_words": "table_words",
-    "total_words": "total_words",
-}
+RESOURCES = {"neurons": "neurons_per_core",
+             **{x: x for x in ("synapse_words", "axon_in", "axon_out", "table_words", "total_words")}}  # fmt: skip
 #: resources of which the page shows at first how much is in use
 FIRST_RESOURCES = ("neurons", "synapse_words", "total_words")
 
@@ -252,9 +238,9 @@ CORES: tuple[Column[CoreView], ...] = (
     Column("fill", "how full its fullest resource is", lambda r: fill(r.core.used)[0], "%",
            "largest used / limit of what is memory or neurons", first=True),
     *(column for way, did in (("in", "received"), ("out", "sent")) for column in (
-        Column(f"packets_{way}_mean", f"packets {did} per step", _step_mean(f"packets_{way}"),
+        Column(f"packets_{way}_mean", f"packets {did} per step", _steps(f"packets_{way}", np.mean),
                formula="mean over samples and steps", missing=NOT_ON_CORES, depends="activity", first=True),
-        Column(f"packets_{way}_p95", f"packets {did} per step", _step_p95(f"packets_{way}"),
+        Column(f"packets_{way}_p95", f"packets {did} per step", _steps(f"packets_{way}", partial(np.percentile, q=95)),
                formula="95th percentile over samples and steps", missing=NOT_ON_CORES, depends="activity"),
     )),
     Column("busiest_step", "when it works hardest", _busiest_step, formula="step with most operations, first = 1",

@@ -37,9 +37,8 @@ def summary(report: Json, report_path: str = "") -> Group:
 def text(report: Json, report_path: str = "", width: int = 110) -> str:
     """The summary as plain text without control codes."""
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(
-        summary(report, report_path)
-    )
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False)
+    console.print(summary(report, report_path))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -92,16 +91,10 @@ def top_layers(report: Json, most: int = TOP_LAYERS) -> list[Json]:
 
 def reason_of(layer: Json) -> str:
     """What most of a layer's energy goes to, in words."""
-    causes = {
-        "synapse": ("synaptic_ops", "synaptic operations"),
-        "product": ("product_ops", "product operations"),
-        "neuron": ("neuron_updates", "neuron updates"),
-        "microcode": ("microcode_ops", "microcode operations"),
-        "network": ("messages", "messages"),
-    }
-    part = max(causes, key=lambda name: layer[f"energy_{name}_uj"] or 0.0)
-    kind, label = causes[part]
-    return f"{units.count(layer[kind])} {label}"
+    causes = {"synapse": "synaptic_ops", "product": "product_ops", "neuron": "neuron_updates",
+              "microcode": "microcode_ops", "network": "messages"}  # fmt: skip
+    kind = causes[max(causes, key=lambda name: layer[f"energy_{name}_uj"] or 0.0)]
+    return f"{units.count(layer[kind])} {units.words(kind).replace('ops', 'operations')}"
 
 
 def _layers(rows: list[Json]) -> Table:

@@ -21,11 +21,8 @@ from .words import Json
 #: raised when a key goes, or changes its meaning; a new one needs no new version
 SCHEMA_VERSION = 2
 
-ROWS: dict[str, Callable[[ReportInputs], Iterator[Any]]] = {
-    "layers": views.layers,
-    "cores": views.cores,
-    "links": views.links,
-}
+ROWS: dict[str, Callable[[ReportInputs], Iterator[Any]]]
+ROWS = {"layers": views.layers, "cores": views.cores, "links": views.links}
 
 
 def build(inputs: ReportInputs) -> Json:
@@ -52,22 +49,15 @@ def _put(report: Json, key: str, value: Any) -> None:
 
 
 def _definition(definition: Definition, target: Target) -> Json:
-    return {
-        "title": definition.title,
-        "formula": definition.formula,
-        "notes": list(definition.notes),
-        "sources": list(definition.sources),
-        "coefficients": [_coefficient(key, target) for key in dict.fromkeys(definition.coefficients)],
-    }
+    said = {name: getattr(definition, name) for name in ("title", "formula", "notes", "sources")}
+    priced = [_coefficient(key, target) for key in dict.fromkeys(definition.coefficients)]
+    return {**said, "coefficients": priced}
 
 
 def _coefficient(key: str, target: Target) -> Json:
     table, name = key.split(".")
-    cost = getattr(getattr(target.costs, table), name)
-    return {
-        "key": key,
-        **cost.model_dump(include={"low", "nominal", "high", "unit", "source", "note", "assumed", "priced"}),
-    }
+    shown = {"low", "nominal", "high", "unit", "source", "note", "assumed", "priced"}
+    return {"key": key, **getattr(getattr(target.costs, table), name).model_dump(include=shown)}
 
 
 # --- plain JSON, and a reason for every null ------------------------------------------------------------------------

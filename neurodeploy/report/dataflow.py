@@ -7,11 +7,10 @@ feeds back swings below them.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 from .svg import Safe, drawing, rect, shorten, tag, text, title
+from .words import Json
 
-Json = dict[str, Any]
 Point = tuple[float, float]
 #: a node in the column of its rank, or the line from a node on its way through a later column
 Stop = tuple[str, int]
@@ -33,7 +32,7 @@ def dataflow(report: Json) -> Safe | None:
     boxes = [_box(node, *at[node["name"], node["rank"]]) for node in nodes]
     width = max(x for x, _ in at.values()) + WIDTH + EDGE
     height = max(y for _, y in at.values()) + HEIGHT + EDGE
-    return drawing(width, height, "dataflow graph", *edges, *boxes)
+    return drawing(width, height, "dataflow graph", *edges, *boxes, min_width=width)
 
 
 def places(nodes: list[Json]) -> dict[Stop, Point]:

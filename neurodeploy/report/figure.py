@@ -11,8 +11,6 @@ from . import units, words
 from .inputs import ReportInputs
 from .words import Json
 
-UJ_PER_PJ = 1e-6
-
 Get = Callable[[ReportInputs], Any]
 #: words for people: the value first, then what is worth saying beside it; none where there is nothing
 Say = Callable[[Json], tuple[str, ...]]
@@ -135,21 +133,13 @@ class Figure:
         value = words.at(dict(report), self.key)
         if value is None:
             return self.needs is not None
-        return self.kind.fits(value) and all(
-            set(self.fields) <= set(row) for row in (value if self.fields else ())
-        )
+        rows = value if self.fields else ()
+        return self.kind.fits(value) and all(set(self.fields) <= set(row) for row in rows)
 
     def described(self) -> Json:
         """Itself as data, for whoever reads the report without this package."""
-        return {
-            "key": self.key,
-            "label": self.label,
-            "kind": self.kind.name,
-            "unit": self.unit,
-            "formula": self.formula,
-            "help": self.help,
-            "measured": self.depends == "activity",
-        }
+        return {"key": self.key, "label": self.label, "kind": self.kind.name, "unit": self.unit,
+                "formula": self.formula, "help": self.help, "measured": self.depends == "activity"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
-from ..cost.types import LEVELS, Range
+from ..cost.types import LEVELS, MS_PER_NS, UJ_PER_PJ, Range
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped
-from ..registry import OBJECTIVES
+from ..mapping.objectives._base import OBJECTIVES
 from . import units, words
 from .columns import TABLES
 from .figure import (
@@ -34,9 +36,7 @@ from .figure import (
     SERIES,
     TEXT,
     TEXTS,
-    UJ_PER_PJ,
     Card,
-    Depends,
     Figure,
     Get,
     Group,
@@ -48,14 +48,10 @@ from .words import Json
 
 T = TypeVar("T")
 
-MS_PER_NS = 1e-6
 #: limits of a target that say how wide its numbers are
 WIDTHS = ("message_bits", "state_bits", "register_bits")
 
 PROBLEM = ("code", "cause", "where", "found", "limit", "fixes", "severity")
-GROUP = ("name", "nodes", "depth", "layout", "limiting", "alternatives")
-STAGE = ("name", "seconds", "fact")
-RASTER = ("name", "size", "ticks")
 
 MODEL = Need("model", "the model does not say")
 LIMIT = Need("target", "the target sets no limit")
@@ -85,10 +81,6 @@ def _of(part: Callable[[ReportInputs], T | None], get: Callable[[T], Any]) -> Ge
 
 def _attribute(part: str, name: str) -> Get:
     return lambda inputs: getattr(getattr(inputs, part), name, None)
-
-
-def _chip(name: str) -> Get:
-    return lambda inputs: getattr(inputs.target.chip, name)
 
 
 def _counts(get: Callable[[Counts], Any]) -> Get:
@@ -135,6 +127,15 @@ def _range(part: Callable[[ReportInputs], T | None], get: Callable[[T], Range | 
     return found
 
 
+def _table(part: Callable[[ReportInputs], Iterable[object]], *fields: str) -> dict[str, Any]:
+    """What makes a figure a table: the fields of dataclasses as its rows."""
+
+    def rows(inputs: ReportInputs) -> list[Json]:
+        return [{name: getattr(item, name) for name in fields} for item in part(inputs)]
+
+    return {"get": rows, "kind": ROWS, "fields": fields}
+
+
 def _spread(value: Range | None, factor: float) -> Json:
     return dict.fromkeys(LEVELS) if value is None else {**value.as_dict(factor)}
 
@@ -154,37 +155,22 @@ def _ratio(inputs: ReportInputs) -> Range | None:
 
 def _terms(estimate: Estimate) -> list[Json]:
     return [
-        {
-            "key": term.key,
-            "part": term.part,
-            "count": term.count,
-            "coefficient": term.coefficient.as_dict(),
-            "energy_uj": term.energy_pj.as_dict(UJ_PER_PJ),
-            "assumed": term.assumed,
-            "priced": term.priced,
-        }
+        {"key": term.key, "part": term.part, "count": term.count, "coefficient": term.coefficient.as_dict(),
+         "energy_uj": term.energy_pj.as_dict(UJ_PER_PJ), "assumed": term.assumed, "priced": term.priced}
         for term in estimate.terms
-    ]
+    ]  # fmt: skip
 
 
 def _steps(inputs: ReportInputs) -> list[Json] | None:
     timing, cores = _timing(inputs), inputs.mapping.cores if inputs.mapping else ()
     if timing is None:
         return None
-    return [
-        {
-            "step": s + 1,
-            **{f"{level}_ns": timing.step_ns[i, s] for i, level in enumerate(LEVELS)},
-            "bound": timing.bound[s],
-            "core": cores[timing.busiest[s]].index if timing.busiest[s] < len(cores) else None,
-        }
-        for s in range(timing.step_ns.shape[1])
-    ]
-
-
-def _rows(items: Iterable[object], fields: tuple[str, ...]) -> list[Json]:
-    """The fields of dataclasses as rows of a table."""
-    return [{name: getattr(item, name) for name in fields} for item in items]
+    rows = []
+    for s, (bound, core) in enumerate(zip(timing.bound, timing.busiest, strict=True)):
+        times = {f"{level}_ns": timing.step_ns[i, s] for i, level in enumerate(LEVELS)}
+        slowest = cores[core].index if core < len(cores) else None
+        rows.append({"step": s + 1, **times, "bound": bound, "core": slowest})
+    return rows
 
 
 def _hops(events: Events) -> float:
@@ -225,26 +211,21 @@ def _input(inputs: ReportInputs) -> Json:
 def _affects(inputs: ReportInputs) -> list[str]:
     """Every key and column whose numbers depend on what the network ran on."""
     objective = OBJECTIVES.get(str(inputs.config.get("optimise")))
-    on: set[Depends] = {"activity"} if objective and not objective.weighs_activity else {"activity", "cut"}
+    on = {"activity"} if objective and not objective.weighs_activity else {"activity", "cut"}
     columns = [(f"{table}.{c.name}", c.depends) for table, found in TABLES.items() for c in found]
     return [key for key, depends in [*((f.key, f.depends) for f in figures()), *columns] if depends in on]
 
 
+#: a range of energies, unless it says otherwise
+_ranged = partial(Figure, kind=RANGE, unit="uJ", needs=ESTIMATE, depends="activity")
+
+
 # --- the table ----------------------------------------------------------------------------------------------------
 
-_VERDICTS = {None: "", True: "good", False: "bad"}
 
-
-def _verdict(key: str) -> Callable[[Json], str]:
-    return lambda report: _VERDICTS[words.at(report, key)]
-
-
-def _card_fits(report: Json) -> str:
-    return {True: "fits", False: "does not fit"}[report["mapping"]["fits"]]
-
-
-def _card_equal(report: Json) -> str:
-    return {True: "equal", False: "differs"}[report["bit_true"]["equal"]]
+def _by(key: str, yes: str, no: str) -> Callable[[Json], str]:
+    """A word for true or false, empty for what is missing."""
+    return lambda report: {None: "", True: yes, False: no}[words.at(report, key)]
 
 
 def _card_warnings(report: Json) -> str:
@@ -271,13 +252,13 @@ NETWORK = (
 TARGET = (
     Figure("target.name", "name", "the target", get=lambda i: i.target.name, kind=TEXT, line="Target",
            say=words.target),
-    *(Figure(f"target.{name}", units.words(name), help, get=_attribute("target", name), kind=TEXT)
+    *(Figure(f"target.{name}", units.words(name), help, get=attrgetter(f"target.{name}"), kind=TEXT)
       for name, help in (("kind", "simulated, hardware or software"), ("title", "what it is"),
                          ("description", "what is known about it"), ("sha256", "hash of the target file"))),
     Figure("target.priced", "has prices", "whether energies and times can be told", get=lambda i: i.target.priced,
            kind=FLAG),
     Figure("target.chips", "chips", "chips given", get=lambda i: i.target.chips),
-    *(Figure(f"target.{name}", units.words(name), help, get=_chip(name), needs=LIMIT)
+    *(Figure(f"target.{name}", units.words(name), help, get=attrgetter(f"target.chip.{name}"), needs=LIMIT)
       for name, help in (("cores_per_chip", "cores of one chip"), ("routers_x", "columns of its mesh"),
                          ("routers_y", "rows of its mesh"), ("cores_per_router", "cores at one router"))),
     Figure("target.source", "source of the mesh", "who says so", get=lambda i: i.target.chip.source, kind=TEXT,
@@ -293,8 +274,8 @@ TARGET = (
 
 MAPPING = (
     Figure("mapping.fits", "fits", "whether the network fits the target", get=_mapping(lambda m: m.fits), kind=FLAG,
-           needs=MAPPED, depends="cut", line="Fits", say=words.fits, tone=_verdict("mapping.fits"),
-           card=Card("Mapping", _card_fits)),
+           needs=MAPPED, depends="cut", line="Fits", say=words.fits, tone=_by("mapping.fits", "good", "bad"),
+           card=Card("Mapping", _by("mapping.fits", "fits", "does not fit"))),
     Figure("mapping.cores_used", "cores in use", "cores that hold a part of the network",
            get=_mapping(lambda m: len(m.cores)), needs=MAPPED, depends="cut"),
     Figure("mapping.cores_total", "cores", "cores given", get=_mapping(lambda m: m.cores_total), needs=MAPPED),
@@ -305,11 +286,10 @@ MAPPING = (
     Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",
            needs=MAPPED),
     Figure("mapping.problems", "problems", "what does not fit, and warnings",
-           get=lambda i: _rows(i.mapping.problems, PROBLEM) if i.mapping else [], kind=ROWS,
-           fields=PROBLEM),
-    Figure("mapping.groups", "population groups", "what lives on the same indices, and its layouts",
-           get=lambda i: _rows(i.mapping.groups, GROUP) if i.mapping else [], kind=ROWS, depends="cut",
-           fields=GROUP),
+           **_table(lambda i: i.mapping.problems if i.mapping else (), *PROBLEM)),
+    Figure("mapping.groups", "population groups", "what lives on the same indices, and its layouts", depends="cut",
+           **_table(lambda i: i.mapping.groups if i.mapping else (),
+                    "name", "nodes", "depth", "layout", "limiting", "alternatives")),
 )  # fmt: skip
 
 EVIDENCE = (
@@ -337,7 +317,8 @@ EVIDENCE = (
            kind=RECORD, needs=AGREEMENT),
     Figure("bit_true.equal", "bit-true", "whether all backends gave the same integers",
            get=_attribute("bit_true", "equal"), kind=FLAG, needs=COMPARED, line="Bit-true", say=words.bit_true,
-           tone=_verdict("bit_true.equal"), card=Card("Bit-true", _card_equal)),
+           tone=_by("bit_true.equal", "good", "bad"),
+           card=Card("Bit-true", _by("bit_true.equal", "equal", "differs"))),
     Figure("bit_true.samples", "samples of the comparison", "samples that all backends ran",
            get=_attribute("bit_true", "samples"), needs=COMPARED),
     Figure("bit_true.backends", "backends", "ways to run the network that were compared",
@@ -397,9 +378,8 @@ OPERATIONS = (
 )  # fmt: skip
 
 ENERGY = (
-    Figure("energy_uj", "energy", "one inference at a time, static power included",
-           get=_range(_estimate, lambda e: e.energy_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
-           depends="activity", line="energy", card=Card("Energy per inference")),
+    _ranged("energy_uj", "energy", "one inference at a time, static power included",
+            get=_range(_estimate, lambda e: e.energy_pj, UJ_PER_PJ), line="energy", card=Card("Energy per inference")),
     Figure("energy_breakdown_uj", "energy by part", "nominal",
            get=lambda i: {p: _in_uj(_parts(i)[p].nominal) if p in _parts(i) else None for p in ENERGY_PARTS},
            kind=PARTS, unit="uJ", needs=ESTIMATE, depends="activity", line="energy", say=words.breakdown),
@@ -408,25 +388,21 @@ ENERGY = (
            depends="activity"),
     Figure("energy_terms", "terms", "every term of the sum", get=_of(_estimate, _terms), kind=ROWS, needs=ESTIMATE,
            depends="activity", fields=("key", "part", "count", "coefficient", "energy_uj", "assumed", "priced")),
-    Figure("energy_shared_uj", "energy of no layer", "barriers, static power and packets that leave the mesh",
-           get=_range(_estimate, lambda e: e.shared_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
-           depends="activity"),
-    Figure("energy_events_uj", "energy of events", "without barriers and static power",
-           get=_range(_estimate, lambda e: e.events_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
-           depends="activity", line="events alone"),
-    Figure("energy_pipelined_uj", "energy in steady pipeline", "a new inference every T steps",
-           get=_range(_estimate, lambda e: e.pipelined_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=ESTIMATE,
-           depends="activity"),
+    _ranged("energy_shared_uj", "energy of no layer", "barriers, static power and packets that leave the mesh",
+            get=_range(_estimate, lambda e: e.shared_pj, UJ_PER_PJ)),
+    _ranged("energy_events_uj", "energy of events", "without barriers and static power",
+            get=_range(_estimate, lambda e: e.events_pj, UJ_PER_PJ), line="events alone"),
+    _ranged("energy_pipelined_uj", "energy in steady pipeline", "a new inference every T steps",
+            get=_range(_estimate, lambda e: e.pipelined_pj, UJ_PER_PJ)),
     Figure("ann_baseline_uj", "ANN baseline", "int8 MAC, same technology, dynamic",
            get=_of(_baseline, lambda b: _in_uj(b.energy_pj.nominal)), unit="uJ", needs=PRICE, line="ANN baseline",
            say=words.baseline, card=Card("ANN baseline", below=words.baseline_below)),
-    Figure("ann_baseline_ratio", "events over the ANN baseline",
-           "how many times the baseline the events of this network take",
-           get=_range(_ratio, lambda ratio: ratio, 1.0), kind=RANGE, unit="x",
-           formula="energy of events / ANN baseline; low / high and high / low at the ends", needs=ESTIMATE,
-           depends="activity", line="ANN baseline", say=words.baseline_ratio),
-    Figure("ann_baseline_range_uj", "range of the ANN baseline", "low, nominal, high",
-           get=_range(_baseline, lambda b: b.energy_pj, UJ_PER_PJ), kind=RANGE, unit="uJ", needs=PRICE),
+    _ranged("ann_baseline_ratio", "events over the ANN baseline",
+            "how many times the baseline the events of this network take",
+            get=_range(_ratio, lambda ratio: ratio, 1.0), unit="x", line="ANN baseline", say=words.baseline_ratio,
+            formula="energy of events / ANN baseline; low / high and high / low at the ends"),
+    _ranged("ann_baseline_range_uj", "range of the ANN baseline", "low, nominal, high",
+            get=_range(_baseline, lambda b: b.energy_pj, UJ_PER_PJ), needs=PRICE, depends=""),
     Figure("ann_baseline_macs", "MACs of the baseline", "of one pass", get=_of(_baseline, lambda b: b.macs),
            needs=PRICE),
     Figure("ann_baseline_bytes", "bytes of the baseline", "weights, inputs and outputs, each once",
@@ -445,16 +421,14 @@ ENERGY = (
 )  # fmt: skip
 
 TIME = (
-    Figure("latency_ms", "latency", "one inference through all T + depth steps",
-           get=_range(_timing, lambda t: t.latency_ns, MS_PER_NS), kind=RANGE, unit="ms", needs=ESTIMATE,
-           depends="activity", line="latency", card=Card("Latency")),
+    _ranged("latency_ms", "latency", "one inference through all T + depth steps",
+            get=_range(_timing, lambda t: t.latency_ns, MS_PER_NS), unit="ms", line="latency", card=Card("Latency")),
     Figure("throughput_per_s", "throughput", "inferences per second, a new one every T steps",
            get=_of(_timing, lambda t: t.throughput_per_s.nominal), unit="/s", needs=ESTIMATE, depends="activity",
            line="latency", say=words.throughput,
            card=Card("Throughput, pipelined", below=lambda report: "a result every T steps")),
-    Figure("throughput_range_per_s", "range of the throughput", "low, nominal, high",
-           get=_range(_timing, lambda t: t.throughput_per_s, 1.0), kind=RANGE, unit="/s", needs=ESTIMATE,
-           depends="activity"),
+    _ranged("throughput_range_per_s", "range of the throughput", "low, nominal, high",
+            get=_range(_timing, lambda t: t.throughput_per_s, 1.0), unit="/s"),
     Figure("steps", "steps", "time of every hardware step of a frame", get=_steps, kind=ROWS, needs=ESTIMATE,
            depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", "bound", "core")),
 )  # fmt: skip
@@ -464,16 +438,13 @@ NOTES = (
            get=lambda i: [*(i.assessment.estimate.uncounted if i.assessment.estimate else ()), *i.uncounted],
            kind=TEXTS, line="Not counted",
            say=lambda report: ("; ".join(report["uncounted"]),) if report["uncounted"] else ()),
-    Figure("warnings", "warnings", "what is worth knowing", get=lambda i: _rows(i.warnings, PROBLEM), kind=ROWS,
-           line="Warnings", say=words.warnings, tone=lambda report: "warn" if report["warnings"] else "",
-           card=Card("Warnings", lambda report: str(len(report["warnings"])), _card_warnings),
-           fields=PROBLEM),
+    Figure("warnings", "warnings", "what is worth knowing", **_table(lambda i: i.warnings, *PROBLEM), line="Warnings",
+           say=words.warnings, tone=lambda report: "warn" if report["warnings"] else "",
+           card=Card("Warnings", lambda report: str(len(report["warnings"])), _card_warnings)),
     Figure("raster.sample", "sample of the raster", "which one", get=lambda i: i.raster_sample, kind=TEXT),
-    Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick",
-           get=lambda i: _rows(i.raster, RASTER), kind=ROWS, depends="activity", fields=RASTER),
-    Figure("stages", "stages", "of the build",
-           get=lambda i: _rows(i.stages, STAGE), kind=ROWS,
-           fields=STAGE),
+    Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick", depends="activity",
+           **_table(lambda i: i.raster, "name", "size", "ticks")),
+    Figure("stages", "stages", "of the build", **_table(lambda i: i.stages, "name", "seconds", "fact")),
     Figure("reproducibility", "reproducibility", "versions, seeds, hashes and the configuration",
            get=lambda i: {**i.provenance, "config": dict(i.config)}, kind=RECORD),
 )  # fmt: skip

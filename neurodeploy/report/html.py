@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..cost.types import LEVELS
 from ..errors import Problem, grouped
 from ..files import write_text
 from . import charts, chipmap, figures, units, words
@@ -98,9 +99,7 @@ def _card(report: Json, figure: Figure, card: Card) -> Json:
     if phrase and words.at(report, figure.key) is not None:
         value, below = phrase[0], ", ".join(phrase[1:])
         if figure.kind is RANGE:
-            low, value, high = (
-                units.show(report[figure.key][level], figure.unit) for level in ("low", "nominal", "high")
-            )
+            low, value, high = (units.show(report[figure.key][level], figure.unit) for level in LEVELS)
             below = f"{low} .. {high}"
         elif figure.kind is NUMBER:
             value = units.show(words.at(report, figure.key), figure.unit)
@@ -125,14 +124,10 @@ def listing(report: Json) -> dict[str, list[Json]]:
 
 def _listed(report: Json, figure: Figure) -> Json:
     phrase = figure.plain(report)
-    return {
-        "key": figure.key,
-        "label": figure.label,
-        "value": ", ".join(phrase) or EMPTY,
-        "why": "" if phrase else words.why(report, figure.key),
-        "mark": words.label(report, figure.key),
-        "help": f"{figure.help}: {figure.formula}" if figure.formula else figure.help,
-    }
+    text, why = ", ".join(phrase) or EMPTY, "" if phrase else words.why(report, figure.key)
+    help = f"{figure.help}: {figure.formula}" if figure.formula else figure.help
+    return {"key": figure.key, "label": figure.label, "value": text, "why": why,
+            "mark": words.label(report, figure.key), "help": help}  # fmt: skip
 
 
 def cell(value: Any, unit: str) -> str:
@@ -149,23 +144,12 @@ def rank(value: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("neurodeploy.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": units.count,
-        "percent": units.percent,
-        "quantity": units.quantity,
-        "digits": units.digits,
-        "words": units.words,
-        "cell": cell,
-        "group": lambda name: figures.GROUPS[name].title,
-        "rank": rank,
-    }
+    loader = PackageLoader("neurodeploy.report", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    shown = {name: getattr(units, name) for name in ("count", "percent", "quantity", "digits", "words")}
+    own = {"cell": cell, "group": lambda name: figures.GROUPS[name].title, "rank": rank}
+    environment.filters |= shown | own
     return environment
 
 

@@ -78,8 +78,8 @@ class ReportInputs:
     ``sqnr_db`` and ``saturations`` (None: nothing ran) are by node of the integer graph; ``grades`` node -> (grade,
     reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why
     its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
-    :mod:`neurodeploy.inputs.samples` tells it; ``lava`` what its layers become in Lava: ``processes``, ``share`` of
-    synaptic events on Lava's own, ``layers`` row by row, and ``nodes``, node -> process.
+    :mod:`neurodeploy.inputs.samples` tells it; ``lava`` what its layers become in Lava: ``layers`` row by row, and
+    ``nodes``, node -> process.
     """
 
     model: ModelInfo

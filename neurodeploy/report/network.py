@@ -7,13 +7,11 @@ from typing import Any
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Delay, View
 from . import views
-from .columns import LAYERS
+from .columns import op
 from .inputs import ReportInputs
 
 #: kinds that are drawn as part of the edge
 HIDDEN = (Const, View, Delay)
-
-_OP = next(column.get for column in LAYERS if column.name == "op")
 
 
 def network(inputs: ReportInputs) -> list[dict[str, Any]]:
@@ -22,22 +20,15 @@ def network(inputs: ReportInputs) -> list[dict[str, Any]]:
     if graph is None:
         return []
     readers = sources(graph)
-    ops = {layer.node.name: _OP(layer) for layer in views.layers(inputs)}
+    ops = {layer.node.name: op(layer) for layer in views.layers(inputs)}
     ranks: dict[str, int] = {}
     rows = []
     for name, reads in readers.items():
         # what feeds back has no rank yet: it does not push its reader further down
         ranks[name] = 1 + max((ranks[source] for source in reads if source in ranks), default=-1)
-        rows.append(
-            {
-                "name": name,
-                "op": ops.get(name, graph.nodes[name].kind),
-                "kind": graph.nodes[name].kind,
-                "code": graph.values[name].code.kind,
-                "rank": ranks[name],
-                "reads": list(reads),
-            }
-        )
+        kind, code = graph.nodes[name].kind, graph.values[name].code.kind
+        rows.append({"name": name, "op": ops.get(name, kind), "kind": kind, "code": code, "rank": ranks[name],
+                     "reads": list(reads)})  # fmt: skip
     return rows
 
 

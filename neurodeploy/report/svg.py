@@ -32,9 +32,14 @@ def _number(value: object) -> str:
 
 def text(x: float, y: float, content: str, class_: str = "", anchor: str = "start") -> Safe:
     """A line of text."""
-    return tag(
-        "text", content, x=x, y=y, class_=class_ or None, text_anchor=None if anchor == "start" else anchor
-    )
+    where = None if anchor == "start" else anchor
+    return tag("text", content, x=x, y=y, class_=class_ or None, text_anchor=where)
+
+
+def named(y: float, name: str, hint: str) -> Safe:
+    """The name of a row, to the left of where its drawing begins."""
+    shown = shorten(name, 28)
+    return tag("text", shown, title(hint), x=LABEL - PAD, y=y, class_="label", text_anchor="end")
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Safe:
@@ -43,10 +48,11 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Safe:
 
 
 def rect(
-    x: float, y: float, width: float, height: float, class_: str, *children: str, **more: object
+    x: float, y: float, width: float, height: float, class_: str, hint: str = "", /, **more: object
 ) -> Safe:
-    """A rectangle."""
-    return tag("rect", *children, x=x, y=y, width=max(width, 0.0), height=height, class_=class_, **more)
+    """A rectangle; ``hint`` as for :func:`title`."""
+    inner, width = (title(hint),) if hint else (), max(width, 0.0)
+    return tag("rect", *inner, x=x, y=y, width=width, height=height, class_=class_, **more)
 
 
 def title(content: str) -> Safe:
@@ -54,18 +60,15 @@ def title(content: str) -> Safe:
     return tag("title", content)
 
 
-def drawing(width: float, height: float, label: str, *children: str, min_width: float | None = None) -> Safe:
+#: below this width a drawing scrolls rather than become unreadable
+NARROW = 820
+
+
+def drawing(width: float, height: float, label: str, *children: str, min_width: float = NARROW) -> Safe:
     """A whole picture that scales down to ``min_width`` and scrolls below it."""
-    narrowest = f"min-width:{min_width or width:.0f}px"
-    return tag(
-        "svg",
-        *children,
-        viewBox=f"0 0 {width:.0f} {height:.0f}",
-        width=f"{width:.0f}",
-        role="img",
-        aria_label=label,
-        style=narrowest,
-    )
+    box, size = f"0 0 {width:.0f} {height:.0f}", f"{width:.0f}"
+    narrowest = f"min-width:{min_width:.0f}px"
+    return tag("svg", *children, viewBox=box, width=size, role="img", aria_label=label, style=narrowest)
 
 
 def shorten(name: str, most: int) -> str:
@@ -83,6 +86,17 @@ def ticks(top: float, count: int = 5) -> list[float]:
     return [step * i for i in range(math.ceil(top / step - 1e-9) + 1)]
 
 
+def heights(
+    marks: list[float], left: float, width: float, base: float, scale: float, show: Callable[[float], str]
+) -> list[Safe]:
+    """Horizontal lines at marks of an upward axis, with their numbers to the left."""
+    parts: list[Safe] = []
+    for mark in marks:
+        y = base - mark * scale
+        parts += [line(left, y, width, y, "grid"), text(left - 6, y + 4, show(mark), "axis", "end")]
+    return parts
+
+
 @dataclass(frozen=True)
 class Bar:
     """One row of a bar chart: stacked ``segments`` (class, size, hint), a whisker from low to high, a note."""
@@ -94,56 +108,34 @@ class Bar:
     note: str = ""
 
 
-#: a drawing as wide as the page; height of a row, room for its label, space between label and bar
-WIDTH, ROW, LABEL, PAD = 1100, 22, 200, 8
-#: below this width a drawing scrolls rather than become unreadable
-NARROW = 820
+#: a drawing as wide as the page; height of a row, room for its label and its note, space between label and bar
+WIDTH, ROW, LABEL, NOTE, PAD = 1100, 22, 200, 110, 8
 
 
-def bars(
-    rows: Sequence[Bar], label: str, show: Callable[[float], str], width: int = WIDTH, note: int = 110
-) -> Safe:
+def bars(rows: Sequence[Bar], label: str, show: Callable[[float], str]) -> Safe:
     """Horizontal stacked bars on one scale; ``show`` formats the numbers of the axis."""
     top = max([sum(s[1] for s in row.segments) for row in rows] + [row.high or 0 for row in rows] + [0.0])
     marks = ticks(top)
-    scale = (width - LABEL - note) / marks[-1]
+    scale = (WIDTH - LABEL - NOTE) / marks[-1]
     height = len(rows) * ROW + 28
-    parts = [piece for mark in marks for piece in _gridline(LABEL + mark * scale, height, show(mark))]
+    parts: list[Safe] = []
+    for mark in marks:
+        x = LABEL + mark * scale
+        parts += [line(x, 2, x, height - 22, "grid"), text(x, height - 6, show(mark), "axis", "middle")]
     for index, row in enumerate(rows):
-        parts += _bar(row, index * ROW + 4, scale, width)
-    return drawing(width, height, label, *parts, min_width=NARROW)
+        parts += _bar(row, index * ROW + 4, scale)
+    return drawing(WIDTH, height, label, *parts)
 
 
-def _gridline(x: float, height: float, label: str) -> list[Safe]:
-    return [line(x, 2, x, height - 22, "grid"), text(x, height - 6, label, "axis", "middle")]
-
-
-def _bar(row: Bar, y: float, scale: float, width: int) -> list[Safe]:
-    parts = [
-        tag(
-            "text",
-            shorten(row.label, 28),
-            title(row.label),
-            x=LABEL - PAD,
-            y=y + 12,
-            class_="label",
-            text_anchor="end",
-        )
-    ]
+def _bar(row: Bar, y: float, scale: float) -> list[Safe]:
+    parts = [named(y + 12, row.label, row.label)]
     x = float(LABEL)
     for class_, size, hint in row.segments:
-        parts.append(rect(x, y, size * scale, ROW - 7, class_, title(hint)))
+        parts.append(rect(x, y, size * scale, ROW - 7, class_, hint))
         x += size * scale
     if row.low is not None and row.high is not None:
-        parts += whisker(LABEL + row.low * scale, LABEL + row.high * scale, y + (ROW - 7) / 2)
-    parts.append(text(width - 2, y + 12, row.note, "note", "end"))
+        x1, x2, middle = LABEL + row.low * scale, LABEL + row.high * scale, y + (ROW - 7) / 2
+        parts.append(line(x1, middle, x2, middle, "whisker"))
+        parts += [line(x, middle - 3, x, middle + 3, "whisker") for x in (x1, x2)]
+    parts.append(text(WIDTH - 2, y + 12, row.note, "note", "end"))
     return parts
-
-
-def whisker(x1: float, x2: float, y: float) -> list[Safe]:
-    """A range: a line with ends."""
-    return [
-        line(x1, y, x2, y, "whisker"),
-        line(x1, y - 3, x1, y + 3, "whisker"),
-        line(x2, y - 3, x2, y + 3, "whisker"),
-    ]

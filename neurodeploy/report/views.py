@@ -125,17 +125,15 @@ def layers(inputs: ReportInputs) -> Iterator[Layer]:
     graph = inputs.integer or inputs.spiking or inputs.source
     if graph is None:
         return
-    groups = {
-        name: group for group in (inputs.mapping.groups if inputs.mapping else ()) for name in group.nodes
-    }
+    mapping = inputs.mapping
+    groups = {name: group for group in (mapping.groups if mapping else ()) for name in group.nodes}
     hosts = _cores_by_node(inputs)
     counted = inputs.assessment.events.node_counts if inputs.assessment.events else {}
     for node in graph:
         if isinstance(node, Const) or (isinstance(node, View) and not np.any(counted.get(node.name, 0))):
             continue
-        yield Layer(
-            inputs, graph, node, groups.get(node.name), len(hosts[node.name]) if inputs.mapping else None
-        )
+        cores = len(hosts[node.name]) if mapping else None
+        yield Layer(inputs, graph, node, groups.get(node.name), cores)
 
 
 def _cores_by_node(inputs: ReportInputs) -> dict[str, set[int]]:
@@ -158,7 +156,6 @@ def links(inputs: ReportInputs) -> Iterator[LinkView]:
     events = inputs.assessment.events
     if events is None:
         return
-    for link, load in sorted(
-        events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0]))
-    ):
+    fullest = sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0])))
+    for link, load in fullest:
         yield LinkView(inputs, link, np.asarray(load), int(events.link_peak.get(link, 0)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..config import INTEGER
+from ..cost.paper import trained
 from . import units
 
 Json = dict[str, Any]
@@ -46,8 +47,8 @@ def label(report: Json, key: str) -> str:
 def how_made(report: Json) -> str:
     """Method and time steps."""
     method = report["method"]
-    ways = {"native": "natively trained", INTEGER: "integers as in the file"}
-    made = ways.get(method, f"converted by {method}")
+    made = "natively trained" if trained(method) else f"converted by {method}"
+    made = "integers as in the file" if method == INTEGER else made
     bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
     return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
 
@@ -116,8 +117,8 @@ def accuracy(report: Json) -> tuple[str, ...]:
         text = f"agreement with the float model: cosine {kept['cosine']:.4f}, rank {kept['rank']:.4f}"
         return (units.NONE, text, f"(n = {near['samples']})")
     known = [level for level in ("float", "spiking", "integer") if found[level] is not None]
-    levels = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
-    return (levels, f"(n = {found['samples']})") if known else ()
+    shown = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
+    return (shown, f"(n = {found['samples']})") if known else ()
 
 
 def levels(report: Json) -> str:
@@ -150,12 +151,9 @@ def lava(report: Json) -> tuple[str, ...]:
         return ()
     whole = sum(processes.values())
     split = ", ".join(f"{count} {name}" for name, count in processes.items())
-    found = shares(done)
-    return (
-        (*found, "of all operations", f"{whole} processes: {split}")
-        if found
-        else (f"{whole} processes", split)
-    )
+    if found := shares(done):
+        return (*found, "of all operations", f"{whole} processes: {split}")
+    return (f"{whole} processes", split)
 
 
 def breakdown(report: Json) -> tuple[str, ...]:
@@ -168,9 +166,8 @@ def breakdown(report: Json) -> tuple[str, ...]:
 
 def main_code(report: Json) -> str:
     """The code that drives most of the work."""
-    found: Mapping[str, float] = report["purity"]["work"]
-    code = max(found, key=lambda name: found[name])
-    return f"{units.percent(found[code])} {code}"
+    code, share = max(report["purity"]["work"].items(), key=lambda item: item[1])
+    return f"{units.percent(share)} {code}"
 
 
 def baseline(report: Json) -> tuple[str, ...]:
@@ -202,11 +199,8 @@ def paper_ratio(report: Json) -> tuple[str, ...]:
 def paper_below(report: Json) -> str:
     """What stands below the paper metric on its card."""
     found = report["energy_paper_ratio"]
-    return (
-        why(report, "energy_paper_ratio")
-        if found is None
-        else f"{units.percent(found)} of the same layers as MACs"
-    )
+    shown = f"{units.percent(found)} of the same layers as MACs"
+    return why(report, "energy_paper_ratio") if found is None else shown
 
 
 def throughput(report: Json) -> tuple[str, ...]:

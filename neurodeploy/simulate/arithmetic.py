@@ -8,7 +8,6 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.widths import REGISTER_BITS
 
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
@@ -31,12 +30,6 @@ def exact_in(bound: int | float) -> Any:
 def storage(graph: Graph, name: str) -> Any:
     """The type in which a node's value is stored."""
     return exact_in(magnitude(graph, name))
-
-
-def width(graph: Graph, name: str) -> int:
-    """Declared width of a node's value in bits."""
-    spec = graph.values[name].fixed
-    return spec.bits if spec else REGISTER_BITS
 
 
 def limit(bits: int) -> int:

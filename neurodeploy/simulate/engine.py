@@ -18,9 +18,8 @@ import numpy as np
 
 from ..array import Array
 from ..errors import Problem, SimulateError
-from ..ir import levels
+from ..ir import interp, levels
 from ..ir.graph import Graph
-from ..ir.interp import input_shape
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
 from . import arithmetic, linear, loops, operators, pools, populations, products
@@ -77,11 +76,9 @@ class Engine:
         return Trace(np.concatenate(outputs, axis=1), values, counts)
 
     def _nothing(self, names: tuple[str, ...]) -> Trace:
-        ticks = self.graph.header.timesteps
-        empty = {
-            n: np.zeros((ticks, 0, *self.graph.shape(n)), np.int64) for n in (*names, self.graph.output.name)
-        }
-        return Trace(empty[self.graph.output.name], {name: empty[name] for name in names})
+        output, lead = self.graph.output.name, (self.graph.header.timesteps, 0)
+        empty = {n: np.zeros((*lead, *self.graph.shape(n)), np.int64) for n in (*names, output)}
+        return Trace(empty[output], {name: empty[name] for name in names})
 
     def _chunk(self, x: Array, names: tuple[str, ...]) -> Trace:
         run = Run(self.graph.header.timesteps)
@@ -121,11 +118,8 @@ def macs(node: Synapse, graph: Graph) -> int:
 
 def check_input(graph: Graph, x: Array) -> None:
     """Raise SimulateError unless ``x`` has the shape of inputs and lies within the input's interval."""
-    node, expected = graph.input, input_shape(graph)
-    if x.shape[1:] != expected:
-        raise SimulateError(Problem("ND601", "the input has the wrong shape", node.name, str(x.shape),
-                                    f"(batch, {', '.join(map(str, expected))})"))  # fmt: skip
-    interval = graph.values[node.name].interval
+    interp.check_input(graph, x)
+    node, interval = graph.input, graph.values[graph.input.name].interval
     if interval is None or x.size == 0:
         return
     centred = x.astype(np.int64) - node.zero
@@ -158,33 +152,20 @@ def _output(node: Output, graph: Graph) -> Step:
     return step
 
 
-def _delay(node: Delay, graph: Graph) -> Step:
-    return lambda args, run: args[0]
-
-
 def _view(node: View, graph: Graph) -> Step:
     def step(args: list[Array], run: Run) -> Array:
         if len(args) == 1:
             return node.apply(args, lead=2)
         lead = np.broadcast_shapes(*(a.shape[:2] for a in args))
         kind = np.result_type(*args)
-        return node.apply(
-            [np.broadcast_to(a, lead + a.shape[2:]).astype(kind, copy=False) for a in args], lead=2
-        )
+        parts = [np.broadcast_to(a, lead + a.shape[2:]).astype(kind, copy=False) for a in args]
+        return node.apply(parts, lead=2)
 
     return step
 
 
 PLANS: dict[type[Node], Callable[..., Step]] = {
-    Input: _input,
-    Output: _output,
-    Const: _const,
-    Synapse: linear.synapse,
-    Neuron: populations.neuron,
-    Product: products.product,
-    Sum: linear.total,
-    Reduce: linear.reduce,
-    Micro: operators.micro,
-    View: _view,
-    Delay: _delay,
-}
+    Input: _input, Output: _output, Const: _const, Synapse: linear.synapse, Neuron: populations.neuron,
+    Product: products.product, Sum: linear.total, Reduce: linear.reduce, Micro: operators.micro, View: _view,
+    Delay: lambda node, graph: lambda args, run: args[0],
+}  # fmt: skip

@@ -16,14 +16,14 @@ import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 import numpy as np
 from numba import njit
 
-from .. import registry
 from ..array import Array
+from ..ir.neuron_model import NEURONS
 
 SOURCE = '''\
 """Generated: {model}, constants {constants}."""
@@ -57,7 +57,7 @@ Kernel = Callable[..., int]
 
 def _step(name: str) -> FunctionType:
     """The text of a model's integer step."""
-    return cast(FunctionType, registry.NEURONS[name].int_step)
+    return cast(FunctionType, NEURONS[name].int_step)
 
 
 def scalar_step(name: str) -> Any:
@@ -68,12 +68,9 @@ def scalar_step(name: str) -> Any:
 def _compiled(function: FunctionType, done: dict[FunctionType, Any]) -> Any:
     if function not in done:
         names = dict(function.__globals__)
-        for name, callee in _callees(function).items():
-            names[name] = _compiled(callee, done)
-        clone = FunctionType(
-            function.__code__, names, function.__name__, function.__defaults__, function.__closure__
-        )
-        done[function] = njit(clone, error_model="numpy")
+        names |= {name: _compiled(callee, done) for name, callee in _callees(function).items()}
+        own = function.__name__, function.__defaults__, function.__closure__
+        done[function] = njit(FunctionType(function.__code__, names, *own), error_model="numpy")
     return done[function]
 
 
@@ -84,25 +81,19 @@ def _callees(function: FunctionType) -> dict[str, FunctionType]:
 
 
 def _fingerprint(function: FunctionType) -> bytes:
-    """Byte code, constants and numbers used by a function and all it calls."""
+    """Byte code, module, constants and numbers used by a function and all it calls."""
     code = function.__code__
-    numbers = [
-        function.__globals__[n]
-        for n in code.co_names
-        if isinstance(function.__globals__.get(n), (int, float))
-    ]
-    parts = [
-        code.co_code,
-        repr(code.co_names).encode(),
-        repr(numbers).encode(),
-        repr([c for c in code.co_consts if not hasattr(c, "co_code")]).encode(),
-    ]
-    return b"".join(parts + [_fingerprint(callee) for callee in _callees(function).values()])
+    known = (function.__globals__.get(name) for name in code.co_names)
+    numbers = [value for value in known if isinstance(value, (int, float))]
+    constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+    # the module too: numba looks it up by name when it loads the machine code
+    text = "".join(map(repr, (function.__module__, code.co_names, numbers, constants))).encode()
+    return b"".join([code.co_code, text, *(_fingerprint(callee) for callee in _callees(function).values())])
 
 
 def constant_positions(name: str) -> tuple[int, ...]:
     """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
-    model = registry.NEURONS[name]
+    model = NEURONS[name]
     notes = list(inspect.signature(model.int_step).parameters.values())[model.inputs + len(model.state) :]
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
@@ -112,7 +103,7 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
 
     ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
     """
-    model = registry.NEURONS[name]
+    model = NEURONS[name]
     states = [f"s{i}" for i in range(len(model.state))]
     streams = [f"x{i}" for i in range(model.inputs)]
     params = [f"p{i}" for i in range(len(model.int_params))]
@@ -155,9 +146,7 @@ def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Kernel:
 
 def _from_file(name: str, constants: tuple[int, ...]) -> Kernel:
     text = source_of(name, constants, cached=True)
-    digest = hashlib.sha256(
-        text.encode() + _fingerprint(cast(FunctionType, registry.NEURONS[name].int_step))
-    ).hexdigest()[:16]
+    digest = hashlib.sha256(text.encode() + _fingerprint(_step(name))).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         _write_whole(path, text)
@@ -199,7 +188,8 @@ def _kept(function: Callable[..., Any]) -> Any:
         return njit(function, nogil=True, error_model="numpy")
 
 
-def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+@_kept
+def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
     """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for (T, n). Returns clipped elements."""
     ticks, size = out.shape
     before = np.zeros(size, np.int64)
@@ -216,10 +206,8 @@ def _rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: in
     return clipped
 
 
-rescale_difference = _kept(_rescale_difference)
-
-
-def _rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+@_kept
+def rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
     """out = rescale(x) clipped to +-limit; x and out (n, P), multiplier and shift (P,). Returns clipped elements."""
     rows, size = out.shape
     clipped = 0
@@ -230,6 +218,3 @@ def _rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> 
             out[i, j] = kept
             clipped += raw != kept
     return clipped
-
-
-rescale_clip = _kept(_rescale_clip)

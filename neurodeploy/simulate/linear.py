@@ -77,10 +77,9 @@ def _dense(node: Synapse, kind: Any) -> Step:
 def _conv(node: Synapse, kind: Any) -> Step:
     outputs, channels, ky, kx = node.weight.shape
     # (G, ky, kx, C/G, O/G) flattened to (G, K, O/G): the order in which patches() lays out its elements
-    weight = node.weight.reshape(node.groups, outputs // node.groups, channels, ky, kx).transpose(
-        0, 3, 4, 2, 1
-    )
-    weight = np.ascontiguousarray(weight.reshape(node.groups, -1, outputs // node.groups).astype(kind))
+    own = outputs // node.groups
+    weight = node.weight.reshape(node.groups, own, channels, ky, kx).transpose(0, 3, 4, 2, 1)
+    weight = np.ascontiguousarray(weight.reshape(node.groups, -1, own).astype(kind))
     bias = np.zeros(1, kind) if node.bias is None else node.bias.astype(kind)
 
     def step(args: list[Array], run: Run) -> Array:
@@ -116,11 +115,8 @@ def total(node: Sum, graph: Graph) -> Step:
 
     def step(args: list[Array], run: Run) -> Array:
         first, *others = (a.reshape(*a.shape[:2], *(1,) * (rank - a.ndim), *a.shape[2:]) for a in args)
-        out = (
-            first.astype(kind, copy=False) * kind(signs[0])
-            if signs[0] != 1
-            else first.astype(kind, copy=False)
-        )
+        out = first.astype(kind, copy=False)
+        out = out if signs[0] == 1 else out * kind(signs[0])
         for sign, x in zip(signs[1:], others, strict=True):
             out = np.add(out, x, dtype=kind) if sign == 1 else np.add(out, x * x.dtype.type(sign), dtype=kind)
         return np.broadcast_to(out, (*out.shape[:2], *shape))
@@ -138,11 +134,7 @@ def reduce(node: Reduce, graph: Graph) -> Step:
 
     def step(args: list[Array], run: Run) -> Array:
         x = args[0].astype(kind, copy=False)
-        return (
-            add.reduce(x, axis=axes, keepdims=node.keepdims)
-            if node.window is None
-            else _windows(x, node, add)
-        )
+        return _windows(x, node, add) if node.window else add.reduce(x, axis=axes, keepdims=node.keepdims)
 
     return step
 
@@ -152,9 +144,8 @@ def _windows(x: Array, node: Reduce, add: np.ufunc) -> Array:
     sy, sx = node.stride or (wy, wx)
     if py or px:
         x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
-    x = _along(
-        _along(x, -1, wx, sx, add), -2, wy, sy, add
-    )  # rows first: they lie one after the other in memory
+    x = _along(x, -1, wx, sx, add)  # rows first: they lie one after the other in memory
+    x = _along(x, -2, wy, sy, add)
     return x.reshape(*x.shape, 1, 1) if node.keepdims else x
 
 

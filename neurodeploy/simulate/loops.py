@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Neuron, Node, Synapse
 from . import arithmetic, linear
 from .run import Run, Step
@@ -77,9 +77,12 @@ def _step(node: Node, graph: Graph, plans: Mapping[type[Node], Callable[..., Ste
     if isinstance(node, Neuron):
         return _neuron(node, graph)
     plain = plans[type(node)](node, graph)  # without memory, or levels.verify refuses it in a loop
-    return lambda env, states, t, run: plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations))[
-        0
-    ]
+
+    def step(env: Values, states: States, t: int, run: Run) -> Array:
+        value: Array = plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations))[0]
+        return value
+
+    return step
 
 
 def _synapse(node: Synapse, graph: Graph) -> TickStep:
@@ -95,14 +98,13 @@ def _synapse(node: Synapse, graph: Graph) -> TickStep:
 
 
 def _neuron(node: Neuron, graph: Graph) -> TickStep:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     params = [np.asarray(node.params[name], dtype=np.int64) for name in model.int_params]
 
     def step(env: Values, states: States, t: int, run: Run) -> Array:
         inputs = [_at(env[i], t)[0].astype(np.int64) for i in node.inputs]
-        zero = np.zeros(
-            np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name))), np.int64
-        )
+        shape = np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name)))
+        zero = np.zeros(shape, np.int64)
         if t == 0 or node.resets(t + 1):
             states[node.name] = [zero] * len(model.state)
         value: Array

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro
 from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
@@ -35,7 +35,7 @@ class Operator:
     """f as a function of int64 arrays (..., *shape), for inputs within ``lo`` .. ``hi``."""
 
     def __init__(self, node: Micro, graph: Graph, lo: int, hi: int) -> None:
-        self.op, self.params = registry.MICROCODE[node.op], node.params
+        self.op, self.params = MICROCODE[node.op], node.params
         self.rank = len(graph.shape(node.name))
         self.lo, self.hi = lo, hi
         self.seen = 0  # elements so far: a table must pay for itself
@@ -66,10 +66,14 @@ class Operator:
             self.table = y.ravel(), (clipped.copy() if clipped.any() else None)
 
 
-def _in_pieces(work: Callable[[slice], int], batch: int, per_sample: int) -> int:
-    """Sum of ``work`` over slices of the batch that fit the cache."""
-    samples = max(1, CHUNK_ELEMENTS // max(per_sample, 1))
-    return sum(work(slice(start, start + samples)) for start in range(0, batch, samples))
+def _in_pieces(work: Callable[[Array], tuple[Array, int]], x: Array, out: Array) -> int:
+    """Fill ``out`` (T, B, ...) with ``work`` of pieces of the batch that fit the cache; its saturated elements."""
+    samples, clipped = max(1, CHUNK_ELEMENTS // max(out[:, :1].size, 1)), 0
+    for start in range(0, x.shape[1], samples):
+        part = slice(start, start + samples)
+        out[:, part], count = work(x[:, part])
+        clipped += count
+    return clipped
 
 
 def _instant(node: Micro, graph: Graph) -> Step:
@@ -80,12 +84,7 @@ def _instant(node: Micro, graph: Graph) -> Step:
         (x,) = args
         out = np.empty(x.shape, dtype=kind)
         operator.expect(x.size)
-
-        def work(part: slice) -> int:
-            out[:, part], clipped = operator(arithmetic.integers(x[:, part]))
-            return clipped
-
-        run.count(node, _in_pieces(work, x.shape[1], x[:, :1].size), len(x))
+        run.count(node, _in_pieces(lambda part: operator(arithmetic.integers(part)), x, out), len(x))
         return out
 
     return step
@@ -115,7 +114,7 @@ def _rescale(node: Micro, graph: Graph) -> Step:
 
 
 def _cumulative(node: Micro, graph: Graph) -> Step:
-    kind, bits = arithmetic.storage(graph, node.name), arithmetic.width(graph, node.name)
+    kind, bits = arithmetic.storage(graph, node.name), graph.values[node.name].width
     lo, hi = _range(graph, node)
     reach, ticks = max(abs(lo), abs(hi)), range(1, graph.header.timesteps + 1)
     if reach * len(ticks) <= arithmetic.limit(REGISTER_BITS):
@@ -126,12 +125,8 @@ def _cumulative(node: Micro, graph: Graph) -> Step:
         (x,) = args
         out = np.empty((run.ticks, *x.shape[1:]), dtype=kind)
         operator.expect(out.size)
-
-        def work(part: slice) -> int:
-            out[:, part], clipped = _compensated(x[:, part], operator, run.ticks, reach, bits)
-            return clipped
-
-        run.count(node, _in_pieces(work, x.shape[1], out[:, :1].size), run.ticks)
+        work = lambda part: _compensated(part, operator, run.ticks, reach, bits)
+        run.count(node, _in_pieces(work, x, out), run.ticks)
         return out
 
     return step

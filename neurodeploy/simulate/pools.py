@@ -18,12 +18,8 @@ Result = TypeVar("Result")
 def threads() -> int:
     """Cores this process may use, at most what OMP_NUM_THREADS or NUMBA_NUM_THREADS allow."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = [
-        int(os.environ[k])
-        for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-        if os.environ.get(k, "").isdigit()
-    ]
-    return max(1, min([allowed, *asked]))
+    asked = (os.environ.get(key, "") for key in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"))
+    return max(1, min([allowed, *(int(count) for count in asked if count.isdigit())]))
 
 
 @cache

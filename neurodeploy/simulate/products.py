@@ -49,7 +49,7 @@ def product(node: Product, graph: Graph) -> Step:
     shapes = graph.shape(a), graph.shape(b)
     plan = Plan(node, contraction(node.einsum, *shapes), node.einsum.terms(*shapes),
                 arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
-                arithmetic.width(graph, node.name), arithmetic.storage(graph, node.name))  # fmt: skip
+                graph.values[node.name].width, arithmetic.storage(graph, node.name))  # fmt: skip
     return _cumulative(plan) if node.timing == "cumulative" else _instant(plan)
 
 
@@ -115,10 +115,9 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
 
 def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
     """Multiplier and shift of every tick; 1 and 0 where the product is passed on exactly."""
-    factors = [plan.node.factor(t) for t in range(1, ticks + 1)]
-    return np.array([m for m, _ in factors], dtype=np.int64), np.array(
-        [s for _, s in factors], dtype=np.int64
-    )
+    factors = np.array([plan.node.factor(t) for t in range(1, ticks + 1)], dtype=np.int64)
+    multiplier, shift = factors.T.copy()
+    return multiplier, shift
 
 
 def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:

@@ -11,12 +11,12 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..config import BuildConfig
 from ..errors import NeurodeployError
 from ..ir.graph import Graph
+from ..registry import version
 from . import resolve
 from .resolve import Model
 
@@ -80,12 +80,7 @@ def makers(package: Path) -> str:
 @cache
 def _made_by() -> str:
     """The code here, and the libraries installed here."""
-    versions = []
-    for name in LIBRARIES:
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
+    versions = [f"{name} {found}" for name in LIBRARIES if (found := version(name))]
     return "\0".join([makers(Path(__file__).parent.parent), *versions])
 
 

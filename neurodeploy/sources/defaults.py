@@ -41,15 +41,8 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     if "calib" not in config.model_fields_set:
         affordable = int(CONVERTED // (ticks * _macs(source.graph)))
         calib = min(calib, max(LEAST_CALIBRATED, affordable))
-    return config.model_copy(
-        update={
-            "method": method,
-            "timesteps": ticks,
-            "calib": calib,
-            "data": config.data or model.dataset,
-            "convert": {**own, **config.convert},
-        }
-    )
+    found = {"method": method, "timesteps": ticks, "calib": calib, "convert": {**own, **config.convert}}
+    return config.model_copy(update={**found, "data": config.data or model.dataset})
 
 
 def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
@@ -83,39 +76,26 @@ def _macs(graph: Graph) -> float:
 def _require_no_conversion(config: BuildConfig) -> None:
     """Refuse what would change numbers that the file has fixed."""
     cause = "the file holds integers: nothing is converted or quantised"
-    wrong = []
-    if config.method not in ("", INTEGER):
-        wrong.append(("--method", config.method))
-    if config.convert:
-        wrong.append(("convert", ", ".join(config.convert)))
-    if config.weight_bits != BuildConfig.model_fields["weight_bits"].default:
-        wrong.append(("--weight-bits", str(config.weight_bits)))
-    if config.layers:
-        wrong.append(("layers", ", ".join(config.layers)))
+    bits = (
+        ""
+        if config.weight_bits == BuildConfig.model_fields["weight_bits"].default
+        else str(config.weight_bits)
+    )
+    given = {"--method": "" if config.method == INTEGER else config.method, "convert": ", ".join(config.convert),
+             "--weight-bits": bits, "layers": ", ".join(config.layers)}  # fmt: skip
+    wrong = [Problem("ND308", cause, k, v, fixes=(f"leave out {k}",)) for k, v in given.items() if v]
     if wrong:
-        raise ConvertError(
-            [Problem("ND308", cause, place, found, fixes=(f"leave out {place}",)) for place, found in wrong]
-        )
+        raise ConvertError(wrong)
 
 
 def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:
     """A warning (ND114) where pixels of more than one level reach a model of the user's own and nobody gave a scale."""
     if model.kind not in ("python", "export") or config.scale is not None or levels <= 1:
         return []
-    return [
-        Problem(
-            "ND114",
-            "the model is fed raw pixel levels: no scale was given",
-            config.model,
-            f"0 .. {levels}",
-            "what the model was trained on",
-            (
-                f"--set scale={1 / levels!r} if it was trained on 0 .. 1",
-                "--set scale=1.0 if it was trained on raw levels or scales them itself",
-            ),
-            severity="warning",
-        )
-    ]
+    cause, limit = "the model is fed raw pixel levels: no scale was given", "what the model was trained on"
+    fixes = (f"--set scale={1 / levels!r} if it was trained on 0 .. 1",
+             "--set scale=1.0 if it was trained on raw levels or scales them itself")  # fmt: skip
+    return [Problem("ND114", cause, config.model, f"0 .. {levels}", limit, fixes, severity="warning")]
 
 
 def remarks(config: BuildConfig, graph: Graph) -> list[Problem]:

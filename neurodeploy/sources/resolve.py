@@ -13,16 +13,16 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import registry
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_name
 from ..files import typed
-from ..formats._base import Format, Reader
+from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
-from ..frontends.libraries._base import Library, text_options
+from ..frontends.libraries._base import LIBRARIES, text_options
 from ..ir.graph import Graph
 from . import zoo
 
@@ -61,7 +61,6 @@ class Model:
     method: str = ""
     timesteps: int = 1
     spiking: bool = False
-    shape: tuple[int, ...] = ()
     convert: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     tokenizer: str = ""
@@ -87,11 +86,8 @@ class Asked:
         """A spec with the raw levels that the user gives: one of the two without the other is 1 or 0."""
         if self.scale is None and self.offset is None:
             return spec
-        return replace(
-            spec,
-            scale=1.0 if self.scale is None else self.scale,
-            offset=0.0 if self.offset is None else self.offset,
-        )
+        scale, offset = 1.0 if self.scale is None else self.scale, 0.0 if self.offset is None else self.offset
+        return replace(spec, scale=scale, offset=offset)
 
 
 @dataclass(frozen=True)
@@ -135,12 +131,7 @@ def source_graph(model: Model) -> Graph:
 
 def formats() -> dict[str, tuple[Format, Reader]]:
     """Readable formats of whole networks, with their readers, by the suffix of their files."""
-    return {f.suffix: (f, f.reader) for f in registry.FORMATS.values() if f.reader is not None}
-
-
-def libraries() -> registry.Room[Library]:
-    """Optional libraries of networks by their prefix; none of them is imported."""
-    return registry.LIBRARIES
+    return {f.suffix: (f, f.reader) for f in FORMATS.values() if f.reader is not None}
 
 
 def _readable() -> str:
@@ -148,29 +139,22 @@ def _readable() -> str:
 
 
 def _no_reader(asked: Asked) -> Problem:
-    return Problem(
-        "ND120",
-        "reader options are for files of other tools, and for models of optional libraries",
-        "reader",
+    cause = "reader options are for files of other tools, and for models of optional libraries"
+    found, fix = (
         f"{asked.text} with {', '.join(asked.reader)}",
-        f"a file that ends in {', '.join(formats()) or 'the suffix of a reader'}, "
-        f"or a model of {', '.join(libraries())}",
-        (f"leave out --set reader.{next(iter(asked.reader))}",),
+        f"leave out --set reader.{next(iter(asked.reader))}",
     )
+    suffixes = ", ".join(formats()) or "the suffix of a reader"
+    limit = f"a file that ends in {suffixes}, or a model of {', '.join(LIBRARIES)}"
+    return Problem("ND120", cause, "reader", found, limit, (fix,))
 
 
 def _unknown(asked: Asked) -> Problem:
     text, path = asked.text, asked.path
     if path.suffix in FOREIGN:
         why = "read by this version yet" if path.suffix in UNREAD else "a model that can be read"
-        return Problem(
-            "ND106",
-            f"a {path.suffix} file is not {why}",
-            text,
-            path.suffix,
-            _readable(),
-            FOREIGN[path.suffix],
-        )
+        cause = f"a {path.suffix} file is not {why}"
+        return Problem("ND106", cause, text, path.suffix, _readable(), FOREIGN[path.suffix])
     if path.exists() or "/" in text or path.suffix:
         found = "nothing" if not path.exists() else "no model file"
         return _nothing_there(text, found, f"a build folder, or a file: {_readable()}")
@@ -221,27 +205,14 @@ def has_neurons(network: Any) -> bool:
 # --- the zoo -----------------------------------------------------------------------------------------------------
 
 
-def _is_zoo(asked: Asked) -> bool:
-    return asked.text in zoo.names()
-
-
 def _zoo(asked: Asked) -> Model:
     entry = zoo.entry(asked.text)
+    fingerprint = _digest(entry.model_dump_json(), entry.weights.sha256, _code(zoo.models_folder()))
     return Model(
-        entry.name,
-        "zoo",
-        f"zoo:{entry.name}",
-        lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
-        entry.system,
-        entry.title,
-        entry.dataset,
-        entry.method,
-        entry.timesteps,
-        entry.kind == "snn",
-        entry.input.shape,
-        entry.convert,
-        _digest(entry.model_dump_json(), entry.weights.sha256, _code(zoo.models_folder())),
-    )
+        entry.name, "zoo", f"zoo:{entry.name}", lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
+        entry.system, entry.title, entry.dataset, entry.method, entry.timesteps, entry.kind == "snn",
+        entry.convert, fingerprint,
+    )  # fmt: skip
 
 
 def _code(folder: Path) -> str:
@@ -251,10 +222,6 @@ def _code(folder: Path) -> str:
 
 
 # --- factories in Python -----------------------------------------------------------------------------------------
-
-
-def _is_python(asked: Asked) -> bool:
-    return asked.text.startswith("py:")
 
 
 def _python(asked: Asked) -> Model:
@@ -269,15 +236,8 @@ def _python(asked: Asked) -> Model:
         network = _built(module, factory, asked.text)
         return from_torch(network, _carried(network, asked), factory)
 
-    return Model(
-        factory,
-        "python",
-        asked.text,
-        load,
-        shape=tuple(asked.shape or ()),
-        timesteps=asked.timesteps or 1,
-        tokenizer=texts.tokenizer,
-    )
+    ticks = asked.timesteps or 1
+    return Model(factory, "python", asked.text, load, timesteps=ticks, tokenizer=texts.tokenizer)
 
 
 def _carried(network: Any, asked: Asked) -> InputSpec:
@@ -287,19 +247,12 @@ def _carried(network: Any, asked: Asked) -> InputSpec:
         return InputSpec((length,), tokens=True)
     shape = getattr(network, "input_shape", None) or asked.shape
     if shape is None:
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "the input shape of the model is not known",
-                asked.text,
-                "none",
-                "(C, H, W)",
-                (
-                    "give the data set with --data",
-                    "set input_shape on the module, or input_tokens if it takes token ids",
-                ),
-            )
+        cause, module = (
+            "the input shape of the model is not known",
+            "set input_shape on the module, or input_tokens",
         )
+        fixes = ("give the data set with --data", f"{module} if it takes token ids")
+        raise ImportModelError(Problem("ND103", cause, asked.text, "none", "(C, H, W)", fixes))
     return asked.over(InputSpec(tuple(shape), timesteps=asked.timesteps or TICKS))
 
 
@@ -312,25 +265,14 @@ def _built(module: str, factory: str, text: str) -> Any:
     try:
         network = getattr(importlib.import_module(module), factory)()
     except Exception as error:  # the user's own code may raise anything
-        raise ImportModelError(
-            Problem(
-                "ND111",
-                "the factory cannot be called",
-                text,
-                first_line(error),
-                "a function without arguments that returns a torch module",
-            )
-        ) from error
-    if not isinstance(network, torch.nn.Module):
-        raise ImportModelError(
-            Problem(
-                "ND111",
-                "the factory does not return a torch module",
-                text,
-                type(network).__name__,
-                "torch.nn.Module",
-            )
+        cause, limit = (
+            "the factory cannot be called",
+            "a function without arguments that returns a torch module",
         )
+        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit)) from error
+    if not isinstance(network, torch.nn.Module):
+        cause, found = "the factory does not return a torch module", type(network).__name__
+        raise ImportModelError(Problem("ND111", cause, text, found, "torch.nn.Module"))
     return network
 
 
@@ -341,15 +283,15 @@ def _is_library(asked: Asked) -> bool:
     """``PREFIX:NAME``, or a folder of Hugging Face."""
     prefix, _, name = asked.text.partition(":")
     folder = (asked.path / "config.json").is_file() and not (asked.path / "program.h5").is_file()
-    return folder or (prefix in libraries() and bool(name))
+    return folder or (prefix in LIBRARIES and bool(name))
 
 
 def _from_library(asked: Asked) -> Model:
     """A network that an optional library builds, when the graph is asked for."""
     prefix, _, name = asked.text.partition(":")
-    if prefix not in libraries() or not name:
+    if prefix not in LIBRARIES or not name:
         prefix, name = "hf", asked.text
-    library = libraries()[prefix]
+    library = LIBRARIES[prefix]
     chosen = library.configure(asked.reader)
 
     def load() -> Graph:
@@ -357,23 +299,11 @@ def _from_library(asked: Asked) -> Model:
         title = Path(name).name if Path(name).is_dir() else name
         return from_torch(built.module, asked.over(built.spec), title, built.inside)
 
-    texts = library.texts(name, chosen)
-    return Model(
-        name,
-        "library",
-        asked.text,
-        load,
-        system=library.name,
-        title=library.title,
-        tokenizer=texts.tokenizer,
-    )
+    tokenizer = library.texts(name, chosen).tokenizer
+    return Model(name, "library", asked.text, load, library.name, library.title, tokenizer=tokenizer)
 
 
 # --- files -------------------------------------------------------------------------------------------------------
-
-
-def _is_export(asked: Asked) -> bool:
-    return asked.path.suffix == ".pt2"
 
 
 def _export(asked: Asked) -> Model:
@@ -392,10 +322,6 @@ def _export(asked: Asked) -> Model:
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
 
 
-def _is_format(asked: Asked) -> bool:
-    return asked.path.suffix in formats()
-
-
 def _format(asked: Asked) -> Model:
     """A network in a file of another tool; read when the graph is asked for."""
     path = asked.path
@@ -404,15 +330,9 @@ def _format(asked: Asked) -> Model:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise UsageError(_nothing_there(str(path), found, f"a {path.suffix} file"))
-    return Model(
-        path.stem,
-        "format",
-        str(path),
-        lambda: reader.load(path, chosen, asked.timesteps),
-        system=format.name,
-        title=format.title,
-        fingerprint=_digest(_content(path), format.name, chosen.model_dump_json(), repr(asked.timesteps)),
-    )
+    fingerprint = _digest(_content(path), format.name, chosen.model_dump_json(), repr(asked.timesteps))
+    load = partial(reader.load, path, chosen, asked.timesteps)
+    return Model(path.stem, "format", str(path), load, format.name, format.title, fingerprint=fingerprint)
 
 
 def _is_artifact(asked: Asked) -> bool:
@@ -426,26 +346,18 @@ def _artifact(asked: Asked) -> Model:
         raise UsageError(_nothing_there(str(file), "nothing", "program.h5"))
 
     def refuse() -> Graph:
-        raise ImportModelError(
-            Problem(
-                "ND112",
-                "a built program holds no source graph",
-                str(file),
-                "artifact",
-                "a model",
-                ("give the model that it was built from",),
-            )
-        )
+        cause, fixes = "a built program holds no source graph", ("give the model that it was built from",)
+        raise ImportModelError(Problem("ND112", cause, str(file), "artifact", "a model", fixes))
 
     return Model(file.parent.name or file.stem, "artifact", str(file), refuse)
 
 
 #: every kind of MODEL string; the first that matches is it
 RESOLVERS = (
-    Resolver(_is_zoo, _zoo, options=False),
-    Resolver(_is_python, _python),
-    Resolver(_is_format, _format),
+    Resolver(lambda asked: asked.text in zoo.names(), _zoo, options=False),
+    Resolver(lambda asked: asked.text.startswith("py:"), _python),
+    Resolver(lambda asked: asked.path.suffix in formats(), _format),
     Resolver(_is_library, _from_library),
-    Resolver(_is_export, _export),
+    Resolver(lambda asked: asked.path.suffix == ".pt2", _export),
     Resolver(_is_artifact, _artifact, options=False),
 )

@@ -96,7 +96,7 @@ class TrainTable(_Table):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     average: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of the moving average of the weights; 0: none"
+        default=0.0, ge=0, lt=1, description="decay of the weights' moving average; 0: none"
     )
     validation: float = Field(default=0.0, ge=0, lt=1, description="share of the training images held out")
     shift: float = Field(default=0.0, ge=0, description="largest shift, pixels")
@@ -107,14 +107,11 @@ class TrainTable(_Table):
     crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
     start: str = Field(default="", description="model of the zoo whose weights training begins with")
     levels: int = Field(
-        default=0, ge=0, description="half the number of counts of the network's quantisers; 0: it has none"
+        default=0, ge=0, description="half the counts of the network's quantisers; 0: it has none"
     )
-    init: Literal["mse", "entropy", "midway"] = Field(
-        default="mse", description="how the steps of quantisers start, as in --method pmsm"
-    )
-    channels_last: bool = Field(
-        default=False, description="memory layout of kernels and images: faster for wide convolutions"
-    )
+    #: how the steps of quantisers start, as in --method pmsm
+    init: Literal["mse", "entropy", "midway"] = "mse"
+    channels_last: bool = False  #: memory layout of kernels and images: faster for wide convolutions
 
 
 class ZooEntry(_Table):
@@ -163,7 +160,7 @@ def entry(name: str) -> ZooEntry:
     the schema.
     """
     if name not in names():
-        raise UsageError([unknown_name("ND908", "model", name, names())])
+        raise UsageError(unknown_name("ND908", "model", name, names()))
     return read_entry(models_folder() / f"{name}.toml")
 
 
@@ -172,9 +169,8 @@ def read_entry(path: Path) -> ZooEntry:
     try:
         return ZooEntry.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            [Problem("ND909", "the model file cannot be read", str(path), found=str(error))]
-        ) from error
+        problem = Problem("ND909", "the model file cannot be read", str(path), found=str(error))
+        raise UsageError(problem) from error
     except ValidationError as error:
         raise UsageError([_schema_problem(path, detail) for detail in error.errors()]) from error
 
@@ -184,9 +180,8 @@ def _schema_problem(path: Path, detail: Any) -> Problem:
     where = f"{path}: {'.'.join(keys)}"
     if detail["type"] == "extra_forbidden":
         return unknown_name("ND909", "key", keys[-1], _known_keys(keys[:-1]), where)
-    return Problem(
-        "ND909", f"a key of the model file is wrong: {detail['msg']}", where, found=repr(detail["input"])
-    )
+    cause = f"a key of the model file is wrong: {detail['msg']}"
+    return Problem("ND909", cause, where, found=repr(detail["input"]))
 
 
 def _known_keys(parents: list[str]) -> list[str]:
@@ -231,9 +226,7 @@ def build(described: ZooEntry) -> torch.nn.Module:
         network: torch.nn.Module = getattr(submodule(table.module), table.factory)(**table.arguments)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         where = f"{described.name}.toml: model {table.module}.{table.factory}"
-        raise ImportModelError(
-            [Problem("ND190", "the network cannot be built", where, found=str(error))]
-        ) from error
+        raise ImportModelError(Problem("ND190", "the network cannot be built", where, str(error))) from error
     return network
 
 
@@ -271,9 +264,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         content = path.read_bytes()
     except OSError as error:
         cause = "the weights of the model cannot be read"
-        raise ImportModelError(
-            [Problem("ND191", cause, str(path), found=str(error), fixes=(fix,))]
-        ) from error
+        raise ImportModelError(Problem("ND191", cause, str(path), str(error), fixes=(fix,))) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256:
         cause = "the weights are not those that the model file records"
@@ -282,9 +273,7 @@ def _read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
         return parse(content)
     except (SafetensorError, ValueError, KeyError) as error:
         cause = "the weights are not a whole safetensors file"
-        raise ImportModelError(
-            [Problem("ND192", cause, str(path), found=str(error), fixes=(fix,))]
-        ) from error
+        raise ImportModelError(Problem("ND192", cause, str(path), str(error), fixes=(fix,))) from error
 
 
 def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> list[Problem]:
@@ -302,14 +291,6 @@ def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: P
             found, limit = str(tuple(value.shape)), str(tuple(expected[key].shape))
             problems.append(Problem("ND193", f"tensor {key!r} has the wrong shape", str(path), found, limit))
         elif not torch.isfinite(value).all():
-            count = int((~torch.isfinite(value)).sum())
-            problems.append(
-                Problem(
-                    "ND194",
-                    f"tensor {key!r} holds NaN or infinity",
-                    str(path),
-                    f"{count} values",
-                    "0 values",
-                )
-            )
+            cause, count = f"tensor {key!r} holds NaN or infinity", int((~torch.isfinite(value)).sum())
+            problems.append(Problem("ND194", cause, str(path), f"{count} values", "0 values"))
     return problems

@@ -78,6 +78,9 @@ def test_every_code_is_explained_and_every_explanation_used() -> None:
     used = {code for p in sources for code in re.findall(r'"(ND\d{3})"', p.read_text(encoding="utf-8"))}
     assert used - set(codes.CODES) == set(), "codes without an explanation"
     assert set(codes.CODES) - used == set(), "explanations of codes that nothing raises"
+    assert re.findall(r"^ND\w*", codes.CATALOGUE, re.MULTILINE) == list(codes.CODES), (
+        "read twice, or not at all"
+    )
 
 
 # --- what there is -----------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ class Lava(Backend):
             # Lava's sigma-delta processes do not keep to the width of messages: what they send is looked at too.
             watched = tuple(dict.fromkeys((*names, *found.message_bits)))
             found = plan(program.graph, watched, self.granularity, program.mapping, len(x))
-        return supervise.run(program, found, np.asarray(x), names, self.granularity), None
+        return supervise.run(program, found, np.asarray(x), names), None
 
 
 def lowered(program: Program, granularity: Granularity = "layer") -> Program:

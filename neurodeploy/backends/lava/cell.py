@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import registry
 from ...array import Array
 from ...ir import fixed
-from ...ir.nodes import Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
+from ...ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ...passes.balance import CROSSING
 
 REGISTER_BITS = 32  # running sums of products and compensated operators
@@ -114,6 +115,9 @@ class Cell:
             if isinstance(node, CROSSING):
                 self._cross(node, env, step)
 
+    def _zeros(self, name: str) -> Array:
+        return np.zeros(self.spec.shapes[name], dtype=np.int64)
+
     def _fed(self, feed: Feed, data: Array, step: int) -> Array:
         if self.spec.clock.tick(step, feed.depth) is None:
             return np.zeros(feed.shape, dtype=np.int64)
@@ -129,31 +133,30 @@ class Cell:
         if isinstance(node, CROSSING):
             value = self._ready[node.name].pop(step, None)
             if tick is None or value is None:
-                value = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+                value = self._zeros(node.name)
             if tick is not None and isinstance(node, Synapse) and node.bias is not None:
                 value = value + spread(node.bias, node, value.shape)
             return value
         if tick is None:
-            return np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+            return self._zeros(node.name)
         return EVALUATE[type(node)](self, node, [env[i] for i in node.inputs], tick)
 
     def _cross(self, node: Node, env: dict[str, Array], step: int) -> None:
         """What a crossing makes of the values of this step, kept until its own step for that tick."""
         spec = self.spec
-        depth = max(
-            (spec.depths[i] for i in node.inputs if i not in spec.consts), default=spec.depths[node.name] - 1
-        )
+        own = spec.depths[node.name]
+        depth = max((spec.depths[i] for i in node.inputs if i not in spec.consts), default=own - 1)
         tick = spec.clock.tick(step, depth)
         if tick is None:
             return
-        release = step + spec.depths[node.name] - depth
+        release = step + own - depth
         args = [env[i] for i in node.inputs]
         if isinstance(node, Synapse):
             value, release = self._synapse(node, args[0], tick), release + node.delays[0]
             if spec.clock.period is not None and tick + node.delays[0] > spec.clock.ticks:
                 return
         else:
-            value = CROSS[type(node)](self, node, args, tick)
+            value = EVALUATE[type(node)](self, node, args, tick)
         self._ready[node.name][release] = value
 
     def _synapse(self, node: Synapse, x: Array, tick: int) -> Array:
@@ -162,7 +165,7 @@ class Cell:
         past = () if tick == 1 else self._state.get(node.name, ())
         past = (x, *past)[: last - first + 1]
         self._state[node.name] = past
-        found = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        found = self._zeros(node.name)
         for delay in node.delays:
             if delay - first < len(past):
                 found = found + linear(node.part(delay) if last > first else node, past[delay - first])
@@ -182,9 +185,6 @@ class Cell:
 
     # --- elementwise nodes -------------------------------------------------------------------------------------
 
-    def _input(self, node: Input, args: list[Array], tick: int) -> Array:
-        raise TypeError("an Input has a port, not a value of its own")
-
     def _output(self, node: Output, args: list[Array], tick: int) -> Array:
         if node.readout == "last":
             return args[0]
@@ -193,7 +193,7 @@ class Cell:
         return total
 
     def _neuron(self, node: Neuron, args: list[Array], tick: int) -> Array:
-        model = registry.NEURONS[node.model]
+        model = NEURONS[node.model]
         shape = self.spec.shapes[node.name]
         inputs = [np.broadcast_to(a, shape)[None].astype(np.int64) for a in args]
         if tick == 1 or node.resets(tick) or node.name not in self._state:
@@ -207,7 +207,7 @@ class Cell:
         return y
 
     def _sum(self, node: Sum, args: list[Array], tick: int) -> Array:
-        total = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        total = self._zeros(node.name)
         for sign, arg in zip(node.every_sign, args, strict=True):
             total += sign * arg
         return total
@@ -222,7 +222,7 @@ class Cell:
         return self._saturate(node, now - last, self.spec.bits[node.name])
 
     def _apply(self, node: Micro, x: Array) -> Array:
-        y, clipped = registry.MICROCODE[node.op].int_apply(x[None], node.params)
+        y, clipped = MICROCODE[node.op].int_apply(x[None], node.params)
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
         only: Array = y[0]
         return only
@@ -240,17 +240,17 @@ class Cell:
             held = b if tick == 1 or b.any() else self._state[node.name]
             self._state[node.name] = b = held
         p = np.einsum(node.equation, a, b)
-        return self._saturate(node, rescaled(node, p, tick), self.spec.bits[node.name])
+        return self._saturate(node, fixed.rescale(p, *node.factor(tick)), self.spec.bits[node.name])
 
     def _compensated(self, node: Product, a: Array, b: Array, tick: int) -> Array:
         """Y(t) - Y(t-1) with Y = rescale(P) and P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t)."""
-        zero = np.zeros(self.spec.shapes[node.name], dtype=np.int64)
+        zero = self._zeros(node.name)
         s_a, s_b, p, y = (0 * a, 0 * b, zero, zero) if tick == 1 else self._state[node.name]
         s_b = self._saturate(node, s_b + b, REGISTER_BITS)
         p = p + np.einsum(node.equation, a, s_b) + np.einsum(node.equation, s_a, b)
         p = self._saturate(node, p, REGISTER_BITS)
         s_a = self._saturate(node, s_a + a, REGISTER_BITS)
-        now = rescaled(node, p, tick)
+        now = fixed.rescale(p, *node.factor(tick))
         self._state[node.name] = (s_a, s_b, p, now)
         return self._saturate(node, now - y, self.spec.bits[node.name])
 
@@ -265,19 +265,11 @@ class Cell:
         return args[0]
 
 
+#: all but Input, which is a port, and Synapse, which has delays
 EVALUATE: dict[type[Node], Callable[..., Array]] = {
-    Input: Cell._input, Output: Cell._output, Neuron: Cell._neuron, Sum: Cell._sum, Micro: Cell._micro,
-    View: Cell._view,
-}  # fmt: skip
-CROSS: dict[type[Node], Callable[..., Array]] = {
+    Output: Cell._output, Neuron: Cell._neuron, Sum: Cell._sum, Micro: Cell._micro, View: Cell._view,
     Product: Cell._product, Reduce: Cell._reduce, Delay: Cell._delay,
 }  # fmt: skip
-
-
-def rescaled(node: Product, p: Array, tick: int) -> Array:
-    """The product's rescale at this tick."""
-    y: Array = fixed.rescale(p, *node.factor(tick))
-    return y
 
 
 def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
@@ -294,13 +286,8 @@ def linear(node: Synapse, x: Array) -> Array:
     padded = np.pad(x, ((0, 0), (py, py), (px, px)))
     patches: Array = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
     patches = patches[:, ::sy, ::sx]
-    each = x.shape[0] // node.groups
-    per = node.weight.shape[0] // node.groups
-    parts = [
-        np.einsum("cyxab,ocab->oyx", patches[g * each : (g + 1) * each], node.weight[g * per : (g + 1) * per])
-        for g in range(node.groups)
-    ]
-    return np.concatenate(parts)
+    parts = zip(np.split(patches, node.groups), np.split(node.weight, node.groups), strict=True)
+    return np.concatenate([np.einsum("cyxab,ocab->oyx", *part) for part in parts])
 
 
 def pooled(x: Array, node: Reduce, combine: Any) -> Array:
@@ -309,9 +296,6 @@ def pooled(x: Array, node: Reduce, combine: Any) -> Array:
     sy, sx = node.stride or (wy, wx)
     x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(py, py), (px, px)])
     rows, columns = (x.shape[-2] - wy) // sy + 1, (x.shape[-1] - wx) // sx + 1
-    found = None
-    for dy in range(wy):
-        for dx in range(wx):
-            part = x[..., dy : dy + sy * rows : sy, dx : dx + sx * columns : sx]
-            found = part if found is None else combine(found, part)
-    return np.asarray(found)
+    parts = [x[..., y : y + sy * rows : sy, z : z + sx * columns : sx] for y, z in np.ndindex(wy, wx)]
+    found: Array = combine.reduce(parts)
+    return found

@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import connection, shared_memory
 from pathlib import Path
 from typing import Any
@@ -98,12 +100,12 @@ def _run(folder: Path) -> None:
 
     from .processes import own
 
-    plan, x, _ = job.get(folder)
+    plan, x = job.get(folder)
     progress: Any = np.memmap(folder / "progress", dtype=np.int64, mode="w+", shape=(1,))
     _report_failures(folder)
     mend()
     own.report = lambda where, error: job.save_error(folder, where, error, traceback.format_exc())
-    own.count = lambda cell, found: _note(folder, cell, found)
+    own.count = lambda found: _note(folder, found)
     arrays = job.arrays(folder, plan, len(x), "w+")
     shape, per_tick = plan.graph.shape(plan.graph.input.name), plan.graph.input.per_tick
     runs, each = job.steps(plan, len(x))
@@ -112,8 +114,8 @@ def _run(folder: Path) -> None:
         network = own.Network(plan)
         source = own.source(frames, plan.clock, shape, per_tick)
         source.s_out_0.connect(network.s_in)
-        own.watched(network, plan, [a[run] for a in arrays], lambda step: _done(progress))
-        with _Watch(network, folder):
+        own.watch(network, plan, [a[run] for a in arrays], lambda: _done(progress))
+        with _guarded(network, folder):
             network.run(RunSteps(num_steps=each), Loihi2SimCfg(select_tag="fixed_pt"))
         if run < runs - 1:
             network.stop()
@@ -123,9 +125,9 @@ def _done(progress: Any) -> None:
     progress[0] += 1
 
 
-def _note(folder: Path, cell: str, found: dict[str, int]) -> None:
+def _note(folder: Path, found: dict[str, int]) -> None:
     with (folder / f"counts-{os.getpid()}.jsonl").open("a") as file:
-        file.write(json.dumps({"cell": cell, "counts": found}) + "\n")
+        file.write(json.dumps(found) + "\n")
 
 
 def _report_failures(folder: Path) -> None:
@@ -143,31 +145,29 @@ def _report_failures(folder: Path) -> None:
     SystemProcess.run = run
 
 
-class _Watch:
-    """While open, a process of Lava that ends is an error: it was killed from outside."""
+@contextmanager
+def _guarded(network: Any, folder: Path) -> Iterator[None]:
+    """Inside, a process of Lava that ends is an error: it was killed from outside."""
+    over = threading.Event()
 
-    def __init__(self, network: Any, folder: Path) -> None:
-        self.network, self.folder, self.open = network, folder, True
-
-    def __enter__(self) -> None:
-        threading.Thread(target=self._look, daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self.open = False
-
-    def _look(self) -> None:
-        while self.open:
-            time.sleep(WATCH)
-            infrastructure = getattr(self.network.runtime, "_messaging_infrastructure", None)
+    def look() -> None:
+        while not over.wait(WATCH):
+            infrastructure = getattr(network.runtime, "_messaging_infrastructure", None)
             actors = list(getattr(infrastructure, "actors", None) or [])
             try:
                 ended = connection.wait([actor.sentinel for actor in actors], 0)
             except (ValueError, OSError):
                 return  # closed
-            if ended and self.open:
+            if ended and not over.is_set():
                 time.sleep(WATCH)  # its own word comes first
-                job.save_error(self.folder, "a process of Lava", RuntimeError("it was killed"), "")
+                job.save_error(folder, "a process of Lava", RuntimeError("it was killed"), "")
                 return
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 if __name__ == "__main__":

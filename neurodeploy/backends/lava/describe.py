@@ -38,16 +38,14 @@ def _rows(found: Plan) -> list[Row]:
 
 
 def _name(unit: Unit) -> str:
-    return unit.process if unit.stock else OWN
+    return unit.stock.process if unit.stock else OWN
 
 
 def events(graph: Graph, node: Node) -> float:
     """Expected synaptic events of a node in one tick; 0 for anything but a Synapse."""
-    return (
-        activity(graph, node.inputs[0]) * connections(node, graph.shape(node.name))
-        if isinstance(node, Synapse)
-        else 0.0
-    )
+    if not isinstance(node, Synapse):
+        return 0.0
+    return activity(graph, node.inputs[0]) * connections(node, graph.shape(node.name))
 
 
 def activity(graph: Graph, value: str) -> float:

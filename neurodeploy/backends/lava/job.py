@@ -1,15 +1,14 @@
 """A run as files: what the watched process is given, and what it leaves. Nothing is pickled.
 
 The folder of a job holds ``program.h5`` (graph and mapping), ``x.npy``, ``job.json``, then ``values-N.npy`` (one for
-the read-out and each watched value), ``progress`` (steps done), ``counts-PID.jsonl`` (saturations), ``error.json`` and
-``log``.
+the read-out and each watched value), ``progress`` (steps done), ``counts-PID.jsonl`` (saturations by node so far),
+``error.json`` and ``log``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ...ir.nodes import KINDS
 from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from ...mapping.types import Core, Demand, Group, Mapping, Piece
 from ...program import Program
-from .plan import Granularity, Plan, Tap, plan
+from .plan import Plan, Tap, plan
 
 CLASSES: dict[str, type] = {
     cls.__name__: cls
@@ -34,33 +33,24 @@ CLASSES: dict[str, type] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is to be run: values to watch, granularity, and the prefix of the names of shared memory."""
-
-    record: tuple[str, ...]
-    granularity: Granularity
-    prefix: str
-
-
-def put(folder: Path, program: Program, x: Array, request: Request) -> None:
-    """Write a job."""
+def put(folder: Path, program: Program, found: Plan, x: Array, prefix: str) -> None:
+    """Write a job; ``prefix`` begins the names of its shared memory."""
     sections: dict[str, Any] = {"graph": program.graph}
-    if request.granularity == "core":
-        sections["mapping"] = replace(program.mapping, images=()) if program.mapping else None
-    store.write(folder / "program.h5", {n: v for n, v in sections.items() if v is not None})
+    if found.granularity == "core" and program.mapping is not None:
+        sections["mapping"] = replace(program.mapping, images=())
+    store.write(folder / "program.h5", sections)
     np.save(folder / "x.npy", np.ascontiguousarray(x), allow_pickle=False)
-    (folder / "job.json").write_text(json.dumps(asdict(request)))
+    record = [tap.value for tap in found.taps]
+    request = {"record": record, "granularity": found.granularity, "prefix": prefix}
+    (folder / "job.json").write_text(json.dumps(request))
 
 
-def get(folder: Path) -> tuple[Plan, Array, Request]:
+def get(folder: Path) -> tuple[Plan, Array]:
     """Read a job."""
     sections = store.read(folder / "program.h5", CLASSES)
     given = json.loads((folder / "job.json").read_text())
-    request = Request(tuple(given["record"]), given["granularity"], given["prefix"])
     x = np.load(folder / "x.npy", allow_pickle=False)
-    found = plan(sections["graph"], request.record, request.granularity, sections.get("mapping"), len(x))
-    return found, x, request
+    return plan(sections["graph"], given["record"], given["granularity"], sections.get("mapping"), len(x)), x
 
 
 def watched(found: Plan) -> list[Tap]:
@@ -79,16 +69,9 @@ def steps(found: Plan, samples: int) -> tuple[int, int]:
 def arrays(folder: Path, found: Plan, samples: int, mode: Any) -> list[Array]:
     """The arrays of all watched values, (runs, steps, *shape), mapped into memory."""
     runs, each = steps(found, samples)
-    made = []
-    for number, tap in enumerate(watched(found)):
-        shape = (runs, each, *(tap.shape or (1,)))
-        file = folder / f"values-{number}.npy"
-        made.append(
-            np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                file, mode=mode, dtype=np.int64, shape=shape if mode == "w+" else None
-            )
-        )
-    return made
+    mapped: Any = np.lib.format.open_memmap  # which reads a file with the shape that it has
+    shapes = [(runs, each, *(tap.shape or (1,))) for tap in watched(found)]
+    return [mapped(folder / f"values-{n}.npy", mode, np.int64, shape) for n, shape in enumerate(shapes)]
 
 
 def values(found: Plan, tap: Tap, array: Array, samples: int) -> Array:
@@ -124,11 +107,3 @@ def load_error(folder: Path) -> SimulateError | None:
         return SimulateError([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in found["problems"]])
     what = f"{found['type']}: {found['message']}"
     return SimulateError(Problem("ND740", "a Lava process failed; the run was ended", found["where"], what))
-
-
-def counts(file: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """(cell, saturations by node so far), as one process noted them."""
-    for text in file.read_text().splitlines():
-        if text.endswith("}"):  # the last line may be half written
-            found = json.loads(text)
-            yield found["cell"], found["counts"]

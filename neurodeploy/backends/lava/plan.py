@@ -24,9 +24,10 @@ from ...mapping.types import Mapping as CoreMapping
 from ...passes.balance import CROSSING, constants, depths
 from .cell import CellSpec, Clock, Feed, spread
 from .stock import INT32, Own, Place, Stock, connection, neuron
-from .wiring import Op, Wire, arranged, simplified
+from .wiring import Op, Wire, arranged
 
 Granularity = Literal["layer", "core"]
+Port = tuple[Feed, tuple[Wire, ...]]  # an in port of a cell, and the wires whose data are added
 INPUT = "<input>"  # the unit that stands for the network's in port
 LIF_REACH = 1 << 17  # a synaptic sum beyond would wrap before LIF adds its bias
 
@@ -46,11 +47,6 @@ class Unit:
     stock: Stock | None = None
     spec: CellSpec | None = None
     reason: str = ""
-
-    @property
-    def process(self) -> str:
-        """Name of the process class."""
-        return self.stock.process if self.stock else "Cell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +84,7 @@ class Plan:
     @property
     def message_bits(self) -> dict[str, int]:
         """Width of the messages of each population whose process of Lava does not keep to it."""
-        found = {u.name: u.stock.message_bits for u in self.units if u.stock and u.stock.message_bits}
-        return {name: bits for name, bits in found.items() if bits}
+        return {u.name: u.stock.message_bits for u in self.units if u.stock and u.stock.message_bits}
 
 
 @dataclass(eq=False)
@@ -140,8 +135,6 @@ def plan(
 class _Planner(ABC):
     """What both granularities share: facts of the graph, and how cells are finished."""
 
-    granularity: Granularity
-
     def __init__(
         self, graph: Graph, record: tuple[str, ...], clock: Clock, mapping: CoreMapping | None
     ) -> None:
@@ -175,26 +168,33 @@ class _Planner(ABC):
         shape = self.graph.shape(self.graph.input.name)
         return np.ascontiguousarray(np.broadcast_to(-zero, (1, *shape))[0]) if zero.any() else None
 
-    def finished(self, draft: _Draft, feeds: list[Feed], ins: list[tuple[Wire, ...]]) -> Unit:
+    def ports(self, draft: _Draft, wanted: Mapping[str, bool]) -> list[Port]:
+        """In ports for values, each with whether it is taken late; what a cell has of them itself needs no wire."""
+        found = []
+        for value, late in wanted.items():
+            wires, bias = self.wires(value)
+            wires = tuple(w for w in wires if w.unit != draft.name)
+            if wires:
+                found.append((Feed(value, self.graph.shape(value), self.level[value], late, bias), wires))
+        return found
+
+    def finished(self, draft: _Draft, ports: list[Port]) -> Unit:
         """The unit of a draft; its out ports may still grow until all others are finished."""
+        feeds, ins = tuple(feed for feed, _ in ports), tuple(wires for _, wires in ports)
         names = {n.name for n in draft.nodes} | {f.value for f in feeds} | set(draft.outs)
         names |= {i for n in draft.nodes for i in n.inputs}
         bits = {n: f.bits if (f := self.graph.values[n].fixed) else 32 for n in names}
         spec = CellSpec(
-            draft.name, tuple(draft.nodes), tuple(feeds), tuple(draft.outs), self.clock,
+            draft.name, tuple(draft.nodes), feeds, tuple(draft.outs), self.clock,
             {n: self.graph.shape(n) for n in names}, bits, {n: self.level[n] for n in names if n in self.level},
             {n: self.consts[n] for n in names if n in self.consts}, draft.masks, draft.sends,
         )  # fmt: skip
         reason = "; ".join(dict.fromkeys(draft.reasons))
-        return Unit(
-            draft.name, draft.layer, tuple(n.name for n in draft.nodes), tuple(ins), None, spec, reason
-        )
+        return Unit(draft.name, draft.layer, tuple(n.name for n in draft.nodes), ins, None, spec, reason)
 
 
 class _Layers(_Planner):
     """One process for each connection and neuron layer, cells for the rest of each group."""
-
-    granularity: Granularity = "layer"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -211,20 +211,13 @@ class _Layers(_Planner):
         output = self.graph.output.name
         taps = [self.tap(value) for value in self.record]
         ends = self.tap(output)
-        done: dict[str, Unit] = {}
-        for name, (layer, node, stock) in self.stocks.items():
-            done[name] = self._connected(name, layer, node, stock)
-        pending = dict(self.cells)
-        ports: dict[str, tuple[list[Feed], list[tuple[Wire, ...]]]] = {}
-        while pending:  # a bias may have to be added in a cell that nobody asked for before
-            for name, draft in list(pending.items()):
-                ports[name] = self._feeds(draft)
-                del pending[name]
-            pending = {n: d for n, d in self.cells.items() if n not in ports}
-        done |= {name: self.finished(self.cells[name], *found) for name, found in ports.items()}
-        return Plan(
-            self.graph, "layer", tuple(done.values()), ends, tuple(taps), self.clock, self.level[output]
-        )
+        units = [self._connected(*found) for found in self.stocks.values()]
+        ports: dict[str, list[Port]] = {}
+        # A bias may have to be added in a cell that nobody asked for before.
+        while pending := [draft for name, draft in self.cells.items() if name not in ports]:
+            ports |= {draft.name: self._ports(draft) for draft in pending}
+        units += [self.finished(self.cells[name], found) for name, found in ports.items()]
+        return Plan(self.graph, "layer", tuple(units), ends, tuple(taps), self.clock, self.level[output])
 
     # --- which node goes where ---------------------------------------------------------------------------------
 
@@ -257,11 +250,10 @@ class _Layers(_Planner):
     def _own(self, group: Population, node: Node, index: int | None = None, reason: str = "") -> None:
         if index is None:
             index = max((self._cell_for(i) for i in node.inputs if i not in self.still), default=0)
-        name = group.name if index == 0 else f"{group.name}+{index}"
-        name = f"{name}.cell"
+        name = f"{group.name}+{index}.cell" if index else f"{group.name}.cell"
         draft = self.cells.setdefault(name, _Draft(name, group.name))
         draft.nodes.append(node)
-        draft.reasons.append(reason or _kind(node))
+        draft.reasons.append(reason or WHY.get(node.kind, node.kind).format(node))
         self.home[node.name], self.after[node.name] = name, index
 
     def _cell_for(self, value: str) -> int:
@@ -325,7 +317,7 @@ class _Layers(_Planner):
         if bias is not None:
             found = neuron(node, replace(place, bias=bias))
             if isinstance(found, Stock):
-                return found
+                return replace(found, folds=True)
         return neuron(node, place)
 
     def _bias_of(self, node: Neuron) -> Array | None:
@@ -347,31 +339,21 @@ class _Layers(_Planner):
             return None
         parts = [self._constant_part(i) for i in node.inputs]
         found = [p for p in parts if p is not None]
-        if not found:
-            return None
-        return (
-            arranged(found[0], ((node.op, node.args),)) if isinstance(node, View) else np.sum(found, axis=0)
-        )
+        if found and isinstance(node, View):
+            return arranged(found[0], ((node.op, node.args),))
+        return np.sum(found, axis=0) if found else None
 
-    def _connected(self, name: str, group: str, node: Node, stock: Stock) -> Unit:
-        folded = isinstance(node, Neuron) and self._folds(node, stock)
+    def _connected(self, group: str, node: Node, stock: Stock) -> Unit:
         ins = []
         for value in node.inputs:
             wires: list[Wire] = []
-            for part in self._parts(value):
-                found, bias = self.wires(part.value)
-                if bias is not None and not folded:
-                    found = self._biased(part.value)
-                wires += [self._wire(w, part.ops, stock.before) for w in found]
+            for part, ops in self._parts(value):
+                found, bias = self.wires(part)
+                if bias is not None and not stock.folds:
+                    found = self._biased(part)
+                wires += [w.then((*ops, *stock.before)) for w in found]
             ins.append(tuple(wires))
-        return Unit(name, group, (name,), tuple(ins), stock)
-
-    def _folds(self, node: Neuron, stock: Stock) -> bool:
-        """Whether the biases of its synapses are part of the process."""
-        bias = self._bias_of(node)
-        if bias is None:
-            return False
-        return isinstance(neuron(node, replace(self._surroundings(node), bias=bias)), Stock)
+        return Unit(node.name, group, (node.name,), tuple(ins), stock)
 
     def _surroundings(self, node: Neuron) -> Place:
         intervals = [self.graph.values[i].interval for i in node.inputs]
@@ -382,17 +364,14 @@ class _Layers(_Planner):
         shape = self.graph.shape(node.name) or (1,)
         return Place(shape, self.level[node.name], self.clock.period, None, reach, from_lava, from_conv)
 
-    def _wire(self, wire: Wire, *ops: tuple[Op, ...]) -> Wire:
-        return Wire(wire.unit, wire.port, (*wire.ops, *(op for some in ops for op in some)))
-
-    def _parts(self, value: str) -> list[_Part]:
+    def _parts(self, value: str) -> list[tuple[str, tuple[Op, ...]]]:
         """A value as a sum of others, each rearranged: what several wires into one in port bring."""
         node = self.graph.nodes[value]
         if value in self.absorbed:
             return [part for i in node.inputs for part in self._parts(i)]
         if isinstance(node, View) and free(node):
-            return [_Part(p.value, (*p.ops, (node.op, node.args))) for p in self._parts(node.inputs[0])]
-        return [_Part(value)]
+            return [(part, (*ops, (node.op, node.args))) for part, ops in self._parts(node.inputs[0])]
+        return [(value, ())]
 
     # --- wires -------------------------------------------------------------------------------------------------
 
@@ -402,7 +381,7 @@ class _Layers(_Planner):
         if value not in self.home:  # a rearrangement
             found, bias = self.wires(node.inputs[0])
             op: tuple[Op, ...] = ((node.op, node.args),)  # type: ignore[attr-defined]
-            return tuple(self._wire(w, op) for w in found), None if bias is None else arranged(bias, op)
+            return tuple(w.then(op) for w in found), None if bias is None else arranged(bias, op)
         unit = self.home[value]
         if unit == INPUT:
             return (Wire(INPUT, 0),), self.input_bias()
@@ -424,7 +403,7 @@ class _Layers(_Planner):
     def _layer(self, value: str) -> str:
         return next(group.name for group in self.groups if value in group.names)
 
-    def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
+    def _ports(self, draft: _Draft) -> list[Port]:
         """In ports of a cell; rearrangements of its own values are done inside."""
         inside = {node.name for node in draft.nodes}
         wanted: dict[str, bool] = dict.fromkeys(draft.extra, False)
@@ -438,12 +417,7 @@ class _Layers(_Planner):
                 else:
                     wanted[value] = wanted.get(value, True) and isinstance(node, CROSSING)
         draft.nodes = [n for n in self.graph if n.name in inside | views]
-        feeds, ins = [], []
-        for value, late in wanted.items():
-            wires, bias = self.wires(value)
-            feeds.append(Feed(value, self.graph.shape(value), self.level[value], late, bias))
-            ins.append(wires)
-        return feeds, ins
+        return self.ports(draft, wanted)
 
     def _path(self, value: str, inside: set[str]) -> set[str]:
         if value in inside:
@@ -451,16 +425,8 @@ class _Layers(_Planner):
         return {value} | self._path(self.graph.nodes[value].inputs[0], inside)
 
 
-@dataclass(frozen=True)
-class _Part:
-    value: str
-    ops: tuple[Op, ...] = ()
-
-
 class _Cores(_Planner):
     """One own process for each mapped core, which does everything that the mapper put there."""
-
-    granularity: Granularity = "core"
 
     def plan(self) -> Plan:
         mapping = self.mapping
@@ -472,10 +438,10 @@ class _Cores(_Planner):
         gather = _Draft("readout", "readout", extra=[output.value])
         gather.port(output.value)
         taps = [self.tap(value) for value in self.record]
-        ports = {name: self._feeds(draft) for name, draft in self.cells.items()}
-        units = [self.finished(self.cells[name], *found) for name, found in ports.items()]
+        ports = {name: self._ports(draft) for name, draft in self.cells.items()}
+        units = [self.finished(self.cells[name], found) for name, found in ports.items()]
         feed = Feed(output.value, output.shape, output.depth, False)
-        units.append(self.finished(gather, [feed], [output.wires]))
+        units.append(self.finished(gather, [(feed, output.wires)]))
         output = replace(output, wires=(Wire("readout", 0),))
         return Plan(self.graph, "core", tuple(units), output, tuple(taps), self.clock, output.depth)
 
@@ -514,24 +480,19 @@ class _Cores(_Planner):
             return (Wire(INPUT, 0),), self.input_bias()
         return tuple(Wire(cell, self.cells[cell].port(value)) for cell in self.owner[value]), None
 
-    def _feeds(self, draft: _Draft) -> tuple[list[Feed], list[tuple[Wire, ...]]]:
+    def _ports(self, draft: _Draft) -> list[Port]:
         inside = {node.name for node in draft.nodes}
         readers: dict[str, list[bool]] = {}  # value -> whether those that read it are crossings
         for node in draft.nodes:
             for value in node.inputs:
                 readers.setdefault(value, []).append(isinstance(node, CROSSING))
-        feeds, ins = [], []
+        wanted: dict[str, bool] = {}
         for value, crossings in readers.items():
             # A core that evaluates a value holds all that its elementwise readers need; crossings may need more.
             late = any(crossings) if value in inside else all(crossings)
-            if value in self.still or (value in inside and not late):
-                continue
-            wires, bias = self.wires(value)
-            wires = tuple(w for w in wires if w.unit != draft.name)
-            if wires:
-                feeds.append(Feed(value, self.graph.shape(value), self.level[value], late, bias))
-                ins.append(wires)
-        return feeds, ins
+            if value not in self.still and (late or value not in inside):
+                wanted[value] = late
+        return self.ports(draft, wanted)
 
 
 def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
@@ -544,17 +505,8 @@ def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) ->
     return np.broadcast_to(sum(s * a for s, a in zip(signs, args, strict=True)), shape)
 
 
-def _kind(node: Node) -> str:
-    """Why a node of this kind runs in a cell."""
-    if node.kind == "product":
-        return f"{node.timing} product"  # type: ignore[attr-defined]
-    if node.kind == "micro":
-        return f"{node.op} in microcode"  # type: ignore[attr-defined]
-    if node.kind == "reduce":
-        return f"{node.op} over elements"  # type: ignore[attr-defined]
-    if node.kind == "view":
-        return f"{node.op} view"  # type: ignore[attr-defined]
-    return {"output": "read-out"}.get(node.kind, node.kind)
-
-
-__all__ = ["INPUT", "Granularity", "Plan", "Tap", "Unit", "plan", "simplified"]
+#: why a node of this kind runs in a cell; for others the name of the kind says it
+WHY = {
+    "product": "{0.timing} product", "micro": "{0.op} in microcode", "reduce": "{0.op} over elements",
+    "view": "{0.op} view", "output": "read-out",
+}  # fmt: skip

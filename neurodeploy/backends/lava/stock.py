@@ -8,7 +8,7 @@ runs in an own process, and the reason is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -47,9 +47,8 @@ class Stock:
     after: tuple[Op, ...] = ()
     ins: tuple[str, ...] = ("s_in",)
     variables: Mapping[str, Any] = field(default_factory=dict)  # set after construction
-    message_bits: int | None = (
-        None  # width that the population's messages have, and Lava's process does not check
-    )
+    message_bits: int | None = None  # width of the population's messages, which Lava's process does not check
+    folds: bool = False  # whether the biases of what it reads are part of it
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,10 @@ class Own:
     """Why no process of Lava will do."""
 
     reason: str
+
+
+class Unfit(ValueError):
+    """Raised on the way to a process of Lava where none will do; its text is the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +126,12 @@ def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) 
     binary = source.code.kind == "binary" and source.interval.lo >= 0 and source.interval.hi <= 1
     bits = 0 if binary else min(31, bits_for(source.interval.magnitude, source.interval.lo < 0))
     link = _Link(node, source.shape.sizes, graph.shape(node.name), reach, bits, wraps)
-    if steps.any():
-        return _delayed(link, steps)
-    if link.flat:
-        return _dense(link)
-    if node.op == "conv" and link.fits_conv:
-        return _conv(link)
-    # Shared by tokens, Sparse repeats the weights but is some hundred times faster than Lava's Conv of 1 x 1.
-    found = _sparse(link)
-    return _conv(link) if link.fits_conv and isinstance(found, Own) else found
+    try:
+        if steps.any():
+            return _delayed(link, steps)
+        return Stock("Dense", _weights(link), *_flat(link)) if link.flat else _shared(link)
+    except Unfit as why:
+        return Own(str(why))
 
 
 def loaded(weight: Array) -> dict[str, Any] | None:
@@ -141,8 +141,7 @@ def loaded(weight: Array) -> dict[str, Any] | None:
     always named: Lava's guess for a matrix without positive entries clips -256. All nine bits of lava-dl's widest
     weights survive where nine are asked for, as netx does.
     """
-    common = int(np.bitwise_or.reduce(np.abs(weight).ravel(), initial=0))
-    shift = (common & -common).bit_length() - 1 if common else 0
+    shift = _shift(weight)
     mantissa = weight >> shift
     lo, hi = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
     if lo >= -128 and hi <= 127:
@@ -155,33 +154,29 @@ def loaded(weight: Array) -> dict[str, Any] | None:
     return None
 
 
-def _weights(link: _Link) -> dict[str, Any] | Own:
+def _shift(array: Array) -> int:
+    """How many low bits are zero in all entries; 0 where there is nothing else."""
+    common = int(np.bitwise_or.reduce(np.abs(array).ravel(), initial=0))
+    return max(0, (common & -common).bit_length() - 1)
+
+
+def _weights(link: _Link) -> dict[str, Any]:
     found = loaded(link.node.weight)
     if found is None:
-        return Own("weights need more than 9 bits")
+        raise Unfit("weights need more than 9 bits")
     if link.reach >= DENSE_REACH and (link.wraps != 32 or found["weight_exp"] < 0):
-        return Own("sums may leave int32 inside Lava's process")
+        raise Unfit("sums may leave int32 inside Lava's process")
     return {**found, "weights": found["weights"].astype(np.int32), "num_message_bits": link.bits}
 
 
-def _dense(link: _Link) -> Stock | Own:
-    arguments = _weights(link)
-    if isinstance(arguments, Own):
-        return arguments
-    return Stock("Dense", arguments, *_flat(link))
-
-
-def _delayed(link: _Link, steps: Array) -> Stock | Own:
+def _delayed(link: _Link, steps: Array) -> Stock:
     node = link.node
     if not link.flat:
-        return Own(f"Lava delays no {'convolution' if node.op == 'conv' else 'connection shared by tokens'}")
+        raise Unfit(f"Lava delays no {'convolution' if node.op == 'conv' else 'connection shared by tokens'}")
     if steps.max() > DELAYS:
-        return Own(f"a delay of {int(steps.max())} steps; DelayDense has {DELAYS}")
-    arguments = _weights(link)
-    if isinstance(arguments, Own):
-        return arguments
+        raise Unfit(f"a delay of {int(steps.max())} steps; DelayDense has {DELAYS}")
     delays = np.broadcast_to(steps, node.weight.shape).astype(np.int64)
-    return Stock("DelayDense", {**arguments, "delays": delays}, *_flat(link))
+    return Stock("DelayDense", {**_weights(link), "delays": delays}, *_flat(link))
 
 
 def _flat(link: _Link) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
@@ -209,15 +204,25 @@ def _conv(link: _Link) -> Stock:
     return Stock("Conv", {**arguments, "weight": weight, "num_message_bits": link.bits}, before, after)
 
 
-def _sparse(link: _Link) -> Stock | Own:
+def _shared(link: _Link) -> Stock:
+    """Shared by tokens, Sparse repeats the weights but is some hundred times faster than Lava's Conv of 1 x 1."""
+    if link.node.op == "conv" and link.fits_conv:
+        return _conv(link)
+    try:
+        return _sparse(link)
+    except Unfit:
+        if link.fits_conv:
+            return _conv(link)
+        raise
+
+
+def _sparse(link: _Link) -> Stock:
     """The connection unrolled: what Conv cannot hold exactly."""
     node = link.node
     entries = np.count_nonzero(node.weight) * prod(link.shape) // node.weight.shape[0]
     if entries > SPARSE_ENTRIES:
-        return Own(f"Conv cannot hold its sums, and unrolled it has {entries} connections")
+        raise Unfit(f"Conv cannot hold its sums, and unrolled it has {entries} connections")
     arguments = _weights(link)
-    if isinstance(arguments, Own):
-        return arguments
     matrix = unrolled(node, arguments["weights"].reshape(node.weight.shape), link.source, link.shape)
     return Stock("Sparse", {**arguments, "weights": matrix}, *_flat(link))
 
@@ -253,89 +258,76 @@ def unrolled(node: Synapse, weight: Array, source: tuple[int, ...], shape: tuple
 def neuron(node: Neuron, place: Place) -> Stock | Own:
     """The process for a population, or why it needs an own one."""
     lowering = NEURONS.get(node.model)
-    return Own(f"Lava has no {node.model}") if lowering is None else lowering(node, place)
+    try:
+        return Own(f"Lava has no {node.model}") if lowering is None else lowering(node, place)
+    except Unfit as why:
+        return Own(str(why))
 
 
-def _reset(node: Neuron, place: Place) -> dict[str, int] | Own | None:
-    """Arguments of LIFReset: staggered, at the step of tick 1; None if no reset is needed."""
+def _reset(node: Neuron, place: Place) -> dict[str, int]:
+    """Arguments of LIFReset: staggered, at the step of tick 1; none if no reset is needed."""
     if node.reset is None:
         if place.period is not None:
             return {"reset_interval": place.period, "reset_offset": 1 + place.depth}
-        return None
+        return {}
     interval, phase = node.reset
     if place.period is not None and (place.period % interval or (1 - phase) % interval):
-        return Own(f"its reset every {interval} ticks does not fit samples of {place.period} steps")
+        raise Unfit(f"its reset every {interval} ticks does not fit samples of {place.period} steps")
     offset = (phase + place.depth) % interval or interval  # Lava wants it positive
     return {"reset_interval": interval, "reset_offset": offset}
 
 
-def _lif(node: Neuron, place: Place) -> Stock | Own:
-    bias = place.bias
-    if bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
-        return Own("a bias that is part of its current")  # met by sending the bias: see plan.py
-    found = _leaky("LIF", node, place, bias, BIAS_EXP)
-    return _thresholds(found, {"vth": node.params["vth"]}, place.shape, 0, VTH_MAX)
+def _lif(node: Neuron, place: Place) -> Stock:
+    _fitting_bias(node, place)
+    return _leaky("LIF", node, place, place.bias, BIAS_EXP, {"vth": node.params["vth"]}, (0, VTH_MAX))
 
 
-def _cuba_lif(node: Neuron, place: Place) -> Stock | Own:
+def _cuba_lif(node: Neuron, place: Place) -> Stock:
     bias = np.asarray(node.params["bias"])
     if place.bias is not None:
-        return Own("a bias that is part of its current")
-    common = int(np.bitwise_or.reduce(np.abs(bias).ravel(), initial=0))
-    exponent = min(7, (common & -common).bit_length() - 1 if common else 0)
-    found = _leaky("LIF", node, place, bias >> exponent if common else None, exponent)
-    return _thresholds(found, {"vth": node.params["vth"]}, place.shape, None, None)
+        raise Unfit("a bias that is part of its current")
+    exponent = min(7, _shift(bias))
+    return _leaky("LIF", node, place, bias >> exponent, exponent, {"vth": node.params["vth"]})
 
 
-def _ternary_lif(node: Neuron, place: Place) -> Stock | Own:
+def _ternary_lif(node: Neuron, place: Place) -> Stock:
     if place.period is not None or node.reset is not None:
-        return Own("TernaryLIF cannot be reset between samples")
-    if place.bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
-        return Own("a bias that is part of its current")
-    found = _leaky("TernaryLIF", node, place, place.bias, BIAS_EXP)
+        raise Unfit("TernaryLIF cannot be reset between samples")
+    _fitting_bias(node, place)
     thresholds = _single(node, "vth_hi", "vth_lo")
-    if isinstance(thresholds, Own):
-        return thresholds
-    return _thresholds(found, thresholds, place.shape, -VTH_MAX, VTH_MAX)
+    return _leaky("TernaryLIF", node, place, place.bias, BIAS_EXP, thresholds, (-VTH_MAX, VTH_MAX))
 
 
-def _leaky(process: str, node: Neuron, place: Place, bias: Array | None, exponent: int) -> Stock | Own:
-    """LIF and its kin, thresholds still missing."""
+def _fitting_bias(node: Neuron, place: Place) -> None:
+    """A current that is kept from tick to tick would keep the bias too; met by sending the bias: see plan.py."""
+    if place.bias is not None and np.any(np.asarray(node.params["du"]) != 4095):
+        raise Unfit("a bias that is part of its current")
+
+
+def _leaky(
+    process: str, node: Neuron, place: Place, bias: Array | None, exponent: int,
+    thresholds: Mapping[str, Any], limits: tuple[int, int] | None = None,
+) -> Stock:  # fmt: skip
+    """LIF and its kin; thresholds outside ``limits`` are refused."""
     reset = _reset(node, place)
-    if isinstance(reset, Own):
-        return reset
     arguments: dict[str, Any] = {"shape": place.shape}
     for name in ("du", "dv"):
         value = np.asarray(node.params[name])
         arguments[name] = int(value.flat[0]) if len(np.unique(value)) == 1 else _each(value, place.shape)
     if bias is not None and np.any(bias):
         if place.period is None and place.depth:
-            return Own("its bias would act before tick 1")
+            raise Unfit("its bias would act before tick 1")
         low, high = BIAS_MANT
         if bias.min() < low or bias.max() > high:
-            return Own("a bias of more than 13 bits")
+            raise Unfit("a bias of more than 13 bits")
         arguments |= {"bias_mant": _each(bias, place.shape).astype(np.int32), "bias_exp": exponent}
-    if reset is not None:
-        process, arguments = f"{process}Reset", {**arguments, **reset}
-    return Stock(process, arguments, ins=("a_in",))
-
-
-def _thresholds(
-    found: Stock | Own,
-    thresholds: Mapping[str, Any],
-    shape: tuple[int, ...],
-    low: int | None,
-    high: int | None,
-) -> Stock | Own:
-    if isinstance(found, Own):
-        return found
-    arguments = dict(found.arguments)
+    arguments |= reset
     for name, value in thresholds.items():
         array = np.asarray(value)
-        if low is not None and high is not None and (array.min() < low or array.max() > high):
-            return Own("a threshold of more than 17 bits")
-        arguments[name] = _each(array, shape).astype(np.int32) if array.size > 1 else int(array.ravel()[0])
-    return replace(found, arguments=arguments)
+        if limits is not None and (array.min() < limits[0] or array.max() > limits[1]):
+            raise Unfit("a threshold of more than 17 bits")
+        arguments[name] = _each(array, place.shape).astype(np.int32) if array.size > 1 else int(array.item())
+    return Stock(f"{process}Reset" if reset else process, arguments, ins=("a_in",))
 
 
 def _each(array: Array, shape: tuple[int, ...]) -> Array:
@@ -343,37 +335,34 @@ def _each(array: Array, shape: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(np.broadcast_to(array, (1, *shape))[0])
 
 
-def _free_running(node: Neuron, place: Place) -> Own | None:
-    """Why a process without a reset will not do."""
+def _free_running(node: Neuron, place: Place) -> None:
+    """Refuse what a process without a reset cannot do."""
     if place.period is not None or node.reset is not None:
-        return Own("its process of Lava cannot be reset")
-    return Own("a bias outside its process") if place.bias is not None else None
+        raise Unfit("its process of Lava cannot be reset")
+    if place.bias is not None:
+        raise Unfit("a bias outside its process")
 
 
-def _single(node: Neuron, *names: str) -> dict[str, int] | Own:
+def _single(node: Neuron, *names: str) -> dict[str, int]:
     """Parameters of which Lava has one for all neurons."""
-    found = {}
-    for name in names:
-        value = np.unique(node.params[name])
-        if len(value) != 1:
-            return Own(f"{name} differs from neuron to neuron")
-        found[name] = int(value[0])
-    return found
+    values = {name: np.unique(node.params[name]) for name in names}
+    differing = next((name for name, value in values.items() if len(value) != 1), None)
+    if differing is not None:
+        raise Unfit(f"{differing} differs from neuron to neuron")
+    return {name: int(value[0]) for name, value in values.items()}
 
 
-def _sigma_delta(node: Neuron, place: Place) -> Stock | Own:
+def _sigma_delta(node: Neuron, place: Place) -> Stock:
     """Lava scales threshold and bias by the exponents itself; its registers are int32 and wrap, as the model's do."""
-    single = _single(node, "vth", "state_exp", "relu", "cum_error", "message_bits")
     bias = np.asarray(node.params["bias"])
-    if (why := _free_running(node, place) or _narrow(node, place)) is not None:
-        return why
-    if isinstance(single, Own):
-        return single
+    _free_running(node, place)
+    _wide(node, place)
+    single = _single(node, "vth", "state_exp", "relu", "cum_error", "message_bits")
     unit = 1 << single["state_exp"]
     if single["vth"] % unit or np.any(bias % unit):
-        return Own("threshold or bias finer than the exponents of Lava's process")
+        raise Unfit("threshold or bias finer than the exponents of Lava's process")
     if bias.any() and place.depth:
-        return Own("its bias would act before tick 1")
+        raise Unfit("its bias would act before tick 1")
     arguments = {
         "shape": place.shape, "vth": single["vth"] // unit, "bias": _each(bias // unit, place.shape), "spike_exp": 0,
         "state_exp": single["state_exp"], "cum_error": bool(single["cum_error"]), "act_mode": single["relu"],
@@ -381,17 +370,14 @@ def _sigma_delta(node: Neuron, place: Place) -> Stock | Own:
     return Stock("SigmaDelta", arguments, ins=("a_in",), message_bits=single["message_bits"])
 
 
-def _delta(node: Neuron, place: Place) -> Stock | Own:
+def _delta(node: Neuron, place: Place) -> Stock:
+    _free_running(node, place)
     single = _single(node, "vth", "spike_exp", "state_exp", "cum_error", "message_bits")
-    if (why := _free_running(node, place)) is not None:
-        return why
-    if isinstance(single, Own):
-        return single
     shift = single["spike_exp"] + single["state_exp"]
     if single["vth"] % (1 << shift):
-        return Own("a threshold finer than the exponents of Lava's process")
+        raise Unfit("a threshold finer than the exponents of Lava's process")
     if 4 * (place.reach << shift) + single["vth"] >= INT32:
-        return Own("its input may leave int32 inside Lava's process")
+        raise Unfit("its input may leave int32 inside Lava's process")
     arguments = {
         "shape": place.shape, "vth": single["vth"] >> shift, "spike_exp": single["spike_exp"],
         "state_exp": single["state_exp"], "cum_error": bool(single["cum_error"]),
@@ -399,45 +385,32 @@ def _delta(node: Neuron, place: Place) -> Stock | Own:
     return Stock("Delta", arguments, ins=("a_in",), message_bits=single["message_bits"])
 
 
-def _sigma(node: Neuron, place: Place) -> Stock | Own:
-    single = _single(node, "message_bits")
-    if (why := _free_running(node, place) or _narrow(node, place)) is not None:
-        return why
-    if isinstance(single, Own):
-        return single
-    return Stock("Sigma", {"shape": place.shape}, ins=("a_in",), message_bits=single["message_bits"])
+def _sigma(node: Neuron, place: Place) -> Stock:
+    _free_running(node, place)
+    _wide(node, place)
+    bits = _single(node, "message_bits")["message_bits"]
+    return Stock("Sigma", {"shape": place.shape}, ins=("a_in",), message_bits=bits)
 
 
-def _narrow(node: Neuron, place: Place) -> Own | None:
+def _wide(node: Neuron, place: Place) -> None:
     """Lava's sigma processes add int32 as it comes: it has to come so from a process of Lava."""
     if not place.from_lava:
-        return Own("its input comes from an own process")
+        raise Unfit("its input comes from an own process")
     bits = int(np.max(node.params["input_bits"]))
     if bits < 32 and place.reach >= 1 << (bits - 1) and not place.from_conv:
-        return Own(f"its input wraps at {bits} bits")
-    return None
+        raise Unfit(f"its input wraps at {bits} bits")
 
 
-def _resonator(node: Neuron, place: Place) -> Stock | Own:
-    single = _single(node, "sin_decay", "cos_decay", "vth")
-    if (why := _free_running(node, place)) is not None:
-        return why
-    if isinstance(single, Own):
-        return single
-    process = "RF_IZ" if node.model == "rf_iz" else "RF"
+def _resonator(node: Neuron, place: Place) -> Stock:
+    _free_running(node, place)
     # The constructor takes a period and a decay in floating point; the integers are set as they are.
     arguments = {"shape": place.shape, "period": 8.0, "alpha": 0.5, "state_exp": 6, "decay_bits": 12}
+    single = _single(node, "sin_decay", "cos_decay", "vth")
     variables = {name: np.int32(value) for name, value in single.items()}
-    return Stock(process, arguments, ins=("a_real_in", "a_imag_in"), variables=variables)
+    return Stock(node.model.upper(), arguments, ins=("a_real_in", "a_imag_in"), variables=variables)
 
 
-NEURONS: dict[str, Callable[[Neuron, Place], Stock | Own]] = {
-    "lif": _lif,
-    "ternary_lif": _ternary_lif,
-    "cuba_lif": _cuba_lif,
-    "sigma_delta": _sigma_delta,
-    "delta": _delta,
-    "sigma": _sigma,
-    "rf": _resonator,
-    "rf_iz": _resonator,
-}
+NEURONS: dict[str, Callable[[Neuron, Place], Stock]] = {
+    "lif": _lif, "ternary_lif": _ternary_lif, "cuba_lif": _cuba_lif, "sigma_delta": _sigma_delta, "delta": _delta,
+    "sigma": _sigma, "rf": _resonator, "rf_iz": _resonator,
+}  # fmt: skip

@@ -7,9 +7,9 @@ and however the wait ends (result, error, Ctrl-C) the group is ended and its mem
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from ...ir.trace import Trace
 from ...program import Program
 from . import job
 from .child import members, unlink
-from .plan import Granularity, Plan, Tap
+from .plan import Plan, Tap
 from .wiring import arranged
 
 STALL = 300.0  # seconds without a step after which a run counts as hung; starting up may take as long
@@ -35,23 +35,15 @@ POLL = 0.02
 PATIENCE = 10.0  # seconds for the watched process to clean up by itself
 
 
-def run(
-    program: Program,
-    plan: Plan,
-    x: Array,
-    record: tuple[str, ...],
-    granularity: Granularity,
-) -> Trace:
+def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace:
     """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
-    folder = Path(tempfile.mkdtemp(prefix="neurodeploy-lava-"))
-    request = job.Request(tuple(tap.value for tap in plan.taps), granularity, f"nd{secrets.token_hex(4)}_")
-    try:
-        job.put(folder, program, x, request)
-        with _process(folder, request.prefix) as process:
+    prefix = f"nd{secrets.token_hex(4)}_"
+    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        job.put(folder, program, plan, x, prefix)
+        with _process(folder, prefix) as process:
             _wait(folder, process)
         return _trace(folder, plan, x, record)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -95,14 +87,8 @@ def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
         if (error := job.load_error(folder)) is not None:
             raise error
         if process.poll() is not None:
-            raise SimulateError(
-                Problem(
-                    "ND740",
-                    "the Lava run ended by itself",
-                    "lava",
-                    f"exit {process.returncode}: {_tail(folder)}",
-                )
-            )
+            found = f"exit {process.returncode}: {_tail(folder)}"
+            raise SimulateError(Problem("ND740", "the Lava run ended by itself", "lava", found))
         now = _progress(folder)
         if now != done:
             done, moved = now, time.monotonic()
@@ -138,7 +124,7 @@ def _trace(folder: Path, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace
             found[tap.value] = _given(plan, tap, x)
     saturations: dict[str, int] = {}
     # Cores count what they share more than once, so only whole layers are counted.
-    for _, counted in _totals(folder) if plan.granularity == "layer" else ():
+    for counted in _totals(folder) if plan.granularity == "layer" else ():
         for node, number in counted.items():
             saturations[node] = saturations.get(node, 0) + number
     _check_messages(plan, found)
@@ -148,32 +134,30 @@ def _trace(folder: Path, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace
 
 def _check_messages(plan: Plan, found: dict[str, Array]) -> None:
     """SimulateError ND744 where a process of Lava sent more than the population's messages hold."""
-    problems = []
+    problems, cause = [], "a message outgrew its width in a process of Lava"
     for name, bits in plan.message_bits.items():
-        limit = (1 << (bits - 1)) - 1
-        largest = int(np.abs(found[name]).max())
+        limit, largest = (1 << (bits - 1)) - 1, int(np.abs(found[name]).max())
         if largest > limit:
-            cause = "a message outgrew its width in a process of Lava"
-            problems.append(
-                Problem("ND744", cause, name, str(largest), f"{limit} ({bits} bits)", ("--backend cpu",))
-            )
+            more = str(largest), f"{limit} ({bits} bits)", ("--backend cpu",)
+            problems.append(Problem("ND744", cause, name, *more))
     if problems:
         raise SimulateError(problems)
 
 
 def _given(plan: Plan, tap: Tap, x: Array) -> Array:
     """The input, or a rearrangement of it, at every tick."""
-    frames = (
-        x.swapaxes(0, 1) if plan.graph.input.per_tick else np.broadcast_to(x, (plan.clock.ticks, *x.shape))
-    )
+    ticks = plan.clock.ticks
+    frames = x.swapaxes(0, 1) if plan.graph.input.per_tick else np.broadcast_to(x, (ticks, *x.shape))
     each = [[arranged(frame, tap.wires[0].ops) for frame in tick] for tick in frames.astype(np.int64)]
-    value: Array = np.asarray(each).reshape(plan.clock.ticks, len(x), *tap.shape)
+    value: Array = np.asarray(each).reshape(ticks, len(x), *tap.shape)
     return value if tap.bias is None else value + tap.bias
 
 
-def _totals(folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """The last word of every process (a file each) on its saturations."""
+def _totals(folder: Path) -> Iterator[dict[str, int]]:
+    """The last word of every process (a file each) on its saturations by node."""
     for file in sorted(folder.glob("counts-*.jsonl")):
-        found = list(job.counts(file))
-        if found:
-            yield found[-1]
+        whole = [
+            line for line in file.read_text().splitlines() if line.endswith("}")
+        ]  # the last may be half written
+        if whole:
+            yield json.loads(whole[-1])

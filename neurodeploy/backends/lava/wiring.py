@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...array import Array
 
@@ -48,3 +48,7 @@ class Wire:
     unit: str
     port: int
     ops: tuple[Op, ...] = ()
+
+    def then(self, ops: tuple[Op, ...]) -> Wire:
+        """The same with further rearrangements."""
+        return replace(self, ops=(*self.ops, *ops))

@@ -8,14 +8,9 @@ from math import prod
 import numpy as np
 
 from ...array import Array
-from ...ir.equation import Equation
+from ...ir.equation import Equation, Sizes
 
 EXACT = 2.0**53  # whole numbers below this are exact in float64
-
-
-def exact(left: float, right: float, terms: int) -> bool:
-    """True if sums of ``terms`` products of magnitudes up to left x right are exact in float64."""
-    return left * right * terms < EXACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +26,7 @@ class Contraction:
     whole: bool
 
     @classmethod
-    def of(
-        cls, equation: Equation, a: tuple[int, ...], b: tuple[int, ...], pick: Array | None
-    ) -> Contraction:
+    def of(cls, equation: Equation, a: Sizes, b: Sizes, pick: Array | None) -> Contraction:
         """From an equation and the local sizes of both operands."""
         whole = pick is None or len(np.unique(pick)) == prod(equation.shape(a, b))
         return cls(equation, equation.sizes(a, b), pick, whole)
@@ -44,8 +37,9 @@ class Contraction:
         x = self._matrix(a, equation.left, (equation.shared, equation.rows, equation.summed))
         y = self._matrix(b, equation.right, (equation.shared, equation.summed, equation.columns))
         terms = prod(self.sizes[c] for c in equation.left + equation.right if c not in equation.out)
+        left, right = (float(np.abs(part).max(initial=0)) for part in (a, b))
         z: Array
-        if exact(float(np.abs(a).max(initial=0)), float(np.abs(b).max(initial=0)), max(terms, 1)):
+        if left * right * max(terms, 1) < EXACT:
             z = np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(np.int64)
         else:
             z = np.matmul(x, y)

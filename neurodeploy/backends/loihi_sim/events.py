@@ -9,6 +9,7 @@ changes, running sums of a compensated operator, one word per element and tick o
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,12 +78,9 @@ class Network:
 
     def hops(self, source: int, target: int) -> tuple[int, int]:
         """Router-to-router hops along x and y inside chips; none for packets that the host sends."""
-        along = [0, 0]
-        for link in self.path(source, target):
-            if link.kind == "mesh":
-                along[0] += link.start.x != link.end.x
-                along[1] += link.start.y != link.end.y
-        return along[0], along[1]
+        mesh = [link for link in self.path(source, target) if link.kind == "mesh"]
+        along_x = sum(link.start.x != link.end.x for link in mesh)
+        return along_x, len(mesh) - along_x
 
 
 def senders(network: Network, source: int, export: Export) -> list[Sender]:
@@ -114,21 +112,19 @@ def spoken(image: CoreImage, unit: int, exports: Sequence[Export]) -> list[Spoke
             for origin in np.unique(number[bundle.elements]).tolist():
                 mine = bundle.elements[number[bundle.elements] == origin]
                 sent.setdefault(origin, []).append(element[mine])
-    return [
-        Spoken(program[n].node, n, np.unique(np.concatenate(parts)))
-        for n, parts in sent.items()
-        if program[n].op != "neuron"
-    ]
+    quiet = {n: np.unique(np.concatenate(parts)) for n, parts in sent.items() if program[n].op != "neuron"}
+    return [Spoken(program[n].node, n, elements) for n, elements in quiet.items()]
 
 
 class Recorder:
-    """Collects the events of a run, batch after batch of samples."""
+    """Collects the events of a run and how often a node's values were clipped, batch after batch of samples."""
 
     def __init__(self, cores: Sequence[int], steps: int, samples: int, network: Network) -> None:
         self.cores, self.steps, self.samples, self.network = cores, steps, samples, network
         self.row = {site: i for i, site in enumerate(cores)}
         self.counts = np.zeros((samples, len(cores), steps, len(EVENT_KINDS)), dtype=np.int64)
-        self.by_node: dict[tuple[str, int], Array] = {}
+        self.by_node = defaultdict[tuple[str, int], Array](lambda: np.zeros(len(EVENT_KINDS), dtype=np.int64))
+        self.saturations: Counter[str] = Counter()
         self.links, self.matrix = network.links()
         self.loads = np.zeros((len(self.links), steps), dtype=np.int64)
         self.peak = np.zeros(len(self.links), dtype=np.int64)
@@ -150,10 +146,7 @@ class Recorder:
         amount = np.broadcast_to(amount, self.size)
         row, column = self.row[site], KIND[kind]
         self.counts[self.start : self.start + self.size, row, step - 1, column] += amount
-        key = node, row
-        if key not in self.by_node:
-            self.by_node[key] = np.zeros(len(EVENT_KINDS), dtype=np.int64)
-        self.by_node[key][column] += int(amount.sum())
+        self.by_node[node, row][column] += int(amount.sum())
 
     def sent(self, site: int, step: int, sender: Sender, values: Array) -> None:
         """Packets of one sender: ``values`` (its elements, samples) before silent ones are dropped."""
@@ -176,14 +169,8 @@ class Recorder:
         by_core = {key: value / n for key, value in self.by_node.items()}
         by_node: dict[str, Array] = {}
         for (node, _), value in by_core.items():
-            by_node[node] = by_node.get(node, np.zeros(len(EVENT_KINDS))) + value
+            by_node[node] = by_node.get(node, 0) + value
         used = np.flatnonzero(self.peak).tolist()
-        return Events(
-            samples=self.samples,
-            steps=self.steps,
-            core_counts=self.counts,
-            node_counts=by_node,
-            node_core_counts=by_core,
-            links={self.links[i]: self.loads[i] / n for i in used},
-            link_peak={self.links[i]: int(self.peak[i]) for i in used},
-        )
+        loads = {self.links[i]: self.loads[i] / n for i in used}
+        peaks = {self.links[i]: int(self.peak[i]) for i in used}
+        return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, peaks)

@@ -19,6 +19,8 @@ from ...errors import Problem, SimulateError
 from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
 from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
 
@@ -54,8 +56,7 @@ class Frame:
         clipped = np.asarray(clipped)
         if own is not None and clipped.shape[:1] == own.shape:
             clipped = clipped[own]
-        total = int(np.sum(clipped))
-        self.saturations[step.item.node] += total
+        self.saturations[step.item.node] += int(clipped.sum())
 
     def saturate(self, step: Step, x: Vector, bits: int, own: Array | None) -> Vector:
         """Clip to a width and count."""
@@ -81,7 +82,7 @@ class Step:
     own: Array | None
     member: Any = None
     params: dict[str, Any] = field(default_factory=dict)
-    contraction: Contraction | None = None
+    contraction: Any = None
     kernel: Array | None = None
 
     def operand(self, frame: Frame, which: int = 0) -> Vector:
@@ -103,38 +104,28 @@ def take(vector: Vector, index: Array | None) -> Vector:
     return found
 
 
-def prepare(image: CoreImage, unit: int) -> list[Step]:
-    """The steps of a unit; raises SimulateError ND612 for an unknown neuron model or operator."""
-    return [_prepare(image, number, item) for number, item in enumerate(image.units[unit].program)]
-
-
-def _prepare(image: CoreImage, number: int, item: Instruction) -> Step:
+def prepare(image: CoreImage, number: int, item: Instruction) -> Step:
+    """An instruction ready to run; raises SimulateError ND612 for an unknown neuron model or operator."""
     arrays = {name: image.array(a) for name, a in item.arrays.items()}
     gathers = tuple(image.gather(o.start, item.size) for o in item.operands)
     pick = image.gather(item.numbers["from"], item.size * item.numbers.get("fan", 1)) if item.ports else None
-    rooms: dict[str, tuple[registry.Room[Any], str]] = {
-        "neuron": (registry.NEURONS, "model"),
-        "micro": (registry.MICROCODE, "op"),
-    }
-    member = _member(image, item, *rooms[item.op]) if item.op in rooms else None
     contraction = _contraction(item, arrays, pick) if item.op == "product" else None
     kernel = weights_of(image, item.numbers["kernel"])[:, 0] if "kernel" in item.numbers else None
-    return Step(
-        number,
-        item,
-        gathers,
-        tuple(image.port(port) for port in item.ports),
-        pick,
-        arrays,
-        image.own(item),
-        member,
-        _params(item, arrays),
-        contraction,
-        kernel,
-    )
+    inbox, params = tuple(image.port(port) for port in item.ports), _params(item, arrays)
+    own, member = image.own(item), _member(image, item)
+    return Step(number, item, gathers, inbox, pick, arrays, own, member, params, contraction, kernel)
 
 
-def _member(image: CoreImage, item: Instruction, room: registry.Room[Any], key: str) -> Any:
+ROOMS: dict[str, tuple[registry.Room[Any], str]] = {
+    "neuron": (NEURONS, "model"), "micro": (MICROCODE, "op")
+}  # fmt: skip
+
+
+def _member(image: CoreImage, item: Instruction) -> Any:
+    """The neuron model or operator that an instruction names; None for others."""
+    if item.op not in ROOMS:
+        return None
+    room, key = ROOMS[item.op]
     name = item.texts[key]
     if name not in room:
         cause, where = f"unknown member of {room.path}", f"{image.name}: {item.node}"
@@ -166,15 +157,10 @@ def run(step: Step, frame: Frame) -> Vector:
             raise ValueError(f"it yields {vector.dtype} {vector.shape}")
         return vector
     except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-        cause, found = (
-            "an instruction of a memory image cannot be carried out",
-            f"{type(error).__name__}: {error}",
-        )
+        cause = "an instruction of a memory image cannot be carried out"
         where = f"{frame.image.name}: {step.item.node or step.item.op} at tick {frame.t}"
-        raise SimulateError(Problem("ND613", cause, where, found[:120])) from error
-
-
-# --- operations ----------------------------------------------------------------------------------------------------
+        found = f"{type(error).__name__}: {error}"[:120]
+        raise SimulateError(Problem("ND613", cause, where, found)) from error
 
 
 def _const(step: Step, frame: Frame) -> Vector:
@@ -186,11 +172,7 @@ def _input(step: Step, frame: Frame) -> Vector:
     return np.asarray(frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1))
 
 
-def _output(step: Step, frame: Frame) -> Vector:
-    return take(step.arrived(frame), step.pick)
-
-
-def _synapse(step: Step, frame: Frame) -> Vector:
+def _received(step: Step, frame: Frame) -> Vector:
     return take(step.arrived(frame), step.pick)
 
 
@@ -221,7 +203,8 @@ def _reduce(step: Step, frame: Frame) -> Vector:
 def _neuron(step: Step, frame: Frame) -> Vector:
     item, model = step.item, step.member
     state = frame.state[step.number].reshape(len(model.state), item.size, frame.samples)
-    if frame.t > 1 and _resets(item, frame.t):
+    interval = item.numbers.get("reset_interval", 0)
+    if frame.t > 1 and interval > 0 and (frame.t - item.numbers["reset_phase"]) % interval == 0:
         state = np.zeros_like(state)
     inputs = (step.operand(frame, i) for i in range(model.inputs))
     out: Vector
@@ -234,11 +217,6 @@ def _neuron(step: Step, frame: Frame) -> Vector:
     frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
     frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
     return out
-
-
-def _resets(item: Instruction, t: int) -> bool:
-    interval = item.numbers.get("reset_interval", 0)
-    return interval > 0 and (t - item.numbers["reset_phase"]) % interval == 0
 
 
 def _micro(step: Step, frame: Frame) -> Vector:
@@ -313,31 +291,24 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     item, size = step.item, step.item.size
     cuts = np.cumsum([len(a), len(b), size])
     s_a, s_b, p, y = np.split(frame.state[step.number], cuts)
-    own_a, own_b = (step.arrays.get(f"own_{name}") for name in "ab")
-    s_b = frame.saturate(step, s_b + b, REGISTER_BITS, _mask(own_b))
+    own = {key: array.astype(bool) for key, array in step.arrays.items() if key.startswith("own_")}
+    s_b = frame.saturate(step, s_b + b, REGISTER_BITS, own.get("own_b"))
     new, pairs = _contract(step, a, s_b)
     old, more = _contract(step, s_a, b)
     p = frame.saturate(step, p + new + old, REGISTER_BITS, step.own)
-    s_a = frame.saturate(step, s_a + a, REGISTER_BITS, _mask(own_a))
+    s_a = frame.saturate(step, s_a + a, REGISTER_BITS, own.get("own_a"))
     y_now = _scaled(step, frame, p)
     frame.state[step.number] = np.concatenate([s_a, s_b, p, y_now])
     arrivals = np.count_nonzero(a, axis=0) + np.count_nonzero(b, axis=0)
     frame.tally(item.node, "product_ops", pairs + more)
-    frame.tally(
-        item.node, "microcode_ops", arrivals + size * (1 + RESCALE_OPS * ("multiplier" in step.arrays))
-    )
+    adds = 1 + RESCALE_OPS * ("multiplier" in step.arrays)
+    frame.tally(item.node, "microcode_ops", arrivals + size * adds)
     frame.tally(item.node, "state_accesses", arrivals + size)
     return frame.saturate(step, y_now - y, item.numbers["bits"], step.own)
 
 
-def _mask(array: Array | None) -> Array | None:
-    return None if array is None else array.astype(bool)
-
-
 def _contract(step: Step, a: Vector, b: Vector) -> tuple[Vector, Vector]:
     """The product's elements and the pairs of non-zero operands met for them, per sample."""
-    if step.contraction is None:
-        raise ValueError("a product without a contraction")
     return step.contraction.apply(a, b), step.contraction.pairs(a, b)
 
 
@@ -352,20 +323,6 @@ def _scaled(step: Step, frame: Frame, p: Vector) -> Vector:
 
 PRODUCTS: dict[str, Callable[..., Vector]] = {"instant": _instant, "held": _held, "cumulative": _cumulative}
 OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
-    "const": _const,
-    "input": _input,
-    "output": _output,
-    "synapse": _synapse,
-    "delay": _delay,
-    "reduce": _reduce,
-    "neuron": _neuron,
-    "micro": _micro,
-    "sum": _sum,
-    "view": _view,
-    "product": _product,
-}
-
-
-def initial(image: CoreImage, item: Instruction, samples: int) -> Vector:
-    """An instruction's initial state for every sample."""
-    return np.repeat(image.initial(item).reshape(-1, 1), samples, axis=1)
+    "const": _const, "input": _input, "output": _received, "synapse": _received, "delay": _delay,
+    "reduce": _reduce, "neuron": _neuron, "micro": _micro, "sum": _sum, "view": _view, "product": _product,
+}  # fmt: skip

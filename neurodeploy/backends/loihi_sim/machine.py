@@ -17,7 +17,7 @@ from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, recei
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
-from .execute import Frame, Step, entering, initial, prepare, run
+from .execute import Frame, Step, entering, prepare, run
 
 BATCH = 64  # samples that run side by side: bounds memory, changes nothing
 BLOCK = 1 << 22  # messages gathered at once for one matrix product
@@ -68,16 +68,15 @@ class Machine:
         self.header = _host_header(images)
         receivers = [receiver(image) for image in images]
         self.network = Network(images)
-        self.sites = [self._site(n, image, images, receivers) for n, image in enumerate(images)]
+        self.sites = [self._site(n, image, receivers) for n, image in enumerate(images)]
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
         _check_probes(images, self.nodes)
 
-    def _site(
-        self, number: int, image: CoreImage, images: Sequence[CoreImage], receivers: list[Receiver]
-    ) -> Site:
-        every, programs = exports(image, images, receivers), []
+    def _site(self, number: int, image: CoreImage, receivers: list[Receiver]) -> Site:
+        every, programs = exports(image, self.network.images, receivers), []
         for unit, piece in enumerate(image.units):
-            steps, mine = tuple(prepare(image, unit)), tuple(e for e in every if e.unit == unit)
+            steps = tuple(prepare(image, n, item) for n, item in enumerate(piece.program))
+            mine = tuple(e for e in every if e.unit == unit)
             speaking = tuple(s for e in mine for s in senders(self.network, number, e))
             programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(image, unit, mine))))
         return Site(image, receivers[number], tuple(programs))
@@ -91,25 +90,20 @@ class Machine:
         ticks, samples = self.header["timesteps"], len(x)
         trace = Trace(np.zeros((ticks, samples, prod(self.header["output"])), dtype=np.int64))
         trace.values = {name: np.zeros((ticks, samples, self.nodes[name]), dtype=np.int64) for name in record}
-        clipped: Counter[str] = Counter()
+        flat = x.reshape(samples, prod(self.header["input"]))
         for start in range(0, samples, BATCH):
-            part = np.ascontiguousarray(
-                x[start : start + BATCH].reshape(-1, prod(self.header["input"])).T, dtype=np.int64
-            )
+            part = np.ascontiguousarray(flat[start : start + BATCH].T, dtype=np.int64)
             recorder.begin(start, part.shape[1])
-            _Run(self, part, start, trace, recorder, clipped).go()
+            _Run(self, part, start, trace, recorder).go()
         trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
         shapes = self.header["shapes"]
         trace.values = {name: v.reshape(ticks, samples, *shapes[name]) for name, v in trace.values.items()}
-        trace.saturations = dict(clipped)
+        trace.saturations = dict(recorder.saturations)
         return trace, recorder.events()
 
     def _check(self, x: Array, record: tuple[str, ...]) -> None:
-        problems = [
-            Problem("ND611", "a value that no core holds cannot be recorded", name)
-            for name in record
-            if name not in self.nodes
-        ]
+        cause, unknown = "a value that no core holds cannot be recorded", set(record) - set(self.nodes)
+        problems = [Problem("ND611", cause, name) for name in record if name in unknown]
         expected = tuple(self.header["input"])
         if x.shape[1:] != expected:
             limit = f"(batch, {', '.join(map(str, expected))})"
@@ -141,10 +135,8 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None
             flat = image.elements(item)
             known[item.node] += len(flat)
             if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
-                limit = sizes.get(item.node, "an unknown node")
-                raise _contradiction(
-                    "a probe lies outside its node", f"{image.name}: elements", item.node, limit
-                )
+                cause, limit = "a probe lies outside its node", sizes.get(item.node, "an unknown node")
+                raise _contradiction(cause, f"{image.name}: elements", item.node, limit)
     for name, size in sizes.items():
         if known[name] < size:
             raise _contradiction("a node has elements on no core", name, known[name], size)
@@ -157,25 +149,16 @@ def _contradiction(cause: str, where: str, found: object, limit: object) -> Mapp
 class _Run:
     """One batch of samples from the first step to the last."""
 
-    def __init__(
-        self,
-        machine: Machine,
-        x: Array,
-        start: int,
-        trace: Trace,
-        recorder: Recorder,
-        clipped: Counter[str],
-    ) -> None:
-        self.machine, self.x, self.start, self.trace = machine, x, start, trace
-        self.recorder, self.clipped = recorder, clipped
+    def __init__(self, machine: Machine, x: Array, start: int, trace: Trace, recorder: Recorder) -> None:
+        self.machine, self.x, self.start, self.trace, self.recorder = machine, x, start, trace, recorder
         self.sites = [Running(site, [[] for _ in site.programs]) for site in machine.sites]
         self.samples = x.shape[1]
         self.total: Array | int = 0
+        for running in self.sites:
+            self._load_lines(running)
 
     def go(self) -> None:
         """All steps; after the last one only the host still listens."""
-        for running in self.sites:
-            self._load_lines(running)
         for step in range(1, self.machine.header["steps"] + 2):
             self.recorder.begin_step()
             for running in self.sites:
@@ -187,7 +170,7 @@ class _Run:
     def _load_lines(self, running: Running) -> None:
         for unit, program in enumerate(running.site.programs):
             for delay in program.delays:
-                line = initial(running.site.image, delay.item, self.samples)
+                line = running.site.image.initial(delay.item, self.samples)
                 steps = delay.item.numbers["steps"] - 1
                 running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
 
@@ -200,15 +183,13 @@ class _Run:
             return
         inbox = self._receive(number, step)
         for unit, program in enumerate(programs):
-            delayed = {delay.number: self._shift(running, unit, delay, inbox) for delay in program.delays}
+            delayed = {}
+            for delay in program.delays:  # lines move at every step, whether or not the unit is due
+                line = running.lines[unit, delay.number]
+                line.append(entering(delay, inbox))
+                delayed[delay.number] = line.pop(0)
             if unit in due:
                 self._run_unit(number, unit, step, inbox, delayed)
-
-    def _shift(self, running: Running, unit: int, delay: Step, inbox: Array) -> Array:
-        """Delay lines move at every step, whether or not the unit is due."""
-        line = running.lines[unit, delay.number]
-        line.append(entering(delay, inbox))
-        return line.pop(0)
 
     def _receive(self, number: int, step: int) -> Array:
         running = self.sites[number]
@@ -245,13 +226,12 @@ class _Run:
 
     def _run_unit(self, number: int, unit: int, step: int, inbox: Array, delayed: dict[int, Array]) -> None:
         running = self.sites[number]
-        program = running.site.programs[unit]
+        image, program = running.site.image, running.site.programs[unit]
         t = step - program.depth
         if t == 1:
-            running.state[unit] = [initial(running.site.image, s.item, self.samples) for s in program.steps]
-        tally = partial(self.recorder.add, number, step)
-        image, state = running.site.image, running.state[unit]
-        frame = Frame(image, self.x, t, inbox, [], state, tally, self.clipped, delayed)
+            running.state[unit] = [image.initial(s.item, self.samples) for s in program.steps]
+        tally, state = partial(self.recorder.add, number, step), running.state[unit]
+        frame = Frame(image, self.x, t, inbox, [], state, tally, self.recorder.saturations, delayed)
         for item in program.steps:
             vector = run(item, frame)
             frame.vectors.append(vector)
@@ -260,12 +240,10 @@ class _Run:
 
     def _record(self, running: Running, step: Step, vector: Array, t: int) -> None:
         item = step.item
+        rows, flat = slice(self.start, self.start + self.samples), running.site.image.elements(item)
         if item.op == "output":
             self.total = vector if item.texts["readout"] == "last" else self.total + vector
             vector = np.asarray(self.total)
-        rows = slice(self.start, self.start + self.samples)
-        flat = running.site.image.elements(item)
-        if item.op == "output":
             self.trace.outputs[t - 1, rows][:, flat] = vector.T
         if item.node in self.trace.values:
             self.trace.values[item.node][t - 1, rows, flat] = vector

@@ -37,20 +37,9 @@ def _read(module: Any, rate: float, decay_input: bool) -> Leaf:
     return Leaf("lif", {"beta": 1.0 - rate, "gain": gain, "threshold": float(module.v_threshold)})
 
 
-def _names(package: str, *classes: str) -> list[str]:
-    return [f"spikingjelly.{package}.neuron.{name}" for name in classes]
-
-
-_OLD, _NEW = "clock_driven", "activation_based"
+_CLASSES = {"LIFNode": _leaky, "ParametricLIFNode": _parametric, "IFNode": _integrate}
+_MODULES = ("activation_based.neuron.", "clock_driven.neuron.", "clock_driven.neuron.MultiStep")
 MEMBER = SourceLibrary(
     "spikingjelly",
-    {
-        **dict.fromkeys(_names(_NEW, "LIFNode") + _names(_OLD, "LIFNode", "MultiStepLIFNode"), _leaky),
-        **dict.fromkeys(
-            _names(_NEW, "ParametricLIFNode")
-            + _names(_OLD, "ParametricLIFNode", "MultiStepParametricLIFNode"),
-            _parametric,
-        ),
-        **dict.fromkeys(_names(_NEW, "IFNode") + _names(_OLD, "IFNode", "MultiStepIFNode"), _integrate),
-    },
+    {f"spikingjelly.{module}{name}": read for module in _MODULES for name, read in _CLASSES.items()},
 )

@@ -7,27 +7,24 @@ reader.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ...errors import (
-    EnvironmentProblem,
-    ImportModelError,
-    NeurodeployError,
-    Problem,
-    UsageError,
-    first_line,
-    unknown_name,
-)
-from ...registry import Member
+from ...errors import EnvironmentProblem, ImportModelError, NeurodeployError, Problem, configured, first_line
+from ...registry import Member, Room
 from ..input_spec import InputSpec
+from ._weights import fill
+
+RANDOM = "random weights, to see whether it fits: --set reader.pretrained=false"
 
 
 class LibraryOptions(BaseModel):
@@ -55,10 +52,7 @@ class TextOptions(BaseModel):
 
 def text_options(options: Mapping[str, Any]) -> TextOptions:
     """Checked options; UsageError ND120."""
-    try:
-        return TextOptions(**options)
-    except ValidationError as error:
-        raise UsageError([_problem("text", TextOptions, e) for e in error.errors()]) from error
+    return configured(TextOptions, options, "ND120", "the text reader", "reader")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,37 +104,34 @@ class Library(Member):
         """The imported library; EnvironmentProblem ND115 where it is absent."""
         reason = self.available()
         if reason:
-            raise EnvironmentProblem(
-                Problem(
-                    "ND115",
-                    f"{self.package} is needed for models of the form {self.name}:NAME, and is not usable here",
-                    self.package,
-                    reason,
-                    "",
-                    (
-                        f"pip install 'neurodeploy[{self.extra}]'",
-                        "build the network in Python and give py:package.module:factory, or save it as .pt2",
-                    ),
-                )
+            cause = (
+                f"{self.package} is needed for models of the form {self.name}:NAME, and is not usable here"
             )
+            install = f"pip install 'neurodeploy[{self.extra}]'"
+            other = "build the network in Python and give py:package.module:factory, or save it as .pt2"
+            raise EnvironmentProblem(Problem("ND115", cause, self.package, reason, fixes=(install, other)))
         return importlib.import_module(self.package)
 
     def configure(self, options: Mapping[str, Any]) -> LibraryOptions:
         """Checked options; UsageError ND120 for unknown keys, with the nearest names, and for wrong values."""
-        try:
-            return self.Options(**options)
-        except ValidationError as error:
-            raise UsageError([_problem(self.name, self.Options, e) for e in error.errors()]) from error
+        return configured(self.Options, options, "ND120", f"the {self.name} reader", "reader")
 
+    def near(self, name: str, known: Collection[str]) -> tuple[str, ...]:
+        """Models whose names look like one that is not known."""
+        close = [] if name in known else difflib.get_close_matches(name, known, 3)
+        return tuple(f"{self.name}:{n}" for n in close)
 
-def _problem(reader: str, options: type[BaseModel], detail: Any) -> Problem:
-    key = ".".join(str(part) for part in detail["loc"]) or "reader"
-    if detail["type"] == "extra_forbidden":
-        return unknown_name(
-            "ND120", f"key of the {reader} reader", key, options.model_fields, f"reader.{key}"
-        )
-    cause = f"a key of the {reader} reader is wrong: {detail['msg']}"
-    return Problem("ND120", cause, f"reader.{key}", found=repr(detail["input"])[:120])
+    def weighted(self, name: str, options: Any, near: tuple[str, ...], make: Callable[[bool], Any]) -> Any:
+        """The module that ``make`` yields, with the publisher's weights (True), random ones, or those of a file."""
+        where = f"{self.name}:{name}"
+        with constructing(where, near), seeded(options.seed):
+            model = make(False)
+        if options.weights:
+            fill(model, Path(options.weights))
+        elif options.pretrained:
+            with fetching(where):
+                model = make(True)
+        return model.eval()
 
 
 @contextmanager
@@ -151,9 +142,8 @@ def constructing(where: str, fixes: tuple[str, ...] = ()) -> Iterator[None]:
     except NeurodeployError:
         raise
     except Exception as error:
-        raise ImportModelError(
-            Problem("ND117", "the library cannot build this network", where, first_line(error), fixes=fixes)
-        ) from error
+        cause = "the library cannot build this network"
+        raise ImportModelError(Problem("ND117", cause, where, first_line(error), fixes=fixes)) from error
 
 
 @contextmanager
@@ -162,20 +152,16 @@ def fetching(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ImportModelError(
-            Problem(
-                "ND116",
-                "the weights cannot be had from the hub of the library",
-                where,
-                first_line(error),
-                "a network, or weights on this machine",
-                (
-                    "give a local file: --set reader.weights=model.safetensors",
-                    "of Hugging Face: give the folder that holds config.json and model.safetensors",
-                    "random weights, to see whether it fits: --set reader.pretrained=false",
-                ),
-            )
-        ) from error
+        cause, limit = (
+            "the weights cannot be had from the hub of the library",
+            "a network, or weights on this machine",
+        )
+        fixes = (
+            "give a local file: --set reader.weights=model.safetensors",
+            "of Hugging Face: give the folder that holds config.json and model.safetensors",
+            RANDOM,
+        )
+        raise ImportModelError(Problem("ND116", cause, where, first_line(error), limit, fixes)) from error
 
 
 @contextmanager
@@ -186,3 +172,6 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+LIBRARIES = Room("frontends.libraries", Library)

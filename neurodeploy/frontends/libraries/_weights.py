@@ -11,6 +11,9 @@ from ...errors import ImportModelError, Problem, first_line, unknown_name
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
 #: keys under which checkpoints keep the tensors beside optimiser state and notes
 NESTED = ("state_dict", "model", "model_state_dict")
+#: names of buffers that older versions stored, and of parts that a base model leaves out
+BUFFERS = ("position_ids", "masked_bias", "num_batches_tracked")
+HEADS = ("pooler", "cls", "classifier", "lm_head", "vocab_projector", "vocab_transform", "vocab_layer_norm")
 
 
 def fill(module: Any, path: Path, prefixes: tuple[str, ...] = ()) -> None:
@@ -32,19 +35,15 @@ def read(path: Path) -> dict[str, Any]:
     """All tensors of a file by name; ImportModelError ND191 where there is no such file, ND192 where it is damaged."""
     if not path.is_file() or path.suffix not in SUFFIXES:
         found = path.suffix or "no suffix" if path.is_file() else "nothing"
-        cause = "the weights of the model cannot be read"
-        raise ImportModelError(
-            Problem("ND191", cause, str(path), found, f"a file that ends in {', '.join(SUFFIXES)}")
-        )
+        cause, limit = "the weights of the model cannot be read", f"a file that ends in {', '.join(SUFFIXES)}"
+        raise ImportModelError(Problem("ND191", cause, str(path), found, limit))
+    cause = "the weights are not a whole file of tensors"
     try:
         tensors = _read(path)
     except Exception as error:  # each reader has its own
-        cause = "the weights are not a whole file of tensors"
         raise ImportModelError(Problem("ND192", cause, str(path), first_line(error))) from error
     if not tensors:
-        raise ImportModelError(
-            Problem("ND192", "the weights are not a whole file of tensors", str(path), "0 tensors")
-        )
+        raise ImportModelError(Problem("ND192", cause, str(path), "0 tensors"))
     return tensors
 
 
@@ -56,7 +55,7 @@ def _read(path: Path) -> dict[str, Any]:
 
         return dict(load_file(path))
     if path.suffix in (".h5", ".hdf5"):
-        return dict(_hdf5(path))
+        return _hdf5(path)
     found = torch.load(path, map_location="cpu", weights_only=True)
     for key in NESTED:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
@@ -66,35 +65,31 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
 
 
-def _hdf5(path: Path) -> Iterator[tuple[str, Any]]:
+def _hdf5(path: Path) -> dict[str, Any]:
     """Datasets of numbers, groups joined by dots."""
     import h5py
     import torch
 
-    found: list[tuple[str, Any]] = []
+    found: dict[str, Any] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
             if item.is_virtual or item.external:
                 raise ValueError(f"{name} lies in another file")
-            found.append((name.replace("/", "."), torch.from_numpy(item[()].copy())))
+            found[name.replace("/", ".")] = torch.from_numpy(item[()].copy())
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    yield from found
+    return found
 
 
 def _renamed(tensors: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...]) -> dict[str, Any]:
     """The tensors under the names of the module, where adding or leaving out one prefix gives more of them."""
-
-    def hits(table: dict[str, Any]) -> int:
-        return len(wanted & table.keys())
-
     forms = [tensors]
     for prefix in ("module.", *(f"{p}." for p in prefixes)):
         forms.append({key.removeprefix(prefix): value for key, value in tensors.items()})
         forms.append({prefix + key: value for key, value in tensors.items()})
-    return max(forms, key=hits)
+    return max(forms, key=lambda table: len(wanted & table.keys()))
 
 
 def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -103,8 +98,9 @@ def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Probl
     given = {expected[k].data_ptr() for k in tensors if k in expected}
     persistent = {n for n, _ in module.named_parameters(remove_duplicate=False)}
     for key, value in expected.items():
-        tied = value.data_ptr() in given
-        if key in persistent and key not in tensors and not tied:
+        if (
+            key in persistent and key not in tensors and value.data_ptr() not in given
+        ):  # nor tied to one of those
             yield Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
     for key, value in tensors.items():
         if key in expected:
@@ -130,21 +126,6 @@ def _misfit(key: str, value: Any, expected: Any, path: str) -> Iterator[Problem]
 
 
 def _idle(key: str) -> bool:
-    """Buffers that older versions of libraries stored, and parts that a base model leaves out."""
+    """Whether nothing is lost where the network has no place for it."""
     parts = key.split(".")
-    return (
-        parts[-1] in ("position_ids", "masked_bias", "num_batches_tracked")
-        or parts[-2:] == ["attn", "bias"]
-        or (
-            parts[0]
-            in (
-                "pooler",
-                "cls",
-                "classifier",
-                "lm_head",
-                "vocab_projector",
-                "vocab_transform",
-                "vocab_layer_norm",
-            )
-        )
-    )
+    return parts[-1] in BUFFERS or parts[-2:] == ["attn", "bias"] or parts[0] in HEADS

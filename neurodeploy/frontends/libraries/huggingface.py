@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ...errors import ImportModelError, Problem
 from ..input_spec import InputSpec
-from ._base import Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
+from ._base import RANDOM, Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
 Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
@@ -70,9 +70,8 @@ class HuggingFace(Library):
                 config = _config(transformers, name, folder if local else None, options.arguments)
         else:
             with fetching(where):
-                config = transformers.AutoConfig.from_pretrained(
-                    name, trust_remote_code=False, **options.arguments
-                )
+                read = transformers.AutoConfig.from_pretrained
+                config = read(name, trust_remote_code=False, **options.arguments)
         with constructing(where), seeded(options.seed):
             model = _class(transformers, config)._from_config(config, attn_implementation="eager")
         if options.weights:
@@ -81,13 +80,8 @@ class HuggingFace(Library):
             fill(model, _file(folder), (model.base_model_prefix,))
         elif options.pretrained:
             with fetching(where):
-                model = type(model).from_pretrained(
-                    name,
-                    config=config,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    attn_implementation="eager",
-                )
+                safe = {"trust_remote_code": False, "use_safetensors": True}
+                model = type(model).from_pretrained(name, config=config, attn_implementation="eager", **safe)
         causal, mask = _causal(transformers, config), options.mask
         if mask is None:
             mask = bool(self.texts(name, options).tokenizer) and (causal or config.model_type in MASKED)
@@ -128,16 +122,8 @@ def _file(folder: Path) -> Path:
     for name in FILES:
         if (folder / name).is_file():
             return folder / name
-    raise ImportModelError(
-        Problem(
-            "ND191",
-            "the weights of the model cannot be read",
-            str(folder),
-            "no file of weights",
-            " or ".join(FILES),
-            ("random weights, to see whether it fits: --set reader.pretrained=false",),
-        )
-    )
+    cause, found = "the weights of the model cannot be read", "no file of weights"
+    raise ImportModelError(Problem("ND191", cause, str(folder), found, " or ".join(FILES), (RANDOM,)))
 
 
 def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, where: str) -> Built:
@@ -152,16 +138,9 @@ def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, wh
     most = getattr(config, "max_position_embeddings", options.tokens)
     start = _first_position(config)
     if options.tokens + start > most:
-        raise ImportModelError(
-            Problem(
-                "ND103",
-                "a text of this length does not fit the model",
-                where,
-                f"{options.tokens} tokens",
-                f"at most {most - start}",
-                ("choose another: --set reader.tokens=N",),
-            )
-        )
+        cause, fix = "a text of this length does not fit the model", "choose another: --set reader.tokens=N"
+        found, limit = f"{options.tokens} tokens", f"at most {most - start}"
+        raise ImportModelError(Problem("ND103", cause, where, found, limit, (fix,)))
     import torch
 
     pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from ..input_spec import InputSpec
-from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
-from ._weights import fill
+from ._base import Built, Library, LibraryOptions
 
 
 class TimmOptions(LibraryOptions):
@@ -32,34 +30,21 @@ class Timm(Library):
         """``timm.create_model``, with attention in its parts."""
         timm = self.require()
         timm.layers.set_fused_attn(False)  # torch 2.3 cannot trace the switch between the two forms
-        where = f"timm:{name}"
         arguments = dict(options.arguments)
         if options.image is not None:
             arguments["img_size"] = options.image
         if options.classes is not None:
             arguments["num_classes"] = options.classes
-        hub = options.pretrained and not options.weights
-        near = tuple(f"timm:{n}" for n in _near(name.partition(".")[0], timm.list_models()))
-        with constructing(where, near), seeded(options.seed):
-            model = timm.create_model(name, pretrained=False, **arguments)
-        if hub:
-            with fetching(where):
-                model = timm.create_model(name, pretrained=True, **arguments)
-        elif options.weights:
-            fill(model, Path(options.weights))
+        near = self.near(name.partition(".")[0], timm.list_models())
+        make = lambda published: timm.create_model(name, pretrained=published, **arguments)
+        model = self.weighted(name, options, near, make)
         own = getattr(model, "pretrained_cfg", None) or {}
         channels, *size = own.get("input_size", (3, 224, 224))
         if "img_size" in arguments:
             size = [int(n) for n in np.broadcast_to(arguments["img_size"], 2)]
-        mean, std = (np.array(own.get(key, default)) for key, default in (("mean", 0.5), ("std", 0.5)))
+        mean, std = (np.array(own.get(key, 0.5)) for key in ("mean", "std"))
         channels = int(arguments.get("in_chans", channels))
-        return Built(model.eval(), InputSpec((channels, *size), 1 / (255 * std), -mean / std))
-
-
-def _near(name: str, known: list[str]) -> list[str]:
-    import difflib
-
-    return [] if name in known else difflib.get_close_matches(name, known, 3)
+        return Built(model, InputSpec((channels, *size), 1 / (255 * std), -mean / std))
 
 
 MEMBER = Timm()

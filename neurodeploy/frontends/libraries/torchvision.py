@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from ..input_spec import InputSpec
-from ._base import Built, Library, LibraryOptions, constructing, fetching, seeded
-from ._weights import fill
+from ._base import Built, Library, LibraryOptions
 
 #: the normalisation that all its published weights were trained with
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -35,26 +32,20 @@ class Torchvision(Library):
     def build(self, name: str, options: Any) -> Built:
         """``torchvision.models.get_model``."""
         models = self.require().models
-        where, arguments = f"torchvision:{name}", dict(options.arguments)
+        arguments = dict(options.arguments)
         if options.classes is not None:
             arguments["num_classes"] = options.classes
-        known = models.list_models()
-        near = tuple(
-            f"torchvision:{n}" for n in difflib.get_close_matches(name, known, 3) if name not in known
-        )
-        with constructing(where, near), seeded(options.seed):
+
+        def make(published: bool) -> Any:
+            if published:
+                return models.get_model(name, weights="DEFAULT", **arguments)
             if name == "VisionTransformer":
-                model = models.VisionTransformer(image_size=options.image, **arguments)
-            else:
-                sized = {"image_size": options.image} if name.startswith("vit_") else {}
-                model = models.get_model(name, weights=None, **sized, **arguments)
-        if options.weights:
-            fill(model, Path(options.weights))
-        elif options.pretrained:
-            with fetching(where):
-                model = models.get_model(name, weights="DEFAULT", **arguments)
-        spec = InputSpec((3, options.image, options.image), 1 / (255 * STD), -MEAN / STD)
-        return Built(model.eval(), spec)
+                return models.VisionTransformer(image_size=options.image, **arguments)
+            sized = {"image_size": options.image} if name.startswith("vit_") else {}
+            return models.get_model(name, weights=None, **sized, **arguments)
+
+        model = self.weighted(name, options, self.near(name, models.list_models()), make)
+        return Built(model, InputSpec((3, options.image, options.image), 1 / (255 * STD), -MEAN / STD))
 
 
 MEMBER = Torchvision()

@@ -17,9 +17,8 @@ BATCH = "*"
 def matmul_streams(lowering: Lowering, a: Stream, b: Stream, scale: float = 1.0) -> Stream:
     """(..., n, k) @ (..., k, m) with leading axes matched from the right."""
     if a.rank < 2 or b.rank < 2:
-        raise Refusal(
-            "ND101", "a product of a matrix and a vector of streams", (a.sizes, b.sizes), "two matrices"
-        )
+        cause = "a product of a matrix and a vector of streams"
+        raise Refusal("ND101", cause, (a.sizes, b.sizes), "two matrices")
     for stream in (a, b):
         stream.axis(-1, "a product")
         stream.axis(-2, "a product")
@@ -35,12 +34,9 @@ def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: floa
     """Product over leading axes matched from the right; the last ``matrix`` (0 or 2) axes multiply as matrices."""
     rank = max(a.rank, b.rank)
     if a.place != b.place:
-        raise Refusal(
-            "ND105",
-            "a product of streams whose batch axes do not meet",
-            f"{a.sizes} and {b.sizes}",
-            "the batch in the same axis of both",
-        )
+        cause = "a product of streams whose batch axes do not meet"
+        limit = "the batch in the same axis of both"
+        raise Refusal("ND105", cause, f"{a.sizes} and {b.sizes}", limit)
     place = rank - (a.rank - a.batch)
     free = iter(ascii_lowercase)
     lead = "".join(BATCH if d == place and not a.merged else next(free) for d in range(rank - matrix))

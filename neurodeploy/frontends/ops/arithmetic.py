@@ -13,23 +13,16 @@ from ...ir.nodes import Sum
 from ...ir.types import Shape
 from ..lookups import hides
 from ..lowering import Lowering
-from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
 from ._base import operator
 from ._letters import hadamard
 from .linear import affine, matmul
 
 
 @operator(
-    "add",
-    "iadd",
-    "__add__",
-    "__iadd__",
-    "add_",
-    "__radd__",
-    reads=(MaskedScores, OfIds),
-    elementwise=True,
+    "add", "iadd", "__add__", "__iadd__", "add_", "__radd__", reads=(MaskedScores, OfIds), elementwise=True
 )
-def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
+def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """a + alpha b with broadcasting; constants become Const nodes, but for the part of them that is a mask."""
     b = _scaled(lowering, b, alpha)
     scores, constant = (a, b) if depends(a) else (b, a)
@@ -43,13 +36,13 @@ def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | Mask
 
 
 @operator("sub", "isub", "__sub__", "sub_", "subtract", reads=(OfIds,), elementwise=True)
-def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
+def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """a - alpha b."""
     return _sum(lowering, a, _scaled(lowering, b, alpha), -1)
 
 
 @operator("rsub", "__rsub__", reads=(OfIds,), elementwise=True)
-def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Stream | MaskedScores:
+def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """b - alpha a."""
     return sub(lowering, b, a, alpha)
 
@@ -74,7 +67,7 @@ def _hidden(item: Any) -> Array | None:
     return np.zeros(item.stream.shape.sizes, bool) if isinstance(item, OfIds) and hides(item) else None
 
 
-def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Stream | MaskedScores:
+def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Scores:
     """a + sign b."""
     if sign < 0:
         _require_shown(b)
@@ -103,15 +96,11 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     if isinstance(item, Stream):
         stream = _lifted(lowering, item, like.rank)
         if stream.place != like.place:
-            raise Refusal(
-                "ND105",
-                "a sum of streams whose batch axes do not meet",
-                f"{item.sizes} and {like.sizes}",
-                "the batch in the same axis of both",
-            )
+            cause = "a sum of streams whose batch axes do not meet"
+            limit = "the batch in the same axis of both"
+            raise Refusal("ND105", cause, f"{item.sizes} and {like.sizes}", limit)
         return stream.name, stream.shape
-    array = lowering.aligned(lowering.array(item), like)
-    return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
+    return lowering.const(lowering.aligned(item, like), like.shape.roles)
 
 
 @operator("mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply", elementwise=True)
@@ -121,22 +110,14 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
         return hadamard(lowering, a, b)
     stream, constant = (a, b) if isinstance(a, Stream) else (b, a)
     stream = _lifted(lowering, stream, max(stream.rank, _rank(lowering, constant)))
-    array = lowering.aligned(lowering.array(constant), stream)
+    array = lowering.aligned(constant, stream)
     if (array <= HIDING).any():
-        raise Refusal(
-            "ND101",
-            "a mask that depends on several tokens at once, as a stream times a hugely negative number",
-            f"{array.min():g}",
-            f"factors above {HIDING:g}, or a mask of each token by itself",
-        )
+        cause = "a mask that depends on several tokens at once, as a stream times a hugely negative number"
+        limit = f"factors above {HIDING:g}, or a mask of each token by itself"
+        raise Refusal("ND101", cause, f"{array.min():g}", limit)
     if any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
-        raise Refusal(
-            "ND101",
-            "a constant gate that repeats the stream",
-            array.shape,
-            f"at most {stream.shape.sizes}",
-            "expand the stream before the product",
-        )
+        cause, limit = "a constant gate that repeats the stream", f"at most {stream.shape.sizes}"
+        raise Refusal("ND101", cause, array.shape, limit, "expand the stream before the product")
     axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
     factors = array[tuple(slice(None) if a in axes else 0 for a in range(array.ndim))].reshape(-1)
     if len(axes) < 2:
@@ -160,21 +141,18 @@ def _gate(lowering: Lowering, stream: Stream, factors: Array, axes: list[int]) -
 
 
 @operator("addcmul", reads=(OfIds,))
-def addcmul(lowering: Lowering, c: Any, a: Any, b: Any, value: float = 1.0) -> Stream | MaskedScores:
+def addcmul(lowering: Lowering, c: Any, a: Any, b: Any, value: float = 1.0) -> Scores:
     """c + value a b, elementwise."""
     a, b = plain(a), plain(b)
-    constant = not isinstance(a, Stream) and not isinstance(b, Stream)
-    product = lowering.array(a) * lowering.array(b) if constant else mul(lowering, a, b)
+    product = mul(lowering, a, b) if depends([a, b]) else lowering.array(a) * lowering.array(b)
     return add(lowering, c, product, value)
 
 
 @operator("baddbmm", reads=(OfIds,))
-def baddbmm(
-    lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0
-) -> Stream | MaskedScores:
+def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha: float = 1.0) -> Scores:
     """beta c + alpha a b over batches of matrices."""
     a, b = plain(a), plain(b)
-    if not isinstance(a, Stream) and not isinstance(b, Stream):
+    if not depends([a, b]):
         raise Refusal("ND101", "baddbmm of two constant matrices and a stream", "", "", "use matmul and add")
     product = matmul(lowering, a, b)
     product = product if alpha == 1 else mul(lowering, product, alpha)
@@ -187,13 +165,9 @@ def baddbmm(
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
     """Division by a constant."""
     if isinstance(b, Stream) or rounding_mode is not None:
-        raise Refusal(
-            "ND101",
-            "a division by a stream, or a rounding one",
-            rounding_mode or "stream",
-            "a constant divisor",
-            "of a mean over the tokens that a mask shows: multiply them by the softmax of the mask",
-        )
+        cause, found = "a division by a stream, or a rounding one", rounding_mode or "stream"
+        fix = "of a mean over the tokens that a mask shows: multiply them by the softmax of the mask"
+        raise Refusal("ND101", cause, found, "a constant divisor", fix)
     return mul(lowering, a, 1.0 / lowering.array(b))
 
 

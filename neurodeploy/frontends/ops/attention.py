@@ -9,17 +9,18 @@ import numpy as np
 from ...ir.nodes import Micro
 from ..lookups import hiding
 from ..lowering import Lowering
-from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
 from ._base import operator
 from ._letters import matmul_streams
 from .arithmetic import add
 from .linear import matmul
+from .views import movedim, transpose
 
 
 @operator("softmax", "_softmax", "_safe_softmax", reads=(MaskedScores,))
 def softmax(
     lowering: Lowering,
-    x: Stream | MaskedScores,
+    x: Scores,
     dim: int | None = None,
     half_to_float: Any = False,
     _stacklevel: int = 3,
@@ -33,23 +34,12 @@ def softmax(
         hidden = np.moveaxis(x.hidden, x.scores.axis(dim, "softmax"), -1)
         x = x.scores
         if hidden.all(axis=-1).any():
-            raise Refusal(
-                "ND101",
-                "an attention mask that hides a whole row",
-                f"{int(hidden.all(axis=-1).sum())} rows",
-                "at least one visible entry per row",
-            )
+            cause, limit = "an attention mask that hides a whole row", "at least one visible entry per row"
+            raise Refusal("ND101", cause, f"{int(hidden.all(axis=-1).sum())} rows", limit)
         params = {"mask": hidden} if hidden.any() else {}
-    return on_last_axis(lowering, x, dim, "softmax", params)
-
-
-def on_last_axis(lowering: Lowering, x: Stream, dim: int, op: str, params: dict[str, Any]) -> Stream:
-    """A row operator along one torch axis."""
-    x.axis(dim, op)
-    dims = [d for d in range(x.rank) if d != x.dim(dim)] + [x.dim(dim)]
-    back = [dims.index(d) for d in range(x.rank)]
-    out = lowering.like(lowering.permute(x, dims), Micro, op=op, params=params)
-    return lowering.permute(out, back)
+    x.axis(dim, "softmax")
+    rows = movedim(lowering, x, dim, -1)
+    return movedim(lowering, lowering.like(rows, Micro, op="softmax", params=params), -1, dim)
 
 
 @operator("scaled_dot_product_attention", reads=(OfIds,))
@@ -66,14 +56,12 @@ def attention(
 ) -> Stream:
     """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant, or one of tokens."""
     if enable_gqa or dropout_p:
-        raise Refusal(
-            "ND101", "attention with grouped queries or dropout", f"gqa {enable_gqa}, dropout {dropout_p}"
-        )
+        found = f"gqa {enable_gqa}, dropout {dropout_p}"
+        raise Refusal("ND101", "attention with grouped queries or dropout", found)
     q, k, v = map(plain, (q, k, v))
     if not isinstance(k, Stream) or not isinstance(v, Stream):
         raise Refusal("ND101", "attention whose keys or values are constants", "a constant", "two streams")
-    swapped = [*range(k.rank - 2), k.rank - 1, k.rank - 2]
-    factor, turned = k.sizes[-1] ** -0.5 if scale is None else scale, lowering.permute(k, swapped)
+    factor, turned = k.sizes[-1] ** -0.5 if scale is None else scale, transpose(lowering, k, -1, -2)
     if isinstance(q, Stream):
         scores = matmul_streams(lowering, q, turned, factor)
     else:
@@ -99,7 +87,7 @@ def attention_for_cpu(
     return attention(lowering, q, k, v, attn_mask, dropout_p, is_causal, scale), None
 
 
-def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Stream | MaskedScores:
+def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Scores:
     """Scores plus the finite part of a mask, hidden where it is False or hugely negative."""
     if mask is None:
         return scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -15,6 +15,10 @@ from ..lowering import Lowering
 from ..values import Refusal, Stream
 from ._base import operator
 from ._letters import matmul_streams
+from .views import transpose
+
+#: one number for each axis of space
+Axes: TypeAlias = tuple[int, ...]
 
 
 @operator("linear")
@@ -29,16 +33,18 @@ def dense(lowering: Lowering, x: Stream, weight: Array, bias: Array | None = Non
     """A dense synapse (O, C) on the last axis, which becomes a channel axis."""
     x.axis(-1, "a linear layer")
     shape = Shape((*x.shape.roles[:-1], "C"), (*x.shape.sizes[:-1], len(weight)))
-    name = lowering.add(Synapse, [x.name], shape, weight=_frozen(weight), bias=_frozen(bias), op="dense")
-    return x.at(name, shape)
+    return x.at(_synapse(lowering, x.name, shape, weight, bias, "dense"), shape)
 
 
-def _frozen(array: Array | None) -> Array | None:
-    if array is None:
-        return None
-    array = np.ascontiguousarray(array, dtype=np.float64)
-    array.setflags(write=False)
-    return array
+def _synapse(
+    lowering: Lowering, x: str, shape: Shape, weight: Array, bias: Array | None, op: str, **geometry: Any
+) -> str:
+    """A Synapse node, whose arrays nobody can change any more."""
+    given = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    fields: dict[str, Any] = {name: np.ascontiguousarray(a, dtype=np.float64) for name, a in given.items()}
+    for array in fields.values():
+        array.setflags(write=False)
+    return lowering.add(Synapse, [x], shape, op=op, **fields, **geometry)
 
 
 @operator("addmm")
@@ -47,9 +53,8 @@ def addmm(
 ) -> Stream:
     """beta b + alpha x W with W (C, O)."""
     if not isinstance(x, Stream) or isinstance(weight, Stream) or isinstance(bias, Stream):
-        raise Refusal(
-            "ND101", "addmm on anything but a stream with constant weights", "", "", "use matmul and add"
-        )
+        cause = "addmm on anything but a stream with constant weights"
+        raise Refusal("ND101", cause, "", "", "use matmul and add")
     out, offset = lowering.array(weight).T * alpha, lowering.array(bias) * beta
     if offset.ndim and offset.size != offset.shape[-1]:
         raise Refusal("ND101", "a bias that differs from row to row", offset.shape, "one row")
@@ -66,9 +71,8 @@ def matmul(lowering: Lowering, a: Any, b: Any) -> Stream:
     weight = lowering.array(a)
     if weight.ndim < 2 or b.rank < 2:
         raise Refusal("ND101", "a constant left factor that is no matrix", weight.shape, "(rows, columns)")
-    swapped = [*range(b.rank - 2), b.rank - 1, b.rank - 2]
-    turned = _times_constant(lowering, lowering.permute(b, swapped), np.swapaxes(weight, -1, -2))
-    return lowering.permute(turned, swapped)
+    turned = _times_constant(lowering, transpose(lowering, b, -1, -2), np.swapaxes(weight, -1, -2))
+    return transpose(lowering, turned, -1, -2)
 
 
 def _times_constant(lowering: Lowering, a: Stream, weight: Array) -> Stream:
@@ -124,12 +128,8 @@ def convolution(
     space = kernel.ndim - 2
     stride, dilation = _spread(stride, space), _spread(dilation, space)
     if transposed or space not in (1, 2) or any(d != 1 for d in dilation):
-        raise Refusal(
-            "ND101",
-            "a convolution of this kind",
-            f"{space}d, transposed {transposed}, dilation {dilation}",
-            "1d or 2d, not transposed, dilation 1",
-        )
+        found = f"{space}d, transposed {transposed}, dilation {dilation}"
+        raise Refusal("ND101", "a convolution of this kind", found, "1d or 2d, not transposed, dilation 1")
     if x.batch != 0 or x.merged or x.rank != space + 2:
         raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
     offset = None if bias is None else lowering.array(bias)
@@ -140,42 +140,18 @@ def convolution(
 
 
 def conv2d(
-    lowering: Lowering,
-    x: Stream,
-    weight: Array,
-    bias: Array | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    groups: int,
+    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: Axes, padding: Axes, groups: int
 ) -> Stream:
     """A convolutional synapse on (C, Y, X)."""
-    size = [
-        (n + 2 * p - k) // s + 1
-        for n, p, k, s in zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)
-    ]
-    shape = Shape(("C", *x.shape.roles[1:]), (len(weight), *size))
-    name = lowering.add(
-        Synapse,
-        [x.name],
-        shape,
-        weight=_frozen(weight),
-        bias=_frozen(bias),
-        op="conv",
-        stride=tuple(stride),
-        padding=tuple(padding),
-        groups=int(groups),
-    )
-    return x.at(name, shape)
+    along = zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)
+    sizes = (len(weight), *((n + 2 * p - k) // s + 1 for n, p, k, s in along))
+    shape = Shape(("C", *x.shape.roles[1:]), sizes)
+    geometry = {"stride": stride, "padding": padding, "groups": int(groups)}
+    return x.at(_synapse(lowering, x.name, shape, weight, bias, "conv", **geometry), shape)
 
 
 def _conv1d(
-    lowering: Lowering,
-    x: Stream,
-    weight: Array,
-    bias: Array | None,
-    stride: int,
-    padding: int,
-    groups: int,
+    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
 ) -> Stream:
     """Kernel 1: a dense synapse over tokens; else a convolution over one row of pixels."""
     if weight.shape[2] == 1 and stride == 1 and padding == 0 and groups == 1:
@@ -187,21 +163,20 @@ def _conv1d(
     return lowering.reshape(out, (batch, len(weight), out.sizes[-1]))
 
 
-def _spread(value: Any, count: int) -> tuple[int, ...]:
+def _spread(value: Any, count: int) -> Axes:
     """One number or a list of them, as torch takes it."""
     values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
     return values * count if len(values) == 1 else values
 
 
-def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> tuple[int, ...]:
+def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> Axes:
     """Zeros on both sides of each spatial axis; Refusal ND101 where the sides differ."""
     if padding == "valid":
         return (0,) * len(kernel)
     if padding == "same":
         if any(k % 2 == 0 for k in kernel) or any(s != 1 for s in stride):
-            raise Refusal(
-                "ND101", "padding 'same' that is not symmetric", tuple(kernel), "odd kernels, stride 1"
-            )
+            cause, limit = "padding 'same' that is not symmetric", "odd kernels, stride 1"
+            raise Refusal("ND101", cause, tuple(kernel), limit)
         return tuple(k // 2 for k in kernel)
     return _spread(padding, len(kernel))
 
@@ -217,22 +192,11 @@ def affine(lowering: Lowering, x: Stream, factor: Array, offset: Array | None, a
         raise Refusal("ND101", "a scale on a single number", x.sizes, "at least one axis beside the batch")
     factor = np.broadcast_to(factor, (x.shape.sizes[axis],))
     if axis == 0 and axes == 3:
-        shape, weight = x.shape, factor[:, None, None, None]
-        name = lowering.add(
-            Synapse,
-            [x.name],
-            shape,
-            weight=_frozen(weight),
-            bias=_frozen(offset),
-            op="conv",
-            groups=len(factor),
-        )
-        return x.at(name, shape)
+        kernel = factor[:, None, None, None]
+        return x.at(_synapse(lowering, x.name, x.shape, kernel, offset, "conv", groups=len(factor)), x.shape)
     order = [a for a in range(axes) if a != axis] + [axis]
     name, shape = lowering.graph_permute(x.name, x.shape, order)
-    name = lowering.add(
-        Synapse, [name], shape, weight=_frozen(np.diag(factor)), bias=_frozen(offset), op="dense"
-    )
+    name = _synapse(lowering, name, shape, np.diag(factor), offset, "dense")
     name, shape = lowering.graph_permute(name, shape, [order.index(a) for a in range(axes)])
     return x.at(name, shape)
 
@@ -252,13 +216,9 @@ def batch_norm(
 ) -> Stream:
     """(x - mean) / sqrt(var + eps) * weight + bias per channel (torch axis 1), with the stored statistics."""
     if training or running_mean is None or running_var is None:
-        raise Refusal(
-            "ND105",
-            "a batch norm that uses the statistics of the batch",
-            "training",
-            "stored statistics",
-            "call eval() and keep track_running_stats",
-        )
+        cause = "a batch norm that uses the statistics of the batch"
+        fix = "call eval() and keep track_running_stats"
+        raise Refusal("ND105", cause, "training", "stored statistics", fix)
     mean, variance = lowering.array(running_mean), lowering.array(running_var)
     gamma = np.ones_like(mean) if weight is None else lowering.array(weight)
     beta = np.zeros_like(mean) if bias is None else lowering.array(bias)

@@ -12,7 +12,7 @@ import numpy as np
 from ...array import Array
 from ..lookups import hiding
 from ..lowering import Lowering
-from ..values import HIDING, MaskedScores, OfIds, Refusal, Stream, depends, plain
+from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
 from ._base import of_ids, operator
 from .arithmetic import add, mul
 
@@ -24,7 +24,7 @@ of_ids(
 
 
 @operator("masked_fill", "masked_fill_", reads=(MaskedScores, OfIds), elementwise=True)
-def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream | MaskedScores:
+def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Scores:
     """Hides by a hugely negative value; a fill by zero multiplies."""
     if depends(x) and depends(mask) and not depends(value):
         return _filled_by_tokens(lowering, x, mask, False, lowering.array(value))
@@ -34,7 +34,7 @@ def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Stream | M
 
 
 @operator("where", reads=(MaskedScores, OfIds), elementwise=True)
-def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream | MaskedScores:
+def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Scores:
     """A choice between a stream and a constant by a condition that is constant, or one of tokens."""
     if depends(condition) and depends(a) != depends(b):
         stream, other, shown = (a, b, True) if depends(a) else (b, a, False)
@@ -46,31 +46,23 @@ def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Stream | Masked
     return _filled(lowering, stream, fill, lowering.array(other))
 
 
-def _filled_by_tokens(
-    lowering: Lowering, x: Any, mask: Any, shown: bool, value: Array
-) -> Stream | MaskedScores:
+def _filled_by_tokens(lowering: Lowering, x: Any, mask: Any, shown: bool, value: Array) -> Scores:
     """``value`` where a mask of tokens is not ``shown``, as a sum: only a value that hides can be added."""
     if not isinstance(mask, OfIds) or not (value <= HIDING).all():
-        raise Refusal(
-            "ND101",
-            "a mask that depends on the input",
-            f"values from {value.min():g} to {value.max():g}",
-            f"a mask of each token by itself, that puts {HIDING:g} or less before a softmax",
-        )
+        found = f"values from {value.min():g} to {value.max():g}"
+        limit = f"a mask of each token by itself, that puts {HIDING:g} or less before a softmax"
+        raise Refusal("ND101", "a mask that depends on the input", found, limit)
     return add(lowering, x, hiding(lowering, mask, shown))
 
 
-def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Stream | MaskedScores:
-    scores: Stream | MaskedScores = plain(x)
+def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Scores:
+    scores: Scores = plain(x)
     if not mask.any():
         return scores
     if (value <= HIDING).all():
         return lowering.hide(scores, mask)
     if not value.any() and isinstance(scores, Stream):
         return mul(lowering, scores, (~mask).astype(np.float64))
-    raise Refusal(
-        "ND101",
-        "a constant put in the place of parts of a stream",
-        f"values from {value.min():g} to {value.max():g}",
-        f"0, or {HIDING:g} and less before a softmax",
-    )
+    cause = "a constant put in the place of parts of a stream"
+    found = f"values from {value.min():g} to {value.max():g}"
+    raise Refusal("ND101", cause, found, f"0, or {HIDING:g} and less before a softmax")

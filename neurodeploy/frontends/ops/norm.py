@@ -10,7 +10,7 @@ import numpy as np
 
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..values import MaskedScores, Refusal, Stream, depends
+from ..values import MaskedScores, Refusal, Scores, Stream, depends
 from ._base import operator
 from .linear import affine
 from .pool import amax
@@ -61,12 +61,8 @@ def rms_norm(
         raise Refusal("ND101", "an RMS norm over several axes", tuple(normalized_shape), "the last axis")
     x.axis(-1, "RMS norm")
     gamma = np.ones(normalized_shape[0]) if weight is None else lowering.array(weight)
-    params = {
-        "width": len(gamma),
-        "gamma": gamma,
-        "eps": float(np.finfo(np.float32).eps if eps is None else eps),
-    }
-    return lowering.like(x, Micro, op="rms_norm", params=params)
+    eps = float(np.finfo(np.float32).eps if eps is None else eps)
+    return lowering.like(x, Micro, op="rms_norm", params={"width": len(gamma), "gamma": gamma, "eps": eps})
 
 
 @operator("group_norm")
@@ -104,21 +100,16 @@ def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
 
 
 @operator("maximum", reads=(MaskedScores,))
-def maximum(lowering: Lowering, x: Any, other: Any = None) -> Stream | MaskedScores:
+def maximum(lowering: Lowering, x: Any, other: Any = None) -> Scores:
     """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
-    stream: Stream | MaskedScores
+    stream: Scores
     stream, bound = (x, other) if depends(x) else (other, x)
     least = np.full((), 0.0) if depends(bound) else lowering.array(bound)
-    if (least > np.finfo(np.float32).min).any() or np.broadcast_shapes(
-        least.shape, stream.sizes
-    ) != stream.sizes:
-        raise Refusal(
-            "ND101",
-            "a maximum that may change the stream",
-            "stream" if depends(bound) else f"{least.max():g} of shape {least.shape}",
-            "the least number of its type",
-            "of 0 and a stream: torch.relu",
-        )
+    repeats = np.broadcast_shapes(least.shape, stream.sizes) != stream.sizes
+    if repeats or (least > np.finfo(np.float32).min).any():
+        found = "stream" if depends(bound) else f"{least.max():g} of shape {least.shape}"
+        cause, limit = "a maximum that may change the stream", "the least number of its type"
+        raise Refusal("ND101", cause, found, limit, "of 0 and a stream: torch.relu")
     return stream
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import registry
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
@@ -56,13 +57,9 @@ def max_pool(
     if any(d != 1 for d in _pair(dilation)) or return_indices:
         raise Refusal("ND101", "a max pooling with dilation or indices", dilation, "dilation 1")
     if any(_pair(padding)) and not _nonnegative(lowering, x.name):
-        raise Refusal(
-            "ND101",
-            "padding of a max pooling whose input may be negative",
-            padding,
-            "0",
-            "pool after the neuron or the ReLU",
-        )
+        cause = "padding of a max pooling whose input may be negative"
+        fix = "pool after the neuron or the ReLU"
+        raise Refusal("ND101", cause, padding, "0", fix)
     return _windows(lowering, x, "max", kernel_size, stride, padding, ceil_mode)
 
 
@@ -85,12 +82,8 @@ def avg_pool(
 ) -> Stream:
     """Mean over windows."""
     if divisor_override or (any(_pair(padding)) and not count_include_pad):
-        raise Refusal(
-            "ND101",
-            "an average pooling with a divisor of its own",
-            divisor_override or "count_include_pad",
-            "the window's size",
-        )
+        cause, found = "an average pooling with a divisor of its own", divisor_override or "count_include_pad"
+        raise Refusal("ND101", cause, found, "the window's size")
     return _windows(lowering, x, "mean", kernel_size, stride, padding, ceil_mode)
 
 
@@ -106,20 +99,14 @@ def _windows(
         raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
     one_row = x.rank == 3
     image = lowering.reshape(x, (*x.sizes[:2], 1, x.sizes[2])) if one_row else x
-    window, step, pad = (
-        _window(v, one_row, d) for v, d in ((kernel, 1), (stride or kernel, 1), (padding, 0))
-    )
+    given = ((kernel, 1), (stride or kernel, 1), (padding, 0))
+    window, step, pad = (_window(value, one_row, across) for value, across in given)
     old = image.shape.sizes[1:]
-    sizes = [(n + 2 * p - w) // s + 1 for n, p, w, s in zip(old, pad, window, step, strict=True)]
-    left = [(n + 2 * p - w) % s for n, p, w, s in zip(old, pad, window, step, strict=True)]
-    if ceil_mode and any(left):
-        raise Refusal(
-            "ND101",
-            "pooling windows that reach over the edge",
-            f"ceil_mode on {tuple(old)}",
-            "ceil_mode=False",
-        )
-    shape = Shape(image.shape.roles, (image.shape.sizes[0], *sizes))
+    steps = [divmod(n + 2 * p - w, s) for n, p, w, s in zip(old, pad, window, step, strict=True)]
+    if ceil_mode and any(left for _, left in steps):
+        cause, found = "pooling windows that reach over the edge", f"ceil_mode on {tuple(old)}"
+        raise Refusal("ND101", cause, found, "ceil_mode=False")
+    shape = Shape(image.shape.roles, (image.shape.sizes[0], *(whole + 1 for whole, _ in steps)))
     name = lowering.add(Reduce, [image.name], shape, op=op, window=window, stride=step, padding=pad)
     out = image.at(name, shape)
     return lowering.reshape(out, (*out.sizes[:2], out.sizes[3])) if one_row else out
@@ -131,28 +118,17 @@ def _window(value: Any, one_row: bool, across: int) -> tuple[int, int]:
     return (across, pair[0]) if one_row else (pair[0], pair[-1])
 
 
-@operator("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d")
-def adaptive_avg_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
-    """Mean over windows that divide the image."""
-    return _adaptive(lowering, x, "mean", output_size)
-
-
-@operator("adaptive_max_pool2d", "adaptive_max_pool1d")
-def adaptive_max_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
-    """Maximum over windows that divide the image."""
-    return _adaptive(lowering, x, "max", output_size)
-
-
-def _adaptive(lowering: Lowering, x: Stream, op: str, output_size: Any) -> Stream:
-    space = x.sizes[2:]
+@operator(
+    *("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d"),
+    *("adaptive_max_pool2d", "adaptive_max_pool1d"),
+)
+def adaptive_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
+    """Mean or maximum over windows that divide the image."""
+    op, space = "max" if "max" in lowering.call.op else "mean", x.sizes[2:]
     wanted = [n if w is None else w for n, w in zip(space, _pair(output_size) * len(space), strict=False)]
     if any(n % w for n, w in zip(space, wanted, strict=True)):
-        raise Refusal(
-            "ND101",
-            "an adaptive pooling whose windows differ in size",
-            f"{space} to {tuple(wanted)}",
-            "sizes that divide",
-        )
+        cause, found = "an adaptive pooling whose windows differ in size", f"{space} to {tuple(wanted)}"
+        raise Refusal("ND101", cause, found, "sizes that divide")
     if all(w == 1 for w in wanted):
         return _over_axes(lowering, x, op, list(range(2, x.rank)), True)
     return _windows(lowering, x, op, [n // w for n, w in zip(space, wanted, strict=True)], None, 0, False)
@@ -162,9 +138,9 @@ def _nonnegative(lowering: Lowering, name: str) -> bool:
     """Whether a value is never below zero by construction."""
     node: Any = lowering.builder.nodes[name]
     if isinstance(node, Neuron):
-        return registry.NEURONS[node.model].code(node.params).interval[0] >= 0
+        return NEURONS[node.model].code(node.params).interval[0] >= 0
     if isinstance(node, Micro):
-        return registry.MICROCODE[node.op].nonnegative
+        return MICROCODE[node.op].nonnegative
     if isinstance(node, (View, Reduce)):
         return all(_nonnegative(lowering, source) for source in node.inputs)
     return False

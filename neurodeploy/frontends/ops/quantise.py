@@ -23,21 +23,21 @@ def quantise(lowering: Lowering, x: Stream, step: float, positive: int, negative
     return lowering.like(x, Neuron, model="multi_spike", params=params)
 
 
-@operator("fake_quantize_per_tensor_affine")
+@operator("fake_quantize_per_tensor_affine", "quantized_decomposed.quantize_per_tensor")
 def fake_quantize(
-    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int, *_: Any
 ) -> Stream:
-    """Torch's quantiser with one scale. Refusal ND101 where it has too many levels for a neuron."""
+    """Torch's quantiser with one scale. Refusal ND101 where it has too many levels for a neuron.
+
+    It is also the first half of what torch's export quantisation (PT2E) writes; its stream is in real units already.
+    """
     step, zero = (float(lowering.array(number).reshape(())) for number in (scale, zero_point))
     negative, positive = zero - quant_min, quant_max - zero
     if step <= 0 or min(negative, positive) < 0 or max(negative, positive) > COUNT_MAX:
-        raise Refusal(
-            "ND101",
-            "a quantiser that no multi-spike neuron computes",
-            f"scale {step:g}, {-negative:g} to {positive:g} steps",
-            f"0 among the levels, up to {COUNT_MAX} steps on a side",
-            "use a symmetric quantiser of at most 8 bits, -127 to 127",
-        )
+        cause = "a quantiser that no multi-spike neuron computes"
+        limit = f"0 among the levels, up to {COUNT_MAX} steps on a side"
+        fix = "use a symmetric quantiser of at most 8 bits, -127 to 127"
+        raise Refusal("ND101", cause, f"scale {step:g}, {-negative:g} to {positive:g} steps", limit, fix)
     return quantise(lowering, x, step, int(positive), int(negative))
 
 
@@ -56,33 +56,20 @@ def fake_quantize_tensors(
     return (fake_quantize(lowering, x, scale, zero_point, *limits) if on else x), None
 
 
-@operator("quantized_decomposed.quantize_per_tensor")
-def quantize_tensor(
-    lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int, *_: Any
-) -> Stream:
-    """The first half of what torch's export quantisation (PT2E) writes; its stream is in real units already."""
-    return fake_quantize(lowering, x, scale, zero_point, quant_min, quant_max)
-
-
 @operator("quantized_decomposed.dequantize_per_tensor")
 def dequantize_tensor(lowering: Lowering, x: Stream, scale: Any, *_: Any, **__: Any) -> Stream:
     """The second half: nothing is left to do. Refusal ND101 where it is not the half of a quantiser of that scale."""
     node = lowering.builder.nodes[x.name]
     step = node.params["step"] if isinstance(node, Neuron) and node.model == "multi_spike" else None
     if step != float(lowering.array(scale).reshape(())):
-        raise Refusal(
-            "ND101", "a dequantiser of another scale than the quantiser in front of it", scale, step
-        )
+        cause = "a dequantiser of another scale than the quantiser in front of it"
+        raise Refusal("ND101", cause, scale, step)
     return x
 
 
 @operator("fake_quantize_per_channel_affine", "fake_quantize_per_channel_affine_cachemask")
 def fake_quantize_channels(lowering: Lowering, x: Stream, *_: Any) -> Stream:
     """Refused: products and shared layers need one step for all channels of a stream."""
-    raise Refusal(
-        "ND101",
-        "a quantiser of activations with a scale for each channel",
-        "per channel",
-        "one scale for the tensor",
-        "use torch.fake_quantize_per_tensor_affine on activations",
-    )
+    cause, limit = "a quantiser of activations with a scale for each channel", "one scale for the tensor"
+    fix = "use torch.fake_quantize_per_tensor_affine on activations"
+    raise Refusal("ND101", cause, "per channel", limit, fix)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
 from ...ir.nodes import View
 from ...ir.types import Shape
-from ..lowering import Lowering
+from ..lowering import Lowering, inferred
 from ..values import MaskedScores, Refusal, Stream, TokenIds
 from ._base import operator
 
 
 @operator(
-    "contiguous",
-    "clone",
-    "detach",
-    "detach_",
-    "alias",
-    "lift_fresh_copy",
-    "lift_fresh",
-    "identity",
-    "type_as",
-    "cpu",
-    "dropout_eval",
+    *("contiguous", "clone", "detach", "detach_", "alias", "lift_fresh_copy", "lift_fresh", "identity"),
+    *("type_as", "cpu", "dropout_eval"),
     keeps=(TokenIds, MaskedScores),
 )
 def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
@@ -52,12 +44,7 @@ def size(lowering: Lowering, x: Stream | TokenIds | MaskedScores, dim: int) -> i
 
 
 @operator(
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "feature_dropout",
-    "alpha_dropout",
-    "native_dropout",
+    *("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "native_dropout"),
     keeps=(MaskedScores,),
 )
 def dropout(
@@ -70,13 +57,8 @@ def dropout(
 ) -> Stream:
     """The identity at inference; Refusal ND101 where the model drops at inference too."""
     if (train or training) and p > 0:
-        raise Refusal(
-            "ND101",
-            "a dropout stays active at inference",
-            f"p = {p}",
-            "a deterministic model",
-            "use torch.nn.Dropout, which eval() turns off",
-        )
+        cause, fix = "a dropout stays active at inference", "use torch.nn.Dropout, which eval() turns off"
+        raise Refusal("ND101", cause, f"p = {p}", "a deterministic model", fix)
     return x
 
 
@@ -97,10 +79,7 @@ def flatten(lowering: Lowering, x: Stream, start_dim: int = 0, end_dim: int = -1
 def unflatten(lowering: Lowering, x: Stream, dim: int, sizes: Sequence[int]) -> Stream:
     """Splits one axis; one of the sizes may be -1."""
     dim, old = x.dim(dim), x.sizes
-    known = prod(s for s in sizes if s != -1)
-    return lowering.reshape(
-        x, (*old[:dim], *(old[dim] // known if s == -1 else s for s in sizes), *old[dim + 1 :])
-    )
+    return lowering.reshape(x, (*old[:dim], *inferred(sizes, old[dim]), *old[dim + 1 :]))
 
 
 @operator("unsqueeze")
@@ -194,11 +173,8 @@ def split(
     """Pieces of one size, or of the sizes listed."""
     wanted = next(s for s in (split_size, split_size_or_sections, split_sizes) if s is not None)
     total = x.sizes[x.dim(dim)]
-    sizes = (
-        [min(wanted, total - i) for i in range(0, total, wanted)] if isinstance(wanted, int) else list(wanted)
-    )
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return tuple(lowering.slice(x, dim, a, a + n) for a, n in zip(starts, sizes, strict=True))
+    ends = [*range(0, total, wanted), total] if isinstance(wanted, int) else [0, *accumulate(wanted)]
+    return tuple(lowering.slice(x, dim, start, end) for start, end in pairwise(ends))
 
 
 @operator("chunk")
@@ -223,12 +199,10 @@ def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a concatenation as a node."""
     if isinstance(item, Stream):
         if (item.place, item.rank) != (like.place, like.rank):
-            raise Refusal(
-                "ND105", "a concatenation of streams whose batch axes differ", item.sizes, like.sizes
-            )
+            cause = "a concatenation of streams whose batch axes differ"
+            raise Refusal("ND105", cause, item.sizes, like.sizes)
         return item.name, item.shape
-    array = lowering.aligned(item, like)
-    return lowering.const(array, like.shape.roles), Shape(like.shape.roles, array.shape)
+    return lowering.const(lowering.aligned(item, like), like.shape.roles)
 
 
 @operator("roll")
@@ -248,9 +222,8 @@ def roll(lowering: Lowering, x: Stream, shifts: Any, dims: Any = ()) -> Stream:
 def stack(lowering: Lowering, tensors: Sequence[Any], dim: int = 0) -> Stream:
     """Joins along a new axis."""
     if not all(isinstance(t, Stream) for t in tensors):
-        raise Refusal(
-            "ND101", "a stack of streams and constants", "", "", "use cat on tensors with that axis"
-        )
+        fix = "use cat on tensors with that axis"
+        raise Refusal("ND101", "a stack of streams and constants", "", "", fix)
     dim = dim + tensors[0].rank + 1 if dim < 0 else dim
     return cat(lowering, [unsqueeze(lowering, t, dim) for t in tensors], dim)
 
@@ -296,7 +269,7 @@ def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
 
 @operator("pad")
 def pad(
-    lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: Any = None
 ) -> Stream:
     """Zeros before and after; pairs count from the last axis as in torch."""
     if mode != "constant":
@@ -309,8 +282,7 @@ def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float
     """The decomposed form."""
     if value:
         raise Refusal("ND101", "padding with something else than zeros", value, "zeros")
-    for i in range(len(pad) // 2):
-        before, after = pad[2 * i], pad[2 * i + 1]
+    for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=False)):
         if before or after:
             x = _padded(lowering, x, x.axis(-1 - i, "padding"), before, after)
     return x
@@ -319,8 +291,7 @@ def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float
 def _padded(lowering: Lowering, x: Stream, axis: int, before: int, after: int) -> Stream:
     if before < 0 or after < 0:
         raise Refusal("ND101", "negative padding", f"{before}, {after}", "0 or more", "use a slice")
-    sizes = list(x.shape.sizes)
-    sizes[axis] += before + after
+    sizes = (s + (before + after if a == axis else 0) for a, s in enumerate(x.shape.sizes))
     shape = Shape(x.shape.roles, tuple(sizes))
     return x.at(lowering.view(x.name, x.shape, "pad", (axis, before, after), shape), shape)
 

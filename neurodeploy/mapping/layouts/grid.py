@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from math import prod
 
 import numpy as np
 
-from ..cells import Cells, Tile
+from ...array import Array
+from ..cells import Cells, Tile, split
 from ..demand import Accounting
 from ._base import Layout, Partition
 
 AXES = {
-    "N": "tokens",
-    "H": "heads",
-    "C": "channels",
-    "Y": "rows",
-    "X": "columns",
-    "K": "classes",
-    "G": "parts",
-}
+    "N": "tokens", "H": "heads", "C": "channels", "Y": "rows", "X": "columns", "K": "classes", "G": "parts"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,10 @@ class Parts(Partition):
     @cached_property
     def count(self) -> int:
         """Number of tiles that are not empty."""
-        return self.cells.count(self.chunk)
+        cells = self.cells
+        if cells.neuron is None or len(cells.homes[0]) == cells.sizes[cells.anchor]:
+            return prod(-(-size // step) for size, step in zip(cells.shape, self.chunk, strict=True))
+        return int((np.bincount(self._numbers) > 0).sum())
 
     @property
     def axis(self) -> int | None:
@@ -54,12 +54,31 @@ class Parts(Partition):
         return self.chunk
 
     def tiles(self) -> list[Tile]:
-        """The tiles in row-major order."""
-        return self.cells.tiles(self.chunk)
+        """The tiles that are not empty, in row-major order."""
+        if self.cells.neuron is None:
+            sizes = zip(self.cells.shape, self.chunk, strict=True)
+            cuts = [np.split(np.arange(size), range(step, size, step)) for size, step in sizes]
+            return [Tile(self.cells, axes) for axes in product(*cuts)]
+        return [self.cells.hosted(homes) for homes in split(self._numbers) if len(homes)]
 
     def sample(self) -> Tile:
-        """An inner tile."""
-        return self.cells.sample(self.chunk)
+        """An inner tile of a plain grid, else the one of most neurons."""
+        if self.cells.neuron is None:
+            sizes = zip(self.cells.shape, self.chunk, strict=True)
+            # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
+            starts = [(step if size > 2 * step else 0, size, step) for size, step in sizes]
+            return Tile(self.cells, tuple(np.arange(a, min(a + step, size)) for a, size, step in starts))
+        numbers = self._numbers
+        largest = int(np.argmax(np.bincount(numbers, self.cells.homes[1])))
+        return self.cells.hosted(np.flatnonzero(numbers == largest))
+
+    @property
+    def _numbers(self) -> Array:
+        """Row-major tile number of each home, tiles without any counted too."""
+        number = np.zeros(len(self.cells.homes[0]), dtype=np.int64)
+        for at, size, step in zip(self.cells.coordinates, self.cells.shape, self.chunk, strict=True):
+            number = number * -(-size // step) + at // step
+        return number
 
 
 class Grid(Layout):
@@ -73,16 +92,13 @@ class Grid(Layout):
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
-        grids = (
-            np.stack(np.meshgrid(*sizes, indexing="ij"), axis=-1).reshape(-1, len(sizes))
-            if sizes
-            else np.ones((1, 0))
-        )
-        counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids.astype(np.int64)), axis=1)
+        axes = np.meshgrid(*sizes, indexing="ij")
+        grids = np.stack(axes, axis=-1).reshape(-1, len(sizes)) if sizes else np.ones((1, 0), dtype=np.int64)
+        counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]
         found = wanted if len(wanted) else order[-1:]
-        return [Parts(cells, roles, tuple(int(n) for n in grids[i])) for i in found]
+        return [Parts(cells, roles, tuple(grids[i].tolist())) for i in found]
 
 
 def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:

@@ -9,21 +9,20 @@ and priced like any other.
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 
 import numpy as np
 
-from ... import registry
 from ...ir.fixed import bits_for
-from ...ir.graph import Graph, copy_node, rewrite
+from ...ir.graph import Builder, Graph
+from ...ir.micro_op import MICROCODE
 from ...ir.nodes import Delay, Micro, Node, Synapse, View
 from ...passes.balance import CROSSING
 from ...target import Target
 from ._base import Layout
 
-ROOM = (
-    0.75  # share of synapse memory beyond which other tables of the same core may not fit beside the weights
-)
+#: share of synapse memory beyond which other tables of the same core may not fit beside the weights
+ROOM = 0.75
 
 
 class Relay(Layout):
@@ -34,32 +33,21 @@ class Relay(Layout):
 
     def rewrite(self, graph: Graph, target: Target) -> Graph:
         """The same graph, relayed where weights ask for it."""
-        return relayed(graph, target)
-
-
-def relayed(graph: Graph, target: Target) -> Graph:
-    """The same graph with a Delay of one step behind each oversized layer of a row operator's group."""
-    limit = target.limits.synapse_words.value
-    heavy = {
-        n.name for n in graph.of(Synapse) if limit is not None and _words(graph, n, target) > limit * ROOM
-    }
-    coupled = _coupled(graph) if heavy else set()
-    cuts = {
-        n.name for n in graph.of(Micro) if n.name in coupled and _source(graph, n) in heavy and _relays(n)
-    }
-    if not cuts:
-        return graph
-    builder, table = rewrite(graph)
-    for node in graph:
-        name = copy_node(builder, table, graph, node)
-        if node.name in cuts:
-            relay = Delay(name=f"{name}_relay", inputs=(name,), origin=node.origin, steps=1)
-            table[node.name] = builder.add(relay, graph.values[node.name])
-    return builder.build()
-
-
-def _relays(node: Node) -> bool:
-    return isinstance(node, Micro) and node.op == "rescale"
+        limit = target.limits.synapse_words.value
+        room = inf if limit is None else limit * ROOM
+        heavy = {n.name for n in graph.of(Synapse) if _words(graph, n, target) > room}
+        coupled = _coupled(graph) if heavy else set()
+        rescales = (n for n in graph.of(Micro) if n.op == "rescale" and n.name in coupled)
+        cuts = {n.name for n in rescales if _source(graph, n) in heavy}
+        if not cuts:
+            return graph
+        builder = Builder(graph.header)
+        for node in graph:
+            name = builder.copy(graph, node)
+            if node.name in cuts:
+                relay = Delay(name=f"{name}_relay", inputs=(name,), origin=node.origin, steps=1)
+                builder.table[node.name] = builder.add(relay, graph.values[node.name])
+        return builder.build()
 
 
 def _source(graph: Graph, node: Node) -> str:
@@ -71,7 +59,7 @@ def _coupled(graph: Graph) -> set[str]:
     """Values that a row operator reads inside the same group."""
     found: set[str] = set()
     for node in reversed(list(graph)):
-        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
+        row = isinstance(node, Micro) and MICROCODE[node.op].row
         if row or (node.name in found and not isinstance(node, CROSSING)):
             found.update(node.inputs)
     return found

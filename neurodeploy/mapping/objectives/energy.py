@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..plan import Plan
-from ..price import energy_pj
 from ._base import Objective
 
 SPREADS = (1, 1.5, 2, 3, 4, 6, 8, 16, 32, 64, 128)  # times the fewest cores
@@ -19,7 +18,7 @@ class Energy(Objective):
 
     def cost(self, plan: Plan) -> float:
         """Picojoules."""
-        return energy_pj(plan)
+        return plan.energy_pj
 
     def budgets(self, fewest: int, cores: int) -> Sequence[int]:
         """From the fewest to all cores, in steps that grow."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..plan import Plan
-from ..price import latency_ns
 from ..tiling import Cut, by_work
 from ._base import Objective
 
@@ -18,7 +17,7 @@ class Latency(Objective):
 
     def cost(self, plan: Plan) -> float:
         """Nanoseconds."""
-        return latency_ns(plan)
+        return plan.latency_ns
 
     def rank(self, cut: Cut, core_words: float) -> tuple[float, ...]:
         """Least work on the fullest core."""

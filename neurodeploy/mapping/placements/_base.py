@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from ...registry import Member
+from ...ir.trace import Router
+from ...registry import Member, Room
 from ...target import Target
 from ..traffic import Traffic
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A core's chip and router."""
-
-    chip: int
-    x: int
-    y: int
 
 
 class Placement(Member):
@@ -26,8 +17,11 @@ class Placement(Member):
     title: str
 
     @abstractmethod
-    def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Spot]:
-        """A spot for each core, given the tiles on each; no more cores on a router or chip than it has.
+    def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
+        """A router for each core, given the tiles on each; no more cores on a router or chip than it has.
 
         There may be more cores than the target has: further chips are numbered on.
         """
+
+
+PLACEMENTS = Room("mapping.placements", Placement)

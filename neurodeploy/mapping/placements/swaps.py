@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...array import Array
+from ...ir.trace import Router
 from ...target import Target
 from ...target_schema import Chip
 from ..traffic import HOST_TILE, Traffic
-from ._base import Placement, Spot
+from ._base import Placement
 
 MOST = 2  # swaps per core of a chip, at most
 
@@ -24,7 +25,7 @@ class Swaps(Placement):
     name = "swaps"
     title = "data order on a snake through the mesh, then swaps that shorten the packets' ways"
 
-    def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Spot]:
+    def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
         """Chips one after the other, each on its own."""
         on_core = np.zeros(flows.tiles, dtype=np.int64)
         for core, tiles in enumerate(cores):
@@ -36,24 +37,21 @@ class Swaps(Placement):
         local = local[np.argsort(source[local] // each, kind="stable")]
         chips = -(-len(cores) // each)
         ends = np.searchsorted(source[local] // each, np.arange(chips + 1))
-        spots: list[Spot] = []
+        spots: list[Router] = []
         for chip in range(chips):
             here = local[ends[chip] : ends[chip + 1]]
             count = min(each, len(cores) - chip * each)
             pairs = (source[here] % each) * count + destination[here] % each
             matrix = np.bincount(pairs, messages[here], count * count).reshape(count, count)
-            spots += [Spot(chip, int(x), int(y)) for x, y in _arranged(matrix, target.chip)]
+            spots += [Router(chip, *place) for place in _arranged(matrix, target.chip).tolist()]
         return spots
 
 
 def snake(chip: Chip) -> Array:
     """(cores, 2) routers in an order whose neighbours are neighbours: rows of the mesh, every other one backwards."""
-    places = [
-        (x if y % 2 == 0 else chip.routers_x - 1 - x, y)
-        for y in range(chip.routers_y)
-        for x in range(chip.routers_x)
-    ]
-    return np.repeat(np.array(places), chip.cores_per_router, axis=0)[: chip.cores_per_chip]
+    y, x = np.indices((chip.routers_y, chip.routers_x)).reshape(2, -1)
+    places = np.stack([np.where(y % 2, chip.routers_x - 1 - x, x), y], axis=1)
+    return np.repeat(places, chip.cores_per_router, axis=0)[: chip.cores_per_chip]
 
 
 def _arranged(messages: Array, chip: Chip) -> Array:

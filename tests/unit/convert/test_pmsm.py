@@ -7,6 +7,7 @@ import pytest
 from scipy.special import ndtr, softmax
 
 from neurodeploy import calibrate, quantize
+from neurodeploy.convert import _quantisers as quantisers
 from neurodeploy.convert import pmsm
 from neurodeploy.convert._sites import sites
 from neurodeploy.ir import interp
@@ -111,7 +112,7 @@ def test_steps_of_a_gaussian_are_the_known_optima(levels: int, best: float) -> N
     x = np.random.default_rng(0).normal(size=1 << 18)
     x = np.concatenate([x, -x])  # symmetric: as many counts on either side
     _, config = METHOD.configure({"levels": levels})
-    found = pmsm.layer(x, config)
+    found = quantisers.layer(x, config)
     assert found["step"] == pytest.approx(best, rel=0.06)
     assert found["positive"] == found["negative"] == levels
 
@@ -119,9 +120,9 @@ def test_steps_of_a_gaussian_are_the_known_optima(levels: int, best: float) -> N
 def test_entropy_is_largest_at_the_known_step() -> None:
     x = np.random.default_rng(0).normal(size=1 << 18)
     _, config = METHOD.configure({"levels": 4, "init": "entropy"})
-    found = pmsm.layer(np.concatenate([x, -x]), config)
+    found = quantisers.layer(np.concatenate([x, -x]), config)
     assert found["step"] == pytest.approx(0.334, rel=0.06)
-    assert pmsm.entropy(x, found["step"], 4, 4) == pytest.approx(3.150, abs=0.01)
+    assert quantisers.entropy(x, found["step"], 4, 4) == pytest.approx(3.150, abs=0.01)
 
 
 def test_counts_go_where_values_are() -> None:
@@ -134,15 +135,15 @@ def test_counts_go_where_values_are() -> None:
 
 
 def test_every_option_is_described() -> None:
-    assert all(field.description for field in pmsm.PmsmConfig.model_fields.values())
+    assert all(field.description for field in quantisers.QuantiserConfig.model_fields.values())
 
 
 def test_values_that_come_in_parts_are_those_that_one_array_gives() -> None:
-    x = np.random.default_rng(2).normal(size=(pmsm.VALUES * 3 + 7, 3)).ravel()
-    seen = pmsm._Seen(len(x))
+    x = np.random.default_rng(2).normal(size=(quantisers.VALUES * 3 + 7, 3)).ravel()
+    seen = quantisers._Seen(len(x))
     for part in np.split(x, [5, 1000, 1001, len(x) // 2]):
         seen.add(part)
-    np.testing.assert_array_equal(np.concatenate(seen.parts), x[:: len(x) // pmsm.VALUES])
+    np.testing.assert_array_equal(np.concatenate(seen.parts), x[:: len(x) // quantisers.VALUES])
     assert seen.top == np.abs(x).max()
     _, config = METHOD.configure({"levels": 4})
-    assert pmsm.layer(np.concatenate(seen.parts), config, seen.top) == pmsm.layer(x, config)
+    assert quantisers.layer(np.concatenate(seen.parts), config, seen.top) == quantisers.layer(x, config)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, passes, registry
+from neurodeploy import calibrate, passes
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
@@ -119,7 +120,37 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     )
     assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
     masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]
-    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
+    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)
+
+
+def test_ids_that_no_operator_changes_are_ids() -> None:
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(ROWS, WIDTH)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            x = self.embedding(ids.reshape(-1, TOKENS)[:, :TOKENS].to(torch.int32))
+            return (x + self.embedding(ids.clamp(min=0) * 1)).mean(1)
+
+    network = Kept().double().eval()
+    graph = torch_export.import_module(network, InputSpec((TOKENS,), tokens=True))
+    ids = texts_with_padding()
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(
+        interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-12
+    )
+
+
+def test_what_padding_puts_in_is_of_no_token() -> None:
+    """1 - pad(f) is 1 where pad put its zeros, which a function of single tokens could not be."""
+    network, graph = imported(lambda ids, s: _added(s, 1.0 - F.pad((ids != 0).to(s.dtype)[:, 1:], (0, 1))))
+    ids = texts_with_padding()
+    with torch.no_grad():
+        expected = network(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(interp.run(graph, samples.one_hot(graph, ids)).outputs[0], expected, rtol=1e-9)
 
 
 def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
@@ -131,6 +162,8 @@ def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
 REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
     "counted": (lambda ids, s: _filled(s, (ids != 0).cumsum(1) > 3), "cumsum"),
     "by its place": (lambda ids, s: _filled(s, ids == torch.arange(TOKENS)), "token ids"),
+    "moved": (lambda ids, s: _filled(s, ids.flip(1) == 0), "token ids"),
+    "cut": (lambda ids, s: _filled(s, ids[:, :1] == 0), "token ids"),
     "another value": (lambda ids, s: _filled(s, ids == 0, 0.5), "depends on the input"),
     "read as a number": (
         lambda ids, s: (s + (ids == 0)[:, None, None].float() * -1e9).relu(),
@@ -168,7 +201,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
             small.family("BERT, hides what its ids say"), InputSpec((small.TOKENS,), tokens=True)
         )
     )
-    member, raw = registry.METHODS[method], samples.Synthetic(graph).calibration(16)
+    member, raw = METHODS[method], samples.Synthetic(graph).calibration(16)
     spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)
     integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
     ids = samples.Synthetic(graph).measurement(12)[0].argmax(-1)
@@ -189,7 +222,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
 def test_texts_that_were_calibrated_without_padding_hide_it_all_the_same() -> None:
     """The range of masked scores does not come from the lengths of the texts that happen to be there."""
     graph = passes.simplify(imported(FORMS["filled"])[1])
-    member = registry.METHODS["pmsm"]
+    member = METHODS["pmsm"]
     full = np.random.default_rng(1).integers(1, ROWS, (8, TOKENS))
     raw = samples.with_padding(graph, samples.one_hot(graph, full))
     spiking = member.rewrite(graph, member.configure({})[1], raw, 1)

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.interp import convolve, windows
+from neurodeploy.ir.neuron_model import NEURONS, NeuronModel
 from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.layouts.grid import Parts
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.reads import connections, departures
 from neurodeploy.mapping.types import Demand
-from neurodeploy.neurons._base import NeuronModel
 from neurodeploy.passes.balance import CROSSING, balance
-from neurodeploy.registry import NEURONS
 from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
 from tests.tiny import chain
@@ -40,7 +40,7 @@ def whole(graph: Graph, group: str, target: Target = LOIHI2) -> Demand:
     graph = balance(graph)
     found = next(g for g in populations(graph) if g.name == group)
     accounting = Accounting.of(graph, target, found)
-    (tile,) = accounting.cells.tiles(accounting.cells.shape)
+    (tile,) = Parts(accounting.cells, (), accounting.cells.shape).tiles()
     return accounting.demand(tile)
 
 

@@ -14,11 +14,10 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import HOST, Router
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
-from neurodeploy.mapping.limits import breaches
+from neurodeploy.mapping.limits import breaches, pack
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.pack import pack
 from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
-from neurodeploy.mapping.routes import hops, route
+from neurodeploy.mapping.routes import PORT, route
 from neurodeploy.mapping.tiling import Tiling, tile
 from neurodeploy.mapping.traffic import HOST_TILE, Traffic, traffic
 from neurodeploy.mapping.types import Core, Demand
@@ -170,5 +169,7 @@ def test_routes_to_host_and_other_chips_leave_through_the_port() -> None:
 @given(*[st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 3))] * 2)
 def test_hops_are_the_links_of_the_route(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
     links = route(core(*a), core(*b))
-    assert len(links) == sum(hops(core(*a), core(*b))) + (a[0] != b[0])
+    legs = [(a, b)] if a[0] == b[0] else [(a, (a[0], *PORT)), ((b[0], *PORT), b)]
+    hops = sum(abs(p - q) for start, end in legs for p, q in zip(start[1:], end[1:], strict=True))
+    assert len(links) == hops + (a[0] != b[0])
     assert all(first[1] == second[0] for first, second in pairwise(links))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, registry
+from neurodeploy import calibrate
+from neurodeploy.backends._base import BACKENDS
 from neurodeploy.convert import ecmt
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Neuron
-from neurodeploy.mapping.layouts.relay import relayed
+from neurodeploy.mapping.layouts.relay import MEMBER as RELAY
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
@@ -44,14 +45,14 @@ def test_a_layer_too_large_beside_its_norm_fits_behind_a_relay(graph: Graph) -> 
     x = images(graph, 6, seed=3)
     names = [n.name for n in graph.of(Neuron)]
     truth = interp.run(graph, x, names)
-    run, _ = registry.BACKENDS["loihi-sim"].run(Program(ready, encode(ready, mapping, target)), x, names)
+    run, _ = BACKENDS["loihi-sim"].run(Program(ready, encode(ready, mapping, target)), x, names)
     assert np.array_equal(truth.outputs, run.outputs)
     assert all(np.array_equal(truth.values[name], run.values[name]) for name in names)
 
 
 def test_a_relay_stands_only_where_it_is_needed(graph: Graph) -> None:
-    assert relayed(graph, small_memory(16000)) is graph
-    made = relayed(graph, small_memory(100))
+    assert RELAY.rewrite(graph, small_memory(16000)) is graph
+    made = RELAY.rewrite(graph, small_memory(100))
     relays = [n for n in made.of(Delay) if n.name.endswith("_relay")]
     assert [n.inputs[0] for n in relays] == ["b0.fc2.rescale"]
-    assert relayed(graph, load("cpu-sim")) is graph
+    assert RELAY.rewrite(graph, load("cpu-sim")) is graph

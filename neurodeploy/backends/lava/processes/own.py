@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from abc import abstractmethod
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,18 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.utils.weightutils import SignMode
 
 from ....array import Array
 from ..cell import Cell, CellSpec, Clock
-from ..plan import INPUT, Plan, Tap, Unit
+from ..plan import INPUT, Plan, Unit
+from ..stock import Stock
 from ..wiring import Wire, simplified
 
 #: called with the name of a process and what it raised; set where a run is watched over
 report: Callable[[str, Exception], None] | None = None
-#: called with the name of a cell and its saturation counts whenever these have changed
-count: Callable[[str, dict[str, int]], None] | None = None
+#: called with the saturation counts of a cell, by node, whenever these have changed
+count: Callable[[dict[str, int]], None] | None = None
 
 
 def in_port(number: int) -> str:
@@ -96,7 +99,7 @@ class CellModel(PortsModel):
         self.cell.step(self.time_step, self.receive, self.send)
         if count is not None and self.cell.saturations != self.counted:
             self.counted = dict(self.cell.saturations)
-            count(self.cell.spec.name, self.counted)
+            count(self.counted)
 
 
 class SourceModel(PortsModel):
@@ -123,8 +126,7 @@ class RecorderModel(PortsModel):
             data = self.receive(number)
             if self.time_step <= len(array):
                 array[self.time_step - 1] = data
-        if (done := self.proc_params["done"]) is not None:
-            done(self.time_step)
+        self.proc_params["done"]()
 
 
 def _classes(model: type[PortsModel], ins: int, outs: int) -> type[Ports]:
@@ -157,14 +159,6 @@ def source(frames: Array, clock: Clock, shape: tuple[int, ...], per_tick: bool) 
     )
 
 
-def recorder(arrays: list[Array], done: Callable[[int], None] | None = None) -> Ports:
-    """A process that fills ``arrays`` (steps, *shape), one in port each; ``done`` is called after each step."""
-    shapes = tuple(a.shape[1:] for a in arrays)
-    return _classes(RecorderModel, len(arrays), 0)(
-        ins=shapes, outs=(), name="recorder", arrays=arrays, done=done
-    )
-
-
 class Network(AbstractProcess):  # type: ignore[misc]
     """A lowered network as one hierarchical process.
 
@@ -180,16 +174,12 @@ class Network(AbstractProcess):  # type: ignore[misc]
         self.period = plan.clock.period
         self.s_in = InPort(shape=graph.shape(graph.input.name) or (1,))
         self.s_out = OutPort(shape=plan.output.shape or (1,))
-        self.taps: tuple[tuple[OutPort, ...], ...] = ()
-        made = []
-        for number, tap in enumerate(plan.taps):
-            ports = []
-            for wire_number in range(len(tap.wires) if tap.live else 0):
-                port = OutPort(shape=tap.shape or (1,))
-                setattr(self, f"tap_{number}_{wire_number}", port)
-                ports.append(port)
-            made.append(tuple(ports))
-        self.taps = tuple(made)
+        self.taps = tuple(
+            tuple(OutPort(shape=tap.shape or (1,)) for _ in tap.wires if tap.live) for tap in plan.taps
+        )
+        for number, ports in enumerate(self.taps):
+            for wire, port in enumerate(ports):
+                setattr(self, f"tap_{number}_{wire}", port)
 
 
 @implements(proc=Network, protocol=LoihiProtocol)
@@ -199,24 +189,20 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
 
     def __init__(self, proc: Network) -> None:
         plan: Plan = proc.proc_params["plan"]
-        self.made = {unit.name: build(unit) for unit in plan.units}
-        ports = {INPUT: (proc.s_in,)} | {name: ends(process) for name, process in self.made.items()}
+        made = {unit.name: build(unit) for unit in plan.units}
+        ports = {INPUT: (proc.s_in,)} | {name: ends(process) for name, process in made.items()}
         for unit in plan.units:
-            self._attach(unit, ports)
+            names = unit.stock.ins if unit.stock else map(in_port, range(len(unit.ins)))
+            for name, wires in zip(names, unit.ins, strict=True):
+                for wire in wires:
+                    connect(ports, wire, getattr(made[unit.name], name))
         for wire in plan.output.wires:
             connect(ports, wire, proc.s_out)
         for tap, outs in zip(plan.taps, proc.taps, strict=True):
             for wire, out in zip(tap.wires, outs, strict=False):  # none for what is not live
                 connect(ports, wire, out)
-        for number, process in enumerate(self.made.values()):
+        for number, process in enumerate(made.values()):
             setattr(self, f"unit_{number}", process)  # Lava finds the processes among the attributes
-
-    def _attach(self, unit: Unit, ports: dict[str, tuple[Any, ...]]) -> None:
-        process = self.made[unit.name]
-        names = unit.stock.ins if unit.stock else tuple(in_port(n) for n in range(len(unit.ins)))
-        for name, wires in zip(names, unit.ins, strict=True):
-            for wire in wires:
-                connect(ports, wire, getattr(process, name))
 
 
 def ends(process: AbstractProcess) -> tuple[OutPort, ...]:
@@ -243,65 +229,43 @@ def build(unit: Unit) -> AbstractProcess:
         return cell(unit.spec)
     if unit.stock is None:
         raise ValueError(f"{unit.name} is neither a process of Lava nor an own one")
-    process = STOCK[unit.stock.process](unit)
-    for name, value in unit.stock.variables.items():
-        getattr(process, name).init = value
-    return process
+    return _stock(unit.name, unit.stock)
 
 
-def _dense(unit: Unit) -> AbstractProcess:
-    from lava.proc.dense.process import DelayDense, Dense
-    from lava.proc.sparse.process import Sparse
-    from lava.utils.weightutils import SignMode
-
-    arguments = dict(unit.stock.arguments)  # type: ignore[union-attr]
-    arguments["sign_mode"] = SignMode[arguments["sign_mode"]]
-    classes = {"Dense": Dense, "DelayDense": DelayDense, "Sparse": Sparse}
-    return classes[unit.process](**arguments, name=unit.name)
-
-
-def _conv(unit: Unit) -> AbstractProcess:
-    from lava.proc.conv.process import Conv
-
-    return Conv(**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
-
-
-def _sigma_delta(unit: Unit) -> AbstractProcess:
-    from lava.proc.sdn import process
-
-    arguments = dict(unit.stock.arguments)  # type: ignore[union-attr]
-    if "act_mode" in arguments:
-        mode = process.ActivationMode
-        arguments["act_mode"] = mode.RELU if arguments["act_mode"] else mode.UNIT
-    return getattr(process, unit.process)(**arguments)
-
-
-def _resonator(unit: Unit) -> AbstractProcess:
-    from lava.proc.rf.process import RF
-    from lava.proc.rf_iz.process import RF_IZ
-
-    return {"RF": RF, "RF_IZ": RF_IZ}[unit.process](**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
-
-
-def _lif(unit: Unit) -> AbstractProcess:
-    from lava.proc.lif import process
-
-    return getattr(process, unit.process)(**unit.stock.arguments, name=unit.name)  # type: ignore[union-attr]
-
-
-STOCK: dict[str, Callable[[Unit], AbstractProcess]] = {
-    "Dense": _dense, "DelayDense": _dense, "Sparse": _dense, "Conv": _conv, "LIF": _lif, "LIFReset": _lif,
-    "TernaryLIF": _lif, "SigmaDelta": _sigma_delta, "Delta": _sigma_delta, "Sigma": _sigma_delta,
-    "RF": _resonator, "RF_IZ": _resonator,
+#: process of Lava -> the package below ``lava.proc`` that holds it
+STOCK = {
+    "Dense": "dense", "DelayDense": "dense", "Sparse": "sparse", "Conv": "conv", "LIF": "lif", "LIFReset": "lif",
+    "TernaryLIF": "lif", "SigmaDelta": "sdn", "Delta": "sdn", "Sigma": "sdn", "RF": "rf",
+    "RF_IZ": "rf_iz",
 }  # fmt: skip
 
 
-def watched(network: Network, plan: Plan, arrays: list[Array], done: Callable[[int], None] | None) -> Ports:
-    """A recorder on the read-out and all taps of a network; ``arrays`` in that order, constants left out."""
-    found = recorder(arrays, done)
-    live: list[tuple[Tap, tuple[OutPort, ...]]] = [(plan.output, (network.s_out,))]
-    live += [(t, ports) for t, ports in zip(plan.taps, network.taps, strict=True) if t.live]
-    for number, (_, ports) in enumerate(live):
+def _stock(name: str, stock: Stock) -> AbstractProcess:
+    """A process of Lava; words and flags in its arguments become Lava's enumerations."""
+    package = STOCK[stock.process]
+    module, arguments = import_module(f"lava.proc.{package}.process"), dict(stock.arguments)
+    if package != "sdn":  # its processes take no name
+        arguments["name"] = name
+    if "sign_mode" in arguments:
+        arguments["sign_mode"] = SignMode[arguments["sign_mode"]]
+    if "act_mode" in arguments:
+        mode = module.ActivationMode
+        arguments["act_mode"] = mode.RELU if arguments["act_mode"] else mode.UNIT
+    process = getattr(module, stock.process)(**arguments)
+    for variable, value in stock.variables.items():
+        getattr(process, variable).init = value
+    return process
+
+
+def watch(network: Network, plan: Plan, arrays: list[Array], done: Callable[[], None]) -> None:
+    """Fill ``arrays`` (steps, *shape) with the read-out and the live taps of a network, in that order.
+
+    ``done`` is called after each step.
+    """
+    shapes = tuple(a.shape[1:] for a in arrays)
+    make = _classes(RecorderModel, len(arrays), 0)
+    recorder = make(ins=shapes, outs=(), name="recorder", arrays=arrays, done=done)
+    live = [ports for tap, ports in zip(plan.taps, network.taps, strict=True) if tap.live]
+    for number, ports in enumerate([(network.s_out,), *live]):
         for port in ports:
-            port.connect(getattr(found, in_port(number)))
-    return found
+            port.connect(getattr(recorder, in_port(number)))

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..array import Array
 from ..evidence import Evidence
-from ..ir.types import Code
-from ..registry import Member
+from ..registry import Member, Room
+from .types import Code
 
 
 @dataclass(frozen=True)
@@ -103,3 +103,6 @@ class NeuronModel(Member):
     @abstractmethod
     def operations(self, params: Mapping[str, Any]) -> int:
         """Add, multiply, shift, compare and table operations of one update of one neuron."""
+
+
+NEURONS = Room("neurons", NeuronModel)

@@ -1,0 +1,95 @@
+"""Current and voltage of leaky integrators, and their parameters in integers: what LIF-like models share.
+
+Lava's bit-accurate LIF wraps its current once and clips its voltage; 6 bits lie below the unit of a synaptic sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..array import Array
+from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.widths import STATE_BITS
+
+VTH_MAX = (1 << 17) - 1
+FORGET = 4095  # du: no current memory
+#: bits below the unit of a synaptic sum in current and voltage
+FRACTION_BITS = 6
+STATE_MAX = (1 << (STATE_BITS - 1)) - 1
+
+
+def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
+    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
+    u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
+    raw = decay(v, 4096 - dv) + u
+    v = saturate(raw, STATE_BITS)
+    return u, v, flag(raw != v)
+
+
+def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
+    """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
+    u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
+    raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
+    v = saturate(raw, STATE_BITS)
+    return u, v, flag(raw != v)
+
+
+def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
+    """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
+    raw = decay(u, 4096 - du) + (x << 6)
+    u = saturate(raw, STATE_BITS)
+    return u, decay(v, 4096 - dv) + u + bias, flag(raw != u)
+
+
+def decay_code(beta: float) -> int:
+    """dv = 4096 (1 - beta), the nearest 12-bit code."""
+    return round(4096 * (1.0 - float(beta)))
+
+
+def decay_codes(kept: Any) -> int | Array:
+    """The nearest 12-bit codes 4096 (1 - kept) of what a tick keeps of a state."""
+    codes = np.rint(4096 * (1.0 - np.asarray(kept, dtype=np.float64))).astype(np.int64)
+    return int(codes) if codes.ndim == 0 else codes
+
+
+def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
+    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 0 .. 2^17 - 1.
+
+    0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
+    """
+    vth: Array = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
+    if vth.max() > VTH_MAX or vth.min() < 0:
+        raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
+    return vth
+
+
+def decays_and_bias(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
+    """Integer decays and bias for an input whose unit is worth ``in_scale``."""
+    unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
+    return {
+        "du": decay_code(params["alpha"]) - 1,
+        "dv": decay_code(params["beta"]),
+        "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
+    }
+
+
+def current_limit(alpha: Any) -> int:
+    """The largest |input| for which a current that keeps ``alpha`` per tick stays in 24 bits, but at least 2^12."""
+    return max(1 << 12, int((1 << 17) * (1.0 - float(np.max(alpha)))))
+
+
+def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
+    """What a unit of current and voltage is worth: the gain folds into it."""
+    unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
+    return unit
+
+
+def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Array:
+    """``value`` in whole state units; raises ValueError past 24 bits."""
+    units: Array = rounding(np.asarray(value, dtype=np.float64) / unit)
+    if np.abs(units).max() > STATE_MAX:
+        raise ValueError(f"{what} of {np.abs(units).max():.4g} state units, more than {STATE_MAX}")
+    return units.astype(np.int64)
