@@ -61,9 +61,7 @@ class MicroOp(Member):
         """The operator in int64, from its integer parameters; second: 1 where a value saturated (or plain 0)."""
 
     @abstractmethod
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Integer parameters for an input of representation ``fixed`` with bounds ``interval``.
 
         ``fixed.scale`` is a scalar for row operators. ``options`` may hold ``out_scale`` (wanted worth of an output
@@ -90,7 +88,7 @@ class MicroOp(Member):
         return 0
 
 
-def out_bits(options: Mapping[str, Any], default: int = OPERATOR_BITS) -> int:
+def out_bits(options: Params, default: int = OPERATOR_BITS) -> int:
     """The wanted width of the output; raises ValueError outside 2 .. 24."""
     bits = int(options.get("out_bits", default))
     if not 2 <= bits <= MESSAGE_BITS:
@@ -98,7 +96,7 @@ def out_bits(options: Mapping[str, Any], default: int = OPERATOR_BITS) -> int:
     return bits
 
 
-def out_scale(options: Mapping[str, Any], default: float | Array) -> float | Array:
+def out_scale(options: Params, default: float | Array) -> float | Array:
     """The wanted worth of an output unit; raises ValueError unless positive and finite."""
     scale: float | Array = options.get("out_scale", default)
     if not np.all(np.isfinite(scale) & (np.asarray(scale) > 0)):
