@@ -32,7 +32,7 @@ test test-slow: export NUMBA_NUM_THREADS ?= 1
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-test-slow: setup ## run the long proofs
+test-slow: setup ## run the long proofs (minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 lint: setup ## ruff, mypy and the import contracts

@@ -56,12 +56,13 @@ def loaded(path: Path, steps: int) -> Any:
     """The program of a .net file or of an artifact."""
     from neurodeploy import artifact
     from neurodeploy.formats.netx import MEMBER as NETX
-    from neurodeploy.formats.netx.read import READER
+    from neurodeploy.formats.netx import READER
     from neurodeploy.program import Program
 
     if path.suffix != ".net":
         return artifact.load(path).program
-    return Program(READER.load(path, NETX.configure({"input_shape": list(SHAPES[path.stem])}), steps))
+    options: Any = NETX.configure({"input_shape": list(SHAPES[path.stem])})
+    return Program(READER.load(path, options, steps))
 
 
 def stimulus(shape: tuple[int, ...], steps: int) -> np.ndarray:

@@ -78,9 +78,10 @@ def measure(
     )
     imported, place, start = replace(base, config=config), target.load(config.target), time.perf_counter()
     spiking = convert(imported).graph
-    integer = quantize(imported, spiking, calibrate(imported, spiking).ranges)
-    mapped = map_to_cores(imported, integer.graph, place)
-    evaluated = evaluate(imported, spiking, mapped.program, lambda fraction: None)
+    ranges = calibrate(imported, spiking).ranges
+    integer = quantize(imported, spiking, ranges)
+    mapped = map_to_cores(imported, integer.graph, place, ranges)
+    evaluated = evaluate(imported, spiking, mapped.program, place, lambda fraction: None)
     priced = estimate(imported, mapped.program, place)
     found, accuracy = priced.assessment, evaluated.accuracy
     assert accuracy is not None and found.paper is not None
@@ -107,7 +108,7 @@ def measure(
 def spikes(graph: Graph, priced: Priced) -> dict[str, float]:
     """Spikes per neuron and inference, and the same as unit spikes where a message is a count."""
     trace = priced.trace
-    names = [n.name for n in graph.of(Neuron) if n.model != "integrator"]  # type: ignore[attr-defined]
+    names = [n.name for n in graph.of(Neuron) if n.model != "integrator"]
     if not names:
         return {}
     sizes = sum(graph.values[name].shape.size for name in names)

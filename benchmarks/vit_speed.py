@@ -41,8 +41,9 @@ def vit_small() -> Any:
     from models.vit import VisionTransformer
 
     torch.manual_seed(0)
-    sizes = {"image_size": 224, "patch": 16, "channels": 3, "classes": 1000}
-    model = VisionTransformer(**sizes, dim=384, depth=12, heads=6, fused=True).eval()
+    model = VisionTransformer(
+        image_size=224, patch=16, channels=3, classes=1000, dim=384, depth=12, heads=6, fused=True
+    ).eval()
     model.input_shape = (3, 224, 224)
     return model
 

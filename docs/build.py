@@ -25,9 +25,19 @@ sys.path[:0] = [
 import methods as methods_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
+from neurodeploy.backends._base import BACKENDS  # noqa: E402
+from neurodeploy.convert._base import METHODS  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
+from neurodeploy.datasets._base import DATASETS  # noqa: E402
+from neurodeploy.formats._base import FORMATS  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
+from neurodeploy.frontends.leaves._base import LEAVES  # noqa: E402
+from neurodeploy.ir.micro_op import MICROCODE  # noqa: E402
+from neurodeploy.ir.neuron_model import NEURONS  # noqa: E402
+from neurodeploy.mapping.layouts._base import LAYOUTS  # noqa: E402
+from neurodeploy.mapping.objectives._base import OBJECTIVES  # noqa: E402
+from neurodeploy.mapping.placements._base import PLACEMENTS  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
 from neurodeploy.report.figures import GROUPS  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
@@ -97,15 +107,15 @@ def _grade(verdict: support.Verdict) -> str:
 
 def members() -> str:
     """Neurons, operators, methods, backends, file and export formats with the first sentence of their files."""
-    rooms = {
-        "neurons": registry.NEURONS,
-        "microcode": registry.MICROCODE,
-        "methods": registry.METHODS,
-        "backends": registry.BACKENDS,
-        "formats": registry.FORMATS,
-        "objectives": registry.OBJECTIVES,
-        "layouts": registry.LAYOUTS,
-        "placements": registry.PLACEMENTS,
+    rooms: dict[str, registry.Room[Any]] = {
+        "neurons": NEURONS,
+        "microcode": MICROCODE,
+        "methods": METHODS,
+        "backends": BACKENDS,
+        "formats": FORMATS,
+        "objectives": OBJECTIVES,
+        "layouts": LAYOUTS,
+        "placements": PLACEMENTS,
     }
     rows = [
         (label, f"`{name}`", _sentence(room.path, name)) for label, room in rooms.items() for name in room
@@ -122,7 +132,7 @@ def _sentence(room: str, name: str) -> str:
 
 def methods() -> str:
     """Presets and options of every conversion method."""
-    found = registry.METHODS
+    found = METHODS
     settings = lambda values: ", ".join(f"{k} = {v!r}" for k, v in values.items()) or "the defaults below"
     presets = [
         (f"`{name}`", f"`{preset}`", settings(values))
@@ -153,13 +163,13 @@ def imported() -> str:
         [(f, ", ".join(f"`{n}`" for n in sorted(ns))) for f, ns in files.items()],
     )
     classes: dict[str, list[str]] = {}
-    for name in sorted(name for library in registry.LEAVES.values() for name in library.classes):
+    for name in sorted(name for library in LEAVES.values() for name in library.classes):
         module, _, cls = name.rpartition(".")
         classes.setdefault(module, []).append(cls)
     neurons = table(("Module", "Neuron classes"), [(f"`{m}`", ", ".join(c)) for m, c in classes.items()])
     data = table(
         ("Reader", "Accepts"),
-        [(f"`{name}`", member.title) for name, member in registry.DATASETS.items()],
+        [(f"`{name}`", member.title) for name, member in DATASETS.items()],
     )
     return "\n\n".join(("### Operators", torch, "### Spiking neurons", neurons, "### Data", data))
 

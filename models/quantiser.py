@@ -56,7 +56,7 @@ def initialise(network: nn.Module, run: Callable[[], object], levels: int, init:
     seen: dict[Quantiser, list[np.ndarray]] = {q: [] for q in quantisers}
 
     def note(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        seen[module].append(args[0].detach().cpu().numpy().astype(np.float64).ravel())  # type: ignore[index]
+        seen[module].append(args[0].detach().cpu().numpy().astype(np.float64).ravel())
         return args[0]
 
     hooks = [q.register_forward_hook(note) for q in quantisers]

@@ -294,7 +294,7 @@ def log_of(run: Run, test: dict[str, Any]) -> dict[str, Any]:
 def record(path: Path, table: dict[str, Any]) -> None:
     """Put the measured numbers into the model's TOML file and leave its comments alone."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    document["weights"].update(table)  # type: ignore[union-attr]
+    document["weights"].update(table)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 

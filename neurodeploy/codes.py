@@ -498,7 +498,7 @@ ND909 a model file of the zoo is wrong
 ND930 a broken member of a room
   Every file of the rooms that are discovered (neurons, microcode, convert, backends, formats, datasets,
   frontends/libraries, frontends/leaves, and objectives, layouts and placements of mapping) binds MEMBER to an
-  instance of the class in the room's _base.py; files of frontends/ops declare theirs. This one does not, lacks a
+  instance of the room's interface; files of frontends/ops declare theirs. This one does not, lacks a
   piece, cannot be imported, or has the name of another. The message names the file or entry point and what is wrong
   with it. All other members work; 'neurodeploy doctor' lists the broken ones.
 ND931 unusable input file

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import backends as room
 from .array import Array
-from .backends import granular as granular
 from .backends import proving
-from .backends import usable as usable
-from .backends._base import Backend
+from .backends._base import BACKENDS, Backend
 from .calibrate import batch_size
-from .errors import Problem, VerifyError
+from .errors import BackendError, Problem, VerifyError
+from .formats._base import FORMATS
 from .ir import interp
 from .ir.graph import Graph
 from .ir.nodes import Micro, Neuron, Product
@@ -113,6 +113,17 @@ def verify(
     order = (*(name for name in graph.nodes if name in names), graph.output.name)
     found = next(_divergences(program, x, members, order), None)
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
+
+
+def usable(name: str, granularity: str = "") -> Backend:
+    """As :func:`neurodeploy.backends.usable`; BackendError ND703 for a format to export to."""
+    if name in FORMATS and name not in BACKENDS:
+        cause = f"{name} is a format to export to, not a backend"
+        fix = f"neurodeploy export DIR --to {name} --out NETWORK{FORMATS[name].suffix}"
+        raise BackendError(
+            Problem("ND703", cause, "--backend", name, f"one of {', '.join(BACKENDS)}", (fix,))
+        )
+    return room.usable(name, granularity)
 
 
 def sent(graph: Graph) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from . import registry
 from .errors import Problem, UsageError, unknown_name
 from .limits import MOST_TICKS
 
@@ -27,13 +26,6 @@ else:
 
 #: stands for a method where a file already holds integers, so that nothing is converted or quantised
 INTEGER = "integer file"
-
-
-#: keys whose value names a member of a room
-MEMBERS: Mapping[str, registry.Room[Any]] = {
-    "optimise": registry.OBJECTIVES,
-    "placement": registry.PLACEMENTS,
-}
 
 
 class _Table(BaseModel):
@@ -140,14 +132,9 @@ def resolve(
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
     """The config of a nested table; UsageError as :func:`resolve`."""
     try:
-        config = BuildConfig.model_validate(dict(data))
+        return BuildConfig.model_validate(dict(data))
     except ValidationError as error:
         raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
-    for key, room in MEMBERS.items():
-        name, usual = getattr(config, key), BuildConfig.model_fields[key].default
-        if name != usual:
-            room.named(name, "ND904", room.interface.lower(), f"{where}: {key}" if where else key)
-    return config
 
 
 def read_toml(path: Path) -> dict[str, Any]:

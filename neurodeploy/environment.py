@@ -9,8 +9,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from . import __version__, target
+from .backends._base import BACKENDS
 from .builds.provenance import versions
-from .registry import BACKENDS, FORMATS, LIBRARIES, problems, version
+from .formats._base import FORMATS
+from .frontends.libraries._base import LIBRARIES
+from .registry import version
+from .rooms import broken
 from .sources import cache
 
 
@@ -27,7 +31,7 @@ def usable() -> dict[str, Any]:
         "backends": {name: member.available() for name, member in BACKENDS.items()},
         "formats": {f.suffix: f.title for f in FORMATS.values() if f.reader is not None},
         "exporters": {n: f.writer.available() for n, f in FORMATS.items() if f.writer is not None},
-        "broken": [asdict(problem) for problem in problems(everywhere=True)],
+        "broken": [asdict(problem) for problem in broken()],
         "targets": target.names(),
         "cache": str(cache.folder()),
     }

@@ -1,8 +1,8 @@
 """Discovers the members of a room: every file and folder in it, then installed entry points of the same name.
 
-A member binds ``MEMBER`` to an instance of the room's interface, the class in ``_base.py``, which is the one list of
-what a member has to have: its abstract methods, and its annotated attributes without a default. A file of several
-members has them in the list ``MEMBERS``. Names that begin with an underscore are helpers of a room.
+A member binds ``MEMBER`` to an instance of the room's interface. That class, beside which the room is declared, is the
+one list of what a member has to have: its abstract methods, and its annotated attributes without a default. A file of
+several members has them in the list ``MEMBERS``. Names that begin with an underscore are helpers of a room.
 """
 
 from __future__ import annotations
@@ -18,23 +18,9 @@ from importlib import metadata
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .errors import EnvironmentProblem, Problem, UsageError, first_line, unknown_name
-
-if TYPE_CHECKING:
-    from .backends._base import Backend
-    from .convert._base import Method
-    from .datasets._base import DataFormat
-    from .formats._base import Format
-    from .frontends.leaves._base import SourceLibrary
-    from .frontends.libraries._base import Library
-    from .frontends.ops._base import Operator
-    from .mapping.layouts._base import Layout
-    from .mapping.objectives._base import Objective
-    from .mapping.placements._base import Placement
-    from .microcode._base import MicroOp
-    from .neurons._base import NeuronModel
 
 
 class Member(ABC):
@@ -48,6 +34,7 @@ class Member(ABC):
 
 
 M = TypeVar("M", bound=Member)
+_SEARCHED: list[Room[Any]] = []
 
 
 class Room(Mapping[str, M], Generic[M]):
@@ -56,7 +43,7 @@ class Room(Mapping[str, M], Generic[M]):
     What keeps a file from being a member is an ND930 in ``problems`` and leaves the other members alone.
     """
 
-    def __init__(self, path: str, interface: str) -> None:
+    def __init__(self, path: str, interface: type[M]) -> None:
         self.path, self.interface = path, interface
 
     def __getitem__(self, name: str) -> M:
@@ -107,7 +94,7 @@ class Room(Mapping[str, M], Generic[M]):
     def _found(self) -> tuple[dict[str, M], list[tuple[set[str], Problem]]]:
         """Whole members by name; what is wrong with others, with the names under which one may ask for them."""
         package = importlib.import_module(f"{__package__}.{self.path}")
-        interface = getattr(importlib.import_module(f"{package.__name__}._base"), self.interface)
+        _SEARCHED.append(self)
         table: dict[str, M] = {}
         origin: dict[str, str] = {}
         problems: list[tuple[set[str], Problem]] = []
@@ -115,7 +102,7 @@ class Room(Mapping[str, M], Generic[M]):
             members: list[Any] = [None]
             try:
                 members = load()
-                faults = [lacking(member, interface) for member in members]
+                faults = [lacking(member, self.interface) for member in members]
             except Exception as error:  # a member's own code may raise anything
                 members, faults = [None], [("cannot be imported", first_line(error))]
             for member, (cause, found) in zip(members, faults, strict=True):
@@ -129,7 +116,7 @@ class Room(Mapping[str, M], Generic[M]):
         return dict(sorted(table.items())), problems
 
     def _problem(self, cause: str, source: str, found: str) -> Problem:
-        wanted = f"MEMBER = an instance of {self.interface}, see {self.path.replace('.', '/')}/_base.py"
+        wanted = f"MEMBER = an instance of {self.interface.__name__}, see {self.interface.__module__}"
         return Problem("ND930", f"a member of {self.path} {cause}", source, found, wanted, severity="warning")
 
 
@@ -175,39 +162,9 @@ def lacking(member: Any, interface: type[Member]) -> tuple[str, str]:
     return ("", "") if isinstance(member.name, str) and member.name else ("has no name", repr(member.name))
 
 
-NEURONS: Room[NeuronModel] = Room("neurons", "NeuronModel")
-MICROCODE: Room[MicroOp] = Room("microcode", "MicroOp")
-METHODS: Room[Method] = Room("convert", "Method")
-BACKENDS: Room[Backend] = Room("backends", "Backend")
-FORMATS: Room[Format] = Room("formats", "Format")
-LIBRARIES: Room[Library] = Room("frontends.libraries", "Library")
-OPERATORS: Room[Operator] = Room("frontends.ops", "Operator")
-LEAVES: Room[SourceLibrary] = Room("frontends.leaves", "SourceLibrary")
-DATASETS: Room[DataFormat] = Room("datasets", "DataFormat")
-OBJECTIVES: Room[Objective] = Room("mapping.objectives", "Objective")
-LAYOUTS: Room[Layout] = Room("mapping.layouts", "Layout")
-PLACEMENTS: Room[Placement] = Room("mapping.placements", "Placement")
-
-#: every room whose members are found by themselves
-ROOMS: tuple[Room[Any], ...] = (
-    NEURONS, MICROCODE, METHODS, BACKENDS, FORMATS, LIBRARIES, OPERATORS, LEAVES, DATASETS, OBJECTIVES, LAYOUTS,
-    PLACEMENTS,
-)  # fmt: skip
-
-
-def problems(everywhere: bool = False) -> list[Problem]:
-    """What is wrong with members of the rooms that were searched so far, or of all rooms."""
-    return [problem for room in ROOMS if everywhere or room.searched for problem in room.problems]
-
-
-#: what every number passes through
-BASIS = ("numpy", "scipy", "h5py", "torch")
-
-
-def distributions() -> tuple[str, ...]:
-    """Names of the installed packages whose version can change a number: those of the package and of its members."""
-    members = (member for room in ROOMS for member in room.values())
-    return tuple(dict.fromkeys([*BASIS, *(name for member in members for name in member.distributions)]))
+def problems() -> list[Problem]:
+    """What is wrong with members of the rooms that were searched so far."""
+    return [problem for room in _SEARCHED for problem in room.problems]
 
 
 def version(distribution: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import registry
 from .errors import Problem
 from .evidence import Evidence, worst
 from .ir.graph import Graph
+from .ir.micro_op import MICROCODE
+from .ir.neuron_model import NEURONS
 from .ir.nodes import Micro, Neuron, Node, Product, Reduce, Synapse, View
 from .ir.types import Fixed, Interval
 from .mapping.grades import grades
@@ -79,11 +80,11 @@ GENERAL: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 def catalogue(target: Target) -> list[Verdict]:
     """Every kind of work, neuron model and operator with its grade on a target."""
     rows = [_rated(name, kind, "", features, keys, None, target) for kind, name, features, keys in GENERAL]
-    for name, model in registry.NEURONS.items():
+    for name, model in NEURONS.items():
         needs: tuple[str, ...] = () if model.stock else ("microcode",)
         keys = ("stock_neuron" if model.stock else "microcode_neuron",)
         rows.append(_rated(name, "neuron", "", needs, keys, model.grade, target))
-    for name, operator in registry.MICROCODE.items():
+    for name, operator in MICROCODE.items():
         rows.append(_operator(name, operator, target))
     return rows
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from neurodeploy import cost, registry
+from neurodeploy import cost
 from neurodeploy.config import INTEGER
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import Problem
 from neurodeploy.evidence import Evidence
 from neurodeploy.inputs.samples import SYNTHETIC
@@ -50,7 +51,7 @@ def spiking(method: str = "ecmt", samples: int = 6, **sizes: int) -> tuple[Graph
     """(source, balanced spiking graph with widths, raw images)."""
     source = mini_vit(**sizes) if method == "ecmt" else mini_snn(**sizes)
     x = images(source, samples)
-    member = registry.METHODS[method]
+    member = METHODS[method]
     _, config = member.configure({})
     graph = balance(member.rewrite(source, config, x, 4))
     rng = np.random.default_rng(1)
@@ -72,7 +73,8 @@ def run(graph: Graph, x: np.ndarray) -> Trace:
 def place(graph: Graph, target: Target) -> Mapping:
     """One group per node that does something, cut over the next few cores."""
     pool = cycle(range(target.chip.cores_per_chip // 2))
-    groups, pieces = [], {}
+    groups: list[Group] = []
+    pieces: dict[int, list[Piece]] = {}
     for node in graph:
         if isinstance(node, (Const, View, Input, Output)):
             continue
@@ -86,10 +88,9 @@ def place(graph: Graph, target: Target) -> Mapping:
                 "synapse_words",
             )
         )
-        cores = [next(pool) for _ in range(CORES_PER_NODE[type(node)])]
-        for core, part in zip(
-            cores, np.array_split(np.arange(graph.values[node.name].shape.size), len(cores)), strict=True
-        ):
+        taken = [next(pool) for _ in range(CORES_PER_NODE[type(node)])]
+        parts = np.array_split(np.arange(graph.values[node.name].shape.size), len(taken))
+        for core, part in zip(taken, parts, strict=True):
             demand = Demand(
                 neurons=part.size,
                 neuron_words=part.size,

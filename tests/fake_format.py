@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import registry
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.formats._base import Format, FormatOptions, Reader
+from neurodeploy.formats._base import FORMATS, Format, FormatOptions, Reader
 from neurodeploy.ir import codes, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse, View
@@ -57,7 +56,7 @@ MEMBER = Format("toy", ".toy", "toy networks of the tests", Toy())
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader, for one test."""
-    monkeypatch.setitem(registry.FORMATS.members, "toy", MEMBER)
+    monkeypatch.setitem(FORMATS.members, "toy", MEMBER)
 
 
 def write(path: Path, **asked: Any) -> str:

@@ -54,7 +54,7 @@ def random_mapping(graph: Graph, target: Target, seed: int, most: int = 3, copie
             table = cells(graph, group)
             size = (int(table.home.max()) if table.home is not None else table.neurons - 1) + 1
             pieces += pieces_of(graph, group, rng.integers(0, rng.integers(1, most + 1), size))
-    home = rng.integers(0, rng.integers(1, len(pieces) + 1), len(pieces)) if pieces else []
+    home = rng.integers(0, rng.integers(1, len(pieces) + 1), len(pieces)) if pieces else np.zeros(0, int)
     cores: dict[int, list[Piece]] = {}
     for core, piece in zip(home, pieces, strict=True):
         cores.setdefault(int(core), []).append(piece)

@@ -1,7 +1,7 @@
 """Members that live in a folder of a test: found as if their files lay in the room.
 
-    with rooms.member(registry.NEURONS, tmp_path, toy=TEXT):
-        assert "toy" in registry.NEURONS
+    with rooms.member(NEURONS, tmp_path, toy=TEXT):
+        assert "toy" in NEURONS
 
 What a member is written to is a file of its own, so a test that sees it work has touched nothing else.
 """

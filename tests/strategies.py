@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from neurodeploy import registry
 from neurodeploy.ir import fixed, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header, free_name, prune
+from neurodeploy.ir.micro_op import MICROCODE
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import (
     Const,
     Delay,
@@ -135,7 +136,7 @@ class Sketch:
 
     def view(self, source: str, op: str, args: tuple[int, ...], roles: tuple[str, ...] = ()) -> str:
         """Append a View; its shape is what numpy says."""
-        node = View(name=op, inputs=(source,), op=op, args=args)  # type: ignore[arg-type]
+        node = View(name=op, inputs=(source,), op=op, args=args)
         sizes = node.apply([np.empty((1, *self.shape(source)))], lead=1).shape[1:]
         keep = self.values[source].shape.roles if len(sizes) == len(self.shape(source)) else ()
         return self.put(node, sizes, roles or keep, code=self.values[source].code)
@@ -147,7 +148,7 @@ class Sketch:
 def neuron(s: Sketch, source: str, model: str | None = None) -> str:
     """A population on ``source``, rescaled first if it would leave the model's range."""
     model = model or s.choice("lif", "ternary_lif", "graded_relu", "multi_threshold")
-    member = registry.NEURONS[model]
+    member = NEURONS[model]
     source = s.tame(source, min(member.input_limit or MESSAGE, MESSAGE))
     params = PARAMETERS[model](s, s.shape(source), s.magnitude(source))
     code: Code = member.code(params)
@@ -171,7 +172,7 @@ def recurrent(s: Sketch, x: str) -> str:
     source = s.tame(s.like(Sum(name="sum", inputs=(x, own)), x), 1 << 17)
     params = PARAMETERS[model](s, s.shape(source), s.magnitude(source))
     node = Neuron(name=name, inputs=(source,), model=model, params=params, reset=s.reset())
-    assert s.like(node, source, code=registry.NEURONS[model].code(params)) == name
+    assert s.like(node, source, code=NEURONS[model].code(params)) == name
     return name
 
 
@@ -291,9 +292,7 @@ def micro(s: Sketch, x: str) -> str:
     scale = 2.0 ** -s.integers(0, 14)
     source = {"layer_norm": {"width": s.shape(x)[-1], "eps": 1e-5, "gamma": 1.5, "beta": -0.25}}.get(op, {})
     bits = s.choice(8, 16)
-    found = registry.MICROCODE[op].quantize(
-        source, Fixed(24, True, scale), s.bounds[x].overall, {"out_bits": bits}
-    )
+    found = MICROCODE[op].quantize(source, Fixed(24, True, scale), s.bounds[x].overall, {"out_bits": bits})
     node = Micro(name=op, inputs=(x,), op=op, params=found.params, timing=timing)
     if timing == "instant":
         return s.like(node, x, fixed=found.fixed, interval=found.interval)
@@ -395,7 +394,7 @@ def product(s: Sketch, equation: str, a: str, b: str, timing: str | None = None)
         name="product",
         inputs=(a, b),
         equation=equation,
-        timing=timing,  # type: ignore[arg-type]
+        timing=timing,
         rescale=rescale_table(s, timing),
     )
     return s.put(node, tuple(size[letter] for letter in out), fixed=Fixed(s.choice(12, 24, 32), True, 1.0))

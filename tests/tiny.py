@@ -30,7 +30,7 @@ def chain(
     """
     (last, shape) = nodes[-1] if nodes else (Input(name="x"), size)
     table: list[tuple[Node, tuple[int, ...]]] = [(Input(name="x"), size), *nodes]
-    table.append((Output(name="y", inputs=(last.name,), readout=readout), shape))  # type: ignore[arg-type]
+    table.append((Output(name="y", inputs=(last.name,), readout=readout), shape))
     values: dict[str, Value] = {}
     for node, sizes in table:
         facts: dict[str, Any] = {"code": (codes or {}).get(node.name, DENSE)}

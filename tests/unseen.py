@@ -70,7 +70,7 @@ def convnet() -> nn.Module:
         Normalise(), nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES),
     )  # fmt: skip
-    net.input_shape = SHAPE  # type: ignore[assignment]
+    net.input_shape = SHAPE
     return net
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from ..errors import BackendError, NeurodeployError, Problem, UsageError
 from ..program import Program
-from ..registry import BACKENDS, FORMATS
-from ._base import Backend, Description
+from ._base import BACKENDS, Backend, Description
 
 
 def usable(name: str, granularity: str = "") -> Backend:
     """The backend of that name, with one process per layer or core where it has processes.
 
-    Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND703 for
-    an export format and ND701 if it cannot be used, EnvironmentProblem ND930 if its file is broken.
+    Raises UsageError ND702 for an unknown one and ND743 for a granularity that it does not have, BackendError ND701
+    if it cannot be used, EnvironmentProblem ND930 if its file is broken.
     """
-    if name not in BACKENDS and name in FORMATS:
-        raise BackendError(_not_run(name))
     backend = BACKENDS.named(name, "ND702", "backend")
     reason = backend.available()
     if reason:
@@ -30,12 +27,6 @@ def granular(backend: Backend, granularity: str) -> Backend:
         cause = f"the backend {backend.name} has no such granularity"
         raise UsageError(Problem("ND743", cause, "--granularity", granularity, limit))
     return backend.at(granularity)
-
-
-def _not_run(name: str) -> Problem:
-    cause = f"{name} is a format to export to, not a backend"
-    fix = f"neurodeploy export DIR --to {name} --out NETWORK{FORMATS[name].suffix}"
-    return Problem("ND703", cause, "--backend", name, f"one of {', '.join(BACKENDS)}", (fix,))
 
 
 def proving(program: Program) -> tuple[Backend, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..array import Array
 from ..ir.trace import Events, Trace
 from ..program import Program
-from ..registry import Member
+from ..registry import Member, Room
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,6 @@ class Backend(Member):
     @abstractmethod
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """Run raw inputs ``x`` (B, *input shape) for all ticks; record the named nodes' values at every tick."""
+
+
+BACKENDS = Room("backends", Backend)

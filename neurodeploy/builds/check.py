@@ -19,7 +19,7 @@ from .converted import convert
 from .imported import Imported, described
 from .integer import quantize
 from .mapped import laid_out
-from .pipeline import target_of
+from .pipeline import require_members, target_of
 
 #: samples that ranges come from, and their share of ones where they are binary
 COUNT, RATE = 4, 0.5
@@ -50,6 +50,7 @@ def check(asked: BuildConfig) -> Check:
 
     Of data nothing but shape and levels is read. Raises what the import of a build raises.
     """
+    require_members(asked)
     target = target_of(asked)
     found = _imported(asked)
     problems = list(found.warnings)

@@ -12,9 +12,9 @@ from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
+from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.types import Mapping
 from ..program import Program
-from ..registry import OBJECTIVES
 from ..target import Target
 from .imported import Imported
 from .result import Result

@@ -13,6 +13,9 @@ from typing import Any
 from .. import artifact, compare, config, files, report
 from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
+from ..mapping.objectives._base import OBJECTIVES
+from ..mapping.placements._base import PLACEMENTS
+from ..registry import Room
 from ..report import html
 from ..target import Target, load
 from .calibrated import calibrate
@@ -80,6 +83,7 @@ def run(
     for name, known, flag in ((start, RESTARTS, "--from"), (to, STAGE_NAMES, "--to")):
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
+    require_members(chosen)
     target = target_of(chosen)
     with scratch(chosen.folder) as partial:
         log = Log(partial / "build.log", progress)
@@ -95,6 +99,18 @@ def run(
         log.close()
         written = publish(partial, chosen.folder)
     return replace(result, written=written)
+
+
+#: keys of a config whose value names a member of a room
+MEMBERS: Mapping[str, Room[Any]] = {"optimise": OBJECTIVES, "placement": PLACEMENTS}
+
+
+def require_members(chosen: BuildConfig) -> None:
+    """UsageError ND904 for a key whose value names no member of its room, ND930 for a broken one."""
+    for key, room in MEMBERS.items():
+        name = getattr(chosen, key)
+        if name is not None:
+            room.named(name, "ND904", room.interface.__name__.lower(), key)
 
 
 def target_of(chosen: BuildConfig) -> Target:

@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact
-from ..registry import distributions, version
+from ..registry import version
+from ..rooms import distributions
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import artifact, compare, registry
+from .. import artifact, compare
 from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
-from ..backends._base import Description
+from ..backends._base import BACKENDS, Description
 from ..errors import BackendError, Problem, UsageError, unknown_name
+from ..formats._base import FORMATS
 from ..inputs.recorded import Record
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
@@ -88,7 +89,7 @@ def verify(
 
 def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:
     """What each layer of an artifact becomes on a backend of processes; None for any other."""
-    member = registry.BACKENDS[backend]
+    member = BACKENDS[backend]
     chosen = granular(member, granularity) if granularity else member
     return chosen.describe(artifact.load(folder).program)
 
@@ -108,8 +109,8 @@ def export(
     format, BackendError ND705 for one that cannot be written here, GraphError ND230 with every node that the format
     cannot express.
     """
-    writers = {name: member.writer for name, member in registry.FORMATS.items() if member.writer is not None}
-    registry.FORMATS.named(to, "ND704", "export format", "--to", writers)
+    writers = {name: member.writer for name, member in FORMATS.items() if member.writer is not None}
+    FORMATS.named(to, "ND704", "export format", "--to", writers)
     writer = writers[to]
     reason = writer.available()
     if reason:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..array import Array
 from ..errors import Problem, UsageError, configured, unknown_name
 from ..ir.graph import Graph
-from ..registry import Member
+from ..registry import Member, Room
 from ._sites import refusals
 
 
@@ -66,3 +66,6 @@ class Method(Member):
             raise UsageError(unknown_name("ND302", kind, preset, self.presets, "convert.preset"))
         chosen = {**self.presets[preset], **options}
         return preset, configured(self.Config, chosen, "ND303", f"method {self.name}", "convert")
+
+
+METHODS = Room("convert", Method)

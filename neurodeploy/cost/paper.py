@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .. import registry
 from ..config import INTEGER
+from ..convert._base import METHODS
 from ..ir.graph import Graph
 from ..ir.nodes import Delay, Node, Product, Synapse, View
 from ..target import Target
@@ -73,7 +73,7 @@ def paper_energy(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
 
 def trained(method: str) -> bool:
     """Whether a network of this method spiked when it was trained; a file of integers needed no method."""
-    known = registry.METHODS.get(method)
+    known = METHODS.get(method)
     return method == INTEGER or (known is not None and known.metric == "trained")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..registry import Member
+from ..registry import Member, Room
 from ._types import DataSet, Facts
 
 
@@ -28,3 +28,6 @@ class DataFormat(Member):
     facts: Callable[[str], Facts] | None = None
     names: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
+
+
+DATASETS = Room("datasets", DataFormat)

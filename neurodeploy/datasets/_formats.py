@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UsageError, unknown_name
-from ..registry import DATASETS
+from ._base import DATASETS
 from ._checks import foreign, refuse, require_content
 from ._types import DataSet, Facts
 

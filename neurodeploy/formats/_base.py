@@ -19,7 +19,7 @@ from ..array import Array
 from ..errors import GraphError, Problem, configured
 from ..ir.graph import Graph
 from ..program import Program
-from ..registry import Member
+from ..registry import Member, Room
 
 
 class FormatOptions(BaseModel):
@@ -96,3 +96,6 @@ class Refusals:
         """Raise GraphError if anything was refused."""
         if self.problems:
             raise GraphError(self.problems)
+
+
+FORMATS = Room("formats", Format)

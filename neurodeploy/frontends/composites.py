@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .. import registry
 from ..array import Array
+from ..ir.micro_op import MICROCODE
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from .traced import Call, Ref, Traced, references
@@ -169,7 +169,7 @@ def _recognised(root: Call, program: _Program) -> tuple[Call, set[str]] | None:
 def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
     """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
     for op, params, keywords in _candidates(group):
-        if np.allclose(y, registry.MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+        if np.allclose(y, MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
             return op, keywords
     return None
 
@@ -197,12 +197,12 @@ def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
-    for name, op in registry.MICROCODE.items():
+    for name, op in MICROCODE.items():
         yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
     width = POINTS.shape[-1]
     affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
-    for norm in (name for name, op in registry.MICROCODE.items() if op.affine):
+    for norm in (name for name, op in MICROCODE.items() if op.affine):
         for eps in sorted(n for n in numbers | {0.0} if 0 <= n < 1):
             yield norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps}
 

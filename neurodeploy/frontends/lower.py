@@ -16,14 +16,14 @@ import numpy as np
 from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Input, Micro, Output, Sum
 from ..ir.types import Shape, Value
-from ..registry import MICROCODE, OPERATORS
 from .composites import fused
 from .input_spec import InputSpec
 from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
-from .ops._base import Builder, Operator
+from .ops._base import OPERATORS, Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
 from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
 

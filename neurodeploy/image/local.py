@@ -8,9 +8,10 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..errors import MappingError
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Input, Micro, Neuron, Node, Output, Sum, View
 from ..passes.balance import CROSSING
 from .departures import add_probe
@@ -127,7 +128,7 @@ def _output(self: Program, node: Output, flat: Array) -> Instruction:
 
 
 def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
-    size, words = len(flat), len(registry.NEURONS[node.model].state)
+    size, words = len(flat), len(NEURONS[node.model].state)
     interval, phase = node.reset or (0, 0)
     numbers = {"reset_interval": interval, "reset_phase": phase % interval} if interval else {}
     return Instruction(
@@ -137,7 +138,7 @@ def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
 
 
 def _micro(self: Program, node: Micro, flat: Array) -> Instruction:
-    row = registry.MICROCODE[node.op].row
+    row = MICROCODE[node.op].row
     width = self.network.shape(node.name)[-1] if row else 1
     starts = flat.reshape(-1, width)[:, :1] if len(flat) % width == 0 else flat[:1, None] - 1
     if (starts % width).any() or (flat.reshape(-1, width) != starts + np.arange(width)).any():

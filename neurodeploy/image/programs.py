@@ -8,9 +8,9 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.equation import Equation
+from ..ir.neuron_model import NEURONS
 from .synapses import CONNECTIONS
 from .tables import LARGEST, Found, Table, Tables, outside
 from .types import IDENTITY, CoreImage, Instruction, TableArray
@@ -82,12 +82,12 @@ def _wrong_output(image: CoreImage, item: Instruction) -> Wrong:
 
 
 def _neuron_state(image: CoreImage, item: Instruction) -> int:
-    model = registry.NEURONS.get(item.texts["model"])
+    model = NEURONS.get(item.texts["model"])
     return item.size * len(model.state) if model else -1
 
 
 def _wrong_neuron(image: CoreImage, item: Instruction) -> Wrong:
-    model = registry.NEURONS.get(item.texts["model"])
+    model = NEURONS.get(item.texts["model"])
     if model and len(item.operands) != model.inputs:
         yield len(item.operands), "a neuron reads another number of streams than its model"
 

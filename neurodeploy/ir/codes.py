@@ -8,8 +8,8 @@ from functools import reduce
 
 import numpy as np
 
-from .. import registry
 from .graph import Graph
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import BINARY, DENSE, Code, graded, multi
 
@@ -34,7 +34,7 @@ def _input(graph: Graph, node: Input, codes: list[Code]) -> Code:
 
 
 def _neuron(graph: Graph, node: Neuron, codes: list[Code]) -> Code:
-    return registry.NEURONS[node.model].code(node.params)
+    return NEURONS[node.model].code(node.params)
 
 
 def _product(graph: Graph, node: Product, codes: list[Code]) -> Code:

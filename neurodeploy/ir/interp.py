@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..errors import Problem, SimulateError
 from . import fixed
 from .equation import Equation
 from .graph import Graph
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
 from .widths import REGISTER_BITS
@@ -192,7 +193,7 @@ def convolve(x: Array, node: Synapse) -> Array:
 
 
 def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     names = model.int_params if tick.integer else model.float_params
     shape = np.broadcast_shapes(*(x.shape for x in args), (1, *tick.graph.shape(node.name)))
     zero = np.zeros(shape, dtype=args[0].dtype)
@@ -292,7 +293,7 @@ def _micro(node: Micro, args: list[Array], tick: _Tick) -> Array:
 
 
 def _apply(node: Micro, x: Array, tick: _Tick) -> Array:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     if not tick.integer:
         return op.float_apply(x, node.params)
     y, clipped = op.int_apply(x, node.params)

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from . import fixed
 from .codes import contracted
 from .graph import Graph
 from .interp import aligned, contract, convolve, windows
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .types import Fixed, Interval, Value
 from .widths import REGISTER_BITS
@@ -141,7 +142,7 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
 
 def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
-    code = code if code.spiking else registry.NEURONS[node.model].code(node.params)
+    code = code if code.spiking else NEURONS[node.model].code(node.params)
     lo, hi = code.interval
     return _of_interval(Interval(lo, hi, True), graph.shape(node.name))
 
@@ -222,7 +223,7 @@ def _micro(node: Micro, args: list[Bounds], graph: Graph) -> Bounds:
 def _operator(node: Micro, x: Bounds) -> Bounds | None:
     """Bounds of one application that the operator states."""
     lo, hi = (part.astype(np.int64) for part in (x.lo, x.hi))
-    stated = registry.MICROCODE[node.op].bounds(node.params, lo, hi)
+    stated = MICROCODE[node.op].bounds(node.params, lo, hi)
     if stated is None:
         return None
     least, most = (np.asarray(part, dtype=np.float64) for part in stated)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..errors import GraphError, Problem
 from .graph import Graph
+from .micro_op import MICROCODE
+from .neuron_model import NEURONS
 from .nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from .types import Interval
 from .widths import REGISTER_BITS
@@ -37,7 +38,7 @@ def _problem(code: str, cause: str, node: Node, found: Any = "", limit: Any = ""
 
 
 def _known_members(graph: Graph, node: Node) -> Iterator[Problem]:
-    for kind, attribute, room in ((Neuron, "model", registry.NEURONS), (Micro, "op", registry.MICROCODE)):
+    for kind, attribute, room in ((Neuron, "model", NEURONS), (Micro, "op", MICROCODE)):
         if isinstance(node, kind) and (name := getattr(node, attribute)) not in room:
             cause = f"unknown member of {room.path}"
             yield from room.broken(name) or [_problem("ND210", cause, node, name, ", ".join(room))]
@@ -110,9 +111,9 @@ def _inside(interval: Interval, limits: tuple[int, int]) -> bool:
 
 
 def _neuron_range(graph: Graph, node: Node) -> Iterator[Problem]:
-    if not isinstance(node, Neuron) or node.model not in registry.NEURONS:
+    if not isinstance(node, Neuron) or node.model not in NEURONS:
         return
-    limit = registry.NEURONS[node.model].input_limit
+    limit = NEURONS[node.model].input_limit
     for interval in (graph.values[name].interval for name in node.inputs):
         if limit is None or interval is None or interval.magnitude < limit:
             continue
@@ -136,7 +137,7 @@ def _wraps(graph: Graph, name: str) -> bool:
     for reader in (graph.nodes[n] for n in graph.consumers[name]):
         if isinstance(reader, Sum) and _wraps(graph, reader.name):
             continue
-        model = registry.NEURONS.get(reader.model) if isinstance(reader, Neuron) else None
+        model = NEURONS.get(reader.model) if isinstance(reader, Neuron) else None
         if model is None or not model.modular:
             return False
     return True

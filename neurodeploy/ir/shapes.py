@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..errors import Problem
 from .equation import Sizes
 from .graph import Graph
+from .neuron_model import NEURONS
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 
 MAX_ELEMENTS = 1 << 28  # of one edge: a declared shape must not make a check allocate without bound
@@ -53,7 +53,7 @@ def _same(node: Node, inputs: list[Sizes], declared: Sizes) -> Sizes:
 
 
 def _neuron(node: Neuron, inputs: list[Sizes], declared: Sizes) -> Sizes:
-    model = registry.NEURONS.get(node.model)
+    model = NEURONS.get(node.model)
     _count(inputs, model.inputs if model else len(inputs))
     if node.reset is not None and node.reset[0] < 1:
         raise ValueError(f"a reset every {node.reset[0]} ticks")

@@ -13,9 +13,9 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, View
 from ..passes.balance import CROSSING, constants
 from .groups import Population
@@ -181,7 +181,7 @@ def _plain(graph: Graph, group: Population, sizes: dict[str, int]) -> bool:
     for node in group.nodes:
         streams = [i for i in node.inputs if i not in still]
         moves = isinstance(node, View) and node.op not in ("reshape", "broadcast")
-        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
+        row = isinstance(node, Micro) and MICROCODE[node.op].row
         loose = not isinstance(node, CROSSING) and not streams and len(group.nodes) > 1
         if moves or row or loose:
             return False
@@ -194,7 +194,7 @@ def _label(graph: Graph, node: Node, streams: list[str], ties: _Ties) -> Labels:
     if isinstance(node, CROSSING) or not inside:
         return ties.fresh(shape)
     labels = _viewed(graph, node, ties) if isinstance(node, View) else _elementwise(shape, inside, ties)
-    if isinstance(node, Micro) and registry.MICROCODE[node.op].row and labels.size:
+    if isinstance(node, Micro) and MICROCODE[node.op].row and labels.size:
         ties.together.append((labels.ravel(), np.broadcast_to(labels[..., :1], labels.shape).ravel()))
     return labels
 

@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .. import registry
 from ..calibrate import Ranges
 from ..errors import Problem
 from ..ir.fixed import bits_for
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
 from ..ir.widths import MULTIPLY_BITS, REGISTER_BITS
@@ -136,9 +137,9 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
     if isinstance(node, Product):
         yield True, "products", "a product of two streams"
     elif isinstance(node, Neuron):
-        yield not registry.NEURONS[node.model].stock, "microcode", f"the neuron model {node.model}"
+        yield not NEURONS[node.model].stock, "microcode", f"the neuron model {node.model}"
     elif isinstance(node, Micro):
-        op = registry.MICROCODE[node.op]
+        op = MICROCODE[node.op]
         yield True, "microcode", f"the operator {node.op}"
         yield op.row, "row_reads", f"the operator {node.op}, which reads a row of neurons"
         yield op.table_bits(node.params) > 0, "lookup_tables", f"the operator {node.op}, which reads a table"
@@ -158,7 +159,7 @@ def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
 
 
 def _state(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    kept = [v for v in registry.NEURONS[node.model].state if not v.clock] if isinstance(node, Neuron) else []
+    kept = [v for v in NEURONS[node.model].state if not v.clock] if isinstance(node, Neuron) else []
     if kept:
         widest = max(kept, key=lambda v: v.kept)
         cause = f"the state {widest.name!r} of a neuron is wider than the chip keeps"
@@ -183,7 +184,7 @@ def _widths(graph: Graph, node: Node, target: Target) -> tuple[int, int]:
         return 0, 0
     if isinstance(node, Reduce):
         return (_bits(graph, node.name) if node.op == "max" else 0), 0
-    program = isinstance(node, Micro) or (isinstance(node, Neuron) and not registry.NEURONS[node.model].stock)
+    program = isinstance(node, Micro) or (isinstance(node, Neuron) and not NEURONS[node.model].stock)
     return (REGISTER_BITS, MULTIPLY_BITS) if program else (0, 0)
 
 

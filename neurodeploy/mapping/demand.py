@@ -13,9 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
 from ..passes.balance import CROSSING, constants, depths, line
@@ -104,7 +105,7 @@ class Accounting:
     def tables(self) -> int:
         """Words of lookup tables that a core with any part of the group holds."""
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]
-        return sum(-(-registry.MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
+        return sum(-(-MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
 
     def regions(self, tile: Tile) -> dict[Node, Region]:
         """The tile's part of each entry's value."""
@@ -225,7 +226,7 @@ def weight_bits(weight: Array) -> int:
 def state_bits(node: Node) -> int:
     """Bits of state that one element of the node keeps from tick to tick."""
     if isinstance(node, Neuron):
-        return sum(s.bits for s in registry.NEURONS[node.model].state)
+        return sum(s.bits for s in NEURONS[node.model].state)
     if isinstance(node, (Micro, Product)) and node.timing == "cumulative":
         return 2 * REGISTER_BITS
     if isinstance(node, Delay):
@@ -243,6 +244,6 @@ def held_bits(graph: Graph, node: Product, source: str) -> int:
 
 def _distinct(node: Neuron, shape: tuple[int, ...], flat: Array) -> int:
     """Different threshold settings among some elements of a population."""
-    names = registry.NEURONS[node.model].thresholds
+    names = NEURONS[node.model].thresholds
     spread = [np.broadcast_to(np.asarray(node.params[n]), shape).reshape(-1)[flat] for n in names]
     return len(np.unique(np.stack(spread), axis=1).T) if spread and len(flat) else 0

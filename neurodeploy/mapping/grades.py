@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import registry
 from ..evidence import Evidence, worst
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..passes.balance import CROSSING, constants
 from ..target import Target
@@ -29,9 +30,9 @@ def _evidence(graph: Graph, node: Node, target: Target) -> Iterator[Evidence]:
         entry = getattr(target.silicon, key)
         yield entry.grade, entry.source
     if isinstance(node, Neuron):
-        yield registry.NEURONS[node.model].grade
+        yield NEURONS[node.model].grade
     elif isinstance(node, Micro):
-        yield registry.MICROCODE[node.op].grade
+        yield MICROCODE[node.op].grade
 
 
 def _kinds(graph: Graph, node: Node) -> Iterator[str]:
@@ -57,7 +58,7 @@ def _product(graph: Graph, node: Product) -> Iterator[str]:
 
 
 def _micro(graph: Graph, node: Micro) -> Iterator[str]:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     yield "row_microcode" if op.row else "elementwise_microcode"
     if op.table_bits(node.params):
         yield "lookup_table"
@@ -66,9 +67,7 @@ def _micro(graph: Graph, node: Micro) -> Iterator[str]:
 #: keys under [silicon] by the kind of a node; others need nothing
 KINDS: Mapping[type[Node], Callable[[Graph, Any], Iterable[str]]] = {
     Synapse: _synapse,
-    Neuron: lambda graph, node: (
-        "stock_neuron" if registry.NEURONS[node.model].stock else "microcode_neuron",
-    ),
+    Neuron: lambda graph, node: ("stock_neuron" if NEURONS[node.model].stock else "microcode_neuron",),
     Product: _product,
     Micro: _micro,
     Sum: lambda graph, node: ("residual_sum",),

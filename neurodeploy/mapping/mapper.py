@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 
-from .. import registry
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.trace import Router
@@ -15,7 +14,10 @@ from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
 from .groups import HOST, Population, populations
+from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
+from .objectives._base import OBJECTIVES
+from .placements._base import PLACEMENTS
 from .repeats import Cutter
 from .spread import cheapest, pieces
 from .tiling import Tiling
@@ -27,7 +29,7 @@ PLACEMENT = "swaps"
 
 def prepared(graph: Graph, target: Target) -> Graph:
     """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced."""
-    for layout in registry.LAYOUTS.values():
+    for layout in LAYOUTS.values():
         graph = layout.rewrite(graph, target)
     return balance(graph, target.limits.delay_steps.value)
 
@@ -47,8 +49,8 @@ def map_graph(
     that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would
     need. Raises UsageError for an impossible number of chips (ND919) and for unknown names (ND514, ND516).
     """
-    objective = registry.OBJECTIVES.named(optimise, "ND514", "objective")
-    placing = registry.PLACEMENTS.named(placement, "ND516", "placement")
+    objective = OBJECTIVES.named(optimise, "ND514", "objective")
+    placing = PLACEMENTS.named(placement, "ND516", "placement")
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
     cutter = Cutter(graph, target, objective.rank)

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .. import registry
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
 from ..passes.balance import constants, host
 from ..target import Target
@@ -67,7 +67,7 @@ class Cutter:
 
 
 def _micro(node: Any) -> Hashable:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     return node.op, node.timing, op.table_bits(node.params)
 
 

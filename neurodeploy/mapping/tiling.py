@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from .cells import Tile
 from .demand import Accounting
-from .layouts._base import Partition
+from .layouts._base import LAYOUTS, Partition
 from .limits import Breach, breaches, fill, usage
 from .reads import connections
 from .types import Demand
@@ -118,7 +117,7 @@ def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: in
 
 def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[Partition]:
     """What all layouts offer, fewest tiles first."""
-    offers = [layout.partitions(accounting, least, fine) for layout in registry.LAYOUTS.values()]
+    offers = [layout.partitions(accounting, least, fine) for layout in LAYOUTS.values()]
     return list(heapq.merge(*offers, key=lambda p: p.count))
 
 

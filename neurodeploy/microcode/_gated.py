@@ -17,8 +17,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import rescale, saturate
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, finest_unit, out_bits, out_scale
+from ._program import check_reach, finest_unit, out_bits, out_scale
 from ._rescale import Rescale
 from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, magnitude_params, of_magnitude, tabulate
 

@@ -23,8 +23,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
+from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import BIT_LENGTH_OPS, ROOT_OPS, UNIT_BITS, bit_length, bits_of, inverse_root, root_table
 
 WIDTH_MAX = 1 << 14

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir import fixed as arithmetic
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
 from ..ir.widths import MESSAGE_BITS
-from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+from ._program import finest_unit, out_bits, out_scale
 from ._table import plain
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from ..array import Array
-from ._base import Params
+from ..ir.micro_op import Params
 from ._gated import Gated
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..array import Array
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, finest_unit, out_bits, out_scale
+from ._program import finest_unit, out_bits, out_scale
 from ._rescale import Rescale
 
 RESCALE = Rescale()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy.special import expit
 
 from ..array import Array
-from ._base import Params
+from ..ir.micro_op import Params
 from ._gated import Gated
 
 

@@ -21,8 +21,9 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem, QuantizeError
 from ..ir.fixed import bits_for, multiplier_of, rescale
+from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ._base import MicroOp, Params, QuantizedMicro, check_reach, out_bits, out_scale, row_scale
+from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import (
     INTERPOLATE_OPS,
     POSITION_OPS,

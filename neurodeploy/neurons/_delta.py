@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag, select, wrap
-from ._base import Scale, Values
+from ..ir.neuron_model import Scale, Values
 
 MESSAGE_BITS = 16  # lava-dl's default
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.neuron_model import Params, Scale, Values
 from ..ir.widths import STATE_BITS
-from ._base import Params, Scale, Values
 
 VTH_MAX = (1 << 17) - 1
 FORGET = 4095  # du: no current memory

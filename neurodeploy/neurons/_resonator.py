@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import decay, flag, saturate
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 FRACTION_BITS = 6
 DECAY_ONE = 1 << 12

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._membrane import VTH_MAX, cuba_dynamics, current_limit, decays_and_bias
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._membrane import FRACTION_BITS, cuba_dynamics, current_limit, decays_and_bias
 
 PAYLOAD_MAX = (1 << (MESSAGE_BITS - 1)) - 1

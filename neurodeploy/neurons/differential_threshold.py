@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 TICK_BITS = 8  # widest tick counter
 

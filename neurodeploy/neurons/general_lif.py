@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._membrane import current_limit, decay_codes, in_units, integrated, state_unit
 
 RULES = ("value", "subtract", "subtract, late", "value, late")

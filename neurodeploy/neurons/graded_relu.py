@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag, multipliers_of, rescale
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, Values
 from ..ir.types import Code, graded
-from ._base import NeuronModel, Params, Quantized, Scale, Values
 
 PAYLOAD_MAX = 255
 #: payloads reach this far beyond the largest value of calibration: rare larger ones are not clipped

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 BITS = STATE_BITS  # of what is read, too
 

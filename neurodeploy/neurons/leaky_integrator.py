@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._membrane import STATE_MAX, current_limit, decay_codes, in_units, integrated, state_unit
 
 

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, multi
 from ..ir.widths import STATE_BITS
-from ._base import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 #: largest count: a payload of 8 bits, sign included
 COUNT_MAX = 127

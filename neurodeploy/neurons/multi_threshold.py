@@ -21,9 +21,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
-from ._base import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 RULES = ("ecmt_code", "nearest", "dcgs")
 EXPONENT = 0x7FF << 52  # bits of a positive float64 that are not its mantissa

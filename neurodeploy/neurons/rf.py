@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag
-from ._base import Values
+from ..ir.neuron_model import Values
 from ._resonator import Resonator, float_rotate, rotate
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag
-from ._base import Values
+from ..ir.neuron_model import Values
 from ._resonator import Resonator, float_rotate, rotate
 
 #: how far below the threshold Lava's floating model leaves the imaginary part

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag, saturate, wrap
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 INPUT_BITS = 32
 

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag, saturate, select, wrap
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import REGISTER_BITS, STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
 
 INPUT_BITS = 32

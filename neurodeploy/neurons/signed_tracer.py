@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import TERNARY, Code
-from ._base import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 
 #: largest value of the tracer, either side
 ACC_MAX = 127

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import TERNARY, Code
 from ..ir.widths import STATE_BITS
-from ._base import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
 
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, Values
 from ..ir.types import BINARY, Code
-from ._base import NeuronModel, Params, Quantized, Scale, Values
 from ._membrane import STATE_MAX, in_units
 
 

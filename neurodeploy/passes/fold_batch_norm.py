@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, Synapse, View
 from ._diagonal import channel_axis, factors, per_channel
 from ._edit import both_origins, edit, exhausted, up_through_views
@@ -69,7 +69,7 @@ def _spread(graph: Graph, node: Synapse, numbers: Array) -> Array:
 def _into_norm(graph: Graph, node: Synapse) -> Graph | None:
     """Scale what a norm multiplies and adds: gamma' = f gamma, beta' = f beta + c; None if another node reads it."""
     source = graph.nodes[node.inputs[0]]
-    if not isinstance(source, Micro) or not registry.MICROCODE[source.op].affine or channel_axis(node) != -1:
+    if not isinstance(source, Micro) or not MICROCODE[source.op].affine or channel_axis(node) != -1:
         return None
     if len(graph.consumers[source.name]) != 1:
         return None

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Shape, Value
 from ._edit import edit, exhausted, view
@@ -64,7 +64,7 @@ Axes = list[int | None] | None
 
 
 def _micro(graph: Graph, node: Any, axis: int) -> Axes:
-    row = registry.MICROCODE[node.op].row
+    row = MICROCODE[node.op].row
     mixed = row and axis == len(graph.shape(node.name)) - 1
     return None if mixed or "mask" in node.params else [axis]
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import registry
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
 from ..ir.types import Value
 from ._edit import Fresh, edit
@@ -56,7 +56,7 @@ def _elementwise(graph: Graph, node: Node) -> bool:
     if isinstance(node, Neuron):
         recurrent = any(node.name in s.inputs for s in graph.feedback)
         return not recurrent and not any(np.ndim(p) for p in node.params.values())
-    return isinstance(node, Micro) and not registry.MICROCODE[node.op].row
+    return isinstance(node, Micro) and not MICROCODE[node.op].row
 
 
 def _unary(graph: Graph, node: Node, view: View) -> Graph:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..calibrate import Ranges
 from ..ir.graph import Graph
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Const, Delay, Neuron, Node, Output, Sum, Synapse, View
 from ..ir.widths import MESSAGE_BITS
 
@@ -62,7 +62,7 @@ def _moves(node: Node) -> bool:
 
 def input_limit(nodes: list[Node]) -> int | None:
     """The magnitude that inputs of these nodes stay below to be exact (Lava's LIF: 2^17); None if nothing asks."""
-    limits = [registry.NEURONS[n.model].quantized_limit(n.params) for n in nodes if isinstance(n, Neuron)]
+    limits = [NEURONS[n.model].quantized_limit(n.params) for n in nodes if isinstance(n, Neuron)]
     return min((limit for limit in limits if limit), default=None)
 
 

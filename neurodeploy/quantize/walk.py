@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..calibrate import Ranges
+from ..convert._base import METHODS
 from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
@@ -54,7 +56,7 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
 
 def _remedies(graph: Graph, node: Node) -> tuple[str, ...]:
     """What helps where numbers of one place differ too much in size."""
-    method = registry.METHODS.get(graph.header.method)
+    method = METHODS.get(graph.header.method)
     by_method = method.remedies if method is not None and isinstance(node, Neuron) else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
 
@@ -81,7 +83,7 @@ class _Walk:
     def _look_ahead(self, name: str) -> None:
         """What a recurrent neuron sends, where that is known before it is quantized: spikes of unit 1."""
         node: Any = self.graph.nodes[name]
-        code = registry.NEURONS[node.model].code(node.params)
+        code = NEURONS[node.model].code(node.params)
         if code.kind in ("binary", "ternary"):
             self.ahead[name], self.table[name], self.scales[name] = code, name, 1.0
             low, high = code.interval
@@ -239,7 +241,7 @@ def _reading(walk: _Walk, node: Synapse) -> list[Node]:
 
 def _one_unit(walk: _Walk, reading: list[Node]) -> bool:
     """Whether all channels need the same unit: in front of the read-out, also behind a neuron that sends its state."""
-    kept = [r.name for r in reading if isinstance(r, Neuron) and registry.NEURONS[r.model].keeps_unit]
+    kept = [r.name for r in reading if isinstance(r, Neuron) and NEURONS[r.model].keeps_unit]
     behind = (after for name in kept for after in readers(walk.graph, name))
     return any(isinstance(reader, Output) for reader in (*reading, *behind))
 
@@ -300,7 +302,7 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     """
     reading = _reading(walk, layers[0].node)
     neurons = [r for r in reading if isinstance(r, Neuron)]
-    finest = max((registry.NEURONS[n.model].finest_unit(n.params) for n in neurons), default=0.0)
+    finest = max((NEURONS[n.model].finest_unit(n.params) for n in neurons), default=0.0)
     exact, shared = input_limit(reading), _one_unit(walk, reading)
     steps, reach, bias = [], np.zeros(len(layers[0].weight)), np.zeros(len(layers[0].weight))
     for layer in layers:
@@ -316,7 +318,7 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
     name = walk.add(replace(node, params=dict(made.params)), made.scale, bits)
@@ -376,7 +378,7 @@ def _reduce(walk: _Walk, node: Reduce) -> str:
 
 
 def _micro(walk: _Walk, node: Micro) -> str:
-    op = registry.MICROCODE[node.op]
+    op = MICROCODE[node.op]
     source = walk.uniform(node.inputs[0])
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register

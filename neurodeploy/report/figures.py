@@ -23,7 +23,7 @@ from ..cost.types import LEVELS, MS_PER_NS, UJ_PER_PJ, Range
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped
-from ..registry import OBJECTIVES
+from ..mapping.objectives._base import OBJECTIVES
 from . import units, words
 from .columns import TABLES
 from .figure import (

@@ -22,8 +22,8 @@ from typing import Any, cast
 import numpy as np
 from numba import njit
 
-from .. import registry
 from ..array import Array
+from ..ir.neuron_model import NEURONS
 
 SOURCE = '''\
 """Generated: {model}, constants {constants}."""
@@ -57,7 +57,7 @@ Kernel = Callable[..., int]
 
 def _step(name: str) -> FunctionType:
     """The text of a model's integer step."""
-    return cast(FunctionType, registry.NEURONS[name].int_step)
+    return cast(FunctionType, NEURONS[name].int_step)
 
 
 def scalar_step(name: str) -> Any:
@@ -93,7 +93,7 @@ def _fingerprint(function: FunctionType) -> bytes:
 
 def constant_positions(name: str) -> tuple[int, ...]:
     """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
-    model = registry.NEURONS[name]
+    model = NEURONS[name]
     notes = list(inspect.signature(model.int_step).parameters.values())[model.inputs + len(model.state) :]
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
@@ -103,7 +103,7 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
 
     ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
     """
-    model = registry.NEURONS[name]
+    model = NEURONS[name]
     states = [f"s{i}" for i in range(len(model.state))]
     streams = [f"x{i}" for i in range(model.inputs)]
     params = [f"p{i}" for i in range(len(model.int_params))]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Neuron, Node, Synapse
 from . import arithmetic, linear
 from .run import Run, Step
@@ -98,7 +98,7 @@ def _synapse(node: Synapse, graph: Graph) -> TickStep:
 
 
 def _neuron(node: Neuron, graph: Graph) -> TickStep:
-    model = registry.NEURONS[node.model]
+    model = NEURONS[node.model]
     params = [np.asarray(node.params[name], dtype=np.int64) for name in model.int_params]
 
     def step(env: Values, states: States, t: int, run: Run) -> Array:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir import fixed
 from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro
 from ..ir.widths import REGISTER_BITS
 from . import arithmetic, kernels
@@ -35,7 +35,7 @@ class Operator:
     """f as a function of int64 arrays (..., *shape), for inputs within ``lo`` .. ``hi``."""
 
     def __init__(self, node: Micro, graph: Graph, lo: int, hi: int) -> None:
-        self.op, self.params = registry.MICROCODE[node.op], node.params
+        self.op, self.params = MICROCODE[node.op], node.params
         self.rank = len(graph.shape(node.name))
         self.lo, self.hi = lo, hi
         self.seen = 0  # elements so far: a table must pay for itself

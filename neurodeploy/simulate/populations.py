@@ -7,9 +7,9 @@ from math import prod
 
 import numpy as np
 
-from .. import registry
 from ..array import Array
 from ..ir.graph import Graph
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Neuron
 from . import arithmetic, kernels
 from .run import Run, Step
@@ -20,7 +20,7 @@ SPECIALISE_UPDATES = 1 << 10
 
 def neuron(node: Neuron, graph: Graph) -> Step:
     """A population of a registered model."""
-    shape, model = graph.shape(node.name), registry.NEURONS[node.model]
+    shape, model = graph.shape(node.name), NEURONS[node.model]
     values = [node.params[name] for name in model.int_params]
     params = [np.ascontiguousarray(np.broadcast_to(v, shape), dtype=np.int64).ravel() for v in values]
     fixed = [values[i] for i in kernels.constant_positions(node.model)]

@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import registry
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_name
 from ..files import typed
-from ..formats._base import Format, Reader
+from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
-from ..frontends.libraries._base import text_options
+from ..frontends.libraries._base import LIBRARIES, text_options
 from ..ir.graph import Graph
 from . import zoo
 
@@ -132,7 +131,7 @@ def source_graph(model: Model) -> Graph:
 
 def formats() -> dict[str, tuple[Format, Reader]]:
     """Readable formats of whole networks, with their readers, by the suffix of their files."""
-    return {f.suffix: (f, f.reader) for f in registry.FORMATS.values() if f.reader is not None}
+    return {f.suffix: (f, f.reader) for f in FORMATS.values() if f.reader is not None}
 
 
 def _readable() -> str:
@@ -146,7 +145,7 @@ def _no_reader(asked: Asked) -> Problem:
         f"leave out --set reader.{next(iter(asked.reader))}",
     )
     suffixes = ", ".join(formats()) or "the suffix of a reader"
-    limit = f"a file that ends in {suffixes}, or a model of {', '.join(registry.LIBRARIES)}"
+    limit = f"a file that ends in {suffixes}, or a model of {', '.join(LIBRARIES)}"
     return Problem("ND120", cause, "reader", found, limit, (fix,))
 
 
@@ -284,15 +283,15 @@ def _is_library(asked: Asked) -> bool:
     """``PREFIX:NAME``, or a folder of Hugging Face."""
     prefix, _, name = asked.text.partition(":")
     folder = (asked.path / "config.json").is_file() and not (asked.path / "program.h5").is_file()
-    return folder or (prefix in registry.LIBRARIES and bool(name))
+    return folder or (prefix in LIBRARIES and bool(name))
 
 
 def _from_library(asked: Asked) -> Model:
     """A network that an optional library builds, when the graph is asked for."""
     prefix, _, name = asked.text.partition(":")
-    if prefix not in registry.LIBRARIES or not name:
+    if prefix not in LIBRARIES or not name:
         prefix, name = "hf", asked.text
-    library = registry.LIBRARIES[prefix]
+    library = LIBRARIES[prefix]
     chosen = library.configure(asked.reader)
 
     def load() -> Graph:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy import compare, registry
-from neurodeploy.backends._base import Backend
+from neurodeploy import compare
+from neurodeploy.backends._base import BACKENDS, Backend
 from neurodeploy.errors import BackendError, SimulateError
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -19,7 +19,7 @@ from neurodeploy.program import Program
 from tests.strategies import inputs, integer_graphs
 from tests.tiny import batch, chain
 
-UNMAPPED = [m for m in registry.BACKENDS.values() if not m.mapped]
+UNMAPPED = [m for m in BACKENDS.values() if not m.mapped]
 each = pytest.mark.parametrize("backend", UNMAPPED, ids=lambda m: m.name)
 #: a backend of processes takes seconds to start: fewer of its random graphs are in tests/properties/test_lava.py
 quick = pytest.mark.parametrize("backend", [m for m in UNMAPPED if not m.granularities], ids=lambda m: m.name)
@@ -32,7 +32,7 @@ def usable(backend: Backend) -> Backend:
     return backend
 
 
-@pytest.mark.parametrize("backend", registry.BACKENDS.values(), ids=lambda m: m.name)
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=lambda m: m.name)
 def test_backend_is_complete(backend: Backend) -> None:
     assert isinstance(backend, Backend)
     assert isinstance(backend.available(), str)
@@ -40,7 +40,7 @@ def test_backend_is_complete(backend: Backend) -> None:
 
 
 def test_the_cpu_backend_is_always_usable() -> None:
-    assert not registry.BACKENDS["cpu"].available()
+    assert not BACKENDS["cpu"].available()
 
 
 @quick

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, calibrate, compare, quantize, registry, target
-from neurodeploy.convert._base import Method
+from neurodeploy import artifact, calibrate, compare, quantize, target
+from neurodeploy.convert._base import METHODS, Method
 from neurodeploy.errors import ConvertError, UsageError
 from neurodeploy.image import encode
 from neurodeploy.ir import interp, levels
@@ -22,7 +22,7 @@ from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from tests.networks import images, mini_snn, mini_vit, value
 
-METHODS = registry.METHODS
+METHODS = METHODS
 #: those that make neurons; the other one keeps a network's own
 CONVERTERS = [m for m in METHODS.values() if m.metric == "converted"]
 #: what makes a method converge in the ticks that a test has, and how small its error is then, relative to the start
@@ -84,7 +84,7 @@ def test_conversion_inserts_neurons_and_leaves_no_timing_open(method: Method, ti
     spiking = convert(method, graph, timesteps)
     assert graph.content_hash() == before
     assert len(spiking.of(Neuron)) >= 16 and not levels.verify(spiking, "spiking")
-    assert all(n.timing for n in spiking.of(Product, Micro))  # type: ignore[attr-defined]
+    assert all(n.timing for n in spiking.of(Product, Micro))
     assert (spiking.header.method, spiking.header.timesteps) == (method.name, timesteps)
     fed = {i for n in spiking if n.kind in ("synapse", "product") for i in n.inputs}
     assert sorted(n for n in fed if spiking.values[n].code.kind == "dense") == ["norm"]  # the head alone
@@ -108,7 +108,7 @@ def test_error_vanishes_as_ticks_go_on(method: Method) -> None:
 def test_activations_that_are_not_finite_are_named(method: Method) -> None:
     graph = mini_vit()
     nodes = dict(graph.nodes)
-    weight = np.full_like(nodes["b0.fc1"].weight, np.inf)  # type: ignore[attr-defined]
+    weight = np.full_like(nodes["b0.fc1"].weight, np.inf)
     nodes["b0.fc1"] = replace(nodes["b0.fc1"], weight=weight)  # type: ignore[call-arg]
     with np.errstate(all="ignore"), pytest.raises(ConvertError, match="ND306"):
         convert(method, Graph(nodes, graph.values, graph.header))
@@ -126,7 +126,7 @@ def test_integers_agree_on_all_backends_and_follow_the_floats(method: Method, ti
     result = compare.verify(program, x, ("cpu", "loihi-sim"))
     assert result.equal, str(result)
     # A coarse neuron sends another level where an integer rounds differently: compared are errors, over more images.
-    x, unit = images(graph, 32, seed=4), integer.values[integer.output.name].fixed.scale  # type: ignore[union-attr]
+    x, unit = images(graph, 32, seed=4), integer.values[integer.output.name].fixed.scale
     floats = read_out(interp.run(spiking, x).outputs, spiking)
     ints = read_out(interp.run(integer, x).outputs * np.asarray(unit), integer)
     truth = interp.run(graph, x, timesteps=1).outputs[0]
@@ -188,7 +188,7 @@ def test_methods_of_means_are_the_ann_with_every_neuron_bypassed(name: str) -> N
 
 def bypassed(graph: Graph, which: Callable[[Neuron], bool]) -> Graph:
     """The graph without some neurons: their readers read what they read."""
-    source = {n.name: n.inputs[0] for n in graph.of(Neuron) if which(n)}  # type: ignore[arg-type]
+    source = {n.name: n.inputs[0] for n in graph.of(Neuron) if which(n)}
     nodes = {
         n.name: replace(n, inputs=tuple(source.get(i, i) for i in n.inputs))
         for n in graph

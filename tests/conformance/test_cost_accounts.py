@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, cost, registry, report
+from neurodeploy import calibrate, cost, report
+from neurodeploy.backends._base import BACKENDS
+from neurodeploy.convert._base import METHODS
 from neurodeploy.image import encode
+from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades
@@ -18,7 +23,7 @@ from neurodeploy.report.inputs import ModelInfo, ReportInputs
 from neurodeploy.target import load
 from tests.networks import images, mini_snn, mini_vit
 
-SOURCES = {"ecmt": mini_vit, "native": mini_snn}
+SOURCES: dict[str, Callable[..., Graph]] = {"ecmt": mini_vit, "native": mini_snn}
 
 
 @pytest.fixture(scope="module", params=[("ecmt", 0), ("ecmt", 1), ("native", 0), ("native", 1)], ids=str)
@@ -27,13 +32,13 @@ def built(request: pytest.FixtureRequest) -> tuple:
     method, seed = request.param
     source, target = SOURCES[method](seed=seed), load("loihi-sim")
     x = images(source, 24, seed)
-    member = registry.METHODS[method]
+    member = METHODS[method]
     spiking = member.rewrite(source, member.configure({})[1], x, 4)
     graph = balance(quantize(spiking, calibrate.measure(spiking, x, 0)), target.limits.delay_steps.value)
     mapping = encode(graph, map_graph(graph, target), target)
     program = Program(graph, mapping)
-    _, events = registry.BACKENDS["loihi-sim"].run(program, x[:6])
-    trace, _ = registry.BACKENDS["cpu"].run(program, x[:6], cost.names_to_record(graph))
+    _, events = BACKENDS["loihi-sim"].run(program, x[:6])
+    trace, _ = BACKENDS["cpu"].run(program, x[:6], cost.names_to_record(graph))
     return source, program, events, cost.count(graph, trace), target
 
 

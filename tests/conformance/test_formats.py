@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, registry
+from neurodeploy import artifact, cli
 from neurodeploy.codes import CODES
 from neurodeploy.errors import GraphError, ImportModelError, NeurodeployError, SimulateError, UsageError
-from neurodeploy.formats._base import Format
+from neurodeploy.formats._base import FORMATS, Format
 from neurodeploy.ir import codes, interp, intervals
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Sum, Synapse, View
@@ -28,8 +28,8 @@ from neurodeploy.program import Program
 from tests import rooms
 
 Captured = pytest.CaptureFixture[str]
-READABLE = [f for f in registry.FORMATS.values() if f.reader is not None]
-WRITABLE = [f for f in registry.FORMATS.values() if f.writer is not None]
+READABLE = [f for f in FORMATS.values() if f.reader is not None]
+WRITABLE = [f for f in FORMATS.values() if f.writer is not None]
 BOTH = [f for f in READABLE if f.writer is not None and not f.writer.available()]
 each_reader = pytest.mark.parametrize("format", READABLE, ids=lambda f: f.name)
 each_writer = pytest.mark.parametrize("format", WRITABLE, ids=lambda f: f.name)
@@ -236,14 +236,14 @@ def test_a_network_that_no_format_holds_is_refused_and_nothing_is_left(
 def test_every_reader_has_a_suffix_of_its_own() -> None:
     suffixes = [f.suffix for f in READABLE]
     assert len(set(suffixes)) == len(suffixes)
-    assert all(f.suffix.startswith(".") and f.title and f.name for f in registry.FORMATS.values())
-    assert all(f.reader is not None or f.writer is not None for f in registry.FORMATS.values())
+    assert all(f.suffix.startswith(".") and f.title and f.name for f in FORMATS.values())
+    assert all(f.reader is not None or f.writer is not None for f in FORMATS.values())
 
 
 def test_formats_are_found_without_what_reads_or_writes_them() -> None:
     heavy = ("h5py", "nir", "ruamel.yaml", "scipy", "numba", "torch", "neurodeploy.backends.loihi_sim")
     script = (
-        "import sys; from neurodeploy import registry; list(registry.FORMATS);"
+        "import sys; from neurodeploy import registry; list(FORMATS);"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -333,7 +333,7 @@ def one_more(folder: Path) -> Iterator[None]:
     for name, text in (("__init__", MEMBER), ("rules", RULES), ("read", READ), ("write", WRITE)):
         (room / f"{name}.py").write_text(dedent(text))
     try:
-        with rooms.member(registry.FORMATS, folder):
+        with rooms.member(FORMATS, folder):
             yield
     finally:
         for name in [m for m in sys.modules if m.startswith("neurodeploy.formats.matrix")]:

@@ -16,7 +16,10 @@ from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.layouts._base import LAYOUTS
 from neurodeploy.mapping.mapper import PLACEMENT, map_graph, prepared
+from neurodeploy.mapping.objectives._base import OBJECTIVES
+from neurodeploy.mapping.placements._base import PLACEMENTS
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.target import load
 from tests import rooms
@@ -39,9 +42,9 @@ def spots(mapping: Mapping) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", registry.OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives_give_sound_mappings_and_their_costs_rank_plans(name: str, network: str) -> None:
-    objective = registry.OBJECTIVES[name]
+    objective = OBJECTIVES[name]
     assert objective.title
     budgets = objective.budgets(10, 128)
     assert budgets and all(isinstance(n, int) and 1 <= n <= 128 for n in budgets)
@@ -51,9 +54,9 @@ def test_objectives_give_sound_mappings_and_their_costs_rank_plans(name: str, ne
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", registry.LAYOUTS)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_rewrite_soundly_and_partition_every_neuron_once(name: str, network: str) -> None:
-    layout = registry.LAYOUTS[name]
+    layout = LAYOUTS[name]
     graph = prepared(layout.rewrite(NETWORKS[network](), LOIHI2), LOIHI2)
     for group in (g for g in populations(graph) if not g.on_host):
         accounting = Accounting.of(graph, LOIHI2, group)
@@ -67,21 +70,21 @@ def test_layouts_rewrite_soundly_and_partition_every_neuron_once(name: str, netw
                 assert np.array_equal(np.sort(found), np.arange(graph.values[node].shape.size))
 
 
-@pytest.mark.parametrize("name", registry.PLACEMENTS)
+@pytest.mark.parametrize("name", PLACEMENTS)
 def test_placements_keep_to_routers_and_chips(name: str) -> None:
     chip = LOIHI2.chip.model_copy(
         update={"cores_per_chip": 6, "routers_x": 2, "routers_y": 2, "cores_per_router": 2}
     )
     target = limited(neurons_per_core=12).model_copy(update={"chip": chip})
     mapping = map_graph(prepared(spiking_transformer(1, 4, 16), target), target, chips=20, placement=name)
-    assert registry.PLACEMENTS[name].title and len(mapping.cores) > 2 * chip.cores_per_chip
+    assert PLACEMENTS[name].title and len(mapping.cores) > 2 * chip.cores_per_chip
     for count, most in ((spots(mapping), chip.cores_per_router), ([s[:1] for s in spots(mapping)], 6)):
         assert max(count.count(spot) for spot in count) <= most
     assert all(0 <= x < 2 and 0 <= y < 2 for _, x, y in spots(mapping))
 
 
 def test_defaults_are_members() -> None:
-    assert PLACEMENT in registry.PLACEMENTS and BuildConfig().optimise in registry.OBJECTIVES
+    assert PLACEMENT in PLACEMENTS and BuildConfig().optimise in OBJECTIVES
 
 
 # --- a new member is one file -------------------------------------------------------------------------------------
@@ -172,7 +175,7 @@ def test_a_new_objective_is_one_file(tmp_path: Path) -> None:
     graph = prepared(spiking_transformer(1, 4, 16), LOIHI2)
     with pytest.raises(UsageError, match="ND514"):
         map_graph(graph, LOIHI2, optimise="quiet")
-    with rooms.member(registry.OBJECTIVES, tmp_path, quiet=OBJECTIVE):
+    with rooms.member(OBJECTIVES, tmp_path, quiet=OBJECTIVE):
         assert resolve({"optimise": "quiet"}).optimise == "quiet"
         quiet, fast = (map_graph(graph, LOIHI2, optimise=o) for o in ("quiet", "latency"))
         assert_sound(graph, quiet, LOIHI2)
@@ -181,11 +184,9 @@ def test_a_new_objective_is_one_file(tmp_path: Path) -> None:
 
 def test_a_new_placement_is_one_file(tmp_path: Path) -> None:
     graph = prepared(mlp((40, 30, 20, 10)), LOIHI2)
-    with pytest.raises(UsageError, match="ND904"):
-        resolve(settings=["placement=backwards"])
     with pytest.raises(UsageError, match="ND516"):
         map_graph(graph, LOIHI2, placement="backwards")
-    with rooms.member(registry.PLACEMENTS, tmp_path, backwards=PLACE):
+    with rooms.member(PLACEMENTS, tmp_path, backwards=PLACE):
         assert resolve(settings=["placement=backwards"]).placement == "backwards"
         mapping = map_graph(graph, LOIHI2, placement="backwards")
         assert mapping.fits and set(spots(mapping)) == {(0, *LOIHI2.chip.router(127))}
@@ -208,7 +209,7 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
     graph = prepared(plane(), target)
     before = map_graph(graph, target)
     assert len(before.cores) == 3 and before.groups[1].layout == "channels/1 x rows/3 x columns/1"
-    with rooms.member(registry.LAYOUTS, tmp_path, runs=LAYOUT):
+    with rooms.member(LAYOUTS, tmp_path, runs=LAYOUT):
         after = map_graph(graph, target)
         assert_sound(graph, after, target)
         assert len(after.cores) == 2 and after.groups[1].layout == "runs/2"
@@ -218,21 +219,21 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
     "room, name, text, option, worked",
     [
         (
-            registry.OBJECTIVES,
+            OBJECTIVES,
             "quiet",
             OBJECTIVE,
             ["--optimise", "quiet"],
             lambda m: m.notes["optimise"] == "quiet",
         ),
         (
-            registry.PLACEMENTS,
+            PLACEMENTS,
             "backwards",
             PLACE,
             ["--set", "placement=backwards"],
             lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
         ),
         (
-            registry.LAYOUTS,
+            LAYOUTS,
             "runs",
             LAYOUT,
             ["--optimise", "latency"],

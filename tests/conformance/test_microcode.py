@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.fixed import reciprocal, rescale
+from neurodeploy.ir.micro_op import MICROCODE, MicroOp, QuantizedMicro
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.microcode._base import MicroOp, QuantizedMicro
-from neurodeploy.registry import MICROCODE
 
 OPERATORS = MICROCODE
 WIDTHS = (1, 2, 17, 64, 768, 1024)
@@ -134,7 +133,7 @@ def test_only_declared_row_operators_mix_a_row(op: MicroOp) -> None:
 def test_units_inside_a_row(op: MicroOp) -> None:
     """Row operators refuse them; elementwise ones absorb them."""
     scale = 2.0**-12 * np.arange(1, 17)
-    arguments = (op.example(16), Fixed(16, True, scale), Interval(-32767, 32767, True), {})
+    arguments: tuple[Any, ...] = (op.example(16), Fixed(16, True, scale), Interval(-32767, 32767, True), {})
     if op.row:
         with pytest.raises(ValueError, match="one unit"):
             op.quantize(*arguments)
@@ -222,7 +221,11 @@ def test_expectation_compensation_telescopes_exactly(name: str, seed: int, width
     op, rng = OPERATORS[name], np.random.default_rng(seed)
     xs = rng.integers(-(2**14), 2**14, (ticks, 1, width))
     q = quantized(op, width)
-    total, last, sent = np.zeros((1, width), np.int64), np.int64(0), np.zeros((1, width), np.int64)
+    total, last, sent = (
+        np.zeros((1, width), np.int64),
+        np.zeros((1, width), np.int64),
+        np.zeros((1, width), np.int64),
+    )
     for t, x in enumerate(xs, start=1):
         total = total + x
         whole = t * op.int_apply(rescale(total, *reciprocal(t)), q.params)[0]

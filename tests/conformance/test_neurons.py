@@ -10,8 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from neurodeploy.neurons._base import NeuronModel, Quantized
-from neurodeploy.registry import NEURONS
+from neurodeploy.ir.neuron_model import NEURONS, NeuronModel, Quantized
 
 MODELS = NEURONS
 UNIT = 2.0**-10  # worth of an input unit: fine enough that thresholds hold ten bits

@@ -175,7 +175,9 @@ def broken(key: str) -> Target:
     base = load("loihi2", [FOLDER])
     entry = getattr(base.limits, key)
     value = 10**6 if isinstance(entry, Size) else (1,) if isinstance(entry, Choice) else int("block" in key)
-    changed = {"limits": base.limits.model_copy(update={key: entry.model_copy(update={"value": value})})}
+    changed: dict[str, Any] = {
+        "limits": base.limits.model_copy(update={key: entry.model_copy(update={"value": value})})
+    }
     if key in UNSHARED:
         shared = base.features.shared_kernels.model_copy(update={"allowed": False})
         changed["features"] = base.features.model_copy(update={"shared_kernels": shared})

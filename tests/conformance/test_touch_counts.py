@@ -16,9 +16,15 @@ import numpy as np
 import pytest
 
 import neurodeploy as nd
-from neurodeploy import calibrate, cli, compare, convert, quantize, registry, target
+from neurodeploy import calibrate, cli, compare, convert, quantize, target
+from neurodeploy.backends._base import BACKENDS
+from neurodeploy.convert._base import METHODS
+from neurodeploy.datasets._base import DATASETS
+from neurodeploy.frontends.leaves._base import LEAVES
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.micro_op import MICROCODE
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Micro, Neuron
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
@@ -51,7 +57,7 @@ NEURON = """
     import numpy as np
     from neurodeploy.ir.fixed import flag, saturate
     from neurodeploy.ir.types import BINARY
-    from neurodeploy.neurons._base import NeuronModel, Quantized, StateVar
+    from neurodeploy.ir.neuron_model import NeuronModel, Quantized, StateVar
 
     class Toy(NeuronModel):
         name = "toy"
@@ -106,7 +112,7 @@ def integer_program(graph: Graph) -> Program:
 
 
 def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
-    with rooms.member(registry.NEURONS, tmp_path, toy=NEURON):
+    with rooms.member(NEURONS, tmp_path, toy=NEURON):
         graph = toy_network()
         program = integer_program(graph)
         result = compare.verify(program, images(graph, 3, seed=1))
@@ -119,7 +125,6 @@ def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
 
 
 @pytest.mark.needs("lava.magma")
-@pytest.mark.slow
 def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Lava's processes are started anew: there the toy is found as an installed package is.
     (tmp_path / "toy_neuron.py").write_text(dedent(NEURON))
@@ -129,13 +134,13 @@ def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: p
     (info / "entry_points.txt").write_text("[neurodeploy.neurons]\ntoy = toy_neuron:MEMBER\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    rooms.forget(registry.NEURONS)
+    rooms.forget(NEURONS)
     try:
         graph = toy_network()
         result = compare.verify(integer_program(graph), images(graph, 2, seed=1), ("lava",))
         assert result.equal, str(result)
     finally:
-        rooms.forget(registry.NEURONS)
+        rooms.forget(NEURONS)
 
 
 def test_an_operator_is_one_file(tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_an_operator_is_one_file(tmp_path: Path) -> None:
         MEMBER = Toy()
         """
     assert cli.call(["check", f"py:{HERE}:magnitudes", "--data", "digits", "-T", "2"]) == 3
-    with rooms.member(registry.MICROCODE, tmp_path, toy=text):
+    with rooms.member(MICROCODE, tmp_path, toy=text):
         report = built("magnitudes", "--data", "digits")
         saved = nd.artifact.load(Path("out"))
     assert report["method"] == "ecmt" and [node.op for node in saved.source.of(Micro)] == ["toy"]
@@ -181,7 +186,7 @@ def test_a_method_is_one_file(tmp_path: Path) -> None:
 
         MEMBER = Toy()
         """
-    with rooms.member(registry.METHODS, tmp_path, toy=text):
+    with rooms.member(METHODS, tmp_path, toy=text):
         report = built("plain", "--data", "digits")  # its own choice
         assert report["method"] == "toy"
         assert cli.call(["check", f"py:{HERE}:plain", "--data", "digits", "--method", "toy"]) == 0
@@ -208,7 +213,7 @@ def test_a_backend_is_one_file(tmp_path: Path, capsys: Captured) -> None:
         MEMBER = Toy()
         """
     np.save("x.npy", np.zeros((2, 1, 8, 8), np.int64))
-    with rooms.member(registry.BACKENDS, tmp_path, toy=text):
+    with rooms.member(BACKENDS, tmp_path, toy=text):
         report = built("plain", "--data", "digits")
         assert report["bit_true"]["backends"] == ["interp", "cpu", "loihi-sim", "toy"]
         capsys.readouterr()
@@ -239,7 +244,7 @@ def test_a_source_library_is_one_file(tmp_path: Path) -> None:
         pulse = lambda module: Leaf("threshold", {{"threshold": 1.0}})
         MEMBER = SourceLibrary("toy", {{"{HERE}.Pulse": pulse}})
         """
-    with rooms.member(registry.LEAVES, tmp_path, toy=text):
+    with rooms.member(LEAVES, tmp_path, toy=text):
         report = built("pulsing", "--data", "digits")
     saved = nd.artifact.load(Path("out"))
     assert [node.model for node in saved.source.of(Neuron)] == ["threshold"]
@@ -259,7 +264,7 @@ def test_a_data_format_is_one_file(tmp_path: Path) -> None:
 
         MEMBER = DataFormat("toy", "a toy", lambda spec: spec.endswith(".toy"), load)
         """
-    with rooms.member(registry.DATASETS, tmp_path, toy=text):
+    with rooms.member(DATASETS, tmp_path, toy=text):
         report = built("plain", "--data", "my.toy")
     assert json.loads(Path("out/repro.json").read_text())["data"] == "toy"
     assert report["accuracy"]["samples"] == 2

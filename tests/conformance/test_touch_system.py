@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ sha256 = "{sha256}"
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the zoo with a further system."""
     folder = tmp_path / "models"
     shutil.copytree(zoo.models_folder(), folder, ignore=shutil.ignore_patterns("__pycache__", "checkpoints"))
@@ -83,9 +84,9 @@ def test_a_system_is_listed_checked_and_built(
     saved = artifact.load(tmp_path / "out")
     source = saved.source
     assert source is not None
-    weight = np.asarray(zoo.load("toy").head.weight.detach())  # type: ignore[union-attr, operator]
+    weight = np.asarray(zoo.load("toy").head.weight.detach())
     (head,) = (n for n in source if n.kind == "synapse" and n.name == "head")
-    assert np.array_equal(head.weight.astype(np.float32), weight)  # type: ignore[attr-defined]
+    assert np.array_equal(head.weight.astype(np.float32), weight)
     # The key of the cache covers the module: an edit is seen.
     config = resolve({"model": "toy"})
     assert sources.load(config).cached

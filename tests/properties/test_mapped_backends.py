@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy import registry
-from neurodeploy.backends._base import Backend
+from neurodeploy.backends._base import BACKENDS, Backend
 from neurodeploy.image import encode, from_arrays, to_arrays
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -21,7 +20,7 @@ from tests.mappings import one_core_per_group, random_mapping
 from tests.strategies import inputs, integer_graphs
 
 TARGET = load("loihi-sim")
-MAPPED = [member for member in registry.BACKENDS.values() if member.mapped and not member.available()]
+MAPPED = [member for member in BACKENDS.values() if member.mapped and not member.available()]
 each = pytest.mark.parametrize("backend", MAPPED, ids=lambda member: member.name)
 MAPPERS = {
     "one core per group": lambda graph, seed: one_core_per_group(graph, TARGET),

@@ -68,7 +68,7 @@ def files() -> tuple[bytes, ...]:
         return tuple(path.read_bytes() for path in paths)
 
 
-def load(path: Path):
+def load(path: Path) -> object:
     return READER.load(path, NIR.configure({}), TICKS)
 
 

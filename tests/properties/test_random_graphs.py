@@ -49,10 +49,10 @@ def check_telescoping(graph: Graph, x: np.ndarray) -> None:
         if trace.saturations[node.name]:
             continue
         a, b = (trace.values[name].sum(axis=0) for name in node.inputs)
-        left, right, out = node.equation.replace("->", ",").split(",")  # type: ignore[attr-defined]
+        left, right, out = node.equation.replace("->", ",").split(",")
         whole = np.einsum(f"Z{left},Z{right}->Z{out}", a, b)
-        if node.rescale is not None:  # type: ignore[attr-defined]
-            multiplier, shift = node.rescale  # type: ignore[attr-defined]
+        if node.rescale is not None:
+            multiplier, shift = node.rescale
             whole = fixed.rescale(whole, multiplier[-1], shift[-1])
         assert (trace.values[node.name].sum(axis=0) == whole).all(), node.name
 

@@ -10,24 +10,29 @@ import pytest
 import typer.main
 
 import neurodeploy
-from neurodeploy import registry, target
+from neurodeploy import target
+from neurodeploy.backends._base import BACKENDS
 from neurodeploy.cli import app
 from neurodeploy.config import BuildConfig
+from neurodeploy.convert._base import METHODS
+from neurodeploy.formats._base import FORMATS
+from neurodeploy.frontends.libraries._base import LIBRARIES
+from neurodeploy.mapping.objectives._base import OBJECTIVES
 
 ROOT = Path(neurodeploy.__file__).parent
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(app).commands
 EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
 OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
 OPTIONS |= {"--help", "--version"}
 #: options that name one of several things
 NAMES = {
-    "method": {*registry.METHODS},
-    "backend": {*registry.BACKENDS},
-    "optimise": {*registry.OBJECTIVES},
+    "method": {*METHODS},
+    "backend": {*BACKENDS},
+    "optimise": {*OBJECTIVES},
     "target": {*target.names()},
 }
-READERS = [r.Options for f in registry.FORMATS.values() if (r := f.reader)] + [
-    library.Options for library in registry.LIBRARIES.values()
+READERS = [r.Options for f in FORMATS.values() if (r := f.reader)] + [
+    library.Options for library in LIBRARIES.values()
 ]
 KEYS = {*BuildConfig.model_fields} | {f"reader.{key}" for options in READERS for key in options.model_fields}
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy import compare, registry
+from neurodeploy import compare
 from neurodeploy.backends._base import Backend
 from neurodeploy.errors import BackendError, UsageError, VerifyError
+from neurodeploy.formats._base import FORMATS
 from neurodeploy.ir import interp
 from neurodeploy.ir.nodes import Micro, Neuron, Synapse
 from neurodeploy.ir.trace import Trace
@@ -37,7 +38,8 @@ class Faulty(Backend):
         for node, tick, sample, index in self.where:
             array = trace.values[node] = np.array(trace.values.get(node, trace.outputs))
             if sample < array.shape[1]:
-                array[(tick - 1, sample, *index)] += 1
+                place = (tick - 1, sample, *index)
+                array[place] += 1
             if node == program.graph.output.name:
                 trace.outputs = array
         return trace, None
@@ -205,7 +207,7 @@ def test_sqnr_compares_layers_of_the_same_name_through_their_scale(monkeypatch: 
         assert decibels == pytest.approx(min(known, compare.SQNR_MAX_DB))
 
 
-@pytest.mark.parametrize("name", sorted(registry.FORMATS))
+@pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_format_is_written_not_run(name: str) -> None:
     with pytest.raises(BackendError, match=r"ND703.*not a backend") as caught:
         compare.usable(name)

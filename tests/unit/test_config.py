@@ -55,7 +55,6 @@ def test_a_rule_that_matches_nothing_is_refused() -> None:
         ("weight_bits=99", "ND904", "less than or equal"),
         ("timesteps=0", "ND904", "greater"),
         ("timesteps=many", "ND904", "integer"),
-        ("optimise=money", "ND904", "energy"),
         ("model.name=x", "ND904", "string"),
         ("timesteps", "ND900", "key=value"),
         ("=3", "ND900", "key=value"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurodeploy import datasets, registry
+from neurodeploy import datasets
 from neurodeploy.codes import CODES
+from neurodeploy.datasets._base import DATASETS
 from neurodeploy.datasets._types import content_hash, stratified_indices
 from neurodeploy.errors import UsageError
 
@@ -126,7 +128,7 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
 
 
 def test_formats_are_found_and_named() -> None:
-    assert set(registry.DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
+    assert set(DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
     assert datasets.names() == ("digits",)
 
 
@@ -270,14 +272,14 @@ def test_hdf5_jpeg_follows_its_layout_attribute(tmp_path: Path) -> None:
     check_h5(write_h5(tmp_path / "a.data", header=20, layout=layout, names=("bytes", "ends")))
 
 
-def _set_attribute(key: str, value: object):
+def _set_attribute(key: str, value: object) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         file.attrs[key] = value
 
     return change
 
 
-def _set_data(key: str, value: object):
+def _set_data(key: str, value: object) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         del file[key]
         if value is not None:
@@ -311,7 +313,7 @@ def _set_data(key: str, value: object):
         (_set_data("train/payload", np.zeros(5000, np.uint8)), "ND922"),
     ],
 )
-def test_hdf5_jpeg_broken_content(tmp_path: Path, change, code: str) -> None:
+def test_hdf5_jpeg_broken_content(tmp_path: Path, change: Callable[[h5py.File], None], code: str) -> None:
     spec = write_h5(tmp_path / "a.h5")
     with h5py.File(spec, "r+") as file:
         change(file)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -70,7 +71,7 @@ def _parse(words: list[str]) -> None:
         context = group.make_context(name, rest, parent=context)
 
 
-def test_commands_are_found_in_the_pages():
+def test_commands_are_found_in_the_pages() -> None:
     assert len(COMMANDS) > 30
     assert {words.split()[0] for _, words, _ in COMMANDS if words.split()} >= {
         "build",
@@ -81,7 +82,7 @@ def test_commands_are_found_in_the_pages():
 
 
 @pytest.mark.parametrize(("page", "words", "complete"), COMMANDS)
-def test_command_in_the_docs_parses(page, words, complete):
+def test_command_in_the_docs_parses(page: str, words: str, complete: bool) -> None:
     try:
         _parse(shlex.split(words, comments=True))
     except (typer.Exit, click_errors.NoArgsIsHelpError):
@@ -91,25 +92,23 @@ def test_command_in_the_docs_parses(page, words, complete):
 
 
 @pytest.mark.parametrize("words", ["bild x", "build x --tarket y", "targets shov x", "run"])
-def test_wrong_command_would_be_seen(words):
+def test_wrong_command_would_be_seen(words: str) -> None:
     with pytest.raises(click_errors.ClickException):
         _parse(words.split())
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_flags_named_in_the_text_exist(page):
+def test_flags_named_in_the_text_exist(page: Path) -> None:
     known = {option for command in _all_commands() for p in command.params for option in p.opts} | {"--help"}
-    scripts = ("models/train.py", "docs/build.py", *(ROOT / "benchmarks").glob("*.py"))
-    others = {
-        w for s in scripts for w in re.findall(r'"(--[a-z-]+)"', (ROOT / s).read_text(encoding="utf-8"))
-    }
+    scripts = (ROOT / "models/train.py", ROOT / "docs/build.py", *(ROOT / "benchmarks").glob("*.py"))
+    others = {w for s in scripts for w in re.findall(r'"(--[a-z-]+)"', s.read_text(encoding="utf-8"))}
     named = {
         w for span in _spans(page.read_text(encoding="utf-8")) for w in re.findall(r"(?<!\S)--[a-z-]+", span)
     }
     assert named <= known | others
 
 
-def _all_commands(group=None) -> Iterator:
+def _all_commands(group: Any = None) -> Iterator[Any]:
     for command in (group or typer.main.get_command(app)).commands.values():
         yield command
         if hasattr(command, "commands"):
@@ -117,7 +116,7 @@ def _all_commands(group=None) -> Iterator:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_relative_links_resolve(page):
+def test_relative_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if target.startswith(("http://", "https://", "mailto:")):
             continue
@@ -133,7 +132,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_files_and_codes_named_in_the_text_exist(page):
+def test_files_and_codes_named_in_the_text_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     files = [
         s
@@ -148,7 +147,7 @@ def test_files_and_codes_named_in_the_text_exist(page):
     assert set(re.findall(r"\bND\d{3}\b", text)) <= CODES.keys()
 
 
-def test_make_targets_named_in_the_text_exist():
+def test_make_targets_named_in_the_text_exist() -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in GUIDES:
         for span in [
@@ -159,24 +158,24 @@ def test_make_targets_named_in_the_text_exist():
                 assert set(words.split()) <= known, (page.name, words)
 
 
-def test_generated_parts_are_up_to_date():
+def test_generated_parts_are_up_to_date() -> None:
     stale = [str(page.relative_to(ROOT)) for page in builder().stale()]
     assert not stale, f"run make docs: {', '.join(stale)} differ from the code"
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_pages_hold_no_machine_paths(page):
+def test_pages_hold_no_machine_paths(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"(?<![\w.])/(work|tmp|root|home|usr|opt)/", text)
 
 
-def test_python_in_the_pages_compiles():
+def test_python_in_the_pages_compiles() -> None:
     for page in PAGES:
         for block in _blocks(page.read_text(encoding="utf-8"), "python"):
             compile(block, page.name, "exec")
 
 
-def test_quick_start_networks_and_target_work(tmp_path):
+def test_quick_start_networks_and_target_work(tmp_path: Path) -> None:
     """The networks and the target of the quick start, written to files and checked as a user would."""
     text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     (tmp_path / "tiny.py").write_text(next(_blocks(text, "python")), encoding="utf-8")

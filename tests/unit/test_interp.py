@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_integer_readout_accumulates_or_keeps_the_last(readout: str, expected: l
 def product(timing: str, factor: float | None, ticks: int, equation: str = "nd,md->nm") -> Product:
     per_tick = [factor / (t if timing == "cumulative" else 1) for t in range(1, ticks + 1)] if factor else []
     table = fixed.multipliers_of(np.array(per_tick)) if factor else None
-    return Product(name="p", inputs=("a", "b"), equation=equation, timing=timing, rescale=table)  # type: ignore[arg-type]
+    return Product(name="p", inputs=("a", "b"), equation=equation, timing=timing, rescale=table)
 
 
 EQUATIONS = ("hnd,hmd->hnm", "hnm,hmd->hnd", "nd,md->nm", "hnd,hmd->nhm", "nd,nd->nd", "nd,md->n", "abc,cbd->bad",
@@ -163,7 +164,7 @@ def test_what_no_tick_changes_is_computed_once_and_equal(still: bool) -> None:
     constants = {node.name for node in graph.of(Const)}
     unchanging, first = interp.unchanging(graph), source.of(Synapse)[0].name
     assert unchanging > {"image", first} | constants if still else unchanging == constants
-    trace, state = interp.run(graph, x, names), {}
+    trace, state = interp.run(graph, x, names), dict[str, Any]()
     for t in range(1, 5):
         fresh = dict(interp.evaluate_tick(interp._Tick(graph, state, t, False, {}, len(x)), x))
         for name in names:
@@ -322,7 +323,8 @@ def test_only_a_delayed_synapse_may_look_ahead_and_only_at_a_neuron() -> None:
     for delay, source in ((0, "n"), (1, "sum")):
         with pytest.raises(GraphError) as refused:
             graph = recurrent(1, 1)
-            own = replace(graph.nodes["own"], delay=delay, inputs=(source,))
+            own: Any = graph.nodes["own"]
+            own = replace(own, delay=delay, inputs=(source,))
             Graph({**graph.nodes, "own": own}, graph.values, graph.header)
         assert [p.code for p in refused.value.problems] == ["ND202"]
 

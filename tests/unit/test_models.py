@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ SNN = "digits-a2os2a"
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_seed():
+def _one_thread_and_seed() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(3)
 
@@ -51,11 +53,12 @@ def oracle(x: np.ndarray, v_threshold: float, beta: float, v_reset: float, terna
     for index in np.ndindex(x.shape[1:]):
         h = 0.0
         for t in range(len(x)):
-            u = h + x[(t, *index)]
+            place = (t, *index)
+            u = h + x[place]
             fires = abs(u) >= v_threshold if ternary else u >= v_threshold
             s = (np.sign(u) if ternary else 1.0) if fires else 0.0
             h = v_reset * s + beta * u * (1 - abs(s))
-            out[(t, *index)] = s
+            out[place] = s
     return out
 
 
@@ -292,7 +295,7 @@ def test_vit_activations_have_no_outliers(digits: DataSet) -> None:
     model = zoo.load("digits-vit")
     ratios = {}
 
-    def watch(name: str):
+    def watch(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
             ratios[name] = float(inputs[0].abs().max() / inputs[0].std())
 
@@ -351,7 +354,7 @@ def tiny(name: str, **changes: object) -> zoo.ZooEntry:
     return entry.model_copy(update={"model": model, "train": entry.train.model_copy(update=plan)})
 
 
-def finished(run) -> dict[str, torch.Tensor]:
+def finished(run: Any) -> dict[str, torch.Tensor]:
     while run.state.epoch < run.plan.epochs:
         run.epoch()
     return {**run.network.state_dict(), **{f"average.{k}": v for k, v in run.state.average.items()}}
@@ -474,7 +477,7 @@ def test_train_command_survives_interruption(
     (tmp_path / "digits-vit.toml").write_text("[weights]\nfile = ''\n")
     original = train.Run.epoch
 
-    def interrupted(self):
+    def interrupted(self: Any) -> Any:
         if self.state.epoch == 2:
             raise KeyboardInterrupt
         return original(self)

@@ -216,7 +216,7 @@ def test_edited_files_are_refused(saved: Path, case: str) -> None:
 
 def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     graph = mini_snn()
-    name = next(n.name for n in graph.of(KINDS["synapse"]) if n.op == "dense")  # type: ignore[attr-defined]
+    name = next(n.name for n in graph.of(KINDS["synapse"]) if n.op == "dense")
     wrong = replace(graph.nodes[name], weight=np.zeros((3, 3)), bias=None)  # type: ignore[call-arg]
     artifact.save(tmp_path / "x.h5", Artifact(source=replace(graph, nodes={**graph.nodes, name: wrong})))
     with pytest.raises(UsageError, match="ND948") as caught:

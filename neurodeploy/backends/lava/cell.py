@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ... import registry
 from ...array import Array
 from ...ir import fixed
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ...passes.balance import CROSSING
 
@@ -192,7 +193,7 @@ class Cell:
         return total
 
     def _neuron(self, node: Neuron, args: list[Array], tick: int) -> Array:
-        model = registry.NEURONS[node.model]
+        model = NEURONS[node.model]
         shape = self.spec.shapes[node.name]
         inputs = [np.broadcast_to(a, shape)[None].astype(np.int64) for a in args]
         if tick == 1 or node.resets(tick) or node.name not in self._state:
@@ -221,7 +222,7 @@ class Cell:
         return self._saturate(node, now - last, self.spec.bits[node.name])
 
     def _apply(self, node: Micro, x: Array) -> Array:
-        y, clipped = registry.MICROCODE[node.op].int_apply(x[None], node.params)
+        y, clipped = MICROCODE[node.op].int_apply(x[None], node.params)
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
         only: Array = y[0]
         return only

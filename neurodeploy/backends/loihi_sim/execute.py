@@ -19,6 +19,8 @@ from ...errors import Problem, SimulateError
 from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
 from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
 
@@ -115,7 +117,7 @@ def prepare(image: CoreImage, number: int, item: Instruction) -> Step:
 
 
 ROOMS: dict[str, tuple[registry.Room[Any], str]] = {
-    "neuron": (registry.NEURONS, "model"), "micro": (registry.MICROCODE, "op")
+    "neuron": (NEURONS, "model"), "micro": (MICROCODE, "op")
 }  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import registry
 from ...array import Array
 from ...errors import NeurodeployError, Problem
 from ...ir import codec, codes, interp, intervals, levels, shapes
 from ...ir.graph import Graph, Header
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Delay, Input, Micro, Neuron, Output, Reduce, Sum, Synapse, View
 from ...ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from ...limits import MOST_TICKS
@@ -182,7 +182,7 @@ def _odd(node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, Micro) and node.op != "rescale":
         yield "an operator that is not exported", node.op
     if isinstance(node, Neuron):
-        model = registry.NEURONS.get(node.model)
+        model = NEURONS.get(node.model)
         missing = ["unknown"] if model is None else [n for n in model.int_params if n not in node.params]
         if missing:
             yield "a neuron without its model or a parameter", f"{node.model}: {', '.join(missing)}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...registry import LEAVES
-from ._base import Leaf
+from ._base import LEAVES, Leaf
 
 
 def leaf_of(module: Any) -> Leaf | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...registry import Member
+from ...registry import Member, Room
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,6 @@ class SourceLibrary(Member):
 
     name: str
     classes: Mapping[str, Callable[[Any], Leaf]]
+
+
+LEAVES = Room("frontends.leaves", SourceLibrary)

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import EnvironmentProblem, ImportModelError, NeurodeployError, Problem, configured, first_line
-from ...registry import Member
+from ...registry import Member, Room
 from ..input_spec import InputSpec
 from ._weights import fill
 
@@ -172,3 +172,6 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+LIBRARIES = Room("frontends.libraries", Library)

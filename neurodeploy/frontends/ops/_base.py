@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...registry import Member
+from ...registry import Member, Room
 
 Builder = Callable[..., Any]
 Declared = TypeVar("Declared", bound=Builder)
@@ -57,3 +57,6 @@ def _declare(module: str, names: tuple[str, ...], *rest: Any) -> None:
     """Add to the ``MEMBERS`` of a file, which the registry looks for."""
     members: list[Operator] = vars(sys.modules[module]).setdefault("MEMBERS", [])
     members += [Operator(name, module.rpartition(".")[2], *rest) for name in names]
+
+
+OPERATORS = Room("frontends.ops", Operator)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import registry
+from ...ir.micro_op import MICROCODE
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
@@ -137,9 +138,9 @@ def _nonnegative(lowering: Lowering, name: str) -> bool:
     """Whether a value is never below zero by construction."""
     node: Any = lowering.builder.nodes[name]
     if isinstance(node, Neuron):
-        return registry.NEURONS[node.model].code(node.params).interval[0] >= 0
+        return NEURONS[node.model].code(node.params).interval[0] >= 0
     if isinstance(node, Micro):
-        return registry.MICROCODE[node.op].nonnegative
+        return MICROCODE[node.op].nonnegative
     if isinstance(node, (View, Reduce)):
         return all(_nonnegative(lowering, source) for source in node.inputs)
     return False

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from ...ir.graph import Graph
-from ...registry import Member
+from ...registry import Member, Room
 from ...target import Target
 from ..cells import Tile
 from ..demand import Accounting
@@ -64,3 +64,6 @@ class Layout(Member):
         ``fine`` asks for every size, also those that are rarely better than the usual ones.
         """
         return ()
+
+
+LAYOUTS = Room("mapping.layouts", Layout)

@@ -13,9 +13,9 @@ from math import inf, prod
 
 import numpy as np
 
-from ... import registry
 from ...ir.fixed import bits_for
 from ...ir.graph import Builder, Graph
+from ...ir.micro_op import MICROCODE
 from ...ir.nodes import Delay, Micro, Node, Synapse, View
 from ...passes.balance import CROSSING
 from ...target import Target
@@ -59,7 +59,7 @@ def _coupled(graph: Graph) -> set[str]:
     """Values that a row operator reads inside the same group."""
     found: set[str] = set()
     for node in reversed(list(graph)):
-        row = isinstance(node, Micro) and registry.MICROCODE[node.op].row
+        row = isinstance(node, Micro) and MICROCODE[node.op].row
         if row or (node.name in found and not isinstance(node, CROSSING)):
             found.update(node.inputs)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from ...registry import Member
+from ...registry import Member, Room
 from ..plan import Plan
 from ..tiling import Cut, by_cores
 
@@ -35,3 +35,6 @@ class Objective(Member):
         A budget below ``fewest``, the cores of the first cut, leaves that cut as it is.
         """
         return (fewest,)
+
+
+OBJECTIVES = Room("mapping.objectives", Objective)

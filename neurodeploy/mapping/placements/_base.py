@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from ...ir.trace import Router
-from ...registry import Member
+from ...registry import Member, Room
 from ...target import Target
 from ..traffic import Traffic
 
@@ -22,3 +22,6 @@ class Placement(Member):
 
         There may be more cores than the target has: further chips are numbered on.
         """
+
+
+PLACEMENTS = Room("mapping.placements", Placement)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import neurodeploy.backends.loihi_sim as package
-from neurodeploy import registry
+from neurodeploy.backends._base import BACKENDS
 from neurodeploy.backends.loihi_sim import MEMBER, machine
 from neurodeploy.codes import CODES
 from neurodeploy.errors import NeurodeployError
@@ -103,7 +103,7 @@ def test_every_node_can_be_recorded() -> None:
 
 
 def test_backend_is_registered() -> None:
-    assert registry.BACKENDS["loihi-sim"] is MEMBER
+    assert BACKENDS["loihi-sim"] is MEMBER
     assert MEMBER.mapped and MEMBER.available() == ""
 
 

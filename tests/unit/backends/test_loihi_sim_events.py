@@ -62,8 +62,8 @@ def test_neurons_are_updated_once_per_tick_and_spikes_are_not_zero() -> None:
         assert node_count(events, node.name, "neuron_updates") == size * graph.header.timesteps
         assert node_count(events, node.name, "spikes") == samples_mean(trace.values[node.name] != 0)
     # Other populations speak where a value leaves their core.
-    for node in ("scaled", "late", "total"):
-        assert node_count(events, node, "spikes") == samples_mean(trace.values[node] != 0)
+    for name in ("scaled", "late", "total"):
+        assert node_count(events, name, "spikes") == samples_mean(trace.values[name] != 0)
 
 
 def test_microcode_and_state_follow_their_definitions() -> None:

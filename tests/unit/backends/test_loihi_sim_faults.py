@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy import registry
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.errors import MappingError
 from neurodeploy.image import encode, from_arrays, to_arrays
 from neurodeploy.image.arrivals import ROW
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.trace import Trace
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
@@ -136,7 +136,7 @@ def spikes(
     voltage: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """The population's spikes with one threshold's bit inverted or one initial voltage set."""
-    model, params = registry.NEURONS["lif"], graph.nodes[node].params
+    model, params = NEURONS["lif"], graph.nodes[node].params
     x = trace.values[f"{node}_fc"].reshape(*trace.values[f"{node}_fc"].shape[:2], -1)
     vth = np.broadcast_to(params["vth"], graph.shape(node)).ravel().copy()
     u, v = np.zeros_like(x[0]), np.zeros_like(x[0])

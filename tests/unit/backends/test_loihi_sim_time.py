@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,9 +89,10 @@ def test_a_flipped_delay_bit_shows() -> None:
     assert bits == 6
     word = int(image.tables["rows"][first + 2, 0])
     faulty = flip(mapping, number, "synapses", word + (header + index_bits) // 64, (header + index_bits) % 64)
-    moved = graph.nodes["late"].delay.copy()
+    late: Any = graph.nodes["late"]
+    moved = late.delay.copy()
     moved[0, 2] = ((moved[0, 2] - 1) ^ 1) + 1
-    other = replace(graph, nodes={**graph.nodes, "late": replace(graph.nodes["late"], delay=moved)})
+    other = replace(graph, nodes={**graph.nodes, "late": replace(late, delay=moved)})
     names = ["late", "n"]
     found, wanted = MEMBER.run(Program(graph, faulty), x, names)[0], interp.run(other, x, names)
     assert all(np.array_equal(found.values[n], wanted.values[n]) for n in names)

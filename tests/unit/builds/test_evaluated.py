@@ -40,10 +40,10 @@ def test_training_images_are_added_to_a_small_test_split_alone(
         return run
 
     monkeypatch.setattr(evaluated, "MANY_TESTED", many)
-    stimulus, heard = pixel(), []
+    stimulus, heard = pixel(), list[float]()
     test = stimulus.measurement(0)
     runs = {"integer": answers("integer", 0), "source": answers("source", 9)}
-    accuracy, counts = evaluated.judged(stimulus, runs, (test[0], test[1]), whole, heard.append)  # type: ignore[arg-type]
+    accuracy, counts = evaluated.judged(stimulus, runs, (test[0], test[1]), whole, heard.append)
     assert (accuracy.samples, accuracy.integer, accuracy.source, accuracy.spiking) == (10, 0.5, 0.0, None)
     assert counts["test"] == {"samples": 10, "integer": 5, "source": 0}
     assert heard == sorted(heard) and heard[0] > 0 and heard[-1] < 1

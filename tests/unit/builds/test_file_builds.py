@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, compare, registry, sources, verbs
+from neurodeploy import artifact, cli, compare, sources, verbs
 from neurodeploy.builds import pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import BackendError, SimulateError
-from neurodeploy.formats._base import Format, Refusals, Writer
+from neurodeploy.formats._base import FORMATS, Format, Refusals, Writer
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
@@ -121,9 +121,9 @@ def test_integers_are_kept_as_they_are(integers: Path) -> None:
     graph, mine = artifact.load(integers).program.graph, fake_format.integers("net", 5, {})
     assert report_of(integers)["method"] == "integer file"
     for name in ("conv", "dense"):
-        assert np.array_equal(graph.nodes[name].weight, mine.nodes[name].weight)  # type: ignore[attr-defined]
+        assert np.array_equal(graph.nodes[name].weight, mine.nodes[name].weight)
     for name in ("conv.lif", "dense.lif"):
-        assert dict(graph.nodes[name].params) == dict(mine.nodes[name].params)  # type: ignore[attr-defined]
+        assert dict(graph.nodes[name].params) == dict(mine.nodes[name].params)
     assert {row["sqnr_db"] for row in report_of(integers)["layers"]} == {None}
     assert artifact.load(integers).spiking is None
 
@@ -172,7 +172,7 @@ def test_fewer_samples_where_nobody_asked(integers: Path) -> None:
     folder = built(Path.cwd(), "--calib", "7", "--eval", "3", "--verify", "2")
     report = report_of(folder)
     assert (report["counts"]["samples"], report["bit_true"]["samples"]) == (3, 2)
-    assert artifact.load(folder).ranges.samples == 7  # type: ignore[union-attr]
+    assert artifact.load(folder).ranges.samples == 7
 
 
 def test_large_networks_run_on_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +263,8 @@ def test_reader_options_are_replayed() -> None:
     again = ["build", "--config", str(folder / "build.toml"), "--out", "again", "-q", "--to", "quantize"]
     assert cli.call(again) == 0
     assert (folder / "program.h5").read_bytes() == Path("again/program.h5").read_bytes()
-    mine = fake_format.integers("net", 5, {}, gain=2).nodes["conv"].weight  # type: ignore[attr-defined]
-    assert np.array_equal(artifact.load("again").program.graph.nodes["conv"].weight, mine)  # type: ignore[attr-defined]
+    mine = fake_format.integers("net", 5, {}, gain=2).nodes["conv"].weight
+    assert np.array_equal(artifact.load("again").program.graph.nodes["conv"].weight, mine)
 
 
 def test_graphs_of_files_are_cached_until_they_change(
@@ -453,7 +453,7 @@ class Names(Writer):
 
 def give(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     names = Format("names", ".names", "names of nodes", writer=Names(**options))
-    monkeypatch.setitem(registry.FORMATS.members, "names", names)
+    monkeypatch.setitem(FORMATS.members, "names", names)
 
 
 def test_export_writes_what_the_exporter_writes(
@@ -543,7 +543,7 @@ def test_check_of_a_file_needs_no_torch() -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from neurodeploy import cli, registry; from tests import fake_format\n"
-        "registry.FORMATS.members['toy'] = fake_format.MEMBER\n"
+        "FORMATS.members['toy'] = fake_format.MEMBER\n"
         "cli.call(['check', 'net.toy'])\n"
         "print([m for m in ('torch', 'sklearn', 'numba', 'lava') if m in sys.modules])"
     )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import cli, datasets, files, sources
-from neurodeploy.builds import folder, pipeline
+from neurodeploy.builds import check, folder, pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
@@ -346,7 +346,7 @@ def test_rules_change_layers() -> None:
     rule = 'layers."blocks.0.mlp.fc1".weight_bits=3'
     assert cli.call(["build", "digits-vit", "--set", rule, "--out", "out", *QUICK]) == 0
     graph = artifact.load("out").program.graph
-    peak = {n.name: int(np.abs(n.weight).max()) for n in graph if n.kind == "synapse"}  # type: ignore[attr-defined]
+    peak = {n.name: int(np.abs(n.weight).max()) for n in graph if n.kind == "synapse"}
     assert peak["blocks.0.mlp.fc1"] <= 3 and max(peak.values()) > 63
 
 
@@ -367,6 +367,13 @@ def test_unknown_stage() -> None:
         pipeline.run(resolve({"model": "digits-vit"}), to="quantise")
     with pytest.raises(NeurodeployError, match="--from"):
         pipeline.run(resolve({"model": "digits-vit"}), start="report")
+
+
+@pytest.mark.parametrize("key", ["optimise", "placement"])
+@pytest.mark.parametrize("start", [pipeline.run, check.check])
+def test_names_of_members_are_checked_before_anything_else(start: Callable[..., object], key: str) -> None:
+    with pytest.raises(UsageError, match=rf"ND904 unknown \w+ 'money'[\s\S]*where: {key}"):
+        start(resolve({"model": "digits-vit", key: "money"}))
 
 
 @pytest.mark.parametrize(

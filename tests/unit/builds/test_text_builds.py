@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import neurodeploy as nd
-from neurodeploy import calibrate, compare, passes, registry, verbs
+from neurodeploy import calibrate, compare, passes, verbs
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ConvertError, SimulateError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
@@ -91,7 +92,7 @@ def test_batches_follow_the_size_of_the_graph_and_no_range_depends_on_them(
     graph = passes.simplify(resolve.source_graph(resolve.resolve(MODEL)))
     raw = samples.Synthetic(graph).calibration(9)
     held = sum(value.shape.size for value in graph.values.values())
-    method = registry.METHODS["ecmt"]
+    method = METHODS["ecmt"]
     _, options = method.configure({"preset": "nearest", "softmax_base": None, "gelu_base": None})
     spiking = method.rewrite(graph, options, raw, 2)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, quantize, registry
+from neurodeploy import calibrate, quantize
 from neurodeploy.convert import dcgs, spikezip
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Neuron, Product
 from tests.networks import images, mini_vit
 from tests.unit.convert.test_pmsm import quantised_ann
 
 
 def convert(method: object, graph: Graph, timesteps: int, **options: object) -> Graph:
-    _, config = method.configure(options)  # type: ignore[attr-defined]
-    return method.rewrite(graph, config, images(graph, 64), timesteps)  # type: ignore[attr-defined]
+    _, config = method.configure(options)
+    return method.rewrite(graph, config, images(graph, 64), timesteps)
 
 
 @pytest.mark.parametrize("levels", [4, 15])
@@ -25,7 +26,7 @@ def test_spikezip_converges_to_the_quantised_ann_exactly_and_falls_silent(levels
     spiking = convert(spikezip.MEMBER, graph, 10 * levels, levels=levels)
     tracers = [n for n in spiking.of(Neuron) if n.model == "signed_tracer"]
     trace = interp.run(spiking, x, record=[n.name for n in tracers])
-    layers = {n.inputs[0].removesuffix(".value"): n.params for n in tracers}  # type: ignore[attr-defined]
+    layers = {n.inputs[0].removesuffix(".value"): n.params for n in tracers}
     np.testing.assert_allclose(trace.outputs[-1], quantised_ann(graph, layers, x), rtol=0, atol=1e-8)
     assert not any(values[-1].any() for values in trace.values.values())
 
@@ -47,7 +48,7 @@ def test_tracer_walks_as_the_released_neuron_does() -> None:
     """q += input/s; +1 at q >= 1 below the bound, -1 at q < 0 above it; q -= spike: differences, as in the source."""
     rng, step, positive, negative = np.random.default_rng(0), 0.37, 5, 4
     x = np.cumsum(rng.normal(size=(60, 200)), axis=0)
-    model, acc = registry.NEURONS["signed_tracer"], np.zeros(200)
+    model, acc = NEURONS["signed_tracer"], np.zeros(200)
     q, sent, before = np.full(200, 0.5), np.zeros(200), np.zeros(200)
     for now in x:
         q = q + (now - before) / step
@@ -62,7 +63,7 @@ def test_differential_neuron_encodes_as_the_source_does() -> None:
     """r(t) = r(t-1) + level/t with the level nearest below t (x - r) by the rule 3/4: exact where grain allows it."""
     rng, base, levels, ticks = np.random.default_rng(1), 0.21, 6, 6
     x = np.cumsum(rng.normal(size=(ticks, 300)), axis=0)
-    model = registry.NEURONS["differential_threshold"]
+    model = NEURONS["differential_threshold"]
     r, t, mean = np.zeros(300), np.zeros(300), np.zeros(300)
     for tick in range(1, ticks + 1):
         error = tick * (x[tick - 1] - mean)
@@ -75,7 +76,7 @@ def test_differential_neuron_encodes_as_the_source_does() -> None:
 
 
 def test_dcgs_keeps_its_value_in_silence_where_a_rate_would_decay() -> None:
-    model = registry.NEURONS["differential_threshold"]
+    model = NEURONS["differential_threshold"]
     r, t, outs = np.zeros(1), np.zeros(1), []
     for _ in range(6):
         out, r, t = model.float_step(np.array([1.0]), r, t, 0.5, 4, 60)
@@ -102,7 +103,7 @@ def test_product_of_differences_adds_up_to_the_product_of_values() -> None:
     state: dict = {}
     got = [
         interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
-    ]  # type: ignore[arg-type]
+    ]
     for t in range(6):
-        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))  # type: ignore[attr-defined]
+        whole = node.scale * interp.contract(node.einsum, a[: t + 1].sum(axis=0), b[: t + 1].sum(axis=0))
         np.testing.assert_allclose(np.sum(got[: t + 1], axis=0), whole, atol=1e-9)

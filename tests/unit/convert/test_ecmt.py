@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_compensated_operator_telescopes_to_t_f_of_the_mean(op: str) -> None:
     b.add(Output(name="out", inputs=("f",)), shape)
     x = np.random.default_rng(0).integers(0, 17, (7, 3, 6))
     trace = interp.run(b.build(), x, record=["s"])
-    from neurodeploy.registry import MICROCODE
+    from neurodeploy.ir.micro_op import MICROCODE
 
     for t in range(1, 6):
         mean = trace.values["s"][:t].mean(axis=0)
@@ -117,7 +118,7 @@ def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
     builder.add(Input(name="b"), shape_b)
     builder.add(node, Value(Shape(("N", "N"), (3, 5))))
     builder.add(Output(name="out", inputs=("p",)), Value(Shape(("N", "N"), (3, 5))))
-    graph, state = builder.build(), {}
+    graph, state = builder.build(), dict[str, Any]()
     two = [
         interp._product(node, [a[t], b[t]], interp._Tick(graph, state, t + 1, False, {})) for t in range(6)
     ]

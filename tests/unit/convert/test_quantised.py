@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, compare, passes, quantize, registry
+from neurodeploy import calibrate, compare, passes, quantize
 from neurodeploy.convert import natural
+from neurodeploy.convert._base import METHODS
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
@@ -51,7 +52,7 @@ def imported(made: nn.Module) -> Graph:
 
 
 def convert(method: str, graph: Graph, timesteps: int) -> Graph:
-    found = registry.METHODS[method]
+    found = METHODS[method]
     assert not found.accept(graph)
     _, options = found.configure({})
     return found.rewrite(graph, options, raw(32, seed=9), timesteps)
@@ -139,7 +140,7 @@ def test_integers_agree_with_the_interpreter_and_follow_the_floats(
 
 @pytest.mark.parametrize("method", ["ecmt", "dcgs"])
 def test_other_methods_refuse_quantisers_and_name_the_one(graph: Graph, method: str) -> None:
-    (problem,) = registry.METHODS[method].accept(graph)
+    (problem,) = METHODS[method].accept(graph)
     assert (
         problem.code == "ND304" and "quantisers" in problem.cause and problem.fixes == ("use --method pmsm",)
     )

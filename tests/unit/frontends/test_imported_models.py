@@ -117,7 +117,7 @@ def test_simplified_vit_has_the_nodes_of_its_equations() -> None:
     assert [p.scale for p in graph.of(Product)] == [0.25, 1.0, 0.25, 1.0]
     assert graph.shape("blocks.0.norm2") == (17, 64)
     assert graph.shape("blocks.1.norm2") == (1, 64)  # only the class token is read after the last attention
-    assert graph.nodes["concat.pad"].op == "pad"  # type: ignore[attr-defined]
+    assert graph.nodes["concat.pad"].op == "pad"
     for part in range(3):
         reshape, permute = (graph.nodes[f"blocks.0.attn.qkv.{part}.{op}"] for op in ("reshape", "permute"))
         assert (reshape.inputs, permute.inputs) == ((f"blocks.0.attn.qkv.{part}",), (reshape.name,))

@@ -9,11 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from neurodeploy import registry
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
+from neurodeploy.frontends.leaves._base import LEAVES
 from neurodeploy.ir import interp
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.sources import zoo
 from tests.later import torch, torch_fx
 
@@ -51,7 +52,7 @@ def test_spikingjelly_parameters(package: str, name: str, attributes: dict, expe
     assert leaf.model == "lif"
     assert not leaf.problem
     assert (leaf.params["beta"], leaf.params["gain"]) == pytest.approx(expected)
-    assert set(leaf.params) == set(registry.NEURONS["lif"].float_params)
+    assert set(leaf.params) == set(NEURONS["lif"].float_params)
 
 
 @pytest.mark.parametrize(("reset", "text"), [(None, "soft reset"), (-0.5, "reset to -0.5")])
@@ -92,7 +93,5 @@ def test_zoo_reset_to_another_value_is_refused() -> None:
 
 
 def test_readers_import_no_library() -> None:
-    assert any(
-        name.startswith("spikingjelly.") for library in registry.LEAVES.values() for name in library.classes
-    )
+    assert any(name.startswith("spikingjelly.") for library in LEAVES.values() for name in library.classes)
     assert not isinstance(sys.modules.get("spikingjelly"), ModuleType)

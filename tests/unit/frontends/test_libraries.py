@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from neurodeploy import passes, registry
+from neurodeploy import passes
 from neurodeploy.errors import EnvironmentProblem, ImportModelError, NeurodeployError, UsageError
 from neurodeploy.frontends.libraries import _weights
-from neurodeploy.frontends.libraries._base import constructing, fetching
+from neurodeploy.frontends.libraries._base import LIBRARIES, constructing, fetching
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
@@ -38,7 +38,7 @@ def source(text: str, **reader: Any) -> Graph:
 
 
 def test_all_libraries_are_found_and_none_is_imported() -> None:
-    assert tuple(registry.LIBRARIES) == NAMES
+    assert tuple(LIBRARIES) == NAMES
     for name in NAMES:
         model = resolve.resolve(f"{name}:anything", reader={"pretrained": False})
         assert (model.kind, model.system) == ("library", name)
@@ -46,7 +46,7 @@ def test_all_libraries_are_found_and_none_is_imported() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_absent_library_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = registry.LIBRARIES[name]
+    library = LIBRARIES[name]
     monkeypatch.setitem(sys.modules, library.package, None)
     with pytest.raises(EnvironmentProblem) as caught:
         resolve.source_graph(resolve.resolve(f"{name}:anything"))
@@ -158,7 +158,7 @@ def graph_of(text: str, **reader: Any) -> Graph:
 
 def built(text: str, **reader: Any) -> Any:
     prefix, _, name = text.partition(":")
-    library = registry.LIBRARIES[prefix]
+    library = LIBRARIES[prefix]
     return library.build(name, library.configure({"pretrained": False, **reader}))
 
 
@@ -167,7 +167,7 @@ def check(text: str, **reader: Any) -> Graph:
     found, graph = built(text, **reader), graph_of(text, **reader)
     generator = np.random.default_rng(0)
     if found.spec.tokens:
-        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.spec.shape))  # type: ignore[index]
+        ids = generator.integers(0, samples.tokens(graph)[1], (2, *found.spec.shape))
         raw, x = samples.one_hot(graph, ids), torch.tensor(ids)
     else:
         raw = generator.integers(0, 256, (2, *found.spec.shape))
@@ -309,7 +309,7 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert samples.hidden(source("hf:bert", **reader)) == ()
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), **reader)) == (0,)
     assert samples.hidden(source("hf:bert", tokenizer=str(tmp_path), mask=False, **reader)) == ()
-    decoder = {
+    decoder: dict[str, Any] = {
         "n_embd": 16,
         "n_layer": 1,
         "n_head": 2,

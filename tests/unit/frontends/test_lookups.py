@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, passes, registry
+from neurodeploy import calibrate, passes
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
@@ -119,7 +120,7 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     )
     assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
     masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]
-    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)  # type: ignore[attr-defined]
+    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)
 
 
 def test_ids_that_no_operator_changes_are_ids() -> None:
@@ -200,7 +201,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
             small.family("BERT, hides what its ids say"), InputSpec((small.TOKENS,), tokens=True)
         )
     )
-    member, raw = registry.METHODS[method], samples.Synthetic(graph).calibration(16)
+    member, raw = METHODS[method], samples.Synthetic(graph).calibration(16)
     spiking = member.rewrite(graph, member.configure(options)[1], raw, ticks)
     integer = quantize(spiking, calibrate.measure(spiking, raw), lambda node: 8)
     ids = samples.Synthetic(graph).measurement(12)[0].argmax(-1)
@@ -221,7 +222,7 @@ def test_integers_see_nothing_of_hidden_tokens(method: str, ticks: int, options:
 def test_texts_that_were_calibrated_without_padding_hide_it_all_the_same() -> None:
     """The range of masked scores does not come from the lengths of the texts that happen to be there."""
     graph = passes.simplify(imported(FORMS["filled"])[1])
-    member = registry.METHODS["pmsm"]
+    member = METHODS["pmsm"]
     full = np.random.default_rng(1).integers(1, ROWS, (8, TOKENS))
     raw = samples.with_padding(graph, samples.one_hot(graph, full))
     spiking = member.rewrite(graph, member.configure({})[1], raw, 1)

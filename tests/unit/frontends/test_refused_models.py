@@ -174,7 +174,7 @@ def test_front_ends_are_imported_without_torch() -> None:
 
 def test_numpy_is_not_written_to() -> None:
     graph = torch_export.import_module(nn.Linear(6, 2).double(), InputSpec(SHAPE))
-    weight = graph.nodes["linear"].weight  # type: ignore[attr-defined]
+    weight = graph.nodes["linear"].weight
     with pytest.raises(ValueError, match="read-only"):
         weight[0, 0] = np.float64(1)
 

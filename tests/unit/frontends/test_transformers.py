@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, compare, passes
+from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends._torch import inference
@@ -20,7 +21,6 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
 from tests.later import Tensor, modules, nn, torch, torch_fx
@@ -119,7 +119,7 @@ def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -
 def test_spelled_out_functions_are_one_operator(act: str, op: str, params: dict) -> None:
     graph = imported(parts.Bert(act=getattr(parts, act), depth=1))
     (node,) = (n for n in graph.of(Micro) if n.op not in ("layer_norm", "softmax"))
-    assert (node.op, dict(node.params)) == (op, params)  # type: ignore[attr-defined]
+    assert (node.op, dict(node.params)) == (op, params)
     assert node.origin[0].path == "layer.0.act"
 
 
@@ -157,7 +157,7 @@ def test_spelled_out_norms_are_one_operator(name: str, front_end: str) -> None:
         else torch_export.import_module(network, InputSpec(network.input_shape, 0.25))
     )
     (node,) = graph.of(Micro)
-    assert (node.op, node.params["eps"]) == (op, eps)  # type: ignore[attr-defined]
+    assert (node.op, node.params["eps"]) == (op, eps)
     raw = np.random.default_rng(1).integers(0, 9, (4, *network.input_shape))
     found = interp.run(graph, raw, timesteps=1).outputs[-1]
     with torch.no_grad():
@@ -201,12 +201,12 @@ def test_a_part_that_is_read_elsewhere_is_not_swallowed() -> None:
 def test_rotary_positions_are_two_gates_whose_factors_all_heads_share(name: str) -> None:
     network = small.family(name)
     graph = passes.simplify(imported(network))
-    own = network.layers[0].attn  # type: ignore[union-attr,index]
+    own = network.layers[0].attn
     gates = [n for n in graph.of(Synapse) if n.op == "conv" and n.origin[-1].path == "layers.0.attn"]
     assert (
         len(gates) == 4
     )  # cosines and sines of q and of k; the sign of the half that is swapped is in the sines
-    assert {n.weight.size for n in gates} == {small.TOKENS * own.rotary}  # type: ignore[attr-defined]
+    assert {n.weight.size for n in gates} == {small.TOKENS * own.rotary}
     assert [graph.shape(n.name)[1] for n in gates] == [own.heads] * 2 + [own.groups] * 2
 
 
@@ -226,7 +226,7 @@ def test_token_ids_enter_as_one_spike_each() -> None:
     note = {"length": small.TOKENS, "vocabulary": small.VOCABULARY, "hidden": []}
     assert graph.header.notes["tokens"] == note
     assert graph.shape("input") == (small.TOKENS, small.VOCABULARY)
-    table = graph.nodes["word_embeddings"].weight  # type: ignore[attr-defined]
+    table = graph.nodes["word_embeddings"].weight
     np.testing.assert_array_equal(table, network.word_embeddings.weight.detach().numpy().T)
     raw = drawn(graph, 5)
     assert ((raw == 1).sum(axis=-1) == 1).all() and set(np.unique(raw)) == {0, 1}

@@ -11,6 +11,7 @@ import pytest
 from neurodeploy import compare, passes, support
 from neurodeploy.builds.imported import parameters
 from neurodeploy.calibrate import measure
+from neurodeploy.convert._base import METHODS
 from neurodeploy.inputs import samples
 from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
@@ -18,16 +19,16 @@ from neurodeploy.ir.nodes import Synapse
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from neurodeploy.registry import METHODS
 from neurodeploy.sources import resolve
 from neurodeploy.target import load
 from tests import transformers_small as small
 from tests.later import torch
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("factory", "millions"), [("vit_s", 22.0), ("minilm", 22.3)])
+@pytest.mark.parametrize(
+    ("factory", "millions"), [pytest.param("vit_s", 22.0, marks=pytest.mark.slow), ("minilm", 22.3)]
+)
 def test_import_convert_quantize_check_and_run(factory: str, millions: float) -> None:
     torch.set_num_threads(1)
     began = time.perf_counter()

@@ -35,7 +35,7 @@ def test_images_are_plain_data() -> None:
         assert to_arrays(again)["record"] == data["record"]
 
 
-NONSENSE = (0, -1, 1, 2, 1 << 31, 1 << 70, "x", None, [], {}, 1.5, True, [0], [-1, 5])
+NONSENSE: tuple[Any, ...] = (0, -1, 1, 2, 1 << 31, 1 << 70, "x", None, [], {}, 1.5, True, [0], [-1, 5])
 DATA: list[dict[str, Any]] = []
 
 

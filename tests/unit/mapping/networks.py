@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy import registry
 from neurodeploy.ir.graph import Builder, Graph, Header
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.nodes import (
     Const,
     Input,
@@ -95,7 +95,7 @@ class Net(Builder):
         return self.put(Sum(name=name, inputs=inputs), self.roles(widest), self.sizes(widest))
 
     def micro(self, x: str, op: str, name: str = "", timing: str = "cumulative") -> str:
-        member, value = registry.MICROCODE[op], self.values[x]
+        member, value = MICROCODE[op], self.values[x]
         ints = member.quantize(member.example(self.sizes(x)[-1]), value.fixed, value.interval, {}).params
         node = Micro(name=name or op, inputs=(x,), op=op, timing=timing, params=ints)
         return self.put(node, self.roles(x), self.sizes(x))

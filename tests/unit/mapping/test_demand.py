@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.interp import convolve, windows
+from neurodeploy.ir.neuron_model import NEURONS, NeuronModel
 from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
@@ -20,9 +21,7 @@ from neurodeploy.mapping.layouts.grid import Parts
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.reads import connections, departures
 from neurodeploy.mapping.types import Demand
-from neurodeploy.neurons._base import NeuronModel
 from neurodeploy.passes.balance import CROSSING, balance
-from neurodeploy.registry import NEURONS
 from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
 from tests.tiny import chain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy import registry
 from neurodeploy.codes import CODES
 from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.nodes import Delay, Micro, Neuron
 from neurodeploy.ir.types import BINARY
 from neurodeploy.mapping import mapper
@@ -61,7 +62,7 @@ def assert_each_element_once(graph: Graph, mapping: Mapping) -> None:
 def assert_rows_whole(graph: Graph, mapping: Mapping) -> None:
     """A row of a row operator lies on one core."""
     for node in graph.of(Micro):
-        if registry.MICROCODE[node.op].row:
+        if MICROCODE[node.op].row:
             width = graph.shape(node.name)[-1]
             for core in mapping.cores:
                 for piece in core.pieces:
@@ -266,7 +267,7 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("code, network, limits", CHECKS, ids=[c[0] for c in CHECKS])
-def test_widths_are_checked(code: str, network: object, limits: dict[str, int]) -> None:
+def test_widths_are_checked(code: str, network: Callable[[], Graph], limits: dict[str, int]) -> None:
     mapping = map_graph(balance(network()), limited(**limits))
     advised = any("--weight-bits" in f for p in mapping.problems if p.code == code for f in p.fixes)
     assert advised == (code in ("ND503", "ND513")), "narrower weights are advised where weights are the limit"

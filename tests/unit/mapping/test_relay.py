@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurodeploy import calibrate, registry
+from neurodeploy import calibrate
+from neurodeploy.backends._base import BACKENDS
 from neurodeploy.convert import ecmt
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
@@ -44,7 +45,7 @@ def test_a_layer_too_large_beside_its_norm_fits_behind_a_relay(graph: Graph) -> 
     x = images(graph, 6, seed=3)
     names = [n.name for n in graph.of(Neuron)]
     truth = interp.run(graph, x, names)
-    run, _ = registry.BACKENDS["loihi-sim"].run(Program(ready, encode(ready, mapping, target)), x, names)
+    run, _ = BACKENDS["loihi-sim"].run(Program(ready, encode(ready, mapping, target)), x, names)
     assert np.array_equal(truth.outputs, run.outputs)
     assert all(np.array_equal(truth.values[name], run.values[name]) for name in names)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import MICROCODE
 from tests.later import torch
 
 LIMIT = 2**23 - 1

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import MICROCODE
 from tests.later import torch
 
 LAYER, RMS = MICROCODE["layer_norm"], MICROCODE["rms_norm"]
@@ -47,10 +47,10 @@ def edge_rows(n: int) -> np.ndarray:
 
 def excess(op: object, x: np.ndarray, scale: float, params: dict) -> float:
     """Largest error as a share of the bound; checks that nothing saturates and the interval holds."""
-    q = op.quantize(params, Fixed(24, True, scale), FULL, {})  # type: ignore[attr-defined]
-    y, clipped = op.int_apply(x, q.params)  # type: ignore[attr-defined]
+    q = op.quantize(params, Fixed(24, True, scale), FULL, {})
+    y, clipped = op.int_apply(x, q.params)
     assert not clipped.any() and q.interval.lo <= y.min() and y.max() <= q.interval.hi
-    exact = op.float_apply(x * scale, params)  # type: ignore[attr-defined]
+    exact = op.float_apply(x * scale, params)
     return float((np.abs(y * q.fixed.scale - exact) / bound(exact, params, q.fixed.scale)).max())
 
 
@@ -119,15 +119,15 @@ def test_float_norms_equal_torch() -> None:
 @BOTH
 def test_gamma_and_beta_may_be_missing_zero_or_negative(op: object) -> None:
     x = np.random.default_rng(1).integers(-1000, 1000, (5, 32))
-    plain = op.quantize({"width": 32, "eps": 1e-5, "gamma": None}, Fixed(24, True, 0.01), FULL, {})  # type: ignore[attr-defined]
+    plain = op.quantize({"width": 32, "eps": 1e-5, "gamma": None}, Fixed(24, True, 0.01), FULL, {})
     ones = {"width": 32, "eps": 1e-5, "gamma": np.ones(32), "beta": np.zeros(32)}
-    same = op.quantize(ones, Fixed(24, True, 0.01), FULL, {})  # type: ignore[attr-defined]
-    assert np.array_equal(op.int_apply(x, plain.params)[0], op.int_apply(x, same.params)[0])  # type: ignore[attr-defined]
+    same = op.quantize(ones, Fixed(24, True, 0.01), FULL, {})
+    assert np.array_equal(op.int_apply(x, plain.params)[0], op.int_apply(x, same.params)[0])
     mixed = ones | {"gamma": np.where(np.arange(32) % 2, -2.0, 0.0), "beta": np.full(32, 0.5)}
     assert excess(op, x, 0.01, mixed) <= 1.0
     silent = ones | {"gamma": np.zeros(32)}
-    q = op.quantize(silent, Fixed(24, True, 0.01), FULL, {})  # type: ignore[attr-defined]
-    assert not op.int_apply(x, q.params)[0].any()  # type: ignore[attr-defined]
+    q = op.quantize(silent, Fixed(24, True, 0.01), FULL, {})
+    assert not op.int_apply(x, q.params)[0].any()
 
 
 def test_a_chosen_unit_saturates_symmetrically_and_counts() -> None:

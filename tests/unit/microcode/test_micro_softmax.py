@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.errors import QuantizeError
+from neurodeploy.ir.micro_op import MICROCODE
 from neurodeploy.ir.types import Fixed, Interval
-from neurodeploy.registry import MICROCODE
 from tests.later import torch
 
 SOFTMAX = MICROCODE["softmax"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.neurons.graded_relu import PAYLOAD_MAX
-from neurodeploy.registry import NEURONS
 
 RELU = NEURONS["graded_relu"]
 

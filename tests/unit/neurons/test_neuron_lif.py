@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.neurons import lif
-from neurodeploy.registry import NEURONS
 
 LIF, TERNARY = NEURONS["lif"], NEURONS["ternary_lif"]
 LIMIT = 2**23
@@ -52,7 +52,7 @@ def lava_ternary(inputs: list[int], du: int, dv: int, hi: int, lo: int) -> list[
 def run(model: object, inputs: list[int], *params: int) -> list[tuple[int, int, int]]:
     trace, state = [], (np.int64(0), np.int64(0))
     for a in inputs:
-        s, *state, _ = model.int_step(np.int64(a), *state, *params)  # type: ignore[attr-defined]
+        s, *state, _ = model.int_step(np.int64(a), *state, *params)
         trace.append((int(s), int(state[0]), int(state[1])))
     return trace
 
@@ -112,7 +112,7 @@ def test_lif_voltage_decay_truncates_negatives_toward_zero() -> None:
 
 
 def test_lif_clips_the_voltage_and_counts_it() -> None:
-    inputs, state = [-(2**16)] * 3, (np.int64(0), np.int64(0))
+    inputs, state = [-(2**16)] * 3, [np.int64(0), np.int64(0)]
     clips = []
     for a in inputs:
         _, *state, clipped = LIF.int_step(np.int64(a), *state, 4095, 0, 2**17 - 1)
@@ -158,7 +158,7 @@ def test_integer_lif_equals_float_lif_with_room_for_every_halving(xs: list[int],
     """tau 2 and 7 ticks: with inputs scaled by 2^7 every state is whole, so >= and strict > agree off the ties."""
     unit, threshold = 2.0**-7, numerator / 7 + 1e-3  # never a multiple of 2^-7
     params = LIF.quantize({"beta": 0.5, "gain": 1.0, "threshold": threshold}, unit, 1.0).params
-    fu, fv, state = 0.0, 0.0, (np.int64(0), np.int64(0))
+    fu, fv, state = 0.0, 0.0, [np.int64(0), np.int64(0)]
     for x in xs:
         expected, fu, fv = LIF.float_step(float(x), fu, fv, 0.5, 1.0, threshold)
         s, *state, _ = LIF.int_step(np.int64(x) << 7, *state, params["du"], params["dv"], params["vth"])

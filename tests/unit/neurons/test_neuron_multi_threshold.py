@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.neurons.multi_threshold import RULES, switch_quarters, wire_ratio
-from neurodeploy.registry import NEURONS
 
 MT = NEURONS["multi_threshold"]
 HALF, THREE_QUARTERS = Fraction(1, 2), Fraction(3, 4)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy.registry import NEURONS
+from neurodeploy.ir.neuron_model import NEURONS
 
 pytestmark = pytest.mark.needs("lava.proc.lif.models")
 SIZE, TICKS = 300, 24

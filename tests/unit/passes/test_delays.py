@@ -36,7 +36,7 @@ def dense(
     name: str, source: str, outputs: int = 4, inputs: int = 4, **facts: object
 ) -> tuple[Node, str, tuple]:
     weight = facts.pop("weight", RNG.normal(size=(outputs, inputs)))
-    return Synapse(name=name, inputs=(source,), weight=weight, **facts), "C", (outputs,)  # type: ignore[arg-type]
+    return Synapse(name=name, inputs=(source,), weight=weight, **facts), "C", (outputs,)
 
 
 def diagonal(name: str, source: str, **facts: object) -> tuple[Node, str, tuple]:
@@ -50,7 +50,7 @@ def neuron(
 
 
 def view(name: str, source: str, op: str, args: tuple, roles: str, sizes: tuple) -> tuple[Node, str, tuple]:
-    return View(name=name, inputs=(source,), op=op, args=args), roles, sizes  # type: ignore[arg-type]
+    return View(name=name, inputs=(source,), op=op, args=args), roles, sizes
 
 
 def channels_first() -> Graph:

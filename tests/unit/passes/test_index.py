@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_what_no_chain_can_do_is_none() -> None:
 @given(st.data())
 def test_any_chain_of_reshape_and_permute_is_found_again(data: st.DataObject) -> None:
     factors = data.draw(st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=5))
-    sizes, chain = tuple(factors), []
+    sizes, chain = tuple(factors), list[tuple[Any, tuple[int, ...]]]()
     for _ in range(data.draw(st.integers(1, 4))):
         current = index_of(chain, sizes).shape
         if data.draw(st.booleans()):

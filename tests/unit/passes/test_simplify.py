@@ -248,7 +248,7 @@ def test_scale_of_queries_moves_into_the_product() -> None:
     before = net.done("p")
     after = passes.fold_scalars(before)
     same(before, after)
-    assert after.nodes["p"].scale == 1.5  # type: ignore[attr-defined]
+    assert after.nodes["p"].scale == 1.5
     assert "scaled" not in after.nodes
 
 
@@ -259,7 +259,7 @@ def test_scale_of_a_square_counts_twice() -> None:
     before = net.done("p")
     after = passes.fold_scalars(before)
     same(before, after)
-    assert after.nodes["p"].scale == 0.25  # type: ignore[attr-defined]
+    assert after.nodes["p"].scale == 0.25
 
 
 def test_scale_behind_a_product_moves_back_into_it() -> None:
@@ -282,7 +282,7 @@ def test_a_product_takes_no_factor_that_is_not_the_worth_of_a_unit(factor: float
     before = net.done("behind")
     after = passes.fold_scalars(before)
     same(before, after)
-    assert {"before", "behind"} <= set(after.nodes) and after.nodes["p"].scale == 1.0  # type: ignore[attr-defined]
+    assert {"before", "behind"} <= set(after.nodes) and after.nodes["p"].scale == 1.0
 
 
 def test_scale_between_neuron_and_sum_stays() -> None:
@@ -331,7 +331,7 @@ def test_interleaved_heads_are_split() -> None:
     after = passes.split_synapse(before)
     same(before, after)
     assert [n.name for n in after.of(Synapse)] == ["qkv.0", "qkv.1", "qkv.2"]
-    assert [after.nodes[i].op for i in after.nodes["total"].inputs] == ["reshape"] * 3  # type: ignore[attr-defined]
+    assert [after.nodes[i].op for i in after.nodes["total"].inputs] == ["reshape"] * 3
 
 
 def test_unread_channels_are_dropped() -> None:
@@ -341,7 +341,7 @@ def test_unread_channels_are_dropped() -> None:
     before = net.done("part")
     after = passes.split_synapse(before)
     same(before, after)
-    assert after.nodes["w.0"].weight.shape == (2, 4)  # type: ignore[attr-defined]
+    assert after.nodes["w.0"].weight.shape == (2, 4)
 
 
 @pytest.mark.parametrize("bounds", [((0, 4, 1), (2, 6, 1)), ((0, 6, 1), (0, 3, 1))])
@@ -376,7 +376,7 @@ def test_class_token_and_positions_become_one_constant() -> None:
     after = passes.fold_constants(before)
     same(before, after)
     assert [n.kind for n in after] == ["input", "view", "const", "sum", "output"]
-    assert after.nodes["tokens.pad"].args == (0, 1, 0)  # type: ignore[attr-defined]
+    assert after.nodes["tokens.pad"].args == (0, 1, 0)
 
 
 def test_constants_at_both_ends_of_several_streams() -> None:
@@ -387,7 +387,7 @@ def test_constants_at_both_ends_of_several_streams() -> None:
     before = net.done("x")
     after = passes.fold_constants(before)
     same(before, after)
-    assert after.nodes["x.pad"].args == (0, 1, 1)  # type: ignore[attr-defined]
+    assert after.nodes["x.pad"].args == (0, 1, 1)
 
 
 def test_constant_between_streams_stays() -> None:

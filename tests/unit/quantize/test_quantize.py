@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from neurodeploy.convert import ecmt, native
 from neurodeploy.errors import QuantizeError
 from neurodeploy.ir import codes, interp, intervals, levels
 from neurodeploy.ir.graph import Builder, Graph, Header
-from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Output, Product, Sum, Synapse, View
+from neurodeploy.ir.nodes import Const, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from neurodeploy.ir.types import Interval, Shape, Value
 from neurodeploy.quantize import quantize
 from tests.networks import images, mini_snn, mini_vit
@@ -32,8 +35,15 @@ def spiking_snn(seed: int = 0) -> tuple[Graph, calibrate.Ranges]:
     return spiking, calibrate.measure(spiking, samples)
 
 
+def _all(bits: int, node: Node) -> int:
+    """The same width for every node."""
+    return bits
+
+
 @pytest.mark.parametrize("make", [spiking_vit, spiking_snn])
-def test_integer_graph_is_legal_and_keeps_the_node_names(make: object) -> None:
+def test_integer_graph_is_legal_and_keeps_the_node_names(
+    make: Callable[[], tuple[Graph, calibrate.Ranges]],
+) -> None:
     spiking, ranges = make()
     integer = quantize(spiking, ranges)
     assert levels.verify(integer, "integer") == []
@@ -56,9 +66,7 @@ def test_integers_follow_the_spiking_floats(seed: int) -> None:
     truth = logits(spiking, x) / 8
     error = {}
     for bits in (4, 8):
-        error[bits] = np.abs(
-            logits(quantize(spiking, ranges, lambda node, bits=bits: bits), x) / 8 - truth
-        ).mean()
+        error[bits] = np.abs(logits(quantize(spiking, ranges, partial(_all, bits)), x) / 8 - truth).mean()
     assert error[8] < 0.1 * truth.std()
     assert error[8] < error[4]
 
@@ -77,7 +85,7 @@ def test_native_spikes_follow_the_floats() -> None:
 def test_weights_use_the_whole_range_of_their_bits_per_channel() -> None:
     spiking, ranges = spiking_vit()
     for bits in (2, 4, 8):
-        integer = quantize(spiking, ranges, lambda node, bits=bits: bits)
+        integer = quantize(spiking, ranges, partial(_all, bits))
         for node in integer.of(Synapse):
             rows = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
             assert rows.max() == 2 ** (bits - 1) - 1
@@ -116,7 +124,7 @@ def test_cumulative_products_divide_by_t_in_their_rescale() -> None:
 
 def test_a_dead_channel_does_not_break_the_threshold() -> None:
     spiking, ranges = spiking_snn()
-    q = spiking.nodes["q"]
+    q: Any = spiking.nodes["q"]
     weight = q.weight.copy()
     weight[0] = 1e-9
     nodes = {**spiking.nodes, "q": replace(q, weight=weight, bias=np.zeros(len(weight)))}
@@ -145,7 +153,7 @@ def test_no_float_takes_part_in_arithmetic() -> None:
 
 def test_a_node_without_integer_form_is_named_and_its_readers_are_not_blamed() -> None:
     spiking, ranges = spiking_snn()
-    q = spiking.nodes["q.sn"]
+    q: Any = spiking.nodes["q.sn"]
     nodes = {**spiking.nodes, "q.sn": replace(q, params={**q.params, "threshold": -1.0})}
     with pytest.raises(QuantizeError) as caught:
         quantize(Graph(nodes, spiking.values, spiking.header), ranges)

@@ -63,9 +63,9 @@ def test_recurrent_spikes_follow_the_floats(model: str, seed: int) -> None:
 def test_summed_layers_share_their_units_and_need_no_rescale() -> None:
     _, made, _ = integers(network())
     assert not made.of(Micro)
-    one, two, total = (made.values[n].fixed.scale for n in ("w", "back", "sum"))  # type: ignore[union-attr]
+    one, two, total = (made.values[n].fixed.scale for n in ("w", "back", "sum"))
     assert np.array_equal(one, two) and np.array_equal(one, total)
-    largest = np.maximum(*(np.abs(made.nodes[n].weight).max(axis=1) for n in ("w", "back")))  # type: ignore[attr-defined]
+    largest = np.maximum(*(np.abs(made.nodes[n].weight).max(axis=1) for n in ("w", "back")))
     assert (largest >= 120).all()  # the wider of both fills its eight bits
 
 

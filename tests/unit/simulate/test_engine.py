@@ -135,7 +135,7 @@ def test_unproven_range_runs_tick_by_tick_only_where_the_data_saturate() -> None
 def test_any_einsum_of_two_streams(equation: str, timing: str) -> None:
     size = {"a": 3, "b": 2, "c": 3, "d": 2}
     shape = tuple(size[letter] for letter in equation.partition("->")[2])
-    node = Product(name="p", inputs=("n", "x"), equation=equation, timing=timing)  # type: ignore[arg-type]
+    node = Product(name="p", inputs=("n", "x"), equation=equation, timing=timing)
     spikes = Neuron(name="n", inputs=("x",), model="multi_threshold", params=MULTI)
     flat = Reduce(name="r", inputs=("p",), op="sum", axes=tuple(range(len(shape))))
     assert_same(chain((3, 2), (spikes, (3, 2)), (node, shape), (flat, ()), ticks=3), draw(-100, 100, 4, 3, 2))
@@ -144,12 +144,12 @@ def test_any_einsum_of_two_streams(equation: str, timing: str) -> None:
 @pytest.mark.parametrize("timing", ["instant", "cumulative"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_tabulated_operator_equals_its_program(timing: str, per_channel: bool) -> None:
+    from neurodeploy.ir.micro_op import MICROCODE
     from neurodeploy.ir.types import Fixed, Interval
-    from neurodeploy.registry import MICROCODE
 
     scale = 2.0 ** -draw(6, 9, 4).astype(float) if per_channel else 2.0**-7
     made = MICROCODE["gelu"].quantize({}, Fixed(12, True, scale), Interval(-900, 900, True), {"out_bits": 9})
-    node = Micro(name="m", inputs=("x",), op="gelu", params=made.params, timing=timing)  # type: ignore[arg-type]
+    node = Micro(name="m", inputs=("x",), op="gelu", params=made.params, timing=timing)
     graph = chain((4,), (node, (4,)), ticks=3, reach=(-900, 900), bits={"m": 9})
     x = draw(-900, 900, 600, 4)
     assert_same(graph, x)

@@ -32,10 +32,10 @@ def modules(place: Path) -> Iterator[Path]:
 def imported(file: Path) -> Iterator[Path]:
     """Files of the package that a file imports when it runs."""
     tree = ast.parse(file.read_text())
-    for node in [
+    for branch in [
         n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
     ]:
-        node.body = [ast.Pass()]
+        branch.body = [ast.Pass()]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = file.parents[node.level - 1] / Path(*(node.module or "").split("."))

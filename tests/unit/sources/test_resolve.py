@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy import registry
 from neurodeploy.errors import ImportModelError, NeurodeployError, UsageError
+from neurodeploy.formats._base import FORMATS
 from neurodeploy.ir import interp
 from neurodeploy.sources import resolve, zoo
 from tests import fake_format
@@ -104,7 +104,7 @@ def test_a_suffix_finds_its_reader(toy: str) -> None:
 
 
 def test_every_reader_has_a_suffix_of_its_own() -> None:
-    assert len(resolve.formats()) == sum(member.reader is not None for member in registry.FORMATS.values())
+    assert len(resolve.formats()) == sum(member.reader is not None for member in FORMATS.values())
 
 
 def test_what_decides_the_graph_decides_its_fingerprint(toy: str) -> None:
@@ -124,7 +124,7 @@ def test_reader_options_reach_the_reader(toy: str) -> None:
         resolve.source_graph(resolve.resolve(toy, reader=options)).nodes["conv"]
         for options in ({}, {"gain": 2})
     )
-    assert np.array_equal(2 * plain.weight, doubled.weight)  # type: ignore[attr-defined]
+    assert np.array_equal(2 * plain.weight, doubled.weight)
 
 
 @pytest.mark.parametrize(

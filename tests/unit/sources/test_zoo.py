@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_names_and_entries_need_no_torch() -> None:
 
 
 @pytest.mark.parametrize("call", [zoo.entry, zoo.load, zoo.dataset])
-def test_unknown_name_offers_the_nearest(call) -> None:
+def test_unknown_name_offers_the_nearest(call: Callable[[str], object]) -> None:
     with pytest.raises(UsageError) as caught:
         call("digit-vit")
     assert codes(caught.value) == ["ND908"]
@@ -176,7 +177,10 @@ def test_build_that_cannot_be_built(field: str, value: object) -> None:
 # --- weights ----------------------------------------------------------------------------------------------------
 
 
-def _edit(key: str, value: list[float] | None) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _edit(key: str, value: list[float] | None) -> Change:
     def change(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         kept = {k: v for k, v in tensors.items() if k != key}
         return kept if value is None else {**kept, key: torch.tensor(value)}
@@ -195,7 +199,7 @@ def _edit(key: str, value: list[float] | None) -> Callable[[dict[str, Tensor]], 
         (lambda t: {"head.bias": torch.full((10,), math.nan)}, None),
     ],
 )
-def test_load_weights_refuses_tensors(tmp_path: Path, change, expected: list[str] | None) -> None:
+def test_load_weights_refuses_tensors(tmp_path: Path, change: Change, expected: list[str] | None) -> None:
     entry = zoo.entry("digits-vit")
     path = tmp_path / "w.safetensors"
     safetensors.save_file(change(safetensors.load_file(entry.weights_path)), path)

@@ -202,9 +202,9 @@ def test_clock() -> None:
 def test_rearrangements_that_undo_each_other_vanish() -> None:
     ops = (("permute", (2, 1, 0)), ("reshape", (4, 6)), ("reshape", (4, 3, 2)), ("permute", (2, 1, 0)))
     x = np.arange(24).reshape(2, 3, 4)
-    found = simplified(x.shape, ops)  # type: ignore[arg-type]
-    assert found == () and (arranged(x, ops) == x).all()  # type: ignore[arg-type]
-    kept = simplified(x.shape, (*ops, ("permute", (0, 2, 1))))  # type: ignore[arg-type]
+    found = simplified(x.shape, ops)
+    assert found == () and (arranged(x, ops) == x).all()
+    kept = simplified(x.shape, (*ops, ("permute", (0, 2, 1))))
     assert kept == (("permute", (0, 2, 1)),)
 
 
@@ -214,7 +214,7 @@ def test_granularity_is_refused_by_name() -> None:
         lava.describe(Program(graph), "core")
     with pytest.raises(UsageError, match="ND743"):
         compare.usable("cpu", "core")
-    assert compare.granular(MEMBER, "core").at("layer").granularity == "layer"  # type: ignore[attr-defined]
+    assert compare.granular(MEMBER, "core").at("layer").granularity == "layer"
 
 
 def test_other_pythons_are_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,7 +229,7 @@ def test_products(timing: str) -> None:
         (neuron("n", "a", vth=2, dv=0), (2, 3)),
         (dense("b", "x", -eye), (2, 3)),
         (neuron("m", "b", "ternary_lif", du=4095, dv=0, vth_hi=9, vth_lo=-9), (2, 3)),
-        (Product(name="p", inputs=("n", "m"), equation="nd,md->nm", timing=timing, rescale=rescale), (2, 2)),  # type: ignore[arg-type]
+        (Product(name="p", inputs=("n", "m"), equation="nd,md->nm", timing=timing, rescale=rescale), (2, 2)),
         codes={"n": BINARY, "m": TERNARY},
         bits={"p": 24},
         ticks=4,
@@ -363,6 +363,8 @@ def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
     """Files in lava-dl's format run on processes of Lava alone; test_netx_equals_lava.py ties them to netx itself."""
     rng = np.random.default_rng(2)
     small = lambda *shape: weights(rng, *shape, low=-60, high=80)
+    shape: tuple[int, ...] = (8,)
+    options: dict[str, Any] = {}
     if kind == "convolution and loop":
         layers = [
             conv(small(3, 2, 3, 3), (3, 4, 4), inChannels=2, bias=rng.integers(-9, 40, 3)),
@@ -373,11 +375,10 @@ def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
         shape, options = (2, 6, 6), {"reset_interval": 5, "reset_offset": 1}
     elif kind == "sigma-delta":
         layers = [dense_layer(small(6, 8), SDNN), dense_layer(small(3, 6), {**SDNN, "sigma_output": True})]
-        shape, options = (8,), {"input_message_bits": 16, "input_range": [0, 255]}
+        options = {"input_message_bits": 16, "input_range": [0, 255]}
     else:
         both = {"real": small(6, 8), "imag": small(6, 8)}
         layers = [{**dense_layer(small(6, 8), RF), "weight": both}, dense_layer(np.full((3, 6), 200.0))]
-        shape, options = (8,), {}
     x = spikes(rng, 24, *shape) * (200 if kind == "sigma-delta" else 1)
     path = write_net(tmp_path / "network.net", layers)
     graph = READER.load(path, NETX.configure({"input_shape": list(shape[::-1]), **options}), len(x))

@@ -113,7 +113,7 @@ def test_netx_runs_an_exported_file_with_equal_output(tmp_path: Path) -> None:
 def test_what_the_format_cannot_hold_is_refused_all_at_once(tmp_path: Path) -> None:
     layers, _ = CASES["dense"]
     graph = imported(write_net(tmp_path / "a.net", layers))
-    nodes = dict(graph.nodes)
+    nodes: dict[str, Any] = dict(graph.nodes)
     nodes["layer0.synapse"] = replace(nodes["layer0.synapse"], delay=0)
     nodes["layer0"] = replace(nodes["layer0"], params={**nodes["layer0"].params, "bias": 3})
     nodes["layer1.synapse"] = replace(
@@ -131,7 +131,7 @@ def test_what_the_format_cannot_hold_is_refused_all_at_once(tmp_path: Path) -> N
 
 def test_a_network_that_is_no_chain_is_refused(tmp_path: Path) -> None:
     graph = imported(write_net(tmp_path / "a.net", CASES["recurrent"][0]))
-    nodes = dict(graph.nodes)
+    nodes: dict[str, Any] = dict(graph.nodes)
     cross = Synapse(name="cross", inputs=("layer0",), weight=np.eye(2, 8, dtype=np.int64), delay=1)
     total = Sum(name="total", inputs=("layer1.synapse", "cross"))
     names = [*(n for n in nodes if n not in ("layer1", "output")), "cross", "total", "layer1", "output"]

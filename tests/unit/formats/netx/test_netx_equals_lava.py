@@ -55,7 +55,7 @@ def agree(path: Path, x: np.ndarray, bias: np.ndarray | None = None, **options: 
         path, x if bias is None else np.tile(bias, (len(x), *[1] * bias.ndim)), **options
     )
     # Lava clips voltages too; it does not clip messages, so nothing may have been cut off there
-    clipped = {graph.nodes[name].model for name, count in saturations.items() if count}  # type: ignore[attr-defined]
+    clipped = {graph.nodes[name].model for name, count in saturations.items() if count}
     assert not clipped & {"delta", "sigma", "sigma_delta"}
     layers = [n for n in graph.nodes.values() if n.kind == "neuron"]
     theirs = run_netx(path, x, bias, **shared)

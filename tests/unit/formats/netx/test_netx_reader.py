@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import registry
+from neurodeploy.formats._base import FORMATS
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
 from neurodeploy.formats.netx.neurons import recomputed_decays
@@ -32,7 +32,7 @@ def run(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def test_the_room_finds_the_reader_by_its_suffix() -> None:
-    found = registry.FORMATS["netx"]
+    found = FORMATS["netx"]
     assert (
         found is NETX and found.suffix == ".net" and set(found.reader.Options.model_fields) >= {"skip_layers"}
     )
@@ -60,7 +60,7 @@ def test_names_origins_and_shapes(tmp_path: Path) -> None:
         "net",
         "net.net",
     )
-    assert all(s.delays == (1,) for s in graph.of(type(graph.nodes["layer1.synapse"])))  # type: ignore[attr-defined]
+    assert all(s.delays == (1,) for s in graph.of(type(graph.nodes["layer1.synapse"])))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def check(graph: Graph, x: np.ndarray, path: Path, agree: float = 0.98, typed: b
     assert again.content_hash() == graph.content_hash()
     floats = load(path, integers="never", readout="last", input_max=255)
     found = interp.run(floats, x * np.asarray(graph.input.scale)).outputs
-    unit = np.asarray(graph.values[graph.output.name].fixed.scale)  # type: ignore[union-attr]
+    unit = np.asarray(graph.values[graph.output.name].fixed.scale)
     wanted = interp.run(graph, x, record=(graph.output.inputs[0],)).values[graph.output.inputs[0]] * unit
     assert np.mean(np.abs(found - wanted) <= 0.02 * np.abs(wanted).max()) >= agree and wanted.any()
     # nir 1.0.8 takes every kernel for square and ungrouped when it checks shapes

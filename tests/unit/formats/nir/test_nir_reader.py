@@ -251,7 +251,8 @@ def delayed(x: np.ndarray, delay: np.ndarray) -> np.ndarray:
     y = np.zeros(x.shape)
     for index in np.ndindex(x.shape[2:]):
         d = int(np.broadcast_to(delay, x.shape[2:])[index])
-        y[(slice(None), slice(d, None), *index)] = x[(slice(None), slice(0, TICKS - d), *index)]
+        place: tuple[Any, ...] = (..., *index)
+        y[:, d:][place] = x[:, : TICKS - d][place]
     return y
 
 

@@ -115,7 +115,8 @@ def simulate(arch: Path, network: Path, runs: list[int]) -> list[dict[str, Any]]
 
 def _run(chip: Chip, net: Net, start: int, steps: int) -> dict[str, Any]:
     energy = dict.fromkeys(("synapse", "dendrite", "soma", "network"), 0.0)
-    total, seconds = defaultdict(int), 0.0
+    total: dict[str, int] = defaultdict(int)
+    seconds = 0.0
     for step in range(start, start + steps):
         sending: dict[str, float] = defaultdict(float)
         receiving: dict[str, float] = defaultdict(float)

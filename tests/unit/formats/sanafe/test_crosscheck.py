@@ -59,7 +59,7 @@ def fake(folder: Path, does: str, version: str = "version 9.9") -> str:
 
 def check(case: Case, python: str, **options: object) -> crosscheck.Crosscheck:
     program, target, x = case
-    return crosscheck.crosscheck(program, target, x, python=python, timing="simple", **options)  # type: ignore[arg-type]
+    return crosscheck.crosscheck(program, target, x, python=python, timing="simple", **options)
 
 
 def code(error: NeurodeployError) -> str:
@@ -367,7 +367,10 @@ def test_currents_in_sanafe_are_our_synaptic_sums(name: str, sanafe: str, tmp_pa
         assert potentials.shape == (net.pipelined + net.framed, group.size)
         element = addresses(program, node)
         places = zip(*divmod(group.tile, target.chip.routers_y), group.core, strict=True)
-        flat = [element[sites[tuple(map(int, p))], int(a)] for p, a in zip(places, group.index, strict=True)]
+        flat = [
+            element[sites[int(x), int(y), int(c)], int(a)]
+            for (x, y, c), a in zip(places, group.index, strict=True)
+        ]
         late = next(g.depth for g in program.mapping.groups if node in g.nodes)
         sums = trace.values[node].reshape(ticks, len(x), -1)[:, :, flat]
         for sample in range(len(x)):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,10 @@ def mixed() -> tuple[Program, Target, np.ndarray]:
     return Program(graph, encode(graph, one_core_per_group(graph, target), target)), target, ones()
 
 
-CASES = {**{name: lambda name=name: dense(name) for name in TARGETS}, "mixed": mixed}
+CASES: dict[str, Callable[[], tuple[Program, Target, np.ndarray]]] = {
+    **{name: partial(dense, name) for name in TARGETS},
+    "mixed": mixed,
+}
 
 
 @pytest.fixture(params=CASES)

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 from ..array import Array
 from ..evidence import Evidence
-from ..ir.types import Code
-from ..registry import Member
+from ..registry import Member, Room
+from .types import Code
 
 Params = Mapping[str, Any]  # by name, in real numbers or in integers
 Scale = float | Array  # what a unit is worth, per channel where they differ
@@ -109,3 +109,6 @@ class NeuronModel(Member):
     @abstractmethod
     def operations(self, params: Params) -> int:
         """Add, multiply, shift, compare and table operations of one update of one neuron."""
+
+
+NEURONS = Room("neurons", NeuronModel)
