@@ -43,6 +43,7 @@ class Pmsm(Method):
     name = "pmsm"
     title = "polarity multi-spike mapping (PMSM-compatible, our definition)"
     Config = QuantiserConfig
+    takes_quantisers = True
     presets: ClassVar = {
         "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
     }  # fmt: skip
