@@ -6,18 +6,24 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..array import Array
 from ..errors import Problem, UsageError, configured, unknown_name
 from ..ir.graph import Graph
 from ..registry import Member, Room
+from ._sites import refusals
 
 
 class MethodConfig(BaseModel):
     """Base of all method configs: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def option(default: Any, description: str, **bounds: Any) -> Any:
+    """A field of a config: its default, what it is, and what it must keep (``gt``, ``ge``, ``lt``, ``le``)."""
+    return Field(default, description=description, **bounds)
 
 
 class Method(Member):
@@ -30,12 +36,14 @@ class Method(Member):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     #: what the energy metric of papers counts: "trained" (the first layer as MACs), "converted" (all but the stem)
     metric: Literal["trained", "converted"] = "converted"
+    #: whether it takes over the quantisers of a network that was trained with them
+    takes_quantisers: bool = False
     #: what helps where a neuron that the method put in has no integer form, best first
     remedies: tuple[str, ...] = ()
 
-    @abstractmethod
     def accept(self, graph: Graph) -> list[Problem]:
-        """Every reason why the method does not apply to this source graph."""
+        """Every reason why the method does not apply to this source graph: it already spikes, or nothing ever would."""
+        return refusals(graph, self.takes_quantisers)
 
     @abstractmethod
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
@@ -54,9 +62,8 @@ class Method(Member):
         options = dict(options)
         preset = str(options.pop("preset", next(iter(self.presets))))
         if preset not in self.presets:
-            raise UsageError(
-                unknown_name("ND302", f"{self.name} preset", preset, self.presets, "convert.preset")
-            )
+            kind = f"{self.name} preset"
+            raise UsageError(unknown_name("ND302", kind, preset, self.presets, "convert.preset"))
         chosen = {**self.presets[preset], **options}
         return preset, configured(self.Config, chosen, "ND303", f"method {self.name}", "convert")
 

@@ -22,10 +22,10 @@ from ..ir import codes
 from ..ir.graph import Builder, Graph, prune
 from ..ir.nodes import Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.types import Value
-from ._sites import Population, add_population, is_quantiser, twin_view
+from ._sites import Populations, add_population, is_quantiser, twin_view
 
 
-def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Population]) -> Graph:
+def insert(graph: Graph, method: str, timesteps: int, populations: Populations) -> Graph:
     """The spiking graph with a population at every site and an integrator behind all that reads one."""
     header = replace(graph.header, level="spiking", timesteps=timesteps, method=method)
     builder = Builder(header)
@@ -39,10 +39,9 @@ def insert(graph: Graph, method: str, timesteps: int, populations: dict[str, Pop
             changes["readout"] = "last"
         driven = isinstance(node, (Product, Synapse)) and all(i in spiking for i in node.inputs)
         if driven:
-            changes |= {"inputs": tuple(spiking[i] for i in node.inputs)}
-            changes |= (
-                {"bias": None} if isinstance(node, Synapse) else {"timing": "cumulative", "mean": False}
-            )
+            changes["inputs"] = tuple(spiking[i] for i in node.inputs)
+            layer = isinstance(node, Synapse)
+            changes |= {"bias": None} if layer else {"timing": "cumulative", "mean": False}
             value = replace(value, contract="difference")
         if is_quantiser(node):
             changes["model"] = "signed_tracer"
@@ -64,7 +63,6 @@ def _integrate(builder: Builder, source: str, node: Node, value: Value) -> str:
     bias: float | Array = 0.0
     if isinstance(node, Synapse) and node.bias is not None:
         bias = node.bias if node.op == "dense" else node.bias[:, None, None]
-    params = {"bias": bias}
-    name = f"{source}.value"
-    made = Neuron(name=name, inputs=(source,), origin=node.origin, model="integrator", params=params)
+    made = Neuron(name=f"{source}.value", inputs=(source,), origin=node.origin, model="integrator",
+                  params={"bias": bias})  # fmt: skip
     return builder.add(made, replace(value, contract="instant"))

@@ -81,13 +81,11 @@ class Found:
         return f"{self.evaluations} candidates: {self.start} -> {self.score}{kept}"
 
 
+Build = Callable[[Setting], Graph]
+
+
 def search(
-    graph: Graph,
-    build: Callable[[Setting], Graph],
-    start: Setting,
-    roles: Mapping[str, str],
-    samples: Array,
-    plan: Plan,
+    graph: Graph, build: Build, start: Setting, roles: Mapping[str, str], samples: Array, plan: Plan
 ) -> Found:
     """The best setting found; ``build`` makes the spiking graph of one, ``samples`` are training images."""
     begin, rng = time.monotonic(), np.random.default_rng(plan.seed)
@@ -190,10 +188,6 @@ def _log_probabilities(logits: Array) -> Array:
 
 def with_params(graph: Graph, changes: Mapping[str, Mapping[str, object]]) -> Graph:
     """The graph with some parameters of some neurons replaced."""
-    nodes = {
-        n.name: replace(n, params={**n.params, **changes[n.name]})
-        if isinstance(n, Neuron) and n.name in changes
-        else n
-        for n in graph
-    }
-    return Graph(nodes, graph.values, graph.header)
+    changed = [n for n in graph.of(Neuron) if n.name in changes]
+    nodes = {n.name: replace(n, params={**n.params, **changes[n.name]}) for n in changed}
+    return replace(graph, nodes={**graph.nodes, **nodes})

@@ -18,7 +18,7 @@ from ..ir.types import Contract
 from ..passes._diagonal import factors
 
 
-def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
+def refusals(graph: Graph, quantised: bool) -> list[Problem]:
     """Why a graph cannot be converted: it already spikes (ND304), or no layer would be driven by spikes (ND305).
 
     ``quantised``: the method takes over the quantisers of a network that was trained with them.
@@ -26,28 +26,12 @@ def refusals(graph: Graph, quantised: bool = False) -> list[Problem]:
     quantised = quantised and graph.header.level == "source"  # later, such neurons have begun to spike
     if neurons := [n for n in graph.of(Neuron) if not (quantised and is_quantiser(n))]:
         quantisers = all(map(is_quantiser, neurons))
-        return [
-            Problem(
-                "ND304",
-                "the network already holds quantisers"
-                if quantisers
-                else "the network already holds spiking neurons",
-                where=graph.header.name,
-                found=f"{len(neurons)} neurons",
-                limit="0",
-                fixes=("use --method pmsm" if quantisers else "use --method native",),
-            )
-        ]
+        what, method = ("quantisers", "pmsm") if quantisers else ("spiking neurons", "native")
+        cause, fixes = f"the network already holds {what}", (f"use --method {method}",)
+        return [Problem("ND304", cause, graph.header.name, f"{len(neurons)} neurons", "0", fixes)]
     if not sites(graph):
-        return [
-            Problem(
-                "ND305",
-                "no layer of the network would be driven by spikes: conversion would change nothing",
-                where=graph.header.name,
-                found="0 sites",
-                limit="at least 1",
-            )
-        ]
+        cause = "no layer of the network would be driven by spikes: conversion would change nothing"
+        return [Problem("ND305", cause, graph.header.name, "0 sites", "at least 1")]
     return []
 
 
@@ -79,11 +63,8 @@ def roles(graph: Graph) -> dict[str, str]:
     """Site -> what its neuron feeds: ``s`` (softmax output), ``q`` and ``k`` (operands of a product that a softmax
     reads), ``v`` (operand of another product), else ``linear``."""
     kinds, found = sites(graph), dict.fromkeys(sites(graph), "linear")
-    scores = {
-        origin.name
-        for node in graph.of(Micro)
-        if node.op == "softmax" and (origin := _product_behind(graph, node.inputs[0]))
-    }
+    softmaxes = (node for node in graph.of(Micro) if node.op == "softmax")
+    scores = {origin.name for node in softmaxes if (origin := _product_behind(graph, node.inputs[0]))}
     for node in graph.of(Product):
         for source, role in zip(node.inputs, "qk" if node.name in scores else "vv", strict=True):
             site = behind_views(graph, source)
@@ -136,13 +117,11 @@ class Population:
     suffix: str
 
 
+Populations = dict[str, Population]  # by site
+
+
 def insert(
-    graph: Graph,
-    method: str,
-    timesteps: int,
-    populations: dict[str, Population],
-    contract: Contract,
-    timing: str,
+    graph: Graph, method: str, timesteps: int, populations: Populations, contract: Contract, timing: str
 ) -> Graph:
     """The spiking graph with a population at every site, which dense layers and products then read.
 
@@ -186,13 +165,8 @@ def add_population(
 ) -> str:
     """Append the neuron of a site; returns its name."""
     value = builder.values[source]
-    neuron = Neuron(
-        name=f"{source}.{population.suffix}",
-        inputs=(source,),
-        origin=node.origin,
-        model=population.model,
-        params=population.params,
-    )
+    neuron = Neuron(name=f"{source}.{population.suffix}", inputs=(source,), origin=node.origin,
+                    model=population.model, params=population.params)  # fmt: skip
     return builder.add(neuron, replace(value, contract=contract or value.contract))
 
 

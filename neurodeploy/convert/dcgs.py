@@ -17,17 +17,15 @@ negative side share their levels.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from ..array import Array
-from ..errors import Problem
 from ..ir.graph import Graph
 from . import _differential
-from ._base import Method, MethodConfig
-from ._sites import Population, refusals, see_sites, sites
+from ._base import Method, MethodConfig, option
+from ._sites import Population, see_sites, sites
 
 GRAIN_MAX = 64
 SMALLEST = 1e-6  # largest level of a site that is always zero
@@ -36,14 +34,10 @@ SMALLEST = 1e-6  # largest level of a site that is always zero
 class DcgsConfig(MethodConfig):
     """What calibration and the neurons can vary."""
 
-    percent: float = Field(
-        0.999, gt=0.5, lt=1.0, description="order statistic of magnitudes that scales the levels"
-    )
-    top: float = Field(8.0, gt=0.0, description="largest level over that order statistic")
-    levels: int = Field(8, ge=1, le=12, description="levels per sign")
-    grain: int = Field(
-        0, ge=0, le=GRAIN_MAX, description="payload units of a base; 0: chosen for exact quotients"
-    )
+    percent: float = option(0.999, "order statistic of magnitudes that scales the levels", gt=0.5, lt=1.0)
+    top: float = option(8.0, "largest level over that order statistic", gt=0.0)
+    levels: int = option(8, "levels per sign", ge=1, le=12)
+    grain: int = option(0, "payload units of a base; 0: chosen for exact quotients", ge=0, le=GRAIN_MAX)
 
 
 class Dcgs(Method):
@@ -54,18 +48,12 @@ class Dcgs(Method):
     Config = DcgsConfig
     presets: ClassVar = {"released": {}, "coarse": {"levels": 6}}
 
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
-
     def rewrite(self, graph: Graph, config: DcgsConfig, samples: Array, timesteps: int) -> Graph:
         """A differential neuron at every site, integrators behind layers and products, the last tick's logits."""
         tops = calibrate(graph, config, samples)
         grain = config.grain or min(math.lcm(*range(1, timesteps + 1)), GRAIN_MAX)
-        params: dict[str, dict[str, Any]] = {
-            site: {"base": top / 2 ** (config.levels - 1), "levels": config.levels, "grain": grain}
-            for site, top in tops.items()
-        }
+        common = {"levels": config.levels, "grain": grain}
+        params = {site: {"base": top / 2 ** (config.levels - 1), **common} for site, top in tops.items()}
         populations = {site: Population("differential_threshold", own, "dt") for site, own in params.items()}
         return _differential.insert(graph, self.name, timesteps, populations)
 
@@ -74,12 +62,8 @@ def calibrate(graph: Graph, config: DcgsConfig, samples: Array) -> dict[str, flo
     """Site -> largest level."""
     names = sites(graph)
     rows: dict[str, list[float]] = {name: [] for name in names}
-    see_sites(
-        graph,
-        names,
-        samples,
-        lambda name, x: rows[name].append(float(np.quantile(np.abs(x), config.percent))),
-    )
+    see = lambda name, x: rows[name].append(float(np.quantile(np.abs(x), config.percent)))
+    see_sites(graph, names, samples, see)
     return {name: config.top * (float(np.mean(rows[name])) or SMALLEST) for name in names}
 
 

@@ -32,66 +32,55 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from ..array import Array
 from ..errors import Problem, UsageError, unknown_name
 from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
 from . import _search
-from ._base import Method, MethodConfig
-from ._sites import Population, insert, refusals, roles, see_sites, sites
+from ._base import Method, MethodConfig, option
+from ._sites import Population, insert, roles, see_sites, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
 LEVELS_MAX = _search.LEVELS_MAX
 #: role of a site -> the option that holds its number of levels
 LEVELS_OF = {
-    "linear": "levels_linear",
-    "v": "levels_linear",  # as the released code has it
-    "q": "levels_qk",
-    "k": "levels_qk",
-    "s": "levels_softmax",
-}
+    "linear": "levels_linear", "v": "levels_linear",  # as the released code has it
+    "q": "levels_qk", "k": "levels_qk", "s": "levels_softmax",
+}  # fmt: skip
 
 
 class EcmtConfig(MethodConfig):
     """What calibration and the neurons of ECMT can vary."""
 
-    rule: Literal["ecmt_code", "nearest", "dcgs"] = Field(
-        "ecmt_code", description="which level a value becomes: as in ECMT's code, the nearest, or as in DCGS"
+    rule: Literal["ecmt_code", "nearest", "dcgs"] = option(
+        "ecmt_code", "which level a value becomes: as in ECMT's code, the nearest, or as in DCGS"
     )
-    percent: float = Field(
-        0.99, gt=0.5, lt=1.0, description="order statistic that becomes the smallest level"
+    percent: float = option(0.99, "order statistic that becomes the smallest level", gt=0.5, lt=1.0)
+    base_scale: float = option(1.0, "factor on every base", gt=0.0)
+    levels: int = option(8, "levels per sign", ge=1, le=LEVELS_MAX)
+    levels_linear: int | None = option(
+        None, "levels at inputs of dense layers and at v; null: levels", ge=1, le=LEVELS_MAX
     )
-    base_scale: float = Field(1.0, gt=0.0, description="factor on every base")
-    levels: int = Field(8, ge=1, le=LEVELS_MAX, description="levels per sign")
-    levels_linear: int | None = Field(
-        None, ge=1, le=LEVELS_MAX, description="levels at inputs of dense layers and at v; null: levels"
+    levels_qk: int | None = option(None, "levels at q and k; null: levels", ge=1, le=LEVELS_MAX)
+    levels_softmax: int | None = option(None, "levels at softmax outputs; null: levels", ge=1, le=LEVELS_MAX)
+    softmax_base: float | None = option(0.0125, "fixed base at softmax outputs; null: calibrated", gt=0.0)
+    gelu_base: tuple[float, float] | None = option(
+        (0.25, 0.08), "fixed bases at GELU outputs; null: calibrated"
     )
-    levels_qk: int | None = Field(None, ge=1, le=LEVELS_MAX, description="levels at q and k; null: levels")
-    levels_softmax: int | None = Field(
-        None, ge=1, le=LEVELS_MAX, description="levels at softmax outputs; null: levels"
+    site_levels: dict[str, int] = option({}, "levels by glob over site names and module paths")
+    site_scales: dict[str, float] = option({}, "factor on bases by glob over sites")
+    search: Literal["none", "energy", "accuracy"] = option(
+        "none", "find bases and levels by site: best under an energy, or cheapest under an accuracy budget"
     )
-    softmax_base: float | None = Field(
-        0.0125, gt=0.0, description="fixed base at softmax outputs; null: calibrated"
-    )
-    gelu_base: tuple[float, float] | None = Field(
-        (0.25, 0.08), description="fixed bases at GELU outputs; null: calibrated"
-    )
-    site_levels: dict[str, int] = Field({}, description="levels by glob over site names and module paths")
-    site_scales: dict[str, float] = Field({}, description="factor on bases by glob over sites")
-    search: Literal["none", "energy", "accuracy"] = Field(
-        "none",
-        description="find bases and levels by site: best under an energy, or cheapest under an accuracy budget",
-    )
-    search_budget: float = Field(
+    search_budget: float = option(
         0.35,
+        "energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
         ge=0.0,
-        description="energy: largest ratio of the paper metric; accuracy: largest share of changed answers in percent",
     )
-    search_evaluations: int = Field(150, ge=1, le=10000, description="how many candidates a search runs")
-    search_seconds: float = Field(300.0, gt=0.0, description="time after which a search stops")
-    search_seed: int = Field(0, ge=0, description="order in which a search tries its moves")
+    search_evaluations: int = option(150, "how many candidates a search runs", ge=1, le=10000)
+    search_seconds: float = option(300.0, "time after which a search stops", gt=0.0)
+    search_seed: int = option(0, "order in which a search tries its moves", ge=0)
 
 
 class Ecmt(Method):
@@ -108,10 +97,6 @@ class Ecmt(Method):
     }
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused."""
-        return refusals(graph)
-
     def suits(self, graph: Graph) -> int:
         """Any network, for want of a better method."""
         return 1
@@ -123,19 +108,16 @@ class Ecmt(Method):
         """
         bases = calibrate_bases(graph, config, samples)
         start = fixed_setting(graph, config)
-        if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
-            return _spiking(graph, config, bases, start, timesteps)
         whole = _spiking(graph, config, bases, start, timesteps)
-        plan = _search.Plan(
-            config.search,
-            config.search_budget,
-            config.search_evaluations,
-            config.search_seconds,
-            config.search_seed,
-        )
-        build = lambda setting: _search.with_params(
-            whole, {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
-        )
+        if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
+            return whole
+        plan = _search.Plan(config.search, config.search_budget, config.search_evaluations,
+                            config.search_seconds, config.search_seed)  # fmt: skip
+
+        def build(setting: _search.Setting) -> Graph:
+            params = {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
+            return _search.with_params(whole, params)
+
         found = _search.search(graph, build, start, roles(graph), samples, plan)
         made = _spiking(graph, config, bases, found.setting, timesteps)
         return made.with_header(notes={**made.header.notes, "search": str(found)})
@@ -144,10 +126,8 @@ class Ecmt(Method):
 def fixed_setting(graph: Graph, config: EcmtConfig) -> dict[str, tuple[float, int]]:
     """Site -> (factor on its base, levels) as the options say; UsageError for globs that no site matches."""
     names = {site: (site, *(o.path for o in graph.nodes[site].origin if o.path)) for site in sites(graph)}
-    tables: dict[str, Mapping[str, Any]] = {
-        "site_scales": config.site_scales,
-        "site_levels": config.site_levels,
-    }
+    tables: dict[str, dict[str, Any]]
+    tables = {"site_scales": config.site_scales, "site_levels": config.site_levels}
     every = [name for group in names.values() for name in group]
     problems = [
         unknown_name("ND303", "site", glob, sorted(set(every)), f"convert.{key}")
@@ -181,31 +161,23 @@ def _matching(names: Iterable[str], table: Mapping[str, Any], default: Any) -> A
     return hits[-1] if hits else default
 
 
+Bases = dict[str, tuple[float, float]]  # site -> of positive and negative levels
+
+
 def _spiking(
-    graph: Graph,
-    config: EcmtConfig,
-    bases: dict[str, tuple[float, float]],
-    setting: _search.Setting,
-    timesteps: int,
+    graph: Graph, config: EcmtConfig, bases: Bases, setting: _search.Setting, timesteps: int
 ) -> Graph:
-    populations = {
-        site: Population("multi_threshold", _params(bases[site], own, config), "mt")
-        for site, own in setting.items()
-    }
+    params = {site: _params(bases[site], own, config) for site, own in setting.items()}
+    populations = {site: Population("multi_threshold", own, "mt") for site, own in params.items()}
     return insert(graph, Ecmt.name, timesteps, populations, "rate", "cumulative")
 
 
 def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConfig) -> dict[str, Any]:
-    scale, levels = own
-    return {
-        "base_p": bases[0] * scale,
-        "base_n": bases[1] * scale,
-        "levels": levels,
-        "rule": RULES.index(config.rule),
-    }
+    (base_p, base_n), (scale, levels), rule = bases, own, RULES.index(config.rule)
+    return {"base_p": base_p * scale, "base_n": base_n * scale, "levels": levels, "rule": rule}
 
 
-def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> dict[str, tuple[float, float]]:
+def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:
     """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
     kinds = sites(graph)
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}

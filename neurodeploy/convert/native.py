@@ -24,16 +24,9 @@ class Native(Method):
         """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""
         if graph.of(Neuron):
             return []
-        return [
-            Problem(
-                "ND301",
-                "the network holds no spiking neuron, so there is nothing native to keep",
-                where=graph.header.name,
-                found="0 neurons",
-                limit="at least 1",
-                fixes=("use --method ecmt",),
-            )
-        ]
+        cause = "the network holds no spiking neuron, so there is nothing native to keep"
+        fixes = ("use --method ecmt",)
+        return [Problem("ND301", cause, graph.header.name, "0 neurons", "at least 1", fixes)]
 
     def suits(self, graph: Graph) -> int:
         """Whatever holds neurons."""

@@ -31,11 +31,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..array import Array
-from ..errors import Problem
 from ..ir.graph import Graph
 from ._base import Method
 from ._quantisers import QuantiserConfig, quantisers
-from ._sites import Population, insert, is_quantised, refusals
+from ._sites import Population, insert, is_quantised
 
 
 class Pmsm(Method):
@@ -45,15 +44,8 @@ class Pmsm(Method):
     title = "polarity multi-spike mapping (PMSM-compatible, our definition)"
     Config = QuantiserConfig
     presets: ClassVar = {
-        "mse": {},
-        "entropy": {"init": "entropy"},
-        "midway": {"init": "midway"},
-        "four_bits": {"levels": 7},
-    }
-
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
-        return refusals(graph, quantised=True)
+        "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
+    }  # fmt: skip
 
     def suits(self, graph: Graph) -> int:
         """Networks that were trained with quantisers."""

@@ -19,25 +19,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from ..array import Array
-from ..errors import Problem
 from ..ir.graph import Graph
 from ..neurons.signed_tracer import ACC_MAX
 from . import _differential
-from ._base import Method, MethodConfig
+from ._base import Method, MethodConfig, option
 from ._quantisers import QuantiserConfig, quantisers
-from ._sites import Population, refusals
+from ._sites import Population
 
 
 class SpikezipConfig(MethodConfig):
     """What the quantisers can vary."""
 
-    levels: int = Field(
-        4, ge=1, le=ACC_MAX // 2, description="half the number of non-zero counts of a quantiser"
-    )
-    step_scale: float = Field(1.0, gt=0.0, description="factor on every step")
+    levels: int = option(4, "half the number of non-zero counts of a quantiser", ge=1, le=ACC_MAX // 2)
+    step_scale: float = option(1.0, "factor on every step", gt=0.0)
 
 
 class Spikezip(Method):
@@ -46,11 +41,8 @@ class Spikezip(Method):
     name = "spikezip"
     title = "SpikeZIP-TF, bounded signed spikes with sum semantics"
     Config = SpikezipConfig
+    takes_quantisers = True
     presets: ClassVar = {"default": {}, "five_bits": {"levels": 15}}
-
-    def accept(self, graph: Graph) -> list[Problem]:
-        """A network that already spikes, or that has no dense layer to drive by spikes, is refused; quantisers stay."""
-        return refusals(graph, quantised=True)
 
     def rewrite(self, graph: Graph, config: SpikezipConfig, samples: Array, timesteps: int) -> Graph:
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""

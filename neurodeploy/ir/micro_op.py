@@ -57,9 +57,7 @@ class MicroOp(Member):
         """The operator in int64, from its integer parameters; second: 1 where a value saturated (or plain 0)."""
 
     @abstractmethod
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Integer parameters for an input of representation ``fixed`` with bounds ``interval``.
 
         ``fixed.scale`` is a scalar for row operators. ``options`` may hold ``out_scale`` (wanted worth of an output

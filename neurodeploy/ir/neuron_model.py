@@ -12,13 +12,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from ..array import Array
 from ..evidence import Evidence
 from ..registry import Member, Room
 from .types import Code
+
+Params = Mapping[str, Any]  # by name, in real numbers or in integers
+Scale = float | Array  # what a unit is worth, per channel where they differ
+Values = tuple[Any, ...]  # of one tick: what is sent, the state, and at the integer level the clipped flag
+
+#: the reason for many a "plausible"
+IN_MICROCODE = "in Loihi 2 microcode; not shown on silicon"
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,9 @@ class StateVar:
 class Quantized:
     """Integer parameters of a population, the code it emits and what one unit of its output is worth."""
 
-    params: Mapping[str, Any]
+    params: Params
     code: Code
-    scale: float | Array
+    scale: Scale
 
 
 class NeuronModel(Member):
@@ -59,7 +65,7 @@ class NeuronModel(Member):
     float_params: tuple[str, ...] = ()
     int_params: tuple[str, ...] = ()
     #: typical float parameters, with which the conformance tests run every model
-    example: Mapping[str, Any] = MappingProxyType({})
+    example: ClassVar[Params] = {}
     #: how sure it is that a Loihi-class core runs this
     grade: Evidence = ("simulation-only", "")
     #: largest |input| the integer step is defined for (None: the message width)
@@ -73,35 +79,35 @@ class NeuronModel(Member):
 
     @staticmethod
     @abstractmethod
-    def float_step(x: Any, *args: Any) -> tuple[Any, ...]:
+    def float_step(x: Any, *args: Any) -> Values:
         """One tick in real numbers: the intention."""
 
     @staticmethod
     @abstractmethod
-    def int_step(x: Any, *args: Any) -> tuple[Any, ...]:
+    def int_step(x: Any, *args: Any) -> Values:
         """One tick in integers: the specification."""
 
     @abstractmethod
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """The code of the emitted values, from float or integer parameters."""
 
     @abstractmethod
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Integer parameters for an input whose unit is worth ``in_scale`` (broadcastable, per channel).
 
         ``observed`` is the largest magnitude the float population was seen to emit in calibration.
         """
 
-    def finest_unit(self, params: Mapping[str, Any]) -> float:
+    def finest_unit(self, params: Params) -> float:
         """Smallest worth of an input unit at which the integer parameters still fit their widths; 0 if any does."""
         return 0.0
 
-    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+    def quantized_limit(self, params: Params) -> int | None:
         """The magnitude below which the quantizer keeps inputs, so that no state wraps or saturates over time."""
         return self.input_limit
 
     @abstractmethod
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Add, multiply, shift, compare and table operations of one update of one neuron."""
 
 

@@ -11,8 +11,7 @@ power of two (the default). 3.6e-5 is the chord error step^2/8 * max|c''| = 2.5e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -59,9 +58,7 @@ class Gated(MicroOp):
         y = saturate(raw, params["bits"])
         return y, np.where(raw != y, 1, 0)
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the finest power-of-two multiple of the input's that holds max(x, 0) and c in ``out_bits``.
 
         A wanted unit finer than 2^-33 becomes 2^-33.
@@ -76,13 +73,8 @@ class Gated(MicroOp):
         ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(np.asarray(fixed.scale) / np.asarray(scale), bits)
         small = Rescale.params(2.0**-C_BITS / np.asarray(scale), bits)
-        ints |= {
-            "bits": bits,
-            "out_multiplier": out["multiplier"],
-            "out_shift": out["shift"],
-            "c_multiplier": small["multiplier"],
-            "c_shift": small["shift"],
-        }
+        ints |= {"bits": bits, "out_multiplier": out["multiplier"], "out_shift": out["shift"]}
+        ints |= {"c_multiplier": small["multiplier"], "c_shift": small["shift"]}
         return QuantizedMicro(ints, Fixed(bits, True, scale), bounds(interval, ints))
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:

@@ -17,7 +17,6 @@ from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,19 +56,17 @@ class Norm(MicroOp):
         """The integer program; second: 1 where the output saturated. Raises ValueError for a row of another width."""
         if x.shape[-1] != params["width"]:
             raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
-        c, shift = (
-            centre(x, params) if self.centred else fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
-        )
         if self.centred:
+            c, shift = centre(x, params)
             c = c - mean(c, params)
+        else:
+            c, shift = fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
         u = unit_vector(c, shift, params)
         raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
         y = saturate(raw, params["bits"])
         return y, np.where(raw != y, 1, 0)
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the bound sqrt(D) |gamma| + |beta| just fits ``out_bits``, so nothing saturates."""
         check_reach(fixed, interval)
         width, bits = int(params["width"]), out_bits(options)
@@ -79,9 +76,8 @@ class Norm(MicroOp):
         ints = register_params(width) | eps_params(float(params["eps"]), width, row_scale(fixed))
         ints |= affine_params(gamma, beta, np.asarray(scale), ints) | {"bits": bits}
         lo, hi = limits(ints)
-        return QuantizedMicro(
-            ints, Fixed(bits, True, scale), Interval(int(np.min(lo)), int(np.max(hi)), True)
-        )
+        reach = Interval(int(np.min(lo)), int(np.max(hi)), True)
+        return QuantizedMicro(ints, Fixed(bits, True, scale), reach)
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """beta -+ sqrt(D) |gamma|, per channel, whatever the input."""
@@ -169,11 +165,8 @@ def affine_params(gamma: Array, beta: Array, scale: Array, ints: Params) -> dict
     if np.abs(offset).max() >= 2.0**30:
         raise ValueError("beta exceeds 2^30 output units")
     signed = np.where(seen, np.where(factor < 0, -multiplier, multiplier), 0)
-    return {
-        "multiplier": signed,
-        "shift": shift,
-        "beta": np.broadcast_to(offset, gamma.shape).astype(np.int64),
-    }
+    offset = np.broadcast_to(offset, gamma.shape).astype(np.int64)
+    return {"multiplier": signed, "shift": shift, "beta": offset}
 
 
 def odd_half(split: int) -> float:

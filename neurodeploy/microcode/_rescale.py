@@ -7,7 +7,6 @@ term is zero where in_scale / out_scale is a power of two. The product needs 64 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,9 +48,7 @@ class Rescale(MicroOp):
         y = arithmetic.saturate(raw, params["bits"])
         return y, np.where(raw != y, 1, 0)
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default width 24; default unit: the finest power-of-two multiple of the input's largest that fits."""
         bits = out_bits(options, MESSAGE_BITS)
         scale = out_scale(options, finest_unit(fixed, interval.magnitude, bits))

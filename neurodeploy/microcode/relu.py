@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ..array import Array
@@ -31,9 +28,7 @@ class Relu(MicroOp):
         """Rectify, then rescale; second: 1 where it saturated."""
         return RESCALE.int_apply(np.maximum(x, 0), params)
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default width 17; default unit: the finest power-of-two multiple of the input's largest that fits."""
         positive = Interval(max(interval.lo, 0), max(interval.hi, 0), interval.proven)
         bits = out_bits(options)

@@ -14,7 +14,6 @@ Masked entries (``mask`` True) are exactly 0 and take part in neither maximum no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -83,9 +82,7 @@ class Softmax(MicroOp):
         r = rescale(r, params["gain"], params["gain_bits"])
         return rescale(e, r, exponent + params["down"]), 0
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit 2^-15 (or 2^-(out_bits - 1)); any unit in [2^-23, 2^-4] is possible.
 
         Raises QuantizeError (ND450) for a row masked everywhere.
@@ -107,9 +104,8 @@ class Softmax(MicroOp):
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """0 .. 1 in output units."""
-        exponent = (
-            E_BITS + UNIT_BITS - SUM_BITS - params["down"]
-        )  # 1 / unit = gain * 2^(exponent - gain_bits)
+        # 1 / unit = gain * 2^(exponent - gain_bits)
+        exponent = E_BITS + UNIT_BITS - SUM_BITS - params["down"]
         one = int(np.ceil(float(params["gain"]) * 2.0 ** (exponent - params["gain_bits"])))
         return np.zeros_like(lo), np.full_like(hi, one)
 
@@ -150,19 +146,11 @@ def mask_params(mask: Any) -> dict[str, Array]:
     array = np.asarray(mask, dtype=bool)
     if array.all(axis=-1).any():
         rows = np.argwhere(array.all(axis=-1))
-        raise QuantizeError(
-            Problem(
-                "ND450",
-                "a softmax row is masked everywhere, so its result is undefined",
-                where="softmax mask",
-                found=f"{len(rows)} fully masked rows, first at index {rows[0].tolist()}",
-                limit="at least one unmasked entry per row",
-                fixes=(
-                    "unmask one entry of the row, such as the token itself",
-                    "drop the row from the model",
-                ),
-            )
-        )
+        cause = "a softmax row is masked everywhere, so its result is undefined"
+        found = f"{len(rows)} fully masked rows, first at index {rows[0].tolist()}"
+        fixes = ("unmask one entry of the row, such as the token itself", "drop the row from the model")
+        limit = "at least one unmasked entry per row"
+        raise QuantizeError(Problem("ND450", cause, "softmax mask", found, limit, fixes))
     return {"mask": array.astype(np.int64)}
 
 

@@ -8,9 +8,6 @@ position and table rounding. Default unit 2^-(bits - 2), so that 1 is in range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from ..array import Array
@@ -44,9 +41,7 @@ class Tanh(MicroOp):
         y = saturate(raw, params["bits"])
         return y, np.where(raw != y, 1, 0)
 
-    def quantize(
-        self, params: Params, fixed: Fixed, interval: Interval, options: Mapping[str, Any]
-    ) -> QuantizedMicro:
+    def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default width 17, unit 2^-15. A wanted unit finer than 2^-33 becomes 2^-33."""
         check_reach(fixed, interval)
         bits = out_bits(options)
@@ -54,11 +49,7 @@ class Tanh(MicroOp):
         table = tabulate(np.tanh, 0.0, REACH, REACH * STEPS, 2.0**-T_BITS)
         ints = magnitude_params(table, fixed.scale, STEPS, FRACTION_BITS)
         out = Rescale.params(2.0**-T_BITS / np.asarray(scale), bits)
-        ints |= {
-            "bits": bits,
-            "out_multiplier": out["multiplier"],
-            "out_shift": out["shift"],
-        }
+        ints |= {"bits": bits, "out_multiplier": out["multiplier"], "out_shift": out["shift"]}
         one = int(np.max(rescale(table.max(), ints["out_multiplier"], ints["out_shift"])))
         one = min(one, (1 << (bits - 1)) - 1)
         return QuantizedMicro(ints, Fixed(bits, True, scale), Interval(-one, one, True))

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, select, wrap
+from ..ir.neuron_model import Scale, Values
 
 MESSAGE_BITS = 16  # lava-dl's default
 
 
-def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_error: Any) -> tuple[Any, ...]:
+def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_error: Any) -> Values:
     """(spike, residue, error) in int32: the change of ``act`` is sent where it, or its sum, reaches ``vth``."""
     delta = wrap(act - last + residue, 32)
     total = wrap(error + delta, 32) * cum_error
@@ -22,9 +22,7 @@ def delta_rule(act: Any, last: Any, residue: Any, error: Any, vth: Any, cum_erro
     return spike, delta - spike, error
 
 
-def float_delta_rule(
-    act: Any, last: Any, residue: Any, error: Any, threshold: Any, cum_error: Any
-) -> tuple[Any, ...]:
+def float_delta_rule(act: Any, last: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> Values:
     """(spike, residue, error) in real numbers."""
     delta = act - last + residue
     total = (error + delta) * cum_error
@@ -32,7 +30,7 @@ def float_delta_rule(
     return spike, delta - spike, total * np.where(spike == 0, 1.0, 0.0)
 
 
-def shift_for(observed: float, in_scale: float | Array) -> int:
+def shift_for(observed: float, in_scale: Scale) -> int:
     """Bits to drop from a state so that changes up to twice ``observed`` fit a message of MESSAGE_BITS bits."""
     units = 2.0 * max(observed, 0.0) / float(np.min(in_scale))
     return max(0, int(np.ceil(np.log2(max(units, 1.0)))) - (MESSAGE_BITS - 1))

@@ -5,13 +5,13 @@ Lava's bit-accurate LIF wraps its current once and clips its voltage; 6 bits lie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..array import Array
 from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.neuron_model import Params, Scale, Values
 from ..ir.widths import STATE_BITS
 
 VTH_MAX = (1 << 17) - 1
@@ -21,7 +21,7 @@ FRACTION_BITS = 6
 STATE_MAX = (1 << (STATE_BITS - 1)) - 1
 
 
-def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
+def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> Values:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(decay(u, 4096 - (du + 1)) + (x << 6))
     raw = decay(v, 4096 - dv) + u
@@ -29,7 +29,7 @@ def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> tuple[Any, ...]:
     return u, v, flag(raw != v)
 
 
-def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
+def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> Values:
     """Current and voltage of Lava's bit-accurate LIF before the threshold; third: 1 where v was clipped."""
     u = wrap_once_24(wrap(decay(u, 4096 - (du + 1)) + (x << 6), 32))
     raw = wrap(decay(v, 4096 - dv) + u + bias, 32)
@@ -37,7 +37,7 @@ def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[
     return u, v, flag(raw != v)
 
 
-def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> tuple[Any, ...]:
+def integrated(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> Values:
     """Saturated current, voltage as it would be without saturation, and 1 where the current was clipped."""
     raw = decay(u, 4096 - du) + (x << 6)
     u = saturate(raw, STATE_BITS)
@@ -66,14 +66,11 @@ def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
     return vth
 
 
-def decays_and_bias(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
+def decays_and_bias(params: Params, in_scale: Scale) -> dict[str, Any]:
     """Integer decays and bias for an input whose unit is worth ``in_scale``."""
     unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
-    return {
-        "du": decay_code(params["alpha"]) - 1,
-        "dv": decay_code(params["beta"]),
-        "bias": np.rint(np.asarray(params["bias"]) / unit).astype(np.int64),
-    }
+    bias = np.rint(np.asarray(params["bias"]) / unit).astype(np.int64)
+    return {"du": decay_code(params["alpha"]) - 1, "dv": decay_code(params["beta"]), "bias": bias}
 
 
 def current_limit(alpha: Any) -> int:
@@ -81,7 +78,7 @@ def current_limit(alpha: Any) -> int:
     return max(1 << 12, int((1 << 17) * (1.0 - float(np.max(alpha)))))
 
 
-def state_unit(params: Mapping[str, Any], in_scale: float | Array) -> Array:
+def state_unit(params: Params, in_scale: Scale) -> Array:
     """What a unit of current and voltage is worth: the gain folds into it."""
     unit: Array = np.asarray(in_scale) * np.asarray(params["gain"]) / (1 << FRACTION_BITS)
     return unit

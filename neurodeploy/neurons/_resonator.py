@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import decay, flag, saturate
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
 
@@ -18,7 +15,7 @@ FRACTION_BITS = 6
 DECAY_ONE = 1 << 12
 
 
-def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
+def rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> Values:
     """(re', im', 1 where either was clipped) of Lava's fixed-point resonator."""
     raw_re = turned(re, cos_decay) - turned(im, sin_decay) + (x << 6)
     raw_im = turned(re, sin_decay) + turned(im, cos_decay) + (y << 6)
@@ -31,12 +28,12 @@ def turned(z: Any, factor: Any) -> Any:
     return np.sign(factor) * decay(z, np.abs(factor))
 
 
-def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> tuple[Any, ...]:
+def float_rotate(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any) -> Values:
     """(re', im') in real numbers."""
     return cos_decay * re - sin_decay * im + x, sin_decay * re + cos_decay * im + y
 
 
-def quantized_rotation(params: Mapping[str, Any], in_scale: float | Array) -> dict[str, Any]:
+def quantized_rotation(params: Params, in_scale: Scale) -> dict[str, Any]:
     """Integer decays, truncated as Lava does, and the threshold in state units."""
     unit = np.asarray(in_scale) / (1 << FRACTION_BITS)
     return {
@@ -54,18 +51,18 @@ class Resonator(NeuronModel):
     float_params = ("sin_decay", "cos_decay", "threshold")
     int_params = ("sin_decay", "cos_decay", "vth")
     thresholds = ("vth",)
-    example = MappingProxyType({"sin_decay": 0.5625, "cos_decay": 0.75, "threshold": 0.5})
+    example: ClassVar = {"sin_decay": 0.5625, "cos_decay": 0.75, "threshold": 0.5}
     stock = False
     input_limit = 1 << 23
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """12-bit decays; the state has 6 bits below the unit of the input."""
         return Quantized(quantized_rotation(params, in_scale), BINARY, 1.0)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Four multiplies and shifts, four adds, two clips; one compare and two selects, or three compares."""
         return 17

@@ -11,15 +11,12 @@ int32 registers, which wrap, and so does this model: u has 32 bits, and only the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._membrane import VTH_MAX, cuba_dynamics, current_limit, decays_and_bias
@@ -33,15 +30,13 @@ class CubaLif(NeuronModel):
     float_params = ("alpha", "beta", "bias", "threshold")
     int_params = ("du", "dv", "bias", "vth")
     thresholds = ("vth",)
-    example = MappingProxyType({"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0})
+    example: ClassVar = {"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0}
     stock = True
     grade = ("documented", "LIF with current, bias and decays is a stock neuron of Loihi 1 and 2")
     modular = True
 
     @staticmethod
-    def float_step(
-        x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any
-    ) -> tuple[Any, ...]:
+    def float_step(x: Any, u: Any, v: Any, alpha: Any, beta: Any, bias: Any, threshold: Any) -> Values:
         """Lava's floating LIF."""
         u = alpha * u + x
         v = beta * v + u + bias
@@ -49,32 +44,32 @@ class CubaLif(NeuronModel):
         return s, u, v * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any) -> tuple[Any, ...]:
+    def int_step(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any) -> Values:
         """Lava's bit-accurate LIF."""
         u, v, clipped = cuba_dynamics(x, u, v, du, dv, bias)
         s = flag(v > (vth << 6))
         return s, u, v * (1 - s), clipped
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Decay codes, bias with a 6-bit fraction, vth rounded down. Raises ValueError if vth needs over 17 bits."""
         vth = np.floor(np.asarray(params["threshold"]) / np.asarray(in_scale)).astype(np.int64)
         if vth.max() > VTH_MAX or vth.min() < 0:
             raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
         return Quantized({**decays_and_bias(params, in_scale), "vth": vth}, BINARY, 1.0)
 
-    def finest_unit(self, params: Mapping[str, Any]) -> float:
+    def finest_unit(self, params: Params) -> float:
         """The unit at which the threshold mantissa reaches 17 bits."""
         return float(np.max(np.asarray(params["threshold"]))) / VTH_MAX
 
-    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+    def quantized_limit(self, params: Params) -> int | None:
         """The largest input that the current sums up within 24 bits, for ever: beyond, it would wrap."""
         return current_limit(params["alpha"])
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two decays (multiply, shift), three adds, one compare, one reset."""
         return 9
 

@@ -11,15 +11,12 @@ The last is not Lava's, whose messages have no width; each clipped message is co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
@@ -33,14 +30,12 @@ class Delta(NeuronModel):
     float_params = ("threshold", "cum_error")
     int_params = ("vth", "spike_exp", "state_exp", "cum_error", "message_bits")
     thresholds = ("vth",)
-    example = MappingProxyType({"threshold": 0.25, "cum_error": 0})
+    example: ClassVar = {"threshold": 0.25, "cum_error": 0}
     stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
-    def float_step(
-        x: Any, act: Any, residue: Any, error: Any, threshold: Any, cum_error: Any
-    ) -> tuple[Any, ...]:
+    def float_step(x: Any, act: Any, residue: Any, error: Any, threshold: Any, cum_error: Any) -> Values:
         """Lava's floating Delta."""
         spike, residue, error = float_delta_rule(x, act, residue, error, threshold, cum_error)
         return spike, x, residue, error
@@ -56,7 +51,7 @@ class Delta(NeuronModel):
         state_exp: int,
         cum_error: int,
         message_bits: int,
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """Lava's fixed-point Delta, messages saturated."""
         new = wrap(x << (spike_exp + state_exp), 32)
         spike, residue, error = delta_rule(new, act, residue, error, vth, cum_error)
@@ -64,11 +59,11 @@ class Delta(NeuronModel):
         out = saturate(raw, message_bits)
         return out, new, residue, error, flag(raw != out)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """State in input units; only what does not fit a message of 16 bits is shifted out."""
         shift = shift_for(observed, in_scale)
         ints = {
@@ -80,7 +75,7 @@ class Delta(NeuronModel):
         }
         return Quantized(ints, self.code(ints), np.asarray(in_scale) * 2.0**shift)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two shifts, three adds, a magnitude, a compare, a select, a clip."""
         return 9
 

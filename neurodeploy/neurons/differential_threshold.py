@@ -19,15 +19,12 @@ number is one of few constants: a table on hardware.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate, select
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
 
@@ -42,28 +39,24 @@ class DifferentialThreshold(NeuronModel):
     float_params = ("base", "levels", "grain")
     int_params = ("base", "levels", "grain")
     thresholds = ("base",)
-    example = MappingProxyType({"base": 0.5, "levels": 8, "grain": 12})
+    example: ClassVar = {"base": 0.5, "levels": 8, "grain": 12}
     stock = False
-    grade = (
-        "plausible",
-        "compares, a table of quotients and graded payloads exist in Loihi 2 microcode; not shown on silicon",
-    )
+    grade = ("plausible", f"compares, a table of quotients and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod
-    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
+    def float_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> Values:
         """One level over t per tick, out in source units."""
         t = t + 1.0
         error = 4.0 * t * (x - r)
         out = error * 0.0
         for i in range(levels):
             sent = base / grain * np.floor(2.0**i * grain / t + 0.5)
-            out = np.where(
-                error >= 3.0 * base * 2.0**i, sent, np.where(-error >= 3.0 * base * 2.0**i, -sent, out)
-            )
+            edge = 3.0 * base * 2.0**i
+            out = np.where(error >= edge, sent, np.where(-error >= edge, -sent, out))
         return out, r + out, t
 
     @staticmethod
-    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> tuple[Any, ...]:
+    def int_step(x: Any, r: Any, t: Any, base: Any, levels: int, grain: int) -> Values:
         """The same in integers; out is the payload."""
         now = saturate(t + 1, 8)
         error = 4 * now * (grain * x - base * r)
@@ -76,11 +69,11 @@ class DifferentialThreshold(NeuronModel):
         kept = saturate(raw, STATE_BITS)
         return out, kept, now, flag(raw != kept)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Graded, the largest level of the first tick."""
         return graded(int(params["grain"]) << (int(params["levels"]) - 1))
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The base in units of the input; all levels stay, since later ticks send the upper ones divided.
 
         Raises ValueError where the base is below two units of the input or above 2^22.
@@ -94,7 +87,7 @@ class DifferentialThreshold(NeuronModel):
         ints = {"base": units, "levels": int(params["levels"]), "grain": grain}
         return Quantized(ints, self.code(ints), base / grain)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Count, two multiplies, subtract, a binary search over 2n levels, a table, add, clip."""
         return 8 + int(np.ceil(np.log2(2 * int(params["levels"]) + 1)))
 

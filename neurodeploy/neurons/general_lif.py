@@ -19,15 +19,12 @@ vth = floor(threshold / unit) is exact for whole-unit states, since both compare
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate, select
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
 from ._membrane import current_limit, decay_codes, in_units, integrated, state_unit
@@ -43,11 +40,9 @@ class GeneralLif(NeuronModel):
     float_params = ("alpha", "beta", "gain", "bias", "threshold", "v_reset", "rule")
     int_params = ("du", "dv", "bias", "vth", "v_reset", "rule")
     thresholds = ("vth",)
-    example = MappingProxyType(
-        {
+    example: ClassVar = {
             "alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0, "v_reset": -0.25, "rule": 0,
-        }
-    )  # fmt: skip
+        }  # fmt: skip
     stock = False
     grade = ("plausible", "add, multiply, shift and compare of Loihi 2 microcode; not shown on silicon")
     input_limit = 1 << 17
@@ -64,7 +59,7 @@ class GeneralLif(NeuronModel):
         threshold: Any,
         v_reset: Any,
         rule: Any,
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """One Euler step, current before voltage."""
         late = np.where(rule >= 2, 1.0, 0.0) * np.where(v > threshold, 1.0, 0.0)
         u = alpha * u + gain * x
@@ -77,7 +72,7 @@ class GeneralLif(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any, vth: Any, v_reset: Any, rule: Any
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """The same on 24-bit states with 6 bits below the unit of the input."""
         late = flag(rule >= 2) * flag(v > vth)
         u, raw, clipped = integrated(x, u, v, du, dv, bias)
@@ -87,11 +82,11 @@ class GeneralLif(NeuronModel):
         after = select(rule == 0, v_reset, select(rule == 1, v - vth, v))
         return s, u, select(s > 0, after, v), np.maximum(clipped, flag(raw != v))
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Decay codes; threshold, reset and bias in state units. Raises ValueError if one needs over 24 bits."""
         unit = state_unit(params, in_scale)
         ints = {
@@ -104,18 +99,18 @@ class GeneralLif(NeuronModel):
         }
         return Quantized(ints, BINARY, 1.0)
 
-    def finest_unit(self, params: Mapping[str, Any]) -> float:
+    def finest_unit(self, params: Params) -> float:
         """The unit at which the largest of threshold, reset and bias fills 24 bits."""
         largest = [np.abs(np.asarray(params[name])) for name in ("threshold", "v_reset", "bias")]
         return float(
             np.max(np.maximum.reduce(np.broadcast_arrays(*largest)) / np.asarray(params["gain"]))
         ) / (1 << 17)
 
-    def quantized_limit(self, params: Mapping[str, Any]) -> int | None:
+    def quantized_limit(self, params: Params) -> int | None:
         """The largest input that the current sums up without saturating, for ever."""
         return current_limit(params["alpha"])
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two decays (multiply, shift), three adds, two clips, one compare, one reset."""
         return 11
 

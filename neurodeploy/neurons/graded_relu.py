@@ -6,14 +6,12 @@ Float: S = max(X, 0). Integer: S = clip(rescale(X, multiplier, shift), 0, limit)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, multipliers_of, rescale
-from ..ir.neuron_model import NeuronModel, Quantized
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, Values
 from ..ir.types import Code, graded
 
 PAYLOAD_MAX = 255
@@ -34,31 +32,28 @@ class GradedRelu(NeuronModel):
     )
 
     @staticmethod
-    def float_step(x: Any) -> tuple[Any, ...]:
+    def float_step(x: Any) -> Values:
         """max(X, 0)."""
         return (np.maximum(x, 0.0),)
 
     @staticmethod
-    def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> tuple[Any, ...]:
+    def int_step(x: Any, multiplier: Any, shift: Any, limit: Any) -> Values:
         """clip(rescale(X), 0, limit); clipped is 1 above the limit."""
         y = rescale(x, multiplier, shift)
         return np.minimum(np.maximum(y, 0), limit), flag(y > limit)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Unsigned graded."""
         return graded(PAYLOAD_MAX, signed=False)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Payload unit = 1.125 x observed maximum / 255 (a maximum of 1 if the population never fired)."""
         unit = HEADROOM * (observed or 1.0) / PAYLOAD_MAX
         multiplier, shift = multipliers_of(np.asarray(in_scale) / unit)
-        return Quantized(
-            {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX},
-            graded(PAYLOAD_MAX, signed=False),
-            unit,
-        )
+        ints = {"multiplier": multiplier, "shift": shift, "limit": PAYLOAD_MAX}
+        return Quantized(ints, self.code(ints), unit)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Multiply, add, shift, two compares."""
         return 5
 

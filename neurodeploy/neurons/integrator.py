@@ -9,15 +9,12 @@ Integer: v saturates at ``bits`` and counts; the bias is in state units, per cha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
 
@@ -32,22 +29,19 @@ class Integrator(NeuronModel):
     float_params = ("bias",)
     int_params = ("bias", "bits")
     thresholds = ()
-    example = MappingProxyType({"bias": 0.0})
+    example: ClassVar = {"bias": 0.0}
     stock = False
-    grade = (
-        "plausible",
-        "an accumulator read at every tick exists in Loihi 2 microcode; not shown on silicon",
-    )
+    grade = ("plausible", f"an accumulator read at every tick exists {IN_MICROCODE}")
     keeps_unit = True
 
     @staticmethod
-    def float_step(x: Any, v: Any, bias: Any) -> tuple[Any, ...]:
+    def float_step(x: Any, v: Any, bias: Any) -> Values:
         """The running sum plus the bias."""
         v = v + x
         return v + bias, v
 
     @staticmethod
-    def int_step(x: Any, v: Any, bias: Any, bits: int) -> tuple[Any, ...]:
+    def int_step(x: Any, v: Any, bias: Any, bits: int) -> Values:
         """The same in ``bits`` bits."""
         raw = v + x
         v = saturate(raw, bits)
@@ -55,11 +49,11 @@ class Integrator(NeuronModel):
         out = saturate(total, bits)
         return out, v, flag((raw != v) | (total != out))
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """As wide as the state."""
         return graded((1 << (int(params.get("bits", BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The bias in units of the input, which stay those of the output. Raises ValueError where it does not fit."""
         bias = np.floor(np.asarray(params["bias"]) / np.asarray(in_scale) + 0.5).astype(np.int64)
         if np.abs(bias).max() >= 1 << (BITS - 1):
@@ -67,7 +61,7 @@ class Integrator(NeuronModel):
         ints = {"bias": bias, "bits": BITS}
         return Quantized(ints, self.code(ints), np.asarray(in_scale))
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two adds, two clips."""
         return 4
 

@@ -11,15 +11,12 @@ is itself whole; the state's fraction (6 bits) keeps beta = 1/2 and 1/4 exact fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
 from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
@@ -33,39 +30,39 @@ class Lif(NeuronModel):
     float_params = ("beta", "gain", "threshold")
     int_params = ("du", "dv", "vth")
     thresholds = ("vth",)
-    example = MappingProxyType({"beta": 0.5, "gain": 0.5, "threshold": 1.0})
+    example: ClassVar = {"beta": 0.5, "gain": 0.5, "threshold": 1.0}
     stock = True
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 
     @staticmethod
-    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> tuple[Any, ...]:
+    def float_step(x: Any, u: Any, v: Any, beta: Any, gain: Any, threshold: Any) -> Values:
         """H = beta V + gain X, spike at H >= threshold, reset to zero."""
         h = beta * v + gain * x
         s = np.where(h >= threshold, 1.0, 0.0)
         return s, u, h * (1.0 - s)
 
     @staticmethod
-    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> tuple[Any, ...]:
+    def int_step(x: Any, u: Any, v: Any, du: int, dv: Any, vth: Any) -> Values:
         """Lava's bit-accurate LIF."""
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth << 6))
         return s, u, v * (1 - s), clipped
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Binary."""
         return BINARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """dv from beta; the gain and the input's unit fold into vth. Raises ValueError past 17 bits."""
         vth = threshold_units(params["threshold"], params["gain"], in_scale)
         return Quantized({"du": FORGET, "dv": decay_code(params["beta"]), "vth": vth}, BINARY, 1.0)
 
-    def finest_unit(self, params: Mapping[str, Any]) -> float:
+    def finest_unit(self, params: Params) -> float:
         """The unit at which the threshold mantissa reaches 17 bits."""
         return float(np.max(np.asarray(params["threshold"]) / np.asarray(params["gain"]))) / VTH_MAX
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Two decays (multiply, shift), two adds, one compare, one reset."""
         return 8
 

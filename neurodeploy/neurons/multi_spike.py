@@ -11,15 +11,12 @@ Integer: ``theta`` is the step in state units, per channel. Exact compares inste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, multi
 from ..ir.widths import STATE_BITS
 
@@ -35,15 +32,12 @@ class MultiSpike(NeuronModel):
     float_params = ("step", "positive", "negative")
     int_params = ("theta", "positive", "negative")
     thresholds = ("theta",)
-    example = MappingProxyType({"step": 0.5, "positive": 7, "negative": 5})
+    example: ClassVar = {"step": 0.5, "positive": 7, "negative": 5}
     stock = False
-    grade = (
-        "plausible",
-        "compares and graded payloads exist in Loihi 2 microcode; not shown on silicon",
-    )
+    grade = ("plausible", f"compares and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod
-    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> tuple[Any, ...]:
+    def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> Values:
         """The quantiser on input plus residue; out in source units."""
         m = v + x
         k = np.clip(np.floor(m / step + 0.5), -negative, positive)
@@ -51,7 +45,7 @@ class MultiSpike(NeuronModel):
         return out, m - out
 
     @staticmethod
-    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> tuple[Any, ...]:
+    def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
         """The same by compares; out is the signed count."""
         raw = v + x
         m = saturate(raw, STATE_BITS)
@@ -62,12 +56,12 @@ class MultiSpike(NeuronModel):
             out = out - flag(2 * m < (1 - 2 * i) * theta)
         return out, m - theta * out, flag(raw != m)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """A signed count up to the larger of both limits."""
         limit = max(int(params["positive"]), int(params["negative"]))
         return multi(limit, signed=int(params["negative"]) > 0)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
         theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
         if theta.min() < 1:
@@ -77,7 +71,7 @@ class MultiSpike(NeuronModel):
         ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
         return Quantized(ints, self.code(ints), float(params["step"]))
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Add, clip, a binary search over the switch points, one multiply, one subtract."""
         points = int(params["positive"]) + int(params["negative"])
         return 5 + int(np.ceil(np.log2(points + 1)))

@@ -14,16 +14,14 @@ Compares are exact: 4 v >= c_i * base with integer c_i. v saturates at 24 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..array import Array
 from ..ir.fixed import flag, saturate, select
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import STATE_BITS
 
@@ -70,15 +68,12 @@ class MultiThreshold(NeuronModel):
     float_params = ("base_p", "base_n", "levels", "rule")
     int_params = ("base_p", "base_n", "unit_p", "unit_n", "levels", "rule")
     thresholds = ("base_p", "base_n")
-    example = MappingProxyType({"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0})
+    example: ClassVar = {"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0}
     stock = False
-    grade = (
-        "plausible",
-        "compares, shifts and graded payloads exist in Loihi 2 microcode; not shown on silicon",
-    )
+    grade = ("plausible", f"compares, shifts and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod
-    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> tuple[Any, ...]:
+    def float_step(x: Any, v: Any, base_p: Any, base_n: Any, levels: int, rule: int) -> Values:
         """One level per tick, the largest that is reached, out in source units."""
         v = v + x
         quarters, lowest = 4.0 * v, switch_quarters(0, rule)
@@ -91,7 +86,7 @@ class MultiThreshold(NeuronModel):
     @staticmethod
     def int_step(
         x: Any, v: Any, base_p: Any, base_n: Any, unit_p: Any, unit_n: Any, levels: int, rule: int
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
         v = saturate(raw, STATE_BITS)
@@ -105,12 +100,12 @@ class MultiThreshold(NeuronModel):
             loss = select(up, base_p << i, select(down, -(base_n << i), loss))
         return out, v - loss, flag(raw != v)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Graded, +-unit * 2^(levels-1); at the spiking level the unit is 1."""
         unit = max(int(params.get("unit_p", 1)), int(params.get("unit_n", 1)))
         return graded(unit << (int(params["levels"]) - 1))
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Bases in state units; base_n : base_p becomes a reduced fraction with terms up to 16.
 
         Levels never reached in calibration are dropped, one spare level is kept. Raises ValueError if a base is
@@ -127,15 +122,11 @@ class MultiThreshold(NeuronModel):
             raise ValueError("a base is smaller than two units of the state")
         used = 1 + max(0, int(np.ceil(np.log2(max(observed, base_p) / min(base_p, base_n)))))
         levels = min(int(params["levels"]), used + 1)
-        ints |= {
-            "unit_p": ratio.denominator,
-            "unit_n": ratio.numerator,
-            "levels": levels,
-            "rule": params["rule"],
-        }
+        ints |= {"unit_p": ratio.denominator, "unit_n": ratio.numerator}
+        ints |= {"levels": levels, "rule": params["rule"]}
         return Quantized(ints, self.code(ints), grain)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Add, clip, a binary search over 2n switch points, one shift, one subtract."""
         return 5 + int(np.ceil(np.log2(2 * int(params["levels"]) + 1)))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import Values
 from ._resonator import Resonator, float_rotate, rotate
 
 
@@ -29,16 +30,14 @@ class Rf(Resonator):
     @staticmethod
     def float_step(
         x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """Lava's floating RF."""
         new_re, new_im = float_rotate(x, y, re, im, sin_decay, cos_decay)
         s = np.where((new_re >= threshold) & (new_im >= 0) & (im < 0), 1.0, 0.0)
         return s, new_re, new_im
 
     @staticmethod
-    def int_step(
-        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any
-    ) -> tuple[Any, ...]:
+    def int_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any) -> Values:
         """Lava's fixed-point RF."""
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag((new_re >= vth) & (new_im >= 0) & (im < 0))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.fixed import flag
+from ..ir.neuron_model import Values
 from ._resonator import Resonator, float_rotate, rotate
 
 #: how far below the threshold Lava's floating model leaves the imaginary part
@@ -31,16 +32,14 @@ class RfIz(Resonator):
     @staticmethod
     def float_step(
         x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, threshold: Any
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """Lava's floating RF_IZ."""
         new_re, new_im = float_rotate(x, y, re, im, sin_decay, cos_decay)
         s = np.where(new_im >= threshold, 1.0, 0.0)
         return s, new_re * (1.0 - s), s * (threshold - BELOW) + (1.0 - s) * new_im
 
     @staticmethod
-    def int_step(
-        x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any
-    ) -> tuple[Any, ...]:
+    def int_step(x: Any, y: Any, re: Any, im: Any, sin_decay: Any, cos_decay: Any, vth: Any) -> Values:
         """Lava's fixed-point RF_IZ."""
         new_re, new_im, clipped = rotate(x, y, re, im, sin_decay, cos_decay)
         s = flag(new_im >= vth)

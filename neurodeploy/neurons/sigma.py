@@ -7,14 +7,12 @@ Integer: Lava 0.10.0 ``PySigmaModelFixed`` to the bit, a 32-bit register that wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate, wrap
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS, STATE_BITS
 
@@ -33,27 +31,27 @@ class Sigma(NeuronModel):
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
 
     @staticmethod
-    def float_step(x: Any, sigma: Any) -> tuple[Any, ...]:
+    def float_step(x: Any, sigma: Any) -> Values:
         """The running sum."""
         return sigma + x, sigma + x
 
     @staticmethod
-    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> tuple[Any, ...]:
+    def int_step(x: Any, sigma: Any, message_bits: int, input_bits: int) -> Values:
         """The running sum in 32 bits, sent in ``message_bits``."""
         sigma = wrap(sigma + wrap(x, input_bits), 32)
         out = saturate(sigma, message_bits)
         return out, sigma, flag(sigma != out)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """Nothing to choose: a unit of the sum is one of the input."""
         ints = {"message_bits": MESSAGE_BITS, "input_bits": INPUT_BITS}
         return Quantized(ints, self.code(ints), np.asarray(in_scale))
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """One add, one clip."""
         return 2
 

@@ -10,15 +10,12 @@ which the sum of the synapse in front wraps in Lava: 24 behind a Conv, 32 behind
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag, saturate, select, wrap
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import Code, graded
 from ..ir.widths import REGISTER_BITS, STATE_BITS
 from ._delta import MESSAGE_BITS, delta_rule, float_delta_rule, shift_for
@@ -36,7 +33,7 @@ class SigmaDelta(NeuronModel):
     float_params = ("bias", "threshold", "relu", "cum_error")
     int_params = ("bias", "vth", "state_exp", "relu", "cum_error", "message_bits", "input_bits")
     thresholds = ("vth",)
-    example = MappingProxyType({"bias": 0.0, "threshold": 0.25, "relu": 1, "cum_error": 0})
+    example: ClassVar = {"bias": 0.0, "threshold": 0.25, "relu": 1, "cum_error": 0}
     modular = True
     stock = True
     grade = ("documented", "sigma-delta neurons with graded spikes ship with Lava for Loihi 2")
@@ -52,7 +49,7 @@ class SigmaDelta(NeuronModel):
         threshold: Any,
         relu: Any,
         cum_error: Any,
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """Lava's floating SigmaDelta."""
         sigma = sigma + x
         new = np.where(relu, np.maximum(sigma + bias, 0.0), sigma + bias)
@@ -73,7 +70,7 @@ class SigmaDelta(NeuronModel):
         cum_error: int,
         message_bits: int,
         input_bits: int,
-    ) -> tuple[Any, ...]:
+    ) -> Values:
         """Lava's fixed-point SigmaDelta, messages saturated."""
         sigma = wrap(sigma + wrap(x, input_bits), 32)
         linear = wrap(sigma + bias, 32)
@@ -83,11 +80,11 @@ class SigmaDelta(NeuronModel):
         out = saturate(raw, message_bits)
         return out, sigma, new, residue, error, flag(raw != out)
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Graded, ``message_bits`` wide."""
         return graded((1 << (int(params.get("message_bits", MESSAGE_BITS)) - 1)) - 1)
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """State in input units; only what does not fit a message of 16 bits is shifted out."""
         shift, unit = shift_for(observed, in_scale), np.asarray(in_scale)
         ints = {
@@ -101,7 +98,7 @@ class SigmaDelta(NeuronModel):
         }
         return Quantized(ints, self.code(ints), unit * 2.0**shift)
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Five adds, a maximum, a magnitude, a compare, a select, a shift, a clip."""
         return 11
 

@@ -14,15 +14,12 @@ needs 8 bits and never saturates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..array import Array
 from ..ir.fixed import flag
-from ..ir.neuron_model import NeuronModel, Quantized, StateVar
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import TERNARY, Code
 
 #: largest value of the tracer, either side
@@ -37,15 +34,12 @@ class SignedTracer(NeuronModel):
     float_params = ("step", "positive", "negative")
     int_params = ("theta", "positive", "negative")
     thresholds = ("theta",)
-    example = MappingProxyType({"step": 0.5, "positive": 7, "negative": 8})
+    example: ClassVar = {"step": 0.5, "positive": 7, "negative": 8}
     stock = False
-    grade = (
-        "plausible",
-        "a counter, two compares and signed spikes exist in Loihi 2 microcode; not shown on silicon",
-    )
+    grade = ("plausible", f"a counter, two compares and signed spikes exist {IN_MICROCODE}")
 
     @staticmethod
-    def float_step(x: Any, acc: Any, step: Any, positive: int, negative: int) -> tuple[Any, ...]:
+    def float_step(x: Any, acc: Any, step: Any, positive: int, negative: int) -> Values:
         """One step towards floor(x / step + 1/2); out in source units."""
         gap = x / step - acc
         up = (gap >= 0.5) & (acc < positive)
@@ -54,17 +48,17 @@ class SignedTracer(NeuronModel):
         return spike * step, acc + spike
 
     @staticmethod
-    def int_step(x: Any, acc: Any, theta: Any, positive: int, negative: int) -> tuple[Any, ...]:
+    def int_step(x: Any, acc: Any, theta: Any, positive: int, negative: int) -> Values:
         """The same compares in integers; out is the spike."""
         gap = 2 * (x - theta * acc)
         spike = flag((gap >= theta) & (acc < positive)) - flag((gap < -theta) & (acc > -negative))
         return spike, acc + spike, flag(spike > 1)  # never: the tracer is bounded
 
-    def code(self, params: Mapping[str, Any]) -> Code:
+    def code(self, params: Params) -> Code:
         """Signed spikes: also a tracer of values that are never negative walks back."""
         return TERNARY
 
-    def quantize(self, params: Mapping[str, Any], in_scale: float | Array, observed: float) -> Quantized:
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in units of the input. Raises ValueError where it is below one of them or leaves 24 bits."""
         theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
         if theta.min() < 1:
@@ -74,7 +68,7 @@ class SignedTracer(NeuronModel):
         ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
         return Quantized(ints, self.code(ints), float(params["step"]))
 
-    def operations(self, params: Mapping[str, Any]) -> int:
+    def operations(self, params: Params) -> int:
         """Multiply, subtract, shift, four compares, three logic operations, an add."""
         return 11
 

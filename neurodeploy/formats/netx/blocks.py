@@ -61,9 +61,6 @@ def _refuse_wide(part: Synapse, refusals: Refusals) -> None:
         refusals.add(part.name, f"weights {low} .. {high}", f"{LOW} .. {HIGH}")
 
 
-# --- dense -----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Dense(Block):
     """``weights`` (out, in) of each stream, ``back`` (out, out) from the neurons to themselves.
@@ -263,9 +260,6 @@ def _flattens(walk: Walk, layer: Fields, index: int, before: Sizes | None, colum
         layer.problem("ND126", "a dense layer behind rows and columns", "type", before, "(N,)", fix)
         return False
     return len(before) > 1
-
-
-# --- convolutions -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

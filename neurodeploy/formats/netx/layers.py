@@ -127,9 +127,6 @@ class Concat:
     sources: tuple[int, ...]
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Walk:
     """Shape, width of messages, a pending flatten; ``made`` is what each layer of the file passes on.

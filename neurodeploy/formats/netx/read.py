@@ -103,9 +103,6 @@ def _ticks(tree: Tree) -> int:
     return int(ratio)
 
 
-# --- from the file to layers -----------------------------------------------------------------------------------------
-
-
 def _walked(tree: Tree, options: NetxOptions) -> Walk:
     """All layers that the options ask for; problems are in the tree."""
     walk = Walk(tree, options, message_bits=options.input_message_bits)
@@ -210,9 +207,6 @@ READERS: Mapping[str, Callable[[Walk, Fields, int], Layer | None]] = {
     "input": _entry, "dense": blocks.dense, "dense_rec": blocks.dense, "conv": blocks.conv, "pool": blocks.conv,
     "flatten": _flatten, "concat": _concat,
 }  # fmt: skip
-
-
-# --- from layers to nodes --------------------------------------------------------------------------------------------
 
 
 class _Assembly:

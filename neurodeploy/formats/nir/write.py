@@ -164,9 +164,6 @@ class _Export:
         return self.shapes.get(name, self.graph.shape(name))
 
 
-# --- nodes -------------------------------------------------------------------------------------------------------
-
-
 def _input(to: _Export, node: Input) -> None:
     shape = to.graph.shape(node.name)
     to.give(node, to.put(node.name, "Input", input_type=np.array(shape)), shape)

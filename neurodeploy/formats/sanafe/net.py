@@ -115,11 +115,6 @@ class Counts:
         """Evaluations of a neuron while samples follow each other."""
         return self.neurons * self.ticks
 
-    @property
-    def hops(self) -> int:
-        """From router to router, in all directions."""
-        return self.hops_x + self.hops_y
-
 
 @dataclass(frozen=True, eq=False)
 class Network:
