@@ -125,7 +125,7 @@ def judged(
     test: tuple[Array, Array],
     whole: bool,
     progress: Progress,
-) -> tuple[Accuracy, dict[str, Any]]:
+) -> tuple[Accuracy, dict[str, object]]:
     """Accuracy of every level on ``test`` (images, labels), and counts of correct answers.
 
     ``whole``: where the test split is small, training images are asked as well, of the source and the integers.

@@ -59,7 +59,7 @@ def build(
     config_file: str | Path | None = None,
     settings: Sequence[str] = (),
     progress: Listener | None = None,
-    **flags: Any,
+    **flags: object,
 ) -> Build:
     """Import, convert, quantize, map, evaluate, verify, price and report one network; returns the Build.
 

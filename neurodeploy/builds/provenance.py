@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
 
 from .. import __version__
 from ..artifact import Artifact
@@ -16,7 +15,7 @@ from .imported import Imported
 from .result import Results
 
 
-def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str, Any]:
+def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str, object]:
     """JSON-able; ``saved`` holds the graphs of the results."""
     found = results[Imported]
     converted, evaluated = results.get(Converted), results.get(Evaluated)

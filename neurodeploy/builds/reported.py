@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .. import report
 from ..backends import described
@@ -20,7 +19,7 @@ from .verified import Verified
 
 
 def report_inputs(
-    results: Results, target: Target, stages: Sequence[report.Stage], provenance: Mapping[str, Any]
+    results: Results, target: Target, stages: Sequence[report.Stage], provenance: Mapping[str, object]
 ) -> report.ReportInputs:
     """What the report reads, of a build whose stages all ran."""
     found, mapped, evaluated = results[Imported], results[Mapped], results[Evaluated]
@@ -40,7 +39,7 @@ def report_inputs(
     )  # fmt: skip
 
 
-def _in_lava(mapped: Mapped) -> tuple[dict[str, Any], dict[str, str]]:
+def _in_lava(mapped: Mapped) -> tuple[dict[str, object], dict[str, str]]:
     """What every layer becomes in Lava, or why nothing does; needs no Lava."""
     found = described(mapped.program).get("lava")
     if found is None:

@@ -243,7 +243,7 @@ def test_every_reader_has_a_suffix_of_its_own() -> None:
 def test_formats_are_found_without_what_reads_or_writes_them() -> None:
     heavy = ("h5py", "nir", "ruamel.yaml", "scipy", "numba", "torch", "neurodeploy.backends.loihi_sim")
     script = (
-        "import sys; from neurodeploy import registry; list(FORMATS);"
+        "import sys; from neurodeploy.formats._base import FORMATS; list(FORMATS);"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

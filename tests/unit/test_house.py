@@ -49,6 +49,19 @@ def test_the_package_imports_itself_relatively() -> None:
     assert not absolute
 
 
+def test_stages_say_in_types_what_they_read() -> None:
+    """No ``Any`` in a signature of ``builds/``."""
+    vague = [
+        f"{path}:{node.lineno} {node.name}"
+        for path, tree in trees(PACKAGE / "builds")
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for hint in (node.args, node.returns)
+        if hint is not None and any(isinstance(n, ast.Name) and n.id == "Any" for n in ast.walk(hint))
+    ]
+    assert not vague
+
+
 def test_collecting_imports_no_heavy_library(pytestconfig: pytest.Config) -> None:
     """Of the files collected in this run. A suite that imports torch before it starts reads a gigabyte first."""
     assert not pytestconfig.stash[COLLECTED]

@@ -542,7 +542,7 @@ def test_check_of_a_file_needs_no_torch() -> None:
     fake_format.write(Path("net.toy"))
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from neurodeploy import cli, registry; from tests import fake_format\n"
+        "from neurodeploy import cli; from neurodeploy.formats._base import FORMATS; from tests import fake_format\n"
         "FORMATS.members['toy'] = fake_format.MEMBER\n"
         "cli.call(['check', 'net.toy'])\n"
         "print([m for m in ('torch', 'sklearn', 'numba', 'lava') if m in sys.modules])"
