@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import compare, lava
+from neurodeploy import backends, compare, lava
 from neurodeploy.backends.lava import MEMBER, lowered
 from neurodeploy.backends.lava.cell import Clock
 from neurodeploy.backends.lava.plan import Plan, plan
@@ -214,7 +214,7 @@ def test_granularity_is_refused_by_name() -> None:
         lava.describe(Program(graph), "core")
     with pytest.raises(UsageError, match="ND743"):
         compare.usable("cpu", "core")
-    assert compare.granular(MEMBER, "core").at("layer").granularity == "layer"
+    assert backends.granular(MEMBER, "core").at("layer").granularity == "layer"
 
 
 def test_other_pythons_are_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
