@@ -126,8 +126,9 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
+@pytest.mark.slow  # 17 to 31 s a network by layer, a minute and more by core
 @pytest.mark.needs("lava.magma")
-@pytest.mark.parametrize("granularity", ["layer", pytest.param("core", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("granularity", ["layer", "core"])
 def test_lava_equals_on_every_value(
     folder: Path, granularity: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
