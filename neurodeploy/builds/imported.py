@@ -8,6 +8,7 @@ from .. import datasets, sources
 from ..config import BuildConfig
 from ..datasets import DataSet
 from ..errors import Problem, UsageError
+from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
 from ..inputs.samples import Recorded, Stimulus, Synthetic, tokens
 from ..ir import levels
@@ -23,7 +24,9 @@ class Imported(Result):
     """The source graph, simplified and told the range of its input, with what it runs on.
 
     ``config`` is complete: method, ticks and data are the model's own where the user chose none. ``tokenizer`` is the
-    one that made token ids of texts, ``data`` None where the network runs on synthetic input.
+    one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``check`` is what was
+    compared with the model itself; None, with the reason in ``reasons``, where nothing was. ``unchecked`` is what every
+    number is then called, if there was something to compare with.
     """
 
     config: BuildConfig
@@ -32,6 +35,8 @@ class Imported(Result):
     stimulus: Stimulus
     data: DataSet | None = None
     tokenizer: str = ""
+    check: ImportCheck | None = None
+    unchecked: str = ""
 
     @property
     def holds_integers(self) -> bool:
@@ -51,12 +56,12 @@ def import_model(asked: BuildConfig) -> Imported:
     not fit, GraphError for a file whose integers break a rule.
     """
     data = datasets.load(asked.data) if asked.data else None
-    found = sources.load(asked, data.shape if data else None)
+    found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
     if not config.data and found.model.kind != "format" and tokens(graph) is None:
         raise UsageError(_no_data(config.model))
     data = data or (datasets.load(config.data) if config.data else None)
-    warnings = sources.remarks(config, graph)
+    warnings = [*sources.remarks(config, graph), *not_compared(found)]
     if data is not None:
         data, graph, more = _fitted(config, found, data)
         warnings += more
@@ -66,9 +71,24 @@ def import_model(asked: BuildConfig) -> Imported:
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
-        tokenizer=found.model.tokenizer, warnings=tuple(warnings),
-        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
+        tokenizer=found.model.tokenizer, warnings=tuple(warnings), check=found.check, unchecked=found.label,
+        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}", reasons=reasons(found),
     )  # fmt: skip
+
+
+def not_compared(found: Source) -> list[Problem]:
+    """A warning (ND142) where the user did not want the import to be compared with the model."""
+    if not found.label:
+        return []
+    cause = f"the import was not compared with the model: every number is marked '{found.label}'"
+    return [
+        Problem("ND142", cause, found.model.name, fixes=("leave out --no-import-check",), severity="warning")
+    ]
+
+
+def reasons(found: Source) -> dict[str, str]:
+    """Why there is no import check, where there is none."""
+    return {"import_check": found.unchecked} if found.unchecked else {}
 
 
 def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet, Graph, list[Problem]]:
