@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .builds.pipeline import Event
 
 EXIT_INTERRUPTED = 130
+#: warnings of a build that say how far its numbers can be trusted: shown whole
+TOLD = {"ND114", "ND680", "ND681", "ND682", "ND683"}
 
 
 class Format(str, Enum):
@@ -269,10 +271,10 @@ def build(
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
-    screen.warnings([p for p in result.warnings if p.code == "ND114"])  # the summary counts them all
+    screen.warnings([p for p in result.warnings if p.code in TOLD])  # the summary counts them all
     failed: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
-        failed.append(UsageError([replace(p, severity="error") for p in result.warnings]))
+        failed.append(NeurodeployError([replace(p, severity="error") for p in result.warnings]))
     for error in failed[:1]:
         raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
 

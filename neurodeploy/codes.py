@@ -357,6 +357,21 @@ ND602 values were clipped to their width
   event is counted; a few in a million rarely change a class. The cause is calibration on samples that are too few or
   too unlike those that run: raise --calib, or give data with --data where synthetic input was calibrated on. In a
   file that holds integers the widths are the file's own. The table of layers shows where it happens.
+ND680 the spiking network loses answers of the float model
+  On the test samples the spiking network is right more than 5 points less often than the network it was made from. Few
+  ticks are the usual cause: what rates or counts can say in T ticks is coarse. The message names what the method has to
+  offer. Natively trained networks keep their answers; where they do not, the number of ticks is not that of training.
+ND681 the integers lose answers of the float network
+  The integer network is right more than 5 points less often than the same network in floats. Weights of few bits,
+  ranges from too few samples, or values clipped to their width (ND602) are the usual causes; the column sqnr_db of
+  layers.csv shows where the noise enters.
+ND682 read-outs unlike those of the float model
+  Without labels the read-outs are compared: the mean cosine between those of a level and those of the float model is
+  below 0.95. Answers made from them, such as the nearest text, will often be others.
+ND683 quantisation noise drowns the read-out
+  The signal to noise ratio of the layer that is read, integers against floats, is below 15 dB. The message names the
+  first layer, in the order of computation, that falls below. One unit is shared by all channels of an activation:
+  channels of very different size leave the small ones no bits, where layers cannot pass the factor on.
 ND606 an input that is not made of whole pixel levels
   Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 is part
   of the network. Multiply by the number of levels and round.

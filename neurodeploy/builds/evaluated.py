@@ -25,6 +25,7 @@ from ..mapping.checks import doubtful, overflows
 from ..program import Program
 from ..report.inputs import Accuracy
 from ..target import Target
+from . import quality
 from .imported import Imported
 from .result import Progress, Result
 
@@ -91,7 +92,8 @@ def _evaluated(
         floats = ("accuracy.float", "accuracy.spiking") if found.holds_integers else ()
         return Evaluated(
             accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=dict.fromkeys(floats, NO_FLOATS),
-            warnings=_clipped(found, clipped), fact=f"{shown} (n = {len(labels)})",
+            warnings=(*quality.drops(accuracy, found.config), *_clipped(found, clipped)),
+            fact=f"{shown} (n = {len(labels)})",
         )  # fmt: skip
     _in_batches(found.graph, runs["integer"], images)
     fact = f"no accuracy: {SYNTHETIC}, {len(images)} samples, {clipped.total()} saturations"
@@ -193,6 +195,7 @@ def _compared(
     outputs = _outputs(found, spiking, program, raw, seen)
     levels = {level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]}
     agreement = {"samples": len(raw), **levels}
+    cosines = {level: near["cosine"] for level, near in levels.items()}
     counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
     without, fact = _no_labels(found, labels)
     accuracy = None
@@ -201,10 +204,12 @@ def _compared(
         accuracy = _accuracy(right, len(labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
+    lost = () if accuracy is None else quality.drops(accuracy, found.config)
     near = "; ".join(f"{k} cosine {v['cosine']:.4f}, rank {v['rank']:.4f}" for k, v in levels.items())
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
-        saturations=dict(seen.clipped), warnings=_clipped(found, seen.clipped),
+        saturations=dict(seen.clipped),
+        warnings=(*lost, *quality.apart(cosines, found.config), *_clipped(found, seen.clipped)),
         reasons={"accuracy": without} if without else {},
         fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
     )  # fmt: skip
