@@ -59,11 +59,16 @@ def check(
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
+    """Re-render page and tables of a build folder from its ``report.json``; returns the data.
+
+    UsageError ND963 where another part of the folder is of another build.
+    """
     from . import report as room
+    from .builds import parts
     from .report import html
 
     data = room.read(Path(folder))
+    parts.require(Path(folder))
     room.write(data, Path(folder))
     html.write(data, Path(folder))
     return data
