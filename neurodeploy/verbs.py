@@ -65,12 +65,17 @@ def report(folder: str | Path) -> dict[str, Any]:
     """
     from . import report as room
     from .builds import parts
+    from .files import write_text
     from .report import html
 
-    data = room.read(Path(folder))
-    parts.require(Path(folder))
-    room.write(data, Path(folder))
-    html.write(data, Path(folder))
+    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
+    data = room.read(place)
+    parts.require(place)
+    with room.consistent(place):
+        page = html.page(data)
+        room.text(data)  # what the command line shows
+        room.write(data, place)
+    write_text(place / html.PAGE, page)
     return data
 
 
