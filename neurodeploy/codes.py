@@ -613,6 +613,23 @@ ND949 the artifact ends before this stage
   The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer graph or the
   memory images that are asked for.
 
+# the program itself, and the parts of a build folder
+ND960 an internal error
+  The program met something that nobody foresaw: a bug of its own. The text found names the exception, '-v' shows the
+  whole traceback, and where a build was under way a log lies beside its folder. The folder stays as it was.
+ND961 interrupted
+  The command was ended by Ctrl-C or SIGTERM. Files are written whole or not at all, so nothing half-written is left.
+ND962 the program was asked to end
+  Code that ran inside the command, usually the module of a model in py: form or a library that it imports, called
+  sys.exit. Nothing was computed. Remove the call, or guard it with 'if __name__ == "__main__"'.
+ND963 parts of different builds in one folder
+  repro.json of a build folder records hashes of the graphs, of program.h5, of build.toml and of report.json. One of
+  them is another: the file was edited or copied from another build, or a build was cut off while it was published.
+  What the report says would not be what the program does, so neither is used. Build again.
+ND964 an unusable record of a build
+  repro.json in a build folder is damaged, so that nothing tells whether the parts of the folder belong together. Build
+  again.
+
 # targets
 ND910 unknown target
   No target file of this name was found in the folders that are searched: those given on the command line,
