@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, errors, verbs
+from . import __version__, errors, interrupts, verbs
 from .errors import NeurodeployError, Problem, UsageError, grouped, nearest
 
 try:  # typer carries its own copy of click since 0.26
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .backends._base import Description
     from .builds.pipeline import Event
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # typer's own answer to a KeyboardInterrupt
 
 
 class Format(str, Enum):
@@ -684,8 +684,9 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, or 130 after Ctrl-C."""
-    sys.exit(call(sys.argv[1:] if arguments is None else list(arguments)))
+    """Run one command; exits with 0 .. 6, or 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+    with interrupts.terminable():
+        sys.exit(call(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -706,12 +707,12 @@ def _called(arguments: Sequence[str]) -> int:
         code = stop.exit_code
     except (Exception, KeyboardInterrupt) as error:
         return next(answer(error) for kind, answer in ANSWERS if isinstance(error, kind))
-    return _interrupted(None) if code == EXIT_INTERRUPTED else code  # typer's own answer to Ctrl-C
+    return _interrupted(None) if code == EXIT_INTERRUPTED else code
 
 
 def _interrupted(_: object) -> int:
     print("interrupted: nothing was left half-written", file=sys.stderr)
-    return EXIT_INTERRUPTED
+    return interrupts.exit_code()
 
 
 def _closed(_: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,15 @@ def check(
 def report(folder: str | Path) -> dict[str, Any]:
     """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
     from . import report as room
+    from .files import typed
+    from .publishing import locked
     from .report import html
 
-    data = room.read(Path(folder))
-    room.write(data, Path(folder))
-    html.write(data, Path(folder))
+    place = Path(folder)
+    with typed(place), locked(place) if place.is_dir() else nullcontext():
+        data = room.read(place)
+        room.write(data, place)
+        html.write(data, place)
     return data
 
 
