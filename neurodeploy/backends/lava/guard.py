@@ -1,9 +1,10 @@
-"""Guards a Lava run: ``python guard.py FOLDER PREFIX COMMAND ...`` sees to it that nothing of the run stays.
+"""Guards a Lava run: ``python guard.py CALLER FOLDER PREFIX COMMAND ...`` sees to it that nothing of the run stays.
 
 It makes the folder, starts the command in a process group of its own when a byte comes in, and waits until its standard
-input closes, which happens even if the caller is killed. Then it kills the group, waits for every process in it, and
-removes its shared memory and the folder. It needs nothing but the standard library, so it is there at once, and no
-signal but SIGKILL ends it before its work is done. It runs as a script: nothing of the package is imported here.
+input closes or its caller is gone, which happens even if that is killed. Then it kills the group, waits for every
+process in it, and removes its shared memory and the folder. It needs nothing but the standard library, so it is there
+at once, and no signal but SIGKILL ends it before its work is done. It runs as a script: it imports nothing of the
+package.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ STARTED = "started"  # file: the process group of the command
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 
 
-def main(folder: Path, prefix: str, command: list[str]) -> None:
-    """Guard one run; says by a line on standard output that the folder is there, or the errno why it is not."""
+def main(caller: int, folder: Path, prefix: str, command: list[str]) -> None:
+    """Guard one run of the process ``caller``.
+
+    A line on standard output says that the folder is there, by 0, or the errno why it is not.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # a command starts with the defaults again
     _adopt()
@@ -35,8 +39,9 @@ def main(folder: Path, prefix: str, command: list[str]) -> None:
         folder.mkdir(mode=0o700)
         os.write(1, b"0\n")
         if os.read(0, 1):
-            group = _start(folder, command)
-            _wait(folder, group)
+            log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600)
+            group = _start(folder, log, command)
+            _wait(folder, group, caller)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.write(1, f"{error.errno}\n".encode())
@@ -45,35 +50,36 @@ def main(folder: Path, prefix: str, command: list[str]) -> None:
 
 
 def _adopt() -> None:
-    """Orphans of the group become children of this process, which can wait for them; elsewhere than on Linux of init."""
+    """Orphans of the group become children of this process, which waits for them; without Linux, of init."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
 
 
-def _start(folder: Path, command: list[str]) -> int:
-    """Start the command as the leader of a group; its word goes to the file ``log``."""
-    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600)
+def _start(folder: Path, log: int, command: list[str]) -> int:
+    """Start the command as the leader of a group; what it prints goes to ``log``."""
     child = os.fork()
     if child == 0:
         try:
-            os.setsid()
+            os.setpgid(0, 0)
+            (folder / STARTED).write_text(str(os.getpid()))
             for place, handle in enumerate((os.open(os.devnull, os.O_RDONLY), log, log)):
                 os.dup2(handle, place)
             os.execv(command[0], command)
         finally:
             os._exit(127)
-    os.close(log)
-    (folder / STARTED).write_text(str(child))
+    with contextlib.suppress(OSError):  # the one of both who comes first; the other may be refused
+        os.setpgid(child, child)
     return child
 
 
-def _wait(folder: Path, child: int) -> None:
-    """Until standard input closes or brings another byte."""
+def _wait(folder: Path, child: int, caller: int) -> None:
+    """Until standard input closes or brings another byte, or the caller is no longer the parent of this process."""
     running = True
-    while not select.select([0], [], [], LOOK if running else None)[0]:
-        if running and os.waitpid(child, os.WNOHANG)[0]:
+    while not select.select([0], [], [], LOOK)[0] and os.getppid() == caller:
+        done, status = os.waitpid(child, os.WNOHANG) if running else (0, 0)
+        if done:
             running = False
-            (folder / ENDED).touch()
+            (folder / ENDED).write_text(str(os.waitstatus_to_exitcode(status)))
 
 
 def clear(group: int, prefix: str, folder: Path) -> None:
@@ -99,4 +105,4 @@ def _killed(group: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
