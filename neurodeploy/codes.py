@@ -113,6 +113,12 @@ ND127 something worth knowing about a network file
   The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or
   changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs to be
   done.
+ND166 something that a network file leaves open
+  NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
+  threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess can change
+  half of the spikes. Where the file bears the marks of a known tool, that tool's conventions are used; what no mark
+  tells is taken as stated here. Set the option that is named, or the tool, with --set reader.KEY=VALUE; what is set
+  is no longer asked for. docs/formats.md has the table of tools.
 
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built
