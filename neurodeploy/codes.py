@@ -113,6 +113,25 @@ ND127 something worth knowing about a network file
   The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or
   changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs to be
   done.
+ND166 something that a network file leaves open
+  NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
+  threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess changes
+  many spikes. Where the file bears the marks of a known tool, that tool's conventions are used; what no mark
+  tells is taken as stated here. Set the option that is named, or the tool, with --set reader.KEY=VALUE; what is set
+  is no longer asked for. docs/formats.md has the table of tools.
+ND167 an output population cannot reach its threshold
+  Even the largest input that the proven bounds allow, at every tick, makes no neuron of the read-out fire within the
+  ticks of an inference, so its spikes are all zero and the answer is always the first class. In files of other tools
+  such a layer is meant to be read by its voltage: reader.readout of .net files, LI or I instead of LIF in .nir files.
+  Otherwise run more ticks, or lower the threshold.
+ND168 an output population never fired
+  No neuron of a population that the read-out reads sent anything, on any sample of calibration and evaluation, so that
+  all outputs are equal. It could fire, but these data do not make it. See ND167 for what helps; where the input is
+  synthetic, give data with --data.
+ND169 an accuracy that means nothing
+  All test labels are the same, or the outputs of the network are: the same for all classes, or for all samples. What is
+  correct is then the share of one class in the data, whatever the network does. The number is shown, marked as
+  meaningless on console, page and in report.json.
 
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built

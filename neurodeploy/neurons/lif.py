@@ -32,6 +32,7 @@ class Lif(NeuronModel):
     thresholds = ("vth",)
     example: ClassVar = {"beta": 0.5, "gain": 0.5, "threshold": 1.0}
     stock = True
+    monotone = True
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 
