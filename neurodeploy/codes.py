@@ -71,6 +71,22 @@ ND114 raw pixel levels reach the model
   accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits of 16
   levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
 
+ND140 the imported network does not compute what the model computes
+  After every import the graph is run beside the model itself, at every tick and from rest, on samples of your data and
+  on the corners of what its input may be. They differ. The message names the first node that does, with module path and
+  line, and what was found when the model was watched: an attribute that a call changes (a state that the graph does not
+  have), a neuron that is called more than once, an axis that is taken for time, random numbers, a branch in Python, a
+  cast, a write in place, hooks, an answer that depends on the number of samples. Nothing was built. --no-import-check
+  goes on with the graph as it is, and every number of the build says "import not checked".
+ND141 a model that cannot be compared with what was imported
+  The model ran while it was traced, but fails on other inputs that it has to take: several samples, one sample, later
+  ticks, or values inside of the range of its input. Its own words are shown. A usual cause is a state that keeps the
+  number of samples of an earlier call and has no reset().
+ND142 the import was not compared with the model
+  The comparison of the imported graph with the model was turned off by --no-import-check or import_check = false. What
+  the trace of a model does not see (states, aliases, hooks, branches in Python) is then unknown, so every number of the
+  build is marked "import not checked".
+
 # file formats of whole networks (.net, .nir)
 ND115 an optional library is not installed
   Models of the form timm:NAME, hf:NAME and torchvision:NAME are built by libraries that neurodeploy does not need

@@ -7,9 +7,7 @@ and ``if x.dim() == 4`` or ``b, c, h, w = x.shape`` need no special care. One ca
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
 from typing import Any
 
 import torch
@@ -125,7 +123,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
         stack = list(self.module_stack.values())
-        node.meta.update(place=_user_place(), module=stack[-1] if stack else ("", None))
+        node.meta.update(place=_torch.running_place(), module=stack[-1] if stack else ("", None))
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
@@ -147,16 +145,6 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_method":
             return getattr(args[0], node.target)(*args[1:], **kwargs)
         return node.target(*args, **kwargs)
-
-
-def _user_place() -> tuple[str, int]:
-    """(file name, line) of the innermost running frame in the user's own files."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_torch.library_folders()):
-            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
-        frame = frame.f_back
-    return "", 0
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
