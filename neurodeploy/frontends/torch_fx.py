@@ -10,10 +10,13 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
@@ -46,14 +49,18 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     foreign: list[Problem] = []
     before = _attributes(model)
     with observed.foreign_draws(foreign):
-        tracer, graph, seen = _traced(model, example)
-    problems = tracer.problems or [*foreign, *observed.draws(seen)]
-    problems = problems or _batch_numbers(model, example, batch_axis, seen, before)
+        found = _traced(model, example)
+        if written.into_constant(found.nodes):
+            _restore(before)
+            found = _traced(model, example, factories=True)
+    problems = found.tracer.problems or [*foreign, *observed.draws(found.seen)]
+    problems = problems or _batch_numbers(model, example, batch_axis, found, before)
+    problems = problems or list(_lasting_writes(found))
     if problems:
         raise ImportModelError(problems)
-    sizes = tuple(example.shape)
-    calls, constants, given, output = _without_writes(tracer, graph, example)
-    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+    calls, constants, given, output = _without_writes(found, example)
+    sizes, dtype = tuple(example.shape), example.dtype
+    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype)
 
 
 class _Whole(torch.nn.Module):  # type: ignore[misc]
@@ -68,25 +75,54 @@ class _Whole(torch.nn.Module):  # type: ignore[misc]
         return self.network(x)
 
 
-def _traced(
-    model: torch.nn.Module, example: torch.Tensor
-) -> tuple[_Tracer, fx.Graph, observed.Recorder]:
-    """A trace with its tracer, and what torch computed meanwhile; ImportModelError ND103 or ND104."""
+@dataclass(frozen=True)
+class _Found:
+    """A trace with its tracer, and what torch computed meanwhile."""
+
+    tracer: _Tracer
+    graph: fx.Graph
+    seen: observed.Recorder
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """In order."""
+        return list(self.graph.nodes)
+
+
+def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
+    """A trace; ImportModelError ND103 or ND104. With ``factories`` new tensors are traced too, so that they can be written."""
     tracer, recorder = _Tracer(_Whole(model), example.clone()), observed.Recorder()
     try:
-        with _torch.inference(), recorder:
-            return tracer, tracer.trace(tracer.whole), recorder
+        with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
+            return _Found(tracer, tracer.trace(tracer.whole), recorder)
     except NeurodeployError:
         raise
     except Exception as error:  # whatever the user's own code raises, or fx itself
         raise ImportModelError(_trace_problem(error, example)) from error
 
 
+class _Factories(TorchFunctionMode):  # type: ignore[misc]
+    """Torch's functions that make a tensor from numbers alone yield proxies."""
+
+    names = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+
+    def __init__(self, tracer: _Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        makes = getattr(func, "__name__", "") in self.names and not self.tracer.evaluating
+        if makes and not any(isinstance(arg, fx.Proxy) for arg in args):
+            return self.tracer.create_proxy("call_function", func, tuple(args), kwargs)
+        return func(*args, **kwargs)
+
+
 def _batch_numbers(
     model: torch.nn.Module,
     example: torch.Tensor,
     axis: int,
-    seen: observed.Recorder,
+    found: _Found,
     before: Mapping[torch.nn.Module, dict[str, Any]],
 ) -> list[Problem]:
     """ND152, by a second trace with another batch, from the attributes ``before`` the first; nothing if it fails."""
@@ -94,12 +130,12 @@ def _batch_numbers(
     after = _attributes(model)
     _restore(before)
     try:
-        _, _, again = _traced(model, larger.to(example.dtype))
+        again = _traced(model, larger.to(example.dtype))
     except ImportModelError:  # a network of one size of batch alone
         return []
     finally:
         _restore(after)
-    return observed.follows_batch(seen, again)
+    return observed.follows_batch(found.seen, again.seen)
 
 
 def _attributes(model: torch.nn.Module) -> dict[torch.nn.Module, dict[str, Any]]:
@@ -168,6 +204,9 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.problems: list[Problem] = []
         self.leaves: dict[str, Leaf] = {}
         self.tensors = _torch.tensors_of(whole)
+        self.own = written.memory(list(self.tensors.values()))
+        self.made: dict[str, torch.Tensor] = {}
+        self.evaluating = False
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
@@ -213,8 +252,12 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         return node
 
     def _constant(self, name: str) -> Any:
-        """A parameter, a buffer, or a tensor made while tracing, which fx has just stored on the root."""
-        return self.tensors[name] if name in self.tensors else functools.reduce(getattr, name.split("."), self.whole)
+        """A parameter, a buffer, or a copy of a tensor that fx has just stored on the root, since it may be written."""
+        if name in self.tensors:
+            return self.tensors[name]
+        if name not in self.made:
+            self.made[name] = functools.reduce(getattr, name.split("."), self.whole).clone()
+        return self.made[name]
 
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
@@ -226,15 +269,30 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
             return torch.zeros_like(args[0])
+        if _writes(node) and (lasting := self.own & written.memory(args[:1])):
+            node.meta["writes"] = lasting  # the user's own tensors stay as they are
+            return args[0]
         operands = list(written.tensors((*args, *kwargs.values())))
         versions = [operand._version for operand in operands]
-        if node.op == "call_method":
-            value = getattr(args[0], node.target)(*args[1:], **kwargs)
-        else:
-            value = node.target(*args, **kwargs)
+        self.evaluating = True
+        try:
+            value = _target(node)[1](*args, **kwargs)
+        finally:
+            self.evaluating = False
         changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
         node.meta["writes"] = written.memory(changed)
         return value
+
+
+def _writes(node: fx.Node) -> bool:
+    """Whether a call says by its name that it writes into its first operand."""
+    name = node.target if node.op == "call_method" else node.target.__name__
+    dunder = name.strip("_")
+    return (
+        (name.endswith("_") and name != f"__{dunder}__")
+        or dunder in ("setitem", *_WRITES)
+        or node.kwargs.get("inplace") is True
+    )
 
 
 def _inside(path: str) -> str:
@@ -255,25 +313,21 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
 
 
 def _without_writes(
-    tracer: _Tracer, graph: fx.Graph, example: torch.Tensor
+    found: _Found, example: torch.Tensor
 ) -> tuple[list[Call], dict[str, Any], str, Any]:
     """Calls, constants, input and output of a trace, made functional where memory is written under another name.
 
-    ImportModelError ND108 where torch cannot, and ND154 where what is written outlives the call.
+    ImportModelError ND108 where torch cannot.
     """
-    nodes = list(graph.nodes)
-    problems = list(_lasting_writes(tracer, nodes))
-    if problems:
-        raise ImportModelError(problems)
-    write = written.overwritten(nodes)
+    nodes, write = found.nodes, written.overwritten(found.nodes)
     if write is None:
         constants = {node.name: node.meta["val"] for node in nodes if node.op == "get_attr"}
         return [_call(node) for node in nodes if node.op.startswith("call_")], constants, *_ends(nodes)
     try:
         with _torch.inference():
-            made = written.functional(tracer.whole, graph, example)
+            made = written.functional(found.tracer.whole, found.graph, example)
     except Exception as error:  # torch raises a dozen unrelated classes here
-        raise ImportModelError(_unwritable(write, error)) from error
+        raise ImportModelError(_unwritable(write, first_line(error))) from error
     nodes = list(made.graph.nodes)
     constants = {node.name: getattr(made, node.target) for node in nodes if node.op == "get_attr"}
     calls = [_basic_call(node, write) for node in nodes if node.op == "call_function"]
@@ -287,21 +341,26 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     return given, output
 
 
-def _lasting_writes(tracer: _Tracer, nodes: list[fx.Node]) -> Iterator[Problem]:
-    """ND154 for every write into a parameter or buffer."""
-    names = {next(iter(written.memory(tensor)), 0): name for name, tensor in tracer.tensors.items()}
-    for node in nodes:
+def _lasting_writes(found: _Found) -> Iterator[Problem]:
+    """ND154 for every write into a parameter or buffer, ND108 for one into another tensor from outside of the trace."""
+    tensors = found.tracer.tensors.items()
+    names = {place: name for name, tensor in tensors for place in written.memory(tensor)}
+    lasting = False
+    for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
+            lasting = True
             cause, where = "the network changes one of its own tensors when it is called", str(_call(node).origin)
             limit, fix = "the same answer at every call", "keep what changes in a neuron"
             yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+    if not lasting and (node := written.into_constant(found.nodes)):
+        yield _unwritable(node, "a tensor that is not traced")
 
 
-def _unwritable(node: fx.Node, error: Exception) -> Problem:
+def _unwritable(node: fx.Node, found: str) -> Problem:
     call = _call(node)
     cause = f"'{call.op}' changes a tensor in place that is read again"
     limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
-    return Problem("ND108", cause, str(call.origin), first_line(error), limit, fixes)
+    return Problem("ND108", cause, str(call.origin), found, limit, fixes)
 
 
 def _references(item: Any) -> Any:
@@ -332,7 +391,8 @@ def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
 
 def _basic_call(node: fx.Node, write: fx.Node) -> Call:
     """A call of one of torch's basic operators, with the origin of what it was before the writes were taken out."""
-    source = node.meta["source"] or write
+    source = node.meta["source"]
+    source = source if source is not None and source.op.startswith("call_") else write
     leaf: Leaf | None = source.meta.get("leaf")
     if leaf is not None:
         return _population(node, source, leaf)
