@@ -376,6 +376,21 @@ ND602 values were clipped to their width
   event is counted; a few in a million rarely change a class. The cause is calibration on samples that are too few or
   too unlike those that run: raise --calib, or give data with --data where synthetic input was calibrated on. In a
   file that holds integers the widths are the file's own. The table of layers shows where it happens.
+ND680 the spiking network loses answers of the float model
+  On the test samples the spiking network is right more than 5 points less often than the network it was made from. Few
+  ticks are the usual cause: what rates or counts can say in T ticks is coarse. The message names what the method has to
+  offer. Natively trained networks keep their answers; where they do not, the number of ticks is not that of training.
+ND681 the integers lose answers of the float network
+  The integer network is right more than 5 points less often than the same network in floats. Weights of few bits,
+  ranges from too few samples, or values clipped to their width (ND602) are the usual causes; the column sqnr_db of
+  layers.csv shows where the noise enters.
+ND682 read-outs unlike those of the float model
+  Without labels the read-outs are compared: the mean cosine between those of a level and those of the float model is
+  below 0.95. Answers made from them, such as the nearest text, will often be others.
+ND683 quantisation noise drowns the read-out
+  The signal to noise ratio of the layer that is read, integers against floats, is below 15 dB. The message names the
+  first layer, in the order of computation, that falls below. One unit is shared by all channels of an activation:
+  channels of very different size leave the small ones no bits, where layers cannot pass the factor on.
 ND606 an input that is not made of whole pixel levels
   Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 is part
   of the network. Multiply by the number of levels and round.
@@ -616,6 +631,23 @@ ND948 an inconsistent graph in an artifact
 ND949 the artifact ends before this stage
   The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer graph or the
   memory images that are asked for.
+
+# the program itself, and the parts of a build folder
+ND960 an internal error
+  The program met something that nobody foresaw: a bug of its own. The text found names the exception, '-v' shows the
+  whole traceback, and where a build was under way a log lies beside its folder. The folder stays as it was.
+ND961 interrupted
+  The command was ended by Ctrl-C or SIGTERM. Files are written whole or not at all, so nothing half-written is left.
+ND962 the program was asked to end
+  Code that ran inside the command, usually the module of a model in py: form or a library that it imports, called
+  sys.exit. Nothing was computed. Remove the call, or guard it with 'if __name__ == "__main__"'.
+ND963 parts of different builds in one folder
+  repro.json of a build folder records hashes of the graphs, of program.h5, of build.toml and of report.json. One of
+  them is another: the file was edited or copied from another build, or a build was cut off while it was published.
+  What the report says would not be what the program does, so neither is used. Build again.
+ND964 an unusable record of a build
+  repro.json in a build folder is damaged, so that nothing tells whether the parts of the folder belong together. Build
+  again.
 
 # targets
 ND910 unknown target

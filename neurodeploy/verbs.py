@@ -59,13 +59,23 @@ def check(
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
+    """Re-render page and tables of a build folder from its ``report.json``; returns the data.
+
+    UsageError ND963 where another part of the folder is of another build.
+    """
     from . import report as room
+    from .builds import parts
+    from .files import write_text
     from .report import html
 
-    data = room.read(Path(folder))
-    room.write(data, Path(folder))
-    html.write(data, Path(folder))
+    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
+    data = room.read(place)
+    parts.require(place)
+    with room.consistent(place):
+        page = html.page(data)
+        room.text(data)  # what the command line shows
+        room.write(data, place)
+    write_text(place / html.PAGE, page)
     return data
 
 

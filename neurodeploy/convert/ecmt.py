@@ -95,6 +95,7 @@ class Ecmt(Method):
         "nearest": {"base_scale": 0.5, "rule": "nearest"},
         "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
     }
+    fidelity = (*Method.fidelity, "smaller bases, all calibrated: --set convert.preset=headline")
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
     def suits(self, graph: Graph) -> int:
