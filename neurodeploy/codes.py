@@ -631,6 +631,12 @@ ND948 an inconsistent graph in an artifact
 ND949 the artifact ends before this stage
   The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer graph or the
   memory images that are asked for.
+ND970 a build that was stopped while it was put in its place
+  A finished build is moved into its folder as one journal, and its files then take their places one by one. Somebody
+  was killed in between, and what was left to do cannot be done here: the folder may not be written, or the journal is
+  damaged. Until then its files are of two builds, so none is read. Every command that may write the folder goes on
+  where the killed one stopped.
+
 
 # the program itself, and the parts of a build folder
 ND960 an internal error

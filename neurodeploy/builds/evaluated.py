@@ -220,12 +220,15 @@ def _compared(
         accuracy = replace(_accuracy(right, len(labels)), meaningless=meaningless(seen.spoken, labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
-    lost = () if accuracy is None else quality.drops(accuracy, found.config)
+    lost = (
+        *(quality.drops(accuracy, found.config) if accuracy else ()),
+        *quality.apart(cosines, found.config),
+    )
     near = "; ".join(f"{k} cosine {v['cosine']:.4f}, rank {v['rank']:.4f}" for k, v in levels.items())
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
         saturations=dict(seen.clipped),
-        warnings=(*lost, *quality.apart(cosines, found.config), *_clipped(found, seen.clipped)),
+        warnings=(*lost, *_clipped(found, seen.clipped)),
         reasons={"accuracy": without} if without else {},
         fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
     )  # fmt: skip

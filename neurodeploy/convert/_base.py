@@ -51,6 +51,10 @@ class Method(Member):
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """The spiking graph; ``samples`` are raw training images for calibration."""
 
+    def convert(self, graph: Graph, whole: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
+        """As :meth:`rewrite`; ``whole`` is the graph with the rows that nobody reads, for who calibrates on them."""
+        return self.rewrite(graph, config, samples, timesteps)
+
     def suits(self, graph: Graph) -> int:
         """How naturally the method keeps a source network as it was trained: the highest is taken, 0 only if asked."""
         return 0

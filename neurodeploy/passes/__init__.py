@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..ir.graph import Graph
 from .drop_identity import drop_identity
@@ -28,11 +28,12 @@ PASSES: dict[str, Pass] = {
 }  # fmt: skip
 
 
-def simplify(graph: Graph) -> Graph:
-    """All passes in order, repeated until the graph stays as it is."""
+def simplify(graph: Graph, without: Collection[str] = ()) -> Graph:
+    """All passes in order but those named in ``without``, repeated until the graph stays as it is."""
+    chosen = [function for name, function in PASSES.items() if name not in without]
     while True:
         before = graph
-        for function in PASSES.values():
+        for function in chosen:
             graph = function(graph)
         graph = drop_identity(graph)
         if list(graph.nodes) == list(before.nodes):
