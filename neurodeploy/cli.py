@@ -252,7 +252,9 @@ RAW = (
 )
 Raw = Annotated[Path, Option("--input", help=RAW)]
 Outputs = Annotated[Path, Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")]
-RECORDED = "a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
+RECORDED = (
+    "a layer, or a state of its neurons (LAYER.v): values at every tick go into OUTPUT.LAYER.npy; may repeat"
+)
 Recorded = Annotated[Texts, Option("--record", help=RECORDED)]
 Backends = Annotated[Texts, Option("--backend", help="may repeat (default: those that prove a build)")]
 Carried = Annotated[

@@ -148,6 +148,14 @@ ND169 an accuracy that means nothing
   All test labels are the same, or the outputs of the network are: the same for all classes, or for all samples. What is
   correct is then the share of one class in the data, whatever the network does. The number is shown, marked as
   meaningless on console, page and in report.json.
+ND171 levels outside the declared range reach a network inside a Lava program
+  A process of neurodeploy.lava.network takes raw input levels, and widths were proven for the range of the build, such
+  as 0 .. 255. Other levels are clipped to that range, so that nothing inside overflows; the first step at which that
+  happens says so. Check what is connected to s_in, or build with data of the wider range.
+ND172 a state that a backend does not show
+  'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
+  loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
+  compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
 
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built
