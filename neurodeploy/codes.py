@@ -157,6 +157,32 @@ ND172 a state that a backend does not show
   loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
   compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
 
+# libraries of networks: images and texts as their library would show them
+ND176 images are taken as they are, which the library would resize or crop
+  A library prepares images before its network sees them. What it does to levels is part of the imported network; what
+  it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own
+  size would not stay as it is in the library: it is resized, and its middle is cut out. Prepare the images of the data
+  set in the same way, from originals that are large enough, or accuracy is not the publisher's.
+ND177 a preparation of images that the input of a network cannot say
+  The library's own preparation was run on an image, and what it makes of raw levels is not one scale and one offset
+  for each channel, or it cannot be read or run at all. A network that is given raw levels would see something else than
+  it was trained on. Leave the file of the preparation out and give scale and offset, or bring the network with its
+  preparation as py:package.module:factory.
+ND178 nothing says how large the images of a model are
+  Neither preprocessor_config.json nor the config of the model names rows and columns, or names impossible ones. Give
+  them: --set reader.image=224.
+ND179 the model does not yield what is to be read of it
+  What is read of a model of Hugging Face is one of its results: logits, what stands for a whole image or text, or the
+  vectors of the tokens, of which the mean, the first or the last may be taken. The model was run, and yields no such
+  result, or its folder asks for a pooling that is not known. The message lists what there is.
+ND180 padding that the model cannot hide
+  With reader.mask=true texts of any length are filled up, and what fills them up must not change a text's result. The
+  model was run with its own attention mask, and tokens behind the mask changed what it makes of the others; or it takes
+  no mask. Use texts of one length: --set reader.mask=false.
+ND181 a model of images and texts at once
+  CLIP, SigLIP and their kin are two networks, of which each has its own input. Save the one that is meant to a folder
+  of its own, with its tokenizer or preprocessor_config.json, and give that folder.
+
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
