@@ -131,10 +131,21 @@ def resolve(
 
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
     """The config of a nested table; UsageError as :func:`resolve`."""
+    broken = [key for key, value in data.items() if _holds_nul(value) or "\0" in key]
+    if broken:
+        cause = "a value holds the character NUL, which no name can have"
+        raise UsageError([Problem("ND904", cause, f"{where}: {key}" if where else key) for key in broken])
     try:
         return BuildConfig.model_validate(dict(data))
     except ValidationError as error:
         raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    items = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(map(_holds_nul, items))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -219,6 +219,8 @@ def _read_chain(path: Path, search: Sequence[Path]) -> list[_Source]:
     chain = [_read(path)]
     while (parent := chain[-1].data.get("extends", "")) and isinstance(parent, str):
         child = chain[-1].path
+        if not parent.isprintable() or Path(parent).name != parent:
+            raise UsageError(unknown_name("ND910", "target", parent, names(search), f"{child}: extends"))
         # A parent may lie beside its child even when that folder is not searched.
         beside = child.with_name(f"{parent}.toml")
         found = beside if beside.is_file() else _find(parent, search, where=f"{child}: extends")
