@@ -156,7 +156,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error.strerror or "cannot be read") from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"is not UTF-8 text (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise _unreadable(path, f"is not valid TOML: {error}") from error
     except RecursionError as error:
         raise _unreadable(path, "is nested too deeply") from error
@@ -196,7 +196,7 @@ def _split(path: str) -> list[str]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return text
 
 
