@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from . import __version__, errors, verbs
+from . import __version__, errors, interrupts, verbs
 from .errors import NeurodeployError, Problem, UsageError, grouped, nearest
 from .visible import visible
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .builds.pipeline import Event
 
 EXIT_INTERRUPTED = 130
+#: warnings of a build that say how far its numbers can be trusted: shown whole
+TOLD = {"ND114", "ND680", "ND681", "ND682", "ND683"}
 EXIT_CLOSED = 141  # what a shell reports of a tool whose reader has gone
 
 
@@ -333,10 +335,10 @@ def build(
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
-    screen.warnings([p for p in result.warnings if p.code == "ND114"])  # the summary counts them all
+    screen.warnings([p for p in result.warnings if p.code in TOLD])  # the summary counts them all
     failed: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
-        failed.append(UsageError([replace(p, severity="error") for p in result.warnings]))
+        failed.append(NeurodeployError([replace(p, severity="error") for p in result.warnings]))
     for error in failed[:1]:
         raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
 
@@ -754,11 +756,11 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, with 130 after Ctrl-C or SIGTERM, with 141 when nobody reads the output."""
+    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader that has gone."""
     _open_streams()
-    signal.signal(signal.SIGTERM, _terminated)
-    code = call(sys.argv[1:] if arguments is None else list(arguments))
-    for number in (signal.SIGINT, signal.SIGTERM):
+    with interrupts.terminable():
+        code = call(sys.argv[1:] if arguments is None else list(arguments))
+    for number in (signal.SIGINT, *interrupts.ENDING):
         signal.signal(number, signal.SIG_IGN)  # everything has been said
     sys.exit(code)
 
@@ -771,10 +773,6 @@ def _open_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - as long as the process
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -829,7 +827,7 @@ def _called(arguments: Sequence[str]) -> int:
         code = stop.exit_code
     except BaseException as error:
         return next(answer(error) for kind, answer in ANSWERS if isinstance(error, kind))
-    return _interrupted(None) if code == EXIT_INTERRUPTED else code  # typer's own answer to Ctrl-C
+    return _interrupted(None) if code == EXIT_INTERRUPTED else code
 
 
 @contextmanager
@@ -852,12 +850,12 @@ def _stdout_apart() -> Iterator[None]:
 
 
 def _interrupted(_: object) -> int:
-    text = "nothing was left half-written"
+    text, code = "nothing was left half-written", interrupts.exit_code()
     if screen.json:
         problem = Problem("ND961", "interrupted", found=text)
-        screen.data({"exit_code": EXIT_INTERRUPTED, "problems": [asdict(problem)]})
+        screen.data({"exit_code": code, "problems": [asdict(problem)]})
     screen.said(f"interrupted: {text}")
-    return EXIT_INTERRUPTED
+    return code
 
 
 def _left(error: SystemExit) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
+from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
 from ..target import Target, load
@@ -22,7 +24,7 @@ from . import parts
 from .calibrated import calibrate
 from .converted import convert
 from .evaluated import Evaluated, evaluate
-from .folder import FILES, publish, scratch
+from .folder import scratch
 from .imported import Imported, import_model
 from .integer import quantize
 from .log import STAGE_NAMES, Event, Listener, Log
@@ -86,7 +88,8 @@ def run(
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     require_members(chosen)
     target = target_of(chosen)
-    with scratch(chosen.folder) as partial:
+    place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
+    with scratch(place) as partial:
         log = Log(partial / "build.log", progress)
         try:
             results, timed = _run_stages(chosen, target, log, start, to)
@@ -95,10 +98,10 @@ def run(
             raise
         except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
             log.write(traceback.format_exc())
-            log.rescue(chosen.folder.with_name(f"{chosen.folder.name}.error.log"), error)
+            log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
-        written = publish(partial, chosen.folder)
+        written = publish(partial, place)
     return replace(result, written=written)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..codes import CODES
 from ..errors import Problem, ReportError, first_line
 from ..files import typed, write_text
+from ..publishing import settle
 from ..visible import visible
 from . import schema
 from .columns import TABLES
@@ -59,6 +60,7 @@ def write(report: dict[str, Any], folder: Path) -> list[Path]:
 def read(folder: Path) -> dict[str, Any]:
     """The report of a build folder; ReportError if it is missing, damaged or of another schema version."""
     path = folder / REPORT
+    settle(folder)
     try:
         report = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..visible import visible
 
+
 class Safe(str):
     """Markup that a template inserts as it is; everything in it went through :func:`tag`."""
 
