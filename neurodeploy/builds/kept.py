@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import artifact
 from ..errors import NeurodeployError
-from ..image import from_arrays, to_arrays
+from ..image import encode
 from ..inputs.texts import OneHot
 from ..ir import store
 from ..ir.codec import CodecError
@@ -54,12 +54,12 @@ R = TypeVar("R", bound=Result)
 class Keeper:
     """Keeps the results of one build; of none before :meth:`begin`."""
 
-    def __init__(self) -> None:
-        self.key = ""
+    def __init__(self, target: Target) -> None:
+        self.target, self.key = target, ""
 
-    def begin(self, found: Imported, target: Target) -> None:
+    def begin(self, found: Imported) -> None:
         """What the build is, once its source graph is known."""
-        self.key = _key(found, target)
+        self.key = _key(found, self.target)
 
     def get(self, kind: type[R], make: Callable[[], R]) -> R:
         """The result of a stage: kept, or else made, and kept if that took long."""
@@ -87,25 +87,21 @@ class Keeper:
         try:
             if not self.key or not file.is_file():
                 return None
-            sections = store.read(file, CLASSES)
-            result = sections["result"]
-            if isinstance(result, Mapped):
-                images = tuple(map(from_arrays, sections["images"]))
-                result = replace(result, mapping=replace(result.mapping, images=images))
-        except (NeurodeployError, OSError, KeyError, TypeError):
+            result = store.read(file, CLASSES)["result"]
+            if isinstance(result, Mapped) and result.mapping.fits:  # its images are sooner made than read
+                result = replace(result, mapping=encode(result.graph, result.mapping, self.target))
+        except (NeurodeployError, OSError, KeyError):
             return None
         return result if isinstance(result, kind) else None
 
 
 def _write(file: Path, result: Result) -> None:
     """Keep a result; a cache that cannot be written is no reason to fail."""
-    sections: dict[str, Any] = {"result": result}
     if isinstance(result, Mapped):
-        sections["images"] = tuple(map(to_arrays, result.mapping.images))
-        sections["result"] = replace(result, mapping=replace(result.mapping, images=()))
+        result = replace(result, mapping=replace(result.mapping, images=()))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        store.write(file, sections)
+        store.write(file, {"result": result})
         graphs.trim(file.parent, MOST, MOST_BYTES)
     except (NeurodeployError, OSError, CodecError):
         return

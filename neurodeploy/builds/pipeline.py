@@ -87,7 +87,7 @@ def run(
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     require_members(chosen)
-    target, keeper = target_of(chosen), Keeper()
+    keeper = Keeper(target := target_of(chosen))
     place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
     with scratch(place) as partial:
         log = Log(partial / "build.log", progress)
@@ -133,8 +133,8 @@ def stages(
     """The results of the first eight stages, each made when it is asked for, or kept from an earlier build."""
     yield (imported := import_model(asked))
     if keeper is not None and start == STAGE_NAMES[0]:  # an artifact may hold what this code would not make
-        keeper.begin(imported, target)
-    kept, get = restored(imported, start), (keeper or Keeper()).get
+        keeper.begin(imported)
+    kept, get = restored(imported, start), (keeper or Keeper(target)).get
     yield (converted := kept.converted or get(Converted, lambda: convert(imported)))
     spiking = converted.graph
     yield (calibrated := kept.calibrated or get(Calibrated, lambda: calibrate(imported, spiking)))
