@@ -42,7 +42,7 @@ from .provenance import versions
 from .result import Result
 from .verified import Verified
 
-WORTH = 0.5  # seconds that a stage must take to be kept
+WORTH = 2.0  # seconds that a stage must take to be kept
 MOST, MOST_BYTES = 32, 4 << 30  # of all that is kept; the oldest go first
 
 KINDS: tuple[type[Result], ...] = (Converted, Calibrated, Integer, Mapped, Evaluated, Verified)
@@ -74,9 +74,10 @@ class Keeper:
 
     def forget(self) -> None:
         """The build is done: nothing of it need be kept."""
-        for kind in KINDS if self.key else ():
+        place = graphs.folder() / "stages"
+        for file in (*place.glob(f"{self.key}-*.h5"), *place.glob(f".{self.key}-*.tmp")) if self.key else ():
             with suppress(OSError):
-                self._file(kind).unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
     def _file(self, kind: type[Result]) -> Path:
         return graphs.folder() / "stages" / f"{self.key}-{kind.__name__.lower()}.h5"
