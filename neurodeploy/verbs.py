@@ -60,17 +60,25 @@ def check(
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
+    """Re-render page and tables of a build folder from its ``report.json``; returns the data.
+
+    UsageError ND963 where another part of the folder is of another build.
+    """
     from . import report as room
-    from .files import typed
+    from .builds import parts
+    from .files import typed, write_text
     from .publishing import locked
     from .report import html
 
-    place = Path(folder)
+    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
     with typed(place), locked(place) if place.is_dir() else nullcontext():
         data = room.read(place)
-        room.write(data, place)
-        html.write(data, place)
+        parts.require(place)
+        with room.consistent(place):
+            page = html.page(data)
+            room.text(data)  # what the command line shows
+            room.write(data, place)
+        write_text(place / html.PAGE, page)
     return data
 
 

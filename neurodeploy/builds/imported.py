@@ -23,7 +23,8 @@ class Imported(Result):
     """The source graph, simplified and told the range of its input, with what it runs on.
 
     ``config`` is complete: method, ticks and data are the model's own where the user chose none. ``tokenizer`` is the
-    one that made token ids of texts, ``data`` None where the network runs on synthetic input.
+    one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``whole`` is the graph
+    before rows that nobody reads were left out of it.
     """
 
     config: BuildConfig
@@ -32,6 +33,7 @@ class Imported(Result):
     stimulus: Stimulus
     data: DataSet | None = None
     tokenizer: str = ""
+    whole: Graph | None = None
 
     @property
     def holds_integers(self) -> bool:
@@ -66,7 +68,7 @@ def import_model(asked: BuildConfig) -> Imported:
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
-        tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+        tokenizer=found.model.tokenizer, whole=found.whole, warnings=tuple(warnings),
         fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
 

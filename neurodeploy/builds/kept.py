@@ -129,7 +129,7 @@ def _arrays(item: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 def _key(found: Imported, target: Target) -> str:
     parts = {
-        "graph": found.graph.content_hash(), "config": found.config.digest(), "target": target.sha256,
+        "graphs": [graph.content_hash() for graph in (found.graph, found.whole) if graph is not None], "config": found.config.digest(), "target": target.sha256,
         "data": found.data.hash if found.data else "", "texts": _ids(found), "input": dict(found.stimulus.facts()),
         "code": _code(),
     }  # fmt: skip

@@ -20,6 +20,7 @@ from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
 from ..target import Target, load
+from . import parts
 from .calibrated import Calibrated, calibrate
 from .converted import Converted, convert
 from .evaluated import Evaluated, evaluate
@@ -199,13 +200,14 @@ def _report(
     provenance = provenance_of(results, saved, target)
     saved = replace(saved, provenance=provenance)
     provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
-    files.write_text(partial / "build.toml", config.dump(chosen))
-    files.write_text(partial / "repro.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    files.write_text(partial / parts.SETTINGS, config.dump(chosen))
     data: dict[str, Any] = {}
     if complete:
         data = report.build(report_inputs(results, target, timed, provenance))
         report.write(data, partial)
         html.write(data, partial)
+    record = {**provenance, "files_sha256": parts.hashes(partial)}
+    files.write_text(partial / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     written = len(FILES) if complete else 4
     log.finish("report", time.perf_counter() - began, f"{written} files in {chosen.folder}")
     return Build(chosen.folder, data, errors=tuple(_errors(results)), warnings=results.warnings)

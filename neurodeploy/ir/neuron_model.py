@@ -74,6 +74,8 @@ class NeuronModel(Member):
     modular: bool = False
     #: output units by which the integer step may differ from the float step where no threshold is near
     tolerance: float = 0.5
+    #: whether larger inputs never make it send later, and smaller ones never sooner, until it first sends
+    monotone: bool = False
     #: whether a unit of the output is that of the input up to a factor, so that a read-out wants one unit before it
     keeps_unit: bool = False
 

@@ -12,7 +12,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,33 +36,35 @@ LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A model with its source graph; ``cached`` if the graph was not imported anew."""
+    """A model with its source graph; ``cached`` if the graph was not imported anew.
+
+    ``whole`` is the same network with the rows that nobody reads, as its author's code computes it.
+    """
 
     model: Model
     graph: Graph
     cached: bool = False
+    whole: Graph | None = None
 
 
 def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
     """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
     model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset, config.reader)
     key = model.fingerprint and _key(model.fingerprint)
-    graph = _read(key) if key else None
-    if graph is not None:
-        return Source(model, graph, cached=True)
-    graph = resolve.source_graph(model)
-    # An integer graph is exactly what its file says; floats are simplified before they are converted.
-    graph = graph if graph.header.level == "integer" else simplified(graph)
-    if key:
-        _write(key, graph)
-    return Source(model, graph)
+    whole = _read(key) if key else None
+    cached = whole is not None
+    if whole is None:
+        whole = simplified(resolve.source_graph(model), without=("push_slices",))
+        if key:
+            _write(key, whole)
+    return Source(model, simplified(whole), cached, whole)
 
 
-def simplified(graph: Graph) -> Graph:
-    """The graph after all passes that keep its meaning."""
+def simplified(graph: Graph, without: Collection[str] = ()) -> Graph:
+    """The graph after passes that keep its meaning, but for some; an integer graph stays what its file says."""
     from ..passes import simplify
 
-    return simplify(graph)
+    return graph if graph.header.level == "integer" else simplify(graph, without)
 
 
 def folder() -> Path:

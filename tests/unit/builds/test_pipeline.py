@@ -285,7 +285,7 @@ def test_raw_pixel_levels_are_warned_of(
     assert cli.call(arguments) == 0
     said = capsys.readouterr().err
     assert ("ND114" in said) == warned == ("--set scale=0.0625" in said)
-    assert cli.call([*arguments, "--strict"]) == (2 if warned else 0)
+    assert cli.call([*arguments, "--strict"]) == (3 if warned else 0)
 
 
 def test_a_replay_warns_again(module: str, capsys: Captured) -> None:
