@@ -10,8 +10,8 @@ from ..convert import named
 from ..errors import GraphError, Problem, QuantizeError, UsageError
 from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
-from ..inputs.samples import Synthetic, raw_range
-from ..ir.graph import Graph
+from ..inputs.samples import Synthetic
+from ..ir.graph import Graph, raw_range
 from ..support import Verdict
 from .calibrated import calibrate
 from .converted import convert

@@ -24,9 +24,10 @@ class Imported(Result):
     """The source graph, simplified and told the range of its input, with what it runs on.
 
     ``config`` is complete: method, ticks and data are the model's own where the user chose none. ``tokenizer`` is the
-    one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``check`` is what was
-    compared with the model itself; None, with the reason in ``reasons``, where nothing was. ``unchecked`` is what every
-    number is then called, if there was something to compare with.
+    one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``whole`` is the graph
+    before rows that nobody reads were left out of it. ``check`` is what was compared with the model itself; None, with
+    the reason in ``reasons``, where nothing was. ``unchecked`` is what every number is then called, if there was
+    something to compare with.
     """
 
     config: BuildConfig
@@ -35,6 +36,7 @@ class Imported(Result):
     stimulus: Stimulus
     data: DataSet | None = None
     tokenizer: str = ""
+    whole: Graph | None = None
     check: ImportCheck | None = None
     unchecked: str = ""
 
@@ -71,8 +73,9 @@ def import_model(asked: BuildConfig) -> Imported:
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
-        tokenizer=found.model.tokenizer, warnings=tuple(warnings), check=found.check, unchecked=found.label,
-        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}", reasons=reasons(found),
+        tokenizer=found.model.tokenizer, whole=found.whole, warnings=tuple(warnings),
+        check=found.check, unchecked=found.label, reasons=reasons(found),
+        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
 
 
@@ -98,7 +101,8 @@ def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet,
         data, warnings = texts.tokenised(data, found.graph, found.model.tokenizer)
     graph = fitting.ranged(found.graph, data.levels, found.model.kind)
     fitting.require_fit(graph, data)
-    return data, graph, [*warnings, *sources.raw_levels(config, found.model, data.levels)]
+    warnings += sources.raw_levels(config, found.model, data.levels)
+    return data, graph, [*warnings, *sources.preparation(config, graph, data.shape)]
 
 
 def described(found: Source, data: DataSet | None) -> ModelInfo:

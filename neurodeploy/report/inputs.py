@@ -34,13 +34,17 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """Fractions of ``samples`` test samples, by level; ``by_timestep`` of the integer network after tick 1 .. T."""
+    """Fractions of ``samples`` test samples, by level; ``by_timestep`` of the integer network after tick 1 .. T.
+
+    ``meaningless`` says why they tell nothing about the network, where they do not.
+    """
 
     samples: int
     source: float | None = None
     spiking: float | None = None
     integer: float | None = None
     by_timestep: tuple[float, ...] = ()
+    meaningless: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,9 @@ from . import units
 
 Json = dict[str, Any]
 
+#: kinds of warnings that the console names
+MOST_WARNINGS = 4
+
 
 def at(report: Json, key: str) -> Any:
     """The value at a dotted key; None where there is nothing."""
@@ -143,14 +146,24 @@ def accuracy(report: Json) -> tuple[str, ...]:
         return (units.NONE, text, f"(n = {near['samples']})")
     known = [level for level in ("float", "spiking", "integer") if found[level] is not None]
     shown = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
-    return (shown, f"(n = {found['samples']})") if known else ()
+    if not known:
+        return ()
+    nothing = found["meaningless"]
+    return (shown, f"(n = {found['samples']})", *([f"MEANINGLESS: {nothing}"] if nothing else []))
+
+
+def accuracy_of_integers(report: Json) -> str:
+    """Of the integer network, or that it means nothing."""
+    found = report["accuracy"]
+    return "meaningless" if found["meaningless"] else units.percent(found["integer"])
 
 
 def levels(report: Json) -> str:
     """Accuracy at the levels above the integers."""
     found = report["accuracy"]
     known = [level for level in ("float", "spiking") if found[level] is not None]
-    return ", ".join([*(f"{x} {units.percent(found[x])}" for x in known), f"n = {found['samples']}"])
+    shown = [*(f"{x} {units.percent(found[x])}" for x in known), f"n = {found['samples']}"]
+    return ", ".join([found["meaningless"], *shown] if found["meaningless"] else shown)
 
 
 def bit_true(report: Json) -> tuple[str, ...]:
@@ -235,6 +248,10 @@ def throughput(report: Json) -> tuple[str, ...]:
 
 
 def warnings(report: Json) -> tuple[str, ...]:
-    """How many warnings there are, and how to learn about the first."""
-    codes = list(dict.fromkeys(problem["code"] for problem in report["warnings"]))
-    return (f"{len(report['warnings'])}" + (f"  ->  neurodeploy explain {codes[0]}" if codes else ""),)
+    """How many warnings there are, what the first kinds of them are, and how to learn about the first."""
+    kinds = {problem["code"]: problem["cause"] for problem in reversed(report["warnings"])}
+    shown = [f"{code} {kinds[code]}" for code in sorted(kinds)]
+    if not shown:
+        return ("0",)
+    listed = "; ".join(shown[:MOST_WARNINGS]) + ("; ..." if len(shown) > MOST_WARNINGS else "")
+    return (f"{len(report['warnings'])}", listed, f"->  neurodeploy explain {min(kinds)}")

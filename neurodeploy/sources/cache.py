@@ -8,8 +8,12 @@ libraries that do: nothing stale is found.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import os
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +34,7 @@ from .resolve import Loaded, Model
 
 SOME = 3  # samples of the user's data on which a graph is compared with its module
 CACHED = 32  # graphs that are kept; the oldest go first
+ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
 REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "inputs", "ir", "limits.py",
@@ -42,12 +47,14 @@ LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 class Source:
     """A model with its source graph; ``cached`` if the graph was not imported anew.
 
-    ``check`` is what was compared with the model itself; None, with the reason in ``unchecked``, where nothing was.
+    ``whole`` is the same network with the rows that nobody reads, as its author's code computes it. ``check`` is what
+    was compared with the model itself; None, with the reason in ``unchecked``, where nothing was.
     """
 
     model: Model
     graph: Graph
     cached: bool = False
+    whole: Graph | None = None
     check: ImportCheck | None = None
     unchecked: str = ""
 
@@ -67,16 +74,17 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     key = model.fingerprint and _key(model.fingerprint)
     kept = _read(key) if key else None
     if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
-        graph, check = kept[0], kept[1] if config.import_check else None
+        whole, check = kept[0], kept[1] if config.import_check else None
+        graph = simplified(whole)
         if check is None or data is None or check.covers(*_bounds(graph, data)):
-            return Source(model, graph, True, check, _unchecked(model, check))
+            return Source(model, graph, True, whole, check, _unchecked(model, check))
     loaded = model.loader()
-    # An integer graph is exactly what its file says; floats are simplified before they are converted.
-    graph = loaded.graph if loaded.graph.header.level == "integer" else simplified(loaded.graph)
+    whole = simplified(loaded.graph, without=("push_slices",))
+    graph = simplified(whole)
     check = _compared(loaded, graph, data or _facts(model)) if config.import_check else None
     if key:
-        _write(key, graph, check)
-    return Source(model, graph, False, check, _unchecked(model, check))
+        _write(key, whole, check)
+    return Source(model, graph, False, whole, check, _unchecked(model, check))
 
 
 def _no_reference(model: Model) -> bool:
@@ -128,11 +136,11 @@ def _some(graph: Graph, data: DataSet | Facts | None) -> Array | None:
     return np.asarray(images) if images.shape[1:] == graph.shape(graph.input.name) else None
 
 
-def simplified(graph: Graph) -> Graph:
-    """The graph after all passes that keep its meaning."""
+def simplified(graph: Graph, without: Collection[str] = ()) -> Graph:
+    """The graph after passes that keep its meaning, but for some; an integer graph stays what its file says."""
     from ..passes import simplify
 
-    return simplify(graph)
+    return graph if graph.header.level == "integer" else simplify(graph, without)
 
 
 def folder() -> Path:
@@ -142,10 +150,10 @@ def folder() -> Path:
     return root / "neurodeploy"
 
 
-def makers(package: Path) -> str:
-    """Digest of all code of the package folder that a source graph can depend on."""
+def makers(package: Path, names: Iterable[str] = REACHED) -> str:
+    """Digest of all code in these rooms and files of a package folder: those that a source graph can depend on."""
     digest = hashlib.sha256()
-    for name in REACHED:
+    for name in names:
         place = package / name
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes() + b"\0")
@@ -193,9 +201,20 @@ def _write(key: str, graph: Graph, check: ImportCheck | None) -> None:
         artifact.save(file, artifact.Artifact(source=graph))
         if check is not None:
             write_text(file.with_suffix(".json"), json.dumps(check.as_dict()))
-        by_age = sorted(folder().glob("*.h5"), key=lambda file: file.stat().st_mtime)
-        for old in by_age[:-CACHED]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".json").unlink(missing_ok=True)
+        trim(folder(), CACHED)
     except (NeurodeployError, OSError):
         return
+
+
+def trim(place: Path, most: int, most_bytes: float = math.inf) -> None:
+    """Remove the oldest entries of a cache, so that the others are within both limits, and what killed writers left."""
+    by_age = sorted(place.glob("*.h5"), key=lambda file: file.stat().st_mtime, reverse=True)
+    sizes = itertools.accumulate(file.stat().st_size for file in by_age)
+    old = [
+        file
+        for n, (file, size) in enumerate(zip(by_age, sizes, strict=True))
+        if n >= most or size > most_bytes
+    ]
+    left = [file for file in place.glob(".*.tmp") if time.time() - file.stat().st_mtime > ABANDONED]
+    for file in (*old, *(entry.with_suffix(".json") for entry in old), *left):
+        file.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_
 from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
-from ..frontends.libraries._base import LIBRARIES, text_options
+from ..frontends.libraries._base import LIBRARIES, Built, text_options
 from ..ir.graph import Graph
 from . import zoo
 
@@ -316,10 +316,19 @@ def _from_library(asked: Asked) -> Model:
     def load() -> Loaded:
         built = library.build(name, chosen)
         title = Path(name).name if Path(name).is_dir() else name
-        return from_torch(built.module, asked.over(built.spec), title, built.inside)
+        loaded = from_torch(built.module, asked.over(built.spec), title, built.inside)
+        return replace(loaded, graph=_noted(loaded.graph, built))
 
     tokenizer = library.texts(name, chosen).tokenizer
     return Model(name, "library", asked.text, load, library.name, library.title, tokenizer=tokenizer)
+
+
+def _noted(graph: Graph, built: Built) -> Graph:
+    """The graph with what a user may want to know of a library's preparation."""
+    said = {"preparation": built.preparation, "remarks": list(built.remarks)}
+    return graph.with_header(
+        notes={**graph.header.notes, **{key: text for key, text in said.items() if text}}
+    )
 
 
 # --- files -------------------------------------------------------------------------------------------------------
