@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -20,9 +21,12 @@ from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from . import _torch
 from .input_spec import InputSpec
-from .leaves import leaf_of
+from .guest import guest
 from .leaves._base import Leaf
 from .lower import lower
+from .recurrences import Recurrences, State
+from .states import Memory, begins, entered, flat, memory, unreadable
+from .ticks import repeated
 from .traced import Call, Ref, Traced, references
 
 
@@ -43,27 +47,28 @@ def import_module(
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
     """The calls of one tick; ImportModelError ND103, ND104, ND108 or ND109."""
-    tracer = _Tracer(model, example)
-    own = set(vars(model))
-    try:
-        with _torch.inference():
+    with guest(model), _torch.inference():
+        tracer = _Tracer(model, example, memory(model, example))
+        try:
             graph = tracer.trace(model)
-    except NeurodeployError:
-        raise
-    except Exception as error:  # whatever the user's own code raises, or fx itself
-        raise ImportModelError(_trace_problem(error, example)) from error
-    finally:
-        for name in set(vars(model)) - own:  # fx stores tensors made while tracing on the user's module
-            delattr(model, name)
+        except NeurodeployError:
+            raise
+        except Exception as error:  # whatever the user's own code raises, or fx itself
+            raise ImportModelError(_trace_problem(error, example)) from error
+        states = tracer.states()
     if tracer.problems:
         raise ImportModelError(tracer.problems)
     calls = [_call(node) for node in graph.nodes if node.op.startswith("call_")]
     (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
-    problems = list(_mutations(calls, references(output)))
+    problems = [*_mutations(calls, references(output)), *repeated(graph)]
     if problems:
         raise ImportModelError(problems)
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
+    if states:
+        found = Recurrences(graph, states)
+        calls = found.calls({call.name: call for call in calls})
+        constants |= {node.name: value for node, value in found.fixed.items()}
     sizes = tuple(example.shape)
     return Traced(calls, constants, inputs[0], output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
 
@@ -94,23 +99,72 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
         return super().__getitem__(index)
 
 
+class _Held(_Shaped):
+    """A state: what changes it in place makes a new value, for everybody who has the state itself."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_") and not name.startswith("_"):
+            return partial(self._become, name[:-1])
+        return super().__getattr__(name)
+
+    def _become(self, op: str, *args: Any, **kwargs: Any) -> _Held:
+        made = args[0] if op == "copy" else getattr(self, op)(*args, **kwargs)
+        if not isinstance(made, fx.Proxy) or made.node.meta["val"].shape != self._value.shape:
+            raise TypeError(f"'{op}_' writes something else into a state")
+        self.node = made.node
+        return self
+
+
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, model: torch.nn.Module, example: torch.Tensor) -> None:
+    def __init__(self, model: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
         self.example = example
-        self.problems: list[Problem] = []
+        self.memory = memory
+        self.problems: list[Problem] = list(memory.problems)
         self.leaves: dict[str, Leaf] = {}
+        self.given: dict[str, torch.Tensor] = {}
+        self.befores: dict[int, list[fx.Node]] = {}
         self.tensors = _torch.tensors_of(model)
+
+    def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
+        """The arguments of the model, and behind them its states, each a proxy where the value was."""
+        made = super().create_args_for_root(*args, **kwargs)
+        for number, slot in enumerate(self.memory.slots):
+            nodes = self.befores[number] = []
+
+            def enter(value: torch.Tensor, nodes: list[fx.Node] = nodes) -> fx.Proxy:
+                name = f"state_{len(self.given)}"
+                self.given[name] = value
+                nodes.append(self.create_node("placeholder", name, (), {}))
+                return _Held(nodes[-1], self)
+
+            try:
+                slot.put(entered(slot.value, enter))
+            except ValueError as error:
+                self.problems.append(unreadable(slot, str(error)))
+        return made
+
+    def states(self) -> list[State]:
+        """What each state has become by the end of the trace."""
+        found = []
+        for number, slot in enumerate(self.memory.slots):
+            befores, afters = self.befores[number], flat(slot.now)
+            if befores and len(befores) != len(afters):
+                self.problems.append(unreadable(slot, f"{len(befores)} parts that become {len(afters)}"))
+            for before, after in zip(befores, afters, strict=False):
+                node = after.node if isinstance(after, fx.Proxy) else after
+                found.append(State(slot.name, slot.path, before, node, begins(slot)))
+        return found
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
-        leaf = leaf_of(m)
+        leaf = self.memory.leaves.get(id(m))
         if leaf is None:
             return False
         self.leaves[module_qualified_name] = leaf
-        if leaf.problem:
+        if leaf.problem and not self.memory.problems:
             where = f"{module_qualified_name} [{type(m).__module__}.{type(m).__qualname__}]"
             self.problems.append(
                 Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes)
@@ -137,7 +191,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
         if node.op == "placeholder":
-            return self.example
+            return self.given.get(str(node.target), self.example)
         if node.op == "get_attr":
             return self._constant(node.target)
         args, kwargs = (fx.node.map_arg(part, lambda n: n.meta["val"]) for part in (node.args, node.kwargs))
