@@ -133,7 +133,7 @@ def firing(cell: Cell) -> Population | None:
         return None
     for model, params in _candidates(cell, common, inclusive):
         made = Population(model, params, ratios)
-        if all(np.array_equal(_played(made, gains, s), o) for s, o in zip(drives, sent, strict=True)):
+        if all(np.array_equal(played(made, cell.shape, s), o) for s, o in zip(drives, sent, strict=True)):
             return made
     return None
 
@@ -239,10 +239,9 @@ def _dyadic(array: Array) -> bool:
     return not np.any(array * 2**10 % 1)
 
 
-def _played(made: Population, gains: Sequence[Array], sequence: Sequence[Sequence[Array]]) -> Array:
-    """What the registered model sends over a sequence, from rest."""
+def played(made: Population, shape: tuple[int, ...], sequence: Sequence[Sequence[Array]]) -> Array:
+    """What the registered model sends over a sequence of drives, from rest: (ticks, *shape)."""
     model = NEURONS[made.model]
-    shape = np.broadcast_shapes(gains[0].shape, *(np.shape(d) for d in sequence[0]))
     state: tuple[Any, ...] = tuple(np.zeros(shape) for _ in model.state)
     outs = []
     for tick in sequence:

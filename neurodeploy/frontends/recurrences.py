@@ -69,7 +69,7 @@ class Recurrences:
 
     # --- which state is what --------------------------------------------------------------------------------------
     def _resolve(self) -> None:
-        """Find what each state is that the output depends on; ImportModelError ND157 with all for which there is nothing."""
+        """Find what each state is that the output depends on; ImportModelError ND157 with all that are nothing."""
         while open_states := self._open():
             if not any(self._settled(state) for state in open_states):
                 raise ImportModelError([_refused(state) for state in open_states])
@@ -358,7 +358,10 @@ def _exact(value: Any) -> Any:
 def _source(node: Any) -> Any:
     """The node whose value is handed on."""
     while isinstance(node, fx.Node) and node.op == "call_method" and node.target in _KEEPING:
-        node = node.args[0]
+        given = node.args[0]
+        if not isinstance(given, fx.Node) or not given.meta["val"].is_floating_point():
+            break
+        node = given
     return node
 
 

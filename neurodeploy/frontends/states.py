@@ -1,8 +1,8 @@
 """What a module remembers from one call to the next beside its known neurons: found by calling it.
 
 An attribute, a buffer, or an entry of a dict that holds another object or another number after the second call than
-after the first is a :class:`Slot`. Tracing puts a proxy in its place, so that what is read of it and what it becomes are
-parts of the traced program; :mod:`.recurrences` says which neuron that is.
+after the first is a :class:`Slot`. Tracing puts a proxy in its place, so that what is read of it and what it becomes
+are parts of the traced program; :mod:`.recurrences` says which neuron that is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import Problem
@@ -21,6 +22,9 @@ from .guest import rest
 from .leaves import derives, leaf_of
 from .leaves._base import Leaf
 
+#: stands for an attribute that is not there before the first call
+_ABSENT = None, "absent"
+
 #: attributes that every module has
 _FRAMEWORK = frozenset(vars(torch.nn.Module()))
 
@@ -29,7 +33,7 @@ _FRAMEWORK = frozenset(vars(torch.nn.Module()))
 class Slot:
     """One remembered value: in the module at ``path``, behind the keys ``where`` of its ``__dict__``.
 
-    ``begin`` is what is there before the first call (None: nothing), ``value`` after the second.
+    ``begin`` is what is there before the first call, ``value`` after the second.
     """
 
     module: torch.nn.Module
@@ -121,7 +125,7 @@ def _changing(
         seen.append({key: (value, _print(value)) for key, value, _ in _held(own)})
     modules = dict(own)
     return [
-        Slot(modules[path], path, where, before.get((path, where)), value)
+        Slot(modules[path], path, where, before.get((path, where), _ABSENT), value)
         for (path, where), (value, mark) in seen[1].items()
         if (path, where) not in seen[0] or seen[0][path, where][1] != mark
     ]
@@ -154,7 +158,11 @@ def _print(value: Any) -> Any:
 
 def begins(slot: Slot) -> float | None:
     """The number at which every element of a slot begins; None where there is no single one."""
-    if slot.begin is None or isinstance(slot.begin, (list, tuple)) and not slot.begin:
+    if (
+        slot.begin is None
+        or slot.begin is _ABSENT
+        or (isinstance(slot.begin, (list, tuple)) and not slot.begin)
+    ):
         return 0.0
     try:
         numbers = torch.as_tensor(slot.begin, dtype=torch.float64)
@@ -183,11 +191,30 @@ def _as_neuron(
         cell = Cell(step, shape, (shape,), tuple(float(rests[k] or 0.0) for k in order))
         try:
             made = cells.linear(cell) or cells.firing(cell)
+            if made is not None and _begins_so(twin, slots, made, shape):
+                return Leaf(made.model, made.params)
         except Exception:  # the user's own code, on numbers that it may not expect
             return None
-        if made is not None:
-            return Leaf(made.model, made.params)
     return None
+
+
+def _begins_so(
+    module: torch.nn.Module, slots: list[Slot], made: cells.Population, shape: tuple[int, ...]
+) -> bool:
+    """Whether a module's first calls, from what it holds before them, are those of a neuron at rest."""
+    for slot in slots:
+        if slot.begin is _ABSENT:
+            slot.holder(module).pop(slot.where[-1], None)
+        else:
+            slot.holder(module)[slot.where[-1]] = copy.deepcopy(slot.begin)
+    module.double()
+    random = np.random.default_rng(0)
+    inputs = [random.standard_normal(shape) for _ in range(3)]
+    with torch.no_grad():
+        outs = [module(torch.from_numpy(x)).numpy() for x in inputs]
+    return bool(
+        np.allclose(np.stack(outs), cells.played(made, shape, [[x] for x in inputs]), rtol=1e-9, atol=1e-12)
+    )
 
 
 def _stepping(module: torch.nn.Module, slots: list[Slot]) -> cells.Step:

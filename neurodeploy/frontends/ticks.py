@@ -39,7 +39,7 @@ def _remembers(leaf: Leaf) -> bool:
 
 
 def _loops(nodes: list[fx.Node]) -> bool:
-    """Whether all calls stand in one line and read the same: what one line of a module's code computes, or one value."""
+    """Whether all calls stand in one line and read what one module computes, or one value."""
     return len({_place(node) for node in nodes}) == 1 and len({_read(node) for node in nodes}) == 1
 
 

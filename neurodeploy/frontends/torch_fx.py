@@ -20,11 +20,12 @@ from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from . import _torch
-from .input_spec import InputSpec
 from .guest import guest
+from .input_spec import InputSpec
 from .leaves._base import Leaf
 from .lower import lower
 from .recurrences import Recurrences, State
+from .replay import differing
 from .states import Memory, begins, entered, flat, memory, unreadable
 from .ticks import repeated
 from .traced import Call, Ref, Traced, references
@@ -61,6 +62,9 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     calls = [_call(node) for node in graph.nodes if node.op.startswith("call_")]
     (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
     problems = [*_mutations(calls, references(output)), *repeated(graph)]
+    if states and not problems:
+        with _torch.inference():
+            problems += differing(model, graph, states, tracer.memory.leaves, example)
     if problems:
         raise ImportModelError(problems)
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]

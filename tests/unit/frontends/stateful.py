@@ -72,17 +72,18 @@ class Before(Resting):
 
 
 class Buffered(nn.Module):
-    """A buffer that is written in place."""
+    """A buffer that is written in place; it grows to the batch in the first call."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("trace", torch.zeros(1, 6))
+        self.register_buffer("trace", torch.zeros(()))
 
     def reset(self) -> None:
-        self.trace = torch.zeros(1, 6, dtype=self.trace.dtype)
+        self.trace = torch.zeros((), dtype=self.trace.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.trace = self.trace * torch.ones_like(x)
+        if self.trace.dim() == 0:
+            self.trace = torch.zeros_like(x)
         self.trace.mul_(0.75).add_(x)
         return self.trace * 2
 
@@ -239,10 +240,46 @@ class Inside(nn.Module):
         return self.out
 
 
+class FirstInput(Resting):
+    """An average that begins at its first input, which no neuron does."""
+
+    begin = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v = x if self.v is None else 0.5 * self.v + 0.5 * x
+        return self.v
+
+
+class Asks(Resting):
+    """Begins anew where its state is no tensor, as a proxy is none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(self.v, Tensor):
+            self.v = torch.zeros_like(x)
+        self.v = 0.5 * self.v + x
+        return self.v
+
+
 #: what has to come in as it is, by its name
-EQUAL = (Leaky, Average, Buffered, Before, Lif, Where, Soft, Late, Two, Synaptic, Pair, Delayed, Recorder)
+EQUAL = (
+    Leaky,
+    Average,
+    Buffered,
+    Before,
+    Lif,
+    Where,
+    Soft,
+    Late,
+    Two,
+    Synaptic,
+    Pair,
+    Delayed,
+    Recorder,
+    Sum,
+    Asks,
+)
 #: what no registered neuron computes
-REFUSED = (Refractory, Product, Clock, Queue)
+REFUSED = (Refractory, Product, Clock, Queue, FirstInput)
 
 
 def network(module: nn.Module, width: int = 6) -> nn.Module:
