@@ -100,6 +100,26 @@ def does_not_run(error: Exception, where: str, example: Any) -> Problem:
     return Problem("ND103", cause, where, found, "", (fix,))
 
 
+def kind_of(value: Any) -> tuple[tuple[int, ...] | None, Any]:
+    """(sizes, dtype) of a tensor, sizes None where one is open; nothing of any other value."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return None, None
+    sizes = tuple(value.shape)
+    return sizes if all(isinstance(size, int) for size in sizes) else None, value.dtype
+
+
+def operator_name(target: Any) -> str:
+    """``aten::_softmax`` is '_softmax', ``operator.getitem`` is 'getitem'."""
+    import torch
+
+    if isinstance(target, torch._ops.OpOverload):
+        namespace, _, short = target._schema.name.partition("::")
+        return str(short) if namespace == "aten" else f"{namespace}.{short}"
+    return str(target.__name__)
+
+
 @cache
 def library_folders() -> tuple[str, ...]:
     """Folders whose frames are not the user's."""

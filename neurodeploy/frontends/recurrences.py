@@ -27,43 +27,60 @@ from .traced import Call, Ref
 _KEEPING = frozenset({"detach", "detach_", "clone", "contiguous", "to", "float", "double", "type_as"})
 
 
-@dataclass(eq=False)
-class State:
-    """One element of a slot: ``before`` a call and ``after`` it; every element begins at ``rest`` (None: no number)."""
+@dataclass(frozen=True)
+class Remembered:
+    """What is known of a state before tracing: its name and module, and where it begins (None: at no one number)."""
 
     name: str
     path: str
+    rest: float | None
+
+
+@dataclass(eq=False)
+class State:
+    """One remembered tensor or number: ``before`` a call a placeholder, ``after`` it a node or a constant."""
+
+    known: Remembered
     before: fx.Node
     after: Any
-    rest: float | None
+
+    @property
+    def rest(self) -> float | None:
+        """Where every element begins."""
+        return self.known.rest
 
     @property
     def place(self) -> tuple[str, int]:
         """File and line where it is written, or read."""
-        node = self.after if isinstance(self.after, fx.Node) else next(iter(self.before.users), self.before)
-        return node.meta.get("place", ("", 0))  # type: ignore[no-any-return]
+        return _place(self.after if isinstance(self.after, fx.Node) else next(iter(self.before.users)))
 
     @property
     def where(self) -> str:
         """Attribute, file and line."""
         file, line = self.place
-        return f"{self.name} ({file}:{line})" if file else self.name
+        return f"{self.known.name} ({file}:{line})" if file else self.known.name
 
 
 class Recurrences:
-    """What stands for the states in the calls of a traced program."""
+    """What stands for the states in the calls of a traced program.
 
-    def __init__(self, graph: fx.Graph, states: Sequence[State]) -> None:
-        self.order = {node: k for k, node in enumerate(graph.nodes)}
-        (self.output,) = (node for node in graph.nodes if node.op == "output")
-        self.input = next(node for node in graph.nodes if node.op == "placeholder")
-        self.states = list(states)
-        self.befores = {state.before for state in states}
+    ``nodes`` begin with the input and the ``remembered`` states, and end with (what is returned, what the states have
+    become). ``constants`` are the tensors of its attributes. ``fixed`` are states that are constants, by name.
+    """
+
+    def __init__(
+        self, nodes: Sequence[fx.Node], remembered: Sequence[Remembered], constants: Mapping[str, Any]
+    ) -> None:
+        self.order = {node: k for k, node in enumerate(nodes)}
+        self.constants = constants
+        self.input, *befores = (node for node in nodes if node.op == "placeholder")
+        self.output, afters = nodes[-1].args[0]
+        self.states = [State(*parts) for parts in zip(remembered, befores, afters, strict=True)]
         self.made: dict[fx.Node, tuple[Population, list[fx.Node], State]] = {}  # nodes that are neurons now
         self.past: dict[
             fx.Node, tuple[fx.Node, bool]
         ] = {}  # delayed states; whether a neuron has to keep them
-        self.fixed: dict[fx.Node, Any] = {}  # states that never change
+        self.fixed: dict[str, Any] = {}
         self.exact: dict[fx.Node, Any] = {}
         self._resolve()
 
@@ -76,14 +93,15 @@ class Recurrences:
 
     def _open(self) -> list[State]:
         needed = self.needed()
-        settled = {*self.past, *self.fixed}
-        return [s for s in self.states if s.before in needed and s.before not in settled]
+        unsettled = (s for s in self.states if s.before not in self.past and s.before.name not in self.fixed)
+        return [s for s in unsettled if s.before in needed]
 
     def needed(self) -> set[fx.Node]:
         """What the output depends on, within the tick and over ticks."""
         after = {s.before: s.after for s in self.states if isinstance(s.after, fx.Node)}
         seen: set[fx.Node] = set()
-        new = [self.output]
+        new: list[fx.Node] = []
+        fx.node.map_arg(self.output, new.append)
         while new:
             node = new.pop()
             if node not in seen:
@@ -91,7 +109,7 @@ class Recurrences:
                 new += self._inputs(node)
                 if node in self.past:
                     new.append(self.past[node][0])
-                elif node in after and node not in self.fixed:
+                elif node in after and node.name not in self.fixed:
                     new.append(after[node])
         return seen
 
@@ -112,7 +130,7 @@ class Recurrences:
         """A state that is written as it was, or with the same number at every call."""
         if state.rest is None or (value is not state.before and not _is_number(value, state.rest)):
             return False
-        self.fixed[state.before] = torch.full_like(state.before.meta["val"], state.rest)
+        self.fixed[state.before.name] = torch.full_like(state.before.meta["val"], state.rest)
         return True
 
     def _delayed(self, state: State, source: fx.Node) -> bool:
@@ -218,7 +236,7 @@ class Recurrences:
         first = {node: noise(node) for node in (*drives, *begins)}
 
         def results(known: dict[fx.Node, Any]) -> list[Any]:
-            values = {**constants, **known}
+            values = _copies({**constants, **known})
             _run(region, values)
             return [values[end] for end in ends]
 
@@ -232,7 +250,7 @@ class Recurrences:
 
     def _constant(self, node: fx.Node) -> bool:
         """Whether a node depends on neither the input nor a state."""
-        if node.op in ("placeholder", "call_module") or node in self.made:
+        if node.op == "placeholder" or _is_neuron(node) or node in self.made:
             return False
         return all(map(self._constant, node.all_input_nodes))
 
@@ -240,7 +258,7 @@ class Recurrences:
         """A constant in double precision."""
         if node not in self.exact:
             if node.op == "get_attr":
-                self.exact[node] = _exact(node.meta["val"])
+                self.exact[node] = _exact(self.constants[node.name])
             else:
                 known = {i: self._value(i) for i in node.all_input_nodes}
                 _run([node], known)
@@ -250,7 +268,7 @@ class Recurrences:
     # --- the calls ------------------------------------------------------------------------------------------------
     def calls(self, traced: Mapping[str, Call]) -> list[Call]:
         """The calls that are needed, with neurons and delayed connections in the place of the states."""
-        needed = self.needed() - {self.output, *self.fixed}
+        needed = {node for node in self.needed() if node.name not in self.fixed}
         pasts = {node: self.past[node][0] for node in needed if node in self.past}
         before = {
             node: [i for i in self._inputs(node) if i in needed]
@@ -286,7 +304,7 @@ class Recurrences:
         source, kept = self.past[node]
         name = f"{source.name}.kept" if kept else source.name
         sizes = {"source": name, "sizes": tuple(node.meta["val"].shape)}
-        origin = Origin(state.path, "delay", *state.place)
+        origin = Origin(state.known.path, "delay", *state.place)
         return Call(node.name, "past", (Ref(self.input.name),), sizes, origin, False, _no_value)
 
 
@@ -306,13 +324,13 @@ def _population(name: str, made: Population, drives: Sequence[fx.Node], state: S
             yield _own(f"{name}.sum{k}", "add", (total, part), state)
             part = Ref(f"{name}.sum{k}")
         total = part
-    origin = Origin(state.path, f"neuron {made.model}", *state.place)
+    origin = Origin(state.known.path, f"neuron {made.model}", *state.place)
     population = {"model": made.model, "params": made.params}
     yield Call(name, "neuron", (total,), population, origin, False, _no_value)
 
 
 def _own(name: str, op: str, args: tuple[Any, ...], state: State) -> Call:
-    return Call(name, op, args, {}, Origin(state.path, op, *state.place), False, getattr(operator, op))
+    return Call(name, op, args, {}, Origin(state.known.path, op, *state.place), False, getattr(operator, op))
 
 
 def _no_value(*_: Any, **__: Any) -> Any:
@@ -350,6 +368,13 @@ def _run(region: Iterable[fx.Node], known: dict[fx.Node, Any]) -> None:
             known[node] = node.target(*args, **kwargs)  # type: ignore[operator]
 
 
+def _copies(known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
+    """Values that a region may write into."""
+    return {
+        node: value.clone() if isinstance(value, torch.Tensor) else value for node, value in known.items()
+    }
+
+
 def _exact(value: Any) -> Any:
     floats = isinstance(value, torch.Tensor) and value.is_floating_point()
     return value.detach().double() if floats else value
@@ -366,7 +391,12 @@ def _source(node: Any) -> Any:
 
 
 def _is_neuron(node: fx.Node) -> bool:
-    return node.op == "call_module"
+    return any("leaf" in origin.meta for origin in (node, node.meta.get("source")) if origin is not None)
+
+
+def _place(node: fx.Node) -> tuple[str, int]:
+    source = node.meta.get("source") or node
+    return source.meta.get("place", ("", 0))  # type: ignore[no-any-return]
 
 
 def _is_number(value: Any, number: float) -> bool:

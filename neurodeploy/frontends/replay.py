@@ -13,8 +13,9 @@ import torch
 from torch import fx
 
 from ..errors import Problem
+from . import _torch
 from .guest import guest, rest
-from .recurrences import State
+from .recurrences import Remembered
 
 TICKS = 3
 
@@ -22,15 +23,17 @@ TICKS = 3
 def differing(
     model: torch.nn.Module,
     graph: fx.Graph,
-    states: Sequence[State],
+    states: Sequence[Remembered],
     neurons: Mapping[int, Any],
     example: torch.Tensor,
 ) -> Iterator[Problem]:
     """ND158 where the first calls of the model yield something else than the traced program."""
+    if not states:
+        return
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.rand(example.shape, generator=generator).to(example.dtype) for _ in range(TICKS)]
     found = _traced(graph, states, inputs)
-    with guest(model):
+    with guest(model), _torch.inference():
         rest(model)
         for module in model.modules():
             if id(module) in neurons:
@@ -47,18 +50,19 @@ def differing(
                 return
 
 
-def _traced(graph: fx.Graph, states: Sequence[State], inputs: Sequence[torch.Tensor]) -> Iterator[Any]:
+def _traced(graph: fx.Graph, states: Sequence[Remembered], inputs: Sequence[torch.Tensor]) -> Iterator[Any]:
     """What the traced program returns at each call."""
-    now = {s.before: torch.full_like(s.before.meta["val"], s.rest or 0.0) for s in states}
+    _, *befores = (node for node in graph.nodes if node.op == "placeholder")
+    now: list[Any] = [
+        torch.full_like(n.meta["val"], s.rest or 0.0) for n, s in zip(befores, states, strict=True)
+    ]
     for x in inputs:
         known: dict[fx.Node, Any] = {}
+        held = dict(zip(befores, now, strict=True))
         for node in graph.nodes:
-            known[node] = _value(node, known, now, x)
-        yield known[next(iter(reversed(graph.nodes)))]
-        now = {
-            s.before: known[s.after] if isinstance(s.after, fx.Node) else torch.as_tensor(s.after)
-            for s in states
-        }
+            known[node] = _value(node, known, held, x.clone())
+        out, now = known[next(iter(reversed(graph.nodes)))]
+        yield out
 
 
 def _value(

@@ -8,8 +8,11 @@ are parts of the traced program; :mod:`.recurrences` says which neuron that is.
 from __future__ import annotations
 
 import copy
+import dis
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,11 @@ from .leaves._base import Leaf
 
 #: stands for an attribute that is not there before the first call
 _ABSENT = None, "absent"
+
+#: methods that run before the first call, or between samples
+_SETTING = frozenset({"__init__", "reset", "reset_parameters", "_reset_parameters", "_load_from_state_dict"})
+#: methods of containers that change them
+_CHANGING = frozenset({"append", "extend", "insert", "pop", "popleft", "update", "setdefault"})
 
 #: attributes that every module has
 _FRAMEWORK = frozenset(vars(torch.nn.Module()))
@@ -90,6 +98,27 @@ def memory(model: torch.nn.Module, example: torch.Tensor) -> Memory:
         if slots and id(module) not in found.leaves:
             _known(found, path, module, slots, model, example)
     return found
+
+
+@cache
+def _writes(cls: type) -> bool:
+    """Whether a class of a user's own has a method, but for its making and its reset, that writes to an attribute."""
+    own = (base for base in cls.__mro__ if not base.__module__.startswith(("torch.", "builtins")))
+    functions = (part for base in own for name, part in vars(base).items() if name not in _SETTING)
+    return any(_stores(part.__code__) for part in functions if isinstance(part, FunctionType))
+
+
+def _stores(code: CodeType) -> bool:
+    """Whether code sets an attribute or an item, or calls what changes a tensor or a container in place."""
+    inner = any(_stores(part) for part in code.co_consts if isinstance(part, CodeType))
+    stored = any(i.opname in ("STORE_ATTR", "STORE_SUBSCR") for i in dis.get_instructions(code))
+    changing = any(n in _CHANGING or (n.endswith("_") and not n.startswith("_")) for n in code.co_names)
+    return inner or stored or changing
+
+
+def may_remember(model: torch.nn.Module) -> bool:
+    """Whether the code of a module writes to what outlives a call: a quick look that saves most models the calls."""
+    return any(_writes(type(module)) for module in model.modules())
 
 
 def _known(

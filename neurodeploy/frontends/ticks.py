@@ -16,7 +16,8 @@ def repeated(graph: fx.Graph) -> Iterator[Problem]:
     calls: dict[str, list[fx.Node]] = {}
     for node in graph.nodes:
         if node.op == "call_module" and _remembers(node.meta["leaf"]):
-            calls.setdefault(str(node.target), []).append(node)
+            path = str(node.target).removeprefix("network.")
+            calls.setdefault(path, []).append(node)
     several = {name: nodes for name, nodes in calls.items() if len(nodes) > 1}
     if (
         len(several) == len(calls)
@@ -32,6 +33,19 @@ def repeated(graph: fx.Graph) -> Iterator[Problem]:
         yield Problem(
             "ND159", cause, f"{name} ({_place(nodes[0])})", found, "one call of each neuron", (fix,)
         )
+
+
+def whole_samples(graph: fx.Graph) -> Iterator[Problem]:
+    """ND161 for each neuron that takes all ticks at once, in a model whose first axis is the batch."""
+    for node in graph.nodes:
+        if node.op == "call_module" and node.meta["leaf"].whole_sample:
+            cause = "a neuron that runs over its first axis, which is not known to be time"
+            shape = tuple(node.args[0].meta["val"].shape)
+            where = f"{str(node.target).removeprefix('network.')} ({_place(node)})"
+            fix = "set step_mode 's' in all modules, and let one call of the model be one tick"
+            yield Problem(
+                "ND161", cause, where, f"{shape}, the batch of which is {shape[0]}", "one tick", (fix,)
+            )
 
 
 def _remembers(leaf: Leaf) -> bool:

@@ -6,11 +6,10 @@ and ``if x.dim() == 4`` or ``b, c, h, w = x.shape`` need no special care. One ca
 
 from __future__ import annotations
 
+import functools
 import inspect
-import sys
+import operator
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from types import FrameType
 from typing import Any
 
 import torch
@@ -19,16 +18,16 @@ from torch import fx
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch
+from . import _torch, observed, written
 from .guest import guest
 from .input_spec import InputSpec
 from .leaves._base import Leaf
 from .lower import lower
-from .recurrences import Recurrences, State
+from .recurrences import Recurrences, Remembered
 from .replay import differing
-from .states import Memory, begins, entered, flat, memory, unreadable
-from .ticks import repeated
-from .traced import Call, Ref, Traced, references
+from .states import Memory, begins, entered, flat, may_remember, memory, unreadable
+from .ticks import repeated, whole_samples
+from .traced import Call, Ref, Traced
 
 
 def import_module(
@@ -46,39 +45,94 @@ def import_module(
     return lower(traced, header, spec, spec.readout)
 
 
+def remembers(model: torch.nn.Module, spec: InputSpec) -> bool:
+    """Whether what a module without known neurons returns depends on earlier calls, as far as its attributes tell."""
+    if not may_remember(model):
+        return False
+    example = _torch.prepared(model, spec)
+    with guest(model):
+        found = memory(model, example)
+    if found.leaves or not found.slots:
+        return bool(found.leaves)
+    try:
+        return any(call.op in ("neuron", "past") for call in trace(model, example).calls)
+    except ImportModelError as error:
+        return any(problem.code in ("ND157", "ND158") for problem in error.problems)
+
+
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
-    """The calls of one tick; ImportModelError ND103, ND104, ND108 or ND109."""
-    with guest(model), _torch.inference():
-        tracer = _Tracer(model, example, memory(model, example))
-        try:
-            graph = tracer.trace(model)
-        except NeurodeployError:
-            raise
-        except Exception as error:  # whatever the user's own code raises, or fx itself
-            raise ImportModelError(_trace_problem(error, example)) from error
-        states = tracer.states()
-    if tracer.problems:
-        raise ImportModelError(tracer.problems)
-    calls = [_call(node) for node in graph.nodes if node.op.startswith("call_")]
-    (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
-    problems = [*_mutations(calls, references(output)), *repeated(graph)]
-    if states and not problems:
-        with _torch.inference():
-            problems += differing(model, graph, states, tracer.memory.leaves, example)
+    """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
+    foreign: list[Problem] = []
+    with guest(model):
+        found = memory(model, example)
+        with observed.foreign_draws(foreign):
+            tracer, graph, seen = _traced(model, example, found)
+    ticking = [*repeated(graph), *(whole_samples(graph) if batch_axis == 0 else ())]
+    problems = tracer.problems or [*foreign, *observed.draws(seen), *ticking]
+    problems = problems or _batch_numbers(model, example, batch_axis, seen)
+    problems = problems or list(differing(model, graph, tracer.remembered, found.leaves, example))
     if problems:
         raise ImportModelError(problems)
-    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
-    constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
-    if states:
-        found = Recurrences(graph, states)
-        calls = found.calls({call.name: call for call in calls})
-        constants |= {node.name: value for node, value in found.fixed.items()}
     sizes = tuple(example.shape)
-    return Traced(calls, constants, inputs[0], output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+    calls, constants, nodes = _without_writes(tracer, graph, example)
+    given, output = _ends(nodes)
+    if tracer.remembered:
+        states = Recurrences(nodes, tracer.remembered, constants)
+        calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
+        constants |= states.fixed
+    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+
+
+class _Whole(torch.nn.Module):  # type: ignore[misc]
+    """The user's module as a part of another: its own hooks, and a forward of its instance, are then called."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Any) -> Any:
+        """One argument, whatever others the network could take."""
+        return self.network(x)
+
+
+def _traced(
+    model: torch.nn.Module, example: torch.Tensor, memory: Memory
+) -> tuple[_Tracer, fx.Graph, observed.Recorder]:
+    """A trace with its tracer, and what torch computed meanwhile; ImportModelError ND103 or ND104."""
+    tracer, recorder = _Tracer(_Whole(model), example.clone(), memory), observed.Recorder()
+    try:
+        with _torch.inference(), recorder:
+            graph = tracer.trace(tracer.whole)
+    except NeurodeployError:
+        raise
+    except Exception as error:  # whatever the user's own code raises, or fx itself
+        raise ImportModelError(_trace_problem(error, example)) from error
+    tracer.close(graph)
+    return tracer, graph, recorder
+
+
+def _batch_numbers(
+    model: torch.nn.Module, example: torch.Tensor, axis: int, seen: observed.Recorder
+) -> list[Problem]:
+    """ND152, by a second trace with another batch; nothing if it fails."""
+    sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
+    larger = torch.zeros(sizes, dtype=example.dtype)
+    with guest(model):
+        try:
+            _, _, again = _traced(model, larger, memory(model, larger))
+        except ImportModelError:  # a network of one size of batch alone
+            return []
+    return observed.follows_batch(seen, again)
 
 
 #: what is asked of a tensor beside its values
-_NUMBERS = {"shape", "ndim", "dtype", "device", "is_cuda", "size", "dim", "numel"}
+_NUMBERS = {
+    "shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad", "size", "dim", "ndimension", "numel",
+    "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex",
+}  # fmt: skip
+
+#: Python's writes in place, which a proxy would otherwise take for the operator that returns a new tensor
+_WRITES = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
 
 
 class _Shaped(fx.Proxy):  # type: ignore[misc]
@@ -102,13 +156,27 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
             return [self[i] for i in range(*index.indices(len(self._value)))]
         return super().__getitem__(index)
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+def _write(function: Callable[..., Any]) -> Callable[..., fx.Proxy]:
+    def method(self: _Shaped, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return method
+
+
+for _name in _WRITES:
+    setattr(_Shaped, f"__{_name}__", _write(getattr(operator, _name)))
+
 
 class _Held(_Shaped):
     """A state: what changes it in place makes a new value, for everybody who has the state itself."""
 
     def __getattr__(self, name: str) -> Any:
         if name.endswith("_") and not name.startswith("_"):
-            return partial(self._become, name[:-1])
+            return functools.partial(self._become, name[:-1])
         return super().__getattr__(name)
 
     def _become(self, op: str, *args: Any, **kwargs: Any) -> _Held:
@@ -119,48 +187,50 @@ class _Held(_Shaped):
         return self
 
 
+for _name in _WRITES:  # iadd as __add__
+    setattr(_Held, f"__{_name}__", functools.partialmethod(_Held._become, f"__{_name[1:]}__"))
+
+
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, model: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
+    def __init__(self, whole: _Whole, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
-        self.example = example
-        self.memory = memory
+        self.whole, self.example, self.memory = whole, example, memory
         self.problems: list[Problem] = list(memory.problems)
         self.leaves: dict[str, Leaf] = {}
-        self.given: dict[str, torch.Tensor] = {}
-        self.befores: dict[int, list[fx.Node]] = {}
-        self.tensors = _torch.tensors_of(model)
+        self.given: dict[str, torch.Tensor] = {}  # the states, by the name of their placeholder
+        self.remembered: list[Remembered] = []
+        self.tensors = _torch.tensors_of(whole)
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
         """The arguments of the model, and behind them its states, each a proxy where the value was."""
         made = super().create_args_for_root(*args, **kwargs)
-        for number, slot in enumerate(self.memory.slots):
-            nodes = self.befores[number] = []
-
-            def enter(value: torch.Tensor, nodes: list[fx.Node] = nodes) -> fx.Proxy:
-                name = f"state_{len(self.given)}"
-                self.given[name] = value
-                nodes.append(self.create_node("placeholder", name, (), {}))
-                return _Held(nodes[-1], self)
-
+        for slot in self.memory.slots:
             try:
-                slot.put(entered(slot.value, enter))
+                slot.put(entered(slot.value, self._state))
             except ValueError as error:
                 self.problems.append(unreadable(slot, str(error)))
         return made
 
-    def states(self) -> list[State]:
-        """What each state has become by the end of the trace."""
-        found = []
-        for number, slot in enumerate(self.memory.slots):
-            befores, afters = self.befores[number], flat(slot.now)
-            if befores and len(befores) != len(afters):
-                self.problems.append(unreadable(slot, f"{len(befores)} parts that become {len(afters)}"))
-            for before, after in zip(befores, afters, strict=False):
-                node = after.node if isinstance(after, fx.Proxy) else after
-                found.append(State(slot.name, slot.path, before, node, begins(slot)))
-        return found
+    def _state(self, value: torch.Tensor) -> fx.Proxy:
+        name = f"state_{len(self.given)}"
+        self.given[name] = value.clone()
+        return _Held(self.create_node("placeholder", name, (), {}), self)
+
+    def close(self, graph: fx.Graph) -> None:
+        """Let the graph return what the states have become beside what the model returns."""
+        afters = []
+        for slot in self.memory.slots:
+            parts, before = flat(slot.now), flat(slot.value)
+            if len(parts) != len(before):
+                self.problems.append(unreadable(slot, f"{len(before)} parts that become {len(parts)}"))
+            afters += parts
+            self.remembered += [Remembered(slot.name, slot.path, begins(slot)) for _ in parts]
+        if afters:
+            (output,) = (node for node in graph.nodes if node.op == "output")
+            nodes = [after.node if isinstance(after, fx.Proxy) else after for after in afters]
+            output.args = ((output.args[0], nodes),)
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
@@ -168,12 +238,32 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if leaf is None:
             return False
         self.leaves[module_qualified_name] = leaf
-        if leaf.problem and not self.memory.problems:
-            where = f"{module_qualified_name} [{type(m).__module__}.{type(m).__qualname__}]"
+        if leaf.problem:
+            where = f"{_inside(module_qualified_name)} [{type(m).__module__}.{type(m).__qualname__}]"
             self.problems.append(
                 Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes)
             )
         return True
+
+    def call_module(
+        self, m: torch.nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A neuron's own hooks are called around it as torch does, with proxies."""
+        if id(m) not in self.memory.leaves:
+            return super().call_module(m, forward, args, kwargs)
+        if "forward" in vars(m):
+            cause, where = (
+                "the forward of a neuron is replaced on its instance",
+                _inside(self.path_of_module(m)),
+            )
+            fix = "give the neuron a class of its own, with an entry in frontends/leaves"
+            raise ImportModelError(Problem("ND153", cause, where, repr(vars(m)["forward"]), "", (fix,)))
+        bare = super().call_module
+        m.forward = lambda *given, **named: bare(m, forward, given, named)
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            del m.forward
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Our proxies answer questions about shapes."""
@@ -182,15 +272,19 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
-        stack = list(self.module_stack.values())
-        node.meta.update(place=_user_place(), module=stack[-1] if stack else ("", None))
+        path, cls = next(reversed(self.module_stack.values()), ("", None))
+        node.meta.update(place=observed.user_place(), module=(_inside(path), cls))
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
 
     def _constant(self, name: str) -> Any:
         """A parameter, a buffer, or a tensor made while tracing, which fx has just stored on the root."""
-        return self.tensors[name] if name in self.tensors else vars(self.root)[name]
+        return (
+            self.tensors[name]
+            if name in self.tensors
+            else functools.reduce(getattr, name.split("."), self.whole)
+        )
 
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
@@ -202,19 +296,20 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
             return torch.zeros_like(args[0])
+        operands = list(written.tensors((*args, *kwargs.values())))
+        versions = [operand._version for operand in operands]
         if node.op == "call_method":
-            return getattr(args[0], node.target)(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)
+            value = getattr(args[0], node.target)(*args[1:], **kwargs)
+        else:
+            value = node.target(*args, **kwargs)
+        changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
+        node.meta["writes"] = written.memory(changed)
+        return value
 
 
-def _user_place() -> tuple[str, int]:
-    """(file name, line) of the innermost running frame in the user's own files."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_torch.library_folders()):
-            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
-        frame = frame.f_back
-    return "", 0
+def _inside(path: str) -> str:
+    """A path as the user's module says it."""
+    return path.removeprefix("network").removeprefix(".")
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
@@ -229,6 +324,59 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
+def _without_writes(
+    tracer: _Tracer, graph: fx.Graph, example: torch.Tensor
+) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:
+    """Calls, constants and nodes of a trace, made functional where memory is written under another name.
+
+    ImportModelError ND108 where torch cannot, and ND154 where what is written outlives the call.
+    """
+    nodes = list(graph.nodes)
+    problems = list(_lasting_writes(tracer, nodes))
+    if problems:
+        raise ImportModelError(problems)
+    write = written.overwritten(nodes)
+    if write is None:
+        constants = {node.name: node.meta["val"] for node in nodes if node.op == "get_attr"}
+        return [_call(node) for node in nodes if node.op.startswith("call_")], constants, nodes
+    try:
+        with _torch.inference():
+            made = written.functional(tracer.whole, graph, example, *tracer.given.values())
+    except Exception as error:  # torch raises a dozen unrelated classes here
+        raise ImportModelError(_unwritable(write, error)) from error
+    nodes = list(made.graph.nodes)
+    constants = {node.name: getattr(made, node.target) for node in nodes if node.op == "get_attr"}
+    calls = [_basic_call(node, write) for node in nodes if node.op == "call_function"]
+    return calls, constants, nodes
+
+
+def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
+    """The input and what is returned."""
+    given = next(node.name for node in nodes if node.op == "placeholder")
+    (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
+    return given, output
+
+
+def _lasting_writes(tracer: _Tracer, nodes: list[fx.Node]) -> Iterator[Problem]:
+    """ND154 for every write into a parameter or buffer."""
+    names = {next(iter(written.memory(tensor)), 0): name for name, tensor in tracer.tensors.items()}
+    for node in nodes:
+        for place in node.meta.get("writes", set()) & names.keys():
+            cause, where = (
+                "the network changes one of its own tensors when it is called",
+                str(_call(node).origin),
+            )
+            limit, fix = "the same answer at every call", "keep what changes in a neuron"
+            yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+
+
+def _unwritable(node: fx.Node, error: Exception) -> Problem:
+    call = _call(node)
+    cause = f"'{call.op}' changes a tensor in place that is read again"
+    limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
+    return Problem("ND108", cause, str(call.origin), first_line(error), limit, fixes)
+
+
 def _references(item: Any) -> Any:
     return fx.node.map_arg(item, lambda n: Ref(n.name))
 
@@ -236,15 +384,35 @@ def _references(item: Any) -> Any:
 def _call(node: fx.Node) -> Call:
     path, kind = node.meta["module"]
     args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    value = node.meta["val"]
     leaf: Leaf | None = node.meta.get("leaf")
     if leaf is not None:
-        origin = Origin(str(node.target), f"neuron {leaf.model}", *node.meta["place"])
-        population = {"model": leaf.model, "params": leaf.params}
-        return Call(node.name, "neuron", args[:1], population, origin, True, _no_value)
+        return _population(node, node, leaf)
     op, evaluate = _target(node)
     args, kwargs = _bound(node.target, args, kwargs)
     single = kind is not None and _torch.one_operator(f"{kind.__module__}.{kind.__qualname__}")
-    return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), single, evaluate)
+    origin = Origin(path, op, *node.meta["place"])
+    return Call(node.name, op, args, kwargs, origin, single, evaluate, *_torch.kind_of(value))
+
+
+def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
+    """A neuron; ``source`` is its node in the trace."""
+    origin = Origin(_inside(str(source.target)), f"neuron {leaf.model}", *source.meta["place"])
+    population = {"model": leaf.model, "params": leaf.params, "whole_sample": leaf.whole_sample}
+    kind = _torch.kind_of(source.meta["val"])
+    return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
+
+
+def _basic_call(node: fx.Node, write: fx.Node) -> Call:
+    """A call of one of torch's basic operators, with the origin of what it was before the writes were taken out."""
+    source = node.meta["source"] or write
+    leaf: Leaf | None = source.meta.get("leaf")
+    if leaf is not None:
+        return _population(node, source, leaf)
+    args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    before = _call(source)
+    name, kind = _torch.operator_name(node.target), _torch.kind_of(node.meta.get("val"))
+    return Call(node.name, name, args, kwargs, before.origin, before.leaf, node.target, *kind)
 
 
 def _no_value(*_: Any, **__: Any) -> Any:
@@ -270,17 +438,3 @@ def _bound(target: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict
         if first in kwargs and not args:
             args = (kwargs.pop(first),)
     return args, kwargs
-
-
-def _mutations(calls: list[Call], results: list[Ref]) -> Iterator[Problem]:
-    """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
-    read = set(results)
-    for call in reversed(calls):
-        named = call.op.endswith("_") and not call.op.endswith("__")
-        in_place = named or call.kwargs.get("inplace") is True
-        if in_place and read.intersection(references(call.args[:1])):
-            cause = f"'{call.op}' changes a tensor in place that is read again"
-            limit = "operators that return a new tensor"
-            fixes = ("use the form that is not in place",)
-            yield Problem("ND108", cause, str(call.origin), call.op, limit, fixes)
-        read.update(references((call.args, call.kwargs)))

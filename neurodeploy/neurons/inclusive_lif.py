@@ -3,7 +3,8 @@
 Float:  H = beta * V + gain * X + bias;  S = [H >= threshold];  where it fires V is, by ``rule``,
     0 ``value``      v_reset
     1 ``subtract``   H - threshold: SpikingJelly's neurons with ``v_reset=None``
-and H elsewhere. A reset to zero without bias is the chips' own :mod:`lif`; neurons that are strict are :mod:`general_lif`.
+and H elsewhere. A reset to zero without bias is the chips' own :mod:`lif`; a neuron that is strict is
+:mod:`general_lif`.
 
 Integer: the gain folds into the unit of the state, which has 6 bits below the unit of the input; the decay is a 12-bit
 code and truncates towards zero; the voltage saturates at 24 bits and counts:

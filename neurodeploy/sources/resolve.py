@@ -186,20 +186,21 @@ def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str 
 
     ``inside`` is the attribute under which a wrapper holds the network.
     """
-    if not spec.tokens and has_neurons(module):
+    if not spec.tokens:
         from ..frontends import torch_fx
 
-        return torch_fx.import_module(module, spec, name)
+        if has_neurons(module) or torch_fx.remembers(module, spec):
+            return torch_fx.import_module(module, spec, name)
     from ..frontends import torch_export
 
     return torch_export.import_module(module, spec, name, inside)
 
 
 def has_neurons(network: Any) -> bool:
-    """Whether any submodule is a neuron of a known library."""
-    from ..frontends.leaves import leaf_of
+    """Whether any submodule is a neuron of a known library, or derives from one."""
+    from ..frontends.leaves import derives, leaf_of
 
-    return any(leaf_of(module) is not None for module in network.modules())
+    return any(leaf_of(module) is not None or derives(module) for module in network.modules())
 
 
 # --- the zoo -----------------------------------------------------------------------------------------------------
