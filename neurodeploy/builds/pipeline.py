@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +16,15 @@ from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
+from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
 from ..target import Target, load
+from . import parts
 from .calibrated import calibrate
 from .converted import convert
 from .evaluated import Evaluated, evaluate
-from .folder import FILES, publish, scratch
+from .folder import scratch
 from .imported import Imported, import_model
 from .integer import quantize
 from .log import STAGE_NAMES, Event, Listener, Log
@@ -85,7 +88,8 @@ def run(
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     require_members(chosen)
     target = target_of(chosen)
-    with scratch(chosen.folder) as partial:
+    place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
+    with scratch(place) as partial:
         log = Log(partial / "build.log", progress)
         try:
             results, timed = _run_stages(chosen, target, log, start, to)
@@ -94,10 +98,10 @@ def run(
             raise
         except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
             log.write(traceback.format_exc())
-            log.rescue(chosen.folder.with_name(f"{chosen.folder.name}.error.log"), error)
+            log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
-        written = publish(partial, chosen.folder)
+        written = publish(partial, place)
     return replace(result, written=written)
 
 
@@ -186,13 +190,14 @@ def _report(
     provenance = provenance_of(results, saved, target)
     saved = replace(saved, provenance=provenance)
     provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
-    files.write_text(partial / "build.toml", config.dump(chosen))
-    files.write_text(partial / "repro.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    files.write_text(partial / parts.SETTINGS, config.dump(chosen))
     data: dict[str, Any] = {}
     if complete:
         data = report.build(report_inputs(results, target, timed, provenance))
         report.write(data, partial)
         html.write(data, partial)
+    record = {**provenance, "files_sha256": parts.hashes(partial)}
+    files.write_text(partial / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     written = len(FILES) if complete else 4
     log.finish("report", time.perf_counter() - began, f"{written} files in {chosen.folder}")
     return Build(chosen.folder, data, errors=tuple(_errors(results)), warnings=results.warnings)

@@ -14,7 +14,7 @@ from torch import fx
 
 from ..errors import Problem
 from . import _torch
-from .guest import guest, rest
+from .proof import guest
 from .recurrences import Remembered
 
 TICKS = 3
@@ -33,8 +33,8 @@ def differing(
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.rand(example.shape, generator=generator).to(example.dtype) for _ in range(TICKS)]
     found = _traced(graph, states, inputs)
-    with guest(model), _torch.inference():
-        rest(model)
+    with guest.kept(model), _torch.inference():
+        guest.reset(model)
         for module in model.modules():
             if id(module) in neurons:
                 module.forward = torch.sin  # type: ignore[method-assign]

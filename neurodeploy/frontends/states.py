@@ -21,9 +21,9 @@ import torch
 from ..errors import Problem
 from . import cells
 from .cells import Cell
-from .guest import rest
 from .leaves import derives, leaf_of
 from .leaves._base import Leaf
+from .proof import guest
 
 #: stands for an attribute that is not there before the first call
 _ABSENT = None, "absent"
@@ -145,7 +145,7 @@ def _changing(
     model: torch.nn.Module, own: list[tuple[str, torch.nn.Module]], example: torch.Tensor
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
-    rest(model)
+    guest.reset(model)
     before = {key: value for key, value, _ in _held(own)}
     seen = []
     for _ in range(2):

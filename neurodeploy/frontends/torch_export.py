@@ -89,7 +89,8 @@ def traced(program: Any, inside: str = "") -> Traced:
     outputs = list(program.graph_signature.user_outputs)
     output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
     ids = not value.dtype.is_floating_point
-    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, tokens=ids)
+    kind = {"tokens": ids, "dtype": value.dtype}
+    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, **kind)
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:

@@ -10,19 +10,22 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from . import _torch, observed, written
-from .guest import guest
 from .input_spec import InputSpec
 from .leaves._base import Leaf
 from .lower import lower
+from .proof import guest
 from .recurrences import Recurrences, Remembered
 from .replay import differing
 from .states import Memory, begins, entered, flat, may_remember, memory, unreadable
@@ -50,7 +53,7 @@ def remembers(model: torch.nn.Module, spec: InputSpec) -> bool:
     if not may_remember(model):
         return False
     example = _torch.prepared(model, spec)
-    with guest(model):
+    with guest.kept(model):
         found = memory(model, example)
     if found.leaves or not found.slots:
         return bool(found.leaves)
@@ -63,24 +66,29 @@ def remembers(model: torch.nn.Module, spec: InputSpec) -> bool:
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
     """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
     foreign: list[Problem] = []
-    with guest(model):
-        found = memory(model, example)
-        with observed.foreign_draws(foreign):
-            tracer, graph, seen = _traced(model, example, found)
-    ticking = [*repeated(graph), *(whole_samples(graph) if batch_axis == 0 else ())]
-    problems = tracer.problems or [*foreign, *observed.draws(seen), *ticking]
-    problems = problems or _batch_numbers(model, example, batch_axis, seen)
-    problems = problems or list(differing(model, graph, tracer.remembered, found.leaves, example))
+    with observed.foreign_draws(foreign):
+        found = _traced(model, example)
+        if written.into_constant(found.nodes):
+            found = _traced(model, example, factories=True)
+    ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
+    problems = found.tracer.problems or [*foreign, *observed.draws(found.seen), *ticking]
+    problems = problems or _batch_numbers(model, example, batch_axis, found)
+    problems = problems or list(_lasting_writes(found))
+    problems = problems or list(
+        differing(model, found.graph, found.tracer.remembered, found.tracer.memory.leaves, example)
+    )
     if problems:
         raise ImportModelError(problems)
-    sizes = tuple(example.shape)
-    calls, constants, nodes = _without_writes(tracer, graph, example)
+    calls, constants, nodes = _without_writes(found, example)
     given, output = _ends(nodes)
     if tracer.remembered:
         states = Recurrences(nodes, tracer.remembered, constants)
         calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
         constants |= states.fixed
-    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+    sizes, dtype = tuple(example.shape), example.dtype
+    return Traced(
+        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype
+    )
 
 
 class _Whole(torch.nn.Module):  # type: ignore[misc]
@@ -95,34 +103,66 @@ class _Whole(torch.nn.Module):  # type: ignore[misc]
         return self.network(x)
 
 
-def _traced(
-    model: torch.nn.Module, example: torch.Tensor, memory: Memory
-) -> tuple[_Tracer, fx.Graph, observed.Recorder]:
-    """A trace with its tracer, and what torch computed meanwhile; ImportModelError ND103 or ND104."""
-    tracer, recorder = _Tracer(_Whole(model), example.clone(), memory), observed.Recorder()
-    try:
-        with _torch.inference(), recorder:
-            graph = tracer.trace(tracer.whole)
-    except NeurodeployError:
-        raise
-    except Exception as error:  # whatever the user's own code raises, or fx itself
-        raise ImportModelError(_trace_problem(error, example)) from error
-    tracer.close(graph)
-    return tracer, graph, recorder
+@dataclass(frozen=True)
+class _Found:
+    """A trace with its tracer, and what torch computed meanwhile."""
+
+    tracer: _Tracer
+    graph: fx.Graph
+    seen: observed.Recorder
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """In order."""
+        return list(self.graph.nodes)
 
 
-def _batch_numbers(
-    model: torch.nn.Module, example: torch.Tensor, axis: int, seen: observed.Recorder
-) -> list[Problem]:
+def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
+    """A trace from rest, which leaves the module as it was; ImportModelError ND103 or ND104.
+
+    With ``factories`` new tensors are traced too, so that they can be written.
+    """
+    with guest.kept(model):
+        tracer, recorder = (
+            _Tracer(_Whole(model), example.clone(), memory(model, example)),
+            observed.Recorder(),
+        )
+        try:
+            with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
+                graph = tracer.trace(tracer.whole)
+        except NeurodeployError:
+            raise
+        except Exception as error:  # whatever the user's own code raises, or fx itself
+            raise ImportModelError(_trace_problem(error, example)) from error
+        tracer.close(graph)
+    return _Found(tracer, graph, recorder)
+
+
+class _Factories(TorchFunctionMode):  # type: ignore[misc]
+    """Torch's functions that make a tensor from numbers alone yield proxies."""
+
+    names = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+
+    def __init__(self, tracer: _Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        makes = getattr(func, "__name__", "") in self.names and not self.tracer.evaluating
+        if makes and not any(isinstance(arg, fx.Proxy) for arg in args):
+            return self.tracer.create_proxy("call_function", func, tuple(args), kwargs)
+        return func(*args, **kwargs)
+
+
+def _batch_numbers(model: torch.nn.Module, example: torch.Tensor, axis: int, found: _Found) -> list[Problem]:
     """ND152, by a second trace with another batch; nothing if it fails."""
     sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
-    larger = torch.zeros(sizes, dtype=example.dtype)
-    with guest(model):
-        try:
-            _, _, again = _traced(model, larger, memory(model, larger))
-        except ImportModelError:  # a network of one size of batch alone
-            return []
-    return observed.follows_batch(seen, again)
+    try:
+        again = _traced(model, torch.zeros(sizes, dtype=example.dtype))
+    except ImportModelError:  # a network of one size of batch alone
+        return []
+    return observed.follows_batch(found.seen, again.seen)
 
 
 #: what is asked of a tensor beside its values
@@ -202,6 +242,9 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.given: dict[str, torch.Tensor] = {}  # the states, by the name of their placeholder
         self.remembered: list[Remembered] = []
         self.tensors = _torch.tensors_of(whole)
+        self.own = written.memory(list(self.tensors.values()))
+        self.made: dict[str, torch.Tensor] = {}
+        self.evaluating = False
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
         """The arguments of the model, and behind them its states, each a proxy where the value was."""
@@ -273,18 +316,18 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
         path, cls = next(reversed(self.module_stack.values()), ("", None))
-        node.meta.update(place=observed.user_place(), module=(_inside(path), cls))
+        node.meta.update(place=_torch.running_place(), module=(_inside(path), cls))
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
 
     def _constant(self, name: str) -> Any:
-        """A parameter, a buffer, or a tensor made while tracing, which fx has just stored on the root."""
-        return (
-            self.tensors[name]
-            if name in self.tensors
-            else functools.reduce(getattr, name.split("."), self.whole)
-        )
+        """A parameter, a buffer, or a copy of a tensor that fx has just stored on the root, since it may be written."""
+        if name in self.tensors:
+            return self.tensors[name]
+        if name not in self.made:
+            self.made[name] = functools.reduce(getattr, name.split("."), self.whole).clone()
+        return self.made[name]
 
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
@@ -296,15 +339,30 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
             return torch.zeros_like(args[0])
+        if _writes(node) and (lasting := self.own & written.memory(args[:1])):
+            node.meta["writes"] = lasting  # the user's own tensors stay as they are
+            return args[0]
         operands = list(written.tensors((*args, *kwargs.values())))
         versions = [operand._version for operand in operands]
-        if node.op == "call_method":
-            value = getattr(args[0], node.target)(*args[1:], **kwargs)
-        else:
-            value = node.target(*args, **kwargs)
+        self.evaluating = True
+        try:
+            value = _target(node)[1](*args, **kwargs)
+        finally:
+            self.evaluating = False
         changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
         node.meta["writes"] = written.memory(changed)
         return value
+
+
+def _writes(node: fx.Node) -> bool:
+    """Whether a call says by its name that it writes into its first operand."""
+    name = node.target if node.op == "call_method" else node.target.__name__
+    dunder = name.strip("_")
+    return (
+        (name.endswith("_") and name != f"__{dunder}__")
+        or dunder in ("setitem", *_WRITES)
+        or node.kwargs.get("inplace") is True
+    )
 
 
 def _inside(path: str) -> str:
@@ -324,26 +382,20 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
-def _without_writes(
-    tracer: _Tracer, graph: fx.Graph, example: torch.Tensor
-) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:
+def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:
     """Calls, constants and nodes of a trace, made functional where memory is written under another name.
 
-    ImportModelError ND108 where torch cannot, and ND154 where what is written outlives the call.
+    ImportModelError ND108 where torch cannot.
     """
-    nodes = list(graph.nodes)
-    problems = list(_lasting_writes(tracer, nodes))
-    if problems:
-        raise ImportModelError(problems)
-    write = written.overwritten(nodes)
+    nodes, write = found.nodes, written.overwritten(found.nodes)
     if write is None:
         constants = {node.name: node.meta["val"] for node in nodes if node.op == "get_attr"}
         return [_call(node) for node in nodes if node.op.startswith("call_")], constants, nodes
     try:
         with _torch.inference():
-            made = written.functional(tracer.whole, graph, example, *tracer.given.values())
+            made = written.functional(found.tracer.whole, found.graph, example, *found.tracer.given.values())
     except Exception as error:  # torch raises a dozen unrelated classes here
-        raise ImportModelError(_unwritable(write, error)) from error
+        raise ImportModelError(_unwritable(write, first_line(error))) from error
     nodes = list(made.graph.nodes)
     constants = {node.name: getattr(made, node.target) for node in nodes if node.op == "get_attr"}
     calls = [_basic_call(node, write) for node in nodes if node.op == "call_function"]
@@ -357,24 +409,29 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     return given, output
 
 
-def _lasting_writes(tracer: _Tracer, nodes: list[fx.Node]) -> Iterator[Problem]:
-    """ND154 for every write into a parameter or buffer."""
-    names = {next(iter(written.memory(tensor)), 0): name for name, tensor in tracer.tensors.items()}
-    for node in nodes:
+def _lasting_writes(found: _Found) -> Iterator[Problem]:
+    """ND154 for every write into a parameter or buffer, ND108 for one into another tensor from outside of the trace."""
+    tensors = found.tracer.tensors.items()
+    names = {place: name for name, tensor in tensors for place in written.memory(tensor)}
+    lasting = False
+    for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
+            lasting = True
             cause, where = (
                 "the network changes one of its own tensors when it is called",
                 str(_call(node).origin),
             )
             limit, fix = "the same answer at every call", "keep what changes in a neuron"
             yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+    if not lasting and (node := written.into_constant(found.nodes)):
+        yield _unwritable(node, "a tensor that is not traced")
 
 
-def _unwritable(node: fx.Node, error: Exception) -> Problem:
+def _unwritable(node: fx.Node, found: str) -> Problem:
     call = _call(node)
     cause = f"'{call.op}' changes a tensor in place that is read again"
     limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
-    return Problem("ND108", cause, str(call.origin), first_line(error), limit, fixes)
+    return Problem("ND108", cause, str(call.origin), found, limit, fixes)
 
 
 def _references(item: Any) -> Any:
@@ -405,7 +462,8 @@ def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
 
 def _basic_call(node: fx.Node, write: fx.Node) -> Call:
     """A call of one of torch's basic operators, with the origin of what it was before the writes were taken out."""
-    source = node.meta["source"] or write
+    source = node.meta["source"]
+    source = source if source is not None and source.op.startswith("call_") else write
     leaf: Leaf | None = source.meta.get("leaf")
     if leaf is not None:
         return _population(node, source, leaf)

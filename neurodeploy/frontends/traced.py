@@ -47,7 +47,7 @@ class Call:
 class Traced:
     """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``.
 
-    ``tokens``: the input is token ids, not numbers.
+    ``tokens``: the input is token ids, not numbers; ``dtype`` is its type in torch.
     """
 
     calls: Sequence[Call]
@@ -59,6 +59,7 @@ class Traced:
     to_array: Callable[[Any], Array]
     batch_axis: int = 0
     tokens: bool = False
+    dtype: Any = None
 
 
 def references(item: Any) -> list[Ref]:

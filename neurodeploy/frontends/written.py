@@ -37,13 +37,19 @@ def overwritten(nodes: list[fx.Node]) -> fx.Node | None:
     ``meta["writes"]`` of a node holds the memory that it wrote into, ``meta["val"]`` its value.
     """
     for position, node in enumerate(nodes):
-        written = node.meta.get("writes")
-        if not written:
+        changed = node.meta.get("writes")
+        if not changed:
             continue
-        stale = {n for n in nodes[:position] if written & memory(n.meta.get("val"))}
+        stale = {n for n in nodes[:position] if changed & memory(n.meta.get("val"))}
         if any(stale.intersection(later.all_input_nodes) for later in nodes[position + 1 :]):
             return node
     return None
+
+
+def into_constant(nodes: list[fx.Node]) -> fx.Node | None:
+    """The first node that writes into a tensor which is not traced: whoever reads it does not read the trace."""
+    constants = {place for node in nodes if node.op == "get_attr" for place in memory(node.meta["val"])}
+    return next((node for node in nodes if constants & node.meta.get("writes", set())), None)
 
 
 def functional(
