@@ -8,9 +8,12 @@ libraries that do: nothing stale is found.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import os
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +34,7 @@ from .resolve import Loaded, Model
 
 SOME = 3  # samples of the user's data on which a graph is compared with its module
 CACHED = 32  # graphs that are kept; the oldest go first
+ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
 REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "inputs", "ir", "limits.py",
@@ -146,10 +150,10 @@ def folder() -> Path:
     return root / "neurodeploy"
 
 
-def makers(package: Path) -> str:
-    """Digest of all code of the package folder that a source graph can depend on."""
+def makers(package: Path, names: Iterable[str] = REACHED) -> str:
+    """Digest of all code in these rooms and files of a package folder: those that a source graph can depend on."""
     digest = hashlib.sha256()
-    for name in REACHED:
+    for name in names:
         place = package / name
         for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes() + b"\0")
@@ -197,9 +201,20 @@ def _write(key: str, graph: Graph, check: ImportCheck | None) -> None:
         artifact.save(file, artifact.Artifact(source=graph))
         if check is not None:
             write_text(file.with_suffix(".json"), json.dumps(check.as_dict()))
-        by_age = sorted(folder().glob("*.h5"), key=lambda file: file.stat().st_mtime)
-        for old in by_age[:-CACHED]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".json").unlink(missing_ok=True)
+        trim(folder(), CACHED)
     except (NeurodeployError, OSError):
         return
+
+
+def trim(place: Path, most: int, most_bytes: float = math.inf) -> None:
+    """Remove the oldest entries of a cache, so that the others are within both limits, and what killed writers left."""
+    by_age = sorted(place.glob("*.h5"), key=lambda file: file.stat().st_mtime, reverse=True)
+    sizes = itertools.accumulate(file.stat().st_size for file in by_age)
+    old = [
+        file
+        for n, (file, size) in enumerate(zip(by_age, sizes, strict=True))
+        if n >= most or size > most_bytes
+    ]
+    left = [file for file in place.glob(".*.tmp") if time.time() - file.stat().st_mtime > ABANDONED]
+    for file in (*old, *(entry.with_suffix(".json") for entry in old), *left):
+        file.unlink(missing_ok=True)
