@@ -65,17 +65,16 @@ def remembers(model: torch.nn.Module, spec: InputSpec) -> bool:
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
     """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
-    foreign: list[Problem] = []
-    with observed.foreign_draws(foreign):
-        found = _traced(model, example)
-        if written.into_constant(found.nodes):
-            found = _traced(model, example, factories=True)
+    found = _traced(model, example)
+    if written.into_constant(found.nodes):
+        found = _traced(model, example, factories=True)
+    tracer = found.tracer
     ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
-    problems = found.tracer.problems or [*foreign, *observed.draws(found.seen), *ticking]
+    problems = tracer.problems or [*found.foreign, *observed.draws(found.seen), *ticking]
     problems = problems or _batch_numbers(model, example, batch_axis, found)
     problems = problems or list(_lasting_writes(found))
     problems = problems or list(
-        differing(model, found.graph, found.tracer.remembered, found.tracer.memory.leaves, example)
+        differing(model, found.graph, tracer.remembered, tracer.memory.leaves, example)
     )
     if problems:
         raise ImportModelError(problems)
@@ -110,6 +109,7 @@ class _Found:
     tracer: _Tracer
     graph: fx.Graph
     seen: observed.Recorder
+    foreign: list[Problem]
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -122,20 +122,22 @@ def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = Fal
 
     With ``factories`` new tensors are traced too, so that they can be written.
     """
+    foreign: list[Problem] = []
     with guest.kept(model):
         tracer, recorder = (
             _Tracer(_Whole(model), example.clone(), memory(model, example)),
             observed.Recorder(),
         )
+        made = _Factories(tracer) if factories else nullcontext()
         try:
-            with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
+            with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
                 graph = tracer.trace(tracer.whole)
         except NeurodeployError:
             raise
         except Exception as error:  # whatever the user's own code raises, or fx itself
             raise ImportModelError(_trace_problem(error, example)) from error
         tracer.close(graph)
-    return _Found(tracer, graph, recorder)
+    return _Found(tracer, graph, recorder, foreign)
 
 
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
