@@ -122,7 +122,7 @@ def firing(cell: Cell) -> Population | None:
     # the largest height that does not fire is the threshold itself where the comparison is strict
     inclusive = not np.any(_heights(cell, silent) == threshold)
     numbers = (kept, base, threshold, *gains)
-    if not all(map(_same_for_samples, numbers)) or not np.all(threshold > 0):
+    if not all(map(_same_for_samples, numbers)) or not all(np.all(n) for n in (threshold > 0, *gains)):
         return None
     ratios = tuple(_compact(g / gains[0]) for g in gains)
     named = {"beta": kept, "gain": gains[0], "bias": base, "threshold": threshold}

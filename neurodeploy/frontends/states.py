@@ -81,7 +81,6 @@ class Memory:
 
     leaves: dict[int, Leaf] = field(default_factory=dict)
     slots: list[Slot] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def memory(model: torch.nn.Module, example: torch.Tensor) -> Memory:
@@ -93,10 +92,10 @@ def memory(model: torch.nn.Module, example: torch.Tensor) -> Memory:
         found.slots = _changing(model, own, example)
     except Exception:  # a module that does not run says so when it is traced
         return found
-    for path, module in own:
+    for _, module in own:
         slots = [slot for slot in found.slots if slot.module is module]
         if slots and id(module) not in found.leaves:
-            _known(found, path, module, slots, model, example)
+            _known(found, module, slots, model, example)
     return found
 
 
@@ -122,20 +121,15 @@ def may_remember(model: torch.nn.Module) -> bool:
 
 
 def _known(
-    found: Memory, path: str, module: torch.nn.Module, slots: list[Slot], model: torch.nn.Module, example: Any
+    found: Memory, module: torch.nn.Module, slots: list[Slot], model: torch.nn.Module, example: Any
 ) -> None:
     """Take a module that is one neuron, whatever its class, as a leaf; refuse a neuron of a library that is none."""
     leaf = _as_neuron(module, slots, model, example)
     base = derives(module)
     if leaf is None and base:
         kind = f"{type(module).__module__}.{type(module).__qualname__}"
-        cause, found_text = (
-            "a neuron that has no counterpart",
-            f"{kind} derives from {base} and fires differently",
-        )
         fixes = (f"use {base.rpartition('.')[2]} itself", "write frontends/leaves/<library>.py for the class")
-        found.problems.append(Problem("ND109", cause, f"{path} [{kind}]", found_text, "", fixes))
-        leaf = Leaf(problem=found_text)
+        leaf = Leaf(problem=f"{kind} derives from {base} and fires differently", fixes=fixes)
     if leaf is not None:
         found.leaves[id(module)] = leaf
         found.slots = [slot for slot in found.slots if slot.module is not module]
@@ -146,12 +140,12 @@ def _changing(
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
     guest.reset(model)
-    before = {key: value for key, value, _ in _held(own)}
+    before = {key: value for key, value in _held(own)}
     seen = []
     for _ in range(2):
         with torch.no_grad():
             model(torch.rand_like(example))
-        seen.append({key: (value, _print(value)) for key, value, _ in _held(own)})
+        seen.append({key: (value, _print(value)) for key, value in _held(own)})
     modules = dict(own)
     return [
         Slot(modules[path], path, where, before.get((path, where), _ABSENT), value)
@@ -160,17 +154,17 @@ def _changing(
     ]
 
 
-def _held(own: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[tuple[str, tuple[str, ...]], Any, None]]:
+def _held(own: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[tuple[str, tuple[str, ...]], Any]]:
     """All that modules hold in attributes, buffers and dicts, by the path of the module and the keys."""
     for path, module in own:
         attributes = vars(module)
         for key, value in attributes.items():
             if key not in _FRAMEWORK and not isinstance(value, dict):
-                yield (path, (key,)), value, None
+                yield (path, (key,)), value
         dicts = {k: v for k, v in attributes.items() if isinstance(v, dict) and k not in _FRAMEWORK}
         for key, entries in {**dicts, "_buffers": module._buffers}.items():
             for name, value in entries.items():
-                yield (path, (key, name)), value, None
+                yield (path, (key, name)), value
 
 
 def _print(value: Any) -> Any:

@@ -48,19 +48,28 @@ def import_module(
     return lower(traced, header, spec, spec.readout)
 
 
-def remembers(model: torch.nn.Module, spec: InputSpec) -> bool:
-    """Whether what a module without known neurons returns depends on earlier calls, as far as its attributes tell."""
+def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph | None:
+    """The graph of a module without known neurons whose calls change it; None where none does.
+
+    Of one tick as that of :func:`import_module` where what it returns depends on earlier calls, else of an ANN.
+    """
     if not may_remember(model):
-        return False
+        return None
     example = _torch.prepared(model, spec)
     with guest.kept(model):
         found = memory(model, example)
-    if found.leaves or not found.slots:
-        return bool(found.leaves)
+    if not found.leaves and not found.slots:
+        return None
     try:
-        return any(call.op in ("neuron", "past") for call in trace(model, example).calls)
+        traced = trace(model, example)
     except ImportModelError as error:
-        return any(problem.code in ("ND157", "ND158") for problem in error.problems)
+        if any(problem.code in ("ND157", "ND158") for problem in error.problems):
+            raise
+        return None
+    lives = any(call.op in ("neuron", "past") for call in traced.calls)
+    ticks, readout = (spec.timesteps, spec.readout) if lives else (1, "sum")
+    header = Header(name=name, level="source", timesteps=ticks, notes={"contains_neurons": lives})
+    return lower(traced, header, spec, readout)
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
@@ -239,7 +248,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def __init__(self, whole: _Whole, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
         self.whole, self.example, self.memory = whole, example, memory
-        self.problems: list[Problem] = list(memory.problems)
+        self.problems: list[Problem] = []
         self.leaves: dict[str, Leaf] = {}
         self.given: dict[str, torch.Tensor] = {}  # the states, by the name of their placeholder
         self.remembered: list[Remembered] = []

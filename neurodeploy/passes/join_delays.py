@@ -1,7 +1,8 @@
 """A connection that only delays becomes the delay of the synapses that read it: one step instead of two.
 
 Recurrence is imported as a connection of weight 1 with a delay, since anything may read what was sent a tick ago. A
-synapse that reads it beside other values, as one matrix of both, is taken apart first.
+synapse that reads it beside other values, as one matrix of both, is taken apart first. Where a population was put in
+to keep what a synapse without bias yields, the synapse is as good a tick later: nothing comes of nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir.graph import Graph, free_name, prune
-from ..ir.nodes import Node, Sum, Synapse, View
+from ..ir.nodes import Neuron, Node, Sum, Synapse, View
 from ._edit import Fresh, both_origins, edit, exhausted
 
 
 def join_delays(graph: Graph) -> Graph:
     """A graph in which no synapse reads a plain delay; meaning unchanged."""
-    return exhausted(graph, _apart, _joined, tidy=prune)
+    return exhausted(graph, _apart, _joined, _unkept, tidy=prune)
 
 
 def _waits(node: Node) -> int:
@@ -40,6 +41,25 @@ def _joined(graph: Graph, node: Node) -> Graph | None:
     origin = both_origins(node, before)
     joined = replace(node, inputs=before.inputs, delay=node.delay + ticks, origin=origin)
     return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
+
+
+def _unkept(graph: Graph, node: Node) -> Graph | None:
+    """A delay of what a population keeps of spikes that went through weights: the weights, with that delay."""
+    if not (ticks := _waits(node)) or not _keeps(keeper := graph.nodes[node.inputs[0]]):
+        return None
+    weights = graph.nodes[keeper.inputs[0]]
+    if not isinstance(weights, Synapse) or weights.bias is not None:
+        return None
+    if not isinstance(graph.nodes[weights.inputs[0]], Neuron):
+        return None
+    late = replace(weights, name=node.name, delay=weights.delay + ticks, origin=both_origins(weights, node))
+    return edit(graph, {node.name: [(late, graph.values[node.name])]}, {})
+
+
+def _keeps(node: Node) -> bool:
+    """Whether a population sends what it is given."""
+    numbers = {"alpha": 0.0, "beta": 0.0, "gain": 1.0, "bias": 0.0, "offset": 0.0}
+    return isinstance(node, Neuron) and node.model == "leaky_integrator" and node.params == numbers
 
 
 def _apart(graph: Graph, node: Node) -> Graph | None:

@@ -208,8 +208,10 @@ def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
     if not spec.tokens:
         from ..frontends import torch_fx
 
-        if has_neurons(module) or torch_fx.remembers(module, spec):
+        if has_neurons(module):
             return torch_fx.import_module(module, spec, name)
+        if (graph := torch_fx.import_remembering(module, spec, name)) is not None:
+            return graph
     from ..frontends import torch_export
 
     return torch_export.import_module(module, spec, name, inside)

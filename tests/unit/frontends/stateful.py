@@ -260,24 +260,60 @@ class Asks(Resting):
         return self.v
 
 
+class Recurrent(nn.Module):
+    """A layer that reads its input beside its own spikes of the tick before, as SpikingJelly's container does."""
+
+    def __init__(self, bias: bool = True) -> None:
+        super().__init__()
+        self.both, self.spiking = nn.Linear(12, 6, bias), Lif()
+        with torch.no_grad():
+            self.both.weight.mul_(3)
+        self.reset()
+
+    def reset(self) -> None:
+        self.y: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.y is None:
+            self.y = torch.zeros_like(x)
+        self.y = self.spiking(self.both(torch.cat((x, self.y), -1)))
+        return self.y
+
+
+class Back(nn.Module):
+    """Remembers what its spikes became behind weights; with a bias that is no connection, but a value that is kept."""
+
+    def __init__(self, bias: bool = False) -> None:
+        super().__init__()
+        self.spiking, self.back = Lif(), nn.Linear(6, 6, bias)
+        self.reset()
+
+    def reset(self) -> None:
+        self.last: Any = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.spiking(x + self.last)
+        self.last = self.back(y)
+        return y
+
+
+class Index(Resting):
+    """A state that is written by index."""
+
+    begin = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.v is None:
+            self.v = torch.zeros_like(x)
+        self.v[:] = 0.5 * self.v + x
+        return self.v + x
+
+
 #: what has to come in as it is, by its name
 EQUAL = (
-    Leaky,
-    Average,
-    Buffered,
-    Before,
-    Lif,
-    Where,
-    Soft,
-    Late,
-    Two,
-    Synaptic,
-    Pair,
-    Delayed,
-    Recorder,
-    Sum,
-    Asks,
-)
+    Leaky, Average, Buffered, Before, Lif, Where, Soft, Late, Two, Synaptic, Pair, Delayed, Recorder, Sum, Asks,
+    Recurrent, Back, Index,
+)  # fmt: skip
 #: what no registered neuron computes
 REFUSED = (Refractory, Product, Clock, Queue, FirstInput)
 
