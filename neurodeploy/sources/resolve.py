@@ -319,8 +319,8 @@ def _from_library(asked: Asked) -> Model:
     def load() -> Loaded:
         built = library.build(name, chosen)
         title = Path(name).name if Path(name).is_dir() else name
-        graph = from_torch(built.module, asked.over(built.spec), title, built.inside)
-        return _noted(graph, built)
+        loaded = from_torch(built.module, asked.over(built.spec), title, built.inside)
+        return replace(loaded, graph=_noted(loaded.graph, built))
 
     tokenizer = library.texts(name, chosen).tokenizer
     return Model(name, "library", asked.text, load, library.name, library.title, tokenizer=tokenizer)
