@@ -48,6 +48,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151, ND152 or ND153."""
     foreign: list[Problem] = []
     before = _attributes(model)
+    buffers = {name: (buffer, buffer._version, buffer.clone()) for name, buffer in model.named_buffers()}
     with observed.foreign_draws(foreign):
         found = _traced(model, example)
         if written.into_constant(found.nodes):
@@ -55,24 +56,13 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
             found = _traced(model, example, factories=True)
     problems = found.tracer.problems or [*foreign, *observed.draws(found.seen)]
     problems = problems or _batch_numbers(model, example, batch_axis, found, before)
-    problems = problems or list(_lasting_writes(found))
+    moved = list(_moved(buffers))
+    problems = problems or list(_lasting_writes(found)) or moved
     if problems:
         raise ImportModelError(problems)
     calls, constants, given, output = _without_writes(found, example)
     sizes, dtype = tuple(example.shape), example.dtype
     return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype)
-
-
-class _Whole(torch.nn.Module):  # type: ignore[misc]
-    """The user's module as a part of another: its own hooks, and a forward of its instance, are then called."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Any) -> Any:
-        """One argument, whatever others the network could take."""
-        return self.network(x)
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ class _Found:
 
 def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
     """A trace; ImportModelError ND103 or ND104. With ``factories`` new tensors are traced too, so that they can be written."""
-    tracer, recorder = _Tracer(_Whole(model), example.clone()), observed.Recorder()
+    tracer, recorder = _Tracer(_torch.whole(model), example.clone()), observed.Recorder()
     try:
         with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
             return _Found(tracer, tracer.trace(tracer.whole), recorder)
@@ -198,7 +188,7 @@ for _name in _WRITES:
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, whole: _Whole, example: torch.Tensor) -> None:
+    def __init__(self, whole: torch.nn.Module, example: torch.Tensor) -> None:
         super().__init__()
         self.whole, self.example = whole, example
         self.problems: list[Problem] = []
@@ -297,7 +287,7 @@ def _writes(node: fx.Node) -> bool:
 
 def _inside(path: str) -> str:
     """A path as the user's module says it."""
-    return path.removeprefix("network").removeprefix(".")
+    return path.removeprefix(_torch.INSIDE).removeprefix(".")
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
@@ -349,11 +339,17 @@ def _lasting_writes(found: _Found) -> Iterator[Problem]:
     for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
             lasting = True
-            cause, where = "the network changes one of its own tensors when it is called", str(_call(node).origin)
-            limit, fix = "the same answer at every call", "keep what changes in a neuron"
-            yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+            yield observed.lasting_write(_inside(names[place]), str(_call(node).origin))
     if not lasting and (node := written.into_constant(found.nodes)):
         yield _unwritable(node, "a tensor that is not traced")
+
+
+def _moved(buffers: Mapping[str, tuple[torch.Tensor, int, torch.Tensor]]) -> Iterator[Problem]:
+    """ND154 for every buffer that is another than before a trace, after it has been put back: (it, version, copy)."""
+    for name, (buffer, version, copy) in buffers.items():
+        if buffer._version != version:
+            buffer.copy_(copy)
+            yield observed.lasting_write(name, "forward")
 
 
 def _unwritable(node: fx.Node, found: str) -> Problem:
