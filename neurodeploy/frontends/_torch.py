@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import PurePath
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -178,6 +180,16 @@ def place(stack_trace: str | None) -> tuple[str, int]:
     frames = _FRAME.findall(stack_trace or "")
     own = [(PurePath(f).name, int(n)) for f, n in frames if not f.startswith(library_folders())]
     return own[-1] if own else ("", 0)
+
+
+def running_place() -> tuple[str, int]:
+    """(file name, line) of the innermost running frame in the user's own files."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(library_folders()):
+            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
+        frame = frame.f_back
+    return "", 0
 
 
 def one_operator(kind: str) -> bool:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -52,7 +50,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         name = func._schema.name.removeprefix("aten::")
         if not name.startswith("prim::"):
             values = _operands(func._schema, args, kwargs or {})
-            seen = Seen(name, tuple(_numbers(func._schema, name, values)), user_place())
+            seen = Seen(name, tuple(_numbers(func._schema, name, values)), _torch.running_place())
             self.calls.append(seen)
             if is_random(func, args, kwargs or {}):
                 self.random.append(seen)
@@ -81,16 +79,6 @@ def _numbers(schema: Any, name: str, values: Mapping[str, Any]) -> Iterator[Any]
         arithmetic = kind in ("number", "float", "Tensor") or argument.name in _INDICES.get(name, ())
         if arithmetic and isinstance(value, (int, float)):
             yield value
-
-
-def user_place() -> tuple[str, int]:
-    """(file name, line) of the innermost running frame in the user's own files."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_torch.library_folders()):
-            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
-        frame = frame.f_back
-    return "", 0
 
 
 @contextmanager

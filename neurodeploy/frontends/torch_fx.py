@@ -236,7 +236,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
         path, cls = next(reversed(self.module_stack.values()), ("", None))
-        node.meta.update(place=observed.user_place(), module=(_inside(path), cls))
+        node.meta.update(place=_torch.running_place(), module=(_inside(path), cls))
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
