@@ -8,7 +8,7 @@ declared width of products and compensated operators, and each counts its satura
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,12 +61,14 @@ def run(
     record: Iterable[str] = (),
     timesteps: int | None = None,
     observe: Callable[[str, Array], None] | None = None,
+    given: Mapping[str, Array] | None = None,
 ) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
     ``x`` is (B, *input shape), the same at every tick, or (B, T, *input shape) where the Input is ``per_tick``.
     ``record`` names nodes, and states as :func:`.neuron_model.state_names` calls them: what is kept after the tick.
     ``observe`` is called at every tick with each name and its value, (batch or 1, *shape), as it is computed.
+    ``given`` names values, (T, B, *shape), that are taken as they are instead of being computed.
     What is neither recorded nor read any more is let go, so memory holds the state and what is in use.
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
@@ -83,6 +85,7 @@ def run(
     still = unchanging(graph) if ticks > 1 and not integer else set()
     known: dict[str, Array] = {}
     for t in range(1, ticks + 1):
+        known |= {name: value[t - 1] for name, value in (given or {}).items()}
         tick = _Tick(graph, state, t, integer, saturations, len(x), known)
         for name, value in evaluate_tick(tick, x):
             if name in still:
