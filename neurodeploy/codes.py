@@ -156,6 +156,11 @@ ND172 a state that a backend does not show
   'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
   loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
   compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
+ND173 floats that answer otherwise than the integers they were written from
+  A .nir file holds floats, in which nothing is rounded: a change of unit, a state that is truncated toward zero and a
+  message that saturates are exact there and not on a chip. An export runs the file as its reader would, beside the
+  integers on samples of the build, and counts the values that differ. Here they are more than allowed. Read the file
+  with neurodeploy, which finds the integers in it, export to a format of integers, or allow more with --differ.
 
 # libraries of networks: images and texts as their library would show them
 ND176 images are taken as they are, which the library would resize or crop
