@@ -40,6 +40,8 @@ class Method(Member):
     takes_quantisers: bool = False
     #: what helps where a neuron that the method put in has no integer form, best first
     remedies: tuple[str, ...] = ()
+    #: what brings the spiking network nearer to its source, best first; ``{ticks}`` is twice the ticks that it has
+    fidelity: tuple[str, ...] = ("more ticks: --timesteps {ticks}",)
 
     def accept(self, graph: Graph) -> list[Problem]:
         """Every reason why the method does not apply to this source graph: it already spikes, or nothing ever would."""

@@ -105,6 +105,7 @@ class Ecmt(Method):
             "rows": "read",
         },
     }
+    fidelity = (*Method.fidelity, "smaller bases, all calibrated: --set convert.preset=headline")
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
     def suits(self, graph: Graph) -> int:

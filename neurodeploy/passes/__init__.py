@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 
 from ..ir.graph import Graph
 from .drop_identity import drop_identity
+from .equalise import equalise
 from .fold_batch_norm import fold_batch_norm
 from .fold_bias import fold_bias
 from .fold_constants import fold_constants
@@ -23,7 +24,7 @@ Pass = Callable[[Graph], Graph]
 PASSES: dict[str, Pass] = {
     "fold_constants": fold_constants, "split_synapse": split_synapse, "drop_identity": drop_identity,
     "sink_views": sink_views, "fold_scalars": fold_scalars, "fold_batch_norm": fold_batch_norm,
-    "fold_bias": fold_bias, "push_slices": push_slices,
+    "fold_bias": fold_bias, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .. import convert
 from ..config import INTEGER, BuildConfig
 from ..errors import ConvertError, Problem, UsageError
@@ -114,9 +116,15 @@ def preparation(config: BuildConfig, graph: Graph, shape: tuple[int, ...]) -> li
 
 
 def remarks(config: BuildConfig, graph: Graph) -> list[Problem]:
-    """Warnings (ND127) of what the reader of a file noted in ``header.notes["remarks"]``, as ``place: text``."""
+    """Warnings of what the reader of a file noted in ``header.notes["remarks"]``.
+
+    Each is a problem's fields, or ``place: text`` (ND127).
+    """
     found = []
     for remark in graph.header.notes.get("remarks", ()):
+        if isinstance(remark, Mapping):
+            found.append(Problem(**{**remark, "fixes": tuple(remark["fixes"])}))
+            continue
         place, _, text = str(remark).partition(": ")
         where = f"{config.model} {place}" if text else config.model
         found.append(Problem("ND127", text or place, where, severity="warning"))

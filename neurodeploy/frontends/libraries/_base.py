@@ -1,8 +1,8 @@
 """What a library of networks is: options, and a function from a name to a torch module with its input.
 
 A member file binds ``MEMBER`` to an instance of :class:`Library`. The library itself is imported when a network is
-built, and never runs code that comes with weights: these are read from safetensors, HDF5, or by torch's weights-only
-reader.
+built, and never runs code that comes with weights: these are read from safetensors, HDF5, or by
+our own reader of torch's checkpoints.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import EnvironmentProblem, ImportModelError, NeurodeployError, Problem, configured, first_line
 from ...registry import Member, Room
+from .. import tensors
 from ..input_spec import InputSpec
 from ._weights import fill
 
@@ -156,9 +157,13 @@ def constructing(where: str, fixes: tuple[str, ...] = ()) -> Iterator[None]:
 
 @contextmanager
 def fetching(where: str) -> Iterator[None]:
-    """Whatever a library raises while it asks its hub for weights becomes ImportModelError ND116."""
+    """Whatever a library raises while it asks its hub for weights becomes ImportModelError ND116.
+
+    Of what it gets, torch's own reader loads no TorchScript.
+    """
     try:
-        yield
+        with tensors.without_scripts():
+            yield
     except Exception as error:
         cause, limit = (
             "the weights cannot be had from the hub of the library",
