@@ -31,6 +31,7 @@ from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.datasets._base import DATASETS  # noqa: E402
 from neurodeploy.formats._base import FORMATS  # noqa: E402
+from neurodeploy.formats.nir.tools import TOOLS  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
 from neurodeploy.frontends.leaves._base import LEAVES  # noqa: E402
 from neurodeploy.ir.micro_op import MICROCODE  # noqa: E402
@@ -103,6 +104,16 @@ def operators() -> str:
 
 def _grade(verdict: support.Verdict) -> str:
     return f"no: {', '.join(verdict.missing)}" if verdict.blocked else verdict.grade
+
+
+def nir_tools() -> str:
+    """How files of each tool are told from others, what they are read with, and what they leave open."""
+    rows = []
+    for tool in TOOLS:
+        said = ", ".join(f"`{key}={str(value).lower()}`" for key, value in tool.options.items())
+        asked = ", ".join(f"`{key}`" for key in tool.open) or "nothing"
+        rows.append((f"{tool.title} ({tool.versions})", tool.told_by, f"{tool.steps}, {said}", asked))
+    return table(("Tool (versions)", "Told by", "Read with", "Asked for"), rows)
 
 
 def members() -> str:
@@ -307,6 +318,7 @@ def _number(value: Any) -> Any:
 # --- pages -------------------------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[], str]] = {
+    "nir-tools": nir_tools,
     "errors": errors,
     "operators": operators,
     "members": members,

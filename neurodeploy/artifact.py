@@ -18,6 +18,7 @@ from .ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from .limits import MOST_TICKS
 from .mapping.types import Core, Demand, Group, Mapping, Piece
 from .program import Program
+from .publishing import settle
 
 FILE = "program.h5"
 
@@ -63,9 +64,11 @@ SECTIONS = tuple(WANTED)
 
 
 def place(path: str | Path) -> Path:
-    """The file meant by a build folder or by a path to the file itself."""
+    """The file meant by a build folder or by a path to the file itself; the folder is settled first."""
     path = Path(path)
-    return path / FILE if path.is_dir() else path
+    file = path / FILE if path.is_dir() else path
+    settle(file.parent)
+    return file
 
 
 def save(path: Path, artifact: Artifact) -> str:

@@ -6,21 +6,25 @@ Progress and stage lines go to stderr, results to stdout. Heavy imports happen i
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import sys
 import textwrap
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from . import __version__, errors, verbs
+from . import __version__, errors, interrupts, verbs
 from .errors import NeurodeployError, Problem, UsageError, grouped, nearest
+from .visible import visible
 
 try:  # typer carries its own copy of click since 0.26
     from typer._click import exceptions as click_errors
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from .builds.pipeline import Event
 
 EXIT_INTERRUPTED = 130
+#: warnings of a build that say how far its numbers can be trusted: shown whole
+TOLD = {"ND114", "ND680", "ND681", "ND682", "ND683"}
+EXIT_CLOSED = 141  # what a shell reports of a tool whose reader has gone
 
 
 class Format(str, Enum):
@@ -43,11 +50,49 @@ class Format(str, Enum):
     json = "json"
 
 
+class _Closed(BaseException):
+    """Nobody reads what is printed any more."""
+
+
+class _Pipe:
+    """A stream of the process that tells a reader who left (:class:`_Closed`) from every other broken pipe."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # an encoding that lacks a letter stops no command
+
+    def write(self, text: str) -> int:
+        """As every text stream."""
+        with _reader():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """As every text stream."""
+        with _reader():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _Closed from error
+
+
 class _Screen:
-    """Where everything that is printed goes through; options of the command that runs set it up."""
+    """Where everything that is printed goes through; options of the command that runs set it up.
+
+    Under ``--format json`` a result or a problem is kept, and :meth:`close` prints the one object there is.
+    """
 
     def __init__(self) -> None:
         self.configure(Format.auto)
+        self.kept: Mapping[str, Any] | None = None
 
     def configure(self, form: Format, quiet: bool = False, verbose: bool = False) -> None:
         """Take over the flags of a command."""
@@ -65,31 +110,44 @@ class _Screen:
 
     def out(self, text: str) -> None:
         """A result."""
-        print(text.rstrip("\n"))
+        print(visible(text.rstrip("\n")))
 
     def note(self, text: str) -> None:
         """Something by the way."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            self.said(text)
 
-    def data(self, value: Any) -> None:
+    def said(self, text: str) -> None:
+        """What is no result: to stderr."""
+        print(visible(text), file=sys.stderr)
+
+    def data(self, value: Mapping[str, Any]) -> None:
         """A result as JSON."""
-        print(json.dumps(value, indent=1, default=_plain))
+        self.kept = value
+
+    def close(self, code: int) -> None:
+        """Print the JSON object of a command: its result or its problems, else its exit code alone."""
+        if self.json:
+            found = {"exit_code": code, "problems": []} if self.kept is None else self.kept
+            # an escape may stand in a string only
+            print(json.dumps(_plain(found), indent=1, allow_nan=False).replace("\x7f", "\\u007f"))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """A result as a table: JSON objects, drawn, or plain columns."""
         cells = [[_cell(v) for v in row] for row in rows]
         if self.json:
-            self.data([dict(zip(columns, row, strict=True)) for row in cells])
-        elif self.rich:
+            self.data({"rows": [dict(zip(columns, row, strict=True)) for row in cells]})
+            return
+        shown = [[visible(cell, "") for cell in row] for row in cells]
+        if self.rich:
             from rich import box, console, table, text
 
             drawn = table.Table(*columns, box=box.SIMPLE_HEAD)
-            for row in cells:
+            for row in shown:
                 drawn.add_row(*map(text.Text, row))
             console.Console().print(drawn)
         else:
-            lines = [list(columns), *cells]
+            lines = [list(columns), *shown]
             widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
             for row in lines:
                 print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
@@ -101,12 +159,17 @@ class _Screen:
         elif self.rich:
             self._panels(grouped(error.problems))
         else:
-            _complain(error.problems)
+            self.complain(error.problems)
 
     def warnings(self, problems: Sequence[Problem]) -> None:
         """Those that stop nothing, to stderr; JSON results carry them anyway."""
         if not self.json:
-            _complain(p for p in problems if p.severity == "warning")
+            self.complain(p for p in problems if p.severity == "warning")
+
+    def complain(self, problems: Iterable[Problem]) -> None:
+        """Problems of one cause together, to stderr."""
+        for problem in grouped(problems):
+            self.said(f"{problem.severity}: {problem}\n  more: neurodeploy explain {problem.code}")
 
     def _panels(self, problems: Sequence[Problem]) -> None:
         from rich import console, panel, text
@@ -114,8 +177,9 @@ class _Screen:
         shown = console.Console(stderr=True)
         for problem in problems:
             colour = "red" if problem.severity == "error" else "yellow"
-            body = text.Text("\n".join(str(problem).splitlines()[1:]) or "-")
-            head = text.Text(f"{problem.severity} {problem.code}: {problem.cause}", style=f"bold {colour}")
+            body = text.Text(visible("\n".join(str(problem).splitlines()[1:])) or "-")
+            title = visible(f"{problem.severity} {problem.code}: {problem.cause}", "")
+            head = text.Text(title, style=f"bold {colour}")
             drawn = panel.Panel(body, title=head, title_align="left", border_style=colour)
             drawn.subtitle, drawn.subtitle_align = f"neurodeploy explain {problem.code}", "right"
             shown.print(drawn)
@@ -125,18 +189,20 @@ screen = _Screen()
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, set)):
-        return list(value)
-    return value.item() if hasattr(value, "item") else str(value)
+    """Only what JSON has: a number that it cannot write is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int)) or value is None else str(value)
 
 
 def _cell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _complain(problems: Iterable[Problem]) -> None:
-    for problem in grouped(problems):
-        print(f"{problem.severity}: {problem}\n  more: neurodeploy explain {problem.code}", file=sys.stderr)
 
 
 # --- flags that several commands share ---------------------------------------------------------------------------
@@ -145,6 +211,9 @@ Option, Argument = typer.Option, typer.Argument
 Text = str | None
 Texts = list[str] | None
 Whole = int | None
+NoCheck = Annotated[
+    bool, Option("--no-import-check", help="do not compare the import with the model; all numbers say so")
+]
 Shape = Annotated[Format, Option("--format", help="rich, plain or json; auto: rich on a terminal")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
@@ -183,7 +252,9 @@ RAW = (
 )
 Raw = Annotated[Path, Option("--input", help=RAW)]
 Outputs = Annotated[Path, Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")]
-RECORDED = "a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
+RECORDED = (
+    "a layer, or a state of its neurons (LAYER.v): values at every tick go into OUTPUT.LAYER.npy; may repeat"
+)
 Recorded = Annotated[Texts, Option("--record", help=RECORDED)]
 Backends = Annotated[Texts, Option("--backend", help="may repeat (default: those that prove a build)")]
 Carried = Annotated[
@@ -248,6 +319,7 @@ def build(
     to: Annotated[str, Option("--to", help="last stage to run")] = "report",
     jobs: Annotated[Whole, Option("--jobs", help="threads (default: all cores)")] = None,
     seed: Annotated[Whole, Option("--seed", help="of the calibration draw (default: 0)")] = None,
+    no_import_check: NoCheck = False,
     strict: Annotated[bool, Option("--strict", help="warnings count as errors")] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
@@ -260,7 +332,7 @@ def build(
     flags = {
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
-        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed,
+        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed, "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
@@ -269,12 +341,17 @@ def build(
     with _Progress() as listener:
         result = pipeline.run(chosen, listener, start, to)
     _show_summary(dict(result.report), result.folder)
-    screen.warnings([p for p in result.warnings if p.code == "ND114"])  # the summary counts them all
+    screen.warnings([p for p in result.warnings if p.code in TOLD])  # the summary counts them all
     failed: list[NeurodeployError] = list(result.errors)
     if strict and result.warnings:
-        failed.append(UsageError([replace(p, severity="error") for p in result.warnings]))
+        failed.append(NeurodeployError([replace(p, severity="error") for p in result.warnings]))
     for error in failed[:1]:
         raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
+
+
+def _off(flag: bool) -> bool | None:
+    """A flag that turns something off: not given, it leaves what a config file says."""
+    return False if flag else None
 
 
 def _limit_threads(jobs: int) -> None:
@@ -323,16 +400,16 @@ class _Progress:
 
     def _line(self, text: str) -> None:
         if self.bar is not None:
-            self.bar.console.print(text, markup=False, highlight=False)
+            self.bar.console.print(visible(text), markup=False, highlight=False)
         else:
             screen.note(text)
 
 
 def _show_summary(report: dict[str, Any], folder: Path) -> None:
+    if screen.json:
+        return screen.data(report or {"folder": str(folder)})
     if not report:
         return screen.out(str(folder))
-    if screen.json:
-        return screen.data(report)
     from .report import console
 
     page = str(folder / "report.html")
@@ -354,6 +431,7 @@ def check(
     chips: Chips = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    no_import_check: NoCheck = False,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -362,10 +440,12 @@ def check(
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
         weight_bits=weight_bits, data=data, chips=chips,
+        import_check=_off(no_import_check),
     )  # fmt: skip
     if screen.json:
         named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}
         problems = [asdict(p) for p in found.problems]
+        named["import_check"] = found.import_check and found.import_check.as_dict()
         screen.data({**named, "nodes": [vars(v) for v in found.verdicts], "problems": problems})
     else:
         shown = [v for v in found.verdicts if verbose or v.grade != "free"]
@@ -608,11 +688,17 @@ def _ranged(row: Any) -> str:
 
 
 @target_app.command("validate")
-def targets_validate(file: Annotated[str, Argument(help="target name or .toml file")]) -> None:
+def targets_validate(
+    file: Annotated[str, Argument(help="target name or .toml file")], form: Shape = Format.auto
+) -> None:
     """Read a target file and list everything that is wrong with it."""
+    screen.configure(form)
     from . import target
 
     found = target.load(file)
+    if screen.json:
+        entries = {"cores": found.cores, "entries": len(found.rows())}
+        return screen.data({"target": found.name, "file": str(found.file), **entries})
     screen.out(f"{found.file} is a valid target: {found.cores} cores, {len(found.rows())} entries")
 
 
@@ -684,39 +770,112 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, or 130 after Ctrl-C."""
-    sys.exit(call(sys.argv[1:] if arguments is None else list(arguments)))
+    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader that has gone."""
+    _open_streams()
+    with interrupts.terminable():
+        code = call(sys.argv[1:] if arguments is None else list(arguments))
+    for number in (signal.SIGINT, *interrupts.ENDING):
+        signal.signal(number, signal.SIG_IGN)  # everything has been said
+    sys.exit(code)
+
+
+def _open_streams() -> None:
+    """What was closed before we began leads nowhere: the next file must not become stdout."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115 - as long as the process
 
 
 def call(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error has been shown, and every broken member that was met."""
-    code = _called(arguments)
     from .registry import problems
 
-    _complain(problems())
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, _Pipe(stream)) for stream in before)
+    screen.kept = None
+    try:
+        screen.configure(_early_format(arguments))
+        code = _called(arguments)
+        screen.complain(problems())
+        code = _last(code)
+    except KeyboardInterrupt:  # once more, while the first one was answered
+        code = EXIT_INTERRUPTED
+    except _Closed:
+        code = _gone(before)
+    finally:
+        sys.stdout, sys.stderr = before
     return code
 
 
-def _called(arguments: Sequence[str]) -> int:
-    screen.configure(_early_format(arguments))
+def _last(code: int) -> int:
+    """Print what was kept until the end, and see it written; returns the exit code."""
     try:
-        result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)
+        screen.close(code)
+        sys.stdout.flush()
+    except OSError as error:  # a full disk behind a redirection
+        screen.configure(Format.plain)
+        return _io(error)
+    return code
+
+
+def _gone(streams: Iterable[TextIO]) -> int:
+    """What is left in the buffers goes nowhere, so that the interpreter stays quiet about it when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in streams:
+            os.dup2(nowhere, stream.fileno())
+    return EXIT_CLOSED
+
+
+def _called(arguments: Sequence[str]) -> int:
+    try:
+        with _stdout_apart() if screen.json else nullcontext():
+            result = app(args=list(arguments), prog_name="neurodeploy", standalone_mode=False)
         code = result if isinstance(result, int) else errors.EXIT_OK
+    except _Closed:
+        raise
     except typer.Exit as stop:
         code = stop.exit_code
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:
         return next(answer(error) for kind, answer in ANSWERS if isinstance(error, kind))
-    return _interrupted(None) if code == EXIT_INTERRUPTED else code  # typer's own answer to Ctrl-C
+    return _interrupted(None) if code == EXIT_INTERRUPTED else code
+
+
+@contextmanager
+def _stdout_apart() -> Iterator[None]:
+    """Whatever a command, a library or the user's own code prints goes to stderr: stdout is for the JSON object."""
+    before, kept = sys.stdout, None
+    sys.stdout = sys.stderr
+    with suppress(OSError, ValueError):  # a stream of a test has no number
+        if before.fileno() == 1:
+            before.flush()
+            kept = os.dup(1)
+            os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def _interrupted(_: object) -> int:
-    print("interrupted: nothing was left half-written", file=sys.stderr)
-    return EXIT_INTERRUPTED
+    text, code = "nothing was left half-written", interrupts.exit_code()
+    if screen.json:
+        problem = Problem("ND961", "interrupted", found=text)
+        screen.data({"exit_code": code, "problems": [asdict(problem)]})
+    screen.said(f"interrupted: {text}")
+    return code
 
 
-def _closed(_: object) -> int:
-    sys.stderr.close()
-    return errors.EXIT_OK
+def _left(error: SystemExit) -> int:
+    """Somebody's code ended the process, a library's or that of the user's own model."""
+    cause, found = "code that the command ran asked to end the program", f"SystemExit: {error.code}"
+    return _shown(UsageError(Problem("ND962", cause, found=found)))
 
 
 def _io(error: OSError) -> int:
@@ -727,11 +886,12 @@ def _io(error: OSError) -> int:
 
 def _early_format(arguments: Sequence[str]) -> Format:
     """The format, known before parsing, so that wrong flags are reported in it too."""
+    found = Format.auto
     for before, text in zip(["", *arguments], [*arguments, ""], strict=True):
         given = text.removeprefix("--format=")
         if given in Format.__members__ and (given != text or before == "--format"):
-            return Format(given)
-    return Format.auto
+            found = Format(given)
+    return found
 
 
 def _shown(error: NeurodeployError) -> int:
@@ -767,13 +927,17 @@ def _named(error: Any, context: Any) -> tuple[str, list[str], str]:
     return "", [], ""
 
 
-def _bug(error: Exception) -> int:
+def _bug(error: BaseException) -> int:
     """An exception that nobody foresaw: short on the console, whole with -v."""
-    where = "".join(f"\n  log: {note}" for note in getattr(error, "__notes__", ())[-1:])
-    print(f"internal error: {type(error).__name__}: {error}{where}", file=sys.stderr)
-    print("  a bug in neurodeploy; -v shows the traceback", file=sys.stderr)
+    log, text = "".join(getattr(error, "__notes__", ())[-1:]), f"{type(error).__name__}: {error}"
+    if screen.json:
+        problem = Problem("ND960", "a bug in neurodeploy", log, text, fixes=("-v shows the traceback",))
+        screen.data({"exit_code": errors.EXIT_BUG, "problems": [asdict(problem)]})
+    else:
+        screen.said(f"internal error: {text}" + (f"\n  log: {log}" if log else ""))
+        screen.said("  a bug in neurodeploy; -v shows the traceback")
     if screen.verbose:
-        traceback.print_exception(error)
+        screen.said("".join(traceback.format_exception(error)))
     return errors.EXIT_BUG
 
 
@@ -784,8 +948,8 @@ ANSWERS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Call
     (click_errors.ClickException, lambda error: _shown(_usage(error))),
     (_Silent, lambda stop: stop.code),
     (NeurodeployError, _shown),
-    (BrokenPipeError, _closed),
+    (SystemExit, _left),
     (OSError, _io),
     (MemoryError, lambda error: _shown(UsageError(Problem("ND934", "the machine's memory is used up")))),
-    (Exception, _bug),
+    (BaseException, _bug),  # a library may panic with what is no Exception
 )

@@ -71,6 +71,22 @@ ND114 raw pixel levels reach the model
   accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits of 16
   levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
 
+ND140 the imported network does not compute what the model computes
+  After every import the graph is run beside the model itself, at every tick and from rest, on samples of your data and
+  on the corners of what its input may be. They differ. The message names the first node that does, with module path and
+  line, and what was found when the model was watched: an attribute that a call changes (a state that the graph does not
+  have), a neuron that is called more than once, an axis that is taken for time, random numbers, a branch in Python, a
+  cast, a write in place, hooks, an answer that depends on the number of samples. Nothing was built. --no-import-check
+  goes on with the graph as it is, and every number of the build says "import not checked".
+ND141 a model that cannot be compared with what was imported
+  The model ran while it was traced, but fails on other inputs that it has to take: several samples, one sample, later
+  ticks, or values inside of the range of its input. Its own words are shown. A usual cause is a state that keeps the
+  number of samples of an earlier call and has no reset().
+ND142 the import was not compared with the model
+  The comparison of the imported graph with the model was turned off by --no-import-check or import_check = false. What
+  the trace of a model does not see (states, aliases, hooks, branches in Python) is then unknown, so every number of the
+  build is marked "import not checked".
+
 # file formats of whole networks (.net, .nir)
 ND115 an optional library is not installed
   Models of the form timm:NAME, hf:NAME and torchvision:NAME are built by libraries that neurodeploy does not need
@@ -113,6 +129,59 @@ ND127 something worth knowing about a network file
   The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or
   changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs to be
   done.
+ND166 something that a network file leaves open
+  NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
+  threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess changes
+  many spikes. Where the file bears the marks of a known tool, that tool's conventions are used; what no mark
+  tells is taken as stated here. Set the option that is named, or the tool, with --set reader.KEY=VALUE; what is set
+  is no longer asked for. docs/formats.md has the table of tools.
+ND167 an output population cannot reach its threshold
+  Even the largest input that the proven bounds allow, at every tick, makes no neuron of the read-out fire within the
+  ticks of an inference, so its spikes are all zero and the answer is always the first class. In files of other tools
+  such a layer is meant to be read by its voltage: reader.readout of .net files, LI or I instead of LIF in .nir files.
+  Otherwise run more ticks, or lower the threshold.
+ND168 an output population never fired
+  No neuron of a population that the read-out reads sent anything, on any sample of calibration and evaluation, so that
+  all outputs are equal. It could fire, but these data do not make it. See ND167 for what helps; where the input is
+  synthetic, give data with --data.
+ND169 an accuracy that means nothing
+  All test labels are the same, or the outputs of the network are: the same for all classes, or for all samples. What is
+  correct is then the share of one class in the data, whatever the network does. The number is shown, marked as
+  meaningless on console, page and in report.json.
+ND171 levels outside the declared range reach a network inside a Lava program
+  A process of neurodeploy.lava.network takes raw input levels, and widths were proven for the range of the build, such
+  as 0 .. 255. Other levels are clipped to that range, so that nothing inside overflows; the first step at which that
+  happens says so. Check what is connected to s_in, or build with data of the wider range.
+ND172 a state that a backend does not show
+  'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
+  loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
+  compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
+
+# libraries of networks: images and texts as their library would show them
+ND176 images are taken as they are, which the library would resize or crop
+  A library prepares images before its network sees them. What it does to levels is part of the imported network; what
+  it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own
+  size would not stay as it is in the library: it is resized, and its middle is cut out. Prepare the images of the data
+  set in the same way, from originals that are large enough, or accuracy is not the publisher's.
+ND177 a preparation of images that the input of a network cannot say
+  The library's own preparation was run on an image, and what it makes of raw levels is not one scale and one offset
+  for each channel, or it cannot be read or run at all. A network that is given raw levels would see something else than
+  it was trained on. Leave the file of the preparation out and give scale and offset, or bring the network with its
+  preparation as py:package.module:factory.
+ND178 nothing says how large the images of a model are
+  Neither preprocessor_config.json nor the config of the model names rows and columns, or names impossible ones. Give
+  them: --set reader.image=224.
+ND179 the model does not yield what is to be read of it
+  What is read of a model of Hugging Face is one of its results: logits, what stands for a whole image or text, or the
+  vectors of the tokens, of which the mean, the first or the last may be taken. The model was run, and yields no such
+  result, or its folder asks for a pooling that is not known. The message lists what there is.
+ND180 padding that the model cannot hide
+  With reader.mask=true texts of any length are filled up, and what fills them up must not change a text's result. The
+  model was run with its own attention mask, and tokens behind the mask changed what it makes of the others; or it takes
+  no mask. Use texts of one length: --set reader.mask=false.
+ND181 a model of images and texts at once
+  CLIP, SigLIP and their kin are two networks, of which each has its own input. Save the one that is meant to a folder
+  of its own, with its tokenizer or preprocessor_config.json, and give that folder.
 
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built
@@ -357,6 +426,21 @@ ND602 values were clipped to their width
   event is counted; a few in a million rarely change a class. The cause is calibration on samples that are too few or
   too unlike those that run: raise --calib, or give data with --data where synthetic input was calibrated on. In a
   file that holds integers the widths are the file's own. The table of layers shows where it happens.
+ND680 the spiking network loses answers of the float model
+  On the test samples the spiking network is right more than 5 points less often than the network it was made from. Few
+  ticks are the usual cause: what rates or counts can say in T ticks is coarse. The message names what the method has to
+  offer. Natively trained networks keep their answers; where they do not, the number of ticks is not that of training.
+ND681 the integers lose answers of the float network
+  The integer network is right more than 5 points less often than the same network in floats. Weights of few bits,
+  ranges from too few samples, or values clipped to their width (ND602) are the usual causes; the column sqnr_db of
+  layers.csv shows where the noise enters.
+ND682 read-outs unlike those of the float model
+  Without labels the read-outs are compared: the mean cosine between those of a level and those of the float model is
+  below 0.95. Answers made from them, such as the nearest text, will often be others.
+ND683 quantisation noise drowns the read-out
+  The signal to noise ratio of the layer that is read, integers against floats, is below 15 dB. The message names the
+  first layer, in the order of computation, that falls below. One unit is shared by all channels of an activation:
+  channels of very different size leave the small ones no bits, where layers cannot pass the factor on.
 ND606 an input that is not made of whole pixel levels
   Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 is part
   of the network. Multiply by the number of levels and round.
@@ -597,6 +681,29 @@ ND948 an inconsistent graph in an artifact
 ND949 the artifact ends before this stage
   The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer graph or the
   memory images that are asked for.
+ND970 a build that was stopped while it was put in its place
+  A finished build is moved into its folder as one journal, and its files then take their places one by one. Somebody
+  was killed in between, and what was left to do cannot be done here: the folder may not be written, or the journal is
+  damaged. Until then its files are of two builds, so none is read. Every command that may write the folder goes on
+  where the killed one stopped.
+
+
+# the program itself, and the parts of a build folder
+ND960 an internal error
+  The program met something that nobody foresaw: a bug of its own. The text found names the exception, '-v' shows the
+  whole traceback, and where a build was under way a log lies beside its folder. The folder stays as it was.
+ND961 interrupted
+  The command was ended by Ctrl-C or SIGTERM. Files are written whole or not at all, so nothing half-written is left.
+ND962 the program was asked to end
+  Code that ran inside the command, usually the module of a model in py: form or a library that it imports, called
+  sys.exit. Nothing was computed. Remove the call, or guard it with 'if __name__ == "__main__"'.
+ND963 parts of different builds in one folder
+  repro.json of a build folder records hashes of the graphs, of program.h5, of build.toml and of report.json. One of
+  them is another: the file was edited or copied from another build, or a build was cut off while it was published.
+  What the report says would not be what the program does, so neither is used. Build again.
+ND964 an unusable record of a build
+  repro.json in a build folder is damaged, so that nothing tells whether the parts of the folder belong together. Build
+  again.
 
 # targets
 ND910 unknown target

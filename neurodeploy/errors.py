@@ -36,10 +36,10 @@ class Problem:
     severity: str = "error"
 
     def __str__(self) -> str:
-        lines = [f"{self.code} {self.cause}"]
+        lines = [f"{self.code} {self.cause}".replace("\n", "\n    ")]
         for label, text in (("where", self.where), ("found", self.found), ("limit", self.limit)):
             if text:
-                lines.append(f"  {label}: {text}")
+                lines.append(f"  {label}: {text}".replace("\n", "\n    "))
         lines += [f"  fix: {text}" for text in self.fixes]
         return "\n".join(lines)
 

@@ -62,5 +62,5 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """:func:`write_bytes` for UTF-8 text."""
-    write_bytes(path, text.encode("utf-8"))
+    """:func:`write_bytes` for UTF-8 text; what a name that is not UTF-8 left in it is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))

@@ -1,7 +1,7 @@
 """Libraries that are not ours on files that are not ours: in a copy of this process, with limits of time and memory.
 
-HDF5, decoders of images and tokenizers trust what a file says: a damaged one makes them crash, loop or allocate. So they
-run in a copy, which hands back numbers and texts through memory that both share; what becomes of the copy does not
+HDF5, decoders of images and tokenizers trust what a file says: a damaged one makes them crash, loop or allocate. So
+they run in a copy, which hands back numbers and texts through memory that both share; what becomes of the copy does not
 become of the command. Nothing is pickled. Where the system cannot copy a process, the work is done in this one.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,25 @@ def check(
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """Re-render page and tables of a build folder from its ``report.json``; returns the data."""
+    """Re-render page and tables of a build folder from its ``report.json``; returns the data.
+
+    UsageError ND963 where another part of the folder is of another build.
+    """
     from . import report as room
+    from .builds import parts
+    from .files import typed, write_text
+    from .publishing import locked
     from .report import html
 
-    data = room.read(Path(folder))
-    room.write(data, Path(folder))
-    html.write(data, Path(folder))
+    place = Path(folder).parent if Path(folder).is_file() else Path(folder)
+    with typed(place), locked(place) if place.is_dir() else nullcontext():
+        data = room.read(place)
+        parts.require(place)
+        with room.consistent(place):
+            page = html.page(data)
+            room.text(data)  # what the command line shows
+            room.write(data, place)
+        write_text(place / html.PAGE, page)
     return data
 
 

@@ -35,7 +35,8 @@ def convert(found: Imported) -> Converted:
     if obstacles:
         raise ConvertError(obstacles)
     preset, options = method.configure({k: None if v == "null" else v for k, v in config.convert.items()})
-    spiking = method.rewrite(graph, options, found.stimulus.calibration(config.calib), ticks)
+    samples = found.stimulus.calibration(config.calib)
+    spiking = method.convert(graph, found.whole or graph, options, samples, ticks)
     levels.require(spiking, "spiking")
     trained = sum(map(is_quantiser, graph))
     kept = f", {trained} with steps as trained" if trained else ""

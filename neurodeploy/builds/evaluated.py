@@ -25,8 +25,10 @@ from ..mapping.checks import doubtful, overflows
 from ..program import Program
 from ..report.inputs import Accuracy
 from ..target import Target
+from . import quality
 from .imported import Imported
 from .result import Progress, Result
+from .silent import Spoken, meaningless, populations, says_nothing, silent
 
 #: levels at which a network can be run, in the order in which one becomes the next
 LEVELS = ("source", "spiking", "integer")
@@ -49,15 +51,21 @@ class Evaluated(Result):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What runs of the program met: clipped values by node, and the largest sums of the nodes that are ``watched``."""
+    """What runs of the program met.
+
+    Clipped values by node, the largest sums of the nodes that are ``watched``, and what the read-out said.
+    """
 
     watched: tuple[str, ...]
+    read: tuple[str, ...] = ()  # populations of the read-out
+    spoken: Spoken = field(default_factory=Spoken)
     clipped: Counter[str] = field(default_factory=Counter)
     sums: dict[str, int] = field(default_factory=dict)
 
     def outputs(self, program: Program, x: Array) -> Array:
         """Read-outs (T, B, *output) of a run on raw inputs."""
-        trace, _ = compare.usable("cpu").run(program, x, self.watched)
+        trace, _ = compare.usable("cpu").run(program, x, (*self.watched, *self.read))
+        self.spoken.hear(trace.outputs, {name: trace.values[name] for name in self.read})
         self.clipped.update({name: count for name, count in trace.saturations.items() if count})
         for name in self.watched:
             most = int(np.abs(trace.values[name]).max(initial=0))
@@ -72,9 +80,15 @@ def evaluate(
 
     A synaptic sum that leaves the target's accumulator is an error among the ``warnings``.
     """
-    seen = _Seen(doubtful(program.graph, target))
+    seen = _Seen(doubtful(program.graph, target), populations(program.graph))
     result = _evaluated(found, spiking, program, seen, progress)
-    return replace(result, warnings=(*result.warnings, *overflows(program.graph, target, seen.sums)))
+    nothing = result.accuracy.meaningless if result.accuracy is not None else ""
+    more = (
+        *overflows(program.graph, target, seen.sums),
+        *silent(program.graph, seen.spoken),
+        *says_nothing(nothing),
+    )
+    return replace(result, warnings=(*result.warnings, *more))
 
 
 def _evaluated(
@@ -88,10 +102,12 @@ def _evaluated(
     if labels is not None and isinstance(found.stimulus, Recorded):
         accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
         shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
+        accuracy = replace(accuracy, meaningless=meaningless(seen.spoken, labels))
         floats = ("accuracy.float", "accuracy.spiking") if found.holds_integers else ()
         return Evaluated(
             accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=dict.fromkeys(floats, NO_FLOATS),
-            warnings=_clipped(found, clipped), fact=f"{shown} (n = {len(labels)})",
+            warnings=(*quality.drops(accuracy, found.config), *_clipped(found, clipped)),
+            fact=f"{shown} (n = {len(labels)})",
         )  # fmt: skip
     _in_batches(found.graph, runs["integer"], images)
     fact = f"no accuracy: {SYNTHETIC}, {len(images)} samples, {clipped.total()} saturations"
@@ -149,8 +165,10 @@ def judged(
 def _accuracy(correct: Mapping[str, Array], samples: int) -> Accuracy:
     """From correct answers after each tick, by level."""
     by_tick = tuple(float(count) / samples for count in correct["integer"])
-    last = {name: float(counts[-1]) / samples for name, counts in correct.items()}
-    return Accuracy(samples=samples, by_timestep=by_tick, **last)
+    source, spiking, integer = (
+        float(correct[name][-1]) / samples if name in correct else None for name in LEVELS
+    )
+    return Accuracy(samples=samples, source=source, spiking=spiking, integer=integer, by_timestep=by_tick)
 
 
 def _whole(
@@ -193,18 +211,24 @@ def _compared(
     outputs = _outputs(found, spiking, program, raw, seen)
     levels = {level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]}
     agreement = {"samples": len(raw), **levels}
+    cosines = {level: near["cosine"] for level, near in levels.items()}
     counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
     without, fact = _no_labels(found, labels)
     accuracy = None
     if labels is not None and not without:
         right = {level: (predictions(y) == labels).sum(axis=1) for level, y in outputs.items()}
-        accuracy = _accuracy(right, len(labels))
+        accuracy = replace(_accuracy(right, len(labels)), meaningless=meaningless(seen.spoken, labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
+    lost = (
+        *(quality.drops(accuracy, found.config) if accuracy else ()),
+        *quality.apart(cosines, found.config),
+    )
     near = "; ".join(f"{k} cosine {v['cosine']:.4f}, rank {v['rank']:.4f}" for k, v in levels.items())
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
-        saturations=dict(seen.clipped), warnings=_clipped(found, seen.clipped),
+        saturations=dict(seen.clipped),
+        warnings=(*lost, *_clipped(found, seen.clipped)),
         reasons={"accuracy": without} if without else {},
         fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Literal
 
 from .. import files
 from ..errors import NeurodeployError
+from ..visible import visible
 
 STAGE_NAMES = ("import", "convert", "calibrate", "quantize", "map", "evaluate", "verify", "estimate",
                "report")  # fmt: skip
@@ -72,14 +73,17 @@ class Log:
     def rescue(self, path: Path, error: Exception) -> None:
         """Keep the log of a build that failed by a bug, if the disk allows, and note the place on the error."""
         try:
-            files.write_text(path, "\n".join(self.lines) + "\n")
+            files.write_text(path, self._text())
             error.__notes__ = [str(path)]  # type: ignore[attr-defined]
         except NeurodeployError:
             return
 
     def close(self) -> None:
         """Put the log beside the other files."""
-        files.write_text(self.path, "\n".join(self.lines) + "\n")
+        files.write_text(self.path, self._text())
+
+    def _text(self) -> str:
+        return "".join(f"{visible(line)}\n" for line in self.lines)
 
     def _emit(self, event: Event) -> None:
         self.lines.append(str(event))

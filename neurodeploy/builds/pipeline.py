@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +16,18 @@ from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
+from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
 from ..target import Target, load
-from .calibrated import calibrate
-from .converted import convert
+from . import parts
+from .calibrated import Calibrated, calibrate
+from .converted import Converted, convert
 from .evaluated import Evaluated, evaluate
-from .folder import FILES, publish, scratch
+from .folder import scratch
 from .imported import Imported, import_model
-from .integer import quantize
+from .integer import Integer, quantize
+from .kept import Keeper
 from .log import STAGE_NAMES, Event, Listener, Log
 from .mapped import Mapped, map_to_cores
 from .priced import estimate
@@ -84,20 +88,22 @@ def run(
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     require_members(chosen)
-    target = target_of(chosen)
-    with scratch(chosen.folder) as partial:
+    keeper = Keeper(target := target_of(chosen))
+    place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
+    with scratch(place) as partial:
         log = Log(partial / "build.log", progress)
         try:
-            results, timed = _run_stages(chosen, target, log, start, to)
+            results, timed = _run_stages(chosen, target, log, start, to, keeper)
             result = _report(results, target, partial, log, timed, complete=to == "report")
         except (NeurodeployError, KeyboardInterrupt):
             raise
         except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
             log.write(traceback.format_exc())
-            log.rescue(chosen.folder.with_name(f"{chosen.folder.name}.error.log"), error)
+            log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
-        written = publish(partial, chosen.folder)
+        written = publish(partial, place)
+    keeper.forget()
     return replace(result, written=written)
 
 
@@ -122,25 +128,33 @@ def target_of(chosen: BuildConfig) -> Target:
     return target if chosen.chips is None else target.with_chips(chosen.chips)
 
 
-def stages(asked: BuildConfig, target: Target, start: str, progress: Progress) -> Iterator[Result]:
+def stages(
+    asked: BuildConfig, target: Target, start: str, progress: Progress, keeper: Keeper | None = None
+) -> Iterator[Result]:
     """The results of the first eight stages, each made when it is asked for, or kept from an earlier build."""
     yield (imported := import_model(asked))
-    kept = restored(imported, start)
-    yield (converted := kept.converted or convert(imported))
-    yield (calibrated := kept.calibrated or calibrate(imported, converted.graph))
-    yield (integer := kept.integer or quantize(imported, converted.graph, calibrated.ranges))
-    yield (mapped := kept.mapped or map_to_cores(imported, integer.graph, target, calibrated.ranges))
-    yield evaluate(imported, converted.graph, mapped.program, target, progress)
-    yield verify(imported, converted.graph, mapped.program)
-    yield estimate(imported, mapped.program, target)
+    if keeper is not None and start == STAGE_NAMES[0]:  # an artifact may hold what this code would not make
+        keeper.begin(imported)
+    kept, get = restored(imported, start), (keeper or Keeper(target)).get
+    yield (converted := kept.converted or get(Converted, lambda: convert(imported)))
+    spiking = converted.graph
+    yield (calibrated := kept.calibrated or get(Calibrated, lambda: calibrate(imported, spiking)))
+    ranges = calibrated.ranges
+    yield (integer := kept.integer or get(Integer, lambda: quantize(imported, spiking, ranges)))
+    graph = integer.graph
+    yield (mapped := kept.mapped or get(Mapped, lambda: map_to_cores(imported, graph, target, ranges)))
+    program = mapped.program
+    yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, progress))
+    yield get(Verified, lambda: verify(imported, spiking, program))
+    yield estimate(imported, program, target)
 
 
 def _run_stages(
-    chosen: BuildConfig, target: Target, log: Log, start: str, to: str
+    chosen: BuildConfig, target: Target, log: Log, start: str, to: str, keeper: Keeper
 ) -> tuple[Results, list[report.Stage]]:
     """The results of all stages up to ``to``, and the times of those that ran."""
     results, timed = Results(), []
-    made = stages(chosen, target, start, lambda fraction: log.advance("evaluate", fraction))
+    made = stages(chosen, target, start, lambda fraction: log.advance("evaluate", fraction), keeper)
     kept = STAGE_NAMES[1 : STAGE_NAMES.index(start)]
     for name in STAGE_NAMES[: min(STAGE_NAMES.index(to) + 1, len(STAGE_NAMES) - 1)]:
         if name in kept:
@@ -152,7 +166,7 @@ def _run_stages(
         timed.append(report.Stage(name=name, seconds=time.perf_counter() - began, fact=result.fact))
         if isinstance(result, Imported):
             log.begin(_facts(result, target))
-        log.finish(name, timed[-1].seconds, result.fact)
+        log.finish(name, timed[-1].seconds, f"{result.fact}, kept" if result.kept else result.fact)
     return results, timed
 
 
@@ -186,13 +200,14 @@ def _report(
     provenance = provenance_of(results, saved, target)
     saved = replace(saved, provenance=provenance)
     provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
-    files.write_text(partial / "build.toml", config.dump(chosen))
-    files.write_text(partial / "repro.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    files.write_text(partial / parts.SETTINGS, config.dump(chosen))
     data: dict[str, Any] = {}
     if complete:
         data = report.build(report_inputs(results, target, timed, provenance))
         report.write(data, partial)
         html.write(data, partial)
+    record = {**provenance, "files_sha256": parts.hashes(partial)}
+    files.write_text(partial / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     written = len(FILES) if complete else 4
     log.finish("report", time.perf_counter() - began, f"{written} files in {chosen.folder}")
     return Build(chosen.folder, data, errors=tuple(_errors(results)), warnings=results.warnings)

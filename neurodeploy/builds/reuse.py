@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import artifact, compare
+from .. import compare
 from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
@@ -15,8 +15,10 @@ from ..backends._base import BACKENDS, Description
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS
 from ..inputs.recorded import Record
+from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
+from .parts import opened
 
 if TYPE_CHECKING:
     from ..formats.sanafe.crosscheck import Crosscheck
@@ -33,9 +35,10 @@ def run(
 
     ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
     one sample may come without B. A network of texts also takes ids (B, N), or a file of texts. Recorded layers are
-    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x), file (ND92x, ND931),
-    text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of
-    ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer"
+    (T, B, *shape): their values at every tick; ``LAYER.VARIABLE`` is a state of its neurons, as the tick leaves it.
+    Raises UsageError for an unusable artifact (ND94x, ND963, ND964), file (ND92x, ND931), text (ND929, ND937, ND938)
+    or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of ticks (ND607), range (ND603)
+    or type (ND606), BackendError if the backend cannot run here or show a state (ND172). ``granularity``: "layer"
     or "core", for a backend of processes.
     """
     found, _ = traced(folder, x, backend, record, granularity)
@@ -50,12 +53,12 @@ def traced(
     granularity: str = "",
 ) -> tuple[Trace, tuple[Problem, ...]]:
     """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
-    saved = artifact.load(folder)
+    saved = opened(folder)
     program, inputs = saved.program, Record(saved, folder)
     images = inputs.given(x)
-    unknown = [name for name in record if name not in program.graph.nodes]
+    known = (*program.graph.nodes, *state_names(program.graph))
+    unknown = [name for name in record if name not in known]
     if unknown:
-        known = program.graph.nodes
         raise UsageError([unknown_name("ND905", "layer", name, known, "--record") for name in unknown])
     chosen = compare.usable(backend, granularity)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):
@@ -80,7 +83,7 @@ def verify(
     they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
     as for :func:`run`.
     """
-    saved = artifact.load(folder)
+    saved = opened(folder)
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
     images = Record(saved, folder).measured_on(samples, data)
@@ -91,12 +94,12 @@ def described(folder: str | Path, backend: str, granularity: str = "") -> Descri
     """What each layer of an artifact becomes on a backend of processes; None for any other."""
     member = BACKENDS[backend]
     chosen = granular(member, granularity) if granularity else member
-    return chosen.describe(artifact.load(folder).program)
+    return chosen.describe(opened(folder).program)
 
 
 def label(folder: str | Path) -> str:
     """What numbers of a build that depend on activity are called: "synthetic input", or empty where it had data."""
-    return Record(artifact.load(folder), folder).label
+    return Record(opened(folder), folder).label
 
 
 def export(
@@ -115,7 +118,7 @@ def export(
     reason = writer.available()
     if reason:
         raise BackendError(Problem("ND705", f"{to} files cannot be written here", to, reason))
-    saved = artifact.load(folder)
+    saved = opened(folder)
     inputs, raw = Record(saved, folder), None
     if x is not None and not writer.takes_samples:
         cause = f"{to} files hold a network, and no samples"
@@ -149,7 +152,7 @@ def crosscheck(
 
     if timing not in sanafe.TIMINGS:
         raise UsageError(unknown_name("ND900", "timing model", timing, sanafe.TIMINGS, "--timing"))
-    saved = artifact.load(folder)
+    saved = opened(folder)
     inputs, mapping = Record(saved, folder), saved.program.mapping
     place = targets.load(target or (mapping.target if mapping is not None else "loihi-sim"))
     interpreter = sanafe.interpreter_of(python)

@@ -9,6 +9,7 @@ from .. import compare
 from ..ir.graph import Graph
 from ..program import Program
 from ..report.inputs import BitTrue
+from . import quality
 from .evaluated import NO_FLOATS
 from .imported import Imported
 from .result import Result
@@ -37,4 +38,5 @@ def verify(found: Imported, spiking: Graph | None, program: Program) -> Verified
     if spiking is None:
         return Verified(bit_true=bit_true, reasons={"layers.sqnr_db": NO_FLOATS}, fact=str(result))
     noise = compare.sqnr(spiking, program, images[:SQNR_SAMPLES])
-    return Verified(bit_true=bit_true, sqnr_db=noise, fact=str(result))
+    warnings = tuple(quality.noisy(spiking, noise, found.config))
+    return Verified(bit_true=bit_true, sqnr_db=noise, warnings=warnings, fact=str(result))

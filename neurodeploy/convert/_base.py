@@ -40,6 +40,8 @@ class Method(Member):
     takes_quantisers: bool = False
     #: what helps where a neuron that the method put in has no integer form, best first
     remedies: tuple[str, ...] = ()
+    #: what brings the spiking network nearer to its source, best first; ``{ticks}`` is twice the ticks that it has
+    fidelity: tuple[str, ...] = ("more ticks: --timesteps {ticks}",)
 
     def accept(self, graph: Graph) -> list[Problem]:
         """Every reason why the method does not apply to this source graph: it already spikes, or nothing ever would."""
@@ -48,6 +50,10 @@ class Method(Member):
     @abstractmethod
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """The spiking graph; ``samples`` are raw training images for calibration."""
+
+    def convert(self, graph: Graph, whole: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
+        """As :meth:`rewrite`; ``whole`` is the graph with the rows that nobody reads, for who calibrates on them."""
+        return self.rewrite(graph, config, samples, timesteps)
 
     def suits(self, graph: Graph) -> int:
         """How naturally the method keeps a source network as it was trained: the highest is taken, 0 only if asked."""

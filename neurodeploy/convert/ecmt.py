@@ -12,7 +12,8 @@ stem convolution nor before the head.
 Neurons: :mod:`neurodeploy.neurons.multi_threshold`. Calibration (mode ``for_v`` of the released code): per site one
 base_p and one base_n, the ``percent`` and 1 - ``percent`` order statistics of the site's values in the ANN, averaged
 over batches; the base is the SMALLEST level. Preset ``released`` also overrides softmax outputs (0.0125) and GELU
-outputs (0.25, 0.08).
+outputs (0.25, 0.08), and sees all tokens of the last block as that code does (``rows``), though nobody reads but the
+class token's.
 
 Levels per site: ``levels`` unless the role of the site (``levels_linear``: inputs of dense layers, and v as in the
 released code; ``levels_qk``; ``levels_softmax``) or a glob over site names and module paths in ``site_levels`` says
@@ -68,6 +69,9 @@ class EcmtConfig(MethodConfig):
     gelu_base: tuple[float, float] | None = option(
         (0.25, 0.08), "fixed bases at GELU outputs; null: calibrated"
     )
+    rows: Literal["all", "read"] = option(
+        "all", "what calibration sees of each site: all its rows, or only those that anything reads"
+    )
     site_levels: dict[str, int] = option({}, "levels by glob over site names and module paths")
     site_scales: dict[str, float] = option({}, "factor on bases by glob over sites")
     search: Literal["none", "energy", "accuracy"] = option(
@@ -91,10 +95,17 @@ class Ecmt(Method):
     Config = EcmtConfig
     presets: ClassVar = {
         "released": {},
-        "halved": {"base_scale": 0.5},
-        "nearest": {"base_scale": 0.5, "rule": "nearest"},
-        "headline": {"base_scale": 0.25, "rule": "nearest", "softmax_base": None, "gelu_base": None},
+        "halved": {"base_scale": 0.5, "rows": "read"},
+        "nearest": {"base_scale": 0.5, "rule": "nearest", "rows": "read"},
+        "headline": {
+            "base_scale": 0.25,
+            "rule": "nearest",
+            "softmax_base": None,
+            "gelu_base": None,
+            "rows": "read",
+        },
     }
+    fidelity = (*Method.fidelity, "smaller bases, all calibrated: --set convert.preset=headline")
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
     def suits(self, graph: Graph) -> int:
@@ -106,17 +117,25 @@ class Ecmt(Method):
 
         Raises UsageError for a glob that no site matches and ConvertError for activations that are not finite.
         """
-        bases = calibrate_bases(graph, config, samples)
+        return self.convert(graph, graph, config, samples, timesteps)
+
+    def convert(
+        self, graph: Graph, whole: Graph, config: EcmtConfig, samples: Array, timesteps: int
+    ) -> Graph:
+        """As :meth:`rewrite`, with the bases of the whole graph where all its rows count."""
+        bases = calibrate_bases(whole if config.rows == "all" else graph, config, samples)
+        if not sites(graph).keys() <= bases.keys():  # a site may have another name among all rows
+            bases = {**calibrate_bases(graph, config, samples), **bases}
         start = fixed_setting(graph, config)
-        whole = _spiking(graph, config, bases, start, timesteps)
+        fixed = _spiking(graph, config, bases, start, timesteps)
         if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
-            return whole
+            return fixed
         plan = _search.Plan(config.search, config.search_budget, config.search_evaluations,
                             config.search_seconds, config.search_seed)  # fmt: skip
 
         def build(setting: _search.Setting) -> Graph:
             params = {f"{site}.mt": _params(bases[site], own, config) for site, own in setting.items()}
-            return _search.with_params(whole, params)
+            return _search.with_params(fixed, params)
 
         found = _search.search(graph, build, start, roles(graph), samples, plan)
         made = _spiking(graph, config, bases, found.setting, timesteps)

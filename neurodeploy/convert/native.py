@@ -19,6 +19,7 @@ class Native(Method):
     name = "native"
     title = "natively trained"
     metric = "trained"
+    fidelity = ()
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""

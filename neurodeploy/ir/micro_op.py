@@ -37,6 +37,8 @@ class MicroOp(Member):
     row: bool = False
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
+    #: True: f(s x) = s f(x) for every s > 0
+    homogeneous: bool = False
     #: torch's names of an elementwise function without parameters; any other has a builder in ``frontends/ops/``
     torch: tuple[str, ...] = ()
     #: parameters with which an elementwise function is looked for where a model spells it out

@@ -18,7 +18,7 @@ class Relu(MicroOp):
 
     name = "relu"
     torch = ("relu", "relu_")
-    nonnegative = True
+    nonnegative = homogeneous = True
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """max(x, 0) in float64."""

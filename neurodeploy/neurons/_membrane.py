@@ -19,6 +19,8 @@ FORGET = 4095  # du: no current memory
 #: bits below the unit of a synaptic sum in current and voltage
 FRACTION_BITS = 6
 STATE_MAX = (1 << (STATE_BITS - 1)) - 1
+#: relative distance at which a number counts as whole: a weight in float32 misses its decimal by up to 2^-24
+WHOLE = 1e-6
 
 
 def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> Values:
@@ -56,11 +58,15 @@ def decay_codes(kept: Any) -> int | Array:
 
 
 def threshold_units(threshold: Any, gain: Any, in_scale: Any) -> Array:
-    """floor(threshold / (gain * unit)) as int64; raises ValueError outside 0 .. 2^17 - 1.
+    """The mantissa at which a strict compare of whole units fires as ``>=`` does: ceil(threshold / (gain unit)) - 1.
 
-    0 stands for a threshold inside the first unit: every positive state fires, as it does in the source.
+    int64. A quotient that misses a whole number by the rounding of float32 is that number: weights whose sum is the
+    threshold must fire. Raises ValueError outside 0 .. 2^17 - 1.
     """
-    vth: Array = np.floor(np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))).astype(np.int64)
+    quotient = np.asarray(threshold) / (np.asarray(gain) * np.asarray(in_scale))
+    whole = np.rint(quotient)
+    near = np.abs(quotient - whole) <= WHOLE * np.maximum(np.abs(whole), 1.0)
+    vth: Array = np.where(near, whole, np.ceil(quotient)).astype(np.int64) - 1
     if vth.max() > VTH_MAX or vth.min() < 0:
         raise ValueError(f"threshold mantissa {int(vth.max())}, {int(vth.min())} outside 0 .. {VTH_MAX}")
     return vth

@@ -32,6 +32,7 @@ class CubaLif(NeuronModel):
     thresholds = ("vth",)
     example: ClassVar = {"alpha": 0.5, "beta": 0.75, "bias": 0.0, "threshold": 1.0}
     stock = True
+    monotone = True
     grade = ("documented", "LIF with current, bias and decays is a stock neuron of Loihi 1 and 2")
     modular = True
 

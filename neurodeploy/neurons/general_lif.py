@@ -44,6 +44,7 @@ class GeneralLif(NeuronModel):
             "alpha": 0.5, "beta": 0.75, "gain": 0.5, "bias": 0.0, "threshold": 1.0, "v_reset": -0.25, "rule": 0,
         }  # fmt: skip
     stock = False
+    monotone = True
     grade = ("plausible", "add, multiply, shift and compare of Loihi 2 microcode; not shown on silicon")
     input_limit = 1 << 17
 

@@ -26,6 +26,7 @@ class GradedRelu(NeuronModel):
     int_params = ("multiplier", "shift", "limit")
     thresholds = ()
     stock = False
+    monotone = True
     grade = (
         "plausible",
         "graded payloads are documented on Loihi 2; the rescale is one microcode multiply-shift",

@@ -5,8 +5,8 @@ SpikingJelly's default LIF (tau, decay_input, v_reset 0) is beta = 1 - 1/tau, ga
 gain = 1. Integer: Lava 0.10.0 ``PyLifModelBitAcc``, to the bit, with the bias arriving in the input:
     u <- wrap24(decay(u, 4096 - (du + 1)) + (x << 6));  v <- clip24(decay(v, 4096 - dv) + u)
     s = v > (vth << 6)   (strict);  v <- 0 where s
-Threshold: vth = floor(threshold / (gain * unit)), so whole-unit states fire exactly as >= does unless the quotient
-is itself whole; the state's fraction (6 bits) keeps beta = 1/2 and 1/4 exact for 7 and 4 ticks.
+Threshold: vth = ceil(threshold / (gain * unit)) - 1, so states of whole units fire exactly as >= does. A leaked state
+has 6 bits below the unit, which keep beta = 1/2 and 1/4 exact for 7 and 4 ticks, and fires less than one unit early.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Lif(NeuronModel):
     thresholds = ("vth",)
     example: ClassVar = {"beta": 0.5, "gain": 0.5, "threshold": 1.0}
     stock = True
+    monotone = True
     grade = ("documented", "LIF is a stock neuron of Loihi 1 and 2")
     input_limit = 1 << 17
 

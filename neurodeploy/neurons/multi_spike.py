@@ -34,6 +34,7 @@ class MultiSpike(NeuronModel):
     thresholds = ("theta",)
     example: ClassVar = {"step": 0.5, "positive": 7, "negative": 5}
     stock = False
+    monotone = True
     grade = ("plausible", f"compares and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod

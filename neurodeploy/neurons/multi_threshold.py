@@ -70,6 +70,7 @@ class MultiThreshold(NeuronModel):
     thresholds = ("base_p", "base_n")
     example: ClassVar = {"base_p": 0.5, "base_n": 0.375, "levels": 8, "rule": 0}
     stock = False
+    monotone = True
     grade = ("plausible", f"compares, shifts and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod

@@ -28,6 +28,7 @@ class TernaryLif(NeuronModel):
     thresholds = ("vth_hi", "vth_lo")
     example: ClassVar = {"beta": 0.25, "gain": 1.0, "threshold": 0.5}
     stock = False
+    monotone = True
     grade = (
         "plausible",
         "Lava ships a fixed-point TernaryLIF; signed payloads and two compares suffice on Loihi 2",

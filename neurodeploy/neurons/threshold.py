@@ -24,6 +24,7 @@ class Threshold(NeuronModel):
     thresholds = ("vth",)
     example: ClassVar = {"threshold": 0.5}
     stock = True
+    monotone = True
     grade = ("documented", "a LIF that forgets current and voltage in each step")
 
     @staticmethod

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..ir.graph import Graph
 from .drop_identity import drop_identity
+from .equalise import equalise
 from .fold_batch_norm import fold_batch_norm
 from .fold_bias import fold_bias
 from .fold_constants import fold_constants
@@ -23,15 +24,16 @@ Pass = Callable[[Graph], Graph]
 PASSES: dict[str, Pass] = {
     "fold_constants": fold_constants, "split_synapse": split_synapse, "drop_identity": drop_identity,
     "sink_views": sink_views, "fold_scalars": fold_scalars, "fold_batch_norm": fold_batch_norm,
-    "fold_bias": fold_bias, "push_slices": push_slices,
+    "fold_bias": fold_bias, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 
-def simplify(graph: Graph) -> Graph:
-    """All passes in order, repeated until the graph stays as it is."""
+def simplify(graph: Graph, without: Collection[str] = ()) -> Graph:
+    """All passes in order but those named in ``without``, repeated until the graph stays as it is."""
+    chosen = [function for name, function in PASSES.items() if name not in without]
     while True:
         before = graph
-        for function in PASSES.values():
+        for function in chosen:
             graph = function(graph)
         graph = drop_identity(graph)
         if list(graph.nodes) == list(before.nodes):

@@ -22,6 +22,7 @@ from ..ir.types import Code, Fixed, Interval, Value
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
 from . import units
+from .grid import on_grid
 from .units import Scale, behind_views, bits_of, compact, input_limit, power_of_two_unit, readers
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
@@ -297,8 +298,9 @@ def _contracted_scale(walk: _Walk, node: Synapse) -> Array | None:
 def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     """One worth per output channel: largest weight / (2^(bits-1) - 1), not below what the readers can take.
 
-    Layers that are summed share theirs. A channel of tiny weights beside a large bias (a batch norm that has switched
-    it off) would otherwise leave the range in which a LIF is exact.
+    Layers that are summed share theirs. Weights that lie on a grid of no more steps stay exact. A channel of tiny
+    weights beside a large bias (a batch norm that has switched it off) would otherwise leave the range in which a LIF
+    is exact.
     """
     reading = _reading(walk, layers[0].node)
     neurons = [r for r in reading if isinstance(r, Neuron)]
@@ -314,7 +316,10 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     bound = (reach + bias) / (exact * ROUNDING_ROOM) if exact else bias / BIAS_MAX
     floor = np.maximum(bound, finest * 1.001)
     units = np.maximum(np.maximum.reduce(steps), floor)
-    return np.full_like(units, units.max()) if shared else units
+    rows = np.concatenate([layer.weight.reshape(len(layer.weight), -1) for layer in layers], axis=1)
+    if shared:
+        return np.full_like(units, on_grid(rows.reshape(1, -1), units.max(keepdims=True))[0])
+    return on_grid(rows, units)
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:

@@ -10,6 +10,7 @@ from .words import Json
 
 MOST_ROWS = 24
 MOST_LANES = 40
+MOST_BITS = 1024
 RASTER_COLUMNS = 880
 
 
@@ -167,6 +168,8 @@ def widths(report: Json) -> Safe | None:
         return None
     limits = {key: bits for key, bits in report["target"]["widths"].items() if bits}
     top = max([r["bits"] for r in rows] + list(limits.values()))
+    if not 0 < top <= MOST_BITS:
+        raise ValueError(f"{top} bits")
     scale, height = (WIDTH - LABEL - 150) / top, len(rows) * 20 + 44
     parts: list[Safe] = []
     for bits in sorted({*range(0, top + 1, 8), *limits.values()}):

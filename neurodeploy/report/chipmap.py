@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 
 from ..ir.trace import Link, Router
 from . import units
@@ -12,10 +12,17 @@ from .words import Json
 
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
 MOST_CHIPS = 16
+MOST_CORES = 1 << 16
 
 
 def chips(report: Json) -> list[tuple[int, Safe]]:
-    """One drawing per chip in use, at most :data:`MOST_CHIPS`; cores carry their numbers as data for the script."""
+    """One drawing per chip in use, at most :data:`MOST_CHIPS`; cores carry their numbers as data for the script.
+
+    None of chips that are too large for a picture.
+    """
+    mesh = [report["target"][key] or 0 for key in ("routers_x", "routers_y", "cores_per_router")]
+    if max(*mesh, prod(mesh)) > MOST_CORES:
+        return []
     used: dict[int, list[Json]] = defaultdict(list)
     for row in report["cores"]:
         used[row["chip"]].append(row)

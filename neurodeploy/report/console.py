@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..visible import visible
 from . import figures, units, words
 from .figure import Figure
 from .words import Json
@@ -20,7 +21,7 @@ STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 
 def summary(report: Json, report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
-    mark = f"  ({words.synthetic(report)})" if words.synthetic(report) else ""
+    mark = f"  ({words.marks(report)})" if words.marks(report) else ""
     blocks: list[RenderableType] = [
         _grid(_lines(report, "verdict")),
         _text(f"Per inference  nominal [low .. high]{mark}", style="bold"),
@@ -112,4 +113,4 @@ def _layers(rows: list[Json]) -> Table:
 
 def _text(content: str, style: str = "") -> Text:
     """Text as it is: names of a model are neither markup nor control codes of a terminal."""
-    return Text("".join(c if c.isprintable() else "?" for c in content), style=style)
+    return Text(visible(content, ""), style=style)

@@ -25,6 +25,8 @@ def dataflow(report: Json) -> Safe | None:
     if not nodes or len(nodes) > MOST_NODES:
         return None
     ranks = {node["name"]: node["rank"] for node in nodes}
+    if not all(0 <= rank < len(nodes) for rank in ranks.values()):
+        raise ValueError("a rank beyond the longest path")
     at = places(nodes)
     lines = [_line(source, node, ranks, at) for node in nodes for source in node["reads"]]
     codes = {node["name"]: node["code"] for node in nodes}

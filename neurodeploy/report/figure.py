@@ -45,8 +45,28 @@ class Kind:
     say: Callable[[Any, str], tuple[str, ...]] | None = None
 
 
-def _number(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+#: beyond it no figure of a chip lies, and sums and drawings would overflow
+LARGEST = 1e100
+
+
+def number(value: Any) -> bool:
+    """Whether a value of a report is a number that can be drawn, or missing."""
+    return value is None or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+    )
+
+
+def cell(value: Any) -> bool:
+    """Whether a value may stand in one cell of a table: a number, a text, true or false, a list of them, or nothing."""
+    return (
+        isinstance(value, (str, bool)) or number(value) or (isinstance(value, list) and all(map(cell, value)))
+    )
+
+
+def _range(value: Any) -> bool:
+    """Three numbers, or none of the three."""
+    whole = isinstance(value, dict) and set(value) == set(LEVELS) and all(map(number, value.values()))
+    return whole and len({level is None for level in value.values()}) == 1
 
 
 def _span(value: Any, unit: str) -> tuple[str, ...]:
@@ -58,28 +78,24 @@ def _span(value: Any, unit: str) -> tuple[str, ...]:
     return (f"{units.show(nominal, unit)} [{units.count(low)} .. {units.count(high)}]",)
 
 
-NUMBER = Kind("number", _number, lambda value, unit: (units.show(value, unit),))
+NUMBER = Kind("number", number, lambda value, unit: (units.show(value, unit),))
 TEXT = Kind("text", lambda value: isinstance(value, str), lambda value, unit: (value,) if value else ())
 FLAG = Kind("flag", lambda value: isinstance(value, bool), lambda value, unit: (units.show(value),))
-RANGE = Kind(
-    "low, nominal, high",
-    lambda value: isinstance(value, dict) and set(value) == set(LEVELS) and all(map(_number, value.values())),
-    _span,
-)
+RANGE = Kind("low, nominal, high", _range, _span)
 PARTS = Kind(
     "parts",
-    lambda value: isinstance(value, dict) and all(map(_number, value.values())),
+    lambda value: isinstance(value, dict) and all(map(number, value.values())),
     lambda value, unit: tuple(f"{units.words(k)} {units.show(v, unit)}" for k, v in value.items() if v),
 )
 LIST = Kind(
     "list",
-    lambda value: isinstance(value, list),
+    lambda value: isinstance(value, list) and cell(value),
     lambda value, unit: (units.show(value, unit),) if value else (),
 )
 #: entries that stay out of the listing: a table, a drawing or a block of the page shows them
 ROWS = Kind("rows", lambda value: isinstance(value, list) and all(isinstance(row, dict) for row in value))
 TEXTS = Kind("texts", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value))
-SERIES = Kind("series", lambda value: isinstance(value, list) and all(map(_number, value)))
+SERIES = Kind("series", lambda value: isinstance(value, list) and all(map(number, value)))
 RECORD = Kind("record", lambda value: isinstance(value, dict))
 
 

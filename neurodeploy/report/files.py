@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..codes import CODES
-from ..errors import Problem, ReportError
+from ..errors import Problem, ReportError, first_line
 from ..files import typed, write_text
+from ..publishing import settle
+from ..visible import visible
 from . import schema
 from .columns import TABLES
 from .data import SCHEMA_VERSION
@@ -37,6 +41,7 @@ def _cell(value: Any) -> Any:
     if value is None:
         return ""
     text = " ".join(map(str, value)) if isinstance(value, list) else value
+    text = visible(text) if isinstance(text, str) else text
     # A spreadsheet must not take the name of a layer for a formula.
     return f"'{text}" if isinstance(text, str) and text.startswith(tuple("=+-@\t\r")) else text
 
@@ -55,12 +60,13 @@ def write(report: dict[str, Any], folder: Path) -> list[Path]:
 def read(folder: Path) -> dict[str, Any]:
     """The report of a build folder; ReportError if it is missing, damaged or of another schema version."""
     path = folder / REPORT
+    settle(folder)
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         fix = "neurodeploy build MODEL --target T --out DIR"
         raise _refused("ND810", path, error.strerror or "", "a folder written by build", fix) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused("ND811", path, str(error), "JSON text", REBUILD) from error
     version = report.get("schema_version") if isinstance(report, dict) else None
     if version != SCHEMA_VERSION:
@@ -71,6 +77,22 @@ def read(folder: Path) -> dict[str, Any]:
         raise _refused("ND811", path, f"missing or unusable: {found}", "every figure of a report", REBUILD)
     whole: dict[str, Any] = report
     return whole
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+@contextmanager
+def consistent(folder: Path) -> Iterator[None]:
+    """What a renderer stumbles over in a report of the right shape: values that contradict each other, as ReportError."""
+    from jinja2 import TemplateError
+
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError) as error:
+        found, limit = f"its parts contradict each other: {first_line(error)}", "the report of one build"
+        raise _refused("ND811", folder / REPORT, found, limit, REBUILD) from error
 
 
 def _refused(code: str, path: Path, found: str, limit: str, fix: str) -> ReportError:

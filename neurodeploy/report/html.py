@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..cost.types import LEVELS
 from ..errors import Problem, grouped
 from ..files import write_text
+from ..visible import visible
 from . import charts, chipmap, figures, units, words
 from .dataflow import dataflow
 from .figure import NUMBER, RANGE, Card, Figure
@@ -41,6 +42,7 @@ def page(report: Json) -> str:
         problems=problems(report),
         how_made=words.how_made(report),
         synthetic=words.synthetic(report),
+        unchecked=words.unchecked(report),
         in_lava=", ".join(words.lava(report)),
         kind=words.kind(report),
     )
@@ -145,12 +147,17 @@ def rank(value: Any) -> str:
 @cache
 def _environment() -> Environment:
     loader = PackageLoader("neurodeploy.report", "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown)
     environment.trim_blocks = environment.lstrip_blocks = True
     shown = {name: getattr(units, name) for name in ("count", "percent", "quantity", "digits", "words")}
     own = {"cell": cell, "group": lambda name: figures.GROUPS[name].title, "rank": rank}
     environment.filters |= shown | own
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template inserts: texts without control codes; markup of our own is what it is."""
+    return visible(value) if type(value) is str else value
 
 
 @cache

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..visible import visible
+
 
 class Safe(str):
     """Markup that a template inserts as it is; everything in it went through :func:`tag`."""
@@ -18,11 +20,11 @@ class Safe(str):
 def tag(name: str, *children: str, **attributes: object) -> Safe:
     """One element; text and attributes are escaped. ``class_`` is class, other underscores become hyphens."""
     pairs = (
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_number(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(visible(_number(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    inner = "".join(child if isinstance(child, Safe) else html.escape(child) for child in children)
+    inner = "".join(child if isinstance(child, Safe) else html.escape(visible(child)) for child in children)
     return Safe(f"<{name}{''.join(pairs)}>{inner}</{name}>")
 
 
@@ -76,9 +78,13 @@ def shorten(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most - most // 2) :]}"
 
 
+#: below it a scale would divide by nothing
+SMALLEST = 1e-100
+
+
 def ticks(top: float, count: int = 5) -> list[float]:
     """Round numbers from 0 to at least ``top``."""
-    if top <= 0:
+    if top <= SMALLEST:
         return [0.0, 1.0]
     raw = top / count
     size = 10 ** math.floor(math.log10(raw))

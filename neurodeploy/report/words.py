@@ -11,6 +11,9 @@ from . import units
 
 Json = dict[str, Any]
 
+#: kinds of warnings that the console names
+MOST_WARNINGS = 4
+
 
 def at(report: Json, key: str) -> Any:
     """The value at a dotted key; None where there is nothing."""
@@ -39,9 +42,34 @@ def synthetic(report: Json) -> str:
     return str(found.get("label") or "") if found.get("kind") == "synthetic" else ""
 
 
+def unchecked(report: Json) -> str:
+    """What every number is called if the import was not compared with the model, empty where it was."""
+    return str(at(report, "unchecked.label") or "")
+
+
 def label(report: Json, key: str) -> str:
-    """The mark of a figure whose number comes from synthetic input, empty for all others."""
-    return synthetic(report) if key in report["input"]["affects"] else ""
+    """The marks of a figure: its number comes from synthetic input, or from an import that was not compared."""
+    marks = (synthetic(report) if key in report["input"]["affects"] else "",
+             unchecked(report) if key in (at(report, "unchecked.affects") or ()) else "")  # fmt: skip
+    return ", ".join(filter(None, marks))
+
+
+def marks(report: Json) -> str:
+    """What every number that depends on activity is called."""
+    return ", ".join(filter(None, (synthetic(report), unchecked(report))))
+
+
+def import_check(report: Json) -> tuple[str, ...]:
+    """What was compared with the model itself."""
+    found = at(report, "import_check")
+    if not found:
+        return (unchecked(report),) if unchecked(report) else ()
+    ticks = f" over {found['ticks']} ticks" if found["ticks"] > 1 else ""
+    ties = (f"ties on {units.count(found['ties'])} elements, equal elsewhere",) if found["ties"] else ()
+    spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
+    compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
+    return (f"equal to the model on {found['samples']} samples{ticks}", compared,
+            f"largest difference {found['largest_difference']:.1e} of {found['tolerance']:.0e}", *ties)  # fmt: skip
 
 
 def how_made(report: Json) -> str:
@@ -118,14 +146,24 @@ def accuracy(report: Json) -> tuple[str, ...]:
         return (units.NONE, text, f"(n = {near['samples']})")
     known = [level for level in ("float", "spiking", "integer") if found[level] is not None]
     shown = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
-    return (shown, f"(n = {found['samples']})") if known else ()
+    if not known:
+        return ()
+    nothing = found["meaningless"]
+    return (shown, f"(n = {found['samples']})", *([f"MEANINGLESS: {nothing}"] if nothing else []))
+
+
+def accuracy_of_integers(report: Json) -> str:
+    """Of the integer network, or that it means nothing."""
+    found = report["accuracy"]
+    return "meaningless" if found["meaningless"] else units.percent(found["integer"])
 
 
 def levels(report: Json) -> str:
     """Accuracy at the levels above the integers."""
     found = report["accuracy"]
     known = [level for level in ("float", "spiking") if found[level] is not None]
-    return ", ".join([*(f"{x} {units.percent(found[x])}" for x in known), f"n = {found['samples']}"])
+    shown = [*(f"{x} {units.percent(found[x])}" for x in known), f"n = {found['samples']}"]
+    return ", ".join([found["meaningless"], *shown] if found["meaningless"] else shown)
 
 
 def bit_true(report: Json) -> tuple[str, ...]:
@@ -210,6 +248,10 @@ def throughput(report: Json) -> tuple[str, ...]:
 
 
 def warnings(report: Json) -> tuple[str, ...]:
-    """How many warnings there are, and how to learn about the first."""
-    codes = list(dict.fromkeys(problem["code"] for problem in report["warnings"]))
-    return (f"{len(report['warnings'])}" + (f"  ->  neurodeploy explain {codes[0]}" if codes else ""),)
+    """How many warnings there are, what the first kinds of them are, and how to learn about the first."""
+    kinds = {problem["code"]: problem["cause"] for problem in reversed(report["warnings"])}
+    shown = [f"{code} {kinds[code]}" for code in sorted(kinds)]
+    if not shown:
+        return ("0",)
+    listed = "; ".join(shown[:MOST_WARNINGS]) + ("; ..." if len(shown) > MOST_WARNINGS else "")
+    return (f"{len(report['warnings'])}", listed, f"->  neurodeploy explain {min(kinds)}")

@@ -89,6 +89,19 @@ def test_integer_and_float_agree_within_half_an_output_unit(model: NeuronModel, 
     assert np.mean(error > (model.tolerance + 1e-3) * np.asarray(q.scale)) <= DISAGREEMENT
 
 
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("name", [name for name in sorted(MODELS) if MODELS[name].monotone])
+def test_a_monotone_model_sends_no_later_for_larger_inputs(name: str, share: float) -> None:
+    """Where even the largest input at every tick sends nothing, and the smallest neither, nothing in between does."""
+    model = MODELS[name]
+    q, most = quantized(model), int(share / UNIT)
+    mixed = np.random.default_rng(6).integers(-most, most + 1, (TICKS, SIZE))
+    ends = [run_int(model, np.full((TICKS, 1), end), q.params)[0] for end in (-most, most)]
+    first = min(int(np.argmax(found.any(axis=1))) if found.any() else TICKS for found in ends)
+    sent = run_int(model, mixed, q.params)[0]
+    assert not sent[:first].any()
+
+
 @pytest.mark.parametrize("spread", [1.0, 100.0])
 def test_emits_only_its_declared_code(model: NeuronModel, spread: float) -> None:
     q = quantized(model)

@@ -1,7 +1,6 @@
 """The watched process: ``python -m neurodeploy.backends.lava.child FOLDER`` carries out the job in that folder.
 
-It leads a process group of its own. When the caller writes to its standard input, or is dead so that this closes, it
-kills the processes that Lava started, waits for them, removes their shared memory and ends.
+It leads a process group of its own, which the guard ends.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import json
 import multiprocessing
 import os
 import secrets
-import shutil
 import signal
 import sys
 import threading
@@ -38,60 +36,12 @@ def main(folder: Path) -> None:
     shared_memory._SHM_SAFE_NAME_LENGTH = len(request_prefix) + 9  # type: ignore[attr-defined]
     # A socket without a file: the path of one in a deep temporary folder would be too long.
     connection.arbitrary_address = lambda family: f"\0{request_prefix}{secrets.token_hex(4)}"  # type: ignore[attr-defined]
-    threading.Thread(target=_until_closed, args=(request_prefix, folder), daemon=True).start()
     try:
         _run(folder)
         (folder / "finished").touch()
     except BaseException as error:
         job.save_error(folder, "lava", error, traceback.format_exc())
     signal.pause()
-
-
-def _until_closed(prefix: str, folder: Path) -> None:
-    """Wait for a byte from the caller, or for its death, which it cannot tell; then the folder goes too."""
-    asked = os.read(0, 1)
-    end(prefix, None if asked else folder)
-
-
-def end(prefix: str, folder: Path | None = None) -> None:
-    """Kill what this process group holds besides this process, reap it, remove memory and folder, exit."""
-    for _ in range(50):  # a process may just be starting another
-        others = [pid for pid in members(os.getpgrp()) if pid != os.getpid()]
-        for pid in others:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        try:
-            while True:
-                os.waitpid(-1, 0)
-        except ChildProcessError:
-            pass
-        if not others:
-            break
-    unlink(prefix)
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
-
-
-def members(group: int) -> list[int]:
-    """Processes of a group, by the tables of the system."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[2]) == group and fields[0] != "Z":
-            found.append(int(entry.parent.name))
-    return found
-
-
-def unlink(prefix: str) -> None:
-    """Remove the shared memory of a run."""
-    for block in Path("/dev/shm").glob(f"{prefix}*"):
-        block.unlink(missing_ok=True)
 
 
 def _run(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 Lava's runtime may hang when a process model raises, and leaves processes and shared memory behind when its user is
 interrupted. So it runs in a watched process that leads its own group: errors arrive as files, progress is looked at,
-and however the wait ends (result, error, Ctrl-C) the group is ended and its memory removed.
+and a guard (``guard.py``) ends the group and removes its memory and folder, however the wait ends: by a result, an
+error, Ctrl-C, or the death of this process.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,62 +23,78 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem, SimulateError
+from ...files import io_problem
+from ...interrupts import terminable, uninterrupted
 from ...ir.trace import Trace
 from ...program import Program
-from . import job
-from .child import members, unlink
+from . import guard, job
 from .plan import Plan, Tap
 from .wiring import arranged
 
 STALL = 300.0  # seconds without a step after which a run counts as hung; starting up may take as long
 POLL = 0.02
-PATIENCE = 10.0  # seconds for the watched process to clean up by itself
 
 
 def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace:
     """Run samples ``x`` and return their trace. SimulateError ND740 if a process fails, ND741 if nothing moves."""
     prefix = f"nd{secrets.token_hex(4)}_"
-    with tempfile.TemporaryDirectory(prefix="neurodeploy-lava-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    folder = Path(tempfile.gettempdir()) / f"neurodeploy-lava-{secrets.token_hex(8)}"
+    with terminable(), _guarded(folder, prefix) as process:
         job.put(folder, program, plan, x, prefix)
-        with _process(folder, prefix) as process:
-            _wait(folder, process)
+        _say(process, b".")
+        _wait(folder, process)
         return _trace(folder, plan, x, record)
 
 
 @contextmanager
-def _process(folder: Path, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The watched process; ended, with all it started, when the block is left in whatever way."""
+def _guarded(folder: Path, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The guard, once it has made the folder; all that it started ends when the block is left in whatever way."""
     environment = {
         **os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "neurodeploy.backends.lava.child", str(folder)],
-            stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            _end(process, prefix)
+    watched = (sys.executable, "-m", "neurodeploy.backends.lava.child", str(folder))
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(folder), prefix, *watched], bufsize=0,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+        env=environment,
+    )  # fmt: skip
+    try:
+        _require_folder(folder, process)
+        yield process
+    finally:
+        with uninterrupted():
+            _end(process, folder, prefix)
 
 
-def _end(process: subprocess.Popen[bytes], prefix: str) -> None:
-    """Ask the watched process to clean up and end; kill its group if it does not."""
-    with suppress(OSError):
+def _require_folder(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the guard's first word; EnvironmentProblem ND90x where it could not make the folder."""
+    answer = process.stdout.readline() if process.stdout is not None else b""
+    if not answer:
+        raise _ended("the guard of the run is gone")
+    if number := int(answer):
+        raise io_problem(OSError(number, os.strerror(number)), folder)
+
+
+def _say(process: subprocess.Popen[bytes], word: bytes) -> None:
+    with suppress(OSError):  # a guard that is gone is found by looking at it
         if process.stdin is not None:
-            process.stdin.write(b".")
-            process.stdin.close()
-    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
-    while (process.poll() is None or members(process.pid)) and time.monotonic() < deadline:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.poll()
-        time.sleep(POLL)
-    unlink(prefix)
+            process.stdin.write(word)
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path, prefix: str) -> None:
+    """Let the guard end the run; do its work where it does not."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        process.wait(2 * guard.PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        group = _number(folder / guard.STARTED)
+        guard.clear(group or 0, prefix, folder)
 
 
 def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
@@ -86,9 +102,10 @@ def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
     while not (folder / "finished").exists():
         if (error := job.load_error(folder)) is not None:
             raise error
+        if (status := _number(folder / guard.ENDED)) is not None:
+            raise _ended(f"exit {status}: {_tail(folder)}")
         if process.poll() is not None:
-            found = f"exit {process.returncode}: {_tail(folder)}"
-            raise SimulateError(Problem("ND740", "the Lava run ended by itself", "lava", found))
+            raise _ended("the guard of the run is gone")
         now = _progress(folder)
         if now != done:
             done, moved = now, time.monotonic()
@@ -98,6 +115,18 @@ def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
                         fixes=("run fewer samples", "run it again; Lava prints to a log while it runs"))
             )  # fmt: skip
         time.sleep(POLL)
+
+
+def _ended(found: str) -> SimulateError:
+    return SimulateError(Problem("ND740", "the Lava run ended by itself", "lava", found))
+
+
+def _number(file: Path) -> int | None:
+    """The number in a file; None where there is none yet."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _progress(folder: Path) -> int:

@@ -107,7 +107,7 @@ def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _item(tree: Tree, group: h5py.Group, name: str, place: str) -> h5py.Group | h5py.Dataset | None:
-    """A group or dataset that lies in the file under a name that is text; None, with the problem noted, for the rest."""
+    """A group or dataset that lies in the file itself under a name that is text; None, and the problem noted, else."""
     if not name.isprintable():
         tree.problem(
             "ND123", "a name that is not text", ascii(place)[1:-1], "", "printable characters in UTF-8"

@@ -23,6 +23,8 @@ STATE_EXP = 6  # fixed in netx
 DECAY_ONE = 1 << 12
 #: the threshold of a dense block without neuron group: above any voltage
 NEVER = 1 << 17
+#: the largest threshold of a chip, which a voltage exceeds in its last 63 steps before it saturates
+LARGEST = (1 << 17) - 1
 VTH_MAX = (1 << 18) - 1  # what slayer writes for an affine layer
 BIAS_MAX = (1 << 15) - 1  # Lava keeps the mantissa in int16
 SDNN_MAX = (1 << 19) - 1  # shifted by 12 in int32
@@ -51,7 +53,7 @@ class NeuronGroup(ABC):
 
     ``message_bits`` is what netx hands to the next layer: 0 for binary spikes. ``streams`` counts sums that come in,
     ``entering`` is what an input layer can take. A bias is shifted up by ``bias_exp``, its magnitude at most
-    ``bias_max``; netx uses none where ``biased`` is False. ``silent``: no 24-bit voltage exceeds any threshold.
+    ``bias_max``; netx uses none where ``biased`` is False. ``silent``: none fires until it saturates.
     """
 
     models: ClassVar[tuple[str, ...]]
@@ -86,7 +88,7 @@ class NeuronGroup(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Cuba(NeuronGroup):
-    """CUBA and LOIHI: Lava's LIF. One that never fires, at the end of a network, is read by its voltage."""
+    """CUBA and LOIHI: Lava's LIF. One that is not meant to fire, at the end of a network, is read by its voltage."""
 
     models = ("cuba_lif", "cuba_voltage")
     bias_max = BIAS_MAX
@@ -121,8 +123,8 @@ class Cuba(NeuronGroup):
 
     @property
     def silent(self) -> bool:  # type: ignore[override]
-        """Every threshold is above any voltage."""
-        return bool((self.threshold >= NEVER).all())
+        """Every threshold is as large as a chip's can be."""
+        return bool((self.threshold >= LARGEST).all())
 
     def params(self) -> dict[str, Any]:
         """Of ``cuba_lif``."""

@@ -24,7 +24,7 @@ class NetxOptions(FormatOptions):
     spike_exp: int = Field(SPIKE_EXP, ge=0, le=12)
     #: smallest and largest raw input; default: what the width of the input messages allows
     input_range: tuple[int, int] | None = None
-    #: what a last layer that never fires sends: its voltage, or the spikes that netx would send (none)
-    readout: Literal["voltage", "spikes"] = "voltage"
+    #: what the last layer sends; auto: its voltage if all its thresholds are the largest there are, else spikes
+    readout: Literal["auto", "voltage", "spikes"] = "auto"
     #: round fractional weights toward zero, as netx does, instead of refusing them
     truncate: bool = False

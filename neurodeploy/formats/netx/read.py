@@ -31,7 +31,7 @@ from . import blocks
 from .blocks import Conv
 from .fields import Fields
 from .layers import ARGUMENTS, Concat, Entry, Layer, Sizes, Walk, input_bits, input_range
-from .neurons import SUMS, Cuba
+from .neurons import LARGEST, NEVER, SUMS, Cuba
 from .options import NetxOptions
 
 #: ticks where neither the caller nor the file says
@@ -274,9 +274,13 @@ class _Assembly:
         return "last" if isinstance(last, Layer) and self._model(last) in SUMS else "sum"
 
     def _model(self, layer: Layer) -> str:
-        """The neuron model of a layer: a last one that never fires is read by its voltage."""
-        read_out = layer is self.walk.layers[-1] and self.options.readout == "voltage"
-        return "cuba_voltage" if read_out and layer.neuron.silent else layer.neuron.model
+        """The neuron model of a layer: a last one that is not meant to fire is read by its voltage."""
+        last, asked = layer is self.walk.layers[-1], self.options.readout
+        read_out = last and (asked == "voltage" or (asked == "auto" and layer.neuron.silent))
+        if read_out and not isinstance(layer.neuron, Cuba):
+            cause, limit = "no voltage to read: the last layer has no CUBA neurons", "auto or spikes"
+            raise UsageError(Problem("ND120", cause, "reader.readout", layer.neuron.model, limit))
+        return "cuba_voltage" if read_out else layer.neuron.model
 
     def _layer(self, layer: Layer | Concat, before: str) -> str:
         name, path = f"layer{layer.index}", f"layer/{layer.index}"
@@ -295,8 +299,8 @@ class _Assembly:
         if layer.bias is not None:
             params["bias"] = layer.bias << layer.neuron.bias_exp
         if model == "cuba_voltage":
-            params.pop("vth")
-            self.remarks.append(f"{path}: never fires; the graph sends its voltage, which netx leaves in v")
+            threshold = int(np.min(params.pop("vth")))
+            self.remarks.append(f"{path}: {_read_by_voltage(threshold)}")
         params = {key: _parameter(value, layer.shape) for key, value in params.items()}
         neuron = Neuron(name=name, inputs=ends, model=model, params=params, reset=layer.reset)
         return self._add(neuron, layer.shape, path, model)
@@ -305,6 +309,16 @@ class _Assembly:
         roles = roles or (("C",) if len(shape) == 1 else ("C", "Y", "X"))
         origin = (Origin(path, op, self.path.name),)
         return self.builder.add(replace(node, origin=origin), Value(Shape(roles, shape)))
+
+
+def _read_by_voltage(threshold: int) -> str:
+    """What a read-out by voltage departs from."""
+    sends = "the graph sends its voltage, which netx leaves in v (reader.readout)"
+    if threshold >= NEVER:
+        return f"never fires; {sends}"
+    if threshold == LARGEST:
+        return f"its threshold is the largest of a chip; {sends} and no spikes at saturation"
+    return f"{sends}; spikes at its threshold of {threshold}, and the resets that follow, are left out"
 
 
 def _parameter(value: Any, shape: Sizes) -> Any:

@@ -50,8 +50,9 @@ class Dynamics:
     def read(cls, item: Item, p: Mapping[str, Array], options: NirOptions) -> Dynamics | None:
         """From the parameters of a node, None after noting which of them make no sense."""
         zero, one = np.asarray(0.0), np.asarray(1.0)
+        offset = _first(p, options)
         if "v_leak" not in p:
-            found = cls(zero, one, options.integrator_dt * p["r"], zero, zero)
+            found = cls(zero, one, options.integrator_dt * p["r"], zero, offset)
         else:
             tau = "tau" if "tau" in p else "tau_mem"
             rate = _rate(item, tau, p[tau], options)
@@ -59,8 +60,7 @@ class Dynamics:
             if rate is None or fading is None:
                 return None
             arriving = p.get("w_in", one) * (fading if options.synapse == "euler" else 1.0)
-            rest = options.start == "rest"
-            bias, offset = (zero, p["v_leak"]) if rest else (rate * p["v_leak"], zero)
+            bias = rate * (p["v_leak"] - offset)
             found = cls(1.0 - fading, 1.0 - rate, rate * p["r"] * arriving, bias, offset)
         if (found.gain <= 0).any():
             key = "r" if (p["r"] <= 0).any() else "w_in"
@@ -94,6 +94,13 @@ def _parameters(item: Item, sizes: Sizes, keys: Keys) -> dict[str, Array] | None
     return whole if len(whole) == len(keys) else None
 
 
+def _first(p: Mapping[str, Array], options: NirOptions) -> Array:
+    """The voltage before tick 1; a neuron that never resets starts at rest instead."""
+    zero = np.asarray(0.0)
+    rest = p.get("v_leak", zero)
+    return {"zero": zero, "rest": rest, "reset": p.get("v_reset", rest)}[options.start]
+
+
 def _rate(item: Item, key: str, tau: Array, options: NirOptions) -> Array | None:
     """dt / tau, what a tick forgets."""
     if (tau <= 0).any():
@@ -121,6 +128,8 @@ def spiking(item: Item, sizes: Sizes, options: NirOptions) -> Made | None:
     if p is None or found is None:
         return None
     threshold, v_reset = p["v_threshold"] - found.offset, p["v_reset"] - found.offset
+    if options.fires == "reached":
+        threshold = np.nextafter(threshold, -np.inf)  # what equals it lies above
     rule = RESETS[options.reset, options.reset_delay]
     if rule == 3 and item.kind != "CubaLIF":
         rule = 0  # without a current, a voltage that starts the next tick from v_reset is the same, early or late

@@ -14,7 +14,10 @@ DISCRETISATION = (
 
 
 class NirOptions(FormatOptions):
-    """Options of the reader; NIR describes differential equations, so the time step is not in the file."""
+    """Options of the reader; NIR describes differential equations, so the time step is not in the file.
+
+    What is not set is decided by the conventions of the tool that wrote the file (:mod:`.tools`), else by the default.
+    """
 
     dt: float = Field(
         1e-4, gt=0, lt=1e9, description="time step of LIF, LI, CubaLIF and CubaLI; snnTorch uses 1e-4"
@@ -30,7 +33,15 @@ class NirOptions(FormatOptions):
         "value", description="what a spike does: v_reset, or v - threshold"
     )
     reset_delay: bool = Field(False, description="the reset acts in the next tick (snnTorch's reset_delay)")
-    start: Literal["zero", "rest"] = Field("zero", description="voltage before tick 1: 0, or v_leak (Norse)")
+    start: Literal["zero", "rest", "reset"] = Field(
+        "zero", description="voltage before tick 1: 0, v_leak (Norse) or v_reset (SpikingJelly)"
+    )
+    fires: Literal["above", "reached"] = Field(
+        "above", description="a voltage spikes above its threshold, or as soon as it equals it (SpikingJelly)"
+    )
+    tool: Literal["auto", "none", "snntorch", "spikingjelly", "norse"] = Field(
+        "auto", description="whose conventions decide what is not set here; auto: told by marks of the file"
+    )
     input_max: int = Field(1, ge=1, le=(1 << 23) - 1, description="largest raw input; 1: spikes")
     input_signed: bool = Field(False, description="raw inputs go down to -input_max")
     input_scale: float = Field(1.0, gt=0, lt=1e9, description="what one unit of the raw input is worth")

@@ -12,7 +12,7 @@ integer graph back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from ...ir.nodes import Input, Neuron, Node, Output, Sum, Synapse
 from ...ir.types import Interval, Origin, Shape, Value
 from .._hdf5.read import read_tree
 from .._hdf5.tree import Tree
-from . import integers
+from . import integers, tools
 from .file import ENDS, STREAM, Item, Made, Network, Sizes, flatten, value
 from .neurons import KINDS
 from .nodes import make, ticks, waiting
@@ -50,7 +50,11 @@ def load(path: Path, options: NirOptions, timesteps: int | None = None) -> Graph
     network = flatten(tree)
     tree.check()
     _choose_ends(tree, network, options.output)
-    return _Import(tree, network, options, timesteps or DEFAULT_TICKS).graph()
+    options, assumed = tools.settled(network, options)
+    graph = _Import(tree, network, options, timesteps or DEFAULT_TICKS).graph()
+    return graph.with_header(
+        notes={**graph.header.notes, "remarks": [asdict(problem) for problem in assumed]}
+    )
 
 
 def _choose_ends(tree: Tree, network: Network, chosen: str) -> None:

@@ -67,7 +67,8 @@ def snntorch(name: str, make: Callable[[], torch.nn.Module], x: torch.Tensor, **
     net = make()
     y = run_snntorch(net, x)
     graph = export_to_nir(net, x[0][None], ignore_dims=[0])
-    keep(f"snntorch_{name}", graph, x, y, {"dt": 1e-4, "readout": "last", **options})
+    at_once = {"reset": "value", "reset_delay": False}
+    keep(f"snntorch_{name}", graph, x, y, {"dt": 1e-4, "readout": "last", **at_once, **options})
 
 
 def dense(*neurons: torch.nn.Module, gain: float = 2.0) -> torch.nn.Module:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurodeploy import cli, datasets, files, sources
+from neurodeploy import cli, datasets, files, interrupts, sources
 from neurodeploy.builds import check, folder, pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
@@ -101,8 +101,8 @@ def test_a_folder_without_permission_is_typed(tmp_path: Path, capsys: Captured) 
 def test_scratch_folders_of_killed_builds_are_removed(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = tmp_path / f".out.partial-{dead.pid}"
-    running = tmp_path / f".out.partial-{os.getppid()}"
+    left = tmp_path / f".out.partial-{dead.pid}-abc"
+    running = tmp_path / f".out.partial-{os.getppid()}-abc"
     left.mkdir()
     running.mkdir()
     with folder.scratch(tmp_path / "out"):
@@ -111,7 +111,7 @@ def test_scratch_folders_of_killed_builds_are_removed(tmp_path: Path) -> None:
 
 
 def test_publishing_waits_with_an_interrupt(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), folder.uninterrupted():
+    with pytest.raises(KeyboardInterrupt), interrupts.uninterrupted():
         signal.raise_signal(signal.SIGINT)
         (tmp_path / "done").touch()
     assert (tmp_path / "done").exists()
@@ -121,7 +121,7 @@ def test_publishing_works_outside_the_main_thread() -> None:
     ran = []
 
     def work() -> None:
-        with folder.uninterrupted():
+        with interrupts.uninterrupted():
             ran.append(True)
 
     thread = threading.Thread(target=work)
@@ -285,7 +285,7 @@ def test_raw_pixel_levels_are_warned_of(
     assert cli.call(arguments) == 0
     said = capsys.readouterr().err
     assert ("ND114" in said) == warned == ("--set scale=0.0625" in said)
-    assert cli.call([*arguments, "--strict"]) == (2 if warned else 0)
+    assert cli.call([*arguments, "--strict"]) == (3 if warned else 0)
 
 
 def test_a_replay_warns_again(module: str, capsys: Captured) -> None:

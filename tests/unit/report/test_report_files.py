@@ -77,7 +77,7 @@ def test_names_are_neither_markup_nor_control_codes() -> None:
     found["layers"][1]["energy_share"] = 0.9
     text = report.text(found)
     assert "\x1b" not in text
-    assert text.count("[/bold]?[31m[red]x") == 2
+    assert text.count("[/bold]\\x1b[31m[red]x") == 2
 
 
 @pytest.mark.parametrize(("value", "shown"), [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy.errors import UsageError
 from neurodeploy.formats._base import FORMATS
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
@@ -118,6 +119,40 @@ def test_a_last_layer_that_never_fires_is_read_by_its_voltage(tmp_path: Path) ->
     assert (silent.nodes["layer1"].model, silent.output.readout) == ("cuba_lif", "sum")
     x = spikes(RNG, 6, 4)
     assert run(voltage, x)["output"][-1].any() and not run(silent, x)["output"].any()
+
+
+THRESHOLDS = {"largest": 131071, "of slayer": (1 << 18) - 1, "one below": 131070, "usual": 512}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_the_largest_threshold_of_a_chip_is_a_read_out_by_voltage(tmp_path: Path, name: str) -> None:
+    """Voltages against the recurrence in numpy, one tick later than the first layer's spikes reach them."""
+    last = {**CUBA, "iDecay": 4096, "vDecay": 128, "vThMant": THRESHOLDS[name]}
+    layers = [dense(weights(RNG, 5, 4)), dense(weights(RNG, 3, 5), last)]
+    read = name in ("largest", "of slayer")
+    auto = imported(tmp_path / "a.net", layers)
+    assert (auto.nodes["layer1"].model, auto.output.readout) == (
+        ("cuba_voltage", "last") if read else ("cuba_lif", "sum")
+    )
+    assert imported(tmp_path / "b.net", layers, readout="spikes").nodes["layer1"].model == "cuba_lif"
+    voltage = imported(tmp_path / "c.net", layers, readout="voltage")
+    assert any("readout" in remark for remark in voltage.header.notes["remarks"])
+    x = spikes(RNG, 6, 4)
+    sent = run(voltage, x)
+    weight, bias = voltage.nodes["layer1.synapse"].weight, np.asarray(voltage.nodes["layer1"].params["bias"])
+    v, before = 0, np.zeros_like(sent["layer0"][0])
+    for spike, found in zip(sent["layer0"], sent["layer1"], strict=True):
+        kept = np.sign(v) * (np.abs(v) * (4096 - 128) >> 12)
+        v = kept + (before @ weight.T << 6) + bias.ravel()
+        np.testing.assert_array_equal(found, v)
+        before = spike
+    assert np.any(v)
+
+
+def test_a_read_out_by_voltage_needs_a_layer_that_has_one(tmp_path: Path) -> None:
+    image = {"type": "input", "shape": np.array([4]), "neuron": SDNN}
+    with pytest.raises(UsageError, match="ND120"):
+        imported(tmp_path / "a.net", [image, dense(weights(RNG, 3, 4), SDNN)], readout="voltage")
 
 
 def test_remarks_tell_what_netx_leaves_out_or_changes(tmp_path: Path) -> None:

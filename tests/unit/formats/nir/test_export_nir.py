@@ -165,7 +165,7 @@ def test_thresholds_are_alike_within_a_population(tmp_path: Path, name: str) -> 
 
 
 def test_ticks_may_be_chosen_anew(tmp_path: Path) -> None:
-    graph, _ = integers(DATA / "snntorch_leaky.nir")
+    graph, _ = integers(DATA / "snntorch_leaky.nir", reset="value")
     found = load(exported(graph, tmp_path / "out.nir"), 30)
     assert found.header.timesteps == 30
     assert found.with_header(timesteps=TICKS).header == graph.header
@@ -173,7 +173,7 @@ def test_ticks_may_be_chosen_anew(tmp_path: Path) -> None:
 
 
 def test_a_network_that_another_tool_changed_is_noticed(tmp_path: Path) -> None:
-    graph, _ = integers(DATA / "snntorch_leaky.nir")
+    graph, _ = integers(DATA / "snntorch_leaky.nir", reset="value")
     path = exported(graph, tmp_path / "out.nir")
     nir.write(path, nir.read(path))
     assert load(path, None).content_hash() == graph.content_hash()  # passed through nir unchanged

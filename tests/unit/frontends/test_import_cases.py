@@ -1,0 +1,42 @@
+"""Modules of kinds that are easily imported wrong: the graph equals the module at every tick, or it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.later import Later
+
+if TYPE_CHECKING:
+    from tests import import_cases
+else:
+    import_cases = Later("tests.import_cases")
+
+#: what an import may refuse: no graph means it, or its author did not mean it
+REFUSABLE = {
+    "long", "int32", "bool", "half", "batch size as a number", "mean over samples", "random number", "dropout left on",
+    "branch on values", "calls counted", "average in a buffer", "one neuron for two layers", "loop over time",
+    "batch taken for time", "reset elsewhere", "hook of a neuron", "pre-hook of the root", "forward replaced",
+}  # fmt: skip
+#: what an import refuses now, and should not
+NOT_YET = {
+    "clamped silu", "clamped quick gelu", "clamped tanh gelu", "in-place product of a slice", "assignment to an index",
+    "square", "reorder", "leaky read-out", "lif written out", "recurrent container", "feedback", "time inside",
+    "learned time constant", "soft reset",
+}  # fmt: skip
+#: every case, by name: collecting them needs no torch
+NAMES = sorted(REFUSABLE | NOT_YET | {
+    "in-place sum under two names", "in-place through a view", "einsum", "optional argument", "input not decayed",
+    "mean then fire", "threshold equals weight",
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_graph_equals_the_module_or_is_refused(name: str) -> None:
+    found = import_cases.outcome(import_cases.CASES[name])
+    assert found == "equal" or (name in REFUSABLE | NOT_YET and found.startswith("ND")), found
+
+
+def test_every_case_is_tried() -> None:
+    assert sorted(import_cases.CASES) == NAMES
