@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..archives import opened
 from ..limits import MOST_TICKS
+from ..npy import declared
 from . import _checks
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Integers, Split, array_split, content_hash, split_once
@@ -69,16 +69,11 @@ def facts(spec: str) -> Facts:
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
     """The shape of an array in the archive, which has as many bytes as it declares; ValueError for any other."""
     with archive.open(member) as file:
-        version = _NPY.read_magic(file)
-        read = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
-        try:
-            shape, _, dtype = read(file)
-        except (TypeError, SyntaxError, RecursionError, AttributeError, IndexError) as error:
-            raise ValueError(f"the header of {member} is damaged: {error}") from error
+        dtype, shape, size = declared(file)
         held = archive.getinfo(member).file_size - file.tell()
-    if dtype.hasobject or any(n < 0 for n in shape) or prod(shape) * dtype.itemsize != held:
+    if dtype.hasobject or size != held:
         raise ValueError(f"{shape} of {dtype} declared in {member}, {held} bytes stored")
-    return tuple(shape)
+    return shape
 
 
 def _array(archive: zipfile.ZipFile, member: str) -> NDArray[np.generic]:
