@@ -62,9 +62,11 @@ ND112 a built program where a model is needed
   A build folder or program.h5 holds the integer network. Its float source is not stored, so that stages before
   mapping cannot start from it. Give the model from which it was built.
 ND113 a model file that could execute code
-  A .pt2 file is an archive whose tensors are stored as pickles, and whose graph names the functions to call. Both are
-  checked before torch reads them: a pickle may only rebuild tensors, and the graph may only call operators of torch's
-  own library. This file fails the check. Export the model again from source that you trust.
+  Files of torch (.pt2, .pt, .pth, .bin) can bring code along: pickles, TorchScript, compiled libraries, opaque objects,
+  and text in a graph that torch turns into source code. Files are data here: torch never reads them itself. Pickles may
+  spell tensors and plain containers and nothing else, a graph may only call operators of torch's own library, and what
+  passed is written anew before torch sees it. This file fails. Export the model again, or save its state dict alone,
+  from source that you trust.
 ND114 raw pixel levels reach the model
   Images are whole pixel levels, such as 0 .. 255. A py: or .pt2 model sees level * scale + offset, and a scale of 1
   unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows, and its
@@ -666,6 +668,11 @@ ND924 images of the wrong shape or value range
 ND925 labels that do not fit
   Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels than
   images, a label lies outside that range, or a class of the test images has no training images.
+ND926 images of several modes become one
+  All images of a data set have the same number of channels: it is grey where every image is, else RGB. Grey images
+  then become three equal channels, those with a palette the colours that it names, and an alpha channel that hides
+  nothing is left out. None of this changes a colour, but a data set of several modes is often two data sets by mistake.
+  What would lose something (16 bits, CMYK, transparency, frames) is refused with ND924.
 ND927 a library that this data set needs is missing
   The data set is read through an optional library that cannot be imported here. Install the library, or give the data
   as a file.
