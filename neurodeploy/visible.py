@@ -15,4 +15,8 @@ def visible(text: str, kept: str = "\n") -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    return character.encode("unicode_escape").decode("ascii") if code < 256 or code > 0xFFFF else f"\\u{code:04x}"
+    return (
+        character.encode("unicode_escape").decode("ascii")
+        if code < 256 or code > 0xFFFF
+        else f"\\u{code:04x}"
+    )

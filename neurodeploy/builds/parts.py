@@ -81,7 +81,9 @@ def _require(parts: Iterator[Part]) -> None:
         raise UsageError(problems)
 
 
-def _parts(folder: Path, record: Mapping[str, Any], program: str, graphs: Mapping[str, str]) -> Iterator[Part]:
+def _parts(
+    folder: Path, record: Mapping[str, Any], program: str, graphs: Mapping[str, str]
+) -> Iterator[Part]:
     place = folder / RECORD
     yield from _program(folder, place, record, program)
     yield from _graphs(folder / artifact.FILE, place, record, graphs)

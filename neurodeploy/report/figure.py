@@ -58,7 +58,9 @@ def number(value: Any) -> bool:
 
 def cell(value: Any) -> bool:
     """Whether a value may stand in one cell of a table: a number, a text, true or false, a list of them, or nothing."""
-    return isinstance(value, (str, bool)) or number(value) or (isinstance(value, list) and all(map(cell, value)))
+    return (
+        isinstance(value, (str, bool)) or number(value) or (isinstance(value, list) and all(map(cell, value)))
+    )
 
 
 def _range(value: Any) -> bool:

@@ -146,9 +146,7 @@ def rank(value: Any) -> str:
 @cache
 def _environment() -> Environment:
     loader = PackageLoader("neurodeploy.report", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown
-    )
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown)
     environment.trim_blocks = environment.lstrip_blocks = True
     shown = {name: getattr(units, name) for name in ("count", "percent", "quantity", "digits", "words")}
     own = {"cell": cell, "group": lambda name: figures.GROUPS[name].title, "rank": rank}

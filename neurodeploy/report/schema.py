@@ -32,8 +32,8 @@ def _table(fits: Fits) -> Fits:
 
 def _record(**fields: Fits) -> Fits:
     """A record that has these fields, whatever else it has."""
-    return lambda value: isinstance(value, dict) and all(
-        name in value and fits(value[name]) for name, fits in fields.items()
+    return lambda value: (
+        isinstance(value, dict) and all(name in value and fits(value[name]) for name, fits in fields.items())
     )
 
 
