@@ -756,7 +756,7 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader that has gone."""
+    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader who left."""
     _open_streams()
     with interrupts.terminable():
         code = call(sys.argv[1:] if arguments is None else list(arguments))

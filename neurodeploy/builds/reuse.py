@@ -34,10 +34,10 @@ def run(
 
     ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
     one sample may come without B. A network of texts also takes ids (B, N), or a file of texts. Recorded layers are
-    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x, ND963, ND964), file (ND92x, ND931),
-    text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of
-    ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer"
-    or "core", for a backend of processes.
+    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x) or folder (ND963,
+    ND964), file (ND92x, ND931), text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong
+    shape (ND601), number of ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here.
+    ``granularity``: "layer" or "core", for a backend of processes.
     """
     found, _ = traced(folder, x, backend, record, granularity)
     return found.outputs, dict(found.values)

@@ -6,6 +6,6 @@ from .files import consistent, read, write
 from .inputs import Accuracy, BitTrue, ModelInfo, RasterRow, ReportInputs, Stage, raster
 
 __all__ = [
-    "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Stage", "build", "consistent", "raster", "read", "summary",
-    "text", "write",
+    "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Stage", "build", "consistent", "raster", "read",
+    "summary", "text", "write",
 ]  # fmt: skip

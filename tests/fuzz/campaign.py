@@ -1,4 +1,4 @@
-"""Runs a campaign: batches of cases in guarded processes, a new one wherever one ends or hangs, and a table of it all."""
+"""Runs a campaign: batches of cases in guarded processes, a new one where one ends or hangs, and a table of it all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage to files: bytes, text, and the parts of JSON, TOML, HDF5 and zip archives. All of it follows one random seed."""
+"""Damage to files: bytes, text, and the parts of JSON, TOML, HDF5 and zip archives, all of it from one random seed."""
 
 from __future__ import annotations
 

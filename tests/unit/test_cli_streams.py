@@ -65,8 +65,8 @@ def test_a_mistake_is_one_object(case: str, capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("arguments", [
-    ["models"], ["targets", "list"], ["targets", "show", "loihi1"], ["targets", "validate", "loihi1"], ["ops"], ["doctor"],
-    ["explain", "ND910"],
+    ["models"], ["targets", "list"], ["targets", "show", "loihi1"], ["targets", "validate", "loihi1"], ["ops"],
+    ["doctor"], ["explain", "ND910"],
 ])  # fmt: skip
 def test_a_result_is_one_object(arguments: list[str], capsys: Captured) -> None:
     assert answer(capsys, *arguments, code=0)
@@ -82,7 +82,7 @@ class Panic(BaseException):
 
 
 @pytest.mark.parametrize("error, exit_code, code, found", [
-    (ZeroDivisionError("oops"), 1, "ND960", "ZeroDivisionError: oops"), (Panic("at line 3"), 1, "ND960", "Panic: at line 3"),
+    (ZeroDivisionError("oops"), 1, "ND960", "ZeroDivisionError: oops"), (Panic("line 3"), 1, "ND960", "Panic: line 3"),
     (RecursionError("deep"), 1, "ND960", "RecursionError: deep"), (SystemExit(0), 2, "ND962", "SystemExit: 0"),
     (KeyboardInterrupt(), 130, "ND961", ""), (BrokenPipeError(32, "Broken pipe"), 2, "ND903", "Broken pipe"),
     (MemoryError(), 2, "ND934", ""), (OSError(28, "No space left on device"), 2, "ND901", "space"),
@@ -131,7 +131,8 @@ def test_visible_keeps_what_can_be_printed() -> None:
 
 @pytest.mark.parametrize("arguments", [
     ["build", f"{EVIL}.net"], ["check", f"py:{EVIL}:net"], ["build", "digits-vit", "--data", f"{EVIL}.npz"],
-    ["run", EVIL, "--input", EVIL, "--output", EVIL], ["report", EVIL], ["explain", EVIL], [EVIL], ["build", f"--{EVIL}"],
+    ["run", EVIL, "--input", EVIL, "--output", EVIL], ["report", EVIL], ["explain", EVIL], [EVIL],
+    ["build", f"--{EVIL}"],
     ["build", "digits-vit", "--set", f"{EVIL}=3"], ["targets", "validate", f"{EVIL}.toml"], ["build", "--config", EVIL],
     ["export", EVIL, "--to", EVIL, "--out", EVIL],
 ])  # fmt: skip
