@@ -99,7 +99,9 @@ def test_an_edited_number_is_refused_and_times_are_none(builds: tuple[Path, Path
     assert codes(folder) == {"ND963"}
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", '{"files_sha256": 3}', '{"graphs_sha256": "x"}', "[" * 99999])
+@pytest.mark.parametrize(
+    "content", ["", "[1]", "{", '{"files_sha256": 3}', '{"graphs_sha256": "x"}', "[" * 99999]
+)
 def test_a_damaged_record_is_typed(content: str, builds: tuple[Path, Path]) -> None:
     folder = mixed(builds)
     (folder / "repro.json").write_text(content)
