@@ -68,6 +68,10 @@ class BuildConfig(_Table):
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
     scale: float | None = Field(None, gt=0, description=SCALE)
     offset: float | None = Field(None, description=OFFSET)
+    import_check: bool = Field(
+        True,
+        description="compare the imported network with the model itself; false: every number says it was not",
+    )
     spike_rate: float = Field(0.1, gt=0, le=1, description=RATE)
     reader: dict[str, Any] = Field(
         {}, description="options of the reader of a .net or .nir file, or of a library"

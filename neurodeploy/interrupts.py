@@ -79,8 +79,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in held.items():
             signal.signal(number, handler)
-        for number in waiting[:1]:
-            signal.raise_signal(number)
+        for first in waiting[:1]:
+            signal.raise_signal(first)
 
 
 def _main_thread() -> bool:

@@ -21,12 +21,13 @@ from ..registry import Room
 from ..report import html
 from ..target import Target, load
 from . import parts
-from .calibrated import calibrate
-from .converted import convert
+from .calibrated import Calibrated, calibrate
+from .converted import Converted, convert
 from .evaluated import Evaluated, evaluate
 from .folder import scratch
 from .imported import Imported, import_model
-from .integer import quantize
+from .integer import Integer, quantize
+from .kept import Keeper
 from .log import STAGE_NAMES, Event, Listener, Log
 from .mapped import Mapped, map_to_cores
 from .priced import estimate
@@ -87,12 +88,12 @@ def run(
         if name not in known:
             raise UsageError(unknown_name("ND900", "stage", name, known, flag))
     require_members(chosen)
-    target = target_of(chosen)
+    keeper = Keeper(target := target_of(chosen))
     place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
     with scratch(place) as partial:
         log = Log(partial / "build.log", progress)
         try:
-            results, timed = _run_stages(chosen, target, log, start, to)
+            results, timed = _run_stages(chosen, target, log, start, to, keeper)
             result = _report(results, target, partial, log, timed, complete=to == "report")
         except (NeurodeployError, KeyboardInterrupt):
             raise
@@ -102,6 +103,7 @@ def run(
             raise
         log.close()
         written = publish(partial, place)
+    keeper.forget()
     return replace(result, written=written)
 
 
@@ -126,25 +128,33 @@ def target_of(chosen: BuildConfig) -> Target:
     return target if chosen.chips is None else target.with_chips(chosen.chips)
 
 
-def stages(asked: BuildConfig, target: Target, start: str, progress: Progress) -> Iterator[Result]:
+def stages(
+    asked: BuildConfig, target: Target, start: str, progress: Progress, keeper: Keeper | None = None
+) -> Iterator[Result]:
     """The results of the first eight stages, each made when it is asked for, or kept from an earlier build."""
     yield (imported := import_model(asked))
-    kept = restored(imported, start)
-    yield (converted := kept.converted or convert(imported))
-    yield (calibrated := kept.calibrated or calibrate(imported, converted.graph))
-    yield (integer := kept.integer or quantize(imported, converted.graph, calibrated.ranges))
-    yield (mapped := kept.mapped or map_to_cores(imported, integer.graph, target, calibrated.ranges))
-    yield evaluate(imported, converted.graph, mapped.program, target, progress)
-    yield verify(imported, converted.graph, mapped.program)
-    yield estimate(imported, mapped.program, target)
+    if keeper is not None and start == STAGE_NAMES[0]:  # an artifact may hold what this code would not make
+        keeper.begin(imported)
+    kept, get = restored(imported, start), (keeper or Keeper(target)).get
+    yield (converted := kept.converted or get(Converted, lambda: convert(imported)))
+    spiking = converted.graph
+    yield (calibrated := kept.calibrated or get(Calibrated, lambda: calibrate(imported, spiking)))
+    ranges = calibrated.ranges
+    yield (integer := kept.integer or get(Integer, lambda: quantize(imported, spiking, ranges)))
+    graph = integer.graph
+    yield (mapped := kept.mapped or get(Mapped, lambda: map_to_cores(imported, graph, target, ranges)))
+    program = mapped.program
+    yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, progress))
+    yield get(Verified, lambda: verify(imported, spiking, program))
+    yield estimate(imported, program, target)
 
 
 def _run_stages(
-    chosen: BuildConfig, target: Target, log: Log, start: str, to: str
+    chosen: BuildConfig, target: Target, log: Log, start: str, to: str, keeper: Keeper
 ) -> tuple[Results, list[report.Stage]]:
     """The results of all stages up to ``to``, and the times of those that ran."""
     results, timed = Results(), []
-    made = stages(chosen, target, start, lambda fraction: log.advance("evaluate", fraction))
+    made = stages(chosen, target, start, lambda fraction: log.advance("evaluate", fraction), keeper)
     kept = STAGE_NAMES[1 : STAGE_NAMES.index(start)]
     for name in STAGE_NAMES[: min(STAGE_NAMES.index(to) + 1, len(STAGE_NAMES) - 1)]:
         if name in kept:
@@ -156,7 +166,7 @@ def _run_stages(
         timed.append(report.Stage(name=name, seconds=time.perf_counter() - began, fact=result.fact))
         if isinstance(result, Imported):
             log.begin(_facts(result, target))
-        log.finish(name, timed[-1].seconds, result.fact)
+        log.finish(name, timed[-1].seconds, f"{result.fact}, kept" if result.kept else result.fact)
     return results, timed
 
 

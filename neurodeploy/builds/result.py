@@ -14,9 +14,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
-    """Base of all results: a headline, warnings, and why figures are missing, by dotted key of the report."""
+    """Base of all results: a headline, warnings, and why figures are missing, by dotted key of the report.
+
+    ``kept``: an earlier build that did not come to its end had found it already.
+    """
 
     fact: str = ""
+    kept: bool = False
     warnings: tuple[Problem, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
 

@@ -138,7 +138,7 @@ def _header(raw: dict[str, Any]) -> dict[str, Any]:
     if "shapes" in raw:
         shapes = _is(raw["shapes"], dict, "shapes")
         header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}
-    return header
+    return {key: header[key] for key in raw if key in header}  # in the order of the file
 
 
 def _unit(raw: dict[str, Any], where: str) -> Unit:

@@ -13,9 +13,9 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem, SimulateError, UsageError, first_line
 from ..files import write_bytes
-from ..ir.graph import Graph
+from ..ir.graph import Graph, raw_range
 from ..ir.interp import check_input, input_shape
-from .samples import one_hot, raw_range, tokens
+from .samples import one_hot, tokens
 
 
 def read_array(path: Path) -> Array:

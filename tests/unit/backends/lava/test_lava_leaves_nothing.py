@@ -159,8 +159,8 @@ import numpy as np
 from neurodeploy.backends.lava import MEMBER
 from neurodeploy.program import Program
 from tests.unit.backends.lava.test_lava_leaves_nothing import graph
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     MEMBER.run(Program(graph(200)), np.tile([1, 2], (2000, 1)))
 finally:
     print("cleaned up")
@@ -187,15 +187,14 @@ def test_a_caller_that_is_killed(sent: signal.Signals, moment: str, tmp_path: Pa
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("wait", [0.25 * n for n in range(16)])
 def test_a_caller_that_is_killed_at_any_time(sent: signal.Signals, wait: float, tmp_path: Path) -> None:
-    since = time.monotonic() + wait
-    killed(tmp_path, sent, lambda folder: time.monotonic() > since)
+    killed(tmp_path, sent, lambda folder: True, wait)
 
 
-def killed(place: Path, sent: signal.Signals, now: Callable[[Path], bool]) -> None:
-    """Kill a caller of Lava once ``now`` says so of its folder; everything of it must be gone soon after."""
+def killed(place: Path, sent: signal.Signals, now: Callable[[Path], bool], wait: float = 0) -> None:
+    """Kill a caller of Lava ``wait`` seconds after ``now`` says so of its folder; all must be gone soon after."""
     environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": os.getcwd()}
     caller = subprocess.Popen(
-        [sys.executable, "-c", CALLER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        [sys.executable, "-c", CALLER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )  # fmt: skip
     assert caller.stdout is not None and caller.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 60
@@ -203,11 +202,14 @@ def killed(place: Path, sent: signal.Signals, now: Callable[[Path], bool]) -> No
     while not now(folder) and time.monotonic() < deadline:
         folder = next(place.glob("neurodeploy-lava-*"), folder)
         time.sleep(0.001)
+    time.sleep(wait)
+    folder = next(place.glob("neurodeploy-lava-*"), folder)
     groups, prefixes = started(folder)
     caller.send_signal(sent)
     begun = time.monotonic()
     out, _ = caller.communicate(timeout=60)
-    assert caller.returncode == -sent and ("cleaned up" in out) == (sent == signal.SIGINT)
+    assert caller.returncode == -sent, out
+    assert ("cleaned up" in out) == (sent == signal.SIGINT), out
     assert time.monotonic() - begun < 2 or sent == signal.SIGKILL
     while time.monotonic() < begun + 10 and left(place, groups, prefixes):
         time.sleep(0.01)
