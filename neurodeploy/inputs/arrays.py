@@ -24,30 +24,30 @@ def read_array(path: Path) -> Array:
         if not path.is_file() or path.stat().st_size == 0:
             raise _bad_input(path, "nothing" if not path.exists() else "0 bytes")
         with path.open("rb") as file:
-            shape, fortran, dtype = _header(file)
-            declared, stored = prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
-            if dtype.kind not in "biufc" or declared != stored:
-                raise _bad_input(path, f"{dtype}, {declared} bytes declared, {stored} stored")
-            loaded: Array = np.fromfile(file, dtype)
+            dtype, declared = _declared(file)
+            stored = path.stat().st_size - file.tell()
+        if dtype.kind not in "biufc" or declared != stored:
+            raise _bad_input(path, f"{dtype}, {declared} bytes declared, {stored} stored")
+        loaded: Array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
         raise _bad_input(path, str(error)[:200]) from error
-    return loaded.reshape(shape, order="F" if fortran else "C")
+    return loaded
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the first axis runs fastest, and type, before anything is allocated; ValueError for no header."""
+def _declared(file: BinaryIO) -> tuple[np.dtype[Any], int]:
+    """Type and bytes that a header declares, before anything is allocated; ValueError where it is none."""
     numpy: Any = np.lib.format  # untyped
     version = numpy.read_magic(file)
     read = numpy.read_array_header_1_0 if version == (1, 0) else numpy.read_array_header_2_0
     try:
         with catch_warnings():
             simplefilter("ignore")  # of headers that Python 2 wrote
-            shape, fortran, dtype = read(file)
+            shape, _, dtype = read(file)
     except Exception as error:  # the header is Python text, and its parser raises whatever Python's own does
         raise ValueError(f"no header: {first_line(error)}") from error
     if any(size < 0 for size in shape):
         raise ValueError(f"shape {shape}")
-    return shape, fortran, dtype
+    return dtype, prod(shape) * dtype.itemsize
 
 
 def _bad_input(path: Path, found: str) -> UsageError:
