@@ -18,11 +18,12 @@ from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from .. import artifact
+from ..array import Array
 from ..errors import NeurodeployError
 from ..image import encode
 from ..inputs.texts import OneHot
@@ -113,7 +114,7 @@ def _comes_back(result: Result) -> bool:
     return all(array.dtype.kind != "f" or array.flags.c_contiguous for array in _arrays(result))
 
 
-def _arrays(item: Any) -> Iterator[np.ndarray[Any, Any]]:
+def _arrays(item: object) -> Iterator[Array]:
     if isinstance(item, np.ndarray):
         yield item
     elif is_dataclass(item):

@@ -63,5 +63,5 @@ def test_a_demo_that_is_killed_a_hundred_times(tmp_path: Path) -> None:
     assert start(tmp_path).wait() == 0
     assert contents(tmp_path / "out") == new and (tmp_path / "out" / "notes.txt").read_text() == "mine"
     assert not list(tmp_path.glob(".*"))
-    assert verbs.report(tmp_path / "out")["model"]["name"] == "digits-vit"
+    assert verbs.report(tmp_path / "out")["model"] == "digits-vit"
     print(f"{KILLS} kills, {finished} builds came to their end")

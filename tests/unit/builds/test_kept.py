@@ -65,7 +65,7 @@ def test_the_same_command_goes_on_where_it_was(stop: str) -> None:
 
 
 def test_another_build_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    build("evaluate")
+    build("quantize")
     for given in (
         {"seed": 3},
         {"calib": 3},
@@ -74,11 +74,11 @@ def test_another_build_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
         {"chips": 2},
         {"spike_rate": 0.3},
     ):
-        assert build("evaluate", **given) == []
+        assert build("quantize", **given) == []
     write_net(Path("net.net"), [dense(weights(np.random.default_rng(1), 3, 4))])
-    assert build("evaluate") == []
+    assert build("quantize") == []
     monkeypatch.setattr(kept, "_code", lambda: ["changed"])
-    assert build("evaluate") == []
+    assert build("quantize") == []
 
 
 def test_nor_does_one_that_begins_with_an_artifact() -> None:
@@ -93,7 +93,7 @@ def test_nor_does_one_that_begins_with_an_artifact() -> None:
     lambda data: data[:-9] + bytes(9), lambda data: b"not HDF5",
 ])  # fmt: skip
 def test_a_damaged_entry_is_none(damage: object) -> None:
-    build("evaluate")
+    build("quantize")
     for entry in entries():
         entry.write_bytes(damage(entry.read_bytes()))  # type: ignore[operator]
     assert build() == []
@@ -102,8 +102,8 @@ def test_a_damaged_entry_is_none(damage: object) -> None:
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
     cache.folder().mkdir(parents=True)
     (cache.folder() / "stages").write_text("a file in the way")
-    build("evaluate")
-    assert build("evaluate") == []
+    build("quantize")
+    assert build("quantize") == []
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_takes_a_moment_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "WORTH", 1000.0)
-    build("evaluate")
+    build("quantize")
     assert entries() == []
 
 
