@@ -32,6 +32,7 @@ from torch.nn import functional
 
 from neurodeploy import datasets
 from neurodeploy.errors import NeurodeployError
+from neurodeploy.frontends import tensors
 from neurodeploy.sources import zoo
 
 INTERRUPTED = 130
@@ -154,9 +155,10 @@ class Run:
         """Continue from the checkpoint if there is one of this very training; True when it did."""
         if not self.checkpoint.is_file():
             return False
-        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        saved = tensors.read(self.checkpoint)
         if saved["fingerprint"] != self.state.fingerprint:
             return False
+        saved["average"] = {name: value.to(self.device) for name, value in saved["average"].items()}
         self.state = State(**saved)
         self.network.load_state_dict(self.state.model)
         self.optimizer.load_state_dict(self.state.optimizer)

@@ -211,6 +211,9 @@ Option, Argument = typer.Option, typer.Argument
 Text = str | None
 Texts = list[str] | None
 Whole = int | None
+NoCheck = Annotated[
+    bool, Option("--no-import-check", help="do not compare the import with the model; all numbers say so")
+]
 Shape = Annotated[Format, Option("--format", help="rich, plain or json; auto: rich on a terminal")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
@@ -249,7 +252,9 @@ RAW = (
 )
 Raw = Annotated[Path, Option("--input", help=RAW)]
 Outputs = Annotated[Path, Option("--output", help="accumulated read-outs (T, samples, *output) as .npy")]
-RECORDED = "a layer whose values at every tick go into OUTPUT.LAYER.npy; may repeat"
+RECORDED = (
+    "a layer, or a state of its neurons (LAYER.v): values at every tick go into OUTPUT.LAYER.npy; may repeat"
+)
 Recorded = Annotated[Texts, Option("--record", help=RECORDED)]
 Backends = Annotated[Texts, Option("--backend", help="may repeat (default: those that prove a build)")]
 Carried = Annotated[
@@ -314,6 +319,7 @@ def build(
     to: Annotated[str, Option("--to", help="last stage to run")] = "report",
     jobs: Annotated[Whole, Option("--jobs", help="threads (default: all cores)")] = None,
     seed: Annotated[Whole, Option("--seed", help="of the calibration draw (default: 0)")] = None,
+    no_import_check: NoCheck = False,
     strict: Annotated[bool, Option("--strict", help="warnings count as errors")] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
@@ -326,7 +332,7 @@ def build(
     flags = {
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
-        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed,
+        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed, "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
@@ -341,6 +347,11 @@ def build(
         failed.append(NeurodeployError([replace(p, severity="error") for p in result.warnings]))
     for error in failed[:1]:
         raise _Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
+
+
+def _off(flag: bool) -> bool | None:
+    """A flag that turns something off: not given, it leaves what a config file says."""
+    return False if flag else None
 
 
 def _limit_threads(jobs: int) -> None:
@@ -420,6 +431,7 @@ def check(
     chips: Chips = None,
     config: ConfigFile = None,
     settings: Settings = None,
+    no_import_check: NoCheck = False,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
@@ -428,10 +440,12 @@ def check(
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
         weight_bits=weight_bits, data=data, chips=chips,
+        import_check=_off(no_import_check),
     )  # fmt: skip
     if screen.json:
         named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}
         problems = [asdict(p) for p in found.problems]
+        named["import_check"] = found.import_check and found.import_check.as_dict()
         screen.data({**named, "nodes": [vars(v) for v in found.verdicts], "problems": problems})
     else:
         shown = [v for v in found.verdicts if verbose or v.grade != "free"]

@@ -71,6 +71,22 @@ ND114 raw pixel levels reach the model
   accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits of 16
   levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
 
+ND140 the imported network does not compute what the model computes
+  After every import the graph is run beside the model itself, at every tick and from rest, on samples of your data and
+  on the corners of what its input may be. They differ. The message names the first node that does, with module path and
+  line, and what was found when the model was watched: an attribute that a call changes (a state that the graph does not
+  have), a neuron that is called more than once, an axis that is taken for time, random numbers, a branch in Python, a
+  cast, a write in place, hooks, an answer that depends on the number of samples. Nothing was built. --no-import-check
+  goes on with the graph as it is, and every number of the build says "import not checked".
+ND141 a model that cannot be compared with what was imported
+  The model ran while it was traced, but fails on other inputs that it has to take: several samples, one sample, later
+  ticks, or values inside of the range of its input. Its own words are shown. A usual cause is a state that keeps the
+  number of samples of an earlier call and has no reset().
+ND142 the import was not compared with the model
+  The comparison of the imported graph with the model was turned off by --no-import-check or import_check = false. What
+  the trace of a model does not see (states, aliases, hooks, branches in Python) is then unknown, so every number of the
+  build is marked "import not checked".
+
 # file formats of whole networks (.net, .nir)
 ND115 an optional library is not installed
   Models of the form timm:NAME, hf:NAME and torchvision:NAME are built by libraries that neurodeploy does not need
@@ -132,6 +148,40 @@ ND169 an accuracy that means nothing
   All test labels are the same, or the outputs of the network are: the same for all classes, or for all samples. What is
   correct is then the share of one class in the data, whatever the network does. The number is shown, marked as
   meaningless on console, page and in report.json.
+ND171 levels outside the declared range reach a network inside a Lava program
+  A process of neurodeploy.lava.network takes raw input levels, and widths were proven for the range of the build, such
+  as 0 .. 255. Other levels are clipped to that range, so that nothing inside overflows; the first step at which that
+  happens says so. Check what is connected to s_in, or build with data of the wider range.
+ND172 a state that a backend does not show
+  'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
+  loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
+  compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
+
+# libraries of networks: images and texts as their library would show them
+ND176 images are taken as they are, which the library would resize or crop
+  A library prepares images before its network sees them. What it does to levels is part of the imported network; what
+  it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own
+  size would not stay as it is in the library: it is resized, and its middle is cut out. Prepare the images of the data
+  set in the same way, from originals that are large enough, or accuracy is not the publisher's.
+ND177 a preparation of images that the input of a network cannot say
+  The library's own preparation was run on an image, and what it makes of raw levels is not one scale and one offset
+  for each channel, or it cannot be read or run at all. A network that is given raw levels would see something else than
+  it was trained on. Leave the file of the preparation out and give scale and offset, or bring the network with its
+  preparation as py:package.module:factory.
+ND178 nothing says how large the images of a model are
+  Neither preprocessor_config.json nor the config of the model names rows and columns, or names impossible ones. Give
+  them: --set reader.image=224.
+ND179 the model does not yield what is to be read of it
+  What is read of a model of Hugging Face is one of its results: logits, what stands for a whole image or text, or the
+  vectors of the tokens, of which the mean, the first or the last may be taken. The model was run, and yields no such
+  result, or its folder asks for a pooling that is not known. The message lists what there is.
+ND180 padding that the model cannot hide
+  With reader.mask=true texts of any length are filled up, and what fills them up must not change a text's result. The
+  model was run with its own attention mask, and tokens behind the mask changed what it makes of the others; or it takes
+  no mask. Use texts of one length: --set reader.mask=false.
+ND181 a model of images and texts at once
+  CLIP, SigLIP and their kin are two networks, of which each has its own input. Save the one that is meant to a folder
+  of its own, with its tokenizer or preprocessor_config.json, and give that folder.
 
 # zoo: networks and weights
 ND190 a network of the zoo cannot be built

@@ -68,6 +68,10 @@ class BuildConfig(_Table):
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
     scale: float | None = Field(None, gt=0, description=SCALE)
     offset: float | None = Field(None, description=OFFSET)
+    import_check: bool = Field(
+        True,
+        description="compare the imported network with the model itself; false: every number says it was not",
+    )
     spike_rate: float = Field(0.1, gt=0, le=1, description=RATE)
     reader: dict[str, Any] = Field(
         {}, description="options of the reader of a .net or .nir file, or of a library"
@@ -131,10 +135,21 @@ def resolve(
 
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
     """The config of a nested table; UsageError as :func:`resolve`."""
+    broken = [key for key, value in data.items() if _holds_nul(value) or "\0" in key]
+    if broken:
+        cause = "a value holds the character NUL, which no name can have"
+        raise UsageError([Problem("ND904", cause, f"{where}: {key}" if where else key) for key in broken])
     try:
         return BuildConfig.model_validate(dict(data))
     except ValidationError as error:
         raise UsageError([_problem(detail, where) for detail in error.errors()]) from error
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    items = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(map(_holds_nul, items))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -145,7 +160,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error.strerror or "cannot be read") from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"is not UTF-8 text (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise _unreadable(path, f"is not valid TOML: {error}") from error
     except RecursionError as error:
         raise _unreadable(path, "is nested too deeply") from error
@@ -185,7 +200,7 @@ def _split(path: str) -> list[str]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         return text
 
 

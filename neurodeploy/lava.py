@@ -7,6 +7,7 @@
     net.run(RunSteps(num_steps=100), Loihi2SimCfg(select_tag="fixed_pt"))
 
 Steps count from 1. ``s_in`` takes raw input levels: the frame of tick t of sample k (from 0) at step k * period + t.
+What leaves the range that the network was built for is clipped to it, with a warning (ND171).
 ``s_out`` sends the read-out accumulated up to tick t of sample k at step k * period + t + depth; before that it sends
 zeros. State starts anew with each sample. Where ``period`` is None (a network with delays or recurrence in ticks) there
 is one sample only, and its ticks go on as long as the program runs.
@@ -25,6 +26,7 @@ from .backends._base import Description, Row
 from .backends.lava import MEMBER, lowered
 from .backends.lava.plan import Granularity, plan
 from .backends.lava.wakeups import mend
+from .ir.graph import raw_range
 from .program import Program
 
 if TYPE_CHECKING:
@@ -56,4 +58,4 @@ def network(
 
     program = program if isinstance(program, Program) else Program(program)
     program = lowered(program, granularity)
-    return Network(plan(program.graph, record, granularity, program.mapping), name=name)
+    return Network(plan(program.graph, record, granularity, program.mapping), name, raw_range(program.graph))

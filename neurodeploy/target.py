@@ -29,6 +29,7 @@ else:
 
 ENVIRONMENT = "NEURODEPLOY_TARGETS"
 FOLDER = "hw_targets"
+MOST_LETTERS = 200  # of a name, which is that of a file
 
 # Tables merged key by key when one file extends another, and how deep. Whatever lies below is replaced as a whole,
 # so that a number never keeps the source of the number it replaces.
@@ -210,8 +211,9 @@ def _find(name: str, search: Sequence[Path], where: str) -> Path:
     if name.endswith(".toml") or os.sep in name or "/" in name:
         return Path(name)
     for folder in _folders(search):
-        if (folder / f"{name}.toml").is_file():
-            return folder / f"{name}.toml"
+        with suppress(OSError):  # a name that no file can have
+            if (folder / f"{name}.toml").is_file():
+                return folder / f"{name}.toml"
     raise UsageError(unknown_name("ND910", "target", name, names(search), where))
 
 
@@ -219,6 +221,8 @@ def _read_chain(path: Path, search: Sequence[Path]) -> list[_Source]:
     chain = [_read(path)]
     while (parent := chain[-1].data.get("extends", "")) and isinstance(parent, str):
         child = chain[-1].path
+        if not parent.isprintable() or Path(parent).name != parent or len(parent) > MOST_LETTERS:
+            raise UsageError(unknown_name("ND910", "target", parent, names(search), f"{child}: extends"))
         # A parent may lie beside its child even when that folder is not searched.
         beside = child.with_name(f"{parent}.toml")
         found = beside if beside.is_file() else _find(parent, search, where=f"{child}: extends")
@@ -237,7 +241,7 @@ def _read(path: Path) -> _Source:
         data = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise UsageError(_unreadable(path, f"is not UTF-8 text (byte {error.start})")) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise UsageError(_unreadable(path, f"is not valid TOML: {error}")) from error
     except RecursionError as error:
         raise UsageError(_unreadable(path, "is nested too deeply")) from error

@@ -18,6 +18,7 @@ from neurodeploy.config import INTEGER
 from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import Problem
 from neurodeploy.evidence import Evidence
+from neurodeploy.frontends.proof.types import ImportCheck
 from neurodeploy.inputs.samples import SYNTHETIC
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -45,6 +46,14 @@ from tests.networks import images, mini_snn, mini_vit
 
 COLUMN = {kind: index for index, kind in enumerate(EVENT_KINDS)}
 CORES_PER_NODE = {Synapse: 3, Product: 4, Neuron: 1, Micro: 2, Sum: 1, Delay: 1, Reduce: 1}
+
+
+def checked(ticks: int = 4, ties: int = 0) -> ImportCheck:
+    """What the comparison of an import with its model may have found."""
+    return ImportCheck(
+        samples=10, ticks=ticks, outputs_compared=800, neurons_compared=52_480, largest_difference=3.1e-15, ties=ties,
+        tolerance=1e-6, precision="float64", low=0, high=16, seconds=0.25,
+    )  # fmt: skip
 
 
 def spiking(method: str = "ecmt", samples: int = 6, **sizes: int) -> tuple[Graph, Graph, np.ndarray]:
@@ -231,6 +240,7 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
             integer=0.9722,
             by_timestep=(0.61, 0.9, 0.9611, 0.9722)[:ticks],
         ),
+        import_check=checked(ticks).as_dict(),
         bit_true=BitTrue(equal=True, samples=100, backends=("cpu", "loihi-sim", "interp")),
         sqnr_db={n.name: 18.0 + 3 * i % 17 for i, n in enumerate(graph.of(Synapse, Product))},
         saturations={"b0.fc1": 2},
@@ -284,7 +294,11 @@ def synthetic() -> ReportInputs:
         sqnr_db={},
         stimulus=facts,
         config={**base.config, "optimise": "energy"},
-        reasons={"accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data"},
+        import_check={},
+        reasons={
+            "accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data",
+            "import_check": "the file is all that there is of the network",
+        },
         raster_sample="first synthetic sample of the estimate",
         lava={
             "processes": 3,

@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from neurodeploy import passes
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.input_spec import InputSpec
+from neurodeploy.frontends.proof.prove import prove
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.sources import resolve
@@ -40,7 +42,10 @@ def outcome(case: Case) -> str:
     module = case.make().double().eval()
     spec = InputSpec(case.shape, SCALE, timesteps=case.ticks, readout="last")
     try:
-        graph = resolve.from_torch(module, spec)
+        loaded = resolve.from_torch(module, spec)
+        assert loaded.reference is not None
+        graph = passes.simplify(loaded.graph)
+        prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
     except ImportModelError as error:
         return error.problems[0].code
     raw = np.random.default_rng(1).integers(0, LEVELS + 1, (SAMPLES, *case.shape))

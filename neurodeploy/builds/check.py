@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from .. import datasets, sources, support
 from ..config import BuildConfig
 from ..convert import named
 from ..errors import GraphError, Problem, QuantizeError, UsageError
+from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
-from ..inputs.samples import Synthetic, raw_range
-from ..ir.graph import Graph
+from ..inputs.samples import Synthetic
+from ..ir.graph import Graph, raw_range
 from ..support import Verdict
 from .calibrated import calibrate
 from .converted import convert
-from .imported import Imported, described
+from .imported import Imported, described, not_compared, reasons
 from .integer import quantize
 from .mapped import laid_out
 from .pipeline import require_members, target_of
@@ -29,6 +28,7 @@ COUNT, RATE = 4, 0.5
 class Check:
     """What stands between a network and a target: a verdict per node and every problem.
 
+    ``import_check`` is what was compared with the model itself, None where nothing was.
     ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
     """
 
@@ -38,6 +38,7 @@ class Check:
     verdicts: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
     cores: tuple[int, int] | None = None
+    import_check: ImportCheck | None = None
 
     @property
     def blocked(self) -> bool:
@@ -56,18 +57,20 @@ def check(asked: BuildConfig) -> Check:
     problems = list(found.warnings)
     if not found.holds_integers:
         problems += named(found.config.method).accept(found.graph)
-    report = Check(asked.model, target.name, found.config.method, (), tuple(problems))
+    report = Check(
+        asked.model, target.name, found.config.method, (), tuple(problems), import_check=found.check
+    )
     if report.blocked:
         return report
     try:
         graph = _integers(found)
     except (QuantizeError, GraphError) as error:
-        return Check(asked.model, target.name, found.config.method, (), (*problems, *error.problems))
+        return replace(report, problems=(*problems, *error.problems))
     mapped = laid_out(graph, target, "cores")
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total
-    return Check(asked.model, target.name, found.config.method, verdicts, tuple(problems), cores)
+    return replace(report, verdicts=verdicts, problems=tuple(problems), cores=cores)
 
 
 def _integers(found: Imported) -> Graph:
@@ -81,9 +84,9 @@ def _integers(found: Imported) -> Graph:
 def _imported(asked: BuildConfig) -> Imported:
     """The source graph as a build imports it, told the range of its data, with noise to run on."""
     data = datasets.facts(asked.data) if asked.data else None
-    found = sources.load(asked, data.shape if data else None)
+    found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
-    warnings = sources.remarks(config, graph)
+    warnings = [*sources.remarks(config, graph), *not_compared(found)]
     try:
         data = data or (datasets.facts(config.data) if config.data else None)
     except UsageError as error:
@@ -100,20 +103,16 @@ def _imported(asked: BuildConfig) -> Imported:
             raise UsageError(misfits)
         warnings += sources.raw_levels(config, found.model, data.levels)
     if raw_range(graph) is None and graph.header.level != "integer":
-        graph = fitting.with_range(graph, _levels(graph))
+        graph = fitting.with_range(graph, sources.assumed_levels(graph))
     return Imported(
         config=config.model_copy(update={"calib": COUNT}), model=described(found, None), graph=graph,
         stimulus=Synthetic(graph, rate=RATE), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
+        check=found.check, unchecked=found.label, reasons=reasons(found),
     )  # fmt: skip
 
 
 def _unseen(data: str, graph: Graph) -> Problem:
     """ND939: the data set that a model names is not here, and with it the levels of its pixels."""
     cause = "checked without the model's data: the range of the input is taken from its scale"
-    shown, fixes = f"0 .. {_levels(graph)}", ("give the data with --data",)
+    shown, fixes = f"0 .. {sources.assumed_levels(graph)}", ("give the data with --data",)
     return Problem("ND939", cause, data, shown, fixes=fixes, severity="warning")
-
-
-def _levels(graph: Graph) -> int:
-    """Largest raw input of a network that sees 0 .. 1 behind its scale."""
-    return min(255, max(1, round(1 / float(np.min(graph.input.scale)))))

@@ -82,7 +82,12 @@ def evaluate(
     """
     seen = _Seen(doubtful(program.graph, target), populations(program.graph))
     result = _evaluated(found, spiking, program, seen, progress)
-    more = (*overflows(program.graph, target, seen.sums), *silent(program.graph, seen.spoken))
+    nothing = result.accuracy.meaningless if result.accuracy is not None else ""
+    more = (
+        *overflows(program.graph, target, seen.sums),
+        *silent(program.graph, seen.spoken),
+        *says_nothing(nothing),
+    )
     return replace(result, warnings=(*result.warnings, *more))
 
 
@@ -97,12 +102,11 @@ def _evaluated(
     if labels is not None and isinstance(found.stimulus, Recorded):
         accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
         shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
-        nothing = meaningless(seen.spoken, labels)
-        accuracy = replace(accuracy, meaningless=nothing)
+        accuracy = replace(accuracy, meaningless=meaningless(seen.spoken, labels))
         floats = ("accuracy.float", "accuracy.spiking") if found.holds_integers else ()
         return Evaluated(
             accuracy=accuracy, counts=counts, saturations=dict(clipped), reasons=dict.fromkeys(floats, NO_FLOATS),
-            warnings=(*quality.drops(accuracy, found.config), *_clipped(found, clipped), *says_nothing(nothing)),
+            warnings=(*quality.drops(accuracy, found.config), *_clipped(found, clipped)),
             fact=f"{shown} (n = {len(labels)})",
         )  # fmt: skip
     _in_batches(found.graph, runs["integer"], images)
@@ -210,11 +214,10 @@ def _compared(
     cosines = {level: near["cosine"] for level, near in levels.items()}
     counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
     without, fact = _no_labels(found, labels)
-    accuracy, nothing = None, ""
+    accuracy = None
     if labels is not None and not without:
         right = {level: (predictions(y) == labels).sum(axis=1) for level, y in outputs.items()}
-        nothing = meaningless(seen.spoken, labels)
-        accuracy = replace(_accuracy(right, len(labels)), meaningless=nothing)
+        accuracy = replace(_accuracy(right, len(labels)), meaningless=meaningless(seen.spoken, labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
     lost = (
@@ -225,7 +228,7 @@ def _compared(
     return Evaluated(
         accuracy=accuracy, agreement=agreement, counts={SYNTHETIC if found.synthetic else "test": counts},
         saturations=dict(seen.clipped),
-        warnings=(*lost, *_clipped(found, seen.clipped), *says_nothing(nothing)),
+        warnings=(*lost, *_clipped(found, seen.clipped)),
         reasons={"accuracy": without} if without else {},
         fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
     )  # fmt: skip

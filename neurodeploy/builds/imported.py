@@ -8,6 +8,7 @@ from .. import datasets, sources
 from ..config import BuildConfig
 from ..datasets import DataSet
 from ..errors import Problem, UsageError
+from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
 from ..inputs.samples import Recorded, Stimulus, Synthetic, tokens
 from ..ir import levels
@@ -24,7 +25,9 @@ class Imported(Result):
 
     ``config`` is complete: method, ticks and data are the model's own where the user chose none. ``tokenizer`` is the
     one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``whole`` is the graph
-    before rows that nobody reads were left out of it.
+    before rows that nobody reads were left out of it. ``check`` is what was compared with the model itself; None, with
+    the reason in ``reasons``, where nothing was. ``unchecked`` is what every number is then called, if there was
+    something to compare with.
     """
 
     config: BuildConfig
@@ -34,6 +37,8 @@ class Imported(Result):
     data: DataSet | None = None
     tokenizer: str = ""
     whole: Graph | None = None
+    check: ImportCheck | None = None
+    unchecked: str = ""
 
     @property
     def holds_integers(self) -> bool:
@@ -53,12 +58,12 @@ def import_model(asked: BuildConfig) -> Imported:
     not fit, GraphError for a file whose integers break a rule.
     """
     data = datasets.load(asked.data) if asked.data else None
-    found = sources.load(asked, data.shape if data else None)
+    found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
     if not config.data and found.model.kind != "format" and tokens(graph) is None:
         raise UsageError(_no_data(config.model))
     data = data or (datasets.load(config.data) if config.data else None)
-    warnings = sources.remarks(config, graph)
+    warnings = [*sources.remarks(config, graph), *not_compared(found)]
     if data is not None:
         data, graph, more = _fitted(config, found, data)
         warnings += more
@@ -69,8 +74,24 @@ def import_model(asked: BuildConfig) -> Imported:
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
         tokenizer=found.model.tokenizer, whole=found.whole, warnings=tuple(warnings),
+        check=found.check, unchecked=found.label, reasons=reasons(found),
         fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
+
+
+def not_compared(found: Source) -> list[Problem]:
+    """A warning (ND142) where the user did not want the import to be compared with the model."""
+    if not found.label:
+        return []
+    cause = f"the import was not compared with the model: every number is marked '{found.label}'"
+    return [
+        Problem("ND142", cause, found.model.name, fixes=("leave out --no-import-check",), severity="warning")
+    ]
+
+
+def reasons(found: Source) -> dict[str, str]:
+    """Why there is no import check, where there is none."""
+    return {"import_check": found.unchecked} if found.unchecked else {}
 
 
 def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet, Graph, list[Problem]]:
@@ -80,7 +101,8 @@ def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet,
         data, warnings = texts.tokenised(data, found.graph, found.model.tokenizer)
     graph = fitting.ranged(found.graph, data.levels, found.model.kind)
     fitting.require_fit(graph, data)
-    return data, graph, [*warnings, *sources.raw_levels(config, found.model, data.levels)]
+    warnings += sources.raw_levels(config, found.model, data.levels)
+    return data, graph, [*warnings, *sources.preparation(config, graph, data.shape)]
 
 
 def described(found: Source, data: DataSet | None) -> ModelInfo:

@@ -34,6 +34,7 @@ def report_inputs(
         agreement=evaluated.agreement, bit_true=verified.bit_true, sqnr_db=verified.sqnr_db,
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
         raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
+        import_check=found.check.as_dict() if found.check else {}, unchecked=found.unchecked,
         lava=in_lava, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
         reasons={**results.reasons, **reasons},
     )  # fmt: skip

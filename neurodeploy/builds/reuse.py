@@ -15,6 +15,7 @@ from ..backends._base import BACKENDS, Description
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS
 from ..inputs.recorded import Record
+from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
 from .parts import opened
@@ -34,9 +35,10 @@ def run(
 
     ``x`` is an array or a ``.npy`` file: (B, *input), or (B, T, *input) for a network that takes a frame for each tick;
     one sample may come without B. A network of texts also takes ids (B, N), or a file of texts. Recorded layers are
-    (T, B, *shape): their values at every tick. Raises UsageError for an unusable artifact (ND94x, ND963, ND964), file (ND92x, ND931),
-    text (ND929, ND937, ND938) or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of
-    ticks (ND607), range (ND603) or type (ND606), BackendError if the backend cannot run here. ``granularity``: "layer"
+    (T, B, *shape): their values at every tick; ``LAYER.VARIABLE`` is a state of its neurons, as the tick leaves it.
+    Raises UsageError for an unusable artifact (ND94x, ND963, ND964), file (ND92x, ND931), text (ND929, ND937, ND938)
+    or layer name (ND905), SimulateError for inputs of the wrong shape (ND601), number of ticks (ND607), range (ND603)
+    or type (ND606), BackendError if the backend cannot run here or show a state (ND172). ``granularity``: "layer"
     or "core", for a backend of processes.
     """
     found, _ = traced(folder, x, backend, record, granularity)
@@ -54,9 +56,9 @@ def traced(
     saved = opened(folder)
     program, inputs = saved.program, Record(saved, folder)
     images = inputs.given(x)
-    unknown = [name for name in record if name not in program.graph.nodes]
+    known = (*program.graph.nodes, *state_names(program.graph))
+    unknown = [name for name in record if name not in known]
     if unknown:
-        known = program.graph.nodes
         raise UsageError([unknown_name("ND905", "layer", name, known, "--record") for name in unknown])
     chosen = compare.usable(backend, granularity)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):

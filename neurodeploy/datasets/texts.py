@@ -22,6 +22,7 @@ from ._types import DataSet, Split, content_hash, stratified_indices
 
 FORMAT = "a .txt file with a text per line, a .csv or .jsonl file with text and label"
 TEXT, LABEL = "text", "label"
+MOST_DIGITS = 20
 
 Row = tuple[str, Any, Any]  # where, text, label or None
 
@@ -64,11 +65,22 @@ def read(spec: str) -> list[Row]:
 def _problems(rows: list[Row]) -> Iterator[Problem]:
     labelled = any(label is not None for _, _, label in rows)
     for where, text, label in rows:
-        if not isinstance(text, str):
+        if not isinstance(text, str) or not _encodable(text):
             yield Problem("ND925", "a row holds no text", where, repr(text)[:80], f"a string as {TEXT!r}")
         if labelled and (not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < 1 << 20):
             limit = "a whole number from 0, the position among the network's outputs, in every row or in none"
             yield Problem("ND925", "a label is no class of a network", where, repr(label)[:80], limit)
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text is one: JSON can spell halves of letters, which no file and no tokenizer takes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _class(text: str) -> int | str:
+    """A label of a table; what is no short whole number stays a text, and is refused with its row."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else text
 
 
 def _lines(spec: str, content: str) -> Iterator[Row]:
@@ -84,8 +96,7 @@ def _csv(spec: str, content: str) -> Iterator[Row]:
             raise foreign(spec, f"columns {', '.join(reader.fieldnames or ())}"[:120], f"a column {TEXT}")
         for row in reader:
             label = row.get(LABEL) if LABEL in reader.fieldnames else None  # type: ignore[operator]
-            number = int(label) if label is not None and label.strip().isdecimal() else label
-            yield f"{spec}:{reader.line_num}", row[TEXT], number
+            yield f"{spec}:{reader.line_num}", row[TEXT], None if label is None else _class(label)
     except csv.Error as error:
         raise truncated(f"{spec}:{reader.reader.line_num}", str(error), "comma-separated values") from error
 

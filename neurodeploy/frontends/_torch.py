@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import PurePath
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -100,6 +102,26 @@ def does_not_run(error: Exception, where: str, example: Any) -> Problem:
     return Problem("ND103", cause, where, found, "", (fix,))
 
 
+def kind_of(value: Any) -> tuple[tuple[int, ...] | None, Any]:
+    """(sizes, dtype) of a tensor, sizes None where one is open; nothing of any other value."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return None, None
+    sizes = tuple(value.shape)
+    return sizes if all(isinstance(size, int) for size in sizes) else None, value.dtype
+
+
+def operator_name(target: Any) -> str:
+    """``aten::_softmax`` is '_softmax', ``operator.getitem`` is 'getitem'."""
+    import torch
+
+    if isinstance(target, torch._ops.OpOverload):
+        namespace, _, short = target._schema.name.partition("::")
+        return str(short) if namespace == "aten" else f"{namespace}.{short}"
+    return str(target.__name__)
+
+
 @cache
 def library_folders() -> tuple[str, ...]:
     """Folders whose frames are not the user's."""
@@ -113,6 +135,16 @@ def place(stack_trace: str | None) -> tuple[str, int]:
     frames = _FRAME.findall(stack_trace or "")
     own = [(PurePath(f).name, int(n)) for f, n in frames if not f.startswith(library_folders())]
     return own[-1] if own else ("", 0)
+
+
+def running_place() -> tuple[str, int]:
+    """(file name, line) of the innermost running frame in the user's own files."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(library_folders()):
+            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
+        frame = frame.f_back
+    return "", 0
 
 
 def one_operator(kind: str) -> bool:

@@ -19,6 +19,7 @@ from ..array import Array
 from ..ir.micro_op import MICROCODE
 from ..neurons import multi_spike
 from ..neurons.multi_spike import COUNT_MAX
+from .kinds import WHOLE
 from .traced import Call, Ref, Traced, references
 
 
@@ -63,18 +64,24 @@ SIMPLE: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda a: 1 / np.sqrt(a),
     "mean": _mean,
     "var": _var,
-    **dict.fromkeys(("_to_copy", "to", "float", "type_as"), lambda a, *_, **__: a),
 }
+CASTS = ("_to_copy", "to", "float", "double", "type_as")
+SIMPLE |= dict.fromkeys(CASTS, lambda a, *_, **__: a)
 #: no group is a function worth a look without one of these
 SEEDS = {
     "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
 }  # fmt: skip
 LARGEST = 24  # calls in a group
+WIDTH = 18  # of a row, as norms see it
 #: denser around 0, so that the rows differ in spread from far above any eps to far below
-POINTS = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, 18)
+NEAR = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, WIDTH)
+#: past any magnitude that a network reaches: whatever is cut off on the way differs out there
+FAR = np.geomspace(9.0, 1e6, 90)
 #: inputs of a quantiser in steps: past every count on both sides, never half-way between two
 STEPS = np.arange(-(COUNT_MAX + 2.45), COUNT_MAX + 2, 0.1)
+STEPS = np.concatenate((STEPS, np.rint(FAR * 100) + 0.3, -np.rint(FAR * 100) - 0.3))
 TOLERANCE = 2e-6  # constants are often written with seven digits
+RELATIVE = 1e-12  # of points far out
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,19 @@ class _Program:
                 for name in group
                 for read in self.read(name)
                 if read not in group and read in self.calls
-                if self.calls[read].op in SIMPLE and self.users[read] <= set(group)
+                if _simple(self.calls[read]) and self.users[read] <= set(group)
             ]
             if not more:
                 break
             group += list(dict.fromkeys(more))
         return group
+
+
+def _simple(call: Call) -> bool:
+    """Whether a call is elementwise, or a mean of rows; a cast is nothing where its type holds what it is given."""
+    if call.op in CASTS and call.dtype is not None:
+        return bool(call.dtype.is_floating_point and call.dtype.itemsize >= WHOLE)
+    return call.op in SIMPLE
 
 
 def fused(traced: Traced) -> list[Call]:
@@ -132,7 +146,7 @@ def fused(traced: Traced) -> list[Call]:
     gone: set[str] = set()
     made: dict[str, Call] = {}
     for call in reversed(calls):
-        if call.op not in SIMPLE or call.name in gone or call.name not in program.live:
+        if not _simple(call) or call.name in gone or call.name not in program.live:
             continue
         if found := _recognised(call, program):
             made[call.name], dropped = found
@@ -150,13 +164,13 @@ def _recognised(root: Call, program: _Program) -> tuple[Call, set[str]] | None:
         function = _Function(root.name, leaf, group, program)
         try:
             with np.errstate(all="ignore"):
-                y, used = function.value(POINTS), function.used()
+                used = function.used()
                 idle = used - {root.name}
                 calls = [program.calls[name] for name in used]
                 alone = all(program.users[name] <= used for name in idle)
-                if not (alone and np.shape(y) == POINTS.shape and any(call.op in SEEDS for call in calls)):
+                if not (alone and any(call.op in SEEDS for call in calls)):
                     continue
-                found = _known(y, calls) or _quantiser(function, calls)
+                found = _known(function, calls) or _quantiser(function, calls)
         except _NoFunctionError:
             continue
         if found is not None:
@@ -166,12 +180,30 @@ def _recognised(root: Call, program: _Program) -> tuple[Call, set[str]] | None:
     return None
 
 
-def _known(y: Array, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
-    """The function that yields ``y`` on :data:`POINTS`, with the keywords of its call."""
+def _known(function: _Function, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
+    """The function that a group is on all points, with the keywords of its call.
+
+    Where the spelling itself overflows, far out, it says nothing.
+    """
+    points = _points(group, function.program.constants)
+    y = function.value(points)
+    if np.shape(y) != points.shape or not np.isfinite(y[: len(NEAR)]).all():
+        return None
+    shown = np.isfinite(y)
     for op, params, keywords in _candidates(group):
-        if np.allclose(y, MICROCODE[op].float_apply(POINTS, params), rtol=0, atol=TOLERANCE):
+        expected = MICROCODE[op].float_apply(points, params)
+        if np.allclose(y[shown], expected[shown], rtol=RELATIVE, atol=TOLERANCE):
             return op, keywords
     return None
+
+
+def _points(group: Sequence[Call], constants: Mapping[str, Any]) -> Array:
+    """Rows of points around 0, far out, and on both sides of every constant of a group."""
+    numbers = {abs(float(number)) for call in group for number in _scalars(call, constants)}
+    bends = sorted({n for number in numbers if 0 < number < np.inf for n in (number, 1 / number)})
+    beside = np.outer(bends, (0.99, 1.01)).reshape(-1)
+    more = np.concatenate((FAR, -FAR, beside, -beside))
+    return np.concatenate((NEAR, np.resize(more, (-(-more.size // WIDTH), WIDTH))))
 
 
 def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
@@ -196,12 +228,11 @@ def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(operator, its parameters on :data:`POINTS`, keywords of the call) of every function that a group may be."""
+    """(operator, its parameters on rows of points, keywords of the call) of every function that a group may be."""
     for name, op in MICROCODE.items():
         yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
-    width = POINTS.shape[-1]
-    affine = {"width": width, "gamma": np.ones(width), "beta": np.zeros(width)}
+    affine = {"width": WIDTH, "gamma": np.ones(WIDTH), "beta": np.zeros(WIDTH)}
     for norm in (name for name, op in MICROCODE.items() if op.affine):
         for eps in sorted(n for n in numbers | {0.0} if 0 <= n < 1):
             yield norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps}
@@ -273,4 +304,4 @@ def _axes(item: Any) -> bool:
 
 def _numbers(call: Call) -> Sequence[Any]:
     """The operands: of a change of type the tensor alone."""
-    return call.args[:1] if call.op in ("_to_copy", "to", "float", "type_as") else call.args
+    return call.args[:1] if call.op in CASTS else call.args

@@ -21,6 +21,7 @@ from ..ir.nodes import Input, Micro, Output, Sum
 from ..ir.types import Shape, Value
 from .composites import fused
 from .input_spec import InputSpec
+from .kinds import Kinds
 from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
 from .ops._base import OPERATORS, Builder, Operator
@@ -47,7 +48,7 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
     """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
     lowering, known = Lowering(header, traced.to_array), operators()
     given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
-    program = _Program(lowering, known, {**traced.constants, traced.input: given})
+    program = _Program(lowering, known, {**traced.constants, traced.input: given}, Kinds(traced))
     for call in fused(traced):
         program.step(call)
     result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
@@ -65,15 +66,22 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
 class _Program:
     """What each call has yielded so far, and what was refused."""
 
-    def __init__(self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any]) -> None:
+    def __init__(
+        self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any], kinds: Kinds
+    ) -> None:
         self.lowering, self.operators, self.values = lowering, known, values
+        self.kinds = kinds
         self.problems: dict[tuple[Any, ...], list[Problem]] = {}
 
     def step(self, call: Call) -> None:
         """Lower one call, or record why not."""
         self.lowering.call = call
+        self.kinds.note(call)
         try:
-            self.values[call.name] = self._result(call)
+            result = self._result(call)
+            if isinstance(result, Stream) and not self.operators[call.op].retypes:
+                self.kinds.check(call, self.values, result)
+            self.values[call.name] = result
         except Refusal as refusal:
             self.values[call.name] = Unknown()
             self._refuse(call, refusal)

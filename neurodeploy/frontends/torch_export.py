@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..errors import ImportModelError, Problem, first_line
@@ -89,7 +89,8 @@ def traced(program: Any, inside: str = "") -> Traced:
     outputs = list(program.graph_signature.user_outputs)
     output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
     ids = not value.dtype.is_floating_point
-    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, tokens=ids)
+    kind = {"tokens": ids, "dtype": value.dtype}
+    return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, **kind)
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
@@ -150,11 +151,12 @@ def _known(item: Any, known: dict[Any, Any]) -> Any:
 
 
 def _call(node: Any, known: dict[Any, Any], path: str, leaf: bool, inside: str) -> Call:
-    op = _name(node.target)
+    op = _torch.operator_name(node.target)
     path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
     args, kwargs = (_known(part, known) for part in (node.args, node.kwargs))
     origin = Origin(path, op, *_torch.place(node.stack_trace))
-    return Call(known[node].name, op, tuple(args), kwargs, origin, leaf, node.target)
+    kind = _torch.kind_of(node.meta.get("val"))
+    return Call(known[node].name, op, tuple(args), kwargs, origin, leaf, node.target, *kind)
 
 
 def _paths(calls: Sequence[Any], signature: Any) -> dict[Any, tuple[str, bool]]:
@@ -198,16 +200,6 @@ def _owner(node: Any, signature: Any) -> str:
         if name:
             return str(name).rpartition(".")[0]
     return ""
-
-
-def _name(target: Callable[..., Any]) -> str:
-    """``aten::_softmax`` is '_softmax', ``operator.getitem`` is 'getitem'."""
-    import torch
-
-    if isinstance(target, torch._ops.OpOverload):
-        namespace, _, short = target._schema.name.partition("::")
-        return short if namespace == "aten" else f"{namespace}.{short}"
-    return target.__name__
 
 
 def _module(node: Any) -> tuple[str, bool]:

@@ -6,24 +6,27 @@ and ``if x.dim() == 4`` or ``b, c, h, w = x.shape`` need no special care. One ca
 
 from __future__ import annotations
 
+import functools
 import inspect
-import sys
+import operator
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch
+from . import _torch, observed, written
 from .input_spec import InputSpec
 from .leaves import leaf_of
 from .leaves._base import Leaf
 from .lower import lower
-from .traced import Call, Ref, Traced, references
+from .traced import Call, Ref, Traced
 
 
 def import_module(
@@ -42,34 +45,118 @@ def import_module(
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
-    """The calls of one tick; ImportModelError ND103, ND104, ND108 or ND109."""
-    tracer = _Tracer(model, example)
-    own = set(vars(model))
+    """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151, ND152 or ND153."""
+    foreign: list[Problem] = []
+    before = _attributes(model)
+    with observed.foreign_draws(foreign):
+        found = _traced(model, example)
+        if written.into_constant(found.nodes):
+            _restore(before)
+            found = _traced(model, example, factories=True)
+    problems = found.tracer.problems or [*foreign, *observed.draws(found.seen)]
+    problems = problems or _batch_numbers(model, example, batch_axis, found, before)
+    problems = problems or list(_lasting_writes(found))
+    if problems:
+        raise ImportModelError(problems)
+    calls, constants, given, output = _without_writes(found, example)
+    sizes, dtype = tuple(example.shape), example.dtype
+    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype)
+
+
+class _Whole(torch.nn.Module):  # type: ignore[misc]
+    """The user's module as a part of another: its own hooks, and a forward of its instance, are then called."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Any) -> Any:
+        """One argument, whatever others the network could take."""
+        return self.network(x)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A trace with its tracer, and what torch computed meanwhile."""
+
+    tracer: _Tracer
+    graph: fx.Graph
+    seen: observed.Recorder
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        """In order."""
+        return list(self.graph.nodes)
+
+
+def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
+    """A trace; ImportModelError ND103 or ND104. With ``factories`` new tensors are traced too, so that they can be written."""
+    tracer, recorder = _Tracer(_Whole(model), example.clone()), observed.Recorder()
     try:
-        with _torch.inference():
-            graph = tracer.trace(model)
+        with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
+            return _Found(tracer, tracer.trace(tracer.whole), recorder)
     except NeurodeployError:
         raise
     except Exception as error:  # whatever the user's own code raises, or fx itself
         raise ImportModelError(_trace_problem(error, example)) from error
+
+
+class _Factories(TorchFunctionMode):  # type: ignore[misc]
+    """Torch's functions that make a tensor from numbers alone yield proxies."""
+
+    names = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+
+    def __init__(self, tracer: _Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        makes = getattr(func, "__name__", "") in self.names and not self.tracer.evaluating
+        if makes and not any(isinstance(arg, fx.Proxy) for arg in args):
+            return self.tracer.create_proxy("call_function", func, tuple(args), kwargs)
+        return func(*args, **kwargs)
+
+
+def _batch_numbers(
+    model: torch.nn.Module,
+    example: torch.Tensor,
+    axis: int,
+    found: _Found,
+    before: Mapping[torch.nn.Module, dict[str, Any]],
+) -> list[Problem]:
+    """ND152, by a second trace with another batch, from the attributes ``before`` the first; nothing if it fails."""
+    larger = torch.zeros((*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :]))
+    after = _attributes(model)
+    _restore(before)
+    try:
+        again = _traced(model, larger.to(example.dtype))
+    except ImportModelError:  # a network of one size of batch alone
+        return []
     finally:
-        for name in set(vars(model)) - own:  # fx stores tensors made while tracing on the user's module
-            delattr(model, name)
-    if tracer.problems:
-        raise ImportModelError(tracer.problems)
-    calls = [_call(node) for node in graph.nodes if node.op.startswith("call_")]
-    (output,) = (_references(node.args[0]) for node in graph.nodes if node.op == "output")
-    problems = list(_mutations(calls, references(output)))
-    if problems:
-        raise ImportModelError(problems)
-    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
-    constants = {node.name: node.meta["val"] for node in graph.nodes if node.op == "get_attr"}
-    sizes = tuple(example.shape)
-    return Traced(calls, constants, inputs[0], output, sizes, _torch.BATCH, _torch.to_array, batch_axis)
+        _restore(after)
+    return observed.follows_batch(found.seen, again.seen)
+
+
+def _attributes(model: torch.nn.Module) -> dict[torch.nn.Module, dict[str, Any]]:
+    """What every module holds under which name."""
+    return {module: dict(vars(module)) for module in model.modules()}
+
+
+def _restore(held: Mapping[torch.nn.Module, dict[str, Any]]) -> None:
+    for module, attributes in held.items():
+        vars(module).clear()
+        vars(module).update(attributes)
 
 
 #: what is asked of a tensor beside its values
-_NUMBERS = {"shape", "ndim", "dtype", "device", "is_cuda", "size", "dim", "numel"}
+_NUMBERS = {
+    "shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad", "size", "dim", "ndimension", "numel",
+    "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex",
+}  # fmt: skip
+
+#: Python's writes in place, which a proxy would otherwise take for the operator that returns a new tensor
+_WRITES = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
 
 
 class _Shaped(fx.Proxy):  # type: ignore[misc]
@@ -93,16 +180,33 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
             return [self[i] for i in range(*index.indices(len(self._value)))]
         return super().__getitem__(index)
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+def _write(function: Callable[..., Any]) -> Callable[..., fx.Proxy]:
+    def method(self: _Shaped, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return method
+
+
+for _name in _WRITES:
+    setattr(_Shaped, f"__{_name}__", _write(getattr(operator, _name)))
+
 
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, model: torch.nn.Module, example: torch.Tensor) -> None:
+    def __init__(self, whole: _Whole, example: torch.Tensor) -> None:
         super().__init__()
-        self.example = example
+        self.whole, self.example = whole, example
         self.problems: list[Problem] = []
         self.leaves: dict[str, Leaf] = {}
-        self.tensors = _torch.tensors_of(model)
+        self.tensors = _torch.tensors_of(whole)
+        self.own = written.memory(list(self.tensors.values()))
+        self.made: dict[str, torch.Tensor] = {}
+        self.evaluating = False
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
@@ -111,11 +215,28 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
             return False
         self.leaves[module_qualified_name] = leaf
         if leaf.problem:
-            where = f"{module_qualified_name} [{type(m).__module__}.{type(m).__qualname__}]"
+            where = f"{_inside(module_qualified_name)} [{type(m).__module__}.{type(m).__qualname__}]"
             self.problems.append(
                 Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes)
             )
         return True
+
+    def call_module(
+        self, m: torch.nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A neuron's own hooks are called around it as torch does, with proxies."""
+        if leaf_of(m) is None:
+            return super().call_module(m, forward, args, kwargs)
+        if "forward" in vars(m):
+            cause, where = "the forward of a neuron is replaced on its instance", _inside(self.path_of_module(m))
+            fix = "give the neuron a class of its own, with an entry in frontends/leaves"
+            raise ImportModelError(Problem("ND153", cause, where, repr(vars(m)["forward"]), "", (fix,)))
+        bare = super().call_module
+        m.forward = lambda *given, **named: bare(m, forward, given, named)
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            del m.forward
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Our proxies answer questions about shapes."""
@@ -124,15 +245,19 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
-        stack = list(self.module_stack.values())
-        node.meta.update(place=_user_place(), module=stack[-1] if stack else ("", None))
+        path, cls = next(reversed(self.module_stack.values()), ("", None))
+        node.meta.update(place=_torch.running_place(), module=(_inside(path), cls))
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
 
     def _constant(self, name: str) -> Any:
-        """A parameter, a buffer, or a tensor made while tracing, which fx has just stored on the root."""
-        return self.tensors[name] if name in self.tensors else vars(self.root)[name]
+        """A parameter, a buffer, or a copy of a tensor that fx has just stored on the root, since it may be written."""
+        if name in self.tensors:
+            return self.tensors[name]
+        if name not in self.made:
+            self.made[name] = functools.reduce(getattr, name.split("."), self.whole).clone()
+        return self.made[name]
 
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
@@ -144,19 +269,35 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
             return torch.zeros_like(args[0])
-        if node.op == "call_method":
-            return getattr(args[0], node.target)(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)
+        if _writes(node) and (lasting := self.own & written.memory(args[:1])):
+            node.meta["writes"] = lasting  # the user's own tensors stay as they are
+            return args[0]
+        operands = list(written.tensors((*args, *kwargs.values())))
+        versions = [operand._version for operand in operands]
+        self.evaluating = True
+        try:
+            value = _target(node)[1](*args, **kwargs)
+        finally:
+            self.evaluating = False
+        changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
+        node.meta["writes"] = written.memory(changed)
+        return value
 
 
-def _user_place() -> tuple[str, int]:
-    """(file name, line) of the innermost running frame in the user's own files."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not frame.f_code.co_filename.startswith(_torch.library_folders()):
-            return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
-        frame = frame.f_back
-    return "", 0
+def _writes(node: fx.Node) -> bool:
+    """Whether a call says by its name that it writes into its first operand."""
+    name = node.target if node.op == "call_method" else node.target.__name__
+    dunder = name.strip("_")
+    return (
+        (name.endswith("_") and name != f"__{dunder}__")
+        or dunder in ("setitem", *_WRITES)
+        or node.kwargs.get("inplace") is True
+    )
+
+
+def _inside(path: str) -> str:
+    """A path as the user's module says it."""
+    return path.removeprefix("network").removeprefix(".")
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
@@ -171,6 +312,57 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
+def _without_writes(
+    found: _Found, example: torch.Tensor
+) -> tuple[list[Call], dict[str, Any], str, Any]:
+    """Calls, constants, input and output of a trace, made functional where memory is written under another name.
+
+    ImportModelError ND108 where torch cannot.
+    """
+    nodes, write = found.nodes, written.overwritten(found.nodes)
+    if write is None:
+        constants = {node.name: node.meta["val"] for node in nodes if node.op == "get_attr"}
+        return [_call(node) for node in nodes if node.op.startswith("call_")], constants, *_ends(nodes)
+    try:
+        with _torch.inference():
+            made = written.functional(found.tracer.whole, found.graph, example)
+    except Exception as error:  # torch raises a dozen unrelated classes here
+        raise ImportModelError(_unwritable(write, first_line(error))) from error
+    nodes = list(made.graph.nodes)
+    constants = {node.name: getattr(made, node.target) for node in nodes if node.op == "get_attr"}
+    calls = [_basic_call(node, write) for node in nodes if node.op == "call_function"]
+    return calls, constants, *_ends(nodes)
+
+
+def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
+    """The input and what is returned."""
+    (given,) = (node.name for node in nodes if node.op == "placeholder")
+    (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
+    return given, output
+
+
+def _lasting_writes(found: _Found) -> Iterator[Problem]:
+    """ND154 for every write into a parameter or buffer, ND108 for one into another tensor from outside of the trace."""
+    tensors = found.tracer.tensors.items()
+    names = {place: name for name, tensor in tensors for place in written.memory(tensor)}
+    lasting = False
+    for node in found.nodes:
+        for place in node.meta.get("writes", set()) & names.keys():
+            lasting = True
+            cause, where = "the network changes one of its own tensors when it is called", str(_call(node).origin)
+            limit, fix = "the same answer at every call", "keep what changes in a neuron"
+            yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+    if not lasting and (node := written.into_constant(found.nodes)):
+        yield _unwritable(node, "a tensor that is not traced")
+
+
+def _unwritable(node: fx.Node, found: str) -> Problem:
+    call = _call(node)
+    cause = f"'{call.op}' changes a tensor in place that is read again"
+    limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
+    return Problem("ND108", cause, str(call.origin), found, limit, fixes)
+
+
 def _references(item: Any) -> Any:
     return fx.node.map_arg(item, lambda n: Ref(n.name))
 
@@ -178,15 +370,36 @@ def _references(item: Any) -> Any:
 def _call(node: fx.Node) -> Call:
     path, kind = node.meta["module"]
     args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    value = node.meta["val"]
     leaf: Leaf | None = node.meta.get("leaf")
     if leaf is not None:
-        origin = Origin(str(node.target), f"neuron {leaf.model}", *node.meta["place"])
-        population = {"model": leaf.model, "params": leaf.params}
-        return Call(node.name, "neuron", args[:1], population, origin, True, _no_value)
+        return _population(node, node, leaf)
     op, evaluate = _target(node)
     args, kwargs = _bound(node.target, args, kwargs)
     single = kind is not None and _torch.one_operator(f"{kind.__module__}.{kind.__qualname__}")
-    return Call(node.name, op, args, kwargs, Origin(path, op, *node.meta["place"]), single, evaluate)
+    origin = Origin(path, op, *node.meta["place"])
+    return Call(node.name, op, args, kwargs, origin, single, evaluate, *_torch.kind_of(value))
+
+
+def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
+    """A neuron; ``source`` is its node in the trace."""
+    origin = Origin(_inside(str(source.target)), f"neuron {leaf.model}", *source.meta["place"])
+    population = {"model": leaf.model, "params": leaf.params}
+    kind = _torch.kind_of(source.meta["val"])
+    return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
+
+
+def _basic_call(node: fx.Node, write: fx.Node) -> Call:
+    """A call of one of torch's basic operators, with the origin of what it was before the writes were taken out."""
+    source = node.meta["source"]
+    source = source if source is not None and source.op.startswith("call_") else write
+    leaf: Leaf | None = source.meta.get("leaf")
+    if leaf is not None:
+        return _population(node, source, leaf)
+    args, kwargs = _references(node.args), dict(_references(node.kwargs))
+    before = _call(source)
+    name, kind = _torch.operator_name(node.target), _torch.kind_of(node.meta.get("val"))
+    return Call(node.name, name, args, kwargs, before.origin, before.leaf, node.target, *kind)
 
 
 def _no_value(*_: Any, **__: Any) -> Any:
@@ -212,17 +425,3 @@ def _bound(target: Any, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict
         if first in kwargs and not args:
             args = (kwargs.pop(first),)
     return args, kwargs
-
-
-def _mutations(calls: list[Call], results: list[Ref]) -> Iterator[Problem]:
-    """In-place changes of a tensor that is read again under its old name, which a graph without memory cannot keep."""
-    read = set(results)
-    for call in reversed(calls):
-        named = call.op.endswith("_") and not call.op.endswith("__")
-        in_place = named or call.kwargs.get("inplace") is True
-        if in_place and read.intersection(references(call.args[:1])):
-            cause = f"'{call.op}' changes a tensor in place that is read again"
-            limit = "operators that return a new tensor"
-            fixes = ("use the form that is not in place",)
-            yield Problem("ND108", cause, str(call.origin), call.op, limit, fixes)
-        read.update(references((call.args, call.kwargs)))

@@ -28,7 +28,8 @@ class Call:
 
     ``op`` is the canonical name (torch's own, without overload and without leading namespace). ``leaf``: the module at
     the origin's path is this one operator, whose node may bear the path as its name. ``evaluate`` is what torch itself
-    computes, used where every operand is constant.
+    computes, used where every operand is constant. ``sizes`` and ``dtype`` are those of its result in torch, None where
+    it is no single tensor of known size.
     """
 
     name: str
@@ -38,13 +39,15 @@ class Call:
     origin: Origin
     leaf: bool
     evaluate: Callable[..., Any]
+    sizes: tuple[int, ...] | None = None
+    dtype: Any = None
 
 
 @dataclass(frozen=True)
 class Traced:
     """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``.
 
-    ``tokens``: the input is token ids, not numbers.
+    ``tokens``: the input is token ids, not numbers; ``dtype`` is its type in torch.
     """
 
     calls: Sequence[Call]
@@ -56,6 +59,7 @@ class Traced:
     to_array: Callable[[Any], Array]
     batch_axis: int = 0
     tokens: bool = False
+    dtype: Any = None
 
 
 def references(item: Any) -> list[Ref]:

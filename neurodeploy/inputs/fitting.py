@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from ..datasets import DataSet, Facts
 from ..errors import Problem, UsageError
-from ..ir.graph import Graph
+from ..ir.graph import Graph, raw_range
 from ..ir.types import Interval
-from .samples import raw_range
 
 
 def with_range(graph: Graph, levels: int) -> Graph:

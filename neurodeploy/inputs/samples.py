@@ -15,7 +15,7 @@ import numpy as np
 
 from ..array import Array
 from ..errors import Problem, UsageError
-from ..ir.graph import Graph
+from ..ir.graph import Graph, raw_range
 
 if TYPE_CHECKING:
     from ..datasets import DataSet
@@ -40,20 +40,6 @@ def stratified(labels: Array, count: int, seed: int) -> Array:
     rounds = [(turn, i, position) for i, queue in enumerate(queues) for turn, position in enumerate(queue)]
     picked = [position for _, _, position in sorted(rounds)[:count]]
     return np.sort(np.array(picked, dtype=np.int64))
-
-
-def raw_range(graph: Graph) -> tuple[int, int] | None:
-    """Smallest and largest raw input that the network was made for, None if nobody said.
-
-    The interval of the input is of raw values until a graph is integer, then of values less their zero point.
-    """
-    node = graph.input
-    interval, zero = graph.values[node.name].interval, np.asarray(node.zero)
-    if interval is None:
-        return None
-    if graph.header.level != "integer":
-        return interval.lo, interval.hi
-    return interval.lo + int(zero.max()), interval.hi + int(zero.min())
 
 
 def tokens(graph: Graph) -> tuple[int, int] | None:

@@ -147,6 +147,20 @@ class Graph:
         return digest.hexdigest()
 
 
+def raw_range(graph: Graph) -> tuple[int, int] | None:
+    """Smallest and largest raw input that the network was made for, None if nobody said.
+
+    The interval of the input is of raw values until a graph is integer, then of values less their zero point.
+    """
+    node = graph.input
+    interval, zero = graph.values[node.name].interval, np.asarray(node.zero)
+    if interval is None:
+        return None
+    if graph.header.level != "integer":
+        return interval.lo, interval.hi
+    return interval.lo + int(zero.max()), interval.hi + int(zero.min())
+
+
 def free_name(name: str, *taken: Container[str], mark: str = "_") -> str:
     """``name`` itself, or the first of ``name_2``, ``name_3``, ... that is in no container."""
     count, free = 1, name

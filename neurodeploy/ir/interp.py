@@ -8,7 +8,7 @@ declared width of products and compensated operators, and each counts its satura
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from . import fixed
 from .equation import Equation
 from .graph import Graph
 from .micro_op import MICROCODE
-from .neuron_model import NEURONS
+from .neuron_model import NEURONS, state_names
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
 from .widths import REGISTER_BITS
@@ -61,11 +61,14 @@ def run(
     record: Iterable[str] = (),
     timesteps: int | None = None,
     observe: Callable[[str, Array], None] | None = None,
+    given: Mapping[str, Array] | None = None,
 ) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
     ``x`` is (B, *input shape), the same at every tick, or (B, T, *input shape) where the Input is ``per_tick``.
+    ``record`` names nodes, and states as :func:`.neuron_model.state_names` calls them: what is kept after the tick.
     ``observe`` is called at every tick with each name and its value, (batch or 1, *shape), as it is computed.
+    ``given`` names values, (T, B, *shape), that are taken as they are instead of being computed.
     What is neither recorded nor read any more is let go, so memory holds the state and what is in use.
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
@@ -76,11 +79,13 @@ def run(
     saturations: dict[str, int] = {}
     outputs: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in record}
+    states = {name: at for name, at in state_names(graph).items() if name in recorded}
     integer = graph.header.level == "integer"
     # Integers count saturations at every tick, so everything is computed anew.
     still = unchanging(graph) if ticks > 1 and not integer else set()
     known: dict[str, Array] = {}
     for t in range(1, ticks + 1):
+        known |= {name: value[t - 1] for name, value in (given or {}).items()}
         tick = _Tick(graph, state, t, integer, saturations, len(x), known)
         for name, value in evaluate_tick(tick, x):
             if name in still:
@@ -91,6 +96,8 @@ def run(
                 outputs.append(value)
             if observe:
                 observe(name, value)
+        for name, (node, place) in states.items():
+            recorded[name].append(np.broadcast_to(state[node][place], (len(x), *graph.shape(node))))
     return Trace(np.stack(outputs), {n: np.stack(v) for n, v in recorded.items()}, saturations)
 
 

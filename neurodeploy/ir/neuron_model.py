@@ -12,12 +12,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..array import Array
 from ..evidence import Evidence
 from ..registry import Member, Room
+from .nodes import Neuron
 from .types import Code
+
+if TYPE_CHECKING:
+    from .graph import Graph
 
 Params = Mapping[str, Any]  # by name, in real numbers or in integers
 Scale = float | Array  # what a unit is worth, per channel where they differ
@@ -114,3 +118,16 @@ class NeuronModel(Member):
 
 
 NEURONS = Room("neurons", NeuronModel)
+
+
+def state_names(graph: Graph) -> dict[str, tuple[str, int]]:
+    """What the states of populations are called, ``NODE.VARIABLE`` -> (node, place among its states).
+
+    A node that has such a name itself comes first.
+    """
+    found = {
+        f"{node.name}.{variable.name}": (node.name, place)
+        for node in graph.of(Neuron)
+        for place, variable in enumerate(NEURONS[node.model].state)
+    }
+    return {name: place for name, place in found.items() if name not in graph.nodes}

@@ -109,8 +109,9 @@ def _saturations(layer: Layer) -> int | None:
 
 
 def _measured_on(row: Any) -> str | None:
-    stimulus = row.inputs.stimulus
-    return (stimulus.get("label") or stimulus.get("text")) if stimulus else None
+    stimulus, unchecked = row.inputs.stimulus, row.inputs.unchecked
+    said = (stimulus.get("label") or stimulus.get("text")) if stimulus else None
+    return "; ".join(filter(None, (said, unchecked))) or None
 
 
 NOT_RUN = "the network did not run"

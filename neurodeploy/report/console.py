@@ -21,7 +21,7 @@ STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 
 def summary(report: Json, report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
-    mark = f"  ({words.synthetic(report)})" if words.synthetic(report) else ""
+    mark = f"  ({words.marks(report)})" if words.marks(report) else ""
     blocks: list[RenderableType] = [
         _grid(_lines(report, "verdict")),
         _text(f"Per inference  nominal [low .. high]{mark}", style="bold"),

@@ -53,6 +53,7 @@ WIDTHS = ("message_bits", "state_bits", "register_bits")
 
 PROBLEM = ("code", "cause", "where", "found", "limit", "fixes", "severity")
 
+CHECKED = Need("import_check", "the model was not compared with what was imported of it")
 MODEL = Need("model", "the model does not say")
 LIMIT = Need("target", "the target sets no limit")
 LABELS = Need("accuracy", "no labelled samples were run")
@@ -216,6 +217,12 @@ def _affects(inputs: ReportInputs) -> list[str]:
     return [key for key, depends in [*((f.key, f.depends) for f in figures()), *columns] if depends in on]
 
 
+def _follows(inputs: ReportInputs) -> list[str]:
+    """Every key of a group of numbers, if the import was not compared."""
+    groups = [GROUPS[name] for name in COMPUTED] if inputs.unchecked else []
+    return [figure.key for group in groups for figure in group.figures]
+
+
 #: a range of energies, unless it says otherwise
 _ranged = partial(Figure, kind=RANGE, unit="uJ", needs=ESTIMATE, depends="activity")
 
@@ -266,6 +273,14 @@ TARGET = (
     Figure("target.widths", "widths", "bits of messages, state and registers",
            get=lambda i: {key: getattr(i.target.limits, key).value for key in WIDTHS}, kind=PARTS, unit="bit",
            needs=LIMIT),
+    Figure("import_check", "import check", "what of the imported network was compared with the model itself",
+           get=lambda i: dict(i.import_check) or None, kind=RECORD, needs=CHECKED, line="Import",
+           say=words.import_check, tone=lambda report: "" if report["import_check"] else "warn",
+           formula="samples from rest over all ticks; differences and tolerance relative to the largest magnitude"),
+    Figure("unchecked.label", "import not checked", "what every number is called if the import was not compared",
+           get=lambda i: i.unchecked, kind=TEXT, needs=CHECKED),
+    Figure("unchecked.affects", "depends on the import", "keys whose numbers follow from what was not compared",
+           get=_follows, kind=TEXTS, needs=CHECKED),
     Figure("input", "input", "what the network ran on", get=_input, kind=RECORD, line="Input", say=words.stimulus,
            tone=lambda report: "warn"),
     Figure("input.affects", "depends on the input", "keys and columns whose numbers depend on it", get=_affects,
@@ -451,6 +466,9 @@ NOTES = (
     Figure("reproducibility", "reproducibility", "versions, seeds, hashes and the configuration",
            get=lambda i: {**i.provenance, "config": dict(i.config)}, kind=RECORD),
 )  # fmt: skip
+
+#: groups that say what the network does and costs
+COMPUTED = ("mapping", "evidence", "operations", "energy", "time")
 
 #: groups of figures in the order of ``report.json``, of the lines on the console and of the listing on the page
 GROUPS = {

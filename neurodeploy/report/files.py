@@ -86,9 +86,11 @@ def _no_number(name: str) -> None:
 @contextmanager
 def consistent(folder: Path) -> Iterator[None]:
     """What a renderer stumbles over in a report of the right shape: values that contradict each other, as ReportError."""
+    from jinja2 import TemplateError
+
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TemplateError) as error:
         found, limit = f"its parts contradict each other: {first_line(error)}", "the report of one build"
         raise _refused("ND811", folder / REPORT, found, limit, REBUILD) from error
 

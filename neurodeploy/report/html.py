@@ -42,6 +42,7 @@ def page(report: Json) -> str:
         problems=problems(report),
         how_made=words.how_made(report),
         synthetic=words.synthetic(report),
+        unchecked=words.unchecked(report),
         in_lava=", ".join(words.lava(report)),
         kind=words.kind(report),
     )

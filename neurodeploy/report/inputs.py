@@ -82,8 +82,9 @@ class ReportInputs:
     ``sqnr_db`` and ``saturations`` (None: nothing ran) are by node of the integer graph; ``grades`` node -> (grade,
     reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why
     its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
-    :mod:`neurodeploy.inputs.samples` tells it; ``lava`` what its layers become in Lava: ``layers`` row by row, and
-    ``nodes``, node -> process.
+    :mod:`neurodeploy.inputs.samples` tells it; ``import_check`` what of the import was compared with the model, and
+    ``unchecked`` what every number is called if nothing was, though it could have been; ``lava`` what its layers become
+    in Lava: ``layers`` row by row, and ``nodes``, node -> process.
     """
 
     model: ModelInfo
@@ -105,6 +106,8 @@ class ReportInputs:
     raster: tuple[RasterRow, ...] = ()
     raster_sample: str = ""
     stimulus: MappingABC[str, Any] = field(default_factory=dict)
+    import_check: MappingABC[str, Any] = field(default_factory=dict)
+    unchecked: str = ""
     lava: MappingABC[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     stages: tuple[Stage, ...] = ()

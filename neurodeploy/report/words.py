@@ -42,9 +42,34 @@ def synthetic(report: Json) -> str:
     return str(found.get("label") or "") if found.get("kind") == "synthetic" else ""
 
 
+def unchecked(report: Json) -> str:
+    """What every number is called if the import was not compared with the model, empty where it was."""
+    return str(at(report, "unchecked.label") or "")
+
+
 def label(report: Json, key: str) -> str:
-    """The mark of a figure whose number comes from synthetic input, empty for all others."""
-    return synthetic(report) if key in report["input"]["affects"] else ""
+    """The marks of a figure: its number comes from synthetic input, or from an import that was not compared."""
+    marks = (synthetic(report) if key in report["input"]["affects"] else "",
+             unchecked(report) if key in (at(report, "unchecked.affects") or ()) else "")  # fmt: skip
+    return ", ".join(filter(None, marks))
+
+
+def marks(report: Json) -> str:
+    """What every number that depends on activity is called."""
+    return ", ".join(filter(None, (synthetic(report), unchecked(report))))
+
+
+def import_check(report: Json) -> tuple[str, ...]:
+    """What was compared with the model itself."""
+    found = at(report, "import_check")
+    if not found:
+        return (unchecked(report),) if unchecked(report) else ()
+    ticks = f" over {found['ticks']} ticks" if found["ticks"] > 1 else ""
+    ties = (f"ties on {units.count(found['ties'])} elements, equal elsewhere",) if found["ties"] else ()
+    spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
+    compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
+    return (f"equal to the model on {found['samples']} samples{ticks}", compared,
+            f"largest difference {found['largest_difference']:.1e} of {found['tolerance']:.0e}", *ties)  # fmt: skip
 
 
 def how_made(report: Json) -> str:

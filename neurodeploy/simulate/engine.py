@@ -20,6 +20,7 @@ from ..array import Array
 from ..errors import Problem, SimulateError
 from ..ir import interp, levels
 from ..ir.graph import Graph
+from ..ir.neuron_model import state_names
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
 from . import arithmetic, linear, loops, operators, pools, populations, products
@@ -43,6 +44,7 @@ class Engine:
         largest = max(value.shape.size for value in graph.values.values()) * graph.header.timesteps
         self.chunk = int(np.clip(CHUNK_ELEMENTS // (largest * pools.threads()), 1, CHUNK))
         self.constant = constants(graph)
+        self.states = state_names(graph)
         synapses = [macs(node, graph) for node in graph if isinstance(node, Synapse)]
         self.macs = max(synapses, default=0) * graph.header.timesteps
 
@@ -77,11 +79,13 @@ class Engine:
 
     def _nothing(self, names: tuple[str, ...]) -> Trace:
         output, lead = self.graph.output.name, (self.graph.header.timesteps, 0)
-        empty = {n: np.zeros((*lead, *self.graph.shape(n)), np.int64) for n in (*names, output)}
+        of = {name: node for name, (node, _) in self.states.items()}
+        empty = {n: np.zeros((*lead, *self.graph.shape(of.get(n, n))), np.int64) for n in (*names, output)}
         return Trace(empty[output], {name: empty[name] for name in names})
 
     def _chunk(self, x: Array, names: tuple[str, ...]) -> Trace:
-        run = Run(self.graph.header.timesteps)
+        states = {name: at for name, at in self.states.items() if name in names}
+        run = Run(self.graph.header.timesteps, states={node: [] for node, _ in states.values()})
         env: dict[str, Array] = {}
         kept: dict[str, Array] = {}
         for unit in self.units:
@@ -98,6 +102,9 @@ class Engine:
             for source in {source for node in unit.nodes for source in node.inputs}:
                 if self.last_use[source] is unit:
                     env.pop(source, None)
+        for name, (watched, place) in states.items():
+            shape = (run.ticks, len(x), *self.graph.shape(watched))
+            kept[name] = np.broadcast_to(run.states[watched][place], shape)
         outputs = env[self.graph.output.name].astype(np.int64)
         return Trace(outputs, kept, run.saturations)
 

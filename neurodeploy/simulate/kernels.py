@@ -37,7 +37,7 @@ step = scalar_step({model!r})
 
 
 @njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel({streams}, out{params}):
+def kernel({streams}, out{traces}{params}):
     ticks, batch, size = out.shape
     clipped = 0
     for b in range(batch):
@@ -47,7 +47,7 @@ def kernel({streams}, out{params}):
             for j in range(size):
                 value, {new}clip = step({inputs}{old}{at})
                 out[t, b, j] = value
-{keep}
+{keep}{trace}
                 clipped += clip
     return clipped
 '''
@@ -98,8 +98,10 @@ def constant_positions(name: str) -> tuple[int, ...]:
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
 
-def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
+def source_of(name: str, constants: tuple[int, ...], cached: bool, traced: bool = False) -> str:
     """Text of the kernel of a model, every parameter an array of one element per neuron.
+
+    ``traced``: states are written out as well, into an array like ``out`` for each.
 
     ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
     """
@@ -120,6 +122,8 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool) -> str:
         old=_each(", {0}[j]", states),
         at=_each(", {0}", values),
         keep=_each("                {0}[j] = n{0}", states, "\n") or "                # no state",
+        traces=_each(", all_{0}", states) if traced else "",
+        trace=_each("\n                all_{0}[t, b, j] = n{0}", states) if traced else "",
     )  # fmt: skip
 
 
@@ -129,23 +133,23 @@ def _each(form: str, names: Iterable[str], between: str = "") -> str:
 
 
 @cache
-def neuron_kernel(name: str, constants: tuple[int, ...] = ()) -> Kernel:
+def neuron_kernel(name: str, constants: tuple[int, ...] = (), traced: bool = False) -> Kernel:
     """kernel(*inputs (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements.
 
-    An input of one tick is fed at every tick.
+    An input of one tick is fed at every tick. ``traced``: states (T, B, P) are written too, behind ``out``.
 
     With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
     """
     try:
-        return _from_file(name, constants)
+        return _from_file(name, constants, traced)
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
         table: dict[str, Any] = {}
-        exec(compile(source_of(name, constants, cached=False), f"<kernel {name}>", "exec"), table)
+        exec(compile(source_of(name, constants, False, traced), f"<kernel {name}>", "exec"), table)
         return cast(Kernel, table["kernel"])
 
 
-def _from_file(name: str, constants: tuple[int, ...]) -> Kernel:
-    text = source_of(name, constants, cached=True)
+def _from_file(name: str, constants: tuple[int, ...], traced: bool) -> Kernel:
+    text = source_of(name, constants, True, traced)
     digest = hashlib.sha256(text.encode() + _fingerprint(_step(name))).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -111,6 +111,12 @@ def _neuron(node: Neuron, graph: Graph) -> TickStep:
         value, *after = model.int_step(*(x + zero for x in inputs), *states[node.name], *params)
         run.count(node, int(np.sum(after.pop())), run.ticks)
         states[node.name] = after
+        if node.name in run.states:
+            kept = [state[None] for state in after]
+            before = run.states[node.name]
+            run.states[node.name] = (
+                [np.concatenate(pair) for pair in zip(before, kept, strict=True)] if t else kept
+            )
         return value
 
     return step

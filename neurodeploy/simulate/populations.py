@@ -34,11 +34,16 @@ def neuron(node: Neuron, graph: Graph) -> Step:
         streams = [_flat(x, batch, shape) for x in args]
         ticks = run.ticks if model.state else max(len(x) for x in streams)
         out = np.empty((ticks, *streams[0].shape[1:]), dtype=kind)
+        watched = node.name in run.states
+        states = [np.empty(out.shape, dtype=np.int64) for _ in model.state] if watched else []
+        act = kernels.neuron_kernel(node.model, traced=True) if watched else kernel
         clipped = 0
         for part in _stretches(node, ticks):
             # The kernel starts without state: that is what a reset is.
             here = [x[part] if len(x) > 1 else x for x in streams]
-            clipped += kernel(*here, out[part], *params)
+            clipped += act(*here, out[part], *(kept[part] for kept in states), *params)
+        if watched:
+            run.states[node.name] = [kept.reshape(*kept.shape[:2], *shape) for kept in states]
         run.count(node, clipped, ticks)
         return out.reshape(*out.shape[:2], *shape)
 

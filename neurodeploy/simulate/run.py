@@ -11,10 +11,12 @@ from ..ir.nodes import Node
 
 @dataclass
 class Run:
-    """One pass over one chunk of samples: its number of ticks, and the saturations seen."""
+    """One pass over one chunk of samples: its number of ticks, the saturations seen, and the states that are kept."""
 
     ticks: int
     saturations: dict[str, int] = field(default_factory=dict)
+    #: neuron -> its states (T, B, *shape) after each tick; filled for those that are keys
+    states: dict[str, list[Array]] = field(default_factory=dict)
 
     def count(self, node: Node, clipped: int, ticks: int) -> None:
         """Add saturated elements; a value computed for ``ticks`` = 1 stands for every tick."""

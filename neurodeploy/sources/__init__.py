@@ -1,7 +1,7 @@
 """MODEL -> source graph: what the string names, its graph, kept between runs, and what it defaults to."""
 
-from .cache import Source, load
-from .defaults import completed, raw_levels, remarks
+from .cache import Source, assumed_levels, load
+from .defaults import completed, preparation, raw_levels, remarks
 from .resolve import Model
 
-__all__ = ["Model", "Source", "completed", "load", "raw_levels", "remarks"]
+__all__ = ["Model", "Source", "assumed_levels", "completed", "load", "preparation", "raw_levels", "remarks"]

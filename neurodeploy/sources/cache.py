@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import os
 import time
@@ -17,18 +18,26 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
+from .. import datasets
+from ..array import Array
 from ..config import BuildConfig
+from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
+from ..files import write_text
+from ..frontends.proof.types import UNCHECKED, ImportCheck
 from ..ir.graph import Graph
 from ..registry import version
 from . import resolve
-from .resolve import Model
+from .resolve import Loaded, Model
 
+SOME = 3  # samples of the user's data on which a graph is compared with its module
 CACHED = 32  # graphs that are kept; the oldest go first
 ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
-REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "ir", "limits.py",
+REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "inputs", "ir", "limits.py",
            "microcode", "neurons", "passes", "registry.py", "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
@@ -38,26 +47,93 @@ LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 class Source:
     """A model with its source graph; ``cached`` if the graph was not imported anew.
 
-    ``whole`` is the same network with the rows that nobody reads, as its author's code computes it.
+    ``whole`` is the same network with the rows that nobody reads, as its author's code computes it. ``check`` is what
+    was compared with the model itself; None, with the reason in ``unchecked``, where nothing was.
     """
 
     model: Model
     graph: Graph
     cached: bool = False
     whole: Graph | None = None
+    check: ImportCheck | None = None
+    unchecked: str = ""
+
+    @property
+    def label(self) -> str:
+        """What every number is called that follows from an import that could have been compared, and was not."""
+        return "" if self.check is not None or _no_reference(self.model) else UNCHECKED
 
 
-def load(config: BuildConfig, shape: tuple[int, ...] | None = None) -> Source:
-    """The simplified source graph behind ``config.model``; typed errors of the front ends pass through."""
+def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
+    """The simplified source graph behind ``config.model``, compared with the model itself on some of the ``data``.
+
+    Typed errors of the front ends pass through, and ND140 and ND141 of the comparison.
+    """
+    shape = data.shape if data else None
     model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset, config.reader)
     key = model.fingerprint and _key(model.fingerprint)
-    whole = _read(key) if key else None
-    cached = whole is not None
-    if whole is None:
-        whole = simplified(resolve.source_graph(model), without=("push_slices",))
-        if key:
-            _write(key, whole)
-    return Source(model, simplified(whole), cached, whole)
+    kept = _read(key) if key else None
+    if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
+        whole, check = kept
+        graph = simplified(whole)
+        if check is None or data is None or check.covers(*_bounds(graph, data)):
+            return Source(model, graph, True, whole, check, _unchecked(model, check))
+    loaded = model.loader()
+    whole = simplified(loaded.graph, without=("push_slices",))
+    graph = simplified(whole)
+    check = _compared(loaded, graph, data or _facts(model)) if config.import_check else None
+    if key:
+        _write(key, whole, check)
+    return Source(model, graph, False, whole, check, _unchecked(model, check))
+
+
+def _no_reference(model: Model) -> bool:
+    """Whether a file is all that there is of a model."""
+    return model.kind == "format"
+
+
+def _unchecked(model: Model, check: ImportCheck | None) -> str:
+    """Why nothing was compared; empty where something was."""
+    if check is not None:
+        return ""
+    if _no_reference(model):
+        return "the file is all that there is of the network: there is nothing to compare its graph with"
+    return "it was turned off by --no-import-check"
+
+
+def _compared(loaded: Loaded, graph: Graph, data: DataSet | Facts | None) -> ImportCheck | None:
+    """What was compared with the module, if there is one; ImportModelError ND140, ND141."""
+    if loaded.reference is None:
+        return None
+    from ..frontends.proof import prove
+
+    return prove.prove(loaded.reference, loaded.graph, graph, _bounds(graph, data), _some(graph, data))
+
+
+def _facts(model: Model) -> Facts | None:
+    """What is known of the data that the model names, where they are here."""
+    try:
+        return datasets.facts(model.dataset) if model.dataset else None
+    except NeurodeployError:
+        return None
+
+
+def _bounds(graph: Graph, data: DataSet | Facts | None) -> tuple[int, int]:
+    """Smallest and largest raw input of a source graph: those of the data, else what its scale makes 0 .. 1 of."""
+    return 0, data.levels if data is not None and data.levels else assumed_levels(graph)
+
+
+def assumed_levels(graph: Graph) -> int:
+    """Largest raw input of a network that sees 0 .. 1 behind its scale."""
+    return min(255, max(1, round(1 / float(np.min(graph.input.scale)))))
+
+
+def _some(graph: Graph, data: DataSet | Facts | None) -> Array | None:
+    """A few training samples, as the module takes them; None where there are none that fit without a tokenizer."""
+    if not isinstance(data, DataSet) or data.texts or graph.input.per_tick != bool(data.ticks):
+        return None
+    images = data.train.take(range(min(SOME, len(data.train))))[0]
+    return np.asarray(images) if images.shape[1:] == graph.shape(graph.input.name) else None
 
 
 def simplified(graph: Graph, without: Collection[str] = ()) -> Graph:
@@ -95,24 +171,36 @@ def _key(fingerprint: str) -> str:
     return hashlib.sha256(f"{fingerprint}\0{_made_by()}".encode()).hexdigest()
 
 
-def _read(key: str) -> Graph | None:
-    """The cached graph, or None where there is none that is whole."""
+def _read(key: str) -> tuple[Graph, ImportCheck | None] | None:
+    """The cached graph with what was compared, or None where there is none that is whole."""
     from .. import artifact
 
     file = folder() / f"{key}.h5"
     try:
-        return artifact.load(file).source if file.is_file() else None
+        graph = artifact.load(file).source if file.is_file() else None
     except (NeurodeployError, OSError):
+        return None
+    return None if graph is None else (graph, _read_check(file.with_suffix(".json")))
+
+
+def _read_check(file: Path) -> ImportCheck | None:
+    """What was compared of the graph beside the file; None where nothing was."""
+    try:
+        return ImportCheck.parse(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
         return None
 
 
-def _write(key: str, graph: Graph) -> None:
-    """Keep a graph; a cache that cannot be written is no reason to fail."""
+def _write(key: str, graph: Graph, check: ImportCheck | None) -> None:
+    """Keep a graph and its check; a cache that cannot be written is no reason to fail."""
     from .. import artifact
 
     try:
         folder().mkdir(parents=True, exist_ok=True)
-        artifact.save(folder() / f"{key}.h5", artifact.Artifact(source=graph))
+        file = folder() / f"{key}.h5"
+        artifact.save(file, artifact.Artifact(source=graph))
+        if check is not None:
+            write_text(file.with_suffix(".json"), json.dumps(check.as_dict()))
         trim(folder(), CACHED)
     except (NeurodeployError, OSError):
         return
@@ -128,5 +216,5 @@ def trim(place: Path, most: int, most_bytes: float = math.inf) -> None:
         if n >= most or size > most_bytes
     ]
     left = [file for file in place.glob(".*.tmp") if time.time() - file.stat().st_mtime > ABANDONED]
-    for file in (*old, *left):
+    for file in (*old, *(entry.with_suffix(".json") for entry in old), *left):
         file.unlink(missing_ok=True)

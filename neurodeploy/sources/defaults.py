@@ -100,6 +100,21 @@ def raw_levels(config: BuildConfig, model: Model, levels: int) -> list[Problem]:
     return [Problem("ND114", cause, config.model, f"0 .. {levels}", limit, fixes, severity="warning")]
 
 
+def preparation(config: BuildConfig, graph: Graph, shape: tuple[int, ...]) -> list[Problem]:
+    """A warning (ND176) where a library would change rows and columns of the images that a network is given."""
+    said = graph.header.notes.get("preparation")
+    if not said:
+        return []
+    cause = "images are taken as they are, which the library would not do"
+    sides = " x ".join(map(str, shape[-2:]))
+    fixes = ("prepare the images of the data set in the same way, from larger ones",)
+    return [
+        Problem(
+            "ND176", cause, config.data or config.model, f"images of {sides}", str(said), fixes, "warning"
+        )
+    ]
+
+
 def remarks(config: BuildConfig, graph: Graph) -> list[Problem]:
     """Warnings of what the reader of a file noted in ``header.notes["remarks"]``.
 

@@ -13,18 +13,20 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_name
 from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
-from ..frontends.libraries._base import LIBRARIES, text_options
+from ..frontends.libraries._base import LIBRARIES, Built, text_options
 from ..ir.graph import Graph
 from . import zoo
+
+if TYPE_CHECKING:
+    from ..frontends.proof.reference import Reference
 
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
@@ -43,6 +45,14 @@ UNREAD = {".onnx": (_EXPORT, _FACTORY)}
 FOREIGN = {**dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,)), **UNREAD}
 
 
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A source graph, and the module that it has to equal; None where a file is all that there is."""
+
+    graph: Graph
+    reference: Reference | None = None
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that was found but not loaded.
@@ -54,7 +64,7 @@ class Model:
     name: str
     kind: Kind
     source: str
-    loader: Callable[[], Graph]
+    loader: Callable[[], Loaded]
     system: str = ""
     title: str = ""
     dataset: str = ""
@@ -125,8 +135,8 @@ def resolve(
 
 
 def source_graph(model: Model) -> Graph:
-    """The source graph, imported anew; callers cache it by ``model.fingerprint``."""
-    return model.loader()
+    """The source graph, imported anew, and not compared with anything."""
+    return model.loader().graph
 
 
 def formats() -> dict[str, tuple[Format, Reader]]:
@@ -181,11 +191,20 @@ def _content(path: Path) -> str:
 # --- networks in memory ------------------------------------------------------------------------------------------
 
 
-def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
-    """The source graph of a torch module in memory, traced as a spiking network where it has neurons, else exported.
+def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Loaded:
+    """A torch module in memory, traced as a spiking network where it has neurons, else exported; it stays as it was.
 
     ``inside`` is the attribute under which a wrapper holds the network.
     """
+    from ..frontends.proof import guest
+    from ..frontends.proof.reference import Reference
+
+    with guest.kept(module):
+        return Loaded(_traced(module, spec, name, inside), Reference(module, spec))
+
+
+def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
+    """The source graph by the front end for such modules."""
     if not spec.tokens and has_neurons(module):
         from ..frontends import torch_fx
 
@@ -232,7 +251,7 @@ def _python(asked: Asked) -> Model:
         cause = "a Python model needs a module and a factory"
         raise UsageError(Problem("ND110", cause, asked.text, asked.text, "py:package.module:factory"))
 
-    def load() -> Graph:
+    def load() -> Loaded:
         network = _built(module, factory, asked.text)
         return from_torch(network, _carried(network, asked), factory)
 
@@ -294,13 +313,22 @@ def _from_library(asked: Asked) -> Model:
     library = LIBRARIES[prefix]
     chosen = library.configure(asked.reader)
 
-    def load() -> Graph:
+    def load() -> Loaded:
         built = library.build(name, chosen)
         title = Path(name).name if Path(name).is_dir() else name
-        return from_torch(built.module, asked.over(built.spec), title, built.inside)
+        loaded = from_torch(built.module, asked.over(built.spec), title, built.inside)
+        return replace(loaded, graph=_noted(loaded.graph, built))
 
     tokenizer = library.texts(name, chosen).tokenizer
     return Model(name, "library", asked.text, load, library.name, library.title, tokenizer=tokenizer)
+
+
+def _noted(graph: Graph, built: Built) -> Graph:
+    """The graph with what a user may want to know of a library's preparation."""
+    said = {"preparation": built.preparation, "remarks": list(built.remarks)}
+    return graph.with_header(
+        notes={**graph.header.notes, **{key: text for key, text in said.items() if text}}
+    )
 
 
 # --- files -------------------------------------------------------------------------------------------------------
@@ -310,10 +338,12 @@ def _export(asked: Asked) -> Model:
     """A file of torch.export; read when the graph is asked for."""
     texts, path = text_options(asked.reader), asked.path
 
-    def load() -> Graph:
+    def load() -> Loaded:
         from ..frontends import pt2, torch_export
+        from ..frontends.proof.reference import of_program
 
-        return torch_export.import_program(pt2.load(path), asked.over(InputSpec()), path.stem)
+        program, spec = pt2.load(path), asked.over(InputSpec())
+        return Loaded(torch_export.import_program(program, spec, path.stem), of_program(program, spec))
 
     if not path.is_file():
         raise UsageError(_nothing_there(str(path), "nothing", "a .pt2 file"))
@@ -331,7 +361,10 @@ def _format(asked: Asked) -> Model:
         found = "a folder" if path.is_dir() else "nothing"
         raise UsageError(_nothing_there(str(path), found, f"a {path.suffix} file"))
     fingerprint = _digest(_content(path), format.name, chosen.model_dump_json(), repr(asked.timesteps))
-    load = partial(reader.load, path, chosen, asked.timesteps)
+
+    def load() -> Loaded:
+        return Loaded(reader.load(path, chosen, asked.timesteps))
+
     return Model(path.stem, "format", str(path), load, format.name, format.title, fingerprint=fingerprint)
 
 
@@ -345,7 +378,7 @@ def _artifact(asked: Asked) -> Model:
     if not file.is_file():
         raise UsageError(_nothing_there(str(file), "nothing", "program.h5"))
 
-    def refuse() -> Graph:
+    def refuse() -> Loaded:
         cause, fixes = "a built program holds no source graph", ("give the model that it was built from",)
         raise ImportModelError(Problem("ND112", cause, str(file), "artifact", "a model", fixes))
 

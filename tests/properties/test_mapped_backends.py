@@ -11,6 +11,7 @@ from neurodeploy.backends._base import BACKENDS, Backend
 from neurodeploy.image import encode, from_arrays, to_arrays
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import state_names
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
@@ -32,7 +33,7 @@ MAPPERS = {
 
 def check(backend: Backend, graph: Graph, mapping: Mapping, x: np.ndarray) -> None:
     mapping = encode(graph, mapping, TARGET)
-    names = [node.name for node in graph]
+    names = [*(node.name for node in graph), *state_names(graph)]
     wanted = interp.run(graph, x, names)
     found, events = backend.run(Program(graph, mapping), x, names)
     wrong = [name for name in names if not np.array_equal(wanted.values[name], found.values[name])]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from neurodeploy.ir import fixed, interp, intervals, levels
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import state_names
 from neurodeploy.ir.nodes import Product
 from neurodeploy.simulate import Engine
 from tests.strategies import inputs, integer_graphs
@@ -32,10 +33,13 @@ def check_bounds(graph: Graph, x: np.ndarray) -> None:
 
 
 def check_engine(graph: Graph, x: np.ndarray) -> None:
-    names = list(graph.nodes)
-    expected, found = interp.run(graph, x, names), Engine(graph).run(x, names)
+    names, states, engine = list(graph.nodes), list(state_names(graph)), Engine(graph)
+    expected, found = interp.run(graph, x, (*names, *states)), engine.run(x, names)
     for name in names:
         assert np.array_equal(found.values[name], expected.values[name]), name
+    kept = engine.run(x, states).values if states else {}
+    for name in states:
+        assert np.array_equal(kept[name], expected.values[name]), name
     assert np.array_equal(found.outputs, expected.outputs)
     assert found.saturations == expected.saturations
 

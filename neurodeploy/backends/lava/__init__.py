@@ -11,6 +11,7 @@ import numpy as np
 from ...array import Array
 from ...errors import BackendError, Problem
 from ...ir.interp import check_input
+from ...ir.neuron_model import state_names
 from ...ir.trace import Events, Trace
 from ...mapping.checks import too_fast
 from ...passes.balance import balance, hurried
@@ -62,6 +63,15 @@ class Lava(Backend):
         from . import supervise
 
         names = tuple(dict.fromkeys(record))
+        hidden = state_names(program.graph).keys() & set(names)
+        if hidden:
+            cause, fixes = (
+                "a state inside a process of Lava is not recorded",
+                ("--backend cpu, the same to the bit",),
+            )
+            raise BackendError(
+                [Problem("ND172", cause, name, fixes=fixes) for name in names if name in hidden]
+            )
         check_input(program.graph, x)
         program = lowered(program, self.granularity)
         found = plan(program.graph, names, self.granularity, program.mapping, len(x))

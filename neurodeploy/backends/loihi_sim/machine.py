@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -71,6 +71,15 @@ class Machine:
         self.sites = [self._site(n, image, receivers) for n, image in enumerate(images)]
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
         _check_probes(images, self.nodes)
+        self.states = {name: node for name, node in self._states() if name not in self.nodes}
+
+    def _states(self) -> Iterator[tuple[str, str]]:
+        """Names under which states can be recorded, and their node."""
+        for step in (step for site in self.sites for program in site.programs for step in program.steps):
+            if step.item.op == "neuron":
+                yield from (
+                    (f"{step.item.node}.{variable.name}", step.item.node) for variable in step.member.state
+                )
 
     def _site(self, number: int, image: CoreImage, receivers: list[Receiver]) -> Site:
         every, programs = exports(image, self.network.images, receivers), []
@@ -89,7 +98,10 @@ class Machine:
         recorder = Recorder(cores, self.header["steps"], len(x), self.network)
         ticks, samples = self.header["timesteps"], len(x)
         trace = Trace(np.zeros((ticks, samples, prod(self.header["output"])), dtype=np.int64))
-        trace.values = {name: np.zeros((ticks, samples, self.nodes[name]), dtype=np.int64) for name in record}
+        nodes = {name: self.states.get(name, name) for name in record}
+        trace.values = {
+            name: np.zeros((ticks, samples, self.nodes[node]), dtype=np.int64) for name, node in nodes.items()
+        }
         flat = x.reshape(samples, prod(self.header["input"]))
         for start in range(0, samples, BATCH):
             part = np.ascontiguousarray(flat[start : start + BATCH].T, dtype=np.int64)
@@ -97,12 +109,17 @@ class Machine:
             _Run(self, part, start, trace, recorder).go()
         trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
         shapes = self.header["shapes"]
-        trace.values = {name: v.reshape(ticks, samples, *shapes[name]) for name, v in trace.values.items()}
+        trace.values = {
+            name: v.reshape(ticks, samples, *shapes[nodes[name]]) for name, v in trace.values.items()
+        }
         trace.saturations = dict(recorder.saturations)
         return trace, recorder.events()
 
     def _check(self, x: Array, record: tuple[str, ...]) -> None:
-        cause, unknown = "a value that no core holds cannot be recorded", set(record) - set(self.nodes)
+        cause, unknown = (
+            "a value that no core holds cannot be recorded",
+            {*record} - {*self.nodes} - {*self.states},
+        )
         problems = [Problem("ND611", cause, name) for name in record if name in unknown]
         expected = tuple(self.header["input"])
         if x.shape[1:] != expected:
@@ -236,6 +253,8 @@ class _Run:
             vector = run(item, frame)
             frame.vectors.append(vector)
             self._record(running, item, vector, t)
+            if item.item.op == "neuron":
+                self._record_states(running, item, state, t)
         self._send(number, step, program, frame.vectors)
 
     def _record(self, running: Running, step: Step, vector: Array, t: int) -> None:
@@ -247,6 +266,13 @@ class _Run:
             self.trace.outputs[t - 1, rows][:, flat] = vector.T
         if item.node in self.trace.values:
             self.trace.values[item.node][t - 1, rows, flat] = vector
+
+    def _record_states(self, running: Running, step: Step, state: list[Array], t: int) -> None:
+        rows, flat = slice(self.start, self.start + self.samples), running.site.image.elements(step.item)
+        names = [f"{step.item.node}.{variable.name}" for variable in step.member.state]
+        for name, kept in zip(names, np.split(state[step.number], max(len(names), 1)), strict=False):
+            if name in self.trace.values and name in self.machine.states:
+                self.trace.values[name][t - 1, rows, flat] = kept
 
     def _send(self, number: int, step: int, program: Program, vectors: list[Array]) -> None:
         for export in program.exports:

@@ -1,8 +1,8 @@
 """What a library of networks is: options, and a function from a name to a torch module with its input.
 
 A member file binds ``MEMBER`` to an instance of :class:`Library`. The library itself is imported when a network is
-built, and never runs code that comes with weights: these are read from safetensors, HDF5, or by torch's weights-only
-reader.
+built, and never runs code that comes with weights: these are read from safetensors, HDF5, or by
+our own reader of torch's checkpoints.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import EnvironmentProblem, ImportModelError, NeurodeployError, Problem, configured, first_line
 from ...registry import Member, Room
+from .. import tensors
 from ..input_spec import InputSpec
 from ._weights import fill
 
@@ -61,11 +62,19 @@ class Built:
 
     The raw levels of ``spec`` are pixels of 0 .. 255. ``inside`` is the attribute of the wrapper that holds the
     library's own module.
+
+    ``reference`` is the library's own way to the same result, without the wrapper: raw levels (B, C, H, W) or token ids
+    (B, N), a torch tensor of those, to a torch tensor; NaN where nothing is promised. ``preparation`` says what the
+    library would do to rows and columns of an image of the network's size; ``remarks``, as ``place: text``, what is
+    worth knowing.
     """
 
     module: Any
     spec: InputSpec
     inside: str = ""
+    reference: Callable[[Any], Any] | None = None
+    preparation: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Library(Member):
@@ -148,9 +157,13 @@ def constructing(where: str, fixes: tuple[str, ...] = ()) -> Iterator[None]:
 
 @contextmanager
 def fetching(where: str) -> Iterator[None]:
-    """Whatever a library raises while it asks its hub for weights becomes ImportModelError ND116."""
+    """Whatever a library raises while it asks its hub for weights becomes ImportModelError ND116.
+
+    Of what it gets, torch's own reader loads no TorchScript.
+    """
     try:
-        yield
+        with tensors.without_scripts():
+            yield
     except Exception as error:
         cause, limit = (
             "the weights cannot be had from the hub of the library",

@@ -1,4 +1,4 @@
-"""Tensors from a local file into a module, without unpickling: safetensors, HDF5, torch's weights-only reader."""
+"""Tensors from a local file into a module, without unpickling: safetensors, HDF5, checkpoints of torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ImportModelError, Problem, first_line, unknown_name
+from .. import tensors
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
 #: keys under which checkpoints keep the tensors beside optimiser state and notes
 NESTED = ("state_dict", "model", "model_state_dict")
 #: names of buffers that older versions stored, and of parts that a base model leaves out
 BUFFERS = ("position_ids", "masked_bias", "num_batches_tracked")
+_FIX = "save the state dict alone, from source that you trust: safetensors.torch.save_file(model.state_dict(), FILE)"
 HEADS = ("pooler", "cls", "classifier", "lm_head", "vocab_projector", "vocab_transform", "vocab_layer_norm")
 
 
@@ -23,28 +25,31 @@ def fill(module: Any, path: Path, prefixes: tuple[str, ...] = ()) -> None:
     """
     import torch
 
-    tensors = _renamed(read(path), set(module.state_dict()), prefixes)
-    problems = list(_misfits(module, tensors, path))
+    given = _renamed(read(path), set(module.state_dict()), prefixes)
+    problems = list(_misfits(module, given, path))
     if problems:
         raise ImportModelError(problems)
     with torch.no_grad():
-        module.load_state_dict(tensors, strict=False)
+        module.load_state_dict(given, strict=False)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """All tensors of a file by name; ImportModelError ND191 where there is no such file, ND192 where it is damaged."""
+    """All tensors of a file by name; ImportModelError ND113 (code), ND191 (no such file), ND192 (damaged)."""
     if not path.is_file() or path.suffix not in SUFFIXES:
         found = path.suffix or "no suffix" if path.is_file() else "nothing"
         cause, limit = "the weights of the model cannot be read", f"a file that ends in {', '.join(SUFFIXES)}"
         raise ImportModelError(Problem("ND191", cause, str(path), found, limit))
     cause = "the weights are not a whole file of tensors"
     try:
-        tensors = _read(path)
+        found = _read(path)
+    except tensors.Refused as error:
+        danger, limit, fix = "the weights could execute code", "tensors and plain containers", _FIX
+        raise ImportModelError(Problem("ND113", danger, str(path), str(error), limit, (fix,))) from error
     except Exception as error:  # each reader has its own
         raise ImportModelError(Problem("ND192", cause, str(path), first_line(error))) from error
-    if not tensors:
+    if not found:
         raise ImportModelError(Problem("ND192", cause, str(path), "0 tensors"))
-    return tensors
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(load_file(path))
     if path.suffix in (".h5", ".hdf5"):
         return _hdf5(path)
-    found = torch.load(path, map_location="cpu", weights_only=True)
+    found = tensors.read(path)
     for key in NESTED:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
@@ -83,26 +88,26 @@ def _hdf5(path: Path) -> dict[str, Any]:
     return found
 
 
-def _renamed(tensors: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...]) -> dict[str, Any]:
+def _renamed(given: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...]) -> dict[str, Any]:
     """The tensors under the names of the module, where adding or leaving out one prefix gives more of them."""
-    forms = [tensors]
+    forms = [given]
     for prefix in ("module.", *(f"{p}." for p in prefixes)):
-        forms.append({key.removeprefix(prefix): value for key, value in tensors.items()})
-        forms.append({prefix + key: value for key, value in tensors.items()})
+        forms.append({key.removeprefix(prefix): value for key, value in given.items()})
+        forms.append({prefix + key: value for key, value in given.items()})
     return max(forms, key=lambda table: len(wanted & table.keys()))
 
 
-def _misfits(module: Any, tensors: dict[str, Any], path: Path) -> Iterator[Problem]:
+def _misfits(module: Any, found: dict[str, Any], path: Path) -> Iterator[Problem]:
     """What of a file does not fit the module: names first, then shapes, types and values."""
     expected = module.state_dict(keep_vars=True)
-    given = {expected[k].data_ptr() for k in tensors if k in expected}
+    given = {expected[k].data_ptr() for k in found if k in expected}
     persistent = {n for n, _ in module.named_parameters(remove_duplicate=False)}
     for key, value in expected.items():
         if (
-            key in persistent and key not in tensors and value.data_ptr() not in given
+            key in persistent and key not in found and value.data_ptr() not in given
         ):  # nor tied to one of those
             yield Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
-    for key, value in tensors.items():
+    for key, value in found.items():
         if key in expected:
             yield from _misfit(key, value, expected[key], str(path))
         elif not _idle(key):

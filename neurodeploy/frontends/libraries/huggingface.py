@@ -1,7 +1,8 @@
 """``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, decoders from GPT-2 to LLaMA).
 
-A text model takes token ids of one fixed length, positions in order. With ``mask`` the tokens of padding, of which each
-text has its own number at its end, are hidden from attention and from the mean, and ``last`` is the one before them.
+An image model is fed as the library's own processor feeds it. A text model takes token ids of one fixed length,
+positions in order. With ``mask`` the tokens of padding, of which each text has its own number at its end, are hidden
+from attention and from the mean, and ``last`` is the one before them.
 ``hf:bert`` (a type of model, not of the hub) with ``pretrained=false`` is an architecture with the sizes of its
 library, or those in ``arguments``.
 """
@@ -11,11 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ...errors import ImportModelError, Problem
-from ..input_spec import InputSpec
+from . import _pixels, _texts
 from ._base import RANDOM, Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -24,23 +24,21 @@ Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
 FILES = ("model.safetensors", "pytorch_model.bin")
 #: files of which one shows that a folder holds a tokenizer
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
-#: encoders whose padding is hidden without being asked for where their tokenizer is known, as that of decoders is
-MASKED = ("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "t5", "xlm-roberta")
-#: what a token's score exceeds that of the one before by, so that a softmax of integers sees the last alone
-NEARER = 32.0
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
-    """Further: the length of a text and what is made of the tokens' vectors."""
+    """Further: the size of images, the length of a text, and what is made of the tokens' vectors."""
 
+    image: int | None = Field(None, ge=1, description="rows and columns of an image; unset: the model's own")
     tokens: int = Field(32, ge=1, description="tokens of a text")
     mask: bool | None = Field(
-        None, description="hide padding; unset: yes for decoders, BERT and its kin where a tokenizer is known"
+        None, description="hide padding; unset: where the model's attention can and a tokenizer is known"
     )
     output: Pool = Field(
         "auto",
         description="logits of a head, mean of the tokens, the first or last token, pooled, or all tokens; auto: "
-        "logits where there is a head (a decoder's at the last token), else mean (text) or first (image)",
+        "logits where there is a head (a decoder's at the last token), else what the model makes of a whole image, or "
+        "first token, and of a text what its folder says, or mean",
     )
 
 
@@ -72,6 +70,8 @@ class HuggingFace(Library):
             with fetching(where):
                 read = transformers.AutoConfig.from_pretrained
                 config = read(name, trust_remote_code=False, **options.arguments)
+        if options.image is not None:
+            config.image_size = options.image
         with constructing(where), seeded(options.seed):
             model = _class(transformers, config)._from_config(config, attn_implementation="eager")
         if options.weights:
@@ -82,10 +82,23 @@ class HuggingFace(Library):
             with fetching(where):
                 safe = {"trust_remote_code": False, "use_safetensors": True}
                 model = type(model).from_pretrained(name, config=config, attn_implementation="eager", **safe)
-        causal, mask = _causal(transformers, config), options.mask
-        if mask is None:
-            mask = bool(self.texts(name, options).tokenizer) and (causal or config.model_type in MASKED)
-        return _wrapped(model.float().eval(), config, options, mask, causal, where)
+        model.config.use_cache = False
+        return self._network(transformers, model.float().eval(), options, name, where)
+
+    def _network(self, transformers: Any, model: Any, options: Any, name: str, where: str) -> Built:
+        """The network of images or texts that a model is; ImportModelError ND181 for one of both."""
+        if all(hasattr(model.config, part) for part in ("text_config", "vision_config")):
+            cause, limit = "the model takes images and texts, and is two networks", "one of them"
+            kind = type(model).__name__.removesuffix("Model")
+            fix = (
+                f"save the one: transformers.{kind}VisionModel.from_pretrained(FOLDER).save_pretrained(OTHER)"
+            )
+            raise ImportModelError(Problem("ND181", cause, where, type(model).__name__, limit, (fix,)))
+        if model.main_input_name == "pixel_values":
+            return _pixels.network(transformers, model, options, name, where)
+        decoder = type(model) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING.values()
+        tokenised = bool(self.texts(name, options).tokenizer)
+        return _texts.network(model, options, name, tokenised, decoder, where)
 
 
 def _config(transformers: Any, name: str, folder: Path | None, arguments: dict[str, Any]) -> Any:
@@ -124,98 +137,6 @@ def _file(folder: Path) -> Path:
             return folder / name
     cause, found = "the weights of the model cannot be read", "no file of weights"
     raise ImportModelError(Problem("ND191", cause, str(folder), found, " or ".join(FILES), (RANDOM,)))
-
-
-def _wrapped(model: Any, config: Any, options: Any, mask: bool, causal: bool, where: str) -> Built:
-    """The model behind a module that maps one tensor to one tensor."""
-    config.use_cache = False
-    if model.main_input_name == "pixel_values":
-        size = [int(n) for n in np.broadcast_to(config.image_size, 2)]
-        pool = _pool(model, options.output, "first")
-        # the processors of ViT take levels 0 .. 255 to -1 .. 1
-        spec = InputSpec((int(config.num_channels), *size), 1 / 127.5, -1.0)
-        return Built(_module(model, "pixel_values", pool).eval(), spec, inside="model")
-    most = getattr(config, "max_position_embeddings", options.tokens)
-    start = _first_position(config)
-    if options.tokens + start > most:
-        cause, fix = "a text of this length does not fit the model", "choose another: --set reader.tokens=N"
-        found, limit = f"{options.tokens} tokens", f"at most {most - start}"
-        raise ImportModelError(Problem("ND103", cause, where, found, limit, (fix,)))
-    import torch
-
-    pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id
-    if mask and not isinstance(pad, int):
-        cause, fix = "the model has no token for padding", "texts of one length: --set reader.mask=false"
-        found = "neither pad_token_id nor eos_token_id"
-        raise ImportModelError(Problem("ND103", cause, where, found, "one of them", (fix,)))
-    pool = _pool(model, options.output, "mean")
-    positions = torch.arange(start, start + options.tokens)[None] if start else None
-    module = _module(model, "input_ids", pool, pad if mask else None, positions, causal)
-    return Built(module.eval(), InputSpec((options.tokens,), tokens=True), inside="model")
-
-
-def _first_position(config: Any) -> int:
-    """RoBERTa and its kin count positions from behind the padding index."""
-    kin = ("roberta", "xlm-roberta", "camembert", "mpnet")
-    return int(config.pad_token_id) + 1 if config.model_type in kin else 0
-
-
-def _pool(model: Any, wanted: str, usual: str) -> str:
-    """What to make of the first result."""
-    kind = type(model).__name__
-    if wanted != "auto":
-        return wanted
-    if "CausalLM" in kind or "LMHead" in kind:
-        return "last"
-    return "logits" if "For" in kind else usual
-
-
-def _module(
-    model: Any, argument: str, pool: str, pad: int | None = None, positions: Any = None, causal: bool = False
-) -> Any:
-    """The wrapper; tokens ``pad``, where given, are hidden, as they are anyway where none sees a later one."""
-    from torch import Tensor, nn
-
-    class Wrapper(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-            self.register_buffer("positions", positions)
-
-        def forward(self, x: Tensor) -> Tensor:
-            given: dict[str, Any] = {argument: x}
-            shown = None if pad is None else x != pad
-            if shown is not None and not causal:
-                given["attention_mask"] = shown.to(x.dtype)
-            if self.positions is not None:
-                given["position_ids"] = self.positions.expand(x.shape[0], -1)
-            found = self.model(**given, return_dict=False)
-            if pool == "pooled":
-                return found[1]
-            return _pooled(found[0], pool) if shown is None else _shown(found[0], pool, shown)
-
-    return Wrapper()
-
-
-def _pooled(y: Any, pool: str) -> Any:
-    """What of the tokens (B, N, C) is read, all of which count."""
-    if pool == "mean":
-        return y.mean(1)
-    if pool == "first":
-        return y[:, 0]
-    return y[:, -1] if pool == "last" else y
-
-
-def _shown(y: Any, pool: str, shown: Any) -> Any:
-    """The same where those count that are ``shown`` (B, N)."""
-    import torch
-
-    if pool not in ("mean", "last"):
-        return _pooled(y, pool)
-    share = (shown.to(y.dtype) - 1.0) * torch.finfo(y.dtype).max
-    if pool == "last":
-        share = share + shown.to(y.dtype) * (NEARER * torch.arange(y.shape[1]))
-    return (share.softmax(-1)[:, None] @ y)[:, 0]
 
 
 MEMBER = HuggingFace()

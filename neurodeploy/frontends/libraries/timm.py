@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ..input_spec import InputSpec
+from . import _images
 from ._base import Built, Library, LibraryOptions
 
 
@@ -38,13 +38,15 @@ class Timm(Library):
         near = self.near(name.partition(".")[0], timm.list_models())
         make = lambda published: timm.create_model(name, pretrained=published, **arguments)
         model = self.weighted(name, options, near, make)
-        own = getattr(model, "pretrained_cfg", None) or {}
-        channels, *size = own.get("input_size", (3, 224, 224))
+        own = timm.data.resolve_model_data_config(model)  # what its own pipeline goes by
+        channels, *size = own["input_size"]
         if "img_size" in arguments:
             size = [int(n) for n in np.broadcast_to(arguments["img_size"], 2)]
-        mean, std = (np.array(own.get(key, 0.5)) for key in ("mean", "std"))
         channels = int(arguments.get("in_chans", channels))
-        return Built(model, InputSpec((channels, *size), 1 / (255 * std), -mean / std))
+        levels = _images.levels(1 / _images.TOP, own["mean"], own["std"], channels)
+        whole = int(min(size) / own["crop_pct"])
+        prepared = _images.cropped(whole, tuple(size), own["interpolation"])
+        return Built(model, levels.spec(tuple(size)), preparation=prepared)
 
 
 MEMBER = Timm()

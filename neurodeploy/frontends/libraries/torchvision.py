@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
-from ..input_spec import InputSpec
+from . import _images
 from ._base import Built, Library, LibraryOptions
 
-#: the normalisation that all its published weights were trained with
-MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+#: the usual normalisation of its weights
+LEVELS = _images.levels(1 / _images.TOP, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 3)
 
 
 class TorchvisionOptions(LibraryOptions):
@@ -45,7 +44,13 @@ class Torchvision(Library):
             return models.get_model(name, weights=None, **sized, **arguments)
 
         model = self.weighted(name, options, self.near(name, models.list_models()), make)
-        return Built(model, InputSpec((3, options.image, options.image), 1 / (255 * STD), -MEAN / STD))
+        if not options.pretrained or options.weights:
+            return Built(model, LEVELS.spec((options.image, options.image)))
+        own = models.get_model_weights(name).DEFAULT.transforms()  # the publisher's own pipeline
+        size = (own.crop_size[0], own.crop_size[0])
+        prepared = _images.cropped(own.resize_size[0], size, own.interpolation.value)
+        levels = _images.levels(1 / _images.TOP, own.mean, own.std, 3)
+        return Built(model, levels.spec(size), preparation=prepared)
 
 
 MEMBER = Torchvision()

@@ -25,7 +25,8 @@ class Operator(Member):
     ids can be had, which torch computes. Beside streams the builder ``reads`` the kinds of values named there; those
     that it ``keeps`` it is given as streams, and what it makes of such a first operand is of that kind again.
     ``elementwise``: each element of the result depends on the same element of the operands alone, so that of functions
-    of token ids it makes one. ``family`` is the file that declares it.
+    of token ids it makes one. ``retypes``: what the type of torch's result does to the numbers is the builder's affair.
+    ``family`` is the file that declares it.
     """
 
     name: str
@@ -34,15 +35,20 @@ class Operator(Member):
     reads: frozenset[type] = frozenset()
     keeps: frozenset[type] = frozenset()
     elementwise: bool = False
+    retypes: bool = False
 
 
 def operator(
-    *names: str, reads: tuple[type, ...] = (), keeps: tuple[type, ...] = (), elementwise: bool = False
+    *names: str,
+    reads: tuple[type, ...] = (),
+    keeps: tuple[type, ...] = (),
+    elementwise: bool = False,
+    retypes: bool = False,
 ) -> Callable[[Declared], Declared]:
     """Declare a builder under torch's names for the operator; see :class:`Operator`."""
 
     def declare(build: Declared) -> Declared:
-        _declare(build.__module__, names, build, frozenset(reads), frozenset(keeps), elementwise)
+        _declare(build.__module__, names, build, frozenset(reads), frozenset(keeps), elementwise, retypes)
         return build
 
     return declare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -175,3 +176,28 @@ def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream
 def neg(lowering: Lowering, x: Stream) -> Stream:
     """-x."""
     return mul(lowering, x, -1.0)
+
+
+@operator("square")
+def square(lowering: Lowering, x: Stream) -> Stream:
+    """x x."""
+    return hadamard(lowering, x, x)
+
+
+@operator("pow", "__pow__")
+def power(lowering: Lowering, x: Any, exponent: Any) -> Stream:
+    """x ** n for whole n from 1 to 4, as a product of the stream with itself."""
+    power = None if depends(exponent) else lowering.array(exponent)
+    if not isinstance(x, Stream) or power is None or power.size != 1 or float(power.reshape(())) not in (1, 2, 3, 4):
+        found = "a stream" if power is None else f"{power.reshape(-1)[0]:g}"
+        raise Refusal("ND101", "a power that is no product", found, "an exponent of 1, 2, 3 or 4")
+    factors = [x] * int(power.reshape(()))
+    return reduce(lambda a, b: hadamard(lowering, a, b), factors)
+
+
+@operator("lerp")
+def lerp(lowering: Lowering, a: Any, b: Any, weight: Any) -> Scores:
+    """a + weight (b - a) for a constant weight."""
+    if depends(weight):
+        raise Refusal("ND101", "an interpolation whose weight depends on the input", "lerp", "a constant weight")
+    return add(lowering, a, mul(lowering, sub(lowering, b, a), weight))

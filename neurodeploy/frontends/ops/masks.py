@@ -18,7 +18,7 @@ from .arithmetic import add, mul
 
 of_ids(
     __name__,
-    *("eq", "ne", "gt", "ge", "lt", "le", "clamp", "bool", "logical_not", "logical_and", "logical_or"),
+    *("eq", "ne", "gt", "ge", "lt", "le", "logical_not", "logical_and", "logical_or"),
     *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__"),
 )
 
@@ -39,9 +39,11 @@ def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Scores:
     if depends(condition) and depends(a) != depends(b):
         stream, other, shown = (a, b, True) if depends(a) else (b, a, False)
         return _filled_by_tokens(lowering, stream, condition, shown, lowering.array(other))
-    if depends(condition) or (depends(a) and depends(b)):
+    if depends(condition):
         raise Refusal("ND101", "a choice that depends on the input", "where", "a constant mask")
     mask = lowering.array(condition).astype(bool)
+    if depends(a) and depends(b):
+        return add(lowering, mul(lowering, plain(a), mask), mul(lowering, plain(b), ~mask))
     stream, other, fill = (a, b, ~mask) if depends(a) else (b, a, mask)
     return _filled(lowering, stream, fill, lowering.array(other))
 
@@ -62,7 +64,9 @@ def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Scores:
     if (value <= HIDING).all():
         return lowering.hide(scores, mask)
     if not value.any() and isinstance(scores, Stream):
-        return mul(lowering, scores, (~mask).astype(np.float64))
-    cause = "a constant put in the place of parts of a stream"
-    found = f"values from {value.min():g} to {value.max():g}"
-    raise Refusal("ND101", cause, found, f"0, or {HIDING:g} and less before a softmax")
+        return mul(lowering, scores, ~mask)
+    if isinstance(scores, MaskedScores) or (value <= HIDING).any():
+        cause = "a constant put in the place of parts of scores hidden by a mask"
+        found = f"values from {value.min():g} to {value.max():g}"
+        raise Refusal("ND101", cause, found, f"{HIDING:g} and less before a softmax")
+    return add(lowering, mul(lowering, scores, ~mask), np.where(mask, value, 0.0))

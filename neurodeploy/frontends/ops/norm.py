@@ -10,10 +10,9 @@ import numpy as np
 
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..values import MaskedScores, Refusal, Scores, Stream, depends
+from ..values import Refusal, Stream
 from ._base import operator
 from .linear import affine
-from .pool import amax
 
 
 @operator("layer_norm")
@@ -97,30 +96,6 @@ def native_group_norm(
 def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     """x Phi(x), exact or by tanh."""
     return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
-
-
-@operator("maximum", reads=(MaskedScores,))
-def maximum(lowering: Lowering, x: Any, other: Any = None) -> Scores:
-    """The stream itself beside the least number of its type, by which libraries keep scores from minus infinity."""
-    stream: Scores
-    stream, bound = (x, other) if depends(x) else (other, x)
-    least = np.full((), 0.0) if depends(bound) else lowering.array(bound)
-    repeats = np.broadcast_shapes(least.shape, stream.sizes) != stream.sizes
-    if repeats or (least > np.finfo(np.float32).min).any():
-        found = "stream" if depends(bound) else f"{least.max():g} of shape {least.shape}"
-        cause, limit = "a maximum that may change the stream", "the least number of its type"
-        raise Refusal("ND101", cause, found, limit, "of 0 and a stream: torch.relu")
-    return stream
-
-
-@operator("max", reads=(MaskedScores,))
-def max_(lowering: Lowering, x: Any, other: Any = None, keepdim: bool = False) -> Any:
-    """Torch's three in one: over all, along an axis (with positions, which nothing may read), of two tensors."""
-    if isinstance(other, int) and isinstance(x, Stream):
-        return amax(lowering, x, other, keepdim), None
-    if other is None or isinstance(other, int):
-        raise Refusal("ND101", "a maximum over all elements, samples included, or of masked scores", x.sizes)
-    return maximum(lowering, x, other)
 
 
 @operator("neuron")

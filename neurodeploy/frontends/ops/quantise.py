@@ -23,7 +23,7 @@ def quantise(lowering: Lowering, x: Stream, step: float, positive: int, negative
     return lowering.like(x, Neuron, model="multi_spike", params=params)
 
 
-@operator("fake_quantize_per_tensor_affine", "quantized_decomposed.quantize_per_tensor")
+@operator("fake_quantize_per_tensor_affine", "quantized_decomposed.quantize_per_tensor", retypes=True)
 def fake_quantize(
     lowering: Lowering, x: Stream, scale: Any, zero_point: Any, quant_min: int, quant_max: int, *_: Any
 ) -> Stream:

@@ -35,8 +35,6 @@ NAMES = sorted(REFUSABLE | NOT_YET | {
 @pytest.mark.parametrize("name", NAMES)
 def test_the_graph_equals_the_module_or_is_refused(name: str) -> None:
     found = import_cases.outcome(import_cases.CASES[name])
-    if name in REFUSABLE | NOT_YET and found.startswith("wrong"):
-        pytest.xfail(found)  # until every import is compared with its module
     assert found == "equal" or (name in REFUSABLE | NOT_YET and found.startswith("ND")), found
 
 

@@ -140,7 +140,7 @@ def test_damaged_hostile_and_foreign_files(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / name).write_bytes(b"nonsense" * 9)
         assert problems(ImportModelError, _weights.read, tmp_path / name)[0][0] == "ND192"
     torch.save({"a": Evil()}, tmp_path / "evil.pt")
-    assert problems(ImportModelError, _weights.read, tmp_path / "evil.pt")[0][0] == "ND192"
+    assert problems(ImportModelError, _weights.read, tmp_path / "evil.pt")[0][0] == "ND113"
     assert "executed" not in capsys.readouterr().out
     assert problems(ImportModelError, _weights.read, tmp_path / "none.pt") == [("ND191", "nothing")]
     (tmp_path / "w.npz").write_bytes(b"x")

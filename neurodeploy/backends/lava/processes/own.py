@@ -7,6 +7,7 @@ Process classes with any number of ports are made on demand: Lava wants every po
 from __future__ import annotations
 
 import types
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from importlib import import_module
@@ -25,6 +26,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.utils.weightutils import SignMode
 
 from ....array import Array
+from ....errors import Problem
 from ..cell import Cell, CellSpec, Clock
 from ..plan import INPUT, Plan, Unit
 from ..stock import Stock
@@ -117,6 +119,30 @@ class SourceModel(PortsModel):
         self.send(0, frames[sample][tick - 1] if per_tick else frames[sample])
 
 
+class GateModel(PortsModel):
+    """Passes raw levels on, those outside the range clipped to it; the first such step is a warning (ND171)."""
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.warned = False
+
+    def work(self) -> None:
+        """Clip this step's frame; what comes outside the ticks of a sample is not looked at."""
+        clock, (low, high) = self.proc_params["clock"], self.proc_params["levels"]
+        frame = self.receive(0)
+        clipped = frame if clock.tick(self.time_step, 0) is None else np.clip(frame, low, high)
+        wrong = int(np.count_nonzero(clipped != frame))
+        if wrong and not self.warned:
+            self.warned = True
+            cause = (
+                "levels outside the range that the network was built for are clipped, here and from now on"
+            )
+            found = f"{frame.min()} .. {frame.max()} at step {self.time_step}, {wrong} values"
+            problem = Problem("ND171", cause, "s_in", found, f"{low} .. {high}", severity="warning")
+            warnings.warn(str(problem), stacklevel=2)
+        self.send(0, clipped)
+
+
 class RecorderModel(PortsModel):
     """Writes what arrives, step by step, into arrays that lie in files."""
 
@@ -159,16 +185,22 @@ def source(frames: Array, clock: Clock, shape: tuple[int, ...], per_tick: bool) 
     )
 
 
+def gate(levels: tuple[int, int], clock: Clock, shape: tuple[int, ...]) -> Ports:
+    """A process that clips raw levels to a range, with a warning."""
+    shapes = (shape or (1,),)
+    return _classes(GateModel, 1, 1)(ins=shapes, outs=shapes, name="gate", levels=levels, clock=clock)
+
+
 class Network(AbstractProcess):  # type: ignore[misc]
     """A lowered network as one hierarchical process.
 
     ``s_in`` takes raw input levels of the Input's shape, the frame of tick t at step t. ``s_out`` sends the read-out
     accumulated up to tick t at step t + ``depth``. ``taps``: out ports of each recorded value, whose data are
-    to be added.
+    to be added. ``levels``: the range to which what comes in is clipped, with a warning; None: it was checked before.
     """
 
-    def __init__(self, plan: Plan, name: str = "network") -> None:
-        super().__init__(plan=plan, name=name)
+    def __init__(self, plan: Plan, name: str = "network", levels: tuple[int, int] | None = None) -> None:
+        super().__init__(plan=plan, name=name, levels=levels)
         graph = plan.graph
         self.depth = plan.depth
         self.period = plan.clock.period
@@ -190,7 +222,12 @@ class NetworkModel(AbstractSubProcessModel):  # type: ignore[misc]
     def __init__(self, proc: Network) -> None:
         plan: Plan = proc.proc_params["plan"]
         made = {unit.name: build(unit) for unit in plan.units}
-        ports = {INPUT: (proc.s_in,)} | {name: ends(process) for name, process in made.items()}
+        entry, levels = proc.s_in, proc.proc_params["levels"]
+        if levels is not None:
+            self.gate = gate(levels, plan.clock, tuple(proc.s_in.shape))
+            proc.s_in.connect(getattr(self.gate, in_port(0)))
+            entry = getattr(self.gate, out_port(0))
+        ports = {INPUT: (entry,)} | {name: ends(process) for name, process in made.items()}
         for unit in plan.units:
             names = unit.stock.ins if unit.stock else map(in_port, range(len(unit.ins)))
             for name, wires in zip(names, unit.ins, strict=True):

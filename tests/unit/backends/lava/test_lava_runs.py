@@ -331,6 +331,44 @@ def test_network_in_a_lava_program_of_ones_own() -> None:
     assert "equal" in done.stdout, done.stderr[-2000:]
 
 
+WIDE_PROGRAM = """
+import numpy as np
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.io.sink import RingBuffer as Sink
+from lava.proc.io.source import RingBuffer as Source
+from neurodeploy import lava
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import raw_range
+from tests.unit.backends.lava.test_lava_runs import chain, dense, neuron
+
+graph = chain((2,), (dense("a", "x", [[3, 1], [1, 3]], [9, 1]), (2,)), (neuron("n", "a", vth=8, dv=0), (2,)), ticks=3)
+low, high = raw_range(graph)
+x = np.array([[1, 2], [high + 4, low - 300], [0, high + 1]])
+net = lava.network(graph)
+steps = len(x) * net.period + net.depth
+source, sink = Source(data=np.repeat(x, net.period, axis=0).T), Sink(shape=(2,), buffer=steps)
+source.s_out.connect(net.s_in)
+net.s_out.connect(sink.a_in)
+lava.mend()
+net.run(RunSteps(num_steps=steps), Loihi2SimCfg(select_tag="fixed_pt"))
+got = sink.data.get()
+net.stop()
+expected = interp.run(graph, np.clip(x, low, high)).outputs
+for k in range(len(x)):
+    for t in range(1, 4):
+        assert (got[:, k * net.period + t + net.depth - 1] == expected[t - 1, k]).all(), (k, t, got, expected)
+print("equal")
+"""
+
+
+def test_levels_outside_the_range_are_clipped_with_a_warning_in_a_program_of_ones_own() -> None:
+    """As the interpreter answers for clipped levels; once, with the range and what came."""
+    done = subprocess.run([sys.executable, "-c", WIDE_PROGRAM], capture_output=True, text=True, timeout=120)
+    assert "equal" in done.stdout, done.stderr[-2000:]
+    assert done.stderr.count("ND171") == 1 and "2 values" in done.stderr
+
+
 def test_a_waiting_selector_hears_of_every_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that comes while another still waits is told of too: the one before may be taken at any moment."""
     from lava.magma.compiler.channels import pypychannel

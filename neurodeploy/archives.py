@@ -1,0 +1,47 @@
+"""Zip archives from strangers: what one says of itself is held against its size before anything is unpacked."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from .limits import most_unpacked
+
+#: what a damaged or foreign archive makes Python's reader raise
+ERRORS = (
+    zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, MemoryError, OverflowError,
+    zlib.error, struct.error,
+)  # fmt: skip
+MOST_MEMBERS = 100_000
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def opened(source: Path | bytes) -> zipfile.ZipFile:
+    """An archive whose members have different names, are stored or deflated, and unpack to a bounded size together.
+
+    Raises one of :data:`ERRORS`: ValueError for an archive that breaks a limit.
+    """
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+    try:
+        _check(archive.infolist(), size)
+    except ValueError:
+        archive.close()
+        raise
+    return archive
+
+
+def _check(members: list[zipfile.ZipInfo], size: int) -> None:
+    if len(members) > MOST_MEMBERS:
+        raise ValueError(f"{len(members)} members, more than {MOST_MEMBERS}")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two members of one name")
+    odd = next((m for m in members if m.compress_type not in _METHODS or m.flag_bits & 1), None)
+    if odd is not None:
+        raise ValueError(f"{odd.filename[:80]} is encrypted or compressed by a method that is not read")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > most_unpacked(size):
+        raise ValueError(f"{unpacked} bytes unpacked from {size}, more than {most_unpacked(size)}")

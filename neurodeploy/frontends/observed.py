@@ -1,0 +1,156 @@
+"""What torch itself computes while a module runs: random numbers, and numbers that follow the size of the batch.
+
+A trace keeps a number as it was. Where torch drew it, or where it is the size of the example's batch, the network would
+compute something else than its graph. Both are seen beneath whatever Python a module is written in, at the operators
+that torch dispatches; Python's and numpy's own generators are compared before and after.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..errors import Problem
+from . import _torch
+
+#: of indices, the start and the end of a slice follow the batch where all samples are taken
+_INDICES = {"select": ("index",), "narrow": ("start", "length")}
+_SIZES = ("arange",)  # a number for each sample is found where it meets the samples
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One operator that torch dispatched, the numbers among its operands, and the user's line that asked for it."""
+
+    op: str
+    numbers: tuple[Any, ...]
+    place: tuple[str, int]
+
+
+@dataclass
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
+    """All operators of a run, and those of them that drew random numbers."""
+
+    calls: list[Seen] = field(default_factory=list)
+    random: list[Seen] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if not name.startswith("prim::"):
+            values = _operands(func._schema, args, kwargs or {})
+            seen = Seen(name, tuple(_numbers(func._schema, name, values)), _torch.running_place())
+            self.calls.append(seen)
+            if is_random(func, args, kwargs or {}):
+                self.random.append(seen)
+        return func(*args, **(kwargs or {}))
+
+
+def is_random(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether one of torch's basic operators draws random numbers; with a dropout of 0 it does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
+        return False
+    values = {a.name: a.default_value for a in target._schema.arguments} | _operands(target._schema, args, kwargs)
+    return values.get("dropout_p") != 0 and values.get("train") is not False and values.get("training") is not False
+
+
+def _operands(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict(zip((a.name for a in schema.arguments), args, strict=False)), **kwargs}
+
+
+def _numbers(schema: Any, name: str, values: Mapping[str, Any]) -> Iterator[Any]:
+    """The operands that are numbers of arithmetic, not sizes, axes or settings."""
+    if name in _SIZES:
+        return
+    for argument in schema.arguments:
+        value = values.get(argument.name)
+        kind = str(argument.type).removeprefix("Optional[").removesuffix("]")
+        arithmetic = kind in ("number", "float", "Tensor") or argument.name in _INDICES.get(name, ())
+        if arithmetic and isinstance(value, (int, float)):
+            yield value
+
+
+@contextmanager
+def foreign_draws(found: list[Problem]) -> Iterator[None]:
+    """Adds ND151 to ``found`` where Python's or numpy's own generator has moved."""
+    before = _generators()
+    yield
+    for name, state in _generators().items():
+        if state != before[name]:
+            found.append(_random(name, "forward"))
+
+
+def _generators() -> dict[str, bytes]:
+    return {
+        "random": pickle.dumps(random.getstate()),
+        "numpy.random": pickle.dumps(np.random.get_state(legacy=True)),
+    }
+
+
+def draws(recorder: Recorder) -> list[Problem]:
+    """ND151 for every line that drew random numbers."""
+    places = {seen.place: seen for seen in recorder.random}
+    return [_random(seen.op, _where(seen.place)) for seen in places.values()]
+
+
+def _random(what: str, where: str) -> Problem:
+    limit, fix = "the same answer at every call", "draw the numbers once, and keep them as a buffer"
+    return Problem("ND151", "the network draws random numbers when it is called", where, what, limit, (fix,))
+
+
+def _where(place: tuple[str, int]) -> str:
+    return f"{place[0]}:{place[1]}" if place[0] else "forward"
+
+
+def follows_batch(one: Recorder, other: Recorder) -> list[Problem]:
+    """ND152 for every line whose numbers differ between two runs of the same operators, with batches of two sizes.
+
+    Nothing where the operators differ: then the runs cannot be compared.
+    """
+    if [seen.op for seen in one.calls] != [seen.op for seen in other.calls]:
+        return []
+    different = {
+        a.place: (a, b) for a, b in zip(one.calls, other.calls, strict=True) if a.numbers != b.numbers
+    }
+    return [_batch_number(a, b) for a, b in different.values()]
+
+
+def _batch_number(a: Seen, b: Seen) -> Problem:
+    x, y = next((x, y) for x, y in zip(a.numbers, b.numbers, strict=True) if x != y)
+    cause = "the number of samples in a batch enters the arithmetic"
+    found = f"{x:g} in a batch of {_torch.BATCH}, {y:g} in one of {_torch.BATCH + 1}"
+    limit, fix = "samples do not influence each other", "write the number itself"
+    return Problem("ND152", cause, f"{_where(a.place)} [{a.op}]", found, limit, (fix,))
+
+
+def exported_follows_batch(model: Any, example: Any) -> list[Problem]:
+    """:func:`follows_batch` of a module without state, run on shapes alone; nothing where it cannot be run so."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    recorders = []
+    for samples in (_torch.BATCH, _torch.BATCH + 1):
+        recorder = Recorder()
+        try:
+            guest = _shadow(model)
+            with FakeTensorMode(allow_non_fake_inputs=True), _torch.inference(), recorder:
+                guest(torch.zeros((samples, *example.shape[1:]), dtype=example.dtype))
+        except Exception:  # a module that asks for values, or whatever else the user's own code raises
+            return []
+        recorders.append(recorder)
+    return follows_batch(*recorders)
+
+
+def _shadow(model: Any) -> Any:
+    """A copy of a module that shares its tensors."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in _torch.tensors_of(model).values()})

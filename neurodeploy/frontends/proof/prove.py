@@ -1,0 +1,153 @@
+"""The import check: a graph and its module side by side; a difference is refused with its place and its causes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from ...array import Array
+from ...errors import ImportModelError, Problem, first_line
+from ...inputs.samples import one_hot, tokens
+from ...ir.graph import Graph
+from ...ir.nodes import Synapse
+from . import admissible, causes, places
+from .compare import TOLERANCE, Comparison, Difference, Outcome
+from .reference import Answers, Reference
+from .types import ImportCheck
+
+SWITCH = "--no-import-check imports it all the same, and labels every number"
+
+
+def prove(
+    reference: Reference, graph: Graph, simple: Graph, bounds: tuple[int, int], given: Array | None = None
+) -> ImportCheck:
+    """What was compared, if ``simple``, the simplified ``graph``, equals the module at every tick.
+
+    ``bounds`` are the smallest and largest raw input, ``given`` raw samples of the user's data, (N, *input).
+    Raises ImportModelError: ND140 where they differ, ND141 where the module fails on inputs that it has to take.
+    """
+    start = time.perf_counter()
+    few = _cost(simple) * simple.header.timesteps > admissible.DEAR
+    raw = admissible.samples(simple, bounds, given, few)
+    proof = _Proof(reference, graph, simple, raw, few)
+    outcome, precision = proof.settled()
+    return ImportCheck(
+        samples=len(raw), ticks=simple.header.timesteps, outputs_compared=outcome.outputs,
+        neurons_compared=outcome.neurons, largest_difference=outcome.largest, ties=outcome.ties,
+        tolerance=TOLERANCE[precision], precision=precision, low=bounds[0], high=bounds[1],
+        seconds=time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def _cost(graph: Graph) -> int:
+    """Multiply-accumulates of stored weights in one tick."""
+    return sum(
+        node.weight.size // len(node.weight) * prod(graph.shape(node.name)) for node in graph.of(Synapse)
+    )
+
+
+@dataclass(eq=False)
+class _Proof:
+    """One module, its graph as imported and as simplified, and raw inputs."""
+
+    reference: Reference
+    graph: Graph
+    simple: Graph
+    raw: Array
+    few: bool
+
+    @property
+    def ticks(self) -> int:
+        return self.simple.header.timesteps
+
+    def x(self, rows: slice = slice(None)) -> Array:
+        """Raw inputs as the graph takes them."""
+        raw = self.raw[rows]
+        return one_hot(self.simple, raw) if tokens(self.simple) else raw
+
+    def settled(self) -> tuple[Outcome, str]:
+        """The outcome in double precision, or in single where the module itself goes down to it; ImportModelError."""
+        problem: Problem | None = None
+        for precise in (True, False):
+            with self.reference.visiting(precise):
+                try:
+                    outcome, rows = self._compared()
+                    if outcome.difference is None:
+                        return outcome, self._precision()
+                    problem, single = self._problem(outcome.difference, rows), self._single()
+                except causes.RAISED as error:
+                    problem, single = problem or self._fails(error), precise
+            if not single:
+                break
+        raise ImportModelError(problem or [])
+
+    def _precision(self) -> str:
+        return "float64" if self.reference.dtype.itemsize == 8 else "float32"
+
+    def _compared(self) -> tuple[Outcome, slice]:
+        """All outcomes as one, and the rows of the batch that differed first."""
+        comparison, total = Comparison(self.simple, self.x(), self._precision()), Outcome()
+        for answers, rows in self._batches():
+            found = comparison.against(answers, rows)
+            total.largest = max(total.largest, found.largest)
+            total.outputs += found.outputs
+            total.neurons += found.neurons
+            total.ties += found.ties
+            if found.difference is not None:
+                return replace(total, difference=found.difference), rows
+        return total, slice(0)
+
+    def _batches(self) -> Iterator[tuple[Answers, slice]]:
+        """Three samples together, and each alone; of an exported program as many as it takes. Each from rest."""
+        per_tick, size = self.simple.input.per_tick, 3
+        for start in range(0, len(self.raw), size):
+            rows = slice(start, min(start + size, len(self.raw)))
+            yield self.reference.run(self.raw[rows], self.ticks, per_tick), rows
+        for i in range(0 if self.reference.batch else 1 if self.few else len(self.raw)):
+            yield self.reference.run(self.raw[i : i + 1], self.ticks, per_tick), slice(i, i + 1)
+
+    def _single(self) -> bool:
+        """Whether the module itself goes down to single precision."""
+        return any(
+            event.kind == "single"
+            for event in causes.events(self.reference, self.raw, self.ticks, self.per_tick)
+        )
+
+    @property
+    def per_tick(self) -> bool:
+        return self.simple.input.per_tick
+
+    def _problem(self, found: Difference, rows: slice) -> Problem:
+        """ND140 with the first place that differs and what may be the cause."""
+        at = rows.start + found.sample
+        likely = causes.likely(
+            self.reference, self.raw[[at, *range(len(self.raw))]], self.ticks, self.per_tick
+        )
+        where, tick = self._place(found, at)
+        cause = "the imported network does not compute what the model computes"
+        what = "" if found.node else "a read-out is "
+        shown = f"{what}{found.found:.9g} instead of {found.wanted:.9g} at tick {tick}, index {found.index}"
+        fixes = (*(f"likely: {text}" for text in likely), SWITCH)
+        return Problem("ND140", cause, where, shown, f"equal within {TOLERANCE[self._precision()]:g}", fixes)
+
+    def _place(self, found: Difference, at: int) -> tuple[str, int]:
+        """The first node that differs, for people, and the tick."""
+        if found.node:
+            return self.simple.nodes[found.node].place, found.tick
+        rows = slice(at, at + 1)
+        try:
+            first = places.first(self.graph, self.reference, self.raw[rows], self.x(rows), self.ticks)
+        except causes.RAISED:
+            first = None
+        node, tick = first or (self.simple.output, found.tick)
+        return node.place, tick or 1
+
+    def _fails(self, error: Exception) -> Problem:
+        """ND141: the module ran while it was traced, and does not now."""
+        likely = causes.likely(self.reference, self.raw[:1], self.ticks, self.per_tick)
+        cause = "the model cannot be compared with what was imported: it fails on inputs that it has to take"
+        limit = f"batches of 3 and of 1, {self.ticks} calls from rest"
+        fixes = (*(f"likely: {text}" for text in likely), SWITCH)
+        return Problem("ND141", cause, "forward", first_line(error), limit, fixes)

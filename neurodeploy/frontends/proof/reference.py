@@ -1,0 +1,183 @@
+"""What an imported graph has to equal: the user's own module, called as its user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...array import Array
+from .. import _torch
+from ..input_spec import InputSpec
+from ..leaves import leaf_of
+from . import guest
+
+#: parameters above which a copy in double precision is not worth its memory
+LARGE = 100_000_000
+
+
+@dataclass
+class Answers:
+    """Of one batch from rest: ``outputs`` (calls, B, ...), and by path what each known neuron says, (T, B, ...).
+
+    ``currents`` are what the neurons were given. ``calls`` counts how often each was called in the last call of the
+    module.
+    """
+
+    outputs: Array
+    spikes: dict[str, Array] = field(default_factory=dict)
+    currents: dict[str, Array] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+
+
+class Reference:
+    """A module that maps (B, *shape) to one tensor (B, ...), a tick at each call.
+
+    With ``time_axis`` it maps (T, B, *shape) in one call. ``batch`` is the only number of samples that it takes, as it
+    was exported; None for any.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, spec: InputSpec, batch: int | None = None, time_axis: bool = False
+    ) -> None:
+        self.module, self.spec, self.batch, self.time_axis = module, spec, batch, time_axis
+        self.dtype = torch.float64
+        self.rest: guest.Snapshot | None = None
+        self.leaves = {path: part for path, part in module.named_modules() if _known_neuron(part)}
+
+    @contextmanager
+    def visiting(self, precise: bool = True) -> Iterator[None]:
+        """The module in evaluation mode, in double precision if ``precise`` and not large, else in single."""
+        large = sum(p.numel() for p in self.module.parameters()) > LARGE
+        self.dtype = torch.float64 if precise and not large else torch.float32
+        default = torch.get_default_dtype()
+        with guest.kept(self.module), _torch.inference():
+            guest.Snapshot(self.module.eval()).to(self.dtype)
+            self.rest = guest.Snapshot(self.module)
+            torch.set_default_dtype(self.dtype)
+            try:
+                yield
+            finally:
+                torch.set_default_dtype(default)
+
+    def from_rest(self) -> None:
+        """As before the first tick."""
+        if self.rest is not None:
+            self.rest.restore()
+        guest.reset(self.module)
+
+    def seen(self, raw: Array) -> torch.Tensor:
+        """Raw inputs, or token ids, as the module is given them."""
+        if self.spec.tokens:
+            return torch.as_tensor(raw, dtype=torch.int64)
+        channels = (-1,) + (1,) * (min(len(self.spec.shape) or raw.ndim - 1, 3) - 1)
+        levels = (np.asarray(number, np.float64) for number in (self.spec.scale, self.spec.offset))
+        scale, offset = (a.reshape(channels) if a.size > 1 else a for a in levels)
+        return torch.as_tensor(np.asarray(raw * scale + offset), dtype=self.dtype)
+
+    def run(self, raw: Array, ticks: int, per_tick: bool = False) -> Answers:
+        """What the module says to raw inputs (B, *shape), or (B, T, *shape) with ``per_tick``, from rest."""
+        if self.batch is not None:
+            parts = _portions(raw, self.batch)
+            return _joined([self._batch(part, ticks, per_tick, count) for part, count in parts])
+        return self._batch(raw, ticks, per_tick, len(raw))
+
+    def one(self, raw: Array, ticks: int, per_tick: bool) -> torch.Tensor:
+        """What the first call is given for the first sample alone, or for as many of it as the module takes."""
+        copies = np.repeat(raw[:1], self.batch or 1, axis=0)
+        return next(self.frames(self.seen(copies), ticks, per_tick))
+
+    def _batch(self, raw: Array, ticks: int, per_tick: bool, count: int) -> Answers:
+        self.from_rest()
+        heard: dict[str, list[tuple[Array, Array]]] = {path: [] for path in self.leaves}
+        outputs, calls = [], dict.fromkeys(self.leaves, 0)
+        with self._listening(heard):
+            for frame in self.frames(self.seen(raw), ticks, per_tick):
+                before = {path: len(values) for path, values in heard.items()}
+                outputs.append(array(self.module(frame)))
+                calls = {path: len(values) - before[path] for path, values in heard.items()}
+        told = {path: values for path, values in heard.items() if values}
+        currents = {path: self._by_tick([x for x, _ in values], count) for path, values in told.items()}
+        spikes = {path: self._by_tick([y for _, y in values], count) for path, values in told.items()}
+        return Answers(np.stack(outputs)[:, :count], spikes, currents, calls)
+
+    def _by_tick(self, values: list[Array], count: int) -> Array:
+        return (values[0] if self.time_axis else np.stack(values))[:, :count]
+
+    def frames(self, x: torch.Tensor, ticks: int, per_tick: bool) -> Iterator[torch.Tensor]:
+        """What each call is given."""
+        if self.time_axis:
+            yield x.transpose(0, 1) if per_tick else x.unsqueeze(0).expand(ticks, *x.shape)
+            return
+        for t in range(ticks):
+            # a copy for each call: a module may write to its input
+            yield (x[:, t] if per_tick else x).clone()
+
+    @contextmanager
+    def _listening(self, heard: dict[str, list[tuple[Array, Array]]]) -> Iterator[None]:
+        def listen(path: str) -> Callable[..., None]:
+            return lambda module, given, result: heard[path].append((array(given), array(result)))
+
+        hooks = [part.register_forward_hook(listen(path)) for path, part in self.leaves.items()]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _known_neuron(module: torch.nn.Module) -> bool:
+    leaf = leaf_of(module)
+    return leaf is not None and not leaf.problem
+
+
+def array(result: Any) -> Array:
+    """The tensor that a module returns, or the first of several, as float64."""
+    first = result[0] if isinstance(result, (tuple, list)) else result
+    copied: Array = first.detach().cpu().to(torch.float64).numpy().copy()
+    return copied
+
+
+def _portions(raw: Array, batch: int) -> Iterator[tuple[Array, int]]:
+    """Batches of exactly this many samples, the last one filled up, with the number of those that count."""
+    for start in range(0, len(raw), batch):
+        part = raw[start : start + batch]
+        yield np.resize(part, (batch, *raw.shape[1:])), len(part)
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    return Answers(np.concatenate([part.outputs for part in parts], axis=1))
+
+
+def of_program(program: Any, spec: InputSpec) -> Reference:
+    """What an exported program says: to as many samples as it was exported for, where that number is fixed."""
+    (name,) = program.graph_signature.user_inputs
+    value = next(node.meta["val"] for node in program.graph.nodes if node.name == name)
+    batch = value.shape[0] if isinstance(value.shape[0], int) else None
+    return Reference(_Program(program), replace(spec, tokens=not value.dtype.is_floating_point), batch)
+
+
+class _Program(torch.nn.Module):  # type: ignore[misc]
+    """An exported program as a module: its graph is interpreted call by call, and no code is made of it."""
+
+    def __init__(self, program: Any) -> None:
+        super().__init__()
+        signature = program.graph_signature
+        named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        named.update(signature.inputs_to_lifted_tensor_constants)
+        self.known = {**program.constants, **program.state_dict}
+        self.names = [named.get(node.name) for node in program.graph.nodes if node.op == "placeholder"]
+        self.written = len(signature.buffers_to_mutate)
+        self.inner = program.graph_module
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """The user's output for the one input of the user."""
+        given = [x if name is None else self.known[name] for name in self.names]
+        results = torch.fx.Interpreter(self.inner, garbage_collect_values=False).run(
+            *given, enable_io_processing=False
+        )
+        return results[self.written]

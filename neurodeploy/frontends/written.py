@@ -1,0 +1,90 @@
+"""Writes in place: a traced program without any, by torch's own functionalisation.
+
+A graph has no memory within a tick. A tensor that is written under one name and read under another, itself or a view of
+the same memory, becomes a chain of operators that return new tensors. The neurons go through it as one opaque operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import torch
+from torch import fx
+
+#: what stands for a neuron while torch functionalises; its number is its place in the trace
+NEURON = "neurodeploy::neuron"
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors inside of tuples and lists."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors(part)
+
+
+def memory(value: Any) -> set[int]:
+    """The pieces of memory that a value lies in."""
+    return {tensor.untyped_storage()._cdata for tensor in tensors(value)}
+
+
+def overwritten(nodes: list[fx.Node]) -> fx.Node | None:
+    """The first node that writes into memory which is read again under another name than its own result's.
+
+    ``meta["writes"]`` of a node holds the memory that it wrote into, ``meta["val"]`` its value.
+    """
+    for position, node in enumerate(nodes):
+        changed = node.meta.get("writes")
+        if not changed:
+            continue
+        stale = {n for n in nodes[:position] if changed & memory(n.meta.get("val"))}
+        if any(stale.intersection(later.all_input_nodes) for later in nodes[position + 1 :]):
+            return node
+    return None
+
+
+def into_constant(nodes: list[fx.Node]) -> fx.Node | None:
+    """The first node that writes into a tensor which is not traced: whoever reads it does not read the trace."""
+    constants = {place for node in nodes if node.op == "get_attr" for place in memory(node.meta["val"])}
+    return next((node for node in nodes if constants & node.meta.get("writes", set())), None)
+
+
+def functional(root: torch.nn.Module, graph: fx.Graph, example: torch.Tensor) -> fx.GraphModule:
+    """The same program in torch's basic operators, none of which writes; ``meta["source"]`` is the node it comes from.
+
+    Raises whatever torch raises where it cannot.
+    """
+    from torch.fx import traceback
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    sources = {node.name: node for node in graph.nodes}
+    for node in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
+        node.meta["nn_module_stack"] = {"source": node.name}
+    replay = _Replay(fx.GraphModule(root, graph))
+    with traceback.preserve_node_meta():
+        made = make_fx(torch.func.functionalize(lambda x: replay.run(x.clone())))(example)
+    for node in made.graph.nodes:
+        name = (node.meta.get("nn_module_stack") or {}).get("source")
+        node.meta["source"] = sources.get(name)
+    return made
+
+
+class _Replay(fx.Interpreter):  # type: ignore[misc]
+    """Runs a trace with the neurons as :data:`NEURON`."""
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A neuron: nothing else is left as a module."""
+        _library()
+        return torch.ops.neurodeploy.neuron(*args[:1])
+
+
+@cache
+def _library() -> torch.library.Library:
+    """Declares :data:`NEURON` to torch, which forgets it when the library is let go."""
+    library = torch.library.Library("neurodeploy", "FRAGMENT")
+    library.define("neuron(Tensor x) -> Tensor")
+    library.impl("neuron", torch.zeros_like, "CompositeExplicitAutograd")
+    return library
