@@ -37,8 +37,9 @@ CACHED = 32  # graphs that are kept; the oldest go first
 ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
-REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "inputs", "ir",
-           "limits.py", "microcode", "neurons", "passes", "registry.py", "sources")  # fmt: skip
+REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends",
+           "guarded.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes", "registry.py",
+           "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
