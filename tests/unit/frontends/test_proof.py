@@ -137,6 +137,21 @@ def test_a_pass_that_changes_numbers_is_refused(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.problems[0].code == "ND140"
 
 
+def test_every_stored_number_matters() -> None:
+    """Weights, time constants and thresholds, each off by one percent or two."""
+    loaded = resolve.from_torch(spiking(), SPEC)
+    simple = passes.simplify(loaded.graph)
+    wrong = [weighed(simple, node.name, 1.01) for node in simple.of(Synapse)]
+    for node in simple.of(Neuron):
+        for name in ("beta", "gain", "threshold"):
+            moved = replace(node, params={**node.params, name: node.params[name] * 1.02})
+            wrong.append(replace(simple, nodes={**simple.nodes, node.name: moved}))
+    assert len(wrong) == 3 + 2 * 3
+    for graph in wrong:
+        with pytest.raises(ImportModelError, match="ND140"):
+            prove.prove(loaded.reference, loaded.graph, graph, (0, 16))
+
+
 def test_a_wrong_time_constant_is_found_at_its_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
     module = spiking()
     graph = resolve.from_torch(module, SPEC).graph
