@@ -61,8 +61,14 @@ def is_random(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bo
     """Whether one of torch's basic operators draws random numbers; with a dropout of 0 it does not."""
     if torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
         return False
-    values = {a.name: a.default_value for a in target._schema.arguments} | _operands(target._schema, args, kwargs)
-    return values.get("dropout_p") != 0 and values.get("train") is not False and values.get("training") is not False
+    values = {a.name: a.default_value for a in target._schema.arguments} | _operands(
+        target._schema, args, kwargs
+    )
+    return (
+        values.get("dropout_p") != 0
+        and values.get("train") is not False
+        and values.get("training") is not False
+    )
 
 
 def _operands(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,13 +118,19 @@ def draws(recorder: Recorder) -> list[Problem]:
 def random_numbers(what: str, where: str) -> Problem:
     """ND151."""
     cause, limit = "the network draws random numbers when it is called", "the same answer at every call"
-    fixes = ("draw them once, and keep them as a buffer", "of a dropout: torch.nn.Dropout, which eval() turns off")
+    fixes = (
+        "draw them once, and keep them as a buffer",
+        "of a dropout: torch.nn.Dropout, which eval() turns off",
+    )
     return Problem("ND151", cause, where, what, limit, fixes)
 
 
 def lasting_write(name: str, where: str) -> Problem:
     """ND154."""
-    cause, limit = "the network changes one of its own tensors when it is called", "the same answer at every call"
+    cause, limit = (
+        "the network changes one of its own tensors when it is called",
+        "the same answer at every call",
+    )
     return Problem("ND154", cause, where, name, limit, ("keep what changes in a neuron",))
 
 

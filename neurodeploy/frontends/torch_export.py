@@ -115,7 +115,10 @@ def _functional(program: Any) -> Any:
     try:
         return program.run_decompositions({})
     except Exception as error:  # torch raises a dozen unrelated classes here
-        cause, where = "tensors are changed in place and read again", "{}:{}".format(*_torch.place(writes[0].stack_trace))
+        cause, where = (
+            "tensors are changed in place and read again",
+            "{}:{}".format(*_torch.place(writes[0].stack_trace)),
+        )
         limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
         problem = Problem("ND108", cause, where, first_line(error), limit, fixes)
         raise ImportModelError(problem) from error

@@ -62,7 +62,9 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         raise ImportModelError(problems)
     calls, constants, given, output = _without_writes(found, example)
     sizes, dtype = tuple(example.shape), example.dtype
-    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype)
+    return Traced(
+        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype
+    )
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,10 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if leaf_of(m) is None:
             return super().call_module(m, forward, args, kwargs)
         if "forward" in vars(m):
-            cause, where = "the forward of a neuron is replaced on its instance", _inside(self.path_of_module(m))
+            cause, where = (
+                "the forward of a neuron is replaced on its instance",
+                _inside(self.path_of_module(m)),
+            )
             fix = "give the neuron a class of its own, with an entry in frontends/leaves"
             raise ImportModelError(Problem("ND153", cause, where, repr(vars(m)["forward"]), "", (fix,)))
         bare = super().call_module
@@ -302,9 +307,7 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
-def _without_writes(
-    found: _Found, example: torch.Tensor
-) -> tuple[list[Call], dict[str, Any], str, Any]:
+def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], str, Any]:
     """Calls, constants, input and output of a trace, made functional where memory is written under another name.
 
     ImportModelError ND108 where torch cannot.

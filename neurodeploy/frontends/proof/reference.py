@@ -122,7 +122,7 @@ class Reference:
         def listen(path: str) -> Callable[..., None]:
             return lambda module, given, result: heard[path].append((array(given), array(result)))
 
-        hooks = [part.register_forward_hook(listen(path)) for path, part in self.leaves.items()]
+        hooks = [part.register_forward_hook(listen(path), prepend=True) for path, part in self.leaves.items()]
         try:
             yield
         finally:
