@@ -81,8 +81,8 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
 def traced(program: Any, inside: str = "") -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
-    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers that
-    a call changes.
+    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers
+    that a call changes.
     """
     program = _functional(program)
     constants = _constants(program)

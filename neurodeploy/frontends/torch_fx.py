@@ -82,7 +82,7 @@ class _Found:
 
 
 def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
-    """A trace; ImportModelError ND103 or ND104. With ``factories`` new tensors are traced too, so that they can be written."""
+    """A trace, with ``factories`` of new tensors too, so that they can be written; ImportModelError ND103 or ND104."""
     tracer, recorder = _Tracer(_torch.whole(model), example.clone()), observed.Recorder()
     try:
         with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
