@@ -425,7 +425,7 @@ def _neuron(pick: Pick) -> nn.Module:
 
 
 @st.composite
-def programs(draw: Any, neurons: bool = False, most: int = 9) -> Program:
+def programs(draw: Any, neurons: bool = False, most: int = 7) -> Program:
     """A random module; with ``neurons`` of spiking libraries among the moves, at least one."""
     pick: Pick = lambda n: draw(st.integers(0, n - 1))
     pool = [torch.arange(3 * np.prod(SHAPE), dtype=torch.float64).reshape(3, *SHAPE).mul(7.3).sin() * 3]

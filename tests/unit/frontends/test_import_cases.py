@@ -17,18 +17,18 @@ else:
 REFUSABLE = {
     "long", "int32", "bool", "half", "batch size as a number", "mean over samples", "random number", "dropout left on",
     "branch on values", "calls counted", "average in a buffer", "one neuron for two layers", "loop over time",
-    "batch taken for time", "reset elsewhere",
+    "batch taken for time", "reset elsewhere"
 }  # fmt: skip
 #: what an import refuses now, and should not
 NOT_YET = {
-    "leaky read-out", "lif written out", "recurrent container", "feedback", "time inside",
-    "learned time constant", "soft reset",
+    "leaky read-out", "lif written out", "recurrent container", "feedback", "time inside", "learned time constant",
+    "soft reset",
 }  # fmt: skip
 #: every case, by name: collecting them needs no torch
 NAMES = sorted(REFUSABLE | NOT_YET | {
     "clamped silu", "clamped quick gelu", "clamped tanh gelu", "in-place product of a slice", "assignment to an index",
-    "in-place sum under two names", "in-place through a view", "einsum", "optional argument", "input not decayed",
-    "square", "reorder", "hook of a neuron", "pre-hook of the root", "forward replaced",
+    "in-place sum under two names", "in-place through a view", "square", "reorder", "einsum", "optional argument",
+    "input not decayed", "hook of a neuron", "pre-hook of the root", "forward replaced",
     "mean then fire", "threshold equals weight",
 })  # fmt: skip
 
