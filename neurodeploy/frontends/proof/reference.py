@@ -134,7 +134,8 @@ class Reference:
 
             return hook
 
-        hooks = [part.register_forward_hook(listen(path)) for path, part in self.heard.items()]
+        heard_parts = self.heard.items()
+        hooks = [part.register_forward_hook(listen(path), prepend=True) for path, part in heard_parts]
         try:
             yield
         finally:
