@@ -22,8 +22,7 @@ REFUSABLE = {
 #: what an import refuses now, and should not
 NOT_YET = {
     "clamped silu", "clamped quick gelu", "clamped tanh gelu", "in-place product of a slice", "assignment to an index",
-    "square", "reorder", "leaky read-out", "lif written out", "recurrent container", "feedback", "time inside",
-    "learned time constant", "soft reset",
+    "square", "reorder", "time inside",
 }  # fmt: skip
 #: every case, by name: collecting them needs no torch
 NAMES = sorted(REFUSABLE | NOT_YET | {
