@@ -63,6 +63,11 @@ def _raw(item: Item, key: str) -> Array:
         return np.asarray(_found(item, key), dtype=np.float64).ravel()
 
 
+def _alike(a: Array, b: Array) -> bool:
+    """Whether two parameters are the same, one number standing for all."""
+    return bool(a.size and b.size and (a.size == b.size or 1 in (a.size, b.size)) and (a == b).all())
+
+
 def _ratio(item: Item, above: str, below: str) -> Array:
     """Nothing that any step equals where the two do not go together."""
     a, b = _raw(item, above), _raw(item, below)
@@ -107,9 +112,8 @@ def _spikingjelly(marks: Marks) -> Conventions | None:
     """Parameters in float64, r = 1 / dt of an IF, 1 or tau / dt of a LIF, tau_mem / dt of a CubaLIF."""
     if marks.entry == "input" or not marks.kinds or not marks.kinds <= {"IF", "LIF", "CubaLIF"}:
         return None
-    if not marks.typed("float64") or any(
-        (_raw(i, "v_leak") != _raw(i, "v_reset")).any() for i in marks.of("LIF")
-    ):
+    rests = all(_alike(_raw(item, "v_leak"), _raw(item, "v_reset")) for item in marks.of("LIF"))
+    if not marks.typed("float64") or not rests:
         return None
     fed = [item for item in marks.of("LIF") if not np.allclose(_raw(item, "r"), 1)]
     steps = [_ratio(item, "tau", "r") for item in fed]
