@@ -148,7 +148,9 @@ def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
 def _holds_nul(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" in value
-    items = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    items = (
+        [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    )
     return any(map(_holds_nul, items))
 
 

@@ -61,8 +61,14 @@ def is_random(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bo
     """Whether one of torch's basic operators draws random numbers; with a dropout of 0 it does not."""
     if torch.Tag.nondeterministic_seeded not in getattr(target, "tags", ()):
         return False
-    values = {a.name: a.default_value for a in target._schema.arguments} | _operands(target._schema, args, kwargs)
-    return values.get("dropout_p") != 0 and values.get("train") is not False and values.get("training") is not False
+    values = {a.name: a.default_value for a in target._schema.arguments} | _operands(
+        target._schema, args, kwargs
+    )
+    return (
+        values.get("dropout_p") != 0
+        and values.get("train") is not False
+        and values.get("training") is not False
+    )
 
 
 def _operands(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

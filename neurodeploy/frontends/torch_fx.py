@@ -60,7 +60,9 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         raise ImportModelError(problems)
     calls, constants, given, output = _without_writes(found, example)
     sizes, dtype = tuple(example.shape), example.dtype
-    return Traced(calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype)
+    return Traced(
+        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype
+    )
 
 
 class _Whole(torch.nn.Module):  # type: ignore[misc]
@@ -228,7 +230,10 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if leaf_of(m) is None:
             return super().call_module(m, forward, args, kwargs)
         if "forward" in vars(m):
-            cause, where = "the forward of a neuron is replaced on its instance", _inside(self.path_of_module(m))
+            cause, where = (
+                "the forward of a neuron is replaced on its instance",
+                _inside(self.path_of_module(m)),
+            )
             fix = "give the neuron a class of its own, with an entry in frontends/leaves"
             raise ImportModelError(Problem("ND153", cause, where, repr(vars(m)["forward"]), "", (fix,)))
         bare = super().call_module
@@ -312,9 +317,7 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
-def _without_writes(
-    found: _Found, example: torch.Tensor
-) -> tuple[list[Call], dict[str, Any], str, Any]:
+def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], str, Any]:
     """Calls, constants, input and output of a trace, made functional where memory is written under another name.
 
     ImportModelError ND108 where torch cannot.
@@ -349,7 +352,10 @@ def _lasting_writes(found: _Found) -> Iterator[Problem]:
     for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
             lasting = True
-            cause, where = "the network changes one of its own tensors when it is called", str(_call(node).origin)
+            cause, where = (
+                "the network changes one of its own tensors when it is called",
+                str(_call(node).origin),
+            )
             limit, fix = "the same answer at every call", "keep what changes in a neuron"
             yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
     if not lasting and (node := written.into_constant(found.nodes)):

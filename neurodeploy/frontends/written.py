@@ -61,7 +61,9 @@ def functional(root: torch.nn.Module, graph: fx.Graph, example: torch.Tensor) ->
     from torch.fx.experimental.proxy_tensor import make_fx
 
     sources = {node.name: node for node in graph.nodes}
-    for node in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
+    for (
+        node
+    ) in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
     with traceback.preserve_node_meta():

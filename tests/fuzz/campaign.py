@@ -119,7 +119,9 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
 def table(results: Iterable[Result]) -> str:
     """The results for people, failures of the same last line together."""
     rows = [("reader", "cases", "accepted", "refused", "failed", "s"), *(r.row for r in results)]
-    lines = ["".join(f"{cell!s:<12}" if i == 0 else f"{cell!s:>10}" for i, cell in enumerate(row)) for row in rows]
+    lines = [
+        "".join(f"{cell!s:<12}" if i == 0 else f"{cell!s:>10}" for i, cell in enumerate(row)) for row in rows
+    ]
     for result in results:
         reasons = Counter(why.strip().splitlines()[-1][:150] for why in result.failures.values())
         lines += [f"{result.reader}: {count} x {why}" for why, count in reasons.most_common()]
