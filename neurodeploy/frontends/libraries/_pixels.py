@@ -83,7 +83,8 @@ def _prepare(processor: Any, **more: Any) -> _images.Prepare:
 
     def prepare(raw: Array) -> Array:
         made = processor(raw, return_tensors="np", input_data_format="channels_first", **more)["pixel_values"]
-        return np.asarray(made, dtype=np.float64)[0]
+        image: Array = np.asarray(made, dtype=np.float64)[0]
+        return image
 
     return prepare
 
