@@ -27,7 +27,8 @@ from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
 from ..files import write_text
 from ..frontends.proof.types import UNCHECKED, ImportCheck
-from ..inputs.samples import tokens
+from ..inputs import masks
+from ..inputs.samples import hidden, one_hot, tokens
 from ..ir.graph import Graph
 from ..registry import version
 from . import resolve
@@ -81,7 +82,7 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
         if check is None or data is None or check.covers(*_bounds(model, graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))
     loaded = model.loader()
-    whole = simplified(loaded.graph, without=("push_slices",))
+    whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
     graph = simplified(whole)
     check = _compared(model, loaded, graph, data or _facts(model)) if config.import_check else None
     if key:
@@ -110,6 +111,16 @@ def _compared(model: Model, loaded: Loaded, graph: Graph, data: DataSet | Facts 
     from ..frontends.proof import prove
 
     return prove.prove(loaded.reference, loaded.graph, graph, _bounds(model, graph, data), _some(graph, data))
+
+
+def _deepened(whole: Graph) -> Graph:
+    """The graph with hidden tokens deep enough for random texts, some of them filled up; data may ask for more."""
+    if not hidden(whole):
+        return whole
+    from ..frontends.proof import admissible
+
+    texts = admissible.samples(whole, (0, 1), None, few=False)
+    return masks.deepened(whole, one_hot(whole, texts))
 
 
 def _facts(model: Model) -> Facts | None:

@@ -17,9 +17,10 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.libraries import _texts
 from neurodeploy.frontends.libraries._base import LIBRARIES
 from neurodeploy.frontends.proof.types import ImportCheck
-from neurodeploy.inputs import samples
+from neurodeploy.inputs import masks, samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import load, preparation, resolve
 from tests.later import torch, transformers
 
@@ -279,6 +280,24 @@ def test_a_mask_that_is_not_the_models_own_is_found(tmp_path: Path, monkeypatch:
     with pytest.raises(ImportModelError) as caught:
         compared(tmp_path, tokens=8, mask=True)
     assert [p.code for p in caught.value.problems] == ["ND140"]
+
+
+def test_hidden_scores_far_above_the_others_are_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores of hundreds, as of attention without a scale: -128 would not do."""
+    network = saved(tmp_path, "BertModel", {**TEXT, "num_hidden_layers": 1})
+    with torch.no_grad():
+        attention = network.encoder.layer[0].attention.self
+        attention.query.weight.mul_(4000.0)
+    network.save_pretrained(tmp_path)
+    graph, check = compared(tmp_path, tokens=10, mask=True)
+    assert check.largest_difference < 1e-6
+    depths = {node.weight.min() for node in graph.of(Synapse) if node.weight.shape[0] == 1}
+    assert len(depths) == 1 and depths < {-256.0, -512.0, -1024.0, -2048.0}
+    monkeypatch.setattr(masks, "deepened", lambda graph, raw: graph)
+    with pytest.raises(ImportModelError, match="ND140"):
+        compared(tmp_path, tokens=10, mask=True)
 
 
 def test_padding_is_hidden_where_the_model_can(tmp_path: Path) -> None:
