@@ -158,6 +158,11 @@ ND172 a state that a backend does not show
   'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
   loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
   compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
+ND173 floats that answer otherwise than the integers they were written from
+  A .nir file holds floats, in which nothing is rounded: a change of unit, a state that is truncated toward zero and a
+  message that saturates are exact there and not on a chip. An export runs the file as its reader would, beside the
+  integers on samples of the build, and counts the values that differ. Here they are more than allowed. Read the file
+  with neurodeploy, which finds the integers in it, export to a format of integers, or allow more with --differ.
 
 # libraries of networks: images and texts as their library would show them
 ND176 images are taken as they are, which the library would resize or crop
@@ -190,6 +195,25 @@ ND183 a model file with a value that is too large
   that has. If the network is meant so, cut its input or its batch.
 
 # zoo: networks and weights
+ND157 a memory of the model that no neuron holds
+  What the model returns depends on an attribute or buffer that its own calls change, and that is no neuron we know.
+  Found by running it are: linear recurrences (leaky read-outs, exponential averages, sums over ticks), neurons that
+  charge, fire and reset to a value or by their threshold, whatever they are called, and connections to what was sent
+  one tick earlier. Use one of these, or a neuron of docs/support.md.
+ND158 first calls that differ from later ones
+  The model was called a few times from rest beside the program that was traced, and the two differ. The trace is that
+  of a call which finds its states in place. A state that begins at its first input, that is updated in some calls
+  only, or that the code treats by its type, has another beginning. A graph begins at zero, or at one number.
+ND159 one neuron called several times in a tick
+  A neuron module is one population, whose state each call carries on. A model that calls it in two places hands the
+  state of one layer to the other, which no population does. Give each place a module of its own.
+ND160 a loop over the ticks inside of the model
+  One call of the model runs all ticks, one after the other, by a loop in its forward. A graph describes one tick. Write
+  the body of the loop as the forward, and say with --timesteps how often it is called.
+ND161 a neuron that takes a whole sample at once
+  The neuron runs over the first axis of what it is given, as one of SpikingJelly does with step_mode "m". Here that
+  axis is not known to be time: one call of the model is one tick. Set step_mode "s" in all modules, and let the
+  forward be one tick.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown

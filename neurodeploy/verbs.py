@@ -78,7 +78,7 @@ def report(folder: str | Path) -> dict[str, Any]:
             page = html.page(data)
             room.text(data)  # what the command line shows
             room.write(data, place)
-        write_text(place / html.PAGE, page)
+        write_text(place / room.PAGE, page)
     return data
 
 

@@ -2,10 +2,10 @@
 
 from .console import summary, text
 from .data import build
-from .files import consistent, read, write
+from .files import PAGE, consistent, read, write
 from .inputs import Accuracy, BitTrue, ModelInfo, RasterRow, ReportInputs, Stage, raster
 
 __all__ = [
-    "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Stage", "build", "consistent", "raster", "read", "summary",
-    "text", "write",
+    "PAGE", "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Stage", "build", "consistent", "raster",
+    "read", "summary", "text", "write",
 ]  # fmt: skip

@@ -74,7 +74,7 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     key = model.fingerprint and _key(model.fingerprint)
     kept = _read(key) if key else None
     if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
-        whole, check = kept
+        whole, check = kept[0], kept[1] if config.import_check else None
         graph = simplified(whole)
         if check is None or data is None or check.covers(*_bounds(graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))
