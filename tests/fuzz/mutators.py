@@ -204,7 +204,7 @@ def value(rng: Random) -> Any:
         float("nan"),
         float("inf"),
     )
-    plain = (None, True, False, [], {}, [[]], [None], {"a": 1}, ["a", 1], [1, 2, 3])
+    plain: tuple[Any, ...] = (None, True, False, [], {}, [[]], [None], {"a": 1}, ["a", 1], [1, 2, 3])
     return rng.choice((rng.choice(numbers), rng.choice(TEXTS), rng.choice(plain)))
 
 
@@ -307,9 +307,7 @@ def _part(rng: Random, file: h5py.File, places: list[str]) -> None:
         ),
         lambda: file.__setitem__(place, h5py.ExternalLink(rng.choice(("/etc/passwd", "/dev/zero")), "/")),
         lambda: file.create_group(place),
-        lambda: file.create_dataset(
-            place, (1 << 30, rng.choice((1 << 10, 1 << 30))), "f4", chunks=(64, 1)
-        ),
+        lambda: file.create_dataset(place, (1 << 30, rng.choice((1 << 10, 1 << 30))), "f4", chunks=(64, 1)),
         lambda: file.__setitem__(place, _thing(rng)),
     )
     rng.choice(links)()
