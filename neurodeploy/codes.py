@@ -62,9 +62,11 @@ ND112 a built program where a model is needed
   A build folder or program.h5 holds the integer network. Its float source is not stored, so that stages before
   mapping cannot start from it. Give the model from which it was built.
 ND113 a model file that could execute code
-  A .pt2 file is an archive whose tensors are stored as pickles, and whose graph names the functions to call. Both are
-  checked before torch reads them: a pickle may only rebuild tensors, and the graph may only call operators of torch's
-  own library. This file fails the check. Export the model again from source that you trust.
+  Files of torch (.pt2, .pt, .pth, .bin) can bring code along: pickles, TorchScript, compiled libraries, opaque objects,
+  and text in a graph that torch turns into source code. Files are data here: torch never reads them itself. Pickles may
+  spell tensors and plain containers and nothing else, a graph may only call operators of torch's own library, and what
+  passed is written anew before torch sees it. This file fails. Export the model again, or save its state dict alone,
+  from source that you trust.
 ND114 raw pixel levels reach the model
   Images are whole pixel levels, such as 0 .. 255. A py: or .pt2 model sees level * scale + offset, and a scale of 1
   unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows, and its
@@ -156,6 +158,11 @@ ND172 a state that a backend does not show
   'run --record LAYER.VARIABLE' writes a state of a population, such as LAYER.v, as each tick leaves it. cpu and
   loihi-sim show all of them; Lava keeps the states of its processes to itself here. All backends
   compute the same integers: record with another one, or watch the variable with a Monitor in a program of your own.
+ND173 floats that answer otherwise than the integers they were written from
+  A .nir file holds floats, in which nothing is rounded: a change of unit, a state that is truncated toward zero and a
+  message that saturates are exact there and not on a chip. An export runs the file as its reader would, beside the
+  integers on samples of the build, and counts the values that differ. Here they are more than allowed. Read the file
+  with neurodeploy, which finds the integers in it, export to a format of integers, or allow more with --differ.
 
 # libraries of networks: images and texts as their library would show them
 ND176 images are taken as they are, which the library would resize or crop
@@ -184,6 +191,25 @@ ND181 a model of images and texts at once
   of its own, with its tokenizer or preprocessor_config.json, and give that folder.
 
 # zoo: networks and weights
+ND157 a memory of the model that no neuron holds
+  What the model returns depends on an attribute or buffer that its own calls change, and that is no neuron we know.
+  Found by running it are: linear recurrences (leaky read-outs, exponential averages, sums over ticks), neurons that
+  charge, fire and reset to a value or by their threshold, whatever they are called, and connections to what was sent
+  one tick earlier. Use one of these, or a neuron of docs/support.md.
+ND158 first calls that differ from later ones
+  The model was called a few times from rest beside the program that was traced, and the two differ. The trace is that
+  of a call which finds its states in place. A state that begins at its first input, that is updated in some calls
+  only, or that the code treats by its type, has another beginning. A graph begins at zero, or at one number.
+ND159 one neuron called several times in a tick
+  A neuron module is one population, whose state each call carries on. A model that calls it in two places hands the
+  state of one layer to the other, which no population does. Give each place a module of its own.
+ND160 a loop over the ticks inside of the model
+  One call of the model runs all ticks, one after the other, by a loop in its forward. A graph describes one tick. Write
+  the body of the loop as the forward, and say with --timesteps how often it is called.
+ND161 a neuron that takes a whole sample at once
+  The neuron runs over the first axis of what it is given, as one of SpikingJelly does with step_mode "m". Here that
+  axis is not known to be time: one call of the model is one tick. Set step_mode "s" in all modules, and let the
+  forward be one tick.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown
@@ -642,6 +668,11 @@ ND924 images of the wrong shape or value range
 ND925 labels that do not fit
   Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels than
   images, a label lies outside that range, or a class of the test images has no training images.
+ND926 images of several modes become one
+  All images of a data set have the same number of channels: it is grey where every image is, else RGB. Grey images
+  then become three equal channels, those with a palette the colours that it names, and an alpha channel that hides
+  nothing is left out. None of this changes a colour, but a data set of several modes is often two data sets by mistake.
+  What would lose something (16 bits, CMYK, transparency, frames) is refused with ND924.
 ND927 a library that this data set needs is missing
   The data set is read through an optional library that cannot be imported here. Install the library, or give the data
   as a file.

@@ -84,9 +84,12 @@ def bent(pick: Pick, x: Tensor) -> Apply:
 @move(MOVES)
 def spelled(pick: Pick, x: Tensor) -> Apply:
     c = (6.0, 10.0, 25.0, 1000.0)[pick(4)]
-    clamp: Apply = (lambda x: x, lambda x: x.clamp(max=c), lambda x: x.clamp(-c, c), lambda x: x.clamp(min=-c))[
-        pick(4)
-    ]
+    clamp: Apply = (
+        lambda x: x,
+        lambda x: x.clamp(max=c),
+        lambda x: x.clamp(-c, c),
+        lambda x: x.clamp(min=-c),
+    )[pick(4)]
     gain = (1.0, 20.0)[pick(2)]
     function: Apply = (
         lambda x: x * torch.sigmoid(x),
@@ -135,7 +138,9 @@ def norm(pick: Pick, x: Tensor) -> Apply:
 @move(MOVES)
 def linear(pick: Pick, x: Tensor) -> Apply:
     w = constant(pick, 1 + pick(6), x.shape[-1]) / x.shape[-1] ** 0.5
-    return (lambda x: F.linear(x, w), lambda x: x @ w.t(), lambda x: torch.einsum("...i,oi->...o", x, w))[pick(3)]
+    return (lambda x: F.linear(x, w), lambda x: x @ w.t(), lambda x: torch.einsum("...i,oi->...o", x, w))[
+        pick(3)
+    ]
 
 
 @move(MOVES)
@@ -410,7 +415,11 @@ class LIFNode(nn.Module):
 
 def _neuron(pick: Pick) -> nn.Module:
     spiking = zoo.submodule("spiking")
-    return (LIFNode, lambda: spiking.BinaryLif(v_threshold=1.03), lambda: spiking.TernaryLif(v_threshold=0.77))[pick(3)]()
+    return (
+        LIFNode,
+        lambda: spiking.BinaryLif(v_threshold=1.03),
+        lambda: spiking.TernaryLif(v_threshold=0.77),
+    )[pick(3)]()
 
 
 @st.composite

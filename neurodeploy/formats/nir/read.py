@@ -47,11 +47,16 @@ def load(path: Path, options: NirOptions, timesteps: int | None = None) -> Graph
         tree.check()
         if whole is not None:
             return whole
+    return imported(tree, options, timesteps or DEFAULT_TICKS)
+
+
+def imported(tree: Tree, options: NirOptions, timesteps: int) -> Graph:
+    """The float graph of a file, whatever integers stand beside it."""
     network = flatten(tree)
     tree.check()
     _choose_ends(tree, network, options.output)
     options, assumed = tools.settled(network, options)
-    graph = _Import(tree, network, options, timesteps or DEFAULT_TICKS).graph()
+    graph = _Import(tree, network, options, timesteps).graph()
     return graph.with_header(
         notes={**graph.header.notes, "remarks": [asdict(problem) for problem in assumed]}
     )

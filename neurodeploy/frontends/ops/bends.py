@@ -40,7 +40,9 @@ def maximum(lowering: Lowering, x: Any, other: Any = None) -> Scores:
 def _above(lowering: Lowering, x: Stream, bound: Any) -> Stream:
     """max(x, bound)."""
     if not depends(bound) and not lowering.array(bound).any():
-        return relu(lowering, lowering.broadcast(x, np.broadcast_shapes(x.sizes, lowering.array(bound).shape)))
+        return relu(
+            lowering, lowering.broadcast(x, np.broadcast_shapes(x.sizes, lowering.array(bound).shape))
+        )
     return add(lowering, relu(lowering, sub(lowering, x, bound)), bound)  # type: ignore[arg-type,return-value]
 
 

@@ -208,7 +208,12 @@ def chunk(lowering: Lowering, x: Stream, chunks: int, dim: int = 0) -> tuple[Str
 
 @operator("tensor_split")
 def tensor_split(
-    lowering: Lowering, x: Stream, indices_or_sections: Any, dim: int = 0, sections: Any = None, indices: Any = None
+    lowering: Lowering,
+    x: Stream,
+    indices_or_sections: Any,
+    dim: int = 0,
+    sections: Any = None,
+    indices: Any = None,
 ) -> tuple[Stream, ...]:
     """As many pieces as are wanted, the first ones larger by one, or pieces between positions."""
     wanted = next(w for w in (indices_or_sections, sections, indices) if w is not None)
@@ -285,10 +290,14 @@ def repeat(lowering: Lowering, x: Stream, *counts: Any, repeats: Any = None, dim
 
 
 @operator("repeat_interleave")
-def repeat_interleave(lowering: Lowering, x: Stream, repeats: Any, dim: Any = None, output_size: Any = None) -> Stream:
+def repeat_interleave(
+    lowering: Lowering, x: Stream, repeats: Any, dim: Any = None, output_size: Any = None
+) -> Stream:
     """Each element of an axis several times in a row."""
     if dim is None or not isinstance(repeats, int):
-        raise Refusal("ND101", "a repetition over all elements, or by several counts", repeats, "one count, an axis")
+        raise Refusal(
+            "ND101", "a repetition over all elements, or by several counts", repeats, "one count, an axis"
+        )
     return taken(lowering, x, dim, [i for i in range(x.sizes[x.dim(dim)]) for _ in range(repeats)])
 
 
@@ -460,7 +469,9 @@ def select_scatter(lowering: Lowering, x: Any, source: Any, dim: int, index: int
 
 
 @operator("index_put", "index_put_")
-def index_put(lowering: Lowering, x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+def index_put(
+    lowering: Lowering, x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False
+) -> Any:
     """The first tensor with some positions of one axis taken from the second."""
     axes = [axis for axis, places in enumerate(indices) if places is not None]
     places = None if depends(indices) or len(axes) != 1 else lowering.array(indices[axes[0]])

@@ -47,6 +47,7 @@ class Reference:
         self.module, self.spec, self.batch, self.time_axis = module, spec, batch, time_axis
         self.dtype = torch.float64
         self.rest: guest.Snapshot | None = None
+        self.resets: list[Callable[[], Any]] = []
         self.leaves = {path: part for path, part in module.named_modules() if _known_neuron(part)}
 
     @contextmanager
@@ -57,7 +58,7 @@ class Reference:
         default = torch.get_default_dtype()
         with guest.kept(self.module), _torch.inference():
             guest.Snapshot(self.module.eval()).to(self.dtype)
-            self.rest = guest.Snapshot(self.module)
+            self.rest, self.resets = guest.Snapshot(self.module), guest.resets(self.module)
             torch.set_default_dtype(self.dtype)
             try:
                 yield
@@ -68,7 +69,8 @@ class Reference:
         """As before the first tick."""
         if self.rest is not None:
             self.rest.restore()
-        guest.reset(self.module)
+        for function in self.resets:
+            function()
 
     def seen(self, raw: Array) -> torch.Tensor:
         """Raw inputs, or token ids, as the module is given them."""
