@@ -69,7 +69,7 @@ def import_check(report: Json) -> tuple[str, ...]:
     spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
     compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
     return (f"equal to the model on {found['samples']} samples{ticks}", compared,
-            f"largest difference {found['largest_difference']:.1e} of {found['tolerance']:.0e}", *ties)  # fmt: skip
+            f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}", *ties)  # fmt: skip
 
 
 def how_made(report: Json) -> str:
