@@ -17,7 +17,7 @@ else:
 REFUSABLE = {
     "long", "int32", "bool", "half", "batch size as a number", "mean over samples", "random number", "dropout left on",
     "branch on values", "calls counted", "average in a buffer", "one neuron for two layers", "loop over time",
-    "batch taken for time", "reset elsewhere"
+    "batch taken for time", "reset elsewhere",
 }  # fmt: skip
 #: what an import refuses now, and should not
 NOT_YET = {
