@@ -231,7 +231,8 @@ class Recurrences:
         random = torch.Generator().manual_seed(0)
 
         def noise(node: fx.Node) -> Any:
-            return torch.randn(node.meta["val"].shape, generator=random, dtype=torch.float64)
+            value = node.meta["val"]
+            return _typed(torch.randn(value.shape, generator=random, dtype=torch.float64), value)
 
         first = {node: noise(node) for node in (*drives, *begins)}
 
@@ -241,7 +242,7 @@ class Recurrences:
             return [values[end] for end in ends]
 
         base = results(first)
-        changed = [results({**first, node: noise(node) * 100}) for node in drives]
+        changed = [results({**first, node: noise(node) + noise(node)}) for node in drives]
         return [
             node
             for node, other in zip(drives, changed, strict=True)
@@ -373,6 +374,11 @@ def _copies(known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
     return {
         node: value.clone() if isinstance(value, torch.Tensor) else value for node, value in known.items()
     }
+
+
+def _typed(numbers: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Numbers in double precision, or as another type where the program has one."""
+    return numbers if like.is_floating_point() else (numbers > 0).to(like.dtype)
 
 
 def _exact(value: Any) -> Any:

@@ -27,7 +27,8 @@ NOT_YET = {
 #: every case, by name: collecting them needs no torch
 NAMES = sorted(REFUSABLE | NOT_YET | {
     "in-place sum under two names", "in-place through a view", "einsum", "optional argument", "input not decayed",
-    "mean then fire", "threshold equals weight",
+    "mean then fire", "threshold equals weight", "leaky read-out", "lif written out", "recurrent container", "feedback",
+    "learned time constant", "soft reset",
 })  # fmt: skip
 
 
