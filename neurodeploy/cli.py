@@ -258,9 +258,11 @@ RECORDED = (
 Recorded = Annotated[Texts, Option("--record", help=RECORDED)]
 Backends = Annotated[Texts, Option("--backend", help="may repeat (default: those that prove a build)")]
 Carried = Annotated[
-    Path | None, Option("--input", help="raw integers as .npy, for formats that carry samples")
+    Path | None, Option("--input", help="raw integers as .npy, for formats that carry samples or hold floats")
 ]
-Drawn = Annotated[int, Option("--samples", min=1, help="without --input: samples of the build's data")]
+Drawn = Annotated[int | None, Option("--samples", min=1, help="without --input: samples of the build's data")]
+DIFFER = "part of a layer's values in which written floats may differ from the integers (default: 0.05)"
+Differ = Annotated[float | None, Option("--differ", min=0, max=1, help=DIFFER)]
 PYTHON = "interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)"
 Python = Annotated[str, Option("--python", help=PYTHON)]
 Layers = Annotated[Texts, Option("--layers", help="only populations of nodes that match, may repeat")]
@@ -585,20 +587,28 @@ def export(
     to: Annotated[str, Option("--to", help="format: netx, nir, sanafe, ... (doctor lists them)")],
     out: Annotated[Path, Option("--out", help="file to write")],
     input: Carried = None,
-    samples: Drawn = 1,
+    samples: Drawn = None,
+    differ: Differ = None,
     form: Shape = Format.auto,
     verbose: Verbose = False,
 ) -> None:
-    """Write a built network in the format of another tool, exactly or not at all."""
+    """Write a built network in the format of another tool: exactly, or with what differs counted, or not at all."""
     screen.configure(form, verbose=verbose)
     existed = out.exists()
-    files = [str(path) for path in verbs.export(folder, to, out, input, samples)]
+    bound = {} if differ is None else {"differ": differ}
+    written = verbs.export(folder, to, out, input, samples, **bound)
+    files = [str(path) for path in written.files]
     if existed:
         screen.note(f"replaced {out}")
     if screen.json:
-        screen.data({"format": to, "files": files})
+        replay = (
+            None if written.replay is None else {**asdict(written.replay), "differ": written.replay.differ}
+        )
+        screen.data({"format": to, "files": files, "replay": replay})
     else:
         screen.out("\n".join(files))
+        if written.replay is not None:
+            screen.out(str(written.replay))
 
 
 @app.command()
@@ -770,7 +780,7 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader that has gone."""
+    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader who left."""
     _open_streams()
     with interrupts.terminable():
         code = call(sys.argv[1:] if arguments is None else list(arguments))
@@ -798,11 +808,15 @@ def call(arguments: Sequence[str]) -> int:
     screen.kept = None
     try:
         screen.configure(_early_format(arguments))
-        code = _called(arguments)
-        screen.complain(problems())
-        code = _last(code)
-    except KeyboardInterrupt:  # once more, while the first one was answered
-        code = EXIT_INTERRUPTED
+        try:
+            code = _called(arguments)
+        except KeyboardInterrupt as again:  # while the first one was answered
+            code = _interrupted(again)
+        with interrupts.uninterrupted():
+            screen.complain(problems())
+            code = _last(code)
+    except KeyboardInterrupt:  # everything has been said
+        code = interrupts.exit_code()
     except _Closed:
         code = _gone(before)
     finally:
@@ -874,6 +888,10 @@ def _interrupted(_: object) -> int:
 
 def _left(error: SystemExit) -> int:
     """Somebody's code ended the process, a library's or that of the user's own model."""
+    if isinstance(
+        error.__context__, OSError
+    ):  # how the parser answers any broken pipe, that of a child process too
+        return _io(error.__context__)
     cause, found = "code that the command ran asked to end the program", f"SystemExit: {error.code}"
     return _shown(UsageError(Problem("ND962", cause, found=found)))
 

@@ -148,7 +148,9 @@ def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
 def _holds_nul(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" in value
-    items = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    items = (
+        [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    )
     return any(map(_holds_nul, items))
 
 
@@ -205,7 +207,7 @@ def _value(text: str) -> Any:
 
 
 def _problem(detail: Any, where: str) -> Problem:
-    keys = [str(part) for part in detail["loc"]]
+    keys = [str(part) for part in detail["loc"]] or ["a key"]  # of a name that is not UTF-8 nothing is said
     place = f"{where}: {'.'.join(keys)}" if where else ".".join(keys)
     if detail["type"] == "extra_forbidden":
         known = LayerRule.model_fields if keys[0] == "layers" and len(keys) > 1 else BuildConfig.model_fields

@@ -84,9 +84,12 @@ def bent(pick: Pick, x: Tensor) -> Apply:
 @move(MOVES)
 def spelled(pick: Pick, x: Tensor) -> Apply:
     c = (6.0, 10.0, 25.0, 1000.0)[pick(4)]
-    clamp: Apply = (lambda x: x, lambda x: x.clamp(max=c), lambda x: x.clamp(-c, c), lambda x: x.clamp(min=-c))[
-        pick(4)
-    ]
+    clamp: Apply = (
+        lambda x: x,
+        lambda x: x.clamp(max=c),
+        lambda x: x.clamp(-c, c),
+        lambda x: x.clamp(min=-c),
+    )[pick(4)]
     gain = (1.0, 20.0)[pick(2)]
     function: Apply = (
         lambda x: x * torch.sigmoid(x),
@@ -135,7 +138,9 @@ def norm(pick: Pick, x: Tensor) -> Apply:
 @move(MOVES)
 def linear(pick: Pick, x: Tensor) -> Apply:
     w = constant(pick, 1 + pick(6), x.shape[-1]) / x.shape[-1] ** 0.5
-    return (lambda x: F.linear(x, w), lambda x: x @ w.t(), lambda x: torch.einsum("...i,oi->...o", x, w))[pick(3)]
+    return (lambda x: F.linear(x, w), lambda x: x @ w.t(), lambda x: torch.einsum("...i,oi->...o", x, w))[
+        pick(3)
+    ]
 
 
 @move(MOVES)
@@ -196,7 +201,8 @@ def part(pick: Pick, x: Tensor) -> Apply:
     start, step = pick(size), 1 + pick(2)
     before = (slice(None),) * axis
     return (
-        lambda x: x[(*before, slice(start, None, step))], lambda x: x[(*before, start)], lambda x: x.select(axis, start),
+        lambda x: x[(*before, slice(start, None, step))], lambda x: x[(*before, start)],
+        lambda x: x.select(axis, start),
         lambda x: x.narrow(axis, start, size - start), lambda x: x.chunk(2, axis)[0], lambda x: x.split(2, axis)[-1],
         lambda x: x.unbind(axis)[-1], lambda x: x[..., : 1 + start], lambda x: x[..., None, -1],
         lambda x: x[(*before, slice(None, None, 2))], lambda x: x.tensor_split(2, axis)[0],
@@ -272,8 +278,9 @@ def batch(pick: Pick, x: Tensor) -> Apply:
 def combined(pick: Pick, x: Tensor) -> Apply:
     return (
         lambda x, y: x + y, lambda x, y: x * y, lambda x, y: x - y, torch.maximum, torch.minimum,
-        lambda x, y: torch.add(x, y, alpha=0.5), lambda x, y: torch.cat((x, y), -1), lambda x, y: torch.stack((x, y), 1),
-        lambda x, y: torch.where(torch.arange(x.shape[-1]) % 2 == 0, x, y), torch.addcmul and (lambda x, y: x + 0.5 * y),
+        lambda x, y: torch.add(x, y, alpha=0.5), lambda x, y: torch.cat((x, y), -1),
+        lambda x, y: torch.stack((x, y), 1),
+        lambda x, y: torch.where(torch.arange(x.shape[-1]) % 2 == 0, x, y), lambda x, y: x + 0.5 * y,
         lambda x, y: torch.lerp(x, y, 0.3),
     )[pick(11)]  # fmt: skip
 
@@ -295,8 +302,8 @@ def product(pick: Pick, x: Tensor) -> Apply:
 def alias(pick: Pick, x: Tensor) -> Apply:
     axis = axis_of(pick, x)
     return (
-        lambda x: x, lambda x: x.detach(), lambda x: x[..., :2], lambda x: x.transpose(-1, axis), lambda x: x.flatten(1),
-        lambda x: x.clone(), lambda x: x.select(axis, 0), lambda x: x.unsqueeze(1),
+        lambda x: x, lambda x: x.detach(), lambda x: x[..., :2], lambda x: x.transpose(-1, axis),
+        lambda x: x.flatten(1), lambda x: x.clone(), lambda x: x.select(axis, 0), lambda x: x.unsqueeze(1),
     )[pick(8)]  # fmt: skip
 
 
@@ -321,7 +328,7 @@ def write(pick: Pick, x: Tensor) -> Apply:
         x[part] = x[part] * 0.5 + 1
 
     return (
-        lambda x: x[part].mul_(c) and None if False else (x[part].mul_(c), None)[1], assigned, scaled, added, copied,
+        lambda x: (x[part].mul_(c), None)[1], assigned, scaled, added, copied,
         half, lambda x: (x.mul_(c), None)[1], lambda x: x.add_(c), lambda x: (F.relu(x, inplace=True), None)[1],
         lambda x: (x.transpose(-1, axis)[..., 0].add_(c), None)[1], lambda x: (x.fill_(c), None)[1],
         lambda x: (x.clamp_(-1.0, 1.0), None)[1], lambda x: (x.select(axis, 0).zero_(), None)[1], lambda x: x.relu_(),
@@ -348,7 +355,7 @@ def write_other(pick: Pick, x: Tensor) -> Apply:
     return (
         added, assigned, multiplied, filled, lambda x, y: (x.copy_(y), None)[1],
         lambda x, y: (x.flatten(1)[:, :1].add_(y.flatten(1)[:, :1]), None)[1],
-        lambda x, y: (x.index_put_((slice(None) and torch.arange(x.shape[0]),), y), None)[1],
+        lambda x, y: (x.add_(y, alpha=0.5), None)[1],
     )[pick(7)]  # fmt: skip
 
 
@@ -410,19 +417,21 @@ class LIFNode(nn.Module):
 
 def _neuron(pick: Pick) -> nn.Module:
     spiking = zoo.submodule("spiking")
-    return (LIFNode, lambda: spiking.BinaryLif(v_threshold=1.03), lambda: spiking.TernaryLif(v_threshold=0.77))[pick(3)]()
+    return (
+        LIFNode,
+        lambda: spiking.BinaryLif(v_threshold=1.03),
+        lambda: spiking.TernaryLif(v_threshold=0.77),
+    )[pick(3)]()
 
 
 @st.composite
-def programs(draw: Any, neurons: bool = False, most: int = 9) -> Program:
+def programs(draw: Any, neurons: bool = False, most: int = 7) -> Program:
     """A random module; with ``neurons`` of spiking libraries among the moves, at least one."""
     pick: Pick = lambda n: draw(st.integers(0, n - 1))
-    torch_example = torch.arange(3 * np.prod(SHAPE), dtype=torch.float64).reshape(3, *SHAPE)
-    pool = [((torch_example * 7.3).sin() * 3)]
+    pool = [torch.arange(3 * np.prod(SHAPE), dtype=torch.float64).reshape(3, *SHAPE).mul(7.3).sin() * 3]
     steps: list[Step] = []
     for index in range(2 + pick(most - 1)):
         step = _drawn(pick, pool, neurons and (index == 1 or pick(5) == 0))
-        before = [t.clone() for t in pool]
         try:
             with torch.no_grad():
                 trial = _shadow(pool)
@@ -432,7 +441,6 @@ def programs(draw: Any, neurons: bool = False, most: int = 9) -> Program:
         if all(_fits(t) for t in trial):
             pool = trial
             steps.append(step)
-        del before
     seed = torch.Generator().manual_seed(pick(1 << 16))
     widths = [t[0].numel() for t in pool]
     heads = [torch.randn(5, w, generator=seed, dtype=torch.float64) / w**0.5 for w in widths]

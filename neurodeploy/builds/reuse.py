@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,17 @@ from ..array import Array
 from ..backends import granular, proving
 from ..backends._base import BACKENDS, Description
 from ..errors import BackendError, Problem, UsageError, unknown_name
-from ..formats._base import FORMATS
+from ..formats._base import FORMATS, Replay
 from ..inputs.recorded import Record
 from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
 from .parts import opened
+
+#: samples of an export that names no number: carried in the file, or run to compare
+CARRIED, REPLAYED = 1, 16
+#: the part of a layer's values in which floats may differ from the integers they were written from
+DIFFER = 0.05
 
 if TYPE_CHECKING:
     from ..formats.sanafe.crosscheck import Crosscheck
@@ -102,15 +107,29 @@ def label(folder: str | Path) -> str:
     return Record(opened(folder), folder).label
 
 
-def export(
-    folder: str | Path, to: str, out: str | Path, x: Array | str | Path | None = None, samples: int = 1
-) -> tuple[Path, ...]:
-    """Write a built network in the format of another tool; returns the files, the main one first.
+@dataclass(frozen=True)
+class Exported:
+    """Files that were written, the main one first, and how their floats differ from the integers, where they do."""
 
-    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples; without them so many ``samples`` of
-    what the build was measured on are taken, as :func:`verify` takes them. Raises UsageError ND704 for an unknown
-    format, BackendError ND705 for one that cannot be written here, GraphError ND230 with every node that the format
-    cannot express.
+    files: tuple[Path, ...]
+    replay: Replay | None = None
+
+
+def export(
+    folder: str | Path,
+    to: str,
+    out: str | Path,
+    x: Array | str | Path | None = None,
+    samples: int | None = None,
+    differ: float = DIFFER,
+) -> Exported:
+    """Write a built network in the format of another tool.
+
+    ``x`` are raw inputs as those of :func:`run`, for formats that carry samples or hold floats; without them so many
+    ``samples`` of what the build was measured on are taken, as :func:`verify` takes them. Floats are run on them beside
+    the integers: GraphError ND173 where more than the part ``differ`` of some layer's values is another. Raises
+    UsageError ND704 for an unknown format, BackendError ND705 for one that cannot be written here, GraphError ND230
+    with every node that the format cannot express.
     """
     writers = {name: member.writer for name, member in FORMATS.items() if member.writer is not None}
     FORMATS.named(to, "ND704", "export format", "--to", writers)
@@ -120,12 +139,18 @@ def export(
         raise BackendError(Problem("ND705", f"{to} files cannot be written here", to, reason))
     saved = opened(folder)
     inputs, raw = Record(saved, folder), None
-    if x is not None and not writer.takes_samples:
+    if x is not None and not (writer.takes_samples or writer.floats):
         cause = f"{to} files hold a network, and no samples"
         raise UsageError(Problem("ND900", cause, "--input", fixes=("leave out --input",)))
     if writer.takes_samples:
-        raw = inputs.measured_on(samples) if x is None else inputs.given(x)
-    return tuple(writer.write(saved.program, Path(out), raw))
+        raw = inputs.measured_on(samples or CARRIED) if x is None else inputs.given(x)
+    replay = None
+    if writer.floats:
+        seen = inputs.measurable(samples or REPLAYED) if x is None else inputs.given(x)
+        replay = writer.replay(saved.program, seen)
+    if replay is not None:
+        replay.require(differ)
+    return Exported(tuple(writer.write(saved.program, Path(out), raw)), replay)
 
 
 def crosscheck(

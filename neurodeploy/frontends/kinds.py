@@ -35,9 +35,16 @@ class Kinds:
         if call.sizes is not None and call.sizes != result.sizes:
             cause = f"operator '{call.op}' is used in a form that is not supported"
             raise Refusal("ND101", cause, f"{call.sizes} in torch", f"{result.sizes} in the graph")
-        given = {self.types.get(r.name) for r in references((call.args, call.kwargs)) if depends(values[r.name], VALUES)}
+        given = {
+            self.types.get(r.name)
+            for r in references((call.args, call.kwargs))
+            if depends(values[r.name], VALUES)
+        }
         if call.dtype is not None and None not in given and not self._holds(call, given):
-            cause, fix = "a change of type changes the numbers", "leave the numbers as they are, or round them by a quantiser"
+            cause, fix = (
+                "a change of type changes the numbers",
+                "leave the numbers as they are, or round them by a quantiser",
+            )
             limit = "float32 or wider, or the type of the network's own weights"
             raise Refusal("ND150", cause, _text(call.dtype), limit, fix)
 
@@ -57,8 +64,31 @@ class Kinds:
 
 #: of truth values a product is what torch computes, and so is whatever moves them; a sum is not
 _MOVES = (
-    *("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "permute", "transpose", "expand", "slice"),
-    *("select", "getitem", "clone", "contiguous", "detach", "to", "_to_copy", "bool", "cat", "alias", "repeat"),
+    *(
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "unsqueeze",
+        "squeeze",
+        "permute",
+        "transpose",
+        "expand",
+        "slice",
+    ),
+    *(
+        "select",
+        "getitem",
+        "clone",
+        "contiguous",
+        "detach",
+        "to",
+        "_to_copy",
+        "bool",
+        "cat",
+        "alias",
+        "repeat",
+    ),
 )
 _LOGICAL = frozenset((*_MOVES, "mul", "__mul__", "_unsafe_view"))
 

@@ -34,7 +34,7 @@ def differing(
     inputs = [torch.rand(example.shape, generator=generator).to(example.dtype) for _ in range(TICKS)]
     found = _traced(graph, states, inputs)
     with guest.kept(model), _torch.inference():
-        guest.reset(model)
+        guest.resets(model)
         for module in model.modules():
             if id(module) in neurons:
                 module.forward = torch.sin

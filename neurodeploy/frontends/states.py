@@ -140,7 +140,7 @@ def _changing(
     model: torch.nn.Module, own: list[tuple[str, torch.nn.Module]], example: torch.Tensor
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
-    guest.reset(model)
+    guest.resets(model)
     before = dict(_held(own))
     seen = []
     for _ in range(2):

@@ -99,18 +99,6 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     )
 
 
-class _Whole(torch.nn.Module):  # type: ignore[misc]
-    """The user's module as a part of another: its own hooks, and a forward of its instance, are then called."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Any) -> Any:
-        """One argument, whatever others the network could take."""
-        return self.network(x)
-
-
 @dataclass(frozen=True)
 class _Found:
     """A trace with its tracer, and what torch computed meanwhile."""
@@ -134,7 +122,7 @@ def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = Fal
     foreign: list[Problem] = []
     with guest.kept(model):
         tracer, recorder = (
-            _Tracer(_Whole(model), example.clone(), memory(model, example)),
+            _Tracer(_torch.whole(model), example.clone(), memory(model, example)),
             observed.Recorder(),
         )
         made = _Factories(tracer) if factories else nullcontext()
@@ -245,7 +233,7 @@ for _name in _WRITES:  # iadd as __add__
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, whole: _Whole, example: torch.Tensor, memory: Memory) -> None:
+    def __init__(self, whole: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
         self.whole, self.example, self.memory = whole, example, memory
         self.problems: list[Problem] = []
@@ -378,7 +366,7 @@ def _writes(node: fx.Node) -> bool:
 
 def _inside(path: str) -> str:
     """A path as the user's module says it."""
-    return path.removeprefix("network").removeprefix(".")
+    return path.removeprefix(_torch.INSIDE).removeprefix(".")
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
@@ -428,12 +416,7 @@ def _lasting_writes(found: _Found) -> Iterator[Problem]:
     for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
             lasting = True
-            cause, where = (
-                "the network changes one of its own tensors when it is called",
-                str(_call(node).origin),
-            )
-            limit, fix = "the same answer at every call", "keep what changes in a neuron"
-            yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+            yield observed.lasting_write(_inside(names[place]), str(_call(node).origin))
     if not lasting and (node := written.into_constant(found.nodes)):
         yield _unwritable(node, "a tensor that is not traced")
 

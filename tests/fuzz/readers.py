@@ -37,8 +37,11 @@ class FileReader:
 
     def samples(self, folder: Path) -> list[Sample]:
         """Those that lie in a folder, and the hostile ones of the corpus."""
-        places = [*sorted((folder / self.name).iterdir()), *sorted((CORPUS / self.name).glob("*"))]
-        return [loaded(place) for place in places]
+        return [loaded(place) for place in (*sorted((folder / self.name).iterdir()), *self.corpus())]
+
+    def corpus(self) -> list[Path]:
+        """The folders of its hostile samples."""
+        return sorted((CORPUS / self.name).glob("*"))
 
 
 def loaded(place: Path) -> Sample:
@@ -155,7 +158,9 @@ def build(folder: Path) -> Path:
     import neurodeploy
 
     rng = np.random.default_rng(3)
-    net = write_net(folder / "net.net", [dense(weights(rng, 4, 6)), dense(weights(rng, 3, 4))], {"tSample": TICKS})
+    net = write_net(
+        folder / "net.net", [dense(weights(rng, 4, 6)), dense(weights(rng, 3, 4))], {"tSample": TICKS}
+    )
     neurodeploy.build(str(net), out=str(folder / "build"), calib=4, eval=4, verify=2)
     return folder / "build"
 
@@ -238,7 +243,12 @@ def write_npz(folder: Path) -> None:
     levels = rng.integers(0, 256, (12, 5, 4), dtype=np.uint8)
     names = np.arange(12) % 3
     split = {"train_x": levels[:8], "train_y": names[:8], "test_x": levels[8:], "test_y": names[8:] % 2}
-    frames = {"x": rng.integers(0, 2, (9, 3, 4), dtype=np.uint8), "y": np.arange(9) % 3, "levels": 1, "ticks": 3}
+    frames = {
+        "x": rng.integers(0, 2, (9, 3, 4), dtype=np.uint8),
+        "y": np.arange(9) % 3,
+        "levels": 1,
+        "ticks": 3,
+    }
     for name, arrays in (("a", {**split, "classes": np.array(["a", "b", "c"])}), ("b", frames)):
         (folder / name).mkdir()
         np.savez(folder / name / "data.npz", **arrays)
@@ -246,7 +256,10 @@ def write_npz(folder: Path) -> None:
 
 def write_npy(folder: Path) -> None:
     """Inputs of ``run``."""
-    for name, array in (("a", np.arange(24).reshape(4, 6)), ("b", np.asfortranarray(np.eye(3, dtype=np.uint8)))):
+    for name, array in (
+        ("a", np.arange(24).reshape(4, 6)),
+        ("b", np.asfortranarray(np.eye(3, dtype=np.uint8))),
+    ):
         (folder / name).mkdir()
         np.save(folder / name / "x.npy", array)
 
@@ -268,7 +281,9 @@ def write_texts(name: str, content: str) -> Callable[[Path], None]:
     return write
 
 
-TXT = "".join(f"the {word} text, é and 日本\n" for word in ("first", "second", "third", "fourth", "fifth", "last"))
+TXT = "".join(
+    f"the {word} text, é and 日本\n" for word in ("first", "second", "third", "fourth", "fifth", "last")
+)
 CSV = "text,label\n" + "".join(f'"a text, {i}",{i % 2}\n' for i in range(8))
 JSONL = "".join(json.dumps({"text": f"text {i} \u00e9", "label": i % 2}) + "\n" for i in range(8))
 

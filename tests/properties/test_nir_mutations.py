@@ -54,9 +54,14 @@ def networks() -> list[nir.NIRGraph]:
     return [image, loop]
 
 
+DATA = Path(__file__).parents[1] / "data" / "nir"
+OF_TOOLS = ("snntorch_rsynaptic", "spikingjelly_cuba", "norse_lif_iaf")
+FILES = 3 + len(OF_TOOLS)
+
+
 @cache
 def files() -> tuple[bytes, ...]:
-    """The files, made once; the third is the second network after quantization."""
+    """The files, made once; the third is the second network after quantization, then files of other tools."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         sound(patch)
         paths = [Path(folder) / f"{i}.nir" for i in range(3)]
@@ -65,6 +70,7 @@ def files() -> tuple[bytes, ...]:
         spiking = NATIVE.rewrite(load(paths[1]), None, np.zeros(0), TICKS)
         x = np.random.default_rng(1).integers(0, 2, (4, TICKS, 6))
         WRITER.write(Program(quantize(spiking, measure(spiking, x))), paths[2])
+        paths += [DATA / f"{name}.nir" for name in OF_TOOLS]
         return tuple(path.read_bytes() for path in paths)
 
 
@@ -86,7 +92,7 @@ def survives(path: Path) -> None:
 
 
 @settings(max_examples=25, **netx.COMMON)
-@given(st.data(), st.sampled_from(range(3)))
+@given(st.data(), st.sampled_from(range(FILES)))
 def test_bytes(data: st.DataObject, which: int) -> None:
     content = files()[which]
     damaged = bytearray(content)
@@ -100,7 +106,7 @@ def test_bytes(data: st.DataObject, which: int) -> None:
 
 
 @settings(max_examples=120, **netx.COMMON)
-@given(st.data(), st.sampled_from(range(3)))
+@given(st.data(), st.sampled_from(range(FILES)))
 def test_parts(data: st.DataObject, which: int) -> None:
     buffer = io.BytesIO(files()[which])
     with h5py.File(buffer, "r+") as file:
@@ -114,7 +120,7 @@ def test_parts(data: st.DataObject, which: int) -> None:
         survives(path)
 
 
-@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("which", range(FILES))
 def test_the_files_are_valid_before_they_are_damaged(tmp_path: Path, which: int) -> None:
     (tmp_path / "a.nir").write_bytes(files()[which])
     assert load(tmp_path / "a.nir").header.timesteps == TICKS

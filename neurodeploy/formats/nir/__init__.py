@@ -8,7 +8,7 @@ from pathlib import Path
 from ...array import Array
 from ...ir.graph import Graph
 from ...program import Program
-from .._base import Format, Reader, Writer
+from .._base import Format, Reader, Replay, Writer
 from .options import NirOptions
 
 
@@ -27,6 +27,8 @@ class NirReader(Reader):
 class NirWriter(Writer):
     """Writer of ``.nir`` files."""
 
+    floats = True
+
     def available(self) -> str:
         """nir is a dependency; an environment without it says so."""
         there = importlib.util.find_spec("nir")
@@ -37,6 +39,13 @@ class NirWriter(Writer):
         from .write import write
 
         return write(program, path)
+
+    def replay(self, program: Program, x: Array) -> Replay:
+        """As :func:`.replay.replayed` says."""
+        from .replay import replayed
+        from .write import composed
+
+        return replayed(program, composed(program), x)
 
 
 READER, WRITER = NirReader(), NirWriter()

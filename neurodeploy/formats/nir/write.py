@@ -10,7 +10,8 @@ a digest of the floats, so that a changed file is noticed.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -34,19 +35,33 @@ Part = tuple[str, str, dict[str, Any]]
 Weights = tuple[list[Part], Sizes]
 
 
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """The bytes of a file, and the NIR nodes whose sum each value of the graph is."""
+
+    content: bytes
+    ports: Mapping[str, tuple[str, ...]]
+
+
 def write(program: Program, path: Path) -> tuple[Path, ...]:
     """One file. Raises GraphError ND230 with every node that NIR has no counterpart for, EnvironmentProblem ND90x."""
+    write_bytes(Path(path), composed(program).content)
+    return (Path(path),)
+
+
+def composed(program: Program) -> Composed:
+    """What is written; GraphError ND230 with every node that NIR has no counterpart for."""
     import nir
 
-    made, edges = _Export(program.graph).network()
+    walk = _Export(program.graph)
+    made, edges = walk.network()
     nodes = {name: getattr(nir, kind)(**fields) for name, (kind, fields) in made.items()}
     graph = nir.NIRGraph(nodes, edges, type_check=False)
     floats = integers.digest(integers.entries_of(graph.to_dict()))
     graph.metadata = {integers.KEY: integers.pack(program.graph, floats), "dt": DT}
     buffer = io.BytesIO()
     nir.write(buffer, graph)
-    write_bytes(Path(path), buffer.getvalue())
-    return (Path(path),)
+    return Composed(buffer.getvalue(), walk.ports)
 
 
 class _Export:

@@ -53,13 +53,13 @@ def levels(rescale: float, mean: object, deviation: object, channels: int) -> Le
         raise ValueError(f"mean {centre.tolist()} and deviation {spread.tolist()} of {channels} channels")
     if not (spread > 0).all() or not 0 < rescale < np.inf:
         raise ValueError(f"deviation {spread.tolist()}, factor {rescale}")
-    whole = lambda n: np.broadcast_to(n, channels).copy()
-    return Levels(whole(rescale / spread), whole(-centre / spread))
+    scale, offset = (np.broadcast_to(n, channels).copy() for n in (rescale / spread, -centre / spread))
+    return Levels(scale, offset)
 
 
-def require(prepare: Prepare, found: Levels, size: tuple[int, ...], where: str) -> None:
+def require(prepare: Prepare, found: Levels, shape: tuple[int, ...], where: str) -> None:
     """ImportModelError ND177 unless ``prepare``, told to keep rows and columns, is scale and offset."""
-    raw = noise((len(found.scale), *size))
+    raw = noise(shape)
     cause = "the library prepares images in a way that no scale and offset for each channel says"
     try:
         off = distance(prepare(raw), found(raw))

@@ -188,7 +188,12 @@ def square(lowering: Lowering, x: Stream) -> Stream:
 def power(lowering: Lowering, x: Any, exponent: Any) -> Stream:
     """x ** n for whole n from 1 to 4, as a product of the stream with itself."""
     power = None if depends(exponent) else lowering.array(exponent)
-    if not isinstance(x, Stream) or power is None or power.size != 1 or float(power.reshape(())) not in (1, 2, 3, 4):
+    if (
+        not isinstance(x, Stream)
+        or power is None
+        or power.size != 1
+        or float(power.reshape(())) not in (1, 2, 3, 4)
+    ):
         found = "a stream" if power is None else f"{power.reshape(-1)[0]:g}"
         raise Refusal("ND101", "a power that is no product", found, "an exponent of 1, 2, 3 or 4")
     factors = [x] * int(power.reshape(()))
@@ -199,5 +204,7 @@ def power(lowering: Lowering, x: Any, exponent: Any) -> Stream:
 def lerp(lowering: Lowering, a: Any, b: Any, weight: Any) -> Scores:
     """a + weight (b - a) for a constant weight."""
     if depends(weight):
-        raise Refusal("ND101", "an interpolation whose weight depends on the input", "lerp", "a constant weight")
+        raise Refusal(
+            "ND101", "an interpolation whose weight depends on the input", "lerp", "a constant weight"
+        )
     return add(lowering, a, mul(lowering, sub(lowering, b, a), weight))

@@ -22,13 +22,16 @@ def einsum(lowering: Lowering, equation: str, *operands: Any, **_: Any) -> Strea
     given = list(operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands)
     terms, out = _letters(equation, [_rank(item) for item in given])
     if len(given) > 2 or any(len(set(term)) < len(term) for term in (*terms, out)):
-        raise Refusal("ND101", "an einsum of this kind", equation, "one or two operands, no letter twice in one")
+        raise Refusal(
+            "ND101", "an einsum of this kind", equation, "one or two operands, no letter twice in one"
+        )
     reduced = [
         _summed(lowering, item, term, set(out).union(*terms[:i], *terms[i + 1 :]))
         for i, (item, term) in enumerate(zip(given, terms, strict=True))
     ]
     if len(reduced) == 1:
-        return _ordered(lowering, *reduced[0], out)
+        alone: Stream = _ordered(lowering, *reduced[0], out)
+        return alone
     return _contracted(lowering, *reduced[0], *reduced[1], out)
 
 
@@ -77,16 +80,19 @@ def _contracted(lowering: Lowering, a: Any, left: str, b: Any, right: str, out: 
     shared = "".join(c for c in out if c in left and c in right)
     summed = "".join(c for c in left if c in right and c not in out)
     rows, columns = ("".join(c for c in out if c in own and c not in shared) for own in (left, right))
-    a, b = _ordered(lowering, a, left, shared + rows + summed), _ordered(lowering, b, right, shared + summed + columns)
+    a, b = (
+        _ordered(lowering, a, left, shared + rows + summed),
+        _ordered(lowering, b, right, shared + summed + columns),
+    )
     size = {**dict(zip(shared + summed + columns, _sizes(b), strict=True))}
     size |= {c: max(n, size.get(c, 1)) for c, n in zip(shared + rows + summed, _sizes(a), strict=True)}
     if not (rows or columns or summed):
-        return _ordered(lowering, mul(lowering, a, b), shared, out)
+        return permute(lowering, mul(lowering, a, b), [shared.index(c) for c in out])
     lead = tuple(size[c] for c in shared)
     m, k, n = (prod(size[c] for c in group) for group in (rows, summed, columns))
     product = matmul(lowering, _as(lowering, a, (*lead, m, k)), _as(lowering, b, (*lead, k, n)))
     whole = reshape(lowering, product, (*lead, *(size[c] for c in rows + columns)))
-    return _ordered(lowering, whole, shared + rows + columns, out)  # type: ignore[no-any-return]
+    return permute(lowering, whole, [(shared + rows + columns).index(c) for c in out])
 
 
 def _as(lowering: Lowering, item: Any, sizes: tuple[int, ...]) -> Any:
