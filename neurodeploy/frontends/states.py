@@ -141,7 +141,7 @@ def _changing(
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
     guest.resets(model)
-    before = dict(_held(own))
+    before = {key: _frozen(value) for key, value in _held(own)}
     seen = []
     for _ in range(2):
         with torch.no_grad():
@@ -166,6 +166,13 @@ def _held(own: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[tuple[str, t
         for key, entries in {**dicts, "_buffers": module._buffers}.items():
             for name, value in entries.items():
                 yield (path, (key, name)), value
+
+
+def _frozen(value: Any) -> Any:
+    """A value that later writes do not reach."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return type(value)(map(_frozen, value)) if type(value) in (tuple, list) else value
 
 
 def _print(value: Any) -> Any:
