@@ -4,6 +4,7 @@
 #   VENV=folder   another environment, PYTHON=3.12 with another Python
 #   WORKERS=4     test processes
 #   UPGRADE=1     make lock: take newer releases
+#   N=100000      make fuzz: so many files, SEED=1 other ones
 
 VENV ?= .venv
 PYTHON ?=
@@ -14,7 +15,7 @@ READY := $(VENV)/.ready-$(EXTRAS)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format deps docs demo lock clean distclean
+.PHONY: help setup test test-slow fuzz lint format deps docs demo lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +35,11 @@ test: setup ## run the tests
 
 test-slow: setup ## run the long proofs (minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+
+N ?= 2000
+SEED ?= 0
+fuzz: setup ## damage N files of every kind at random and see them refused (N=2000 SEED=0)
+	$(BIN)/python -m tests.fuzz --cases $(N) --seed $(SEED)
 
 lint: setup ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

@@ -780,7 +780,7 @@ def _joined(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader that has gone."""
+    """Run one command; exits with 0 .. 6, or with 128 + a signal: Ctrl-C, SIGTERM, SIGHUP, or a reader who left."""
     _open_streams()
     with interrupts.terminable():
         code = call(sys.argv[1:] if arguments is None else list(arguments))
@@ -808,11 +808,15 @@ def call(arguments: Sequence[str]) -> int:
     screen.kept = None
     try:
         screen.configure(_early_format(arguments))
-        code = _called(arguments)
-        screen.complain(problems())
-        code = _last(code)
-    except KeyboardInterrupt:  # once more, while the first one was answered
-        code = EXIT_INTERRUPTED
+        try:
+            code = _called(arguments)
+        except KeyboardInterrupt as again:  # while the first one was answered
+            code = _interrupted(again)
+        with interrupts.uninterrupted():
+            screen.complain(problems())
+            code = _last(code)
+    except KeyboardInterrupt:  # everything has been said
+        code = interrupts.exit_code()
     except _Closed:
         code = _gone(before)
     finally:
@@ -884,6 +888,10 @@ def _interrupted(_: object) -> int:
 
 def _left(error: SystemExit) -> int:
     """Somebody's code ended the process, a library's or that of the user's own model."""
+    if isinstance(
+        error.__context__, OSError
+    ):  # how the parser answers any broken pipe, that of a child process too
+        return _io(error.__context__)
     cause, found = "code that the command ran asked to end the program", f"SystemExit: {error.code}"
     return _shown(UsageError(Problem("ND962", cause, found=found)))
 

@@ -62,9 +62,11 @@ ND112 a built program where a model is needed
   A build folder or program.h5 holds the integer network. Its float source is not stored, so that stages before
   mapping cannot start from it. Give the model from which it was built.
 ND113 a model file that could execute code
-  A .pt2 file is an archive whose tensors are stored as pickles, and whose graph names the functions to call. Both are
-  checked before torch reads them: a pickle may only rebuild tensors, and the graph may only call operators of torch's
-  own library. This file fails the check. Export the model again from source that you trust.
+  Files of torch (.pt2, .pt, .pth, .bin) can bring code along: pickles, TorchScript, compiled libraries, opaque objects,
+  and text in a graph that torch turns into source code. Files are data here: torch never reads them itself. Pickles may
+  spell tensors and plain containers and nothing else, a graph may only call operators of torch's own library, and what
+  passed is written anew before torch sees it. This file fails. Export the model again, or save its state dict alone,
+  from source that you trust.
 ND114 raw pixel levels reach the model
   Images are whole pixel levels, such as 0 .. 255. A py: or .pt2 model sees level * scale + offset, and a scale of 1
   unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows, and its
@@ -129,6 +131,29 @@ ND127 something worth knowing about a network file
   The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or
   changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs to be
   done.
+ND150 a change of type changes the numbers
+  A graph computes with real numbers, and torch would not: a cast of activations to whole numbers cuts their fractions
+  off, one to bool compares them with zero, one to half precision or bfloat16 rounds them to three digits. The same is
+  said by an argument such as sum(dtype=torch.int64). A cast to float32 or wider changes nothing, and the type in which
+  the network's own weights are held is its precision, not an operator. Leave the numbers as they are, or round them by
+  a quantiser (torch.fake_quantize_per_tensor_affine), which becomes a neuron.
+ND151 the network draws random numbers when it is called
+  A trace would keep the numbers of one call for ever. Seen at the operators that torch itself marks as random, and at
+  the generators of Python and numpy, which are compared before and after. Draw the numbers once and keep them as a
+  buffer; a dropout that stays active at inference is torch.nn.functional.dropout without training=self.training.
+ND152 the number of samples in a batch enters the arithmetic
+  The network was run with two and with three samples, and a number in its arithmetic differed, as in x / x.shape[0].
+  The chip sees one sample at a time, so no such number exists there. Sizes in reshape, expand and the like are fine.
+ND153 the forward of a neuron is replaced on its instance
+  The module is a neuron of a known library, but calls another forward than its class has, so that its equation is not
+  the library's. Hooks of neurons are called as torch calls them. Give the neuron a class of its own.
+ND154 the network changes one of its own tensors when it is called
+  A parameter or buffer holds other numbers after a call, such as a counter of calls or a running average: the second
+  call computes something else than the first. A graph keeps state in its neurons alone.
+ND155 a layer that torch has quantised
+  Layers of torch.ao.nn.quantized hold packed integers in a form of one processor's library, and scales that are found
+  while they run (dynamic quantisation). Give the network from before its quantisation; or fake quantisers, whose steps
+  are read exactly.
 ND166 something that a network file leaves open
   NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
   threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess changes
@@ -189,6 +214,25 @@ ND181 a model of images and texts at once
   of its own, with its tokenizer or preprocessor_config.json, and give that folder.
 
 # zoo: networks and weights
+ND157 a memory of the model that no neuron holds
+  What the model returns depends on an attribute or buffer that its own calls change, and that is no neuron we know.
+  Found by running it are: linear recurrences (leaky read-outs, exponential averages, sums over ticks), neurons that
+  charge, fire and reset to a value or by their threshold, whatever they are called, and connections to what was sent
+  one tick earlier. Use one of these, or a neuron of docs/support.md.
+ND158 first calls that differ from later ones
+  The model was called a few times from rest beside the program that was traced, and the two differ. The trace is that
+  of a call which finds its states in place. A state that begins at its first input, that is updated in some calls
+  only, or that the code treats by its type, has another beginning. A graph begins at zero, or at one number.
+ND159 one neuron called several times in a tick
+  A neuron module is one population, whose state each call carries on. A model that calls it in two places hands the
+  state of one layer to the other, which no population does. Give each place a module of its own.
+ND160 a loop over the ticks inside of the model
+  One call of the model runs all ticks, one after the other, by a loop in its forward. A graph describes one tick. Write
+  the body of the loop as the forward, and say with --timesteps how often it is called.
+ND161 a neuron that takes a whole sample at once
+  The neuron runs over the first axis of what it is given, as one of SpikingJelly does with step_mode "m". Here that
+  axis is not known to be time: one call of the model is one tick. Set step_mode "s" in all modules, and let the
+  forward be one tick.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown
@@ -647,6 +691,11 @@ ND924 images of the wrong shape or value range
 ND925 labels that do not fit
   Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels than
   images, a label lies outside that range, or a class of the test images has no training images.
+ND926 images of several modes become one
+  All images of a data set have the same number of channels: it is grey where every image is, else RGB. Grey images
+  then become three equal channels, those with a palette the colours that it names, and an alpha channel that hides
+  nothing is left out. None of this changes a colour, but a data set of several modes is often two data sets by mistake.
+  What would lose something (16 bits, CMYK, transparency, frames) is refused with ND924.
 ND927 a library that this data set needs is missing
   The data set is read through an optional library that cannot be imported here. Install the library, or give the data
   as a file.

@@ -207,7 +207,7 @@ def _value(text: str) -> Any:
 
 
 def _problem(detail: Any, where: str) -> Problem:
-    keys = [str(part) for part in detail["loc"]]
+    keys = [str(part) for part in detail["loc"]] or ["a key"]  # of a name that is not UTF-8 nothing is said
     place = f"{where}: {'.'.join(keys)}" if where else ".".join(keys)
     if detail["type"] == "extra_forbidden":
         known = LayerRule.model_fields if keys[0] == "layers" and len(keys) > 1 else BuildConfig.model_fields

@@ -1,4 +1,4 @@
-"""Text of others as it may be shown: no control code of a terminal, nothing that turns or hides what stands around it."""
+"""Text of others as it may be shown: no control code of a terminal, nothing that turns or hides what is around it."""
 
 from __future__ import annotations
 

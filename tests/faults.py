@@ -2,11 +2,12 @@
 
 A small build replaces an older one in its folder. Before everything that it changes on the disk (each file opened for
 writing, half of each write, each flush, rename and removal) and at the end of each stage the whole place is copied:
-that is what SIGKILL would have left there. Every copy must then be the older build or the new one, whole, once somebody
-has looked into the folder, and a file of the user's must be where it was. From ``RERUNS`` of the copies the same
-command is run again, and must give the same bytes as if nothing had happened; ``KILLS`` builds are killed for real;
-``PAIRS`` times another build runs into the same folder meanwhile. All builds are copies (forks) of this process, which
-has built before: that takes a fraction of the time of new processes.
+that is what SIGKILL would have left there. Every copy must then be of one build, the older or the new one, once
+somebody has looked into the folder, and a file of the user's must be where it was. The same is done with a build that
+stops early, so that files go, and ``PAIRS`` times while another build goes into the same folder; that one stands still
+while the place is copied. From ``RERUNS`` of the copies of each the same command is run again, and must give the same
+bytes as if nothing had happened. ``KILLS`` builds are killed for real, every other one beside another build. All builds
+are copies (forks) of this process, which has built before: that takes a fraction of the time of new processes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from neurodeploy.config import resolve
 from neurodeploy.simulate import kernels
 from tests.netx_files import dense, weights, write_net
 
-OLD, NEW, OTHER = 0, 1, 2  # seeds of the builds
+OLD, NEW, OTHER, SHORT = range(4)  # seeds of the builds; the last one stops early
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "fcntl.flock"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -47,11 +48,12 @@ def build(seed: int, meet: Callable[[], None] | None = None) -> None:
         "verify": 2,
         "timesteps": 3,
     }
+    to = "map" if seed == SHORT else "report"
     if meet is None:
-        pipeline.run(resolve(given))
+        pipeline.run(resolve(given), to=to)
         return
     with points(meet):
-        pipeline.run(resolve(given), lambda event: meet() if event.kind == "finish" else None)
+        pipeline.run(resolve(given), lambda event: meet() if event.kind == "finish" else None, to=to)
 
 
 @contextmanager
@@ -160,10 +162,15 @@ def wrong(place: Path, wanted: list[dict[str, str]]) -> str:
 
 
 def left_over(place: Path) -> list[str]:
-    """What a whole build must not leave beside its folder, or in the cache."""
+    """What a whole build must not leave beside its folder, or in it."""
     names = [p.name for p in place.iterdir() if p.name.startswith(".")]
     names += [p.name for p in (place / "out").iterdir() if p.name.startswith(".")]
-    return names + [p.name for p in (place / "cache/neurodeploy/stages").glob("*")]
+    return names
+
+
+def kept_stages(place: Path) -> list[str]:
+    """What of builds that were killed is in the cache."""
+    return [p.name for p in (place / "cache/neurodeploy/stages").glob("*")]
 
 
 # --- copies of this process ----------------------------------------------------------------------------------------
@@ -201,13 +208,24 @@ def killing(at: int) -> Callable[[], None]:
     return meet
 
 
-def copying(here: Path, snapshots: Path) -> Callable[[], None]:
-    """Copies the place as it is each time that it is called."""
+def copying(here: Path, snapshots: Path, other: int = 0) -> Callable[[], None]:
+    """Copies the place as it is each time that it is called, while the process ``other`` stands still."""
 
     def meet() -> None:
+        stand_still(other)
         shutil.copytree(here, snapshots / f"{len(list(snapshots.iterdir())):04}", symlinks=True)
+        if other:
+            os.kill(other, signal.SIGCONT)
 
     return meet
+
+
+def stand_still(pid: int) -> None:
+    """Stop a process that is not waited for yet, and wait until it has stopped or ended."""
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZ":
+            time.sleep(0.0005)
 
 
 def spread(count: int, total: int) -> list[int]:
@@ -222,11 +240,12 @@ class Campaign:
     def __init__(self, root: Path) -> None:
         self.root, self.begin, self.place = root, root / "begin", root / "place"
         self.problems: list[str] = []
+        self.tries = 0
         self.begin.mkdir(parents=True)
         rng = np.random.default_rng(0)
         write_net(self.begin / "net.net", [dense(weights(rng, 6, 4)), dense(weights(rng, 3, 6))])
-        self.wanted = {seed: self._whole(seed) for seed in (OLD, NEW, OTHER)}
-        assert len({json.dumps(found) for found in self.wanted.values()}) == 3, "the builds do not differ"
+        self.wanted = {seed: self._whole(seed) for seed in (OLD, NEW, OTHER, SHORT)}
+        assert len({json.dumps(found) for found in self.wanted.values()}) == 4, "the builds do not differ"
 
     def _whole(self, seed: int) -> dict[str, str]:
         """The files of a build that nothing happened to; of the old one they stay, with a file of the user's."""
@@ -251,72 +270,68 @@ class Campaign:
         if found := wrong(self.place, [self.wanted[seed] for seed in allowed]):
             self.problems.append(f"{label}: {found}")
 
-    def again(self, label: str) -> None:
-        """The same command must give the same bytes and leave nothing."""
-        code = ended(in_copy(self.place, lambda: build(NEW)))
-        found = wrong(self.place, [self.wanted[NEW]]) or ", ".join(left_over(self.place))
+    def again(self, label: str, seed: int = NEW, alone: bool = True) -> None:
+        """The same command must give the same bytes and leave nothing, but for stages of the other build."""
+        code = ended(in_copy(self.place, lambda: build(seed)))
+        left = left_over(self.place) + (kept_stages(self.place) if alone else [])
+        found = wrong(self.place, [self.wanted[seed]]) or ", ".join(left)
         if code or found:
             self.problems.append(f"{label}, run again: exit {code} {found}")
 
-    def copied(self, reruns: int) -> tuple[int, int]:
-        """Every point as a copy; (points, of them with the new build in the folder)."""
-        snapshots, news = self.root / "snapshots", 0
+    def copied(self, seed: int, reruns: int, late: float | None = None) -> tuple[int, int]:
+        """Every point of a build as a copy; with ``late`` another one begins so many seconds after it.
+
+        Returns the number of points and of those with the old build in the folder.
+        """
+        label = f"build {seed}" + ("" if late is None else f" and another one {late} s later")
+        snapshots, olds, self.tries = self.root / f"snapshots-{self.tries}", 0, self.tries + 1
         snapshots.mkdir()
         self.fresh(self.begin)
-        assert ended(in_copy(self.place, lambda: build(NEW, copying(self.place, snapshots)))) == 0
+        other = in_copy(self.place, lambda: self.other(late)) if late is not None else 0
+        first = in_copy(self.place, lambda: build(seed, copying(self.place, snapshots, other)))
+        codes = [ended(pid) for pid in (first, other) if pid]
+        if any(codes):
+            self.problems.append(f"{label}: exit {codes}")
         total = len(list(snapshots.iterdir()))
         chosen = set(spread(reruns, total))
         for n in range(total):
             self.fresh(snapshots / f"{n:04}")
-            self.check(f"point {n}", OLD, NEW)
-            news += contents(self.place / "out") == self.wanted[NEW]
+            self.check(f"{label}, point {n}", OLD, seed, *([] if late is None else [OTHER]))
+            olds += contents(self.place / "out") == self.wanted[OLD]
             if n in chosen:
-                self.again(f"point {n}")
-        return total, news
+                self.again(f"{label}, point {n}", seed, alone=late is None)
+        shutil.rmtree(snapshots)
+        return total, olds
 
-    def killed(self, n: int) -> None:
-        """A build that is killed for real."""
+    def other(self, late: float | None) -> None:
+        """The other build."""
+        time.sleep(late or 0)
+        build(OTHER)
+
+    def killed(self, n: int, late: float | None = None) -> None:
+        """A build that is killed for real; with ``late`` beside another one, which comes to its end."""
+        label, allowed = f"killed at {n}, {late}", (OLD, NEW) if late is None else (NEW, OTHER)
         self.fresh(self.begin)
-        code = ended(in_copy(self.place, lambda: build(NEW, killing(n + 1))))
-        assert code == -signal.SIGKILL, code
-        self.check(f"killed at {n}", OLD, NEW)
-        self.again(f"killed at {n}")
-
-    def two_at_once(self, n: int, late: float) -> None:
-        """The same while another build, which begins ``late`` seconds after it, goes into the same folder."""
-        self.fresh(self.begin)
-
-        def other() -> None:
-            time.sleep(late)
-            build(OTHER)
-
-        both = in_copy(self.place, lambda: build(NEW, killing(n + 1))), in_copy(self.place, other)
-        codes = [ended(pid) for pid in both]
-        if codes[1] or codes[0] not in (
-            0,
-            -signal.SIGKILL,
-        ):  # it may find less to remove, and come to its end
-            self.problems.append(f"two at once, killed at {n}: {codes}")
-        self.check(f"two at once, killed at {n}", NEW, OTHER)
-        self.again(f"two at once, killed at {n}")
+        pid = in_copy(self.place, lambda: build(NEW, killing(n + 1)))
+        codes = [ended(in_copy(self.place, lambda: self.other(late)))] if late is not None else []
+        codes += [ended(pid)]
+        if codes[-1] not in (-signal.SIGKILL, 0) or any(codes[:-1]):  # beside another it may have less to do
+            self.problems.append(f"{label}: exit {codes}")
+        self.check(label, *allowed)
+        self.again(label)
 
 
 def campaign(root: Path, reruns: int, kills: int, pairs: int) -> dict[str, Any]:
     """Everything, as often as asked for."""
     tried = Campaign(root)
-    total, news = tried.copied(reruns)
-    for n in spread(kills, total):
-        tried.killed(n)
-    for i, n in enumerate(spread(pairs, total)):
-        tried.two_at_once(n, 0.02 * (i % 10))
+    found = [tried.copied(NEW, reruns), tried.copied(SHORT, reruns)]
+    found += [tried.copied(NEW, reruns, 0.03 * (i % 10)) for i in range(pairs)]
+    for i, n in enumerate(spread(kills, found[0][0])):
+        tried.killed(n, 0.02 * (i % 10) if i % 2 else None)
     return {
-        "points": total,
-        "new": news,
-        "reruns": reruns,
-        "kills": kills,
-        "pairs": pairs,
-        "problems": tried.problems,
-    }
+        "points": [total for total, _ in found], "old": [olds for _, olds in found],
+        "reruns": reruns * len(found), "kills": kills, "problems": tried.problems,
+    }  # fmt: skip
 
 
 def warm(place: Path) -> None:

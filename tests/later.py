@@ -40,6 +40,7 @@ def settle(tests: ModuleType) -> None:
 
 if TYPE_CHECKING:
     import torch
+    import transformers
     from safetensors import torch as safetensors
     from torch import Tensor, fx, nn
     from torch.nn import functional
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 else:
     Tensor = Any  # stands in annotations alone
     torch, fx, nn = Later("torch"), Later("torch.fx"), Later("torch.nn")
+    transformers = Later("transformers")
     functional, safetensors = Later("torch.nn.functional"), Later("safetensors.torch")
     torch_fx = Later("neurodeploy.frontends.torch_fx")
     transformer_modules, unseen = Later("tests.transformer_modules"), Later("tests.unseen")

@@ -101,7 +101,7 @@ def _imported(asked: BuildConfig) -> Imported:
         misfits = fitting.misfits(graph, data)
         if misfits:
             raise UsageError(misfits)
-        warnings += sources.raw_levels(config, found.model, data.levels)
+        warnings += [*data.warnings, *sources.raw_levels(config, found.model, data.levels)]
     if raw_range(graph) is None and graph.header.level != "integer":
         graph = fitting.with_range(graph, sources.assumed_levels(graph))
     return Imported(

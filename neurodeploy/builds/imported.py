@@ -101,7 +101,7 @@ def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet,
         data, warnings = texts.tokenised(data, found.graph, found.model.tokenizer)
     graph = fitting.ranged(found.graph, data.levels, found.model.kind)
     fitting.require_fit(graph, data)
-    warnings += sources.raw_levels(config, found.model, data.levels)
+    warnings += [*data.warnings, *sources.raw_levels(config, found.model, data.levels)]
     return data, graph, [*warnings, *sources.preparation(config, graph, data.shape)]
 
 

@@ -18,11 +18,13 @@ from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from .. import artifact
+from ..array import Array
+from ..datasets import DataSet
 from ..errors import NeurodeployError
 from ..image import encode
 from ..inputs.texts import OneHot
@@ -30,7 +32,7 @@ from ..ir import store
 from ..ir.codec import CodecError
 from ..report.inputs import Accuracy, BitTrue
 from ..rooms import ROOMS
-from ..sources import cache as graphs
+from ..sources import cache as sources
 from ..target import Target
 from .calibrated import Calibrated
 from .converted import Converted
@@ -74,13 +76,13 @@ class Keeper:
 
     def forget(self) -> None:
         """The build is done: nothing of it need be kept."""
-        place = graphs.folder() / "stages"
+        place = sources.folder() / "stages"
         for file in (*place.glob(f"{self.key}-*.h5"), *place.glob(f".{self.key}-*.tmp")) if self.key else ():
             with suppress(OSError):
                 file.unlink(missing_ok=True)
 
     def _file(self, kind: type[Result]) -> Path:
-        return graphs.folder() / "stages" / f"{self.key}-{kind.__name__.lower()}.h5"
+        return sources.folder() / "stages" / f"{self.key}-{kind.__name__.lower()}.h5"
 
     def _read(self, kind: type[R]) -> R | None:
         """What was kept, or None where there is nothing that is whole."""
@@ -103,7 +105,7 @@ def _write(file: Path, result: Result) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         store.write(file, {"result": result})
-        graphs.trim(file.parent, MOST, MOST_BYTES)
+        sources.trim(file.parent, MOST, MOST_BYTES)
     except (NeurodeployError, OSError, CodecError):
         return
 
@@ -113,7 +115,7 @@ def _comes_back(result: Result) -> bool:
     return all(array.dtype.kind != "f" or array.flags.c_contiguous for array in _arrays(result))
 
 
-def _arrays(item: Any) -> Iterator[np.ndarray[Any, Any]]:
+def _arrays(item: object) -> Iterator[Array]:
     if isinstance(item, np.ndarray):
         yield item
     elif is_dataclass(item):
@@ -128,18 +130,19 @@ def _arrays(item: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def _key(found: Imported, target: Target) -> str:
-    parts = {
-        "graphs": [graph.content_hash() for graph in (found.graph, found.whole) if graph is not None], "config": found.config.digest(), "target": target.sha256,
-        "data": found.data.hash if found.data else "", "texts": _ids(found), "input": dict(found.stimulus.facts()),
-        "code": _code(),
+    graphs = [graph.content_hash() for graph in (found.graph, found.whole) if graph is not None]
+    data = (found.data.hash, *_ids(found.data)) if found.data else ()
+    decisive = {
+        "graphs": graphs, "data": data, "input": dict(found.stimulus.facts()), "config": found.config.digest(),
+        "target": target.sha256, "code": _code(),
     }  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _ids(found: Imported) -> list[str]:
+def _ids(data: DataSet) -> list[str]:
     """Digests of the token ids that a tokenizer made of the data."""
-    splits = (found.data.train, found.data.test) if found.data else ()
-    return [hashlib.sha256(s.read.ids.tobytes()).hexdigest() for s in splits if isinstance(s.read, OneHot)]
+    reads = [split.read for split in (data.train, data.test)]
+    return [hashlib.sha256(read.ids.tobytes()).hexdigest() for read in reads if isinstance(read, OneHot)]
 
 
 @cache
@@ -147,7 +150,7 @@ def _code() -> list[str]:
     """All code that a stage can run, and the libraries below it."""
     package = Path(__file__).parent.parent
     places = [package, *_extensions()]
-    digests = [graphs.makers(place, [p.name for p in sorted(place.iterdir())]) for place in places]
+    digests = [sources.makers(place, [p.name for p in sorted(place.iterdir())]) for place in places]
     return [*digests, *(f"{name} {version}" for name, version in versions().items())]
 
 

@@ -43,14 +43,15 @@ class Part:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files of a folder that its record names, as far as they are there; of a report without its times."""
+    """SHA-256 of the files of a folder that its record names, as far as they are there; a report without its times."""
     return {name: _sha256(folder / name) for name in HASHED if (folder / name).is_file()}
 
 
 def opened(place: str | Path) -> Artifact:
-    """The artifact of a build whose other parts belong to it; errors of :func:`neurodeploy.artifact.load`, ND963, ND964.
+    """The artifact of a build whose other parts belong to it.
 
-    A program that was copied out of its folder, under another name, stands for itself.
+    Errors of :func:`neurodeploy.artifact.load`, and ND963, ND964 (:func:`require`). A program that was copied out of its
+    folder, under another name, stands for itself.
     """
     saved, file = artifact.load(place), artifact.place(place)
     graphs = {"source": saved.source, "spiking": saved.spiking, "integer": saved.integer}

@@ -40,6 +40,13 @@ def require_content(path: Path) -> None:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
 
 
+def require_text(name: str, where: str) -> None:
+    """Refuse a name of a file or of a part of one that cannot be shown or stored as text."""
+    if not name.isprintable():
+        cause, limit = "a name is not text", "printable characters in UTF-8"
+        raise refuse("ND923", cause, where, ascii(name)[1:-1][:120], limit, "rename it")
+
+
 def begins(path: Path, signature: bytes) -> bool:
     """Whether it is a file that begins with these bytes."""
     if not path.is_file():

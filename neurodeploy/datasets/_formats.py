@@ -31,7 +31,7 @@ def facts(spec: str) -> Facts:
     found = next((f.facts for f in DATASETS.values() if spec and "\0" not in spec and f.accepts(spec)), None)
     if found is None:
         data = load(spec)
-        return Facts(data.shape, data.levels, data.source, data.ticks, data.texts)
+        return Facts(data.shape, data.levels, data.source, data.ticks, data.texts, data.warnings)
     with _reading(spec):
         return found(spec)
 

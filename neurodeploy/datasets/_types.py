@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Problem
+
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Integers = NDArray[np.integer[Any]]
@@ -49,7 +51,7 @@ class DataSet:
     below ``len(classes)``. With ``ticks`` samples are (ticks, *shape), a frame for each tick; 0: one image for all.
     ``texts``: samples are strings that a tokenizer has yet to make ids of, and ``shape`` is empty. Without ``labelled``
     the labels are all 0 and there are no classes. ``hash`` is the sha256 of the stored content, ``source`` the file,
-    folder or library it was read from.
+    folder or library it was read from, ``warnings`` what its reader had to decide.
     """
 
     name: str
@@ -63,6 +65,7 @@ class DataSet:
     ticks: int = 0
     texts: bool = False
     labelled: bool = True
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def train_x(self) -> Images:
@@ -99,6 +102,7 @@ class Facts:
     source: str
     ticks: int = 0
     texts: bool = False
+    warnings: tuple[Problem, ...] = ()
 
 
 def array_split(images: Images, labels: Integers) -> Split:

@@ -14,11 +14,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import guarded
+from ..limits import most_unpacked
 from . import _checks
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 FORMAT = "an HDF5 file of JPEG streams with groups train and test (.h5, .hdf5)"
 
-Result = TypeVar("Result")
+#: bytes that are read or decoded in a second, at least
+_RATE = 5e6
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LAYOUT = re.compile(r"JPEG stream (?:(\w+) \+ )?(\w+)\[(\w+)\[i\]:\3\[i\+1\]\]")
 _LIMIT = "attributes classes, layout, shape; groups train and test"
@@ -56,7 +59,15 @@ class JpegReader:
     shape: tuple[int, int, int]
 
     def __call__(self, indices: NDArray[np.int64]) -> Images:
-        """The images at these positions of the split."""
+        """The images at these positions of the split, decoded in a copy of the process."""
+        size = len(indices) * int(np.prod(self.shape))
+        try:
+            seconds, memory = guarded.SECONDS + size / _RATE, guarded.MEMORY // 2 + size
+            return guarded.call(self._images, indices, seconds=seconds, memory=memory)
+        except guarded.Stopped as error:
+            raise _checks.truncated(self.where, str(error), "whole JPEG streams") from error
+
+    def _images(self, indices: NDArray[np.int64]) -> Images:
         height, width, channels = self.shape
         out = np.empty((len(indices), channels, height, width), np.uint8)
         for slot, index in enumerate(indices):
@@ -68,14 +79,18 @@ class JpegReader:
 
         index = range(len(self.offsets) - 1)[index]
         stream = self.header + self.payload[self.offsets[index] : self.offsets[index + 1]].tobytes()
-        place = f"{self.where}: image {index}"
+        place, wanted = f"{self.where}: image {index}", ("L",) if self.shape[2] == 1 else ("RGB", "L")
         try:
             image = Image.open(io.BytesIO(stream), formats=("JPEG",))
-            # The size stands in the stream's first bytes: a wrong one is refused before it is decoded.
+            # Size and mode stand in the stream's first bytes: wrong ones are refused before it is decoded.
             if image.size != (self.shape[1], self.shape[0]):
                 limit = f"{self.shape[1]} x {self.shape[0]}"
                 raise _checks.refuse("ND924", "an image has another size", place, str(image.size), limit)
-            pixels = np.asarray(image.convert("RGB" if self.shape[2] == 3 else "L"))
+            if image.mode not in wanted:
+                raise _checks.refuse(
+                    "ND924", "an image has another mode", place, image.mode, " or ".join(wanted)
+                )
+            pixels = np.asarray(image.convert(wanted[0]))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise _checks.truncated(place, str(error), "a whole JPEG stream") from error
         return pixels.reshape(self.shape)
@@ -88,7 +103,7 @@ def accepts(spec: str) -> bool:
 
 def facts(spec: str) -> Facts:
     """From the attributes."""
-    height, width, channels = _opened(spec, _layout).shape
+    height, width, channels = _opened(spec, _layout)["shape"]
     return Facts((channels, height, width), 255, spec)
 
 
@@ -97,41 +112,53 @@ def load(spec: str) -> DataSet:
 
     Raises UsageError ND920 to ND925; a stream that is not a whole JPEG raises ND922 when it is decoded.
     """
-    return _opened(spec, _dataset)
+    parts = _opened(spec, _parts)
+    layout, header = Layout(**parts["layout"]), parts["header"]
+    digest = hashlib.sha256(f"{layout}".encode() + header)
+    splits = []
+    for name, (labels, offsets, payload) in zip(("train", "test"), parts["splits"], strict=True):
+        for part in (labels, offsets, payload):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        splits.append(Split(labels, JpegReader(f"{spec}: {name}", header, payload, offsets, layout.shape)))
+    height, width, channels = layout.shape
+    title, shape = Path(spec).stem, (channels, height, width)
+    return DataSet(title, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), spec)
 
 
-def _opened(spec: str, read: Callable[[h5py.File, str], Result]) -> Result:
-    """What ``read`` makes of the file; whatever a damaged one provokes as UsageError."""
-    import h5py
-
+def _opened(spec: str, read: Callable[[h5py.File, str], dict[str, Any]]) -> dict[str, Any]:
+    """What ``read`` makes of the file in a copy of the process; whatever a damaged one provokes as UsageError."""
     path = Path(spec)
     _checks.require_content(path)
     if not _checks.begins(path, _SIGNATURE):
         raise _checks.foreign(spec, "no HDF5 signature", FORMAT)
+    size = path.stat().st_size
     try:
-        with h5py.File(path, "r") as file:
+        seconds, memory = guarded.SECONDS + size / _RATE, guarded.MEMORY // 2 + most_unpacked(size)
+        return guarded.call(_read, spec, read, seconds=seconds, memory=memory)
+    except guarded.Stopped as error:
+        raise _checks.truncated(spec, str(error)) from error
+
+
+def _read(spec: str, read: Callable[[h5py.File, str], dict[str, Any]]) -> dict[str, Any]:
+    import h5py
+
+    try:
+        with h5py.File(spec, "r") as file:
             return read(file, spec)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
         # h5py reports a damaged file with any of these, depending on which block is hit.
         raise _checks.truncated(spec, str(error)) from error
 
 
-def _dataset(file: h5py.File, where: str) -> DataSet:
+def _parts(file: h5py.File, where: str) -> dict[str, Any]:
     layout = _layout(file, where)
-    header = _bytes(file, layout.header, where) if layout.header else np.zeros(0, np.uint8)
-    digest = hashlib.sha256(f"{layout}".encode() + header.tobytes())
-    splits = []
-    for name in ("train", "test"):
-        reader, labels = _split(file, name, layout, header.tobytes(), where)
-        for part in (labels, reader.offsets, reader.payload):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        splits.append(Split(labels, reader))
-    height, width, channels = layout.shape
-    name, shape = Path(where).stem, (channels, height, width)
-    return DataSet(name, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), where)
+    header = _bytes(file, layout["header"], where).tobytes() if layout["header"] else b""
+    splits = [_split(file, name, layout, where) for name in ("train", "test")]
+    return {"layout": layout, "header": header, "splits": splits}
 
 
-def _layout(file: h5py.File, where: str) -> Layout:
+def _layout(file: h5py.File, where: str) -> dict[str, Any]:
+    """The fields of a :class:`Layout`."""
     missing = [key for key in ("layout", "shape", "classes") if key not in file.attrs]
     if missing:
         raise _checks.foreign(where, f"no attribute {', '.join(missing)}", _LIMIT)
@@ -142,7 +169,10 @@ def _layout(file: h5py.File, where: str) -> Layout:
     header, payload, offsets = sentence.groups(default="")
     classes = tuple(_text(name) for name in np.atleast_1d(file.attrs["classes"]))
     shape = _checks.parsed_shape(np.atleast_1d(file.attrs["shape"]), where)
-    return Layout(header, payload, offsets, shape, classes)
+    for name in classes:
+        _checks.require_text(name, f"{where}: classes")
+    fields = ("header", "payload", "offsets", "shape", "classes")
+    return dict(zip(fields, (header, payload, offsets, shape, classes), strict=True))
 
 
 def _text(value: Any) -> str:
@@ -150,14 +180,16 @@ def _text(value: Any) -> str:
 
 
 def _array(parent: Any, name: str, where: str) -> NDArray[np.generic]:
+    """A data set of numbers that lies in the file itself and is no larger than a file of its size may unpack to."""
     import h5py
 
-    member = parent.get(name)
-    if not isinstance(member, h5py.Dataset):
+    member = parent.get(name) if isinstance(parent.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(member, h5py.Dataset) or member.is_virtual or member.external:
         raise _checks.foreign(where, f"no data set {name!r} in {parent.name}", _LIMIT)
-    if member.nbytes > _checks.MAX_BYTES:
-        found = f"{member.nbytes} bytes in {member.name}"
-        raise _checks.foreign(where, found, f"at most {_checks.MAX_BYTES} bytes")
+    most = min(_checks.MAX_BYTES, most_unpacked(Path(parent.file.filename).stat().st_size))
+    if member.nbytes > most or member.dtype.kind not in "iuf":
+        found = f"{member.nbytes} bytes of type {member.dtype} in {member.name}"
+        raise _checks.foreign(where, found, f"numbers, at most {most} bytes")
     return np.asarray(member[...])
 
 
@@ -170,14 +202,17 @@ def _bytes(parent: Any, name: str, where: str) -> NDArray[np.uint8]:
 
 
 def _split(
-    file: h5py.File, name: str, layout: Layout, header: bytes, where: str
-) -> tuple[JpegReader, NDArray[np.int64]]:
+    file: h5py.File, name: str, layout: dict[str, Any], where: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Labels, offsets and payload."""
+    import h5py
+
     place, group = f"{where}: {name}", file.get(name)
-    if group is None:
+    if not isinstance(group, h5py.Group):
         raise _checks.foreign(where, f"no group {name!r}", _LIMIT)
-    labels = _checks.checked_labels(_array(group, "labels", place), len(layout.classes), place)
-    payload = _bytes(group, layout.payload, place)
-    raw = _array(group, layout.offsets, place)
+    labels = _checks.checked_labels(_array(group, "labels", place), len(layout["classes"]), place)
+    payload = _bytes(group, layout["payload"], place)
+    raw = _array(group, layout["offsets"], place)
     if raw.dtype.kind not in "iu" or raw.ndim != 1:
         raise _checks.foreign(place, f"offsets are {raw.dtype} of shape {raw.shape}", "integers (N+1,)")
     _checks.same_count(len(raw) - 1, len(labels), place)
@@ -185,7 +220,7 @@ def _split(
     if offsets[0] < 0 or np.any(np.diff(offsets) <= 0) or offsets[-1] > len(payload):
         limit = f"ascending, up to {len(payload)} bytes"
         raise _checks.truncated(place, f"offsets up to {offsets.max()}", limit)
-    return JpegReader(place, header, payload, offsets, layout.shape), labels
+    return labels, offsets, payload
 
 
 MEMBER = DataFormat("hdf5_jpeg", FORMAT, accepts, load, facts)

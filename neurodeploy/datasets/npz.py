@@ -10,14 +10,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..archives import opened
 from ..limits import MOST_TICKS
+from ..npy import declared
 from . import _checks
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Integers, Split, array_split, content_hash, split_once
@@ -50,15 +51,14 @@ def facts(spec: str) -> Facts:
     """From the headers of the arrays: no pixel is unpacked."""
     path = Path(spec)
     _checks.require_content(path)
-    with _typed(path), zipfile.ZipFile(path) as archive:
+    with _typed(path), opened(path) as archive:
         names = {_NAMES[n[:-4]]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
         member = names.get("train_x") or names.get("x")
         shape = _header(archive, member) if member else None
         single: Arrays = {}
         for name in ("levels", "ticks"):
-            if name in names and prod(_header(archive, names[name])) == 1:
-                with archive.open(names[name]) as file:
-                    single[name] = _NPY.read_array(file, allow_pickle=False)
+            if name in names:
+                single[name] = _array(archive, names[name])
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
@@ -67,11 +67,21 @@ def facts(spec: str) -> Facts:
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
-    """The shape of an array in the archive."""
+    """The shape of an array in the archive, which has as many bytes as it declares; ValueError for any other."""
     with archive.open(member) as file:
-        version = _NPY.read_magic(file)
-        read = _NPY.read_array_header_1_0 if version == (1, 0) else _NPY.read_array_header_2_0
-        return tuple(read(file)[0])
+        dtype, shape, size = declared(file)
+        held = archive.getinfo(member).file_size - file.tell()
+    if dtype.hasobject or size != held:
+        raise ValueError(f"{shape} of {dtype} declared in {member}, {held} bytes stored")
+    return shape
+
+
+def _array(archive: zipfile.ZipFile, member: str) -> NDArray[np.generic]:
+    """An array of the archive, never unpickled."""
+    _header(archive, member)
+    with archive.open(member) as file:
+        found: NDArray[np.generic] = _NPY.read_array(file, allow_pickle=False)
+    return found
 
 
 def load(spec: str) -> DataSet:
@@ -101,13 +111,9 @@ def load(spec: str) -> DataSet:
 
 
 def _read(path: Path) -> Arrays:
-    with _typed(path):
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > _checks.MAX_BYTES:
-            raise _checks.foreign(str(path), f"{size} bytes unpacked", f"at most {_checks.MAX_BYTES} bytes")
-        with np.load(path, allow_pickle=False) as archive:
-            return {_NAMES[name]: np.asarray(archive[name]) for name in archive.files if name in _NAMES}
+    with _typed(path), opened(path) as archive:
+        names = {n[:-4]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
+        return {_NAMES[name]: _array(archive, member) for name, member in names.items()}
 
 
 @contextmanager

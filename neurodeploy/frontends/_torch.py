@@ -23,6 +23,9 @@ BATCH = 2
 #: files of Python's own library that stand in tracebacks of torch.export
 _MACHINERY = ("contextlib.py", "functools.py", "bytecode_transformation.py")
 
+#: torch's layers that hold packed integers
+_QUANTISED = re.compile(r"torch\.(ao\.)?nn\.(intrinsic\.)?quantized\.")
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -78,6 +81,34 @@ def inference() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
+#: the name of the user's module in a :func:`whole`
+INSIDE = "network"
+
+
+def whole(network: Any) -> Any:
+    """The user's module as a part of another, which takes one argument whatever others the module could take.
+
+    Its own hooks, and a forward that its instance has been given, are called then.
+    """
+    import torch
+
+    class Whole(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Any) -> Any:
+            return self.network(x)
+
+    return Whole().eval()
+
+
+def dressed(network: Any) -> bool:
+    """Whether a module does more than its class says: hooks, or a forward of its own."""
+    hooks = (network._forward_hooks, network._forward_pre_hooks)
+    return any(hooks) or "forward" in vars(network)
+
+
 def prepared(model: Any, spec: InputSpec) -> Any:
     """An example for a model put into eval mode: zeros (batch, *shape) of its own float type, or token ids.
 
@@ -88,10 +119,24 @@ def prepared(model: Any, spec: InputSpec) -> Any:
     if not spec.shape or any(not isinstance(s, int) or s < 1 for s in spec.shape):
         limit, found = "positive whole numbers without the batch, such as (3, 32, 32)", str(tuple(spec.shape))
         raise ImportModelError(Problem("ND103", "the input shape is not usable", "input", found, limit))
+    _require_floats(model)
     require_finite(tensors_of(model.eval()))
     floats = (p.dtype for p in model.parameters() if p.is_floating_point())
     dtype = torch.int64 if spec.tokens else next(floats, torch.get_default_dtype())
     return torch.zeros(BATCH, *spec.shape, dtype=dtype)
+
+
+def _require_floats(model: Any) -> None:
+    """ImportModelError ND155 with every layer that torch itself has quantised, whose weights are packed."""
+    problems = []
+    for path, module in model.named_modules():
+        kind = f"{type(module).__module__}.{type(module).__qualname__}"
+        if _QUANTISED.match(kind) and not kind.endswith("PackedParams"):
+            cause, limit = "a layer that torch has quantised", "layers of floats"
+            fix = "give the network from before its quantisation: neurodeploy quantises it itself"
+            problems.append(Problem("ND155", cause, path or "<root>", kind, limit, (fix,)))
+    if problems:
+        raise ImportModelError(problems)
 
 
 def does_not_run(error: Exception, where: str, example: Any) -> Problem:

@@ -52,7 +52,7 @@ def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum")
     for call in fused(traced):
         program.step(call)
     result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
-    problems = program.collected() or list(_output_problems(result))
+    problems = program.collected() or list(_output_problems(result)) or list(program.connected())
     if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
     shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
@@ -129,6 +129,18 @@ class _Program:
         key = (refusal.code, refusal.cause, refusal.found, call.op, call.origin.file, call.origin.line)
         problem = Problem(refusal.code, refusal.cause, where, refusal.found, refusal.limit, refusal.fixes)
         self.problems.setdefault(key, []).append(problem)
+
+    def connected(self) -> Iterator[Problem]:
+        """Let each delayed connection read what it delays; a problem where its populations do not fit (ND157)."""
+        nodes, values = self.lowering.builder.nodes, self.lowering.builder.values
+        for name, call in self.lowering.pasts.items():
+            source, node = self.values[call], nodes[name]
+            fits = isinstance(source, Stream) and source.shape.sizes == values[name].shape.sizes
+            if not fits or source.batch or source.merged:
+                cause, limit = "what is read one tick later has another form", "the batch in the first axis"
+                yield Problem("ND157", cause, node.place, str(getattr(source, "sizes", "")), limit)
+            else:
+                nodes[name] = replace(node, inputs=(source.name,))
 
     def collected(self) -> list[Problem]:
         """All problems, places of the same line joined."""

@@ -25,6 +25,9 @@ class Lowering:
         self.to_array = to_array
         self.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
         self.tables: dict[str, Any] = {}  # synapse -> torch tensor (rows,): what it is of a single token
+        self.pasts: dict[
+            str, str
+        ] = {}  # delayed synapse -> the call, perhaps a later one, whose result it reads
 
     # --- adding nodes --------------------------------------------------------------------------------------------
     def add(

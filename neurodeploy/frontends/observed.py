@@ -89,12 +89,17 @@ def _numbers(schema: Any, name: str, values: Mapping[str, Any]) -> Iterator[Any]
 
 @contextmanager
 def foreign_draws(found: list[Problem]) -> Iterator[None]:
-    """Adds ND151 to ``found`` where Python's or numpy's own generator has moved."""
-    before = _generators()
-    yield
-    for name, state in _generators().items():
+    """Adds ND151 to ``found`` where Python's or numpy's own generator has moved, and puts it back."""
+    before, states = _generators(), (random.getstate(), np.random.get_state(legacy=True))
+    try:
+        yield
+    finally:
+        after = _generators()
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+    for name, state in after.items():
         if state != before[name]:
-            found.append(_random(name, "forward"))
+            found.append(random_numbers(name, "forward"))
 
 
 def _generators() -> dict[str, bytes]:
@@ -107,12 +112,26 @@ def _generators() -> dict[str, bytes]:
 def draws(recorder: Recorder) -> list[Problem]:
     """ND151 for every line that drew random numbers."""
     places = {seen.place: seen for seen in recorder.random}
-    return [_random(seen.op, _where(seen.place)) for seen in places.values()]
+    return [random_numbers(seen.op, _where(seen.place)) for seen in places.values()]
 
 
-def _random(what: str, where: str) -> Problem:
-    limit, fix = "the same answer at every call", "draw the numbers once, and keep them as a buffer"
-    return Problem("ND151", "the network draws random numbers when it is called", where, what, limit, (fix,))
+def random_numbers(what: str, where: str) -> Problem:
+    """ND151."""
+    cause, limit = "the network draws random numbers when it is called", "the same answer at every call"
+    fixes = (
+        "draw them once, and keep them as a buffer",
+        "of a dropout: torch.nn.Dropout, which eval() turns off",
+    )
+    return Problem("ND151", cause, where, what, limit, fixes)
+
+
+def lasting_write(name: str, where: str) -> Problem:
+    """ND154."""
+    cause, limit = (
+        "the network changes one of its own tensors when it is called",
+        "the same answer at every call",
+    )
+    return Problem("ND154", cause, where, name, limit, ("keep what changes in a neuron",))
 
 
 def _where(place: tuple[str, int]) -> str:
@@ -140,23 +159,29 @@ def _batch_number(a: Seen, b: Seen) -> Problem:
     return Problem("ND152", cause, f"{_where(a.place)} [{a.op}]", found, limit, (fix,))
 
 
-def exported_follows_batch(model: Any, example: Any) -> list[Problem]:
-    """:func:`follows_batch` of a module without state, run on shapes alone; nothing where it cannot be run so."""
+def unsteady(model: Any, example: Any) -> list[Problem]:
+    """ND151 and ND152 of a module without state, run on shapes alone; nothing where it cannot be run so."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    recorders = []
+    recorders: list[Recorder] = []
+    foreign: list[Problem] = []
     for samples in (_torch.BATCH, _torch.BATCH + 1):
         recorder = Recorder()
         try:
             guest = _shadow(model)
-            with FakeTensorMode(allow_non_fake_inputs=True), _torch.inference(), recorder:
+            with (
+                foreign_draws(foreign),
+                FakeTensorMode(allow_non_fake_inputs=True),
+                _torch.inference(),
+                recorder,
+            ):
                 guest(torch.zeros((samples, *example.shape[1:]), dtype=example.dtype))
         except Exception:  # a module that asks for values, or whatever else the user's own code raises
             return []
         recorders.append(recorder)
-    return follows_batch(*recorders)
+    return foreign[:1] or follows_batch(*recorders)
 
 
 def _shadow(model: Any) -> Any:
-    """A copy of a module that shares its tensors."""
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in _torch.tensors_of(model).values()})
+    """A copy of a module that shares its parameters."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in model.parameters()})

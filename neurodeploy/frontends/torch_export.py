@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ImportModelError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch
+from . import _torch, observed
 from .input_spec import InputSpec
 from .lower import lower
 from .traced import Call, Ref, Traced
@@ -28,9 +28,15 @@ def import_module(model: Any, spec: InputSpec, name: str = "network", inside: st
 
     ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into
     eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
-    weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples).
+    weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND151
+    (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced` refuses.
     """
-    return import_program(_exported(model, _torch.prepared(model, spec), name), spec, name, inside)
+    example = _torch.prepared(model, spec)
+    if problems := observed.unsteady(model, example):
+        raise ImportModelError(problems)
+    if _torch.dressed(model):
+        model, inside = _torch.whole(model), ".".join(filter(None, (_torch.INSIDE, inside)))
+    return import_program(_exported(model, example, name), spec, name, inside)
 
 
 def import_program(program: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
@@ -73,7 +79,12 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
 
 
 def traced(program: Any, inside: str = "") -> Traced:
-    """The calls of an exported program; ``inside`` is left out of module paths."""
+    """The calls of an exported program; ``inside`` is left out of module paths.
+
+    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers
+    that a call changes.
+    """
+    program = _functional(program)
     constants = _constants(program)
     inputs = list(program.graph_signature.user_inputs)
     nodes = {node.name: node for node in program.graph.nodes}
@@ -85,12 +96,52 @@ def traced(program: Any, inside: str = "") -> Traced:
     known: dict[Any, Any] = {}
     found = list(_calls(program.graph_module, known))
     paths = _paths(found, program.graph_signature)
+    problems = [*_changed(program.graph_signature), *_drawn(found, paths)]
+    if problems:
+        raise ImportModelError(problems)
     calls = [_call(node, known, *paths[node], inside) for node in found]
     outputs = list(program.graph_signature.user_outputs)
     output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
     ids = not value.dtype.is_floating_point
     kind = {"tokens": ids, "dtype": value.dtype}
     return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, **kind)
+
+
+def _functional(program: Any) -> Any:
+    """The program without writes in place, which newer versions of torch leave in; ImportModelError ND108."""
+    writes = [node for node in program.graph.nodes if _writes(node.target)]
+    if not writes:
+        return program
+    try:
+        return program.run_decompositions({})
+    except Exception as error:  # torch raises a dozen unrelated classes here
+        cause, where = (
+            "tensors are changed in place and read again",
+            "{}:{}".format(*_torch.place(writes[0].stack_trace)),
+        )
+        limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
+        problem = Problem("ND108", cause, where, first_line(error), limit, fixes)
+        raise ImportModelError(problem) from error
+
+
+def _writes(target: Any) -> bool:
+    schema = getattr(target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
+
+
+def _changed(signature: Any) -> Iterator[Problem]:
+    """ND154 for every buffer or parameter that a call leaves behind with other numbers."""
+    changed = {**signature.buffers_to_mutate, **getattr(signature, "parameters_to_mutate", {})}
+    for name in sorted(set(changed.values())):
+        yield observed.lasting_write(name, "forward")
+
+
+def _drawn(calls: Sequence[Any], paths: Mapping[Any, tuple[str, bool]]) -> Iterator[Problem]:
+    """ND151 for every call that draws random numbers."""
+    for node in calls:
+        if observed.is_random(node.target, node.args, node.kwargs):
+            op, (file, line) = _torch.operator_name(node.target), _torch.place(node.stack_trace)
+            yield observed.random_numbers(op, str(Origin(paths[node][0], op, file, line)))
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
@@ -152,7 +203,8 @@ def _known(item: Any, known: dict[Any, Any]) -> Any:
 
 def _call(node: Any, known: dict[Any, Any], path: str, leaf: bool, inside: str) -> Call:
     op = _torch.operator_name(node.target)
-    path = path.removeprefix(inside).removeprefix(".") if inside and path.split(".")[0] == inside else path
+    if inside and f"{path}.".startswith(f"{inside}."):
+        path = path.removeprefix(inside).removeprefix(".")
     args, kwargs = (_known(part, known) for part in (node.args, node.kwargs))
     origin = Origin(path, op, *_torch.place(node.stack_trace))
     kind = _torch.kind_of(node.meta.get("val"))

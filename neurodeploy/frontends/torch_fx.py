@@ -23,9 +23,13 @@ from ..ir.graph import Graph, Header
 from ..ir.types import Origin
 from . import _torch, observed, written
 from .input_spec import InputSpec
-from .leaves import leaf_of
 from .leaves._base import Leaf
 from .lower import lower
+from .proof import guest
+from .recurrences import Recurrences, Remembered
+from .replay import differing
+from .states import Memory, begins, entered, flat, may_remember, memory, unreadable
+from .ticks import repeated, whole_samples
 from .traced import Call, Ref, Traced
 
 
@@ -44,37 +48,55 @@ def import_module(
     return lower(traced, header, spec, spec.readout)
 
 
+def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph | None:
+    """The graph of a module without known neurons whose calls change it; None where none does.
+
+    Of one tick as that of :func:`import_module` where what it returns depends on earlier calls, else of an ANN.
+    """
+    if not may_remember(model):
+        return None
+    example = _torch.prepared(model, spec)
+    with guest.kept(model):
+        found = memory(model, example)
+    if not found.leaves and not found.slots:
+        return None
+    try:
+        traced = trace(model, example)
+    except ImportModelError as error:
+        if any(problem.code in ("ND157", "ND158") for problem in error.problems):
+            raise
+        return None
+    lives = any(call.op in ("neuron", "past") for call in traced.calls)
+    ticks, readout = (spec.timesteps, spec.readout) if lives else (1, "sum")
+    header = Header(name=name, level="source", timesteps=ticks, notes={"contains_neurons": lives})
+    return lower(traced, header, spec, readout)
+
+
 def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
-    """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151, ND152 or ND153."""
-    foreign: list[Problem] = []
-    before = _attributes(model)
-    with observed.foreign_draws(foreign):
-        found = _traced(model, example)
-        if written.into_constant(found.nodes):
-            _restore(before)
-            found = _traced(model, example, factories=True)
-    problems = found.tracer.problems or [*foreign, *observed.draws(found.seen)]
-    problems = problems or _batch_numbers(model, example, batch_axis, found, before)
+    """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
+    found = _traced(model, example)
+    if written.into_constant(found.nodes):
+        found = _traced(model, example, factories=True)
+    tracer = found.tracer
+    ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
+    problems = tracer.problems or [*found.foreign, *observed.draws(found.seen), *ticking]
+    problems = problems or _batch_numbers(model, example, batch_axis, found)
     problems = problems or list(_lasting_writes(found))
+    problems = problems or list(
+        differing(model, found.graph, tracer.remembered, tracer.memory.leaves, example)
+    )
     if problems:
         raise ImportModelError(problems)
-    calls, constants, given, output = _without_writes(found, example)
+    calls, constants, nodes = _without_writes(found, example)
+    given, output = _ends(nodes)
+    if tracer.remembered:
+        states = Recurrences(nodes, tracer.remembered, constants)
+        calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
+        constants |= states.fixed
     sizes, dtype = tuple(example.shape), example.dtype
     return Traced(
         calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype
     )
-
-
-class _Whole(torch.nn.Module):  # type: ignore[misc]
-    """The user's module as a part of another: its own hooks, and a forward of its instance, are then called."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Any) -> Any:
-        """One argument, whatever others the network could take."""
-        return self.network(x)
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,7 @@ class _Found:
     tracer: _Tracer
     graph: fx.Graph
     seen: observed.Recorder
+    foreign: list[Problem]
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -92,15 +115,26 @@ class _Found:
 
 
 def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
-    """A trace; ImportModelError ND103 or ND104. With ``factories`` new tensors are traced too, so that they can be written."""
-    tracer, recorder = _Tracer(_Whole(model), example.clone()), observed.Recorder()
-    try:
-        with _torch.inference(), recorder, _Factories(tracer) if factories else nullcontext():
-            return _Found(tracer, tracer.trace(tracer.whole), recorder)
-    except NeurodeployError:
-        raise
-    except Exception as error:  # whatever the user's own code raises, or fx itself
-        raise ImportModelError(_trace_problem(error, example)) from error
+    """A trace from rest, which leaves the module as it was; ImportModelError ND103 or ND104.
+
+    With ``factories`` new tensors are traced too, so that they can be written.
+    """
+    foreign: list[Problem] = []
+    with guest.kept(model):
+        tracer, recorder = (
+            _Tracer(_torch.whole(model), example.clone(), memory(model, example)),
+            observed.Recorder(),
+        )
+        made = _Factories(tracer) if factories else nullcontext()
+        try:
+            with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
+                graph = tracer.trace(tracer.whole)
+        except NeurodeployError:
+            raise
+        except Exception as error:  # whatever the user's own code raises, or fx itself
+            raise ImportModelError(_trace_problem(error, example)) from error
+        tracer.close(graph)
+    return _Found(tracer, graph, recorder, foreign)
 
 
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
@@ -120,35 +154,14 @@ class _Factories(TorchFunctionMode):  # type: ignore[misc]
         return func(*args, **kwargs)
 
 
-def _batch_numbers(
-    model: torch.nn.Module,
-    example: torch.Tensor,
-    axis: int,
-    found: _Found,
-    before: Mapping[torch.nn.Module, dict[str, Any]],
-) -> list[Problem]:
-    """ND152, by a second trace with another batch, from the attributes ``before`` the first; nothing if it fails."""
-    larger = torch.zeros((*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :]))
-    after = _attributes(model)
-    _restore(before)
+def _batch_numbers(model: torch.nn.Module, example: torch.Tensor, axis: int, found: _Found) -> list[Problem]:
+    """ND152, by a second trace with another batch; nothing if it fails."""
+    sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
     try:
-        again = _traced(model, larger.to(example.dtype))
+        again = _traced(model, torch.zeros(sizes, dtype=example.dtype))
     except ImportModelError:  # a network of one size of batch alone
         return []
-    finally:
-        _restore(after)
     return observed.follows_batch(found.seen, again.seen)
-
-
-def _attributes(model: torch.nn.Module) -> dict[torch.nn.Module, dict[str, Any]]:
-    """What every module holds under which name."""
-    return {module: dict(vars(module)) for module in model.modules()}
-
-
-def _restore(held: Mapping[torch.nn.Module, dict[str, Any]]) -> None:
-    for module, attributes in held.items():
-        vars(module).clear()
-        vars(module).update(attributes)
 
 
 #: what is asked of a tensor beside its values
@@ -197,22 +210,73 @@ for _name in _WRITES:
     setattr(_Shaped, f"__{_name}__", _write(getattr(operator, _name)))
 
 
+class _Held(_Shaped):
+    """A state: what changes it in place makes a new value, for everybody who has the state itself."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_") and not name.startswith("_"):
+            return functools.partial(self._become, name[:-1])
+        return super().__getattr__(name)
+
+    def _become(self, op: str, *args: Any, **kwargs: Any) -> _Held:
+        made = args[0] if op == "copy" else getattr(self, op)(*args, **kwargs)
+        if not isinstance(made, fx.Proxy) or made.node.meta["val"].shape != self._value.shape:
+            raise TypeError(f"'{op}_' writes something else into a state")
+        self.node = made.node
+        return self
+
+
+for _name in _WRITES:  # iadd as __add__
+    setattr(_Held, f"__{_name}__", functools.partialmethod(_Held._become, f"__{_name[1:]}__"))
+
+
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    def __init__(self, whole: _Whole, example: torch.Tensor) -> None:
+    def __init__(self, whole: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
-        self.whole, self.example = whole, example
+        self.whole, self.example, self.memory = whole, example, memory
         self.problems: list[Problem] = []
         self.leaves: dict[str, Leaf] = {}
+        self.given: dict[str, torch.Tensor] = {}  # the states, by the name of their placeholder
+        self.remembered: list[Remembered] = []
         self.tensors = _torch.tensors_of(whole)
         self.own = written.memory(list(self.tensors.values()))
         self.made: dict[str, torch.Tensor] = {}
         self.evaluating = False
 
+    def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
+        """The arguments of the model, and behind them its states, each a proxy where the value was."""
+        made = super().create_args_for_root(*args, **kwargs)
+        for slot in self.memory.slots:
+            try:
+                slot.put(entered(slot.value, self._state))
+            except ValueError as error:
+                self.problems.append(unreadable(slot, str(error)))
+        return made
+
+    def _state(self, value: torch.Tensor) -> fx.Proxy:
+        name = f"state_{len(self.given)}"
+        self.given[name] = value.clone()
+        return _Held(self.create_node("placeholder", name, (), {}), self)
+
+    def close(self, graph: fx.Graph) -> None:
+        """Let the graph return what the states have become beside what the model returns."""
+        afters = []
+        for slot in self.memory.slots:
+            parts, before = flat(slot.now), flat(slot.value)
+            if len(parts) != len(before):
+                self.problems.append(unreadable(slot, f"{len(before)} parts that become {len(parts)}"))
+            afters += parts
+            self.remembered += [Remembered(slot.name, slot.path, begins(slot)) for _ in parts]
+        if afters:
+            (output,) = (node for node in graph.nodes if node.op == "output")
+            nodes = [after.node if isinstance(after, fx.Proxy) else after for after in afters]
+            output.args = ((output.args[0], nodes),)
+
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""
-        leaf = leaf_of(m)
+        leaf = self.memory.leaves.get(id(m))
         if leaf is None:
             return False
         self.leaves[module_qualified_name] = leaf
@@ -227,7 +291,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self, m: torch.nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """A neuron's own hooks are called around it as torch does, with proxies."""
-        if leaf_of(m) is None:
+        if id(m) not in self.memory.leaves:
             return super().call_module(m, forward, args, kwargs)
         if "forward" in vars(m):
             cause, where = (
@@ -267,7 +331,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def _evaluate(self, node: fx.Node) -> Any:
         """What the node yields on the example; a neuron keeps the shape."""
         if node.op == "placeholder":
-            return self.example
+            return self.given.get(str(node.target), self.example)
         if node.op == "get_attr":
             return self._constant(node.target)
         args, kwargs = (fx.node.map_arg(part, lambda n: n.meta["val"]) for part in (node.args, node.kwargs))
@@ -302,7 +366,7 @@ def _writes(node: fx.Node) -> bool:
 
 def _inside(path: str) -> str:
     """A path as the user's module says it."""
-    return path.removeprefix("network").removeprefix(".")
+    return path.removeprefix(_torch.INSIDE).removeprefix(".")
 
 
 def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
@@ -317,29 +381,29 @@ def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
     return Problem("ND104", cause, where, first_line(error), limit, (fix,))
 
 
-def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], str, Any]:
-    """Calls, constants, input and output of a trace, made functional where memory is written under another name.
+def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:
+    """Calls, constants and nodes of a trace, made functional where memory is written under another name.
 
     ImportModelError ND108 where torch cannot.
     """
     nodes, write = found.nodes, written.overwritten(found.nodes)
     if write is None:
         constants = {node.name: node.meta["val"] for node in nodes if node.op == "get_attr"}
-        return [_call(node) for node in nodes if node.op.startswith("call_")], constants, *_ends(nodes)
+        return [_call(node) for node in nodes if node.op.startswith("call_")], constants, nodes
     try:
         with _torch.inference():
-            made = written.functional(found.tracer.whole, found.graph, example)
+            made = written.functional(found.tracer.whole, found.graph, example, *found.tracer.given.values())
     except Exception as error:  # torch raises a dozen unrelated classes here
         raise ImportModelError(_unwritable(write, first_line(error))) from error
     nodes = list(made.graph.nodes)
     constants = {node.name: getattr(made, node.target) for node in nodes if node.op == "get_attr"}
     calls = [_basic_call(node, write) for node in nodes if node.op == "call_function"]
-    return calls, constants, *_ends(nodes)
+    return calls, constants, nodes
 
 
 def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     """The input and what is returned."""
-    (given,) = (node.name for node in nodes if node.op == "placeholder")
+    given = next(node.name for node in nodes if node.op == "placeholder")
     (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
     return given, output
 
@@ -352,12 +416,7 @@ def _lasting_writes(found: _Found) -> Iterator[Problem]:
     for node in found.nodes:
         for place in node.meta.get("writes", set()) & names.keys():
             lasting = True
-            cause, where = (
-                "the network changes one of its own tensors when it is called",
-                str(_call(node).origin),
-            )
-            limit, fix = "the same answer at every call", "keep what changes in a neuron"
-            yield Problem("ND154", cause, where, _inside(names[place]), limit, (fix,))
+            yield observed.lasting_write(_inside(names[place]), str(_call(node).origin))
     if not lasting and (node := written.into_constant(found.nodes)):
         yield _unwritable(node, "a tensor that is not traced")
 
@@ -390,7 +449,7 @@ def _call(node: fx.Node) -> Call:
 def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
     """A neuron; ``source`` is its node in the trace."""
     origin = Origin(_inside(str(source.target)), f"neuron {leaf.model}", *source.meta["place"])
-    population = {"model": leaf.model, "params": leaf.params}
+    population = {"model": leaf.model, "params": leaf.params, "whole_sample": leaf.whole_sample}
     kind = _torch.kind_of(source.meta["val"])
     return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
 

@@ -52,10 +52,13 @@ def into_constant(nodes: list[fx.Node]) -> fx.Node | None:
     return next((node for node in nodes if constants & node.meta.get("writes", set())), None)
 
 
-def functional(root: torch.nn.Module, graph: fx.Graph, example: torch.Tensor) -> fx.GraphModule:
+def functional(
+    root: torch.nn.Module, graph: fx.Graph, example: torch.Tensor, *states: torch.Tensor
+) -> fx.GraphModule:
     """The same program in torch's basic operators, none of which writes; ``meta["source"]`` is the node it comes from.
 
-    Raises whatever torch raises where it cannot.
+    ``states`` are further inputs. With them ``meta["val"]`` is the value of each node, as in the trace. Raises whatever
+    torch raises where it cannot.
     """
     from torch.fx import traceback
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -67,11 +70,23 @@ def functional(root: torch.nn.Module, graph: fx.Graph, example: torch.Tensor) ->
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
     with traceback.preserve_node_meta():
-        made = make_fx(torch.func.functionalize(lambda x: replay.run(x.clone())))(example)
+        run = torch.func.functionalize(lambda *given: replay.run(*(tensor.clone() for tensor in given)))
+        made = make_fx(run)(example, *states)
     for node in made.graph.nodes:
         name = (node.meta.get("nn_module_stack") or {}).get("source")
         node.meta["source"] = sources.get(name)
+    if states:
+        _Valued(made).run(example, *states)
     return made
+
+
+class _Valued(fx.Interpreter):  # type: ignore[misc]
+    """Notes what each node yields."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of one node, which it keeps."""
+        n.meta["val"] = super().run_node(n)
+        return n.meta["val"]
 
 
 class _Replay(fx.Interpreter):  # type: ignore[misc]

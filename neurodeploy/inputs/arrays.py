@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from ..array import Array
-from ..errors import Problem, SimulateError, UsageError, first_line
+from ..errors import Problem, SimulateError, UsageError
 from ..files import write_bytes
 from ..ir.graph import Graph, raw_range
 from ..ir.interp import check_input, input_shape
+from ..npy import declared
 from .samples import one_hot, tokens
 
 
@@ -24,30 +22,14 @@ def read_array(path: Path) -> Array:
         if not path.is_file() or path.stat().st_size == 0:
             raise _bad_input(path, "nothing" if not path.exists() else "0 bytes")
         with path.open("rb") as file:
-            dtype, declared = _declared(file)
+            dtype, _, size = declared(file)
             stored = path.stat().st_size - file.tell()
-        if dtype.kind not in "biufc" or declared != stored:
-            raise _bad_input(path, f"{dtype}, {declared} bytes declared, {stored} stored")
+        if dtype.kind not in "biufc" or size != stored:
+            raise _bad_input(path, f"{dtype}, {size} bytes declared, {stored} stored")
         loaded: Array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
         raise _bad_input(path, str(error)[:200]) from error
     return loaded
-
-
-def _declared(file: BinaryIO) -> tuple[np.dtype[Any], int]:
-    """Type and bytes that a header declares, before anything is allocated; ValueError where it is none."""
-    numpy: Any = np.lib.format  # untyped
-    version = numpy.read_magic(file)
-    read = numpy.read_array_header_1_0 if version == (1, 0) else numpy.read_array_header_2_0
-    try:
-        with catch_warnings():
-            simplefilter("ignore")  # of headers that Python 2 wrote
-            shape, _, dtype = read(file)
-    except Exception as error:  # the header is Python text, and its parser raises whatever Python's own does
-        raise ValueError(f"no header: {first_line(error)}") from error
-    if any(size < 0 for size in shape):
-        raise ValueError(f"shape {shape}")
-    return dtype, prod(shape) * dtype.itemsize
 
 
 def _bad_input(path: Path, found: str) -> UsageError:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import guarded
 from ..array import Array
 from ..datasets import DataSet, Split
 from ..errors import EnvironmentProblem, NeurodeployError, Problem, UsageError, first_line
@@ -21,6 +22,8 @@ from .samples import hidden, one_hot, tokens
 #: what tokenizers call padding where no file says it
 PADS = ("[PAD]", "<pad>", "<|endoftext|>")
 SHOWN = 3  # tokens that do not fit, by name
+DOWNLOAD = 600.0  # seconds for a tokenizer that comes from a hub
+RATE = 20e3  # characters per second, at least
 
 
 @dataclass(frozen=True)
@@ -187,9 +190,41 @@ _GIVE = "--set reader.tokenizer=FOLDER, one that holds tokenizer.json or vocab.t
 
 def _fast(file: Path) -> Tokenizer:
     """By the library tokenizers, from one file."""
+    import tokenizers  # noqa: F401 - a library that is missing is missed here
+
+    return _guarded(str(file), _of_file, guarded.SECONDS)
+
+
+def _other(place: str) -> Tokenizer:
+    """By transformers, from the files that older tokenizers are made of."""
+    import transformers  # noqa: F401 - once, not in every copy of the process
+
+    return _guarded(place, _of_folder, guarded.SECONDS if Path(place).exists() else DOWNLOAD)
+
+
+#: ids by token, the id of padding, and a function as :attr:`Tokenizer.encode`
+Inner = tuple[dict[str, int], int | None, Callable[[Sequence[str], int], list[list[int]]]]
+
+
+def _guarded(place: str, build: Callable[[str], Inner], seconds: float) -> Tokenizer:
+    """A tokenizer that lives in copies of the process: its library trusts what the files say."""
+    ids, pad = guarded.call(lambda: build(place)[:2], seconds=seconds)
+
+    def encode(texts: Sequence[str], length: int) -> list[list[int]]:
+        work = seconds + sum(map(len, texts)) / RATE
+        try:
+            return guarded.call(lambda: build(place)[2](texts, length), seconds=work)
+        except guarded.Stopped as error:
+            cause = "the tokenizer cannot be used on these texts"
+            raise UsageError(Problem("ND929", cause, place, str(error), "", (_GIVE,))) from error
+
+    return Tokenizer(encode, ids, pad)
+
+
+def _of_file(file: str) -> Inner:
     import tokenizers
 
-    inner = tokenizers.Tokenizer.from_file(str(file))
+    inner = tokenizers.Tokenizer.from_file(file)
     padding = inner.padding or {}
     inner.no_padding()
 
@@ -197,13 +232,11 @@ def _fast(file: Path) -> Tokenizer:
         inner.enable_truncation(length)
         return [found.ids for found in inner.encode_batch(list(texts))]
 
-    ids = inner.get_vocab(with_added_tokens=True)
-    pad = padding.get("pad_id", next((ids[token] for token in PADS if token in ids), None))
-    return Tokenizer(encode, ids, pad)
+    ids = dict(inner.get_vocab(with_added_tokens=True))
+    return ids, padding.get("pad_id", next((ids[token] for token in PADS if token in ids), None)), encode
 
 
-def _other(place: str) -> Tokenizer:
-    """By transformers, from the files that older tokenizers are made of."""
+def _of_folder(place: str) -> Inner:
     import transformers
 
     here = Path(place).exists()
@@ -212,4 +245,4 @@ def _other(place: str) -> Tokenizer:
     def encode(texts: Sequence[str], length: int) -> list[list[int]]:
         return list(inner(list(texts), truncation=True, max_length=length)["input_ids"])
 
-    return Tokenizer(encode, dict(inner.get_vocab()), inner.pad_token_id)
+    return dict(inner.get_vocab()), inner.pad_token_id, encode

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from .. import guarded
 from ..array import Array
 from ..errors import Problem, UsageError
 from ..files import write_bytes
@@ -31,6 +32,7 @@ MAX_OBJECTS = 1_000_000  # groups and datasets of one file
 MAX_DEPTH = 16
 MAX_BYTES = 16 << 30
 MAX_HEADER = 1 << 16
+RATE = 10e6  # bytes per second that are read and hashed, at least
 
 
 def write(path: Path, sections: Mapping[str, Any]) -> str:
@@ -88,26 +90,40 @@ def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | No
 
 def recorded_hash(path: Path) -> str:
     """The content hash that an artifact states; only :func:`read` checks that it is true."""
-    with _open(Path(path)) as file:
-        return str(_header(Path(path), file)["sha256"])
+    return _guarded(Path(path), _stated)
 
 
 def open_checked(path: Path) -> h5py.File:
-    """An open artifact whose structure, schema and hash are right."""
-    file = _open(Path(path))
+    """An open artifact whose structure, schema and hash are right: a copy of the process has read all of it."""
+    _guarded(Path(path), _proven)
+    return _open(Path(path))
+
+
+def _guarded(path: Path, look: Callable[[Path], str]) -> str:
+    size = path.stat().st_size if path.is_file() else 0
     try:
-        header = _header(Path(path), file)
-        found = content_hash(file)
-        if found != header["sha256"]:
-            cause = "the artifact was changed after it was written"
-            raise _refuse("ND944", cause, path, "/", found, header["sha256"])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        file.close()
+        seconds, memory = guarded.SECONDS + size / RATE, guarded.MEMORY // 2 + size
+        return guarded.call(look, path, seconds=seconds, memory=memory)
+    except guarded.Stopped as error:
         raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
-    except BaseException:
-        file.close()
-        raise
-    return file
+
+
+def _stated(path: Path) -> str:
+    with _open(path) as file:
+        return str(_header(path, file)["sha256"])
+
+
+def _proven(path: Path) -> str:
+    """The stated hash, which is that of the content."""
+    with _open(path) as file:
+        try:
+            header, found = _header(path, file), content_hash(file)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
+    if found != header["sha256"]:
+        cause = "the artifact was changed after it was written"
+        raise _refuse("ND944", cause, path, "/", found, header["sha256"])
+    return found
 
 
 def _open(path: Path) -> h5py.File:
@@ -143,7 +159,7 @@ def _header(path: Path, file: h5py.File) -> dict[str, Any]:
 def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
     """Every dataset with its place; refuses links that leave the file, cycles, and anything but groups and datasets."""
     stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
-    count = 0
+    seen, count = {h5py.h5o.get_info(file.id).addr}, 0
     while stack:
         prefix, group, depth = stack.pop()
         for name in group:
@@ -156,6 +172,10 @@ def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
                 raise _refuse("ND946", cause, path, place, found, "plain datasets")
             item = group[name]
             if isinstance(item, h5py.Group):
+                address = h5py.h5o.get_info(item.id).addr
+                if address in seen:
+                    raise _refuse("ND946", "a group of the artifact is reached twice", path, place)
+                seen.add(address)
                 stack.append((place, item, depth + 1))
             elif isinstance(item, h5py.Dataset):
                 yield place, item

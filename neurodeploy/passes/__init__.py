@@ -14,6 +14,7 @@ from .fold_batch_norm import fold_batch_norm
 from .fold_bias import fold_bias
 from .fold_constants import fold_constants
 from .fold_scalars import fold_scalars
+from .join_delays import join_delays
 from .push_slices import push_slices
 from .sink_views import sink_views
 from .split_synapse import split_synapse
@@ -22,9 +23,9 @@ Pass = Callable[[Graph], Graph]
 
 #: in order; each relies on what the ones before it left
 PASSES: dict[str, Pass] = {
-    "fold_constants": fold_constants, "split_synapse": split_synapse, "drop_identity": drop_identity,
-    "sink_views": sink_views, "fold_scalars": fold_scalars, "fold_batch_norm": fold_batch_norm,
-    "fold_bias": fold_bias, "push_slices": push_slices, "equalise": equalise,
+    "fold_constants": fold_constants, "join_delays": join_delays, "split_synapse": split_synapse,
+    "drop_identity": drop_identity, "sink_views": sink_views, "fold_scalars": fold_scalars,
+    "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 

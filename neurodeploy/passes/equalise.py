@@ -61,7 +61,7 @@ def _with_next(graph: Graph, node: Node) -> Graph:
 def _sizes(node: Synapse | Micro) -> Array:
     """The largest magnitude of each channel of a layer, or of a norm's own factors."""
     if isinstance(node, Micro):
-        return np.asarray(np.maximum(np.abs(node.params["gamma"]), np.abs(node.params["beta"])))
+        return np.asarray(np.maximum(np.abs(node.params["gamma"]), np.abs(node.params.get("beta", 0.0))))
     rows: Array = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
     return rows if node.bias is None else np.maximum(rows, np.abs(node.bias))
 
@@ -133,7 +133,7 @@ def _factors(own: Array, read: Array) -> Array | None:
 
 def _multiplied(node: Synapse | Micro, factors: Array) -> Node:
     if isinstance(node, Micro):
-        own = {key: node.params[key] * factors for key in ("gamma", "beta")}
+        own = {key: node.params[key] * factors for key in ("gamma", "beta") if key in node.params}
         return replace(node, params={**node.params, **own})
     weight = node.weight * factors.reshape(-1, *(1,) * (node.weight.ndim - 1))
     return replace(node, weight=weight, bias=None if node.bias is None else node.bias * factors)

@@ -85,7 +85,7 @@ def _no_number(name: str) -> None:
 
 @contextmanager
 def consistent(folder: Path) -> Iterator[None]:
-    """What a renderer stumbles over in a report of the right shape: values that contradict each other, as ReportError."""
+    """A renderer that stumbles over a report of the right shape is a ReportError: its values contradict each other."""
     from jinja2 import TemplateError
 
     try:

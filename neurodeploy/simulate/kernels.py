@@ -167,9 +167,13 @@ def _write_whole(path: Path, text: str) -> None:
     """Write under another name and rename: a second process never reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:  # an interruption as well
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def cache_folder() -> Path:

@@ -37,8 +37,9 @@ CACHED = 32  # graphs that are kept; the oldest go first
 ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
-REACHED = ("array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends", "inputs", "ir", "limits.py",
-           "microcode", "neurons", "passes", "registry.py", "sources")  # fmt: skip
+REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends",
+           "guarded.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes", "registry.py",
+           "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
@@ -74,7 +75,7 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     key = model.fingerprint and _key(model.fingerprint)
     kept = _read(key) if key else None
     if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
-        whole, check = kept
+        whole, check = kept[0], kept[1] if config.import_check else None
         graph = simplified(whole)
         if check is None or data is None or check.covers(*_bounds(graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))

@@ -205,20 +205,23 @@ def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str 
 
 def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
     """The source graph by the front end for such modules."""
-    if not spec.tokens and has_neurons(module):
+    if not spec.tokens:
         from ..frontends import torch_fx
 
-        return torch_fx.import_module(module, spec, name)
+        if has_neurons(module):
+            return torch_fx.import_module(module, spec, name)
+        if (graph := torch_fx.import_remembering(module, spec, name)) is not None:
+            return graph
     from ..frontends import torch_export
 
     return torch_export.import_module(module, spec, name, inside)
 
 
 def has_neurons(network: Any) -> bool:
-    """Whether any submodule is a neuron of a known library."""
-    from ..frontends.leaves import leaf_of
+    """Whether any submodule is a neuron of a known library, or derives from one."""
+    from ..frontends.leaves import derives, leaf_of
 
-    return any(leaf_of(module) is not None for module in network.modules())
+    return any(leaf_of(module) is not None or derives(module) for module in network.modules())
 
 
 # --- the zoo -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Runs a campaign: batches of cases in guarded processes, a new one wherever one ends or hangs, and a table of it all."""
+"""Runs a campaign: batches of cases in guarded processes, a new one where one ends or hangs, and a table of it all."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.fuzz.worker import case, put
 
 SECONDS, START_SECONDS = 20.0, 120.0
 BATCH = 2000
+ROOT_PATH = str(ROOT)  # where a process finds us
 #: failures after which a reader is given up
 MOST_FAILURES = 200
 
@@ -80,7 +81,7 @@ def _batch(name: str, seeds: Path, seed: int, start: int, stop: int) -> Iterator
     """Outcomes of one process; the last one is a failure where it ended or was ended too early."""
     command = [sys.executable, "-m", "tests.fuzz.worker", name, str(seeds), *map(str, (seed, start, stop))]
     threads = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-    environment = {**os.environ, **threads, "MALLOC_ARENA_MAX": "2", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **threads, "MALLOC_ARENA_MAX": "2", "PYTHONPATH": ROOT_PATH}
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as process:
         number, seconds = -1, START_SECONDS
         for line in _lines(process):

@@ -1,4 +1,4 @@
-"""Damage to files: bytes, text, and the parts of JSON, TOML, HDF5 and zip archives. All of it follows one random seed."""
+"""Damage to files: bytes, text, and the parts of JSON, TOML, HDF5 and zip archives, all of it from one random seed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def mutate(rng: Random, name: str, content: bytes) -> bytes:
         return rng.choice(_BYTES)(rng, content)
     try:
         return aware(rng, content)
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, RecursionError):
+    except (LookupError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile):
         return rng.choice(_BYTES)(rng, content)
 
 
@@ -230,7 +230,7 @@ def archive(rng: Random, content: bytes) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", packed) as new:
         warnings.simplefilter("ignore")  # of two members of the same name
         for member, body in members:
-            new.writestr(member, body)
+            new.writestr(zipfile.ZipInfo(member), body, packed)
     return buffer.getvalue()
 
 

@@ -37,8 +37,11 @@ class FileReader:
 
     def samples(self, folder: Path) -> list[Sample]:
         """Those that lie in a folder, and the hostile ones of the corpus."""
-        places = [*sorted((folder / self.name).iterdir()), *sorted((CORPUS / self.name).glob("*"))]
-        return [loaded(place) for place in places]
+        return [loaded(place) for place in (*sorted((folder / self.name).iterdir()), *self.corpus())]
+
+    def corpus(self) -> list[Path]:
+        """The folders of its hostile samples."""
+        return sorted((CORPUS / self.name).glob("*"))
 
 
 def loaded(place: Path) -> Sample:

@@ -47,7 +47,7 @@ def refused(spec: str, code: str, *, read: bool = False) -> UsageError:
         data = datasets.load(spec)
         if read:
             assert data.train_x is not None and data.test_x is not None
-    assert [p.code for p in caught.value.problems] == [code]
+    assert {p.code for p in caught.value.problems} == {code}
     assert code in CODES and caught.value.problems[0].cause
     return caught.value
 

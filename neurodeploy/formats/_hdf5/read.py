@@ -7,21 +7,17 @@ never read. All problems are collected; what could be read is there.
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import signal
-import time
-import warnings
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import NoReturn
 
 import h5py
 import numpy as np
 
+from ... import guarded
 from ...array import Array
 from ...files import io_problem
+from ...limits import most_unpacked
 from . import stored
 from .tree import MAX_PROBLEMS, Tree
 
@@ -44,7 +40,7 @@ TRIAL_RATE = 10e6  # bytes per second, at least
 def read_tree(path: Path, trial: bool = True) -> Tree:
     """Everything in the file; problems of single datasets are noted in the tree, not raised.
 
-    A damaged file can hang or crash the HDF5 library itself, so a copy of this process reads it first (``trial``).
+    A damaged file can hang or crash the HDF5 library itself, so a copy of this process reads it (``trial``).
     Raises ImportModelError ND121 for what is not HDF5, EnvironmentProblem ND90x if it cannot be opened.
     """
     tree = Tree(Path(path))
@@ -56,18 +52,28 @@ def read_tree(path: Path, trial: bool = True) -> Tree:
     if size == 0:
         tree.problem("ND121", "the file is empty", "", "0 bytes")
         tree.check()
-    if trial and (reason := _fails(Path(path), size)):
-        cause = "the file is so damaged that it cannot be read"
-        tree.problem("ND121", cause, "", reason, "", "copy it again")
-        tree.check()
+    if not trial:
+        return _filled(tree, size)
+    seconds, memory = TRIAL_SECONDS + size / TRIAL_RATE, guarded.MEMORY // 2 + most_unpacked(size)
     try:
-        file = h5py.File(path, "r", locking=False)
+        found = guarded.call(lambda: _filled(tree, size).plain(), seconds=seconds, memory=memory)
+    except guarded.Stopped as error:
+        cause = "the file is so damaged that it cannot be read"
+        tree.problem("ND121", cause, "", str(error), "", "copy it again")
+        tree.check()
+    return Tree.of(tree.path, found)
+
+
+def _filled(tree: Tree, size: int) -> Tree:
+    """The tree with what is in its file of ``size`` bytes."""
+    try:
+        file = h5py.File(tree.path, "r", locking=False)
     except H5_ERRORS as error:
         tree.problem("ND121", "the file is truncated or not HDF5", "", _text(error), "", "copy it again")
         tree.check()
     with file:
         try:
-            budget = min(size * MAX_EXPANSION, MAX_BYTES)
+            budget = min(most_unpacked(size), MAX_BYTES)
             for place, dataset in _walk(tree, file):
                 budget -= _read(tree, place, dataset, size, budget)
         except H5_ERRORS as error:
@@ -75,74 +81,52 @@ def read_tree(path: Path, trial: bool = True) -> Tree:
     return tree
 
 
-def _fails(path: Path, size: int) -> str:
-    """Why a copy of this process did not get to the end of the file; empty if it did, whatever it thought of it.
-
-    Where the system has no fork, the file is read without a trial.
-    """
-    if not hasattr(os, "fork"):
-        return ""
-    limit = TRIAL_SECONDS + size / TRIAL_RATE
-    with warnings.catch_warnings():
-        # Python warns of forks beside threads; the copy uses h5py alone, which is ready
-        warnings.simplefilter("ignore")
-        child = os.fork()
-    if child == 0:
-        _try(path, limit)
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return f"HDF5 stops with signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else ""
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return f"HDF5 does not come to an end in {limit:.0f} s"
-
-
-def _try(path: Path, limit: float) -> NoReturn:
-    """The copy's part: read and vanish, without any of the clean-up that belongs to the original."""
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(int(limit) + 2)  # an original that was killed cannot stop its copy
-        faulthandler.disable()  # a crash is an answer, not news
-        read_tree(path, trial=False)
-    finally:
-        os._exit(0)
-
-
 def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset with its path; notes what is neither a dataset nor a group reached by hard links alone."""
-    stack: list[tuple[str, h5py.Group, tuple[int, ...]]] = [("", file, (_address(file),))]
-    count = 0
+    """Every dataset with its path; notes what is neither a dataset nor a group reached by one hard link."""
+    stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    seen, count = {_address(file)}, 0
     while stack:
-        prefix, group, above = stack.pop()
+        prefix, group, depth = stack.pop()
         for name in group:
             place = f"{prefix}/{name}" if prefix else str(name)
             count += 1
             if count > MAX_OBJECTS or len(tree.problems) > MAX_PROBLEMS:
                 tree.problem("ND123", "too many parts", place, f"more than {min(count, MAX_OBJECTS)}")
                 return
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                kind = "external" if isinstance(link, h5py.ExternalLink) else "soft"
-                tree.refuse("ND123", "a link in place of the data itself", place, f"{kind} link", "data")
-                continue
-            try:
-                item = group[name]
-                address = _address(item) if isinstance(item, h5py.Group) else None
-            except H5_ERRORS as error:
-                tree.refuse("ND121", "a damaged part of the file", place, _text(error))
-                continue
+            item = _item(tree, group, name, place)
             if isinstance(item, h5py.Dataset):
                 yield place, item
-            elif address is None:
-                tree.refuse("ND123", "neither a group nor a dataset", place, type(item).__name__)
-            elif address in above or len(above) > MAX_DEPTH:
-                tree.refuse("ND123", "groups that are nested too deeply, or in a circle", place)
-            else:
+            elif item is not None and (address := _address(item)) in seen:
+                tree.refuse("ND123", "a group that is reached twice, or in a circle", place)
+            elif item is not None and depth >= MAX_DEPTH:
+                tree.refuse("ND123", "groups that are nested too deeply", place, f"more than {MAX_DEPTH}")
+            elif item is not None:
+                seen.add(address)
                 tree.groups.add(place)
-                stack.append((place, item, (*above, address)))
+                stack.append((place, item, depth + 1))
+
+
+def _item(tree: Tree, group: h5py.Group, name: str, place: str) -> h5py.Group | h5py.Dataset | None:
+    """A group or dataset that lies in the file itself under a name that is text; None, and the problem noted, else."""
+    if not name.isprintable():
+        tree.problem(
+            "ND123", "a name that is not text", ascii(place)[1:-1], "", "printable characters in UTF-8"
+        )
+        return None
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        kind = "external" if isinstance(link, h5py.ExternalLink) else "soft"
+        tree.refuse("ND123", "a link in place of the data itself", place, f"{kind} link", "data")
+        return None
+    try:
+        item = group[name]
+    except H5_ERRORS as error:
+        tree.refuse("ND121", "a damaged part of the file", place, _text(error))
+        return None
+    if not isinstance(item, (h5py.Group, h5py.Dataset)):
+        tree.refuse("ND123", "neither a group nor a dataset", place, type(item).__name__)
+        return None
+    return item
 
 
 def _address(group: h5py.Group) -> int:

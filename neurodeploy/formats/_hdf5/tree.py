@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...array import Array
 from ...errors import ImportModelError, Problem
 
@@ -27,6 +29,26 @@ class Tree:
     lists: dict[str, Array] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """All of it but the path, in lists and dictionaries around the arrays."""
+        lists = {place: [list(found.shape), found.ravel().tolist()] for place, found in self.lists.items()}
+        return {
+            "groups": sorted(self.groups), "arrays": self.arrays, "texts": self.texts, "lists": lists,
+            "refused": sorted(self.refused), "problems": [vars(problem) for problem in self.problems],
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, path: Path, plain: dict[str, Any]) -> Tree:
+        """The tree that :meth:`plain` describes."""
+        lists = {}
+        for place, (shape, texts) in plain["lists"].items():
+            lists[place] = np.empty(len(texts), dtype=object)
+            lists[place][:] = texts
+            lists[place] = lists[place].reshape(shape)
+        problems = [Problem(**problem) for problem in plain["problems"]]
+        groups, refused = set(plain["groups"]), set(plain["refused"])
+        return cls(path, groups, plain["arrays"], plain["texts"], lists, refused, problems)
 
     def __contains__(self, place: str) -> bool:
         """Whether something stands at this path, read or refused."""

@@ -6,17 +6,36 @@ from typing import Any
 
 from ._base import LEAVES, Leaf
 
+#: what a class may say anew without computing anything else: how it is made, and what Python says about it
+_HARMLESS = frozenset({"__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "extra_repr"})
+
 
 def leaf_of(module: Any) -> Leaf | None:
-    """What a module is if it is a neuron; a subclass of a known class is refused, since it may fire differently."""
-    known = {name: read for library in LEAVES.values() for name, read in library.classes.items()}
-    names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__]
-    if names[0] in known:
-        return known[names[0]](module)
-    base = next((n for n in names[1:] if n in known), None)
-    if base is None:
-        return None
-    return Leaf(
-        problem=f"{names[0]} derives from {base} and may fire differently",
-        fixes=(f"use {base.rpartition('.')[2]} itself", "write frontends/leaves/<library>.py for the class"),
-    )
+    """What a module is if it is a neuron of a known class, or of one that derives from it and only is made differently.
+
+    None for any other. One whose methods are its own may fire differently: :func:`derives` says from which it comes.
+    """
+    read = _classes().get(_named(_computing(type(module))))
+    return read(module) if read else None
+
+
+def derives(module: Any) -> str:
+    """The known neuron class that the class of a module overrides in part; empty if there is none."""
+    names = [_named(cls) for cls in type(module).__mro__]
+    return "" if leaf_of(module) else next((name for name in names if name in _classes()), "")
+
+
+def _classes() -> dict[str, Any]:
+    return {name: read for library in LEAVES.values() for name, read in library.classes.items()}
+
+
+def _named(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _computing(cls: type) -> type:
+    """The class that says what a module computes: its own, or the nearest base to which nothing but making is added."""
+    known = _classes()
+    while _named(cls) not in known and len(cls.__bases__) == 1 and vars(cls).keys() <= _HARMLESS:
+        (cls,) = cls.__bases__
+    return cls

@@ -15,10 +15,14 @@ from ...registry import Member, Room
 
 @dataclass(frozen=True)
 class Leaf:
-    """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it."""
+    """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it.
+
+    ``whole_sample``: one call of the module is all ticks, in the first axis of what it is given.
+    """
 
     model: str = ""
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    whole_sample: bool = False
     problem: str = ""
     fixes: tuple[str, ...] = ()
 

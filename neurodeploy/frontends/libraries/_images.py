@@ -57,9 +57,9 @@ def levels(rescale: float, mean: object, deviation: object, channels: int) -> Le
     return Levels(whole(rescale / spread), whole(-centre / spread))
 
 
-def require(prepare: Prepare, found: Levels, size: tuple[int, ...], where: str) -> None:
+def require(prepare: Prepare, found: Levels, shape: tuple[int, ...], where: str) -> None:
     """ImportModelError ND177 unless ``prepare``, told to keep rows and columns, is scale and offset."""
-    raw = noise((len(found.scale), *size))
+    raw = noise(shape)
     cause = "the library prepares images in a way that no scale and offset for each channel says"
     try:
         off = distance(prepare(raw), found(raw))

@@ -33,8 +33,11 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
     config = getattr(model.config, "vision_config", None) or model.config
     channels = int(getattr(config, "num_channels", 3))
     processor, own = _processor(transformers, model.config, name, where)
+    found, flipped = _levels(processor, channels, where)
     size = _size(config, options, processor, own, channels, where)
-    found, flipped = _levels(processor, channels, size, where)
+    if processor is not None:
+        prepare = _as_it_is(processor)
+        _images.require(lambda raw: _turned(prepare(raw), flipped), found, (channels, *size), where)
     example = torch.zeros(_torch.BATCH, channels, *size)
     try:
         results = _outputs.results(model, {"pixel_values": example}, where)
@@ -45,7 +48,7 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
     read = _read_out(results, options.output)
     return Built(
         _module(model, read, flipped), found.spec(size), "model", reference=_reference(model, processor, read),
-        preparation=_geometry(processor, found, flipped, size), remarks=_remarks(processor, own, name),
+        preparation=_geometry(processor, found, flipped, size) if own else "", remarks=_remarks(processor, own, name),
     )  # fmt: skip
 
 
@@ -91,7 +94,7 @@ def _as_it_is(processor: Any) -> _images.Prepare:
     return _prepare(processor, **dict.fromkeys(steps, False))
 
 
-def _levels(processor: Any, channels: int, size: tuple[int, int], where: str) -> tuple[_images.Levels, bool]:
+def _levels(processor: Any, channels: int, where: str) -> tuple[_images.Levels, bool]:
     """What becomes of raw levels, and whether the order of channels is turned round; -1 .. 1 if nobody prepares."""
     if processor is None:
         return _images.levels(1 / _images.TOP, 0.5, 0.5, channels), False
@@ -103,11 +106,12 @@ def _levels(processor: Any, channels: int, size: tuple[int, int], where: str) ->
     except (TypeError, ValueError, AttributeError) as error:
         cause = "the library's preparation of images has impossible numbers"
         raise ImportModelError(_images.unsaid(cause, where, first_line(error))) from error
-    flipped = bool(getattr(processor, "do_flip_channel_order", False))
-    turned = found if not flipped else _images.Levels(found.scale[::-1], found.offset[::-1])
-    prepare = _as_it_is(processor)
-    _images.require(lambda raw: prepare(raw)[::-1] if flipped else prepare(raw), turned, size, where)
-    return turned, flipped
+    return found, bool(getattr(processor, "do_flip_channel_order", False))
+
+
+def _turned(made: Array, flipped: bool) -> Array:
+    """What the library made, channels in the order of the raw ones."""
+    return made[::-1] if flipped else made
 
 
 def _size(config: Any, options: Any, processor: Any, own: bool, channels: int, where: str) -> tuple[int, int]:
@@ -147,11 +151,8 @@ def _made(processor: Any, channels: int, where: str) -> tuple[int, int]:
 
 def _geometry(processor: Any, found: _images.Levels, flipped: bool, size: tuple[int, int]) -> str:
     """What the library would do to rows and columns of an image of this very size; empty if nothing."""
-    if processor is None:
-        return ""
     raw = _images.noise((len(found.scale), *size))
-    made = _prepare(processor)(raw)
-    if _images.distance(made[::-1] if flipped else made, found(raw)) <= _images.NEAR:
+    if _images.distance(_turned(_prepare(processor)(raw), flipped), found(raw)) <= _images.NEAR:
         return ""
     steps = []
     if getattr(processor, "do_resize", False):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ImportModelError, Problem, first_line, unknown_name
+from ...formats._hdf5.read import read_tree
 from .. import tensors
 
 SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
@@ -60,7 +61,9 @@ def _read(path: Path) -> dict[str, Any]:
 
         return dict(load_file(path))
     if path.suffix in (".h5", ".hdf5"):
-        return _hdf5(path)
+        tree = read_tree(path)
+        tree.check()
+        return {name.replace("/", "."): torch.from_numpy(held) for name, held in tree.arrays.items()}
     found = tensors.read(path)
     for key in NESTED:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
@@ -68,24 +71,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__} where a state dict is expected")
     return {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
-
-
-def _hdf5(path: Path) -> dict[str, Any]:
-    """Datasets of numbers, groups joined by dots."""
-    import h5py
-    import torch
-
-    found: dict[str, Any] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiub":
-            if item.is_virtual or item.external:
-                raise ValueError(f"{name} lies in another file")
-            found[name.replace("/", ".")] = torch.from_numpy(item[()].copy())
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return found
 
 
 def _renamed(given: dict[str, Any], wanted: set[str], prefixes: tuple[str, ...]) -> dict[str, Any]:

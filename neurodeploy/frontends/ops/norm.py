@@ -99,6 +99,17 @@ def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
 
 
 @operator("neuron")
-def neuron(lowering: Lowering, x: Stream, model: str, params: dict[str, float]) -> Stream:
-    """A population of a registered neuron model: what a front end makes of a neuron module."""
+def neuron(
+    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool = False
+) -> Stream:
+    """A population of a registered neuron model: what a front end makes of a neuron module.
+
+    One that takes a ``whole_sample`` has to be given time in its first axis: Refusal ND161.
+    """
+    if whole_sample and (x.merged or x.batch != 1 or x.shape.sizes[0] != 1):
+        cause, fix = (
+            "a neuron that runs over time is given something else in its first axis",
+            "give it (T, batch, ...)",
+        )
+        raise Refusal("ND161", cause, x.sizes, "(T, batch, ...)", fix)
     return lowering.like(x, Neuron, model=model, params=params)

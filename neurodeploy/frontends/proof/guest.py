@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -207,19 +207,22 @@ def kept(module: torch.nn.Module) -> Iterator[None]:
         before.restore()
 
 
-def reset(module: torch.nn.Module) -> None:
-    """Bring to rest every part that knows how: by ``reset()``, and ``reset_mem()`` of snnTorch.
+def resets(module: torch.nn.Module) -> list[Callable[[], Any]]:
+    """What brings the parts of a module to rest: their ``reset()``, and ``reset_mem()`` of snnTorch.
 
-    What takes arguments is another function of that name, and what changes parameters none of state: it is undone.
+    What takes arguments is another function of that name. None where they change parameters: that is no state.
     """
-    before, versions = Snapshot(module), [(p, p._version) for p in module.parameters()]
-    for part in list(module.modules()):
-        for name in _RESETS:
-            function = getattr(part, name, None)
-            if callable(function) and not _arguments(function):
-                function()
-    if any(p._version != version for p, version in versions):
-        before.restore()
+    functions = [getattr(part, name, None) for part in module.modules() for name in _RESETS]
+    found = [function for function in functions if callable(function) and not _arguments(function)]
+    before = [(p, p.detach().clone()) for p in module.parameters()] if found else []
+    for function in found:
+        function()
+    if all(_same(p, was) for p, was in before):
+        return found
+    with torch.no_grad():
+        for p, was in before:
+            p.copy_(was)
+    return []
 
 
 def _arguments(function: Any) -> bool:

@@ -160,8 +160,10 @@ def test_a_bug_leaves_a_log_beside_the_folder(
     assert [p.name for p in tmp_path.iterdir()] == ["out.error.log"]
 
 
-@pytest.mark.parametrize("stage", ["[1/9]", "[3/9]", "[6/9]"])
-def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize("stage, sent", [
+    ("[1/9]", signal.SIGTERM), ("[3/9]", signal.SIGINT), ("[3/9]", signal.SIGHUP), ("[6/9]", signal.SIGTERM),
+])  # fmt: skip
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, stage: str, sent: signal.Signals) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "report.json").write_text("a good build")
@@ -181,10 +183,10 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, stage: str) ->
     assert stderr is not None
     for line in stderr:
         if line.startswith(stage):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             break
     rest = stderr.read()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 128 + sent
     assert "interrupted" in rest and "Traceback" not in rest
     assert contents(tmp_path) == {"out/report.json": hashlib.sha256(b"a good build").hexdigest()}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

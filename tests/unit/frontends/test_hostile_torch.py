@@ -365,7 +365,7 @@ def test_the_commands_execute_nothing(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     content, trap = script
-    inner = [name for name in tensors_of(export) if name.endswith(".pt")][0]
+    inner = next(name for name in tensors_of(export) if name.endswith(".pt"))
     hostile.rewritten(export, tmp_path / "h.pt2", lambda name, old: content if name == inner else old)
     assert cli.call([verb, "h.pt2", "--data", "digits"]) == 3
     assert "ND113" in "".join(capsys.readouterr()) and not trap.exists()

@@ -9,7 +9,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.leaves._base import LEAVES
@@ -55,23 +54,29 @@ def test_spikingjelly_parameters(package: str, name: str, attributes: dict, expe
     assert set(leaf.params) == set(NEURONS["lif"].float_params)
 
 
-@pytest.mark.parametrize(("reset", "text"), [(None, "soft reset"), (-0.5, "reset to -0.5")])
-def test_other_resets_are_refused(reset: float | None, text: str) -> None:
-    leaf = leaves.leaf_of(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
-    assert leaf is not None
-    assert text in leaf.problem
-    network = torch.nn.Sequential(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=reset))
-    with pytest.raises(ImportModelError) as caught:
-        torch_fx.import_module(network, InputSpec((2,), timesteps=2))
-    assert caught.value.problems[0].code == "ND109"
-    assert caught.value.problems[0].where == "0 [spikingjelly.activation_based.neuron.IFNode]"
+def test_resets_of_spikingjelly() -> None:
+    """By subtraction, or to a value from which the voltage is counted."""
+    soft = leaves.leaf_of(stand_in("activation_based", "IFNode", v_threshold=0.75, v_reset=None))
+    assert soft is not None
+    assert (soft.model, soft.params["rule"], soft.params["threshold"]) == ("inclusive_lif", 1, 0.75)
+    assert set(soft.params) == set(NEURONS["inclusive_lif"].float_params)
+    value = leaves.leaf_of(stand_in("activation_based", "IFNode", v_threshold=1.0, v_reset=-0.5))
+    assert value is not None
+    assert (value.model, value.params["threshold"]) == ("lif", 1.5)
 
 
-def test_a_subclass_is_refused_and_other_modules_are_no_neurons() -> None:
-    derived = type("Own", (type(stand_in("activation_based", "LIFNode")),), {"__module__": "mine"})()
-    leaf = leaves.leaf_of(derived)
+def test_a_subclass_that_is_only_made_differently_is_its_parent() -> None:
+    parent = type(stand_in("activation_based", "LIFNode"))
+    attributes = {"__module__": "mine", "__init__": lambda self: torch.nn.Module.__init__(self)}
+    made = type("Own", (parent,), attributes)()
+    vars(made).update(HARD, tau=2.0, decay_input=True)
+    leaf = leaves.leaf_of(made)
     assert leaf is not None
-    assert "mine.Own derives from" in leaf.problem
+    assert leaf.model == "lif"
+    assert not leaves.derives(made)
+    changed = type("Other", (parent,), {"__module__": "mine", "neuronal_charge": lambda self, x: x})()
+    assert leaves.leaf_of(changed) is None
+    assert leaves.derives(changed) == "spikingjelly.activation_based.neuron.LIFNode"
     assert leaves.leaf_of(torch.nn.ReLU()) is None
 
 

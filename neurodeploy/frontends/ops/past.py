@@ -1,0 +1,31 @@
+"""What was computed one tick ago: a connection of weight 1 with a delay of one tick."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Synapse
+from ...ir.types import Shape
+from ..lowering import Lowering
+from ..values import Stream
+from ._base import operator
+
+
+@operator("past")
+def past(lowering: Lowering, x: Stream, source: str, sizes: tuple[int, ...]) -> Stream:
+    """The value of the call ``source``, of torch's ``sizes``, as it was in the tick before; zeros in the first.
+
+    The call may come later: :func:`~neurodeploy.frontends.lower.lower` connects the two. ``x`` is the model's input.
+    """
+    own = (*sizes[: x.batch], *sizes[x.batch + 1 :]) or (1,)
+    image = len(own) == 3
+    roles = ("C", "Y", "X") if image else (*("G",) * (len(own) - 2), "N", "C")[-len(own) :]
+    fields: dict[str, Any] = {"op": "dense", "weight": np.eye(own[-1])}
+    if image:
+        fields = {"op": "conv", "weight": np.ones((own[0], 1, 1, 1)), "groups": own[0]}
+    name = lowering.add(Synapse, [], Shape(roles, own), "past", delay=1, **fields)
+    lowering.pasts[name] = source
+    return replace(x, name=name, shape=Shape(roles, own))

@@ -1,0 +1,94 @@
+"""Neurons of every source library against the library itself: the model that a module becomes fires as it does.
+
+Random currents in double precision, ties included, in each way that a module can be called. Libraries that are not
+installed are passed over.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neurodeploy.frontends.leaves import leaf_of
+from neurodeploy.frontends.leaves._base import LEAVES
+from neurodeploy.ir.neuron_model import NEURONS
+from tests.later import torch
+
+TICKS, SIZE = 20, 300
+CLASSES = sorted(name for library in LEAVES.values() for name in library.classes)
+
+#: arguments, beside those that a class lacks
+SETTINGS: list[dict[str, Any]] = [
+    {}, {"tau": 3.0, "init_tau": 3.0}, {"tau": 4.0, "init_tau": 4.0, "decay_input": False}, {"v_threshold": 0.5},
+    {"v_reset": None}, {"v_reset": None, "decay_input": False, "v_threshold": 0.75}, {"v_reset": -0.5},
+    {"v_reset": 0.25, "decay_input": False}, {"beta": 0.5, "v_threshold": 1.0},
+]  # fmt: skip
+
+
+def made(name: str, settings: dict[str, Any]) -> Any:
+    """A module of a class in double precision, with as many of the settings as it takes."""
+    module, _, kind = name.rpartition(".")
+    if module.startswith("neurodeploy_models."):
+        from neurodeploy.sources import zoo
+
+        cls = getattr(zoo.submodule(module.rpartition(".")[2]), kind)
+    else:
+        cls = getattr(pytest.importorskip(module), kind)
+    taken = inspect.signature(cls.__init__).parameters
+    return cls(**{key: value for key, value in settings.items() if key in taken}).double().eval()
+
+
+def currents() -> Iterator[np.ndarray]:
+    """(ticks, elements): of three sizes, and eighths, with which states meet thresholds."""
+    random = np.random.default_rng(0)
+    for spread in (0.5, 1.5, 20.0):
+        yield random.normal(0.3, 1.0, (TICKS, SIZE)) * spread
+    yield random.integers(-4, 17, (TICKS, SIZE)) / 8.0
+
+
+def called(module: Any, x: np.ndarray) -> np.ndarray:
+    """What a module sends from rest, called as its settings want it: tick by tick, or once."""
+    module.reset()
+    inputs = torch.tensor(x)[:, None]
+    leaf = leaf_of(module)
+    with torch.no_grad():
+        if leaf is not None and leaf.whole_sample:
+            return module(inputs)[:, 0].numpy()
+        return torch.stack([module(tick) for tick in inputs])[:, 0].numpy()
+
+
+def played(module: Any, x: np.ndarray) -> np.ndarray:
+    leaf = leaf_of(module)
+    assert leaf is not None
+    if leaf.problem:
+        pytest.skip(leaf.problem)
+    model = NEURONS[leaf.model]
+    state: tuple = tuple(np.zeros(SIZE) for _ in model.state)
+    outs = []
+    for tick in x:
+        out, *rest = model.float_step(tick, *state, *(leaf.params[name] for name in model.float_params))
+        state = tuple(rest)
+        outs.append(out)
+    return np.array(outs)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("name", CLASSES)
+def test_fires_as_its_library(name: str, settings: dict[str, Any]) -> None:
+    module = made(name, settings)
+    for x in currents():
+        np.testing.assert_array_equal(played(module, x), called(module, x))
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if "activation_based" in name])
+def test_whole_samples_are_told_from_ticks(name: str) -> None:
+    module = made(name, {"step_mode": "m"})
+    leaf = leaf_of(module)
+    assert leaf is not None
+    assert leaf.whole_sample
+    for x in currents():
+        np.testing.assert_array_equal(played(module, x), called(module, x))

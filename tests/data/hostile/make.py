@@ -1,0 +1,153 @@
+"""Makes the hostile files of this folder: READER/CASE/FILES, small, each once wrong or dangerous in its own way.
+
+``python tests/data/hostile/make.py`` writes them again, the same to the byte. Files that would execute code try to make
+a file named EXECUTED in the working folder.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+HERE = Path(__file__).parent
+
+
+class Trap:
+    """A pickle of this makes a file when it is read."""
+
+    def __reduce__(self) -> Any:
+        return open, ("EXECUTED", "w")
+
+
+def npy(header: str, body: bytes = bytes(64), version: int = 1) -> bytes:
+    """A numpy array with any header."""
+    text = header.encode("latin1") + b"\n"
+    size = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + size + text + body
+
+
+def packed(**members: bytes) -> bytes:
+    """A zip archive, tightly packed, with a date that does not change."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED
+            )
+    return buffer.getvalue()
+
+
+def png(width: int, height: int) -> bytes:
+    """An image that declares a size and holds a few bytes."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b""))
+    body = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def hdf5(fill: Any) -> bytes:
+    """An HDF5 file, made in memory."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=False) as file:
+        fill(file)
+    return buffer.getvalue()
+
+
+def shared(file: h5py.File) -> None:
+    """Groups that hold the next one ten times: ten to the ninth objects for whoever follows all."""
+    below = file.create_group("layer")
+    for _ in range(9):
+        group = file.create_group(None)
+        for name in "abcdefghij":
+            below[name] = group
+        below = group
+
+
+def train_is_no_group(file: h5py.File) -> None:
+    """Numbers where the images should be."""
+    file.attrs.update({"layout": "image i of a split is the JPEG stream payload[offsets[i]:offsets[i+1]]"})
+    file.attrs["shape"], file.attrs["classes"] = (8, 16, 3), ["dark", "light"]
+    file["train"], file["test"] = np.arange(3), np.arange(3)
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """(READER/CASE/FILE, content)."""
+    big = "9" * 5000
+    fields = "{'descr': '<i8', 'fortran_order': False, 'shape': (8,), }"
+    yield "npy/dangling/x.npy", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (8,")
+    yield "npy/deep/x.npy", npy("(" * 3000)
+    yield "npy/huge/x.npy", npy(fields.replace("(8,)", "(1099511627776,)"))
+    yield "npy/negative/x.npy", npy(fields.replace("(8,)", "(-8,)"))
+    yield "npy/overflow/x.npy", npy(fields.replace("(8,)", "(4611686018427387904, 4)"))
+    yield "npy/objects/x.npy", npy(fields.replace("<i8", "|O"), pickle.dumps(Trap(), 2))
+    yield "npy/digits/x.npy", npy(fields.replace("8,", f"{big},"))
+    yield "npy/dates/x.npy", npy(fields.replace("<i8", "<M8[s]"))
+    yield "npz/dangling/data.npz", packed(x=npy("{'descr': '|u1', 'fortran_order': False, 'shape': (8,"))
+    yield "npz/bomb/data.npz", packed(x=npy("{'descr': '|u1', 'fortran_order': False, 'shape': (64, 1024, 1024), }",
+                                            bytes(64 << 20)), y=npy(fields))  # fmt: skip
+    yield (
+        "npz/objects/data.npz",
+        packed(x=npy(fields.replace("<i8", "|O"), pickle.dumps(Trap(), 2)), y=npy(fields)),
+    )
+    yield "csv/digits/data.csv", f"text,label\na,{big}\nb,1\n".encode()
+    yield "csv/field/data.csv", b"text,label\n" + b"x" * 140_000 + b",1\nb,1\n"
+    yield "csv/nul/data.csv", b"text,label\na\0,0\nb,1\n"
+    yield "csv/short/data.csv", b'text,label\n"a\nb,1,2,3\n'
+    yield (
+        "jsonl/digits/data.jsonl",
+        f'{{"text": "a", "label": {big}}}\n{{"text": "b", "label": 1}}\n'.encode(),
+    )
+    yield "jsonl/halves/data.jsonl", b'{"text": "\\ud800", "label": 0}\n{"text": "b", "label": 1}\n'
+    yield "jsonl/deep/data.jsonl", b'{"text": ' + b"[" * 90_000 + b"\n"
+    yield "jsonl/infinite/data.jsonl", b'{"text": "a", "label": Infinity}\n{"text": "b", "label": 1e999}\n'
+    yield "txt/controls/data.txt", b"a \x1b[31m\x00 b\n\xc2\x85c\ne\n"
+    yield "target/path/target.toml", b'extends = "a/b"\n'
+    yield "target/nul/target.toml", b'extends = "a\\u0000"\n'
+    yield "target/long/target.toml", b'extends = "' + b"x" * 5000 + b'"\n'
+    yield "target/self/target.toml", b'extends = "target"\n'
+    yield "target/digits/target.toml", f"chips = {big}\n".encode()
+    yield "target/deep/target.toml", b"a = " + b"[" * 50_000
+    yield "config/nul/build.toml", b'model = "a\\u0000b"\n'
+    yield "config/digits/build.toml", f"seed = {big}\n".encode()
+    yield "config/deep/build.toml", b"a = " + b"{a=" * 50_000
+    yield "config/dates/build.toml", b"[reader]\nwhen = 1979-05-27T07:32:00Z\n"
+    yield "report/infinite/report.json", b'{"schema_version": 2, "timesteps": Infinity}'
+    yield "report/deep/report.json", b"[" * 100_000
+    yield "report/list/report.json", b"[{}]"
+    yield (
+        "folder/record/repro.json",
+        json.dumps({"program_sha256": ["x"], "files_sha256": {"build.toml": 3}}).encode(),
+    )
+    yield "images/wide/data/0/a.png", png(60_000, 60_000)
+    yield "images/wide/data/1/a.png", png(60_000, 60_000)
+    yield "images/empty/data/0/a.png", png(0, 0)
+    yield "images/pickled/data/0/a.png", pickle.dumps(Trap(), 2)
+    yield "netx/shared/net.net", hdf5(shared)
+    yield "nir/shared/net.nir", hdf5(shared)
+    yield "hdf5_jpeg/numbers/data.h5", hdf5(train_is_no_group)
+    yield "cifar/pickled/cifar-10-batches-bin/data_batch_1", pickle.dumps(Trap(), 2)
+    yield "tokenizer/dangling/tokenizer.json", json.dumps(
+        {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+         "pre_tokenizer": None, "decoder": None, "post_processor": {
+             "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}], "pair": [],
+             "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [], "tokens": []}}},
+         "model": {"type": "WordLevel", "vocab": {"a": 4294967295}, "unk_token": "[UNK]"}}).encode()  # fmt: skip
+    yield "weights/pickled/w.pt", pickle.dumps({"a": Trap()}, 2)
+    yield "weights/beyond/w.safetensors", struct.pack("<Q", 1 << 62) + b"{}"
+    yield "pt2/pickled/net.pt2", pickle.dumps(Trap(), 2)
+
+
+if __name__ == "__main__":
+    for name, content in files():
+        (HERE / name).parent.mkdir(parents=True, exist_ok=True)
+        (HERE / name).write_bytes(content)
