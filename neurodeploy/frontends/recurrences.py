@@ -365,7 +365,7 @@ def _run(region: Iterable[fx.Node], known: dict[fx.Node, Any]) -> None:
         if node.op == "call_method":
             known[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
         else:
-            known[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            known[node] = node.target(*args, **kwargs)
 
 
 def _copies(known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:

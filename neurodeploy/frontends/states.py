@@ -117,7 +117,8 @@ def _stores(code: CodeType) -> bool:
 
 def may_remember(model: torch.nn.Module) -> bool:
     """Whether the code of a module writes to what outlives a call: a quick look that saves most models the calls."""
-    return any(_writes(type(module)) for module in model.modules())
+    kinds: set[Any] = {type(module) for module in model.modules()}
+    return any(map(_writes, kinds))
 
 
 def _known(
@@ -140,7 +141,7 @@ def _changing(
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
     guest.resets(model)
-    before = {key: value for key, value in _held(own)}
+    before = dict(_held(own))
     seen = []
     for _ in range(2):
         with torch.no_grad():
