@@ -38,13 +38,19 @@ class Reference:
     """A module that maps (B, *shape) to one tensor (B, ...), a tick at each call.
 
     With ``time_axis`` it maps (T, B, *shape) in one call. ``batch`` is the only number of samples that it takes, as it
-    was exported; None for any.
+    was exported; None for any. ``call``, where given, is how its user calls it: a wrapper that is traced is not believed.
     """
 
     def __init__(
-        self, module: torch.nn.Module, spec: InputSpec, batch: int | None = None, time_axis: bool = False
+        self,
+        module: torch.nn.Module,
+        spec: InputSpec,
+        batch: int | None = None,
+        time_axis: bool = False,
+        call: Callable[[torch.Tensor], Any] | None = None,
     ) -> None:
         self.module, self.spec, self.batch, self.time_axis = module, spec, batch, time_axis
+        self.call = call or module
         self.dtype = torch.float64
         self.rest: guest.Snapshot | None = None
         self.resets: list[Callable[[], Any]] = []
@@ -106,7 +112,7 @@ class Reference:
         with self._listening(heard):
             for frame in self.frames(self.seen(raw), ticks, per_tick):
                 before = {path: len(values) for path, values in heard.items()}
-                outputs.append(array(self.module(frame)))
+                outputs.append(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
         told = {path: values for path, values in heard.items() if values}
         currents = {path: self._by_tick([x for x, _ in values], count) for path, values in told.items()}
@@ -134,7 +140,8 @@ class Reference:
 
             return hook
 
-        hooks = [part.register_forward_hook(listen(path)) for path, part in self.heard.items()]
+        heard_parts = self.heard.items()
+        hooks = [part.register_forward_hook(listen(path), prepend=True) for path, part in heard_parts]
         try:
             yield
         finally:

@@ -17,7 +17,6 @@ else:
 REFUSABLE = {
     "long", "int32", "bool", "half", "batch size as a number", "mean over samples", "random number", "dropout left on",
     "branch on values", "calls counted", "one neuron for two layers", "loop over time", "batch taken for time",
-    "hook of a neuron",
 }  # fmt: skip
 #: what an import refuses now, and should not
 NOT_YET = {"time inside"}
@@ -27,7 +26,7 @@ NAMES = sorted(REFUSABLE | NOT_YET | {
     "in-place sum under two names", "in-place through a view", "square", "reorder", "einsum", "optional argument",
     "leaky read-out", "average in a buffer", "lif written out", "recurrent container", "feedback",
     "learned time constant", "soft reset", "reset elsewhere", "input not decayed", "mean then fire",
-    "threshold equals weight", "pre-hook of the root", "forward replaced",
+    "threshold equals weight", "hook of a neuron", "pre-hook of the root", "forward replaced",
 })  # fmt: skip
 
 
