@@ -212,6 +212,10 @@ ND180 padding that the model cannot hide
 ND181 a model of images and texts at once
   CLIP, SigLIP and their kin are two networks, of which each has its own input. Save the one that is meant to a folder
   of its own, with its tokenizer or preprocessor_config.json, and give that folder.
+ND183 a model file with a value that is too large
+  A .pt2 file of a few kilobytes can ask for arrays of any size. No value that a network computes may have more
+  elements than the limit says, by the shapes that torch itself finds for each operator. The message names the first
+  that has. If the network is meant so, cut its input or its batch.
 
 # zoo: networks and weights
 ND157 a memory of the model that no neuron holds
