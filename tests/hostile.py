@@ -94,7 +94,7 @@ def exported(path: Path) -> Path:
             self.shift = torch.ones(3)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.conv(x).flatten(1)) + self.shift
+            return self.head(self.conv(x).flatten(1)) + self.shift + torch.zeros(17, 1).sum()
 
     torch.manual_seed(0)
     program = torch.export.export(

@@ -11,13 +11,13 @@ constants.
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,9 @@ _FORMER = (
 )
 _OPAQUE = re.compile(r"custom_obj|opaque_obj|aotinductor|\.so$|\.py$|executorch")
 
+#: of a value that is computed
+MOST_ELEMENTS = 1 << 26
+
 _FIX = "write it again with torch.export.save from source that you trust"
 
 #: name -> content of the members of an archive
@@ -79,11 +82,52 @@ def load(path: Path) -> Any:
 
     try:
         with _tensors_only():
-            return torch.export.load(io.BytesIO(content))
+            program = torch.export.load(io.BytesIO(content))
     except Exception as error:  # torch raises whatever its reader stumbles over
         fix = "export the model with this version of torch"
         cause = "the .pt2 file cannot be read by this version of torch"
         raise _unreadable(path, cause, first_line(error), torch.__version__, fix) from error
+    large = _too_large(program)
+    if large:
+        cause, limit = (
+            "the model file holds a value that is too large",
+            f"{MOST_ELEMENTS} elements, or four times a weight",
+        )
+        raise ImportModelError(Problem("ND183", cause, str(path), large, limit))
+    return program
+
+
+def _too_large(program: Any) -> str:
+    """The first value of a program that is larger than any that is computed; empty if there is none.
+
+    Found by torch's own shapes of the operators, since the sizes in the file may be lies; nothing is allocated.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensor
+    from torch.utils._pytree import tree_leaves
+
+    known: dict[Any, Any] = {}
+    most, modes = MOST_ELEMENTS, []
+    for node in program.graph.nodes:
+        known[node] = node.meta.get("val")
+        if node.op == "placeholder" and isinstance(known[node], FakeTensor):
+            most = max(most, 4 * _elements(known[node]))
+            modes.append(known[node].fake_mode)
+        elif node.op == "call_function":
+            args, kwargs = (
+                torch.fx.node.map_arg(part, lambda n: known[n]) for part in (node.args, node.kwargs)
+            )
+            with modes[0] if modes else contextlib.nullcontext(), contextlib.suppress(Exception):
+                known[node] = node.target(*args, **kwargs)  # else as the file has it
+            for value in tree_leaves(known[node]):
+                if isinstance(value, torch.Tensor) and _elements(value) > most:
+                    return f"{node.name}: {tuple(value.shape)}"
+    return ""
+
+
+def _elements(tensor: Any) -> int:
+    """Elements of one sample: open sizes count once."""
+    return prod(n for n in tensor.shape if isinstance(n, int))
 
 
 def _members(path: Path) -> Members:
@@ -323,7 +367,7 @@ _FORMS: Mapping[str, Callable[[str, str], None]] = {
 }  # fmt: skip
 
 
-@contextmanager
+@contextlib.contextmanager
 def _tensors_only() -> Iterator[None]:
     """torch's own switch that makes every torch.load refuse pickles that do more than rebuild tensors."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"

@@ -117,6 +117,8 @@ def _proven(path: Path) -> str:
     """The stated hash, which is that of the content."""
     with _open(path) as file:
         try:
+            for place, dataset in _walk(path, file):
+                _check_dataset(path, place, dataset, path.stat().st_size)
             header, found = _header(path, file), content_hash(file)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
@@ -140,11 +142,11 @@ def _open(path: Path) -> h5py.File:
 
 
 def _header(path: Path, file: h5py.File) -> dict[str, Any]:
-    for place, dataset in _walk(path, file):
-        _check_dataset(path, place, dataset, path.stat().st_size)
     refuse = partial(_refuse, path=path, place="/header")
-    if not isinstance(file.get("header"), h5py.Dataset):
+    hard = isinstance(file.get("header", getlink=True), h5py.HardLink)
+    if not hard or not isinstance(file["header"], h5py.Dataset):
         raise refuse("ND942", "an HDF5 file of another program", found="missing", limit=FORMAT)
+    _check_dataset(path, "/header", file["header"], path.stat().st_size)
     if (size := file["header"].size) > MAX_HEADER:
         raise refuse("ND946", "the header is too long", found=f"{size} bytes", limit=f"{MAX_HEADER} bytes")
     header = _json(path, file["header"])

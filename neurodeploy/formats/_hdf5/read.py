@@ -106,9 +106,9 @@ def _walk(tree: Tree, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
                 stack.append((place, item, depth + 1))
 
 
-def _item(tree: Tree, group: h5py.Group, name: str, place: str) -> h5py.Group | h5py.Dataset | None:
+def _item(tree: Tree, group: h5py.Group, name: str | bytes, place: str) -> h5py.Group | h5py.Dataset | None:
     """A group or dataset that lies in the file itself under a name that is text; None, and the problem noted, else."""
-    if not name.isprintable():
+    if not isinstance(name, str) or not name.isprintable():  # h5py gives bytes for what is not UTF-8
         tree.problem(
             "ND123", "a name that is not text", ascii(place)[1:-1], "", "printable characters in UTF-8"
         )

@@ -330,6 +330,15 @@ def test_guards_are_left_out(export: Path, tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_sizes_are_torchs_not_the_files(export: Path, tmp_path: Path) -> None:
+    """The text of the operator says 30 thousand million elements, the tables of sizes say seventeen."""
+
+    def larger(name: str, content: bytes) -> bytes:
+        return content.replace(b"[17, 1]", b"[300000, 100000]") if hostile.is_graph(name) else content
+
+    assert codes(pt2.load, hostile.rewritten(export, tmp_path / "h.pt2", larger)) == {"ND183"}
+
+
 @pytest.mark.parametrize("offset", [0, 1, 1000])
 def test_an_archive_that_begins_before_its_file(offset: int, export: Path, tmp_path: Path) -> None:
     """The end record says where the directory lies; so far back that it would start before the file."""
