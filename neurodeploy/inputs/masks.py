@@ -1,7 +1,7 @@
 """How deep scores of hidden tokens are put below the others: as deep as the scores that texts give ask for.
 
-A mask that depends on the input adds to scores, and the integers' softmax is exactly 0 only for what is so far below the
-largest score of its row. How far hidden scores may exceed the others is not known from the network; it is measured.
+A mask that depends on the input adds to scores, and the integers' softmax is exactly 0 only for what is so far below
+the largest score of its row. How far hidden scores may exceed the others is not known from the network: it is measured.
 """
 
 from __future__ import annotations
