@@ -131,6 +131,29 @@ ND127 something worth knowing about a network file
   The reader found something that is not wrong but may surprise: a value that the format's own tool ignores or
   changes, and that is ignored or changed in the same way here, so that the results stay the same. Nothing needs to be
   done.
+ND150 a change of type changes the numbers
+  A graph computes with real numbers, and torch would not: a cast of activations to whole numbers cuts their fractions
+  off, one to bool compares them with zero, one to half precision or bfloat16 rounds them to three digits. The same is
+  said by an argument such as sum(dtype=torch.int64). A cast to float32 or wider changes nothing, and the type in which
+  the network's own weights are held is its precision, not an operator. Leave the numbers as they are, or round them by
+  a quantiser (torch.fake_quantize_per_tensor_affine), which becomes a neuron.
+ND151 the network draws random numbers when it is called
+  A trace would keep the numbers of one call for ever. Seen at the operators that torch itself marks as random, and at
+  the generators of Python and numpy, which are compared before and after. Draw the numbers once and keep them as a
+  buffer; a dropout that stays active at inference is torch.nn.functional.dropout without training=self.training.
+ND152 the number of samples in a batch enters the arithmetic
+  The network was run with two and with three samples, and a number in its arithmetic differed, as in x / x.shape[0].
+  The chip sees one sample at a time, so no such number exists there. Sizes in reshape, expand and the like are fine.
+ND153 the forward of a neuron is replaced on its instance
+  The module is a neuron of a known library, but calls another forward than its class has, so that its equation is not
+  the library's. Hooks of neurons are called as torch calls them. Give the neuron a class of its own.
+ND154 the network changes one of its own tensors when it is called
+  A parameter or buffer holds other numbers after a call, such as a counter of calls or a running average: the second
+  call computes something else than the first. A graph keeps state in its neurons alone.
+ND155 a layer that torch has quantised
+  Layers of torch.ao.nn.quantized hold packed integers in a form of one processor's library, and scales that are found
+  while they run (dynamic quantisation). Give the network from before its quantisation; or fake quantisers, whose steps
+  are read exactly.
 ND166 something that a network file leaves open
   NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
   threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess changes

@@ -201,7 +201,8 @@ def part(pick: Pick, x: Tensor) -> Apply:
     start, step = pick(size), 1 + pick(2)
     before = (slice(None),) * axis
     return (
-        lambda x: x[(*before, slice(start, None, step))], lambda x: x[(*before, start)], lambda x: x.select(axis, start),
+        lambda x: x[(*before, slice(start, None, step))], lambda x: x[(*before, start)],
+        lambda x: x.select(axis, start),
         lambda x: x.narrow(axis, start, size - start), lambda x: x.chunk(2, axis)[0], lambda x: x.split(2, axis)[-1],
         lambda x: x.unbind(axis)[-1], lambda x: x[..., : 1 + start], lambda x: x[..., None, -1],
         lambda x: x[(*before, slice(None, None, 2))], lambda x: x.tensor_split(2, axis)[0],
@@ -277,8 +278,9 @@ def batch(pick: Pick, x: Tensor) -> Apply:
 def combined(pick: Pick, x: Tensor) -> Apply:
     return (
         lambda x, y: x + y, lambda x, y: x * y, lambda x, y: x - y, torch.maximum, torch.minimum,
-        lambda x, y: torch.add(x, y, alpha=0.5), lambda x, y: torch.cat((x, y), -1), lambda x, y: torch.stack((x, y), 1),
-        lambda x, y: torch.where(torch.arange(x.shape[-1]) % 2 == 0, x, y), torch.addcmul and (lambda x, y: x + 0.5 * y),
+        lambda x, y: torch.add(x, y, alpha=0.5), lambda x, y: torch.cat((x, y), -1),
+        lambda x, y: torch.stack((x, y), 1),
+        lambda x, y: torch.where(torch.arange(x.shape[-1]) % 2 == 0, x, y), lambda x, y: x + 0.5 * y,
         lambda x, y: torch.lerp(x, y, 0.3),
     )[pick(11)]  # fmt: skip
 
@@ -300,8 +302,8 @@ def product(pick: Pick, x: Tensor) -> Apply:
 def alias(pick: Pick, x: Tensor) -> Apply:
     axis = axis_of(pick, x)
     return (
-        lambda x: x, lambda x: x.detach(), lambda x: x[..., :2], lambda x: x.transpose(-1, axis), lambda x: x.flatten(1),
-        lambda x: x.clone(), lambda x: x.select(axis, 0), lambda x: x.unsqueeze(1),
+        lambda x: x, lambda x: x.detach(), lambda x: x[..., :2], lambda x: x.transpose(-1, axis),
+        lambda x: x.flatten(1), lambda x: x.clone(), lambda x: x.select(axis, 0), lambda x: x.unsqueeze(1),
     )[pick(8)]  # fmt: skip
 
 
@@ -326,7 +328,7 @@ def write(pick: Pick, x: Tensor) -> Apply:
         x[part] = x[part] * 0.5 + 1
 
     return (
-        lambda x: x[part].mul_(c) and None if False else (x[part].mul_(c), None)[1], assigned, scaled, added, copied,
+        lambda x: (x[part].mul_(c), None)[1], assigned, scaled, added, copied,
         half, lambda x: (x.mul_(c), None)[1], lambda x: x.add_(c), lambda x: (F.relu(x, inplace=True), None)[1],
         lambda x: (x.transpose(-1, axis)[..., 0].add_(c), None)[1], lambda x: (x.fill_(c), None)[1],
         lambda x: (x.clamp_(-1.0, 1.0), None)[1], lambda x: (x.select(axis, 0).zero_(), None)[1], lambda x: x.relu_(),
@@ -353,7 +355,7 @@ def write_other(pick: Pick, x: Tensor) -> Apply:
     return (
         added, assigned, multiplied, filled, lambda x, y: (x.copy_(y), None)[1],
         lambda x, y: (x.flatten(1)[:, :1].add_(y.flatten(1)[:, :1]), None)[1],
-        lambda x, y: (x.index_put_((slice(None) and torch.arange(x.shape[0]),), y), None)[1],
+        lambda x, y: (x.add_(y, alpha=0.5), None)[1],
     )[pick(7)]  # fmt: skip
 
 
@@ -413,8 +415,26 @@ class LIFNode(nn.Module):
         return spike
 
 
+class Filter(nn.Module):
+    """A state of a user's own: an exponential filter, or a memory of the last input."""
+
+    def __init__(self, factor: float, feeds: float) -> None:
+        super().__init__()
+        self.factor, self.feeds = factor, feeds
+        self.held: Tensor | float = 0.0
+
+    def reset(self) -> None:
+        self.held = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.held = self.factor * self.held + self.feeds * x
+        return self.held - x
+
+
 def _neuron(pick: Pick) -> nn.Module:
     spiking = zoo.submodule("spiking")
+    if pick(4) == 0:
+        return Filter((0.9, 0.5, 1.0)[pick(3)], (1.0, 0.1)[pick(2)])
     return (
         LIFNode,
         lambda: spiking.BinaryLif(v_threshold=1.03),
@@ -423,15 +443,13 @@ def _neuron(pick: Pick) -> nn.Module:
 
 
 @st.composite
-def programs(draw: Any, neurons: bool = False, most: int = 9) -> Program:
+def programs(draw: Any, neurons: bool = False, most: int = 7) -> Program:
     """A random module; with ``neurons`` of spiking libraries among the moves, at least one."""
     pick: Pick = lambda n: draw(st.integers(0, n - 1))
-    torch_example = torch.arange(3 * np.prod(SHAPE), dtype=torch.float64).reshape(3, *SHAPE)
-    pool = [((torch_example * 7.3).sin() * 3)]
+    pool = [torch.arange(3 * np.prod(SHAPE), dtype=torch.float64).reshape(3, *SHAPE).mul(7.3).sin() * 3]
     steps: list[Step] = []
     for index in range(2 + pick(most - 1)):
         step = _drawn(pick, pool, neurons and (index == 1 or pick(5) == 0))
-        before = [t.clone() for t in pool]
         try:
             with torch.no_grad():
                 trial = _shadow(pool)
@@ -441,7 +459,6 @@ def programs(draw: Any, neurons: bool = False, most: int = 9) -> Program:
         if all(_fits(t) for t in trial):
             pool = trial
             steps.append(step)
-        del before
     seed = torch.Generator().manual_seed(pick(1 << 16))
     widths = [t[0].numel() for t in pool]
     heads = [torch.randn(5, w, generator=seed, dtype=torch.float64) / w**0.5 for w in widths]

@@ -9,8 +9,8 @@ from ..config import BuildConfig
 from ..datasets import DataSet
 from ..errors import Problem, UsageError
 from ..frontends.proof.types import ImportCheck
-from ..inputs import fitting, texts
-from ..inputs.samples import Recorded, Stimulus, Synthetic, tokens
+from ..inputs import fitting, masks, texts
+from ..inputs.samples import Recorded, Stimulus, Synthetic, hidden, tokens
 from ..ir import levels
 from ..ir.graph import Graph
 from ..ir.nodes import Synapse
@@ -69,14 +69,22 @@ def import_model(asked: BuildConfig) -> Imported:
         warnings += more
     if graph.header.level == "integer":
         levels.require(graph, "integer")
+    graph, whole = _deepened(graph, stimulus(graph, data, config)), found.whole
+    if whole is not None:
+        whole = _deepened(whole, stimulus(graph, data, config))
     model = described(found, data)
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
-        tokenizer=found.model.tokenizer, whole=found.whole, warnings=tuple(warnings),
+        tokenizer=found.model.tokenizer, whole=whole, warnings=tuple(warnings),
         check=found.check, unchecked=found.label, reasons=reasons(found),
         fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
+
+
+def _deepened(graph: Graph, drawn: Stimulus) -> Graph:
+    """The graph with hidden tokens deep enough for the texts that it will run on."""
+    return masks.deepened(graph, drawn.calibration(masks.SAMPLES)) if hidden(graph) else graph
 
 
 def not_compared(found: Source) -> list[Problem]:

@@ -23,7 +23,7 @@ SPREADS = (0.3, 1.0, 3.0, 30.0)
 #: a probe below the threshold: a power of two, so that dividing by it is exact
 _PROBES = tuple(2.0**-k for k in (4, 8, 12, 20))
 _DOUBLINGS, _HALVINGS = 40, 120
-_EQUAL = {"rtol": 1e-9, "atol": 1e-12}
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 
 Step = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Sequence[Any]]]
 
@@ -90,7 +90,7 @@ def linear(cell: Cell, follows: bool = True) -> Population | None:
         states = [spread * random.standard_normal(cell.shape) for _ in cell.rest]
         out, after = cell.run(drives, *states)
         wanted = kept * states[0] + sum((g * d for g, d in zip(gains, drives, strict=True)), base)
-        if not np.allclose(after, wanted, **_EQUAL) or (
+        if not np.allclose(after, wanted, _RELATIVE, _ABSOLUTE) or (
             follows and not np.array_equal(out, after + cell.rest[0])
         ):
             return None
@@ -171,6 +171,8 @@ def _limits(cell: Cell, gain: Array) -> tuple[Array, Array] | None:
     low = np.zeros(cell.shape)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
+        if np.all((middle == low) | (middle == high)):
+            break
         fired = fires(middle)
         low, high = np.where(fired, low, middle), np.where(fired, middle, high)
     return sign * low, sign * high

@@ -118,13 +118,19 @@ def draws(recorder: Recorder) -> list[Problem]:
 def random_numbers(what: str, where: str) -> Problem:
     """ND151."""
     cause, limit = "the network draws random numbers when it is called", "the same answer at every call"
-    fixes = ("draw them once, and keep them as a buffer", "of a dropout: torch.nn.Dropout, which eval() turns off")
+    fixes = (
+        "draw them once, and keep them as a buffer",
+        "of a dropout: torch.nn.Dropout, which eval() turns off",
+    )
     return Problem("ND151", cause, where, what, limit, fixes)
 
 
 def lasting_write(name: str, where: str) -> Problem:
     """ND154."""
-    cause, limit = "the network changes one of its own tensors when it is called", "the same answer at every call"
+    cause, limit = (
+        "the network changes one of its own tensors when it is called",
+        "the same answer at every call",
+    )
     return Problem("ND154", cause, where, name, limit, ("keep what changes in a neuron",))
 
 

@@ -81,8 +81,8 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
 def traced(program: Any, inside: str = "") -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
-    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers that
-    a call changes.
+    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers
+    that a call changes.
     """
     program = _functional(program)
     constants = _constants(program)
@@ -115,7 +115,10 @@ def _functional(program: Any) -> Any:
     try:
         return program.run_decompositions({})
     except Exception as error:  # torch raises a dozen unrelated classes here
-        cause, where = "tensors are changed in place and read again", "{}:{}".format(*_torch.place(writes[0].stack_trace))
+        cause, where = (
+            "tensors are changed in place and read again",
+            "{}:{}".format(*_torch.place(writes[0].stack_trace)),
+        )
         limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
         problem = Problem("ND108", cause, where, first_line(error), limit, fixes)
         raise ImportModelError(problem) from error

@@ -42,7 +42,7 @@ def equalise(graph: Graph) -> Graph:
 
 def _with_next(graph: Graph, node: Node) -> Graph:
     """The graph with one layer and all that read it equalised; the same graph where nothing is worth it."""
-    if not isinstance(node, Synapse) and not (isinstance(node, Micro) and MICROCODE[node.op].affine):
+    if not isinstance(node, Synapse) and not (isinstance(node, Micro) and _affine(node)):
         return graph
     own, shape = _sizes(node), graph.shape(node.name)
     axis = channel_axis(node) if isinstance(node, Synapse) else -1
@@ -61,9 +61,16 @@ def _with_next(graph: Graph, node: Node) -> Graph:
 def _sizes(node: Synapse | Micro) -> Array:
     """The largest magnitude of each channel of a layer, or of a norm's own factors."""
     if isinstance(node, Micro):
-        return np.asarray(np.maximum(np.abs(node.params["gamma"]), np.abs(node.params["beta"])))
+        return np.asarray(np.max([np.abs(own) for own in _affine(node).values()], axis=0))
     rows: Array = np.abs(node.weight).reshape(len(node.weight), -1).max(axis=1)
     return rows if node.bias is None else np.maximum(rows, np.abs(node.bias))
+
+
+def _affine(node: Micro) -> dict[str, Array]:
+    """Factors and shifts of a norm's channels, if it has any; an RMS norm has no shifts."""
+    if not MICROCODE[node.op].affine or "gamma" not in node.params:
+        return {}
+    return {key: node.params[key] for key in ("gamma", "beta") if key in node.params}
 
 
 def _columns(graph: Graph, name: str, channels: Array) -> Columns:
@@ -133,7 +140,7 @@ def _factors(own: Array, read: Array) -> Array | None:
 
 def _multiplied(node: Synapse | Micro, factors: Array) -> Node:
     if isinstance(node, Micro):
-        own = {key: node.params[key] * factors for key in ("gamma", "beta")}
+        own = {key: value * factors for key, value in _affine(node).items()}
         return replace(node, params={**node.params, **own})
     weight = node.weight * factors.reshape(-1, *(1,) * (node.weight.ndim - 1))
     return replace(node, weight=weight, bias=None if node.bias is None else node.bias * factors)

@@ -27,18 +27,22 @@ from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
 from ..files import write_text
 from ..frontends.proof.types import UNCHECKED, ImportCheck
+from ..inputs import masks
+from ..inputs.samples import hidden, one_hot, tokens
 from ..ir.graph import Graph
 from ..registry import version
 from . import resolve
 from .resolve import Loaded, Model
 
 SOME = 3  # samples of the user's data on which a graph is compared with its module
+PIXELS = 255  # the largest level of a pixel that a library prepares
 CACHED = 32  # graphs that are kept; the oldest go first
 ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
 REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends",
-           "guarded.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes", "registry.py", "sources")  # fmt: skip
+           "guarded.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes", "registry.py",
+           "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
@@ -76,12 +80,12 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
         whole, check = kept[0], kept[1] if config.import_check else None
         graph = simplified(whole)
-        if check is None or data is None or check.covers(*_bounds(graph, data)):
+        if check is None or data is None or check.covers(*_bounds(model, graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))
     loaded = model.loader()
-    whole = simplified(loaded.graph, without=("push_slices",))
+    whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
     graph = simplified(whole)
-    check = _compared(loaded, graph, data or _facts(model)) if config.import_check else None
+    check = _compared(model, loaded, graph, data or _facts(model)) if config.import_check else None
     if key:
         _write(key, whole, check)
     return Source(model, graph, False, whole, check, _unchecked(model, check))
@@ -101,13 +105,23 @@ def _unchecked(model: Model, check: ImportCheck | None) -> str:
     return "it was turned off by --no-import-check"
 
 
-def _compared(loaded: Loaded, graph: Graph, data: DataSet | Facts | None) -> ImportCheck | None:
+def _compared(model: Model, loaded: Loaded, graph: Graph, data: DataSet | Facts | None) -> ImportCheck | None:
     """What was compared with the module, if there is one; ImportModelError ND140, ND141."""
     if loaded.reference is None:
         return None
     from ..frontends.proof import prove
 
-    return prove.prove(loaded.reference, loaded.graph, graph, _bounds(graph, data), _some(graph, data))
+    return prove.prove(loaded.reference, loaded.graph, graph, _bounds(model, graph, data), _some(graph, data))
+
+
+def _deepened(whole: Graph) -> Graph:
+    """The graph with hidden tokens deep enough for random texts, some of them filled up; data may ask for more."""
+    if not hidden(whole):
+        return whole
+    from ..frontends.proof import admissible
+
+    texts = admissible.samples(whole, (0, 1), None, few=False)
+    return masks.deepened(whole, one_hot(whole, texts))
 
 
 def _facts(model: Model) -> Facts | None:
@@ -118,9 +132,14 @@ def _facts(model: Model) -> Facts | None:
         return None
 
 
-def _bounds(graph: Graph, data: DataSet | Facts | None) -> tuple[int, int]:
-    """Smallest and largest raw input of a source graph: those of the data, else what its scale makes 0 .. 1 of."""
-    return 0, data.levels if data is not None and data.levels else assumed_levels(graph)
+def _bounds(model: Model, graph: Graph, data: DataSet | Facts | None) -> tuple[int, int]:
+    """Smallest and largest raw input of a source graph: those of the data, else what its scale makes 0 .. 1 of.
+
+    A library prepares pixels of 0 .. 255.
+    """
+    if data is not None and data.levels:
+        return 0, data.levels
+    return 0, PIXELS if model.kind == "library" and tokens(graph) is None else assumed_levels(graph)
 
 
 def assumed_levels(graph: Graph) -> int:

@@ -191,16 +191,23 @@ def _content(path: Path) -> str:
 # --- networks in memory ------------------------------------------------------------------------------------------
 
 
-def from_torch(module: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Loaded:
+def from_torch(
+    module: Any,
+    spec: InputSpec,
+    name: str = "network",
+    inside: str = "",
+    call: Callable[[Any], Any] | None = None,
+) -> Loaded:
     """A torch module in memory, traced as a spiking network where it has neurons, else exported; it stays as it was.
 
-    ``inside`` is the attribute under which a wrapper holds the network.
+    ``inside`` is the attribute under which a wrapper holds the network, ``call`` how its user comes to the same result
+    without the wrapper.
     """
     from ..frontends.proof import guest
     from ..frontends.proof.reference import Reference
 
     with guest.kept(module):
-        return Loaded(_traced(module, spec, name, inside), Reference(module, spec))
+        return Loaded(_traced(module, spec, name, inside), Reference(module, spec, call=call))
 
 
 def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
@@ -319,7 +326,7 @@ def _from_library(asked: Asked) -> Model:
     def load() -> Loaded:
         built = library.build(name, chosen)
         title = Path(name).name if Path(name).is_dir() else name
-        loaded = from_torch(built.module, asked.over(built.spec), title, built.inside)
+        loaded = from_torch(built.module, asked.over(built.spec), title, built.inside, built.reference)
         return replace(loaded, graph=_noted(loaded.graph, built))
 
     tokenizer = library.texts(name, chosen).tokenizer

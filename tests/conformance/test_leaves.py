@@ -6,6 +6,7 @@ installed are passed over.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 

@@ -102,11 +102,13 @@ def _first(p: Mapping[str, Array], options: NirOptions) -> Array:
 
 
 def _rate(item: Item, key: str, tau: Array, options: NirOptions) -> Array | None:
-    """dt / tau, what a tick forgets."""
+    """What a tick forgets."""
     if (tau <= 0).any():
         item.problem("ND124", "a time constant that is not positive", key, float(tau.min()), "above 0")
         return None
     rate: Array = options.dt / tau
+    if options.decay == "exponential":
+        rate = -np.expm1(-rate)
     if (rate > 1 + 1e-6).any():
         cause, limit = "a time constant shorter than the time step", f"at least dt = {options.dt:g}"
         fix = "--set reader.dt=STEP, the step that the network was trained with"

@@ -8,9 +8,7 @@ from pydantic import Field
 
 from .._base import FormatOptions
 
-DISCRETISATION = (
-    "forward Euler, current before voltage, threshold and reset after the voltage; strict threshold"
-)
+ORDER = "current before voltage, threshold and reset after the voltage"
 
 
 class NirOptions(FormatOptions):
@@ -24,6 +22,9 @@ class NirOptions(FormatOptions):
     )
     integrator_dt: float = Field(
         1.0, gt=0, lt=1e9, description="time step of IF and I; 1: r is the gain per tick"
+    )
+    decay: Literal["euler", "exponential"] = Field(
+        "euler", description="what a tick forgets: dt / tau, or 1 - exp(-dt / tau) (sinabs)"
     )
     delay_dt: float | None = Field(None, gt=0, lt=1e9, description="time step of Delay; dt unless given")
     synapse: Literal["euler", "jump"] = Field(
@@ -39,7 +40,7 @@ class NirOptions(FormatOptions):
     fires: Literal["above", "reached"] = Field(
         "above", description="a voltage spikes above its threshold, or as soon as it equals it (SpikingJelly)"
     )
-    tool: Literal["auto", "none", "snntorch", "spikingjelly", "norse"] = Field(
+    tool: Literal["auto", "none", "snntorch", "spikingjelly", "norse", "sinabs"] = Field(
         "auto", description="whose conventions decide what is not set here; auto: told by marks of the file"
     )
     input_max: int = Field(1, ge=1, le=(1 << 23) - 1, description="largest raw input; 1: spikes")

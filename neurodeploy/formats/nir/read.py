@@ -27,7 +27,7 @@ from . import integers, tools
 from .file import ENDS, STREAM, Item, Made, Network, Sizes, flatten, value
 from .neurons import KINDS
 from .nodes import make, ticks, waiting
-from .options import DISCRETISATION, NirOptions
+from .options import ORDER, NirOptions
 from .order import MATRICES, WEIGHTS, Order, arrange
 
 DEFAULT_TICKS = 16
@@ -91,7 +91,7 @@ class _Import:
     def __init__(self, tree: Tree, network: Network, options: NirOptions, timesteps: int) -> None:
         self.tree, self.network, self.options = tree, network, options
         said = {k: v for k, v in options.model_dump().items() if v is not None}
-        said = {"discretisation": DISCRETISATION, "version": tree.texts.get("version", ""), **said}
+        said = {"discretisation": ORDER, "version": tree.texts.get("version", ""), **said}
         self.builder = Builder(Header(tree.path.stem, "source", timesteps, notes={"nir": said}))
         self.delays: dict[str, Array] = {}
         self.made: dict[str, Made] = {}

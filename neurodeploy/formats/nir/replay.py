@@ -54,7 +54,7 @@ def _floats(graph: Graph, content: bytes) -> Graph:
     """The float network of a file, with the input of the integer one."""
     options = NirOptions(
         tool="none", integers="never", reset="value", reset_delay=False, start="zero", fires="above",
-        synapse="euler", integrator_dt=1.0, readout=graph.output.readout, per_tick=graph.input.per_tick,
+        synapse="euler", decay="euler", integrator_dt=1.0, readout=graph.output.readout, per_tick=graph.input.per_tick,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.nir"

@@ -3,7 +3,7 @@
 NIR holds differential equations. Time step, reset rule and first voltage are the business of the tool that runs them
 and stand in no field, but exporters leave marks: how r goes with a time constant, types of numbers, the name of the
 input. Sources: export_nir.py of snnTorch 0.9.1 to 1.0.0 and of Norse 1.1.0 and later, nir_exchange of SpikingJelly
-before 2.0.0 and of it, as published.
+before 2.0.0 and of it, nir.py of sinabs, as published.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ def _raw(item: Item, key: str) -> Array:
         return np.asarray(_found(item, key), dtype=np.float64).ravel()
 
 
+def _alike(a: Array, b: Array) -> bool:
+    """Whether two parameters are the same, one number standing for all."""
+    return bool(a.size and b.size and (a.size == b.size or 1 in (a.size, b.size)) and (a == b).all())
+
+
 def _ratio(item: Item, above: str, below: str) -> Array:
     """Nothing that any step equals where the two do not go together."""
     a, b = _raw(item, above), _raw(item, below)
@@ -107,9 +112,8 @@ def _spikingjelly(marks: Marks) -> Conventions | None:
     """Parameters in float64, r = 1 / dt of an IF, 1 or tau / dt of a LIF, tau_mem / dt of a CubaLIF."""
     if marks.entry == "input" or not marks.kinds or not marks.kinds <= {"IF", "LIF", "CubaLIF"}:
         return None
-    if not marks.typed("float64") or any(
-        (_raw(i, "v_leak") != _raw(i, "v_reset")).any() for i in marks.of("LIF")
-    ):
+    rests = all(_alike(_raw(item, "v_leak"), _raw(item, "v_reset")) for item in marks.of("LIF"))
+    if not marks.typed("float64") or not rests:
         return None
     fed = [item for item in marks.of("LIF") if not np.allclose(_raw(item, "r"), 1)]
     steps = [_ratio(item, "tau", "r") for item in fed]
@@ -136,6 +140,16 @@ def _norse(marks: Marks) -> Conventions | None:
     return {"dt": NORSE_STEP if shortest >= NORSE_STEP * (1 - CLOSE) else NORSE_STEP**2}
 
 
+def _sinabs(marks: Marks) -> Conventions | None:
+    """r = 1 in float32, and time constants in ticks."""
+    if marks.entry != "input" or not marks.kinds & {"LIF", "LI"} or not marks.kinds <= {"IF", "LIF", "LI"}:
+        return None
+    if not marks.typed("float32") or not marks.all_are("r", 1) or not marks.all_are("v_leak", 0):
+        return None
+    constants = np.concatenate([_raw(item, "tau") for item in marks.of("LIF", "LI")])
+    return {"dt": 1.0} if constants.size and (constants >= 1).all() else None
+
+
 @dataclass(frozen=True)
 class Tool:
     """A tool: ``options`` of the reader that its files are meant by, ``open`` those that no mark tells.
@@ -157,22 +171,30 @@ TOOLS = (
     Tool(
         "snntorch", "snnTorch", "0.9.1, 1.0.0",
         "every r is tau / 1e-4, every w_in tau_syn / 1e-4; v_leak and v_reset are 0; the input is called input",
-        {"reset": "subtract", "reset_delay": True, "start": "zero", "synapse": "euler", "fires": "above"},
+        {"reset": "subtract", "reset_delay": True, "start": "zero", "synapse": "euler",
+         "decay": "euler", "fires": "above"},
         ("reset", "reset_delay"), _snntorch, "`dt` 1e-4",
     ),
     Tool(
         "spikingjelly", "SpikingJelly", "2.0.0, and before",
         "parameters in float64; r is 1 / dt (IF), 1 or tau / dt (LIF), tau_mem / dt (CubaLIF); v_leak of a LIF is its "
         "v_reset; the input is not called input",
-        {"reset": "value", "reset_delay": False, "start": "reset", "synapse": "euler", "fires": "reached"},
+        {"reset": "value", "reset_delay": False, "start": "reset", "synapse": "euler",
+         "decay": "euler", "fires": "reached"},
         ("reset",), _spikingjelly, "`dt` and `integrator_dt` from r, 1e-4 where r does not tell",
     ),
     Tool(
         "norse", "Norse", "1.1.0 and later",
         "r and w_in are 1, in float32, and time constants are below 1",
-        {"reset": "value", "reset_delay": False, "start": "rest", "synapse": "jump", "fires": "above",
-         "integrator_dt": 1.0}, (), _norse,
+        {"reset": "value", "reset_delay": False, "start": "rest", "synapse": "jump", "decay": "euler",
+         "fires": "above", "integrator_dt": 1.0}, (), _norse,
         "`dt` 1e-3, or 1e-6 where a time constant is below 1e-3",
+    ),
+    Tool(
+        "sinabs", "sinabs", "1.2 and later",
+        "r is 1, in float32, v_leak is 0, and time constants are 1 and more; the input is called input",
+        {"reset": "subtract", "reset_delay": False, "start": "zero", "decay": "exponential", "fires": "reached",
+         "integrator_dt": 1.0}, ("reset",), _sinabs, "`dt` 1",
     ),
 )  # fmt: skip
 
@@ -214,6 +236,7 @@ def _starting(items: list[Item], options: NirOptions) -> list[Item]:
 QUESTIONS = (
     _Question("dt", "the time step", "STEP", _stepped),
     _Question("integrator_dt", "the time step of integrators without leak", "STEP", _of("IF", "I")),
+    _Question("decay", "how much a tick forgets", "euler or exponential", _of(*LEAKY)),
     _Question("synapse", "how much of its input a current takes in a tick", "euler or jump", _of(*CURRENTS)),
     _Question("reset", "whether a spike resets the voltage or lowers it", "value or subtract", _resetting),
     _Question("reset_delay", "whether a reset acts at once or in the next tick", "true or false", _late),

@@ -53,8 +53,8 @@ def levels(rescale: float, mean: object, deviation: object, channels: int) -> Le
         raise ValueError(f"mean {centre.tolist()} and deviation {spread.tolist()} of {channels} channels")
     if not (spread > 0).all() or not 0 < rescale < np.inf:
         raise ValueError(f"deviation {spread.tolist()}, factor {rescale}")
-    whole = lambda n: np.broadcast_to(n, channels).copy()
-    return Levels(whole(rescale / spread), whole(-centre / spread))
+    scale, offset = (np.broadcast_to(n, channels).copy() for n in (rescale / spread, -centre / spread))
+    return Levels(scale, offset)
 
 
 def require(prepare: Prepare, found: Levels, shape: tuple[int, ...], where: str) -> None:

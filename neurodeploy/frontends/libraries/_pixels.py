@@ -47,7 +47,7 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
         raise ImportModelError(_torch.does_not_run(error, where, example)) from error
     read = _read_out(results, options.output)
     return Built(
-        _module(model, read, flipped), found.spec(size), "model", reference=_reference(model, processor, read),
+        _module(model, read, flipped), found.spec(size), "model", reference=_reference(model, read, flipped),
         preparation=_geometry(processor, found, flipped, size) if own else "", remarks=_remarks(processor, own, name),
     )  # fmt: skip
 
@@ -83,7 +83,8 @@ def _prepare(processor: Any, **more: Any) -> _images.Prepare:
 
     def prepare(raw: Array) -> Array:
         made = processor(raw, return_tensors="np", input_data_format="channels_first", **more)["pixel_values"]
-        return np.asarray(made, dtype=np.float64)[0]
+        image: Array = np.asarray(made, dtype=np.float64)[0]
+        return image
 
     return prepare
 
@@ -225,19 +226,11 @@ def _module(model: Any, read: ReadOut, flipped: bool) -> Any:
     return Image().eval()
 
 
-def _reference(model: Any, processor: Any, read: ReadOut) -> Callable[[Any], Any] | None:
-    """The library's own pipeline: raw levels (B, C, H, W) of the network's size to what is read."""
-    if processor is None:
-        return None
-    prepare = _as_it_is(processor)
+def _reference(model: Any, read: ReadOut, flipped: bool) -> Callable[[Any], Any]:
+    """The library's own call on what its preparation makes of levels: images (B, C, H, W) to what is read."""
 
-    def call(raw: Any) -> Any:
-        import torch
-
-        like = next(model.parameters())
-        images = np.stack([prepare(np.asarray(image).astype(np.uint8)) for image in raw])
-        with torch.no_grad():
-            found = model(pixel_values=torch.tensor(images).to(like), return_dict=True)
+    def call(x: Any) -> Any:
+        found = model(pixel_values=x.flip(1) if flipped else x, return_dict=True)
         return _pooled(getattr(found, read.name), read.pool)
 
     return call

@@ -58,10 +58,9 @@ def network(model: Any, options: Any, name: str, tokenised: bool, decoder: bool,
         _require_hiding(hiding, pad, where)
     read = _read_out(results, options.output, decoder and known.causal, name)
     shown = pad if mask else None
-    return Built(
-        module(model, read, shown, length, known), InputSpec((length,), tokens=True), "model",
-        reference=reference(model, read, shown),
-    )  # fmt: skip
+    wrapper = module(model, read, shown, length, known)
+    own = reference(model, wrapper, read, shown)
+    return Built(wrapper, InputSpec((length,), tokens=True), inside="model", reference=own)
 
 
 def _require_short(config: Any, length: int, where: str) -> None:
@@ -255,24 +254,27 @@ def module(model: Any, read: ReadOut, pad: int | None, length: int, known: Habit
     return Text().eval()
 
 
-def reference(model: Any, read: ReadOut, pad: int | None) -> Callable[[Any], Any]:
+def reference(model: Any, wrapper: Any, read: ReadOut, pad: int | None) -> Callable[[Any], Any]:
     """The library's own call with its attention mask: ids (B, N) to what is read, text by text.
 
-    What belongs to hidden tokens alone is NaN: nobody reads it, and it need not be the same.
+    The ``wrapper`` itself answers for what the library promises nothing about: vectors of hidden tokens, and texts in
+    which padding stands before a token.
     """
     import torch
 
     def call(ids: Any) -> Any:
         shown = torch.ones_like(ids, dtype=torch.bool) if pad is None else ids != pad
         given = {} if pad is None else {"attention_mask": shown.to(ids.dtype)}
-        with torch.no_grad():
-            y = getattr(model(input_ids=ids, return_dict=True, **given), read.name)
+        y = getattr(model(input_ids=ids, return_dict=True, **given), read.name)
+        last = shown.sum(1).clamp(min=1) - 1
+        promised = shown[:, 0] & (shown.cumprod(1) == shown).all(1)
         if read.pool == "mean":
-            return torch.stack([row[keep].mean(0) for row, keep in zip(y, shown, strict=True)])
-        if read.pool == "last":
-            return torch.stack([row[keep][-1] for row, keep in zip(y, shown, strict=True)])
-        if read.pool == "first":
-            return y[:, 0]
-        return torch.where(shown[..., None], y, torch.nan) if y.shape[:2] == ids.shape and y.ndim == 3 else y
+            y = torch.stack([row[: int(n) + 1].mean(0) for row, n in zip(y, last, strict=True)])
+        elif read.pool != "whole":
+            y = y[torch.arange(len(y)), last if read.pool == "last" else 0]
+        keep = promised.view(-1, *(1,) * (y.ndim - 1))
+        if y.shape[:2] == ids.shape and y.ndim == 3:
+            keep = keep & shown[..., None]
+        return y if keep.all() else torch.where(keep, y, wrapper(ids))
 
     return call

@@ -84,7 +84,7 @@ def amin(lowering: Lowering, x: Stream, dim: Any = None, keepdim: bool = False) 
 @operator("clamp", "clip", "clamp_", "clip_", "hardtanh", "hardtanh_", elementwise=True)
 def clamp(lowering: Lowering, x: Stream, *bounds: Any, **named: Any) -> Stream:
     """min(max(x, lowest), highest); a hardtanh without bounds has -1 and 1."""
-    default = (-1.0, 1.0) if lowering.call.op.startswith("hardtanh") else (None, None)
+    default: tuple[Any, ...] = (-1.0, 1.0) if lowering.call.op.startswith("hardtanh") else (None, None)
     lowest, highest = (*bounds, *default[len(bounds) :])
     lowest, highest = named.get("min", lowest), named.get("max", highest)
     lowest, highest = named.get("min_val", lowest), named.get("max_val", highest)

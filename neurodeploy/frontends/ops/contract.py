@@ -30,7 +30,8 @@ def einsum(lowering: Lowering, equation: str, *operands: Any, **_: Any) -> Strea
         for i, (item, term) in enumerate(zip(given, terms, strict=True))
     ]
     if len(reduced) == 1:
-        return _ordered(lowering, *reduced[0], out)
+        alone: Stream = _ordered(lowering, *reduced[0], out)
+        return alone
     return _contracted(lowering, *reduced[0], *reduced[1], out)
 
 
@@ -86,12 +87,12 @@ def _contracted(lowering: Lowering, a: Any, left: str, b: Any, right: str, out: 
     size = {**dict(zip(shared + summed + columns, _sizes(b), strict=True))}
     size |= {c: max(n, size.get(c, 1)) for c, n in zip(shared + rows + summed, _sizes(a), strict=True)}
     if not (rows or columns or summed):
-        return _ordered(lowering, mul(lowering, a, b), shared, out)
+        return permute(lowering, mul(lowering, a, b), [shared.index(c) for c in out])
     lead = tuple(size[c] for c in shared)
     m, k, n = (prod(size[c] for c in group) for group in (rows, summed, columns))
     product = matmul(lowering, _as(lowering, a, (*lead, m, k)), _as(lowering, b, (*lead, k, n)))
     whole = reshape(lowering, product, (*lead, *(size[c] for c in rows + columns)))
-    return _ordered(lowering, whole, shared + rows + columns, out)  # type: ignore[no-any-return]
+    return permute(lowering, whole, [(shared + rows + columns).index(c) for c in out])
 
 
 def _as(lowering: Lowering, item: Any, sizes: tuple[int, ...]) -> Any:

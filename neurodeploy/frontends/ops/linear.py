@@ -84,8 +84,10 @@ def _times_constant(lowering: Lowering, a: Stream, weight: Array) -> Stream:
     if weight.ndim > a.rank:
         limit = f"at most {a.rank} axes"
         raise Refusal("ND101", "constant matrices that repeat the stream", weight.shape, limit)
-    for axis in (-1, -2):
-        a.axis(axis, "a product")
+    a.axis(-1, "a product")
+    if a.merged and a.dim(-2) == a.batch:  # rows of all samples, whose matrices differ along the axes before
+        return _by_blocks(lowering, a, weight.reshape((1,) * (a.rank - weight.ndim) + weight.shape))
+    a.axis(-2, "a product")
     return _by_blocks(lowering, a, lowering.aligned(weight, a))
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate, groupby, pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ...ir.nodes import Sum, Synapse, View
+from ...ir.nodes import Sum, View
 from ...ir.types import Shape
 from ..lowering import Lowering, inferred
-from ..values import MaskedScores, Refusal, Stream, TokenIds, depends
+from ..values import MaskedScores, Refusal, Stream, TokenIds
 from ._base import operator
 
 
@@ -80,7 +80,7 @@ def dropout(
 @operator("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias", keeps=(TokenIds, MaskedScores))
 def reshape(lowering: Lowering, x: Stream, *sizes: Any, shape: Any = None, size: Any = None) -> Stream:
     """Any reshape that leaves the batch the leading factor of one axis."""
-    return lowering.reshape(x, _listed(sizes or (shape or size,)))
+    return lowering.reshape(x, listed(sizes or (shape or size,)))
 
 
 @operator("view_as", "reshape_as")
@@ -113,7 +113,7 @@ def unsqueeze(lowering: Lowering, x: Stream, dim: int) -> Stream:
 @operator("squeeze")
 def squeeze(lowering: Lowering, x: Stream, dim: Any = None) -> Stream:
     """Removes axes of size 1 (never the batch)."""
-    dims = range(x.rank) if dim is None else [x.dim(d) for d in _listed((dim,))]
+    dims = range(x.rank) if dim is None else [x.dim(d) for d in listed((dim,))]
     gone = {d for d in dims if x.sizes[d] == 1 and d != x.batch}
     return lowering.reshape(x, [s for d, s in enumerate(x.sizes) if d not in gone])
 
@@ -121,7 +121,7 @@ def squeeze(lowering: Lowering, x: Stream, dim: Any = None) -> Stream:
 @operator("permute", "permute_copy")
 def permute(lowering: Lowering, x: Stream, *dims: Any) -> Stream:
     """Reorders axes; the batch may move."""
-    return lowering.permute(x, _listed(dims))
+    return lowering.permute(x, listed(dims))
 
 
 @operator("transpose", "swapaxes", "swapdims", "transpose_copy")
@@ -257,9 +257,9 @@ def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
 @operator("roll")
 def roll(lowering: Lowering, x: Stream, shifts: Any, dims: Any = ()) -> Stream:
     """Rotates axes: what leaves at one end comes in at the other."""
-    if not _listed((dims,)):
+    if not listed((dims,)):
         raise Refusal("ND101", "a roll over all elements at once", "no axes", "a shift for each axis named")
-    for shift, dim in zip(_listed((shifts,)), _listed((dims,)), strict=True):
+    for shift, dim in zip(listed((shifts,)), listed((dims,)), strict=True):
         size = x.sizes[x.dim(dim)]
         if start := -shift % size:
             parts = [lowering.slice(x, dim, start, size), lowering.slice(x, dim, 0, start)]
@@ -279,7 +279,7 @@ def stack(lowering: Lowering, tensors: Sequence[Any], dim: int = 0) -> Stream:
 @operator("repeat", "tile")
 def repeat(lowering: Lowering, x: Stream, *counts: Any, repeats: Any = None, dims: Any = None) -> Stream:
     """Each axis as often as is said, new axes in front."""
-    wanted = _listed(counts or (repeats or dims,))
+    wanted = listed(counts or (repeats or dims,))
     wanted = [1] * (x.rank - len(wanted)) + list(wanted)
     x = lowering.reshape(x, (1,) * (len(wanted) - x.rank) + x.sizes)
     for dim, count in enumerate(wanted):
@@ -289,22 +289,10 @@ def repeat(lowering: Lowering, x: Stream, *counts: Any, repeats: Any = None, dim
     return x
 
 
-@operator("repeat_interleave")
-def repeat_interleave(
-    lowering: Lowering, x: Stream, repeats: Any, dim: Any = None, output_size: Any = None
-) -> Stream:
-    """Each element of an axis several times in a row."""
-    if dim is None or not isinstance(repeats, int):
-        raise Refusal(
-            "ND101", "a repetition over all elements, or by several counts", repeats, "one count, an axis"
-        )
-    return taken(lowering, x, dim, [i for i in range(x.sizes[x.dim(dim)]) for _ in range(repeats)])
-
-
 @operator("expand", "broadcast_to", "expand_copy")
 def expand(lowering: Lowering, x: Stream, *sizes: Any, size: Any = None, implicit: bool = False) -> Stream:
     """Repeats axes of size 1; new axes come in front."""
-    return lowering.broadcast(x, _listed(sizes or (size,)))
+    return lowering.broadcast(x, listed(sizes or (size,)))
 
 
 @operator("expand_as")
@@ -315,193 +303,6 @@ def expand_as(lowering: Lowering, x: Any, other: Any) -> Any:
     if not isinstance(other, Stream):
         return expand(lowering, x, tuple(other.shape))
     return expand(lowering, x, other.sizes)
-
-
-@operator("getitem", keeps=(TokenIds,))
-def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
-    """Python's indexing with integers, slices, None, Ellipsis and one list of positions; members of tuples."""
-    if not isinstance(x, Stream):
-        return x[index]
-    steps = list(index) if isinstance(index, tuple) else [index]
-    at = next((i for i, step in enumerate(steps) if step is Ellipsis), None)
-    if at is not None:
-        missing = x.rank - sum(s is not None for s in steps) + 1
-        steps[at : at + 1] = [slice(None)] * missing
-    if sum(_is_list(step) for step in steps) > 1:
-        raise Refusal("ND101", "indexing by several tensors or lists", "", "one of them")
-    dim = 0
-    for step in steps:
-        if step is None:
-            x, dim = unsqueeze(lowering, x, dim), dim + 1
-        elif isinstance(step, slice):
-            x, dim = lowering.slice(x, dim, step.start, step.stop, step.step or 1), dim + 1
-        elif _is_list(step):
-            x, dim = _picked(lowering, x, dim, step)
-        else:
-            x = select(lowering, x, dim, int(step))
-    return x
-
-
-def _is_list(step: Any) -> bool:
-    return hasattr(step, "tolist") or isinstance(step, (list, tuple, range))
-
-
-def _picked(lowering: Lowering, x: Stream, dim: int, step: Any) -> tuple[Stream, int]:
-    """Positions along an axis, and the axis behind those that they make of it."""
-    places = lowering.array(step if hasattr(step, "tolist") else np.asarray(list(step)))
-    if places.dtype == bool:
-        if places.shape != x.sizes[dim : dim + 1]:
-            raise Refusal("ND101", "indexing by a mask of several axes", places.shape, "a mask of one axis")
-        places = np.flatnonzero(places)
-    x = taken(lowering, x, dim, places.reshape(-1).tolist())
-    return lowering.reshape(x, (*x.sizes[:dim], *places.shape, *x.sizes[dim + 1 :])), dim + places.ndim
-
-
-@operator("index")
-def index(lowering: Lowering, x: Stream, indices: Sequence[Any]) -> Stream:
-    """The form of exported programs, with None for axes that stay."""
-    steps = tuple(slice(None) if step is None else step for step in indices)
-    result: Stream = getitem(lowering, x, steps)
-    return result
-
-
-@operator("index_select")
-def index_select(lowering: Lowering, x: Stream, dim: int, index: Any) -> Stream:
-    """Constant positions along an axis."""
-    if depends(index):
-        raise Refusal("ND101", "positions that depend on the input", "index_select", "constant positions")
-    return taken(lowering, x, dim, lowering.array(index).reshape(-1).tolist())
-
-
-@operator("flip", "fliplr")
-def flip(lowering: Lowering, x: Stream, *dims: Any) -> Stream:
-    """Turns axes around."""
-    for dim in _listed(dims) if dims else (1,):
-        x = taken(lowering, x, dim, range(x.sizes[x.dim(dim)])[::-1])
-    return x
-
-
-@operator("rot90")
-def rot90(lowering: Lowering, x: Stream, k: int = 1, dims: Any = (0, 1)) -> Stream:
-    """Quarter turns from the first towards the second axis."""
-    first, second = _listed((dims,))
-    for _ in range(k % 4):
-        x = transpose(lowering, flip(lowering, x, second), first, second)
-    return x
-
-
-#: more pieces of an axis than this are gathered by a synapse instead of views
-PIECES = 32
-
-
-def taken(lowering: Lowering, x: Stream, dim: int, places: Sequence[int]) -> Stream:
-    """The elements of an axis at these positions, in this order."""
-    dim = x.dim(dim)
-    size = x.sizes[dim]
-    axis = x.axis(dim, "indexing")
-    if not len(places) or not all(-size <= place < size for place in places):
-        raise Refusal("ND101", "positions outside of an axis, or none", list(places)[:8], f"0 to {size - 1}")
-    places = [place % size for place in places]
-    runs = _runs(places)
-    if len(runs) <= PIECES:
-        pieces = [lowering.slice(x, dim, run.start, run.stop, run.step) for run in runs]
-        return cat(lowering, pieces, dim)
-    rows = np.eye(x.shape.sizes[axis])[places]
-    rows.setflags(write=False)
-    last = movedim(lowering, x, dim, -1)
-    shape = Shape(last.shape.roles, (*last.shape.sizes[:-1], len(places)))
-    name = lowering.add(Synapse, [last.name], shape, op="dense", weight=rows)
-    return movedim(lowering, last.at(name, shape), -1, dim)
-
-
-def _runs(places: Sequence[int]) -> list[range]:
-    """The same positions as few ranges with steps above 0."""
-    runs: list[range] = []
-    for place in places:
-        last = runs[-1] if runs else range(0)
-        if len(last) == 1 and place > last[0]:
-            runs[-1] = range(last[0], place + 1, place - last[0])
-        elif len(last) > 1 and place == last[-1] + last.step:
-            runs[-1] = range(last.start, place + 1, last.step)
-        else:
-            runs.append(range(place, place + 1))
-    return runs
-
-
-# --- what writes in place become ---------------------------------------------------------------------------------
-
-
-@operator("copy", "copy_")
-def copy(lowering: Lowering, x: Any, source: Any, *_: Any, **__: Any) -> Any:
-    """Another tensor in the shape of the first."""
-    sizes = x.sizes if isinstance(x, Stream) else tuple(x.shape)
-    return lowering.broadcast(source, sizes) if isinstance(source, Stream) else source.expand(sizes)
-
-
-@operator("fill", "fill_", "zero", "zero_", "full_like")
-def fill(lowering: Lowering, x: Stream, value: Any = 0.0, **_: Any) -> Any:
-    """A constant of the stream's shape."""
-    import torch
-
-    if isinstance(value, Stream):
-        return lowering.broadcast(value, x.sizes)
-    return torch.full(x.sizes, float(value), dtype=torch.float64)
-
-
-@operator("slice_scatter")
-def slice_scatter(
-    lowering: Lowering, x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
-) -> Any:
-    """The first tensor with a slice of an axis taken from the second."""
-    sizes = x.sizes if isinstance(x, Stream) else tuple(x.shape)
-    dim = dim % len(sizes)
-    places = range(*slice(start, end, step).indices(sizes[dim]))
-    return _scattered(lowering, x, source, dim, dict(zip(places, range(len(places)), strict=True)))
-
-
-@operator("select_scatter")
-def select_scatter(lowering: Lowering, x: Any, source: Any, dim: int, index: int) -> Any:
-    """The first tensor with one element of an axis taken from the second."""
-    sizes = x.sizes if isinstance(x, Stream) else tuple(x.shape)
-    dim = dim % len(sizes)
-    row = unsqueeze(lowering, source, dim) if isinstance(source, Stream) else source.unsqueeze(dim)
-    return _scattered(lowering, x, row, dim, {index % sizes[dim]: 0})
-
-
-@operator("index_put", "index_put_")
-def index_put(
-    lowering: Lowering, x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False
-) -> Any:
-    """The first tensor with some positions of one axis taken from the second."""
-    axes = [axis for axis, places in enumerate(indices) if places is not None]
-    places = None if depends(indices) or len(axes) != 1 else lowering.array(indices[axes[0]])
-    if places is None or places.ndim != 1 or accumulate:
-        limit = "constant positions of one axis"
-        raise Refusal("ND101", "a write to positions of several axes, or that adds up", "index_put", limit)
-    sizes = x.sizes if isinstance(x, Stream) else tuple(x.shape)
-    places = np.flatnonzero(places) if places.dtype == bool else places % sizes[axes[0]]
-    shape = (*sizes[: axes[0]], len(places), *sizes[axes[0] + 1 :])
-    values = lowering.broadcast(values, shape) if isinstance(values, Stream) else values.expand(shape)
-    rows = {int(place): row for row, place in enumerate(places)}
-    return _scattered(lowering, x, values, axes[0], rows)
-
-
-def _scattered(lowering: Lowering, x: Any, source: Any, dim: int, rows: Mapping[int, int]) -> Any:
-    """``x`` with its elements at the keys of ``rows`` along an axis replaced by those of ``source`` at the values."""
-    size = x.sizes[dim] if isinstance(x, Stream) else x.shape[dim]
-    if len(rows) == size and list(rows.values()) == list(range(size)):
-        return copy(lowering, x, source)
-    pieces: list[Any] = []
-    for fresh, group in groupby(range(size), key=rows.__contains__):
-        for run in _runs([rows[place] for place in group] if fresh else list(group)):
-            pieces.append(_cut(lowering, source if fresh else x, dim, run))
-    return cat(lowering, pieces, dim)
-
-
-def _cut(lowering: Lowering, item: Any, dim: int, run: range) -> Any:
-    if isinstance(item, Stream):
-        return lowering.slice(item, dim, run.start, run.stop, run.step)
-    return item[(slice(None),) * dim + (slice(run.start, run.stop, run.step),)]
 
 
 @operator("pad")
@@ -536,7 +337,7 @@ def _padded(lowering: Lowering, x: Stream, axis: int, before: int, after: int) -
     return x.at(lowering.view(x.name, x.shape, "pad", (axis, before, after), shape), shape)
 
 
-def _listed(sizes: Any) -> list[int]:
+def listed(sizes: Any) -> list[int]:
     """(2, 3) and ((2, 3),) alike."""
     flat = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     return [int(s) for s in flat]

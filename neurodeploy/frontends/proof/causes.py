@@ -38,8 +38,8 @@ def likely(reference: Reference, raw: Array, ticks: int, per_tick: bool) -> list
 def _neurons(reference: Reference, raw: Array, ticks: int, per_tick: bool) -> Iterator[str]:
     """Neurons that are called more than once, or that take an axis for time."""
     answers = reference.run(raw[:1], ticks, per_tick)
-    for path, calls in answers.calls.items():
-        if calls != 1:
+    for path in reference.leaves:
+        if (calls := answers.calls[path]) != 1:
             yield f"the neuron '{path}' is called {calls} times in one call of the model, and keeps one state"
     for path, leaf in reference.leaves.items():
         multi = getattr(leaf, "step_mode", "s") == "m" or type(leaf).__name__.startswith("MultiStep")

@@ -88,7 +88,11 @@ class _Proof:
 
     def _compared(self) -> tuple[Outcome, slice]:
         """All outcomes as one, and the rows of the batch that differed first."""
-        comparison, total = Comparison(self.simple, self.x(), self._precision()), Outcome()
+        comparison, total = (
+            Comparison(self.simple, self.x(), self._precision(), self.reference.leaves),
+            Outcome(),
+        )
+        self.reference.hear(comparison.populations.values())
         for answers, rows in self._batches():
             found = comparison.against(answers, rows)
             total.largest = max(total.largest, found.largest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,17 +38,24 @@ class Reference:
     """A module that maps (B, *shape) to one tensor (B, ...), a tick at each call.
 
     With ``time_axis`` it maps (T, B, *shape) in one call. ``batch`` is the only number of samples that it takes, as it
-    was exported; None for any.
+    was exported; None for any. ``call``, where given, is how its user calls it: a wrapper that is traced is not believed.
     """
 
     def __init__(
-        self, module: torch.nn.Module, spec: InputSpec, batch: int | None = None, time_axis: bool = False
+        self,
+        module: torch.nn.Module,
+        spec: InputSpec,
+        batch: int | None = None,
+        time_axis: bool = False,
+        call: Callable[[torch.Tensor], Any] | None = None,
     ) -> None:
         self.module, self.spec, self.batch, self.time_axis = module, spec, batch, time_axis
+        self.call = call or module
         self.dtype = torch.float64
         self.rest: guest.Snapshot | None = None
         self.resets: list[Callable[[], Any]] = []
         self.leaves = {path: part for path, part in module.named_modules() if _known_neuron(part)}
+        self.heard = dict(self.leaves)
 
     @contextmanager
     def visiting(self, precise: bool = True) -> Iterator[None]:
@@ -64,6 +71,11 @@ class Reference:
                 yield
             finally:
                 torch.set_default_dtype(default)
+
+    def hear(self, paths: Iterable[str]) -> None:
+        """Listen to these modules as well: what a user wrote may be a neuron that no library knows."""
+        parts = dict(self.module.named_modules())
+        self.heard = {**{path: parts[path] for path in paths if path in parts}, **self.leaves}
 
     def from_rest(self) -> None:
         """As before the first tick."""
@@ -95,12 +107,12 @@ class Reference:
 
     def _batch(self, raw: Array, ticks: int, per_tick: bool, count: int) -> Answers:
         self.from_rest()
-        heard: dict[str, list[tuple[Array, Array]]] = {path: [] for path in self.leaves}
-        outputs, calls = [], dict.fromkeys(self.leaves, 0)
+        heard: dict[str, list[tuple[Array, Array]]] = {path: [] for path in self.heard}
+        outputs, calls = [], dict.fromkeys(self.heard, 0)
         with self._listening(heard):
             for frame in self.frames(self.seen(raw), ticks, per_tick):
                 before = {path: len(values) for path, values in heard.items()}
-                outputs.append(array(self.module(frame)))
+                outputs.append(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
         told = {path: values for path, values in heard.items() if values}
         currents = {path: self._by_tick([x for x, _ in values], count) for path, values in told.items()}
@@ -122,9 +134,14 @@ class Reference:
     @contextmanager
     def _listening(self, heard: dict[str, list[tuple[Array, Array]]]) -> Iterator[None]:
         def listen(path: str) -> Callable[..., None]:
-            return lambda module, given, result: heard[path].append((array(given), array(result)))
+            def hook(module: torch.nn.Module, given: Any, result: Any) -> None:
+                if _tensor(given) is not None and _tensor(result) is not None:
+                    heard[path].append((array(given), array(result)))
 
-        hooks = [part.register_forward_hook(listen(path)) for path, part in self.leaves.items()]
+            return hook
+
+        heard_parts = self.heard.items()
+        hooks = [part.register_forward_hook(listen(path), prepend=True) for path, part in heard_parts]
         try:
             yield
         finally:
@@ -137,9 +154,17 @@ def _known_neuron(module: torch.nn.Module) -> bool:
     return leaf is not None and not leaf.problem
 
 
+def _tensor(result: Any) -> torch.Tensor | None:
+    """The tensor that a module returns or is given, or the first of several."""
+    first = result[0] if isinstance(result, (tuple, list)) and result else result
+    return first if isinstance(first, torch.Tensor) else None
+
+
 def array(result: Any) -> Array:
     """The tensor that a module returns, or the first of several, as float64."""
-    first = result[0] if isinstance(result, (tuple, list)) else result
+    first = _tensor(result)
+    if first is None:
+        raise TypeError(f"the model returns {type(result).__name__}, and no tensor")
     copied: Array = first.detach().cpu().to(torch.float64).numpy().copy()
     return copied
 

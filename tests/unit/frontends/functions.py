@@ -153,7 +153,85 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     "global average pool": lambda s, x: F.adaptive_avg_pool2d(x, 1),
     "adaptive average pool": lambda s, x: F.adaptive_avg_pool2d(x, (3, 2)),
     "fused qkv": lambda s, x: _fused_qkv(s, x),
+    "clamp": lambda s, x: x.clamp(-0.3, 0.2),
+    "clamp from below": lambda s, x: torch.clamp_min(x, -0.1) + x.clamp(min=0),
+    "clamp from above": lambda s, x: torch.clamp_max(x, 0.1) + x.clamp(max=-0.2),
+    "clamp by constants": lambda s, x: x.clamp(s.m - 1, s.m + 1),
+    "relu6": lambda s, x: F.relu6(x * 20),
+    "hardtanh": lambda s, x: F.hardtanh(x * 3) + F.hardtanh(x, -0.2, 0.1),
+    "absolute": lambda s, x: x.abs(),
+    "leaky relu": lambda s, x: F.leaky_relu(x, 0.2),
+    "prelu": lambda s, x: F.prelu(x, s.c) + F.prelu(x, s.c[:1]),
+    "hard swish": lambda s, x: F.hardswish(x * 8),
+    "hard sigmoid": lambda s, x: F.hardsigmoid(x * 8),
+    "sigmoid": lambda s, x: torch.sigmoid(x * 3),
+    "glu": lambda s, x: F.glu(x, 1),
+    "maximum of streams": lambda s, x: torch.maximum(x, x.transpose(2, 3)),
+    "maximum with a constant": lambda s, x: torch.maximum(s.m, x),
+    "maximum that repeats": lambda s, x: torch.maximum(x[:, :1], s.c[:, None, None]),
+    "minimum": lambda s, x: torch.minimum(x, s.m) + torch.min(x, x.transpose(2, 3)),
+    "minimum along an axis": lambda s, x: x.amin(2) + x.min(2)[0],
+    "square": lambda s, x: torch.square(x) + x**2,
+    "power": lambda s, x: x.pow(3) + torch.pow(x, 4),
+    "lerp": lambda s, x: torch.lerp(x, x.transpose(2, 3), 0.3),
+    "fill by a number": lambda s, x: x.masked_fill(s.m > 0, 0.7),
+    "choice of streams": lambda s, x: torch.where(s.m > 0, x, x.transpose(2, 3)),
+    "choice of a constant": lambda s, x: torch.where(s.m > 0, s.m, x),
+    "einsum of streams": lambda s, x: torch.einsum("bchw,bcwv->bchv", x, x),
+    "einsum over all": lambda s, x: torch.einsum("bchw,bcvw->bhv", x, x),
+    "einsum with weights": lambda s, x: torch.einsum("bchw,ow->bcho", x, s.w),
+    "einsum with weights for each channel": lambda s, x: torch.einsum(
+        "bchw,cow->bcoh", x, s.c[:, None, None] * s.w
+    ),
+    "einsum with dots": lambda s, x: torch.einsum("...w,ow->...o", x, s.w),
+    "einsum elementwise": lambda s, x: torch.einsum("bchw,bchw->bwch", x, x),
+    "einsum of one": lambda s, x: torch.einsum("bchw->bwc", x),
+    "flip": lambda s, x: x.flip(1) + torch.flip(x, (2, -1)),
+    "quarter turn": lambda s, x: torch.rot90(x, 3, (2, 3)),
+    "list of positions": lambda s, x: x[:, [3, 1, 1, 0, 2]],
+    "tensor of positions": lambda s, x: x[..., torch.tensor([[5, 3], [0, -1]])],
+    "mask of positions": lambda s, x: x[:, :, torch.tensor([True, False, True, True, False, True])],
+    "positions behind an integer": lambda s, x: x[:, 1, torch.tensor([4, 2, 0])],
+    "index select": lambda s, x: x.index_select(2, torch.tensor([4, 0, 1, 1])),
+    "many positions": lambda s, x: x.flatten(1)[:, (torch.arange(144) * 55) % 144],
+    "repeat": lambda s, x: x.repeat(1, 2, 1, 3),
+    "tile": lambda s, x: x.tile(2, 1),
+    "repeat interleave": lambda s, x: x.repeat_interleave(2, 1),
+    "tensor split": lambda s, x: x.tensor_split(4, 3)[1] + x.tensor_split((1, 3), 3)[1],
+    "stack with a constant": lambda s, x: torch.stack((x, s.m.expand(x.shape)), 1),
+    "hstack": lambda s, x: torch.hstack((x, x * 2)),
+    "concat with nothing": lambda s, x: torch.cat((x, torch.empty(0)), 1),
+    "pad with a number": lambda s, x: F.pad(x, (1, 0, 2, 1), value=0.4),
+    "view as": lambda s, x: x.flatten(1).view_as(x),
+    "transposed names": lambda s, x: x.mT + x,
+    "casts that change nothing": lambda s, x: x.to(torch.float64).type_as(x).double().type(torch.float64),
+    "written through a slice": lambda s, x: _written(x * 2, lambda y: y[:, 1:3].mul_(0.5)),
+    "written through a step": lambda s, x: _written(x * 2, lambda y: y[..., ::2].add_(x[..., :3])),
+    "written through a transpose": lambda s, x: _written(x * 2, lambda y: y.transpose(1, 2)[:, 0].zero_()),
+    "written by a list": lambda s, x: _written(x * 2, lambda y: y.__setitem__((slice(None), [2, 0]), 0.5)),
+    "written by name": lambda s, x: _written(x * 2, lambda y: y.copy_(x.flip(3))),
+    "read under another name": lambda s, x: _aliased(x * 2),
+    "filled": lambda s, x: _filled(x),
 }
+
+
+def _written(y: Tensor, write: Callable[[Tensor], object]) -> Tensor:
+    write(y)
+    return y
+
+
+def _aliased(y: Tensor) -> Tensor:
+    kept, part = y, y[:, :2]
+    y += 1
+    y *= y.mean(1, keepdim=True)
+    return kept + part.sum(1, keepdim=True)
+
+
+def _filled(x: Tensor) -> Tensor:
+    room = torch.zeros(x.shape[0], 5, 6, 6, dtype=x.dtype)
+    room[:, 0] = 1.5
+    room[:, 1:] = x
+    return room
 
 
 def _fused_qkv(s: modules.Apply, x: Tensor) -> Tensor:

@@ -76,6 +76,7 @@ class Buffered(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.trace: Tensor
         self.register_buffer("trace", torch.zeros(()))
 
     def reset(self) -> None:
@@ -169,7 +170,9 @@ class Recorder(Resting):
     """Remembers what nothing reads."""
 
     def reset(self) -> None:
-        self.calls, self.last, self.all = 0, None, {}
+        self.calls = 0
+        self.last: Tensor | None = None
+        self.all: dict[str, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls = self.calls + 1

@@ -16,19 +16,17 @@ else:
 #: what an import may refuse: no graph means it, or its author did not mean it
 REFUSABLE = {
     "long", "int32", "bool", "half", "batch size as a number", "mean over samples", "random number", "dropout left on",
-    "branch on values", "calls counted", "average in a buffer", "one neuron for two layers", "loop over time",
-    "batch taken for time", "reset elsewhere", "hook of a neuron", "pre-hook of the root", "forward replaced",
+    "branch on values", "calls counted", "one neuron for two layers", "loop over time", "batch taken for time",
 }  # fmt: skip
 #: what an import refuses now, and should not
-NOT_YET = {
-    "leaky read-out", "lif written out", "recurrent container", "feedback", "time inside", "learned time constant",
-    "soft reset",
-}  # fmt: skip
+NOT_YET = {"time inside"}
 #: every case, by name: collecting them needs no torch
 NAMES = sorted(REFUSABLE | NOT_YET | {
     "clamped silu", "clamped quick gelu", "clamped tanh gelu", "in-place product of a slice", "assignment to an index",
-    "in-place sum under two names", "in-place through a view", "square", "reorder", "einsum", "optional argument", "input not decayed",
-    "mean then fire", "threshold equals weight",
+    "in-place sum under two names", "in-place through a view", "square", "reorder", "einsum", "optional argument",
+    "leaky read-out", "average in a buffer", "lif written out", "recurrent container", "feedback",
+    "learned time constant", "soft reset", "reset elsewhere", "input not decayed", "mean then fire",
+    "threshold equals weight", "hook of a neuron", "pre-hook of the root", "forward replaced",
 })  # fmt: skip
 
 

@@ -16,10 +16,12 @@ from neurodeploy.config import BuildConfig
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.libraries import _texts
 from neurodeploy.frontends.libraries._base import LIBRARIES
-from neurodeploy.inputs import samples
+from neurodeploy.frontends.proof.types import ImportCheck
+from neurodeploy.inputs import masks, samples
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.sources import preparation, resolve
+from neurodeploy.ir.nodes import Synapse
+from neurodeploy.sources import load, preparation, resolve
 from tests.later import torch, transformers
 
 pytestmark = pytest.mark.needs("transformers")
@@ -51,7 +53,7 @@ IMAGES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "ViT, blue first": ("ViTModel", VISION, "MobileViTImageProcessor",
                         {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
 }  # fmt: skip
-FAST = ("DINOv2", "CLIP")
+FAST = ("CLIP",)
 
 
 def some(names: Any, fast: Any) -> list[Any]:
@@ -73,6 +75,13 @@ def saved(folder: Path, model: str, settings: dict[str, Any], seed: int = 0) -> 
 
 def source(folder: Path, **reader: Any) -> Graph:
     return resolve.source_graph(resolve.resolve(str(folder), reader=reader))
+
+
+def compared(folder: Path, **reader: Any) -> tuple[Graph, ImportCheck]:
+    """The graph and its import check, which holds it against the library's own call."""
+    found = load(BuildConfig(model=str(folder), reader=reader))
+    assert found.check is not None
+    return found.graph, found.check
 
 
 def reference(folder: Path, **reader: Any) -> Any:
@@ -103,11 +112,16 @@ def test_images_are_what_the_library_would_show(name: str, tmp_path: Path) -> No
     if expected is None:  # a map: its mean
         expected = found.last_hidden_state.flatten(2).mean(-1)
     expected = expected.flatten(1).numpy()
-    graph = source(tmp_path)
+    graph, check = compared(tmp_path)
+    assert check.covers(0, 255)
     got = interp.run(graph, raw.astype(np.int64)).outputs[0]
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=2e-4 * np.abs(expected).max())
     assert (got.argmax(1) == expected.argmax(1)).sum() == 40
-    np.testing.assert_allclose(reference(tmp_path)(raw).numpy(), expected, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        again = reference(tmp_path)(
+            given["pixel_values"].flip(1) if "blue" in name else given["pixel_values"]
+        )
+    np.testing.assert_allclose(again.numpy(), expected, rtol=1e-4, atol=1e-5)
     assert not {"preparation", "remarks"} & graph.header.notes.keys()
 
 
@@ -169,6 +183,28 @@ def test_sizes_that_nothing_says_and_two_networks_in_one(tmp_path: Path) -> None
     assert code(tmp_path / "two") == "ND181"
 
 
+@pytest.mark.needs("timm")
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "vit_base_patch16_clip_224"]
+)
+def test_images_of_timm_are_what_its_own_transform_makes(name: str) -> None:
+    import timm
+    from PIL import Image
+
+    library = LIBRARIES["timm"]
+    reader = {"pretrained": False, "image": 32, "arguments": {"depth": 1, "embed_dim": 12, "num_heads": 2}}
+    built = library.build(name, library.configure(reader))
+    own = timm.data.resolve_model_data_config(built.module)
+    raw = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    transform = timm.data.create_transform(**{**own, "input_size": (3, 32, 32), "crop_pct": 1.0})
+    scale, offset = (np.broadcast_to(n, 3)[:, None, None] for n in (built.spec.scale, built.spec.offset))
+    expected = transform(Image.fromarray(raw)).numpy()
+    np.testing.assert_allclose(raw.transpose(2, 0, 1) * scale + offset, expected, rtol=1e-5, atol=1e-6)
+    whole = int(32 / own["crop_pct"])
+    said = f"resize to shortest edge {whole} ({own['interpolation']}), centre crop of 32 x 32"
+    assert built.preparation == ("" if own["crop_pct"] == 1 else said)
+
+
 # --- texts -------------------------------------------------------------------------------------------------------
 
 TEXT = {**SMALL, "vocab_size": 50, "max_position_embeddings": 32, "pad_token_id": 1, "eos_token_id": 2}
@@ -208,8 +244,9 @@ def test_padded_texts_are_what_the_library_makes_of_them(name: str, tmp_path: Pa
     model, settings, output = TEXTS[name]
     network = saved(tmp_path, model, settings)
     said = {} if output in ("logits", "mean", "last") and model != "OPTModel" else {"output": output}
-    graph = source(tmp_path, tokens=10, mask=True, **said)
+    graph, check = compared(tmp_path, tokens=10, mask=True, **said)
     (pad,) = samples.hidden(graph)
+    assert check.samples > 3
     ids = padded(pad)
     got = interp.run(graph, samples.one_hot(graph, ids)).outputs[0]
     for row, text, shown in zip(got, ids, ids != pad, strict=True):
@@ -226,10 +263,9 @@ def test_padded_texts_are_what_the_library_makes_of_them(name: str, tmp_path: Pa
         elif output == "first":
             wanted = y[0]
         np.testing.assert_allclose(row[rows], wanted[rows], rtol=1e-3, atol=2e-4 * np.abs(wanted).max())
-    again = reference(tmp_path, tokens=10, mask=True, **said)(torch.tensor(ids)).numpy()
-    kept = ~np.isnan(again)
-    np.testing.assert_allclose(got[kept], again[kept], rtol=1e-3, atol=2e-4 * np.abs(got).max())
-    assert kept.all() == (output != "tokens")
+    with torch.no_grad():
+        again = reference(tmp_path, tokens=10, mask=True, **said)(torch.tensor(ids)).numpy()
+    np.testing.assert_allclose(got, again, rtol=1e-3, atol=2e-4 * np.abs(got).max())
 
 
 @pytest.mark.parametrize(
@@ -259,6 +295,33 @@ def test_habits_are_found_by_running(
     assert (found.causal, found.hides, found.first) == expected
 
 
+def test_a_mask_that_is_not_the_models_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder that is taken for a decoder is given no mask; its library's own call tells."""
+    saved(tmp_path, "BertGenerationEncoder", {**TEXT, "num_hidden_layers": 1})
+    monkeypatch.setattr(_texts, "habits", lambda *_: _texts.Habits(causal=True, hides=True))
+    with pytest.raises(ImportModelError) as caught:
+        compared(tmp_path, tokens=8, mask=True)
+    assert [p.code for p in caught.value.problems] == ["ND140"]
+
+
+def test_hidden_scores_far_above_the_others_are_hidden_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores of hundreds, as of attention without a scale: -128 would not do."""
+    network = saved(tmp_path, "BertModel", {**TEXT, "num_hidden_layers": 1})
+    with torch.no_grad():
+        attention = network.encoder.layer[0].attention.self
+        attention.query.weight.mul_(4000.0)
+    network.save_pretrained(tmp_path)
+    graph, check = compared(tmp_path, tokens=10, mask=True)
+    assert check.largest_difference < 1e-6
+    depths = {node.weight.min() for node in graph.of(Synapse) if node.weight.shape[0] == 1}
+    assert len(depths) == 1 and depths < {-256.0, -512.0, -1024.0, -2048.0}
+    monkeypatch.setattr(masks, "deepened", lambda graph, raw: graph)
+    with pytest.raises(ImportModelError, match="ND140"):
+        compared(tmp_path, tokens=10, mask=True)
+
+
 def test_padding_is_hidden_where_the_model_can(tmp_path: Path) -> None:
     saved(tmp_path, "FNetModel", {**TEXT, "num_hidden_layers": 1})
     assert code(tmp_path, tokens=8, mask=True) == "ND180"
@@ -277,7 +340,9 @@ def test_what_is_read_follows_the_folder_and_the_model(tmp_path: Path) -> None:
         y = network(torch.tensor(ids))[0].numpy()
     for key, expected in (("cls_token", y[:, 0]), ("mean_tokens", y.mean(1)), ("lasttoken", y[:, -1])):
         pooling.write_text(json.dumps({"word_embedding_dimension": 16, f"pooling_mode_{key}": True}))
-        np.testing.assert_allclose(reference(tmp_path, tokens=8)(torch.tensor(ids)), expected, atol=1e-6)
+        with torch.no_grad():
+            found = reference(tmp_path, tokens=8)(torch.tensor(ids))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
     for wrong in ('{"pooling_mode_max_tokens": true}', "{}", "[", "[1]"):
         pooling.write_text(wrong)
         assert code(tmp_path, tokens=8) == "ND179"

@@ -14,7 +14,7 @@ from neurodeploy.errors import ImportModelError, Problem
 from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir.nodes import Synapse
-from neurodeploy.sources import resolve
+from neurodeploy.sources import resolve, zoo
 from tests.later import Tensor, modules, nn, torch, torch_fx
 from tests.later import functional as F
 from tests.unit.frontends.functions import SHAPE
@@ -37,7 +37,7 @@ BOTH = pytest.mark.parametrize("front_end", ["fx", "export"])
 #: name -> (function, code, text of the cause)
 CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "sine": (lambda s, x: torch.sin(x), "ND101", "sin"),
-    "division by a stream": (lambda s, x: x / (1 + x.abs()), "ND101", "abs"),
+    "division by a stream": (lambda s, x: x / (1 + x.abs()), "ND101", "division by a stream"),
     "mean over samples": (lambda s, x: x.mean(0), "ND105", "batch axis"),
     "softmax over samples": (lambda s, x: x.softmax(0), "ND105", "batch axis"),
     "sum of everything": (lambda s, x: x.sum(), "ND105", "batch axis"),
@@ -53,19 +53,40 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "padding a maximum": (lambda s, x: F.max_pool2d(x, 3, padding=1), "ND101", "negative"),
     "dilated convolution": (lambda s, x: F.conv2d(x, s.k, dilation=2, groups=2), "ND101", "convolution"),
     "gate that repeats the stream": (lambda s, x: x[:, :1] * s.c[:, None, None], "ND101", "gate"),
-    "maximum that changes": (lambda s, x: torch.maximum(x, s.m), "ND101", "maximum"),
     "maximum of all": (lambda s, x: x - x.max(), "ND101", "all elements"),
-    "maximum that repeats": (
-        lambda s, x: torch.maximum(x[:, :1], torch.full((4, 6, 6), -1e300, dtype=torch.float64)),
-        "ND101",
-        "maximum",
-    ),
     "constant matrices": (
         lambda s, x: torch.baddbmm(x.reshape(-1, 6, 6), *[s.m.expand(4 * x.shape[0], 6, 6)] * 2),
         "ND101",
         "constant",
     ),
-    "maximum of streams": (lambda s, x: torch.maximum(x, x.transpose(2, 3)), "ND101", "maximum"),
+    "maximum of hidden scores": (
+        lambda s, x: torch.maximum(x.masked_fill(s.m > 1, -1e9), s.m).softmax(-1),
+        "ND101",
+        "hidden by a mask",
+    ),
+    "cast to whole numbers": (lambda s, x: (x * 4).long().to(x.dtype), "ND150", "type"),
+    "cast to truth": (lambda s, x: x.bool() * s.m, "ND150", "type"),
+    "cast to half precision": (lambda s, x: x.half().to(x.dtype), "ND150", "type"),
+    "cast to bfloat16": (lambda s, x: x.to(torch.bfloat16) + s.m, "ND150", "type"),
+    "sum of whole numbers": (lambda s, x: x.sum(-1, dtype=torch.int64) * s.c[:, None], "ND150", "type"),
+    "number of samples": (lambda s, x: x / x.shape[0], "ND152", "samples"),
+    "number of samples in a constant": (lambda s, x: x + torch.full((6,), 1 / len(x)), "ND152", "samples"),
+    "number of elements": (lambda s, x: x * x.numel(), "ND152", "samples"),
+    "noise": (lambda s, x: x + torch.randn(6, 6), "ND151", "random"),
+    "noise like the stream": (lambda s, x: x + torch.rand_like(x), "ND151", "random"),
+    "noise written": (lambda s, x: x + torch.empty(6).uniform_(), "ND151", "random"),
+    "noise of a generator": (
+        lambda s, x: x + torch.randn(6, generator=torch.Generator().manual_seed(0)),
+        "ND1",
+        "",
+    ),
+    "dropout": (lambda s, x: F.dropout(x, training=True), "ND151", "random"),
+    "numpy's noise": (lambda s, x: x * float(np.random.rand()), "ND151", "random"),
+    "power of a half": (lambda s, x: x**0.5, "ND101", "power"),
+    "einsum of a diagonal": (lambda s, x: torch.einsum("bcii->bci", x), "ND1", ""),
+    "several lists": (lambda s, x: x[:, [0, 1], [2, 3]], "ND101", ""),
+    "list of samples": (lambda s, x: x[[1, 0]], "ND105", "batch axis"),
+    "choice that depends on the input": (lambda s, x: torch.where(x > 0, x, s.m), "ND101", ""),
     "mask of a whole row": (
         lambda s, x: F.scaled_dot_product_attention(x, x, x, attn_mask=torch.zeros(6, 6, dtype=torch.bool)),
         "ND101",
@@ -149,13 +170,34 @@ def test_branch_on_shapes_is_followed() -> None:
     assert torch_fx.import_module(Branch(), InputSpec(SHAPE)).shape("output") == (4, 36)
 
 
-def test_change_in_place_that_is_read_again() -> None:
-    def function(s: modules.Apply, x: Tensor) -> Tensor:
-        y = x * 2
-        y.add_(1.0)
-        return y
+@BOTH
+def test_a_buffer_that_a_call_changes(front_end: str) -> None:
+    class Counter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(()))
 
-    assert {p.code for p in refused(modules.Apply(function))} == {"ND108"}
+        def forward(self, x: Tensor) -> Tensor:
+            self.count += 1
+            return x * self.count
+
+    network = Counter()
+    assert {p.code for p in refused(network, front_end)} <= {"ND104", "ND154", "ND157"}
+    assert front_end == "export" or float(network.count) == 0  # put back
+
+
+@BOTH
+def test_torchs_own_quantised_layers_are_named(front_end: str) -> None:
+    network = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(6, 4)), {nn.Linear})
+    (problem,) = refused(network, front_end)
+    assert problem.code == "ND155" and problem.where == "0"
+
+
+def test_a_neuron_with_another_forward_on_its_instance() -> None:
+    neuron = zoo.submodule("spiking").BinaryLif()
+    neuron.forward = lambda x: x
+    (problem,) = refused(nn.Sequential(nn.Linear(6, 6), neuron))
+    assert (problem.code, problem.where) == ("ND153", "1") and "forward" in vars(neuron)
 
 
 def test_numbers_only_is_not_a_traceback_of_numpy() -> None:

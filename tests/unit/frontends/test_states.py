@@ -56,7 +56,7 @@ def imported(network: nn.Module, shape: tuple[int, ...] = (4,), ticks: int = TIC
     return torch_fx.import_module(network, InputSpec(shape, 1 / 16, timesteps=ticks, readout="last"))
 
 
-def refused(network: nn.Module, shape: tuple[int, ...] = (4,)) -> list[Problem]:
+def refused(network: nn.Module, shape: tuple[int, ...] = (4,)) -> tuple[Problem, ...]:
     with pytest.raises(ImportModelError) as caught:
         imported(network, shape)
     return caught.value.problems
@@ -147,11 +147,11 @@ def test_a_module_without_known_neurons_is_seen_to_remember() -> None:
 def test_a_neuron_with_its_own_charge_is_found_by_running_it() -> None:
     spiking = zoo.submodule("spiking")
 
-    class Scaled(spiking.BinaryLif):
+    class Scaled(spiking.BinaryLif):  # type: ignore[name-defined]
         def tick(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
             return super().tick(0.5 * x, state)
 
-    class Noisy(spiking.BinaryLif):
+    class Noisy(spiking.BinaryLif):  # type: ignore[name-defined]
         def tick(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
             return super().tick(x * x, state)
 

@@ -65,6 +65,8 @@ def stream(*sizes: int, high: int = 1) -> np.ndarray:
 def euler(x: np.ndarray, node: Any, options: dict[str, Any]) -> np.ndarray:
     """Plain numpy: (B, T, n) in, spikes or voltages out."""
     kind, dt = type(node).__name__, options.get("dt", DT)
+    exact = options.get("decay") == "exponential"
+    forgets = lambda tau: 1 - np.exp(-dt / tau) if exact else dt / tau
     i = v = np.zeros_like(x[:, 0], dtype=float)
     if options.get("start") == "rest":
         v = v + node.v_leak
@@ -72,13 +74,13 @@ def euler(x: np.ndarray, node: Any, options: dict[str, Any]) -> np.ndarray:
     for t in range(x.shape[1]):
         drive = x[:, t].astype(float)
         if kind.startswith("Cuba"):
-            i = i + dt / node.tau_syn * (node.w_in * drive - i)
+            i = i + forgets(node.tau_syn) * (node.w_in * drive - i)
             drive = i
         if kind in ("IF", "I"):
             v = v + options.get("integrator_dt", 1.0) * node.r * drive
         else:
             tau = node.tau_mem if kind.startswith("Cuba") else node.tau
-            v = v + dt / tau * (node.v_leak - v + node.r * drive)
+            v = v + forgets(tau) * (node.v_leak - v + node.r * drive)
         if kind in ("I", "LI", "CubaLI"):
             out.append(v)
             continue
@@ -114,7 +116,15 @@ NEURONS = {
 
 @pytest.mark.parametrize("name", NEURONS)
 @pytest.mark.parametrize(
-    "options", [{}, {"reset": "subtract"}, {"start": "rest"}, {"dt": 5e-5, "integrator_dt": 0.5}], ids=str
+    "options",
+    [
+        {},
+        {"reset": "subtract"},
+        {"decay": "exponential"},
+        {"start": "rest"},
+        {"dt": 5e-5, "integrator_dt": 0.5},
+    ],
+    ids=str,
 )
 def test_neurons_follow_their_equations(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     node = NEURONS[name]
@@ -355,7 +365,7 @@ def test_input_and_readout_follow_the_options(tmp_path: Path) -> None:
     assert isinstance(node, Input) and not node.per_tick and node.scale == 0.25
     assert graph.shape(node.name) == (4,) and graph.values[node.name].interval.lo == -7
     assert graph.header.timesteps == 16 and graph.output.readout == "sum"
-    assert graph.header.notes["nir"]["dt"] == DT and "Euler" in graph.header.notes["nir"]["discretisation"]
+    assert graph.header.notes["nir"]["dt"] == DT and graph.header.notes["nir"]["decay"] == "euler"
     voltages = load(chain(tmp_path, (4,), (4,), n=NEURONS["li"]), readout="auto")
     assert isinstance(voltages.output, Output) and voltages.output.readout == "last"
 

@@ -156,6 +156,17 @@ def lif_of_norse(x: np.ndarray, mem_inv: float, syn_inv: float | None) -> np.nda
     return np.stack(out, axis=1)
 
 
+def lif_of_sinabs(x: np.ndarray, tau: float) -> np.ndarray:
+    """LIF with SingleSpike and norm_input, MembraneSubtract: a leak of exp(-1/tau)."""
+    alpha, v, out = np.exp(-1 / tau), np.zeros((len(x), SIZE)), []
+    for current in np.moveaxis(x, 1, 0):
+        v = alpha * v + (1 - alpha) * current
+        s = v - 1 >= 0
+        v = v - s
+        out.append(s)
+    return np.stack(out, axis=1)
+
+
 BEFORE, TRACED = ("input", "fc1", "lif1"), ("x", "fc1", "lif1")
 FLOAT32 = np.float32
 
@@ -199,6 +210,8 @@ FILES: dict[str, tuple[str, tuple[str, str, str], nir.NIRNode, Any]] = {
     "LIFBoxCell, 1.1": ("norse", BEFORE, norse(1e-3, 250.0, None), lambda x: lif_of_norse(x, 250.0, None)),
     "LIFBoxCell, later": ("norse", ("input_1", "_0", "_1"), norse(1.0, 250.0, None),
                           lambda x: lif_of_norse(x, 250.0, None)),
+    "LIF": ("sinabs", BEFORE, nir.LIF(each(3, FLOAT32), each(1, FLOAT32), each(0, FLOAT32), each(1, FLOAT32)),
+            lambda x: lif_of_sinabs(x, 3.0)),
     "LIFCell, later": ("norse", TRACED, norse(1.0, 125.0, 250.0), lambda x: lif_of_norse(x, 125.0, 250.0)),
 }  # fmt: skip
 
@@ -206,7 +219,7 @@ FILES: dict[str, tuple[str, tuple[str, str, str], nir.NIRNode, Any]] = {
 @pytest.mark.parametrize("name", FILES)
 def test_files_as_each_tool_writes_them_run_as_the_tool_runs_them(tmp_path: Path, name: str) -> None:
     tool, names, neuron, step = FILES[name]
-    gain = 3.7 if tool == "norse" else 1.0  # its steps are no dyadic numbers: no ties
+    gain = 3.7 if tool in ("norse", "sinabs") else 1.0  # their steps are no dyadic numbers: no ties
     x, w, b = drive()
     path = write(tmp_path, names, neuron)
     graph, warnings = load(path, input_scale=gain)
@@ -226,11 +239,11 @@ UNKNOWN: dict[str, tuple[nir.NIRNode, set[str]]] = {
     "IF": (nir.IF(each(0.5), each(1)), {"integrator_dt", "reset"}),
     "IF that says its reset": (nir.IF(each(0.5), each(1), each(-0.5)), {"integrator_dt", "start"}),
     "I": (nir.I(each(0.5)), {"integrator_dt"}),
-    "LI": (nir.LI(each(3e-3), each(7), each(0)), {"dt"}),
-    "LIF": (nir.LIF(**ODD), {"dt", "reset", "start"}),
-    "LIF that says its reset": (nir.LIF(**ODD, v_reset=each(0.2)), {"dt", "start"}),
+    "LI": (nir.LI(each(3e-3), each(7), each(0)), {"dt", "decay"}),
+    "LIF": (nir.LIF(**ODD), {"dt", "decay", "reset", "start"}),
+    "LIF that says its reset": (nir.LIF(**ODD, v_reset=each(0.2)), {"dt", "decay", "start"}),
     "CubaLIF": (nir.CubaLIF(each(1e-3), each(3e-3), each(7), each(0), each(1)),
-                {"dt", "synapse", "reset", "reset_delay"}),
+                {"dt", "decay", "synapse", "reset", "reset_delay"}),
     "Threshold": (nir.Threshold(each(0.5)), set()),
     "Delay": (nir.Delay(each(1e-4)), {"dt"}),
 }  # fmt: skip

@@ -1,0 +1,137 @@
+"""Elements of an axis at constant positions: indexing, flips, repetitions of single elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...ir.nodes import Synapse
+from ...ir.types import Shape
+from ..lowering import Lowering
+from ..values import Refusal, Stream, TokenIds, depends
+from ._base import operator
+from .views import cat, listed, movedim, select, transpose, unsqueeze
+
+#: more pieces of an axis than this are gathered by a synapse instead of views
+PIECES = 32
+
+
+@operator("getitem", keeps=(TokenIds,))
+def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
+    """Python's indexing with integers, slices, None, Ellipsis and one list of positions; members of tuples."""
+    if not isinstance(x, Stream):
+        return x[index]
+    steps = list(index) if isinstance(index, tuple) else [index]
+    at = next((i for i, step in enumerate(steps) if step is Ellipsis), None)
+    if at is not None:
+        missing = x.rank - sum(s is not None for s in steps) + 1
+        steps[at : at + 1] = [slice(None)] * missing
+    if sum(_is_list(step) for step in steps) > 1:
+        raise Refusal("ND101", "indexing by several tensors or lists", "", "one of them")
+    dim = 0
+    for step in steps:
+        if step is None:
+            x, dim = unsqueeze(lowering, x, dim), dim + 1
+        elif isinstance(step, slice):
+            x, dim = lowering.slice(x, dim, step.start, step.stop, step.step or 1), dim + 1
+        elif _is_list(step):
+            x, dim = _picked(lowering, x, dim, step)
+        else:
+            x = select(lowering, x, dim, int(step))
+    return x
+
+
+def _is_list(step: Any) -> bool:
+    return hasattr(step, "tolist") or isinstance(step, (list, tuple, range))
+
+
+def _picked(lowering: Lowering, x: Stream, dim: int, step: Any) -> tuple[Stream, int]:
+    """Positions along an axis, and the axis behind those that they make of it."""
+    places = lowering.array(step if hasattr(step, "tolist") else np.asarray(list(step)))
+    if places.dtype == bool:
+        if places.shape != x.sizes[dim : dim + 1]:
+            raise Refusal("ND101", "indexing by a mask of several axes", places.shape, "a mask of one axis")
+        places = np.flatnonzero(places)
+    x = taken(lowering, x, dim, places.reshape(-1).tolist())
+    return lowering.reshape(x, (*x.sizes[:dim], *places.shape, *x.sizes[dim + 1 :])), dim + places.ndim
+
+
+@operator("index")
+def index(lowering: Lowering, x: Stream, indices: Sequence[Any]) -> Stream:
+    """The form of exported programs, with None for axes that stay."""
+    steps = tuple(slice(None) if step is None else step for step in indices)
+    result: Stream = getitem(lowering, x, steps)
+    return result
+
+
+@operator("index_select")
+def index_select(lowering: Lowering, x: Stream, dim: int, index: Any) -> Stream:
+    """Constant positions along an axis."""
+    if depends(index):
+        raise Refusal("ND101", "positions that depend on the input", "index_select", "constant positions")
+    return taken(lowering, x, dim, lowering.array(index).reshape(-1).tolist())
+
+
+@operator("flip", "fliplr")
+def flip(lowering: Lowering, x: Stream, *dims: Any) -> Stream:
+    """Turns axes around."""
+    for dim in listed(dims) if dims else (1,):
+        x = taken(lowering, x, dim, range(x.sizes[x.dim(dim)])[::-1])
+    return x
+
+
+@operator("rot90")
+def rot90(lowering: Lowering, x: Stream, k: int = 1, dims: Any = (0, 1)) -> Stream:
+    """Quarter turns from the first towards the second axis."""
+    first, second = listed((dims,))
+    for _ in range(k % 4):
+        x = transpose(lowering, flip(lowering, x, second), first, second)
+    return x
+
+
+def taken(lowering: Lowering, x: Stream, dim: int, places: Sequence[int]) -> Stream:
+    """The elements of an axis at these positions, in this order."""
+    dim = x.dim(dim)
+    size = x.sizes[dim]
+    axis = x.axis(dim, "indexing")
+    if not len(places) or not all(-size <= place < size for place in places):
+        raise Refusal("ND101", "positions outside of an axis, or none", list(places)[:8], f"0 to {size - 1}")
+    places = [place % size for place in places]
+    runs = runs_of(places)
+    if len(runs) <= PIECES:
+        pieces = [lowering.slice(x, dim, run.start, run.stop, run.step) for run in runs]
+        return cat(lowering, pieces, dim)
+    rows = np.eye(x.shape.sizes[axis])[places]
+    rows.setflags(write=False)
+    last = movedim(lowering, x, dim, -1)
+    shape = Shape(last.shape.roles, (*last.shape.sizes[:-1], len(places)))
+    name = lowering.add(Synapse, [last.name], shape, op="dense", weight=rows)
+    return movedim(lowering, last.at(name, shape), -1, dim)
+
+
+def runs_of(places: Sequence[int]) -> list[range]:
+    """The same positions as few ranges with steps above 0."""
+    runs: list[range] = []
+    for place in places:
+        last = runs[-1] if runs else range(0)
+        if len(last) == 1 and place > last[0]:
+            runs[-1] = range(last[0], place + 1, place - last[0])
+        elif len(last) > 1 and place == last[-1] + last.step:
+            runs[-1] = range(last.start, place + 1, last.step)
+        else:
+            runs.append(range(place, place + 1))
+    return runs
+
+
+@operator("repeat_interleave")
+def repeat_interleave(
+    lowering: Lowering, x: Stream, repeats: Any, dim: Any = None, output_size: Any = None
+) -> Stream:
+    """Each element of an axis several times in a row."""
+    if dim is None or not isinstance(repeats, int):
+        raise Refusal(
+            "ND101", "a repetition over all elements, or by several counts", repeats, "one count, an axis"
+        )
+    return taken(lowering, x, dim, [i for i in range(x.sizes[x.dim(dim)]) for _ in range(repeats)])
