@@ -67,8 +67,9 @@ def call(
     raise Stopped(str(found) if outcome == _RAISED else f"more than {memory >> 20} MB of memory")
 
 
-def _subclasses(kind: type) -> list[type]:
-    return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
+def _subclasses(kind: type[NeurodeployError]) -> list[type[NeurodeployError]]:
+    own: list[type[NeurodeployError]] = kind.__subclasses__()
+    return [each for sub in own for each in (sub, *_subclasses(sub))]
 
 
 def _outcome(child: int, seconds: float) -> int:

@@ -14,9 +14,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from . import files
 from .errors import EnvironmentProblem, Problem, UsageError
@@ -25,6 +26,8 @@ from .interrupts import uninterrupted
 #: what a build folder holds
 FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv", "build.log",
          "repro.json")  # fmt: skip
+
+T = TypeVar("T")
 
 JOURNAL = ".publishing"  # in the folder: the files of the new build that are not yet in their places
 NAMES = "names.json"  # in the journal: what the new build consists of; the last to go
@@ -78,6 +81,25 @@ def settle(folder: Path) -> None:
             return
     except OSError as error:
         raise _unfinished(folder, error.strerror or str(error)) from error
+
+
+def steadily(folder: Path, read: Callable[[], T]) -> T:
+    """What ``read`` makes of several files of a folder; again, if it refuses them and they changed places meanwhile."""
+    while True:
+        before = _changed(folder)
+        try:
+            return read()
+        except UsageError:
+            if _changed(folder) == before:
+                raise
+
+
+def _changed(folder: Path) -> int:
+    """When a name in the folder changed last, ns; 0 where there is none."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @contextmanager

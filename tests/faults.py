@@ -52,67 +52,56 @@ def build(seed: int, meet: Callable[[], None] | None = None) -> None:
     if meet is None:
         pipeline.run(resolve(given), to=to)
         return
-    with points(meet):
-        pipeline.run(resolve(given), lambda event: meet() if event.kind == "finish" else None, to=to)
+    with points(meet) as met:
+        pipeline.run(resolve(given), lambda event: met() if event.kind == "finish" else None, to=to)
 
 
 @contextmanager
-def points(meet: Callable[[], None]) -> Iterator[None]:
-    """Inside, ``meet`` is called before each change of the disk below the working folder, and inside each write."""
+def points(meet: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Inside, ``meet`` is called before each change of the disk below the working folder, and inside each write.
+
+    Its own changes do not count; nor do they if what is yielded is called instead.
+    """
     here, active, fsync, opened = os.getcwd(), [True], os.fsync, Path.open
+
+    def met() -> None:
+        before, active[0] = active[0], False
+        try:
+            meet()
+        finally:
+            active[0] = before
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         changes = event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & WRITING)
-        if not changes or not active[0] or not ours(args[0]):
-            return
-        with still(active):
-            meet()
+        if changes and active[0] and ours(args[0]):
+            met()
 
     def ours(path: object) -> bool:
         text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
         return not os.path.isabs(text) or text.startswith(here)
 
     def flushed(handle: int) -> None:
-        with still(active):
-            meet()
+        met()
         fsync(handle)
 
     def halved(self: Path, mode: str = "r", *args: Any, **more: Any) -> Any:
         file = opened(self, mode, *args, **more)
-        if mode == "wb":
-            write = file.write
-            raw: Any = Halves(file, write, lambda: meet_still())
-            return raw
-        return file
-
-    def meet_still() -> None:
-        with still(active):
-            meet()
+        return Halves(file, met) if mode == "wb" else file
 
     sys.addaudithook(hook)
     os.fsync, Path.open = flushed, halved  # type: ignore[assignment]
     try:
-        yield
+        yield met
     finally:
         active[0] = False  # a hook stays
         os.fsync, Path.open = fsync, opened  # type: ignore[method-assign]
 
 
-@contextmanager
-def still(active: list[bool]) -> Iterator[None]:
-    """Inside, nothing is a point."""
-    before, active[0] = active[0], False
-    try:
-        yield
-    finally:
-        active[0] = before
-
-
 class Halves:
     """A file that is half written for a moment."""
 
-    def __init__(self, file: Any, write: Callable[[bytes], int], meet: Callable[[], None]) -> None:
-        self.file, self.put, self.meet = file, write, meet
+    def __init__(self, file: Any, meet: Callable[[], None]) -> None:
+        self.file, self.meet = file, meet
 
     def __enter__(self) -> Halves:
         return self
@@ -122,10 +111,10 @@ class Halves:
 
     def write(self, data: bytes) -> None:
         """Half, a point, the other half."""
-        self.put(data[: len(data) // 2])
+        self.file.write(data[: len(data) // 2])
         self.file.flush()
         self.meet()
-        self.put(data[len(data) // 2 :])
+        self.file.write(data[len(data) // 2 :])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -213,11 +202,20 @@ def copying(here: Path, snapshots: Path, other: int = 0) -> Callable[[], None]:
 
     def meet() -> None:
         stand_still(other)
-        shutil.copytree(here, snapshots / f"{len(list(snapshots.iterdir())):04}", symlinks=True)
+        place = snapshots / f"{len(list(snapshots.iterdir())):04}"
+        shutil.copytree(here, place, symlinks=True, copy_function=copied_or_linked)
         if other:
             os.kill(other, signal.SIGCONT)
 
     return meet
+
+
+def copied_or_linked(source: str, target: str) -> None:
+    """A whole file of ours is never written again, only replaced: a link will do."""
+    if source.endswith(".tmp"):
+        shutil.copy(source, target)
+    else:
+        os.link(source, target)
 
 
 def stand_still(pid: int) -> None:
@@ -295,11 +293,12 @@ class Campaign:
         total = len(list(snapshots.iterdir()))
         chosen = set(spread(reruns, total))
         for n in range(total):
-            self.fresh(snapshots / f"{n:04}")
+            self.place = snapshots / f"{n:04}"
             self.check(f"{label}, point {n}", OLD, seed, *([] if late is None else [OTHER]))
             olds += contents(self.place / "out") == self.wanted[OLD]
             if n in chosen:
                 self.again(f"{label}, point {n}", seed, alone=late is None)
+        self.place = self.root / "place"
         shutil.rmtree(snapshots)
         return total, olds
 

@@ -13,6 +13,7 @@ from ..artifact import Artifact
 from ..codes import CODES
 from ..errors import Problem, UsageError
 from ..ir import store
+from ..publishing import steadily
 from ..report.files import REPORT
 
 RECORD, SETTINGS = "repro.json", "build.toml"
@@ -52,7 +53,12 @@ def opened(place: str | Path) -> Artifact:
     Errors of :func:`neurodeploy.artifact.load`, and ND963, ND964 (:func:`require`). A program that was copied out of
     its folder, under another name, stands for itself.
     """
-    saved, file = artifact.load(place), artifact.place(place)
+    file = artifact.place(place)
+    return steadily(file.parent, lambda: _opened(file))
+
+
+def _opened(file: Path) -> Artifact:
+    saved = artifact.load(file)
     graphs = {"source": saved.source, "spiking": saved.spiking, "integer": saved.integer}
     now = {name: graph.content_hash() for name, graph in graphs.items() if graph is not None}
     _require(_graphs(file, file, saved.provenance, now))

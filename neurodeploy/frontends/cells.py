@@ -171,6 +171,8 @@ def _limits(cell: Cell, gain: Array) -> tuple[Array, Array] | None:
     low = np.zeros(cell.shape)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
+        if np.all((middle == low) | (middle == high)):
+            break
         fired = fires(middle)
         low, high = np.where(fired, low, middle), np.where(fired, middle, high)
     return sign * low, sign * high

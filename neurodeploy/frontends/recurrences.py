@@ -27,6 +27,10 @@ from .traced import Call, Ref
 _KEEPING = frozenset({"detach", "detach_", "clone", "contiguous", "to", "float", "double", "type_as"})
 
 
+#: magnitudes at which it is tried whether a number matters
+_SIZES = (0.1, 1.0, 100.0)
+
+
 @dataclass(frozen=True)
 class Remembered:
     """What is known of a state before tracing: its name and module, and where it begins (None: at no one number)."""
@@ -230,23 +234,24 @@ class Recurrences:
         """The drives whose numbers matter; others lend their shape."""
         random = torch.Generator().manual_seed(0)
 
-        def noise(node: fx.Node) -> Any:
-            return torch.randn(node.meta["val"].shape, generator=random, dtype=torch.float64)
-
-        first = {node: noise(node) for node in (*drives, *begins)}
+        def noise(node: fx.Node, size: float = _SIZES[-1]) -> Any:
+            value = node.meta["val"]
+            return _typed(size * torch.randn(value.shape, generator=random, dtype=torch.float64), value)
 
         def results(known: dict[fx.Node, Any]) -> list[Any]:
             values = _copies({**constants, **known})
             _run(region, values)
             return [values[end] for end in ends]
 
-        base = results(first)
-        changed = [results({**first, node: noise(node) * 100}) for node in drives]
-        return [
-            node
-            for node, other in zip(drives, changed, strict=True)
-            if not all(torch.equal(a, b) for a, b in zip(base, other, strict=True))
-        ]
+        def acts(node: fx.Node, known: dict[fx.Node, Any], base: list[Any]) -> bool:
+            return not all(map(torch.equal, base, results({**known, node: noise(node)})))
+
+        found: set[fx.Node] = set()
+        for size in _SIZES:
+            known = {node: noise(node, size) for node in (*drives, *begins)}
+            base = results(known)
+            found |= {node for node in drives if any(acts(node, known, base) for _ in _SIZES)}
+        return [node for node in drives if node in found]
 
     def _constant(self, node: fx.Node) -> bool:
         """Whether a node depends on neither the input nor a state."""
@@ -373,6 +378,11 @@ def _copies(known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
     return {
         node: value.clone() if isinstance(value, torch.Tensor) else value for node, value in known.items()
     }
+
+
+def _typed(numbers: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Numbers in double precision, or as another type where the program has one."""
+    return numbers if like.is_floating_point() else (numbers > 0).to(like.dtype)
 
 
 def _exact(value: Any) -> Any:

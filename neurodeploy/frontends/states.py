@@ -83,19 +83,24 @@ class Memory:
     slots: list[Slot] = field(default_factory=list)
 
 
-def memory(model: torch.nn.Module, example: torch.Tensor) -> Memory:
-    """What a module remembers; call it with a guest. The module is left as it is after a few calls from rest."""
-    found = Memory({id(m): leaf for m in model.modules() if (leaf := leaf_of(m)) is not None})
+def memory(model: torch.nn.Module, example: torch.Tensor, leaves: Mapping[int, Leaf] | None = None) -> Memory:
+    """What a module remembers; call it with a guest, which is left as it is after a few calls from rest.
+
+    ``leaves`` are neurons found before, at the same model: without them, modules that are neurons are looked for.
+    """
+    known = {id(m): leaf for m in model.modules() if (leaf := leaf_of(m)) is not None}
+    found = Memory(dict(leaves or known))
     inside = {id(part) for m in model.modules() if id(m) in found.leaves for part in m.modules()}
     own = [(path, m) for path, m in model.named_modules() if id(m) not in inside]
     try:
         found.slots = _changing(model, own, example)
+        shapes = _shapes(model, {id(slot.module): slot.module for slot in found.slots}, example)
     except Exception:  # a module that does not run says so when it is traced
         return found
-    for _, module in own:
-        slots = [slot for slot in found.slots if slot.module is module]
-        if slots and id(module) not in found.leaves:
-            _known(found, module, slots, model, example)
+    if leaves is None:
+        for _, module in own:
+            if slots := [slot for slot in found.slots if slot.module is module]:
+                _known(found, module, slots, shapes[id(module)])
     return found
 
 
@@ -121,11 +126,9 @@ def may_remember(model: torch.nn.Module) -> bool:
     return any(map(_writes, kinds))
 
 
-def _known(
-    found: Memory, module: torch.nn.Module, slots: list[Slot], model: torch.nn.Module, example: Any
-) -> None:
+def _known(found: Memory, module: torch.nn.Module, slots: list[Slot], shape: tuple[int, ...] | None) -> None:
     """Take a module that is one neuron, whatever its class, as a leaf; refuse a neuron of a library that is none."""
-    leaf = _as_neuron(module, slots, model, example)
+    leaf = _as_neuron(module, slots, shape)
     base = derives(module)
     if leaf is None and base:
         kind = f"{type(module).__module__}.{type(module).__qualname__}"
@@ -141,7 +144,7 @@ def _changing(
 ) -> list[Slot]:
     """The values that differ after the second call from those after the first."""
     guest.resets(model)
-    before = dict(_held(own))
+    before = {key: _frozen(value) for key, value in _held(own)}
     seen = []
     for _ in range(2):
         with torch.no_grad():
@@ -166,6 +169,13 @@ def _held(own: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[tuple[str, t
         for key, entries in {**dicts, "_buffers": module._buffers}.items():
             for name, value in entries.items():
                 yield (path, (key, name)), value
+
+
+def _frozen(value: Any) -> Any:
+    """A value that later writes do not reach."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return type(value)(map(_frozen, value)) if type(value) in (tuple, list) else value
 
 
 def _print(value: Any) -> Any:
@@ -196,14 +206,11 @@ def begins(slot: Slot) -> float | None:
     return first if bool((numbers == first).all()) else None
 
 
-def _as_neuron(
-    module: torch.nn.Module, slots: list[Slot], model: torch.nn.Module, example: torch.Tensor
-) -> Leaf | None:
+def _as_neuron(module: torch.nn.Module, slots: list[Slot], shape: tuple[int, ...] | None) -> Leaf | None:
     """The neuron that a module is which maps one tensor to one of the same shape, in each element by itself."""
-    shape = _one_shape(module, model, example)
     rests = [begins(slot) for slot in slots]
     same = all(isinstance(s.value, torch.Tensor) and tuple(s.value.shape) == shape for s in slots)
-    if shape is None or not same or None in rests:
+    if shape is None or not same or None in rests or module._forward_hooks or module._forward_pre_hooks:
         return None
     try:
         twin = copy.deepcopy(module).double()
@@ -254,23 +261,25 @@ def _stepping(module: torch.nn.Module, slots: list[Slot]) -> cells.Step:
     return step
 
 
-def _one_shape(
-    module: torch.nn.Module, model: torch.nn.Module, example: torch.Tensor
-) -> tuple[int, ...] | None:
-    """The shape that a module is given and yields, where it is called once with one tensor; None otherwise."""
-    seen: list[tuple[Any, Any]] = []
+def _shapes(
+    model: torch.nn.Module, modules: Mapping[int, torch.nn.Module], example: torch.Tensor
+) -> dict[int, tuple[int, ...] | None]:
+    """The shape that each module is given and yields, where it is called once with one tensor; None otherwise."""
+    seen: dict[int, list[Any]] = {key: [] for key in modules}
 
-    def note(_: Any, args: Any, kwargs: Any, out: Any) -> None:
+    def note(module: Any, args: Any, kwargs: Any, out: Any) -> None:
         tensors = len(args) == 1 and not kwargs and all(isinstance(t, torch.Tensor) for t in (*args, out))
-        seen.append((tuple(args[0].shape), tuple(out.shape)) if tensors else ((), None))
+        same = tensors and args[0].shape == out.shape
+        seen[id(module)].append(tuple(out.shape) if same else None)
 
-    hook: Any = module.register_forward_hook(note, with_kwargs=True)
+    hooks: list[Any] = [m.register_forward_hook(note, with_kwargs=True) for m in modules.values()]
     try:
         with torch.no_grad():
             model(torch.rand_like(example))
     finally:
-        hook.remove()
-    return seen[0][0] if len(seen) == 1 and seen[0][0] == seen[0][1] else None
+        for hook in hooks:
+            hook.remove()
+    return {key: calls[0] if len(calls) == 1 else None for key, calls in seen.items()}
 
 
 Enter = Callable[[torch.Tensor], Any]

@@ -76,7 +76,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
     """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
     found = _traced(model, example)
     if written.into_constant(found.nodes):
-        found = _traced(model, example, factories=True)
+        found = _traced(model, example, True, found.tracer.memory.leaves)
     tracer = found.tracer
     ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
     problems = tracer.problems or [*found.foreign, *observed.draws(found.seen), *ticking]
@@ -114,15 +114,20 @@ class _Found:
         return list(self.graph.nodes)
 
 
-def _traced(model: torch.nn.Module, example: torch.Tensor, factories: bool = False) -> _Found:
+def _traced(
+    model: torch.nn.Module,
+    example: torch.Tensor,
+    factories: bool = False,
+    leaves: Mapping[int, Leaf] | None = None,
+) -> _Found:
     """A trace from rest, which leaves the module as it was; ImportModelError ND103 or ND104.
 
-    With ``factories`` new tensors are traced too, so that they can be written.
+    With ``factories`` new tensors are traced too, so that they can be written. ``leaves`` as :func:`memory`.
     """
     foreign: list[Problem] = []
     with guest.kept(model):
         tracer, recorder = (
-            _Tracer(_torch.whole(model), example.clone(), memory(model, example)),
+            _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
             observed.Recorder(),
         )
         made = _Factories(tracer) if factories else nullcontext()
@@ -158,7 +163,7 @@ def _batch_numbers(model: torch.nn.Module, example: torch.Tensor, axis: int, fou
     """ND152, by a second trace with another batch; nothing if it fails."""
     sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
     try:
-        again = _traced(model, torch.zeros(sizes, dtype=example.dtype))
+        again = _traced(model, torch.zeros(sizes, dtype=example.dtype), leaves=found.tracer.memory.leaves)
     except ImportModelError:  # a network of one size of batch alone
         return []
     return observed.follows_batch(found.seen, again.seen)

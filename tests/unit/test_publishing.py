@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from neurodeploy import artifact, publishing, verbs
-from neurodeploy.errors import EnvironmentProblem, NeurodeployError, UsageError
+from neurodeploy.errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
 from neurodeploy.publishing import JOURNAL, LOCK, NAMES
 
 
@@ -158,3 +158,21 @@ def test_many_publishers_at_once(tmp_path: Path) -> None:
     found = texts(out)
     [last] = set(found.values())
     assert set(found) == set(names[: 3 + int(last) % 7])
+
+
+def test_who_reads_while_files_change_places_reads_again(tmp_path: Path) -> None:
+    out, calls = finished(tmp_path / "out", "old", "build.toml", "repro.json"), []
+
+    def read() -> set[str]:
+        first = (out / "build.toml").read_text()
+        if not calls:
+            publishing.publish(finished(tmp_path / "made", "new", "build.toml", "repro.json"), out)
+        calls.append(first)
+        if first != (out / "repro.json").read_text():
+            raise UsageError(Problem("ND963", "of two builds"))
+        return {first}
+
+    assert publishing.steadily(out, read) == {"new"} and calls == ["old", "new"]
+    (out / "repro.json").write_text("edited")
+    with pytest.raises(UsageError, match="ND963"):
+        publishing.steadily(out, read)

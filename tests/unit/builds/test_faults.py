@@ -28,7 +28,7 @@ def require(found: dict, points: int) -> None:
 
 
 def test_a_folder_is_of_one_build(tmp_path: Path) -> None:
-    require(campaign(tmp_path, 2, 2, 1), points=200)
+    require(campaign(tmp_path, 2, 1, 1), points=200)
 
 
 @pytest.mark.slow

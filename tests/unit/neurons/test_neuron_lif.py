@@ -186,7 +186,7 @@ def test_integer_lif_without_leak_fires_at_every_tie_as_the_float_one(
 def test_a_leaked_state_less_than_a_unit_below_a_whole_threshold_fires_early() -> None:
     """The recorded difference: a mantissa of whole units cannot tell 7.5 from 8, and ties count more."""
     params = LIF.quantize({"beta": 0.5, "gain": 1.0, "threshold": 8.0}, 1.0, 1.0).params
-    fired, state = [], (np.int64(0), np.int64(0))
+    fired, state = [], [np.int64(0), np.int64(0)]
     for x in (7, 4):  # 7, then 3.5 + 4 = 7.5
         s, *state, _ = LIF.int_step(np.int64(x), *state, params["du"], params["dv"], params["vth"])
         fired.append(int(s))

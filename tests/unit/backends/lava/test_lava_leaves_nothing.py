@@ -25,6 +25,7 @@ from neurodeploy.program import Program
 from tests.tiny import chain
 
 pytestmark = pytest.mark.needs("lava.magma")
+SOON = 5.0  # seconds; two tenths on a machine that has nothing else to do
 MULTI = {"base_p": 2, "base_n": 2, "unit_p": 1, "unit_n": 1, "levels": 2, "rule": 0}
 
 
@@ -210,7 +211,7 @@ def killed(place: Path, sent: signal.Signals, now: Callable[[Path], bool], wait:
     out, _ = caller.communicate(timeout=60)
     assert caller.returncode == -sent, out
     assert ("cleaned up" in out) == (sent == signal.SIGINT), out
-    assert time.monotonic() - begun < 2 or sent == signal.SIGKILL
+    assert time.monotonic() - begun < SOON or sent == signal.SIGKILL
     while time.monotonic() < begun + 10 and left(place, groups, prefixes):
         time.sleep(0.01)
     assert not left(place, groups, prefixes)
