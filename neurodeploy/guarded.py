@@ -62,13 +62,16 @@ def call(
         return found  # type: ignore[no-any-return]
     if outcome == _TYPED:
         kind, problems = found
-        classes = {c.__name__: c for c in (NeurodeployError, *_subclasses(NeurodeployError))}
-        raise classes[kind]([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in problems])
+        classes: list[type[NeurodeployError]] = [NeurodeployError, *_subclasses(NeurodeployError)]
+        raise next(c for c in classes if c.__name__ == kind)(
+            [Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in problems]
+        )
     raise Stopped(str(found) if outcome == _RAISED else f"more than {memory >> 20} MB of memory")
 
 
-def _subclasses(kind: type) -> list[type]:
-    return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
+def _subclasses(kind: type[NeurodeployError]) -> list[type[NeurodeployError]]:
+    own: list[type[NeurodeployError]] = kind.__subclasses__()
+    return [each for sub in own for each in (sub, *_subclasses(sub))]
 
 
 def _outcome(child: int, seconds: float) -> int:

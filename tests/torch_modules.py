@@ -415,8 +415,26 @@ class LIFNode(nn.Module):
         return spike
 
 
+class Filter(nn.Module):
+    """A state of a user's own: an exponential filter, or a memory of the last input."""
+
+    def __init__(self, factor: float, feeds: float) -> None:
+        super().__init__()
+        self.factor, self.feeds = factor, feeds
+        self.held: Tensor | float = 0.0
+
+    def reset(self) -> None:
+        self.held = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.held = self.factor * self.held + self.feeds * x
+        return self.held - x
+
+
 def _neuron(pick: Pick) -> nn.Module:
     spiking = zoo.submodule("spiking")
+    if pick(4) == 0:
+        return Filter((0.9, 0.5, 1.0)[pick(3)], (1.0, 0.1)[pick(2)])
     return (
         LIFNode,
         lambda: spiking.BinaryLif(v_threshold=1.03),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import artifact, files
 from ..artifact import Artifact
@@ -51,8 +50,8 @@ def hashes(folder: Path) -> dict[str, str]:
 def opened(place: str | Path) -> Artifact:
     """The artifact of a build whose other parts belong to it.
 
-    Errors of :func:`neurodeploy.artifact.load`, and ND963, ND964 (:func:`require`). A program that was copied out of its
-    folder, under another name, stands for itself.
+    Errors of :func:`neurodeploy.artifact.load`, and ND963, ND964 (:func:`require`). A program that was copied out of
+    its folder, under another name, stands for itself.
     """
     file = artifact.place(place)
     return steadily(file.parent, lambda: _opened(file))
@@ -89,7 +88,7 @@ def _require(parts: Iterator[Part]) -> None:
 
 
 def _parts(
-    folder: Path, record: Mapping[str, Any], program: str, graphs: Mapping[str, str]
+    folder: Path, record: Mapping[str, object], program: str, graphs: Mapping[str, str]
 ) -> Iterator[Part]:
     place = folder / RECORD
     yield from _program(folder, place, record, program)
@@ -99,20 +98,20 @@ def _parts(
         yield Part(folder / name, place, stated.get(name), found)
 
 
-def _program(folder: Path, stated_in: Path, record: Mapping[str, Any], program: str) -> Iterator[Part]:
+def _program(folder: Path, stated_in: Path, record: Mapping[str, object], program: str) -> Iterator[Part]:
     if program:
         yield Part(folder / artifact.FILE, stated_in, record.get("program_sha256"), program)
 
 
 def _graphs(
-    file: Path, stated_in: Path, record: Mapping[str, Any], found: Mapping[str, str]
+    file: Path, stated_in: Path, record: Mapping[str, object], found: Mapping[str, str]
 ) -> Iterator[Part]:
     stated = _table(record, "graphs_sha256", stated_in)
     for name, digest in found.items():
         yield Part(Path(f"{file} /{name}"), stated_in, stated.get(name), digest)
 
 
-def _table(record: Mapping[str, Any], key: str, place: Path) -> Mapping[str, Any]:
+def _table(record: Mapping[str, object], key: str, place: Path) -> Mapping[str, object]:
     """Hashes by name; none where an earlier version wrote none."""
     found = record.get(key, {})
     if not isinstance(found, Mapping):
@@ -120,7 +119,7 @@ def _table(record: Mapping[str, Any], key: str, place: Path) -> Mapping[str, Any
     return found
 
 
-def _record(path: Path) -> Mapping[str, Any]:
+def _record(path: Path) -> Mapping[str, object]:
     """What ``repro.json`` holds; nothing where there is none."""
     if not path.is_file():
         return {}
@@ -139,7 +138,7 @@ def _content(path: Path) -> bytes:
         return path.read_bytes() if path.is_file() else b""
 
 
-def _json(content: bytes) -> dict[str, Any] | None:
+def _json(content: bytes) -> dict[str, object] | None:
     """The JSON object that a file holds, or None."""
     try:
         found = json.loads(content)

@@ -146,9 +146,10 @@ def export(
         raw = inputs.measured_on(samples or CARRIED) if x is None else inputs.given(x)
     replay = None
     if writer.floats:
-        seen = inputs.measurable(samples or REPLAYED) if x is None else inputs.given(x)
+        seen, label = inputs.measurable(samples or REPLAYED) if x is None else (inputs.given(x), "")
         replay = writer.replay(saved.program, seen)
     if replay is not None:
+        replay = replace(replay, input=label)
         replay.require(differ)
     return Exported(tuple(writer.write(saved.program, Path(out), raw)), replay)
 

@@ -86,6 +86,7 @@ class Replay:
 
     ``nodes``: populations and the value that is read out, at every tick. ``farthest``: the largest difference of a
     read-out after the last tick, in units of the integers. ``first``: where they first differ; empty: nowhere.
+    ``input``: what the samples are called where they are no data.
     """
 
     format: str
@@ -94,6 +95,7 @@ class Replay:
     nodes: tuple[Difference, ...]
     farthest: float
     first: str = ""
+    input: str = ""
 
     @property
     def differ(self) -> int:
@@ -111,7 +113,8 @@ class Replay:
         return max((node.differ / node.values for node in self.nodes if node.values), default=0.0)
 
     def __str__(self) -> str:
-        run = f"replayed in the floats of {self.format}, {self.samples} samples of {self.ticks} ticks"
+        drawn = f" of {self.input}" if self.input else ""
+        run = f"replayed in the floats of {self.format}, {self.samples} samples{drawn}, {self.ticks} ticks"
         if not self.differ:
             return f"{run}: all {self.values:,} values equal"
         part = f"{self.differ:,} of {self.values:,} values differ"

@@ -60,13 +60,9 @@ def read(source: Path | bytes) -> Any:
     Raises :class:`Refused` for code and for anything but tensors and plain containers, and one of
     :data:`neurodeploy.archives.ERRORS` for a file that is damaged or not a checkpoint.
     """
-    content = source if isinstance(source, bytes) else None
-    if content is None:
-        with open(source, "rb") as file:
-            content = file.read(4)
-        content = content if content == b"PK\3\4" else Path(source).read_bytes()
-    if content[:4] != b"PK\3\4":
-        return _legacy(content)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        if (start := file.read(4)) != b"PK\3\4":
+            return _legacy(start + file.read())
     with opened(source) as archive:
         names = archive.namelist()
         refuse_code(names)
@@ -203,6 +199,10 @@ class _Machine:
         if not isinstance(self.stack[-1], dict) or len(items) % 2:
             raise Refused(f"items for a {type(self.stack[-1]).__name__}")
         self.stack[-1].update(zip(map(_key, items[::2]), items[1::2], strict=True))
+
+    def dictionary(self, items: list[Any]) -> None:
+        self.stack.append({})
+        self.set_items(items)
 
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -361,11 +361,11 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], Any]] = {
     "TUPLE2": lambda m, _: m.tuple_of(2),
     "TUPLE3": lambda m, _: m.tuple_of(3),
     "LIST": lambda m, _: m.stack.append(m.since_mark()),
-    "DICT": lambda m, _: (items := m.since_mark(), m.stack.append({}), m.set_items(items)),
+    "DICT": lambda m, _: m.dictionary(m.since_mark()),
     "APPEND": lambda m, _: m.extend([m.stack.pop()]),
     "APPENDS": lambda m, _: m.extend(m.since_mark()),
     "ADDITEMS": lambda m, _: m.extend(m.since_mark()),
-    "SETITEM": lambda m, _: (value := m.stack.pop(), m.set_items([m.stack.pop(), value])),
+    "SETITEM": lambda m, _: m.set_items([m.stack.pop(-2), m.stack.pop()]),
     "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
     "GLOBAL": lambda m, named: m.stack.append(_Name(*named.split(" ", 1))),
     "STACK_GLOBAL": lambda m, _: m.stack_global(),

@@ -71,12 +71,12 @@ class Record:
             stimulus = Recorded(graph, found)
         return stimulus.measurement(samples)[0]
 
-    def measurable(self, samples: int) -> Array:
-        """As :meth:`measured_on`, and synthetic input where the data of the build are gone."""
+    def measurable(self, samples: int) -> tuple[Array, str]:
+        """As :meth:`measured_on`, and synthetic input where the data of the build are gone; with its label."""
         try:
-            return self.measured_on(samples)
+            return self.measured_on(samples), self.label
         except UsageError:
-            return Synthetic(self.artifact.program.graph).measurement(samples)[0]
+            return Synthetic(self.artifact.program.graph).measurement(samples)[0], SYNTHETIC
 
     def _ids(self, graph: Graph, spec: str) -> Array:
         """Token ids of the texts of a file, by the tokenizer of the build."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -68,8 +69,8 @@ def import_check(report: Json) -> tuple[str, ...]:
     ties = (f"ties on {units.count(found['ties'])} elements, equal elsewhere",) if found["ties"] else ()
     spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
     compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
-    return (f"equal to the model on {found['samples']} samples{ticks}", compared,
-            f"largest difference {found['largest_difference']:.1e} of {found['tolerance']:.0e}", *ties)  # fmt: skip
+    largest = f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}"
+    return (f"equal to the model on {found['samples']} samples{ticks}", compared, largest, *ties)
 
 
 def how_made(report: Json) -> str:
@@ -250,7 +251,9 @@ def throughput(report: Json) -> tuple[str, ...]:
 def warnings(report: Json) -> tuple[str, ...]:
     """How many warnings there are, what the first kinds of them are, and how to learn about the first."""
     kinds = {problem["code"]: problem["cause"] for problem in reversed(report["warnings"])}
-    shown = [f"{code} {kinds[code]}" for code in sorted(kinds)]
+    count = Counter(problem["code"] for problem in report["warnings"])
+    more = {code: f" and {n - 1} more" if n > 1 else "" for code, n in count.items()}
+    shown = [f"{code} {kinds[code]}{more[code]}" for code in sorted(kinds)]
     if not shown:
         return ("0",)
     listed = "; ".join(shown[:MOST_WARNINGS]) + ("; ..." if len(shown) > MOST_WARNINGS else "")

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.readers import READERS, ROOT, FileReader
-from tests.fuzz.worker import case, put
+from tests.fuzz.readers import READERS, ROOT
+from tests.fuzz.worker import WARM
 
 SECONDS, START_SECONDS = 20.0, 120.0
 BATCH = 2000
@@ -37,7 +37,7 @@ class Result:
     @property
     def row(self) -> tuple[object, ...]:
         """One line of the table."""
-        kinds = [self.counts[kind] for kind in ("accepted", "refused", "failed")]
+        kinds = [self.counts[kind] for kind in ("accepted", "refused", "unmade", "failed")]
         return self.reader, self.counts.total(), *kinds, f"{self.seconds:.1f}"
 
 
@@ -53,50 +53,53 @@ def run(seeds: Path, names: Iterable[str], cases: int, seed: int, jobs: int, kep
     prepare(seeds, names := tuple(names))
     each = -(-cases // len(names))
     with ThreadPoolExecutor(jobs) as pool:
-        results = list(pool.map(lambda name: _reader(READERS[name], seeds, each, seed), names))
-    for result in results:
-        samples = READERS[result.reader].samples(seeds)
-        for number, why in result.failures.items():
-            place = kept / result.reader / str(number)
-            put(case(READERS[result.reader], samples, seed, number), place)
-            (place / "WHY.txt").write_text(why, errors="backslashreplace")
-    return results
+        return list(pool.map(lambda name: _reader(name, seeds, each, seed, kept.resolve() / name), names))
 
 
-def _reader(reader: FileReader, seeds: Path, cases: int, seed: int) -> Result:
-    result, begun, start = Result(reader.name), time.monotonic(), 0
+def _reader(name: str, seeds: Path, cases: int, seed: int, kept: Path) -> Result:
+    result, begun, start = Result(name), time.monotonic(), 0
     while start < cases and len(result.failures) < MOST_FAILURES:
         stop = min(start + BATCH, cases)
-        for number, (kind, why) in _batch(reader.name, seeds, seed, start, stop):
+        for number, (kind, why) in _batch(name, seeds, kept, seed, start, stop):
             start = number + 1
             result.counts[kind] += 1
             if kind == "failed":
                 result.failures[number] = why
+                (kept / str(number)).mkdir(parents=True, exist_ok=True)
+                (kept / str(number) / "WHY.txt").write_text(why, errors="backslashreplace")
             result.codes.update(why.split(", ") if kind == "refused" else ())
     result.seconds = time.monotonic() - begun
     return result
 
 
-def _batch(name: str, seeds: Path, seed: int, start: int, stop: int) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Outcomes of one process; the last one is a failure where it ended or was ended too early."""
-    command = [sys.executable, "-m", "tests.fuzz.worker", name, str(seeds), *map(str, (seed, start, stop))]
+def _batch(
+    name: str, seeds: Path, kept: Path, seed: int, start: int, stop: int
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Outcomes of one process; the last one is a failure where it ended or was ended while it read.
+
+    A process that ended before that was damaging a file: there is nothing to read, and the case is "unmade".
+    """
+    numbers = map(str, (seed, start, stop))
+    command = [sys.executable, "-m", "tests.fuzz.worker", name, str(seeds), str(kept), *numbers]
     threads = {f"{kind}_NUM_THREADS": "1" for kind in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
     environment = {**os.environ, **threads, "MALLOC_ARENA_MAX": "2", "PYTHONPATH": ROOT_PATH}
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as process:
-        number, seconds = -1, START_SECONDS
+        number, seconds, reads = start, START_SECONDS, False
         for line in _lines(process):
             if line is None:
                 process.kill()
                 break
-            if line.isdigit():
-                number, seconds = int(line), SECONDS
+            if line == WARM:
+                reads = not reads
+            elif line.isdigit():
+                number, seconds, reads = int(line), SECONDS, True
             else:
                 yield number, tuple(json.loads(line))
-                number += 1
+                number, reads = number + 1, False
         code = process.wait()
     if number < stop:
         why = f"no answer after {seconds:.0f} s" if code == -9 else f"the process ended with {code}"
-        yield max(number, start), ("failed", why)
+        yield number, ("failed" if reads else "unmade", why)
 
 
 def _lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
@@ -113,13 +116,13 @@ def _lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
             if not chunk:
                 return
             *lines, buffer = (buffer + chunk).split(b"\n")
-            waited = SECONDS
+            waited = SECONDS if any(line.isdigit() for line in lines) else waited
             yield from (line.decode() for line in lines)
 
 
 def table(results: Iterable[Result]) -> str:
     """The results for people, failures of the same last line together."""
-    rows = [("reader", "cases", "accepted", "refused", "failed", "s"), *(r.row for r in results)]
+    rows = [("reader", "cases", "accepted", "refused", "unmade", "failed", "s"), *(r.row for r in results)]
     lines = [
         "".join(f"{cell!s:<12}" if i == 0 else f"{cell!s:>10}" for i, cell in enumerate(row)) for row in rows
     ]

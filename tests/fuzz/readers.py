@@ -135,8 +135,9 @@ def read_nir(folder: Path) -> object:
 
 def write_pt2(folder: Path) -> None:
     """An exported program."""
-    from tests import hostile
+    from tests import hostile, later
 
+    later.settle(hostile)
     (folder / "a").mkdir()
     hostile.exported(folder / "a" / "net.pt2")
 

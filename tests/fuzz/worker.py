@@ -1,7 +1,7 @@
 """One guarded process: reads damaged files one after the other and says after each what came of it.
 
-A line on the pipe before a case is its number, the line after it the outcome as JSON; whoever reads them knows what a
-process that ended or hangs was doing.
+A line on the pipe before a file is read is its number, the line after it the outcome as JSON; whoever reads them knows
+what a process that ended or hangs was doing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.fuzz.mutators import damage
 from tests.fuzz.readers import READERS, TRAP, FileReader, Sample
 
 GIB = 1 << 30
+WARM = "imports"  # said before and after a valid sample is read, which brings in what the reader works with
 
 
 def case(reader: FileReader, samples: list[Sample], seed: int, number: int) -> dict[str, bytes]:
@@ -71,8 +72,8 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(name: str, seeds: str, seed: int, start: int, stop: int) -> None:
-    """Cases ``start`` .. ``stop`` - 1."""
+def main(name: str, seeds: str, kept: str, seed: int, start: int, stop: int) -> None:
+    """Cases ``start`` .. ``stop`` - 1; the files of those that fail stay in a folder of their number in ``kept``."""
     reader = READERS[name]
     pipe = os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -80,21 +81,25 @@ def main(name: str, seeds: str, seed: int, start: int, stop: int) -> None:
     os.dup2(nowhere, 2)
     samples = reader.samples(Path(seeds))
     with tempfile.TemporaryDirectory() as scratch:
-        for index, sample in enumerate(samples[:1]):  # brings in what the reader imports
-            put(dict(sample), Path(scratch) / str(index))
-            outcome(reader, Path(scratch) / str(index))
+        print(WARM, file=pipe)
+        put(dict(samples[0]), Path(scratch) / WARM)
+        outcome(reader, Path(scratch) / WARM)
+        print(WARM, file=pipe)
         limit()
         for number in range(start, stop):
             files = case(reader, samples, seed, number)
-            folder = Path(scratch) / "case"
-            folder.mkdir()
+            folder = Path(kept) / str(number)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             os.chdir(folder)
             put(files, folder)
             print(number, file=pipe)
-            print(json.dumps(outcome(reader, folder)), file=pipe)
+            found = outcome(reader, folder)
             os.chdir(scratch)
-            shutil.rmtree(folder)
+            if found[0] != "failed":
+                shutil.rmtree(folder)
+            print(json.dumps(found), file=pipe)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    main(*sys.argv[1:4], *map(int, sys.argv[4:]))

@@ -19,7 +19,7 @@ from neurodeploy.errors import ImportModelError, Problem, UsageError
 
 
 def test_what_is_handed_back_is_what_was_made() -> None:
-    made = {
+    made: dict[str, Any] = {
         "float": np.arange(6.0).reshape(2, 3), "turned": np.arange(6, dtype=np.int16).reshape(2, 3).T,
         "empty": np.zeros((0, 3), np.uint8), "scalar": np.array(True), "bytes": b"\0ab", "none": b"",
         "plain": [1, -2.5, None, True, "ä\ud800", (1, (2,)), {"a": []}], "large": 1 << 70,

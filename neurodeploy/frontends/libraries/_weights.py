@@ -42,15 +42,15 @@ def read(path: Path) -> dict[str, Any]:
         raise ImportModelError(Problem("ND191", cause, str(path), found, limit))
     cause = "the weights are not a whole file of tensors"
     try:
-        found = _read(path)
+        tables = _read(path)
     except tensors.Refused as error:
         danger, limit, fix = "the weights could execute code", "tensors and plain containers", _FIX
         raise ImportModelError(Problem("ND113", danger, str(path), str(error), limit, (fix,))) from error
     except Exception as error:  # each reader has its own
         raise ImportModelError(Problem("ND192", cause, str(path), first_line(error))) from error
-    if not found:
+    if not tables:
         raise ImportModelError(Problem("ND192", cause, str(path), "0 tensors"))
-    return found
+    return tables
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -183,6 +183,28 @@ def test_sizes_that_nothing_says_and_two_networks_in_one(tmp_path: Path) -> None
     assert code(tmp_path / "two") == "ND181"
 
 
+@pytest.mark.needs("timm")
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "vit_base_patch16_clip_224"]
+)
+def test_images_of_timm_are_what_its_own_transform_makes(name: str) -> None:
+    import timm
+    from PIL import Image
+
+    library = LIBRARIES["timm"]
+    reader = {"pretrained": False, "image": 32, "arguments": {"depth": 1, "embed_dim": 12, "num_heads": 2}}
+    built = library.build(name, library.configure(reader))
+    own = timm.data.resolve_model_data_config(built.module)
+    raw = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    transform = timm.data.create_transform(**{**own, "input_size": (3, 32, 32), "crop_pct": 1.0})
+    scale, offset = (np.broadcast_to(n, 3)[:, None, None] for n in (built.spec.scale, built.spec.offset))
+    expected = transform(Image.fromarray(raw)).numpy()
+    np.testing.assert_allclose(raw.transpose(2, 0, 1) * scale + offset, expected, rtol=1e-5, atol=1e-6)
+    whole = int(32 / own["crop_pct"])
+    said = f"resize to shortest edge {whole} ({own['interpolation']}), centre crop of 32 x 32"
+    assert built.preparation == ("" if own["crop_pct"] == 1 else said)
+
+
 # --- texts -------------------------------------------------------------------------------------------------------
 
 TEXT = {**SMALL, "vocab_size": 50, "max_position_embeddings": 32, "pad_token_id": 1, "eos_token_id": 2}

@@ -115,7 +115,10 @@ def test_an_export_says_what_differs_and_refuses_too_much(
     capsys.readouterr()
     command = ["export", "out", "--to", "nir", "--out", "again.nir"]
     assert cli.call(command) == 0
-    assert "replayed in the floats of NIR, 16 samples of 8 ticks: all" in capsys.readouterr().out
+    assert (
+        "replayed in the floats of NIR, 16 samples of synthetic input, 8 ticks: all"
+        in capsys.readouterr().out
+    )
     assert cli.call([*command, "--samples", "3", "--format", "json"]) == 0
     replay = json.loads(capsys.readouterr().out)["replay"]
     assert (replay["samples"], replay["ticks"], replay["differ"]) == (3, 8, 0)
