@@ -43,10 +43,10 @@ Program = tuple[list[tuple[str, int, int, float]], list[int], int]
 def programs(draw: st.DrawFn) -> Program:
     """Lines that read earlier values, what one or two states become, and what is returned."""
     states = draw(st.integers(1, 2))
-    lines = []
+    lines: list[tuple[str, int, int, float]] = []
     for number in range(1 + states, 1 + states + draw(st.integers(2, 7))):
-        operands = [draw(st.integers(0, number - 1)) for _ in range(2)]
-        lines.append((draw(st.sampled_from(sorted(LINES))), *operands, draw(st.floats(0.1, 0.9)) + 1e-7))
+        a, b = (draw(st.integers(0, number - 1)) for _ in range(2))
+        lines.append((draw(st.sampled_from(sorted(LINES))), a, b, draw(st.floats(0.1, 0.9)) + 1e-7))
     last = states + len(lines)
     return lines, [draw(st.integers(0, last)) for _ in range(states)], draw(st.integers(1 + states, last))
 
@@ -82,7 +82,13 @@ def holds(program: Program) -> bool:
         spec = InputSpec((4,), 1 / 16, timesteps=TICKS, readout="last")
         graph = torch_fx.import_module(network, spec)
     except ImportModelError as error:
-        assert {problem.code for problem in error.problems} <= {"ND101", "ND107", "ND109", "ND157", "ND158"}, error
+        assert {problem.code for problem in error.problems} <= {
+            "ND101",
+            "ND107",
+            "ND109",
+            "ND157",
+            "ND158",
+        }, error
         return False
     expected = stateful.every_tick(network, RAW, TICKS)
     for form in (graph, simplify(graph)):
