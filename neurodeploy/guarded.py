@@ -62,8 +62,10 @@ def call(
         return found  # type: ignore[no-any-return]
     if outcome == _TYPED:
         kind, problems = found
-        classes = {c.__name__: c for c in (NeurodeployError, *_subclasses(NeurodeployError))}
-        raise classes[kind]([Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in problems])
+        classes: list[type[NeurodeployError]] = [NeurodeployError, *_subclasses(NeurodeployError)]
+        raise next(c for c in classes if c.__name__ == kind)(
+            [Problem(**{**p, "fixes": tuple(p["fixes"])}) for p in problems]
+        )
     raise Stopped(str(found) if outcome == _RAISED else f"more than {memory >> 20} MB of memory")
 
 

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -114,6 +115,7 @@ def load(spec: str) -> DataSet:
     """
     parts = _opened(spec, _parts)
     layout, header = Layout(**parts["layout"]), parts["header"]
+    _require_bounded(spec, sum(len(labels) for labels, *_ in parts["splits"]) * prod(layout.shape))
     digest = hashlib.sha256(f"{layout}".encode() + header)
     splits = []
     for name, (labels, offsets, payload) in zip(("train", "test"), parts["splits"], strict=True):
@@ -123,6 +125,13 @@ def load(spec: str) -> DataSet:
     height, width, channels = layout.shape
     title, shape = Path(spec).stem, (channels, height, width)
     return DataSet(title, splits[0], splits[1], layout.classes, shape, 255, digest.hexdigest(), spec)
+
+
+def _require_bounded(spec: str, pixels: int) -> None:
+    """Refuse streams that claim far more pixels than a file of this size holds."""
+    most = most_unpacked(Path(spec).stat().st_size)
+    if pixels > most:
+        raise _checks.foreign(spec, f"{pixels} bytes of pixels", f"at most {most} bytes")
 
 
 def _opened(spec: str, read: Callable[[h5py.File, str], dict[str, Any]]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def firing(cell: Cell) -> Population | None:
     common = {name: _compact(array) for name, array in named.items()}
     drives = list(_currents(cell, gains, threshold, meets=all(map(_dyadic, numbers))))
     sent = [cell.sequence(sequence) for sequence in drives]
-    if not set(np.unique(sent)) <= {0.0, 1.0}:
+    if not all(np.all((out == 0) | (out == 1)) for out in sent):
         return None
     for model, params in _candidates(cell, common, inclusive):
         made = Population(model, params, ratios)
@@ -274,7 +274,10 @@ def _compact(array: Array) -> Any:
 
 def _round(array: Array) -> Array:
     """The short decimal or single-precision number that a value is but for the rounding of double arithmetic."""
-    values, places = np.unique(array, return_inverse=True)
+    if np.all(array == array.flat[0]):  # most parameters are one number, and sorting a whole layer takes long
+        values, places = array.reshape(-1)[:1], np.zeros(array.size, dtype=np.intp)
+    else:
+        values, places = np.unique(array, return_inverse=True)
     short = np.array([float(f"{value:.13g}") for value in values])
     single = values.astype(np.float32).astype(np.float64)
     near = np.spacing(np.abs(values)) * 8

@@ -1,7 +1,7 @@
 """How deep scores of hidden tokens are put below the others: as deep as the scores that texts give ask for.
 
-A mask that depends on the input adds to scores, and the integers' softmax is exactly 0 only for what is so far below the
-largest score of its row. How far hidden scores may exceed the others is not known from the network; it is measured.
+A mask that depends on the input adds to scores, and the integers' softmax is exactly 0 only for what is so far below
+the largest score of its row. How far hidden scores may exceed the others is not known from the network: it is measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..array import Array
-from ..calibrate import batch_size, batches
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Micro, Synapse
@@ -25,7 +24,8 @@ ZERO = 21.0
 SHARE = 0.75
 #: deeper than all scores, and exact in floats beside them
 BOTTOM = 2.0**20
-SAMPLES = 16
+#: texts that are looked at, and how many of them at a time: one-hot inputs are large
+SAMPLES, TOGETHER = 16, 4
 
 
 def deepened(graph: Graph, raw: Array) -> Graph:
@@ -47,8 +47,8 @@ def _depth(graph: Graph, raw: Array) -> float:
         seen = np.where(under, -np.inf, value).max(axis=-1)
         excess.append(float(np.max(unseen - seen, initial=0.0, where=np.isfinite(seen))))
 
-    for batch in batches(raw, batch_size(graph)):
-        interp.run(bottom, batch, timesteps=1, observe=observe)
+    for start in range(0, len(raw), TOGETHER):
+        interp.run(bottom, raw[start : start + TOGETHER], timesteps=1, observe=observe)
     return float(2.0 ** np.ceil(np.log2(max(LEAST, ZERO + max(excess) / SHARE))))
 
 

@@ -69,8 +69,8 @@ def import_check(report: Json) -> tuple[str, ...]:
     ties = (f"ties on {units.count(found['ties'])} elements, equal elsewhere",) if found["ties"] else ()
     spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
     compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
-    return (f"equal to the model on {found['samples']} samples{ticks}", compared,
-            f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}", *ties)  # fmt: skip
+    largest = f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}"
+    return (f"equal to the model on {found['samples']} samples{ticks}", compared, largest, *ties)
 
 
 def how_made(report: Json) -> str:

@@ -38,7 +38,7 @@ def _prove(kind: str, modules: int, record_property: pytest.RecordProperty) -> N
     front_end, neurons, part, least = KINDS[kind]
     imported: list[bool] = []
 
-    @settings(max_examples=max(round(modules * part), 10), phases=(Phase.generate, Phase.shrink))
+    @settings(max_examples=max(round(modules * part), 6), phases=(Phase.generate, Phase.shrink))
     @given(torch_modules.programs(neurons))
     def proof(program: torch.nn.Module) -> None:
         imported.append(torch_modules.equal_or_refused(program, front_end, TICKS if neurons else 1))

@@ -313,6 +313,14 @@ def test_streams_of_strangers(stream: bytes, code: str, tmp_path: Path) -> None:
     assert codes(decoded, jpegs(tmp_path / "a.h5", stream)) == {code}
 
 
+def test_streams_that_claim_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = jpegs(tmp_path / "a.h5", saved(colour(), "JPEG"))
+    monkeypatch.setattr(limits, "UNPACKED", 100)
+    monkeypatch.setattr(limits, "EXPANSION", 0)
+    assert codes(hdf5_jpeg._require_bounded, spec, 101) == {"ND923"}
+    hdf5_jpeg._require_bounded(spec, 100)
+
+
 def test_grey_streams_of_a_colour_set_are_read(tmp_path: Path) -> None:
     image = grey()
     data = decoded(jpegs(tmp_path / "a.h5", saved(image, "JPEG")))

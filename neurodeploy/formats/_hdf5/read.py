@@ -33,7 +33,7 @@ H5_ERRORS = (
     OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError,
 )  # fmt: skip
 
-TRIAL_SECONDS = 10.0
+TRIAL_SECONDS = 20.0
 TRIAL_RATE = 10e6  # bytes per second, at least
 
 

@@ -63,10 +63,9 @@ class Built:
     The raw levels of ``spec`` are pixels of 0 .. 255. ``inside`` is the attribute of the wrapper that holds the
     library's own module.
 
-    ``reference`` is the library's own way to the same result without the wrapper, from what the module takes; None where
-    there is no wrapper. ``preparation`` says what the
-    library would do to rows and columns of an image of the network's size; ``remarks``, as ``place: text``, what is
-    worth knowing.
+    ``reference`` is the library's own way to the same result without the wrapper, from what the module takes; None
+    where there is no wrapper. ``preparation`` says what the library would do to rows and columns of an image of the
+    network's size; ``remarks``, as ``place: text``, what is worth knowing.
     """
 
     module: Any

@@ -38,7 +38,7 @@ class Reference:
     """A module that maps (B, *shape) to one tensor (B, ...), a tick at each call.
 
     With ``time_axis`` it maps (T, B, *shape) in one call. ``batch`` is the only number of samples that it takes, as it
-    was exported; None for any. ``call``, where given, is how its user calls it: a wrapper that is traced is not believed.
+    was exported; None for any. ``call``, where given, is how its user calls it: a traced wrapper is not believed.
     """
 
     def __init__(

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from neurodeploy.frontends.proof import causes, compare, guest, prove, reference
-    from tests import import_cases, jelly
+    from tests import guests, import_cases
 else:
-    import_cases, jelly = Later("tests.import_cases"), Later("tests.jelly")
+    guests, import_cases = Later("tests.guests"), Later("tests.import_cases")
     causes, compare, guest, prove, reference = (
         Later(f"neurodeploy.frontends.proof.{name}")
         for name in ("causes", "compare", "guest", "prove", "reference")
@@ -92,16 +92,9 @@ def test_precision_of_the_weights_makes_no_difference(dtype: str) -> None:
     assert proven(module.to(getattr(torch, dtype))).precision == "float64"
 
 
-class Single(nn.Module):
-    """Goes down to single precision by itself, as norms of libraries do."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.softmax(x.flatten(1).float(), -1)
-
-
 def test_a_module_that_computes_in_single_precision_is_compared_with_a_wider_tolerance() -> None:
     torch.manual_seed(0)
-    found = proven(nn.Sequential(nn.Conv2d(1, 4, 3), Single(), nn.Linear(144, 3)))
+    found = proven(nn.Sequential(nn.Conv2d(1, 4, 3), guests.Single(), nn.Linear(144, 3)))
     assert (found.precision, found.tolerance) == ("float32", 1e-3)
 
 
@@ -135,6 +128,21 @@ def test_a_pass_that_changes_numbers_is_refused(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ImportModelError) as caught:
         prove.prove(loaded.reference, loaded.graph, wrong, (0, 16))
     assert caught.value.problems[0].code == "ND140"
+
+
+def test_every_stored_number_matters() -> None:
+    """Weights, time constants and thresholds, each off by one percent or two."""
+    loaded = resolve.from_torch(spiking(), SPEC)
+    simple = passes.simplify(loaded.graph)
+    wrong = [weighed(simple, node.name, 1.01) for node in simple.of(Synapse)]
+    for node in simple.of(Neuron):
+        for name in ("beta", "gain", "threshold"):
+            moved = replace(node, params={**node.params, name: node.params[name] * 1.02})
+            wrong.append(replace(simple, nodes={**simple.nodes, node.name: moved}))
+    assert len(wrong) == 3 + 2 * 3
+    for graph in wrong:
+        with pytest.raises(ImportModelError, match="ND140"):
+            prove.prove(loaded.reference, loaded.graph, graph, (0, 16))
 
 
 def test_a_wrong_time_constant_is_found_at_its_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,37 +274,6 @@ def test_another_rule_at_exact_equality_is_no_tie() -> None:
 # --- the guest -------------------------------------------------------------------------------------------------------
 
 
-class Holder:
-    def __init__(self) -> None:
-        self.seen = [1, 2]
-
-
-class Untidy(nn.Module):
-    """Changes everything that a call can change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(64, 3)
-        self.register_buffer("calls", torch.zeros(2, dtype=torch.int64))
-        self.trace, self.table, self.plain = [torch.ones(2)], {"a": {"b": torch.zeros(3)}}, torch.ones(3)
-        self.array, self.holder, self.count = np.zeros(2), Holder(), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.count += 1
-        self.calls += 1
-        self.array += 1
-        self.plain.add_(1)
-        self.trace.append(x)
-        self.trace[0].mul_(2)
-        self.table["a"]["b"] += 1
-        self.table["new"] = x
-        self.holder.seen.append(self.count)
-        self.other = x
-        self.eval()
-        random.random(), np.random.rand(), torch.rand(1)
-        return self.linear(x.flatten(1)) * 2
-
-
 def state(module: nn.Module) -> dict[str, Any]:
     parts = {name: (p.dtype, p.requires_grad, p.grad, p.tolist()) for name, p in module.named_parameters()}
     return {
@@ -321,7 +298,7 @@ def visited(module: nn.Module) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_as_it_was(training: bool) -> None:
     torch.manual_seed(0)
-    module = Untidy()
+    module = guests.Untidy()
     module.train(training)
     module.linear.weight.requires_grad_(False)
     module.linear(torch.ones(1, 64)).sum().backward()
@@ -376,38 +353,15 @@ def test_raw_inputs_hold_the_corners_of_what_is_admissible() -> None:
     ) > 10
 
 
-class Masked(nn.Module):
-    """Attention that does not see the ids 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed, self.qkv, self.head = nn.Embedding(11, 8), nn.Linear(8, 24), nn.Linear(8, 3)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        q, k, v = self.qkv(self.embed(ids)).chunk(3, -1)
-        mask = (ids != 0)[:, None, :]
-        return self.head(torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)[:, 0])
-
-
 def test_texts_are_filled_up_at_several_lengths() -> None:
     torch.manual_seed(0)
     spec = InputSpec((9,), tokens=True)
-    loaded = resolve.from_torch(Masked(), spec)
+    loaded = resolve.from_torch(guests.Masked(), spec)
     assert loaded.reference is not None
     raw = admissible.samples(loaded.graph, (0, 1), None, few=False)
     assert len({int((text != 0).sum()) for text in raw}) >= 4 and raw.max() == 10
-    found = proven(Masked(), spec)
+    found = proven(guests.Masked(), spec)
     assert found.samples == admissible.MANY and found.largest_difference < 1e-9
-
-
-class Small(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.norm, self.head = nn.Linear(64, 16), nn.LayerNorm(16), nn.Linear(16, 3)
-        self.register_buffer("shift", torch.rand(16))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.nn.functional.gelu(self.norm(self.fc(x.flatten(1)) + self.shift)))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, None])
@@ -415,7 +369,7 @@ def test_an_exported_program_is_compared_in_the_batches_that_it_takes(
     tmp_path: Any, batch: int | None
 ) -> None:
     torch.manual_seed(0)
-    module = Small().eval()
+    module = guests.Small().eval()
     dynamic = {"dynamic_shapes": ({0: torch.export.Dim("batch")},)} if batch is None else {}
     program = torch.export.export(module, (torch.rand(batch or 3, 1, 8, 8),), **dynamic)
     torch.export.save(program, tmp_path / "net.pt2")
