@@ -85,6 +85,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     big = "9" * 5000
     fields = "{'descr': '<i8', 'fortran_order': False, 'shape': (8,), }"
     yield "npy/dangling/x.npy", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (8,")
+    yield "npy/length/x.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", 0x7FFFFFFF) + bytes(64)
     yield "npy/deep/x.npy", npy("(" * 3000)
     yield "npy/huge/x.npy", npy(fields.replace("(8,)", "(1099511627776,)"))
     yield "npy/negative/x.npy", npy(fields.replace("(8,)", "(-8,)"))
