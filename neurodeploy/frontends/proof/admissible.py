@@ -42,20 +42,29 @@ def _frames(shape: tuple[int, ...], low: int, high: int) -> Iterator[Array]:
 
 
 def _texts(graph: Graph) -> Iterator[Array]:
-    """Ids at random, and texts that are filled up with ids that the network hides; the largest and the smallest ids."""
+    """Ids at random, texts that are filled up with ids that the network hides, and special ids; for ever.
+
+    The first id of a text is one that is seen: what attends to nothing at all is no text.
+    """
     length, vocabulary = tokens(graph) or (0, 0)
     generator, unseen = np.random.default_rng(0), hidden(graph)
+    seen = np.setdiff1d(np.arange(vocabulary), unseen)
     special = np.array(sorted({*unseen, *range(min(6, vocabulary)), vocabulary - 1}))
+
+    def drawn() -> Array:
+        text = generator.integers(0, vocabulary, length)
+        text[0] = generator.choice(seen if len(seen) else special)
+        return text
+
     turn = 0
     while True:
-        yield generator.integers(0, vocabulary, length)
+        yield drawn()
         for share in FILLED if unseen else ():
-            text = generator.integers(0, vocabulary, length)
-            at = min(length - 1, max(1, round(share * length)))
-            text[at:] = unseen[turn % len(unseen)]
+            text = drawn()
+            text[max(1, round(share * length)) :] = unseen[turn % len(unseen)]
             yield text
-        text = generator.integers(0, vocabulary, length)
-        places = generator.permutation(length)[: len(special)]
-        text[places] = special[: len(places)]
+        text = drawn()
+        places = 1 + generator.permutation(length - 1)[: len(special)]
+        text[places] = generator.permutation(special)[: len(places)]
         yield text
         turn += 1
