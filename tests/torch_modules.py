@@ -194,18 +194,22 @@ def reshape(pick: Pick, x: Tensor) -> Apply:
     )[pick(10)]  # fmt: skip
 
 
+def at(axis: int, step: Any) -> tuple[Any, ...]:
+    """An index into one axis."""
+    return (*[slice(None)] * axis, step)
+
+
 @move(MOVES)
 def part(pick: Pick, x: Tensor) -> Apply:
     axis = 1 + pick(x.ndim - 1)
     size = x.shape[axis]
     start, step = pick(size), 1 + pick(2)
-    before = (slice(None),) * axis
     return (
-        lambda x: x[(*before, slice(start, None, step))], lambda x: x[(*before, start)],
+        lambda x: x[at(axis, slice(start, None, step))], lambda x: x[at(axis, start)],
         lambda x: x.select(axis, start),
         lambda x: x.narrow(axis, start, size - start), lambda x: x.chunk(2, axis)[0], lambda x: x.split(2, axis)[-1],
         lambda x: x.unbind(axis)[-1], lambda x: x[..., : 1 + start], lambda x: x[..., None, -1],
-        lambda x: x[(*before, slice(None, None, 2))], lambda x: x.tensor_split(2, axis)[0],
+        lambda x: x[at(axis, slice(None, None, 2))], lambda x: x.tensor_split(2, axis)[0],
     )[pick(11)]  # fmt: skip
 
 
@@ -215,11 +219,10 @@ def gathered(pick: Pick, x: Tensor) -> Apply:
     size = x.shape[axis]
     index = torch.tensor([pick(size) for _ in range(1 + pick(5))])
     mask = torch.tensor([i == 0 or bool(pick(2)) for i in range(size)])
-    before = (slice(None),) * axis
     return (
-        lambda x: x[(*before, index)], lambda x: x[(*before, index.tolist())], lambda x: x.index_select(axis, index),
-        lambda x: x[(*before, mask)], lambda x: x[(*before, index[:, None])], lambda x: torch.take(x, index),
-        lambda x: x[(*before, -1 - index)],
+        lambda x: x[at(axis, index)], lambda x: x[at(axis, index.tolist())], lambda x: x.index_select(axis, index),
+        lambda x: x[at(axis, mask)], lambda x: x[at(axis, index[:, None])], lambda x: torch.take(x, index),
+        lambda x: x[at(axis, -1 - index)],
     )[pick(7)]  # fmt: skip
 
 

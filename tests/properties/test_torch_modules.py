@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _prove(kind: str, modules: int, record_property: pytest.RecordProperty) -> None:
+def _prove(kind: str, modules: int, record_property: Callable[[str, object], None]) -> None:
     front_end, neurons, part, least = KINDS[kind]
     imported: list[bool] = []
 
@@ -51,12 +52,12 @@ def _prove(kind: str, modules: int, record_property: pytest.RecordProperty) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_random_module_is_imported_equal_or_refused(
-    kind: str, record_property: pytest.RecordProperty
+    kind: str, record_property: Callable[[str, object], None]
 ) -> None:
     _prove(kind, 200, record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_random_modules(kind: str, record_property: pytest.RecordProperty) -> None:
+def test_many_random_modules(kind: str, record_property: Callable[[str, object], None]) -> None:
     _prove(kind, int(os.environ.get("NEURODEPLOY_MODULES", "2000")), record_property)

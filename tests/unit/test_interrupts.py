@@ -82,7 +82,8 @@ with terminable():
 
 
 def test_other_threads_are_left_alone() -> None:
-    before, inside = [signal.getsignal(number) for number in ALL], []
+    before = [signal.getsignal(number) for number in ALL]
+    inside: list[object] = []
 
     def work() -> None:
         with interrupts.terminable(), interrupts.uninterrupted():

@@ -161,7 +161,8 @@ def test_many_publishers_at_once(tmp_path: Path) -> None:
 
 
 def test_who_reads_while_files_change_places_reads_again(tmp_path: Path) -> None:
-    out, calls = finished(tmp_path / "out", "old", "build.toml", "repro.json"), []
+    out = finished(tmp_path / "out", "old", "build.toml", "repro.json")
+    calls: list[str] = []
 
     def read() -> set[str]:
         first = (out / "build.toml").read_text()
