@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from torch import Tensor, fx, nn
     from torch.nn import functional
 
-    from neurodeploy.frontends import torch_fx
+    from neurodeploy.frontends import torch_export, torch_fx
     from tests import transformer_modules, unseen
     from tests.unit.frontends import modules
 else:
@@ -53,6 +53,7 @@ else:
     torch, fx, nn = Later("torch"), Later("torch.fx"), Later("torch.nn")
     transformers = Later("transformers")
     functional, safetensors = Later("torch.nn.functional"), Later("safetensors.torch")
+    torch_export = Later("neurodeploy.frontends.torch_export")
     torch_fx = Later("neurodeploy.frontends.torch_fx")
     transformer_modules, unseen = Later("tests.transformer_modules"), Later("tests.unseen")
     modules = Later("tests.unit.frontends.modules")

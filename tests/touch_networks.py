@@ -32,9 +32,9 @@ def plain() -> torch.nn.Module:
     return Network(torch.nn.ReLU())
 
 
-def magnitudes() -> torch.nn.Module:
+def degrees() -> torch.nn.Module:
     """An ANN with an operator that only the toy knows."""
-    return Network(torch.abs)
+    return Network(torch.deg2rad)
 
 
 def pulsing() -> torch.nn.Module:

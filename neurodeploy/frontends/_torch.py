@@ -133,7 +133,7 @@ def _require_floats(model: Any) -> None:
         kind = f"{type(module).__module__}.{type(module).__qualname__}"
         if _QUANTISED.match(kind) and not kind.endswith("PackedParams"):
             cause, limit = "a layer that torch has quantised", "layers of floats"
-            fix = "give the network from before its quantisation: neurodeploy quantises it itself"
+            fix = "give the network as it was before its quantisation"
             problems.append(Problem("ND155", cause, path or "<root>", kind, limit, (fix,)))
     if problems:
         raise ImportModelError(problems)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from neurodeploy.errors import ImportModelError
-from neurodeploy.frontends import lower, torch_export
+from neurodeploy.frontends import lower
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.ops._base import OPERATORS
 from neurodeploy.frontends.values import MaskedScores, OfIds, TokenIds
 from neurodeploy.ir import interp
 from tests import rooms
-from tests.later import modules, torch, torch_fx
+from tests.later import modules, torch, torch_export, torch_fx
 
 RADIANS = """
     import math

@@ -120,7 +120,7 @@ def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
         trace = nd.compare.interp.run(program.graph, images(graph, 3, seed=1), ["s0"])
         assert 0 < trace.values["s0"].mean() < 1
         assert cli.call(["ops", "--format", "json"]) == 0
-        rows = {row["name"]: row["grade"] for row in json.loads(capsys.readouterr().out)}
+        rows = {row["name"]: row["grade"] for row in json.loads(capsys.readouterr().out)["rows"]}
         assert rows["toy"] == "plausible"
 
 
@@ -145,31 +145,25 @@ def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: p
 
 def test_an_operator_is_one_file(tmp_path: Path) -> None:
     text = """
-        import numpy as np
-        from neurodeploy.microcode import rescale
-        from neurodeploy.microcode.relu import Relu
+        from dataclasses import replace
 
-        class Toy(Relu):
-            name, torch, spelled = "toy", ("abs",), ()
+        import numpy as np
+        from neurodeploy.microcode._rescale import Rescale
+
+        class Toy(Rescale):
+            name, torch, spelled = "toy", ("deg2rad",), ({},)
 
             def float_apply(self, x, params):
-                return np.abs(x)
-
-            def int_apply(self, x, params):
-                return rescale.MEMBER.int_apply(np.abs(x), params)
+                return np.deg2rad(x)
 
             def quantize(self, params, fixed, interval, options):
-                return rescale.MEMBER.quantize({}, fixed, interval, {**options, "out_bits": 17})
-
-            def bounds(self, params, lo, hi):
-                ends = self.int_apply(lo, params)[0], self.int_apply(hi, params)[0]
-                return np.where((lo <= 0) & (hi >= 0), 0, np.minimum(*ends)), np.maximum(*ends)
+                return super().quantize({}, replace(fixed, scale=np.deg2rad(fixed.scale)), interval, options)
 
         MEMBER = Toy()
         """
-    assert cli.call(["check", f"py:{HERE}:magnitudes", "--data", "digits", "-T", "2"]) == 3
+    assert cli.call(["check", f"py:{HERE}:degrees", "--data", "digits", "-T", "2"]) == 3
     with rooms.member(MICROCODE, tmp_path, toy=text):
-        report = built("magnitudes", "--data", "digits")
+        report = built("degrees", "--data", "digits")
         saved = nd.artifact.load(Path("out"))
     assert report["method"] == "ecmt" and [node.op for node in saved.source.of(Micro)] == ["toy"]
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, given, settings
 
-from neurodeploy.frontends import torch_export
-from tests.later import Later, torch, torch_fx
+from tests.later import Later, torch, torch_export, torch_fx
 
 if TYPE_CHECKING:
     from tests import torch_modules

@@ -13,7 +13,6 @@ import neurodeploy as nd
 from neurodeploy import calibrate, compare, passes, verbs
 from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ConvertError, SimulateError
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
@@ -22,7 +21,7 @@ from neurodeploy.ir.nodes import Synapse
 from neurodeploy.quantize import quantize
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
-from tests.later import torch
+from tests.later import torch, torch_export
 
 MODEL = "py:tests.transformers_small:bert"
 

@@ -13,7 +13,6 @@ from neurodeploy.convert import natural
 from neurodeploy.convert._base import METHODS
 from neurodeploy.convert._sites import is_quantised, is_quantiser, sites
 from neurodeploy.errors import ImportModelError
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -21,7 +20,7 @@ from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
 from neurodeploy.sources import zoo
-from tests.later import Later, Tensor, nn, torch
+from tests.later import Later, Tensor, nn, torch, torch_export
 
 quantiser = Later("quantiser", zoo.submodule)
 SHAPE = (1, 8, 8)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from neurodeploy import passes
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.sources import resolve, zoo
-from tests.later import torch, torch_fx
+from tests.later import torch, torch_export, torch_fx
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
 

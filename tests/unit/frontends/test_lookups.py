@@ -11,7 +11,6 @@ import pytest
 from neurodeploy import calibrate, passes
 from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp
@@ -19,7 +18,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Synapse
 from neurodeploy.quantize import quantize
 from tests import transformers_small as small
-from tests.later import Tensor, nn, torch
+from tests.later import Tensor, nn, torch, torch_export
 from tests.later import functional as F
 
 ROWS, TOKENS, WIDTH, HEADS = 23, 9, 16, 4

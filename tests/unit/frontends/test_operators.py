@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from neurodeploy import passes
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
-from tests.later import torch, torch_fx
+from tests.later import torch, torch_export, torch_fx
 from tests.unit.frontends.functions import FUNCTIONS, SHAPE, module
 
 

@@ -11,11 +11,10 @@ import pytest
 
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import resolve, zoo
-from tests.later import Tensor, modules, nn, torch, torch_fx
+from tests.later import Tensor, modules, nn, torch, torch_export, torch_fx
 from tests.later import functional as F
 from tests.unit.frontends.functions import SHAPE
 

@@ -12,13 +12,12 @@ import pytest
 import neurodeploy as nd
 from neurodeploy import datasets, verbs
 from neurodeploy.errors import NeurodeployError, UsageError
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.inputs import samples, texts
 from neurodeploy.ir.graph import Graph
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
-from tests.later import torch, transformer_modules
+from tests.later import torch, torch_export, transformer_modules
 
 WORDS = [
     "the",

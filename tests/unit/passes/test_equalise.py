@@ -6,7 +6,6 @@ import pytest
 from neurodeploy import compare
 from neurodeploy.calibrate import measure
 from neurodeploy.convert import named
-from neurodeploy.frontends import torch_export
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -15,7 +14,7 @@ from neurodeploy.passes import simplify
 from neurodeploy.passes.equalise import WORTHWHILE, equalise
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
-from tests.later import torch
+from tests.later import torch, torch_export
 
 SHAPE = (2, 8, 8)
 

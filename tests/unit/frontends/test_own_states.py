@@ -184,7 +184,7 @@ def test_one_neuron_in_two_places_is_refused_with_both_lines() -> None:
     spiking = zoo.submodule("spiking")
     (problem,) = refused(twice(spiking.BinaryLif()))
     assert (problem.code, problem.where.split(" ")[0]) == ("ND159", "neuron")
-    assert problem.found.count("test_states.py:") == 2
+    assert problem.found.count("test_own_states.py:") == 2
     network = twice(spiking.GradedReLU())  # it remembers nothing
     np.testing.assert_allclose(
         interp.run(imported(network), RAW).outputs, stateful.every_tick(network, RAW, TICKS), atol=1e-12
