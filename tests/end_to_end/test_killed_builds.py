@@ -1,4 +1,7 @@
-"""A demo that is killed a hundred times, by all signals, at random times: the next command goes on where it was."""
+"""A demo that is killed again and again, by all signals, at random times: the next command goes on where it was.
+
+``NEURODEPLOY_KILLS=100`` kills it a hundred times, which takes half an hour.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,8 @@ def contents(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_demo_that_is_killed_a_hundred_times(tmp_path: Path) -> None:
-    print(killed(tmp_path, 100))
+def test_a_demo_that_is_killed_again_and_again(tmp_path: Path) -> None:
+    print(killed(tmp_path, int(os.environ.get("NEURODEPLOY_KILLS", "9"))))
 
 
 def killed(place: Path, kills: int) -> str:

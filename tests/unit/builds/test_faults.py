@@ -27,10 +27,6 @@ def require(found: dict, points: int) -> None:
         assert 0 < olds < total, "the points lie on both sides of the moment at which the folder changes"
 
 
-def test_a_folder_is_of_one_build(tmp_path: Path) -> None:
-    require(campaign(tmp_path, 2, 1, 1), points=200)
-
-
 @pytest.mark.slow
 def test_a_folder_is_of_one_build_at_900_points(tmp_path: Path) -> None:
     require(campaign(tmp_path, 12, 60, 8), points=900)

@@ -176,8 +176,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("sent, moment", [
-    (signal.SIGINT, "running"), (signal.SIGTERM, "running"), (signal.SIGKILL, "running"),
-    (signal.SIGTERM, "started"), (signal.SIGKILL, "started"), (signal.SIGKILL, "folder"),
+    (signal.SIGINT, "running"), (signal.SIGKILL, "running"), (signal.SIGTERM, "started"), (signal.SIGKILL, "folder"),
 ])  # fmt: skip
 def test_a_caller_that_is_killed(sent: signal.Signals, moment: str, tmp_path: Path) -> None:
     """At any moment: nothing stays, even if the caller cannot do anything any more."""
