@@ -91,6 +91,8 @@ def _lines(spec: str, content: str) -> Iterator[Row]:
 
 def _csv(spec: str, content: str) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(content), strict=True)
+    if "\0" in content:  # refused by the library before Python 3.11 alone
+        raise truncated(spec, "a NUL", "comma-separated values")
     try:
         if TEXT not in (reader.fieldnames or ()):
             raise foreign(spec, f"columns {', '.join(reader.fieldnames or ())}"[:120], f"a column {TEXT}")

@@ -70,6 +70,18 @@ def index_put(
     return _scattered(lowering, x, values, axes[0], rows)
 
 
+@operator("index_fill", "index_fill_")
+def index_fill(lowering: Lowering, x: Stream, dim: int, index: Any, value: Any) -> Any:
+    """The tensor with some positions of one axis set to a number."""
+    import torch
+
+    if depends(value):
+        raise Refusal("ND101", "a write of a number that depends on the input", "index_fill", "a constant")
+    places = [None] * x.dim(dim) + [index]
+    number = value if isinstance(value, torch.Tensor) else torch.tensor(float(value), dtype=torch.float64)
+    return index_put(lowering, x, places, number)
+
+
 def _scattered(lowering: Lowering, x: Any, source: Any, dim: int, rows: Mapping[int, int]) -> Any:
     """``x`` with its elements at the keys of ``rows`` along an axis replaced by those of ``source`` at the values."""
     size = x.sizes[dim] if isinstance(x, Stream) else x.shape[dim]
