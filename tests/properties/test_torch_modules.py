@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +30,10 @@ TICKS = 3
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
+    yield
+    torch._dynamo.reset()  # after hundreds of exports it no longer tells lines of files
 
 
 def _prove(kind: str, modules: int, record_property: Callable[[str, object], None]) -> None:
