@@ -104,6 +104,7 @@ def test_the_campaign_sees_every_kind_of_failure(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_two_thousand_damaged_files_do_no_harm(tmp_path: Path) -> None:
     results = campaign.run(tmp_path / "seeds", list(READERS), 2000, 0, os.cpu_count() or 1, tmp_path / "kept")
     assert not any(result.failures for result in results), campaign.table(results)
