@@ -66,4 +66,4 @@ def test_a_random_module_is_imported_equal_or_refused(
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_random_modules(kind: str, record_property: Callable[[str, object], None]) -> None:
-    _prove(kind, int(os.environ.get("NEURODEPLOY_MODULES", "2000")), record_property)
+    _prove(kind, int(os.environ.get("NEURODEPLOY_MODULES", "500")), record_property)
