@@ -39,12 +39,15 @@ def cast(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
 
 @operator("getattr")
 def attribute(lowering: Lowering, x: Stream, name: str) -> Stream:
-    """A tensor's other names for itself and its transpose."""
-    if name not in ("T", "mT", "data", "real"):
-        raise Refusal("ND101", "an attribute of a tensor", name, "T, mT or data")
-    if name == "T":
-        return lowering.permute(x, range(x.rank)[::-1])
-    return transpose(lowering, x, -1, -2) if name == "mT" else x
+    """A tensor's other names for itself and its transposes."""
+    match name:
+        case "data" | "real":
+            return x
+        case "T" | "H":
+            return t(lowering, x)
+        case "mT" | "mH":
+            return last_two(lowering, x)
+    raise Refusal("ND101", "an attribute of a tensor", name, "T, mT, H, mH, data or real")
 
 
 @operator("_assert_tensor_metadata", reads=(TokenIds, MaskedScores))
@@ -133,10 +136,16 @@ def transpose(lowering: Lowering, x: Stream, dim0: int, dim1: int) -> Stream:
     return lowering.permute(x, dims)
 
 
-@operator("t")
+@operator("t", "numpy_T", "matrix_H")
 def t(lowering: Lowering, x: Stream) -> Stream:
-    """Transposes a matrix."""
+    """Turns the order of all axes around; numbers are real, so the conjugate transpose is the transpose."""
     return lowering.permute(x, range(x.rank)[::-1])
+
+
+@operator("mT", "mH", "adjoint")
+def last_two(lowering: Lowering, x: Stream) -> Stream:
+    """Transposes the matrices of the last two axes."""
+    return transpose(lowering, x, -1, -2)
 
 
 @operator("movedim", "moveaxis")
