@@ -89,7 +89,7 @@ def load(path: str | Path) -> Artifact:
     Raises UsageError ND940 to ND948 naming section and dataset.
     """
     file = place(path)
-    found = store.read(file, CLASSES)
+    found, digest = store.read(file, CLASSES)
     images = found.pop("images", ())
     unknown = sorted(set(found) - set(SECTIONS))
     if unknown:
@@ -98,7 +98,7 @@ def load(path: str | Path) -> Artifact:
         _check(file, name, found.get(name), wanted)
     if images and "mapping" in found:
         found["mapping"] = replace(found["mapping"], images=_images(file, images))
-    return Artifact(**found, hash=store.recorded_hash(file))
+    return Artifact(**found, hash=digest)
 
 
 def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:

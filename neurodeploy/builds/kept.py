@@ -90,7 +90,7 @@ class Keeper:
         try:
             if not self.key or not file.is_file():
                 return None
-            result = store.read(file, CLASSES)["result"]
+            result = store.read(file, CLASSES).sections["result"]
             if isinstance(result, Mapped) and result.mapping.fits:  # its images are sooner made than read
                 result = replace(result, mapping=encode(result.graph, result.mapping, self.target))
         except (NeurodeployError, OSError, KeyError):

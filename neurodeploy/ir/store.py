@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -24,6 +24,8 @@ from ..array import Array
 from ..errors import Problem, UsageError
 from ..files import write_bytes
 from . import codec
+
+Found = TypeVar("Found")
 
 FORMAT = "neurodeploy-program"
 SCHEMA = 1
@@ -46,7 +48,7 @@ def write(path: Path, sections: Mapping[str, Any]) -> str:
     with h5py.File(buffer, "w") as file:
         for name, value in sections.items():
             _write_section(file.create_group(name), value)
-        digest = content_hash(file)
+        digest = content_hash(contents(Path(path), file))
         _write_json(file, "header", {"format": FORMAT, "schema": SCHEMA, "sha256": digest})
     write_bytes(Path(path), buffer.getvalue())
     _own.add(_identity(Path(path)))
@@ -71,30 +73,37 @@ def _write_json(group: h5py.Group, name: str, value: Any) -> None:
     group.create_dataset(name, data=np.frombuffer(text.encode("utf-8"), dtype=np.uint8))
 
 
-def content_hash(file: h5py.File) -> str:
+def content_hash(arrays: Mapping[str, Array]) -> str:
     """SHA-256 over all datasets but the header, in order of their paths."""
     digest = hashlib.sha256()
-    datasets = _walk(Path(file.filename or "artifact"), file)
-    for path, dataset in sorted(datasets, key=lambda pair: pair[0]):
-        if path != "/header":
-            digest.update(f"<{path} {dataset.dtype.str} {dataset.shape}>".encode())
-            digest.update(np.ascontiguousarray(dataset[()]).tobytes())
+    for place, array in sorted(arrays.items()):
+        if place != "/header":
+            digest.update(f"<{place} {array.dtype.str} {array.shape}>".encode())
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | None = None) -> dict[str, Any]:
+class Stored(NamedTuple):
+    """What an artifact holds: its sections by name, and its content hash."""
+
+    sections: dict[str, Any]
+    hash: str
+
+
+def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | None = None) -> Stored:
     """The sections of an artifact (all, or those asked for); ``classes`` are the dataclasses it may hold.
 
     Raises UsageError: ND940 missing or empty, ND941 truncated or not HDF5, ND942 foreign, ND943 other schema,
     ND944 changed after it was written, ND945 a part is missing, ND946 unusable dataset, ND947 unusable content.
     """
-    with open_checked(path) as file:
-        names = tuple(n for n in file if n != "header") if sections is None else sections
-        missing = [n for n in names if n not in file]
-        if missing:
-            cause = "a section of the artifact is missing"
-            raise UsageError([_problem("ND945", cause, path, f"/{name}") for name in missing])
-        return {name: _read_section(path, file[name], classes) for name in names}
+    path = Path(path)
+    digest, arrays = _guarded(path, _proven)
+    held = dict.fromkeys(place.split("/")[1] for place in arrays if place != "/header")
+    names = tuple(held) if sections is None else sections
+    if missing := [name for name in names if name not in held]:
+        cause = "a section of the artifact is missing"
+        raise UsageError([_problem("ND945", cause, path, f"/{name}") for name in missing])
+    return Stored({name: _read_section(path, name, arrays, classes) for name in names}, digest)
 
 
 def recorded_hash(path: Path) -> str:
@@ -102,13 +111,8 @@ def recorded_hash(path: Path) -> str:
     return _guarded(Path(path), _stated)
 
 
-def open_checked(path: Path) -> h5py.File:
-    """An open artifact whose structure, schema and hash are right: a copy of the process has read all of it."""
-    _guarded(Path(path), _proven)
-    return _open(Path(path))
-
-
-def _guarded(path: Path, look: Callable[[Path], str]) -> str:
+def _guarded(path: Path, look: Callable[[Path], Found]) -> Found:
+    """What ``look`` finds, in a copy of the process: no other opens the file of a stranger."""
     if path.is_file() and _identity(path) in _own:
         return look(path)
     size = path.stat().st_size if path.is_file() else 0
@@ -124,18 +128,27 @@ def _stated(path: Path) -> str:
         return str(_header(path, file)["sha256"])
 
 
-def _proven(path: Path) -> str:
-    """The stated hash, which is that of the content."""
+def _proven(path: Path) -> tuple[str, dict[str, Array]]:
+    """The stated hash, which is that of the content, and the content."""
     with _open(path) as file:
         try:
-            for place, dataset in _walk(path, file):
-                _check_dataset(path, place, dataset, path.stat().st_size)
-            header, found = _header(path, file), content_hash(file)
+            arrays = contents(path, file)
+            header, found = _header(path, file), content_hash(arrays)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
     if found != header["sha256"]:
         cause = "the artifact was changed after it was written"
         raise _refuse("ND944", cause, path, "/", found, header["sha256"])
+    return found, arrays
+
+
+def contents(path: Path, file: h5py.File) -> dict[str, Array]:
+    """Every dataset by its place, once all that is known of the file says that it may be read."""
+    size = path.stat().st_size if path.is_file() else MAX_BYTES
+    found = {}
+    for place, dataset in _walk(path, file):
+        _check_dataset(path, place, dataset, size)
+        found[place] = np.asarray(dataset[()])
     return found
 
 
@@ -160,7 +173,7 @@ def _header(path: Path, file: h5py.File) -> dict[str, Any]:
     _check_dataset(path, "/header", file["header"], path.stat().st_size)
     if (size := file["header"].size) > MAX_HEADER:
         raise refuse("ND946", "the header is too long", found=f"{size} bytes", limit=f"{MAX_HEADER} bytes")
-    header = _json(path, file["header"])
+    header = _json(path, "/header", file["header"][()])
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise refuse("ND942", "an HDF5 file of another program", found=str(header)[:80], limit=FORMAT)
     if (schema := header.get("schema")) != SCHEMA:
@@ -212,33 +225,29 @@ def _check_dataset(path: Path, place: str, dataset: h5py.Dataset, file_bytes: in
         raise refuse("a dataset declares another size than it has", found=found, limit=limit)
 
 
-def _json(path: Path, dataset: h5py.Dataset) -> Any:
+def _json(path: Path, place: str, text: Array) -> Any:
     try:
-        return json.loads(dataset[()].tobytes().decode("utf-8"))
+        return json.loads(text.tobytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         cause, found = "the text of a section is not JSON", str(error)[:120]
-        raise _refuse("ND947", cause, path, dataset.name, found) from error
+        raise _refuse("ND947", cause, path, place, found) from error
 
 
-def _read_section(path: Path, group: Any, classes: Mapping[str, type]) -> Any:
-    if not isinstance(group, h5py.Group) or not isinstance(group.get("json"), h5py.Dataset):
-        raise _refuse("ND945", "a section has no text", path, f"{group.name}/json", "missing", "a dataset")
+def _read_section(path: Path, name: str, arrays: Mapping[str, Array], classes: Mapping[str, type]) -> Any:
+    def array(key: str) -> Array:
+        if (place := f"/{name}/arrays/{key}") not in arrays:
+            raise _refuse("ND945", "a dataset of the artifact is missing", path, place)
+        return arrays[place]
 
-    def array(place: str) -> Array:
-        dataset = group.get(f"arrays/{place}")
-        if not isinstance(dataset, h5py.Dataset):
-            where = f"{group.name}/arrays/{place}"
-            raise _refuse("ND945", "a dataset of the artifact is missing", path, where)
-        stored: Array = dataset[()]
-        return stored
-
+    if (text := f"/{name}/json") not in arrays:
+        raise _refuse("ND945", "a section has no text", path, text, "missing", "a dataset")
     try:
-        return codec.decode(_json(path, group["json"]), array, classes)
+        return codec.decode(_json(path, text, arrays[text]), array, classes)
     except codec.CodecError as error:
-        cause, where = "a section holds something unexpected", f"{group.name}: {error.place}"
+        cause, where = "a section holds something unexpected", f"/{name}: {error.place}"
         raise _refuse("ND947", cause, path, where, error.found, error.limit) from error
     except RecursionError as error:
-        raise _refuse("ND947", "a section is nested too deeply", path, group.name) from error
+        raise _refuse("ND947", "a section is nested too deeply", path, f"/{name}") from error
 
 
 def _problem(code: str, cause: str, path: Path, place: str, found: str = "", limit: str = "") -> Problem:

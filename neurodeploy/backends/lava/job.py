@@ -47,7 +47,7 @@ def put(folder: Path, program: Program, found: Plan, x: Array, prefix: str) -> N
 
 def get(folder: Path) -> tuple[Plan, Array]:
     """Read a job."""
-    sections = store.read(folder / "program.h5", CLASSES)
+    sections = store.read(folder / "program.h5", CLASSES).sections
     given = json.loads((folder / "job.json").read_text())
     x = np.load(folder / "x.npy", allow_pickle=False)
     return plan(sections["graph"], given["record"], given["granularity"], sections.get("mapping"), len(x)), x
