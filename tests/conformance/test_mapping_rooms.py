@@ -23,6 +23,7 @@ from neurodeploy.mapping.placements._base import PLACEMENTS
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.target import load
 from tests import rooms
+from tests.fast import fast
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
 from tests.unit.mapping.test_map_graph import assert_sound, limited
 
@@ -217,29 +218,33 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "room, name, text, option, worked",
-    [
-        (
-            OBJECTIVES,
-            "quiet",
-            OBJECTIVE,
-            ["--optimise", "quiet"],
-            lambda m: m.notes["optimise"] == "quiet",
-        ),
-        (
-            PLACEMENTS,
-            "backwards",
-            PLACE,
-            ["--set", "placement=backwards"],
-            lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
-        ),
-        (
-            LAYOUTS,
-            "runs",
-            LAYOUT,
-            ["--optimise", "latency"],
-            lambda m: "runs" in str(m.groups[-1].alternatives),
-        ),
-    ],
+    fast(
+        [
+            (
+                OBJECTIVES,
+                "quiet",
+                OBJECTIVE,
+                ["--optimise", "quiet"],
+                lambda m: m.notes["optimise"] == "quiet",
+            ),
+            (
+                PLACEMENTS,
+                "backwards",
+                PLACE,
+                ["--set", "placement=backwards"],
+                lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
+            ),
+            (
+                LAYOUTS,
+                "runs",
+                LAYOUT,
+                ["--optimise", "latency"],
+                lambda m: "runs" in str(m.groups[-1].alternatives),
+            ),
+        ],
+        "quiet",
+        by=1,
+    ),
     ids=["objective", "placement", "layout"],
 )
 def test_a_new_member_builds_and_verifies(

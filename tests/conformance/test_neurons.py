@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -147,6 +148,7 @@ def test_per_channel_parameters_equal_one_channel_at_a_time(model: NeuronModel) 
         assert np.array_equal(together[:, :, channel], alone)
 
 
+@cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function compiled by numba, helpers of its module included."""
     names = dict(function.__globals__)
@@ -175,6 +177,7 @@ def test_compiled_scalar_step_equals_numpy(model: NeuronModel, spread: float) ->
             assert tuple(int(s) for s in state) == tuple(int(v[element]) for v in states[t])
 
 
+@pytest.mark.slow
 def test_compiled_step_vectorizes_over_int64_arrays(model: NeuronModel) -> None:
     """One ufunc per output, over the state of a whole population."""
     rng, q = np.random.default_rng(5), quantized(model)

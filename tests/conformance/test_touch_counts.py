@@ -125,6 +125,7 @@ def test_a_neuron_is_one_file(tmp_path: Path, capsys: Captured) -> None:
 
 
 @pytest.mark.needs("lava.magma")
+@pytest.mark.slow
 def test_a_neuron_of_another_package_runs_in_lava(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Lava's processes are started anew: there the toy is found as an installed package is.
     (tmp_path / "toy_neuron.py").write_text(dedent(NEURON))

@@ -16,6 +16,7 @@ from neurodeploy import artifact, cli, datasets, verbs
 from neurodeploy.builds import pipeline
 from neurodeploy.errors import MappingError
 from neurodeploy.inputs import samples
+from tests.fast import fast
 from tests.zoo_data import shipped
 
 EVAL, VERIFY = 90, 24
@@ -46,7 +47,7 @@ def build_once(factory: pytest.TempPathFactory, model: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=MODELS)
+@pytest.fixture(scope="session", params=fast(MODELS, "digits-a2os2a", "digits-vit"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_once(tmp_path_factory, request.param)
 
@@ -98,7 +99,7 @@ def test_artifact_holds_what_the_report_says(folder: Path, report: dict[str, Any
     assert repro["data_sha256"] == datasets.load("digits").hash
 
 
-@pytest.mark.parametrize("backend", ["cpu", "loihi-sim"])
+@pytest.mark.parametrize("backend", fast(["cpu", "loihi-sim"], "loihi-sim"))
 def test_own_input_gives_the_evaluated_accuracy(
     folder: Path, report: dict[str, Any], backend: str, tmp_path: Path
 ) -> None:
@@ -122,7 +123,7 @@ def test_layers_can_be_recorded(folder: Path, tmp_path: Path) -> None:
 
 
 def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.call(["verify", str(folder), "--samples", "8", "--format", "json"]) == 0
+    assert cli.call(["verify", str(folder), "--samples", "3", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"]
 
 

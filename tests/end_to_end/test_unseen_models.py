@@ -11,6 +11,7 @@ import pytest
 from neurodeploy import artifact, cli, datasets
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from tests.fast import fast
 from tests.later import unseen
 
 FEW = ["--calib", "48", "--eval", "12", "--verify", "4", "-q", "--format", "plain"]
@@ -53,7 +54,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", fast(MODELS, "vit", "spikes_gated", "silent"))
 def test_unseen_networks_are_built_and_followed(model: str, archive: Path, tmp_path: Path) -> None:
     method, alike = MODELS[model]
     out = tmp_path / "out"

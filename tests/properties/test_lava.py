@@ -34,13 +34,13 @@ def check(graph: Graph, x: np.ndarray) -> None:
         assert number == expected.saturations.get(name, 0), name
 
 
-@settings(max_examples=6, phases=NO_SHRINKING)
+@settings(max_examples=3, phases=NO_SHRINKING)
 @given(integer_graphs(), st.data())
 def test_random_graphs(graph: Graph, data: st.DataObject) -> None:
     check(graph, data.draw(inputs(graph)))
 
 
-@settings(max_examples=4, phases=NO_SHRINKING)
+@settings(max_examples=2, phases=NO_SHRINKING)
 @given(integer_graphs(), st.data(), st.integers(0, 9))
 def test_random_graphs_on_cores(graph: Graph, data: st.DataObject, seed: int) -> None:
     """One process per core, pieces thrown onto random cores, some of them twice."""

@@ -67,13 +67,13 @@ def test_random_graph_is_legal_and_its_bounds_are_settled(graph: Graph) -> None:
     check_legal(graph)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(integer_graphs(), st.data())
 def test_intervals_bound_every_value(graph: Graph, data: st.DataObject) -> None:
     check_bounds(graph, data.draw(inputs(graph)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(integer_graphs(), st.data())
 def test_engine_equals_the_interpreter(graph: Graph, data: st.DataObject) -> None:
     check_engine(graph, data.draw(inputs(graph)))

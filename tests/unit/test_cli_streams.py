@@ -19,6 +19,7 @@ from neurodeploy.errors import Problem, UsageError
 from neurodeploy.report import data, files, html
 from neurodeploy.visible import visible
 from tests import fake_build
+from tests.fast import fast
 from tests.unit.test_cli import MISTAKES
 
 Captured = pytest.CaptureFixture[str]
@@ -199,7 +200,7 @@ def test_a_full_disk_behind_stdout_is_typed() -> None:
     assert process.returncode == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", fast([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
 def test_a_signal_is_one_object(number: int, tmp_path: Path) -> None:
     said = "import os, sys, time\nprint('noise')\nos.system('echo noise')\nprint('here', file=sys.stderr, flush=True)\n"
     (tmp_path / "slow_one.py").write_text(said + "time.sleep(60)\n")

@@ -3,8 +3,6 @@
 import importlib.util
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from neurodeploy import cli
 from neurodeploy.cli import app, click_errors
 from neurodeploy.codes import CODES
 
@@ -175,12 +174,11 @@ def test_python_in_the_pages_compiles() -> None:
             compile(block, page.name, "exec")
 
 
-def test_quick_start_networks_and_target_work(tmp_path: Path) -> None:
+def test_quick_start_networks_and_target_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The networks and the target of the quick start, written to files and checked as a user would."""
     text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     (tmp_path / "tiny.py").write_text(next(_blocks(text, "python")), encoding="utf-8")
     (tmp_path / "half.toml").write_text(next(_blocks(text, "toml")), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     for words in ("check py:tiny:ann", "check py:tiny:snn --method native", "targets validate half.toml"):
-        command = [sys.executable, "-m", "neurodeploy", *words.split()]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+        assert cli.call(words.split()) == 0, words

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.fast import fast
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SUITE = """
 import pytest
@@ -52,7 +54,7 @@ def _suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", fast(["0", "1"], "0"))
 def test_finished_tests_have_a_result(
     slow_tests: ModuleType, suite: Path, capfd: pytest.CaptureFixture[str], workers: str
 ) -> None:
@@ -74,13 +76,17 @@ def test_failing_tests_are_named_and_keep_the_exit_status(
 
 @pytest.mark.parametrize(
     ("after", "seconds", "left", "how"),
-    [
-        ("sleep 60", 1.0, 3, "CUT OFF"),  # interrupted
-        ("trap '' INT; sleep 60", 1.0, 3, "CUT OFF"),  # killed
-        ("true", -5.0, 4, "CUT OFF"),  # no time left: not even started
-        ("true", 60.0, 3, "exit status 0"),  # pytest lost some, and was content
-        ("exit 7", 60.0, 3, "exit status 7"),
-    ],
+    fast(
+        [
+            ("sleep 60", 1.0, 3, "CUT OFF"),  # interrupted
+            ("trap '' INT; sleep 60", 1.0, 3, "CUT OFF"),  # killed
+            ("true", -5.0, 4, "CUT OFF"),  # no time left: not even started
+            ("true", 60.0, 3, "exit status 0"),  # pytest lost some, and was content
+            ("exit 7", 60.0, 3, "exit status 7"),
+        ],
+        "true",
+        by=0,
+    ),
 )
 def test_tests_without_a_result_are_named_and_fail_the_run(
     slow_tests: ModuleType,

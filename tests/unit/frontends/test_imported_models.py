@@ -11,6 +11,7 @@ from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.sources import resolve, zoo
+from tests.fast import fast
 from tests.later import torch, torch_export, torch_fx
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
@@ -86,7 +87,7 @@ def test_a2os2a_equals_torch_at_every_tick(arguments: dict) -> None:
         np.testing.assert_allclose(interp.run(form, RAW).outputs, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", fast(zoo.names(), "digits-a2os2a", "digits-vit"))
 def test_committed_weights_give_torch_logits(name: str) -> None:
     entry = zoo.entry(name)
     network = zoo.load(name).double()
@@ -133,7 +134,7 @@ def test_simplified_a2os2a_has_no_view_between_synapse_and_neuron() -> None:
     assert all(s.bias is not None for s in graph.of(Synapse))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", fast(zoo.names(), "digits-a2os2a", "digits-vit"))
 def test_headers_and_edges_are_complete(name: str) -> None:
     model = resolve.resolve(name)
     graph = resolve.source_graph(model)

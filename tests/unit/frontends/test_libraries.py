@@ -20,6 +20,7 @@ from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input
 from neurodeploy.sources import resolve
+from tests.fast import fast
 from tests.later import modules, safetensors, torch
 
 NAMES = ("hf", "timm", "torchvision")
@@ -244,7 +245,7 @@ def test_torchvision() -> None:
 @pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "reader"),
-    [
+    fast([
         ("bert", {"arguments": TEXT}),
         ("bert", {"arguments": TEXT, "mask": True}),
         ("bert", {"arguments": TEXT, "output": "pooled"}),
@@ -258,7 +259,7 @@ def test_torchvision() -> None:
         ("opt", {"arguments": {**TEXT, "ffn_dim": 32, "word_embed_proj_dim": 16}}),
         ("vit", {"arguments": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
                                "intermediate_size": 32, "image_size": 32, "patch_size": 8}}),
-    ],
+    ], "distilbert", "gpt2", "gpt_neox", "vit", by=0),
 )  # fmt: skip
 def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
     more = {} if kind == "vit" else {"tokens": 12}
@@ -271,8 +272,9 @@ def test_hugging_face(kind: str, reader: dict[str, Any]) -> None:
 @pytest.mark.needs("transformers")
 @pytest.mark.parametrize(
     ("kind", "output"),
-    [("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
-     ("gpt2", "last"), ("gpt2", "mean"), ("llama", "last"), ("opt", "last")],
+    fast([("bert", "mean"), ("bert", "first"), ("roberta", "mean"), ("distilbert", "mean"), ("mpnet", "mean"),
+          ("gpt2", "last"), ("gpt2", "mean"), ("llama", "last"), ("opt", "last")],
+         ("distilbert", "mean"), ("gpt2", "last")),
 )  # fmt: skip
 def test_padding_does_not_change_a_text(kind: str, output: str) -> None:
     """A text that is filled up gives what the publisher's network makes of it alone."""

@@ -22,6 +22,7 @@ from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import load, preparation, resolve
+from tests.fast import fast
 from tests.later import torch, transformers
 
 pytestmark = pytest.mark.needs("transformers")
@@ -54,10 +55,6 @@ IMAGES: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
                         {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
 }  # fmt: skip
 FAST = ("CLIP",)
-
-
-def some(names: Any, fast: Any) -> list[Any]:
-    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def saved(folder: Path, model: str, settings: dict[str, Any], seed: int = 0) -> Any:
@@ -98,7 +95,7 @@ def code(folder: Path, **reader: Any) -> str:
 # --- images ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", some(IMAGES, FAST))
+@pytest.mark.parametrize("name", fast(IMAGES, *FAST))
 def test_images_are_what_the_library_would_show(name: str, tmp_path: Path) -> None:
     model, settings, kind, prepared = IMAGES[name]
     network, processor = saved(tmp_path, model, settings), getattr(transformers, kind)(**prepared)
@@ -238,7 +235,7 @@ def padded(pad: int, lengths: tuple[int, ...] = (10, 7, 4, 1), tokens: int = 10)
     return ids
 
 
-@pytest.mark.parametrize("name", some(TEXTS, FAST_TEXTS))
+@pytest.mark.parametrize("name", fast(TEXTS, *FAST_TEXTS))
 def test_padded_texts_are_what_the_library_makes_of_them(name: str, tmp_path: Path) -> None:
     """By its own call with its own attention mask, text by text; ``auto`` is what is read unless said otherwise."""
     model, settings, output = TEXTS[name]

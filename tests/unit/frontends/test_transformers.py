@@ -22,6 +22,7 @@ from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.sources import resolve
 from tests import transformers_small as small
+from tests.fast import fast
 from tests.later import Tensor, modules, nn, torch, torch_export, torch_fx
 from tests.later import transformer_modules as parts
 
@@ -50,8 +51,16 @@ def expected(network: nn.Module, graph: Graph, raw: np.ndarray) -> np.ndarray:
         return network(x).numpy()
 
 
-@pytest.mark.parametrize("name", small.FAMILIES)
-def test_float_graph_equals_torch(name: str) -> None:
+#: one of every kind of attention, mask, position and pooling; the others differ from these in one detail
+FEW = (
+    "timm DeiT, distilled", "timm ViT, mean, norms of q and k", "BERT, padded", "BERT, pooler", "GPT-2",
+    "TransformerEncoder, pre-norm, padded", "BERT, fused attention, hides what its ids say", "LLaMA",
+    "GPT-NeoX, part of a head rotary",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", fast(small.FAMILIES, *FEW))
+def test_float_graph_equals_torch_and_every_node_names_a_module(name: str) -> None:
     network = small.family(name).double()
     graph = imported(network)
     raw = drawn(graph)
@@ -61,17 +70,11 @@ def test_float_graph_equals_torch(name: str) -> None:
             interp.run(form, raw).outputs[0], expected(network, graph, raw), rtol=1e-6, atol=3e-6
         )
     assert torch.backends.mha.get_fastpath_enabled()
-
-
-@pytest.mark.parametrize("name", small.FAMILIES)
-def test_every_node_names_a_module_of_the_user(name: str) -> None:
-    network = small.family(name)
     modules = {path for path, _ in network.named_modules()}
-    for node in passes.simplify(imported(network)):
+    for node in passes.simplify(graph):
         if not isinstance(node, Input):
-            assert node.origin and all(o.path in modules and o.file and o.line for o in node.origin), (
-                node.name
-            )
+            places = [o.path in modules and o.file and o.line for o in node.origin]
+            assert places and all(places), node.name
 
 
 def test_torch_own_layers_are_named_by_their_parameters() -> None:
@@ -88,7 +91,12 @@ ROTARY = [name for name in small.FAMILIES if name.startswith(("LLaMA", "GPT-NeoX
 
 
 @pytest.mark.parametrize(
-    ("name", "by"), [*((name, "ecmt") for name in small.FAMILIES), *((name, "pmsm") for name in ROTARY)]
+    ("name", "by"),
+    fast(
+        [*((name, "ecmt") for name in small.FAMILIES), *((name, "pmsm") for name in ROTARY)],
+        *(("timm DeiT III, layer scale", "ecmt"), ("BERT, padded", "ecmt"), ("GPT-2", "ecmt")),
+        *(("TransformerEncoder, ReLU", "ecmt"), ("LLaMA", "pmsm")),
+    ),
 )
 def test_converted_and_quantized_runs_like_the_interpreter(name: str, by: str) -> None:
     graph = passes.simplify(imported(small.family(name)))

@@ -26,8 +26,13 @@ from tests.later import torch
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("factory", "millions"), [pytest.param("vit_s", 22.0, marks=pytest.mark.slow), ("minilm", 22.3)]
+    ("factory", "millions"),
+    [
+        pytest.param("vit_s", 22.0, marks=pytest.mark.slow),
+        pytest.param("minilm", 22.3, marks=pytest.mark.slow),
+    ],
 )
 def test_import_convert_quantize_check_and_run(factory: str, millions: float) -> None:
     torch.set_num_threads(1)

@@ -22,6 +22,7 @@ from neurodeploy.errors import EnvironmentProblem, SimulateError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.program import Program
+from tests.fast import fast
 from tests.tiny import chain
 
 pytestmark = pytest.mark.needs("lava.magma")
@@ -175,9 +176,9 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("sent, moment", [
+@pytest.mark.parametrize("sent, moment", fast([
     (signal.SIGINT, "running"), (signal.SIGKILL, "running"), (signal.SIGTERM, "started"), (signal.SIGKILL, "folder"),
-])  # fmt: skip
+], (signal.SIGKILL, "running"), (signal.SIGTERM, "started")))  # fmt: skip
 def test_a_caller_that_is_killed(sent: signal.Signals, moment: str, tmp_path: Path) -> None:
     """At any moment: nothing stays, even if the caller cannot do anything any more."""
     killed(tmp_path, sent, MOMENTS[moment])

@@ -24,6 +24,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import BINARY, TERNARY, Code
 from neurodeploy.program import Program
+from tests.fast import fast
 from tests.netx_files import FLATTEN, RF, SDNN, conv, spikes, weights, write_net
 from tests.netx_files import dense as dense_layer
 from tests.tiny import chain
@@ -219,7 +220,7 @@ def test_own_delays_where_branches_wait() -> None:
     agree(graph, np.array([[0, 0], [3, -3], [1, 5]]))
 
 
-@pytest.mark.parametrize("timing", ["instant", "held", "cumulative"])
+@pytest.mark.parametrize("timing", fast(["instant", "held", "cumulative"], "cumulative"))
 def test_products(timing: str) -> None:
     eye = np.eye(3, dtype=int)
     rescale = None if timing == "instant" else (np.array([3, 3, 1, 3]), np.array([2, 3, 1, 4]))
@@ -396,7 +397,9 @@ def test_a_waiting_selector_hears_of_every_message(monkeypatch: pytest.MonkeyPat
     receiver.join()
 
 
-@pytest.mark.parametrize("kind", ["convolution and loop", "sigma-delta", "resonators"])
+@pytest.mark.parametrize(
+    "kind", fast(["convolution and loop", "sigma-delta", "resonators"], "convolution and loop")
+)
 def test_networks_of_lava_dl(kind: str, tmp_path: Path) -> None:
     """Files in lava-dl's format run on processes of Lava alone; test_netx_equals_lava.py ties them to netx itself."""
     rng = np.random.default_rng(2)

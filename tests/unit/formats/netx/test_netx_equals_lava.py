@@ -24,6 +24,7 @@ from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.fast import fast
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, run_netx, spikes, weights, write_net
 
 pytestmark = pytest.mark.needs("lava.lib.dl.netx.hdf5")
@@ -106,6 +107,7 @@ def test_recurrent_layer_with_delays_keeps_netx_forgotten_shift(
     agree(path, spikes(rng, TICKS, 8))
 
 
+@pytest.mark.slow
 def test_delays_of_all_shapes_and_their_clamp(tmp_path: Path, rng: np.random.Generator) -> None:
     high = {**CUBA, "vThMant": 20}
     layers = [
@@ -146,7 +148,7 @@ def test_input_layer_takes_its_input_through_the_bias(tmp_path: Path, rng: np.ra
     agree(path, np.zeros((TICKS, 2, 5, 4), int), bias=image, reset_interval=10)
 
 
-@pytest.mark.parametrize("spike_exp", [6, 4])
+@pytest.mark.parametrize("spike_exp", fast([6, 4], 6))
 def test_sigma_delta_layers(tmp_path: Path, rng: np.random.Generator, spike_exp: int) -> None:
     layers = [
         {"type": "input", "shape": np.array([2, 6, 6]), "neuron": SDNN},
@@ -160,7 +162,7 @@ def test_sigma_delta_layers(tmp_path: Path, rng: np.random.Generator, spike_exp:
     agree(path, x, skip_layers=1, spike_exp=spike_exp)
 
 
-@pytest.mark.parametrize("kind", ["RF_PHASE", "RF"])
+@pytest.mark.parametrize("kind", fast(["RF_PHASE", "RF"], "RF_PHASE"))
 def test_resonate_and_fire_with_complex_weights(tmp_path: Path, rng: np.random.Generator, kind: str) -> None:
     def layer(out: int, into: int, **more: Any) -> dict[str, Any]:
         both = {"real": weights(rng, out, into), "imag": weights(rng, out, into, low=-90, high=200)}

@@ -101,6 +101,15 @@ def test_a_difference_that_is_not_explained_is_an_error(change: str, tmp_path: P
 # --- the other process -------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A network and an architecture, exported once."""
+    program, target, x = dense("loihi2")
+    place = tmp_path_factory.mktemp("sanafe") / "net.yaml"
+    (network, architecture, _), _ = export(program, place, x[:1], target=target, layers=("fc3",))
+    return network, architecture
+
+
 @pytest.mark.parametrize(
     ("does", "said"),
     [
@@ -126,12 +135,10 @@ def test_a_difference_that_is_not_explained_is_an_error(change: str, tmp_path: P
         (GOOD + "runs[0]['timesteps_executed'] = 1", "1 steps instead of"),
     ],
 )
-def test_a_failing_run_is_a_typed_error(does: str, said: str, tmp_path: Path) -> None:
-    python = fake(tmp_path, does)
-    program, target, x = dense("loihi2")
-    (network, architecture, _), _ = export(
-        program, tmp_path / "net.yaml", x[:1], target=target, layers=("fc3",)
-    )
+def test_a_failing_run_is_a_typed_error(
+    does: str, said: str, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    python, (network, architecture) = fake(tmp_path, does), files
     with pytest.raises(BackendError) as raised:
         crosscheck.simulate(python, architecture, network, (4, 7))
     assert code(raised.value) == "ND721" and said in raised.value.problems[0].found

@@ -26,6 +26,7 @@ from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
+from tests.fast import fast
 from tests.mappings import one_core_per_group
 from tests.unit.backends.small import attention, ones
 from tests.unit.formats.sanafe.second_reader import Chip, Net, simulate
@@ -64,7 +65,7 @@ CASES: dict[str, Callable[[], tuple[Program, Target, np.ndarray]]] = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=fast(CASES, "loihi2", "mixed"))
 def case(request: pytest.FixtureRequest) -> tuple[Program, Target, np.ndarray]:
     return CASES[request.param]()
 
