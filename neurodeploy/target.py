@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -194,7 +195,7 @@ def installed(search: Sequence[Path] = ()) -> list[Target]:
 class _Source(NamedTuple):
     path: Path
     raw: bytes
-    data: dict[str, Any]
+    data: Mapping[str, Any]
 
 
 def _folders(search: Sequence[Path]) -> list[Path]:
@@ -238,7 +239,7 @@ def _read(path: Path) -> _Source:
     except OSError as error:
         raise UsageError(_unreadable(path, error.strerror or "cannot be read")) from error
     try:
-        data = tomllib.loads(raw.decode("utf-8"))
+        data = _parsed(raw)
     except UnicodeDecodeError as error:
         raise UsageError(_unreadable(path, f"is not UTF-8 text (byte {error.start})")) from error
     except ValueError as error:  # no TOML, or a number of thousands of digits
@@ -248,6 +249,12 @@ def _read(path: Path) -> _Source:
     if not data:
         raise UsageError(_unreadable(path, "is empty"))
     return _Source(path, raw, data)
+
+
+@lru_cache(maxsize=64)
+def _parsed(raw: bytes) -> Mapping[str, Any]:
+    """Once for each text: a command asks for its targets and their parents many times."""
+    return tomllib.loads(raw.decode("utf-8"))
 
 
 def _unreadable(path: Path, why: str) -> Problem:
@@ -263,7 +270,7 @@ def _cycle(paths: Sequence[Path]) -> Problem:
 
 
 def _merge(
-    parent: dict[str, Any], child: dict[str, Any], depths: Mapping[str, int] = _MERGED
+    parent: Mapping[str, Any], child: Mapping[str, Any], depths: Mapping[str, int] = _MERGED
 ) -> dict[str, Any]:
     merged = dict(parent)
     for key, value in child.items():

@@ -99,7 +99,7 @@ def described(folder: str | Path, backend: str, granularity: str = "") -> Descri
     """What each layer of an artifact becomes on a backend of processes; None for any other."""
     member = BACKENDS[backend]
     chosen = granular(member, granularity) if granularity else member
-    return chosen.describe(opened(folder).program)
+    return chosen.describe(opened(folder).program) if chosen.granularities else None
 
 
 def label(folder: str | Path) -> str:

@@ -46,6 +46,7 @@ def test_agreement_stands_where_accuracy_is_missing(folder: Path) -> None:
     assert f"token ids 0 .. {small.VOCABULARY - 1}" in report["input"]["text"]
 
 
+@pytest.mark.slow
 def test_a_build_without_data_says_how_many_texts_it_drew(tmp_path: Path) -> None:
     settings = ["convert.preset=nearest"]
     nd.build(MODEL, "loihi-sim", out=str(tmp_path / "b"), calib=4, verify=0, settings=settings)

@@ -284,6 +284,7 @@ def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     assert refused(verbs.run, out, tmp_path / "none.txt")[0][0] == "ND920"
 
 
+@pytest.mark.slow
 @pytest.mark.needs("transformers")
 def test_a_build_on_texts_of_many_lengths(tmp_path: Path) -> None:
     """A folder of Hugging Face with its tokenizer: integers against the network of the publisher, text by text."""

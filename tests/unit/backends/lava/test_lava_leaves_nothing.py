@@ -113,9 +113,9 @@ def test_a_process_that_is_killed(seen: list, tmp_path: Path, monkeypatch: pytes
 
     def killing(folder: Path) -> int:
         done = progress(folder)
-        if done > 3:
-            leader = int((folder / guard.STARTED).read_text())
-            os.kill(max(pid for pid in members(leader) if pid != leader), signal.SIGKILL)
+        leader = int((folder / guard.STARTED).read_text()) if done > 3 else 0
+        if others := [pid for pid in members(leader) if pid != leader and done > 3]:
+            os.kill(max(others), signal.SIGKILL)
         return done
 
     monkeypatch.setattr(supervise, "_progress", killing)

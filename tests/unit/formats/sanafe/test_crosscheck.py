@@ -23,6 +23,7 @@ from neurodeploy.formats.sanafe.write import export
 from neurodeploy.ir import interp
 from neurodeploy.program import Program
 from neurodeploy.target import Target
+from tests.fast import fast
 from tests.unit.formats.sanafe.second_reader import simulate
 from tests.unit.formats.sanafe.test_sanafe import addresses, dense, mixed
 
@@ -112,28 +113,36 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize(
     ("does", "said"),
-    [
-        ("sys.exit(3)", "ended with 3"),
-        ("print('RuntimeError: no such core'); sys.exit(1)", "no such core"),
-        ("raise MemoryError('bad alloc')", "bad alloc"),
-        ("import os; os.abort()", "ended with -6"),
-        ("pass", "no result file"),
-        ("open(job['result'], 'w').write('{')", "cannot be read"),
-        ("open(job['result'], 'wb').write(bytes([255, 254]))", "cannot be read"),
-        ("open(job['result'], 'w').write('[' * 100000)", "cannot be read"),
-        ("open(job['result'], 'w').write(' ' * 2000000)", "2000000 bytes"),
-        ("runs = {}", "not a list of 2 runs"),
-        (GOOD + "runs.pop()", "not a list of 2 runs"),
-        (GOOD + "runs[1] = 7", "without energy"),
-        (GOOD + "runs[1]['energy'] = None", "without energy"),
-        (GOOD + "del runs[0]['energy']['dendrite']", "dendrite is None"),
-        (GOOD + "runs[0]['energy']['soma'] = float('nan')", "soma is nan"),
-        (GOOD + "runs[0]['energy']['soma'] = '1'", "soma is '1'"),
-        (GOOD + "runs[0]['sim_time'] = -1.0", "sim_time is -1.0"),
-        (GOOD + "runs[0]['packets_sent'] = True", "packets_sent is True"),
-        (GOOD + "runs[0]['hops'] = 0.5", "hops is 0.5"),
-        (GOOD + "runs[0]['timesteps_executed'] = 1", "1 steps instead of"),
-    ],
+    fast(
+        [
+            ("sys.exit(3)", "ended with 3"),
+            ("print('RuntimeError: no such core'); sys.exit(1)", "no such core"),
+            ("raise MemoryError('bad alloc')", "bad alloc"),
+            ("import os; os.abort()", "ended with -6"),
+            ("pass", "no result file"),
+            ("open(job['result'], 'w').write('{')", "cannot be read"),
+            ("open(job['result'], 'wb').write(bytes([255, 254]))", "cannot be read"),
+            ("open(job['result'], 'w').write('[' * 100000)", "cannot be read"),
+            ("open(job['result'], 'w').write(' ' * 2000000)", "2000000 bytes"),
+            ("runs = {}", "not a list of 2 runs"),
+            (GOOD + "runs.pop()", "not a list of 2 runs"),
+            (GOOD + "runs[1] = 7", "without energy"),
+            (GOOD + "runs[1]['energy'] = None", "without energy"),
+            (GOOD + "del runs[0]['energy']['dendrite']", "dendrite is None"),
+            (GOOD + "runs[0]['energy']['soma'] = float('nan')", "soma is nan"),
+            (GOOD + "runs[0]['energy']['soma'] = '1'", "soma is '1'"),
+            (GOOD + "runs[0]['sim_time'] = -1.0", "sim_time is -1.0"),
+            (GOOD + "runs[0]['packets_sent'] = True", "packets_sent is True"),
+            (GOOD + "runs[0]['hops'] = 0.5", "hops is 0.5"),
+            (GOOD + "runs[0]['timesteps_executed'] = 1", "1 steps instead of"),
+        ],
+        "ended with 3",
+        "no result file",
+        "cannot be read",
+        "not a list of 2 runs",
+        "soma is nan",
+        by=1,
+    ),
 )
 def test_a_failing_run_is_a_typed_error(
     does: str, said: str, files: tuple[Path, Path], tmp_path: Path
