@@ -2,7 +2,7 @@
 #
 #   EXTRAS=core   leave Lava out and use the newest Python found (remembered by the environment made)
 #   VENV=folder   another environment, PYTHON=3.12 with another Python
-#   WORKERS=4     test processes
+#   WORKERS=4     test processes, TESTS=tests/unit/frontends only these
 #   UPGRADE=1     make lock: take newer releases
 #   N=100000      make fuzz: so many files, SEED=1 other ones
 
@@ -31,10 +31,10 @@ test test-slow: export OMP_NUM_THREADS ?= 1
 test test-slow: export NUMBA_NUM_THREADS ?= 1
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(TESTS)
 
 test-slow: setup ## run the long proofs (minutes)
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(TESTS)
 
 N ?= 2000
 SEED ?= 0

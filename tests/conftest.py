@@ -21,6 +21,8 @@ settings.register_profile(
 )
 settings.load_profile("neurodeploy")
 
+#: the module of Lava that chooses for the whole process how processes start
+STARTS = "lava.magma.runtime.message_infrastructure.multiprocessing"
 #: the heavy libraries that collecting the tests has imported
 COLLECTED = pytest.StashKey[frozenset[str]]()
 
@@ -34,9 +36,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_setup(item: pytest.Function) -> None:
     """``needs(module, ...)``: skipped where one is absent. Asked as the test starts: Lava takes seconds to import."""
     for module in (module for mark in item.iter_markers("needs") for module in mark.args):
-        if (
-            "lava.magma" not in sys.modules
-        ):  # it sets how processes start, and fails where something has set it
+        if module.startswith("lava.") and STARTS not in sys.modules:
+            # it sets how processes start, and fails where something has set it
             multiprocessing.set_start_method(None, force=True)
+            pytest.importorskip(STARTS, reason=f"{module} is not installed here")
         pytest.importorskip(module, reason=f"{module} is not installed here")
     settle(item.module)

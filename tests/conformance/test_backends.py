@@ -44,7 +44,7 @@ def test_the_cpu_backend_is_always_usable() -> None:
 
 
 @quick
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(integer_graphs(), st.data())
 def test_backend_equals_the_interpreter(backend: Backend, graph: Graph, data: st.DataObject) -> None:
     x = data.draw(inputs(graph))

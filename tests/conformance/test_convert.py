@@ -20,6 +20,7 @@ from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Sum, Syn
 from neurodeploy.ir.types import Interval
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.program import Program
+from tests.fast import fast
 from tests.networks import images, mini_snn, mini_vit, value
 
 METHODS = METHODS
@@ -115,7 +116,7 @@ def test_activations_that_are_not_finite_are_named(method: Method) -> None:
 
 
 @every
-@pytest.mark.parametrize("timesteps", [1, 4])
+@pytest.mark.parametrize("timesteps", fast([1, 4], 4))
 def test_integers_agree_on_all_backends_and_follow_the_floats(method: Method, timesteps: int) -> None:
     graph, place = mini_vit(seed=1), target.load("loihi-sim")
     spiking = convert(method, graph, timesteps)

@@ -22,8 +22,6 @@ from tests.zoo_data import shipped
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
 MODELS = shipped()
-#: what takes long is seen of one model
-once = pytest.mark.parametrize("folder", fast(MODELS, "digits-vit"), indirect=True)
 
 KEYS = {
     "schema_version", "model", "system", "method", "timesteps", "target", "accuracy", "bit_true", "counts", "mapping",
@@ -49,7 +47,7 @@ def build_once(factory: pytest.TempPathFactory, model: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=fast(MODELS, "digits-a2os2a", "digits-vit"))
+@pytest.fixture(scope="session", params=fast(MODELS, "digits-vit"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_once(tmp_path_factory, request.param)
 
@@ -101,7 +99,6 @@ def test_artifact_holds_what_the_report_says(folder: Path, report: dict[str, Any
     assert repro["data_sha256"] == datasets.load("digits").hash
 
 
-@once
 @pytest.mark.parametrize("backend", fast(["cpu", "loihi-sim"], "loihi-sim"))
 def test_own_input_gives_the_evaluated_accuracy(
     folder: Path, report: dict[str, Any], backend: str, tmp_path: Path
@@ -117,7 +114,6 @@ def test_own_input_gives_the_evaluated_accuracy(
     assert correct.tolist() == pytest.approx(report["accuracy"]["by_timestep"])
 
 
-@once
 def test_layers_can_be_recorded(folder: Path, tmp_path: Path) -> None:
     name = next(n.name for n in artifact.load(folder).program.graph if n.kind == "neuron")
     images = datasets.load("digits").test_x[:2]
@@ -126,7 +122,6 @@ def test_layers_can_be_recorded(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(recorded[name], again[name]) and recorded[name].any()
 
 
-@once
 def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call(["verify", str(folder), "--samples", "3", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"]
@@ -169,6 +164,7 @@ def test_report_renders_again(folder: Path, tmp_path: Path, capsys: pytest.Captu
         assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_replay_gives_the_same_numbers(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     first = build_once(tmp_path_factory, "digits-vit")
     again = tmp_path / "again"

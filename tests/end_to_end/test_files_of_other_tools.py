@@ -140,7 +140,7 @@ def test_an_exported_net_file_is_the_same_network(make: Make) -> None:
 
 
 @pytest.mark.parametrize("name", fast(
-    NIR, "norse_lif_iaf", "snntorch_conv_pool", "snntorch_leaky_default", "spikingjelly_conv"
+    NIR, "snntorch_leaky_default", "spikingjelly_conv"
 ))  # fmt: skip
 def test_a_nir_file_is_built(name: str, capsys: Captured) -> None:
     file = NIR[name]

@@ -49,7 +49,7 @@ def check(backend: Backend, graph: Graph, mapping: Mapping, x: np.ndarray) -> No
 
 @each
 @pytest.mark.parametrize("name", MAPPERS)
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(integer_graphs(), st.integers(0, 2**31), st.data())
 def test_mapped_backend_equals_interp(
     backend: Backend, name: str, graph: Graph, seed: int, data: st.DataObject

@@ -73,7 +73,7 @@ def test_intervals_bound_every_value(graph: Graph, data: st.DataObject) -> None:
     check_bounds(graph, data.draw(inputs(graph)))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(integer_graphs(), st.data())
 def test_engine_equals_the_interpreter(graph: Graph, data: st.DataObject) -> None:
     check_engine(graph, data.draw(inputs(graph)))

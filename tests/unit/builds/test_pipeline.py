@@ -21,7 +21,7 @@ from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
 from neurodeploy.sources import cache
-from tests.fast import fast
+from tests.fast import fast, slowly
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ["--calib", "32", "-q", "--to", "quantize"]
@@ -380,7 +380,7 @@ def test_names_of_members_are_checked_before_anything_else(start: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-100])]
+    "damage", [slowly(lambda p: p.write_bytes(b"")), lambda p: p.write_bytes(p.read_bytes()[:-100])]
 )
 def test_a_damaged_cache_is_not_trusted(
     damage: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
 from neurodeploy.sources import zoo
+from tests.fast import fast
 from tests.later import Later, Tensor, nn, torch, torch_export
 
 quantiser = Later("quantiser", zoo.submodule)
@@ -125,7 +126,9 @@ def test_spikezip_walks_to_the_quantised_network_and_rests(graph: Graph) -> None
     np.testing.assert_allclose(trace.outputs[-1], run(graph, x, 1), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("method", "timesteps"), [("pmsm", 1), ("pmsm", 3), ("spikezip", 4)])
+@pytest.mark.parametrize(
+    ("method", "timesteps"), fast([("pmsm", 1), ("pmsm", 3), ("spikezip", 4)], ("pmsm", 3))
+)
 def test_integers_agree_with_the_interpreter_and_follow_the_floats(
     graph: Graph, method: str, timesteps: int
 ) -> None:

@@ -301,6 +301,7 @@ def test_a_mask_that_is_not_the_models_own_is_found(tmp_path: Path, monkeypatch:
     assert [p.code for p in caught.value.problems] == ["ND140"]
 
 
+@pytest.mark.slow
 def test_hidden_scores_far_above_the_others_are_hidden_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.sources import resolve, zoo
 from neurodeploy.target import load
+from tests.fast import fast
 from tests.later import Later, Tensor, nn, torch, torch_fx
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def test_what_is_kept_behind_weights(bias: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["Recurrent", "Soft", "Leaky", "Where", "Back"])
+@pytest.mark.parametrize("name", fast(["Recurrent", "Soft", "Leaky", "Where", "Back"], "Recurrent", "Soft"))
 def test_cores_equal_the_interpreter(name: str) -> None:
     """From the module to memory images, recurrence included."""
     network = stateful.network(getattr(stateful, name)())

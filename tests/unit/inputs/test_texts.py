@@ -262,6 +262,7 @@ def test_a_build_on_labelled_texts_and_its_verification(tmp_path: Path) -> None:
     assert refused(check, model, "loihi2", data=str(tmp_path / "t.jsonl"))[0][0] == "ND929"
 
 
+@pytest.mark.slow
 def test_texts_that_are_run_must_fit(tmp_path: Path) -> None:
     """Each that is too short is named where the network does not hide padding."""
     place = tokenizer(tmp_path / "tok", WORDS)

@@ -80,6 +80,7 @@ def test_signed_spikes_odd_weights_and_the_ends_of_weight_ranges() -> None:
     assert (values["t"] == -1).any() and (values["t"] == 1).any() and values["c"].any()
 
 
+@pytest.mark.slow
 def test_dense_of_lava_would_get_these_wrong() -> None:
     """The traps are real: without their precautions Lava's Dense takes -1 for 1, and 127 for 126."""
     from lava.proc.dense.models import PyDenseModelBitAcc
@@ -108,6 +109,7 @@ def test_dense_of_lava_would_get_these_wrong() -> None:
     assert runs([[-256, -2]], 8, [2, 0], weight_exp=-1) == -255  # and doubled it shows
 
 
+@pytest.mark.slow
 def test_biases_thresholds_and_resets_follow_each_sample_through_the_pipeline() -> None:
     """Populations that fire by their bias alone, three layers deep: nothing of fill, drain or other samples stays."""
     eye = np.eye(3, dtype=int)
@@ -163,6 +165,7 @@ def test_convolutions_of_every_kind() -> None:
     agree(graph, rng.integers(-100, 101, (3, 2, 5, 7)))
 
 
+@pytest.mark.slow
 def test_a_layer_without_axes_and_one_shared_by_tokens() -> None:
     graph = chain(
         (2, 3),
@@ -205,6 +208,7 @@ def test_delays_recurrence_and_resets(delay: Any, lif: dict[str, Any], process: 
     assert values["n"].any() and values["m"].any()
 
 
+@pytest.mark.slow
 def test_own_delays_where_branches_wait() -> None:
     """A delayed connection behind others starts late: what reads it may not see what happened before tick 1."""
     graph = chain(
@@ -239,6 +243,7 @@ def test_products(timing: str) -> None:
     assert values["p"].any()
 
 
+@pytest.mark.slow
 def test_a_frame_for_each_tick_and_inputs_that_are_not_centred() -> None:
     from dataclasses import replace
 
@@ -248,6 +253,7 @@ def test_a_frame_for_each_tick_and_inputs_that_are_not_centred() -> None:
     agree(graph, np.random.default_rng(0).integers(0, 9, (3, 3, 2)))
 
 
+@pytest.mark.slow
 def test_sigma_delta_messages_that_lava_would_not_clip_are_noticed() -> None:
     params = {
         "bias": 0,

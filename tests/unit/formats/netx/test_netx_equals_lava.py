@@ -73,6 +73,7 @@ def _rng() -> np.random.Generator:
     return np.random.default_rng(5)
 
 
+@pytest.mark.slow
 def test_dense_layers_with_bias_decays_of_each_neuron_and_weights_at_the_edges(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -96,6 +97,7 @@ def test_recurrent_layer(tmp_path: Path, rng: np.random.Generator) -> None:
     agree(write_net(tmp_path / "a.net", layers), spikes(rng, TICKS, 10), reset_interval=9, reset_offset=4)
 
 
+@pytest.mark.slow
 def test_recurrent_layer_with_delays_keeps_netx_forgotten_shift(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -136,6 +138,7 @@ def test_convolutions_flatten_affine_readout_resets_and_a_skipped_input(
     agree(path, spikes(rng, TICKS, 2, 9, 8), skip_layers=1, reset_interval=8, reset_offset=3)
 
 
+@pytest.mark.slow
 def test_input_layer_takes_its_input_through_the_bias(tmp_path: Path, rng: np.random.Generator) -> None:
     layers: list[dict[str, Any]] = [
         {"type": "input", "shape": np.array([2, 5, 4]), "neuron": {**CUBA, "iDecay": 1000, "vThMant": 300}},
@@ -177,6 +180,7 @@ def test_resonate_and_fire_with_complex_weights(tmp_path: Path, rng: np.random.G
     agree(write_net(tmp_path / "a.net", layers), spikes(rng, 40, 10), reset_interval=12)
 
 
+@pytest.mark.slow
 def test_some_layers_only(tmp_path: Path, rng: np.random.Generator) -> None:
     layers = [
         dense(weights(rng, 9, 7)),

@@ -85,6 +85,7 @@ def test_cuba_convolution_and_dense(tmp_path: Path) -> None:
     assert values["layer0"].shape == (TICKS, 4, 4, 4)
 
 
+@pytest.mark.slow
 def test_sigma_delta(tmp_path: Path) -> None:
     import torch
     from lava.lib.dl import slayer

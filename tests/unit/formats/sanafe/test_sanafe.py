@@ -65,7 +65,7 @@ CASES: dict[str, Callable[[], tuple[Program, Target, np.ndarray]]] = {
 }
 
 
-@pytest.fixture(params=fast(CASES, "loihi2", "mixed"))
+@pytest.fixture(params=fast(CASES, "mixed"))
 def case(request: pytest.FixtureRequest) -> tuple[Program, Target, np.ndarray]:
     return CASES[request.param]()
 
