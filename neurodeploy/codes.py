@@ -216,6 +216,8 @@ ND183 a model file with a value that is too large
   A .pt2 file of a few kilobytes can ask for arrays of any size. No value that a network computes may have more
   elements than the limit says, by the shapes that torch itself finds for each operator. The message names the first
   that has. If the network is meant so, cut its input or its batch.
+  Likewise the config.json of a folder of Hugging Face: the network that it describes is first built without memory,
+  and may not need more than 1 GB, or eight times its file of weights.
 
 # zoo: networks and weights
 ND157 a memory of the model that no neuron holds

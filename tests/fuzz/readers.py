@@ -402,6 +402,25 @@ def read_weights(folder: Path) -> object:
     return [_weights.read(path) for path in sorted(folder.glob("w.*"))]
 
 
+def write_hf(folder: Path) -> None:
+    """Folders of Hugging Face: a network of texts and one of images, whose processor is described."""
+    import transformers
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    text = transformers.BertConfig(vocab_size=20, max_position_embeddings=32, **sizes)
+    image = transformers.ViTConfig(image_size=16, patch_size=8, num_labels=3, **sizes)
+    transformers.BertModel(text).save_pretrained(folder / "a")
+    transformers.ViTForImageClassification(image).save_pretrained(folder / "b")
+    transformers.ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder / "b")
+
+
+def read_hf(folder: Path) -> object:
+    """Until torch runs the network."""
+    from neurodeploy.frontends.libraries.huggingface import MEMBER
+
+    return MEMBER.build(str(folder), MEMBER.configure({}))
+
+
 READERS = {
     reader.name: reader
     for reader in (
@@ -422,6 +441,7 @@ READERS = {
         FileReader("cifar", write_cifar, read_data("cifar-10-batches-bin")),
         FileReader("tokenizer", write_tokenizer, read_tokenizer),
         FileReader("weights", write_weights, read_weights, heavy=True),
+        FileReader("hf", write_hf, read_hf, heavy=True),
         FileReader("pt2", write_pt2, read_pt2, heavy=True),
     )
 }

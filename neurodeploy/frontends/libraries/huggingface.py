@@ -9,11 +9,13 @@ library, or those in ``arguments``.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from ... import guarded
 from ...errors import ImportModelError, Problem
 from . import _pixels, _texts
 from ._base import RANDOM, Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
@@ -24,6 +26,11 @@ Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
 FILES = ("model.safetensors", "pytorch_model.bin")
 #: files of which one shows that a folder holds a tokenizer
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
+
+
+#: bytes of a network for each byte of its file: weights of 8 bits as floats of 32, and some that several layers share
+PER_BYTE = 8
+SECONDS = 10.0  # to build one without memory
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
@@ -63,6 +70,11 @@ class HuggingFace(Library):
         transformers = self.require()
         where, folder = f"hf:{name}", Path(name)
         local = (folder / "config.json").is_file()
+        weights = Path(options.weights) if options.weights else None
+        if local and options.pretrained and weights is None:
+            weights = _file(folder)
+        if local:
+            _bounded(transformers, folder, options, weights, where)
         if local or (name in transformers.CONFIG_MAPPING and (options.weights or not options.pretrained)):
             with constructing(where):
                 config = _config(transformers, name, folder if local else None, options.arguments)
@@ -74,10 +86,8 @@ class HuggingFace(Library):
             config.image_size = options.image
         with constructing(where), seeded(options.seed):
             model = _class(transformers, config)._from_config(config, attn_implementation="eager")
-        if options.weights:
-            fill(model, Path(options.weights), (model.base_model_prefix,))
-        elif options.pretrained and local:
-            fill(model, _file(folder), (model.base_model_prefix,))
+        if weights is not None:
+            fill(model, weights, (model.base_model_prefix,))
         elif options.pretrained:
             with fetching(where):
                 safe = {"trust_remote_code": False, "use_safetensors": True}
@@ -107,6 +117,40 @@ def _config(transformers: Any, name: str, folder: Path | None, arguments: dict[s
     return transformers.AutoConfig.from_pretrained(
         str(folder), local_files_only=True, trust_remote_code=False, **arguments
     )
+
+
+def _bounded(transformers: Any, folder: Path, options: Any, weights: Path | None, where: str) -> None:
+    """Refuse a folder whose few numbers describe a network that no file of weights fills (ND183).
+
+    It is built without memory for its weights, in a copy of the process, since the number of its layers counts as well.
+    """
+    size = weights.stat().st_size if weights is not None and weights.is_file() else 0
+    most = max(guarded.MEMORY, PER_BYTE * size)
+
+    def needed() -> int:
+        import torch
+
+        torch.set_num_threads(1)
+        with constructing(where):
+            config = _config(transformers, "", folder, options.arguments)
+            make = partial(_class(transformers, config)._from_config, config, attn_implementation="eager")
+            try:
+                with torch.device("meta"):
+                    model = make()
+            except Exception:  # some compute sizes with tensors
+                model = make()
+        return sum(held.numel() * held.element_size() for held in (*model.parameters(), *model.buffers()))
+
+    try:
+        found = guarded.call(needed, seconds=SECONDS, memory=most)
+        said = f"{found >> 20} MB"
+    except guarded.Stopped as error:
+        found, said = most + 1, str(error)
+    if found > most:
+        cause = "the configuration describes a network that is too large"
+        limit = f"{most >> 20} MB, {PER_BYTE} times the file of its weights" if size else f"{most >> 20} MB"
+        fix = "if it is meant so, name it by its type, hf:TYPE, with its sizes in reader.arguments"
+        raise ImportModelError(Problem("ND183", cause, f"{where}/config.json", said, limit, (fix,)))
 
 
 def _causal(transformers: Any, config: Any) -> bool:

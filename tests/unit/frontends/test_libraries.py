@@ -13,7 +13,7 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.errors import EnvironmentProblem, ImportModelError, NeurodeployError, UsageError
-from neurodeploy.frontends.libraries import _weights
+from neurodeploy.frontends.libraries import _weights, huggingface
 from neurodeploy.frontends.libraries._base import LIBRARIES, constructing, fetching
 from neurodeploy.inputs import samples
 from neurodeploy.ir import interp, levels
@@ -333,6 +333,22 @@ def test_who_hides_padding(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("transformers")
+@pytest.mark.parametrize(
+    "sizes",
+    [{"hidden_size": 1 << 20}, {"vocab_size": 10**10}, {"num_hidden_layers": 10**9}],
+    ids=["wide", "words", "deep"],
+)
+def test_a_configuration_asks_for_no_more_than_its_weights_fill(
+    sizes: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface, "SECONDS", 1.0)
+    described = {**TEXT, "model_type": "bert", "architectures": ["BertModel"], **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert problems(ImportModelError, built, f"hf:{tmp_path}")[0][0] == "ND183"
+    assert problems(ImportModelError, built, f"hf:{tmp_path}", pretrained=True)[0][0] == "ND191"
+
+
+@pytest.mark.needs("transformers")
 def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
     import transformers
 
@@ -353,4 +369,4 @@ def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
     assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND103"
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
-    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND117"
+    assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND117"
