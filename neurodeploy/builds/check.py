@@ -102,6 +102,7 @@ def _imported(asked: BuildConfig) -> Imported:
         if misfits:
             raise UsageError(misfits)
         warnings += [*data.warnings, *sources.raw_levels(config, found.model, data.levels)]
+        warnings += sources.preparation(config, graph, data.shape)
     if raw_range(graph) is None and graph.header.level != "integer":
         graph = fitting.with_range(graph, sources.assumed_levels(graph))
     return Imported(

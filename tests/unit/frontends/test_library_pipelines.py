@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurodeploy import verbs
 from neurodeploy.config import BuildConfig
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.libraries import _texts
@@ -160,6 +161,10 @@ def test_what_levels_cannot_say_is_told(tmp_path: Path) -> None:
     assert graph.shape(graph.input.name) == (3, 32, 32)
     said = "resize to shortest edge 36 (bicubic), centre crop of 32 x 32"
     assert graph.header.notes["preparation"] == said
+    x, y = np.zeros((4, 3, 32, 32), np.uint8), np.zeros(4, int)
+    np.savez(tmp_path / "images.npz", train_x=x, train_y=y, test_x=x + 1, test_y=y)
+    found = verbs.check(str(tmp_path), "loihi2", data=str(tmp_path / "images.npz"))
+    assert [p.limit for p in found.problems if p.code == "ND176"] == [said]
     transformers.ViTImageProcessor(**SQUARE).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     assert "preparation" not in (silent := source(tmp_path)).header.notes
