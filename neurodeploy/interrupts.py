@@ -27,6 +27,8 @@ class Terminated(KeyboardInterrupt):
 
 
 _last: list[int] = []
+#: signals since :func:`terminable` began: an exception that falls into a destructor is dropped by Python
+_come: list[int] = []
 
 
 def exit_code() -> int:
@@ -34,8 +36,17 @@ def exit_code() -> int:
     return SIGNALLED + (_last[-1] if _last else signal.SIGINT)
 
 
+def heed() -> None:
+    """Raise :class:`Terminated` for a signal that came but whose exception was dropped: for loops that wait long."""
+    if _come:
+        number = _come[-1]
+        _come.clear()
+        raise Terminated(number)
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     _last.append(number)
+    _come.append(number)
     raise Terminated(number)
 
 
@@ -48,6 +59,7 @@ def terminable() -> Iterator[None]:
     taken = [number for number in ENDING if _main_thread() and signal.getsignal(number) is signal.SIG_DFL]
     if taken:
         _last.clear()
+        _come.clear()
     for number in taken:
         signal.signal(number, _raise)
     try:
@@ -59,6 +71,8 @@ def terminable() -> Iterator[None]:
         raise
     finally:
         _give_back(taken)
+        if taken:
+            _come.clear()
 
 
 def _give_back(taken: list[signal.Signals]) -> None:

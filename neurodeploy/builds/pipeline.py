@@ -14,6 +14,7 @@ from typing import Any
 from .. import artifact, compare, config, files, report
 from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
+from ..interrupts import heed
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
 from ..publishing import FILES, publish
@@ -160,6 +161,7 @@ def _run_stages(
         if name in kept:
             results = results.with_(next(made))
             continue
+        heed()
         log.start(name)
         began = time.perf_counter()
         results = results.with_(result := next(made))

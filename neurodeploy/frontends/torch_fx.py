@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -350,12 +350,30 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         versions = [operand._version for operand in operands]
         self.evaluating = True
         try:
-            value = _target(node)[1](*args, **kwargs)
+            with _untraced():
+                value = _target(node)[1](*args, **kwargs)
         finally:
             self.evaluating = False
         changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
         node.meta["writes"] = written.memory(changed)
         return value
+
+
+#: what a trace replaces in the class of all modules
+_CALLS = {name: vars(torch.nn.Module)[name] for name in ("__call__", "__getattr__")}
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Modules as they are outside of a trace: parts of torch that are first imported here keep what they find."""
+    traced = {name: vars(torch.nn.Module)[name] for name in _CALLS}
+    for name, plain in _CALLS.items():
+        setattr(torch.nn.Module, name, plain)
+    try:
+        yield
+    finally:
+        for name, changed in traced.items():
+            setattr(torch.nn.Module, name, changed)
 
 
 def _writes(node: fx.Node) -> bool:

@@ -104,7 +104,7 @@ def test_a_module_with_states_is_equal_or_refused(program: Program) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_a_module_with_states_is_equal_or_refused_at_length(program: Program) -> None:
     holds(program)

@@ -39,6 +39,27 @@ with terminable():
     assert (done.returncode, done.stdout) == (-number, "cleaned up\n")
 
 
+def test_a_signal_whose_exception_is_dropped_is_heeded(tmp_path: Path) -> None:
+    """Python drops what is raised in a destructor or in the callback of a weak reference."""
+    done = python(
+        """
+from neurodeploy.interrupts import heed, terminable
+import signal
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+with terminable():
+    heed()
+    Dying()
+    print("dropped", flush=True)
+    heed()
+    print("went on", flush=True)
+""",
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "dropped\n")
+
+
 def test_who_handles_or_ignores_a_signal_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))

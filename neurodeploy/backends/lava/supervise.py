@@ -24,7 +24,7 @@ import numpy as np
 from ...array import Array
 from ...errors import Problem, SimulateError
 from ...files import io_problem
-from ...interrupts import terminable, uninterrupted
+from ...interrupts import heed, terminable, uninterrupted
 from ...ir.trace import Trace
 from ...program import Program
 from . import guard, job
@@ -100,6 +100,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path, prefix: str) -> None:
 def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
     done, moved = 0, time.monotonic()
     while not (folder / "finished").exists():
+        heed()
         if (error := job.load_error(folder)) is not None:
             raise error
         if (status := _number(folder / guard.ENDED)) is not None:

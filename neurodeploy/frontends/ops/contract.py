@@ -13,7 +13,7 @@ from ._base import operator
 from .arithmetic import mul
 from .linear import matmul
 from .pool import sum_
-from .views import permute, reshape
+from .views import expand, permute, reshape
 
 
 @operator("einsum")
@@ -90,12 +90,20 @@ def _contracted(lowering: Lowering, a: Any, left: str, b: Any, right: str, out: 
         return permute(lowering, mul(lowering, a, b), [shared.index(c) for c in out])
     lead = tuple(size[c] for c in shared)
     m, k, n = (prod(size[c] for c in group) for group in (rows, summed, columns))
-    product = matmul(lowering, _as(lowering, a, (*lead, m, k)), _as(lowering, b, (*lead, k, n)))
+    whole_a, whole_b = (
+        tuple(size[c] for c in own) for own in (shared + rows + summed, shared + summed + columns)
+    )
+    product = matmul(
+        lowering, _as(lowering, a, whole_a, (*lead, m, k)), _as(lowering, b, whole_b, (*lead, k, n))
+    )
     whole = reshape(lowering, product, (*lead, *(size[c] for c in rows + columns)))
     return permute(lowering, whole, [(shared + rows + columns).index(c) for c in out])
 
 
-def _as(lowering: Lowering, item: Any, sizes: tuple[int, ...]) -> Any:
+def _as(lowering: Lowering, item: Any, whole: tuple[int, ...], sizes: tuple[int, ...]) -> Any:
+    """An operand as a matrix for each of what is shared; its axes of size 1 are first spread to the other's."""
     if not depends(item) and len(sizes) - 2 > 0 and prod(_sizes(item)) == prod(sizes[-2:]):
         sizes = sizes[-2:]  # a constant that is the same for all that is shared
+    elif _sizes(item) != whole:
+        item = expand(lowering, item, whole) if isinstance(item, Stream) else item.expand(whole)
     return reshape(lowering, item, sizes) if isinstance(item, Stream) else item.reshape(sizes)

@@ -185,6 +185,8 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     ),
     "einsum with dots": lambda s, x: torch.einsum("...w,ow->...o", x, s.w),
     "einsum elementwise": lambda s, x: torch.einsum("bchw,bchw->bwch", x, x),
+    "einsum that spreads what is shared": lambda s, x: torch.einsum("bchw,bcwv->bchv", x, x[:, :1]),
+    "einsum that spreads what is summed": lambda s, x: torch.einsum("bchw,bcwv->bchv", x[..., :1], x),
     "einsum of one": lambda s, x: torch.einsum("bchw->bwc", x),
     "flip": lambda s, x: x.flip(1) + torch.flip(x, (2, -1)),
     "quarter turn": lambda s, x: torch.rot90(x, 3, (2, 3)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +15,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.sources import resolve, zoo
 from tests.fast import fast
-from tests.later import torch, torch_export, torch_fx
+from tests.later import nn, torch, torch_export, torch_fx
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
 
@@ -235,3 +238,19 @@ def test_torch_own_transformer_layers_are_taken_apart() -> None:
     for form in (graph, passes.simplify(graph)):
         np.testing.assert_allclose(interp.run(form, RAW).outputs[0], expected, atol=1e-12)
     assert counts(form) == {Synapse: 10, Neuron: 0, Product: 4, Sum: 2, Reduce: 1, Micro: 5}
+
+
+def test_what_is_computed_meanwhile_sees_modules_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of torch that is first imported there would keep what the trace puts in their place."""
+    fx_module = sys.modules[torch_fx.import_module.__module__]
+    plain, seen = (vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]), []
+    target = fx_module._target
+
+    def looking(node: Any) -> Any:
+        seen.append((vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]))
+        return target(node)
+
+    monkeypatch.setattr(fx_module, "_target", looking)
+    torch_fx.import_module(nn.Sequential(nn.Flatten(), nn.ReLU()), InputSpec((1, 8, 8)))
+    assert seen and set(seen) == {plain}
+    assert (vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]) == plain
