@@ -107,6 +107,7 @@ class _Found:
     graph: fx.Graph
     seen: observed.Recorder
     foreign: list[Problem]
+    factories: bool
 
     @property
     def nodes(self) -> list[fx.Node]:
@@ -139,7 +140,7 @@ def _traced(
         except Exception as error:  # whatever the user's own code raises, or fx itself
             raise ImportModelError(_trace_problem(error, example)) from error
         tracer.close(graph)
-    return _Found(tracer, graph, recorder, foreign)
+    return _Found(tracer, graph, recorder, foreign, factories)
 
 
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
@@ -163,7 +164,8 @@ def _batch_numbers(model: torch.nn.Module, example: torch.Tensor, axis: int, fou
     """ND152, by a second trace with another batch; nothing if it fails."""
     sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
     try:
-        again = _traced(model, torch.zeros(sizes, dtype=example.dtype), leaves=found.tracer.memory.leaves)
+        other = torch.zeros(sizes, dtype=example.dtype)
+        again = _traced(model, other, found.factories, found.tracer.memory.leaves)
     except ImportModelError:  # a network of one size of batch alone
         return []
     return observed.follows_batch(found.seen, again.seen)

@@ -33,6 +33,14 @@ def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = 
 
 BOTH = pytest.mark.parametrize("front_end", ["fx", "export"])
 
+
+def _filled(x: Tensor) -> Tensor:
+    """Written into a new tensor, which makes fx trace once more."""
+    room = torch.zeros(x.shape, dtype=x.dtype)
+    room[..., 1:] = x[..., 1:]
+    return room
+
+
 #: name -> (function, code, text of the cause)
 CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "sine": (lambda s, x: torch.sin(x), "ND101", "sin"),
@@ -71,6 +79,7 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "number of samples": (lambda s, x: x / x.shape[0], "ND152", "samples"),
     "number of samples in a constant": (lambda s, x: x + torch.full((6,), 1 / len(x)), "ND152", "samples"),
     "number of elements": (lambda s, x: x * x.numel(), "ND152", "samples"),
+    "number of samples beside what is written": (lambda s, x: _filled(x / x.shape[0]), "ND152", "samples"),
     "noise": (lambda s, x: x + torch.randn(6, 6), "ND151", "random"),
     "noise like the stream": (lambda s, x: x + torch.rand_like(x), "ND151", "random"),
     "noise written": (lambda s, x: x + torch.empty(6).uniform_(), "ND151", "random"),
