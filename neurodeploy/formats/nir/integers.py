@@ -126,7 +126,7 @@ def _text(tree: Tree) -> Array | None:
     if schema is None or text is None or tree.problems:
         return None
     never = "--set reader.integers=never reads the float network"
-    if schema.size != 1 or int(schema.flat[0]) != SCHEMA:
+    if schema.size != 1 or schema.flat[0] != SCHEMA:
         cause, place = "integers of another version", f"{PLACE}/schema"
         tree.problem("ND121", cause, place, schema.flat[:1], SCHEMA, never)
         return None
