@@ -60,7 +60,9 @@ def killed(place: Path, kills: int) -> str:
         began = time.monotonic()
         said = process.communicate()[1]
         waits.append(time.monotonic() - began)
-        unborn = said.startswith("Fatal Python error: init")  # Python was interrupted before it ran anything of ours
+        unborn = said.startswith(
+            "Fatal Python error: init"
+        )  # Python was interrupted before it ran anything of ours
         assert unborn or process.returncode in (0, -sent, 128 + sent), said
         assert "interrupted" in said or process.returncode != 128 + sent, said
         publishing.settle(place / "out")
