@@ -42,6 +42,9 @@ def _check(members: list[zipfile.ZipInfo], size: int) -> None:
     odd = next((m for m in members if m.compress_type not in _METHODS or m.flag_bits & 1), None)
     if odd is not None:
         raise ValueError(f"{odd.filename[:80]} is encrypted or compressed by a method that is not read")
+    packed = sum(member.compress_size for member in members)
+    if packed > size:  # Python's reader makes room for what it is told to read
+        raise ValueError(f"{packed} bytes packed in an archive of {size}")
     unpacked = sum(member.file_size for member in members)
     if unpacked > most_unpacked(size):
         raise ValueError(f"{unpacked} bytes unpacked from {size}, more than {most_unpacked(size)}")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurodeploy import artifact, datasets, guarded, limits
+from neurodeploy import archives, artifact, datasets, guarded, limits
 from neurodeploy.datasets import hdf5_jpeg
 from neurodeploy.errors import ImportModelError, NeurodeployError, UsageError
 from neurodeploy.formats._hdf5.read import read_tree
@@ -405,3 +405,15 @@ def test_tokenizers_of_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         use(pre_tokenizer=slow)
     except UsageError as error:
         assert {p.code for p in error.problems} == {"ND929"}
+
+
+def test_an_archive_holds_no_more_than_its_file() -> None:
+    """Python's reader makes room for as many packed bytes as the directory claims."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("a", b"x" * 64)
+    content = bytearray(buffer.getvalue())
+    packed = content.index(b"PK\x01\x02") + 20  # in the entry of the directory
+    content[packed : packed + 4] = (0xFFFFFFF0).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="packed in an archive"):
+        archives.opened(bytes(content))
