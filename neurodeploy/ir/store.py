@@ -48,7 +48,7 @@ def write(path: Path, sections: Mapping[str, Any]) -> str:
     with h5py.File(buffer, "w") as file:
         for name, value in sections.items():
             _write_section(file.create_group(name), value)
-        digest = content_hash(contents(Path(path), file))
+        digest = content_hash(contents(Path(path), file, MAX_BYTES))
         _write_json(file, "header", {"format": FORMAT, "schema": SCHEMA, "sha256": digest})
     write_bytes(Path(path), buffer.getvalue())
     _own.add(_identity(Path(path)))
@@ -132,7 +132,7 @@ def _proven(path: Path) -> tuple[str, dict[str, Array]]:
     """The stated hash, which is that of the content, and the content."""
     with _open(path) as file:
         try:
-            arrays = contents(path, file)
+            arrays = contents(path, file, path.stat().st_size)
             header, found = _header(path, file), content_hash(arrays)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
@@ -142,9 +142,8 @@ def _proven(path: Path) -> tuple[str, dict[str, Array]]:
     return found, arrays
 
 
-def contents(path: Path, file: h5py.File) -> dict[str, Array]:
-    """Every dataset by its place, once all that is known of the file says that it may be read."""
-    size = path.stat().st_size if path.is_file() else MAX_BYTES
+def contents(path: Path, file: h5py.File, size: int) -> dict[str, Array]:
+    """Every dataset by its place, once all that is known of a file of ``size`` bytes says that it may be read."""
     found = {}
     for place, dataset in _walk(path, file):
         _check_dataset(path, place, dataset, size)

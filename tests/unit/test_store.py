@@ -113,6 +113,13 @@ def test_unknown_types_are_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_smaller_artifact_is_replaced_by_a_larger_one(tmp_path: Path) -> None:
+    """The file that lies there says nothing of the one that takes its place."""
+    for size in (10, 1 << 16):
+        store.write(tmp_path / "x.h5", {"part": {"x": np.arange(size)}})
+        assert store.read(tmp_path / "x.h5", {}).sections["part"]["x"].size == size
+
+
 # --- hostile files -----------------------------------------------------------------------------------------------
 
 RANGES = Ranges({"a": (-1.0, 2.5)}, {"a": Activity(0.1, 0.2, (0.1, 0.1), 4, 0)}, 4)
