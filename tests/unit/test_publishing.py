@@ -14,6 +14,7 @@ import pytest
 from neurodeploy import artifact, publishing, verbs
 from neurodeploy.errors import EnvironmentProblem, NeurodeployError, Problem, UsageError
 from neurodeploy.publishing import JOURNAL, LOCK, NAMES
+from tests.unprivileged import unprivileged
 
 
 def finished(place: Path, text: str, *names: str) -> Path:
@@ -109,12 +110,11 @@ def test_names_that_are_no_files_of_a_build_are_not_moved(tmp_path: Path) -> Non
     assert texts(out) == {"build.toml": "new", "notes.txt": "old"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     unfinished(tmp_path / "out", 1)
     (tmp_path / "out" / LOCK).unlink()
     (tmp_path / "out").chmod(0o500)
-    with pytest.raises(EnvironmentProblem, match="ND970"):
+    with unprivileged(), pytest.raises(EnvironmentProblem, match="ND970"):
         artifact.load(tmp_path / "out")
 
 

@@ -22,6 +22,7 @@ from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
 from neurodeploy.sources import cache
 from tests.fast import fast, slowly
+from tests.unprivileged import unprivileged
 
 Captured = pytest.CaptureFixture[str]
 QUICK = ["--calib", "32", "-q", "--to", "quantize"]
@@ -92,10 +93,10 @@ def test_a_file_in_the_way_is_typed(tmp_path: Path, capsys: Captured) -> None:
     assert "ND902" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
 def test_a_folder_without_permission_is_typed(tmp_path: Path, capsys: Captured) -> None:
     tmp_path.chmod(0o500)
-    assert cli.call(["build", "digits-vit", "--out", str(tmp_path / "out"), *QUICK]) == 2
+    with unprivileged():
+        assert cli.call(["build", "digits-vit", "--out", str(tmp_path / "out"), *QUICK]) == 2
     assert "ND902" in capsys.readouterr().err
 
 

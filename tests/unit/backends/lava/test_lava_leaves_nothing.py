@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurodeploy import interrupts
 from neurodeploy.backends.lava import MEMBER, guard, supervise
 from neurodeploy.errors import EnvironmentProblem, SimulateError
 from neurodeploy.ir.graph import Graph
@@ -147,6 +148,17 @@ def test_a_guard_that_is_killed(seen: list, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(SimulateError, match=r"ND740(.|\n)*guard"):
         MEMBER.run(Program(graph(200)), np.tile([1, 2], (200, 1)))
     nothing_stays(seen, tmp_path, -signal.SIGKILL)
+
+
+def test_a_signal_whose_exception_was_dropped_ends_the_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts, "_come", [signal.SIGTERM])
+    with subprocess.Popen(["sleep", "60"]) as guarding, pytest.raises(interrupts.Terminated):
+        try:
+            supervise._wait(tmp_path, guarding)
+        finally:
+            guarding.kill()
 
 
 def test_no_room_for_a_run_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
