@@ -45,7 +45,8 @@ ND107 the model does not return one tensor
 ND108 a tensor is changed in place and read again
   A graph has no memory within a tick: a value is computed once and never changes. The model overwrites a tensor and
   later reads it under its old name, which would silently give the old value. Use the form of the operator that
-  returns a new tensor (add instead of add_, inplace=False).
+  returns a new tensor (add instead of add_, inplace=False). Or one write reads other elements of the memory that it
+  writes, as in x[:, 1:] = x[:, :-1]: torch's own answer then depends on sizes and threads. Clone what is read.
 ND109 a neuron without a counterpart
   The module is a spiking neuron of a known library, but with a reset, a surrogate or a parameter that none of the
   neuron models in neurodeploy/neurons reproduces exactly. Running a nearly equal one would change the network in

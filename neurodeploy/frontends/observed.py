@@ -1,8 +1,9 @@
-"""What torch itself computes while a module runs: random numbers, and numbers that follow the size of the batch.
+"""What torch itself computes while a module runs: random numbers, numbers that follow the size of the batch, and races.
 
 A trace keeps a number as it was. Where torch drew it, or where it is the size of the example's batch, the network would
-compute something else than its graph. Both are seen beneath whatever Python a module is written in, at the operators
-that torch dispatches; Python's and numpy's own generators are compared before and after.
+compute something else than its graph; so it would where a write reads what it writes. All are seen beneath whatever
+Python a module is written in, at the operators that torch dispatches; Python's and numpy's own generators are compared
+before and after.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import Problem
-from . import _torch
+from . import _torch, written
 
 #: of indices, the start and the end of a slice follow the batch where all samples are taken
 _INDICES = {"select": ("index",), "narrow": ("start", "length")}
@@ -38,10 +39,11 @@ class Seen:
 
 @dataclass
 class Recorder(TorchDispatchMode):  # type: ignore[misc]
-    """All operators of a run, and those of them that drew random numbers."""
+    """All operators of a run, those of them that drew random numbers, and those that raced with themselves."""
 
     calls: list[Seen] = field(default_factory=list)
     random: list[Seen] = field(default_factory=list)
+    racing: list[Seen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -54,6 +56,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
             self.calls.append(seen)
             if is_random(func, args, kwargs or {}):
                 self.random.append(seen)
+            if races(func, args, kwargs or {}):
+                self.racing.append(seen)
         return func(*args, **(kwargs or {}))
 
 
@@ -69,6 +73,20 @@ def is_random(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bo
         and values.get("train") is not False
         and values.get("training") is not False
     )
+
+
+def races(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether one of torch's basic operators writes to elements that it reads for others, as ``x += x[:, :1]`` does.
+
+    Which comes first is open. Torch itself refuses only tensors that lie in one piece (at::assert_no_partial_overlap).
+    """
+    if not target._schema.is_mutable:
+        return False
+    values = _operands(target._schema, args, kwargs)
+    changed = [a.name for a in target._schema.arguments if a.alias_info and a.alias_info.is_write]
+    targets = written.tensors([values.get(name) for name in changed])
+    operands = list(written.tensors(list(values.values())))
+    return any(written.crosses(a, b) for a in targets for b in operands)
 
 
 def _operands(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,6 +131,19 @@ def draws(recorder: Recorder) -> list[Problem]:
     """ND151 for every line that drew random numbers."""
     places = {seen.place: seen for seen in recorder.random}
     return [random_numbers(seen.op, _where(seen.place)) for seen in places.values()]
+
+
+def racing(recorder: Recorder) -> list[Problem]:
+    """ND108 for every line that wrote to elements that it read for others."""
+    places = {seen.place: seen for seen in recorder.racing}
+    return [race(seen.op, _where(seen.place)) for seen in places.values()]
+
+
+def race(what: str, where: str) -> Problem:
+    """ND108."""
+    cause = "a write in place reads elements that it writes, and torch leaves open which comes first"
+    limit, fix = "a write reads other memory, or each element for itself", "clone() what it reads"
+    return Problem("ND108", cause, where, what, limit, (fix,))
 
 
 def random_numbers(what: str, where: str) -> Problem:
@@ -160,7 +191,7 @@ def _batch_number(a: Seen, b: Seen) -> Problem:
 
 
 def unsteady(model: Any, example: Any) -> list[Problem]:
-    """ND151 and ND152 of a module without state, run on shapes alone; nothing where it cannot be run so."""
+    """ND108, ND151 and ND152 of a module without state, run on shapes alone; nothing where it cannot be run so."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     recorders: list[Recorder] = []
@@ -179,7 +210,7 @@ def unsteady(model: Any, example: Any) -> list[Problem]:
         except Exception:  # a module that asks for values, or whatever else the user's own code raises
             return []
         recorders.append(recorder)
-    return foreign[:1] or follows_batch(*recorders)
+    return foreign[:1] or racing(recorders[0]) or follows_batch(*recorders)
 
 
 def _shadow(model: Any) -> Any:

@@ -81,8 +81,8 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
 def traced(program: Any, inside: str = "") -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
-    ImportModelError ND108 for writes in place that torch cannot take out, ND151 for random numbers, ND154 for buffers
-    that a call changes.
+    ImportModelError ND108 for writes in place that torch cannot take out or that race, ND151 for random numbers, ND154
+    for buffers that a call changes.
     """
     program = _functional(program)
     constants = _constants(program)
@@ -112,13 +112,14 @@ def _functional(program: Any) -> Any:
     writes = [node for node in program.graph.nodes if _writes(node.target)]
     if not writes:
         return program
+    if problems := [
+        observed.race(_torch.operator_name(node.target), _line(node)) for node in writes if _races(node)
+    ]:
+        raise ImportModelError(problems)
     try:
         return program.run_decompositions({})
     except Exception as error:  # torch raises a dozen unrelated classes here
-        cause, where = (
-            "tensors are changed in place and read again",
-            "{}:{}".format(*_torch.place(writes[0].stack_trace)),
-        )
+        cause, where = "tensors are changed in place and read again", _line(writes[0])
         limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
         problem = Problem("ND108", cause, where, first_line(error), limit, fixes)
         raise ImportModelError(problem) from error
@@ -127,6 +128,17 @@ def _functional(program: Any) -> Any:
 def _writes(target: Any) -> bool:
     schema = getattr(target, "_schema", None)
     return schema is not None and bool(schema.is_mutable)
+
+
+def _races(node: Any) -> bool:
+    import torch.fx
+
+    args, kwargs = (torch.fx.node.map_arg(part, lambda n: n.meta["val"]) for part in (node.args, node.kwargs))
+    return observed.races(node.target, args, kwargs)
+
+
+def _line(node: Any) -> str:
+    return "{}:{}".format(*_torch.place(node.stack_trace))
 
 
 def _changed(signature: Any) -> Iterator[Problem]:

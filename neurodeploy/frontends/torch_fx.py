@@ -10,7 +10,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,8 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         found = _traced(model, example, True, found.tracer.memory.leaves)
     tracer = found.tracer
     ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
-    problems = tracer.problems or [*found.foreign, *observed.draws(found.seen), *ticking]
+    seen = [*observed.draws(found.seen), *observed.racing(found.seen)]
+    problems = tracer.problems or [*found.foreign, *seen, *ticking]
     problems = problems or _batch_numbers(model, example, batch_axis, found)
     problems = problems or list(_lasting_writes(found))
     problems = problems or list(
@@ -126,6 +127,7 @@ def _traced(
     With ``factories`` new tensors are traced too, so that they can be written. ``leaves`` as :func:`memory`.
     """
     foreign: list[Problem] = []
+    _import_what_dispatch_does()
     with guest.kept(model):
         tracer, recorder = (
             _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
@@ -141,6 +143,13 @@ def _traced(
             raise ImportModelError(_trace_problem(error, example)) from error
         tracer.close(graph)
     return _Found(tracer, graph, recorder, foreign, factories)
+
+
+@functools.cache
+def _import_what_dispatch_does() -> None:
+    """Parts of torch that it first imports when an operator is watched: in a trace they would keep its calls."""
+    with observed.Recorder():
+        torch.zeros(1).clone()
 
 
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
@@ -352,30 +361,12 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         versions = [operand._version for operand in operands]
         self.evaluating = True
         try:
-            with _untraced():
-                value = _target(node)[1](*args, **kwargs)
+            value = _target(node)[1](*args, **kwargs)
         finally:
             self.evaluating = False
         changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
         node.meta["writes"] = written.memory(changed)
         return value
-
-
-#: what a trace replaces in the class of all modules
-_CALLS = {name: vars(torch.nn.Module)[name] for name in ("__call__", "__getattr__")}
-
-
-@contextmanager
-def _untraced() -> Iterator[None]:
-    """Modules as they are outside of a trace: parts of torch that are first imported here keep what they find."""
-    traced = {name: vars(torch.nn.Module)[name] for name in _CALLS}
-    for name, plain in _CALLS.items():
-        setattr(torch.nn.Module, name, plain)
-    try:
-        yield
-    finally:
-        for name, changed in traced.items():
-            setattr(torch.nn.Module, name, changed)
 
 
 def _writes(node: fx.Node) -> bool:

@@ -7,11 +7,14 @@ the same memory, becomes a chain of operators that return new tensors. The neuro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx
+
+from ..array import Array
 
 #: what stands for a neuron while torch functionalises; its number is its place in the trace
 NEURON = "neurodeploy::neuron"
@@ -29,6 +32,24 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 def memory(value: Any) -> set[int]:
     """The pieces of memory that a value lies in."""
     return {tensor.untyped_storage()._cdata for tensor in tensors(value)}
+
+
+def crosses(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors share elements, but not each with its own counterpart."""
+    if not memory(a) & memory(b) or _layout(a) == _layout(b):
+        return False
+    return bool(np.intersect1d(_offsets(a), _offsets(b)).size)
+
+
+def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
+    strides = [stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+    return tensor.storage_offset(), tensor.shape, strides
+
+
+def _offsets(tensor: torch.Tensor) -> Array:
+    """Where in their memory the elements of a tensor lie, int64."""
+    axes = [np.arange(size) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
+    return reduce(np.add.outer, axes, np.array(tensor.storage_offset()))
 
 
 def overwritten(nodes: list[fx.Node]) -> fx.Node | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.sources import resolve, zoo
 from tests.fast import fast
-from tests.later import nn, torch, torch_export, torch_fx
+from tests.later import torch, torch_export, torch_fx
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
 
@@ -240,17 +240,25 @@ def test_torch_own_transformer_layers_are_taken_apart() -> None:
     assert counts(form) == {Synapse: 10, Neuron: 0, Product: 4, Sum: 2, Reduce: 1, Micro: 5}
 
 
-def test_what_is_computed_meanwhile_sees_modules_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part of torch that is first imported there would keep what the trace puts in their place."""
-    fx_module = sys.modules[torch_fx.import_module.__module__]
-    plain, seen = (vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]), []
-    target = fx_module._target
+def test_module_paths_are_kept_behind_a_trace() -> None:
+    """Where a trace is what first imports the parts of torch that export uses, they must not keep the trace's calls."""
+    program = """if True:
+        import torch
+        from torch import nn
+        from neurodeploy.frontends import torch_export, torch_fx
+        from neurodeploy.frontends.input_spec import InputSpec
 
-    def looking(node: Any) -> Any:
-        seen.append((vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]))
-        return target(node)
+        class Shifted(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("shift", torch.ones(8))
 
-    monkeypatch.setattr(fx_module, "_target", looking)
-    torch_fx.import_module(nn.Sequential(nn.Flatten(), nn.ReLU()), InputSpec((1, 8, 8)))
-    assert seen and set(seen) == {plain}
-    assert (vars(nn.Module)["__call__"], vars(nn.Module)["__getattr__"]) == plain
+            def forward(self, x):
+                return x + self.shift.clone()
+
+        torch_fx.import_module(Shifted(), InputSpec((1, 8, 8)))
+        inner = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+        print(*torch_export.import_module(nn.Sequential(inner, nn.ReLU()), InputSpec((1, 8, 8))).nodes)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["input", "0.0.reshape", "0.1", "1", "output"], done.stdout + done.stderr

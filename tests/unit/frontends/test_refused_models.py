@@ -34,6 +34,12 @@ def refused(network: nn.Module, front_end: str = "fx", shape: tuple[int, ...] = 
 BOTH = pytest.mark.parametrize("front_end", ["fx", "export"])
 
 
+def _changed(x: Tensor, write: Callable[[Tensor], object]) -> Tensor:
+    x = x * 1.5
+    write(x)
+    return x
+
+
 def _filled(x: Tensor) -> Tensor:
     """Written into a new tensor, which makes fx trace once more."""
     room = torch.zeros(x.shape, dtype=x.dtype)
@@ -90,6 +96,21 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     ),
     "dropout": (lambda s, x: F.dropout(x, training=True), "ND151", "random"),
     "numpy's noise": (lambda s, x: x * float(np.random.rand()), "ND151", "random"),
+    "sum that reads what it writes": (
+        lambda s, x: _changed(x, lambda x: x.add_(x[..., :1])),
+        "ND108",
+        "first",
+    ),
+    "shifted onto itself": (
+        lambda s, x: _changed(x, lambda x: x[..., 1:].copy_(x[..., :-1])),
+        "ND108",
+        "first",
+    ),
+    "part transposed onto itself": (
+        lambda s, x: _changed(x[..., :5, :5], lambda x: x[..., 1:, 1:].mul_(x[..., 1:, 1:].mT)),
+        "ND108",
+        "first",
+    ),
     "power of a half": (lambda s, x: x**0.5, "ND101", "power"),
     "einsum of a diagonal": (lambda s, x: torch.einsum("bcii->bci", x), "ND1", ""),
     "several lists": (lambda s, x: x[:, [0, 1], [2, 3]], "ND101", ""),
