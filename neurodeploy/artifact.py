@@ -94,8 +94,8 @@ def load(path: str | Path) -> Artifact:
     unknown = sorted(set(found) - set(SECTIONS))
     if unknown:
         raise UsageError(Problem("ND942", "an artifact with an unknown section", f"{file} /{unknown[0]}"))
-    for name, wanted in WANTED.items():
-        _check(file, name, found.get(name), wanted)
+    for name, item in found.items():
+        _check(file, name, item, WANTED[name])
     if images and "mapping" in found:
         found["mapping"] = replace(found["mapping"], images=_images(file, images))
     return Artifact(**found, hash=digest)
@@ -114,7 +114,7 @@ def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:
 
 
 def _check(file: Path, name: str, item: Any, wanted: type) -> None:
-    if item is not None and not isinstance(item, wanted):
+    if not isinstance(item, wanted):
         cause, found = "a section holds something unexpected", type(item).__name__
         raise UsageError(Problem("ND947", cause, f"{file} /{name}", found, wanted.__name__))
     if isinstance(item, Graph):

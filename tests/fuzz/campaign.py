@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.fuzz.readers import READERS, ROOT
 from tests.fuzz.worker import WARM
 
-SECONDS, START_SECONDS = 20.0, 120.0
+#: of a file, twice what a guarded reader is given, and of a process until its first
+SECONDS, START_SECONDS = 40.0, 120.0
 BATCH = 2000
 ROOT_PATH = str(ROOT)  # where a process finds us
 #: failures after which a reader is given up

@@ -194,6 +194,7 @@ EDITS: dict[str, tuple[str, Callable[[h5py.File], None]]] = {
     "wrong type": ("ND947", edit_text("source", lambda t: t.replace('"timesteps":1', '"timesteps":"1"', 1))),
     "wrong choice": ("ND947", edit_text("source", lambda t: t.replace('"op":"dense"', '"op":"dance"', 1))),
     "other section type": ("ND947", edit_text("source", lambda t: "3")),
+    "nothing in a section": ("ND947", edit_text("source", lambda t: "null")),
     "unknown operator": ("ND948", edit_text("source", lambda t: t.replace('"op":"softmax"', '"op":"hardmax"', 1))),
     "unknown level": ("ND948", edit_text("source", lambda t: t.replace('"level":"source"', '"level":"top"', 1))),
     "no ticks": ("ND948", edit_text("source", lambda t: t.replace('"timesteps":1', '"timesteps":0', 1))),
