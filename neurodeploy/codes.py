@@ -233,13 +233,33 @@ ND158 first calls that differ from later ones
 ND159 one neuron called several times in a tick
   A neuron module is one population, whose state each call carries on. A model that calls it in two places hands the
   state of one layer to the other, which no population does. Give each place a module of its own.
-ND160 a loop over the ticks inside of the model
-  One call of the model runs all ticks, one after the other, by a loop in its forward. A graph describes one tick. Write
-  the body of the loop as the forward, and say with --timesteps how often it is called.
+ND156 a model that returns several values
+  The first of them is taken for the read-out, as it is compared with the graph; the others are left out. Where the
+  logits are another one, wrap the model in a module that returns them alone.
+ND160 ticks of a loop that differ
+  One call of the model runs all ticks in a loop. A graph describes one tick, so each has to compute the same from the
+  input, or from its own frame of it, and from its neurons; outputs may be summed, stacked, averaged, or be those of the
+  last tick. Here a tick uses what another has computed, or computes something else. Write the body of the loop as the
+  forward, and say with --timesteps how often it is called: what is kept in attributes may then feed back.
 ND161 a neuron that takes a whole sample at once
   The neuron runs over the first axis of what it is given, as one of SpikingJelly does with step_mode "m". Here that
-  axis is not known to be time: one call of the model is one tick. Set step_mode "s" in all modules, and let the
-  forward be one tick.
+  axis is not time. An axis is time where it repeats the image once for each tick (repeat, expand, stack, cat, or a sum
+  with zeros), or where the model is given (T, batch, ...) or (batch, T, ...). Or set step_mode "s" in all modules, and
+  let the forward be one tick.
+ND162 an operator works along time
+  The model runs all ticks in one call, and an operator joins or mixes them before the end. Only neurons carry anything
+  from one tick to the next. At the end the ticks are put together by their mean, their sum, or the last of them, and
+  what comes behind that is linear: a layer of weights, a sum, another order of elements.
+ND163 a neuron of single ticks is given all of them
+  The neuron takes what it is given for one tick, and here that holds all ticks in an axis: they would charge it side by
+  side as samples do. Set step_mode "m" in all modules, or call the model tick by tick.
+ND164 a neuron takes ticks and samples in one axis for time
+  The model flattens ticks and samples into one axis and gives that to a neuron that runs over it. With a batch, what is
+  left of one sample charges the neuron for the next, in training too. What is built, and what is compared, is the
+  answer to a sample alone, where that axis is time.
+ND165 the state of a neuron is read
+  Only the spikes of a neuron leave its core. The model returns something that it computes from a membrane, or hands a
+  neuron a state that this neuron did not return a tick before. Return sums or means of spikes.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown

@@ -207,10 +207,11 @@ def _points(group: Sequence[Call], constants: Mapping[str, Any]) -> Array:
 
 
 def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[str, Any]] | None:
-    """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group."""
+    """``step * clip(round(x / step), -N, P)`` whose step, or its reciprocal, is a constant of the group, or 1."""
     if not any(call.op.startswith(("floor", "round")) for call in group):
         return None
     scalars = [float(number) for call in group for number in _scalars(call, function.program.constants)]
+    scalars.append(1.0)
     for step in (s for scalar in scalars if scalar > 0 for s in (scalar, 1 / scalar)):
         y = function.value(step * STEPS) / step
         negative, positive = -round(float(y.min())), round(float(y.max()))

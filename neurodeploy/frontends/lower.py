@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..array import Array
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
 from ..ir.micro_op import MICROCODE
-from ..ir.nodes import Input, Micro, Output, Sum
+from ..ir.nodes import Const, Input, Micro, Neuron, Output, Sum, Synapse, View
 from ..ir.types import Shape, Value
 from .composites import fused
 from .input_spec import InputSpec
@@ -26,7 +26,22 @@ from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
 from .ops._base import OPERATORS, Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
-from .values import MaskedScores, OfIds, Refusal, Stream, TokenIds, Unknown, depends, plain
+from .values import (
+    BATCH,
+    TIME,
+    MaskedScores,
+    Membrane,
+    OfIds,
+    Refusal,
+    Run,
+    Stream,
+    TokenIds,
+    Unknown,
+    WholeSample,
+    depends,
+    mixed_ticks,
+    plain,
+)  # fmt: skip
 
 #: stands for every operator that nobody has declared
 NONE = Operator("", "")
@@ -46,20 +61,31 @@ def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Str
 
 def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
     """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
-    lowering, known = Lowering(header, traced.to_array), operators()
+    lowering, known = Lowering(header, traced.to_array, traced.ticks), operators()
     given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
     program = _Program(lowering, known, {**traced.constants, traced.input: given}, Kinds(traced))
     for call in fused(traced):
         program.step(call)
-    result = plain(program.values.get(traced.output.name)) if isinstance(traced.output, Ref) else None
-    problems = program.collected() or list(_output_problems(result)) or list(program.connected())
+    returned = traced.output if isinstance(traced.output, (tuple, list)) else (traced.output,)
+    first = next(iter(returned), None)
+    result = plain(program.values.get(first.name)) if isinstance(first, Ref) else None
+    if isinstance(result, Stream) and result.tick and result.tick == traced.ticks and not result.partial:
+        result = replace(result, tick=0, readout="last")
+    problems = (
+        program.collected() or list(_output_problems(result, traced.ticks)) or list(program.connected())
+    )
     if problems or not isinstance(result, Stream):
         raise ImportModelError(problems)
     shape = Shape(("K",), result.shape.sizes) if len(result.shape.sizes) == 1 else result.shape
+    readout = result.readout or readout
     origin = lowering.builder.nodes[result.name].origin
     output = Output(name="output", inputs=(result.name,), origin=origin, readout=readout)  # type: ignore[arg-type]
     lowering.builder.add(output, Value(shape))
     graph = prune(lowering.builder.build()) if lowering.tables else lowering.builder.build()
+    if traced.ticks is not None:
+        graph = _whole_noted(lowering, graph, traced.time_axis, result)
+    if len(returned) > 1:
+        graph = _remarked(graph, _first_of(returned))
     return _tokens_noted(lowering, graph) if traced.tokens else graph
 
 
@@ -77,8 +103,10 @@ class _Program:
         """Lower one call, or record why not."""
         self.lowering.call = call
         self.kinds.note(call)
+        before = len(self.lowering.builder.nodes)
         try:
             result = self._result(call)
+            self._read_out(call, before)
             if isinstance(result, Stream) and not self.operators[call.op].retypes:
                 self.kinds.check(call, self.values, result)
             self.values[call.name] = result
@@ -93,6 +121,9 @@ class _Program:
         if not depends(operands):
             return evaluated(call, args, kwargs)
         operator = self.operators.get(call.op, NONE)
+        states = [operand for operand in operands if isinstance(operand, Membrane)]
+        if states and Membrane not in operator.reads:
+            return states[0]
         if operator.elementwise and (made := elementwise(self.lowering, call, args, kwargs)):
             return made
         build = _builder(call.op, operator, {type(operand) for operand in operands})
@@ -105,6 +136,24 @@ class _Program:
         if isinstance(first, MaskedScores) and MaskedScores in operator.keeps:
             return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
         return followed(self.lowering, result, operands)
+
+    def _read_out(self, call: Call, before: int) -> None:
+        """What ticks that were put together may still go through: the same function of each of them.
+
+        A sum counts what is added later once for each tick: it is a part of it. Refusal ND162 for what is not linear.
+        """
+        operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
+        readouts = {stream.readout for stream in _streams(operands)} - {""}
+        nodes = self.lowering.builder.nodes
+        for name in list(nodes)[before:] if readouts else ():
+            node = nodes[name]
+            free = isinstance(node, (Synapse, Sum, View, Const)) or getattr(node, "op", "") in ("mean", "sum")
+            if isinstance(node, Neuron) or not (free or readouts == {"last"}):
+                raise mixed_ticks(f"'{call.op}' behind the {max(readouts)} over all ticks", call.op)
+            if "sum" in readouts and isinstance(node, Const):
+                nodes[name] = replace(node, value=node.value / self.lowering.ticks)
+            if "sum" in readouts and isinstance(node, Synapse) and node.bias is not None:
+                nodes[name] = replace(node, bias=node.bias / self.lowering.ticks)
 
     def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
         """What the builder makes of the values that it reads; Refusal for an argument that it does not know."""
@@ -136,7 +185,7 @@ class _Program:
         for name, call in self.lowering.pasts.items():
             source, node = self.values[call], nodes[name]
             fits = isinstance(source, Stream) and source.shape.sizes == values[name].shape.sizes
-            if not fits or source.batch or source.merged:
+            if not fits or not source.batched:
                 cause, limit = "what is read one tick later has another form", "the batch in the first axis"
                 yield Problem("ND157", cause, node.place, str(getattr(source, "sizes", "")), limit)
             else:
@@ -145,6 +194,16 @@ class _Program:
     def collected(self) -> list[Problem]:
         """All problems, places of the same line joined."""
         return [_joined(group) for group in self.problems.values()]
+
+
+def _streams(item: Any) -> Iterator[Stream]:
+    """All streams inside of tuples and lists."""
+    item = plain(item)
+    if isinstance(item, Stream):
+        yield item
+    elif isinstance(item, (tuple, list)):
+        for part in item:
+            yield from _streams(part)
 
 
 def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
@@ -188,10 +247,10 @@ def _misused_ids(op: str) -> Refusal:
 def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     """Input node, and a constant where the offset is no whole number of raw units.
 
-    Axes before the batch are of size 1 (one tick of a network that takes all of them): the image is without.
+    A network that takes a frame for each tick is given one of them: the image is without time.
     """
-    axis = traced.batch_axis
-    sizes = traced.sizes[axis + 1 :]
+    own = [d for d in range(len(traced.sizes)) if d != traced.time_axis]
+    sizes = tuple(traced.sizes[d] for d in own[1:])
     roles = ("G",) * (len(sizes) - 3) + ("C", "Y", "X")[-len(sizes) :]
     per_channel = (-1,) + (1,) * (min(len(sizes), 3) - 1)
     levels = (np.asarray(number, np.float64) for number in (spec.scale, spec.offset))
@@ -203,13 +262,15 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
         name = lowering.add(Sum, [name, lowering.const(rest, roles)[0]], shape, signs=(1, 1))
-    name, shape = lowering.graph_reshape(name, shape, (*traced.sizes[:axis], *sizes))
-    return Stream(name, shape, axis, traced.batch)
+    axes: list[Run] = [(BATCH,), *((size,) for size in sizes)]
+    if traced.time_axis is not None:
+        axes.insert(traced.time_axis, (TIME,))
+    return Stream(name, shape, tuple(axes), traced.batch, traced.ticks or 1)
 
 
 def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
     """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
-    if len(traced.sizes) != 2 or traced.batch_axis:
+    if len(traced.sizes) != 2:
         cause = "token ids have an axis for the batch and one for the tokens"
         raise ImportModelError(Problem("ND103", cause, "input", str(traced.sizes), "(batch, tokens)"))
     return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
@@ -237,18 +298,59 @@ def _tokens_noted(lowering: Lowering, graph: Graph) -> Graph:
     return graph.with_header(notes={**graph.header.notes, "tokens": note})
 
 
+def _whole_noted(lowering: Lowering, graph: Graph, given: int | None, result: Stream) -> Graph:
+    """The graph with the note ``whole_sample``: how the module runs all of its ticks in one call."""
+    returned = result.axes.index((TIME,)) if result.timed else None
+    note = WholeSample(lowering.ticks or 1, given, returned, bool(lowering.mixed))
+    notes: dict[str, Any] = {"whole_sample": asdict(note)}
+    graph = graph.with_header(notes={**graph.header.notes, **notes})
+    return _remarked(graph, _mixed_batch(lowering.mixed)) if lowering.mixed else graph
+
+
+def _remarked(graph: Graph, remark: Problem) -> Graph:
+    """The graph with one more thing that its user is to be told."""
+    remarks = [*graph.header.notes.get("remarks", ()), asdict(remark)]
+    return graph.with_header(notes={**graph.header.notes, "remarks": remarks})
+
+
+def _first_of(output: Sequence[Any]) -> Problem:
+    """ND156."""
+    cause, fix = "the model returns several values, of which the first is taken", "return the logits alone"
+    return Problem("ND156", cause, "return value", f"{len(output)} values", "one", (fix,), "warning")
+
+
+def _mixed_batch(calls: Sequence[Call]) -> Problem:
+    """ND164."""
+    cause = "a neuron takes ticks and samples in one axis for time: in a batch, one sample charges it for the next"
+    more = f" and {len(calls) - 1} more" if len(calls) > 1 else ""
+    limit = "the answer to a sample alone, which is what is built and compared"
+    fix = "give each such neuron (T, batch, ...): reshape what is flattened before it"
+    return Problem("ND164", cause, f"{calls[0].origin}{more}", "(T * batch, ...)", limit, (fix,), "warning")
+
+
 def _plain(array: Array) -> Any:
     return array.item() if array.ndim == 0 else array
 
 
-def _output_problems(result: Any) -> Iterator[Problem]:
-    if not isinstance(result, Stream):
+def _output_problems(result: Any, ticks: int | None) -> Iterator[Problem]:
+    if isinstance(result, Membrane):
+        cause, limit = "the model returns what it makes of the state of a neuron", "what it makes of spikes"
+        fix = "return the sum or the mean of the spikes; to read a membrane, add a neuron that never fires"
+        yield Problem("ND165", cause, "return value", f"the state of {result.path}", limit, (fix,))
+    elif not isinstance(result, Stream):
         cause = "the model does not return exactly one tensor that depends on its input"
         found = type(result).__name__
         yield Problem("ND107", cause, "return value", found, "one tensor", ("return the logits alone",))
-    elif result.merged or result.batch != 0:
+    elif result.tick:
+        cause, limit = "the result is not one of all ticks, nor of the last", f"{ticks} ticks"
+        yield Problem("ND160", cause, "return value", f"tick {result.tick}", limit)
+    elif result.axes[: 1 + result.timed] not in BATCH_FIRST[result.timed]:
         cause, sizes = "the result does not keep the batch in its first axis", str(result.sizes)
         yield Problem("ND105", cause, "return value", sizes, "(batch, ...)", ("return one row per sample",))
+
+
+#: the first axes of a result, without and with a row for each tick
+BATCH_FIRST = ([((BATCH,),)], [((TIME,), (BATCH,)), ((BATCH,), (TIME,))])
 
 
 def _joined(group: list[Problem]) -> Problem:

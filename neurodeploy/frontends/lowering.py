@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -14,15 +17,33 @@ from ..ir.nodes import Const, Input, Node, Sum, Synapse, View
 from ..ir.roles import reshaped_roles
 from ..ir.types import Interval, Origin, Shape, Value
 from .traced import Call
-from .values import MaskedScores, Refusal, Scores, Stream, TokenIds
+from .values import (
+    TIME,
+    MaskedScores,
+    Refusal,
+    Run,
+    Scores,
+    Stream,
+    TokenIds,
+    foreign,
+    inner,
+    mixed_ticks,
+    other_ticks,
+)  # fmt: skip
 
 
 class Lowering:
-    """Nodes with the origin of the ``call`` that is being lowered; ``tables`` are the lookups among them."""
+    """Nodes with the origin of the ``call`` that is being lowered; ``tables`` are the lookups among them.
 
-    def __init__(self, header: Header, to_array: Callable[[Any], Array]) -> None:
+    ``ticks`` is how many of them a model runs in one call; None where one call is one tick.
+    """
+
+    def __init__(self, header: Header, to_array: Callable[[Any], Array], ticks: int | None = None) -> None:
         self.builder = Builder(header)
-        self.to_array = to_array
+        self.to_array, self.ticks = to_array, ticks
+        self.known: dict[tuple[Any, ...], str] = {}  # in a loop over ticks, each computes the same nodes
+        self.calls: dict[str, tuple[Stream, int]] = {}  # neuron -> what it reads, and how often it was called
+        self.mixed: list[Call] = []  # neurons that take ticks and samples in one axis for time
         self.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
         self.tables: dict[str, Any] = {}  # synapse -> torch tensor (rows,): what it is of a single token
         self.pasts: dict[
@@ -41,7 +62,12 @@ class Lowering:
         bare = self.call.leaf and path and kind not in (View, Const)
         name = path if bare else ".".join(filter(None, (path, what or _what(kind, fields))))
         node = kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields)
-        return self.builder.add(node, Value(shape))
+        if self.ticks is None:
+            return self.builder.add(node, Value(shape))
+        key = kind, tuple(inputs), shape, content(fields)
+        if key not in self.known:
+            self.known[key] = self.builder.add(node, Value(shape))
+        return self.known[key]
 
     def like(self, stream: Stream, kind: type[Node], **fields: Any) -> Stream:
         """An operator that keeps shape and batch axis."""
@@ -69,25 +95,23 @@ class Lowering:
         return self.view(name, shape, "reshape", sizes, to), to
 
     def reshape(self, stream: Stream, sizes: Sequence[int]) -> Stream:
-        """Torch's reshape; the batch must stay inside one axis."""
-        new, copies = inferred(sizes, prod(stream.sizes)), stream.copies
-        places = list(_batch_places(new, prod(stream.sizes[: stream.batch]) * stream.outer, copies))
-        if not places:
+        """Torch's reshape; samples, and ticks, must each stay whole inside one axis."""
+        new = inferred(sizes, prod(stream.sizes))
+        axes = _regrouped(stream, new)
+        if axes is None:
             cause, limit = "a reshape mixes the batch with other axes", "the batch stays inside one axis"
             raise Refusal("ND105", cause, f"{stream.sizes} to {new}", limit, "reshape per sample")
-        q, outer = min(places, key=lambda place: (new[place[0]] != copies, place[1], place[0]))
-        merged = new[q] != copies
-        graph = (*new[:q], *((new[q] // copies,) if merged else ()), *new[q + 1 :])
+        graph = [prod(inner(run)) for run in axes if inner(run)]
         name, shape = self.graph_reshape(stream.name, stream.shape, graph)
-        return Stream(name, shape, q, copies, merged, outer)
+        return stream.at(name, shape, axes)
 
     def permute(self, stream: Stream, dims: Sequence[int]) -> Stream:
         """Torch's permute; the batch axis may move and nothing happens to the graph."""
         dims = [stream.dim(d) for d in dims]
-        batch = dims.index(stream.batch)
-        order = dims if stream.merged else [stream.axis(d) for d in dims if d != stream.batch]
+        own = [d for d in range(stream.rank) if inner(stream.axes[d])]
+        order = [own.index(d) for d in dims if d in own]
         name, shape = self.graph_permute(stream.name, stream.shape, order)
-        return stream.at(name, shape, batch)
+        return stream.at(name, shape, [stream.axes[d] for d in dims])
 
     def slice(self, stream: Stream, dim: int, start: int | None, stop: int | None, step: int = 1) -> Stream:
         """Torch's slice with Python's rules for missing and negative bounds."""
@@ -105,15 +129,78 @@ class Lowering:
 
     def broadcast(self, stream: Stream, wanted: Sequence[int]) -> Stream:
         """Torch's expand: repeats axes of size 1, -1 keeps one; new axes come in front."""
-        padded = self.reshape(stream, (1,) * (len(wanted) - stream.rank) + stream.sizes)
+        padded = self.lifted(stream, len(wanted))
         full = [old if new == -1 else new for old, new in zip(padded.sizes, wanted, strict=True)]
-        if full[padded.batch] != padded.sizes[padded.batch]:
-            raise Refusal("ND105", "expand repeats the batch", f"{stream.sizes} to {tuple(full)}")
-        target = [s for d, s in enumerate(full) if padded.merged or d != padded.batch]
-        if padded.merged:
-            target[padded.batch] = padded.shape.sizes[padded.batch]
+        for old, new, run in zip(padded.sizes, full, padded.axes, strict=True):
+            if foreign(run) and old != new:
+                raise Refusal("ND105", "expand repeats the batch", f"{stream.sizes} to {tuple(full)}")
+        padded = self.over_time(padded, full)
+        target = [
+            prod(inner(run)) if foreign(run) else n
+            for n, run in zip(full, padded.axes, strict=True)
+            if inner(run)
+        ]
         shape = Shape(padded.shape.roles, tuple(target))
         return padded.at(self.view(padded.name, padded.shape, "broadcast", target, shape), shape)
+
+    def lifted(self, stream: Stream, rank: int) -> Stream:
+        """The stream with axes of size 1 in front."""
+        return self.reshape(stream, (1,) * (rank - stream.rank) + stream.sizes)
+
+    def met(self, a: Stream, b: Stream, what: str) -> tuple[Stream, Stream]:
+        """Two operands whose samples and ticks stand in the same axes; Refusal ND105 or ND162 where they do not."""
+        a, b = self._in_time_of(a, b), self._in_time_of(b, a)
+        if a.place != b.place:
+            cause = f"{what} of streams whose batch axes do not meet"
+            limit = "the batch in the same axis of both"
+            raise Refusal("ND105", cause, f"{a.sizes} and {b.sizes}", limit)
+        readouts = {a.readout, b.readout}
+        if len(readouts) > 1 and "sum" in readouts:
+            raise mixed_ticks(f"{what} of all ticks and of one", f"{a.sizes} and {b.sizes}")
+        ticks = {stream.tick for stream in (a, b)} - {0}
+        if len(ticks) > 1 or any(stream.partial for stream in (a, b)):
+            raise other_ticks(what, f"ticks {a.tick} and {b.tick}")
+        readout, tick = max(readouts), max(a.tick, b.tick)
+        return replace(a, readout=readout, tick=tick), replace(b, readout=readout, tick=tick)
+
+    def _in_time_of(self, stream: Stream, other: Stream) -> Stream:
+        """What is the same at all ticks as if it had them, where the other operand has."""
+        if stream.timed or stream.readout or not other.timed:
+            return stream
+        stream = self.lifted(stream, max(stream.rank, other.rank))
+        dim = next(d for d, run in enumerate(other.axes) if TIME in run) + stream.rank - other.rank
+        alone = other.axes[dim - stream.rank] == (TIME,) and stream.axes[dim] == (1,)
+        return self.timed(stream, dim, other.ticks) if alone else stream
+
+    def one_for_each(self, streams: Sequence[Any]) -> bool:
+        """Whether these are one value at all ticks, in order."""
+        first = streams[0]
+        return len(streams) == self.ticks and all(
+            isinstance(s, Stream) and not s.partial and s == replace(first, tick=tick)
+            for tick, s in enumerate(streams, 1)
+        )
+
+    def alike(self, a: Stream, b: Any) -> bool:
+        """Whether two streams are one value, or the same view of one."""
+        if not isinstance(b, Stream) or replace(a, name="") != replace(b, name=""):
+            return False
+        made = [self.builder.nodes[stream.name] for stream in (a, b)]
+        views = [(node.op, node.args, node.inputs) for node in made if isinstance(node, View)]
+        return a.name == b.name or (len(views) == 2 and views[0] == views[1])
+
+    def over_time(self, stream: Stream, sizes: Sequence[int]) -> Stream:
+        """The stream with time in the place of the first axis of size 1 that is to be repeated once for each tick."""
+        grown = (d for d, run in enumerate(stream.axes) if run == (1,) and sizes[d] == self.ticks)
+        dim = None if stream.timed or stream.readout else next(grown, None)
+        return stream if dim is None or self.ticks is None else self.timed(stream, dim, self.ticks)
+
+    def timed(self, stream: Stream, dim: int, ticks: int) -> Stream:
+        """The stream with time in the place of an axis of size 1."""
+        axis = stream.axis(dim)
+        rest = (*stream.shape.sizes[:axis], *stream.shape.sizes[axis + 1 :])
+        name, shape = self.graph_reshape(stream.name, stream.shape, rest)
+        axes = [(TIME,) if d == dim else run for d, run in enumerate(stream.axes)]
+        return replace(stream, ticks=ticks).at(name, shape, axes)
 
     def one_hot(self, ids: TokenIds, vocabulary: int) -> Stream:
         """The input as one spike per token on one of ``vocabulary`` lines: (N, V), what a synapse can look up by."""
@@ -138,20 +225,17 @@ class Lowering:
     def aligned(self, constant: Any, like: Stream) -> Array:
         """A constant without the batch axis of ``like``, aligned to its torch axes from the right.
 
-        The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values.
+        The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values,
+        ND162 if ticks would.
         """
         given = self.array(constant)
         array: Array = given.reshape((1,) * (like.rank - given.ndim) + given.shape).astype(np.float64)
-        axis = like.batch + array.ndim - like.rank
-        if array.shape[axis] == 1:
-            return array if like.merged else array.squeeze(axis)
-        before, after = array.shape[:axis], array.shape[axis + 1 :]
-        folded = array.reshape(*before, like.outer, like.copies, -1, *after)
-        one: Array = folded.take(0, axis + 1)
-        if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, axis + 1), folded.shape)):
-            found = f"axis {axis} of {array.shape}"
-            raise Refusal("ND105", "a constant differs from sample to sample", found)
-        return one.reshape(*before, -1, *after) if like.merged else one.reshape(before + after)
+        axis = array.ndim - like.rank
+        for run in like.axes:
+            if foreign(run):
+                array = _without_copies(array, axis, run, like)
+            axis += bool(inner(run))
+        return array
 
     def hide(self, scores: Scores, hidden: Array) -> MaskedScores:
         """Scores that a softmax will take for minus infinity where ``hidden``, aligned as a constant is."""
@@ -167,6 +251,19 @@ class Lowering:
         return self.add(Const, [], shape, value=array), shape
 
 
+def content(fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Fields of a node, arrays by their digest, so that equal ones are equal."""
+
+    def hashed(item: Any) -> Any:
+        if isinstance(item, np.ndarray):
+            return item.shape, item.dtype.str, hashlib.blake2b(item.tobytes()).digest()
+        if isinstance(item, Mapping):
+            return content(item)
+        return tuple(map(hashed, item)) if isinstance(item, (tuple, list)) else item
+
+    return tuple((name, hashed(item)) for name, item in sorted(fields.items()))
+
+
 def _what(kind: type[Node], fields: Mapping[str, Any]) -> str:
     """What a node does, in one word."""
     if kind is Synapse:
@@ -180,9 +277,48 @@ def inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     return tuple(total // known if s == -1 else int(s) for s in sizes)
 
 
-def _batch_places(sizes: tuple[int, ...], outside: int, copies: int) -> Iterator[tuple[int, int]]:
-    """Axes that can hold a batch with ``outside`` elements before it, each with the part of them inside the axis."""
-    for axis, size in enumerate(sizes):
-        lead = prod(sizes[:axis])
-        if lead and outside % lead == 0 and size and size % (outside // lead * copies) == 0:
-            yield axis, outside // lead
+def _without_copies(array: Array, axis: int, run: Run, like: Stream) -> Array:
+    """A constant without the samples and ticks in one of its axes; ND105 and ND162 where these differ."""
+    before, after = array.shape[:axis], array.shape[axis + 1 :]
+    if array.shape[axis] == 1:
+        return array if inner(run) else array.reshape(before + after)
+    folded = array.reshape(*before, *map(like.length, run), *after)
+    for place, part in reversed([*enumerate(run, axis)]):
+        if isinstance(part, str):
+            one: Array = folded.take(0, place)
+            if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, place), folded.shape)):
+                found = f"axis {axis} of {array.shape}"
+                if part == TIME:
+                    raise mixed_ticks("a constant that differs from tick to tick", found)
+                raise Refusal("ND105", "a constant differs from sample to sample", found)
+            folded = one
+    return folded.reshape(*before, *((prod(inner(run)),) if inner(run) else ()), *after)
+
+
+def _regrouped(stream: Stream, sizes: Sequence[int]) -> list[Run] | None:
+    """What axes of these sizes run over; None where samples or ticks would be torn apart."""
+    parts: list[int | str] = []
+    for part in chain.from_iterable(stream.axes):
+        if isinstance(part, int) and parts and isinstance(parts[-1], int):
+            parts[-1] *= part
+        elif part != 1:
+            parts.append(part)
+    axes: list[Run] = []
+    for size in sizes:
+        run: list[int | str] = []
+        left = size
+        while parts and (left > 1 or not run):
+            count = stream.length(parts[0])
+            if left % count == 0 and (left > 1 or count == 1):
+                run.append(parts.pop(0))
+                left //= count
+            elif isinstance(parts[0], int) and left > 1 and count % left == 0:
+                parts[0] = count // left
+                run.append(left)
+                left = 1
+            else:
+                break
+        if left > 1:
+            return None
+        axes.append(tuple(run) or (1,))
+    return None if parts else axes

@@ -13,8 +13,7 @@ import torch
 from torch import fx
 
 from ..errors import Problem
-from . import _torch
-from .proof import guest
+from . import _torch, guest
 from .recurrences import Remembered
 
 TICKS = 3

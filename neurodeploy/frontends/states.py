@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from ..errors import Problem
-from . import cells
+from . import cells, guest
 from .cells import Cell
 from .leaves import derives, leaf_of
 from .leaves._base import Leaf
-from .proof import guest
 
 #: stands for an attribute that is not there before the first call
 _ABSENT = None, "absent"

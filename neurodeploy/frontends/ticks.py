@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import fx
 
-from ..errors import Problem
+from ..errors import ImportModelError, Problem
 from ..ir.neuron_model import NEURONS
 from .leaves._base import Leaf
 
 
 def repeated(graph: fx.Graph) -> Iterator[Problem]:
-    """ND160 for a loop over ticks, ND159 for each neuron with a state that is called in two places."""
-    calls: dict[str, list[fx.Node]] = {}
-    for node in graph.nodes:
-        if node.op == "call_module" and _remembers(node.meta["leaf"]):
-            path = str(node.target).removeprefix("network.")
-            calls.setdefault(path, []).append(node)
-    several = {name: nodes for name, nodes in calls.items() if len(nodes) > 1}
-    if (
-        len(several) == len(calls)
-        and len(set(map(len, several.values()))) == 1
-        and all(map(_loops, several.values()))
-    ):
-        yield _loop(several)
+    """ND159 for each neuron with a state that is called in two places."""
+    calls = _calls(graph)
+    if _turns(calls) is not None:
         return
-    for name, nodes in several.items():
+    for name, nodes in calls.items():
+        if len(nodes) == 1:
+            continue
         cause = "one neuron module is called more than once in a tick"
         found = f"{len(nodes)} calls: {', '.join(map(_read, nodes))}"
         fix = "give each place a neuron module of its own: here its state would carry over from one to the other"
@@ -35,17 +27,60 @@ def repeated(graph: fx.Graph) -> Iterator[Problem]:
         )
 
 
-def whole_samples(graph: fx.Graph) -> Iterator[Problem]:
-    """ND161 for each neuron that takes all ticks at once, in a model whose first axis is the batch."""
+def _calls(graph: fx.Graph) -> dict[str, list[fx.Node]]:
+    """The calls of each neuron with a state."""
+    calls: dict[str, list[fx.Node]] = {}
     for node in graph.nodes:
-        if node.op == "call_module" and node.meta["leaf"].whole_sample:
-            cause = "a neuron that runs over its first axis, which is not known to be time"
-            shape = tuple(node.args[0].meta["val"].shape)
-            where = f"{str(node.target).removeprefix('network.')} ({_place(node)})"
-            fix = "set step_mode 's' in all modules, and let one call of the model be one tick"
-            yield Problem(
-                "ND161", cause, where, f"{shape}, the batch of which is {shape[0]}", "one tick", (fix,)
-            )
+        if node.op == "call_module" and _remembers(node.meta["leaf"]):
+            calls.setdefault(str(node.target).removeprefix("network."), []).append(node)
+    return calls
+
+
+def _turns(calls: Mapping[str, list[fx.Node]]) -> int | None:
+    """How often a loop over ticks was run, where all neurons are called so often, each in one line; else None."""
+    counts = set(map(len, calls.values()))
+    (count,) = counts if len(counts) == 1 else (1,)
+    return count if count > 1 and all(map(_loops, calls.values())) else None
+
+
+def ticks_inside(graph: fx.Graph, other: fx.Graph | None, batch: int) -> int | None:
+    """How many ticks one call runs, in a loop or as neurons are given them in their first axis; None for one tick.
+
+    ``other`` is the same trace with a ``batch`` larger by one, None where the model takes no other: time has the same
+    length in both, ticks and samples in one axis grow with the samples. ImportModelError ND161 where it is neither, or
+    where neurons do not agree.
+    """
+    found = [(node, len(node.args[0].meta["val"])) for node in _whole_samples(graph)]
+    again = [len(node.args[0].meta["val"]) for node in _whole_samples(other or graph)]
+    problems, ticks = [], _turns(_calls(graph))
+    for (node, length), longer in zip(found, again, strict=True):
+        merged = length * (batch + 1) == longer * batch and length > batch
+        own = length if length == longer else length // batch if merged else None
+        if own is None or ticks not in (None, own):
+            problems.append(_no_time(node, ticks))
+        ticks = own or ticks
+    if problems:
+        raise ImportModelError(problems)
+    return ticks
+
+
+def _whole_samples(graph: fx.Graph) -> Iterator[fx.Node]:
+    return (node for node in graph.nodes if node.op == "call_module" and node.meta["leaf"].whole_sample)
+
+
+def _no_time(node: fx.Node, ticks: int | None) -> Problem:
+    """ND161."""
+    cause = "a neuron that runs over its first axis, which is not known to be time"
+    where = f"{str(node.target).removeprefix('network.')} ({_place(node)})"
+    found = str(tuple(node.args[0].meta["val"].shape))
+    limit = (
+        "(T, batch, ...)" if ticks is None else f"(T, batch, ...) with T = {ticks}, as other neurons have it"
+    )
+    fixes = (
+        "repeat the image in a new first axis, which all neurons get",
+        "or set step_mode 's' in all modules, and let one call of the model be one tick",
+    )
+    return Problem("ND161", cause, where, found, limit, fixes)
 
 
 def _remembers(leaf: Leaf) -> bool:
@@ -67,15 +102,3 @@ def _read(node: fx.Node) -> str:
 def _place(node: fx.Node) -> str:
     file, line = node.meta["place"]
     return f"{file}:{line}" if file else str(node.target)
-
-
-def _loop(several: dict[str, list[fx.Node]]) -> Problem:
-    name, nodes = next(iter(several.items()))
-    cause = "the model runs its ticks in a loop of its own"
-    found = f"{len(nodes)} calls of each neuron, such as {name} in {_place(nodes[0])}"
-    limit = "a forward that is one tick: neurons keep their state, and the build says how many ticks"
-    fixes = (
-        "move the body of the loop into the forward, and give --timesteps",
-        "reset the neurons between samples outside",
-    )
-    return Problem("ND160", cause, _place(nodes[0]), found, limit, fixes)

@@ -94,14 +94,15 @@ def traced(program: Any, inside: str = "") -> Traced:
     value = nodes[inputs[0]].meta["val"]
     sizes = _sizes(value.shape)
     known: dict[Any, Any] = {}
-    found = list(_calls(program.graph_module, known))
-    paths = _paths(found, program.graph_signature)
-    problems = [*_changed(program.graph_signature), *_drawn(found, paths)]
+    applied = list(_calls(program.graph_module, known))
+    paths = _paths(applied, program.graph_signature)
+    problems = [*_changed(program.graph_signature), *_drawn(applied, paths)]
     if problems:
         raise ImportModelError(problems)
-    calls = [_call(node, known, *paths[node], inside) for node in found]
+    calls = [_call(node, known, *paths[node], inside) for node in applied]
     outputs = list(program.graph_signature.user_outputs)
-    output = known[nodes[outputs[0]]] if len(outputs) == 1 and outputs[0] in nodes else tuple(outputs)
+    found = tuple(known[nodes[name]] if name in nodes else name for name in outputs)
+    output = found[0] if len(found) == 1 else found
     ids = not value.dtype.is_floating_point
     kind = {"tokens": ids, "dtype": value.dtype}
     return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, **kind)

@@ -21,30 +21,46 @@ from torch.overrides import TorchFunctionMode
 from ..errors import ImportModelError, NeurodeployError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch, observed, written
+from . import _torch, guest, observed, written
 from .input_spec import InputSpec
 from .leaves._base import Leaf
 from .lower import lower
-from .proof import guest
 from .recurrences import Recurrences, Remembered
 from .replay import differing
 from .states import Memory, begins, entered, flat, may_remember, memory, unreadable
-from .ticks import repeated, whole_samples
+from .ticks import repeated, ticks_inside
 from .traced import Call, Ref, Traced
 
 
-def import_module(
-    model: torch.nn.Module, spec: InputSpec, name: str = "network", time_axis: bool = False
-) -> Graph:
+def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
-    With ``time_axis`` the module takes (T, batch, *shape) and is traced with T = 1: its own mean over T is then
-    the graph's readout. The module is put into eval mode. Raises ImportModelError as
-    :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be expressed.
+    One call of the module is one tick, or all of them: where neurons run over time, its length is the graph's
+    ``timesteps``, and what the module makes of the ticks in the end is the graph's read-out. The module is put into
+    eval mode. Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be
+    expressed.
     """
     example = _torch.prepared(model, spec)
-    traced = trace(model, example.unsqueeze(0) if time_axis else example, 1 if time_axis else 0)
-    header = Header(name=name, level="source", timesteps=spec.timesteps, notes={"contains_neurons": True})
+    first: ImportModelError | None = None
+    for axis in (None, 0, 1):
+        try:
+            return _imported(model, example, axis, spec, name)
+        except ImportModelError as error:
+            first = first or error
+            if {problem.code for problem in first.problems} != {"ND103"}:
+                break
+    raise first or AssertionError
+
+
+def _imported(
+    model: torch.nn.Module, example: torch.Tensor, time_axis: int | None, spec: InputSpec, name: str
+) -> Graph:
+    """The graph of a model that is given one image for all ticks, or a frame for each in ``time_axis``."""
+    if time_axis is not None:
+        example = example.unsqueeze(time_axis).repeat_interleave(spec.timesteps, time_axis)
+    traced = trace(model, example, time_axis)
+    ticks, notes = traced.ticks or spec.timesteps, {"contains_neurons": True}
+    header = Header(name=name, level="source", timesteps=ticks, notes=notes)
     return lower(traced, header, spec, spec.readout)
 
 
@@ -72,16 +88,19 @@ def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "net
     return lower(traced, header, spec, readout)
 
 
-def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) -> Traced:
-    """The calls of one tick; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161."""
+def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None = None) -> Traced:
+    """The calls of one tick, or of all; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161.
+
+    ``time_axis`` is where the example has a frame for each tick, None where it has one for all.
+    """
     found = _traced(model, example)
     if written.into_constant(found.nodes):
         found = _traced(model, example, True, found.tracer.memory.leaves)
     tracer = found.tracer
-    ticking = [*repeated(found.graph), *(whole_samples(found.graph) if batch_axis == 0 else ())]
     seen = [*observed.draws(found.seen), *observed.racing(found.seen)]
-    problems = tracer.problems or [*found.foreign, *seen, *ticking]
-    problems = problems or _batch_numbers(model, example, batch_axis, found)
+    problems = tracer.problems or [*found.foreign, *seen, *repeated(found.graph)]
+    again = None if problems else _larger(model, example, 1 if time_axis == 0 else 0, found)
+    problems = problems or (observed.follows_batch(found.seen, again.seen) if again else [])
     problems = problems or list(_lasting_writes(found))
     problems = problems or list(
         differing(model, found.graph, tracer.remembered, tracer.memory.leaves, example)
@@ -94,9 +113,10 @@ def trace(model: torch.nn.Module, example: torch.Tensor, batch_axis: int = 0) ->
         states = Recurrences(nodes, tracer.remembered, constants)
         calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
         constants |= states.fixed
+    ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH)
     sizes, dtype = tuple(example.shape), example.dtype
     return Traced(
-        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, batch_axis, dtype=dtype
+        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, ticks, time_axis, dtype=dtype
     )
 
 
@@ -169,15 +189,14 @@ class _Factories(TorchFunctionMode):  # type: ignore[misc]
         return func(*args, **kwargs)
 
 
-def _batch_numbers(model: torch.nn.Module, example: torch.Tensor, axis: int, found: _Found) -> list[Problem]:
-    """ND152, by a second trace with another batch; nothing if it fails."""
+def _larger(model: torch.nn.Module, example: torch.Tensor, axis: int, found: _Found) -> _Found | None:
+    """A second trace, with one sample more; None for a network of one size of batch alone."""
     sizes = (*example.shape[:axis], example.shape[axis] + 1, *example.shape[axis + 1 :])
     try:
         other = torch.zeros(sizes, dtype=example.dtype)
-        again = _traced(model, other, found.factories, found.tracer.memory.leaves)
-    except ImportModelError:  # a network of one size of batch alone
-        return []
-    return observed.follows_batch(found.seen, again.seen)
+        return _traced(model, other, found.factories, found.tracer.memory.leaves)
+    except ImportModelError:
+        return None
 
 
 #: what is asked of a tensor beside its values
@@ -339,7 +358,11 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def _constant(self, name: str) -> Any:
         """A parameter, a buffer, or a copy of a tensor that fx has just stored on the root, since it may be written."""
         if name in self.tensors:
-            return self.tensors[name]
+            module, _, buffer = name.rpartition(".")
+            now = self.whole.get_submodule(module)._buffers.get(buffer, self.tensors[name])
+            return (
+                self.tensors[name] if now is self.tensors[name] else now.clone()
+            )  # one that a neuron has reset
         if name not in self.made:
             self.made[name] = functools.reduce(getattr, name.split("."), self.whole).clone()
         return self.made[name]
@@ -353,7 +376,9 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         args, kwargs = (fx.node.map_arg(part, lambda n: n.meta["val"]) for part in (node.args, node.kwargs))
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
-            return torch.zeros_like(args[0])
+            zeros = args[0].new_zeros(args[0].shape)  # no factory: those may be traced
+            states = self.leaves[node.target].states
+            return (zeros, *(zeros.clone() for _ in range(states))) if states else zeros
         if _writes(node) and (lasting := self.own & written.memory(args[:1])):
             node.meta["writes"] = lasting  # the user's own tensors stay as they are
             return args[0]
@@ -466,6 +491,8 @@ def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
     """A neuron; ``source`` is its node in the trace."""
     origin = Origin(_inside(str(source.target)), f"neuron {leaf.model}", *source.meta["place"])
     population = {"model": leaf.model, "params": leaf.params, "whole_sample": leaf.whole_sample}
+    if leaf.states:
+        population |= {"states": leaf.states, "given": _references((*node.args[1:], *node.kwargs.values()))}
     kind = _torch.kind_of(source.meta["val"])
     return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
 

@@ -45,9 +45,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Traced:
-    """Calls in order; ``sizes`` of the input include the batch axis ``batch_axis`` of size ``batch``.
+    """Calls in order; ``sizes`` of the input include the batch axis of size ``batch``, the first that is not time.
 
-    ``tokens``: the input is token ids, not numbers; ``dtype`` is its type in torch.
+    ``ticks``: how many of them run in one call, None where one call is one tick; ``time_axis`` is where the input has a
+    frame for each, None where it has one for all. ``tokens``: the input is token ids, not numbers; ``dtype`` is its
+    type in torch.
     """
 
     calls: Sequence[Call]
@@ -57,7 +59,8 @@ class Traced:
     sizes: tuple[int, ...]
     batch: int
     to_array: Callable[[Any], Array]
-    batch_axis: int = 0
+    ticks: int | None = None
+    time_axis: int | None = None
     tokens: bool = False
     dtype: Any = None
 

@@ -1,14 +1,16 @@
 """What a traced call reads and yields: a closed set of values; anything else is a constant.
 
 An operator says which of them it reads (``ops/_base.py``), and :mod:`.lower` gives it no other. The batch axis never
-reaches the graph. A :class:`Stream` remembers where it stands in torch's shape, so that ``permute(2, 0, 3, 1, 4)`` or
-``view(batch * heads, ...)`` is understood, and an operator that mixes samples is refused (ND105).
+reaches the graph, nor does time, where a model runs all ticks in one call. A :class:`Stream` remembers where they stand
+in torch's shape, so that ``permute(2, 0, 3, 1, 4)``, ``view(batch * heads, ...)`` or ``flatten(0, 1)`` of ticks and
+samples is understood, and an operator that mixes samples (ND105) or ticks (ND162) is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, TypeAlias
 
 from ..array import Array
@@ -17,10 +19,31 @@ from ..ir.types import Shape
 #: scores at or below it are hidden: exp(-1e4) is 0 in float64, and libraries hide by -1e4, -1e9 or the least float
 HIDING = -1e4
 
-#: where the batch stands, counted from the right, whether a graph axis is in it, and how much of that runs slower
-Place = tuple[int, bool, int]
+#: how ticks are put together at the end
+READOUTS = ("mean", "sum", "last")
+#: names of the axes that the graph does not have: samples, and ticks where a model runs them all in one call
+BATCH, TIME = "batch", "time"
+#: what torch lets one axis run over, the slowest first: sizes of parts of a graph axis, and the names above
+Run: TypeAlias = tuple[int | str, ...]
+#: the axes that hold a batch or time, each counted from the right
+Place: TypeAlias = frozenset[tuple[int, Run]]
 #: op, args and shape of each View, in order
 Views = tuple[tuple[str, tuple[int, ...], Shape], ...]
+
+
+@dataclass(frozen=True)
+class WholeSample:
+    """How a model runs all ``ticks`` in one call.
+
+    ``given`` is the axis in which it takes a frame for each, ``returned`` the one in which it returns a row for each;
+    None where there is one for all. ``mixed``: a neuron takes ticks and samples for time, so that only a sample alone
+    is answered as its author means.
+    """
+
+    ticks: int
+    given: int | None = None
+    returned: int | None = None
+    mixed: bool = False
 
 
 class Refusal(Exception):
@@ -38,58 +61,118 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Stream:
-    """An activation: graph node ``name`` of ``shape``, and the torch axis that carries the ``copies`` samples.
+    """An activation: graph node ``name`` of ``shape``, and what each of torch's axes runs over.
 
-    ``merged``: that axis also holds a graph axis, as after ``view(batch * heads, ...)``; else it is the batch alone.
-    ``outer`` is the part of the graph axis that runs slower than the batch, as after ``view(tokens * batch, ...)``.
+    Most axes are one axis of the graph, as ``(4,)``; ``(BATCH,)`` is the samples alone, ``(TIME, BATCH)`` what
+    ``flatten(0, 1)`` makes of ticks and samples, ``(2, BATCH, 3)`` a view of batch and graph axis in one. ``ticks`` is
+    the length of time, ``copies`` the number of samples. ``readout`` says how ticks were put together, once they were.
+
+    Where a model runs its ticks in a loop, a stream is the value at one ``tick``, from 1 on, or the sum over all up to
+    it, if it is ``partial``; 0 where it is the same at every tick, or has all of them in an axis.
     """
 
     name: str
     shape: Shape
-    batch: int
+    axes: tuple[Run, ...]
     copies: int
-    merged: bool = False
-    outer: int = 1
+    ticks: int = 1
+    readout: str = ""
+    tick: int = 0
+    partial: bool = False
 
-    @property
-    def place(self) -> Place:
-        """Operands of one operator have to agree on it."""
-        return self.rank - self.batch, self.merged, self.outer
+    def length(self, part: int | str) -> int:
+        """How many elements a part of an axis has."""
+        return part if isinstance(part, int) else self.copies if part == BATCH else self.ticks
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Torch's shape, batch included."""
-        s = self.shape.sizes
-        if self.merged:
-            return (*s[: self.batch], s[self.batch] * self.copies, *s[self.batch + 1 :])
-        return (*s[: self.batch], self.copies, *s[self.batch :])
+        return tuple(prod(map(self.length, run)) for run in self.axes)
 
     @property
     def rank(self) -> int:
         """Number of torch axes."""
-        return len(self.shape.sizes) + (not self.merged)
+        return len(self.axes)
+
+    @property
+    def place(self) -> Place:
+        """Operands of one operator have to agree on it."""
+        return frozenset((self.rank - d, run) for d, run in enumerate(self.axes) if foreign(run))
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has an element for each tick."""
+        return any(TIME in run for run in self.axes)
+
+    @property
+    def batched(self) -> bool:
+        """Whether samples, or ticks and samples, are the first axis, and no other holds any."""
+        return bool(self.axes) and not inner(self.axes[0]) and not any(map(foreign, self.axes[1:]))
 
     def dim(self, dim: int) -> int:
         """A torch axis counted from the front."""
         return dim + self.rank if dim < 0 else dim
 
+    def read(self, dim: int, readout: str) -> Stream:
+        """All ticks put together, where ``dim`` is time alone; Refusal ND162 for another way than a read-out's."""
+        if readout not in READOUTS:
+            raise mixed_ticks(f"'{readout}'", f"axis {dim} of {self.sizes}")
+        return replace(self, axes=(*self.axes[:dim], *self.axes[dim + 1 :]), readout=readout)
+
+    def at_tick(self, dim: int, tick: int) -> Stream:
+        """One tick of all, from 1 on, where ``dim`` is time alone."""
+        return replace(self, axes=(*self.axes[:dim], *self.axes[dim + 1 :]), tick=tick)
+
     def axis(self, dim: int, what: str = "this operator") -> int:
-        """The graph axis of a torch axis; Refusal ND105 for the batch axis."""
+        """The graph axis of a torch axis; Refusal ND105 for the batch, ND162 for time."""
         dim = self.dim(dim)
-        if dim == self.batch:
+        run = self.axes[dim]
+        if BATCH in run:
             limit, fix = "samples do not influence each other", "keep the batch in the first axis, untouched"
             raise Refusal(
                 "ND105", f"{what} works on the batch axis", f"axis {dim} of {self.sizes}", limit, fix
             )
-        return dim if self.merged or dim < self.batch else dim - 1
+        if TIME in run:
+            raise mixed_ticks(what, f"axis {dim} of {self.sizes}")
+        return sum(bool(inner(other)) for other in self.axes[:dim])
 
-    def axes(self, dims: Sequence[int], what: str = "this operator") -> tuple[int, ...]:
+    def graph_axes(self, dims: Sequence[int], what: str = "this operator") -> tuple[int, ...]:
         """The graph axes of several torch axes, sorted."""
         return tuple(sorted(self.axis(d, what) for d in dims))
 
-    def at(self, name: str, shape: Shape, batch: int | None = None) -> Stream:
-        """What another node carries on, its batch axis where it was unless said otherwise."""
-        return replace(self, name=name, shape=shape, batch=self.batch if batch is None else batch)
+    def at(self, name: str, shape: Shape, axes: Iterable[Run] | None = None) -> Stream:
+        """What another node carries on; axes that hold a batch or time stay as they are unless said otherwise."""
+        kept = tuple(self.axes if axes is None else axes)
+        sizes = iter(shape.sizes)
+        runs = (run if foreign(run) and (not inner(run) or next(sizes)) else (next(sizes),) for run in kept)
+        return replace(self, name=name, shape=shape, axes=tuple(runs))
+
+
+def foreign(run: Run) -> Run:
+    """What an axis holds of samples and ticks."""
+    return tuple(part for part in run if isinstance(part, str))
+
+
+def inner(run: Run) -> tuple[int, ...]:
+    """What an axis holds of the graph's own; nothing where it is samples or ticks alone."""
+    return tuple(part for part in run if isinstance(part, int))
+
+
+def mixed_ticks(what: str, found: object) -> Refusal:
+    """ND162."""
+    limit = (
+        "ticks influence each other through neurons, and are put together at the end: mean, sum, or the last"
+    )
+    return Refusal("ND162", f"{what} works on the time axis", found, limit, "leave it to a neuron")
+
+
+def other_ticks(what: str, found: object) -> Refusal:
+    """ND160."""
+    cause = f"a loop over ticks that is no row of equal ticks: {what} joins them"
+    limit = "ticks that compute the same, each from the input and its own neurons; their outputs summed or stacked"
+    return Refusal(
+        "ND160", cause, found, limit, "make the body of the loop the forward, and give --timesteps"
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +194,7 @@ class TokenIds:
     @property
     def place(self) -> Place:
         """Where the batch stands."""
-        return 2, False, 1
+        return frozenset({(2, (BATCH,))})
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -132,7 +215,7 @@ class TokenIds:
 
     def at(self, name: str, shape: Shape) -> Stream:
         """The stream that a node makes of them."""
-        return Stream(name, shape, 0, self.copies)
+        return Stream(name, shape, ((BATCH,), *((size,) for size in shape.sizes)), self.copies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +256,19 @@ class MaskedScores:
         return self.scores.sizes
 
 
+@dataclass(frozen=True)
+class Membrane:
+    """A state of the neuron at ``path`` behind ``tick``, or what is made of it: only the neuron itself reads it."""
+
+    path: str
+    tick: int
+
+
 #: what a sum or a mask may yield
 Scores: TypeAlias = Stream | MaskedScores
 
 #: everything that depends on the input
-VALUES = (Stream, TokenIds, OfIds, MaskedScores, Unknown)
+VALUES = (Stream, TokenIds, OfIds, MaskedScores, Membrane, Unknown)
 
 
 def depends(item: Any, kinds: tuple[type, ...] = VALUES) -> bool:

@@ -16,8 +16,8 @@ from torch import fx
 
 from ..array import Array
 
-#: what stands for a neuron while torch functionalises; its number is its place in the trace
-NEURON = "neurodeploy::neuron"
+#: what stands for a neuron while torch functionalises, and for a state that it returns
+NEURON, STATE = "neurodeploy::neuron", "neurodeploy::state"
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -90,6 +90,7 @@ def functional(
     ) in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
+    replay.states = {n.target: n.meta["leaf"].states for n in graph.nodes if n.op == "call_module"}
     with traceback.preserve_node_meta():
         run = torch.func.functionalize(lambda *given: replay.run(*(tensor.clone() for tensor in given)))
         made = make_fx(run)(example, *states)
@@ -111,18 +112,24 @@ class _Valued(fx.Interpreter):  # type: ignore[misc]
 
 
 class _Replay(fx.Interpreter):  # type: ignore[misc]
-    """Runs a trace with the neurons as :data:`NEURON`."""
+    """Runs a trace with the neurons as :data:`NEURON`; ``states`` is how many states each returns behind it."""
+
+    states: Mapping[Any, int]
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A neuron: nothing else is left as a module."""
         _library()
-        return torch.ops.neurodeploy.neuron(*args[:1])
+        spikes = torch.ops.neurodeploy.neuron(*args[:1])
+        states = [torch.ops.neurodeploy.state(spikes) for _ in range(self.states[target])]
+        return (spikes, *states) if states else spikes
 
 
 @cache
 def _library() -> torch.library.Library:
     """Declares :data:`NEURON` to torch, which forgets it when the library is let go."""
     library = torch.library.Library("neurodeploy", "FRAGMENT")
-    library.define("neuron(Tensor x) -> Tensor")
-    library.impl("neuron", torch.zeros_like, "CompositeExplicitAutograd")
+    for name in (NEURON, STATE):
+        short = name.partition("::")[2]
+        library.define(f"{short}(Tensor x) -> Tensor")
+        library.impl(short, torch.zeros_like, "CompositeExplicitAutograd")
     return library

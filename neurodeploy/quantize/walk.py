@@ -324,12 +324,30 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
 
 def _neuron(walk: _Walk, node: Neuron) -> str:
     model = NEURONS[node.model]
-    made = model.quantize(node.params, walk.scale(node.inputs[0]), walk.ranges.magnitude(node.name))
+    source = _in_reach(walk, node)
+    made = model.quantize(node.params, walk.scales[source], walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
-    name = walk.add(replace(node, params=dict(made.params)), made.scale, bits)
+    inputs = (source, *(walk.table[name] for name in node.inputs[1:]))
+    name = walk.add(replace(node, params=dict(made.params)), made.scale, bits, inputs)
     if node.name in walk.ahead and (name != node.name or walk.scales[name] != 1.0):
         raise ValueError(f"what it feeds back was taken to be spikes of unit 1, not {made.scale}")
     return name
+
+
+def _in_reach(walk: _Walk, node: Neuron) -> str:
+    """The input of a neuron in a unit in which it is exact, and its threshold fits.
+
+    Weights have been given such a unit; a mean over many tokens, or another sum of what no neuron has sent, has not.
+    """
+    model, source = NEURONS[node.model], walk.table[node.inputs[0]]
+    limit, finest = model.quantized_limit(node.params), model.finest_unit(node.params)
+    near = limit is None or walk.limits(source).magnitude < limit
+    if near and float(np.min(walk.scales[source])) >= finest:
+        return source
+    bits = bits_of(limit)
+    unit = power_of_two_unit(walk.ranges.magnitude(node.inputs[0]), bits)
+    coarse = 2.0 ** math.ceil(math.log2(finest * 1.001)) if finest else 0.0
+    return walk.rescaled(source, max(unit, coarse), bits)
 
 
 def _product(walk: _Walk, node: Product) -> str:

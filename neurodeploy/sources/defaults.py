@@ -34,7 +34,11 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
         return _completed(config, source.graph)
     method = config.method or model.method or convert.natural(source.graph).name
     trained = convert.named(method).ticks(source.graph)
-    own_ticks = trained or (model.timesteps if model.timesteps > 1 or model.spiking else 0)
+    own_ticks = (
+        trained
+        or _ticks_inside(config, source.graph)
+        or (model.timesteps if model.timesteps > 1 or model.spiking else 0)
+    )
     own = dict(model.convert) if method == model.method else {}
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
@@ -45,6 +49,19 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
         calib = min(calib, max(LEAST_CALIBRATED, affordable))
     found = {"method": method, "timesteps": ticks, "calib": calib, "convert": {**own, **config.convert}}
     return config.model_copy(update={**found, "data": config.data or model.dataset})
+
+
+def _ticks_inside(config: BuildConfig, graph: Graph) -> int:
+    """The ticks that a model runs in one call, 0 where one call is one tick; UsageError ND904 for other ones."""
+    ticks = graph.header.notes.get("whole_sample", {}).get("ticks", 0)
+    given = graph.header.notes.get("whole_sample", {}).get("given")
+    if ticks and config.timesteps not in (None, ticks) and given is None:
+        cause, fix = (
+            "the model runs its ticks in one call",
+            f"leave out --timesteps, or build the model for {config.timesteps}",
+        )
+        raise UsageError(Problem("ND904", cause, config.model, str(config.timesteps), f"{ticks}", (fix,)))
+    return int(ticks)
 
 
 def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:

@@ -22,6 +22,7 @@ from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
 from ..frontends.libraries._base import LIBRARIES, Built, text_options
+from ..frontends.values import WholeSample
 from ..ir.graph import Graph
 from . import zoo
 
@@ -203,11 +204,13 @@ def from_torch(
     ``inside`` is the attribute under which a wrapper holds the network, ``call`` how its user comes to the same result
     without the wrapper.
     """
-    from ..frontends.proof import guest
+    from ..frontends import guest
     from ..frontends.proof.reference import Reference
 
     with guest.kept(module):
-        return Loaded(_traced(module, spec, name, inside), Reference(module, spec, call=call))
+        graph = _traced(module, spec, name, inside)
+    whole = graph.header.notes.get("whole_sample")
+    return Loaded(graph, Reference(module, spec, whole=whole and WholeSample(**whole), call=call))
 
 
 def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:

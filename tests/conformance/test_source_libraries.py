@@ -25,8 +25,12 @@ CLASSES = sorted(name for library in LEAVES.values() for name in library.classes
 SETTINGS: list[dict[str, Any]] = [
     {}, {"tau": 3.0, "init_tau": 3.0}, {"tau": 4.0, "init_tau": 4.0, "decay_input": False}, {"v_threshold": 0.5},
     {"v_reset": None}, {"v_reset": None, "decay_input": False, "v_threshold": 0.75}, {"v_reset": -0.5},
-    {"v_reset": 0.25, "decay_input": False}, {"beta": 0.5, "v_threshold": 1.0},
+    {"v_reset": 0.25, "decay_input": False}, {"beta": 0.5, "v_threshold": 1.0}, {"threshold": 0.75},
+    {"reset_mechanism": "zero"}, {"reset_mechanism": "zero", "beta": 0.5, "alpha": 0.25, "threshold": 1.5},
+    {"learn_beta": True, "learn_threshold": True, "init_hidden": True},
 ]  # fmt: skip
+#: what neurons of snnTorch cannot do without
+DECAYS = {"beta": 0.9, "alpha": 0.75}
 
 
 def made(name: str, settings: dict[str, Any]) -> Any:
@@ -39,6 +43,8 @@ def made(name: str, settings: dict[str, Any]) -> Any:
     else:
         cls = getattr(pytest.importorskip(module), kind)
     taken = inspect.signature(cls.__init__).parameters
+    if module.startswith("snntorch."):
+        settings = DECAYS | settings
     return cls(**{key: value for key, value in settings.items() if key in taken}).double().eval()
 
 
@@ -52,13 +58,15 @@ def currents() -> Iterator[np.ndarray]:
 
 def called(module: Any, x: np.ndarray) -> np.ndarray:
     """What a module sends from rest, called as its settings want it: tick by tick, or once."""
-    module.reset()
+    (module.reset_mem if hasattr(module, "reset_mem") else module.reset)()
     inputs = torch.tensor(x)[:, None]
     leaf = leaf_of(module)
+    assert leaf is not None
     with torch.no_grad():
-        if leaf is not None and leaf.whole_sample:
+        if leaf.whole_sample:
             return module(inputs)[:, 0].numpy()
-        return torch.stack([module(tick) for tick in inputs])[:, 0].numpy()
+        outs = [module(tick) for tick in inputs]
+    return torch.stack([out[0] if leaf.states else out for out in outs])[:, 0].numpy()
 
 
 def played(module: Any, x: np.ndarray) -> np.ndarray:

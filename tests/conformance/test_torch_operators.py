@@ -11,7 +11,7 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import lower
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.ops._base import OPERATORS
-from neurodeploy.frontends.values import MaskedScores, OfIds, TokenIds
+from neurodeploy.frontends.values import MaskedScores, Membrane, OfIds, TokenIds
 from neurodeploy.ir import interp
 from tests import rooms
 from tests.later import modules, torch, torch_export, torch_fx
@@ -31,7 +31,7 @@ RADIANS = """
 def test_every_operator_says_what_it_reads() -> None:
     assert len(OPERATORS) > 100 and not OPERATORS.problems
     for name, operator in lower.operators().items():
-        assert operator.reads | operator.keeps <= {TokenIds, OfIds, MaskedScores}, name
+        assert operator.reads | operator.keeps <= {TokenIds, OfIds, MaskedScores, Membrane}, name
         assert not operator.reads & operator.keeps, name
         assert operator.build is not None or operator.elementwise, f"nothing makes anything of {name}"
 

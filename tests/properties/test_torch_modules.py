@@ -25,6 +25,7 @@ KINDS = {
     "stateless, traced": (torch_fx, False, 0.7, 0.6),
     "spiking, traced": (torch_fx, True, 0.25, 0.5),
     "stateless, exported": (torch_export, False, 0.05, 0.5),
+    "looped, traced": (torch_fx, True, 0.1, 0.3),
 }
 TICKS = 3
 
@@ -41,7 +42,8 @@ def _prove(kind: str, modules: int, record_property: Callable[[str, object], Non
     @settings(max_examples=max(round(modules * part), 6), phases=(Phase.generate, Phase.shrink))
     @given(torch_modules.programs(neurons))
     def proof(program: torch.nn.Module) -> None:
-        imported.append(torch_modules.equal_or_refused(program, front_end, TICKS if neurons else 1))
+        module = torch_modules.Looped(program, TICKS) if kind.startswith("looped") else program
+        imported.append(torch_modules.equal_or_refused(module, front_end, TICKS if neurons else 1))
 
     proof()
     share = sum(imported) / len(imported)

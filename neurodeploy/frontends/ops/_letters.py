@@ -8,10 +8,10 @@ from ...ir.equation import Equation
 from ...ir.nodes import Product
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream
+from ..values import Refusal, Stream, inner
 
-#: stands for the batch axis until it is left out
-BATCH = "*"
+#: stands for an axis that the graph does not have, until it is left out
+NONE = "*"
 
 
 def matmul_streams(lowering: Lowering, a: Stream, b: Stream, scale: float = 1.0) -> Stream:
@@ -32,17 +32,14 @@ def hadamard(lowering: Lowering, a: Stream, b: Stream) -> Stream:
 
 def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: float) -> Stream:
     """Product over leading axes matched from the right; the last ``matrix`` (0 or 2) axes multiply as matrices."""
+    a, b = lowering.met(a, b, "a product")
     rank = max(a.rank, b.rank)
-    if a.place != b.place:
-        cause = "a product of streams whose batch axes do not meet"
-        limit = "the batch in the same axis of both"
-        raise Refusal("ND105", cause, f"{a.sizes} and {b.sizes}", limit)
-    place = rank - (a.rank - a.batch)
+    axes = a.axes if a.rank == rank else b.axes
     free = iter(ascii_lowercase)
-    lead = "".join(BATCH if d == place and not a.merged else next(free) for d in range(rank - matrix))
-    left = (lead[rank - a.rank :] + "yx"[:matrix]).replace(BATCH, "")
-    right = (lead[rank - b.rank :] + "xz"[:matrix]).replace(BATCH, "")
-    out = (lead + "yz"[:matrix]).replace(BATCH, "")
+    lead = "".join(next(free) if inner(run) else NONE for run in axes[: rank - matrix])
+    left = (lead[rank - a.rank :] + "yx"[:matrix]).replace(NONE, "")
+    right = (lead[rank - b.rank :] + "xz"[:matrix]).replace(NONE, "")
+    out = (lead + "yz"[:matrix]).replace(NONE, "")
     sizes = {letter: max(_size(left, a, letter), _size(right, b, letter)) for letter in left + right}
     a_name, left_kept = _without_broadcast(lowering, a, left, sizes)
     b_name, right_kept = _without_broadcast(lowering, b, right, sizes)
@@ -50,7 +47,7 @@ def _multiply(lowering: Lowering, a: Stream, b: Stream, matrix: int, scale: floa
     shape = Shape(tuple(roles[letter] for letter in out), tuple(sizes[letter] for letter in out))
     equation = str(Equation(left_kept, right_kept, out))
     name = lowering.add(Product, [a_name, b_name], shape, equation=equation, scale=float(scale))
-    return a.at(name, shape, place)
+    return a.at(name, shape, axes)
 
 
 def _size(letters: str, stream: Stream, letter: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from math import prod
@@ -73,8 +74,10 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Scores:
     if sign < 0:
         _require_shown(b)
     terms = [item.scores if isinstance(item, MaskedScores) else plain(item) for item in (a, b)]
-    rank = max(_rank(lowering, term) for term in terms)
-    like = next(_lifted(lowering, term, rank) for term in terms if isinstance(term, Stream))
+    if lowering.ticks and sign > 0 and (total := _accumulated(lowering, *terms)) is not None:
+        return total
+    terms = _aligned(lowering, terms)
+    like = next(term for term in terms if isinstance(term, Stream))
     parts = [_operand(lowering, term, like) for term in terms]
     sizes = tuple(np.broadcast_shapes(*(shape.sizes for _, shape in parts)))
     shape = Shape(like.shape.roles, sizes)
@@ -83,24 +86,47 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Scores:
     return MaskedScores(out, np.logical_or.reduce(hidden)) if hidden else out
 
 
+def _accumulated(lowering: Lowering, a: Any, b: Any) -> Stream | None:
+    """A sum over ticks of a loop with one more, or with the nothing that it begins with; None for any other sum."""
+    for total, one in ((a, b), (b, a)):
+        if not isinstance(one, Stream) or not one.tick or one.partial:
+            continue
+        if not isinstance(total, Stream) and not np.any(lowering.array(total)):
+            sizes = np.broadcast_shapes(lowering.array(total).shape, one.sizes)
+            return one if sizes == one.sizes else None
+        begun = isinstance(total, Stream) and total == replace(one, tick=one.tick - 1, partial=total.partial)
+        if begun and (total.partial or total.tick == 1):
+            last = one.tick == lowering.ticks
+            return replace(one, tick=0, readout="sum") if last else replace(one, partial=True)
+    return None
+
+
 def _rank(lowering: Lowering, item: Any) -> int:
     return item.rank if isinstance(item, Stream) else lowering.array(item).ndim
 
 
-def _lifted(lowering: Lowering, stream: Stream, rank: int) -> Stream:
-    """The stream with axes of size 1 in front."""
-    return lowering.reshape(stream, (1,) * (rank - stream.rank) + stream.sizes)
+def _aligned(lowering: Lowering, terms: Sequence[Any]) -> list[Any]:
+    """The operands of an elementwise operator, streams with as many axes as the longest has."""
+    rank = max(_rank(lowering, term) for term in terms)
+    terms = [lowering.lifted(term, rank) if isinstance(term, Stream) else term for term in terms]
+    if all(isinstance(term, Stream) for term in terms):
+        first, second = terms
+        return list(lowering.met(first, second, "a sum"))
+    return [_beside(lowering, t, terms) if isinstance(t, Stream) else t for t in terms]
+
+
+def _beside(lowering: Lowering, stream: Stream, terms: Sequence[Any]) -> Stream:
+    """A stream with ticks where a constant repeats it once for each."""
+    sizes = np.broadcast_shapes(
+        stream.sizes, *(lowering.array(t).shape for t in terms if not isinstance(t, Stream))
+    )
+    return lowering.over_time(stream, sizes)
 
 
 def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a sum, with as many graph axes as ``like``."""
     if isinstance(item, Stream):
-        stream = _lifted(lowering, item, like.rank)
-        if stream.place != like.place:
-            cause = "a sum of streams whose batch axes do not meet"
-            limit = "the batch in the same axis of both"
-            raise Refusal("ND105", cause, f"{item.sizes} and {like.sizes}", limit)
-        return stream.name, stream.shape
+        return item.name, item.shape
     return lowering.const(lowering.aligned(item, like), like.shape.roles)
 
 
@@ -110,7 +136,7 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     if isinstance(a, Stream) and isinstance(b, Stream):
         return hadamard(lowering, a, b)
     stream, constant = (a, b) if isinstance(a, Stream) else (b, a)
-    stream = _lifted(lowering, stream, max(stream.rank, _rank(lowering, constant)))
+    stream = next(t for t in _aligned(lowering, (stream, constant)) if isinstance(t, Stream))
     array = lowering.aligned(constant, stream)
     if (array <= HIDING).any():
         cause = "a mask that depends on several tokens at once, as a stream times a hugely negative number"
@@ -135,7 +161,8 @@ def _gate(lowering: Lowering, stream: Stream, factors: Array, axes: list[int]) -
     order = [*axes, *(a for a in range(len(sizes)) if a not in axes)]
     name, turned = lowering.graph_permute(stream.name, stream.shape, order)
     name, flat = lowering.graph_reshape(name, turned, (len(factors), prod(sizes) // len(factors), 1))
-    gated = affine(lowering, replace(stream, name=name, shape=flat), factors, None, 0)
+    joined = stream.at(name, flat, [(n,) for n in flat.sizes])
+    gated = affine(lowering, joined, factors, None, 0)
     name, turned = lowering.graph_reshape(gated.name, flat, turned.sizes)
     name, shape = lowering.graph_permute(name, turned, [order.index(a) for a in range(len(sizes))])
     return stream.at(name, shape)

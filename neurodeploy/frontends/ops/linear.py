@@ -12,7 +12,7 @@ from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream
+from ..values import Refusal, Stream, foreign, inner
 from ._base import operator
 from ._letters import matmul_streams
 from .views import transpose
@@ -85,7 +85,9 @@ def _times_constant(lowering: Lowering, a: Stream, weight: Array) -> Stream:
         limit = f"at most {a.rank} axes"
         raise Refusal("ND101", "constant matrices that repeat the stream", weight.shape, limit)
     a.axis(-1, "a product")
-    if a.merged and a.dim(-2) == a.batch:  # rows of all samples, whose matrices differ along the axes before
+    if foreign(a.axes[-2]) and inner(
+        a.axes[-2]
+    ):  # rows of all samples, whose matrices differ along the axes before
         return _by_blocks(lowering, a, weight.reshape((1,) * (a.rank - weight.ndim) + weight.shape))
     a.axis(-2, "a product")
     return _by_blocks(lowering, a, lowering.aligned(weight, a))
@@ -103,7 +105,7 @@ def _by_blocks(lowering: Lowering, a: Stream, matrices: Array) -> Stream:
     count = len(lead)
     name, turned = lowering.graph_permute(a.name, a.shape, [count, *range(count), count + 1])
     name, flat = lowering.graph_reshape(name, turned, (tokens, len(matrices) * width))
-    joined = dense(lowering, Stream(name, flat, 0, a.copies), block_diag(*matrices).T)
+    joined = dense(lowering, a.at(name, flat, [(n,) for n in flat.sizes]), block_diag(*matrices).T)
     name, turned = lowering.graph_reshape(joined.name, joined.shape, (tokens, *lead, matrices.shape[-1]))
     name, shape = lowering.graph_permute(name, turned, [*range(1, count + 1), 0, count + 1])
     return a.at(name, shape)
@@ -132,7 +134,7 @@ def convolution(
     if transposed or space not in (1, 2) or any(d != 1 for d in dilation):
         found = f"{space}d, transposed {transposed}, dilation {dilation}"
         raise Refusal("ND101", "a convolution of this kind", found, "1d or 2d, not transposed, dilation 1")
-    if x.batch != 0 or x.merged or x.rank != space + 2:
+    if not x.batched or x.rank != space + 2:
         raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
     offset = None if bias is None else lowering.array(bias)
     pads = _paddings(padding, kernel.shape[2:], stride)

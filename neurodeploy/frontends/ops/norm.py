@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..values import Refusal, Stream
+from ..values import BATCH, TIME, Membrane, Refusal, Stream, depends, inner, other_ticks
 from ._base import operator
 from .linear import affine
 
@@ -32,7 +34,7 @@ def layer_norm(
     normalized_shape = normalized_shape or x.sizes[-1:]
     count, sizes = len(normalized_shape), x.sizes
     width = prod(normalized_shape)
-    x.axes(range(x.rank - count, x.rank), "layer norm")
+    x.graph_axes(range(x.rank - count, x.rank), "layer norm")
     gamma = np.ones(width) if weight is None else lowering.array(weight).reshape(-1)
     beta = np.zeros(width) if bias is None else lowering.array(bias).reshape(-1)
     row = lowering.reshape(x, (*sizes[: x.rank - count], width))
@@ -98,18 +100,76 @@ def gelu(lowering: Lowering, x: Stream, approximate: str = "none") -> Stream:
     return lowering.like(x, Micro, op="gelu", params={"approximate": approximate})
 
 
-@operator("neuron")
+@operator("neuron", reads=(Membrane,))
 def neuron(
-    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool = False
-) -> Stream:
+    lowering: Lowering,
+    x: Stream,
+    model: str,
+    params: dict[str, float],
+    whole_sample: bool = False,
+    states: int = 0,
+    given: Sequence[Any] = (),
+) -> Any:
     """A population of a registered neuron model: what a front end makes of a neuron module.
 
-    One that takes a ``whole_sample`` has to be given time in its first axis: Refusal ND161.
+    One that takes a ``whole_sample`` has to be given time in its first axis (Refusal ND161), one whose caller keeps its
+    ``states`` those that it returned a tick before, or zeros (ND165).
     """
-    if whole_sample and (x.merged or x.batch != 1 or x.shape.sizes[0] != 1):
-        cause, fix = (
-            "a neuron that runs over time is given something else in its first axis",
-            "give it (T, batch, ...)",
+    path = lowering.call.origin.path
+    _, calls = lowering.calls.get(path, (x, 0))
+    if not all(_own_state(lowering, state, path, calls) for state in given):
+        cause, limit = (
+            "a neuron is handed a state that is not its own",
+            "what it returned a tick before, or zeros",
         )
-        raise Refusal("ND161", cause, x.sizes, "(T, batch, ...)", fix)
+        raise Refusal("ND165", cause, f"call {calls + 1}", limit)
+    spikes = _spikes(lowering, x, model, params, whole_sample)
+    return (spikes, *(Membrane(path, calls + 1) for _ in range(states))) if states else spikes
+
+
+@operator("state")
+def state(lowering: Lowering, x: Stream) -> Membrane:
+    """A state that a neuron returns, where writes were taken out around it."""
+    return Membrane(lowering.call.origin.path, x.tick)
+
+
+def _own_state(lowering: Lowering, state: Any, path: str, calls: int) -> bool:
+    if isinstance(state, Membrane):
+        return state == Membrane(path, calls)
+    return not calls and not depends(state) and (state is None or not np.any(lowering.array(state)))
+
+
+def _spikes(
+    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool
+) -> Stream:
+    if whole_sample:
+        return lowering.like(_over_time(lowering, x), Neuron, model=model, params=params)
+    if x.timed and not whole_sample and NEURONS[model].state:
+        cause, fix = "a neuron of single ticks is given all ticks at once", "set step_mode 'm' in all modules"
+        raise Refusal("ND163", cause, x.sizes, "one tick: (batch, ...)", fix)
+    if lowering.ticks is not None and NEURONS[model].state:
+        return _next_tick(lowering, x, model, params)
     return lowering.like(x, Neuron, model=model, params=params)
+
+
+def _next_tick(lowering: Lowering, x: Stream, model: str, params: dict[str, float]) -> Stream:
+    """A call of a neuron in a loop over ticks: the next tick of its population."""
+    path = lowering.call.origin.path
+    before, calls = lowering.calls.get(path, (replace(x, tick=0), 0))
+    if replace(x, tick=0) != before or x.tick not in (0, calls + 1) or x.partial:
+        raise other_ticks(f"call {calls + 1} of the neuron", f"another input than in call {max(calls, 1)}")
+    lowering.calls[path] = before, calls + 1
+    return replace(lowering.like(before, Neuron, model=model, params=params), tick=calls + 1)
+
+
+def _over_time(lowering: Lowering, x: Stream) -> Stream:
+    """What a neuron runs over in its first axis: time, or time and samples, which is time where a sample is alone."""
+    first = x.axes[0]
+    if first == (1,) and lowering.ticks == 1:
+        return lowering.timed(x, 0, 1)
+    if TIME not in first or inner(first):
+        cause, fix = "a neuron that runs over time is given something else", "give it (T, batch, ...)"
+        raise Refusal("ND161", cause, x.sizes, "(T, batch, ...)", fix)
+    if BATCH in first:
+        lowering.mixed.append(lowering.call)
+    return x

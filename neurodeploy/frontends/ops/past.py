@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Stream
+from ..values import BATCH, Stream
 from ._base import operator
 
 
@@ -20,7 +19,8 @@ def past(lowering: Lowering, x: Stream, source: str, sizes: tuple[int, ...]) -> 
 
     The call may come later: :func:`~neurodeploy.frontends.lower.lower` connects the two. ``x`` is the model's input.
     """
-    own = (*sizes[: x.batch], *sizes[x.batch + 1 :]) or (1,)
+    batch = x.axes.index((BATCH,))
+    own = (*sizes[:batch], *sizes[batch + 1 :]) or (1,)
     image = len(own) == 3
     roles = ("C", "Y", "X") if image else (*("G",) * (len(own) - 2), "N", "C")[-len(own) :]
     fields: dict[str, Any] = {"op": "dense", "weight": np.eye(own[-1])}
@@ -28,4 +28,5 @@ def past(lowering: Lowering, x: Stream, source: str, sizes: tuple[int, ...]) -> 
         fields = {"op": "conv", "weight": np.ones((own[0], 1, 1, 1)), "groups": own[0]}
     name = lowering.add(Synapse, [], Shape(roles, own), "past", delay=1, **fields)
     lowering.pasts[name] = source
-    return replace(x, name=name, shape=Shape(roles, own))
+    before, after = own[:batch], own[batch:]
+    return x.at(name, Shape(roles, own), [*((n,) for n in before), (BATCH,), *((n,) for n in after)])

@@ -9,8 +9,9 @@ from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream
+from ..values import TIME, Refusal, Stream
 from ._base import operator
+from .views import cat, unsqueeze
 
 
 @operator("mean")
@@ -33,13 +34,18 @@ def amax(lowering: Lowering, x: Stream, dim: Any = None, keepdim: bool = False) 
 
 def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) -> Stream:
     dims = range(x.rank) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
-    axes = x.axes(dims, f"a {op}")
+    dims = {x.dim(d) for d in dims}
+    for time in (d for d in dims if x.axes[d] == (TIME,)):
+        rest = [d - (d > time) for d in dims if d != time]
+        read = x.read(time, op)
+        read = _over_axes(lowering, read, op, rest, keepdim) if rest else read
+        return unsqueeze(lowering, read, time) if keepdim else read
+    axes = x.graph_axes(sorted(dims), f"a {op}")
     sizes = tuple(1 if a in axes else s for a, s in enumerate(x.shape.sizes))
     kept = [a for a in range(len(sizes)) if keepdim or a not in axes]
     shape = Shape(tuple(x.shape.roles[a] for a in kept), tuple(sizes[a] for a in kept))
-    gone = 0 if keepdim else sum(d < x.batch for d in map(x.dim, dims))
     name = lowering.add(Reduce, [x.name], shape, op=op, axes=axes, keepdims=bool(keepdim))
-    return x.at(name, shape, x.batch - gone)
+    return x.at(name, shape, [run for d, run in enumerate(x.axes) if keepdim or d not in dims])
 
 
 @operator("max_pool2d", "max_pool1d")
@@ -53,14 +59,31 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Stream:
-    """Maximum over windows; padding only where nothing is negative, since the graph pads with zeros."""
+    """Maximum over windows; where something may be negative, elements of the edge stand for the padding.
+
+    The graph pads with zeros. A window that reaches over an edge holds the element there as well: twice is as once.
+    """
     if any(d != 1 for d in _pair(dilation)) or return_indices:
         raise Refusal("ND101", "a max pooling with dilation or indices", dilation, "dilation 1")
     if any(_pair(padding)) and not _nonnegative(lowering, x.name):
-        cause = "padding of a max pooling whose input may be negative"
-        fix = "pool after the neuron or the ReLU"
-        raise Refusal("ND101", cause, padding, "0", fix)
+        x, padding, ceil_mode = _edged(lowering, x, kernel_size, stride, padding, ceil_mode), 0, False
     return _windows(lowering, x, "max", kernel_size, stride, padding, ceil_mode)
+
+
+def _edged(lowering: Lowering, x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Stream:
+    """The last one or two axes with their outermost elements repeated, as far as windows reach."""
+    space = x.rank - 2
+    for i, size in enumerate(x.sizes[2:]):
+        k, s, p = (
+            (value if isinstance(value, int) else tuple(value)[i % len(value)])
+            for value in (kernel, stride or kernel, padding)
+        )
+        over = -(size + 2 * p - k) % s if ceil_mode else 0
+        over = over if size + p > (size + 2 * p - k + over) else 0  # no window begins in the padding
+        dim = x.rank - space + i
+        first, last = lowering.slice(x, dim, 0, 1), lowering.slice(x, dim, size - 1, size)
+        x = cat(lowering, [*[first] * p, x, *[last] * (p + over)], dim)
+    return x
 
 
 @operator("max_pool2d_with_indices")
@@ -95,7 +118,7 @@ def _windows(
     lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any, ceil_mode: bool
 ) -> Stream:
     """Windows over the last one or two axes of (C, X) or (C, Y, X)."""
-    if x.rank not in (3, 4) or x.batch != 0 or x.merged:
+    if x.rank not in (3, 4) or not x.batched:
         raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
     one_row = x.rank == 3
     image = lowering.reshape(x, (*x.sizes[:2], 1, x.sizes[2])) if one_row else x

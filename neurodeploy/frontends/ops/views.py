@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ...ir.nodes import Sum, View
 from ...ir.types import Shape
 from ..lowering import Lowering, inferred
-from ..values import MaskedScores, Refusal, Stream, TokenIds
+from ..values import TIME, MaskedScores, Refusal, Stream, TokenIds
 from ._base import operator
 
 
@@ -117,7 +118,7 @@ def unsqueeze(lowering: Lowering, x: Stream, dim: int) -> Stream:
 def squeeze(lowering: Lowering, x: Stream, dim: Any = None) -> Stream:
     """Removes axes of size 1 (never the batch)."""
     dims = range(x.rank) if dim is None else [x.dim(d) for d in listed((dim,))]
-    gone = {d for d in dims if x.sizes[d] == 1 and d != x.batch}
+    gone = {d for d in dims if x.axes[d] == (1,)}
     return lowering.reshape(x, [s for d, s in enumerate(x.sizes) if d not in gone])
 
 
@@ -181,8 +182,10 @@ def narrow(lowering: Lowering, x: Stream, dim: int, start: int, length: int) -> 
 def select(lowering: Lowering, x: Stream, dim: int, index: int) -> Stream:
     """One element along an axis, which disappears."""
     dim = x.dim(dim)
-    x.axis(dim, "select")
     index = index + x.sizes[dim] if index < 0 else index
+    if x.axes[dim] == (TIME,):
+        return x.at_tick(dim, index + 1)
+    x.axis(dim, "select")
     part = lowering.slice(x, dim, index, index + 1)
     return lowering.reshape(part, (*part.sizes[:dim], *part.sizes[dim + 1 :]))
 
@@ -237,9 +240,20 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
     """Joins streams and constants along one axis; torch passes over constants without elements."""
     tensors = [t for t in tensors if isinstance(t, Stream) or t.numel()]
     like = next(t for t in tensors if isinstance(t, Stream))
-    axis = like.axis(dim if axis is None else axis, "a concatenation")
+    dim = like.dim(dim if axis is None else axis)
+    if len(tensors) == lowering.ticks and all(lowering.alike(like, tensor) for tensor in tensors):
+        sizes = (*like.sizes[:dim], len(tensors) * like.sizes[dim], *like.sizes[dim + 1 :])
+        if (repeated := lowering.over_time(like, sizes)).timed:
+            return repeated
+    if like.tick and like.axes[dim] == (1,) and lowering.one_for_each(tensors):
+        return lowering.timed(replace(like, tick=0), dim, len(tensors))
+    axis = like.axis(dim, "a concatenation")
     if len(tensors) == 1:
         return like
+    for tensor in tensors:
+        like, _ = (
+            lowering.met(like, tensor, "a concatenation") if isinstance(tensor, Stream) else (like, like)
+        )
     parts = [_part(lowering, t, like) for t in tensors]
     total = sum(shape.sizes[axis] for _, shape in parts)
     shape = Shape(like.shape.roles, (*like.shape.sizes[:axis], total, *like.shape.sizes[axis + 1 :]))
@@ -256,9 +270,7 @@ def hstack(lowering: Lowering, tensors: Sequence[Any]) -> Stream:
 def _part(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     """One operand of a concatenation as a node."""
     if isinstance(item, Stream):
-        if (item.place, item.rank) != (like.place, like.rank):
-            cause = "a concatenation of streams whose batch axes differ"
-            raise Refusal("ND105", cause, item.sizes, like.sizes)
+        item, _ = lowering.met(item, like, "a concatenation")
         return item.name, item.shape
     return lowering.const(lowering.aligned(item, like), like.shape.roles)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from ...array import Array
-from . import guest
+from .. import guest
 from .compare import apart
 from .reference import Reference
 from .watch import Event, watched
@@ -43,7 +43,7 @@ def _neurons(reference: Reference, raw: Array, ticks: int, per_tick: bool) -> It
             yield f"the neuron '{path}' is called {calls} times in one call of the model, and keeps one state"
     for path, leaf in reference.leaves.items():
         multi = getattr(leaf, "step_mode", "s") == "m" or type(leaf).__name__.startswith("MultiStep")
-        if multi and not reference.time_axis:
+        if multi and reference.whole is None:
             yield f"the neuron '{path}' takes its first axis for time (step mode 'm')"
 
 

@@ -27,7 +27,8 @@ def first(graph: Graph, reference: Reference, raw: Array, x: Array, ticks: int) 
     frames = reference.frames(reference.seen(np.repeat(raw, copies, axis=0)), ticks, graph.input.per_tick)
     for t, frame in enumerate(frames):
         call = watched(reference, frame, keep=True)
-        values = {name: np.repeat(trace.values[name][t], copies, axis=0) for name in names}
+        ticks_of = slice(None) if reference.whole else slice(t, t + 1)
+        values = {name: np.repeat(trace.values[name][ticks_of], copies, axis=1) for name in names}
         wrong = _wrong(graph, values, call, tolerance)
         if wrong is not None:
             return wrong, t + 1

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from ...array import Array
-from .. import _torch
+from .. import _torch, guest
 from ..input_spec import InputSpec
 from ..leaves import leaf_of
-from . import guest
+from ..values import WholeSample
 
 #: parameters above which a copy in double precision is not worth its memory
 LARGE = 100_000_000
@@ -35,10 +35,10 @@ class Answers:
 
 
 class Reference:
-    """A module that maps (B, *shape) to one tensor (B, ...), a tick at each call.
+    """A module that maps inputs as ``spec`` says to one tensor (B, ...), a tick at each call.
 
-    With ``time_axis`` it maps (T, B, *shape) in one call. ``batch`` is the only number of samples that it takes, as it
-    was exported; None for any. ``call``, where given, is how its user calls it: a traced wrapper is not believed.
+    With ``whole`` one call runs all ticks. ``batch`` is the only number of samples that it takes, as it was exported;
+    None for any. ``call``, where given, is how its user calls it: a traced wrapper is not believed.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class Reference:
         module: torch.nn.Module,
         spec: InputSpec,
         batch: int | None = None,
-        time_axis: bool = False,
+        whole: WholeSample | None = None,
         call: Callable[[torch.Tensor], Any] | None = None,
     ) -> None:
-        self.module, self.spec, self.batch, self.time_axis = module, spec, batch, time_axis
+        self.module, self.spec, self.whole = module, spec, whole
+        self.batch = 1 if whole and whole.mixed else batch
         self.call = call or module
         self.dtype = torch.float64
         self.rest: guest.Snapshot | None = None
@@ -112,20 +113,31 @@ class Reference:
         with self._listening(heard):
             for frame in self.frames(self.seen(raw), ticks, per_tick):
                 before = {path: len(values) for path, values in heard.items()}
-                outputs.append(array(self.call(frame)))
+                outputs += self._answers(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
         told = {path: values for path, values in heard.items() if values}
         currents = {path: self._by_tick([x for x, _ in values], count) for path, values in told.items()}
         spikes = {path: self._by_tick([y for _, y in values], count) for path, values in told.items()}
         return Answers(np.stack(outputs)[:, :count], spikes, currents, calls)
 
+    def _answers(self, output: Array) -> list[Array]:
+        """What one call returns: (B, ...), for one tick or for all, or for each."""
+        axis = self.whole.returned if self.whole else None
+        return [output] if axis is None else [*np.moveaxis(output, axis, 0)]
+
     def _by_tick(self, values: list[Array], count: int) -> Array:
-        return (values[0] if self.time_axis else np.stack(values))[:, :count]
+        """What a neuron was given or has said at each of its calls, or at the one of all ticks: (T, B, ...)."""
+        if self.whole and len(values) == 1:
+            (value,) = values
+            return value.reshape(self.whole.ticks, -1, *value.shape[1 if self.whole.mixed else 2 :])
+        return np.stack(values)[:, :count]
 
     def frames(self, x: torch.Tensor, ticks: int, per_tick: bool) -> Iterator[torch.Tensor]:
         """What each call is given."""
-        if self.time_axis:
-            yield x.transpose(0, 1) if per_tick else x.unsqueeze(0).expand(ticks, *x.shape)
+        if self.whole is not None:
+            axis = self.whole.given
+            frames = x if per_tick or axis is None else x.unsqueeze(1).expand(-1, ticks, *x.shape[1:])
+            yield frames.transpose(0, 1) if axis == 0 else frames.clone()
             return
         for t in range(ticks):
             # a copy for each call: a module may write to its input
@@ -177,7 +189,13 @@ def _portions(raw: Array, batch: int) -> Iterator[tuple[Array, int]]:
 
 
 def _joined(parts: list[Answers]) -> Answers:
-    return Answers(np.concatenate([part.outputs for part in parts], axis=1))
+    def joined(values: Callable[[Answers], dict[str, Array]]) -> dict[str, Array]:
+        return {
+            path: np.concatenate([values(part)[path] for part in parts], axis=1) for path in values(parts[0])
+        }
+
+    outputs = np.concatenate([part.outputs for part in parts], axis=1)
+    return Answers(outputs, joined(lambda p: p.spikes), joined(lambda p: p.currents), parts[0].calls)
 
 
 def of_program(program: Any, spec: InputSpec) -> Reference:

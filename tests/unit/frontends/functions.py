@@ -148,6 +148,11 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     "maximum along an axis": lambda s, x: x.max(2)[0],
     "without gradients": _without_gradients,
     "max pool": lambda s, x: F.max_pool2d(x, 2),
+    "max pool of anything with padding": lambda s, x: F.max_pool2d(x - 1.0, 3, 2, 1),
+    "max pool that reaches over the edge": lambda s, x: F.max_pool2d(
+        x - 1.0, (3, 4), 2, (1, 2), ceil_mode=True
+    ),
+    "max pool of rows with padding": lambda s, x: F.max_pool1d(x.flatten(2) - 1.0, 5, 3, 2),
     "max pool with padding": lambda s, x: F.max_pool2d(F.relu(x), 3, 2, 1),
     "average pool": lambda s, x: F.avg_pool2d(x, 3, 1, padding=1),
     "global average pool": lambda s, x: F.adaptive_avg_pool2d(x, 1),

@@ -178,34 +178,6 @@ def test_offset_that_is_no_whole_number_of_pixels_becomes_a_bias() -> None:
     assert not passes.simplify(graph).of(Sum)
 
 
-def test_time_axis_is_traced_as_one_tick() -> None:
-    """(T, B, C, H, W) with T folded into the batch for convolutions, as SpikingJelly's multi-step models do."""
-    spiking = zoo.submodule("spiking")
-
-    class MultiStep(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.sn = torch.nn.Conv2d(1, 4, 3), spiking.BinaryLif()
-            self.head = torch.nn.Linear(4 * 36, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            steps, batch = x.shape[:2]
-            u = self.conv(x.flatten(0, 1)).reshape(steps, batch, 4, 6, 6)
-            return self.head(self.sn(u).flatten(2)).mean(0)
-
-    torch.manual_seed(0)
-    network = MultiStep().double()
-    graph = passes.simplify(
-        torch_fx.import_module(network, InputSpec((1, 8, 8), 1 / 16, timesteps=3), time_axis=True)
-    )
-    spiking.reset(network)
-    x = torch.tensor(RAW, dtype=torch.float64) / 16
-    with torch.no_grad():
-        ticks = [network(x[None]).numpy() for _ in range(3)]
-    np.testing.assert_allclose(interp.run(graph, RAW).outputs[-1], np.mean(ticks, 0), atol=1e-12)
-    assert counts(graph)[Neuron] == 1
-
-
 def test_tracing_leaves_the_module_as_it_was() -> None:
     class Noisy(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

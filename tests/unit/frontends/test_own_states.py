@@ -192,7 +192,10 @@ def test_one_neuron_in_two_places_is_refused_with_both_lines() -> None:
     )
 
 
-def test_a_loop_over_ticks_is_refused() -> None:
-    (problem,) = refused(twice(zoo.submodule("spiking").BinaryLif(), loop=4))
-    assert problem.code == "ND160"
-    assert problem.found.startswith("4 calls of each neuron")
+def test_a_loop_over_ticks_is_one_tick() -> None:
+    network = twice(zoo.submodule("spiking").BinaryLif(), loop=4)
+    graph = imported(network)
+    with torch.no_grad():
+        wanted = network(torch.tensor(RAW / 16, dtype=torch.float64)).numpy()
+    assert graph.header.timesteps == 4
+    np.testing.assert_allclose(interp.run(graph, RAW).outputs[-1], wanted, atol=1e-12)

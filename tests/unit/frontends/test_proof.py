@@ -28,13 +28,14 @@ from tests.later import Later, nn, torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from neurodeploy.frontends.proof import causes, compare, guest, prove, reference
+    from neurodeploy.frontends import guest
+    from neurodeploy.frontends.proof import causes, compare, prove, reference
     from tests import guests, import_cases
 else:
     guests, import_cases = Later("tests.guests"), Later("tests.import_cases")
-    causes, compare, guest, prove, reference = (
-        Later(f"neurodeploy.frontends.proof.{name}")
-        for name in ("causes", "compare", "guest", "prove", "reference")
+    guest = Later("neurodeploy.frontends.guest")
+    causes, compare, prove, reference = (
+        Later(f"neurodeploy.frontends.proof.{name}") for name in ("causes", "compare", "prove", "reference")
     )
 
 SPEC = InputSpec((1, 8, 8), 1 / 16, timesteps=5)

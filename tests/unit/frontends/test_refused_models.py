@@ -12,6 +12,7 @@ import pytest
 from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, Problem
 from neurodeploy.frontends.input_spec import InputSpec
+from neurodeploy.ir import interp
 from neurodeploy.ir.nodes import Synapse
 from neurodeploy.sources import resolve, zoo
 from tests.later import Tensor, modules, nn, torch, torch_export, torch_fx
@@ -63,7 +64,6 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
         "ND10",
         "",
     ),
-    "padding a maximum": (lambda s, x: F.max_pool2d(x, 3, padding=1), "ND101", "negative"),
     "dilated convolution": (lambda s, x: F.conv2d(x, s.k, dilation=2, groups=2), "ND101", "convolution"),
     "gate that repeats the stream": (lambda s, x: x[:, :1] * s.c[:, None, None], "ND101", "gate"),
     "maximum of all": (lambda s, x: x - x.max(), "ND101", "all elements"),
@@ -122,7 +122,6 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
         "row",
     ),
     "roll over all elements": (lambda s, x: x.roll(1), "ND101", "roll"),
-    "two results": (lambda s, x: (x, x), "ND107", "one tensor"),
     "no dependence on the input": (lambda s, x: s.m, "ND107", "one tensor"),
 }
 
@@ -186,6 +185,15 @@ def test_branch_on_values(front_end: str) -> None:
             return x if x.sum() > 0 else -x
 
     assert {p.code for p in refused(Branch(), front_end)} == {"ND104"}
+
+
+@BOTH
+def test_of_several_results_the_first_is_taken_and_said(front_end: str) -> None:
+    network, spec = modules.Apply(lambda s, x: (x * 2.0, {"x": x}, None)).double(), InputSpec((4, 6, 6))
+    graph = (torch_fx if front_end == "fx" else torch_export).import_module(network, spec)
+    assert [remark["code"] for remark in graph.header.notes["remarks"]] == ["ND156"]
+    raw = np.random.default_rng(0).integers(0, 9, (2, 4, 6, 6))
+    np.testing.assert_array_equal(interp.run(graph, raw).outputs[0], raw * 2.0)
 
 
 def test_branch_on_shapes_is_followed() -> None:

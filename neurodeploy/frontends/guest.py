@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...array import Array
+from ..array import Array
 
 #: how deep plain objects inside of attributes are looked into
 DEPTH = 6

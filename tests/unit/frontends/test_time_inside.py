@@ -1,0 +1,202 @@
+"""Models that run all of their ticks in one call: the graph of one tick says what they say, or they are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from neurodeploy import passes
+from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends.input_spec import InputSpec
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Neuron
+from neurodeploy.sources import resolve
+from tests.fast import fast
+from tests.later import Later, Tensor, nn, torch
+
+if TYPE_CHECKING:
+    from neurodeploy.frontends.proof import prove
+    from tests import jelly, published
+else:
+    jelly, published = Later("tests.jelly"), Later("tests.published")
+    prove = Later("neurodeploy.frontends.proof.prove")
+
+SCALE, LEVELS = 1 / 16, 16
+RAW = np.random.default_rng(0).integers(0, LEVELS + 1, (3, 1, 8, 8))
+SYSTEMS = ("spikformer", "spike_driven", "metaformer", "token_gate", "dual_attention")
+FORMS = (
+    "accumulated", "in place", "begun before", "stacked", "stacked behind", "returned", "joined", "summed", "last",
+    "stem once", "frames first", "frames second", "feedback", "scaled by its number", "weighted", "middle",
+)  # fmt: skip
+DIFFERING = FORMS[-4:]
+
+
+def imported(model: Any, timesteps: int = 4) -> Graph:
+    """The graph, compared with the model."""
+    loaded = resolve.from_torch(model, InputSpec((1, 8, 8), SCALE, timesteps=timesteps))
+    graph = passes.simplify(loaded.graph)
+    assert loaded.reference is not None
+    check = prove.prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
+    assert check.neurons_compared > 0
+    return graph
+
+
+def refused(model: Any) -> list[str]:
+    with pytest.raises(ImportModelError) as caught:
+        imported(model)
+    return [problem.code for problem in caught.value.problems]
+
+
+def said(model: Any, x: np.ndarray = RAW) -> np.ndarray:
+    """What a model in double precision says to raw images, from rest; the first of several results."""
+    model = model.double().eval()
+    for part in model.modules():
+        if hasattr(part, "reset"):
+            part.reset()
+    with torch.no_grad():
+        out = model(torch.tensor(x * SCALE))
+    return (out[0] if isinstance(out, tuple) else out).numpy()
+
+
+def agrees(graph: Graph, wanted: np.ndarray) -> None:
+    np.testing.assert_allclose(interp.run(graph, RAW).outputs[-1], wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_published_code_is_imported_as_it_is(name: str) -> None:
+    model = getattr(published, name)()
+    graph = imported(model)
+    wanted = said(model)
+    agrees(graph, wanted.mean(0) if wanted.ndim == 3 else wanted)
+    assert graph.header.timesteps == 4
+    populations = [node.name for node in graph.of(Neuron)]
+    rates = [spikes.mean() for spikes in interp.run(graph, RAW, record=populations).values.values()]
+    assert 0.01 < np.mean(rates) < 0.9
+
+
+@pytest.mark.parametrize("spread", ["expand", "stack", "cat", "zeros", "second axis"])
+def test_time_is_made_in_many_ways(spread: str) -> None:
+    model = published.seeded(lambda: published.Spikformer(spread))
+    agrees(imported(model), said(model))
+
+
+@pytest.mark.parametrize("read", ["sum", "last", "behind the head", "all"])
+def test_ticks_are_put_together_in_many_ways(read: str) -> None:
+    model = published.seeded(lambda: published.Spikformer(read=read))
+    graph = imported(model)
+    agrees(graph, said(model).mean(0) if read == "all" else said(model))
+    assert graph.output.readout == {"sum": "sum", "last": "last"}.get(read, "mean")
+
+
+@pytest.mark.parametrize(("form", "axis"), [("given first", 0), ("given second", 1)])
+def test_a_model_that_takes_frames_is_given_them(form: str, axis: int) -> None:
+    class Frames(published.Spikformer):
+        def in_time(self, x: Tensor) -> Tensor:
+            assert x.dim() == 5 and x.shape[axis] == 3
+            return x if axis == 0 else x.transpose(0, 1)
+
+    model = published.seeded(lambda: Frames(form))
+    graph = imported(model, timesteps=3)
+    assert graph.header.timesteps == 3
+    agrees(graph, said(model, np.stack([RAW] * 3, axis)))
+
+
+@pytest.mark.parametrize(
+    "form", fast(FORMS[:-4], "accumulated", "in place", "returned", "last", "frames second")
+)
+def test_a_loop_over_ticks_is_one_tick(form: str) -> None:
+    model = published.seeded(lambda: published.Loop(form))
+    graph = imported(model, timesteps=5)
+    assert (graph.header.timesteps, len(graph.of(Neuron))) == (5, 2)
+    axis = {"frames first": 0, "frames second": 1}.get(form)
+    wanted = said(model, RAW if axis is None else np.stack([RAW] * 5, axis))
+    agrees(graph, wanted.mean(0) if form == "returned" else wanted)
+
+
+@pytest.mark.parametrize("form", DIFFERING)
+def test_ticks_that_differ_are_refused(form: str) -> None:
+    assert set(refused(published.seeded(lambda: published.Loop(form)))) == {"ND160"}
+
+
+def test_every_form_is_tried() -> None:
+    assert tuple(published.FORMS) == FORMS
+    assert set(DIFFERING) == published.DIFFERING
+
+
+class Flat:
+    """What the tests below put between a convolution and a head, with time as (T * B) or (T, B)."""
+
+    def __new__(cls, middle: Any, **options: Any) -> Any:
+        class Network(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv, self.lif = nn.Conv2d(1, 8, 3), jelly.LIFNode(step_mode="m", **options)
+                self.head = nn.Linear(288, 5)
+                with torch.no_grad():
+                    self.conv.weight.mul_(3)
+
+            def forward(self, x: Tensor) -> Tensor:
+                steps, batch = 4, x.shape[0]
+                x = x.unsqueeze(0).repeat(steps, 1, 1, 1, 1)
+                return middle(self, self.conv(x.flatten(0, 1)), steps, batch)
+
+        return published.seeded(Network)
+
+
+def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means() -> None:
+    model = Flat(lambda net, u, t, b: net.head(net.lif(u).reshape(t, b, -1)).mean(0))
+    graph = imported(model)
+    (remark,) = graph.header.notes["remarks"]
+    assert remark["code"] == "ND164"
+    agrees(graph, np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)]))
+    assert np.abs(said(model) - np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)])).max() > 0.01
+
+
+#: what stands between convolution and head -> the code
+MIXED = {
+    "some of the ticks": (
+        lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1))[1:]).mean(0),
+        "ND162",
+    ),
+    "maximum over ticks": (lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1)).amax(0)), "ND162"),
+    "softmax over ticks": (
+        lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1)).softmax(0)).sum(0),
+        "ND162",
+    ),
+    "bend of the mean": (lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1)).mean(0)).relu(), "ND162"),
+    "neuron of the mean": (
+        lambda net, u, t, b: net.lif(net.head(net.lif(u.reshape(t, b, -1)).mean(0))),
+        "ND1",
+    ),
+    "weights of ticks": (
+        lambda net, u, t, b: (
+            net.head(net.lif(u.reshape(t, b, -1))) * torch.arange(4.0).reshape(4, 1, 1)
+        ).sum(0),
+        "ND162",
+    ),
+    "samples for time": (lambda net, u, t, b: net.head(net.lif(u.reshape(b, t, -1))).mean(1), "ND1"),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_what_joins_ticks_is_refused(name: str) -> None:
+    middle, code = MIXED[name]
+    assert all(found.startswith(code) for found in refused(Flat(middle)))
+
+
+def test_a_neuron_of_single_ticks_is_not_given_all() -> None:
+    model = Flat(lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1))).mean(0))
+    model.lif = nn.Sequential(model.lif, jelly.LIFNode())
+    assert refused(model) == ["ND163"]
+
+
+def test_a_bias_behind_the_sum_counts_once() -> None:
+    class Biased(published.Spikformer):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat((super().forward(x) + torch.arange(10.0), torch.ones(x.shape[0], 2)), 1)
+
+    model = published.seeded(lambda: Biased(read="sum"))
+    agrees(imported(model), said(model))
