@@ -13,7 +13,8 @@ class InputSpec:
 
     ``shape`` is without the batch: (C, H, W), or (N,) with ``tokens``, where the input is token ids; empty for an
     exported program, which says it itself. A raw integer r enters as ``r * scale + offset``, scalars or one value for
-    each leading channel. ``timesteps`` and ``readout`` are of networks with neurons: any other has one tick.
+    each leading channel. ``timesteps`` and ``readout`` are of networks with neurons: any other has one tick. With
+    ``frames`` the data have an image for each of these.
     """
 
     shape: tuple[int, ...] = ()
@@ -22,3 +23,4 @@ class InputSpec:
     tokens: bool = False
     timesteps: int = 1
     readout: str = "mean"
+    frames: bool = False

@@ -258,7 +258,8 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     zero = np.rint(-offset / scale).astype(np.int64)
     rest = offset + zero * scale
     shape = Shape(roles, sizes)
-    name = lowering.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero))
+    frames = traced.time_axis is not None or (spec.frames and traced.ticks is None)
+    name = lowering.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero), per_tick=frames)
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)
         name = lowering.add(Sum, [name, lowering.const(rest, roles)[0]], shape, signs=(1, 1))

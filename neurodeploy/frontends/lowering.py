@@ -41,7 +41,9 @@ class Lowering:
     def __init__(self, header: Header, to_array: Callable[[Any], Array], ticks: int | None = None) -> None:
         self.builder = Builder(header)
         self.to_array, self.ticks = to_array, ticks
-        self.known: dict[tuple[Any, ...], str] = {}  # in a loop over ticks, each computes the same nodes
+        self.known: dict[
+            tuple[Any, ...], str
+        ] = {}  # a module that is called at every tick computes the same nodes
         self.calls: dict[str, tuple[Stream, int]] = {}  # neuron -> what it reads, and how often it was called
         self.mixed: list[Call] = []  # neurons that take ticks and samples in one axis for time
         self.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
@@ -64,7 +66,7 @@ class Lowering:
         node = kind(name=name, inputs=tuple(inputs), origin=(self.call.origin,), **fields)
         if self.ticks is None:
             return self.builder.add(node, Value(shape))
-        key = kind, tuple(inputs), shape, content(fields)
+        key = path, kind, tuple(inputs), shape, content(fields)
         if key not in self.known:
             self.known[key] = self.builder.add(node, Value(shape))
         return self.known[key]

@@ -36,20 +36,21 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
     One call of the module is one tick, or all of them: where neurons run over time, its length is the graph's
-    ``timesteps``, and what the module makes of the ticks in the end is the graph's read-out. The module is put into
-    eval mode. Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be
+    ``timesteps``, and what the module makes of the ticks in the end is the graph's read-out. A module that does not run
+    on one image is given a frame for each tick, (T, batch, *shape) or (batch, T, *shape). The module is put into eval
+    mode. Raises ImportModelError as :func:`.torch_export.import_module`, and ND109 for a neuron that cannot be
     expressed.
     """
     example = _torch.prepared(model, spec)
-    first: ImportModelError | None = None
-    for axis in (None, 0, 1):
+    refusals: dict[int | None, ImportModelError] = {}
+    for axis in (1, 0, None) if spec.frames else (None, 0, 1):
         try:
             return _imported(model, example, axis, spec, name)
         except ImportModelError as error:
-            first = first or error
-            if {problem.code for problem in first.problems} != {"ND103"}:
+            refusals[axis] = error
+            if axis is None and {problem.code for problem in error.problems} != {"ND103"}:
                 break
-    raise first or AssertionError
+    raise refusals[None]
 
 
 def _imported(

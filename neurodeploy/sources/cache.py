@@ -30,6 +30,7 @@ from ..frontends.proof.types import UNCHECKED, ImportCheck
 from ..inputs import masks
 from ..inputs.samples import hidden, one_hot, tokens
 from ..ir.graph import Graph
+from ..ir.interp import input_shape
 from ..registry import version
 from . import resolve
 from .resolve import Loaded, Model
@@ -74,7 +75,16 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     Typed errors of the front ends pass through, and ND140 and ND141 of the comparison.
     """
     shape = data.shape if data else None
-    model = resolve.resolve(config.model, shape, config.timesteps, config.scale, config.offset, config.reader)
+    frames = data.ticks if data else 0
+    model = resolve.resolve(
+        config.model,
+        shape,
+        config.timesteps or frames or None,
+        config.scale,
+        config.offset,
+        config.reader,
+        frames > 0,
+    )
     key = model.fingerprint and _key(model.fingerprint)
     kept = _read(key) if key else None
     if kept is not None and (kept[1] or not config.import_check or _no_reference(model)):
@@ -152,7 +162,7 @@ def _some(graph: Graph, data: DataSet | Facts | None) -> Array | None:
     if not isinstance(data, DataSet) or data.texts or graph.input.per_tick != bool(data.ticks):
         return None
     images = data.train.take(range(min(SOME, len(data.train))))[0]
-    return np.asarray(images) if images.shape[1:] == graph.shape(graph.input.name) else None
+    return np.asarray(images) if images.shape[1:] == input_shape(graph) else None
 
 
 def simplified(graph: Graph, without: Collection[str] = ()) -> Graph:
