@@ -262,6 +262,58 @@ class DualAttention(nn.Module):
         )
 
 
+class Rounded(torch.autograd.Function):
+    """Counts for the forward, straight through for the backward."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor, most: int) -> Tensor:
+        return torch.round(torch.clamp(x, min=0, max=most))
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+class Count(nn.Module):
+    """An integer neuron of training at one tick: 0 .. 4 spikes, sent over ``norm``."""
+
+    def __init__(self, norm: int = 4) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Rounded.apply(x, 4) / self.norm
+
+
+class IntegerTrained(nn.Module):
+    """No time at all: counts, whose products meet halves, drive every layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = WIDTH // 2
+        self.down, self.count = conv(1, width, 7, 2), Count()
+        self.q, self.k, self.v = conv(width, width, 1), conv(width, width, 1), conv(width, 4 * width, 1)
+        self.counts, self.attended = nn.ModuleList(Count() for _ in range(3)), Count()
+        self.proj, self.last, self.head = conv(4 * width, width, 1), Count(1), nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.down(x)
+        batch, _, rows, columns = x.shape
+        spikes = self.count(x)
+        q, k, v = (
+            n(layer(spikes))
+            .flatten(2)
+            .transpose(-1, -2)
+            .reshape(batch, rows * columns, 2, -1)
+            .permute(0, 2, 1, 3)
+            for layer, n in zip((self.q, self.k, self.v), self.counts, strict=True)
+        )
+        attended = (q @ k.transpose(-2, -1)) @ v * 0.5
+        attended = self.attended(attended.transpose(2, 3).reshape(batch, -1, rows, columns))
+        x = self.proj(attended) + x
+        return self.head(self.last(x.flatten(2).mean(2)))
+
+
 class Loop(nn.Module):
     """A convolution, two neurons that keep their state, and a loop over ticks around them, in one of many forms."""
 
@@ -362,3 +414,4 @@ spike_driven = partial(seeded, SpikeDriven)
 metaformer = partial(seeded, MetaFormer)
 token_gate = partial(seeded, TokenGate)
 dual_attention = partial(seeded, DualAttention)
+integer_trained = partial(seeded, IntegerTrained)

@@ -13,6 +13,7 @@ from ..calibrate import batch_size, batches
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
 from ..ir.graph import Builder, Graph, prune
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Sum, Synapse, View
 from ..ir.types import Contract
 from ..passes._diagonal import factors
@@ -37,7 +38,7 @@ def refusals(graph: Graph, quantised: bool) -> list[Problem]:
 
 def is_quantiser(node: Node) -> bool:
     """Whether a neuron of a source graph is a quantiser of activations, which its first tick is."""
-    return isinstance(node, Neuron) and node.model == "multi_spike"
+    return isinstance(node, Neuron) and NEURONS[node.model].quantises
 
 
 def is_quantised(graph: Graph) -> bool:

@@ -11,6 +11,7 @@ from ..ir import codes
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Micro, Neuron, Product
 from ._base import Method
+from ._sites import is_quantised, is_quantiser, sites
 
 
 class Native(Method):
@@ -30,8 +31,12 @@ class Native(Method):
         return [Problem("ND301", cause, graph.header.name, "0 neurons", "at least 1", fixes)]
 
     def suits(self, graph: Graph) -> int:
-        """Whatever holds neurons."""
-        return 2 if graph.of(Neuron) else 0
+        """Whatever holds neurons; most of all a network whose layers are all driven by counts, as it was trained."""
+        return 4 if _counts_alone(graph) else 2 if graph.of(Neuron) else 0
+
+    def ticks(self, graph: Graph) -> int:
+        """A network of counts was trained at one tick."""
+        return 1 if _counts_alone(graph) else 0
 
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""
@@ -42,6 +47,17 @@ class Native(Method):
             timed = {"timing": "instant"} if isinstance(node, (Product, Micro)) else {}
             builder.copy(graph, node, value=value, **timed)
         return codes.infer(builder.build())
+
+
+def _counts_alone(graph: Graph) -> bool:
+    """Whether all neurons are quantisers and nothing but they, and products of what they send, drives a layer."""
+    return (
+        is_quantised(graph)
+        and not graph.of(Micro)
+        and all(
+            is_quantiser(graph.nodes[name]) or isinstance(graph.nodes[name], Product) for name in sites(graph)
+        )
+    )
 
 
 MEMBER = Native()

@@ -77,9 +77,12 @@ WIDTH = 18  # of a row, as norms see it
 NEAR = (np.linspace(-np.cbrt(9.0), np.cbrt(9.0), 720) ** 3).reshape(40, WIDTH)
 #: past any magnitude that a network reaches: whatever is cut off on the way differs out there
 FAR = np.geomspace(9.0, 1e6, 90)
-#: inputs of a quantiser in steps: past every count on both sides, never half-way between two
+#: inputs of a quantiser in steps: past every count on both sides, and on both sides of what is half-way between two
 STEPS = np.arange(-(COUNT_MAX + 2.45), COUNT_MAX + 2, 0.1)
-STEPS = np.concatenate((STEPS, np.rint(FAR * 100) + 0.3, -np.rint(FAR * 100) - 0.3))
+HALVES = np.arange(-(COUNT_MAX + 1.5), COUNT_MAX + 2)
+STEPS = np.concatenate(
+    (STEPS, HALVES - 1e-4, HALVES + 1e-4, np.rint(FAR * 100) + 0.3, -np.rint(FAR * 100) - 0.3)
+)
 TOLERANCE = 2e-6  # constants are often written with seven digits
 RELATIVE = 1e-12  # of points far out
 
@@ -217,7 +220,8 @@ def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[st
         negative, positive = -round(float(y.min())), round(float(y.max()))
         expected = multi_spike.MEMBER.float_step(STEPS, 0.0, 1.0, positive, negative)[0]
         if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
-            return "quantise", {"step": step, "positive": positive, "negative": negative}
+            even = not any(call.op.startswith("floor") for call in group)
+            return "quantise", {"step": step, "positive": positive, "negative": negative, "even": even}
     return None
 
 

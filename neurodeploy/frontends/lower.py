@@ -123,7 +123,7 @@ class _Program:
         operator = self.operators.get(call.op, NONE)
         states = [operand for operand in operands if isinstance(operand, Membrane)]
         if states and Membrane not in operator.reads:
-            return states[0]
+            return states[0] if Membrane in operator.keeps else replace(states[0], name="")
         if operator.elementwise and (made := elementwise(self.lowering, call, args, kwargs)):
             return made
         build = _builder(call.op, operator, {type(operand) for operand in operands})

@@ -379,7 +379,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
             node.meta["leaf"] = self.leaves[node.target]
             zeros = args[0].new_zeros(args[0].shape)  # no factory: those may be traced
             states = self.leaves[node.target].states
-            return (zeros, *(zeros.clone() for _ in range(states))) if states else zeros
+            return (zeros, *(zeros.clone() for _ in states)) if states else zeros
         if _writes(node) and (lasting := self.own & written.memory(args[:1])):
             node.meta["writes"] = lasting  # the user's own tensors stay as they are
             return args[0]
@@ -493,7 +493,8 @@ def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
     origin = Origin(_inside(str(source.target)), f"neuron {leaf.model}", *source.meta["place"])
     population = {"model": leaf.model, "params": leaf.params, "whole_sample": leaf.whole_sample}
     if leaf.states:
-        population |= {"states": leaf.states, "given": _references((*node.args[1:], *node.kwargs.values()))}
+        given = {**dict(zip(leaf.states, node.args[1:], strict=False)), **node.kwargs}
+        population |= {"states": leaf.states, "given": _references(given)}
     kind = _torch.kind_of(source.meta["val"])
     return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
 

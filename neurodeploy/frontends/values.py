@@ -258,9 +258,10 @@ class MaskedScores:
 
 @dataclass(frozen=True)
 class Membrane:
-    """A state of the neuron at ``path`` behind ``tick``, or what is made of it: only the neuron itself reads it."""
+    """A state of the neuron at ``path`` behind ``tick``, which it alone reads; without ``name``, what is made of one."""
 
     path: str
+    name: str
     tick: int
 
 

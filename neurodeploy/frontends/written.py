@@ -90,7 +90,7 @@ def functional(
     ) in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
-    replay.states = {n.target: n.meta["leaf"].states for n in graph.nodes if n.op == "call_module"}
+    replay.states = {n.target: len(n.meta["leaf"].states) for n in graph.nodes if n.op == "call_module"}
     with traceback.preserve_node_meta():
         run = torch.func.functionalize(lambda *given: replay.run(*(tensor.clone() for tensor in given)))
         made = make_fx(run)(example, *states)

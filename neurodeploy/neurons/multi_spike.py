@@ -15,27 +15,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ir.fixed import flag, saturate
-from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
-from ..ir.types import Code, multi
-from ..ir.widths import STATE_BITS
+from ..ir.neuron_model import Values
+from ._counting import COUNT_MAX, Counting, counted
 
-#: largest count: a payload of 8 bits, sign included
-COUNT_MAX = 127
+__all__ = ["COUNT_MAX", "MEMBER", "MultiSpike"]
 
 
-class MultiSpike(NeuronModel):
+class MultiSpike(Counting):
     """A quantiser with a residue, several spikes a tick."""
 
     name = "multi_spike"
-    state = (StateVar("v", STATE_BITS),)
-    float_params = ("step", "positive", "negative")
-    int_params = ("theta", "positive", "negative")
-    thresholds = ("theta",)
     example: ClassVar = {"step": 0.5, "positive": 7, "negative": 5}
-    stock = False
-    monotone = True
-    grade = ("plausible", f"compares and graded payloads exist {IN_MICROCODE}")
 
     @staticmethod
     def float_step(x: Any, v: Any, step: Any, positive: int, negative: int) -> Values:
@@ -48,34 +38,7 @@ class MultiSpike(NeuronModel):
     @staticmethod
     def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
         """The same by compares; out is the signed count."""
-        raw = v + x
-        m = saturate(raw, STATE_BITS)
-        out = m * 0
-        for i in range(1, positive + 1):
-            out = out + flag(2 * m >= (2 * i - 1) * theta)
-        for i in range(1, negative + 1):
-            out = out - flag(2 * m < (1 - 2 * i) * theta)
-        return out, m - theta * out, flag(raw != m)
-
-    def code(self, params: Params) -> Code:
-        """A signed count up to the larger of both limits."""
-        limit = max(int(params["positive"]), int(params["negative"]))
-        return multi(limit, signed=int(params["negative"]) > 0)
-
-    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
-        """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
-        theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
-        if theta.min() < 1:
-            raise ValueError("a quantisation step is smaller than one unit of the state")
-        if theta.max() > 1 << 22:
-            raise ValueError("a quantisation step does not fit the state")
-        ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
-        return Quantized(ints, self.code(ints), float(params["step"]))
-
-    def operations(self, params: Params) -> int:
-        """Add, clip, a binary search over the switch points, one multiply, one subtract."""
-        points = int(params["positive"]) + int(params["negative"])
-        return 5 + int(np.ceil(np.log2(points + 1)))
+        return counted(x, v, theta, positive, negative, 0)
 
 
 MEMBER = MultiSpike()

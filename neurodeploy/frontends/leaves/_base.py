@@ -17,14 +17,14 @@ from ...registry import Member, Room
 class Leaf:
     """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it.
 
-    ``whole_sample``: one call of the module is all ticks, in the first axis of what it is given. ``states`` is how many
-    of its states the module returns behind its spikes, for its caller to hand back to it at the next tick.
+    ``whole_sample``: one call of the module is all ticks, in the first axis of what it is given. ``states`` names
+    those of its states that the module returns behind its spikes, for its caller to hand back to it at the next tick.
     """
 
     model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     whole_sample: bool = False
-    states: int = 0
+    states: tuple[str, ...] = ()
     problem: str = ""
     fixes: tuple[str, ...] = ()
 

@@ -46,7 +46,7 @@ def _neuron(names: Sequence[str], module: Any) -> Leaf:
               "v_reset": 0.0}  # fmt: skip
     hidden = getattr(module, "init_hidden", False) and not getattr(module, "output", False)
     compact = {name: _number(value) for name, value in params.items()} | {"rule": rule}
-    return Leaf("general_lif", compact, states=0 if hidden else len(names))
+    return Leaf("general_lif", compact, states=() if hidden else tuple(names))
 
 
 def _only(zeros: Sequence[Array], index: int) -> list[Array]:

@@ -230,6 +230,12 @@ def batch_norm(
     return affine(lowering, x, factor, beta - mean * factor, x.axis(1, "batch norm"))
 
 
+@operator("native_batch_norm")
+def native_batch_norm(lowering: Lowering, *args: Any) -> tuple[Any, ...]:
+    """The basic form, which says whether it trains; its two saved statistics are never read."""
+    return batch_norm(lowering, *args), None, None
+
+
 @operator("_native_batch_norm_legit_no_training")
 def batch_norm_no_training(
     lowering: Lowering, x: Stream, weight: Any, bias: Any, mean: Any, var: Any, momentum: float, eps: float

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,8 @@ def neuron(
     model: str,
     params: dict[str, float],
     whole_sample: bool = False,
-    states: int = 0,
-    given: Sequence[Any] = (),
+    states: Sequence[str] = (),
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """A population of a registered neuron model: what a front end makes of a neuron module.
 
@@ -117,34 +118,36 @@ def neuron(
     """
     path = lowering.call.origin.path
     _, calls = lowering.calls.get(path, (x, 0))
-    if not all(_own_state(lowering, state, path, calls) for state in given):
-        cause, limit = (
-            "a neuron is handed a state that is not its own",
-            "what it returned a tick before, or zeros",
-        )
-        raise Refusal("ND165", cause, f"call {calls + 1}", limit)
+    for name, state in given.items():
+        if not _own(lowering, state, Membrane(path, name, calls)):
+            cause = "a neuron is handed a state that is not its own"
+            limit = "what it returned a tick before, or zeros"
+            raise Refusal("ND165", cause, f"{name} in call {calls + 1}", limit)
     spikes = _spikes(lowering, x, model, params, whole_sample)
-    return (spikes, *(Membrane(path, calls + 1) for _ in range(states))) if states else spikes
+    return (spikes, *(Membrane(path, name, calls + 1) for name in states)) if states else spikes
 
 
 @operator("state")
 def state(lowering: Lowering, x: Stream) -> Membrane:
     """A state that a neuron returns, where writes were taken out around it."""
-    return Membrane(lowering.call.origin.path, x.tick)
+    return Membrane(lowering.call.origin.path, "", x.tick)
 
 
-def _own_state(lowering: Lowering, state: Any, path: str, calls: int) -> bool:
+def _own(lowering: Lowering, state: Any, wanted: Membrane) -> bool:
+    """Whether a state is the one that a neuron has itself; in its first call it has none."""
     if isinstance(state, Membrane):
-        return state == Membrane(path, calls)
-    return not calls and not depends(state) and (state is None or not np.any(lowering.array(state)))
+        return state == wanted
+    rests = not depends(state) and (state is None or not np.any(lowering.array(state)))
+    return rests and not wanted.tick
 
 
 def _spikes(
     lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool
 ) -> Stream:
+    """The population at this tick, or at all of them."""
     if whole_sample:
         return lowering.like(_over_time(lowering, x), Neuron, model=model, params=params)
-    if x.timed and not whole_sample and NEURONS[model].state:
+    if x.timed and NEURONS[model].state:
         cause, fix = "a neuron of single ticks is given all ticks at once", "set step_mode 'm' in all modules"
         raise Refusal("ND163", cause, x.sizes, "one tick: (batch, ...)", fix)
     if lowering.ticks is not None and NEURONS[model].state:

@@ -1,14 +1,16 @@
 """Quantisers of activations: the first tick of a multi-spike neuron, which is how a quantised network is held.
 
-A network that was trained with quantisers is an ANN whose graph holds :mod:`~neurodeploy.neurons.multi_spike`: run for
-one tick from rest, that neuron is the quantiser. Torch rounds halves to even numbers, the neuron rounds them up; real
-values do not meet them. Quantisers of weights have no input stream and are folded into the weights.
+A network that was trained with quantisers is an ANN whose graph holds a neuron that is the quantiser, run for one tick
+from rest: :mod:`~neurodeploy.neurons.integer_lif` where halves go to even numbers, as torch rounds them, and
+:mod:`~neurodeploy.neurons.multi_spike` where they go up, as ``floor(x + 1/2)`` does. Quantisers of weights have no
+input stream and are folded into the weights.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Neuron
 from ...neurons.multi_spike import COUNT_MAX
 from ..lowering import Lowering
@@ -17,10 +19,12 @@ from ._base import operator
 
 
 @operator("quantise")
-def quantise(lowering: Lowering, x: Stream, step: float, positive: int, negative: int) -> Stream:
-    """``step * clip(floor(x / step + 1/2), -negative, positive)``: what a front end makes of the spelled-out form."""
+def quantise(
+    lowering: Lowering, x: Stream, step: float, positive: int, negative: int, even: bool = True
+) -> Stream:
+    """``step * clip(round(x / step), -negative, positive)``: what a front end makes of the spelled-out form."""
     params = {"step": float(step), "positive": int(positive), "negative": int(negative)}
-    return lowering.like(x, Neuron, model="multi_spike", params=params)
+    return lowering.like(x, Neuron, model="integer_lif" if even else "multi_spike", params=params)
 
 
 @operator("fake_quantize_per_tensor_affine", "quantized_decomposed.quantize_per_tensor", retypes=True)
@@ -60,7 +64,7 @@ def fake_quantize_tensors(
 def dequantize_tensor(lowering: Lowering, x: Stream, scale: Any, *_: Any, **__: Any) -> Stream:
     """The second half: nothing is left to do. Refusal ND101 where it is not the half of a quantiser of that scale."""
     node = lowering.builder.nodes[x.name]
-    step = node.params["step"] if isinstance(node, Neuron) and node.model == "multi_spike" else None
+    step = node.params["step"] if isinstance(node, Neuron) and NEURONS[node.model].quantises else None
     if step != float(lowering.array(scale).reshape(())):
         cause = "a dequantiser of another scale than the quantiser in front of it"
         raise Refusal("ND101", cause, scale, step)

@@ -13,14 +13,14 @@ import numpy as np
 from ...ir.nodes import Sum, View
 from ...ir.types import Shape
 from ..lowering import Lowering, inferred
-from ..values import TIME, MaskedScores, Refusal, Stream, TokenIds
+from ..values import TIME, MaskedScores, Membrane, Refusal, Stream, TokenIds
 from ._base import operator
 
 
 @operator(
     *("contiguous", "clone", "detach", "detach_", "alias", "lift_fresh_copy", "lift_fresh", "identity"),
     *("type_as", "cpu", "dropout_eval"),
-    keeps=(TokenIds, MaskedScores),
+    keeps=(TokenIds, MaskedScores, Membrane),
 )
 def keep(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
     """Nothing happens to the values."""

@@ -21,7 +21,7 @@ from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
 from neurodeploy.sources import zoo
 from tests.fast import fast
-from tests.later import Later, Tensor, nn, torch, torch_export
+from tests.later import Later, Tensor, modules, nn, torch, torch_export
 
 quantiser = Later("quantiser", zoo.submodule)
 SHAPE = (1, 8, 8)
@@ -219,11 +219,29 @@ def test_quantisers_are_found_however_they_are_written(name: str) -> None:
     graph = torch_export.import_module(made, InputSpec(SHAPE, 1 / 16, -0.7))
     (neuron,) = graph.of(Neuron)
     found = (neuron.params["step"], neuron.params["positive"], neuron.params["negative"])
-    assert neuron.model == "multi_spike" and found == pytest.approx(expected)
+    assert neuron.model == ("multi_spike" if name == "floor then clamp" else "integer_lif")
+    assert found == pytest.approx(expected)
     x = raw(6)
     with torch.no_grad():
         value = made(torch.tensor(x, dtype=torch.float64) / 16 - 0.7).numpy()
     np.testing.assert_allclose(run(graph, x, 1), value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda s, x: torch.round(torch.clamp(x, min=0, max=4)) / 4,
+        lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.5, 0, -4, 3),
+        lambda s, x: torch.floor(torch.clamp(x, 0, 4) + 0.5),
+    ],
+    ids=["rounded", "fake", "floored"],
+)
+def test_halves_go_where_torch_sends_them(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    made = modules.Apply(function).double().eval()
+    graph = torch_export.import_module(made, InputSpec(SHAPE, 0.25, -2.0))
+    x = np.arange(17).repeat(4)[: np.prod(SHAPE)].reshape(1, *SHAPE)
+    wanted = made(torch.tensor(x * 0.25 - 2.0)).numpy()
+    np.testing.assert_array_equal(run(graph, x, 1), wanted)
 
 
 @pytest.mark.parametrize(

@@ -228,3 +228,54 @@ def test_a_bias_behind_the_sum_counts_once() -> None:
 
     model = published.seeded(lambda: Biased(read="sum"))
     agrees(imported(model), said(model))
+
+
+def handed_on(neuron: str, hand: Any, **options: Any) -> Any:
+    """Two neurons of snnTorch in a loop; ``hand`` says what the second is given of what it returned."""
+    snn = pytest.importorskip("snntorch")
+    decays = {"alpha": 0.7, "beta": 0.8} if neuron == "Synaptic" else {"beta": 0.8}
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(64, 30), nn.Linear(30, 5)
+            self.lif1, self.lif2 = (getattr(snn, neuron)(**decays, **options) for _ in range(2))
+            with torch.no_grad():
+                self.fc1.weight.mul_(3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            first, second = (n.reset_mem() for n in (self.lif1, self.lif2))
+            first, second = (s if isinstance(s, tuple) else (s,) for s in (first, second))
+            spikes, membranes = [], []
+            for _ in range(6):
+                one, *first = self.lif1(self.fc1(x.flatten(1)), *first)
+                two, *second = self.lif2(self.fc2(one.type_as(x)), *hand(first, second))
+                spikes.append(two.type_as(x))
+                membranes.append(second[-1])
+            return torch.stack(spikes), torch.stack(membranes)
+
+    return published.seeded(Network)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "reset"), [("Leaky", "subtract"), ("Lapicque", "zero"), ("Synaptic", "zero")]
+)
+def test_states_that_their_caller_hands_on(neuron: str, reset: str) -> None:
+    model = handed_on(neuron, lambda first, second: second, reset_mechanism=reset)
+    graph = imported(model)
+    assert [remark["code"] for remark in graph.header.notes["remarks"]] == ["ND156"]
+    agrees(graph, said(model).mean(0))
+
+
+@pytest.mark.parametrize(
+    "hand", [lambda first, second: second[::-1], lambda first, second: [s * 0 for s in second]]
+)
+def test_states_of_another_are_refused(hand: Any) -> None:
+    assert set(refused(handed_on("Synaptic", hand))) == {"ND165"}
+
+
+def test_a_membrane_is_no_read_out() -> None:
+    model = handed_on("Leaky", lambda first, second: second)
+    forward = model.forward
+    model.forward = lambda x: forward(x)[1].sum(0)
+    assert refused(model) == ["ND165"]

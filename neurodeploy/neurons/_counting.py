@@ -1,0 +1,63 @@
+"""What neurons share that send a count: a quantiser with a residue, and where a value half-way between two goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ir.fixed import flag, saturate
+from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
+from ..ir.types import Code, multi
+from ..ir.widths import STATE_BITS
+
+#: largest count: a payload of 8 bits, sign included
+COUNT_MAX = 127
+
+
+class Counting(NeuronModel):
+    """The parts that do not depend on where a half goes."""
+
+    state = (StateVar("v", STATE_BITS),)
+    float_params = ("step", "positive", "negative")
+    int_params = ("theta", "positive", "negative")
+    thresholds = ("theta",)
+    stock = False
+    monotone = True
+    quantises = True
+    grade = ("plausible", f"compares and graded payloads exist {IN_MICROCODE}")
+
+    def code(self, params: Params) -> Code:
+        """A signed count up to the larger of both limits."""
+        limit = max(int(params["positive"]), int(params["negative"]))
+        return multi(limit, signed=int(params["negative"]) > 0)
+
+    def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
+        """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
+        theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
+        if theta.min() < 1:
+            raise ValueError("a quantisation step is smaller than one unit of the state")
+        if theta.max() > 1 << 22:
+            raise ValueError("a quantisation step does not fit the state")
+        ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
+        return Quantized(ints, self.code(ints), float(params["step"]))
+
+    def operations(self, params: Params) -> int:
+        """Add, clip, a binary search over the switch points, one multiply, one subtract."""
+        points = int(params["positive"]) + int(params["negative"])
+        return 5 + int(np.ceil(np.log2(points + 1)))
+
+
+def counted(x: Any, v: Any, theta: Any, positive: int, negative: int, even: int) -> Values:
+    """One integer step by compares; out is the signed count.
+
+    A value half-way between two counts goes up or, with ``even`` 1, to the one of the two that is even.
+    """
+    raw = v + x
+    m = saturate(raw, STATE_BITS)
+    out = m * 0
+    for i in range(1, positive + 1):  # a half goes up to i unless i is odd and halves go to even counts
+        out = out + flag(2 * m + 1 - even * (i % 2) > (2 * i - 1) * theta)
+    for i in range(1, negative + 1):  # a half stays above -i unless i is even and halves go to even counts
+        out = out - flag(2 * m < (1 - 2 * i) * theta + even * (1 - i % 2))
+    return out, m - theta * out, flag(raw != m)
