@@ -258,7 +258,7 @@ class MaskedScores:
 
 @dataclass(frozen=True)
 class Membrane:
-    """A state of the neuron at ``path`` behind ``tick``, which it alone reads; without ``name``, what is made of one."""
+    """A state of the neuron at ``path`` behind ``tick``, which it alone reads; without ``name``, what comes of one."""
 
     path: str
     name: str
