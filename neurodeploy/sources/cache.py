@@ -77,13 +77,7 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     shape = data.shape if data else None
     frames = data.ticks if data else 0
     model = resolve.resolve(
-        config.model,
-        shape,
-        config.timesteps or frames or None,
-        config.scale,
-        config.offset,
-        config.reader,
-        frames > 0,
+        config.model, shape, config.timesteps, config.scale, config.offset, config.reader, frames
     )
     key = model.fingerprint and _key(model.fingerprint)
     kept = _read(key) if key else None

@@ -87,7 +87,7 @@ class Asked:
     scale: float | Array | None = None
     offset: float | Array | None = None
     reader: Mapping[str, Any] = field(default_factory=dict)
-    frames: bool = False
+    frames: int = 0
 
     @property
     def path(self) -> Path:
@@ -118,15 +118,15 @@ def resolve(
     scale: float | Array | None = None,
     offset: float | Array | None = None,
     reader: Mapping[str, Any] | None = None,
-    frames: bool = False,
+    frames: int = 0,
 ) -> Model:
     """The model that a MODEL string names.
 
     ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
     ``.pt2``); None is 1 and 0, or a library's own preparation where neither is given. ``reader`` holds options of a
-    file format, a library, or of texts. ``frames``: the data have an image for each tick. Raises UsageError ND110 for a
-    string that names nothing, ND120 for options that the reader does not know or that no reader takes, ImportModelError
-    ND106, ND111, ND12x for a file or a factory that cannot be used.
+    file format, a library, or of texts. ``frames``: the data have an image for each of so many ticks. Raises UsageError
+    ND110 for a string that names nothing, ND120 for options that the reader does not know or that no reader takes,
+    ImportModelError ND106, ND111, ND12x for a file or a factory that cannot be used.
     """
     asked = Asked(text, shape, timesteps, scale, offset, reader or {}, frames)
     found = next((resolver for resolver in RESOLVERS if resolver.matches(asked)), None)
@@ -270,7 +270,7 @@ def _python(asked: Asked) -> Model:
         network = _built(module, factory, asked.text)
         return from_torch(network, _carried(network, asked), factory)
 
-    ticks = asked.timesteps or 1
+    ticks = asked.timesteps or asked.frames or 1
     return Model(factory, "python", asked.text, load, timesteps=ticks, tokenizer=texts.tokenizer)
 
 
@@ -287,7 +287,8 @@ def _carried(network: Any, asked: Asked) -> InputSpec:
         )
         fixes = ("give the data set with --data", f"{module} if it takes token ids")
         raise ImportModelError(Problem("ND103", cause, asked.text, "none", "(C, H, W)", fixes))
-    return asked.over(InputSpec(tuple(shape), timesteps=asked.timesteps or TICKS, frames=asked.frames))
+    ticks = asked.timesteps or asked.frames or TICKS
+    return asked.over(InputSpec(tuple(shape), timesteps=ticks, frames=asked.frames > 0))
 
 
 def _built(module: str, factory: str, text: str) -> Any:
