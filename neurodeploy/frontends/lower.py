@@ -103,10 +103,8 @@ class _Program:
         """Lower one call, or record why not."""
         self.lowering.call = call
         self.kinds.note(call)
-        before = len(self.lowering.builder.nodes)
         try:
-            result = self._result(call)
-            self._read_out(call, before)
+            result = self._read_out(call) if self._readouts(call) else self._result(call)
             if isinstance(result, Stream) and not self.operators[call.op].retypes:
                 self.kinds.check(call, self.values, result)
             self.values[call.name] = result
@@ -137,15 +135,24 @@ class _Program:
             return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
         return followed(self.lowering, result, operands)
 
-    def _read_out(self, call: Call, before: int) -> None:
-        """What ticks that were put together may still go through: the same function of each of them.
+    def _readouts(self, call: Call) -> set[str]:
+        """How the operands of a call were put together over all ticks; empty where none was."""
+        operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
+        return {stream.readout for stream in _streams(operands)} - {""}
+
+    def _read_out(self, call: Call) -> Any:
+        """What a call yields behind the read-out: the same function of each tick, in nodes of its own.
 
         A sum counts what is added later once for each tick: it is a part of it. Refusal ND162 for what is not linear.
         """
-        operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
-        readouts = {stream.readout for stream in _streams(operands)} - {""}
-        nodes = self.lowering.builder.nodes
-        for name in list(nodes)[before:] if readouts else ():
+        readouts, nodes = self._readouts(call), self.lowering.builder.nodes
+        before, known = len(nodes), self.lowering.known
+        self.lowering.known = {}  # of a module that every tick calls as well, nodes before the read-out are others
+        try:
+            result = self._result(call)
+        finally:
+            self.lowering.known = known
+        for name in list(nodes)[before:]:
             node = nodes[name]
             free = isinstance(node, (Synapse, Sum, View, Const)) or getattr(node, "op", "") in ("mean", "sum")
             if isinstance(node, Neuron) or not (free or readouts == {"last"}):
@@ -154,6 +161,7 @@ class _Program:
                 nodes[name] = replace(node, value=node.value / self.lowering.ticks)
             if "sum" in readouts and isinstance(node, Synapse) and node.bias is not None:
                 nodes[name] = replace(node, bias=node.bias / self.lowering.ticks)
+        return result
 
     def _built(self, call: Call, operator: Operator, build: Builder) -> Any:
         """What the builder makes of the values that it reads; Refusal for an argument that it does not know."""
@@ -258,7 +266,8 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
     zero = np.rint(-offset / scale).astype(np.int64)
     rest = offset + zero * scale
     shape = Shape(roles, sizes)
-    frames = traced.time_axis is not None or (spec.frames and traced.ticks is None)
+    lives = lowering.builder.header.notes.get("contains_neurons")
+    frames = traced.time_axis is not None or bool(spec.frames and lives and traced.ticks is None)
     name = lowering.add(Input, [], shape, scale=_plain(scale), zero=_plain(zero), per_tick=frames)
     if np.abs(rest).max() > 1e-12 * np.abs(scale).max():
         rest = rest.reshape((1,) * (len(sizes) - rest.ndim) + rest.shape)

@@ -17,8 +17,10 @@ import numpy as np
 from ...array import Array
 from ._base import Leaf, SourceLibrary
 
-#: a state below any threshold: a power of two, so that dividing by it is exact
+#: a state below the threshold: a power of two, so that dividing by it is exact
 _SMALL = 2.0**-10
+#: how far from their threshold membranes are tried
+_APART = (2.0**-30, 1.0, 1e3)
 _RESETS = ("subtract", "zero")
 _UNKNOWN = ("train with reset_mechanism 'subtract' or 'zero', reset_delay=True, and no inhibition",)
 
@@ -30,13 +32,14 @@ def _neuron(names: Sequence[str], module: Any) -> Leaf:
         "inhibition": bool(getattr(module, "inhibition", False)),
         "state_quant": bool(getattr(module, "state_quant", False)),
         "graded_spikes_factor": float(np.max(_array(getattr(module, "graded_spikes_factor", 1.0)))) != 1.0,
+        "threshold": bool((_array(module.threshold) <= 2 * _SMALL).any()),
         "reset_delay": module.reset_mechanism == "subtract" and not getattr(module, "reset_delay", True),
     }
     wrong = [f"{name} = {getattr(module, name)}" for name, is_wrong in settings.items() if is_wrong]
-    if wrong or not _steps(module, names):
+    if wrong or not _steps(module):
         return Leaf(problem=", ".join(wrong) or "its surrogate is no step when it fires", fixes=_UNKNOWN)
     threshold = _array(module.threshold)
-    zeros = [np.zeros(1)] * len(names)
+    zeros = [np.zeros(_shape(module))] * len(names)
     kept = [_probe(module, names, 0.0, _only(zeros, i))[i] / _SMALL for i in range(len(names))]
     gain = _probe(module, names, _SMALL, zeros)[0] / _SMALL
     late = _probe(module, names, _SMALL, [*zeros[:-1], 2 * threshold])[-1]
@@ -53,14 +56,20 @@ def _only(zeros: Sequence[Array], index: int) -> list[Array]:
     return [np.full_like(zero, _SMALL * (i == index)) for i, zero in enumerate(zeros)]
 
 
-def _steps(module: Any, names: Sequence[str]) -> bool:
-    """Whether it fires 1 above its threshold and 0 at it."""
+def _steps(module: Any) -> bool:
+    """Whether it fires 1 above its threshold, and nothing at it and below."""
     import torch
 
-    threshold = module.threshold.detach().double()
+    apart = torch.tensor(_APART, dtype=torch.float64)
     with torch.no_grad():
-        above, at = module.spike_grad(0.5 * threshold.abs() + 1.0), module.spike_grad(threshold * 0)
-    return bool((above == 1).all()) and not bool(at.any())
+        above, below = module.spike_grad(apart), module.spike_grad(torch.cat((apart * 0, -apart)))
+    return bool((above == 1).all()) and not bool(below.any())
+
+
+def _shape(module: Any) -> tuple[int, ...]:
+    """What its parameters have one value for: (1,), (features,), or (channels, 1, 1)."""
+    parameters = (_array(getattr(module, name, 0.0)) for name in ("beta", "alpha", "threshold"))
+    return np.broadcast_shapes(*(array.shape for array in parameters))
 
 
 def _probe(module: Any, names: Sequence[str], x: float, states: Sequence[Array]) -> list[Array]:
@@ -69,12 +78,12 @@ def _probe(module: Any, names: Sequence[str], x: float, states: Sequence[Array])
 
     from .. import guest
 
-    size = max(_array(getattr(module, name, 0.0)).size for name in ("beta", "alpha", "threshold"))
+    shape = (1, *_shape(module))
     with guest.kept(module), torch.no_grad():
         guest.Snapshot(module).to(torch.float64)
         for name, state in zip(names, states, strict=True):
-            setattr(module, name, torch.from_numpy(np.broadcast_to(state, (1, size)).copy()))
-        module(torch.full((1, size), x, dtype=torch.float64))
+            setattr(module, name, torch.from_numpy(np.broadcast_to(state, shape).copy()))
+        module(torch.full(shape, x, dtype=torch.float64))
         return [_array(getattr(module, name))[0] for name in names]
 
 

@@ -279,3 +279,58 @@ def test_a_membrane_is_no_read_out() -> None:
     forward = model.forward
     model.forward = lambda x: forward(x)[1].sum(0)
     assert refused(model) == ["ND165"]
+
+
+@pytest.mark.parametrize("where", ["sum", "mean"])
+def test_what_is_behind_the_read_out_is_no_part_of_a_tick(where: str) -> None:
+    """The same module before and behind it: its bias counts once there, and what bends is refused there alone."""
+
+    def middle(net: Any, u: Tensor, t: int, b: int) -> Tensor:
+        spikes = net.lif(u.reshape(t, b, -1))
+        if where == "sum":
+            return net.head(spikes).sum(0) * 0.5 + net.head(spikes.sum(0))
+        return net.head(spikes).relu().mean(0) + net.head(spikes.mean(0)).relu()
+
+    model = Flat(middle)
+    if where == "mean":
+        assert refused(model) == ["ND162"]
+    else:
+        agrees(imported(model), said(model))
+
+
+def test_a_state_that_the_model_keeps_between_calls_is_refused() -> None:
+    snn = pytest.importorskip("snntorch")
+
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.mem = nn.Linear(64, 5), snn.Leaky(beta=0.8), None
+
+        def reset(self) -> None:
+            self.mem = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            mem = torch.zeros(x.shape[0], 5) if self.mem is None else self.mem.detach()
+            spikes, self.mem = self.lif(self.fc(x.flatten(1)), mem)
+            return spikes
+
+    assert refused(published.seeded(Held)) == ["ND165"]
+
+
+def test_parameters_of_channels_are_read_in_their_shape() -> None:
+    snn = pytest.importorskip("snntorch")
+    beta = torch.tensor([0.2, 0.5, 0.7, 0.9]).view(4, 1, 1)
+
+    class Channels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.lif = nn.Conv2d(1, 4, 3), snn.Leaky(beta, threshold=2 * beta, init_hidden=True)
+            self.head = nn.Linear(144, 5)
+            with torch.no_grad():
+                self.conv.weight.mul_(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lif(self.conv(x)).flatten(1).type_as(x))
+
+    (neuron,) = imported(published.seeded(Channels)).of(Neuron)
+    np.testing.assert_array_equal(neuron.params["beta"], beta.numpy().astype(np.float64))
