@@ -17,7 +17,7 @@ from scipy import special
 
 from ..array import Array
 from ..ir.micro_op import MICROCODE
-from ..neurons import multi_spike
+from ..neurons import integer_lif, multi_spike
 from ..neurons.multi_spike import COUNT_MAX
 from .kinds import WHOLE
 from .traced import Call, Ref, Traced, references
@@ -219,10 +219,28 @@ def _quantiser(function: _Function, group: Sequence[Call]) -> tuple[str, dict[st
         y = function.value(step * STEPS) / step
         negative, positive = -round(float(y.min())), round(float(y.max()))
         expected = multi_spike.MEMBER.float_step(STEPS, 0.0, 1.0, positive, negative)[0]
-        if np.allclose(y, expected, rtol=0, atol=1e-3) and max(negative, positive) <= COUNT_MAX:
-            even = not any(call.op.startswith("floor") for call in group)
+        if not np.allclose(y, expected, rtol=0, atol=1e-3) or max(negative, positive) > COUNT_MAX:
+            continue
+        even = _halves_to_even(function, step, positive, negative)
+        if even is not None:
             return "quantise", {"step": step, "positive": positive, "negative": negative, "even": even}
     return None
+
+
+def _halves_to_even(function: _Function, step: float, positive: int, negative: int) -> bool | None:
+    """Whether what is half-way between two counts goes to the even one, False if it goes up; None for another way.
+
+    Only a step that is a power of two meets halves: with any other, the order of the arithmetic decides for each.
+    """
+    halves = HALVES[(-negative - 1 < HALVES) & (positive + 1 > HALVES)]
+    y = function.value(step * halves) / step
+    rules = {True: integer_lif.MEMBER, False: multi_spike.MEMBER}
+    fit = {
+        even: np.mean(np.abs(y - neuron.float_step(halves, 0.0, 1.0, positive, negative)[0]) < 0.5)
+        for even, neuron in rules.items()
+    }
+    best = max(fit, key=lambda even: fit[even])
+    return best if fit[best] == 1 or np.frexp(step)[0] != 0.5 else None
 
 
 def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:

@@ -34,18 +34,23 @@ class Counting(NeuronModel):
 
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
-        theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
-        if theta.min() < 1:
-            raise ValueError("a quantisation step is smaller than one unit of the state")
-        if theta.max() > 1 << 22:
-            raise ValueError("a quantisation step does not fit the state")
-        ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
+        ints = in_steps(params, in_scale, "state")
         return Quantized(ints, self.code(ints), float(params["step"]))
 
     def operations(self, params: Params) -> int:
         """Add, clip, a binary search over the switch points, one multiply, one subtract."""
         points = int(params["positive"]) + int(params["negative"])
         return 5 + int(np.ceil(np.log2(points + 1)))
+
+
+def in_steps(params: Params, in_scale: Scale, what: str) -> dict[str, Any]:
+    """Integer parameters of a step and its counts; ValueError where it is below a unit of ``what``, or above 2^22."""
+    theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
+    if theta.min() < 1:
+        raise ValueError(f"a quantisation step is smaller than one unit of the {what}")
+    if theta.max() > 1 << 22:
+        raise ValueError(f"a quantisation step does not fit the width of the {what}")
+    return {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
 
 
 def counted(x: Any, v: Any, theta: Any, positive: int, negative: int, even: int) -> Values:

@@ -21,6 +21,7 @@ import numpy as np
 from ..ir.fixed import flag
 from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import TERNARY, Code
+from ._counting import in_steps
 
 #: largest value of the tracer, either side
 ACC_MAX = 127
@@ -60,12 +61,7 @@ class SignedTracer(NeuronModel):
 
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in units of the input. Raises ValueError where it is below one of them or leaves 24 bits."""
-        theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
-        if theta.min() < 1:
-            raise ValueError("a quantisation step is smaller than one unit of the input")
-        if theta.max() > 1 << 22:
-            raise ValueError("a quantisation step does not fit the width of the input")
-        ints = {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
+        ints = in_steps(params, in_scale, "input")
         return Quantized(ints, self.code(ints), float(params["step"]))
 
     def operations(self, params: Params) -> int:

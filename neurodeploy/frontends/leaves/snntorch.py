@@ -2,9 +2,9 @@
 
 Leaky, Lapicque:   V <- beta V + gain X
 Synaptic:          I <- alpha I + X;  V <- beta V + I
-Fires at V > threshold. A reset by subtraction, or to zero, comes with the next tick: before its input in the releases
-from 1.0 on, instead of it in those before. Which one it is, and beta and gain, are found by calling the module: some
-are learned, and clamped when they are read.
+Fires at V > threshold. A reset by subtraction, or to zero, comes with the next tick: to zero before its input in
+release 1.0, instead of it in 0.9. Which one it is, and beta and gain, are found by calling the module: some are
+learned, and clamped when they are read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...array import Array
+from ...errors import first_line
 from ._base import Leaf, SourceLibrary
 
 #: a state below the threshold: a power of two, so that dividing by it is exact
@@ -103,14 +104,19 @@ _STATES = {"Leaky": ("mem",), "Lapicque": ("mem",), "Synaptic": ("syn", "mem")}
 
 
 def _read(name: str) -> Any:
-    return lambda module: _neuron(_STATES[name], module)
+    def read(module: Any) -> Leaf:
+        try:
+            return _neuron(_STATES[name], module)
+        except Exception as error:  # whatever a release says to a call that it does not know
+            return Leaf(
+                problem=f"it is called in another way: {first_line(error)}",
+                fixes=("use snnTorch 0.9 or later",),
+            )
+
+    return read
 
 
 MEMBER = SourceLibrary(
     "snntorch",
-    {
-        f"snntorch.{room}.{name.lower()}.{name}": _read(name)
-        for room in ("_neurons", "neurons")
-        for name in _STATES
-    },
+    {f"snntorch._neurons.{name.lower()}.{name}": _read(name) for name in _STATES},
 )

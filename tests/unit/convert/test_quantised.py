@@ -253,8 +253,10 @@ def test_halves_go_where_torch_sends_them(function: Callable[[nn.Module, Tensor]
         ),
         lambda s, x: pt2e(x, 0.3, 0.4),
         lambda s, x: torch.round(x),
+        lambda s, x: torch.ceil(torch.clamp(x, 0, 4) - 0.5),
+        lambda s, x: -torch.floor(0.5 - torch.clamp(x, 0, 4)),
     ],
-    ids=["too many steps", "per channel", "two scales", "without bounds"],
+    ids=["too many steps", "per channel", "two scales", "without bounds", "ceiled", "halves down"],
 )
 def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
     with pytest.raises(ImportModelError) as caught:
