@@ -192,7 +192,7 @@ def models() -> str:
             f"`{e.name}`",
             e.title,
             e.dataset,
-            f"{e.weights.correct} of {e.weights.tested} ({100 * e.weights.accuracy:.1f} %)",
+            e.weights.result,
             f"{e.weights.parameters:,}",
             e.method,
             e.timesteps,

@@ -22,35 +22,30 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from .layers import conv_bn, linear_bn, merge, split
 from .spiking import BinaryLif, GradedReLU, TernaryLif
 
 
-def conv_bn(inputs: int, outputs: int) -> nn.Sequential:
-    """A 3x3 convolution that keeps the image size, and its batch norm."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
-
-
-def linear_bn(inputs: int, outputs: int) -> nn.Sequential:
-    """A linear layer shared by all tokens of (B, D, N), and its batch norm."""
-    return nn.Sequential(nn.Conv1d(inputs, outputs, 1, bias=False), nn.BatchNorm1d(outputs))
-
-
 class PatchSplitting(nn.Module):
-    """Image (B, C, H, W) to membrane current (B, D, H/2^k, W/2^k): one halving per stage but the last."""
+    """Image (B, C, H, W) to membrane current (B, D, H/2^k, W/2^k): one halving per stage, with ``halve`` the last too.
 
-    def __init__(self, channels: int, stages: tuple[int, ...], lif: dict[str, float]) -> None:
+    That one takes maxima of membrane current, as Spike-driven Transformer does.
+    """
+
+    def __init__(self, channels: int, stages: tuple[int, ...], lif: dict[str, float], halve: bool) -> None:
         super().__init__()
         sizes = (channels, *stages)
         self.stages = nn.ModuleList(
             nn.Sequential(conv_bn(a, b), BinaryLif(**lif), nn.MaxPool2d(2)) for a, b in pairwise(sizes[:-1])
         )
         self.last = conv_bn(sizes[-2], sizes[-1])
+        self.pool = nn.MaxPool2d(2) if halve else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """The maximum over a window of spikes is a spike again: an OR."""
         for stage in self.stages:
             x = stage(x)
-        return self.last(x)
+        return self.pool(self.last(x))
 
 
 class Attention(nn.Module):
@@ -74,18 +69,12 @@ class Attention(nn.Module):
         self.out_sn = BinaryLif(**out) if attn_out_sn else nn.Identity()
         self.out_proj = linear_bn(dim, dim) if attn_proj else nn.Identity()
 
-    def split(self, x: Tensor) -> Tensor:
-        """(B, D, N) to (B, heads, N, D/heads)."""
-        return x.unflatten(1, (self.heads, -1)).transpose(-2, -1)
-
     def forward(self, x: Tensor) -> Tensor:
         """Two products of streams of the same tick, then neuron and projection."""
-        q = self.split(self.q_sn(self.q_proj(x)))
-        k = self.split(self.k_relu(self.k_proj(x)))
-        v = self.split(self.v_sn(self.v_proj(x)))
-        out = (q @ k.transpose(-2, -1)) @ v
-        out = out.transpose(-2, -1).flatten(1, 2)
-        return self.out_proj(self.out_sn(out))
+        q = split(self.q_sn(self.q_proj(x)), self.heads)
+        k = split(self.k_relu(self.k_proj(x)), self.heads)
+        v = split(self.v_sn(self.v_proj(x)), self.heads)
+        return self.out_proj(self.out_sn(merge((q @ k.transpose(-2, -1)) @ v)))
 
 
 class Block(nn.Module):
@@ -118,9 +107,9 @@ class Block(nn.Module):
 class SpikingTransformer(nn.Module):
     """One tick: image (B, C, H, W) to logits (B, K); their mean over T ticks is the answer.
 
-    ``stages`` are the channels of the patch splitting convolutions, the last one the token dimension; every
-    stage but the last halves the image. ``v_threshold``, ``beta`` and ``v_reset`` hold for every LIF but the one
-    around the attention product, whose threshold is ``attn_threshold``.
+    ``stages`` are the channels of the patch splitting convolutions, the last one the token dimension; every stage but
+    the last halves the image, and the last too with ``halve_last``. ``v_threshold``, ``beta`` and ``v_reset`` hold for
+    every LIF but the one around the attention product, whose threshold is ``attn_threshold``.
     """
 
     def __init__(
@@ -128,6 +117,7 @@ class SpikingTransformer(nn.Module):
         channels: int = 1,
         classes: int = 10,
         stages: tuple[int, ...] = (32, 64),
+        halve_last: bool = False,
         depth: int = 2,
         heads: int = 4,
         mlp_ratio: float = 4.0,
@@ -141,7 +131,7 @@ class SpikingTransformer(nn.Module):
         super().__init__()
         lif = {"v_threshold": v_threshold, "beta": beta, "v_reset": v_reset}
         dim = stages[-1]
-        self.patch = PatchSplitting(channels, tuple(stages), lif)
+        self.patch = PatchSplitting(channels, tuple(stages), lif, halve_last)
         self.rpe_sn, self.rpe = BinaryLif(**lif), conv_bn(dim, dim)
         self.blocks = nn.ModuleList(
             Block(dim, heads, mlp_ratio, lif, attn_threshold, attn_out_sn, attn_proj) for _ in range(depth)

@@ -125,6 +125,46 @@ class TernaryLif(_Lif):
         return s, self.v_reset * s + self.beta * u * (1.0 - s.abs())
 
 
+class Lif(Neuron):
+    """``H = V + (X - V)/tau;  S = [H >= Vth];  V = H (1 - S)``, or ``H - Vth S`` with ``soft``.
+
+    The neuron of Spikformer and its relatives: SpikingJelly's LIFNode with ``decay_input``, at rest at 0.
+    """
+
+    def __init__(self, tau: float = 2.0, v_threshold: float = 1.0, soft: bool = False) -> None:
+        super().__init__()
+        self.tau = tau
+        self.v_threshold = v_threshold
+        self.soft = soft
+
+    def tick(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Fires at equality; no gradient passes through the reset."""
+        h = state + (x - state) / self.tau
+        s = _Fire.apply(h, self.v_threshold)
+        fired = s.detach()
+        return s, h - self.v_threshold * fired if self.soft else h * (1.0 - fired)
+
+
+class Count(nn.Module):
+    """``clip(round(x), 0, most) / norm``: the integer neuron of Spike-driven Transformer v3 at its one tick.
+
+    Halves go to even counts, as in :func:`torch.round`; stateless. The gradient is one between 0 and ``most``.
+    """
+
+    def __init__(self, most: int = 4, norm: int = 4) -> None:
+        super().__init__()
+        self.most = most
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape of its input."""
+        inside = torch.clamp(x, 0, self.most)
+        counts = torch.round(inside)
+        if self.training:
+            counts = inside + (counts - inside).detach()
+        return counts / self.norm
+
+
 class GradedReLU(Neuron):
     """``K = max(0, X)``: stateless, sends its value (A2OS2A's keys; an unsigned graded spike once quantised)."""
 

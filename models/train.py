@@ -1,10 +1,13 @@
-"""Trains one model of the zoo: ``python models/train.py digits-vit``.
+"""Trains one model of the zoo: ``python models/train.py digits-vit``, or a system of it on other data.
 
 Everything that decides the weights stands in ``models/<name>.toml``: module, arguments, data set, seed and
 hyper-parameters. The run writes ``weights/<name>.safetensors`` and ``weights/<name>.log.json``, and fills the
 ``[weights]`` table of the TOML file. The random state is a function of (seed, epoch), so a run that was
 interrupted with Ctrl-C goes on from its last whole epoch and ends with the same weights. The test split is read
 once, after the last epoch.
+
+``python models/train.py spikformer --data my.npz`` first writes ``models/spikformer-my.toml``: the network and plan of
+``digits-spikformer`` with the channels, classes and sizes of the data. That file is the user's to edit.
 """
 
 from __future__ import annotations
@@ -31,7 +34,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodeploy import datasets
-from neurodeploy.errors import NeurodeployError
+from neurodeploy.errors import (
+    ImportModelError,
+    NeurodeployError,
+    Problem,
+    UsageError,
+    first_line,
+    unknown_name,
+)
 from neurodeploy.frontends import tensors
 from neurodeploy.sources import zoo
 
@@ -314,10 +324,45 @@ def train(run: Run, console: Console) -> None:
                 print(f"epoch {run.state.epoch} of {run.plan.epochs}  {note}  {seconds}", flush=True)
 
 
+def adapted(system: str, spec: str, data: datasets.DataSet) -> str:
+    """The model of a system for data of the user's own, as a new file of the zoo; the file stays if there is one.
+
+    Raises UsageError ND908 for an unknown system, ImportModelError ND190 where the network cannot take such images.
+    """
+    name = f"{system}-{Path(spec).stem}"
+    path = zoo.models_folder() / f"{name}.toml"
+    if path.is_file():
+        return name
+    if f"digits-{system}" not in zoo.names():
+        systems = [known.removeprefix("digits-") for known in zoo.names() if known.startswith("digits-")]
+        raise UsageError(unknown_name("ND908", "model", system, [*zoo.names(), *systems]))
+    template = f"digits-{system}.toml"
+    described = tomlkit.parse((zoo.models_folder() / template).read_text(encoding="utf-8")).unwrap()
+    described |= {"name": name, "title": f"{system} on {data.name}", "dataset": str(Path(spec).resolve())}
+    arguments = described["model"]["arguments"]
+    sizes = {"channels": data.shape[0], "classes": data.class_count}
+    sizes |= {key: data.shape[-1] for key in ("size", "image_size") if key in arguments}
+    arguments.update(sizes)
+    described["input"] = {"shape": list(data.shape), "scale": 1 / data.levels, "offset": 0.0}
+    described["weights"] = {"file": f"weights/{name}.safetensors"}
+    described["train"].pop("start", None)
+    entry = zoo.ZooEntry.model_validate(described)
+    try:
+        predict(zoo.build(entry), data.train_x[:2], entry)
+    except RuntimeError as error:
+        cause, found = "the network cannot take such images", first_line(error)
+        fix = f"write {path.name} yourself, after {template}, with arguments that fit"
+        raise ImportModelError(Problem("ND190", cause, name, found, fixes=(fix,))) from error
+    path.write_text(f"# Begun from {template}.\n{tomlkit.dumps(described)}", encoding="utf-8")
+    return name
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train one model of the zoo and write its weights.")
-    parser.add_argument("name", help="a model of the zoo, such as digits-vit")
+    parser.add_argument(
+        "name", help="a model of the zoo, such as digits-vit; a system, such as spikformer, with --data"
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--data", help="name or path of the data set, in place of the one in the model file")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
@@ -330,10 +375,12 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        entry = zoo.entry(options.name)
-        run = Run(
-            entry, datasets.load(options.data or entry.dataset), zoo.models_folder() / "checkpoints", device
-        )
+        given = datasets.load(options.data) if options.data else None
+        name = options.name
+        if given is not None and name not in zoo.names():
+            name = adapted(name, options.data, given)
+        entry = zoo.entry(name)
+        run = Run(entry, given or datasets.load(entry.dataset), zoo.models_folder() / "checkpoints", device)
         if not options.restart and run.resume():
             console.print(f"continuing after epoch {run.state.epoch} of {run.plan.epochs}")
         train(run, console)

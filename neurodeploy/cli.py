@@ -718,9 +718,9 @@ def models(form: Shape = Format.auto) -> None:
     screen.configure(form)
     rows = []
     for e in verbs.models():
-        accuracy = f"{100 * e.weights.accuracy:.1f} % of {e.weights.tested}"
-        rows.append((e.name, e.title, e.dataset, accuracy, e.weights.parameters, e.method, e.timesteps))
-    screen.table(("name", "system", "data", "accuracy", "parameters", "method", "T"), rows)
+        weights = e.weights
+        rows.append((e.name, e.title, e.dataset, weights.result, weights.parameters, e.method, e.timesteps))
+    screen.table(("name", "system", "data", "correct test images", "parameters", "method", "T"), rows)
 
 
 @app.command()

@@ -282,6 +282,10 @@ ND195 weights of an unsupported type
 ND194 NaN or infinite weights
   A weight that is not a finite number makes every output that depends on it meaningless, and no integer can stand for
   it. The training diverged, or the file was damaged. Train again with a lower learning rate.
+ND196 a network of the zoo with random weights
+  Networks of the zoo at the sizes of their papers come without trained weights: theirs are drawn from a seed, and
+  their batch norms have seen noise, so that neurons fire. Counts of parameters, cores and dense operations are those of
+  the trained network; spikes, energy and time depend on activity and are those of noise. There is no accuracy.
 
 === 2xx graph
 ND201 Node and value tables disagree

@@ -19,6 +19,11 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in zoo.names() if zoo.entry(name).dataset in datasets.names())
 
 
+def trained() -> tuple[str, ...]:
+    """Models of the zoo that come with weights."""
+    return tuple(name for name in zoo.names() if zoo.entry(name).trained)
+
+
 def data_spec(name: str) -> str:
     """Name or path of a model's data set; the test is skipped where its file is absent."""
     spec = zoo.entry(name).dataset

@@ -15,12 +15,12 @@ from ..ir.graph import Graph, raw_range
 from ..support import Verdict
 from .calibrated import calibrate
 from .converted import convert
-from .imported import Imported, described, not_compared, reasons
+from .imported import Imported, described, not_compared, reasons, untrained
 from .integer import quantize
 from .mapped import laid_out
 from .pipeline import require_members, target_of
 
-#: samples that ranges come from, and their share of ones where they are binary
+#: most samples that ranges come from, and their share of ones where they are binary
 COUNT, RATE = 4, 0.5
 
 
@@ -86,7 +86,7 @@ def _imported(asked: BuildConfig) -> Imported:
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
-    warnings = [*sources.remarks(config, graph), *not_compared(found)]
+    warnings = [*sources.remarks(config, graph), *untrained(found), *not_compared(found)]
     try:
         data = data or (datasets.facts(config.data) if config.data else None)
     except UsageError as error:
@@ -106,7 +106,7 @@ def _imported(asked: BuildConfig) -> Imported:
     if raw_range(graph) is None and graph.header.level != "integer":
         graph = fitting.with_range(graph, sources.assumed_levels(graph))
     return Imported(
-        config=config.model_copy(update={"calib": COUNT}), model=described(found, None), graph=graph,
+        config=config.model_copy(update={"calib": min(COUNT, config.calib)}), model=described(found, None), graph=graph,
         stimulus=Synthetic(graph, rate=RATE), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
         check=found.check, unchecked=found.label, reasons=reasons(found),
     )  # fmt: skip

@@ -60,15 +60,17 @@ def import_model(asked: BuildConfig) -> Imported:
     data = datasets.load(asked.data) if asked.data else None
     found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
-    if not config.data and found.model.kind != "format" and tokens(graph) is None:
+    if not config.data and found.model.needs_data and tokens(graph) is None:
         raise UsageError(_no_data(config.model))
     data = data or (datasets.load(config.data) if config.data else None)
-    warnings = [*sources.remarks(config, graph), *not_compared(found)]
+    warnings = [*sources.remarks(config, graph), *untrained(found), *not_compared(found)]
     if data is not None:
         data, graph, more = _fitted(config, found, data)
         warnings += more
     if graph.header.level == "integer":
         levels.require(graph, "integer")
+    if data is None and found.model.untrained:
+        graph = fitting.with_range(graph, sources.assumed_levels(graph))
     graph, whole = _deepened(graph, stimulus(graph, data, config)), found.whole
     if whole is not None:
         whole = _deepened(whole, stimulus(graph, data, config))
@@ -85,6 +87,15 @@ def import_model(asked: BuildConfig) -> Imported:
 def _deepened(graph: Graph, drawn: Stimulus) -> Graph:
     """The graph with hidden tokens deep enough for the texts that it will run on."""
     return masks.deepened(graph, drawn.calibration(masks.SAMPLES)) if hidden(graph) else graph
+
+
+def untrained(found: Source) -> list[Problem]:
+    """A warning (ND196) where weights are random."""
+    if not found.model.untrained:
+        return []
+    cause, limit = "the weights are random", "sizes, cores and prices; no accuracy"
+    name, fix = found.model.name, "give data with --data and weights of your own training"
+    return [Problem("ND196", cause, name, "no training", limit, (fix,), "warning")]
 
 
 def not_compared(found: Source) -> list[Problem]:

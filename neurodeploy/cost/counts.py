@@ -36,7 +36,8 @@ class NodeCounts:
 
     ``unskipped_ops`` also counts zero weights (spike x fan-out, as papers do); ``three_product_ops`` is the
     convention of released ECMT code: A(t)B(t), A(t)S_B(t) and S_A(t)B(t). ``inputs`` and ``active`` are the
-    elements of the streams read and how many of them are not zero.
+    elements of the streams read and how many of them are not zero; ``left`` and ``left_active`` those of a product's
+    first operand.
     """
 
     synaptic_ops: float = 0.0
@@ -48,6 +49,24 @@ class NodeCounts:
     three_product_ops: float = 0.0
     inputs: float = 0.0
     active: float = 0.0
+    left: float = 0.0
+    left_active: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Share of what is read that is not zero."""
+        return self.active / self.inputs if self.inputs else 0.0
+
+    @property
+    def left_rate(self) -> float:
+        """The same of a product's first operand."""
+        return self.left_active / self.left if self.left else 0.0
+
+    @property
+    def right_rate(self) -> float:
+        """The same of its second."""
+        right = self.inputs - self.left
+        return (self.active - self.left_active) / right if right else 0.0
 
     def weighted(self, weight: float, other: NodeCounts, other_weight: float) -> NodeCounts:
         """The mean of two sets of samples."""
@@ -172,7 +191,7 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     executed = TIMINGS[node.timing or "instant"](node.einsum, a, b)
     three = _three_products(node.einsum, a, b) if node.timing == "cumulative" else executed
     return {"product_ops": executed, "unskipped_ops": executed, "three_product_ops": three, "inputs": read,
-            "active": active[0] + active[1]}  # fmt: skip
+            "active": active[0] + active[1], "left": np.full(len(a), a[0].size), "left_active": active[0]}  # fmt: skip
 
 
 def _held(equation: Equation, a: Array, b: Array) -> Array:

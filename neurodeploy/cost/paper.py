@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from ..config import INTEGER
 from ..convert._base import METHODS
 from ..ir.graph import Graph
-from ..ir.nodes import Delay, Node, Product, Synapse, View
+from ..ir.nodes import Delay, Neuron, Node, Product, Synapse, View
 from ..target import Target
-from .counts import Counts, dense_macs
+from .counts import Counts, NodeCounts, dense_macs
 from .types import Definition
 
 _COEFFICIENTS = ("paper_metric.mac_pj", "paper_metric.ac_pj")
@@ -20,16 +20,21 @@ _LEFT_OUT = (
 NATIVE = Definition(
     "energy_paper_uj",
     "Paper metric per inference (natively trained networks)",
-    "MAC energy x T x dense MACs of the first layer  +  AC energy x (synaptic operations of all other layers + product"
-    " operations)",
+    "MAC energy x MACs  +  AC energy x ACs;  MACs: T x dense MACs of the first layer and of every layer that is given"
+    " anything but spikes, the head once and with its bias;  ACs of a layer: T x dense MACs x firing rate of its"
+    " input;  ACs of a product: T x dense MACs x the lower firing rate of its operands, or that of the one which"
+    " spikes",
     _COEFFICIENTS,
     (
-        "the first layer sees the image at every tick, so it counts as MACs at rate 1; where the input is spikes for"
-        " each tick it counts as the other layers do",
+        "spikes are 0 and 1, or -1, 0 and 1: counts of several spikes, as those of a shortcut that adds spikes, make"
+        " MACs of a layer",
+        "the first layer sees the image at every tick; where the input is spikes for each tick it counts as the other"
+        " layers do",
+        "the head, the last layer before the read-out, is linear: it counts as if it were given the mean over ticks",
         _LEFT_OUT,
         "ratio: divided by MAC energy x dense MACs of one pass of the whole network",
     ),
-    ("Horowitz 2014, 45 nm", "operation counter released with Spikingformer (T passes of the first layer)"),
+    ("Horowitz 2014, 45 nm", "operation counter released with Spikingformer (syops)"),
 )
 ECMT = Definition(
     "energy_paper_uj",
@@ -79,24 +84,56 @@ def trained(method: str) -> bool:
 
 def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
     mac_pj, ac_pj = target.costs.paper_metric.mac_pj.nominal, target.costs.paper_metric.ac_pj.nominal
-    layers, first = graph.of(Synapse, Product), "" if _takes_spikes(graph) else first_layer(graph)
-    macs = {n.name: counts.ticks * dense_macs(graph, n) for n in layers if n.name == first}
-    ops = {n.name: _executed(counts, n) for n in layers if n.name != first}
-    energy = {k: mac_pj * v for k, v in macs.items()} | {k: ac_pj * v for k, v in ops.items()}
+    layers, heads = graph.of(Synapse, Product), last_layers(graph)
+    first = "" if _takes_spikes(graph) else first_layer(graph)
+    macs: dict[str, float] = {}
+    acs: dict[str, float] = {}
+    for node in layers:
+        dense, rate = counts.ticks * dense_macs(graph, node), _rate(graph, node, counts.nodes[node.name])
+        if node.name != first and rate is not None:
+            acs[node.name] = dense * rate
+        elif node.name in heads and node.name != first:
+            macs[node.name] = dense / counts.ticks + graph.values[node.name].shape.size * _biased(node)
+        else:
+            macs[node.name] = dense
+    energy = {k: mac_pj * v for k, v in macs.items()} | {k: ac_pj * v for k, v in acs.items()}
     dense_pj = mac_pj * sum(dense_macs(graph, n) for n in layers)
     total_pj = sum(energy.values())
     ratio = total_pj / dense_pj if dense_pj else None
-    return PaperEnergy(total_pj, ratio, sum(ops.values()), sum(macs.values()), NATIVE, layers=energy)
+    return PaperEnergy(total_pj, ratio, sum(acs.values()), sum(macs.values()), NATIVE, layers=energy)
+
+
+def _rate(graph: Graph, node: Node, row: NodeCounts) -> float | None:
+    """Firing rate of what a layer or product is given; None where none of it is spikes."""
+    rates = (row.rate,) if isinstance(node, Synapse) else (row.left_rate, row.right_rate)
+    spiking = [
+        rate
+        for rate, name in zip(rates, node.inputs, strict=True)
+        if graph.values[name].code.kind in ("binary", "ternary")
+    ]
+    return min(spiking, default=None)
+
+
+def _biased(node: Node) -> bool:
+    return isinstance(node, Synapse) and node.bias is not None
+
+
+def last_layers(graph: Graph) -> set[str]:
+    """The layers whose sums are the read-out: between them and it stands no neuron and no other layer."""
+    found, ahead = set(), list(graph.output.inputs)
+    while ahead:
+        node = graph.nodes[ahead.pop()]
+        if isinstance(node, Synapse):
+            found.add(node.name)
+        elif not isinstance(node, Neuron):
+            ahead += node.inputs
+    return found
 
 
 def _takes_spikes(graph: Graph) -> bool:
     """Whether the input is a spike train, not an image."""
     interval = graph.values[graph.input.name].interval
     return graph.input.per_tick and interval is not None and (interval.lo, interval.hi) == (0, 1)
-
-
-def _executed(counts: Counts, node: Node) -> float:
-    return counts.nodes[node.name].synaptic_ops + counts.nodes[node.name].product_ops
 
 
 def _ecmt(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:

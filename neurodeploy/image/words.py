@@ -3,7 +3,8 @@
 A row is cut into blocks of at most ``block`` entries (0: one block). A block is a header of ``header_bits`` that holds
 the number of entries, then per entry ``index_bits`` of target index (none for shared kernels), ``delay_bits`` of delay
 in steps (none where nothing waits) and ``bits`` of weight in two's complement, least significant bit first, padded to
-whole words. Weights share a power of two that the connection's exponent puts back.
+whole words. One bit of weight is a sign, +1 or -1. Weights share a power of two that the connection's exponent puts
+back.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..array import Array
+from ..mapping.demand import weight_bits
 
 WORD = 64
+#: width of a weight that is a sign, +1 or -1: in two's complement one bit would be 0 or -1
+SIGN = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def _pack_block(weights: Array, columns: Array, delays: Array, layout: Layout) -
     rows, entries = weights.shape
     header = _bits(np.full((rows, 1), layout.header(entries)), layout.header_bits)
     index = _bits(np.broadcast_to(columns, weights.shape), layout.index_bits)
-    parts = [index, _bits(delays, layout.delay_bits), _bits(weights, layout.bits)]
+    held = weights < 0 if layout.bits == SIGN else weights
+    parts = [index, _bits(delays, layout.delay_bits), _bits(held, layout.bits)]
     body = np.concatenate(parts, axis=2).reshape(rows, -1)
     stream = np.zeros((rows, WORD * layout.block_words(entries)), dtype=np.uint8)
     stream[:, : layout.header_bits] = header[:, 0]
@@ -88,7 +93,8 @@ def unpack(words: Array, entries: int, layout: Layout) -> tuple[Array, Array, Ar
         delays[:, start : start + count] = _number(body[..., layout.index_bits : first])
         raw_weights = _number(body[..., first:])
         sign = body[..., -1].astype(np.int64)
-        weights[:, start : start + count] = raw_weights - (sign << layout.bits)
+        signed = 1 - 2 * sign if layout.bits == SIGN else raw_weights - (sign << layout.bits)
+        weights[:, start : start + count] = signed
     return weights, index, delays, right
 
 
@@ -103,9 +109,7 @@ def _number(bits: Array) -> Array:
 
 
 def stored(weight: Array) -> tuple[Array, int, int]:
-    """Weights without their common power of two, that power, and the two's-complement bits they need."""
+    """Weights without their common power of two, that power, and the bits they need."""
     common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)).ravel(), initial=0))
     exponent = (common & -common).bit_length() - 1 if common else 0
-    mantissa = weight.astype(np.int64) >> exponent
-    low, high = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))
-    return mantissa, exponent, 1 + max((-1 - low).bit_length() if low < 0 else 0, high.bit_length())
+    return weight.astype(np.int64) >> exponent, exponent, weight_bits(weight)

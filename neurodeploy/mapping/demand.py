@@ -214,13 +214,15 @@ def _blocks(count: int, bits: int, header: int, target: Target) -> int:
 
 
 def weight_bits(weight: Array) -> int:
-    """Signed bits of integer weights after dividing out the power of two they share."""
+    """Signed bits of integer weights after dividing out the power of two they share: 1 where only signs are left."""
     common = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
     if not common:
-        return 1
+        return 2
     shift = (common & -common).bit_length() - 1
     low, high = int(weight.min()) >> shift, int(weight.max()) >> shift
-    return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
+    if max(high, -low) == 1 and weight.all():
+        return 1
+    return max(max(high, 0).bit_length(), (-low - 1).bit_length() if low < 0 else 0, 1) + 1
 
 
 def state_bits(node: Node) -> int:

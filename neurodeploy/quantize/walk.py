@@ -22,7 +22,7 @@ from ..ir.types import Code, Fixed, Interval, Value
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
 from . import units
-from .grid import on_grid
+from .grid import on_grid, signs
 from .units import Scale, behind_views, bits_of, compact, input_limit, power_of_two_unit, readers
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
@@ -319,7 +319,8 @@ def _row_units(walk: _Walk, layers: list[_Layer]) -> Array:
     rows = np.concatenate([layer.weight.reshape(len(layer.weight), -1) for layer in layers], axis=1)
     if shared:
         return np.full_like(units, on_grid(rows.reshape(1, -1), units.max(keepdims=True))[0])
-    return on_grid(rows, units)
+    alike = signs(rows, units)
+    return on_grid(rows, units) if alike is None else alike
 
 
 def _neuron(walk: _Walk, node: Neuron) -> str:

@@ -68,12 +68,12 @@ class Layer:
 
     @property
     def weight_bits(self) -> int | None:
-        """Bits that hold its largest weight, sign included; a power of two that all weights share is stored once."""
+        """Bits that hold any of its weights: signs alone take one, a power of two that all share is stored once."""
         if not isinstance(self.node, Synapse):
             return None
         weight = np.asarray(self.node.weight)
         if weight.dtype.kind in "iu":
-            weight, _, _ = stored(weight)
+            return stored(weight)[2]
         signed = int(weight.min(initial=0) < 0)
         return max(1, int(np.abs(weight).max(initial=0)).bit_length() + signed)
 

@@ -43,11 +43,13 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
     ticks = config.timesteps or own_ticks or resolve.TICKS
-    calib = config.calib
-    if "calib" not in config.model_fields_set:
+    few: dict[str, int] = {}
+    if model.untrained and not config.data:
+        few = _few(config, source.graph, ticks)
+    elif "calib" not in config.model_fields_set:
         affordable = int(CONVERTED // (ticks * _macs(source.graph)))
-        calib = min(calib, max(LEAST_CALIBRATED, affordable))
-    found = {"method": method, "timesteps": ticks, "calib": calib, "convert": {**own, **config.convert}}
+        few = {"calib": min(config.calib, max(LEAST_CALIBRATED, affordable))}
+    found = {"method": method, "timesteps": ticks, "convert": {**own, **config.convert}, **few}
     return config.model_copy(update={**found, "data": config.data or model.dataset})
 
 
@@ -75,14 +77,15 @@ def _completed(config: BuildConfig, graph: Graph) -> BuildConfig:
         limit, fix = f"1 .. {MOST_TICKS}", ("choose another with --timesteps",)
         raise UsageError(Problem("ND904", cause, config.model, str(ticks), limit, fix))
     method = INTEGER if integer else config.method or convert.natural(graph).name
-    few = {} if config.data else {k: v for k, v in _few(graph).items() if k not in config.model_fields_set}
+    few = {} if config.data else _few(config, graph, ticks)
     return config.model_copy(update={"method": method, "timesteps": ticks, **few})
 
 
-def _few(graph: Graph) -> dict[str, int]:
-    """Samples of a build on synthetic input, by key of the config."""
-    sample = graph.header.timesteps * _macs(graph)
-    return {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
+def _few(config: BuildConfig, graph: Graph, ticks: int) -> dict[str, int]:
+    """Samples of a build on synthetic input, by key of the config, where the user chose none."""
+    sample = ticks * _macs(graph)
+    affordable = {key: max(1, min(most, int(BUDGET[key] // sample))) for key, most in FEW.items()}
+    return {key: count for key, count in affordable.items() if key not in config.model_fields_set}
 
 
 def _macs(graph: Graph) -> float:

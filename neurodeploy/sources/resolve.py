@@ -59,7 +59,8 @@ class Model:
     """A model that was found but not loaded.
 
     ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
-    empty. ``convert`` holds options of the method. ``tokenizer`` (a folder, a file, or a name of the hub) makes token
+    empty. ``untrained``: its weights are random. ``convert`` holds options of the method. ``tokenizer`` (a folder, a
+    file, or a name of the hub) makes token ids of texts.
     """
 
     name: str
@@ -72,9 +73,15 @@ class Model:
     method: str = ""
     timesteps: int = 1
     spiking: bool = False
+    untrained: bool = False
     convert: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     tokenizer: str = ""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether a build without data means nothing: not so for a file of another tool, and for random weights."""
+        return self.kind != "format" and not self.untrained
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +252,7 @@ def _zoo(asked: Asked) -> Model:
     return Model(
         entry.name, "zoo", f"zoo:{entry.name}", lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
         entry.system, entry.title, entry.dataset, entry.method, entry.timesteps, entry.kind == "snn",
-        entry.convert, fingerprint,
+        not entry.trained, entry.convert, fingerprint,
     )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The name under which the folder of the models is imported, wherever it lies.
 PACKAGE = "neurodeploy_models"
+#: noise from which batch norms of networks with random weights take their means and variances
+IMAGES = 2
 
 
 class _Table(BaseModel):
@@ -61,6 +63,11 @@ class InputTable(_Table):
         seen: NDArray[np.float32] = pixels.astype(np.float32) * scale + offset
         return seen
 
+    def noise(self, count: int, seed: int) -> NDArray[np.float32]:
+        """Random images (count, C, H, W) as the network sees them, of pixels over the whole range that it expects."""
+        pixels = np.random.Generator(np.random.PCG64(seed)).random((count, *self.shape))
+        return self.apply(np.round(pixels * round(1 / min(self.scale))))
+
     @field_validator("scale", "offset", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -74,14 +81,23 @@ class InputTable(_Table):
 
 
 class WeightsTable(_Table):
-    """The trained weights, and what they reached on the test split when they were written."""
+    """The trained weights, and what they reached on the test split when they were written; no file: random ones."""
 
-    file: str
+    file: str = ""
     sha256: str = ""
     accuracy: float = Field(default=0.0, ge=0.0, le=1.0)
     correct: int = Field(default=0, ge=0)
     tested: int = Field(default=0, ge=0)
     parameters: int = Field(default=0, ge=0)
+
+    @property
+    def result(self) -> str:
+        """Test images that were classified as they should be, or that there was no training."""
+        return (
+            f"{self.correct} of {self.tested} ({100 * self.accuracy:.1f} %)"
+            if self.file
+            else "random weights"
+        )
 
 
 class TrainTable(_Table):
@@ -120,15 +136,15 @@ class ZooEntry(_Table):
     name: str
     title: str
     system: str
-    dataset: str
+    dataset: str = ""
     method: str
     kind: Literal["ann", "snn"]
     timesteps: int = Field(ge=1)
     readout: Literal["mean", "last"] = "mean"
     model: ModelTable
     input: InputTable
-    weights: WeightsTable
-    train: TrainTable
+    weights: WeightsTable = WeightsTable()
+    train: TrainTable = TrainTable()
     convert: dict[str, Any] = {}
 
     @property
@@ -136,6 +152,11 @@ class ZooEntry(_Table):
         """How the network is fed and read."""
         scale, offset = np.array(self.input.scale), np.array(self.input.offset)
         return InputSpec(self.input.shape, scale, offset, timesteps=self.timesteps, readout=self.readout)
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are weights of our own training."""
+        return bool(self.weights.file)
 
     @property
     def weights_path(self) -> Path:
@@ -231,15 +252,39 @@ def build(described: ZooEntry) -> torch.nn.Module:
 
 
 def load(name: str) -> torch.nn.Module:
-    """The trained network in eval mode; spiking ones take one tick per call, from rest.
+    """The network in eval mode, trained or with seeded random weights; spiking ones take one tick a call, from rest.
 
     Raises ImportModelError: ND190 when it cannot be built, ND191 for weights that are missing, ND192 for a
     damaged file, ND193 for tensors that do not fit the network, ND194 for NaN or infinite values.
     """
     described = entry(name)
+    if not described.trained:
+        return _random(described).eval()
     network = build(described)
     load_weights(network, described.weights_path, described.weights.sha256)
     return network.eval()
+
+
+def _random(described: ZooEntry) -> torch.nn.Module:
+    """A network as it is before training, but for its batch norms: they have seen noise, so that neurons fire."""
+    import torch
+
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        torch.manual_seed(described.train.seed)
+        network = build(described).train()
+        norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = None  # a plain mean
+        noise = torch.from_numpy(described.input.noise(IMAGES, described.train.seed))
+        if described.kind == "snn":
+            submodule("spiking").run(network, noise, 1)
+            submodule("spiking").set_step_mode(network, "s")
+        else:
+            network(noise)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    return network
 
 
 def load_weights(network: torch.nn.Module, path: Path, sha256: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +16,24 @@ import pytest
 from neurodeploy import datasets
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
-from neurodeploy.errors import ImportModelError
+from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
+from tests.fast import fast
 from tests.later import Later, fx, nn, torch
-from tests.zoo_data import model_data
+from tests.zoo_data import model_data, shipped
 
 spiking, vit, a2os2a, augment, quantiser, train = (
     Later(name, zoo.submodule) for name in ("spiking", "vit", "a2os2a", "augment", "quantiser", "train")
 )
 
-#: Correct answers on the 360 test digits that the committed weights must keep reaching, and the promised floor.
-PINNED = {"digits-vit": (357, 0.97), "digits-a2os2a": (357, 0.96), "digits-vit-pmsm": (357, 0.97)}
+DIGITS = shipped()
+#: share of the 360 test digits that every committed network has to answer as it should
+FLOOR = 0.95
 SNN = "digits-a2os2a"
+#: one system each of conversion, of training with quantisers, of spikes, of counts, and of rates that training keeps
+KINDS = ("digits-vit", "digits-vit-pmsm", SNN, "digits-sdt3", "digits-spikingresformer")
+#: arguments that make a network of the zoo tiny, where it has them
+TINY = {"dim": 8, "stages": (4, 8), "widths": (4, 4, 8, 8, 8), "heads": 2, "depth": 1, "group": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +148,7 @@ def recorded(model: nn.Module, x: torch.Tensor, timesteps: int) -> dict[str, tor
     return out
 
 
-@pytest.mark.parametrize("name", PINNED)
+@pytest.mark.parametrize("name", DIGITS)
 def test_network_input_is_what_the_zoo_says(name: str, digits: DataSet) -> None:
     np.testing.assert_array_equal(
         digit_inputs(digits, name).numpy(), zoo.entry(name).input.apply(digits.test_x[:24])
@@ -322,14 +329,13 @@ def test_cifar10_vit_reaches_its_recorded_accuracy() -> None:
     assert len(wrong.intersection(range(500)) ^ set(np.flatnonzero(found != data.test_y[:500]))) <= 2
 
 
-@pytest.mark.parametrize("name", PINNED)
-def test_checkpoint_reaches_its_pinned_accuracy(name: str, digits: DataSet) -> None:
+@pytest.mark.parametrize("name", fast(DIGITS, SNN, "digits-vit"))
+def test_checkpoint_reaches_its_recorded_accuracy(name: str, digits: DataSet) -> None:
     entry = zoo.entry(name)
     correct = int((train.predict(zoo.load(name), digits.test_x, entry) == digits.test_y).sum())
-    pinned, floor = PINNED[name]
-    assert entry.weights.correct == pinned and correct / 360 >= floor
+    assert min(correct, entry.weights.correct) / 360 >= FLOOR
     # Another BLAS may round a logit differently: at most one of 360 answers may hang on that.
-    assert abs(correct - pinned) <= 1
+    assert abs(correct - entry.weights.correct) <= 1
 
 
 # --- training ---------------------------------------------------------------------------------------------------
@@ -342,15 +348,14 @@ def few(digits: DataSet) -> DataSet:
 
 def tiny(name: str, **changes: object) -> zoo.ZooEntry:
     entry = zoo.entry(name)
-    small = (
-        {"stages": (4, 8), "heads": 2, "depth": 1}
-        if entry.kind == "snn"
-        else {"dim": 8, "heads": 2, "depth": 1}
-    )
-    if "stem" in entry.model.arguments:
+    given = entry.model.arguments
+    small = {key: value for key, value in TINY.items() if key in given}
+    if entry.system == "spikingresformer":
+        small |= {"widths": (4, 8, 8), "heads": (1, 2, 2)}
+    if "stem" in given:
         small |= {"image_size": 16, "stem": ((4, 2), (6, 2), (8, 2))}
     plan = {"epochs": 4, "batch": 16, "warmup_epochs": 1, "validation": 0.25, "start": "", **changes}
-    model = entry.model.model_copy(update={"arguments": {**entry.model.arguments, **small}})
+    model = entry.model.model_copy(update={"arguments": {**given, **small}})
     return entry.model_copy(update={"model": model, "train": entry.train.model_copy(update=plan)})
 
 
@@ -366,7 +371,7 @@ def coloured(few: DataSet) -> DataSet:
     return replace(few, train=array_split(large, few.train_y), shape=(3, 16, 16), levels=255)
 
 
-@pytest.mark.parametrize("name", [*PINNED, "cifar10-vit"])
+@pytest.mark.parametrize("name", [*KINDS, "cifar10-vit"])
 def test_resume_gives_the_same_weights(name: str, few: DataSet, tmp_path: Path) -> None:
     if name == "cifar10-vit":  # with crops, flips and batch norm
         few = coloured(few)
@@ -465,6 +470,33 @@ def test_train_command_refuses_unknown_names(capsys: pytest.CaptureFixture[str])
     assert "digits-vit" in capsys.readouterr().out
     assert train.main(["digits-vit", "--data", "digitz"]) == 2
     assert "ND907" in capsys.readouterr().out
+
+
+def test_a_system_is_trained_on_data_of_its_own(
+    few: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new file of the zoo, with the channels, classes and sizes of the data, that is not overwritten."""
+    data = replace(coloured(few), name="my", shape=(3, 16, 16))
+    folder = tmp_path / "models"
+    shutil.copytree(zoo.models_folder(), folder, ignore=shutil.ignore_patterns("weights", "checkpoints"))
+    monkeypatch.setattr(zoo, "models_folder", lambda: folder)
+    name = train.adapted("spikingresformer", "data/my.npz", data)
+    entry = zoo.entry(name)
+    assert (name, entry.dataset) == ("spikingresformer-my", str(Path("data/my.npz").resolve()))
+    assert entry.input.shape == (3, 16, 16) and entry.input.scale == (1 / 255,)
+    assert {key: entry.model.arguments[key] for key in ("channels", "classes", "size")} == {
+        "channels": 3, "classes": 10, "size": 16,
+    }  # fmt: skip
+    assert entry.train == zoo.entry("digits-spikingresformer").train and not entry.weights.tested
+    path = folder / f"{name}.toml"
+    path.write_text(path.read_text().replace("seed = 1", "seed = 7"))
+    assert zoo.entry(train.adapted("spikingresformer", "data/my.npz", data)).train.seed == 7
+    with pytest.raises(UsageError, match="ND908"):
+        train.adapted("spikformr", "data/my.npz", data)
+    wide = replace(data, train=array_split(data.train_x[:, :, :, :6], few.train_y), shape=(3, 16, 6))
+    with pytest.raises(ImportModelError, match="ND190"):
+        train.adapted("vit", "data/wide.npz", wide)
+    assert not (folder / "vit-wide.toml").exists()
 
 
 def test_train_command_survives_interruption(

@@ -1,4 +1,8 @@
-"""Neurons of our own models (``models/spiking.py``): H = state + X, leak after the reset, input not scaled."""
+"""Neurons of our own models (``models/spiking.py``).
+
+BinaryLif, TernaryLif:   H = state + X, leak after the reset, input not scaled
+Lif:                     H = V + (X - V) / tau, reset to zero or by subtraction
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,24 @@ def _lif(model: str, module: Any) -> Leaf:
     return Leaf(model, {"beta": float(module.beta), "gain": 1.0, "threshold": float(module.v_threshold)})
 
 
+def _tau(module: Any) -> Leaf:
+    """beta = 1 - 1/tau, gain = 1/tau."""
+    params = {
+        "beta": 1.0 - 1.0 / float(module.tau),
+        "gain": 1.0 / float(module.tau),
+        "threshold": float(module.v_threshold),
+    }
+    if module.soft:
+        return Leaf("inclusive_lif", {**params, "bias": 0.0, "v_reset": 0.0, "rule": 1})
+    return Leaf("lif", params)
+
+
 MEMBER = SourceLibrary(
     "zoo",
     {
         "neurodeploy_models.spiking.BinaryLif": partial(_lif, "lif"),
         "neurodeploy_models.spiking.TernaryLif": partial(_lif, "ternary_lif"),
+        "neurodeploy_models.spiking.Lif": _tau,
         "neurodeploy_models.spiking.GradedReLU": lambda module: Leaf("graded_relu"),
     },
 )

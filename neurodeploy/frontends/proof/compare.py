@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import permutations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -154,19 +155,39 @@ def apart(found: Array, wanted: Array) -> tuple[Array, float]:
 def arrangement(values: Array, like: Array, sure: bool = True) -> Callable[[Array], Array] | None:
     """How (T, B, ...) of a module becomes (T, B, *shape) of a node: the order of axes in which most agrees.
 
-    None where they have other sizes or, if it is not ``sure`` that they are the same thing, where too little agrees.
+    An axis of the module may be several of the node. None where they have other sizes or, if it is not ``sure`` that
+    they are the same thing, where too little agrees.
     """
     if values.size != like.size or values.shape[:2] != like.shape[:2]:
         return None
 
-    def arranged(order: tuple[int, ...]) -> Callable[[Array], Array]:
-        return lambda array: array.transpose(0, 1, *order).reshape(like.shape)
+    def arranged(split: tuple[int, ...], order: tuple[int, ...]) -> Callable[[Array], Array]:
+        axes = (0, 1, *(2 + axis for axis in order))
+        return lambda array: array.reshape(*array.shape[:2], *split).transpose(axes).reshape(like.shape)
 
     def agreeing(arrange: Callable[[Array], Array]) -> int:
         return int((arrange(values) == like).sum())
 
-    best = max(map(arranged, permutations(range(2, values.ndim))), key=agreeing)
+    ways = (
+        arranged(split, order)
+        for split in _splits(values.shape[2:], like.shape[2:])
+        for order in permutations(range(len(split)))
+    )
+    best = max(ways, key=agreeing)
     return best if sure or agreeing(best) >= ALIKE * like.size else None
+
+
+def _splits(shape: tuple[int, ...], sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shape itself, then those that split its axes into factors found among ``sizes``."""
+    whole, *rest = shape or (1,)
+    parts = [
+        found
+        for count in range(2, len(sizes) + 1)
+        for found in set(permutations(sizes, count))
+        if prod(found) == whole
+    ]
+    behind = _splits(tuple(rest), sizes) if rest else [()]
+    return [(*part, *more) for part in [(whole,), *sorted(parts)] for more in behind]
 
 
 def _first(wrong: Array, found: Array, wanted: Array, node: str = "") -> Difference:

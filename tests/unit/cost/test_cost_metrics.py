@@ -29,16 +29,35 @@ def test_baseline_is_macs_and_bytes_at_the_node_scale() -> None:
     assert found.energy_pj.nominal == pytest.approx(expected)
 
 
-def test_native_metric_counts_the_first_layer_as_macs_at_every_tick() -> None:
+def test_native_metric_is_that_of_the_released_counter() -> None:
+    """Dense operations times the rate at which the spikes that meet them come; MACs where no spikes are given."""
     inputs = fake_build.inputs("native")
-    graph, counts = inputs.integer, inputs.assessment.counts
-    found = cost.paper_energy(graph, counts, TARGET)
-    assert paper.first_layer(graph) == "stem"
-    first = 4 * cost.dense_macs(graph, graph.nodes["stem"])
-    others = sum(counts.nodes[n.name].synaptic_ops + counts.nodes[n.name].product_ops
-                 for n in graph.of(Synapse, Product) if n.name != "stem")  # fmt: skip
-    assert found.energy_pj == pytest.approx(4.6 * first + 0.9 * others)
-    assert sum(found.layers.values()) == pytest.approx(found.energy_pj)
+    graph = inputs.integer
+    _, spiking, x = fake_build.spiking("native")
+    values = fake_build.run(spiking, x).values
+    found = cost.paper_energy(graph, inputs.assessment.counts, TARGET)
+
+    def rate(name: str) -> float:
+        return float((values[name] != 0).mean())
+
+    dense = {n.name: cost.dense_macs(graph, n) for n in graph.of(Synapse, Product)}
+    head = graph.nodes["head"]
+    macs = {"stem": 4 * dense["stem"], "head": dense["head"] + 3 * (head.bias is not None)}
+    spikes = {"scores": graph.nodes["scores"].inputs[0], "mix": graph.nodes["mix"].inputs[1]}
+    spikes |= {name: graph.nodes[name].inputs[0] for name in ("embed", "q", "k", "v", "proj")}
+    acs = {name: 4 * dense[name] * rate(read) for name, read in spikes.items()}
+    assert {n.name for n in graph.of(Synapse, Product)} == macs.keys() | acs.keys()
+    assert graph.shape("head") == (3,) and paper.first_layer(graph) == "stem"
+    assert found.macs == sum(macs.values())
+    assert found.operations == pytest.approx(sum(acs.values()))
+    for name, energy in found.layers.items():
+        assert energy == pytest.approx(4.6 * macs[name] if name in macs else 0.9 * acs[name]), name
+    assert found.energy_pj == pytest.approx(sum(found.layers.values()))
+
+
+def test_a_product_of_two_spikes_counts_the_rarer_ones() -> None:
+    row = cost.counts.NodeCounts(inputs=30, active=13, left=10, left_active=8)
+    assert (row.left_rate, row.right_rate) == (0.8, 0.25)
 
 
 def test_ecmt_metric_is_t_times_ac_over_mac_times_rate() -> None:

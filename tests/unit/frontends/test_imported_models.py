@@ -16,6 +16,7 @@ from neurodeploy.ir.nodes import Micro, Neuron, Product, Reduce, Sum, Synapse, V
 from neurodeploy.sources import resolve, zoo
 from tests.fast import fast
 from tests.later import torch, torch_export, torch_fx
+from tests.zoo_data import trained
 
 RAW = np.random.default_rng(3).integers(0, 17, (16, 1, 8, 8))
 
@@ -92,7 +93,7 @@ def test_a2os2a_equals_torch_at_every_tick(arguments: dict) -> None:
         np.testing.assert_allclose(interp.run(form, RAW).outputs, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", fast(zoo.names(), "digits-a2os2a", "digits-vit"))
+@pytest.mark.parametrize("name", fast(trained(), "digits-a2os2a", "digits-vit"))
 def test_committed_weights_give_torch_logits(name: str) -> None:
     entry = zoo.entry(name)
     network = zoo.load(name).double()
@@ -139,13 +140,13 @@ def test_simplified_a2os2a_has_no_view_between_synapse_and_neuron() -> None:
     assert all(s.bias is not None for s in graph.of(Synapse))
 
 
-@pytest.mark.parametrize("name", fast(zoo.names(), "digits-a2os2a", "digits-vit"))
+@pytest.mark.parametrize("name", fast(trained(), "digits-a2os2a", "digits-vit"))
 def test_headers_and_edges_are_complete(name: str) -> None:
     model = resolve.resolve(name)
     graph = resolve.source_graph(model)
     header = graph.header
     assert (header.name, header.level, header.notes["contains_neurons"]) == (name, "source", model.spiking)
-    assert header.timesteps == (4 if model.spiking else 1)
+    assert header.timesteps == (model.timesteps if model.spiking else 1)
     assert graph.output.readout == ("mean" if model.spiking else "sum")
     assert graph.values["output"].shape.roles == ("K",)
     assert graph.values["input"].shape.roles == ("C", "Y", "X")

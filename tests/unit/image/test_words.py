@@ -22,6 +22,8 @@ LAYOUTS = st.builds(
 def test_words_hold_every_weight(layout: Layout, rows: int, entries: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights = rng.integers(-(1 << (layout.bits - 1)), 1 << (layout.bits - 1), (rows, entries))
+    if layout.bits == 1:
+        weights = 1 + 2 * weights  # a sign
     columns = rng.permutation(4096)[:entries]
     words = pack(weights, columns, layout)
     assert words.shape == (rows, layout.row_words(entries)) and words.dtype == np.uint64
@@ -49,8 +51,17 @@ def test_common_power_of_two_is_divided_out(weights: list[int], shift: int) -> N
     array = np.array(weights) << shift
     mantissa, exponent, bits = stored(array)
     assert np.array_equal(mantissa << exponent, array)
-    assert -(1 << (bits - 1)) <= mantissa.min() and mantissa.max() < 1 << (bits - 1)
+    assert (bits == 1) == (set(np.abs(mantissa)) == {1})
+    assert bits == 1 or (-(1 << (bits - 1)) <= mantissa.min() and mantissa.max() < 1 << (bits - 1))
     assert bits == weight_bits(array)
+
+
+def test_one_bit_is_a_sign() -> None:
+    mantissa, exponent, bits = stored(np.array([[64, -64, -64, 64]]))
+    assert (mantissa.tolist(), exponent, bits) == ([[1, -1, -1, 1]], 6, 1)
+    ((word,),) = pack(mantissa, np.arange(4), Layout(1, 0, 8)).tolist()
+    assert word == 4 | 0b0110 << 8
+    assert [stored(np.array(w))[2] for w in ([4, 0], [0, -4], [0, 0], [-4, 12])] == [2, 2, 2, 3]
 
 
 def test_layout_of_blocks_covers_a_row() -> None:

@@ -14,7 +14,7 @@ from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse
 from neurodeploy.ir.types import Interval
 from neurodeploy.quantize import quantize
-from neurodeploy.quantize.grid import on_grid
+from neurodeploy.quantize.grid import on_grid, signs
 from tests.networks import value
 
 TICKS, LAYERS = 6, 3
@@ -88,3 +88,19 @@ def test_the_unit_grows_by_less_than_two(steps: int) -> None:
     found = on_grid(rows, units)
     np.testing.assert_allclose(found, 0.01)
     assert found[0] < 2 * units[0]
+
+
+def test_weights_that_differ_in_sign_alone_take_one_power_of_two() -> None:
+    """Each row in units of its own, all of them as fine as the coarsest row allows."""
+    scales = np.array([0.3, 0.07, 5.0])
+    rows = scales[:, None] * np.array([[1, -1, 1, 1], [-1, -1, 1, -1], [1, 1, 1, -1]])
+    found = signs(rows, np.array([0.3, 0.07, 5.0]) / [127, 40, 100])
+    assert found is not None
+    np.testing.assert_allclose(found, scales / 32)
+    np.testing.assert_allclose(signs(rows.astype(np.float32), scales / 127), scales / 64, rtol=1e-6)
+
+
+@pytest.mark.parametrize("row", [[0.3, -0.3, 0.0], [0.3, -0.31, 0.3], [0.0, 0.0, 0.0]])
+def test_other_weights_are_no_signs(row: list[float]) -> None:
+    assert signs(np.array([row, [1.0, -1.0, 1.0]]), np.array([0.001, 0.001])) is None
+    assert signs(np.array([[0.5, -0.5, 0.5]]), np.array([0.6])) is None  # not even one unit fits

@@ -20,11 +20,17 @@ from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
 from tests.later import Tensor, safetensors, torch
-from tests.zoo_data import model_data
+from tests.zoo_data import model_data, trained
 
-NAMES = zoo.names()
+NAMES = trained()
+#: networks of random weights at the sizes of their papers, and the parameters that those name, in millions
+PUBLISHED = {
+    "a2os2a-10-512": 36.01, "qkformer-10-768": 64.96, "sdt1-8-512": 29.68, "sdt2-55m": 55.4,
+    "spikformer-8-512": 29.68, "spikformer-8-768": 66.34, "spikingformer-8-512": 29.68,
+    "spikingresformer-l": 60.38, "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
+}  # fmt: skip
 #: What a file of weights may weigh: models on data that ship with the project are small.
-SMALL, LARGE = 1 << 20, 8_000_000
+SMALL, LARGE = 3 << 19, 8_000_000
 
 
 def codes(error: UsageError | ImportModelError) -> list[str]:
@@ -75,6 +81,39 @@ def test_load_gives_the_trained_network_in_eval_mode(name: str) -> None:
 def test_dataset_fits_the_input(name: str) -> None:
     data = model_data(name)
     assert data.shape == zoo.entry(name).input.shape and data.class_count == 10
+
+
+def test_what_is_not_trained_is_of_published_size() -> None:
+    assert PUBLISHED.keys() == set(zoo.names()) - set(NAMES)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_size_has_the_parameters_of_its_paper(name: str) -> None:
+    with torch.device("meta"):  # no memory, no numbers
+        network = zoo.build(zoo.entry(name))
+    count = sum(p.numel() for p in network.parameters())
+    assert count == zoo.entry(name).weights.parameters == pytest.approx(PUBLISHED[name] * 1e6, rel=3e-3)
+
+
+def small(name: str) -> zoo.ZooEntry:
+    """A network without weights that takes no time."""
+    described = zoo.read_entry(zoo.models_folder() / f"{name}.toml")
+    return described.model_copy(update={"weights": zoo.WeightsTable()})
+
+
+def test_random_weights_are_those_of_a_seed_and_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "entry", small)
+    before = torch.get_rng_state()
+    first, again = (zoo.load("digits-saformer").state_dict() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    network = zoo.load("digits-saformer")
+    assert not network.training and first["blocks.0.attn.q_proj.1.running_var"].min() < 0.5
+    spikes = []
+    network.blocks[1].mlp.sn2.register_forward_hook(lambda _module, _given, out: spikes.append(out))
+    entry = zoo.entry("digits-saformer")
+    zoo.submodule("spiking").run(network, torch.from_numpy(entry.input.noise(4, 0)), 4)
+    assert 0.01 < float(spikes[0].mean()) < 0.5
 
 
 @pytest.mark.parametrize("scale", [(0.5,), (0.5, 0.25, 2.0)])
