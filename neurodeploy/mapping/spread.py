@@ -12,7 +12,7 @@ from .objectives._base import Objective
 from .plan import Plan
 from .repeats import Cutter
 from .tiling import Tiling, by_work, tile
-from .traffic import Traffic, traffic
+from .traffic import Flows, Traffic
 from .types import Piece
 
 Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
@@ -23,7 +23,8 @@ def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, obj
     """The plan of least cost among those for the budgets that the objective names."""
     fewest = sum(len(t.tiles) for t in tilings.values())
     budgets = objective.budgets(fewest, cutter.target.cores)
-    return min((settled(cutter, groups, spread(tilings, budget)) for budget in budgets), key=objective.cost)
+    flows = Flows(cutter.graph, groups)
+    return min((settled(cutter, flows, spread(tilings, budget)) for budget in budgets), key=objective.cost)
 
 
 def spread(tilings: Tilings, budget: int) -> dict[str, Tiling]:
@@ -43,12 +44,12 @@ def spread(tilings: Tilings, budget: int) -> dict[str, Tiling]:
     return tilings
 
 
-def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Tiling]) -> Plan:
+def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling]) -> Plan:
     """The plan whose output axons fit too, as far as cutting finer helps."""
-    flows = traffic(cutter.graph, groups, tilings)
+    traffic = flows.traffic(tilings)
     for _ in range(ROUNDS):
         changed = dict(tilings)
-        parts = iter(pieces(tilings, flows))
+        parts = iter(pieces(tilings, traffic))
         for name, tiling in tilings.items():
             demands = [next(parts).demand for _ in tiling.tiles]
             over = max(fill(usage(d, cutter.target))[0] for d in demands)
@@ -59,13 +60,13 @@ def settled(cutter: Cutter, groups: Sequence[Population], tilings: dict[str, Til
         if all(changed[name] is tilings[name] for name in tilings):
             break
         tilings = changed
-        flows = traffic(cutter.graph, groups, tilings)
-    return Plan(cutter.graph, cutter.target, groups, tilings, flows)
+        traffic = flows.traffic(tilings)
+    return Plan(cutter.graph, cutter.target, flows.groups, tilings, traffic)
 
 
-def pieces(tilings: Tilings, flows: Traffic) -> list[Piece]:
+def pieces(tilings: Tilings, traffic: Traffic) -> list[Piece]:
     """The tiles of all groups in order, with their output axons."""
-    sent, found = iter(flows.axon_out.tolist()), []
+    sent, found = iter(traffic.axon_out.tolist()), []
     for name, cut in tilings.items():
         for part, demand in zip(cut.tiles, cut.demands, strict=True):
             found.append(Piece(name, part.elements, replace(demand, axon_out=next(sent))))

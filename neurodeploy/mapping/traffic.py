@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -41,34 +41,75 @@ class Traffic:
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
 
 
-def traffic(graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> Traffic:
-    """All flows of a network that is cut into tiles."""
-    senders = _Senders(graph, groups, tilings)
-    flows: list[tuple[Array, ...]] = [(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))]
-    for name, tiling in tilings.items():
-        first = senders.first[name]
-        for i, part in enumerate(tiling.tiles):
-            for read in tiling.accounting.reads(part):
-                source, axons, messages = senders.sent(read)
-                flows.append((source, np.full(len(source), first + i), axons, messages))
-            for node in tiling.accounting.group.nodes:
-                if isinstance(node, Output) and part.size(node.name):
-                    size = part.size(node.name)
-                    flow = (first + i, HOST_TILE, size, size * senders.activity(node.name))
-                    flows.append(tuple(np.array([n]) for n in flow))
-    *whole, messages = (np.concatenate(column) for column in zip(*flows, strict=True))
-    source, target, axons = (numbers.astype(np.int64) for numbers in whole)
-    return Traffic(source, target, axons, messages, senders.tiles)
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """From tiles of group ``sender`` to tiles of a reading group, both numbered within it; None: the host."""
+
+    sender: str | None
+    source: Array
+    reader: str | None
+    target: Array
+    axons: Array
+    messages: Array
+
+
+class Flows:
+    """The traffic of one network that is cut again and again: what a new cut leaves alone is not counted anew."""
+
+    def __init__(self, graph: Graph, groups: Sequence[Population]) -> None:
+        self.graph, self.groups, self.owner = graph, groups, owners(groups)
+        self.known: dict[str, tuple[dict[str, Tiling], list[_Flow]]] = {}
+
+    def traffic(self, tilings: Mapping[str, Tiling]) -> Traffic:
+        """All flows between the tiles of a cut."""
+        *first, tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
+        start: dict[str | None, int] = {**dict(zip(tilings, first, strict=True)), None: HOST_TILE}
+        senders = _Senders(self.graph, self.owner, tilings)
+        flows = [flow for name in tilings for flow in self._into(name, senders)]
+        columns = [
+            np.concatenate([np.zeros(0), *part])
+            for part in (
+                [flow.source + start[flow.sender] for flow in flows],
+                [flow.target + start[flow.reader] for flow in flows],
+                [flow.axons for flow in flows],
+                [flow.messages for flow in flows],
+            )
+        ]
+        source, target, axons = (numbers.astype(np.int64) for numbers in columns[:3])
+        return Traffic(source, target, axons, columns[3], tiles)
+
+    def _into(self, name: str, senders: _Senders) -> list[_Flow]:
+        """What the tiles of a group read, and what they hand to the host."""
+        cuts, flows = self.known.get(name, ({}, []))
+        if not cuts or any(senders.tilings[group] is not cut for group, cut in cuts.items()):
+            flows = list(_flows(name, senders))
+            involved = {name, *(flow.sender for flow in flows if flow.sender is not None)}
+            self.known[name] = {group: senders.tilings[group] for group in involved}, flows
+        return flows
+
+
+def _flows(name: str, senders: _Senders) -> Iterator[_Flow]:
+    tiling = senders.tilings[name]
+    for i, part in enumerate(tiling.tiles):
+        for read in tiling.accounting.reads(part):
+            sender, source, axons, messages = senders.sent(read)
+            yield _Flow(sender, source, name, np.full(len(source), i), axons, messages)
+        for node in tiling.accounting.group.nodes:
+            if isinstance(node, Output) and part.size(node.name):
+                size = part.size(node.name)
+                amounts = np.array([size]), np.array([size * senders.activity(node.name)])
+                yield _Flow(name, np.array([i]), None, np.array([0]), *amounts)
+
+
+Sent = tuple[str | None, Array, Array, Array]
 
 
 class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
-    def __init__(self, graph: Graph, groups: Sequence[Population], tilings: Mapping[str, Tiling]) -> None:
-        self.graph, self.tilings, self.owner = graph, tilings, owners(groups)
-        *first, self.tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
-        self.first = dict(zip(tilings, first, strict=True))
-        self.known: dict[tuple[object, ...], tuple[Array, Array, Array]] = {}
+    def __init__(self, graph: Graph, owner: Mapping[str, Population], tilings: Mapping[str, Tiling]) -> None:
+        self.graph, self.tilings, self.owner = graph, tilings, owner
+        self.known: dict[tuple[object, ...], Sent] = {}
         self.places: dict[str, Array] = {}
 
     def activity(self, name: str) -> float:
@@ -76,8 +117,8 @@ class _Senders:
         known = self.graph.values[name].activity
         return known.mean if known else 1.0
 
-    def sent(self, read: Read) -> tuple[Array, Array, Array]:
-        """Sending tiles, their axon words and their messages."""
+    def sent(self, read: Read) -> Sent:
+        """The sending group (None: the host), its tiles, their axon words and their messages."""
         # Tiles that differ in output channels only read the same: most reads have been answered before.
         region = read.region
         content = [region.indices] if region.axes is None else region.axes
@@ -86,11 +127,11 @@ class _Senders:
             self.known[key] = self._sent(read)
         return self.known[key]
 
-    def _sent(self, read: Read) -> tuple[Array, Array, Array]:
+    def _sent(self, read: Read) -> Sent:
         group = self.owner[read.source]
         active = self.activity(read.source)
         if group.on_host:
-            return (np.array([HOST_TILE]), np.array([read.axons]), np.array([read.region.size * active]))
+            return None, np.array([0]), np.array([read.axons]), np.array([read.region.size * active])
         tiling = self.tilings[group.name]
         cells, axes, grid = tiling.accounting.cells, read.region.axes, tiling.cut.partition.grid
         plain = cells.neuron is None and read.region.shape == cells.shape
@@ -99,7 +140,7 @@ class _Senders:
         else:
             axons, messages = self._by_element(read, tiling)
         tiles = np.flatnonzero(messages)
-        return tiles + self.first[group.name], axons[tiles], messages[tiles] * active
+        return group.name, tiles, axons[tiles], messages[tiles] * active
 
     def _by_element(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
         count = len(tiling.tiles)

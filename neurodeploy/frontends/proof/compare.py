@@ -102,7 +102,7 @@ class Comparison:
         if wanted is None or wanted.size != found.size or wanted.shape[:2] != found.shape[:2]:
             return True  # it was cut to what is read, or its module keeps other axes: the read-out tells
         a, b = (values.reshape(*values.shape[:2], -1) for values in (found, wanted))
-        same = self._same(a, b) or self._same(np.sort(a), np.sort(b))
+        same = self._same(a, b) or (_counted(a, b) if _spikes(b) else self._same(np.sort(a), np.sort(b)))
         known = self.populations[name] in self.known
         outcome.neurons += found.size if same or known else 0
         return same or not known
@@ -124,13 +124,23 @@ class Comparison:
         trace = interp.run(self.graph, self.x[rows], record=heard, given=given)
         for node in nodes:
             currents = [trace.values[name] for name in node.inputs]
-            own = fits[node.name](answers.currents[self.populations[node.name]])
+            own = fits[node.name](answers.currents[self.populations[node.name]]())
             ties, difference = _neuron(node, currents, own, given[node.name], self.precision)  # type: ignore[arg-type]
             outcome.ties += ties
             if difference and (outcome.difference is None or difference.tick < outcome.difference.tick):
                 outcome.difference = difference
         if outcome.difference is None:
             self._readout(trace.outputs, wanted, outcome)
+
+
+def _spikes(values: Array) -> bool:
+    """Whether nothing but 0 and 1 is among the values."""
+    return bool(((values == 0) | (values == 1)).all())
+
+
+def _counted(found: Array, wanted: Array) -> bool:
+    """Whether as many spikes are in both, wherever they are: what sorting would find, and slowly."""
+    return _spikes(found) and np.array_equal(found.sum(axis=-1), wanted.sum(axis=-1))
 
 
 def accumulated(outputs: Array, readout: str) -> Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,13 @@ LARGE = 100_000_000
 class Answers:
     """Of one batch from rest: ``outputs`` (calls, B, ...), and by path what each known neuron says, (T, B, ...).
 
-    ``currents`` are what the neurons were given. ``calls`` counts how often each was called in the last call of the
+    ``currents`` yield what the neurons were given. ``calls`` counts how often each was called in the last call of the
     module.
     """
 
     outputs: Array
     spikes: dict[str, Array] = field(default_factory=dict)
-    currents: dict[str, Array] = field(default_factory=dict)
+    currents: Mapping[str, Callable[[], Array]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
 
 
@@ -116,7 +117,9 @@ class Reference:
                 outputs += self._answers(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
         told = {path: values for path, values in heard.items() if values}
-        currents = {path: self._by_tick([x for x, _ in values], count) for path, values in told.items()}
+        currents = {
+            path: partial(self._by_tick, [x for x, _ in values], count) for path, values in told.items()
+        }
         spikes = {path: self._by_tick([y for _, y in values], count) for path, values in told.items()}
         return Answers(np.stack(outputs)[:, :count], spikes, currents, calls)
 
@@ -189,13 +192,18 @@ def _portions(raw: Array, batch: int) -> Iterator[tuple[Array, int]]:
 
 
 def _joined(parts: list[Answers]) -> Answers:
-    def joined(values: Callable[[Answers], dict[str, Array]]) -> dict[str, Array]:
-        return {
-            path: np.concatenate([values(part)[path] for part in parts], axis=1) for path in values(parts[0])
-        }
+    def given(path: str) -> Array:
+        return _together(part.currents[path]() for part in parts)
 
-    outputs = np.concatenate([part.outputs for part in parts], axis=1)
-    return Answers(outputs, joined(lambda p: p.spikes), joined(lambda p: p.currents), parts[0].calls)
+    first = parts[0]
+    spikes = {path: _together(part.spikes[path] for part in parts) for path in first.spikes}
+    currents = {path: partial(given, path) for path in first.currents}
+    return Answers(_together(part.outputs for part in parts), spikes, currents, first.calls)
+
+
+def _together(parts: Iterable[Array]) -> Array:
+    """One batch of several (T, B, ...)."""
+    return np.concatenate(list(parts), axis=1)
 
 
 def of_program(program: Any, spec: InputSpec) -> Reference:

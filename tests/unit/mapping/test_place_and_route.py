@@ -19,7 +19,7 @@ from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
 from neurodeploy.mapping.routes import PORT, route
 from neurodeploy.mapping.tiling import Tiling, tile
-from neurodeploy.mapping.traffic import HOST_TILE, Traffic, traffic
+from neurodeploy.mapping.traffic import HOST_TILE, Flows, Traffic
 from neurodeploy.mapping.types import Core, Demand
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import Target, load
@@ -41,7 +41,7 @@ def small(neurons: int) -> Target:
 def cut(graph: Graph, target: Target) -> tuple[dict[str, Tiling], Traffic]:
     groups = populations(graph)
     tilings = {g.name: tile(Accounting.of(graph, target, g)) for g in groups if not g.on_host}
-    return tilings, traffic(graph, groups, tilings)
+    return tilings, Flows(graph, groups).traffic(tilings)
 
 
 def brute_force(graph: Graph, tilings: dict[str, Tiling]) -> Counter:
@@ -66,11 +66,18 @@ def brute_force(graph: Graph, tilings: dict[str, Tiling]) -> Counter:
 
 
 def assert_counts_every_element(graph: Graph, neurons: int) -> None:
-    tilings, flows = cut(graph, small(neurons))
-    found: Counter = Counter()
-    for source, destination, words in zip(flows.source, flows.target, flows.axons, strict=True):
-        found[int(source), int(destination)] += int(words)
-    assert found == brute_force(graph, tilings)
+    """As it is cut first, and after every second group has been cut finer."""
+    tilings, _ = cut(graph, small(neurons))
+    flows = Flows(graph, populations(graph))
+    finer = {
+        name: tile(tiling.accounting, least=len(tiling.tiles) + 1) for name, tiling in [*tilings.items()][::2]
+    }
+    for tilings in (tilings, {**tilings, **finer}):
+        traffic = flows.traffic(tilings)
+        found: Counter = Counter()
+        for source, destination, words in zip(traffic.source, traffic.target, traffic.axons, strict=True):
+            found[int(source), int(destination)] += int(words)
+        assert found == brute_force(graph, tilings)
 
 
 @pytest.mark.parametrize("neurons", [4095, 70, 20])
