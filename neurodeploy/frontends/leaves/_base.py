@@ -33,11 +33,13 @@ class Leaf:
 class SourceLibrary(Member):
     """A library by name; ``classes`` says by qualified class name how a module of the class becomes a Leaf.
 
-    A reset or surrogate that no model reproduces exactly is a problem, not an approximation.
+    A reset or surrogate that no model reproduces exactly is a problem, not an approximation. ``refused``: the Leaf with
+    the problem for classes of which every module has it.
     """
 
     name: str
     classes: Mapping[str, Callable[[Any], Leaf]]
+    refused: Mapping[str, Leaf] = field(default_factory=dict)
 
 
 LEAVES = Room("frontends.leaves", SourceLibrary)
