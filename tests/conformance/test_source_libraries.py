@@ -17,9 +17,12 @@ import pytest
 from neurodeploy.frontends.leaves import leaf_of
 from neurodeploy.frontends.leaves._base import LEAVES
 from neurodeploy.ir.neuron_model import NEURONS
-from tests.later import torch
+from tests.later import Later, torch
 
+guest = Later("neurodeploy.frontends.guest")
 TICKS, SIZE = 20, 300
+#: of voltages that are sent; spikes are whole numbers
+ROUNDING = 1e-12
 CLASSES = sorted(name for library in LEAVES.values() for name in library.classes)
 
 #: arguments, beside those that a class lacks
@@ -29,6 +32,9 @@ SETTINGS: list[dict[str, Any]] = [
     {"v_reset": 0.25, "decay_input": False}, {"beta": 0.5, "v_threshold": 1.0}, {"threshold": 0.75},
     {"reset_mechanism": "zero"}, {"reset_mechanism": "zero", "beta": 0.5, "alpha": 0.25, "threshold": 1.5},
     {"learn_beta": True, "learn_threshold": True, "init_hidden": True},
+    {"dt": 2.0**-3, "tau_mem_inv": 4.0, "tau_syn_inv": 2.0}, {"dt": 2.0**-3, "tau_mem_inv": 2.0, "v_th": 0.75},
+    {"dt": 2.0**-3, "tau_mem_inv": 4.0, "v_leak": 0.25, "v_reset": -0.5}, {"reset_method": "reset_subtract"},
+    {"v_reset": 0.25, "v_th": (0.5,) * (SIZE // 2) + (1.5,) * (SIZE // 2)},
 ]  # fmt: skip
 #: what neurons of a library cannot do without
 NEEDED = {"snntorch": {"beta": 0.9, "alpha": 0.75}, "spikingjelly": {"tau": 2.0, "decay_input": True}}
@@ -60,12 +66,30 @@ def class_of(name: str) -> Any:
 def made(name: str, settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
     """A module of a class in double precision, with the settings, if it takes them all."""
     cls = class_of(name) or pytest.skip("not in what is installed")
+    if name.startswith("norse."):
+        yield from made_of_parameters(cls, settings)
+        return
     taken = inspect.signature(cls.__init__).parameters
     needed = NEEDED.get(name.partition(".")[0], {})
     given = {key: value for key, value in {**needed, **settings}.items() if key in taken}
     broken = BROKEN.get(name.rpartition(".")[2], {}).items() & given.items()
     if not broken and (settings.keys() & given.keys() or not settings):
         yield given, cls(**given).double().eval()
+
+
+def made_of_parameters(cls: Any, settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """A module of Norse: what it is made of is a named tuple of tensors and a way to reset."""
+    kind = type(inspect.signature(cls.__init__).parameters["p"].default)
+    if settings.keys() - {"dt"} <= set(kind._fields) and None not in settings.values():
+        ways = importlib.import_module("norse.torch.functional.reset")
+        given = {
+            key: getattr(ways, value) if isinstance(value, str) else torch.tensor(value)
+            for key, value in settings.items()
+            if key != "dt"
+        }
+        module = cls(p=kind(**given), dt=settings.get("dt", 0.001))
+        guest.Snapshot(module).to(torch.float64)
+        yield settings, module
 
 
 def currents() -> Iterator[np.ndarray]:
@@ -78,15 +102,19 @@ def currents() -> Iterator[np.ndarray]:
 
 def called(module: Any, x: np.ndarray) -> np.ndarray:
     """What a module sends from rest, called as its settings want it: tick by tick, or once."""
-    (module.reset_mem if hasattr(module, "reset_mem") else module.reset)()
+    for reset in guest.resets(module):
+        reset()
     inputs = torch.tensor(x)[:, None]
     leaf = leaf_of(module)
     assert leaf is not None
+    given: Any = ()  # states that the caller hands on
+    outs = []
     with torch.no_grad():
-        if leaf.whole_sample:
-            return module(inputs)[:, 0].numpy()
-        outs = [module(tick) for tick in inputs]
-    return torch.stack([out[0] if leaf.states else out for out in outs])[:, 0].numpy()
+        for part in (inputs,) if leaf.whole_sample else inputs:
+            out = module(part, *given)
+            out, *given = out if leaf.states else (out,)
+            outs.append(out)
+    return torch.cat(outs)[:, 0].numpy() if leaf.whole_sample else torch.stack(outs)[:, 0].numpy()
 
 
 def played(module: Any, x: np.ndarray) -> np.ndarray:
@@ -112,7 +140,9 @@ def equal(name: str, settings: dict[str, Any]) -> None:
             assert refusal in leaf.problem
             continue
         for x in currents():
-            np.testing.assert_array_equal(played(module, x), called(module, x), str(given))
+            np.testing.assert_allclose(
+                played(module, x), called(module, x), ROUNDING, ROUNDING, err_msg=str(given)
+            )
 
 
 @pytest.mark.parametrize("name", CLASSES)

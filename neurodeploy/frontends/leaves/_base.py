@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from ...array import Array
 from ...registry import Member, Room
 
 
@@ -43,3 +46,17 @@ class SourceLibrary(Member):
 
 
 LEAVES = Room("frontends.leaves", SourceLibrary)
+
+
+def array_of(value: Any) -> Array:
+    """A tensor or number as float64, with at least one axis."""
+    array: Array = np.atleast_1d(
+        value.detach().double().numpy() if hasattr(value, "detach") else np.float64(value)
+    )
+    return array
+
+
+def compact(value: Any) -> Any:
+    """One number where all elements are the same, else the array."""
+    array = np.asarray(value, np.float64)
+    return float(array.flat[0]) if np.all(array == array.flat[0]) else array

@@ -91,7 +91,7 @@ def _steps(module: Any) -> bool:
 
     apart = torch.tensor((-1e3, -1.0, -(2.0**-30), 0.0, 2.0**-30, 1.0, 1e3), dtype=torch.float64)
     with torch.no_grad():
-        return torch.equal(fire(apart).double(), (apart >= 0).double())
+        return bool(torch.equal(fire(apart).double(), (apart >= 0).double()))
 
 
 #: neurons by the file of release 2.0 that has them
