@@ -21,13 +21,16 @@ class Leaf:
     """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it.
 
     ``whole_sample``: one call of the module is all ticks, in the first axis of what it is given. ``states`` names
-    those of its states that the module returns behind its spikes, for its caller to hand back to it at the next tick.
+    those of its states that the module returns behind its spikes, for its caller to hand back to it at the next tick;
+    where each is a named tuple, ``parts`` are its names. One that ``forgets`` begins anew where it is handed none.
     """
 
     model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     whole_sample: bool = False
     states: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    forgets: bool = False
     problem: str = ""
     fixes: tuple[str, ...] = ()
 

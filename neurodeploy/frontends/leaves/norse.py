@@ -31,7 +31,7 @@ def _leak(module: Any, current: bool) -> dict[str, Any]:
 
 
 def _spiking(current: bool, whole: bool, module: Any) -> Leaf:
-    return _fires(module, _leak(module, current), array_of(module.p.v_leak), whole)
+    return _fires(module, _leak(module, current), array_of(module.p.v_leak), whole, current)
 
 
 def _counting(whole: bool, module: Any) -> Leaf:
@@ -39,27 +39,28 @@ def _counting(whole: bool, module: Any) -> Leaf:
     return _fires(module, params, array_of(module.p.v_reset), whole)
 
 
-def _fires(module: Any, params: dict[str, Any], rest: Any, whole: bool) -> Leaf:
+def _fires(module: Any, params: dict[str, Any], rest: Any, whole: bool, current: bool = False) -> Leaf:
     method = getattr(getattr(module.p, "reset_method", None), "__name__", "reset_value")
     rule = _RULES.get(method)
     if rule is None or (rule == 1 and rest.any()):
         what = f"reset_method = {method}" + (f" with v_leak = {module.p.v_leak}" if rule == 1 else "")
         return Leaf(problem=what, fixes=("train with reset_value, or with reset_subtract and v_leak 0",))
     params |= {"threshold": array_of(module.p.v_th) - rest, "v_reset": array_of(module.p.v_reset) - rest}
-    return _leaf("general_lif", {**_compact(params), "rule": rule}, whole)
+    return _leaf("general_lif", {**_compact(params), "rule": rule}, whole, current)
 
 
 def _reading(current: bool, whole: bool, module: Any) -> Leaf:
     params = {**_leak(module, current), "offset": array_of(module.p.v_leak)}
-    return _leaf("leaky_integrator", _compact(params), whole)
+    return _leaf("leaky_integrator", _compact(params), whole, current)
 
 
 def _compact(params: dict[str, Any]) -> dict[str, Any]:
     return {name: compact(value) for name, value in params.items()}
 
 
-def _leaf(model: str, params: dict[str, Any], whole: bool) -> Leaf:
-    return Leaf(model, params, whole_sample=whole, states=("state",))
+def _leaf(model: str, params: dict[str, Any], whole: bool, current: bool) -> Leaf:
+    parts = ("v", "i") if current else ("v",)
+    return Leaf(model, params, whole_sample=whole, states=("state",), parts=parts, forgets=True)
 
 
 _MODULES = "norse.torch.module"
