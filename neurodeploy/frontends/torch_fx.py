@@ -162,7 +162,7 @@ def _traced(
         except NeurodeployError:
             raise
         except Exception as error:  # whatever the user's own code raises, or fx itself
-            raise ImportModelError(_trace_problem(error, example)) from error
+            raise ImportModelError(tracer.problems or _trace_problem(error, example)) from error
         tracer.close(graph)
     return _Found(tracer, graph, recorder, foreign, factories)
 

@@ -105,9 +105,9 @@ def membrane(net: Any, x: Any) -> Any:
 
 
 CASES: dict[Forward, str] = {
-    loop: "equal", recorded: "equal", from_zeros: "equal", all_ticks: "equal", one_tick: "ND165", forgotten: "ND165", another: "ND165",
-    kept: "ND165", membrane: "ND165",
-}  # fmt: skip
+    **dict.fromkeys((loop, recorded, from_zeros, all_ticks), "equal"),
+    **dict.fromkeys((one_tick, forgotten, another, kept, membrane), "ND165"),
+}
 
 
 @pytest.mark.parametrize("library", ["tests.norse_cells", "norse.torch"])
