@@ -40,7 +40,8 @@ test-slow: setup ## run the long proofs (minutes)
 # An old release beside the current one, and what comes without a wheel: in a folder of their own, before the environment.
 test-libraries: setup $(LIBRARIES)/.ready ## run the tests of live neurons beside Norse and SpikingJelly 0.0.0.0.12
 	PYTHONPATH=$(LIBRARIES) $(BIN)/python -m pytest tests/conformance/test_source_libraries.py \
-		tests/unit/frontends/test_leaves.py tests/unit/frontends/test_handed_states.py
+		tests/unit/frontends/test_leaves.py tests/unit/frontends/test_handed_states.py \
+		tests/unit/frontends/test_jelly_releases.py
 
 $(LIBRARIES)/.ready: requirements/libraries.txt
 	$$(scripts/uv.sh) pip install --quiet --python $(VENV) --target $(LIBRARIES) --upgrade --no-deps --require-hashes \
