@@ -32,10 +32,15 @@ SETTINGS: list[dict[str, Any]] = [
     {"v_reset": 0.25, "decay_input": False}, {"beta": 0.5, "v_threshold": 1.0}, {"threshold": 0.75},
     {"reset_mechanism": "zero"}, {"reset_mechanism": "zero", "beta": 0.5, "alpha": 0.25, "threshold": 1.5},
     {"learn_beta": True, "learn_threshold": True, "init_hidden": True},
+    {"k": 1.5, "scale_reset": True}, {"k": 2.0, "scale_reset": False}, {"k": 0.75, "v_reset": 0.25, "tau": 4.0},
+    {"k": 1.5, "v_reset": -0.5, "scale_reset": True}, {"k": 2.0, "v_reset": None, "scale_reset": True},
+    {"k": 0.5, "v_reset": None, "decay_input": False}, {"k": 1.5, "v_reset": -0.5, "decay_input": False},
     {"dt": 2.0**-3, "tau_mem_inv": 4.0, "tau_syn_inv": 2.0}, {"dt": 2.0**-3, "tau_mem_inv": 2.0, "v_th": 0.75},
     {"dt": 2.0**-3, "tau_mem_inv": 4.0, "v_leak": 0.25, "v_reset": -0.5}, {"reset_method": "reset_subtract"},
     {"v_reset": 0.25, "v_th": (0.5,) * (SIZE // 2) + (1.5,) * (SIZE // 2)},
 ]  # fmt: skip
+#: settings that are no argument
+LEARNED = frozenset({"k"})
 #: what neurons of a library cannot do without
 NEEDED = {"snntorch": {"beta": 0.9, "alpha": 0.75}, "spikingjelly": {"tau": 2.0, "decay_input": True}}
 #: settings that a class of some models is refused with, and what it says
@@ -43,9 +48,10 @@ HARD_ALONE = {"TernaryIFNode": "v_reset = ", "TernaryLIFNode": "v_reset = ",
               "BinaryLif": "it resets to", "TernaryLif": "it resets to"}  # fmt: skip
 #: settings with which the library's own class does not run
 BROKEN = {
-    "SimpleLIFNode": {"v_reset": None},
-    "OTTTLIFNode": {"step_mode": "m"},
-    "SLTTLIFNode": {"step_mode": "m"},
+    "KLIFNode": {"v_reset": None},
+    "lif.SimpleLIFNode": {"v_reset": None},
+    "online_learning.OTTTLIFNode": {"step_mode": "m"},
+    "online_learning.SLTTLIFNode": {"step_mode": "m"},
 }
 
 
@@ -72,9 +78,15 @@ def made(name: str, settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], 
     taken = inspect.signature(cls.__init__).parameters
     needed = NEEDED.get(name.partition(".")[0], {})
     given = {key: value for key, value in {**needed, **settings}.items() if key in taken}
-    broken = BROKEN.get(name.rpartition(".")[2], {}).items() & given.items()
-    if not broken and (settings.keys() & given.keys() or not settings):
-        yield given, cls(**given).double().eval()
+    if BROKEN.get(name.removeprefix("spikingjelly.activation_based.neuron."), {}).items() & given.items():
+        return
+    module = cls(**given).double().eval()
+    learned = {key: settings[key] for key in LEARNED & settings.keys() if hasattr(module, key)}
+    for key, value in learned.items():
+        getattr(module, key).data.fill_(value)
+    given |= learned
+    if settings.keys() & given.keys() or not settings:
+        yield given, module
 
 
 def made_of_parameters(cls: Any, settings: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

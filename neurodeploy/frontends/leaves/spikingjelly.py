@@ -9,6 +9,7 @@ zero. With v_reset None, R is 0 and the threshold is subtracted.
 SimpleLIF, SimpleIF:    the same, but V begins at 0
 TernaryLIF, TernaryIF:  the same, and S = -1 at H <= -v_threshold
 OTTTLIF, SLTTLIF:       LIF, trained in another way
+KLIF:                   F = ReLU(k H) of the H of a LIF fires; V is then F, or F / k with scale_reset, and as above
 """
 
 from __future__ import annotations
@@ -51,6 +52,24 @@ def _read(module: Any, rate: float) -> Leaf:
     return Leaf("lif", params, whole_sample=_whole(module))
 
 
+def _scaled(module: Any) -> Leaf:
+    """KLIF as a LIF with a floor: with scale_reset its voltage is F / k, else F, counted from where it rests."""
+    k, rate = module.k.item(), _rate(module)
+    if k <= 0 or not _steps(module):
+        return _NO_STEP if k > 0 else Leaf(problem=f"k = {k}: a spike for what inhibits", fixes=_LIF)
+    rest = 0.0 if module.v_reset is None else float(module.v_reset)
+    inside, ahead = (1.0, k) if module.scale_reset else (k, 1.0)
+    params = {
+        "beta": inside * (1.0 - rate), "gain": inside * _gain(module, rate), "bias": (inside - 1.0) * rest,
+        "floor": -rest, "threshold": float(module.v_threshold) / ahead - rest, "rule": int(module.v_reset is None),
+    }  # fmt: skip
+    if params["beta"] > 1.0:
+        return Leaf(
+            problem=f"k = {k}: its voltage grows by itself, by {params['beta']} in a tick", fixes=_LIF
+        )
+    return Leaf("rectified_lif", params, whole_sample=_whole(module))
+
+
 def _simple(module: Any) -> Leaf:
     """Its voltage leaks towards v_reset, and begins elsewhere."""
     if not module.v_reset or not _steps(module):
@@ -76,6 +95,7 @@ def _whole(module: Any) -> bool:
     return old or getattr(module, "step_mode", "s") == "m"
 
 
+_LIF = ("train with LIFNode, ParametricLIFNode or IFNode, which every target has",)
 _NO_STEP = Leaf(
     problem="its surrogate function is no step from 0 to 1 when it fires",
     fixes=("use a surrogate of spikingjelly with spiking=True", "train with spikes, not with counts of them"),
@@ -99,6 +119,7 @@ _MODELLED: dict[str, Read] = {
     "integrate_and_fire.IFNode": _leaky,
     "integrate_and_fire.SimpleIFNode": _simple,
     "lif.LIFNode": _leaky,
+    "lif_variants.KLIFNode": _scaled,
     "lif.SimpleLIFNode": _simple,
     "online_learning.OTTTLIFNode": _leaky,
     "online_learning.SLTTLIFNode": _leaky,
@@ -109,7 +130,6 @@ _MODELLED: dict[str, Read] = {
 
 #: what keeps others from being a registered model; CUBALIFNode and ActivationAwareIFNode are found by running them
 _UNMODELLED = {
-    "its voltage is ReLU(k H), cut off at 0": ("lif_variants.KLIFNode",),
     "it charges by a square of its voltage": ("nonlinear_if.QIFNode",),
     "it charges by an exponential of its voltage": ("nonlinear_if.EIFNode",),
     "it charges by a square of its voltage, which an adaptation current follows": ("adapt.IzhikevichNode",),
@@ -133,8 +153,6 @@ _UNMODELLED = {
     "it draws random numbers": (
         "noisy.NoisyCUBALIFNode", "noisy.NoisyILCCUBALIFNode", "noisy.NoisyNonSpikingIFNode"),
 }  # fmt: skip
-_FIXES = ("train with LIFNode, ParametricLIFNode or IFNode, which every target has",)
-
 
 #: those that releases before 2.0 have
 _OLD = frozenset({
@@ -151,7 +169,7 @@ def _places(name: str) -> tuple[str, ...]:
 
 
 def _refusal(name: str, why: str) -> Leaf:
-    return Leaf(problem=f"{name.partition('.')[2]}: {why}", fixes=_FIXES)
+    return Leaf(problem=f"{name.partition('.')[2]}: {why}", fixes=_LIF)
 
 
 MEMBER = SourceLibrary(

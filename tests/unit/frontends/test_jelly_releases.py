@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 TICKS = 4
 RELEASES = ("activation_based", "clock_driven")
 NEURONS = (
-    "IFNode", "LIFNode", "ParametricLIFNode", "SimpleIFNode", "SimpleLIFNode", "TernaryIFNode", "TernaryLIFNode",
-    "OTTTLIFNode", "SLTTLIFNode", "CUBALIFNode", "ActivationAwareIFNode",
+    "IFNode", "LIFNode", "ParametricLIFNode", "KLIFNode", "SimpleIFNode", "SimpleLIFNode", "TernaryIFNode",
+    "TernaryLIFNode", "OTTTLIFNode", "SLTTLIFNode", "CUBALIFNode", "ActivationAwareIFNode",
 )  # fmt: skip
 #: those that run one tick alone, or are known by running one
 SINGLE = ("OTTTLIFNode", "SLTTLIFNode", "CUBALIFNode", "ActivationAwareIFNode")

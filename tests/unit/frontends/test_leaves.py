@@ -24,7 +24,7 @@ def stand_in(package: str, name: str, base: type | None = None, **attributes: ob
     cls = type(name, (base or torch.nn.Module,), {"__module__": f"spikingjelly.{package}.neuron"})
     module = cls()
     for key, value in attributes.items():
-        setattr(module, key, torch.tensor(value) if key == "w" else value)  # the one that is trained
+        setattr(module, key, torch.tensor(value) if key in ("w", "k") else value)  # those that are trained
     return module
 
 
@@ -106,10 +106,25 @@ def test_surrogates_are_called_to_see_whether_they_are_steps() -> None:
         assert bool(leaf.problem) == bool(problem)
 
 
+KLIF = {**HARD, "tau": 2.0, "decay_input": True, "scale_reset": False}
+
+
+def test_klif_is_a_lif_with_a_floor() -> None:
+    """One that grows by itself, or fires for what inhibits, is none."""
+    leaf = leaves.leaf_of(stand_in("activation_based", "KLIFNode", **KLIF, k=1.5))
+    assert leaf is not None
+    assert leaf.model == "rectified_lif"
+    assert set(leaf.params) == set(NEURONS["rectified_lif"].float_params)
+    assert (leaf.params["beta"], leaf.params["gain"], leaf.params["floor"]) == (0.75, 0.75, 0.0)
+    for k, why in ((3.0, "grows"), (-1.0, "inhibits"), (0.0, "inhibits")):
+        refused = leaves.leaf_of(stand_in("activation_based", "KLIFNode", **KLIF, k=k))
+        assert refused is not None
+        assert why in refused.problem
+
+
 @pytest.mark.parametrize(
     ("package", "name", "why"),
     [
-        ("activation_based", "KLIFNode", "ReLU"),
         ("activation_based", "QIFNode", "square"),
         ("clock_driven", "EIFNode", "exponential"),
         ("clock_driven", "MultiStepEIFNode", "exponential"),
