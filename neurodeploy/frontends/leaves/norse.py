@@ -43,7 +43,7 @@ def _fires(module: Any, params: dict[str, Any], rest: Any, whole: bool, current:
     method = getattr(getattr(module.p, "reset_method", None), "__name__", "reset_value")
     rule = _RULES.get(method)
     if rule is None or (rule == 1 and rest.any()):
-        what = f"reset_method = {method}" + (f" with v_leak = {module.p.v_leak}" if rule == 1 else "")
+        what = f"reset_method = {method}" + (f" with v_leak = {compact(rest)}" if rule == 1 else "")
         return Leaf(problem=what, fixes=("train with reset_value, or with reset_subtract and v_leak 0",))
     params |= {"threshold": array_of(module.p.v_th) - rest, "v_reset": array_of(module.p.v_reset) - rest}
     return _leaf("general_lif", {**_compact(params), "rule": rule}, whole, current)

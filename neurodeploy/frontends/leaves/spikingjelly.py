@@ -22,6 +22,8 @@ from ._base import Leaf, SourceLibrary
 
 Read = Callable[[Any], Leaf]
 
+_LIF = ("train with LIFNode, ParametricLIFNode or IFNode",)
+
 
 def _rate(module: Any) -> float:
     """What is lost of the voltage in a tick: nothing without a time constant."""
@@ -42,8 +44,6 @@ def _parametric(module: Any) -> Leaf:
 
 def _read(module: Any, rate: float) -> Leaf:
     """beta = 1 - rate, gain = rate or 1, and the threshold as it is seen from where the voltage rests."""
-    if not _steps(module):
-        return _NO_STEP
     rest = 0.0 if module.v_reset is None else float(module.v_reset)
     params = {"beta": 1.0 - rate, "gain": _gain(module, rate), "threshold": float(module.v_threshold) - rest}
     if module.v_reset is None:
@@ -55,8 +55,8 @@ def _read(module: Any, rate: float) -> Leaf:
 def _scaled(module: Any) -> Leaf:
     """KLIF as a LIF with a floor: with scale_reset its voltage is F / k, else F, counted from where it rests."""
     k, rate = module.k.item(), _rate(module)
-    if k <= 0 or not _steps(module):
-        return _NO_STEP if k > 0 else Leaf(problem=f"k = {k}: a spike for what inhibits", fixes=_LIF)
+    if k <= 0:
+        return Leaf(problem=f"k = {k}: a spike for what inhibits", fixes=_LIF)
     rest = 0.0 if module.v_reset is None else float(module.v_reset)
     inside, ahead = (1.0, k) if module.scale_reset else (k, 1.0)
     params = {
@@ -65,14 +65,14 @@ def _scaled(module: Any) -> Leaf:
     }  # fmt: skip
     if params["beta"] > 1.0:
         return Leaf(
-            problem=f"k = {k}: its voltage grows by itself, by {params['beta']} in a tick", fixes=_LIF
+            problem=f"k = {k}: its voltage grows by itself, {params['beta']} times a tick", fixes=_LIF
         )
     return Leaf("rectified_lif", params, whole_sample=_whole(module))
 
 
 def _simple(module: Any) -> Leaf:
     """Its voltage leaks towards v_reset, and begins elsewhere."""
-    if not module.v_reset or not _steps(module):
+    if not module.v_reset:
         return _leaky(module)
     rate, rest = _rate(module), float(module.v_reset)
     params = {"beta": 1.0 - rate, "gain": _gain(module, rate), "bias": rate * rest,
@@ -82,9 +82,8 @@ def _simple(module: Any) -> Leaf:
 
 def _ternary(module: Any) -> Leaf:
     """Both thresholds are as far from 0, and so is only a rest at 0 from both."""
-    if module.v_reset != 0 or not _steps(module):
-        what = f"v_reset = {module.v_reset}" if module.v_reset != 0 else _NO_STEP.problem
-        return Leaf(problem=what, fixes=("train with v_reset = 0.0",))
+    if module.v_reset != 0:
+        return Leaf(problem=f"v_reset = {module.v_reset}", fixes=("train with v_reset = 0.0",))
     rate = _rate(module)
     params = {"beta": 1.0 - rate, "gain": _gain(module, rate), "threshold": float(module.v_threshold)}
     return Leaf("ternary_lif", params, whole_sample=_whole(module))
@@ -95,7 +94,6 @@ def _whole(module: Any) -> bool:
     return old or getattr(module, "step_mode", "s") == "m"
 
 
-_LIF = ("train with LIFNode, ParametricLIFNode or IFNode, which every target has",)
 _NO_STEP = Leaf(
     problem="its surrogate function is no step from 0 to 1 when it fires",
     fixes=("use a surrogate of spikingjelly with spiking=True", "train with spikes, not with counts of them"),
@@ -114,13 +112,18 @@ def _steps(module: Any) -> bool:
         return bool(torch.equal(fire(apart).double(), (apart >= 0).double()))
 
 
+def _spiking(read: Read) -> Read:
+    """The same reader for modules whose surrogate function is a step; the problem of others."""
+    return lambda module: read(module) if _steps(module) else _NO_STEP
+
+
 #: neurons by the file of release 2.0 that has them
 _MODELLED: dict[str, Read] = {
     "integrate_and_fire.IFNode": _leaky,
     "integrate_and_fire.SimpleIFNode": _simple,
     "lif.LIFNode": _leaky,
-    "lif_variants.KLIFNode": _scaled,
     "lif.SimpleLIFNode": _simple,
+    "lif_variants.KLIFNode": _scaled,
     "online_learning.OTTTLIFNode": _leaky,
     "online_learning.SLTTLIFNode": _leaky,
     "plif.ParametricLIFNode": _parametric,
@@ -174,7 +177,7 @@ def _refusal(name: str, why: str) -> Leaf:
 
 MEMBER = SourceLibrary(
     "spikingjelly",
-    {place: read for name, read in _MODELLED.items() for place in _places(name)},
+    {place: _spiking(read) for name, read in _MODELLED.items() for place in _places(name)},
     {
         place: _refusal(name, why)
         for why, names in _UNMODELLED.items()
