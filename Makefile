@@ -13,9 +13,10 @@ EXTRAS ?= $(or $(patsubst $(VENV)/.ready-%,%,$(firstword $(wildcard $(VENV)/.rea
 WORKERS ?= auto
 READY := $(VENV)/.ready-$(EXTRAS)
 BIN := $(VENV)/bin
+LIBRARIES := .tools/libraries
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow fuzz lint format deps docs demo lock clean distclean
+.PHONY: help setup test test-slow test-libraries fuzz lint format deps docs demo lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,14 +28,25 @@ $(READY): pyproject.toml $(wildcard requirements/*.txt) scripts/setup.sh
 	@scripts/setup.sh $(VENV) $(EXTRAS) $(PYTHON)
 
 # One thread per worker: numpy's and torch's own threads would compete with the test processes.
-test test-slow: export OMP_NUM_THREADS ?= 1
-test test-slow: export NUMBA_NUM_THREADS ?= 1
+test test-slow test-libraries: export OMP_NUM_THREADS ?= 1
+test test-slow test-libraries: export NUMBA_NUM_THREADS ?= 1
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(TESTS)
 
 test-slow: setup ## run the long proofs (minutes)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(TESTS)
+
+# An old release beside the current one, and what comes without a wheel: in a folder of their own, before the environment.
+test-libraries: setup $(LIBRARIES)/.ready ## run the tests of live neurons beside Norse and SpikingJelly 0.0.0.0.12
+	PYTHONPATH=$(LIBRARIES) $(BIN)/python -m pytest tests/conformance/test_source_libraries.py \
+		tests/unit/frontends/test_leaves.py tests/unit/frontends/test_handed_states.py \
+		tests/unit/frontends/test_jelly_releases.py
+
+$(LIBRARIES)/.ready: requirements/libraries.txt
+	$$(scripts/uv.sh) pip install --quiet --python $(VENV) --target $(LIBRARIES) --upgrade --no-deps --require-hashes \
+		--requirement requirements/libraries.txt
+	touch $@
 
 N ?= 2000
 SEED ?= 0

@@ -259,7 +259,8 @@ ND164 a neuron takes ticks and samples in one axis for time
   answer to a sample alone, where that axis is time.
 ND165 the state of a neuron is read
   Only the spikes of a neuron leave its core. The model returns something that it computes from a membrane, or hands a
-  neuron a state that this neuron did not return a tick before. Return sums or means of spikes.
+  neuron a state that this neuron did not return a tick before. Return sums or means of spikes. Cells that keep no state
+  themselves begin anew where they are handed none: run all ticks in one call, and hand on what they return.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown

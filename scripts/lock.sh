@@ -11,13 +11,15 @@ lock() {
     shift 2
     "$uv" pip compile --quiet --python-version "$version" --python-platform x86_64-manylinux_2_28 \
         --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-        "$@" pyproject.toml --output-file "requirements/$out"
+        "$@" --output-file "requirements/$out"
 }
 
 mkdir -p requirements
 networks=(--extra timm --extra hf --extra torchvision) # what their tests need
-lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@"
-lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@"
+lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@" pyproject.toml
+lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@" pyproject.toml
 for version in 3.11 3.12 3.13; do
-    lock "$version" "py${version/./}.txt" "${networks[@]}" --extra dev "$@"
+    lock "$version" "py${version/./}.txt" "${networks[@]}" --extra dev "$@" pyproject.toml
 done
+# What `make test-libraries` puts before the environment: without what it needs, which the environment has.
+printf '%s\n' spikingjelly==0.0.0.0.12 norse==1.1.0 nirtorch==2.6 | lock 3.10 libraries.txt --no-deps -

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import dis
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import CodeType, FunctionType
@@ -174,7 +174,18 @@ def _frozen(value: Any) -> Any:
     """A value that later writes do not reach."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
-    return type(value)(map(_frozen, value)) if type(value) in (tuple, list) else value
+    return _rebuilt(value, map(_frozen, value)) if _is_sequence(value) else value
+
+
+def _is_sequence(value: Any) -> bool:
+    """Whether a value is a list, a tuple, or a named one."""
+    return type(value) in (tuple, list) or (isinstance(value, tuple) and hasattr(value, "_fields"))
+
+
+def _rebuilt(value: Any, parts: Iterable[Any]) -> Any:
+    """A sequence of the kind of another."""
+    make = getattr(type(value), "_make", type(value))
+    return make(parts)
 
 
 def _print(value: Any) -> Any:
@@ -290,14 +301,14 @@ def entered(value: Any, enter: Enter) -> Any:
         return enter(value.detach())
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return enter(torch.as_tensor(value))
-    if type(value) in (tuple, list):
-        return type(value)(entered(part, enter) for part in value)
+    if _is_sequence(value):
+        return _rebuilt(value, (entered(part, enter) for part in value))
     raise ValueError(type(value).__name__)
 
 
 def flat(value: Any) -> list[Any]:
     """The parts of a slot's value in order."""
-    return [leaf for part in value for leaf in flat(part)] if type(value) in (tuple, list) else [value]
+    return [leaf for part in value for leaf in flat(part)] if _is_sequence(value) else [value]
 
 
 def unreadable(slot: Slot, found: str) -> Problem:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def _traced(
         except NeurodeployError:
             raise
         except Exception as error:  # whatever the user's own code raises, or fx itself
-            raise ImportModelError(_trace_problem(error, example)) from error
+            raise ImportModelError(tracer.problems or _trace_problem(error, example)) from error
         tracer.close(graph)
     return _Found(tracer, graph, recorder, foreign, factories)
 
@@ -300,7 +301,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Let the graph return what the states have become beside what the model returns."""
         afters = []
         for slot in self.memory.slots:
-            parts, before = flat(slot.now), flat(slot.value)
+            parts, before = flat(_opened(slot.now)), flat(slot.value)
             if len(parts) != len(before):
                 self.problems.append(unreadable(slot, f"{len(before)} parts that become {len(parts)}"))
             afters += parts
@@ -318,9 +319,10 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.leaves[module_qualified_name] = leaf
         if leaf.problem:
             where = f"{_inside(module_qualified_name)} [{type(m).__module__}.{type(m).__qualname__}]"
-            self.problems.append(
-                Problem("ND109", "a neuron that has no counterpart", where, leaf.problem, "", leaf.fixes)
-            )
+            cause = "a neuron that has no counterpart"
+            problem = Problem("ND109", cause, where, leaf.problem, "", leaf.fixes)
+            if problem not in self.problems:  # in a loop it is called at each tick
+                self.problems.append(problem)
         return True
 
     def call_module(
@@ -378,8 +380,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         if node.op == "call_module":
             node.meta["leaf"] = self.leaves[node.target]
             zeros = args[0].new_zeros(args[0].shape)  # no factory: those may be traced
-            states = self.leaves[node.target].states
-            return (zeros, *(zeros.clone() for _ in states)) if states else zeros
+            return _said(self.leaves[node.target], zeros)
         if _writes(node) and (lasting := self.own & written.memory(args[:1])):
             node.meta["writes"] = lasting  # the user's own tensors stay as they are
             return args[0]
@@ -393,6 +394,21 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         changed = [o for o, version in zip(operands, versions, strict=True) if o._version != version]
         node.meta["writes"] = written.memory(changed)
         return value
+
+
+def _opened(value: Any) -> Any:
+    """A proxy of a tuple as the tuple of proxies of its parts."""
+    tuples = isinstance(value, fx.Proxy) and isinstance(value.node.meta["val"], tuple)
+    return tuple(value) if tuples else value
+
+
+def _said(leaf: Leaf, zeros: torch.Tensor) -> Any:
+    """What a silent neuron returns: spikes, and its states where its caller keeps them."""
+    if not leaf.states:
+        return zeros
+    state: Any = namedtuple("State", leaf.parts) if leaf.parts else None
+    states = (state(*(zeros.clone() for _ in leaf.parts)) if state else zeros.clone() for _ in leaf.states)
+    return (zeros, *states)
 
 
 def _writes(node: fx.Node) -> bool:
@@ -460,7 +476,9 @@ def _kept_outside(found: _Found) -> Iterator[Problem]:
                 kept.add(node)
         elif leaf.states and not kept.isdisjoint(node.all_input_nodes[1:]):
             cause = "the state of a neuron is kept by the model from one call to the next"
-            fix = "let the neuron keep it (init_hidden=True), or run all ticks in one call"
+            fix = "run all ticks in one call of the model"
+            if not leaf.forgets:
+                fix += ", or let the neuron keep it (init_hidden=True)"
             where = str(_call(node).origin)
             yield Problem("ND165", cause, where, ", ".join(leaf.states), "the neuron's own memory", (fix,))
 
@@ -509,7 +527,7 @@ def _population(node: fx.Node, source: fx.Node, leaf: Leaf) -> Call:
     population = {"model": leaf.model, "params": leaf.params, "whole_sample": leaf.whole_sample}
     if leaf.states:
         given = {**dict(zip(leaf.states, node.args[1:], strict=False)), **node.kwargs}
-        population |= {"states": leaf.states, "given": _references(given)}
+        population |= {"states": leaf.states, "given": _references(given), "forgets": leaf.forgets}
     kind = _torch.kind_of(source.meta["val"])
     return Call(node.name, "neuron", _references(node.args[:1]), population, origin, True, _no_value, *kind)
 

@@ -21,6 +21,8 @@ FRACTION_BITS = 6
 STATE_MAX = (1 << (STATE_BITS - 1)) - 1
 #: relative distance at which a number counts as whole: a weight in float32 misses its decimal by up to 2^-24
 WHOLE = 1e-6
+#: relative error of a quotient that stands for a whole number
+_ROUNDING = 1e-12
 
 
 def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> Values:
@@ -96,3 +98,9 @@ def in_units(value: Any, unit: Array, what: str, rounding: Any = np.rint) -> Arr
     if np.abs(units).max() > STATE_MAX:
         raise ValueError(f"{what} of {np.abs(units).max():.4g} state units, more than {STATE_MAX}")
     return units.astype(np.int64)
+
+
+def rounded_up(units: Array) -> Array:
+    """The next whole number, but the number itself where rounding alone lies between."""
+    whole: Array = np.ceil(units - np.abs(units) * _ROUNDING)
+    return whole

@@ -22,12 +22,9 @@ from ..ir.fixed import decay, flag, saturate, select
 from ..ir.neuron_model import IN_MICROCODE, NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._membrane import FRACTION_BITS, decay_codes, in_units, state_unit
+from ._membrane import FRACTION_BITS, decay_codes, in_units, rounded_up, state_unit
 
 RULES = ("value", "subtract")
-
-#: relative error of a quotient that stands for a whole number
-_ROUNDING = 1e-12
 
 
 class InclusiveLif(NeuronModel):
@@ -72,7 +69,7 @@ class InclusiveLif(NeuronModel):
         ints = {
             "dv": decay_codes(params["beta"]),
             "bias": in_units(params["bias"], unit, "bias"),
-            "vth": in_units(threshold, unit, "threshold", _up),
+            "vth": in_units(threshold, unit, "threshold", rounded_up),
             "drop": in_units(threshold, unit, "threshold"),
             "v_reset": in_units(params["v_reset"], unit, "reset potential"),
             "rule": int(params["rule"]),
@@ -88,11 +85,6 @@ class InclusiveLif(NeuronModel):
     def operations(self, params: Params) -> int:
         """A decay (multiply, shift), two adds, a clip, a compare, a reset."""
         return 7
-
-
-def _up(units: Any) -> Any:
-    """The next whole number, but the number itself where rounding alone lies between."""
-    return np.ceil(units - np.abs(units) * _ROUNDING)
 
 
 MEMBER = InclusiveLif()

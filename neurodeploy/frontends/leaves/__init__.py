@@ -15,8 +15,9 @@ def leaf_of(module: Any) -> Leaf | None:
 
     None for any other. One whose methods are its own may fire differently: :func:`derives` says from which it comes.
     """
-    read = _classes().get(_named(_computing(type(module))))
-    return read(module) if read else None
+    name = _named(_computing(type(module)))
+    read = _classes().get(name)
+    return read(module) if read else _refused().get(name)
 
 
 def derives(module: Any) -> str:
@@ -29,13 +30,17 @@ def _classes() -> dict[str, Any]:
     return {name: read for library in LEAVES.values() for name, read in library.classes.items()}
 
 
+def _refused() -> dict[str, Leaf]:
+    return {name: leaf for library in LEAVES.values() for name, leaf in library.refused.items()}
+
+
 def _named(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _computing(cls: type) -> type:
     """The class that says what a module computes: its own, or the nearest base to which nothing but making is added."""
-    known = _classes()
+    known = _classes().keys() | _refused().keys()
     while _named(cls) not in known and len(cls.__bases__) == 1 and vars(cls).keys() <= _HARMLESS:
         (cls,) = cls.__bases__
     return cls

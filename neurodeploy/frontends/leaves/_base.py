@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from ...array import Array
 from ...registry import Member, Room
 
 
@@ -18,13 +21,16 @@ class Leaf:
     """A neuron module as a registered model with its float parameters, or the ``problem`` that prevents it.
 
     ``whole_sample``: one call of the module is all ticks, in the first axis of what it is given. ``states`` names
-    those of its states that the module returns behind its spikes, for its caller to hand back to it at the next tick.
+    those of its states that the module returns behind its spikes, for its caller to hand back to it at the next tick;
+    where each is a named tuple, ``parts`` are its names. One that ``forgets`` begins anew where it is handed none.
     """
 
     model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     whole_sample: bool = False
     states: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    forgets: bool = False
     problem: str = ""
     fixes: tuple[str, ...] = ()
 
@@ -33,11 +39,27 @@ class Leaf:
 class SourceLibrary(Member):
     """A library by name; ``classes`` says by qualified class name how a module of the class becomes a Leaf.
 
-    A reset or surrogate that no model reproduces exactly is a problem, not an approximation.
+    A reset or surrogate that no model reproduces exactly is a problem, not an approximation. ``refused``: the Leaf with
+    the problem for classes of which every module has it.
     """
 
     name: str
     classes: Mapping[str, Callable[[Any], Leaf]]
+    refused: Mapping[str, Leaf] = field(default_factory=dict)
 
 
 LEAVES = Room("frontends.leaves", SourceLibrary)
+
+
+def array_of(value: Any) -> Array:
+    """A tensor or number as float64, with at least one axis."""
+    array: Array = np.atleast_1d(
+        value.detach().double().numpy() if hasattr(value, "detach") else np.float64(value)
+    )
+    return array
+
+
+def compact(value: Any) -> Any:
+    """One number where all elements are the same, else the array."""
+    array = np.asarray(value, np.float64)
+    return float(array.flat[0]) if np.all(array == array.flat[0]) else array

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import first_line
-from ._base import Leaf, SourceLibrary
+from ._base import Leaf, SourceLibrary, array_of, compact
 
 #: a state below the threshold: a power of two, so that dividing by it is exact
 _SMALL = 2.0**-10
@@ -32,14 +32,14 @@ def _neuron(names: Sequence[str], module: Any) -> Leaf:
         "reset_mechanism": getattr(module, "reset_mechanism", "") not in _RESETS,
         "inhibition": bool(getattr(module, "inhibition", False)),
         "state_quant": bool(getattr(module, "state_quant", False)),
-        "graded_spikes_factor": float(np.max(_array(getattr(module, "graded_spikes_factor", 1.0)))) != 1.0,
-        "threshold": bool((_array(module.threshold) <= 2 * _SMALL).any()),
+        "graded_spikes_factor": float(np.max(array_of(getattr(module, "graded_spikes_factor", 1.0)))) != 1.0,
+        "threshold": bool((array_of(module.threshold) <= 2 * _SMALL).any()),
         "reset_delay": module.reset_mechanism == "subtract" and not getattr(module, "reset_delay", True),
     }
     wrong = [f"{name} = {getattr(module, name)}" for name, is_wrong in settings.items() if is_wrong]
     if wrong or not _steps(module):
         return Leaf(problem=", ".join(wrong) or "its surrogate is no step when it fires", fixes=_UNKNOWN)
-    threshold = _array(module.threshold)
+    threshold = array_of(module.threshold)
     zeros = [np.zeros(_shape(module))] * len(names)
     kept = [_probe(module, names, 0.0, _only(zeros, i))[i] / _SMALL for i in range(len(names))]
     gain = _probe(module, names, _SMALL, zeros)[0] / _SMALL
@@ -49,8 +49,8 @@ def _neuron(names: Sequence[str], module: Any) -> Leaf:
     params = {"alpha": alpha, "beta": beta, "gain": gain, "bias": 0.0, "threshold": threshold,
               "v_reset": 0.0}  # fmt: skip
     hidden = getattr(module, "init_hidden", False) and not getattr(module, "output", False)
-    compact = {name: _number(value) for name, value in params.items()} | {"rule": rule}
-    return Leaf("general_lif", compact, states=() if hidden else tuple(names))
+    found = {name: compact(value) for name, value in params.items()} | {"rule": rule}
+    return Leaf("general_lif", found, states=() if hidden else tuple(names))
 
 
 def _only(zeros: Sequence[Array], index: int) -> list[Array]:
@@ -69,7 +69,7 @@ def _steps(module: Any) -> bool:
 
 def _shape(module: Any) -> tuple[int, ...]:
     """What its parameters have one value for: (1,), (features,), or (channels, 1, 1)."""
-    parameters = (_array(getattr(module, name, 0.0)) for name in ("beta", "alpha", "threshold"))
+    parameters = (array_of(getattr(module, name, 0.0)) for name in ("beta", "alpha", "threshold"))
     return np.broadcast_shapes(*(array.shape for array in parameters))
 
 
@@ -85,19 +85,7 @@ def _probe(module: Any, names: Sequence[str], x: float, states: Sequence[Array])
         for name, state in zip(names, states, strict=True):
             setattr(module, name, torch.from_numpy(np.broadcast_to(state, shape).copy()))
         module(torch.full(shape, x, dtype=torch.float64))
-        return [_array(getattr(module, name))[0] for name in names]
-
-
-def _array(value: Any) -> Array:
-    array: Array = np.atleast_1d(
-        value.detach().double().numpy() if hasattr(value, "detach") else float(value)
-    )
-    return array
-
-
-def _number(value: Any) -> Any:
-    array = np.asarray(value, np.float64)
-    return float(array.flat[0]) if np.all(array == array.flat[0]) else array
+        return [array_of(getattr(module, name))[0] for name in names]
 
 
 _STATES = {"Leaky": ("mem",), "Lapicque": ("mem",), "Synaptic": ("syn", "mem")}

@@ -110,11 +110,12 @@ def neuron(
     whole_sample: bool = False,
     states: Sequence[str] = (),
     given: Mapping[str, Any] = MappingProxyType({}),
+    forgets: bool = False,
 ) -> Any:
     """A population of a registered neuron model: what a front end makes of a neuron module.
 
     One that takes a ``whole_sample`` has to be given time in its first axis (Refusal ND161), one whose caller keeps its
-    ``states`` those that it returned a tick before, or zeros (ND165).
+    ``states`` those that it returned a tick before, or zeros (ND165). One that ``forgets`` has to be given them.
     """
     path = lowering.call.origin.path
     _, calls = lowering.calls.get(path, (x, 0))
@@ -123,6 +124,10 @@ def neuron(
             cause = "a neuron is handed a state that is not its own"
             limit = "what it returned a tick before, or zeros"
             raise Refusal("ND165", cause, f"{name} in call {calls + 1}", limit)
+    if forgets and not whole_sample and (lowering.ticks is None or (calls and not given)):
+        cause, limit = "a neuron that keeps no state is handed none", "what it returned a tick before"
+        fix = "run all ticks in one call of the model, and hand the neuron its state in each"
+        raise Refusal("ND165", cause, ", ".join(states), limit, fix)
     spikes = _spikes(lowering, x, model, params, whole_sample)
     return (spikes, *(Membrane(path, name, calls + 1) for name in states)) if states else spikes
 
@@ -137,7 +142,8 @@ def _own(lowering: Lowering, state: Any, wanted: Membrane) -> bool:
     """Whether a state is the one that a neuron has itself; in its first call it has none."""
     if isinstance(state, Membrane):
         return state == wanted
-    rests = not depends(state) and (state is None or not np.any(lowering.array(state)))
+    parts = state if isinstance(state, (tuple, list)) else (state,)
+    rests = not depends(state) and not any(part is not None and lowering.array(part).any() for part in parts)
     return rests and not wanted.tick
 
 

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.leaves._base import LEAVES
@@ -23,7 +24,7 @@ def stand_in(package: str, name: str, base: type | None = None, **attributes: ob
     cls = type(name, (base or torch.nn.Module,), {"__module__": f"spikingjelly.{package}.neuron"})
     module = cls()
     for key, value in attributes.items():
-        setattr(module, key, torch.tensor(value) if key == "w" else value)  # the one that is trained
+        setattr(module, key, torch.tensor(value) if key in ("w", "k") else value)  # those that are trained
     return module
 
 
@@ -89,6 +90,56 @@ def test_spikingjelly_lif_fires_like_its_equation() -> None:
         h = v + (raw[0] * 0.25 - v) / 2.0
         total, v = total + (h >= 1.0), np.where(h >= 1.0, 0.0, h)
     np.testing.assert_allclose(interp.run(graph, raw).outputs[-1][0], total / 6)
+
+
+def test_surrogates_are_called_to_see_whether_they_are_steps() -> None:
+    """One whose primitive function is sent, or counts of spikes, is no spike."""
+    step, slope = (lambda x: (x >= 0).to(x)), torch.sigmoid
+    for fire, problem in (
+        (step, ""),
+        (slope, "its surrogate"),
+        (lambda x: step(x) + step(x - 1), "its surrogate"),
+    ):
+        leaf = leaves.leaf_of(stand_in("activation_based", "IFNode", **HARD, surrogate_function=fire))
+        assert leaf is not None
+        assert leaf.problem.startswith(problem)
+        assert bool(leaf.problem) == bool(problem)
+
+
+KLIF = {**HARD, "tau": 2.0, "decay_input": True, "scale_reset": False}
+
+
+def test_klif_is_a_lif_with_a_floor() -> None:
+    """One that grows by itself, or fires for what inhibits, is none."""
+    leaf = leaves.leaf_of(stand_in("activation_based", "KLIFNode", **KLIF, k=1.5))
+    assert leaf is not None
+    assert leaf.model == "rectified_lif"
+    assert set(leaf.params) == set(NEURONS["rectified_lif"].float_params)
+    assert (leaf.params["beta"], leaf.params["gain"], leaf.params["floor"]) == (0.75, 0.75, 0.0)
+    for k, why in ((3.0, "grows"), (-1.0, "inhibits"), (0.0, "inhibits")):
+        refused = leaves.leaf_of(stand_in("activation_based", "KLIFNode", **KLIF, k=k))
+        assert refused is not None
+        assert why in refused.problem
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "why"),
+    [
+        ("activation_based", "QIFNode", "square"),
+        ("clock_driven", "EIFNode", "exponential"),
+        ("clock_driven", "MultiStepEIFNode", "exponential"),
+        ("activation_based", "IzhikevichNode", "adaptation"),
+    ],
+)
+def test_neurons_without_a_model_are_refused_by_name(package: str, name: str, why: str) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), stand_in(package, name, **HARD))
+    with pytest.raises(ImportModelError) as caught:
+        torch_fx.import_module(model, InputSpec((4,), 0.25, timesteps=4))
+    (problem,) = caught.value.problems
+    assert problem.code == "ND109"
+    assert name in problem.where
+    assert why in problem.found
+    assert "LIFNode" in problem.fixes[0]
 
 
 def test_zoo_reset_to_another_value_is_refused() -> None:

@@ -191,3 +191,19 @@ def test_a_leaked_state_less_than_a_unit_below_a_whole_threshold_fires_early() -
         s, *state, _ = LIF.int_step(np.int64(x), *state, params["du"], params["dv"], params["vth"])
         fired.append(int(s))
     assert fired == [0, 1] and LIF.float_step(4.0, 0.0, 7.0, 0.5, 1.0, 8.0)[0] == 0.0
+
+
+@given(
+    st.lists(st.integers(-3000, 3000), min_size=1, max_size=24), st.integers(0, 4096), st.integers(-9999, 9999),
+    st.integers(-50000, 50000), st.integers(1, 10**5), st.sampled_from((0, 1)),
+)  # fmt: skip
+def test_rectified_lif_is_its_equation(
+    inputs: list[int], dv: int, bias: int, floor: int, vth: int, rule: int
+) -> None:
+    v, step = 0, NEURONS["rectified_lif"].int_step
+    state = np.zeros(1, np.int64)
+    for a in inputs:
+        h = min(max(lava_decay(v, 4096 - dv) + a * 64 + bias, floor), LIMIT - 1)
+        s, state, clipped = step(np.array([a]), state, dv, bias, floor, vth, vth, rule)
+        v = h if h < vth else h - vth if rule else 0
+        assert (int(s[0]), int(state[0]), int(clipped[0])) == (int(h >= vth), v, 0)
