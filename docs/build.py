@@ -186,7 +186,7 @@ def imported() -> str:
 
 
 def models() -> str:
-    """The zoo."""
+    """The trained models of the zoo."""
     rows = [
         (
             f"`{e.name}`",
@@ -198,10 +198,51 @@ def models() -> str:
             e.timesteps,
         )
         for e in map(zoo.entry, zoo.names())
+        if e.trained
     ]
     return table(
         ("Name", "System", "Data", "Correct test images, float", "Parameters", "Method", "Ticks"), rows
     )
+
+
+def zoo_builds() -> str:
+    """What each trained model is, and what its build says where one was measured."""
+    file = RESULTS / "zoo.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
+    built = {row["model"]: row for row in rows}
+    head = ("Name", "Attention", "Neuron", "T", "Parameters", "Float", "Integer", "Operations", "Energy, uJ",
+            "Latency, ms", "Cores")  # fmt: skip
+    entries = [e for e in map(zoo.entry, zoo.names()) if e.trained]
+    return table(
+        head,
+        [
+            (f"`{e.name}`", e.attention, e.neuron, e.timesteps, f"{e.weights.parameters:,}", e.weights.result,
+             *_built(built.get(e.name)))
+            for e in entries
+        ],
+    )  # fmt: skip
+
+
+def zoo_sizes() -> str:
+    """Networks at the sizes of their papers."""
+    rows = [
+        (f"`{e.name}`", e.title, e.attention, e.neuron, f"{e.weights.parameters / 1e6:.2f} M")
+        for e in map(zoo.entry, zoo.names())
+        if not e.trained
+    ]
+    return table(("Name", "System", "Attention", "Neuron", "Parameters"), rows)
+
+
+def _built(row: dict[str, Any] | None) -> tuple[str, ...]:
+    """Accuracy of the integers, operations, energy, latency and cores of a build; empty without one."""
+    if row is None:
+        return ("",) * 5
+    operations = f"{(row['synaptic_ops'] + row['product_ops']) / 1e6:.2f} M"
+    ranges = (
+        f"{v['nominal']:.3g} [{v['low']:.3g} .. {v['high']:.3g}]"
+        for v in (row["energy_uj"], row["latency_ms"])
+    )
+    return (f"{100 * row['integer']:.1f} %", operations, *ranges, str(row["cores"]))
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
@@ -280,7 +321,9 @@ def columns() -> str:
 def results() -> str:
     """One table for each file of results, with the machine that it was measured on."""
     parts = []
-    for file in sorted(set(RESULTS.glob("*.json")) - set(RESULTS.glob("methods-*.json"))):
+    for file in sorted(
+        set(RESULTS.glob("*.json")) - set(RESULTS.glob("methods-*.json")) - {RESULTS / "zoo.json"}
+    ):
         data = json.loads(file.read_text(encoding="utf-8"))
         facts = [f"{k}: {v}" for k, v in data.items() if not isinstance(v, (list, dict))]
         parts += [f"### {file.stem}", "; ".join(facts) + "."]
@@ -325,6 +368,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "imported": imported,
     "models": models,
+    "zoo-builds": zoo_builds,
+    "zoo-sizes": zoo_sizes,
     "definitions": definitions,
     "coefficients": coefficients,
     "figures": figures,
@@ -338,7 +383,8 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """The pages that may hold generated parts."""
-    return [ROOT / "README.md", ROOT / "hw_targets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    folders = [ROOT, ROOT / "hw_targets", ROOT / "models"]
+    return [*(folder / "README.md" for folder in folders), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def filled(text: str) -> str:

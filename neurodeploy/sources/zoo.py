@@ -136,6 +136,8 @@ class ZooEntry(_Table):
     name: str
     title: str
     system: str
+    attention: str = ""
+    neuron: str = ""
     dataset: str = ""
     method: str
     kind: Literal["ann", "snn"]

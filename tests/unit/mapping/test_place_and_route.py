@@ -72,12 +72,12 @@ def assert_counts_every_element(graph: Graph, neurons: int) -> None:
     finer = {
         name: tile(tiling.accounting, least=len(tiling.tiles) + 1) for name, tiling in [*tilings.items()][::2]
     }
-    for tilings in (tilings, {**tilings, **finer}):
-        traffic = flows.traffic(tilings)
+    for chosen in (tilings, {**tilings, **finer}):
+        traffic = flows.traffic(chosen)
         found: Counter = Counter()
         for source, destination, words in zip(traffic.source, traffic.target, traffic.axons, strict=True):
             found[int(source), int(destination)] += int(words)
-        assert found == brute_force(graph, tilings)
+        assert found == brute_force(graph, chosen)
 
 
 @pytest.mark.parametrize("neurons", [4095, 70, 20])

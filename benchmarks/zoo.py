@@ -1,0 +1,61 @@
+"""Every trained model of the zoo whose data ship with the project, built as a user builds it.
+
+    .venv/bin/python benchmarks/zoo.py [NAME ...] [--target loihi-sim]
+
+Accuracies are those of the whole test split: in floats, of the spiking network, of the integers. Operations, energy and
+latency are of one inference. Each row goes to ``benchmarks/results/zoo.json`` when its build is done, in place of an
+older one of the same model; `make docs` makes the table of the zoo of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from _bench import RESULTS, machine, write
+
+import neurodeploy
+from neurodeploy import datasets
+from neurodeploy.sources import zoo
+
+
+def row(name: str, target: str, folder: Path) -> dict[str, Any]:
+    """What a build of one model says of it."""
+    start = time.perf_counter()
+    found = neurodeploy.build(name, target, out=str(folder / name)).report
+    accuracy, counts = found["accuracy"], found["counts"]
+    return {
+        "model": name, "samples": accuracy["samples"],
+        **{kind: accuracy[kind] for kind in ("float", "spiking", "integer")},
+        "bit_true": found["bit_true"]["equal"], "binary": found["purity"]["work"]["binary"],
+        "synaptic_ops": counts["synaptic_ops"], "product_ops": counts["product_ops"],
+        "energy_uj": found["energy_uj"], "latency_ms": found["latency_ms"],
+        "paper_uj": found["energy_paper_uj"], "cores": found["mapping"]["cores_used"],
+        "seconds": round(time.perf_counter() - start, 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Build the models and keep their rows."""
+    shipped = [n for n in zoo.names() if zoo.entry(n).trained and zoo.entry(n).dataset in datasets.names()]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=shipped, help="models of the zoo (default: all of them)")
+    parser.add_argument("--target", default="loihi-sim")
+    chosen = parser.parse_args()
+    path = RESULTS / "zoo.json"
+    kept = json.loads(path.read_text())["rows"] if path.is_file() else []
+    rows = {old["model"]: old for old in kept if old["model"] in shipped}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in chosen.names:
+            rows[name] = row(name, chosen.target, Path(folder))
+            print(rows[name], flush=True)
+            write("zoo", {"target": chosen.target, "rows": [rows[key] for key in sorted(rows)]})
+    print(machine())
+
+
+if __name__ == "__main__":
+    main()
