@@ -285,7 +285,7 @@ ND195 weights of an unsupported type
   A tensor is complex, was quantised by torch, or holds integers where the network has floats. Reading it as floats
   would drop what its numbers mean in silence. Each such tensor is named. Store the weights as floats of 16, 32 or 64
   bits.
-ND196 tensors that the checkpoint and the module do not share
+ND197 tensors that the checkpoint and the module do not share
   A checkpoint that is given to a py: model with --set reader.weights=FILE is loaded by the names of its tensors. Those
   for which the module has no place are left out: what is deployed is what the module computes. Tensors of the module
   that the file lacks keep the values that the module was made with, and are accepted only where no call of the module

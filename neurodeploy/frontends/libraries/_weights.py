@@ -40,7 +40,7 @@ def _copied(module: Any, given: dict[str, Any]) -> None:
 
 
 def restore(module: Any, path: Path, reads: Callable[[], set[str] | None]) -> Problem | None:
-    """Load a checkpoint into a user's own module by the names of its tensors; what was left out, as a warning (ND196).
+    """Load a checkpoint into a user's own module by the names of its tensors; what was left out, as a warning (ND197).
 
     A tensor of the file for which the module has no place is left out. One of the module that the file lacks stays as
     the module was made, if no call of it reads it: ``reads`` yields the names of those that are read, None where that
@@ -70,7 +70,7 @@ def _missing(key: str, path: Path) -> Problem:
 
 
 def _left_out(path: Path, unused: list[str], absent: list[str]) -> Problem | None:
-    """ND196, with every name."""
+    """ND197, with every name."""
     parts = [f"no place in the module: {', '.join(unused)}"] if unused else []
     parts += [f"not in the file, and never read: {', '.join(absent)}"] if absent else []
     if not parts:
@@ -79,7 +79,7 @@ def _left_out(path: Path, unused: list[str], absent: list[str]) -> Problem | Non
         "tensors that the checkpoint and the module do not share",
         "compare the names with those of the training",
     )
-    return Problem("ND196", cause, str(path), "; ".join(parts), "", (fix,), "warning")
+    return Problem("ND197", cause, str(path), "; ".join(parts), "", (fix,), "warning")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_what_no_call_reads_may_be_absent_and_what_has_no_place_is_named(tmp_pat
     state["block.norm2.weight"] = torch.ones(3)
     safetensors.save_file(state, tmp_path / "weights.safetensors")
     (remark,) = loaded(tmp_path / "weights.safetensors").header.notes["remarks"]
-    assert (remark["code"], remark["severity"]) == ("ND196", "warning")
+    assert (remark["code"], remark["severity"]) == ("ND197", "warning")
     for name in ("block.norm2.weight", "norm1.weight", "norm1.bias"):
         assert name in remark["found"]
 
