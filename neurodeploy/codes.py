@@ -189,6 +189,11 @@ ND173 floats that answer otherwise than the integers they were written from
   with neurodeploy, which finds the integers in it, export to a format of integers, or allow more with --differ.
 
 # libraries of networks: images and texts as their library would show them
+ND174 a parameter that differs from tick to tick
+  The model scales or shifts something by another number at each tick, as a learned scale of shape (T, ...) does, or
+  the number of the tick. A core stores its parameters once, and a graph describes one tick. Parameters whose values
+  are equal at all ticks come in as the one they are. Train with one for all ticks; or set all of them to their mean,
+  and see what that costs.
 ND176 images are taken as they are, which the library would resize or crop
   A library prepares images before its network sees them. What it does to levels is part of the imported network; what
   it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own
@@ -222,7 +227,8 @@ ND183 a model file with a value that is too large
 
 # zoo: networks and weights
 ND157 a memory of the model that no neuron holds
-  What the model returns depends on an attribute or buffer that its own calls change, and that is no neuron we know.
+  What the model returns depends on an attribute or buffer that its own calls change, or on a value that a loop over
+  ticks hands from one to the next, and that is no neuron we know.
   Found by running it are: linear recurrences (leaky read-outs, exponential averages, sums over ticks), neurons that
   charge, fire and reset to a value or by their threshold, whatever they are called, and connections to what was sent
   one tick earlier. Use one of these, or a neuron of docs/support.md.
@@ -238,9 +244,9 @@ ND156 a model that returns several values
   logits are another one, wrap the model in a module that returns them alone.
 ND160 ticks of a loop that differ
   One call of the model runs all ticks in a loop. A graph describes one tick, so each has to compute the same from the
-  input, or from its own frame of it, and from its neurons; outputs may be summed, stacked, averaged, or be those of the
-  last tick. Here a tick uses what another has computed, or computes something else. Write the body of the loop as the
-  forward, and say with --timesteps how often it is called: what is kept in attributes may then feed back.
+  input, or from its own frame of it, from its neurons, and from what was sent a tick before; outputs may be summed,
+  stacked, averaged, or be those of the last tick. Here a tick computes something else than the others, or joins what
+  several have computed. Write the body of the loop as the forward, and say with --timesteps how often it is called.
 ND161 a neuron that takes a whole sample at once
   The neuron runs over the first axis of what it is given, as one of SpikingJelly does with step_mode "m". Here that
   axis is not time. An axis is time where it repeats the image once for each tick (repeat, expand, stack, cat, or a sum
@@ -258,9 +264,9 @@ ND164 a neuron takes ticks and samples in one axis for time
   left of one sample charges the neuron for the next, in training too. What is built, and what is compared, is the
   answer to a sample alone, where that axis is time.
 ND165 the state of a neuron is read
-  Only the spikes of a neuron leave its core. The model returns something that it computes from a membrane, or hands a
-  neuron a state that this neuron did not return a tick before. Return sums or means of spikes. Cells that keep no state
-  themselves begin anew where they are handed none: run all ticks in one call, and hand on what they return.
+  Only the spikes of a neuron leave its core. The model computes something from a membrane, or hands a neuron a state
+  that this neuron did not return a tick before. Return sums or means of spikes. Cells that keep no state themselves
+  begin anew where they are handed none: run all ticks in one call, and hand on what they return.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown
@@ -280,6 +286,11 @@ ND195 weights of an unsupported type
   A tensor is complex, was quantised by torch, or holds integers where the network has floats. Reading it as floats
   would drop what its numbers mean in silence. Each such tensor is named. Store the weights as floats of 16, 32 or 64
   bits.
+ND197 tensors that the checkpoint and the module do not share
+  A checkpoint that is given to a py: model with --set reader.weights=FILE is loaded by the names of its tensors. Those
+  for which the module has no place are left out: what is deployed is what the module computes. Tensors of the module
+  that the file lacks keep the values that the module was made with, and are accepted only where no call of the module
+  reads them; any other is ND193. All are named: published checkpoints hold parameters that no network reads.
 ND194 NaN or infinite weights
   A weight that is not a finite number makes every output that depends on it meaningless, and no integer can stand for
   it. The training diverged, or the file was damaged. Train again with a lower learning rate.

@@ -373,7 +373,7 @@ def _feedback(net: Loop, x: Tensor) -> Tensor:
     return out
 
 
-#: forms of a loop; those in DIFFERING have ticks that are not alike
+#: forms of a loop; those in DIFFERING have ticks that are not alike -> the code
 FORMS: dict[str, Callable[[Loop, Tensor], Tensor]] = {
     "accumulated": _accumulated,
     "in place": _in_place,
@@ -392,7 +392,7 @@ FORMS: dict[str, Callable[[Loop, Tensor], Tensor]] = {
     "weighted": lambda net, x: sum(net.tick(x) * (t + 1) for t in range(net.ticks)),
     "middle": lambda net, x: [net.tick(x) for _ in range(net.ticks)][1],
 }
-DIFFERING = {"feedback", "scaled by its number", "weighted", "middle"}
+DIFFERING = {"scaled by its number": "ND174", "weighted": "ND174", "middle": "ND160"}
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:

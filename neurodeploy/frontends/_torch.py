@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import PurePath
 from types import FrameType
 from typing import Any
@@ -39,6 +40,18 @@ def to_array(value: Any) -> Array:
     short = value.dtype.is_floating_point and value.dtype.itemsize < 4
     array: Array = (value.float() if short else value).detach().cpu().numpy()
     return array
+
+
+def one_number(value: Any) -> float | None:
+    """The number that all elements of a value are; None where they differ, or it is something else."""
+    import torch
+
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float64).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    first = float(numbers[0]) if numbers.numel() else 0.0
+    return first if bool((numbers == first).all()) else None
 
 
 def require_finite(tensors: Mapping[str, Any]) -> None:
@@ -190,6 +203,28 @@ def running_place() -> tuple[str, int]:
             return frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2], frame.f_lineno
         frame = frame.f_back
     return "", 0
+
+
+#: running functions, the outermost first, each with the instruction that it has come to
+Frames = list[tuple[FrameType, int]]
+
+
+def came_round(before: Frames) -> tuple[bool, Frames]:
+    """Whether a loop of the user's came round since ``before``, and the frames that run now.
+
+    It did where the innermost function that runs since then is back at an earlier instruction, or calls from the same
+    one again.
+    """
+    frame, now = sys._getframe(1), []
+    while frame is not None:
+        now.append((frame, frame.f_lasti))
+        frame = frame.f_back  # type: ignore[assignment]
+    now.reverse()
+    common = sum(1 for _ in takewhile(lambda pair: pair[0][0] is pair[1][0], zip(before, now, strict=False)))
+    if not common or now[common - 1][0].f_code.co_filename.startswith(library_folders()):
+        return False, now
+    (_, was), (_, here) = before[common - 1], now[common - 1]
+    return here < was or (here == was and len(before) > common < len(now)), now
 
 
 def one_operator(kind: str) -> bool:

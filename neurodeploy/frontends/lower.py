@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,28 @@ def _micro(op: str, lowering: Lowering, x: Stream, inplace: bool = False) -> Str
 
 
 def lower(traced: Traced, header: Header, spec: InputSpec, readout: str = "sum") -> Graph:
-    """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...)."""
-    lowering, known = Lowering(header, traced.to_array, traced.ticks), operators()
+    """The source graph of a traced program; ImportModelError with all that cannot be expressed (ND101, ND105, ...).
+
+    Something else than the image may be repeated as often as there are ticks, before time begins. What is refused with
+    the first repetition for time is tried with the next one.
+    """
+    refusals: list[ImportModelError] = []
+    for others in count():
+        lowering = Lowering(header, traced.to_array, traced.ticks, others)
+        try:
+            return _graph(lowering, traced, spec, readout)
+        except ImportModelError as error:
+            refusals.append(error)
+        if lowering.repeated <= others:
+            break
+    raise ImportModelError([*traced.unheld, *refusals[0].problems])
+
+
+def _graph(lowering: Lowering, traced: Traced, spec: InputSpec, readout: str) -> Graph:
+    """The source graph, as :func:`lower`."""
+    known = operators()
     given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
+    lowering.names = dict(traced.names)
     program = _Program(lowering, known, {**traced.constants, traced.input: given}, Kinds(traced))
     for call in fused(traced):
         program.step(call)
@@ -114,9 +134,12 @@ class _Program:
 
     def _result(self, call: Call) -> Any:
         """What a call yields; Refusal where it is given what its operator does not read."""
+        lowering = self.lowering
         operands = [self.values[ref.name] for ref in references((call.args, call.kwargs))]
         args, kwargs = substitute((call.args, call.kwargs), lambda ref: self.values[ref.name])
         if not depends(operands):
+            if names := lowering.called():
+                lowering.names[call.name] = ", ".join(names)
             return evaluated(call, args, kwargs)
         operator = self.operators.get(call.op, NONE)
         states = [operand for operand in operands if isinstance(operand, Membrane)]

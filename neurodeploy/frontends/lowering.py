@@ -16,7 +16,7 @@ from ..ir.graph import Builder, Header
 from ..ir.nodes import Const, Input, Node, Sum, Synapse, View
 from ..ir.roles import reshaped_roles
 from ..ir.types import Interval, Origin, Shape, Value
-from .traced import Call
+from .traced import Call, references
 from .values import (
     TIME,
     MaskedScores,
@@ -25,6 +25,7 @@ from .values import (
     Scores,
     Stream,
     TokenIds,
+    changing_parameter,
     foreign,
     inner,
     mixed_ticks,
@@ -35,22 +36,28 @@ from .values import (
 class Lowering:
     """Nodes with the origin of the ``call`` that is being lowered; ``tables`` are the lookups among them.
 
-    ``ticks`` is how many of them a model runs in one call; None where one call is one tick.
+    ``ticks`` is how many of them a model runs in one call; None where one call is one tick. What is repeated so often
+    is time, but for the first ``others``, which have the same length by chance; ``repeated`` counts all of them.
     """
 
-    def __init__(self, header: Header, to_array: Callable[[Any], Array], ticks: int | None = None) -> None:
+    def __init__(
+        self, header: Header, to_array: Callable[[Any], Array], ticks: int | None = None, others: int = 0
+    ) -> None:
         self.builder = Builder(header)
+        self.others, self.repeated = others, 0
         self.to_array, self.ticks = to_array, ticks
         self.known: dict[
             tuple[Any, ...], str
         ] = {}  # a module that is called at every tick computes the same nodes
         self.calls: dict[str, tuple[Stream, int]] = {}  # neuron -> what it reads, and how often it was called
+        self.refused: dict[str, Refusal] = {}  # neuron -> why its ticks are no ticks of one population
         self.mixed: list[Call] = []  # neurons that take ticks and samples in one axis for time
         self.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
         self.tables: dict[str, Any] = {}  # synapse -> torch tensor (rows,): what it is of a single token
         self.pasts: dict[
             str, str
         ] = {}  # delayed synapse -> the call, perhaps a later one, whose result it reads
+        self.names: dict[str, str] = {}  # constant, or what is computed from one -> its name in the module
 
     # --- adding nodes --------------------------------------------------------------------------------------------
     def add(
@@ -161,9 +168,27 @@ class Lowering:
             raise mixed_ticks(f"{what} of all ticks and of one", f"{a.sizes} and {b.sizes}")
         ticks = {stream.tick for stream in (a, b)} - {0}
         if len(ticks) > 1 or any(stream.partial for stream in (a, b)):
-            raise other_ticks(what, f"ticks {a.tick} and {b.tick}")
+            raise self.unlike(what, f"ticks {a.tick} and {b.tick}", a, b)
         readout, tick = max(readouts), max(a.tick, b.tick)
         return replace(a, readout=readout, tick=tick), replace(b, readout=readout, tick=tick)
+
+    def unlike(self, what: str, found: str, a: Stream, b: Stream) -> Refusal:
+        """Why two streams are not one at two ticks: a parameter that differs (ND174), or anything else (ND160)."""
+        one, two = (self.builder.nodes[stream.name] for stream in (a, b))
+        while one is not two:
+            alike = type(one) is type(two) and one.inputs == two.inputs
+            if alike and isinstance(one, Synapse) and isinstance(two, Synapse) and _comparable(one, two):
+                weights = np.broadcast_arrays(one.weight, two.weight)
+                return changing_parameter(one.place, [w[weights[0] != weights[1]] for w in weights])
+            if type(one) is not type(two) or len(one.inputs) != 1 or len(two.inputs) != 1:
+                break
+            one, two = (self.builder.nodes[node.inputs[0]] for node in (one, two))
+        return other_ticks(what, found)
+
+    def called(self) -> list[str]:
+        """The names that constants of the call have in the module."""
+        refs = references((self.call.args, self.call.kwargs))
+        return [self.names[ref.name] for ref in refs if ref.name in self.names]
 
     def _in_time_of(self, stream: Stream, other: Stream) -> Stream:
         """What is the same at all ticks as if it had them, where the other operand has."""
@@ -194,7 +219,10 @@ class Lowering:
         """The stream with time in the place of the first axis of size 1 that is to be repeated once for each tick."""
         grown = (d for d, run in enumerate(stream.axes) if run == (1,) and sizes[d] == self.ticks)
         dim = None if stream.timed or stream.readout else next(grown, None)
-        return stream if dim is None or self.ticks is None else self.timed(stream, dim, self.ticks)
+        if dim is None or self.ticks is None:
+            return stream
+        self.repeated += 1
+        return stream if self.repeated <= self.others else self.timed(stream, dim, self.ticks)
 
     def timed(self, stream: Stream, dim: int, ticks: int) -> Stream:
         """The stream with time in the place of an axis of size 1."""
@@ -228,14 +256,14 @@ class Lowering:
         """A constant without the batch axis of ``like``, aligned to its torch axes from the right.
 
         The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values,
-        ND162 if ticks would.
+        ND174 if ticks would.
         """
         given = self.array(constant)
         array: Array = given.reshape((1,) * (like.rank - given.ndim) + given.shape).astype(np.float64)
         axis = array.ndim - like.rank
         for run in like.axes:
             if foreign(run):
-                array = _without_copies(array, axis, run, like)
+                array = _without_copies(array, axis, run, like, ", ".join(self.called()))
             axis += bool(inner(run))
         return array
 
@@ -251,6 +279,15 @@ class Lowering:
         array.setflags(write=False)
         shape = Shape(tuple(roles), array.shape)
         return self.add(Const, [], shape, value=array), shape
+
+
+def _comparable(one: Synapse, two: Synapse) -> bool:
+    """Whether two connections differ in their weights alone."""
+    return (
+        one.op == two.op
+        and one.weight.shape == two.weight.shape
+        and not np.array_equal(one.weight, two.weight)
+    )
 
 
 def content(fields: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -279,8 +316,8 @@ def inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     return tuple(total // known if s == -1 else int(s) for s in sizes)
 
 
-def _without_copies(array: Array, axis: int, run: Run, like: Stream) -> Array:
-    """A constant without the samples and ticks in one of its axes; ND105 and ND162 where these differ."""
+def _without_copies(array: Array, axis: int, run: Run, like: Stream, name: str) -> Array:
+    """A constant without the samples and ticks in one of its axes; ND105 and ND174 where these differ."""
     before, after = array.shape[:axis], array.shape[axis + 1 :]
     if array.shape[axis] == 1:
         return array if inner(run) else array.reshape(before + after)
@@ -289,9 +326,9 @@ def _without_copies(array: Array, axis: int, run: Run, like: Stream) -> Array:
         if isinstance(part, str):
             one: Array = folded.take(0, place)
             if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, place), folded.shape)):
-                found = f"axis {axis} of {array.shape}"
                 if part == TIME:
-                    raise mixed_ticks("a constant that differs from tick to tick", found)
+                    raise changing_parameter(name, np.moveaxis(folded, place, 0))
+                found = f"axis {axis} of {array.shape}"
                 raise Refusal("ND105", "a constant differs from sample to sample", found)
             folded = one
     return folded.reshape(*before, *((prod(inner(run)),) if inner(run) else ()), *after)

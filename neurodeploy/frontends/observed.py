@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import Problem
-from . import _torch, written
+from . import _torch, guest, written
 
 #: of indices, the start and the end of a slice follow the batch where all samples are taken
 _INDICES = {"select": ("index",), "narrow": ("start", "length")}
+#: functions that jump
+_STEPS = ("gt", "ge", "lt", "le", "heaviside", "sign")
 _SIZES = ("arange",)  # a number for each sample is found where it meets the samples
 
 
@@ -192,25 +195,73 @@ def _batch_number(a: Seen, b: Seen) -> Problem:
 
 def unsteady(model: Any, example: Any) -> list[Problem]:
     """ND108, ND151 and ND152 of a module without state, run on shapes alone; nothing where it cannot be run so."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     recorders: list[Recorder] = []
     foreign: list[Problem] = []
     for samples in (_torch.BATCH, _torch.BATCH + 1):
-        recorder = Recorder()
-        try:
-            guest = _shadow(model)
-            with (
-                foreign_draws(foreign),
-                FakeTensorMode(allow_non_fake_inputs=True),
-                _torch.inference(),
-                recorder,
-            ):
-                guest(torch.zeros((samples, *example.shape[1:]), dtype=example.dtype))
-        except Exception:  # a module that asks for values, or whatever else the user's own code raises
+        recorder = _watched(model, (samples, *example.shape[1:]), example.dtype, foreign)
+        if recorder is None:
             return []
         recorders.append(recorder)
     return foreign[:1] or racing(recorders[0]) or follows_batch(*recorders)
+
+
+def steps(model: Any, example: Any) -> int | None:
+    """How often one line of a module compares numbers, as a neuron that fires does; None where it cannot be run."""
+    recorder = _watched(model, tuple(example.shape), example.dtype, [])
+    if recorder is None:
+        return None
+    places = Counter(seen.place for seen in recorder.calls if seen.op in _STEPS)
+    return max(places.values(), default=0)
+
+
+def reads(model: Any, examples: Iterable[Any]) -> set[str] | None:
+    """The parameters and buffers that a call reads, on the first example on which it runs; None where there is none."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in _torch.tensors_of(model).items():
+        names.setdefault(tensor.untyped_storage().data_ptr(), []).append(name)
+    for example in examples:
+        touched = _Touched()
+        try:
+            with guest.kept(model), _torch.inference():
+                guest.resets(model.eval())
+                with touched:
+                    model(example)
+        except Exception:  # whatever the user's own code raises
+            continue
+        return {name for place in touched.places for name in names.get(place, ())}
+    return None
+
+
+class _Touched(TorchDispatchMode):  # type: ignore[misc]
+    """The memory of all operands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        operands = written.tensors((*args, *(kwargs or {}).values()))
+        self.places.update(tensor.untyped_storage().data_ptr() for tensor in operands)
+        return func(*args, **(kwargs or {}))
+
+
+def _watched(model: Any, sizes: tuple[int, ...], dtype: Any, foreign: list[Problem]) -> Recorder | None:
+    """One call on shapes alone; None where a module asks for values, or raises whatever a user's own code does."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    recorder = Recorder()
+    try:
+        guest = _shadow(model)
+        with (
+            foreign_draws(foreign),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            _torch.inference(),
+            recorder,
+        ):
+            guest(torch.zeros(sizes, dtype=dtype))
+    except Exception:
+        return None
+    return recorder
 
 
 def _shadow(model: Any) -> Any:

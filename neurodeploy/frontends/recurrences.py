@@ -27,6 +27,11 @@ from .traced import Call, Ref
 _KEEPING = frozenset({"detach", "detach_", "clone", "contiguous", "to", "float", "double", "type_as"})
 
 
+#: what makes numbers of a shape alone
+_SHAPED = frozenset(
+    {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+)
+
 #: magnitudes at which it is tried whether a number matters
 _SIZES = (0.1, 1.0, 100.0)
 
@@ -56,7 +61,7 @@ class State:
     @property
     def place(self) -> tuple[str, int]:
         """File and line where it is written, or read."""
-        return _place(self.after if isinstance(self.after, fx.Node) else next(iter(self.before.users)))
+        return place_of(self.after if isinstance(self.after, fx.Node) else next(iter(self.before.users)))
 
     @property
     def where(self) -> str:
@@ -125,6 +130,9 @@ class Recurrences:
         source = _source(state.after)
         if source is state.before or not isinstance(source, fx.Node):
             return self._unchanging(state, source)
+        if self._handed_back(state, source):
+            self.fixed[state.before.name] = torch.zeros_like(state.before.meta["val"])
+            return True
         reach = self._depending(state.before)
         if source in self.made or source not in reach:
             return self._delayed(state, source)
@@ -137,11 +145,27 @@ class Recurrences:
         self.fixed[state.before.name] = torch.full_like(state.before.meta["val"], state.rest)
         return True
 
+    def _handed_back(self, state: State, source: fx.Node) -> bool:
+        """Whether a state is one that a known neuron returned, and that it alone is given again: its own memory."""
+        call, index = source.args if source.target is operator.getitem else (None, 0)
+        if not isinstance(call, fx.Node) or "leaf" not in call.meta or state.rest != 0:
+            return False
+        returned = (None, *call.meta["leaf"].states)  # behind the spikes
+        given = {**dict(zip(returned[1:], call.args[1:], strict=False)), **call.kwargs}
+        return _source(given.get(returned[index])) is state.before and self._readers(state.before) == {call}
+
+    def _readers(self, node: fx.Node) -> set[fx.Node]:
+        """What reads a node, perhaps handed on, and is needed."""
+        found: set[fx.Node] = set()
+        for user in node.users.keys() & self.needed():
+            found |= self._readers(user) if _source(user) is not user else {user}
+        return found
+
     def _delayed(self, state: State, source: fx.Node) -> bool:
         """A state that holds what was computed a tick ago; what no neuron sends has to be kept by one."""
         if state.rest != 0:
             return False
-        self.past[state.before] = (source, not _is_neuron(source) and source not in self.made)
+        self.past[state.before] = (source, not is_neuron(source) and source not in self.made)
         return True
 
     def _linear(self, state: State, source: fx.Node, reach: set[fx.Node]) -> bool:
@@ -163,21 +187,27 @@ class Recurrences:
                 continue
             # a state that holds the spikes of the tick before belongs to the same neuron
             held = [s for s in self.states if s is not state and _source(s.after) is spikes and s.rest == 0]
-            afters = [source, *(spikes for _ in held)]
-            cell, drives = self._cell([state, *held], afters, spikes, reach)
-            made = _tried(cells.firing, cell)
-            if made is not None:
-                self.made[spikes] = (made, drives, state)
-                if state.before not in self.needed():
+            reset = reach.union(*(self._depending(s.before) for s in held))
+            for within in (reach, reset) if held else (reach,):
+                cell, drives = self._cell([state, *held], [source, *(spikes for _ in held)], spikes, within)
+                made = _tried(cells.firing, cell)
+                if made is not None and self._hides(spikes, (made, drives, state)):
                     return True
-                del self.made[spikes]
+        return False
+
+    def _hides(self, node: fx.Node, made: tuple[Population, list[fx.Node], State]) -> bool:
+        """Whether nothing else reads the state once a neuron stands for a node; if so, it does."""
+        self.made[node] = made
+        if made[2].before not in self.needed():
+            return True
+        del self.made[node]
         return False
 
     def _depending(self, start: fx.Node) -> set[fx.Node]:
         """What is computed from a node without a neuron between."""
         reach = {start}
         for node in self.order:
-            if node.op == "output" or _is_neuron(node) or node in self.made:
+            if node.op == "output" or is_neuron(node) or node in self.made:
                 continue
             if not reach.isdisjoint(node.all_input_nodes):
                 reach.add(node)
@@ -194,7 +224,7 @@ class Recurrences:
         drives = [node for node in sorted(outside, key=self.order.__getitem__) if not self._constant(node)]
         constants = {node: self._value(node) for node in outside if self._constant(node)}
         drives = self._acting(drives, region, {*afters, out}, begins, constants)
-        idle = {n: _exact(n.meta["val"]) * 0 for n in outside if n not in drives and n not in constants}
+        idle = {n: exact(n.meta["val"]) * 0 for n in outside if n not in drives and n not in constants}
 
         def step(given: Sequence[Any], held: Sequence[Any]) -> tuple[Any, list[Any]]:
             known = {
@@ -254,21 +284,14 @@ class Recurrences:
         return [node for node in drives if node in found]
 
     def _constant(self, node: fx.Node) -> bool:
-        """Whether a node depends on neither the input nor a state."""
-        if node.op == "placeholder" or _is_neuron(node) or node in self.made:
-            return False
-        return all(map(self._constant, node.all_input_nodes))
+        """Whether the numbers of a node depend on neither the input nor a state."""
+        return node not in self.made and (
+            _alone(node) or (_computes(node) and all(map(self._constant, node.all_input_nodes)))
+        )
 
     def _value(self, node: fx.Node) -> Any:
         """A constant in double precision."""
-        if node not in self.exact:
-            if node.op == "get_attr":
-                self.exact[node] = _exact(self.constants[node.name])
-            else:
-                known = {i: self._value(i) for i in node.all_input_nodes}
-                _run([node], known)
-                self.exact[node] = known[node]
-        return self.exact[node]
+        return computed(node, self.exact, self.constants)
 
     # --- the calls ------------------------------------------------------------------------------------------------
     def calls(self, traced: Mapping[str, Call]) -> list[Call]:
@@ -295,14 +318,12 @@ class Recurrences:
         if node in self.past:
             found = [self._past_call(node)]
         elif node in self.made:
-            found = list(_population(node.name, *self.made[node]))
+            made, drives, state = self.made[node]
+            found = list(population(node.name, made, [Ref(drive.name) for drive in drives], state))
         else:
             found = [traced[node.name]] if node.name in traced else []
-        state = next((s for s in self.states if self.past.get(s.before, (None, False)) == (node, True)), None)
-        if state is not None:
-            keeper = Population("leaky_integrator", {**_KEEPER}, (1.0,))
-            found += _population(f"{node.name}.kept", keeper, [node], state)
-        return found
+        keeping = [s for s in self.states if self.past.get(s.before, (None, False)) == (node, True)]
+        return [*found, *kept_by(node.name, keeping[0])] if keeping else found
 
     def _past_call(self, node: fx.Node) -> Call:
         state = next(s for s in self.states if s.before is node)
@@ -310,18 +331,22 @@ class Recurrences:
         name = f"{source.name}.kept" if kept else source.name
         sizes = {"source": name, "sizes": tuple(node.meta["val"].shape)}
         origin = Origin(state.known.path, "delay", *state.place)
-        return Call(node.name, "past", (Ref(self.input.name),), sizes, origin, False, _no_value)
+        return Call(node.name, "past", (Ref(self.input.name),), sizes, origin, False, no_value)
 
 
-#: a neuron that sends what it is given in the same tick
+#: parameters of a neuron that sends what it is given in the same tick
 _KEEPER = {"alpha": 0.0, "beta": 0.0, "gain": 1.0, "bias": 0.0, "offset": 0.0}
 
 
-def _population(name: str, made: Population, drives: Sequence[fx.Node], state: State) -> Iterable[Call]:
-    """A sum of the drives, and the neuron that reads it under the name of the node that it stands for."""
+def population(
+    name: str, made: Population, drives: Sequence[Ref], state: State, which: str = ""
+) -> Iterable[Call]:
+    """A sum of the drives, and the neuron that reads it under the name of the node that it stands for.
+
+    ``which`` tells it from others of the same module, where each tick of a loop calls it.
+    """
     total: Ref | None = None
-    for k, (ratio, drive) in enumerate(zip(made.ratios, drives, strict=True)):
-        part = Ref(drive.name)
+    for k, (ratio, part) in enumerate(zip(made.ratios, drives, strict=True)):
         if np.any(np.asarray(ratio) != 1.0):
             yield _own(f"{name}.drive{k}", "mul", (part, ratio), state)
             part = Ref(f"{name}.drive{k}")
@@ -330,15 +355,22 @@ def _population(name: str, made: Population, drives: Sequence[fx.Node], state: S
             part = Ref(f"{name}.sum{k}")
         total = part
     origin = Origin(state.known.path, f"neuron {made.model}", *state.place)
-    population = {"model": made.model, "params": made.params}
-    yield Call(name, "neuron", (total,), population, origin, False, _no_value)
+    settings = {"model": made.model, "params": made.params, "which": which}
+    yield Call(name, "neuron", (total,), settings, origin, False, no_value)
+
+
+def kept_by(name: str, state: State, which: str = "") -> Iterable[Call]:
+    """The neuron that sends what it is given in the same tick, so that it can be read a tick later."""
+    keeper = Population("leaky_integrator", {**_KEEPER}, (1.0,))
+    return population(f"{name}.kept", keeper, [Ref(name)], state, which)
 
 
 def _own(name: str, op: str, args: tuple[Any, ...], state: State) -> Call:
     return Call(name, op, args, {}, Origin(state.known.path, op, *state.place), False, getattr(operator, op))
 
 
-def _no_value(*_: Any, **__: Any) -> Any:
+def no_value(*_: Any, **__: Any) -> Any:
+    """ND109: what a neuron makes of a constant."""
     problem = Problem("ND109", "a neuron is fed a constant", "neuron", "no dependence on the input")
     raise ImportModelError(problem)
 
@@ -363,6 +395,61 @@ def _tried(identify: Callable[[Cell], Population | None], cell: Cell) -> Populat
         return None
 
 
+def _alone(node: fx.Node) -> bool:
+    """Whether a node is a tensor of the module, or a shape filled with a number."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op == "get_attr" or name in _SHAPED
+
+
+def _computes(node: fx.Node) -> bool:
+    return node.op != "placeholder" and not is_neuron(node)
+
+
+def unvalued(node: fx.Node) -> bool:
+    """Whether the numbers of a node depend on nothing that a program is given."""
+    return _alone(node) or (_computes(node) and all(map(unvalued, node.all_input_nodes)))
+
+
+def computed(node: fx.Node, known: dict[fx.Node, Any], constants: Mapping[str, Any]) -> Any:
+    """A node in double precision, from what is ``known``, where it is added; a neuron is the sine of its input.
+
+    KeyError where it depends on an input that is not known.
+    """
+    if node in known:
+        return known[node]
+    if node.op == "get_attr":
+        known[node] = exact(constants[node.name])
+    elif _alone(node):
+        known[node] = exact(node.meta["val"])
+    elif node.op == "placeholder":
+        raise KeyError(node.name)
+    else:
+        given = [computed(operand, known, constants) for operand in node.all_input_nodes]
+        if is_neuron(node):
+            known[node] = stand_in(node)(*given)
+        else:
+            _run([node], known)
+            known[node] = exact(known[node])
+    return known[node]
+
+
+def stand_in(node: fx.Node) -> Callable[..., Any]:
+    """A function that stands for a known neuron where a program and its module are compared."""
+    states = node.meta["leaf"].states if "leaf" in node.meta else ()
+    return sine(len(states))
+
+
+def sine(states: int) -> Callable[..., Any]:
+    """Of what a neuron is given the sine, and ``states`` that depend on it and on what was handed back."""
+
+    def function(x: Any, *given: Any, **named: Any) -> Any:
+        held = [h for h in (*given, *named.values()) if isinstance(h, torch.Tensor) and h.shape == x.shape]
+        after = sum((h / 2 for h in held), torch.cos(x))
+        return (torch.sin(x + after), *(after + k for k in range(states))) if states else torch.sin(x)
+
+    return function
+
+
 def _run(region: Iterable[fx.Node], known: dict[fx.Node, Any]) -> None:
     """Compute the nodes of a region from what is known."""
     for node in region:
@@ -385,7 +472,8 @@ def _typed(numbers: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return numbers if like.is_floating_point() else (numbers > 0).to(like.dtype)
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
+    """A tensor of floats in double precision, anything else as it is."""
     floats = isinstance(value, torch.Tensor) and value.is_floating_point()
     return value.detach().double() if floats else value
 
@@ -400,11 +488,13 @@ def _source(node: Any) -> Any:
     return node
 
 
-def _is_neuron(node: fx.Node) -> bool:
+def is_neuron(node: fx.Node) -> bool:
+    """Whether a node is a known neuron, or one of its states."""
     return any("leaf" in origin.meta for origin in (node, node.meta.get("source")) if origin is not None)
 
 
-def _place(node: fx.Node) -> tuple[str, int]:
+def place_of(node: fx.Node) -> tuple[str, int]:
+    """File and line of a user's where a node comes from."""
     source = node.meta.get("source") or node
     return source.meta.get("place", ("", 0))  # type: ignore[no-any-return]
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ..errors import Problem
-from . import cells, guest
+from . import _torch, cells, guest
 from .cells import Cell
 from .leaves import derives, leaf_of
 from .leaves._base import Leaf
@@ -106,9 +106,26 @@ def memory(model: torch.nn.Module, example: torch.Tensor, leaves: Mapping[int, L
 @cache
 def _writes(cls: type) -> bool:
     """Whether a class of a user's own has a method, but for its making and its reset, that writes to an attribute."""
+    return any(map(_stores, _methods(cls)))
+
+
+@cache
+def _repeats(cls: type) -> bool:
+    """Whether such a method has a loop."""
+    return any(map(_jumps, _methods(cls)))
+
+
+def _methods(cls: type) -> Iterator[CodeType]:
+    """The code of what a user's own class does when it is called."""
     own = (base for base in cls.__mro__ if not base.__module__.startswith(("torch.", "builtins")))
     functions = (part for base in own for name, part in vars(base).items() if name not in _SETTING)
-    return any(_stores(part.__code__) for part in functions if isinstance(part, FunctionType))
+    return (part.__code__ for part in functions if isinstance(part, FunctionType))
+
+
+def _jumps(code: CodeType) -> bool:
+    """Whether code goes back to where it was, or holds a comprehension that does."""
+    inner = any(_jumps(part) for part in code.co_consts if isinstance(part, CodeType))
+    return inner or any(i.opname == "FOR_ITER" or "BACKWARD" in i.opname for i in dis.get_instructions(code))
 
 
 def _stores(code: CodeType) -> bool:
@@ -123,6 +140,12 @@ def may_remember(model: torch.nn.Module) -> bool:
     """Whether the code of a module writes to what outlives a call: a quick look that saves most models the calls."""
     kinds: set[Any] = {type(module) for module in model.modules()}
     return any(map(_writes, kinds))
+
+
+def may_loop(model: torch.nn.Module) -> bool:
+    """Whether the code of a module has a loop, which may be one over ticks."""
+    kinds: set[Any] = {type(module) for module in model.modules()}
+    return any(map(_repeats, kinds))
 
 
 def _known(found: Memory, module: torch.nn.Module, slots: list[Slot], shape: tuple[int, ...] | None) -> None:
@@ -208,12 +231,7 @@ def begins(slot: Slot) -> float | None:
         or (isinstance(slot.begin, (list, tuple)) and not slot.begin)
     ):
         return 0.0
-    try:
-        numbers = torch.as_tensor(slot.begin, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-    first = float(numbers.reshape(-1)[0]) if numbers.numel() else 0.0
-    return first if bool((numbers == first).all()) else None
+    return _torch.one_number(slot.begin)
 
 
 def _as_neuron(module: torch.nn.Module, slots: list[Slot], shape: tuple[int, ...] | None) -> Leaf | None:

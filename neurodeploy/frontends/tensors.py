@@ -218,6 +218,15 @@ class _Machine:
             )
         self.stack.append(make(*arguments))
 
+    def record(self) -> None:
+        """An object of a class that holds settings and nothing else: none of them is kept."""
+        arguments, name = self.stack.pop(), self.stack.pop()
+        if name not in _RECORDS or arguments != ():
+            raise Refused(
+                f"a pickle that makes {'.'.join(name) if isinstance(name, _Name) else 'a value'}"[:120]
+            )
+        self.stack.append({})
+
     def build(self) -> None:
         """Attributes of an object: those of a dictionary of tensors (its ``_metadata``) are left out."""
         self.stack.pop()
@@ -338,6 +347,9 @@ _CALLS: Mapping[_Name, Callable[..., Any]] = {
     _Name("torch", "device"): lambda *parts: ":".join(map(str, parts)),
 }
 
+#: classes of which checkpoints hold objects beside the tensors: what a training was started with
+_RECORDS = frozenset({_Name("argparse", "Namespace")})
+
 _LITERALS = (
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING",
@@ -371,6 +383,7 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], Any]] = {
     "STACK_GLOBAL": lambda m, _: m.stack_global(),
     "REDUCE": lambda m, _: m.reduce(),
     "BUILD": lambda m, _: m.build(),
+    "NEWOBJ": lambda m, _: m.record(),
     "BINPERSID": lambda m, _: m.persistent(),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda m, place: m.put(place)),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, place: m.get(place)),

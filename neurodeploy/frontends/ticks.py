@@ -43,16 +43,19 @@ def _turns(calls: Mapping[str, list[fx.Node]]) -> int | None:
     return count if count > 1 and all(map(_loops, calls.values())) else None
 
 
-def ticks_inside(graph: fx.Graph, other: fx.Graph | None, batch: int) -> int | None:
+def ticks_inside(
+    graph: fx.Graph, other: fx.Graph | None, batch: int, spelled: int | None = None
+) -> int | None:
     """How many ticks one call runs, in a loop or as neurons are given them in their first axis; None for one tick.
 
+    ``spelled`` is how many the loops run that spell out neurons of their own, None where there are none.
     ``other`` is the same trace with a ``batch`` larger by one, None where the model takes no other: time has the same
     length in both, ticks and samples in one axis grow with the samples. ImportModelError ND161 where it is neither, or
     where neurons do not agree.
     """
     found = [(node, len(node.args[0].meta["val"])) for node in _whole_samples(graph)]
     again = [len(node.args[0].meta["val"]) for node in _whole_samples(other or graph)]
-    problems, ticks = [], _turns(_calls(graph))
+    problems, ticks = [], spelled or _turns(_calls(graph))
     for (node, length), longer in zip(found, again, strict=True):
         merged = length * (batch + 1) == longer * batch and length > batch
         own = length if length == longer else length // batch if merged else None

@@ -11,7 +11,7 @@ import inspect
 import operator
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,11 @@ from ..ir.types import Origin
 from . import _torch, guest, observed, written
 from .input_spec import InputSpec
 from .leaves._base import Leaf
+from .loops import restarts, unrolled
 from .lower import lower
 from .recurrences import Recurrences, Remembered
 from .replay import differing
-from .states import Memory, begins, entered, flat, may_remember, memory, unreadable
+from .states import Memory, begins, entered, flat, may_loop, may_remember, memory, unreadable
 from .ticks import repeated, ticks_inside
 from .traced import Call, Ref, Traced
 
@@ -44,9 +45,10 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
     """
     example = _torch.prepared(model, spec)
     refusals: dict[int | None, ImportModelError] = {}
-    for axis in (1, 0, None) if spec.frames else (None, 0, 1):
+    for axis in _axes(spec):
         try:
-            return _imported(model, example, axis, spec, name)
+            traced = trace(model, _framed(example, axis, spec), axis)
+            return _lowered(traced, spec, name)
         except ImportModelError as error:
             refusals[axis] = error
             if axis is None and {problem.code for problem in error.problems} != {"ND103"}:
@@ -54,23 +56,35 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
     raise refusals[None]
 
 
-def _imported(
-    model: torch.nn.Module, example: torch.Tensor, time_axis: int | None, spec: InputSpec, name: str
-) -> Graph:
-    """The graph of a model that is given one image for all ticks, or a frame for each in ``time_axis``."""
-    if time_axis is not None:
-        example = example.unsqueeze(time_axis).repeat_interleave(spec.timesteps, time_axis)
-    traced = trace(model, example, time_axis)
+def _axes(spec: InputSpec) -> tuple[int | None, ...]:
+    """Where a model may want a frame for each tick, None for one image at all of them; the likeliest first."""
+    return (1, 0, None) if spec.frames else (None, 0, 1)
+
+
+def examples(example: torch.Tensor, spec: InputSpec) -> list[torch.Tensor]:
+    """What a model may want to be given, the likeliest first."""
+    return [_framed(example, axis, spec) for axis in ((None,) if spec.tokens else _axes(spec))]
+
+
+def _framed(example: torch.Tensor, axis: int | None, spec: InputSpec) -> torch.Tensor:
+    """An example with as many frames in an axis as there are ticks."""
+    return example if axis is None else example.unsqueeze(axis).repeat_interleave(spec.timesteps, axis)
+
+
+def _lowered(traced: Traced, spec: InputSpec, name: str) -> Graph:
+    """The graph of a network that lives in time."""
     ticks, notes = traced.ticks or spec.timesteps, {"contains_neurons": True}
-    header = Header(name=name, level="source", timesteps=ticks, notes=notes)
-    return lower(traced, header, spec, spec.readout)
+    return lower(traced, Header(name=name, level="source", timesteps=ticks, notes=notes), spec, spec.readout)
 
 
 def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph | None:
-    """The graph of a module without known neurons whose calls change it; None where none does.
+    """The graph of a module without known neurons that has some of its own; None where it has none.
 
-    Of one tick as that of :func:`import_module` where what it returns depends on earlier calls, else of an ANN.
+    They are spelled out in a loop over ticks, or are attributes that its calls change. The graph is that of
+    :func:`import_module` where what the module returns depends on earlier ticks, else that of an ANN.
     """
+    if may_loop(model) and (graph := _spelled(model, spec, name)) is not None:
+        return graph
     if not may_remember(model):
         return None
     example = _torch.prepared(model, spec)
@@ -84,10 +98,45 @@ def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "net
         if any(problem.code in ("ND157", "ND158") for problem in error.problems):
             raise
         return None
-    lives = any(call.op in ("neuron", "past") for call in traced.calls)
-    ticks, readout = (spec.timesteps, spec.readout) if lives else (1, "sum")
-    header = Header(name=name, level="source", timesteps=ticks, notes={"contains_neurons": lives})
-    return lower(traced, header, spec, readout)
+    return _lowered(traced, spec, name) if _lives(traced) else _ann(traced, spec, name)
+
+
+def _ann(traced: Traced, spec: InputSpec, name: str) -> Graph:
+    """The graph of a network of which nothing lives in time."""
+    header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
+    return lower(traced, header, spec, "sum")
+
+
+def _spelled(model: torch.nn.Module, spec: InputSpec, name: str) -> Graph | None:
+    """The graph of a module that computes steps in a loop, where these are neurons; None where they are not."""
+    example = _torch.prepared(model, spec)
+    refusals: list[ImportModelError] = []
+    ann = lives = False
+    for axis in _axes(spec):
+        given = _framed(example, axis, spec)
+        steps = observed.steps(model, given)
+        ann = ann or (axis is None and steps is not None)
+        if not steps or steps == 1:
+            continue
+        try:
+            traced = trace(model, given, axis)
+            lives = lives or _lives(traced) or bool(traced.unheld)
+            if _lives(traced):
+                return _lowered(traced, spec, name)
+            if traced.unheld:
+                return _ann(traced, spec, name)
+        except ImportModelError as error:
+            refusals.append(error)
+        if ann:
+            break
+    if refusals and (lives or not ann):
+        raise refusals[0]
+    return None
+
+
+def _lives(traced: Traced) -> bool:
+    """Whether anything in a program depends on an earlier tick."""
+    return any(call.op in ("neuron", "past") for call in traced.calls)
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None = None) -> Traced:
@@ -96,14 +145,17 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
     ``time_axis`` is where the example has a frame for each tick, None where it has one for all.
     """
     found = _traced(model, example)
-    if written.into_constant(found.nodes):
+    if found.tracer.made and restarts(found.nodes):  # what a loop begins with may be made in front of it
+        with suppress(ImportModelError):
+            found = _traced(model, example, True, found.tracer.memory.leaves)
+    if not found.factories and written.into_constant(found.nodes):
         found = _traced(model, example, True, found.tracer.memory.leaves)
     tracer = found.tracer
     seen = [*observed.draws(found.seen), *observed.racing(found.seen)]
     problems = tracer.problems or [*found.foreign, *seen, *repeated(found.graph)]
     again = None if problems else _larger(model, example, 1 if time_axis == 0 else 0, found)
     problems = problems or (observed.follows_batch(found.seen, again.seen) if again else [])
-    problems = problems or list(_kept_outside(found)) or list(_lasting_writes(found))
+    problems = problems or list(_lasting_writes(found))
     problems = problems or list(
         differing(model, found.graph, tracer.remembered, tracer.memory.leaves, example)
     )
@@ -115,11 +167,14 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
         states = Recurrences(nodes, tracer.remembered, constants)
         calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
         constants |= states.fixed
-    ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH)
+    loops = unrolled(nodes, calls, constants, given, output)
+    ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
     sizes, dtype = tuple(example.shape), example.dtype
+    names = {node.name: _inside(str(node.target)) for node in nodes if node.op == "get_attr"}
     return Traced(
-        calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, ticks, time_axis, dtype=dtype
-    )
+        loops.calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, ticks, time_axis, False, dtype,
+        names, loops.unheld,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -281,6 +336,8 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.own = written.memory(list(self.tensors.values()))
         self.made: dict[str, torch.Tensor] = {}
         self.evaluating = False
+        self.turns = 0  # how often a loop of the user's came round
+        self.frames: _torch.Frames = []  # and what runs now
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
         """The arguments of the model, and behind them its states, each a proxy where the value was."""
@@ -299,6 +356,7 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
 
     def close(self, graph: fx.Graph) -> None:
         """Let the graph return what the states have become beside what the model returns."""
+        self.frames = []
         afters = []
         for slot in self.memory.slots:
             parts, before = flat(_opened(slot.now)), flat(slot.value)
@@ -353,7 +411,9 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
         path, cls = next(reversed(self.module_stack.values()), ("", None))
-        node.meta.update(place=_torch.running_place(), module=(_inside(path), cls))
+        again, self.frames = _torch.came_round(self.frames)
+        self.turns += again
+        node.meta.update(place=_torch.running_place(), module=(_inside(path), cls), turn=self.turns)
         if kind != "output":
             node.meta["val"] = self._evaluate(node)
         return node
@@ -464,23 +524,6 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     given = next(node.name for node in nodes if node.op == "placeholder")
     (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
     return given, output
-
-
-def _kept_outside(found: _Found) -> Iterator[Problem]:
-    """ND165 for each neuron whose state the model keeps in an attribute of its own from call to call."""
-    kept = {node for node in found.nodes if node.op == "placeholder" and node.name in found.tracer.given}
-    for node in found.nodes:
-        leaf: Leaf | None = node.meta.get("leaf")
-        if leaf is None:
-            if not kept.isdisjoint(node.all_input_nodes):
-                kept.add(node)
-        elif leaf.states and not kept.isdisjoint(node.all_input_nodes[1:]):
-            cause = "the state of a neuron is kept by the model from one call to the next"
-            fix = "run all ticks in one call of the model"
-            if not leaf.forgets:
-                fix += ", or let the neuron keep it (init_hidden=True)"
-            where = str(_call(node).origin)
-            yield Problem("ND165", cause, where, ", ".join(leaf.states), "the neuron's own memory", (fix,))
 
 
 def _lasting_writes(found: _Found) -> Iterator[Problem]:

@@ -6,11 +6,11 @@ A front end turns its own graph into calls of canonical operators; :mod:`.lower`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..array import Array
-from ..errors import first_line
+from ..errors import Problem, first_line
 from ..ir.types import Origin
 from .values import Refusal
 
@@ -49,7 +49,8 @@ class Traced:
 
     ``ticks``: how many of them run in one call, None where one call is one tick; ``time_axis`` is where the input has a
     frame for each, None where it has one for all. ``tokens``: the input is token ids, not numbers; ``dtype`` is its
-    type in torch.
+    type in torch. ``names`` are those that constants have in the user's module. ``unheld`` are values that a loop hands
+    on and no neuron holds, which may be why a program cannot be lowered.
     """
 
     calls: Sequence[Call]
@@ -63,6 +64,8 @@ class Traced:
     time_axis: int | None = None
     tokens: bool = False
     dtype: Any = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    unheld: tuple[Problem, ...] = ()
 
 
 def references(item: Any) -> list[Ref]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ..array import Array
 from ..ir.types import Shape
 
@@ -173,6 +175,22 @@ def other_ticks(what: str, found: object) -> Refusal:
     return Refusal(
         "ND160", cause, found, limit, "make the body of the loop the forward, and give --timesteps"
     )
+
+
+def changing_parameter(name: str, values: Iterable[Array]) -> Refusal:
+    """ND174: a constant with other ``values`` at other ticks, from tick 1 on or of two of them."""
+
+    def text(value: Array) -> str:
+        low, high = np.min(value), np.max(value)
+        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+    cause = "a parameter of the model differs from tick to tick"
+    fixes = (
+        "train it with one value for all ticks",
+        "or set it to its mean over ticks, and measure what that costs",
+    )
+    found = f"{name}: {', '.join(map(text, values))}" if name else ", ".join(map(text, values))
+    return Refusal("ND174", cause, found, "the same at every tick, as what a core stores", *fixes)
 
 
 @dataclass(frozen=True)

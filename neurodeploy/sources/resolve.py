@@ -12,16 +12,16 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..array import Array
-from ..errors import ImportModelError, Problem, UsageError, first_line, unknown_name
+from ..errors import ImportModelError, Problem, UsageError, configured, first_line, unknown_name
 from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
-from ..frontends.libraries._base import LIBRARIES, Built, text_options
+from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_options
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
 from . import zoo
@@ -267,7 +267,7 @@ def _code(folder: Path) -> str:
 
 def _python(asked: Asked) -> Model:
     """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
-    texts = text_options(asked.reader)
+    options = configured(PythonOptions, asked.reader, "ND120", "the reader of Python models", "reader")
     module, _, factory = asked.text[3:].partition(":")
     if not module or not factory:
         cause = "a Python model needs a module and a factory"
@@ -275,10 +275,30 @@ def _python(asked: Asked) -> Model:
 
     def load() -> Loaded:
         network = _built(module, factory, asked.text)
-        return from_torch(network, _carried(network, asked), factory)
+        spec = _carried(network, asked)
+        remark = _restored(network, spec, Path(options.weights)) if options.weights else None
+        loaded = from_torch(network, spec, factory)
+        return replace(loaded, graph=_remarked(loaded.graph, remark)) if remark else loaded
 
     ticks = asked.timesteps or asked.frames or 1
-    return Model(factory, "python", asked.text, load, timesteps=ticks, tokenizer=texts.tokenizer)
+    return Model(factory, "python", asked.text, load, timesteps=ticks, tokenizer=options.tokenizer)
+
+
+def _restored(network: Any, spec: InputSpec, weights: Path) -> Problem | None:
+    """What was left out of a checkpoint that was loaded into a module; ImportModelError ND113, ND19x."""
+    from ..frontends import _torch, observed, torch_fx
+    from ..frontends.libraries._weights import restore
+
+    def reads() -> set[str] | None:
+        return observed.reads(network, torch_fx.examples(_torch.prepared(network, spec), spec))
+
+    return restore(network, weights, reads)
+
+
+def _remarked(graph: Graph, remark: Problem) -> Graph:
+    """The graph with one more thing that its user is to be told."""
+    remarks = [*graph.header.notes.get("remarks", ()), asdict(remark)]
+    return graph.with_header(notes={**graph.header.notes, "remarks": remarks})
 
 
 def _carried(network: Any, asked: Asked) -> InputSpec:

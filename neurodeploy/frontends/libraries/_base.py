@@ -51,6 +51,15 @@ class TextOptions(BaseModel):
     )
 
 
+class PythonOptions(TextOptions):
+    """What ``py:`` models take from the table ``reader``."""
+
+    weights: str = Field(
+        default="",
+        description="local checkpoint whose tensors have the names of the module's; unset: as it is made",
+    )
+
+
 def text_options(options: Mapping[str, Any]) -> TextOptions:
     """Checked options; UsageError ND120."""
     return configured(TextOptions, options, "ND120", "the text reader", "reader")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from ...errors import ImportModelError, Problem, first_line, unknown_name
 from ...formats._hdf5.read import read_tree
 from .. import tensors
 
-SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin")
-#: keys under which checkpoints keep the tensors beside optimiser state and notes
-NESTED = ("state_dict", "model", "model_state_dict")
+SUFFIXES = (".safetensors", ".h5", ".hdf5", ".pt", ".pth", ".bin", ".tar", ".ckpt")
+#: keys under which checkpoints keep the tensors beside optimiser state and notes; averages come last
+NESTED = ("state_dict", "model", "model_state_dict", "net", "model_ema", "state_dict_ema")
 #: names of buffers that older versions stored, and of parts that a base model leaves out
 BUFFERS = ("position_ids", "masked_bias", "num_batches_tracked")
 _FIX = "save the state dict alone, from source that you trust: safetensors.torch.save_file(model.state_dict(), FILE)"
@@ -24,14 +24,62 @@ def fill(module: Any, path: Path, prefixes: tuple[str, ...] = ()) -> None:
 
     ``prefixes`` may stand before the names in the file, or be missing there.
     """
-    import torch
-
     given = _renamed(read(path), set(module.state_dict()), prefixes)
     problems = list(_misfits(module, given, path))
     if problems:
         raise ImportModelError(problems)
+    _copied(module, given)
+
+
+def _copied(module: Any, given: dict[str, Any]) -> None:
+    """Copy tensors into the places of the same names."""
+    import torch
+
     with torch.no_grad():
         module.load_state_dict(given, strict=False)
+
+
+def restore(module: Any, path: Path, reads: Callable[[], set[str] | None]) -> Problem | None:
+    """Load a checkpoint into a user's own module by the names of its tensors; what was left out, as a warning (ND197).
+
+    A tensor of the file for which the module has no place is left out. One of the module that the file lacks stays as
+    the module was made, if no call of it reads it: ``reads`` yields the names of those that are read, None where that
+    cannot be seen. ImportModelError as :func:`fill`.
+    """
+    expected = module.state_dict(keep_vars=True)
+    given = _renamed(read(path), set(expected), ())
+    problems = [
+        p
+        for key in given.keys() & expected.keys()
+        for p in _misfit(key, given[key], expected[key], str(path))
+    ]
+    held = {expected[key].data_ptr() for key in given.keys() & expected.keys()}
+    absent = [key for key, value in expected.items() if key not in given and value.data_ptr() not in held]
+    absent = [key for key in absent if key.split(".")[-1] not in BUFFERS]
+    read_ = reads() if absent else set()
+    problems += [_missing(key, path) for key in absent if read_ is None or key in read_]
+    if problems:
+        raise ImportModelError(problems)
+    _copied(module, given)
+    unused = [key for key in given if key not in expected]
+    return _left_out(path, unused, absent)
+
+
+def _missing(key: str, path: Path) -> Problem:
+    return Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
+
+
+def _left_out(path: Path, unused: list[str], absent: list[str]) -> Problem | None:
+    """ND197, with every name."""
+    parts = [f"no place in the module: {', '.join(unused)}"] if unused else []
+    parts += [f"not in the file, and never read: {', '.join(absent)}"] if absent else []
+    if not parts:
+        return None
+    cause, fix = (
+        "tensors that the checkpoint and the module do not share",
+        "compare the names with those of the training",
+    )
+    return Problem("ND197", cause, str(path), "; ".join(parts), "", (fix,), "warning")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -91,7 +139,7 @@ def _misfits(module: Any, found: dict[str, Any], path: Path) -> Iterator[Problem
         if (
             key in persistent and key not in found and value.data_ptr() not in given
         ):  # nor tied to one of those
-            yield Problem("ND193", "a tensor of the network has no weights", str(path), "missing", key)
+            yield _missing(key, path)
     for key, value in found.items():
         if key in expected:
             yield from _misfit(key, value, expected[key], str(path))

@@ -13,7 +13,7 @@ import numpy as np
 from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
-from ..values import BATCH, TIME, Membrane, Refusal, Stream, depends, inner, other_ticks
+from ..values import BATCH, TIME, Membrane, Refusal, Stream, depends, inner
 from ._base import operator
 from .linear import affine
 
@@ -111,13 +111,19 @@ def neuron(
     states: Sequence[str] = (),
     given: Mapping[str, Any] = MappingProxyType({}),
     forgets: bool = False,
+    which: str = "",
 ) -> Any:
     """A population of a registered neuron model: what a front end makes of a neuron module.
 
     One that takes a ``whole_sample`` has to be given time in its first axis (Refusal ND161), one whose caller keeps its
     ``states`` those that it returned a tick before, or zeros (ND165). One that ``forgets`` has to be given them.
+    ``which`` tells it from others of the module.
     """
-    path = lowering.call.origin.path
+    if not isinstance(x, Stream):
+        raise Refusal(
+            "ND165", "a neuron is given the state of another", x.path, "spikes, or what is made of them"
+        )
+    path = which or lowering.call.origin.path
     _, calls = lowering.calls.get(path, (x, 0))
     for name, state in given.items():
         if not _own(lowering, state, Membrane(path, name, calls)):
@@ -128,7 +134,7 @@ def neuron(
         cause, limit = "a neuron that keeps no state is handed none", "what it returned a tick before"
         fix = "run all ticks in one call of the model, and hand the neuron its state in each"
         raise Refusal("ND165", cause, ", ".join(states), limit, fix)
-    spikes = _spikes(lowering, x, model, params, whole_sample)
+    spikes = _spikes(lowering, x, model, params, whole_sample, path)
     return (spikes, *(Membrane(path, name, calls + 1) for name in states)) if states else spikes
 
 
@@ -148,7 +154,7 @@ def _own(lowering: Lowering, state: Any, wanted: Membrane) -> bool:
 
 
 def _spikes(
-    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool
+    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool, path: str
 ) -> Stream:
     """The population at this tick, or at all of them."""
     if whole_sample:
@@ -157,16 +163,17 @@ def _spikes(
         cause, fix = "a neuron of single ticks is given all ticks at once", "set step_mode 'm' in all modules"
         raise Refusal("ND163", cause, x.sizes, "one tick: (batch, ...)", fix)
     if lowering.ticks is not None and NEURONS[model].state:
-        return _next_tick(lowering, x, model, params)
+        return _next_tick(lowering, x, model, params, path)
     return lowering.like(x, Neuron, model=model, params=params)
 
 
-def _next_tick(lowering: Lowering, x: Stream, model: str, params: dict[str, float]) -> Stream:
+def _next_tick(lowering: Lowering, x: Stream, model: str, params: dict[str, float], path: str) -> Stream:
     """A call of a neuron in a loop over ticks: the next tick of its population."""
-    path = lowering.call.origin.path
     before, calls = lowering.calls.get(path, (replace(x, tick=0), 0))
     if replace(x, tick=0) != before or x.tick not in (0, calls + 1) or x.partial:
-        raise other_ticks(f"call {calls + 1} of the neuron", f"another input than in call {max(calls, 1)}")
+        what, found = f"call {calls + 1} of the neuron", f"another input than in call {max(calls, 1)}"
+        refusal = lowering.unlike(what, found, before, x)
+        raise lowering.refused.setdefault(path, refusal)  # of later ticks it is the same
     lowering.calls[path] = before, calls + 1
     return replace(lowering.like(before, Neuron, model=model, params=params), tick=calls + 1)
 

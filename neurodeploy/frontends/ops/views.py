@@ -241,7 +241,8 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
     tensors = [t for t in tensors if isinstance(t, Stream) or t.numel()]
     like = next(t for t in tensors if isinstance(t, Stream))
     dim = like.dim(dim if axis is None else axis)
-    if len(tensors) == lowering.ticks and all(lowering.alike(like, tensor) for tensor in tensors):
+    once_each = len(tensors) == lowering.ticks and not like.timed
+    if once_each and all(lowering.alike(like, tensor) for tensor in tensors):
         sizes = (*like.sizes[:dim], len(tensors) * like.sizes[dim], *like.sizes[dim + 1 :])
         if (repeated := lowering.over_time(like, sizes)).timed:
             return repeated

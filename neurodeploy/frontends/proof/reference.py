@@ -116,7 +116,7 @@ class Reference:
                 before = {path: len(values) for path, values in heard.items()}
                 outputs += self._answers(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
-        told = {path: values for path, values in heard.items() if values}
+        told = {path: values for path, values in heard.items() if values and self._in_ticks(values)}
         currents = {
             path: partial(self._by_tick, [x for x, _ in values], count) for path, values in told.items()
         }
@@ -127,6 +127,11 @@ class Reference:
         """What one call returns: (B, ...), for one tick or for all, or for each."""
         axis = self.whole.returned if self.whole else None
         return [output] if axis is None else [*np.moveaxis(output, axis, 0)]
+
+    def _in_ticks(self, values: list[tuple[Array, Array]]) -> bool:
+        """Whether what was heard is of single ticks, or has them in its first axis."""
+        once = self.whole is not None and len(values) == 1
+        return not once or all(len(part) % self.whole.ticks == 0 for part in values[0])  # type: ignore[union-attr]
 
     def _by_tick(self, values: list[Array], count: int) -> Array:
         """What a neuron was given or has said at each of its calls, or at the one of all ticks: (T, B, ...)."""
