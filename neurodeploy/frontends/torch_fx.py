@@ -155,7 +155,7 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
     problems = tracer.problems or [*found.foreign, *seen, *repeated(found.graph)]
     again = None if problems else _larger(model, example, 1 if time_axis == 0 else 0, found)
     problems = problems or (observed.follows_batch(found.seen, again.seen) if again else [])
-    problems = problems or list(_lasting_writes(found))
+    problems = problems or list(_kept_outside(found)) or list(_lasting_writes(found))
     problems = problems or list(
         differing(model, found.graph, tracer.remembered, tracer.memory.leaves, example)
     )
@@ -524,6 +524,21 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     given = next(node.name for node in nodes if node.op == "placeholder")
     (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
     return given, output
+
+
+def _kept_outside(found: _Found) -> Iterator[Problem]:
+    """ND165 for each neuron that keeps no state, whose state the model keeps in an attribute from call to call."""
+    kept = {node for node in found.nodes if node.op == "placeholder" and node.name in found.tracer.given}
+    for node in found.nodes:
+        leaf: Leaf | None = node.meta.get("leaf")
+        if leaf is None:
+            if not kept.isdisjoint(node.all_input_nodes):
+                kept.add(node)
+        elif leaf.forgets and not kept.isdisjoint(node.all_input_nodes[1:]):
+            cause = "the state of a neuron is kept by the model from one call to the next"
+            fix = "run all ticks in one call of the model"
+            where = str(_call(node).origin)
+            yield Problem("ND165", cause, where, ", ".join(leaf.states), "the neuron's own memory", (fix,))
 
 
 def _lasting_writes(found: _Found) -> Iterator[Problem]:

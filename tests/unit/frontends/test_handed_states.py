@@ -106,7 +106,8 @@ def membrane(net: Any, x: Any) -> Any:
 
 CASES: dict[Forward, str] = {
     **dict.fromkeys((loop, recorded, from_zeros, all_ticks), "equal"),
-    **dict.fromkeys((one_tick, forgotten, another, kept, membrane), "ND165"),
+    **dict.fromkeys((one_tick, forgotten, kept, membrane), "ND165"),
+    another: "ND157",  # what the loop hands on is the state of no neuron; ND165 stands behind it
 }
 
 
