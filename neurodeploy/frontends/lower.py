@@ -106,7 +106,7 @@ class _Program:
         try:
             result = self._read_out(call) if self._readouts(call) else self._result(call)
             if isinstance(result, Stream) and not self.operators[call.op].retypes:
-                self.kinds.check(call, self.values, result)
+                self.kinds.check(call, self.values, result, self.lowering.binary(result.name))
             self.values[call.name] = result
         except Refusal as refusal:
             self.values[call.name] = Unknown()

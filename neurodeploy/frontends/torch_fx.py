@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ def _traced(
     """
     foreign: list[Problem] = []
     _import_what_dispatch_does()
+    _known_to_einops()
     with guest.kept(model):
         tracer, recorder = (
             _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
@@ -233,6 +235,13 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+def _known_to_einops() -> None:
+    """Let einops, where the user's code has imported it, take a proxy for a tensor: it asks for the class alone."""
+    einops = sys.modules.get("einops._backends")
+    if einops is not None:
+        einops._type2backend[_Shaped] = einops._type2backend[_Held] = einops.get_backend(torch.zeros(1))
 
 
 def _write(function: Callable[..., Any]) -> Callable[..., fx.Proxy]:
@@ -346,6 +355,14 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Our proxies answer questions about shapes."""
         return _Shaped(node, self)
+
+    def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them."""
+        proxy = super().create_proxy(kind, *args, **kwargs)
+        value = proxy.node.meta.get("val")
+        if kind not in ("call_function", "call_method") or type(value) not in (tuple, list):
+            return proxy
+        return type(value)(proxy[i] for i in range(len(value)))
 
     def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
         """Record the node with its value on the example and its place in the user's files."""
