@@ -33,6 +33,10 @@ from .ticks import repeated, ticks_inside
 from .traced import Call, Ref, Traced
 
 
+#: what a module is refused for that does not run on one image, and may run on a frame for each tick
+DOES_NOT_RUN = {"ND103", "ND130"}
+
+
 def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
 
@@ -49,7 +53,7 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
             return _imported(model, example, axis, spec, name)
         except ImportModelError as error:
             refusals[axis] = error
-            if axis is None and {problem.code for problem in error.problems} != {"ND103"}:
+            if axis is None and not {problem.code for problem in error.problems} <= DOES_NOT_RUN:
                 break
     raise refusals[None]
 
@@ -91,7 +95,7 @@ def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "net
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None = None) -> Traced:
-    """The calls of one tick, or of all; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161.
+    """The calls of one tick, or of all; ImportModelError ND103, ND104, ND108, ND109, ND130, ND131, ND151 to ND161.
 
     ``time_axis`` is where the example has a frame for each tick, None where it has one for all.
     """
@@ -144,27 +148,27 @@ def _traced(
     factories: bool = False,
     leaves: Mapping[int, Leaf] | None = None,
 ) -> _Found:
-    """A trace from rest, which leaves the module as it was; ImportModelError ND103 or ND104.
+    """A trace from rest, which leaves the module as it was; ImportModelError ND103, ND104, ND130 or ND131.
 
     With ``factories`` new tensors are traced too, so that they can be written. ``leaves`` as :func:`memory`.
     """
     foreign: list[Problem] = []
     _import_what_dispatch_does()
     _known_to_einops()
-    with guest.kept(model):
-        tracer, recorder = (
-            _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
-            observed.Recorder(),
-        )
-        made = _Factories(tracer) if factories else nullcontext()
-        try:
+    try:
+        with guest.kept(model):
+            tracer, recorder = (
+                _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
+                observed.Recorder(),
+            )
+            made = _Factories(tracer) if factories else nullcontext()
             with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
                 graph = tracer.trace(tracer.whole)
-        except NeurodeployError:
-            raise
-        except Exception as error:  # whatever the user's own code raises, or fx itself
-            raise ImportModelError(_trace_problem(error, example)) from error
-        tracer.close(graph)
+            tracer.close(graph)
+    except NeurodeployError:
+        raise
+    except Exception as error:  # whatever the user's own code raises, or fx itself
+        raise ImportModelError(_trace_problem(model, example, error)) from error
     return _Found(tracer, graph, recorder, foreign, factories)
 
 
@@ -428,16 +432,31 @@ def _inside(path: str) -> str:
     return path.removeprefix(_torch.INSIDE).removeprefix(".")
 
 
-def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
-    """ND104 for control flow on values, else ND103: the module does not run on this input."""
+def _trace_problem(model: torch.nn.Module, example: torch.Tensor, error: Exception) -> Problem:
+    """ND104 for control flow on values, ND131 for a call that only a tensor can take; ND103 or ND130 of no run at all."""
+    if isinstance(error, fx.proxy.TraceError):
+        cause = "the module's control flow depends on the values of its input"
+        limit = "control flow that depends on shapes and settings only"
+        fix = "replace data-dependent branches by arithmetic"
+        return Problem("ND104", cause, _where(error), first_line(error), limit, (fix,))
+    try:
+        with guest.kept(model), _torch.inference():
+            model(example.clone())
+    except Exception as plain:  # whatever the user's own code raises
+        return _torch.does_not_run(plain, _where(plain), example)
+    cause = "a call that torch can run, but not trace"
+    found = f"{_torch.construct(error)}: {first_line(error)}"
+    fixes = (
+        "write it by functions of torch that take and return tensors",
+        "where it runs over ticks: make one tick the forward, and give --timesteps",
+        "bring the network as a .nir or .net file",
+    )
+    return Problem("ND131", cause, _where(error), found, "functions of torch, branches on shapes", fixes)
+
+
+def _where(error: Exception) -> str:
     file, line = _torch.failure(error)
-    where = f"{file}:{line}" if file else "forward"
-    if not isinstance(error, fx.proxy.TraceError):
-        return _torch.does_not_run(error, where, example)
-    cause = "the module's control flow depends on the values of its input"
-    limit = "control flow that depends on shapes and settings only"
-    fix = "replace data-dependent branches by arithmetic"
-    return Problem("ND104", cause, where, first_line(error), limit, (fix,))
+    return f"{file}:{line}" if file else "forward"
 
 
 def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:

@@ -51,6 +51,24 @@ class Spelled(nn.Module):
         return self.out(self.gain * self.norm(x + 0.5))
 
 
+class Pair(nn.Module):
+    """Two inputs."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class Alone(nn.Module):
+    """The same with the second made inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pair(x, torch.ones_like(x))
+
+
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()
