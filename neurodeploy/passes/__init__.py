@@ -17,6 +17,7 @@ from .fold_constants import fold_constants
 from .fold_scalars import fold_scalars
 from .join_delays import join_delays
 from .push_slices import push_slices
+from .reassociate import reassociate
 from .sink_views import sink_views
 from .split_synapse import split_synapse
 
@@ -27,7 +28,7 @@ PASSES: dict[str, Pass] = {
     "fold_constants": fold_constants, "join_delays": join_delays, "split_synapse": split_synapse,
     "drop_identity": drop_identity, "sink_views": sink_views, "fold_scalars": fold_scalars,
     "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias,
-    "compose_convolutions": compose_convolutions, "push_slices": push_slices, "equalise": equalise,
+    "compose_convolutions": compose_convolutions, "reassociate": reassociate, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 
