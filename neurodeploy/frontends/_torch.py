@@ -157,7 +157,7 @@ def does_not_run(error: Exception, where: str, example: Any) -> Problem:
 
 
 def own_exception(error: BaseException) -> bool:
-    """Whether a ``raise`` or ``assert`` in one of the user's own files threw it, not a function that was called there."""
+    """Whether a ``raise`` or ``assert`` in one of the user's own files threw it, not what was called there."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -167,7 +167,7 @@ def own_exception(error: BaseException) -> bool:
 
 
 def _wanted(error: BaseException) -> str:
-    """What the innermost layer of torch in a traceback takes, such as 'Conv2d with in_channels = 3'; empty without one."""
+    """What the innermost layer of torch in a traceback takes, such as 'Conv2d with in_channels = 3'; or nothing."""
     import torch
 
     for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):

@@ -27,9 +27,10 @@ def import_module(model: Any, spec: InputSpec, name: str = "network", inside: st
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
     ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into
-    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
-    weights), ND103 (input shape), ND130 (the model's own exceptions), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND151
-    (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced` refuses.
+    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input
+    shape), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND130 (an exception of the
+    model's own), ND151 (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced`
+    refuses.
     """
     example = _torch.prepared(model, spec)
     if problems := observed.unsteady(model, example):
@@ -81,8 +82,8 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
 def traced(program: Any, inside: str = "") -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
-    ImportModelError ND134 for several inputs, ND108 for writes in place that torch cannot take out or that race, ND151 for random numbers, ND154
-    for buffers that a call changes.
+    ImportModelError ND108 for writes in place that torch cannot take out or that race, ND134 for several inputs, ND135
+    for an open size, ND151 for random numbers, ND154 for buffers that a call changes.
     """
     program = _functional(program)
     constants = _constants(program)

@@ -32,7 +32,6 @@ from .states import Memory, begins, entered, flat, may_remember, memory, unreada
 from .ticks import repeated, ticks_inside
 from .traced import Call, Ref, Traced
 
-
 #: what a module is refused for that does not run on one image, and may run on a frame for each tick
 DOES_NOT_RUN = {"ND103", "ND130"}
 
@@ -433,7 +432,7 @@ def _inside(path: str) -> str:
 
 
 def _trace_problem(model: torch.nn.Module, example: torch.Tensor, error: Exception) -> Problem:
-    """ND104 for control flow on values, ND131 for a call that only a tensor can take; ND103 or ND130 of no run at all."""
+    """ND104 for control flow on values, ND131 for a call that only tensors can take, ND103 or ND130 if nothing runs."""
     if isinstance(error, fx.proxy.TraceError):
         cause = "the module's control flow depends on the values of its input"
         limit = "control flow that depends on shapes and settings only"

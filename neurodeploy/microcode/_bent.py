@@ -22,7 +22,7 @@ from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
 from ._program import check_reach, finest_unit, out_bits, out_scale
 from ._rescale import Rescale
-from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, interpolate, position, position_params, tabulate
+from ._table import INTERPOLATE_OPS, POSITION_OPS, bits_of, interpolate, position, position_params
 
 STEPS = 64  # entries per unit of the curve's argument
 FRACTION_BITS = 12
@@ -83,19 +83,22 @@ class Bent(MicroOp):
         return QuantizedMicro(ints, Fixed(bits, True, scale), proven)
 
     def _table(self, height: float) -> Array:
-        """r, with the sign of its height, away from 0: of the right side, the left, or first the right, then the left."""
-        sign, entries = np.sign(height), self.reach * STEPS
-        directions = {"both": (1, -1), "even": (1,), "left": (-1,)}[self.sides]
-        return np.concatenate(
-            [tabulate(lambda a, d=d: sign * self.curve(d * a), 0.0, self.reach, entries, 2.0**-R_BITS) for d in directions]
+        """r with the sign of its height, from 0 outwards: to the right, to the left, or both in this order."""
+        points = np.linspace(0.0, self.reach, self.reach * STEPS + 1)
+        sides = {"both": (points, -points), "even": (points,), "left": (-points,)}[self.sides]
+        table: Array = np.rint(np.sign(height) * self.curve(np.concatenate(sides)) * 2.0**R_BITS).astype(
+            np.int64
         )
+        return table
 
     def _reached(self, ints: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """The line at both ends and the least and the largest r, saturated."""
         line = [rescale(np.maximum(end, 0), ints["out_multiplier"], ints["out_shift"]) for end in (lo, hi)]
         extremes = ints["table"].min(), ints["table"].max()
         bend = [rescale(extreme, ints["r_multiplier"], ints["r_shift"]) for extreme in extremes]
-        return saturate(line[0] + np.min(bend[0]), ints["bits"]), saturate(line[1] + np.max(bend[1]), ints["bits"])
+        return saturate(line[0] + np.min(bend[0]), ints["bits"]), saturate(
+            line[1] + np.max(bend[1]), ints["bits"]
+        )
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """What both terms reach by themselves."""

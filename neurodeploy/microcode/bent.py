@@ -16,7 +16,8 @@ class Elu(Bent):
 
     def curve(self, u: Array) -> Array:
         """exp(u) - 1, and 0 on the right."""
-        return np.expm1(np.minimum(u, 0.0))
+        r: Array = np.expm1(np.minimum(u, 0.0))
+        return r
 
     def lines(self, params: Params) -> tuple[float, float, float]:
         """``scale``, ``scale * alpha``, ``input_scale``."""
@@ -37,7 +38,8 @@ class Softplus(Bent):
 
     def curve(self, u: Array) -> Array:
         """log(1 + exp(-|u|)): what the sum lies above max(u, 0)."""
-        return np.log1p(np.exp(-np.abs(u)))
+        r: Array = np.log1p(np.exp(-np.abs(u)))
+        return r
 
     def lines(self, params: Params) -> tuple[float, float, float]:
         """1, 1 / ``beta``, ``beta``."""
@@ -59,7 +61,8 @@ class Mish(Bent):
 
     def curve(self, u: Array) -> Array:
         """What it lies above max(u, 0)."""
-        return self.float_apply(u, {}) - np.maximum(u, 0.0)
+        r: Array = self.float_apply(u, {}) - np.maximum(u, 0.0)
+        return r
 
     def lines(self, params: Params) -> tuple[float, float, float]:
         """Slope 1, one curve."""

@@ -27,8 +27,8 @@ Pass = Callable[[Graph], Graph]
 PASSES: dict[str, Pass] = {
     "fold_constants": fold_constants, "join_delays": join_delays, "split_synapse": split_synapse,
     "drop_identity": drop_identity, "sink_views": sink_views, "fold_scalars": fold_scalars,
-    "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias,
-    "compose_convolutions": compose_convolutions, "reassociate": reassociate, "push_slices": push_slices, "equalise": equalise,
+    "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias, "compose_convolutions": compose_convolutions,
+    "reassociate": reassociate, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 

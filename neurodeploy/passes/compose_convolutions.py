@@ -5,10 +5,10 @@ where the outer one pads nothing, or where the inner one is of one pixel and wha
 of zeros, its bias: then the zeros may as well stand in front of it. So a 1x1 layer with its norm, padded by what that
 norm makes of zero, a depthwise 3x3 layer and another 1x1 layer are one zero-padded 3x3 layer.
 
-What it costs: synaptic operations of a tick. A synapse behind spikes is taken to be met by :data:`SPARSE` of its inputs,
-one behind another synapse by all of them, for sums of weights are not spikes. A depthwise 3x3 layer and a 1x1 layer
-behind spikes are composed by this rule: nine times the weights of the 1x1 layer, but met by spikes alone. With a kernel
-of 7x7 they stay apart.
+What it costs: synaptic operations of a tick. A synapse behind spikes is taken to be met by :data:`SPARSE` of its
+inputs, one behind another synapse by all of them, for sums of weights are not spikes. A depthwise 3x3 layer and a 1x1
+layer behind spikes are composed by this rule: nine times the weights of the 1x1 layer, but met by spikes alone. With a
+kernel of 7x7 they stay apart.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compose_convolutions(graph: Graph) -> Graph:
 
 @dataclass(frozen=True)
 class _Link:
-    """A convolution of which another reads the value, padded by ``padding`` on both sides and with ``offset`` (O,) added.
+    """A convolution whose value another reads: padded by ``padding`` on both sides, with ``offset`` (O,) added.
 
     The offset is in the padding too, and holds the bias.
     """
@@ -164,7 +164,9 @@ def _joined(outer: Synapse, link: _Link) -> Synapse:
 
 def _joined_padding(outer: Synapse, link: _Link) -> tuple[int, int]:
     """The inner convolution's zeros, or those that stood behind it."""
-    rows, columns = (sum(sides) for sides in zip(link.inner.padding, outer.padding, link.padding, strict=True))
+    rows, columns = (
+        sum(sides) for sides in zip(link.inner.padding, outer.padding, link.padding, strict=True)
+    )
     return rows, columns
 
 

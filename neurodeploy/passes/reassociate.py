@@ -55,7 +55,9 @@ def _cheaper(graph: Graph, first: Product, views: list[View], second: Product, p
     orders = []
     for (x, own), (y, other) in (((a, left), (b, right)), ((b, right), (a, left))):
         between = _between(other, third, own + kept)
-        orders.append((_work(sizes, other + third) + _work(sizes, own + between), (x, own), (y, other), between))
+        orders.append(
+            (_work(sizes, other + third) + _work(sizes, own + between), (x, own), (y, other), between)
+        )
     work, (x, own), (y, other), between = min(orders, key=lambda order: order[0])
     equations = Equation(other, third, between), Equation(own, between, kept)
     if work >= now or any(e.lone or e.repeats for e in equations):
@@ -84,9 +86,9 @@ def _letters(
     for letter in third:
         if letter not in names:
             names[letter] = next(free)
-    renamed = lambda term: "".join(names[letter] for letter in term)
     twice = len(set(out)) < len(out) or len(set(names.values())) < len(names)
-    return (own.left, own.right, renamed(third)), None if twice else renamed(last.out)
+    renamed, kept = ("".join(names[letter] for letter in term) for term in (third, last.out))
+    return (own.left, own.right, renamed), None if twice else kept
 
 
 def _between(a: str, b: str, wanted: str) -> str:
@@ -100,4 +102,3 @@ def _work(sizes: Mapping[str, int], letters: str) -> int:
     for letter in set(letters):
         total *= sizes[letter]
     return total
-

@@ -37,8 +37,8 @@ def network(model: Any, options: Any, name: str, tokenised: bool, decoder: bool,
     """The model behind a module that maps the ids of a text to one tensor.
 
     ``tokenised``: a tokenizer is known, so that padding is hidden where the model can. ``decoder``: its head is for
-    the next token. ImportModelError ND137 where it does not run on such texts, ND138 where they are too long, ND139 without padding, ND179 for a result
-    that it does not yield, ND180 where padding cannot be hidden.
+    the next token. ImportModelError ND137 where it does not run on such texts, ND138 where they are too long, ND139
+    where nothing is padding, ND179 for a result that it does not yield, ND180 where padding cannot be hidden.
     """
     config, length = model.config, options.tokens
     pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id

@@ -162,7 +162,9 @@ def elu(
     """scale x on the right, scale alpha (exp(input_scale x) - 1) on the left."""
     params = {"alpha": float(alpha), "scale": float(scale), "input_scale": float(input_scale)}
     if not alpha or min(scale, input_scale) <= 0:
-        raise Refusal("ND101", "an ELU that does not bend, or not between these lines", str(params), "above 0")
+        raise Refusal(
+            "ND101", "an ELU that does not bend, or not between these lines", str(params), "above 0"
+        )
     return lowering.like(x, Micro, op="elu", params=params)
 
 

@@ -8,14 +8,13 @@ from string import ascii_letters
 from typing import Any
 
 from ..lowering import Lowering
-from ..values import Refusal, Stream, depends
+from ..values import Stream, depends
 from ._base import operator
 from .arithmetic import mul
 from .gather import found
 from .linear import matmul
 from .pool import sum_
 from .views import expand, permute, reshape
-
 
 #: letters that stand for the axes of an ellipsis: any that no equation has
 DOTS = "".join(map(chr, range(0x3B1, 0x3C9)))
@@ -49,10 +48,10 @@ def _listed(equation: Any, operands: Sequence[Any]) -> tuple[str, list[Any]]:
         joined = len(operands) == 1 and isinstance(operands[0], (list, tuple))
         return equation, list(operands[0] if joined else operands)
     given = [equation, *operands]
-    spelled = lambda numbers: "".join("..." if n is Ellipsis else ascii_letters[n] for n in numbers)
-    terms = ",".join(map(spelled, given[1::2]))
+    lists = [*given[1::2], *([given[-1]] if len(given) % 2 else [])]
+    terms = ["".join("..." if n is Ellipsis else ascii_letters[n] for n in numbers) for numbers in lists]
     count = len(given) // 2
-    return f"{terms}->{spelled(given[-1])}" if len(given) % 2 else terms, given[: 2 * count : 2]
+    return "->".join([",".join(terms[:count]), *terms[count:]]), given[: 2 * count : 2]
 
 
 def _once(lowering: Lowering, item: Any, letters: str) -> tuple[Any, str]:
@@ -63,7 +62,10 @@ def _once(lowering: Lowering, item: Any, letters: str) -> tuple[Any, str]:
     if len(once) == len(letters):
         return item, letters
     before, after = ([once.index(letter) for letter in part] for part in (letters, once))
-    diagonal = lambda tensor: torch.einsum(tensor, before, after)
+
+    def diagonal(tensor: Any) -> Any:
+        return torch.einsum(tensor, before, after)
+
     return (found(lowering, item, diagonal) if isinstance(item, Stream) else diagonal(item)), once
 
 

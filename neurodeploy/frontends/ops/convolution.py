@@ -124,7 +124,8 @@ def _dilated(kernel: Array, dilation: Axes) -> Array:
     """The kernel with zeros between its elements; a weight of zero costs memory, but no operation."""
     sizes = [d * (n - 1) + 1 for n, d in zip(kernel.shape[2:], dilation, strict=True)]
     wide = np.zeros((*kernel.shape[:2], *sizes))
-    wide[(slice(None), slice(None), *(slice(None, None, d) for d in dilation))] = kernel
+    places = (slice(None), slice(None), *(slice(None, None, d) for d in dilation))
+    wide[places] = kernel
     return wide
 
 
@@ -135,7 +136,9 @@ def _stuffed(lowering: Lowering, x: Stream, dim: int, step: int) -> Stream:
     before, size, after = x.sizes[:dim], x.sizes[dim], x.sizes[dim + 1 :]
     columns = lowering.reshape(x, (*before, size, 1, prod(after)))
     columns = constant_pad(lowering, columns, (0, 0, 0, step - 1))
-    return lowering.slice(lowering.reshape(columns, (*before, size * step, *after)), dim, 0, (size - 1) * step + 1)
+    return lowering.slice(
+        lowering.reshape(columns, (*before, size * step, *after)), dim, 0, (size - 1) * step + 1
+    )
 
 
 def _spread(value: Any, count: int) -> Axes:

@@ -111,7 +111,9 @@ def found(lowering: Lowering, x: Stream, move: Callable[[Any], Any]) -> Stream:
     import torch
 
     if not x.batched:
-        raise Refusal("ND105", "positions of several axes, the batch among them", x.sizes, "the batch in front")
+        raise Refusal(
+            "ND105", "positions of several axes, the batch among them", x.sizes, "the batch in front"
+        )
     numbers = torch.arange(prod(x.sizes)).view(x.sizes)
     moved = lowering.array(move(numbers))
     first = moved[0]

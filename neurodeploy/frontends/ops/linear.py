@@ -16,6 +16,7 @@ from ._base import operator
 from ._letters import matmul_streams
 from .views import transpose
 
+
 @operator("linear")
 def linear(lowering: Lowering, x: Stream, weight: Any, bias: Any = None) -> Stream:
     """x W^T + b over the last axis."""

@@ -51,7 +51,9 @@ def logic(lowering: Lowering, *operands: Any) -> Any:
 def any_(lowering: Lowering, x: Stream, dim: Any = None, keepdim: bool = False) -> Stream:
     """Whether any of several spikes is 1: their maximum."""
     if not lowering.binary(x.name):
-        raise Refusal("ND101", "a comparison of values that are no spikes", "any", "a stream of zeros and ones")
+        raise Refusal(
+            "ND101", "a comparison of values that are no spikes", "any", "a stream of zeros and ones"
+        )
     return amax(lowering, x, dim, keepdim)
 
 

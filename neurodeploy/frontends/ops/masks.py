@@ -16,6 +16,7 @@ from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depen
 from ._base import operator
 from .arithmetic import add, mul, sub
 
+
 @operator("masked_fill", "masked_fill_", reads=(MaskedScores, OfIds), elementwise=True)
 def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Scores:
     """Hides by a hugely negative value; a fill by zero multiplies."""

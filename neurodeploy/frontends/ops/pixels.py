@@ -108,13 +108,15 @@ def interpolate(
             places = row(torch.arange(length, dtype=torch.float64)[None, None])
             x = taken(lowering, x, dim, places.flatten().long().tolist())
         else:
-            x = along(lowering, x, dim, lowering.array(row(torch.eye(length, dtype=torch.float64)[None])[0].T))
+            x = along(
+                lowering, x, dim, lowering.array(row(torch.eye(length, dtype=torch.float64)[None])[0].T)
+            )
     return x
 
 
 def copied_edges(lowering: Lowering, x: Stream, pad: Sequence[int], mode: str) -> Stream:
     """Padding by elements of the stream: 'reflect', 'replicate' or 'circular', the last axis first."""
-    modes = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    modes: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     if mode not in modes:
         raise Refusal("ND101", "a padding of this kind", mode, ", ".join(modes))
     for i, sides in enumerate(zip(pad[::2], pad[1::2], strict=True)):

@@ -73,8 +73,8 @@ def max_pool(
         raise Refusal("ND101", "a max pooling with indices", "return_indices", "the maxima alone")
     if any(d != 1 for d in _pair(dilation)):
         for i, size in enumerate(x.sizes[2:]):
-            window = (_at(value, i) for value in (kernel_size, stride or kernel_size, padding, dilation))
-            x = _maxima(lowering, x, 2 + i, _dilated(size, *window, ceil_mode))
+            k, s, p, d = (_at(value, i) for value in (kernel_size, stride or kernel_size, padding, dilation))
+            x = _maxima(lowering, x, 2 + i, _dilated(size, k, s, p, d, ceil_mode))
         return x
     if ceil_mode or (any(_pair(padding)) and not _nonnegative(lowering, x.name)):
         x, padding = _edged(lowering, x, kernel_size, stride, padding, ceil_mode), 0
@@ -143,8 +143,11 @@ def _edged(lowering: Lowering, x: Stream, kernel: Any, stride: Any, padding: Any
 
 def _reaches(x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> list[tuple[int, int]]:
     """How far windows reach over both ends of each axis of space."""
-    given = kernel, stride or kernel, padding
-    return [_reach(size, *(_at(v, i) for v in given), ceil_mode) for i, size in enumerate(x.sizes[2:])]
+    sides = []
+    for i, size in enumerate(x.sizes[2:]):
+        k, s, p = (_at(value, i) for value in (kernel, stride or kernel, padding))
+        sides.append(_reach(size, k, s, p, ceil_mode))
+    return sides
 
 
 def _reach(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
@@ -162,9 +165,7 @@ def _pair(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value or ())
 
 
-def _windows(
-    lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any
-) -> Stream:
+def _windows(lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any) -> Stream:
     """Windows over the last one or two axes of (C, X) or (C, Y, X)."""
     if x.rank not in (3, 4) or not x.batched:
         raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
@@ -196,7 +197,9 @@ def adaptive_avg_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream
     if all(n == 1 for n in wanted):
         return mean(lowering, x, list(range(2, x.rank)), True)
     if not any(size % n for size, n in zip(x.sizes[2:], wanted, strict=True)):
-        return _windows(lowering, x, "mean", [s // n for s, n in zip(x.sizes[2:], wanted, strict=True)], None, 0)
+        return _windows(
+            lowering, x, "mean", [s // n for s, n in zip(x.sizes[2:], wanted, strict=True)], None, 0
+        )
     for dim, n in enumerate(wanted, start=2):
         rows = F.adaptive_avg_pool1d(torch.eye(x.sizes[dim], dtype=torch.float64)[None], n)[0]
         x = along(lowering, x, dim, lowering.array(rows.T))
@@ -204,9 +207,7 @@ def adaptive_avg_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream
 
 
 @operator("adaptive_max_pool2d", "adaptive_max_pool1d")
-def adaptive_max_pool(
-    lowering: Lowering, x: Stream, output_size: Any, return_indices: bool = False
-) -> Any:
+def adaptive_max_pool(lowering: Lowering, x: Stream, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum over windows; aten's form has their positions beside it, which nothing may read."""
     wanted, space = _adapted(x, output_size), x.sizes[2:]
     if all(n == 1 for n in wanted):

@@ -192,7 +192,9 @@ def test_an_exception_of_the_models_own_is_shown_with_its_line(front_end: str) -
             return x * 2.0
 
     (problem,) = refused(Careful(), front_end)
-    assert problem.code == "ND130" and "colours are wanted" in problem.found and "(2, 4, 6, 6)" in problem.found
+    assert (
+        problem.code == "ND130" and "colours are wanted" in problem.found and "(2, 4, 6, 6)" in problem.found
+    )
     assert "test_refused_models.py:" in problem.where
     front = torch_fx if front_end == "fx" else torch_export
     assert front.import_module(Careful(), InputSpec((3, 6, 6))).shape("output") == (3, 6, 6)
@@ -212,13 +214,19 @@ def test_a_call_that_cannot_be_traced_is_named() -> None:
     (problem,) = refused(Outside(lambda x: torch.from_numpy(np.multiply(x.numpy(), 2.0))))
     assert problem.code == "ND131" and "np.multiply" in problem.found
     assert "test_refused_models.py:" in problem.where and ".nir" in problem.fixes[-1]
-    assert torch_fx.import_module(Outside(lambda x: torch.mul(x, 2.0)), InputSpec(SHAPE)).shape("output") == SHAPE
+    assert (
+        torch_fx.import_module(Outside(lambda x: torch.mul(x, 2.0)), InputSpec(SHAPE)).shape("output")
+        == SHAPE
+    )
 
 
 def test_token_ids_are_one_row_for_each_sample() -> None:
     with pytest.raises(ImportModelError, match="ND136"):
         torch_export.import_module(modules.Tied().table, InputSpec((5, 2), tokens=True))
-    assert torch_export.import_module(modules.Tied().table, InputSpec((5,), tokens=True)).shape("output") == (5, 3)
+    assert torch_export.import_module(modules.Tied().table, InputSpec((5,), tokens=True)).shape("output") == (
+        5,
+        3,
+    )
 
 
 @pytest.mark.parametrize("several", [True, False], ids=["several inputs", "an open size"])
