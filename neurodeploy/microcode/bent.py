@@ -10,7 +10,7 @@ from ._bent import Bent, number
 
 
 class Elu(Bent):
-    """scale max(x, 0) + scale alpha (exp(input_scale min(x, 0)) - 1): ELU, SELU and CELU."""
+    """ELU, SELU and CELU: scale max(x, 0) + scale alpha (exp(input_scale min(x, 0)) - 1)."""
 
     name, sides = "elu", "left"
 
@@ -32,7 +32,7 @@ class Elu(Bent):
 
 
 class Softplus(Bent):
-    """log(1 + exp(beta x)) / beta, and x where beta x is above ``threshold``."""
+    """Softplus, log(1 + exp(beta x)) / beta, and x where beta x is above ``threshold``."""
 
     name, sides, nonnegative = "softplus", "even", True
 
@@ -55,7 +55,7 @@ class Softplus(Bent):
 
 
 class Mish(Bent):
-    """x tanh(log(1 + exp(x)))."""
+    """Mish, x tanh(log(1 + exp(x)))."""
 
     name, reach, torch = "mish", 20, ("mish", "mish_")
 
