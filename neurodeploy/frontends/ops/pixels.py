@@ -80,7 +80,7 @@ def windowed(lowering: Lowering, x: Stream, dim: int, size: int, step: int, dila
     return lowering.permute(x, (*range(dim), dim + 1, dim, *range(dim + 2, x.rank)))
 
 
-@operator("interpolate", "upsample_nearest1d", "upsample_nearest2d")
+@operator("interpolate")
 def interpolate(
     lowering: Lowering,
     x: Stream,
@@ -112,6 +112,26 @@ def interpolate(
                 lowering, x, dim, lowering.array(row(torch.eye(length, dtype=torch.float64)[None])[0].T)
             )
     return x
+
+
+@operator("upsample_nearest1d", "upsample_nearest2d")
+def upsample_nearest(lowering: Lowering, x: Stream, size: Any, scale_factors: Any = None) -> Stream:
+    """Aten's form."""
+    return interpolate(lowering, x, size, scale_factors)
+
+
+@operator("_upsample_nearest_exact1d", "_upsample_nearest_exact2d")
+def upsample_nearest_exact(lowering: Lowering, x: Stream, size: Any, scale_factors: Any = None) -> Stream:
+    """Aten's form."""
+    return interpolate(lowering, x, size, scale_factors, "nearest-exact")
+
+
+@operator("upsample_linear1d", "upsample_bilinear2d")
+def upsample_linear(
+    lowering: Lowering, x: Stream, size: Any, align_corners: bool, scale_factors: Any = None
+) -> Stream:
+    """Aten's form."""
+    return interpolate(lowering, x, size, scale_factors, "linear", align_corners)
 
 
 def copied_edges(lowering: Lowering, x: Stream, pad: Sequence[int], mode: str) -> Stream:
