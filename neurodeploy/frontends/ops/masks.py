@@ -1,6 +1,7 @@
 """Masks, spelled as an addition, a fill or a choice: entries whose softmax is exactly 0.
 
-A constant mask is a parameter of the softmax; one that depends on the tokens of the input adds to the scores.
+A constant mask is a parameter of the softmax; one that depends on the tokens of the input adds to the scores. A choice
+by spikes is a product with them.
 """
 
 from __future__ import annotations
