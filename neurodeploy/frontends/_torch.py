@@ -178,11 +178,24 @@ def _wanted(error: BaseException) -> str:
     return ""
 
 
-def construct(error: BaseException) -> str:
-    """The text of the innermost line of the user's in a traceback."""
+def not_traced(error: BaseException, where: str) -> Problem:
+    """ND131: a call that runs on numbers, and not on what stands for them while a graph is read."""
+    cause = "a call that torch can run, but not trace"
+    found = ": ".join(filter(None, (_construct(error), first_line(error))))
+    fixes = (
+        "write it by functions of torch that take and return tensors",
+        "where it runs over ticks: make one tick the forward, and give --timesteps",
+        "bring the network as a .nir or .net file",
+    )
+    return Problem("ND131", cause, where, found, "functions of torch, branches on shapes", fixes)
+
+
+def _construct(error: BaseException) -> str:
+    """The text of the innermost line of the user's in a traceback, empty where dynamo ran it."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.line or "" for frame in frames if not frame.filename.startswith(library_folders())]
-    return own[-1].strip() if own else ""
+    own = [frame for frame in frames if not frame.filename.startswith(library_folders())]
+    machinery = not own or PurePath(own[-1].filename).name in _MACHINERY
+    return "" if machinery else (own[-1].line or "").strip()
 
 
 def kind_of(value: Any) -> tuple[tuple[int, ...] | None, Any]:

@@ -62,7 +62,7 @@ def _exported(model: Any, example: Any, name: str) -> Any:
 
 
 def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Problem:
-    """ND103 or ND130 if the module does not even run on the input, else ND104."""
+    """ND103 or ND130 if the module does not even run on the input, ND131 for a call unknown to dynamo, else ND104."""
     import torch
 
     try:
@@ -73,10 +73,20 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
         return _torch.does_not_run(plain, f"{name} ({file}:{line})", example)
     file, line = _torch.failure(error)
     where = f"{name} ({file}:{line})" if file else name
+    if _unknown_call(error):
+        return _torch.not_traced(error, where)
     cause = "the module's control flow cannot be traced"
     limit = "control flow that depends on shapes and settings only"
     fixes = ("replace data-dependent branches by arithmetic", "export the part of the model without them")
     return Problem("ND104", cause, where, first_line(error), limit, fixes)
+
+
+def _unknown_call(error: Exception) -> bool:
+    """Whether dynamo met something else than a branch on values, by the type of its error."""
+    from torch._dynamo import exc
+
+    branches = getattr(error, "gb_type", "") == "Data-dependent branching"
+    return isinstance(error, exc.Unsupported) and not isinstance(error, exc.UserError) and not branches
 
 
 def traced(program: Any, inside: str = "") -> Traced:

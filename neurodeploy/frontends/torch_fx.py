@@ -443,14 +443,7 @@ def _trace_problem(model: torch.nn.Module, example: torch.Tensor, error: Excepti
             model(example.clone())
     except Exception as plain:  # whatever the user's own code raises
         return _torch.does_not_run(plain, _where(plain), example)
-    cause = "a call that torch can run, but not trace"
-    found = f"{_torch.construct(error)}: {first_line(error)}"
-    fixes = (
-        "write it by functions of torch that take and return tensors",
-        "where it runs over ticks: make one tick the forward, and give --timesteps",
-        "bring the network as a .nir or .net file",
-    )
-    return Problem("ND131", cause, _where(error), found, "functions of torch, branches on shapes", fixes)
+    return _torch.not_traced(error, _where(error))
 
 
 def _where(error: Exception) -> str:

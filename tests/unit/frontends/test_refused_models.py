@@ -220,6 +220,17 @@ def test_a_call_that_cannot_be_traced_is_named() -> None:
     )
 
 
+def test_a_call_that_is_unknown_to_export_is_named() -> None:
+    class Listed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + len(x.tolist())
+
+    (problem,) = refused(Listed(), "export")
+    assert (
+        problem.code == "ND131" and "test_refused_models.py:" in problem.where and "tolist" in problem.found
+    )
+
+
 def test_token_ids_are_one_row_for_each_sample() -> None:
     with pytest.raises(ImportModelError, match="ND136"):
         torch_export.import_module(modules.Tied().table, InputSpec((5, 2), tokens=True))
