@@ -171,7 +171,7 @@ def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
     for name, operator in lower.operators().items():
-        family = operator.family if operator.build else f"{operator.family}, of token ids alone"
+        family = operator.family
         files.setdefault(family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),
