@@ -22,8 +22,8 @@ class Operator(Member):
     """One of torch's names for an operator, without overload and without leading namespace.
 
     ``build`` (lowering, *args, **kwargs) -> Stream, a tuple of them, or a constant; None where nobody has declared it.
-    Beside streams the builder ``reads`` the kinds of values named there; those that it ``keeps`` it is given as streams,
-    and what it makes of such a first operand is of that kind again.
+    Beside streams the builder ``reads`` the kinds of values named there; those that it ``keeps`` it is given as
+    streams, and what it makes of such a first operand is of that kind again.
     ``elementwise``: each element of the result depends on the same element of the operands alone, so that of functions
     of token ids it makes one. ``retypes``: what the type of torch's result does to the numbers is the builder's affair.
     ``family`` is the file that declares it.
