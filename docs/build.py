@@ -9,6 +9,7 @@ around it by hand stays.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import re
 import sys
@@ -129,15 +130,18 @@ def members() -> str:
         "placements": PLACEMENTS,
     }
     rows = [
-        (label, f"`{name}`", _sentence(room.path, name)) for label, room in rooms.items() for name in room
+        (label, f"`{name}`", _sentence(room.path, name, member))
+        for label, room in rooms.items()
+        for name, member in room.items()
     ]
     return table(("Room", "Name", "What it is"), rows)
 
 
-def _sentence(room: str, name: str) -> str:
-    """The first sentence of the file that a member is named after."""
-    module = importlib.import_module(f"neurodeploy.{room}.{name.replace('-', '_')}")
-    text = " ".join((module.__doc__ or "").split("\n\n")[0].split())
+def _sentence(room: str, name: str, member: object) -> str:
+    """The first sentence of the file that a member is named after; of its class where a file holds several."""
+    file = f"neurodeploy.{room}.{name.replace('-', '_')}"
+    source = importlib.import_module(file) if importlib.util.find_spec(file) else type(member)
+    text = " ".join((source.__doc__ or "").split("\n\n")[0].split())
     return re.split(r"\. |;| program and error bound", text.rstrip(".:"))[0]
 
 
@@ -167,7 +171,7 @@ def imported() -> str:
     """Torch operators that the front ends accept, by file; neuron classes by library; data formats."""
     files: dict[str, list[str]] = {}
     for name, operator in lower.operators().items():
-        family = operator.family if operator.build else f"{operator.family}, of token ids alone"
+        family = operator.family
         files.setdefault(family, []).append(name)
     torch = table(
         ("Family", "Names in torch"),

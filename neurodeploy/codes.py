@@ -23,9 +23,10 @@ ND102 weights that are not finite numbers
   integer can stand for it. Usually the training diverged, or the checkpoint was damaged or half loaded. Each such
   tensor is named, with the number of bad values.
 ND103 the input shape does not fit the model
-  The model was run once on an image of zeros of the shape (channels, rows, columns) that its entry, the data set or
-  the command names, and it raised an error, or no shape is known at all. The message shows what the model's own code
-  said and where. Models take exactly one image.
+  The model was run once on a batch of zeros of the shape (channels, rows, columns) that its entry, the data set or the
+  command names, and an operator of torch did not take it. The message shows that shape with the batch in front, what
+  torch said, the line of the model and, where a layer of torch was asked, the size which that layer takes. Give data of
+  that shape, or correct input_shape on the module.
 ND104 control flow that depends on data
   A graph is the same for every input. The model branches or loops on values of its input, so that different inputs
   would need different graphs. Branches on shapes and settings are fine, since these are known when the model is read.
@@ -73,6 +74,40 @@ ND114 raw pixel levels reach the model
   unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows, and its
   accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits of 16
   levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
+
+ND130 an exception of the model's own
+  The model was run once on a batch of zeros, and its own code raised an exception, by raise or assert. The message
+  shows it with its line: what the model asks of its input, its author wrote there. Give other data with --data, another
+  input_shape on the module, or set up the module in its factory as its own programs do.
+ND131 a call that cannot be traced
+  A graph is read from what the model does to a tensor that stands in for its input. The model runs, but one of its
+  calls takes real numbers alone: a conversion to numpy or to a Python number, a library that is not torch's, a function
+  compiled beforehand. The message shows line and call. Write it by functions of torch. A loop over ticks that cannot be
+  written so is best left out: the body as the forward, and --timesteps. A network of another tool may come as a file
+  that holds it, .nir or .net.
+ND132 an input shape that is none
+  Sizes are positive whole numbers without the batch, such as (3, 32, 32). They come from the data, or from input_shape
+  on the module.
+ND133 no input shape is known
+  A module does not say on what it is run. Give data with --data, or set input_shape on the module, or input_tokens, the
+  number of tokens, if it takes token ids.
+ND134 a model with several inputs
+  A network takes one image, or one text. What else a model is given has to be made inside: wrap it in a module whose
+  forward takes one tensor and makes the others from constants or from that one, and export the wrapper.
+ND135 an input size that is left open
+  An exported program may leave sizes of its input open. A chip has as many neurons as it has. Only the batch, the first
+  axis, may stay open: export again without dynamic sizes for the others, with an example of the size that will be used.
+ND136 token ids of another form
+  Token ids are (batch, tokens). Set input_tokens on the module to the number of tokens of a text.
+ND137 a text model that does not run on token ids alone
+  Of a library's text models the module is called with input_ids, or with a mask of padding beside it. This one wants
+  more, such as an image or the tokens of a decoder. What the library says is shown. Take the part of the model that
+  reads one text, or wrap it in a py: module of your own.
+ND138 a text that is longer than the model's positions
+  The model has learned so many positions, and no more. Choose a shorter text: --set reader.tokens=N.
+ND139 a model without a token for padding
+  Shorter texts are filled up with the model's token for padding, which a mask hides. Its configuration names neither
+  pad_token_id nor eos_token_id. Read texts of one length, --set reader.mask=false, or name one in the configuration.
 
 ND140 the imported network does not compute what the model computes
   After every import the graph is run beside the model itself, at every tick and from rest, on samples of your data and

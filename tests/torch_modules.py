@@ -77,8 +77,8 @@ def bent(pick: Pick, x: Tensor) -> Apply:
     return (
         lambda x: x.clamp(max=c), lambda x: x.clamp(min=-abs(c)), lambda x: torch.clamp(x, -abs(c), abs(c)), F.relu6,
         torch.abs, lambda x: F.leaky_relu(x, 0.1), F.hardtanh, F.hardswish, F.hardsigmoid, torch.sigmoid,
-        lambda x: torch.clamp_min(x, c),
-    )[pick(11)]  # fmt: skip
+        lambda x: torch.clamp_min(x, c), F.elu, F.softplus, F.mish,
+    )[pick(14)]  # fmt: skip
 
 
 @move(MOVES)
@@ -145,8 +145,22 @@ def linear(pick: Pick, x: Tensor) -> Apply:
 
 @move(MOVES)
 def convolution(pick: Pick, x: Tensor) -> Apply:
-    k = constant(pick, 3, x.shape[1], 3, 3) / 5
-    return lambda x: F.conv2d(x, k, padding=1) if x.ndim == 4 else F.conv1d(x, k[..., 0], padding=1)
+    k = constant(pick, 3, x.shape[1], 3, 2 + pick(2)) / 5
+    form: dict[str, Any] = ({"padding": 1}, {"padding": "same", "dilation": 2})[pick(2)]
+    turned = lambda x: F.conv_transpose2d(x, k.transpose(0, 1), stride=2, padding=1)
+    if x.ndim == 4 and not pick(4):
+        return turned
+    return lambda x: F.conv2d(x, k, **form) if x.ndim == 4 else F.conv1d(x, k[..., 0], **form)
+
+
+@move(MOVES)
+def windows(pick: Pick, x: Tensor) -> Apply:
+    axis = 1 + pick(x.ndim - 1)
+    return (
+        lambda x: F.max_pool2d(x, 2, 1, 1, 2), lambda x: F.avg_pool2d(x, 3, 2, 1, True, False),
+        lambda x: F.unfold(x, 2, padding=1), lambda x: x.unfold(axis, 2, 1), lambda x: F.interpolate(x, size=5),
+        lambda x: F.pad(x, (1, 0, 0, 1), mode="replicate"), lambda x: F.adaptive_avg_pool2d(x, 3),
+    )[pick(7)]  # fmt: skip
 
 
 # --- reductions and views ----------------------------------------------------------------------------------------
@@ -218,12 +232,13 @@ def gathered(pick: Pick, x: Tensor) -> Apply:
     axis = 1 + pick(x.ndim - 1)
     size = x.shape[axis]
     index = torch.tensor([pick(size) for _ in range(1 + pick(5))])
+    at_axis = [-1 if d == axis else 1 for d in range(x.ndim)]
     mask = torch.tensor([i == 0 or bool(pick(2)) for i in range(size)])
     return (
         lambda x: x[at(axis, index)], lambda x: x[at(axis, index.tolist())], lambda x: x.index_select(axis, index),
         lambda x: x[at(axis, mask)], lambda x: x[at(axis, index[:, None])], lambda x: torch.take(x, index),
-        lambda x: x[at(axis, -1 - index)],
-    )[pick(7)]  # fmt: skip
+        lambda x: x[at(axis, -1 - index)], lambda x: x.take_along_dim(index.view(at_axis), axis),
+    )[pick(8)]  # fmt: skip
 
 
 @move(MOVES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +28,9 @@ _MACHINERY = ("contextlib.py", "functools.py", "bytecode_transformation.py")
 
 #: torch's layers that hold packed integers
 _QUANTISED = re.compile(r"torch\.(ao\.)?nn\.(intrinsic\.)?quantized\.")
+
+#: under which names layers of torch keep the size of what they take
+_SIZES = ("in_channels", "in_features", "num_features", "normalized_shape", "num_channels", "embed_dim")
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -125,13 +130,13 @@ def dressed(network: Any) -> bool:
 def prepared(model: Any, spec: InputSpec) -> Any:
     """An example for a model put into eval mode: zeros (batch, *shape) of its own float type, or token ids.
 
-    ImportModelError ND103 where the shape is not of positive whole numbers, ND102 and ND195 as :func:`require_finite`.
+    ImportModelError ND132 where the shape is not of positive whole numbers, ND102 and ND195 as :func:`require_finite`.
     """
     import torch
 
     if not spec.shape or any(not isinstance(s, int) or s < 1 for s in spec.shape):
         limit, found = "positive whole numbers without the batch, such as (3, 32, 32)", str(tuple(spec.shape))
-        raise ImportModelError(Problem("ND103", "the input shape is not usable", "input", found, limit))
+        raise ImportModelError(Problem("ND132", "the input shape is not usable", "input", found, limit))
     _require_floats(model)
     require_finite(tensors_of(model.eval()))
     floats = (p.dtype for p in model.parameters() if p.is_floating_point())
@@ -153,11 +158,57 @@ def _require_floats(model: Any) -> None:
 
 
 def does_not_run(error: Exception, where: str, example: Any) -> Problem:
-    """ND103: what a module says to its first input."""
+    """What a module says to its first input: ND130 where its own code raises, ND103 where an operator of torch does."""
+    sizes, said = tuple(example.shape), first_line(error)
+    if own_exception(error):
+        cause = "the model's own code raises an exception on its input"
+        fix = "give the model what that line asks for: other data with --data, or another input_shape on the module"
+        return Problem("ND130", cause, where, f"{said} (input {sizes})", "", (fix,))
     cause = "the module does not run on an input of this shape"
-    found = f"{tuple(example.shape)}: {first_line(error)}"
-    fix = "give data of the shape that the model expects with --data"
-    return Problem("ND103", cause, where, found, "", (fix,))
+    fix = "give data of the shape that the model expects with --data, or correct input_shape on the module"
+    return Problem("ND103", cause, where, f"{sizes}: {said}", _wanted(error), (fix,))
+
+
+def own_exception(error: BaseException) -> bool:
+    """Whether a ``raise`` or ``assert`` in one of the user's own files threw it, not what was called there."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename.startswith(library_folders()):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _wanted(error: BaseException) -> str:
+    """What the innermost layer of torch in a traceback takes, such as 'Conv2d with in_channels = 3'; or nothing."""
+    import torch
+
+    for frame, _ in reversed([*traceback.walk_tb(error.__traceback__)]):
+        layer = frame.f_locals.get("self")
+        if isinstance(layer, torch.nn.Module):
+            sizes = [f"{name} = {value}" for name in _SIZES if (value := vars(layer).get(name)) is not None]
+            return f"{type(layer).__name__} with {sizes[0]}" if sizes else ""
+    return ""
+
+
+def not_traced(error: BaseException, where: str) -> Problem:
+    """ND131: a call that runs on numbers, and not on what stands for them while a graph is read."""
+    cause = "a call that torch can run, but not trace"
+    found = ": ".join(filter(None, (_construct(error), first_line(error))))
+    fixes = (
+        "write it by functions of torch that take and return tensors",
+        "where it runs over ticks: make one tick the forward, and give --timesteps",
+        "bring the network as a .nir or .net file",
+    )
+    return Problem("ND131", cause, where, found, "functions of torch, branches on shapes", fixes)
+
+
+def _construct(error: BaseException) -> str:
+    """The text of the innermost line of the user's in a traceback, empty where dynamo ran it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(library_folders())]
+    machinery = not own or PurePath(own[-1].filename).name in _MACHINERY
+    return "" if machinery else (own[-1].line or "").strip()
 
 
 def kind_of(value: Any) -> tuple[tuple[int, ...] | None, Any]:
@@ -237,8 +288,6 @@ def one_operator(kind: str) -> bool:
 
 def failure(error: BaseException) -> tuple[str, int]:
     """(file name, line) of the innermost of the user's frames in an exception's traceback."""
-    import traceback
-
     found = place("".join(traceback.format_tb(error.__traceback__)))
     # dynamo runs the user's code in its own frames, and tells where it was at the end of its text
     return place(str(error)) if found[0] in _MACHINERY or not found[0] else found

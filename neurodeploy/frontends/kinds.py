@@ -30,8 +30,11 @@ class Kinds:
         """Remember the type of a call's result."""
         self.types[call.name] = call.dtype
 
-    def check(self, call: Call, values: Mapping[str, Any], result: Stream) -> None:
-        """Refusal ND150 where the type changes numbers, ND101 where the graph's sizes are not torch's."""
+    def check(self, call: Call, values: Mapping[str, Any], result: Stream, binary: bool = False) -> None:
+        """Refusal ND150 where the type changes numbers, ND101 where the graph's sizes are not torch's.
+
+        Every type holds the zeros and ones of a ``binary`` result.
+        """
         if call.sizes is not None and call.sizes != result.sizes:
             cause = f"operator '{call.op}' is used in a form that is not supported"
             raise Refusal("ND101", cause, f"{call.sizes} in torch", f"{result.sizes} in the graph")
@@ -40,7 +43,8 @@ class Kinds:
             for r in references((call.args, call.kwargs))
             if depends(values[r.name], VALUES)
         }
-        if call.dtype is not None and None not in given and not self._holds(call, given):
+        known = call.dtype is not None and None not in given
+        if known and not binary and not self._holds(call, given):
             cause, fix = (
                 "a change of type changes the numbers",
                 "leave the numbers as they are, or round them by a quantiser",

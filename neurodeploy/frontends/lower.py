@@ -126,7 +126,7 @@ class _Program:
         try:
             result = self._read_out(call) if self._readouts(call) else self._result(call)
             if isinstance(result, Stream) and not self.operators[call.op].retypes:
-                self.kinds.check(call, self.values, result)
+                self.kinds.check(call, self.values, result, self.lowering.binary(result.name))
             self.values[call.name] = result
         except Refusal as refusal:
             self.values[call.name] = Unknown()
@@ -302,10 +302,12 @@ def _image(lowering: Lowering, traced: Traced, spec: InputSpec) -> Stream:
 
 
 def _ids(traced: Traced, known: Mapping[str, Operator]) -> TokenIds:
-    """Token ids (batch, N); ImportModelError ND103 for another number of axes."""
+    """Token ids (batch, N); ImportModelError ND136 for another number of axes."""
     if len(traced.sizes) != 2:
         cause = "token ids have an axis for the batch and one for the tokens"
-        raise ImportModelError(Problem("ND103", cause, "input", str(traced.sizes), "(batch, tokens)"))
+        fix = "set input_tokens on the module to the number of tokens"
+        problem = Problem("ND136", cause, "input", str(traced.sizes), "(batch, tokens)", (fix,))
+        raise ImportModelError(problem)
     return TokenIds(traced.sizes[1], traced.batch, _rows(traced, known))
 
 

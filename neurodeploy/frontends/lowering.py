@@ -13,9 +13,10 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Builder, Header
-from ..ir.nodes import Const, Input, Node, Sum, Synapse, View
+from ..ir.neuron_model import NEURONS
+from ..ir.nodes import Const, Input, Neuron, Node, Product, Reduce, Sum, Synapse, View
 from ..ir.roles import reshaped_roles
-from ..ir.types import Interval, Origin, Shape, Value
+from ..ir.types import BINARY, Interval, Origin, Shape, Value
 from .traced import Call, references
 from .values import (
     TIME,
@@ -58,6 +59,7 @@ class Lowering:
             str, str
         ] = {}  # delayed synapse -> the call, perhaps a later one, whose result it reads
         self.names: dict[str, str] = {}  # constant, or what is computed from one -> its name in the module
+        self.truths: set[str] = set()  # what a comparison of spikes has made: zeros and ones
 
     # --- adding nodes --------------------------------------------------------------------------------------------
     def add(
@@ -244,6 +246,18 @@ class Lowering:
             fix = "give all tables of the ids the same number of rows"
             raise Refusal("ND101", cause, f"{vocabulary} rows", f"{rows} rows", fix)
         return ids.at(node.name, shape)
+
+    def binary(self, name: str) -> bool:
+        """Whether a value is of zeros and ones by construction: spikes, what moves them, what a comparison made."""
+        node: Any = self.builder.nodes[name]
+        if isinstance(node, Neuron):
+            model = NEURONS[node.model]
+            return not model.quantises and model.code(node.params) == BINARY
+        whole = isinstance(node, Product) and node.einsum.elementwise and node.scale == 1
+        largest = isinstance(node, Reduce) and node.op == "max"
+        if isinstance(node, View) or whole or largest:
+            return all(map(self.binary, node.inputs))
+        return name in self.truths or (isinstance(node, Const) and bool(np.isin(node.value, (0, 1)).all()))
 
     # --- constants -----------------------------------------------------------------------------------------------
     def array(self, constant: Any) -> Array:

@@ -27,9 +27,10 @@ def import_module(model: Any, spec: InputSpec, name: str = "network", inside: st
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
     ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into
-    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN
-    weights), ND103 (input shape), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND151
-    (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced` refuses.
+    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input
+    shape), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND130 (an exception of the
+    model's own), ND151 (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced`
+    refuses.
     """
     example = _torch.prepared(model, spec)
     if problems := observed.unsteady(model, example):
@@ -61,7 +62,7 @@ def _exported(model: Any, example: Any, name: str) -> Any:
 
 
 def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Problem:
-    """ND103 if the module does not even run on the input, else ND104."""
+    """ND103 or ND130 if the module does not even run on the input, ND131 for a call unknown to dynamo, else ND104."""
     import torch
 
     try:
@@ -72,17 +73,27 @@ def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Pr
         return _torch.does_not_run(plain, f"{name} ({file}:{line})", example)
     file, line = _torch.failure(error)
     where = f"{name} ({file}:{line})" if file else name
+    if _unknown_call(error):
+        return _torch.not_traced(error, where)
     cause = "the module's control flow cannot be traced"
     limit = "control flow that depends on shapes and settings only"
     fixes = ("replace data-dependent branches by arithmetic", "export the part of the model without them")
     return Problem("ND104", cause, where, first_line(error), limit, fixes)
 
 
+def _unknown_call(error: Exception) -> bool:
+    """Whether dynamo met something else than a branch on values, by the type of its error."""
+    from torch._dynamo import exc
+
+    branches = getattr(error, "gb_type", "") == "Data-dependent branching"
+    return isinstance(error, exc.Unsupported) and not isinstance(error, exc.UserError) and not branches
+
+
 def traced(program: Any, inside: str = "") -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
-    ImportModelError ND108 for writes in place that torch cannot take out or that race, ND151 for random numbers, ND154
-    for buffers that a call changes.
+    ImportModelError ND108 for writes in place that torch cannot take out or that race, ND134 for several inputs, ND135
+    for an open size, ND151 for random numbers, ND154 for buffers that a call changes.
     """
     program = _functional(program)
     constants = _constants(program)
@@ -90,7 +101,8 @@ def traced(program: Any, inside: str = "") -> Traced:
     nodes = {node.name: node for node in program.graph.nodes}
     if len(inputs) != 1:
         cause, limit = "the model takes several inputs", "one image or one text"
-        raise ImportModelError(Problem("ND103", cause, "forward", str(len(inputs)), limit))
+        fix = "wrap the model in a module that makes the other inputs itself, and export that"
+        raise ImportModelError(Problem("ND134", cause, "forward", str(len(inputs)), limit, (fix,)))
     value = nodes[inputs[0]].meta["val"]
     sizes = _sizes(value.shape)
     known: dict[Any, Any] = {}
@@ -158,13 +170,13 @@ def _drawn(calls: Sequence[Any], paths: Mapping[Any, tuple[str, bool]]) -> Itera
 
 
 def _sizes(shape: Iterable[Any]) -> tuple[int, ...]:
-    """The input's sizes; an open batch becomes :data:`BATCH`. ImportModelError ND103 for another open size."""
+    """The input's sizes; an open batch becomes :data:`BATCH`. ImportModelError ND135 for another open size."""
     sizes = tuple(s if isinstance(s, int) else None for s in shape)
     if not sizes or any(s is None for s in sizes[1:]):
         cause = "the input shape of the model is left open"
         limit = "fixed sizes, but for the batch in the first axis"
         fixes = ("export with an example of the size that will be used",)
-        raise ImportModelError(Problem("ND103", cause, "input", str(tuple(shape)), limit, fixes))
+        raise ImportModelError(Problem("ND135", cause, "input", str(tuple(shape)), limit, fixes))
     return tuple(_torch.BATCH if s is None else s for s in sizes)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
@@ -33,6 +34,9 @@ from .states import Memory, begins, entered, flat, may_loop, may_remember, memor
 from .ticks import repeated, ticks_inside
 from .traced import Call, Ref, Traced
 
+#: what a module is refused for that does not run on one image, and may run on a frame for each tick
+DOES_NOT_RUN = {"ND103", "ND130"}
+
 
 def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
     """The source graph of one tick of a spiking network that maps (batch, *shape) to (batch, ...).
@@ -51,7 +55,7 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
             return _lowered(traced, spec, name)
         except ImportModelError as error:
             refusals[axis] = error
-            if axis is None and {problem.code for problem in error.problems} != {"ND103"}:
+            if axis is None and not {problem.code for problem in error.problems} <= DOES_NOT_RUN:
                 break
     raise refusals[None]
 
@@ -140,7 +144,7 @@ def _lives(traced: Traced) -> bool:
 
 
 def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None = None) -> Traced:
-    """The calls of one tick, or of all; ImportModelError ND103, ND104, ND108, ND109, ND151 to ND154 or ND157 to ND161.
+    """The calls of one tick, or of all; ImportModelError ND103, ND104, ND108, ND109, ND130, ND131, ND151 to ND161.
 
     ``time_axis`` is where the example has a frame for each tick, None where it has one for all.
     """
@@ -199,26 +203,29 @@ def _traced(
     factories: bool = False,
     leaves: Mapping[int, Leaf] | None = None,
 ) -> _Found:
-    """A trace from rest, which leaves the module as it was; ImportModelError ND103 or ND104.
+    """A trace from rest, which leaves the module as it was; ImportModelError ND103, ND104, ND130 or ND131.
 
     With ``factories`` new tensors are traced too, so that they can be written. ``leaves`` as :func:`memory`.
     """
     foreign: list[Problem] = []
+    named: list[Problem] = []
     _import_what_dispatch_does()
-    with guest.kept(model):
-        tracer, recorder = (
-            _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
-            observed.Recorder(),
-        )
-        made = _Factories(tracer) if factories else nullcontext()
-        try:
+    _known_to_einops()
+    try:
+        with guest.kept(model):
+            tracer, recorder = (
+                _Tracer(_torch.whole(model), example.clone(), memory(model, example, leaves)),
+                observed.Recorder(),
+            )
+            named = tracer.problems
+            made = _Factories(tracer) if factories else nullcontext()
             with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
                 graph = tracer.trace(tracer.whole)
-        except NeurodeployError:
-            raise
-        except Exception as error:  # whatever the user's own code raises, or fx itself
-            raise ImportModelError(tracer.problems or _trace_problem(error, example)) from error
-        tracer.close(graph)
+            tracer.close(graph)
+    except NeurodeployError:
+        raise
+    except Exception as error:  # whatever the user's own code raises, or fx itself
+        raise ImportModelError(named or _trace_problem(model, example, error)) from error
     return _Found(tracer, graph, recorder, foreign, factories)
 
 
@@ -289,6 +296,13 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.tracer.create_proxy("call_function", operator.setitem, (self, index, value), {})
+
+
+def _known_to_einops() -> None:
+    """Let einops, where the user's code has imported it, take a proxy for a tensor: it asks for the class alone."""
+    einops = sys.modules.get("einops._backends")
+    if einops is not None:
+        einops._type2backend[_Shaped] = einops._type2backend[_Held] = einops.get_backend(torch.zeros(1))
 
 
 def _write(function: Callable[..., Any]) -> Callable[..., fx.Proxy]:
@@ -407,6 +421,14 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         """Our proxies answer questions about shapes."""
         return _Shaped(node, self)
 
+    def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them."""
+        proxy = super().create_proxy(kind, *args, **kwargs)
+        value = proxy.node.meta.get("val")
+        if kind not in ("call_function", "call_method") or type(value) not in (tuple, list):
+            return proxy
+        return type(value)(proxy[i] for i in range(len(value)))
+
     def create_node(self, kind: str, *args: Any, **kwargs: Any) -> fx.Node:
         """Record the node with its value on the example and its place in the user's files."""
         node = super().create_node(kind, *args, **kwargs)
@@ -487,16 +509,24 @@ def _inside(path: str) -> str:
     return path.removeprefix(_torch.INSIDE).removeprefix(".")
 
 
-def _trace_problem(error: Exception, example: torch.Tensor) -> Problem:
-    """ND104 for control flow on values, else ND103: the module does not run on this input."""
+def _trace_problem(model: torch.nn.Module, example: torch.Tensor, error: Exception) -> Problem:
+    """ND104 for control flow on values, ND131 for a call that only tensors can take, ND103 or ND130 if nothing runs."""
+    if isinstance(error, fx.proxy.TraceError):
+        cause = "the module's control flow depends on the values of its input"
+        limit = "control flow that depends on shapes and settings only"
+        fix = "replace data-dependent branches by arithmetic"
+        return Problem("ND104", cause, _where(error), first_line(error), limit, (fix,))
+    try:
+        with guest.kept(model), _torch.inference():
+            model(example.clone())
+    except Exception as plain:  # whatever the user's own code raises
+        return _torch.does_not_run(plain, _where(plain), example)
+    return _torch.not_traced(error, _where(error))
+
+
+def _where(error: Exception) -> str:
     file, line = _torch.failure(error)
-    where = f"{file}:{line}" if file else "forward"
-    if not isinstance(error, fx.proxy.TraceError):
-        return _torch.does_not_run(error, where, example)
-    cause = "the module's control flow depends on the values of its input"
-    limit = "control flow that depends on shapes and settings only"
-    fix = "replace data-dependent branches by arithmetic"
-    return Problem("ND104", cause, where, first_line(error), limit, (fix,))
+    return f"{file}:{line}" if file else "forward"
 
 
 def _without_writes(found: _Found, example: torch.Tensor) -> tuple[list[Call], dict[str, Any], list[fx.Node]]:

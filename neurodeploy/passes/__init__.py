@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ..ir.graph import Graph
+from .compose_convolutions import compose_convolutions
 from .drop_identity import drop_identity
 from .equalise import equalise
 from .fold_batch_norm import fold_batch_norm
@@ -16,6 +17,7 @@ from .fold_constants import fold_constants
 from .fold_scalars import fold_scalars
 from .join_delays import join_delays
 from .push_slices import push_slices
+from .reassociate import reassociate
 from .sink_views import sink_views
 from .split_synapse import split_synapse
 
@@ -25,7 +27,8 @@ Pass = Callable[[Graph], Graph]
 PASSES: dict[str, Pass] = {
     "fold_constants": fold_constants, "join_delays": join_delays, "split_synapse": split_synapse,
     "drop_identity": drop_identity, "sink_views": sink_views, "fold_scalars": fold_scalars,
-    "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias, "push_slices": push_slices, "equalise": equalise,
+    "fold_batch_norm": fold_batch_norm, "fold_bias": fold_bias, "compose_convolutions": compose_convolutions,
+    "reassociate": reassociate, "push_slices": push_slices, "equalise": equalise,
 }  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ..array import Array
 from ..ir.graph import Graph, free_name
-from ..ir.nodes import Node, View, ViewOp
+from ..ir.nodes import Const, Node, Sum, View, ViewOp
 from ..ir.types import Origin, Value
 
 Rule = Callable[[Graph, Node], Graph | None]  # the graph with one node rewritten, or None
@@ -52,6 +53,18 @@ def edit(graph: Graph, changed: Mapping[str, Fresh], dropped: Mapping[str, str])
 def both_origins(first: Node, second: Node) -> tuple[Origin, ...]:
     """Origins of a fused node, each once."""
     return tuple(dict.fromkeys(first.origin + second.origin))
+
+
+def constant_added(graph: Graph, node: Node) -> tuple[Node, Array] | None:
+    """Stream and signed constant of a sum of just these two, the stream with sign plus and of the sum's own shape."""
+    if not isinstance(node, Sum) or len(node.inputs) != 2:
+        return None
+    for stream, constant in ((0, 1), (1, 0)):
+        source, other = graph.nodes[node.inputs[stream]], graph.nodes[node.inputs[constant]]
+        whole = graph.shape(source.name) == graph.shape(node.name) and node.every_sign[stream] == 1
+        if isinstance(other, Const) and not isinstance(source, Const) and whole:
+            return source, other.value * node.every_sign[constant]
+    return None
 
 
 def up_through_views(graph: Graph, name: str, ops: Sequence[str]) -> tuple[list[View], Node]:

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..array import Array
 from ..ir.graph import Graph, prune
-from ..ir.nodes import Const, Node, Sum, Synapse
+from ..ir.nodes import Node, Synapse
 from ._diagonal import channel_axis, per_channel
-from ._edit import both_origins, edit, exhausted
+from ._edit import both_origins, constant_added, edit, exhausted
 
 
 def fold_bias(graph: Graph) -> Graph:
@@ -18,21 +17,9 @@ def fold_bias(graph: Graph) -> Graph:
     return exhausted(graph, _behind, _before, tidy=prune)
 
 
-def _parts(graph: Graph, node: Node) -> tuple[Node, Array] | None:
-    """Stream and signed constant of a sum of just these two, the stream with sign plus and of the sum's own shape."""
-    if not isinstance(node, Sum) or len(node.inputs) != 2:
-        return None
-    for stream, constant in ((0, 1), (1, 0)):
-        source, other = graph.nodes[node.inputs[stream]], graph.nodes[node.inputs[constant]]
-        whole = graph.shape(source.name) == graph.shape(node.name) and node.every_sign[stream] == 1
-        if isinstance(other, Const) and not isinstance(source, Const) and whole:
-            return source, other.value * node.every_sign[constant]
-    return None
-
-
 def _behind(graph: Graph, node: Node) -> Graph | None:
     """Synapse, then sum: the constant is added to the bias; None if something else reads the synapse."""
-    parts = _parts(graph, node)
+    parts = constant_added(graph, node)
     if parts is None or not isinstance(parts[0], Synapse) or len(graph.consumers[parts[0].name]) != 1:
         return None
     source, constant = parts[0], parts[1]
@@ -46,7 +33,7 @@ def _behind(graph: Graph, node: Node) -> Graph | None:
 
 def _before(graph: Graph, node: Node) -> Graph | None:
     """Sum, then its only reader, a synapse without padding or delay: what it makes of the constant joins the bias."""
-    parts, readers = _parts(graph, node), [graph.nodes[r] for r in graph.consumers[node.name]]
+    parts, readers = constant_added(graph, node), [graph.nodes[r] for r in graph.consumers[node.name]]
     if parts is None or len(readers) != 1 or not isinstance(reader := readers[0], Synapse):
         return None
     if reader.padding != (0, 0) or reader.delays[-1]:

@@ -302,7 +302,7 @@ def _remarked(graph: Graph, remark: Problem) -> Graph:
 
 
 def _carried(network: Any, asked: Asked) -> InputSpec:
-    """The shape that the module carries, else that of the user's data; ImportModelError ND103 where there is none."""
+    """The shape that the module carries, else that of the user's data; ImportModelError ND133 where there is none."""
     length = getattr(network, "input_tokens", None)
     if length is not None:
         return InputSpec((length,), tokens=True)
@@ -313,7 +313,7 @@ def _carried(network: Any, asked: Asked) -> InputSpec:
             "set input_shape on the module, or input_tokens",
         )
         fixes = ("give the data set with --data", f"{module} if it takes token ids")
-        raise ImportModelError(Problem("ND103", cause, asked.text, "none", "(C, H, W)", fixes))
+        raise ImportModelError(Problem("ND133", cause, asked.text, "none", "(C, H, W)", fixes))
     ticks = asked.timesteps or asked.frames or TICKS
     return asked.over(InputSpec(tuple(shape), timesteps=ticks, frames=asked.frames > 0))
 

@@ -1,20 +1,118 @@
-"""Every operator of torch that is declared, and one that a test brings in a file of its own."""
+"""Every operator of torch that is declared, those between neurons on cores, and one in a file of a test's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from neurodeploy import passes
+from neurodeploy.backends._base import BACKENDS
+from neurodeploy.calibrate import measure
+from neurodeploy.convert import named
 from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import lower
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.ops._base import OPERATORS
 from neurodeploy.frontends.values import MaskedScores, Membrane, OfIds, TokenIds
+from neurodeploy.image import encode
+from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.mapping.mapper import map_graph, prepared
+from neurodeploy.program import Program
+from neurodeploy.quantize import quantize
+from neurodeploy.target import load
 from tests import rooms
-from tests.later import modules, torch, torch_export, torch_fx
+from tests.fast import fast
+from tests.later import Tensor, modules, nn, torch, torch_export, torch_fx
+from tests.unit.frontends.functions import FUNCTIONS, SHAPE
+
+TICKS = 3
+Logic = Callable[[Tensor, Tensor], Tensor]
+
+#: functions of two streams of spikes
+LOGIC: dict[str, Logic] = {
+    "and": lambda a, b: ((a > 0) & (b >= 1)).to(a.dtype),
+    "or": lambda a, b: torch.logical_or(a, b).to(a.dtype),
+    "or of integers": lambda a, b: (a.int() | b.int()).to(a.dtype),
+    "exclusive or": lambda a, b: (a.bool() ^ b.bool()).to(a.dtype),
+    "not": lambda a, b: (~a.bool()).to(a.dtype) + torch.logical_not(b).to(a.dtype),
+    "not of integers": lambda a, b: (~a.int()).to(a.dtype) * 0.5 + b,
+    "equal": lambda a, b: (a == b).to(a.dtype),
+    "unequal": lambda a, b: (a != b).to(a.dtype),
+    "above": lambda a, b: (a > b).to(a.dtype) + (b >= a).double(),
+    "compared with numbers": lambda a, b: (a == 0).to(a.dtype) + (b < 0.5).to(a.dtype) * 0.25,
+    "chosen": lambda a, b: torch.where(a > 0, b, 1 - b) + b.masked_fill(a == 1, 0.25),
+    "any": lambda a, b: (a.bool() & b.bool()).any(-1).to(a.dtype),
+}
+#: those of a single stream that are more than a rearrangement
+FUNCTIONS_BETWEEN = [
+    "dilated convolutions", "padding that is the same", "transposed convolution", "windows of a convolution",
+    "edges repeated", "resize by copies", "resize by a linear map", "average pool without the padding",
+    "average pool over the edge", "dilated max pool", "adaptive max pool",
+    "adaptive average pool of uneven windows", "gather", "diagonal", "positions of two axes", "running sums",
+    "einsum of three", "elu", "softplus", "mish", "square", "sigmoid", "prelu", "hard swish",
+]  # fmt: skip
+
+
+def _between(name: str) -> nn.Module:
+    """A network with the function between its neurons."""
+    torch.manual_seed(5)
+    if name in LOGIC:
+        return modules.Between(LOGIC[name], SHAPE).double().eval()
+    inner = modules.Apply(FUNCTIONS[name])
+    network = modules.Between(lambda a, b: inner(a), SHAPE)
+    network.inner = inner
+    return network.double().eval()
+
+
+def _imported(name: str) -> tuple[Graph, np.ndarray]:
+    """The graph, which equals the module at every tick, and raw inputs."""
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = _between(name)
+        spec = InputSpec(SHAPE, 0.0625, -0.5, timesteps=TICKS, readout="last")
+        graph = with_range(passes.simplify(torch_fx.import_module(network, spec)), 16)
+        raw = np.random.default_rng(0).integers(0, 17, (6, *SHAPE))
+        for module in network.modules():
+            if hasattr(module, "reset"):
+                module.reset()
+        with torch.no_grad():
+            expected = np.stack([network(torch.tensor(raw * 0.0625 - 0.5)).numpy() for _ in range(TICKS)])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(interp.run(graph, raw).outputs, expected, atol=1e-9)
+    return graph, raw
+
+
+def _equal_on_cores(graph: Graph, raw: np.ndarray) -> None:
+    native, target = named("native"), load("loihi-sim")
+    spiking = native.rewrite(graph, native.configure({})[1], raw, TICKS)
+    integer = prepared(quantize(spiking, measure(spiking, raw)), target)
+    program = Program(integer, encode(integer, map_graph(integer, target), target))
+    names = [node.name for node in integer]
+    wanted = interp.run(integer, raw, names)
+    for backend in ("cpu", "loihi-sim"):
+        found, _ = BACKENDS[backend].run(program, raw, names)
+        assert np.array_equal(found.outputs, wanted.outputs)
+        assert all(np.array_equal(found.values[n], wanted.values[n]) for n in names if n in found.values)
+
+
+@pytest.mark.parametrize("name", fast(LOGIC, "and", "exclusive or", "chosen"))
+def test_logic_of_spikes(name: str) -> None:
+    _equal_on_cores(*_imported(name))
+
+
+@pytest.mark.parametrize(
+    "name", fast(FUNCTIONS_BETWEEN, "transposed convolution", "dilated max pool", "mish")
+)
+def test_what_stands_between_neurons_is_equal_on_cores(name: str) -> None:
+    _equal_on_cores(*_imported(name))
+
 
 RADIANS = """
     import math

@@ -25,8 +25,8 @@ RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 def network(transformers: Any, model: Any, options: Any, name: str, where: str) -> Built:
     """The model behind a module that maps an image to one tensor, fed as the library's own preparation feeds it.
 
-    ImportModelError ND103 where it does not run, ND177 for a preparation that the input cannot say, ND178 where
-    nothing says how large images are, ND179 for a result that it does not yield.
+    ImportModelError ND103 or ND130 where it does not run, ND177 for a preparation that the input cannot say, ND178
+    where nothing says how large images are, ND179 for a result that it does not yield.
     """
     import torch
 

@@ -37,8 +37,8 @@ def network(model: Any, options: Any, name: str, tokenised: bool, decoder: bool,
     """The model behind a module that maps the ids of a text to one tensor.
 
     ``tokenised``: a tokenizer is known, so that padding is hidden where the model can. ``decoder``: its head is for
-    the next token. ImportModelError ND103 where it does not run on such texts or has no padding, ND179 for a result
-    that it does not yield, ND180 where padding cannot be hidden.
+    the next token. ImportModelError ND137 where it does not run on such texts, ND138 where they are too long, ND139
+    where nothing is padding, ND179 for a result that it does not yield, ND180 where padding cannot be hidden.
     """
     config, length = model.config, options.tokens
     pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id
@@ -51,7 +51,8 @@ def network(model: Any, options: Any, name: str, tokenised: bool, decoder: bool,
         raise
     except Exception as error:  # whatever the library says
         cause, found = "the model does not run on token ids alone", first_line(error)
-        raise ImportModelError(Problem("ND103", cause, where, found, f"texts of {length} tokens")) from error
+        problem = Problem("ND137", cause, where, found, f"texts of {length} tokens")
+        raise ImportModelError(problem) from error
     hiding = known.causal or known.hides
     mask = tokenised and hiding if options.mask is None else options.mask
     if mask:
@@ -64,19 +65,19 @@ def network(model: Any, options: Any, name: str, tokenised: bool, decoder: bool,
 
 
 def _require_short(config: Any, length: int, where: str) -> None:
-    """ND103 for more tokens than the model has positions."""
+    """ND138 for more tokens than the model has positions."""
     most = getattr(config, "max_position_embeddings", None)
     if isinstance(most, int) and 0 < most < length:
         cause, fix = "a text of this length does not fit the model", "choose another: --set reader.tokens=N"
-        raise ImportModelError(Problem("ND103", cause, where, f"{length} tokens", f"at most {most}", (fix,)))
+        raise ImportModelError(Problem("ND138", cause, where, f"{length} tokens", f"at most {most}", (fix,)))
 
 
 def _require_hiding(hiding: bool, pad: int | None, where: str) -> None:
-    """ND103 where no token is padding, ND180 where the model's attention cannot hide it."""
+    """ND139 where no token is padding, ND180 where the model's attention cannot hide it."""
     fix = "texts of one length: --set reader.mask=false"
     if pad is None:
         cause, found = "the model has no token for padding", "neither pad_token_id nor eos_token_id"
-        raise ImportModelError(Problem("ND103", cause, where, found, "one of them", (fix,)))
+        raise ImportModelError(Problem("ND139", cause, where, found, "one of them", (fix,)))
     if not hiding:
         cause = "the model cannot hide padding: tokens behind an attention mask change what it makes of the others"
         raise ImportModelError(Problem("ND180", cause, where, "mask = true", "", (fix,)))

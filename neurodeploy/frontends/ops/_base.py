@@ -21,9 +21,9 @@ Declared = TypeVar("Declared", bound=Builder)
 class Operator(Member):
     """One of torch's names for an operator, without overload and without leading namespace.
 
-    ``build`` (lowering, *args, **kwargs) -> Stream, a tuple of them, or a constant; None where only functions of token
-    ids can be had, which torch computes. Beside streams the builder ``reads`` the kinds of values named there; those
-    that it ``keeps`` it is given as streams, and what it makes of such a first operand is of that kind again.
+    ``build`` (lowering, *args, **kwargs) -> Stream, a tuple of them, or a constant; None where nobody has declared it.
+    Beside streams the builder ``reads`` the kinds of values named there; those that it ``keeps`` it is given as
+    streams, and what it makes of such a first operand is of that kind again.
     ``elementwise``: each element of the result depends on the same element of the operands alone, so that of functions
     of token ids it makes one. ``retypes``: what the type of torch's result does to the numbers is the builder's affair.
     ``family`` is the file that declares it.
@@ -52,11 +52,6 @@ def operator(
         return build
 
     return declare
-
-
-def of_ids(module: str, *names: str) -> None:
-    """Declare elementwise operators that have no node of their own, but that torch can compute for each token id."""
-    _declare(module, names, None, frozenset(), frozenset(), True)
 
 
 def _declare(module: str, names: tuple[str, ...], *rest: Any) -> None:

@@ -1,4 +1,4 @@
-"""Functions of straight pieces, each a rectifier with sums around it: min(x, c) = c - relu(c - x)."""
+"""Functions of straight pieces, each a rectifier with sums around it, min(x, c) = c - relu(c - x); and smooth bends."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from ..values import MaskedScores, Refusal, Scores, Stream, depends
 from ._base import operator
 from .arithmetic import add, mul, neg, sub
 from .pool import amax
+
+#: of Klambauer et al. (2017), as torch has them
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+#: torch's softplus is x itself above its threshold; from here on the step is smaller than the table can show
+SMOOTH = 10.0
 
 
 def relu(lowering: Lowering, x: Stream) -> Stream:
@@ -143,6 +148,58 @@ def hardsigmoid(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
 def hardswish(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
     """x times its hard sigmoid."""
     return mul(lowering, x, hardsigmoid(lowering, x))
+
+
+@operator("elu", "elu_")
+def elu(
+    lowering: Lowering,
+    x: Stream,
+    alpha: float = 1.0,
+    scale: float = 1.0,
+    input_scale: float = 1.0,
+    inplace: bool = False,
+) -> Stream:
+    """scale x on the right, scale alpha (exp(input_scale x) - 1) on the left."""
+    params = {"alpha": float(alpha), "scale": float(scale), "input_scale": float(input_scale)}
+    if not alpha or min(scale, input_scale) <= 0:
+        raise Refusal(
+            "ND101", "an ELU that does not bend, or not between these lines", str(params), "above 0"
+        )
+    return lowering.like(x, Micro, op="elu", params=params)
+
+
+@operator("selu", "selu_")
+def selu(lowering: Lowering, x: Stream, inplace: bool = False) -> Stream:
+    """The ELU of self-normalising networks."""
+    return elu(lowering, x, SELU_ALPHA, SELU_SCALE)
+
+
+@operator("celu", "celu_")
+def celu(lowering: Lowering, x: Stream, alpha: float = 1.0, inplace: bool = False) -> Stream:
+    """An ELU whose slope is continuous."""
+    return elu(lowering, x, alpha, 1.0, 1.0 / alpha)
+
+
+@operator("softplus")
+def softplus(lowering: Lowering, x: Stream, beta: float = 1.0, threshold: float = 20.0) -> Stream:
+    """log(1 + exp(beta x)) / beta."""
+    if threshold < SMOOTH or beta <= 0:
+        found = f"threshold {threshold:g}, beta {beta:g}"
+        raise Refusal("ND101", "a softplus that jumps", found, f"threshold {SMOOTH:g} or more, beta above 0")
+    params = {"beta": float(beta), "threshold": float(threshold)}
+    return lowering.like(x, Micro, op="softplus", params=params)
+
+
+@operator("log_sigmoid", "logsigmoid")
+def log_sigmoid(lowering: Lowering, x: Stream) -> Stream:
+    """-softplus(-x)."""
+    return neg(lowering, softplus(lowering, neg(lowering, x)))
+
+
+@operator("log_sigmoid_forward")
+def log_sigmoid_forward(lowering: Lowering, x: Stream) -> tuple[Stream, None]:
+    """The form of exported programs; its buffer is for gradients."""
+    return log_sigmoid(lowering, x), None
 
 
 @operator("sigmoid", "sigmoid_")

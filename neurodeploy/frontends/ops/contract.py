@@ -1,56 +1,84 @@
-"""Einsums of one or two operands, as a matrix product with rearrangements around it."""
+"""Einsums, two operands at a time, each as a matrix product with rearrangements around it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from string import ascii_uppercase
+from string import ascii_letters
 from typing import Any
 
 from ..lowering import Lowering
-from ..values import Refusal, Stream, depends
+from ..values import Stream, depends
 from ._base import operator
 from .arithmetic import mul
+from .gather import found
 from .linear import matmul
 from .pool import sum_
 from .views import expand, permute, reshape
 
+#: letters that stand for the axes of an ellipsis: any that no equation has
+DOTS = "".join(map(chr, range(0x3B1, 0x3C9)))
+
 
 @operator("einsum")
-def einsum(lowering: Lowering, equation: str, *operands: Any, **_: Any) -> Stream:
-    """Torch's einsum without letters that stand twice in one operand."""
-    given = list(operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands)
+def einsum(lowering: Lowering, equation: Any, *operands: Any, **_: Any) -> Stream:
+    """Torch's einsum, from the left to the right."""
+    equation, given = _listed(equation, operands)
     terms, out = _letters(equation, [_rank(item) for item in given])
-    if len(given) > 2 or any(len(set(term)) < len(term) for term in (*terms, out)):
-        raise Refusal(
-            "ND101", "an einsum of this kind", equation, "one or two operands, no letter twice in one"
-        )
-    reduced = [
-        _summed(lowering, item, term, set(out).union(*terms[:i], *terms[i + 1 :]))
-        for i, (item, term) in enumerate(zip(given, terms, strict=True))
+    parts = [_once(lowering, item, term) for item, term in zip(given, terms, strict=True)]
+    parts = [
+        _summed(lowering, item, term, set(out).union(*(t for _, t in (*parts[:i], *parts[i + 1 :]))))
+        for i, (item, term) in enumerate(parts)
     ]
-    if len(reduced) == 1:
-        alone: Stream = _ordered(lowering, *reduced[0], out)
+    while len(parts) > 2:
+        (a, left), (b, right), *rest = parts
+        wanted = set(out).union(*(term for _, term in rest))
+        between = "".join(letter for letter in dict.fromkeys(left + right) if letter in wanted)
+        parts = [(_contracted(lowering, a, left, b, right, between), between), *rest]
+    if len(parts) == 1:
+        alone: Stream = _ordered(lowering, *parts[0], out)
         return alone
-    return _contracted(lowering, *reduced[0], *reduced[1], out)
+    result: Stream = _contracted(lowering, *parts[0], *parts[1], out)
+    return result
+
+
+def _listed(equation: Any, operands: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Equation and operands, also of the form that gives a list of numbers behind each operand."""
+    if isinstance(equation, str):
+        joined = len(operands) == 1 and isinstance(operands[0], (list, tuple))
+        return equation, list(operands[0] if joined else operands)
+    given = [equation, *operands]
+    lists = [*given[1::2], *([given[-1]] if len(given) % 2 else [])]
+    terms = ["".join("..." if n is Ellipsis else ascii_letters[n] for n in numbers) for numbers in lists]
+    count = len(given) // 2
+    return "->".join([",".join(terms[:count]), *terms[count:]]), given[: 2 * count : 2]
+
+
+def _once(lowering: Lowering, item: Any, letters: str) -> tuple[Any, str]:
+    """An operand without letters that stand twice in it: the diagonal of their axes."""
+    import torch
+
+    once = "".join(dict.fromkeys(letters))
+    if len(once) == len(letters):
+        return item, letters
+    before, after = ([once.index(letter) for letter in part] for part in (letters, once))
+
+    def diagonal(tensor: Any) -> Any:
+        return torch.einsum(tensor, before, after)
+
+    return (found(lowering, item, diagonal) if isinstance(item, Stream) else diagonal(item)), once
 
 
 def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Letters of the operands and the result, capitals where an ellipsis stands."""
+    """Letters of the operands and the result, those of :data:`DOTS` where an ellipsis stands."""
     left, arrow, out = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    hidden = max(rank - len(t.replace("...", "")) for rank, t in zip(ranks, terms, strict=True))
-    dots = [
-        ascii_uppercase[hidden - (rank - len(t.replace("...", ""))) : hidden]
-        for rank, t in zip(ranks, terms, strict=True)
-    ]
-    if any(letter.isupper() for letter in equation):
-        raise Refusal("ND101", "an einsum with capital letters", equation, "small letters")
-    terms = [t.replace("...", d) for t, d in zip(terms, dots, strict=True)]
+    widths = [rank - len(t.replace("...", "")) for rank, t in zip(ranks, terms, strict=True)]
+    hidden = max(widths)
+    terms = [t.replace("...", DOTS[hidden - w : hidden]) for w, t in zip(widths, terms, strict=True)]
     if not arrow:
-        once = sorted(c for c in set(left) if c.islower() and left.count(c) == 1)
-        out = "..." + "".join(once)
-    return terms, out.replace("...", ascii_uppercase[:hidden])
+        out = "..." + "".join(sorted(c for c in set(left) if c.isalpha() and left.count(c) == 1))
+    return terms, out.replace("...", DOTS[:hidden])
 
 
 def _rank(item: Any) -> int:
@@ -75,8 +103,13 @@ def _ordered(lowering: Lowering, item: Any, letters: str, wanted: str) -> Any:
     return permute(lowering, item, order) if isinstance(item, Stream) else item.permute(order)
 
 
-def _contracted(lowering: Lowering, a: Any, left: str, b: Any, right: str, out: str) -> Stream:
-    """(shared, rows, summed) @ (shared, summed, columns)."""
+def _contracted(lowering: Lowering, a: Any, left: str, b: Any, right: str, out: str) -> Any:
+    """(shared, rows, summed) @ (shared, summed, columns); torch's own result of two constants."""
+    if not depends([a, b]):
+        import torch
+
+        places = [[(left + right).index(letter) for letter in term] for term in (left, right, out)]
+        return torch.einsum(a, places[0], b, places[1], places[2])
     shared = "".join(c for c in out if c in left and c in right)
     summed = "".join(c for c in left if c in right and c not in out)
     rows, columns = ("".join(c for c in out if c in own and c not in shared) for own in (left, right))

@@ -1,12 +1,14 @@
-"""Elements of an axis at constant positions: indexing, flips, repetitions of single elements."""
+"""Elements at constant positions: indexing, gathers, flips, repetitions of single elements."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering
@@ -20,7 +22,7 @@ PIECES = 32
 
 @operator("getitem", keeps=(TokenIds,))
 def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
-    """Python's indexing with integers, slices, None, Ellipsis and one list of positions; members of tuples."""
+    """Python's indexing with integers, slices, None, Ellipsis and lists of positions; members of tuples."""
     if not isinstance(x, Stream):
         return x[index]
     steps = list(index) if isinstance(index, tuple) else [index]
@@ -29,7 +31,7 @@ def getitem(lowering: Lowering, x: Any, index: Any) -> Any:
         missing = x.rank - sum(s is not None for s in steps) + 1
         steps[at : at + 1] = [slice(None)] * missing
     if sum(_is_list(step) for step in steps) > 1:
-        raise Refusal("ND101", "indexing by several tensors or lists", "", "one of them")
+        return found(lowering, x, lambda numbers: numbers[tuple(steps)])
     dim = 0
     for step in steps:
         if step is None:
@@ -58,7 +60,7 @@ def _picked(lowering: Lowering, x: Stream, dim: int, step: Any) -> tuple[Stream,
     return lowering.reshape(x, (*x.sizes[:dim], *places.shape, *x.sizes[dim + 1 :])), dim + places.ndim
 
 
-@operator("index")
+@operator("index", "_unsafe_index")
 def index(lowering: Lowering, x: Stream, indices: Sequence[Any]) -> Stream:
     """The form of exported programs, with None for axes that stay."""
     steps = tuple(slice(None) if step is None else step for step in indices)
@@ -72,6 +74,15 @@ def index_select(lowering: Lowering, x: Stream, dim: int, index: Any) -> Stream:
     if depends(index):
         raise Refusal("ND101", "positions that depend on the input", "index_select", "constant positions")
     return taken(lowering, x, dim, lowering.array(index).reshape(-1).tolist())
+
+
+@operator("gather", "take_along_dim", "diagonal", "diagonal_copy")
+def gather(lowering: Lowering, x: Stream, *args: Any, **kwargs: Any) -> Stream:
+    """Elements of all axes at constant positions."""
+    if depends([args, [*kwargs.values()]]):
+        op = lowering.call.op
+        raise Refusal("ND101", "positions that depend on the input", op, "constant positions")
+    return found(lowering, x, lambda numbers: lowering.call.evaluate(numbers, *args, **kwargs))
 
 
 @operator("flip", "fliplr")
@@ -89,6 +100,42 @@ def rot90(lowering: Lowering, x: Stream, k: int = 1, dims: Any = (0, 1)) -> Stre
     for _ in range(k % 4):
         x = transpose(lowering, flip(lowering, x, second), first, second)
     return x
+
+
+def found(lowering: Lowering, x: Stream, move: Callable[[Any], Any]) -> Stream:
+    """What torch's function ``move`` makes of a tensor whose elements it only moves or repeats.
+
+    Torch moves element numbers instead. Axes in front that it leaves alone stay; of the others together it takes some.
+    Refusal ND105 where samples meet, or differ.
+    """
+    import torch
+
+    if not x.batched:
+        raise Refusal(
+            "ND105", "positions of several axes, the batch among them", x.sizes, "the batch in front"
+        )
+    numbers = torch.arange(prod(x.sizes)).view(x.sizes)
+    moved = lowering.array(move(numbers))
+    first = moved[0]
+    total = prod(x.sizes[1:])
+    samples = np.arange(x.sizes[0]).reshape(-1, *(1,) * first.ndim) * total
+    if moved.shape[0] != x.sizes[0] or not np.array_equal(moved, first + samples):
+        raise Refusal("ND105", "positions that differ from sample to sample", moved.shape)
+    kept = 1
+    while kept < min(x.rank, first.ndim) and _left_alone(first, kept - 1, x.sizes, kept):
+        kept += 1
+    inner = first[(0,) * (kept - 1)]
+    joined = lowering.reshape(x, (*x.sizes[:kept], -1))
+    result = taken(lowering, joined, kept, inner.reshape(-1).tolist())
+    return lowering.reshape(result, (*x.sizes[:kept], *inner.shape))
+
+
+def _left_alone(index: Array, axis: int, sizes: tuple[int, ...], dim: int) -> bool:
+    """Whether an axis of element numbers is torch's axis ``dim`` as it was."""
+    offsets = np.arange(index.shape[axis]) * prod(sizes[dim + 1 :])
+    first = index.take([0], axis)
+    whole = index.shape[axis] == sizes[dim] and not first.min() // prod(sizes[dim + 1 :]) % sizes[dim]
+    return whole and np.array_equal(index, first + offsets.reshape(-1, *(1,) * (index.ndim - axis - 1)))
 
 
 def taken(lowering: Lowering, x: Stream, dim: int, places: Sequence[int]) -> Stream:
@@ -129,9 +176,9 @@ def runs_of(places: Sequence[int]) -> list[range]:
 def repeat_interleave(
     lowering: Lowering, x: Stream, repeats: Any, dim: Any = None, output_size: Any = None
 ) -> Stream:
-    """Each element of an axis several times in a row."""
-    if dim is None or not isinstance(repeats, int):
-        raise Refusal(
-            "ND101", "a repetition over all elements, or by several counts", repeats, "one count, an axis"
-        )
-    return taken(lowering, x, dim, [i for i in range(x.sizes[x.dim(dim)]) for _ in range(repeats)])
+    """Each element of an axis several times in a row, all as often or each as often as a constant says."""
+    if dim is None or depends(repeats):
+        cause = "a repetition over all elements, or as often as the input says"
+        raise Refusal("ND101", cause, repeats, "constant counts, an axis")
+    places = np.repeat(np.arange(x.sizes[x.dim(dim)]), lowering.array(repeats))
+    return taken(lowering, x, dim, places.tolist())

@@ -1,9 +1,8 @@
-"""Linear layers, convolutions, batch norm and products with constants: everything that becomes a Synapse."""
+"""Linear layers, batch norm and products with constants: what becomes a dense or a diagonal Synapse."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -16,9 +15,6 @@ from ..values import Refusal, Stream, foreign, inner
 from ._base import operator
 from ._letters import matmul_streams
 from .views import transpose
-
-#: one number for each axis of space
-Axes: TypeAlias = tuple[int, ...]
 
 
 @operator("linear")
@@ -33,10 +29,10 @@ def dense(lowering: Lowering, x: Stream, weight: Array, bias: Array | None = Non
     """A dense synapse (O, C) on the last axis, which becomes a channel axis."""
     x.axis(-1, "a linear layer")
     shape = Shape((*x.shape.roles[:-1], "C"), (*x.shape.sizes[:-1], len(weight)))
-    return x.at(_synapse(lowering, x.name, shape, weight, bias, "dense"), shape)
+    return x.at(synapse(lowering, x.name, shape, weight, bias, "dense"), shape)
 
 
-def _synapse(
+def synapse(
     lowering: Lowering, x: str, shape: Shape, weight: Array, bias: Array | None, op: str, **geometry: Any
 ) -> str:
     """A Synapse node, whose arrays nobody can change any more."""
@@ -111,80 +107,6 @@ def _by_blocks(lowering: Lowering, a: Stream, matrices: Array) -> Stream:
     return a.at(name, shape)
 
 
-@operator("convolution", "conv1d", "conv2d", "_convolution")
-def convolution(
-    lowering: Lowering,
-    x: Stream,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    transposed: Any = False,
-    output_padding: Any = 0,
-    groups: int = 1,
-    *_: Any,
-) -> Stream:
-    """One- and two-dimensional convolutions; torch.conv2d gives ``groups`` where aten gives ``transposed``."""
-    if not isinstance(transposed, bool):
-        transposed, groups = False, int(transposed)
-    kernel = lowering.array(weight)
-    space = kernel.ndim - 2
-    stride, dilation = _spread(stride, space), _spread(dilation, space)
-    if transposed or space not in (1, 2) or any(d != 1 for d in dilation):
-        found = f"{space}d, transposed {transposed}, dilation {dilation}"
-        raise Refusal("ND101", "a convolution of this kind", found, "1d or 2d, not transposed, dilation 1")
-    if not x.batched or x.rank != space + 2:
-        raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
-    offset = None if bias is None else lowering.array(bias)
-    pads = _paddings(padding, kernel.shape[2:], stride)
-    if space == 1:
-        return _conv1d(lowering, x, kernel, offset, stride[0], pads[0], groups)
-    return conv2d(lowering, x, kernel, offset, stride, pads, groups)
-
-
-def conv2d(
-    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: Axes, padding: Axes, groups: int
-) -> Stream:
-    """A convolutional synapse on (C, Y, X)."""
-    along = zip(x.shape.sizes[1:], padding, weight.shape[2:], stride, strict=True)
-    sizes = (len(weight), *((n + 2 * p - k) // s + 1 for n, p, k, s in along))
-    shape = Shape(("C", *x.shape.roles[1:]), sizes)
-    geometry = {"stride": stride, "padding": padding, "groups": int(groups)}
-    return x.at(_synapse(lowering, x.name, shape, weight, bias, "conv", **geometry), shape)
-
-
-def _conv1d(
-    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: int, padding: int, groups: int
-) -> Stream:
-    """Kernel 1: a dense synapse over tokens; else a convolution over one row of pixels."""
-    if weight.shape[2] == 1 and stride == 1 and padding == 0 and groups == 1:
-        tokens = lowering.permute(x, (0, 2, 1))
-        return lowering.permute(dense(lowering, tokens, weight[:, :, 0], bias), (0, 2, 1))
-    batch, channels, length = x.sizes
-    row = lowering.reshape(x, (batch, channels, 1, length))
-    out = conv2d(lowering, row, weight[:, :, None], bias, (1, stride), (0, padding), groups)
-    return lowering.reshape(out, (batch, len(weight), out.sizes[-1]))
-
-
-def _spread(value: Any, count: int) -> Axes:
-    """One number or a list of them, as torch takes it."""
-    values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
-    return values * count if len(values) == 1 else values
-
-
-def _paddings(padding: Any, kernel: Sequence[int], stride: Sequence[int]) -> Axes:
-    """Zeros on both sides of each spatial axis; Refusal ND101 where the sides differ."""
-    if padding == "valid":
-        return (0,) * len(kernel)
-    if padding == "same":
-        if any(k % 2 == 0 for k in kernel) or any(s != 1 for s in stride):
-            cause, limit = "padding 'same' that is not symmetric", "odd kernels, stride 1"
-            raise Refusal("ND101", cause, tuple(kernel), limit)
-        return tuple(k // 2 for k in kernel)
-    return _spread(padding, len(kernel))
-
-
 def affine(lowering: Lowering, x: Stream, factor: Array, offset: Array | None, axis: int | None) -> Stream:
     """x * factor + offset per element of one graph axis (None: one factor for all) as a diagonal synapse.
 
@@ -197,12 +119,24 @@ def affine(lowering: Lowering, x: Stream, factor: Array, offset: Array | None, a
     factor = np.broadcast_to(factor, (x.shape.sizes[axis],))
     if axis == 0 and axes == 3:
         kernel = factor[:, None, None, None]
-        return x.at(_synapse(lowering, x.name, x.shape, kernel, offset, "conv", groups=len(factor)), x.shape)
+        return x.at(synapse(lowering, x.name, x.shape, kernel, offset, "conv", groups=len(factor)), x.shape)
     order = [a for a in range(axes) if a != axis] + [axis]
     name, shape = lowering.graph_permute(x.name, x.shape, order)
-    name = _synapse(lowering, name, shape, np.diag(factor), offset, "dense")
+    name = synapse(lowering, name, shape, np.diag(factor), offset, "dense")
     name, shape = lowering.graph_permute(name, shape, [order.index(a) for a in range(axes)])
     return x.at(name, shape)
+
+
+@operator("cumsum")
+def cumsum(lowering: Lowering, x: Stream, dim: int, dtype: Any = None) -> Stream:
+    """Running sums along an axis: a product with a triangle of ones."""
+    return along(lowering, x, dim, np.tril(np.ones((x.sizes[x.dim(dim)],) * 2)))
+
+
+def along(lowering: Lowering, x: Stream, dim: int, weight: Array) -> Stream:
+    """A dense synapse (O, C) on any torch axis."""
+    x.axis(dim, "a linear map")
+    return transpose(lowering, dense(lowering, transpose(lowering, x, dim, -1), weight), dim, -1)
 
 
 @operator("batch_norm", "cudnn_batch_norm")

@@ -1,6 +1,7 @@
 """Masks, spelled as an addition, a fill or a choice: entries whose softmax is exactly 0.
 
-A constant mask is a parameter of the softmax; one that depends on the tokens of the input adds to the scores.
+A constant mask is a parameter of the softmax; one that depends on the tokens of the input adds to the scores. A choice
+by spikes is a product with them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,15 @@ from ...array import Array
 from ..lookups import hiding
 from ..lowering import Lowering
 from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
-from ._base import of_ids, operator
-from .arithmetic import add, mul
-
-of_ids(
-    __name__,
-    *("eq", "ne", "gt", "ge", "lt", "le", "logical_not", "logical_and", "logical_or"),
-    *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__"),
-)
+from ._base import operator
+from .arithmetic import add, mul, sub
 
 
 @operator("masked_fill", "masked_fill_", reads=(MaskedScores, OfIds), elementwise=True)
 def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Scores:
     """Hides by a hugely negative value; a fill by zero multiplies."""
+    if isinstance(mask, Stream):
+        return chosen(lowering, mask, value, plain(x), "masked_fill")
     if depends(x) and depends(mask) and not depends(value):
         return _filled_by_tokens(lowering, x, mask, False, lowering.array(value))
     if not depends(x) or depends(mask) or depends(value):
@@ -36,6 +33,8 @@ def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Scores:
 @operator("where", reads=(MaskedScores, OfIds), elementwise=True)
 def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Scores:
     """A choice between a stream and a constant by a condition that is constant, or one of tokens."""
+    if isinstance(condition, Stream):
+        return chosen(lowering, condition, plain(a), plain(b), "where")
     if depends(condition) and depends(a) != depends(b):
         stream, other, shown = (a, b, True) if depends(a) else (b, a, False)
         return _filled_by_tokens(lowering, stream, condition, shown, lowering.array(other))
@@ -46,6 +45,17 @@ def where(lowering: Lowering, condition: Any, a: Any, b: Any) -> Scores:
         return add(lowering, mul(lowering, plain(a), mask), mul(lowering, plain(b), ~mask))
     stream, other, fill = (a, b, ~mask) if depends(a) else (b, a, mask)
     return _filled(lowering, stream, fill, lowering.array(other))
+
+
+def chosen(lowering: Lowering, spikes: Stream, a: Any, b: Any, op: str) -> Scores:
+    """``a`` where spikes are 1, else ``b``: b + spikes (a - b), of streams and constants."""
+    if not lowering.binary(spikes.name) or MaskedScores in (type(a), type(b)):
+        raise Refusal("ND101", "a choice that depends on the input", op, "a constant mask, or one of spikes")
+    both = depends([a]) or depends([b])
+    difference = sub(lowering, a, b) if both else lowering.array(a) - lowering.array(b)
+    gated = mul(lowering, spikes, difference)
+    zero = not depends(b) and not lowering.array(b).any()
+    return gated if zero else add(lowering, b, gated)
 
 
 def _filled_by_tokens(lowering: Lowering, x: Any, mask: Any, shown: bool, value: Array) -> Scores:

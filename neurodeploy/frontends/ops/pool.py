@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from ...ir.micro_op import MICROCODE
 from ...ir.neuron_model import NEURONS
@@ -11,7 +14,10 @@ from ...ir.types import Shape
 from ..lowering import Lowering
 from ..values import TIME, Refusal, Stream
 from ._base import operator
-from .views import cat, unsqueeze
+from .arithmetic import mul
+from .gather import taken
+from .linear import along
+from .views import constant_pad, unsqueeze
 
 
 @operator("mean")
@@ -63,27 +69,16 @@ def max_pool(
 
     The graph pads with zeros. A window that reaches over an edge holds the element there as well: twice is as once.
     """
-    if any(d != 1 for d in _pair(dilation)) or return_indices:
-        raise Refusal("ND101", "a max pooling with dilation or indices", dilation, "dilation 1")
-    if any(_pair(padding)) and not _nonnegative(lowering, x.name):
-        x, padding, ceil_mode = _edged(lowering, x, kernel_size, stride, padding, ceil_mode), 0, False
-    return _windows(lowering, x, "max", kernel_size, stride, padding, ceil_mode)
-
-
-def _edged(lowering: Lowering, x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Stream:
-    """The last one or two axes with their outermost elements repeated, as far as windows reach."""
-    space = x.rank - 2
-    for i, size in enumerate(x.sizes[2:]):
-        k, s, p = (
-            (value if isinstance(value, int) else tuple(value)[i % len(value)])
-            for value in (kernel, stride or kernel, padding)
-        )
-        over = -(size + 2 * p - k) % s if ceil_mode else 0
-        over = over if size + p > (size + 2 * p - k + over) else 0  # no window begins in the padding
-        dim = x.rank - space + i
-        first, last = lowering.slice(x, dim, 0, 1), lowering.slice(x, dim, size - 1, size)
-        x = cat(lowering, [*[first] * p, x, *[last] * (p + over)], dim)
-    return x
+    if return_indices:
+        raise Refusal("ND101", "a max pooling with indices", "return_indices", "the maxima alone")
+    if any(d != 1 for d in _pair(dilation)):
+        for i, size in enumerate(x.sizes[2:]):
+            k, s, p, d = (_at(value, i) for value in (kernel_size, stride or kernel_size, padding, dilation))
+            x = _maxima(lowering, x, 2 + i, _dilated(size, k, s, p, d, ceil_mode))
+        return x
+    if ceil_mode or (any(_pair(padding)) and not _nonnegative(lowering, x.name)):
+        x, padding = _edged(lowering, x, kernel_size, stride, padding, ceil_mode), 0
+    return _windows(lowering, x, "max", kernel_size, stride, padding)
 
 
 @operator("max_pool2d_with_indices")
@@ -103,20 +98,74 @@ def avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Stream:
-    """Mean over windows."""
-    if divisor_override or (any(_pair(padding)) and not count_include_pad):
-        cause, found = "an average pooling with a divisor of its own", divisor_override or "count_include_pad"
-        raise Refusal("ND101", cause, found, "the window's size")
-    return _windows(lowering, x, "mean", kernel_size, stride, padding, ceil_mode)
+    """Mean over windows; behind it a factor for each, where torch divides by something else than the window's size."""
+    import torch
+    import torch.nn.functional as F
+
+    sides = _reaches(x, kernel_size, stride, padding, ceil_mode)
+    even = all(before == after for before, after in sides)
+    zeros = [n for side in reversed(sides) for n in side]
+    padded = x if even else constant_pad(lowering, x, zeros)
+    pooled = _windows(lowering, padded, "mean", kernel_size, stride, padding if even else 0)
+    ones = torch.ones(1, 1, *x.sizes[2:], dtype=torch.float64)
+    options: dict[str, Any] = {"divisor_override": divisor_override} if x.rank == 4 else {}
+    pool = F.avg_pool2d if x.rank == 4 else F.avg_pool1d
+    wanted = pool(ones, kernel_size, stride, padding, ceil_mode, count_include_pad, **options)
+    factor = (wanted / pool(F.pad(ones, zeros), kernel_size, stride))[0, 0]
+    return pooled if bool((factor == 1).all()) else mul(lowering, pooled, factor)
+
+
+def _maxima(lowering: Lowering, x: Stream, dim: int, windows: Sequence[Sequence[int]]) -> Stream:
+    """The maximum over each window of positions along an axis; where windows differ in length, some hold one twice."""
+    longest = max(map(len, windows))
+    places = [window[min(i, len(window) - 1)] for i in range(longest) for window in windows]
+    x = taken(lowering, x, dim, places)
+    x = lowering.reshape(x, (*x.sizes[:dim], longest, len(windows), *x.sizes[dim + 1 :]))
+    return amax(lowering, x, dim)
+
+
+def _dilated(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> list[list[int]]:
+    """The positions of an axis that each window holds, but for those in the padding."""
+    before, after = _reach(size, dilation * (kernel - 1) + 1, stride, padding, ceil_mode)
+    starts = range(-before, size + after - dilation * (kernel - 1), stride)
+    return [[p for p in range(s, s + dilation * kernel, dilation) if 0 <= p < size] for s in starts]
+
+
+def _edged(lowering: Lowering, x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Stream:
+    """The axes of space with their outermost elements repeated, as far as windows reach."""
+    for i, sides in enumerate(_reaches(x, kernel, stride, padding, ceil_mode)):
+        places = np.pad(np.arange(x.sizes[2 + i]), sides, mode="edge")
+        x = taken(lowering, x, 2 + i, places.tolist())
+    return x
+
+
+def _reaches(x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> list[tuple[int, int]]:
+    """How far windows reach over both ends of each axis of space."""
+    sides = []
+    for i, size in enumerate(x.sizes[2:]):
+        k, s, p = (_at(value, i) for value in (kernel, stride or kernel, padding))
+        sides.append(_reach(size, k, s, p, ceil_mode))
+    return sides
+
+
+def _reach(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
+    over = -(size + 2 * padding - kernel) % stride if ceil_mode else 0
+    begins = size + 2 * padding - kernel + over  # the last window, which may not begin in the padding
+    return padding, padding + (over if begins < size + padding else 0)
+
+
+def _at(value: Any, axis: int) -> int:
+    """The number for one axis of space, of one for all or a list of them."""
+    return value if isinstance(value, int) else int(value[axis % len(value)])
 
 
 def _pair(value: Any) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value or ())
 
 
-def _windows(
-    lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any, ceil_mode: bool
-) -> Stream:
+def _windows(lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any) -> Stream:
     """Windows over the last one or two axes of (C, X) or (C, Y, X)."""
     if x.rank not in (3, 4) or not x.batched:
         raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
@@ -125,11 +174,8 @@ def _windows(
     given = ((kernel, 1), (stride or kernel, 1), (padding, 0))
     window, step, pad = (_window(value, one_row, across) for value, across in given)
     old = image.shape.sizes[1:]
-    steps = [divmod(n + 2 * p - w, s) for n, p, w, s in zip(old, pad, window, step, strict=True)]
-    if ceil_mode and any(left for _, left in steps):
-        cause, found = "pooling windows that reach over the edge", f"ceil_mode on {tuple(old)}"
-        raise Refusal("ND101", cause, found, "ceil_mode=False")
-    shape = Shape(image.shape.roles, (image.shape.sizes[0], *(whole + 1 for whole, _ in steps)))
+    steps = [(n + 2 * p - w) // s for n, p, w, s in zip(old, pad, window, step, strict=True)]
+    shape = Shape(image.shape.roles, (image.shape.sizes[0], *(whole + 1 for whole in steps)))
     name = lowering.add(Reduce, [image.name], shape, op=op, window=window, stride=step, padding=pad)
     out = image.at(name, shape)
     return lowering.reshape(out, (*out.sizes[:2], out.sizes[3])) if one_row else out
@@ -141,20 +187,45 @@ def _window(value: Any, one_row: bool, across: int) -> tuple[int, int]:
     return (across, pair[0]) if one_row else (pair[0], pair[-1])
 
 
-@operator(
-    *("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d"),
-    *("adaptive_max_pool2d", "adaptive_max_pool1d"),
-)
-def adaptive_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
-    """Mean or maximum over windows that divide the image."""
-    op, space = "max" if "max" in lowering.call.op else "mean", x.sizes[2:]
-    wanted = [n if w is None else w for n, w in zip(space, _pair(output_size) * len(space), strict=False)]
-    if any(n % w for n, w in zip(space, wanted, strict=True)):
-        cause, found = "an adaptive pooling whose windows differ in size", f"{space} to {tuple(wanted)}"
-        raise Refusal("ND101", cause, found, "sizes that divide")
-    if all(w == 1 for w in wanted):
-        return _over_axes(lowering, x, op, list(range(2, x.rank)), True)
-    return _windows(lowering, x, op, [n // w for n, w in zip(space, wanted, strict=True)], None, 0, False)
+@operator("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d")
+def adaptive_avg_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
+    """Mean over windows; of windows that differ in size a linear map along each axis."""
+    import torch
+    import torch.nn.functional as F
+
+    wanted = _adapted(x, output_size)
+    if all(n == 1 for n in wanted):
+        return mean(lowering, x, list(range(2, x.rank)), True)
+    if not any(size % n for size, n in zip(x.sizes[2:], wanted, strict=True)):
+        return _windows(
+            lowering, x, "mean", [s // n for s, n in zip(x.sizes[2:], wanted, strict=True)], None, 0
+        )
+    for dim, n in enumerate(wanted, start=2):
+        rows = F.adaptive_avg_pool1d(torch.eye(x.sizes[dim], dtype=torch.float64)[None], n)[0]
+        x = along(lowering, x, dim, lowering.array(rows.T))
+    return x
+
+
+@operator("adaptive_max_pool2d", "adaptive_max_pool1d")
+def adaptive_max_pool(lowering: Lowering, x: Stream, output_size: Any, return_indices: bool = False) -> Any:
+    """Maximum over windows; aten's form has their positions beside it, which nothing may read."""
+    wanted, space = _adapted(x, output_size), x.sizes[2:]
+    if all(n == 1 for n in wanted):
+        out = amax(lowering, x, list(range(2, x.rank)), True)
+    elif not any(size % n for size, n in zip(space, wanted, strict=True)):
+        out = _windows(lowering, x, "max", [s // n for s, n in zip(space, wanted, strict=True)], None, 0)
+    else:
+        out = x
+        for dim, (size, n) in enumerate(zip(space, wanted, strict=True), start=2):
+            windows = [range(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+            out = _maxima(lowering, out, dim, windows)
+    return out if lowering.call.sizes is not None else (out, None)
+
+
+def _adapted(x: Stream, output_size: Any) -> list[int]:
+    """The wanted size of each axis of space; None keeps one."""
+    space = x.sizes[2:]
+    return [n if w is None else w for n, w in zip(space, _pair(output_size) * len(space), strict=False)]
 
 
 def _nonnegative(lowering: Lowering, name: str) -> bool:

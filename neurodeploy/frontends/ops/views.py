@@ -327,24 +327,18 @@ def expand_as(lowering: Lowering, x: Any, other: Any) -> Any:
     return expand(lowering, x, other.sizes)
 
 
-@operator("pad")
-def pad(
-    lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: Any = None
-) -> Stream:
-    """Zeros before and after; pairs count from the last axis as in torch."""
-    if mode != "constant":
-        raise Refusal("ND101", "padding by copies of the edge", mode, "zeros")
-    return constant_pad(lowering, x, pad, value or 0.0)
-
-
 @operator("constant_pad_nd")
 def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float = 0.0) -> Stream:
-    """The decomposed form; a number other than 0 is a constant added around the stream."""
+    """The decomposed form; a number other than 0 is a constant added around the stream, a negative width cuts."""
+    sides = [(x.rank - 1 - i, *pair) for i, pair in enumerate(zip(pad[::2], pad[1::2], strict=False))]
+    for dim, before, after in sides:
+        x = lowering.slice(x, dim, max(-before, 0), x.sizes[dim] - max(-after, 0))
     edge = np.ones(x.sizes)
-    for i, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=False)):
+    for dim, before, after in sides:
+        before, after = max(before, 0), max(after, 0)
         if before or after:
-            x = _padded(lowering, x, x.axis(-1 - i, "padding"), before, after)
-            edge = np.pad(edge, [(before, after) if d == x.rank - 1 - i else (0, 0) for d in range(x.rank)])
+            x = _padded(lowering, x, x.axis(dim, "padding"), before, after)
+            edge = np.pad(edge, [(before, after) if d == dim else (0, 0) for d in range(x.rank)])
     if not value:
         return x
     around, shape = lowering.const(lowering.aligned((1 - edge) * value, x), x.shape.roles)
@@ -352,8 +346,6 @@ def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float
 
 
 def _padded(lowering: Lowering, x: Stream, axis: int, before: int, after: int) -> Stream:
-    if before < 0 or after < 0:
-        raise Refusal("ND101", "negative padding", f"{before}, {after}", "0 or more", "use a slice")
     sizes = (s + (before + after if a == axis else 0) for a, s in enumerate(x.shape.sizes))
     shape = Shape(x.shape.roles, tuple(sizes))
     return x.at(lowering.view(x.name, x.shape, "pad", (axis, before, after), shape), shape)

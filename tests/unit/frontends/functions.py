@@ -213,6 +213,68 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     "transposed names": lambda s, x: x.mT + x.mH * 2 + x.adjoint(),
     "transposed matrices": lambda s, x: x.flatten(1).T.H + x.flatten(1).t().T,
     "casts that change nothing": lambda s, x: x.to(torch.float64).type_as(x).double().type(torch.float64),
+    "dilated convolutions": lambda s, x: (
+        F.conv2d(x, s.k, stride=(1, 2), padding=2, dilation=2, groups=2).sum((2, 3))
+        + F.conv2d(x, s.k, s.c.repeat(2), dilation=(1, 2), groups=2).sum((2, 3))
+        + F.conv1d(x.flatten(2), s.k[:, :, 0], padding=1, dilation=3, groups=2).amax(2)
+    ),
+    "padding that is the same": lambda s, x: (
+        F.conv2d(x, s.k[..., :2, :], s.c.repeat(2), padding="same", groups=2)
+        + F.conv2d(x, s.k[..., :2], padding="same", dilation=(2, 3), groups=2)
+    ),
+    "padding of rows that is the same": lambda s, x: F.conv1d(
+        x.flatten(2), s.k[:, :, 0, :2], padding="same", dilation=3, groups=2
+    ),
+    "transposed convolution": lambda s, x: F.conv_transpose2d(
+        x, s.k[:4], s.c, stride=(2, 3), padding=(1, 0), output_padding=1, groups=2, dilation=(2, 1)
+    ),
+    "transposed convolution that cuts": lambda s, x: F.conv_transpose2d(x, s.k[:4, :, :2], padding=2),
+    "transposed convolution of rows": lambda s, x: F.conv_transpose1d(
+        x.flatten(2), s.k[:4, :, 0], stride=2, groups=2
+    ),
+    "pixel shuffle": lambda s, x: F.pixel_unshuffle(F.pixel_shuffle(x, 2), 3),
+    "channel shuffle": lambda s, x: (
+        torch.channel_shuffle(x, 2) + x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+    ),
+    "windows of a convolution": lambda s, x: F.unfold(x, (2, 3), dilation=(2, 1), padding=(1, 0), stride=2),
+    "windows of an axis": lambda s, x: x.unfold(2, 3, 2).unfold(3, 2, 2),
+    "edges repeated": lambda s, x: F.pad(
+        F.pad(x, (1, 2, 0, 1), mode="reflect"), (1, 0, 2, 1), mode="replicate"
+    ),
+    "pad that cuts": lambda s, x: F.pad(x, (-1, 2, 1, -2), value=0.3),
+    "resize by copies": lambda s, x: (
+        F.interpolate(x, scale_factor=2)[..., :7] + F.interpolate(x, size=(12, 7), mode="nearest-exact")
+    ),
+    "resize by a linear map": lambda s, x: F.interpolate(x, size=(9, 7), mode="bilinear", align_corners=True),
+    "average pool without the padding": lambda s, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "average pool over the edge": lambda s, x: (
+        F.avg_pool2d(x, 4, 3, 1, ceil_mode=True)[..., :2, :2] + F.avg_pool2d(x, 3, 3, divisor_override=5)
+    ),
+    "average pool of rows": lambda s, x: F.avg_pool1d(x.flatten(2), 3, 2, 1, count_include_pad=False),
+    "dilated max pool": lambda s, x: F.max_pool2d(x, (3, 2), (2, 1), 1, (2, 3)),
+    "adaptive max pool": lambda s, x: (
+        F.adaptive_max_pool2d(x, (3, 2))[..., :1, :1] + F.adaptive_max_pool2d(x, (4, 5))
+    ),
+    "adaptive pools of rows": lambda s, x: (
+        F.adaptive_max_pool1d(x.flatten(2), 5) + F.adaptive_avg_pool1d(x.flatten(2), 5)
+    ),
+    "adaptive average pool of uneven windows": lambda s, x: F.adaptive_avg_pool2d(x, (4, 9)),
+    "gather": lambda s, x: x.gather(
+        3, torch.arange(96).reshape(4, 6, 4).remainder(5).expand(x.shape[0], -1, -1, -1)
+    ),
+    "take along an axis": lambda s, x: torch.take_along_dim(x, torch.tensor([4, 0, 0]).view(1, 1, 1, 3), 3),
+    "diagonal": lambda s, x: x.diagonal(dim1=-2, dim2=-1) + torch.einsum("bcii->bci", x),
+    "positions of two axes": lambda s, x: x[:, :, [0, 1, 5], [2, 3, 3]],
+    "repeat by several counts": lambda s, x: x.repeat_interleave(torch.tensor([1, 0, 2, 3]), 1),
+    "running sums": lambda s, x: x.flatten(2).cumsum(2) + x.flatten(2).transpose(1, 2).cumsum(1).mT,
+    "einsum of three": lambda s, x: torch.einsum("BChw,ow,BChv->BCov", x, s.w, x),
+    "einsum of lists": lambda s, x: torch.einsum(x, [..., 3], s.w, [4, 3], [..., 4]),
+    "elu": lambda s, x: F.elu(x * 3, 0.7) + F.selu(x * 2) + F.celu(x * 3, 0.4),
+    "softplus": lambda s, x: F.softplus(x * 5, 2.0) + F.logsigmoid(x * 4),
+    "mish": lambda s, x: F.mish(x * 5),
+    "stacks of parts": lambda s, x: (
+        torch.stack(x.split(2, 1), 2) + torch.cat(x.chunk(2, 1), 1).unsqueeze(2)[:, :2]
+    ),
     "written through a slice": lambda s, x: _written(x * 2, lambda y: y[:, 1:3].mul_(0.5)),
     "written through a step": lambda s, x: _written(x * 2, lambda y: y[..., ::2].add_(x[..., :3])),
     "written through a transpose": lambda s, x: _written(x * 2, lambda y: y.transpose(1, 2)[:, 0].zero_()),

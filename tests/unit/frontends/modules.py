@@ -7,6 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from neurodeploy.sources import zoo
+
+spiking = zoo.submodule("spiking")
+
 
 class Apply(nn.Module):
     """A function with parameters drawn anew: ``w`` (5, 6) for the last axis, ``m`` (6, 6), ``c`` (4,)."""
@@ -22,6 +26,23 @@ class Apply(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self, x)
+
+
+class Between(nn.Module):
+    """A function of the spikes of two populations in front of a third one, on images of ``shape``."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.first, self.second = (nn.Conv2d(shape[0], shape[0], 3, padding=1) for _ in range(2))
+        self.a, self.b, self.last = (spiking.BinaryLif(v_threshold=v) for v in (0.3, 0.2, 0.4))
+        with torch.no_grad():
+            width = function(*torch.zeros(2, 1, *shape))[0].numel()
+        self.head, self.out = nn.Linear(width, 5), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        between = self.function(self.a(self.first(x)), self.b(self.second(x)))
+        return self.out(self.last(self.head(between.flatten(1))))
 
 
 class Small(nn.Module):
@@ -49,6 +70,24 @@ class Spelled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.gain * self.norm(x + 0.5))
+
+
+class Pair(nn.Module):
+    """Two inputs."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class Alone(nn.Module):
+    """The same with the second made inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pair(x, torch.ones_like(x))
 
 
 class Tied(nn.Module):

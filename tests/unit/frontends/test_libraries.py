@@ -329,7 +329,7 @@ def test_who_hides_padding(tmp_path: Path) -> None:
     assert samples.hidden(source("hf:gpt2", tokenizer=str(tmp_path), **decoder)) == (7,)
     nothing = {**TEXT, "pad_token_id": None, "eos_token_id": None}
     model = resolve.resolve("hf:bert", reader={**reader, "arguments": nothing, "mask": True})
-    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND103"
+    assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND139"
 
 
 @pytest.mark.needs("transformers")
@@ -366,7 +366,7 @@ def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     assert problems(ImportModelError, resolve.source_graph, model)[0][0] == "ND191"
     long = resolve.resolve(str(tmp_path), reader={"tokens": 99, "pretrained": False})
-    assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND103"
+    assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND138"
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
     assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND117"

@@ -160,7 +160,7 @@ def _of_pairs(ids: Tensor, scores: Tensor) -> Tensor:
 
 #: what depends on more than one token at a time, or would be read as a number
 REFUSED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
-    "counted": (lambda ids, s: _filled(s, (ids != 0).cumsum(1) > 3), "cumsum"),
+    "counted": (lambda ids, s: _filled(s, (ids != 0).cumsum(1) > 3), "no spikes"),
     "by its place": (lambda ids, s: _filled(s, ids == torch.arange(TOKENS)), "token ids"),
     "moved": (lambda ids, s: _filled(s, ids.flip(1) == 0), "token ids"),
     "cut": (lambda ids, s: _filled(s, ids[:, :1] == 0), "token ids"),

@@ -9,7 +9,7 @@ from neurodeploy import passes
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
-from tests.later import torch, torch_export, torch_fx
+from tests.later import modules, torch, torch_export, torch_fx
 from tests.unit.frontends.functions import FUNCTIONS, SHAPE, module
 
 
@@ -50,3 +50,18 @@ def test_export_equals_torch_before_and_after_passes(name: str) -> None:
     graph = torch_export.import_module(network, InputSpec(SHAPE, 0.0625, -0.5))
     _close(graph, network)
     _close(passes.simplify(graph), network)
+
+
+@pytest.mark.needs("einops")
+@pytest.mark.parametrize("front_end", [torch_fx, torch_export])
+def test_einops_takes_what_is_traced(front_end: object) -> None:
+    import einops
+
+    def function(s: modules.Apply, x: torch.Tensor) -> torch.Tensor:
+        heads = einops.rearrange(x, "b (h c) y x -> b h (y x) c", h=2)
+        mixed = einops.einsum(heads, heads, "b h n c, b h m c -> b h n m")
+        pooled = einops.reduce(mixed, "b h (y 2) m -> b y h m", "max")
+        return einops.repeat(pooled.mean(-1), "b y h -> b (h r) y", r=3)
+
+    network = modules.Apply(function).double().eval()
+    _close(front_end.import_module(network, InputSpec(SHAPE, 0.0625, -0.5)), network)

@@ -302,7 +302,7 @@ def test_python_factory_of_a_spiking_network(package: str) -> None:
         ("number", "ND111", "int"),
         ("broken", "ND111", "no weights here"),
         ("absent", "ND111", "absent"),
-        ("network", "ND103", "input shape"),
+        ("network", "ND133", "input shape"),
     ],
 )
 def test_python_factories_that_do_not_work(package: str, factory: str, code: str, text: str) -> None:
