@@ -9,6 +9,7 @@ from neurodeploy import passes
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
+from tests.fast import fast
 from tests.later import modules, torch, torch_export, torch_fx
 from tests.unit.frontends.functions import FUNCTIONS, SHAPE, module
 
@@ -44,7 +45,7 @@ def test_fx_equals_torch_before_and_after_passes(name: str) -> None:
     _close(passes.simplify(graph), network)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", fast(FUNCTIONS, *sorted(FUNCTIONS)[::3]))
 def test_export_equals_torch_before_and_after_passes(name: str) -> None:
     network = module(name)
     graph = torch_export.import_module(network, InputSpec(SHAPE, 0.0625, -0.5))
