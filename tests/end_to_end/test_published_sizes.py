@@ -35,7 +35,7 @@ def spikingformer(depth: int) -> Graph:
 
 
 def test_spikingformer_has_the_operations_of_its_paper() -> None:
-    """ACs by the rates that layers see, and T h N d d (min(f_K, f_V) + f_Q) of attention (section 10 of the counter)."""
+    """ACs by the rates that layers see, and T h N d d (min(f_K, f_V) + f_Q) of attention."""
     graph = spikingformer(depth=1)
     rates = {name: 0.05 + 0.4 * i / len(graph.nodes) for i, name in enumerate(graph.nodes)}
 

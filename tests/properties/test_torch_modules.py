@@ -55,7 +55,7 @@ def _prove(kind: str, modules: int, record_property: Callable[[str, object], Non
 def test_a_random_module_is_imported_equal_or_refused(
     kind: str, record_property: Callable[[str, object], None]
 ) -> None:
-    _prove(kind, 200, record_property)
+    _prove(kind, 100, record_property)
 
 
 @pytest.mark.slow
