@@ -93,7 +93,8 @@ def memory(model: torch.nn.Module, example: torch.Tensor, leaves: Mapping[int, L
     own = [(path, m) for path, m in model.named_modules() if id(m) not in inside]
     try:
         found.slots = _changing(model, own, example)
-        shapes = _shapes(model, {id(slot.module): slot.module for slot in found.slots}, example)
+        changed = {id(slot.module): slot.module for slot in found.slots}
+        shapes = _shapes(model, changed, example) if changed else {}
     except Exception:  # a module that does not run says so when it is traced
         return found
     if leaves is None:

@@ -20,7 +20,7 @@ from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
 from tests.later import Tensor, safetensors, torch
-from tests.zoo_data import model_data, trained
+from tests.zoo_data import model_data, shipped, trained
 
 NAMES = trained()
 #: networks of random weights at the sizes of their papers, and the parameters that those name, in millions
@@ -284,3 +284,14 @@ def test_package_is_imported_under_its_own_name() -> None:
     assert zoo.package().__name__ == zoo.PACKAGE == "neurodeploy_models"
     assert zoo.submodule("vit").__name__ == "neurodeploy_models.vit"
     assert zoo.package() is zoo.package()
+
+
+def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
+    """What `benchmarks/zoo.py` measured, over the whole test split, of the weights that are here."""
+    rows = json.loads((Path(__file__).parents[3] / "benchmarks/results/zoo.json").read_text())["rows"]
+    assert {row["model"] for row in rows} == set(shipped())
+    for row in rows:
+        weights = zoo.entry(row["model"]).weights
+        assert row["samples"] == weights.tested and row["bit_true"] and row["cores"] <= 128
+        assert row["float"] == pytest.approx(weights.correct / weights.tested)
+        assert row["float"] >= 0.95 and row["integer"] >= row["float"] - 0.01
