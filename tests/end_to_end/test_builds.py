@@ -139,7 +139,7 @@ def test_lava_equals_on_every_value(
     demo = folder.name.removeprefix("build-") in DEMO
     if granularity == "core" and not demo:
         pytest.skip("by core, a hundred processes and more, the two of the demo stand for all")
-    samples = (20 if demo else 4) if granularity == "layer" else 1
+    samples = 20 if demo and granularity == "layer" else 1
     arguments = [
         "--backend",
         "lava",
@@ -178,6 +178,7 @@ def test_replay_gives_the_same_numbers(tmp_path_factory: pytest.TempPathFactory,
     assert (again / "build.toml").read_text() == (first / "build.toml").read_text()
 
 
+@pytest.mark.slow  # 11 s
 def test_a_build_goes_on_from_its_artifact(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     first = build_once(tmp_path_factory, "digits-vit")
     copy = tmp_path / "copy"

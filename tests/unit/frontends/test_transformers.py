@@ -315,6 +315,7 @@ def test_every_unsupported_operator_of_a_model_is_listed() -> None:
         )
 
 
+@pytest.mark.slow  # 7 s
 def test_py_and_pt2_forms(tmp_path: Any) -> None:
     model = resolve.resolve("py:tests.transformers_small:bert")
     graph = resolve.source_graph(model)

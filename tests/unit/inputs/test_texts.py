@@ -240,6 +240,7 @@ def test_who_names_the_tokenizer(tmp_path: Path) -> None:
 # --- whole builds ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # 10 s
 def test_a_build_on_labelled_texts_and_its_verification(tmp_path: Path) -> None:
     place = tokenizer(tmp_path / "tok", WORDS)
     rows = [json.dumps({"text": t, "label": i % 3}) for i, t in enumerate(sentences(30))]
