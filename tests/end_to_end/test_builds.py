@@ -129,17 +129,20 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["equal"]
 
 
+#: every network by layer; by core, a hundred processes and more, the two of the demo
+ON_LAVA = [*((model, "layer") for model in MODELS), *((model, "core") for model in DEMO)]
+
+
 @pytest.mark.slow  # 17 to 31 s a network by layer, a minute and more by core
 @pytest.mark.needs("lava.magma")
-@pytest.mark.parametrize("granularity", ["layer", "core"])
+@pytest.mark.parametrize(("model", "granularity"), ON_LAVA)
 def test_lava_equals_on_every_value(
-    folder: Path, granularity: str, capsys: pytest.CaptureFixture[str]
+    model: str, granularity: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Spikes of every population at every tick, and read-outs."""
-    demo = folder.name.removeprefix("build-") in DEMO
-    if granularity == "core" and not demo:
-        pytest.skip("by core, a hundred processes and more, the two of the demo stand for all")
-    samples = 20 if demo and granularity == "layer" else 1
+    folder = build_once(tmp_path_factory, model)
+    capsys.readouterr()
+    samples = 20 if model in DEMO and granularity == "layer" else 1
     arguments = [
         "--backend",
         "lava",

@@ -382,3 +382,12 @@ def test_an_exported_program_is_compared_in_the_batches_that_it_takes(
     wrong = weighed(loaded.graph, head.name, 1.01)
     with pytest.raises(ImportModelError, match="ND140"):
         prove.prove(loaded.reference, wrong, wrong, (0, 16))
+
+
+def test_an_axis_of_a_module_may_be_two_of_the_graph() -> None:
+    """Heads inside of the channels, behind a view that the passes moved; a permutation alone does not fit."""
+    said = np.random.default_rng(0).integers(0, 2, (3, 2, 6, 4)).astype(float)
+    kept = said.reshape(3, 2, 2, 3, 4).transpose(0, 1, 2, 4, 3)
+    arrange = compare.arrangement(said, kept)
+    assert arrange is not None and np.array_equal(arrange(said), kept)
+    assert compare.arrangement(said, np.zeros((3, 2, 5, 5))) is None

@@ -13,6 +13,7 @@ from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Neuron, Output, Synapse
 from neurodeploy.ir.types import Interval
+from neurodeploy.mapping.demand import weight_bits
 from neurodeploy.quantize import quantize
 from neurodeploy.quantize.grid import on_grid, signs
 from tests.networks import value
@@ -104,3 +105,16 @@ def test_weights_that_differ_in_sign_alone_take_one_power_of_two() -> None:
 def test_other_weights_are_no_signs(row: list[float]) -> None:
     assert signs(np.array([row, [1.0, -1.0, 1.0]]), np.array([0.001, 0.001])) is None
     assert signs(np.array([[0.5, -0.5, 0.5]]), np.array([0.6])) is None  # not even one unit fits
+
+
+@pytest.mark.parametrize("scales", [np.full(8, 0.3), np.geomspace(0.02, 5.0, 8)], ids=["one", "each"])
+def test_a_layer_of_signs_takes_one_bit_and_fires_at_every_tie(scales: np.ndarray) -> None:
+    rng = np.random.default_rng(3)
+    steps = [rng.choice([-1, 1], (8, 8)) for _ in range(LAYERS)]
+    graph = integrate_and_fire([scales[:, None] * w for w in steps], 0.9)
+    x = rng.integers(0, 5, (12, 8))
+    spiking = native.MEMBER.rewrite(graph, None, x, TICKS)
+    integer = quantize(spiking, calibrate.measure(spiking, x))
+    assert [weight_bits(node.weight) for node in integer.of(Synapse)] == [1] * LAYERS
+    if np.all(scales == 0.3):
+        np.testing.assert_array_equal(interp.run(integer, x).outputs[-1], counted(steps, 3, x))
