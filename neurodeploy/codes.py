@@ -225,10 +225,10 @@ ND173 floats that answer otherwise than the integers they were written from
 
 # libraries of networks: images and texts as their library would show them
 ND174 a parameter that differs from tick to tick
-  The model scales or shifts something by another number at each tick, as a learned scale of shape (T, ...) does, or
-  the number of the tick. A core stores its parameters once, and a graph describes one tick. Parameters whose values
-  are equal at all ticks come in as the one they are. Train with one for all ticks; or set all of them to their mean,
-  and see what that costs.
+  A factor or an offset of shape (T, ...) beside a stream with all its ticks becomes a table with a row for each tick.
+  Here something else differs: the weights of a layer, or what one turn of a loop over ticks computes with. A core
+  stores weights once, and a graph describes one tick. Run all ticks in one call, (T, batch, ...), and multiply them
+  there; or train with one value for all ticks.
 ND176 images are taken as they are, which the library would resize or crop
   A library prepares images before its network sees them. What it does to levels is part of the imported network; what
   it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own
@@ -374,6 +374,9 @@ ND226 An operator that sums over ticks lies inside a recurrent loop
   Expectation compensation and held operands keep sums over all earlier ticks. Inside a loop of delayed synapses such
   a sum would feed itself; what it should mean there is not defined. Take the operator out of the loop, or choose the
   timing instant.
+ND227 Parameters that differ from tick to tick do not fit the ticks
+  A network that has a factor or an offset of its own for each tick means just those ticks. It runs as many as it was
+  trained with, and none of its values is put together over ticks before.
 ND225 A synaptic sum does not fit its register
   The sum of |weight| x |payload| over a neuron's inputs can exceed the register that accumulates it. Fewer weight
   bits, fewer levels per spike or a smaller fan-in bring it back.

@@ -262,6 +262,30 @@ class DualAttention(nn.Module):
         )
 
 
+class BinaryMap(nn.Module):
+    """An attention map of spikes, a scale for each tick and head, and a position for each tick; (T, B, K)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.lif = nn.Conv2d(1, WIDTH, 2, 2), lif()
+        self.qkv = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.lifs = nn.ModuleList(lif() for _ in range(3))
+        self.map_lif, self.out_lif = lif(v_reset=None), lif(v_threshold=0.5)
+        self.position = nn.Parameter(torch.randn(TICKS, 1, 16, WIDTH))
+        self.scale = nn.Parameter(torch.rand(TICKS, 1, HEADS, 1, 1) * 4 + 0.5)
+        self.head = nn.Linear(WIDTH, CLASSES)
+        with torch.no_grad():
+            for layer in (self.patch, *self.qkv):
+                layer.weight.mul_(12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        spikes = self.lif(tokens.unsqueeze(0).repeat(TICKS, 1, 1, 1) + self.position)
+        q, k, v = (heads(sn(layer(spikes))) for layer, sn in zip(self.qkv, self.lifs, strict=True))
+        out = (self.map_lif(q @ k.transpose(-2, -1)) @ v) * 0.125 * self.scale
+        return self.head(self.out_lif(out.transpose(2, 3).flatten(3)).mean(2))
+
+
 class Rounded(torch.autograd.Function):
     """Counts for the forward, straight through for the backward."""
 
@@ -414,4 +438,5 @@ spike_driven = partial(seeded, SpikeDriven)
 metaformer = partial(seeded, MetaFormer)
 token_gate = partial(seeded, TokenGate)
 dual_attention = partial(seeded, DualAttention)
+binary_map = partial(seeded, BinaryMap)
 integer_trained = partial(seeded, IntegerTrained)

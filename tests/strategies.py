@@ -286,17 +286,27 @@ def micro(s: Sketch, x: str) -> str:
     x = s.tame(x)
     if not s.shape(x):
         x = s.view(x, "reshape", (1,))
-    op, timing = s.choice("rescale", "softmax", "layer_norm", "gelu"), s.choice("instant", "cumulative")
+    op = s.choice("rescale", "softmax", "layer_norm", "gelu", "affine_by_tick")
+    timing = "instant" if op == "affine_by_tick" else s.choice("instant", "cumulative")
     if op == "rescale" and timing == "instant":
         return s.rescaled(x, s.choice(8, 16, 24))
     scale = 2.0 ** -s.integers(0, 14)
-    source = {"layer_norm": {"width": s.shape(x)[-1], "eps": 1e-5, "gamma": 1.5, "beta": -0.25}}.get(op, {})
+    source = {
+        "layer_norm": {"width": s.shape(x)[-1], "eps": 1e-5, "gamma": 1.5, "beta": -0.25},
+        "affine_by_tick": {"gain": by_tick(s, x), "offset": by_tick(s, x)},
+    }.get(op, {})
     bits = s.choice(8, 16)
     found = MICROCODE[op].quantize(source, Fixed(24, True, scale), s.bounds[x].overall, {"out_bits": bits})
     node = Micro(name=op, inputs=(x,), op=op, params=found.params, timing=timing)
     if timing == "instant":
         return s.like(node, x, fixed=found.fixed, interval=found.interval)
     return s.like(node, x, fixed=Fixed(s.choice(10, 24), True, 1.0))
+
+
+def by_tick(s: Sketch, x: str) -> np.ndarray:
+    """Real numbers for each tick, the same along some axes of a stream."""
+    sizes = tuple(s.choice(1, n) for n in s.shape(x))
+    return s.array((s.header.timesteps, *sizes), -300, 300) / 2.0 ** s.integers(0, 8)
 
 
 def view(s: Sketch, x: str) -> str:

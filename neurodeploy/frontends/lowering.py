@@ -266,18 +266,25 @@ class Lowering:
         array = np.asarray(constant if own else self.to_array(constant))
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
-    def aligned(self, constant: Any, like: Stream) -> Array:
+    def by_tick(self, constant: Any, like: Stream) -> Array | None:
+        """What a constant is at each tick, (T, ...) with :meth:`aligned` behind; None where it is the same at all."""
+        if not like.timed:
+            return None
+        ticks = np.stack([self.aligned(constant, like, tick) for tick in range(like.ticks)])
+        return None if (ticks == ticks[0]).all() else ticks
+
+    def aligned(self, constant: Any, like: Stream, tick: int | None = None) -> Array:
         """A constant without the batch axis of ``like``, aligned to its torch axes from the right.
 
-        The result has as many axes as the graph shape of ``like``. Refusal ND105 if samples would get different values,
-        ND174 if ticks would.
+        The result has as many axes as the graph shape of ``like``; where ticks differ it is what ``tick`` gets, from 0
+        on. Refusal ND105 if samples would get different values, ND174 if ticks would and none is named.
         """
         given = self.array(constant)
         array: Array = given.reshape((1,) * (like.rank - given.ndim) + given.shape).astype(np.float64)
         axis = array.ndim - like.rank
         for run in like.axes:
             if foreign(run):
-                array = _without_copies(array, axis, run, like, ", ".join(self.called()))
+                array = _without_copies(array, axis, run, like, ", ".join(self.called()), tick)
             axis += bool(inner(run))
         return array
 
@@ -330,15 +337,23 @@ def inferred(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     return tuple(total // known if s == -1 else int(s) for s in sizes)
 
 
-def _without_copies(array: Array, axis: int, run: Run, like: Stream, name: str) -> Array:
-    """A constant without the samples and ticks in one of its axes; ND105 and ND174 where these differ."""
+def _without_copies(
+    array: Array, axis: int, run: Run, like: Stream, name: str, tick: int | None = None
+) -> Array:
+    """A constant without the samples and ticks in one of its axes; ND105 and ND174 where these differ.
+
+    Of ticks that differ one may be asked for.
+    """
     before, after = array.shape[:axis], array.shape[axis + 1 :]
     if array.shape[axis] == 1:
         return array if inner(run) else array.reshape(before + after)
     folded = array.reshape(*before, *map(like.length, run), *after)
     for place, part in reversed([*enumerate(run, axis)]):
         if isinstance(part, str):
-            one: Array = folded.take(0, place)
+            one: Array = folded.take(tick or 0 if part == TIME else 0, place)
+            if part == TIME and tick is not None:
+                folded = one
+                continue
             if not np.array_equal(folded, np.broadcast_to(np.expand_dims(one, place), folded.shape)):
                 if part == TIME:
                     raise changing_parameter(name, np.moveaxis(folded, place, 0))

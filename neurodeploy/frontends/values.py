@@ -186,8 +186,8 @@ def changing_parameter(name: str, values: Iterable[Array]) -> Refusal:
 
     cause = "a parameter of the model differs from tick to tick"
     fixes = (
-        "train it with one value for all ticks",
-        "or set it to its mean over ticks, and measure what that costs",
+        "run all ticks in one call, (T, batch, ...): a factor or an offset for each tick is taken there",
+        "or train it with one value for all ticks",
     )
     found = f"{name}: {', '.join(map(text, values))}" if name else ", ".join(map(text, values))
     return Refusal("ND174", cause, found, "the same at every tick, as what a core stores", *fixes)

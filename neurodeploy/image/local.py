@@ -89,12 +89,18 @@ class Program:
         return [self.operand(source, index) for source, index in zip(node.inputs, every, strict=True)]
 
     def params(self, node: Neuron | Micro, flat: Array, rows: int = 0) -> dict[str, TableArray]:
-        """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is."""
+        """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is.
+
+        What differs from tick to tick has an axis of ticks in front.
+        """
         shape, found = self.network.shape(node.name), {}
+        by_tick = MICROCODE[node.op].by_tick if isinstance(node, Micro) else ()
         for name, value in node.params.items():
             if value is not None and not isinstance(value, str):
-                array, each = localised(name, np.asarray(value), shape, flat, rows)
-                found[f"{'e' if each else 'p'}:{name}"] = add_values(self.tables, array)
+                ticks = value if name in by_tick else [value]
+                parts = [localised(name, np.asarray(part), shape, flat, rows) for part in ticks]
+                array = np.stack([part for part, _ in parts]) if name in by_tick else parts[0][0]
+                found[f"{'e' if parts[0][1] else 'p'}:{name}"] = add_values(self.tables, array)
         return found
 
 

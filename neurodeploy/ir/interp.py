@@ -128,8 +128,10 @@ def unchanging(graph: Graph) -> set[str]:
                 stateless = not node.per_tick
             case Synapse():
                 stateless = node.delays == (0,)
-            case Product() | Micro():
+            case Product():
                 stateless = node.timing in ("instant", None)  # a source graph has no timing yet
+            case Micro():
+                stateless = node.timing in ("instant", None) and not MICROCODE[node.op].by_tick
             case _:
                 stateless = False
         if stateless and found.issuperset(node.inputs):
@@ -301,9 +303,10 @@ def _micro(node: Micro, args: list[Array], tick: _Tick) -> Array:
 
 def _apply(node: Micro, x: Array, tick: _Tick) -> Array:
     op = MICROCODE[node.op]
+    params = op.at(node.params, tick.t)
     if not tick.integer:
-        return op.float_apply(x, node.params)
-    y, clipped = op.int_apply(x, node.params)
+        return op.float_apply(x, params)
+    y, clipped = op.int_apply(x, params)
     tick.count(node, clipped)
     return y
 

@@ -63,6 +63,18 @@ def _timed(graph: Graph, node: Node) -> Iterator[Problem]:
         yield _problem("ND213", cause, node, "none", limit, "convert with --method ecmt")
 
 
+def _ticks(graph: Graph, node: Node) -> Iterator[Problem]:
+    if not isinstance(node, Micro) or node.op not in MICROCODE:
+        return
+    known, ticks = MICROCODE[node.op].ticks(node.params), graph.header.timesteps
+    if known and (known != {ticks} or node.timing == "cumulative"):
+        cause = "parameters that differ from tick to tick do not fit the ticks"
+        found = f"{' and '.join(map(str, sorted(known)))}, {node.timing}"
+        yield _problem(
+            "ND227", cause, node, found, f"{ticks}, instant", "run as many ticks as it was trained with"
+        )
+
+
 def _loop(graph: Graph, node: Node) -> Iterator[Problem]:
     if not isinstance(node, (Product, Micro)) or node.timing not in ("held", "cumulative"):
         return
@@ -143,7 +155,7 @@ def _wraps(graph: Graph, name: str) -> bool:
     return True
 
 
-_SPIKING: tuple[Rule, ...] = (_known_members, _timed, _one_contract, _loop)
+_SPIKING: tuple[Rule, ...] = (_known_members, _timed, _ticks, _one_contract, _loop)
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "source": (_known_members, _no_timing),
     "spiking": _SPIKING,

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..array import Array
 from ..evidence import Evidence
 from ..registry import Member, Room
@@ -45,6 +47,8 @@ class MicroOp(Member):
     spelled: tuple[Params, ...] = ()
     #: True: no output is ever below zero
     nonnegative: bool = False
+    #: parameters whose first axis is ticks: one value for each
+    by_tick: tuple[str, ...] = ()
     grade: Evidence = (
         "plausible",
         "integer add, multiply-shift, compare and table exist in Loihi 2 microcode",
@@ -69,6 +73,16 @@ class MicroOp(Member):
     @abstractmethod
     def operations(self, params: Params, width: int) -> int:
         """Add, multiply, shift, compare and table operations for one row of ``width`` elements (integer params)."""
+
+    def at(self, params: Params, t: int) -> Params:
+        """The parameters of tick ``t`` = 1, 2, ..., which is what ``float_apply`` and ``int_apply`` take."""
+        return (
+            {k: v[t - 1] if k in self.by_tick else v for k, v in params.items()} if self.by_tick else params
+        )
+
+    def ticks(self, params: Params) -> set[int]:
+        """For how many ticks there are values of each parameter of :attr:`by_tick`."""
+        return {len(np.atleast_1d(params[name])) for name in self.by_tick if name in params}
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
         """Proven bounds of ``int_apply`` for inputs within ``lo`` .. ``hi``, elementwise (int64, same shape).

@@ -64,9 +64,9 @@ Axes = list[int | None] | None
 
 
 def _micro(graph: Graph, node: Any, axis: int) -> Axes:
-    row = MICROCODE[node.op].row
-    mixed = row and axis == len(graph.shape(node.name)) - 1
-    return None if mixed or "mask" in node.params else [axis]
+    op = MICROCODE[node.op]
+    mixed = op.row and axis == len(graph.shape(node.name)) - 1
+    return None if mixed or op.by_tick or "mask" in node.params else [axis]
 
 
 def _neuron(graph: Graph, node: Any, axis: int) -> Axes:

@@ -56,7 +56,7 @@ def _elementwise(graph: Graph, node: Node) -> bool:
     if isinstance(node, Neuron):
         recurrent = any(node.name in s.inputs for s in graph.feedback)
         return not recurrent and not any(np.ndim(p) for p in node.params.values())
-    return isinstance(node, Micro) and not MICROCODE[node.op].row
+    return isinstance(node, Micro) and not MICROCODE[node.op].row and not MICROCODE[node.op].by_tick
 
 
 def _unary(graph: Graph, node: Node, view: View) -> Graph:

@@ -79,7 +79,7 @@ def _step(node: Node, graph: Graph, plans: Mapping[type[Node], Callable[..., Ste
     plain = plans[type(node)](node, graph)  # without memory, or levels.verify refuses it in a loop
 
     def step(env: Values, states: States, t: int, run: Run) -> Array:
-        value: Array = plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations))[0]
+        value: Array = plain([_at(env[i], t) for i in node.inputs], Run(1, run.saturations, before=t))[0]
         return value
 
     return step

@@ -28,6 +28,8 @@ def micro(node: Micro, graph: Graph) -> Step:
     """An operator of the tick, or one wrapped in expectation compensation."""
     if node.timing == "cumulative":
         return _cumulative(node, graph)
+    if MICROCODE[node.op].by_tick:
+        return _by_tick(node, graph)
     return _rescale(node, graph) if node.op == "rescale" else _instant(node, graph)
 
 
@@ -85,6 +87,21 @@ def _instant(node: Micro, graph: Graph) -> Step:
         out = np.empty(x.shape, dtype=kind)
         operator.expect(x.size)
         run.count(node, _in_pieces(lambda part: operator(arithmetic.integers(part)), x, out), len(x))
+        return out
+
+    return step
+
+
+def _by_tick(node: Micro, graph: Graph) -> Step:
+    """An operator whose parameters differ from tick to tick: its program, one tick after the other."""
+    op, kind = MICROCODE[node.op], arithmetic.storage(graph, node.name)
+
+    def step(args: list[Array], run: Run) -> Array:
+        full = np.broadcast_to(args[0], (run.ticks, *args[0].shape[1:]))
+        out = np.empty(full.shape, dtype=kind)
+        for t, x in enumerate(full):
+            out[t], flags = op.int_apply(arithmetic.integers(x), op.at(node.params, run.before + t + 1))
+            run.count(node, int(np.sum(flags)), run.ticks)
         return out
 
     return step

@@ -15,6 +15,8 @@ class Run:
 
     ticks: int
     saturations: dict[str, int] = field(default_factory=dict)
+    #: ticks that went before
+    before: int = 0
     #: neuron -> its states (T, B, *shape) after each tick; filled for those that are keys
     states: dict[str, list[Array]] = field(default_factory=dict)
 

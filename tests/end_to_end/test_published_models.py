@@ -22,6 +22,7 @@ ALIKE = {
     "metaformer": 0.85,
     "token_gate": 0.95,
     "dual_attention": 0.95,
+    "binary_map": 0.9,
     "integer_trained": 0.8,
 }
 

@@ -83,6 +83,7 @@ def main(name: str, seeds: str, kept: str, seed: int, start: int, stop: int) -> 
     with tempfile.TemporaryDirectory() as scratch:
         print(WARM, file=pipe)
         put(dict(samples[0]), Path(scratch) / WARM)
+        os.chdir(scratch)
         outcome(reader, Path(scratch) / WARM)
         print(WARM, file=pipe)
         limit()

@@ -43,6 +43,14 @@ def value(name: str, **changes: object) -> Callable[[Graph], Graph]:
     return lambda g: g.with_values({name: replace(g.values[name], **changes)})
 
 
+#: one row more than there are ticks
+ROWS = {
+    "multiplier": np.ones(3, np.int64),
+    "shift": np.zeros(3, np.int64),
+    "offset": np.zeros(3, np.int64),
+    "bits": 8,
+}
+
 BREACHES = [
     ("integer", "ND210", "n", node("n", model="perceptron")),
     ("integer", "ND210", "m", node("m", op="cosine")),
@@ -64,6 +72,18 @@ BREACHES = [
     ("integer", "ND223", "s", value("s", fixed=Fixed(4, True, 1.0))),
     ("integer", "ND223", "s", value("s", fixed=Fixed(24, False, 1.0), interval=Interval(-1, 1, True))),
     ("integer", "ND224", "n", value("w", fixed=Fixed(24, True, 1.0), interval=Interval(0, 1 << 17, True))),
+    ("integer", "ND227", "m", node("m", op="affine_by_tick", params=ROWS)),
+    (
+        "spiking",
+        "ND227",
+        "m",
+        node(
+            "m",
+            op="affine_by_tick",
+            timing="cumulative",
+            params={name: np.ones(2) for name in ("gain", "offset")},
+        ),
+    ),
     ("integer", "ND225", "w", value("w", fixed=Fixed(40, True, 1.0), interval=Interval(0, 1 << 31, True))),
 ]
 

@@ -214,15 +214,16 @@ class Cell:
 
     def _micro(self, node: Micro, args: list[Array], tick: int) -> Array:
         if node.timing != "cumulative":
-            return self._apply(node, args[0])
+            return self._apply(node, args[0], tick)
         total, last = (0, 0) if tick == 1 else self._state[node.name]
         total = self._saturate(node, np.asarray(total + args[0]), REGISTER_BITS)
-        now = tick * self._apply(node, fixed.rescale(total, *fixed.reciprocal(tick)))
+        now = tick * self._apply(node, fixed.rescale(total, *fixed.reciprocal(tick)), tick)
         self._state[node.name] = (total, now)
         return self._saturate(node, now - last, self.spec.bits[node.name])
 
-    def _apply(self, node: Micro, x: Array) -> Array:
-        y, clipped = MICROCODE[node.op].int_apply(x[None], node.params)
+    def _apply(self, node: Micro, x: Array, tick: int) -> Array:
+        op = MICROCODE[node.op]
+        y, clipped = op.int_apply(x[None], op.at(node.params, tick))
         self._count(node, np.broadcast_to(clipped, y.shape)[0] if np.ndim(clipped) else clipped)
         only: Array = y[0]
         return only

@@ -134,11 +134,11 @@ def _member(image: CoreImage, item: Instruction) -> Any:
 
 
 def _params(item: Instruction, arrays: dict[str, Array]) -> dict[str, Any]:
-    """Parameters by name: scalars as ints, one value per element as a column."""
+    """Parameters by name: scalars as ints, one value per element as a column, behind the ticks if it has them."""
     params: dict[str, Any] = {k[2:]: v for k, v in item.texts.items() if k.startswith("p:")}
     for name, array in arrays.items():
         if name.startswith("e:"):
-            params[name[2:]] = array.reshape(-1, 1)
+            params[name[2:]] = array[..., None]
         elif name.startswith("p:"):
             params[name[2:]] = int(array) if array.ndim == 0 else array
     return params
@@ -237,14 +237,14 @@ def _micro(step: Step, frame: Frame) -> Vector:
 
 def _apply(step: Step, frame: Frame, x: Vector) -> Vector:
     """The operator itself; row operators see (samples, rows, width)."""
-    width = step.item.numbers["width"]
+    width, params = step.item.numbers["width"], step.member.at(step.params, frame.t)
     if not step.member.row:
         y: Vector
-        y, clipped = step.member.int_apply(x, step.params)
+        y, clipped = step.member.int_apply(x, params)
         frame.count_clipped(step, np.broadcast_to(clipped, y.shape), step.own)
         return y
     rows = np.ascontiguousarray(np.moveaxis(x.reshape(-1, width, frame.samples), 2, 0))
-    y, clipped = step.member.int_apply(rows, step.params)
+    y, clipped = step.member.int_apply(rows, params)
     back = [np.moveaxis(np.broadcast_to(part, y.shape), 0, 2).reshape(x.shape) for part in (y, clipped)]
     # A row operator may report one clip per row; it then counts once, as the operator says.
     per_row = np.ndim(clipped) > 0 and np.shape(clipped) != y.shape

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...array import Array
-from ...ir.nodes import Sum
+from ...ir.nodes import Micro, Sum
 from ...ir.types import Shape
 from ..lookups import hides
 from ..lowering import Lowering
@@ -78,12 +78,28 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Scores:
         return total
     terms = _aligned(lowering, terms)
     like = next(term for term in terms if isinstance(term, Stream))
+    constant = next((place for place, term in enumerate(terms) if not isinstance(term, Stream)), None)
+    if constant is not None and isinstance(a if constant else b, Stream):
+        ticks = lowering.by_tick(terms[constant], like)
+        if ticks is not None:
+            signs = (1.0, float(sign))
+            return _by_tick(lowering, like, signs[1 - constant], signs[constant] * ticks)
     parts = [_operand(lowering, term, like) for term in terms]
     sizes = tuple(np.broadcast_shapes(*(shape.sizes for _, shape in parts)))
     shape = Shape(like.shape.roles, sizes)
     out = like.at(lowering.add(Sum, [name for name, _ in parts], shape, signs=(1, sign)), shape)
     hidden = [np.broadcast_to(part, sizes) for part in map(_hidden, (a, b)) if part is not None]
     return MaskedScores(out, np.logical_or.reduce(hidden)) if hidden else out
+
+
+def _by_tick(lowering: Lowering, stream: Stream, gain: Array | float, offset: Array | float) -> Stream:
+    """gain(t) x + offset(t), each of one more axis than the stream, or one number."""
+    one = (1,) * len(stream.shape.sizes)
+    rows = [np.broadcast_to(x, (stream.ticks, *(np.shape(x)[1:] or one))) for x in (gain, offset)]
+    sizes = np.broadcast_shapes(stream.shape.sizes, *(row.shape[1:] for row in rows))
+    shape = Shape(stream.shape.roles, sizes)
+    stream = stream.at(lowering.view(stream.name, stream.shape, "broadcast", sizes, shape), shape)
+    return lowering.like(stream, Micro, op="affine_by_tick", params={"gain": rows[0], "offset": rows[1]})
 
 
 def _accumulated(lowering: Lowering, a: Any, b: Any) -> Stream | None:
@@ -137,7 +153,8 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
         return hadamard(lowering, a, b)
     stream, constant = (a, b) if isinstance(a, Stream) else (b, a)
     stream = next(t for t in _aligned(lowering, (stream, constant)) if isinstance(t, Stream))
-    array = lowering.aligned(constant, stream)
+    ticks = lowering.by_tick(constant, stream)
+    array = lowering.aligned(constant, stream) if ticks is None else ticks[0]
     if (array <= HIDING).any():
         cause = "a mask that depends on several tokens at once, as a stream times a hugely negative number"
         limit = f"factors above {HIDING:g}, or a mask of each token by itself"
@@ -145,6 +162,8 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     if any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
         cause, limit = "a constant gate that repeats the stream", f"at most {stream.shape.sizes}"
         raise Refusal("ND101", cause, array.shape, limit, "expand the stream before the product")
+    if ticks is not None:
+        return _by_tick(lowering, stream, ticks, 0.0)
     axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
     factors = array[tuple(slice(None) if a in axes else 0 for a in range(array.ndim))].reshape(-1)
     if len(axes) < 2:

@@ -12,7 +12,7 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Neuron
+from neurodeploy.ir.nodes import Micro, Neuron
 from neurodeploy.sources import resolve
 from tests.fast import fast
 from tests.later import Later, Tensor, nn, torch
@@ -26,7 +26,7 @@ else:
 
 SCALE, LEVELS = 1 / 16, 16
 RAW = np.random.default_rng(0).integers(0, LEVELS + 1, (3, 1, 8, 8))
-SYSTEMS = ("spikformer", "spike_driven", "metaformer", "token_gate", "dual_attention")
+SYSTEMS = ("spikformer", "spike_driven", "metaformer", "token_gate", "dual_attention", "binary_map")
 FORMS = (
     "accumulated", "in place", "begun before", "stacked", "stacked behind", "returned", "joined", "summed", "last",
     "stem once", "frames first", "frames second", "feedback", "scaled by its number", "weighted", "middle",
@@ -199,12 +199,6 @@ MIXED = {
         lambda net, u, t, b: net.lif(net.head(net.lif(u.reshape(t, b, -1)).mean(0))),
         "ND1",
     ),
-    "weights of ticks": (
-        lambda net, u, t, b: (
-            net.head(net.lif(u.reshape(t, b, -1))) * torch.arange(4.0).reshape(4, 1, 1)
-        ).sum(0),
-        "ND174",
-    ),
     "samples for time": (lambda net, u, t, b: net.head(net.lif(u.reshape(b, t, -1))).mean(1), "ND1"),
 }
 
@@ -326,18 +320,55 @@ def test_a_state_that_the_model_keeps_between_calls_is_its_neurons() -> None:
     assert refused(kept(read=True)) == ["ND165"]
 
 
-@pytest.mark.parametrize("equal", [True, False])
-def test_a_parameter_for_each_tick_is_one_where_all_are_equal(equal: bool) -> None:
-    scales = torch.full((4, 1, 1), 1.5) if equal else torch.tensor([1.0, 1.5, 2.0, 2.5]).view(4, 1, 1)
-    model = Flat(lambda net, u, t, b: net.head(net.scale * net.lif(u.reshape(t, b, -1))).mean(0))
-    model.scale = nn.Parameter(scales)
-    if equal:
-        agrees(imported(model), said(model))
-        return
-    with pytest.raises(ImportModelError) as caught:
-        imported(model)
-    (problem,) = caught.value.problems
-    assert (problem.code, problem.found) == ("ND174", "scale: 1, 1.5, 2, 2.5")
+#: what a network does with numbers of its own for each tick, (4, 1, 1) or (4, 1, 128)
+BY_TICK: dict[str, Any] = {
+    "scale": lambda net, u: net.second(net.scale * net.lif(u)),
+    "offset": lambda net, u: net.second(net.lif(u) + net.offset),
+    "difference": lambda net, u: net.second(net.offset - net.lif(u)),
+    "ratio of currents": lambda net, u: net.second(net.lif(u / net.scale)),
+    "behind ticks and samples": lambda net, u: net.second(
+        (
+            net.lif(u).flatten(0, 1).unflatten(0, (4, -1)).transpose(1, 2) * net.offset.transpose(1, 2)
+        ).transpose(1, 2)
+    ),
+    "weights of ticks": lambda net, u: net.second(net.lif(u)) * torch.arange(4.0).reshape(4, 1, 1),
+}
+
+
+def by_tick(name: str, equal: bool = False) -> Any:
+    """Two populations with numbers for each of four ticks between them, and a head."""
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.head = nn.Linear(64, 128), nn.Linear(128, 10)
+            self.lif = jelly.LIFNode(step_mode="m")
+            self.second = jelly.LIFNode(step_mode="m", v_threshold=0.4)
+            values = [1.5] * 4 if equal else [1.0, -0.5, 2.0, 0.7]
+            self.scale = nn.Parameter(torch.tensor(values).view(4, 1, 1))
+            self.offset = nn.Parameter(torch.randn(1 if equal else 4, 1, 128).expand(4, 1, 128).clone())
+
+        def forward(self, x: Tensor) -> Tensor:
+            u = self.fc(x.flatten(1)) * 2
+            return self.head(BY_TICK[name](self, u.unsqueeze(0).repeat(4, 1, 1))).sum(0)
+
+    return published.seeded(Network)
+
+
+@pytest.mark.parametrize("name", BY_TICK)
+def test_numbers_for_each_tick_are_kept(name: str) -> None:
+    model = by_tick(name)
+    graph = imported(model)
+    agrees(graph, said(model))
+    assert [node.op for node in graph.of(Micro)] == ["affine_by_tick"]
+
+
+@pytest.mark.parametrize("name", ["scale", "offset"])
+def test_numbers_for_each_tick_are_one_where_all_are_equal(name: str) -> None:
+    model = by_tick(name, equal=True)
+    graph = imported(model)
+    agrees(graph, said(model))
+    assert not graph.of(Micro)
 
 
 @pytest.mark.parametrize("where", fast(["repeat", "expand", "cat", "behind"], "repeat", "behind"))

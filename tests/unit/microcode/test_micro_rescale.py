@@ -78,3 +78,26 @@ def test_relu_is_zero_below_and_exact_above() -> None:
     y, clipped = RELU.int_apply(np.array([-500, -1, 0, 1, 300]), q.params)
     assert y.tolist() == [0, 0, 0, 1, 150] and not clipped.any()
     assert (q.interval.lo, q.interval.hi) == (0, 150)
+
+
+def test_affine_by_tick_uses_the_numbers_of_each_tick() -> None:
+    op, x = MICROCODE["affine_by_tick"], np.array([[100, -100, 7]])
+    source = {
+        "gain": np.array([[1.0], [-0.5], [0.0]]),
+        "offset": np.array([[0.0] * 3, [1.0, 2.0, 3.0], [-4.0] * 3]),
+    }
+    q = op.quantize(source, Fixed(16, True, 0.5), Interval(-100, 100, True), {"out_scale": 0.25})
+    said = [op.int_apply(x, op.at(q.params, t))[0].tolist() for t in (1, 2, 3)]
+    assert said == [[[200, -200, 14]], [[-96, 108, 5]], [[-16, -16, -16]]]
+    assert (op.ticks(q.params), q.interval.lo, q.interval.hi) == ({3}, -200, 200)
+
+
+def test_affine_by_tick_makes_a_unit_coarser_that_asks_for_too_steep_a_factor() -> None:
+    op = MICROCODE["affine_by_tick"]
+    source = {"gain": np.array([3.0, -1.0]), "offset": np.zeros(2)}
+    q = op.quantize(
+        source, Fixed(4, False, 1.0), Interval(0, 1, True), {"out_scale": 2.0**-20, "out_bits": 24}
+    )
+    for t, gain in ((1, 3.0), (2, -1.0)):
+        y, _ = op.int_apply(np.array([1]), op.at(q.params, t))
+        assert y[0] * q.fixed.scale == pytest.approx(gain, rel=2.0**-14)
