@@ -30,7 +30,7 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     ticks.
     """
     model = source.model
-    if model.kind == "format":
+    if model.kind == "format" or source.graph.header.level == "integer":
         return _completed(config, source.graph)
     method = config.method or model.method or convert.natural(source.graph).name
     trained = convert.named(method).ticks(source.graph)
