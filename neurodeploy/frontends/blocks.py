@@ -304,7 +304,7 @@ def _write(links: Sequence[Link], path: Path) -> None:
 
 def _named(text: str, links: Sequence[Link]) -> str:
     """A place in a file as the path of a module."""
-    return re.sub(r"layer/(\d+)", lambda match: links[int(match[1])].path, text)
+    return re.sub(r"(?:\S+ /)?layer/(\d+)", lambda match: f"'{links[int(match[1])].path}'", text)
 
 
 def _placed(graph: Graph, links: Sequence[Link], spec: InputSpec) -> Graph:

@@ -12,27 +12,30 @@ from ...array import Array
 from ...errors import ImportModelError, Problem, first_line
 from ...ir import interp
 from ...ir.graph import Graph
+from ...ir.neuron_model import state_names
+from ...ir.nodes import Neuron
+from ...ir.trace import Trace
+from ...ir.widths import STATE_BITS
 from ..blocks import Live
 from . import admissible
 from .causes import RAISED
 from .types import ImportCheck
 
+#: models whose first state is a current, in 1/64 of the unit of sums
+CURRENTS, FRACTION_BITS = ("cuba_lif", "cuba_voltage"), 6
 SWITCH = "--no-import-check imports it all the same, and labels every number"
 
 
 def prove(live: Live, graph: Graph, bounds: tuple[int, int], given: Array | None, few: bool) -> ImportCheck:
     """What was compared, if the graph equals the module; raises as :func:`.prove.prove`.
 
-    States of the graph have widths, those of the module have none: samples on which one saturates are left out.
+    States of the graph have widths, those of the module have none: samples on which one does not fit are left out.
     """
     start = time.perf_counter()
     populations = {f"layer{i}": i for i, link in enumerate(live.links) if link.block.takes}
     raw, wanted = _unsaturated(graph, admissible.samples(graph, bounds, given, few), list(populations))
     problem, precision = None, ""
-    for dtype in (
-        torch.float64,
-        torch.float32,
-    ):  # what its author's code casts to one does not run in the other
+    for dtype in (torch.float64, torch.float32):  # a module that casts to one does not run in the other
         precision = str(dtype).removeprefix("torch.")
         try:
             with live.visiting(dtype):
@@ -51,19 +54,35 @@ def prove(live: Live, graph: Graph, bounds: tuple[int, int], given: Array | None
 
 
 def _unsaturated(graph: Graph, raw: Array, names: list[str]) -> tuple[Array, dict[str, Array]]:
-    """The samples on which no state saturates, and what populations send, (T, B, *shape); ImportModelError ND140."""
-    traces = [interp.run(graph, raw[i : i + 1], record=names) for i in range(len(raw))]
-    kept = [i for i, trace in enumerate(traces) if not any(trace.saturations.values())]
-    if not kept:
-        cause, node = (
-            "a state saturates on every sample, which the model's floats do not",
-            graph.nodes[names[0]],
-        )
-        nodes = [name for name, count in traces[0].saturations.items() if count]
-        fix = "train with a smaller scale of weights, so that states stay in 24 bits"
-        where = graph.nodes[nodes[0]].place if nodes else node.place
-        raise ImportModelError(Problem("ND140", cause, where, ", ".join(nodes), "", (fix, SWITCH)))
-    return raw[kept], {name: np.concatenate([traces[i].values[name] for i in kept], axis=1) for name in names}
+    """The samples on which every state fits, and what populations send, (T, B, *shape); ImportModelError ND140."""
+    fits, kept = [], []
+    heard = [*names, *state_names(graph), *(node.inputs[0] for node in graph.of(Neuron))]
+    outside: list[str] = []
+    for i in range(len(raw)):
+        trace = interp.run(graph, raw[i : i + 1], record=heard)
+        outside = [*(name for name, count in trace.saturations.items() if count), *_wrapping(graph, trace)]
+        if not outside:
+            fits.append(i)
+            kept.append({name: trace.values[name] for name in names})
+    if not fits:
+        cause = "a state leaves its bits on every sample, which the model's floats do not"
+        where, fix = graph.nodes[outside[0]].place, "train with smaller weights, or faster decays"
+        raise ImportModelError(Problem("ND140", cause, where, ", ".join(outside), "", (fix, SWITCH)))
+    return raw[fits], {name: np.concatenate([values[name] for values in kept], axis=1) for name in names}
+
+
+def _wrapping(graph: Graph, trace: Trace) -> Iterator[str]:
+    """Populations whose currents or sums leave their bits at some tick; these wrap, and nobody counts it."""
+    places = {place: name for name, place in state_names(graph).items()}
+    for node in graph.of(Neuron):
+        sums, bits = np.abs(trace.values[node.inputs[0]]), int(node.params.get("input_bits", STATE_BITS))
+        if node.model in CURRENTS:
+            before = np.abs(trace.values[places[node.name, 0]])
+            sums = (sums << FRACTION_BITS) + np.concatenate([np.zeros_like(before[:1]), before[:-1]])
+        elif "input_bits" not in node.params:
+            continue
+        if (sums >= 1 << (bits - 1)).any():
+            yield node.name
 
 
 def _differences(
