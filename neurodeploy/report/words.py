@@ -77,7 +77,7 @@ def how_made(report: Json) -> str:
     """Method and time steps."""
     method = report["method"]
     made = "natively trained" if trained(method) else f"converted by {method}"
-    made = "integers as in the file" if method == INTEGER else made
+    made = "integers as in the model" if method == INTEGER else made
     bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
     return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
 

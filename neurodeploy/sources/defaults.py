@@ -97,7 +97,7 @@ def _macs(graph: Graph) -> float:
 
 def _require_no_conversion(config: BuildConfig) -> None:
     """Refuse what would change numbers that the file has fixed."""
-    cause = "the file holds integers: nothing is converted or quantised"
+    cause = "the model holds integers: nothing is converted or quantised"
     bits = (
         ""
         if config.weight_bits == BuildConfig.model_fields["weight_bits"].default

@@ -31,7 +31,9 @@ def prove(live: Live, graph: Graph, bounds: tuple[int, int], given: Array | None
 
     States of the graph have widths, those of the module have none: samples on which one does not fit are left out.
     """
-    start = time.perf_counter()
+    start, declared = time.perf_counter(), graph.values[graph.input.name].interval
+    if declared is not None:  # more than that is refused with the data that hold it
+        bounds = max(bounds[0], declared.lo), min(bounds[1], declared.hi)
     populations = {f"layer{i}": i for i, link in enumerate(live.links) if link.block.takes}
     raw, wanted = _unsaturated(graph, admissible.samples(graph, bounds, given, few), list(populations))
     problem, precision = None, ""

@@ -75,7 +75,7 @@ def test_random_networks(seed: int) -> None:
 def test_names_delays_and_read_outs() -> None:
     graph = proven(CASES["nmnist"])
     assert [node.origin[0].path for node in graph.of(Neuron)] == ["blocks.1", "blocks.2", "blocks.3"]
-    assert graph.nodes["layer1.synapse"].delays == tuple(range(1, 11))  # type: ignore[attr-defined]
+    assert graph.nodes["layer1.synapse"].delays == tuple(range(1, 11))
     assert (graph.output.readout, graph.header.level) == ("sum", "integer")
     assert [remark["code"] for remark in graph.header.notes["remarks"]] == ["ND156"]
     voltages = proven(CASES["pilotnet"])
@@ -95,7 +95,7 @@ def test_the_integers_are_those_of_the_exported_file(tmp_path: Path) -> None:
             block.export_hdf5(file.create_group(f"layer/{i}"))
     stored = READER.load(tmp_path / "network.net", READER.Options(input_shape=SHAPE[::-1]), TICKS)
     for node in stored.of(Synapse):
-        assert np.array_equal(live.nodes[node.name].weight, node.weight)  # type: ignore[attr-defined]
+        assert np.array_equal(live.nodes[node.name].weight, node.weight)
     assert [node.params for node in live.of(Neuron)] == [node.params for node in stored.of(Neuron)]
 
 
