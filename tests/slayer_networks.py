@@ -104,7 +104,9 @@ def undelayed() -> Any:
     return torch.nn.Sequential(
         block.Flatten(),
         block.Dense({**CUBA, "scale": 32}, 72, 20, weight_scale=4, delay_shift=False),
-        block.Dense({**CUBA, "threshold": 0}, 20, 10, weight_scale=3, delay_shift=False),
+        block.Dense(
+            {**CUBA, "threshold": 0}, 20, 10, weight_scale=3, delay_shift=False, mask=torch.rand(10, 20) < 0.5
+        ),
         block.Dense({**CUBA, "threshold": 70}, 10, 6, weight_scale=9, delay_shift=False),
         block.Dense(normed(4), 6, 4, weight_scale=9, delay_shift=False),
     )
@@ -115,7 +117,9 @@ def resonators(kind: str) -> Any:
     block = getattr(slayer.block, kind)
     several = {**RF, "shared_param": False, "period": (5.0, 9.0), "decay": (0.1, 0.2)}
     made = torch.nn.Sequential(
-        block.Flatten(), block.Dense(several, 72, 16, weight_scale=4), block.Dense(RF, 16, 4, weight_scale=8)
+        block.Flatten(),
+        block.Dense(several, 72, 16, weight_scale=4),
+        block.Dense(RF, 16, 4, weight_scale=8, weight_norm=True),
     )
     made(torch.zeros(1, 2, 6, 6, 2))
     return made

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -34,6 +34,7 @@ from . import _torch, guest
 from .input_spec import InputSpec
 from .leaves import block_of, leaf_of
 from .leaves._base import Block, Leaf
+from .lower import first_of, remarked
 
 CHAIN = "a chain: each block once, on what the block before it returned"
 
@@ -109,26 +110,20 @@ def import_module(module: torch.nn.Module, spec: InputSpec, name: str = "network
         blocks = _read(module)
         _torch.prepared(module, spec)
         x, calls, result = _called(module, spec, list(blocks))
-        first, *others = result if isinstance(result, (tuple, list)) else (result,)
+        first = result[0] if isinstance(result, (tuple, list)) and result else result
         links = _waiting([Link(path, part, block) for part, (path, block) in _chain(blocks, x, calls, first)])
-        units = _entering(links, spec)
+        entering = _entering(links, spec)
         _settled(module)
-        graph = _placed(_netx(links, spec, units.entering, name), links, spec)
-    if others:
-        cause, fix = (
-            "the model returns several values, of which the first is taken",
-            "return the logits alone",
-        )
-        several = Problem(
-            "ND156", cause, "return value", f"{1 + len(others)} values", "one", (fix,), "warning"
-        )
-        graph = graph.with_header(notes={**graph.header.notes, "remarks": [asdict(several)]})
+        graph = _placed(_netx(links, spec, entering, name), links, spec)
+    if first is not result:
+        graph = remarked(graph, first_of(result))
     return graph, Live(module, spec, links)
 
 
-def example(spec: InputSpec) -> torch.Tensor:
-    """What a module of blocks takes: zeros, of two samples."""
-    return torch.zeros(_torch.BATCH, *spec.shape, spec.timesteps)
+def example(module: torch.nn.Module, spec: InputSpec) -> torch.Tensor:
+    """What a module of blocks takes: zeros of its own float type, of two samples."""
+    dtype = next((p.dtype for p in module.parameters()), torch.get_default_dtype())
+    return torch.zeros(_torch.BATCH, *spec.shape, spec.timesteps, dtype=dtype)
 
 
 Blocks = dict[torch.nn.Module, tuple[str, Block]]
@@ -172,7 +167,7 @@ def _called(
     module: Any, spec: InputSpec, parts: Sequence[torch.nn.Module] = ()
 ) -> tuple[torch.Tensor, list[Call], Any]:
     """One call on zeros, which also makes what blocks make at their first; ImportModelError where it fails."""
-    x = example(spec)
+    x = example(module, spec)
     module.eval()
     try:
         return x, *_watched(module, x, parts)
@@ -186,9 +181,11 @@ def _chain(blocks: Blocks, x: Any, calls: Sequence[Call], result: Any) -> list[t
     for part, given, returned in calls:
         path = blocks[part][0]
         if part in seen:
-            raise ImportModelError(_no_chain(path, "it is called twice in one call of the model"))
+            raise ImportModelError(_no_chain(f"'{path}'", "it is called twice in one call of the model"))
         if given is not before:
-            raise ImportModelError(_no_chain(path, f"it is given something else than what {last} returned"))
+            raise ImportModelError(
+                _no_chain(f"'{path}'", f"it is given something else than what {last} returned")
+            )
         before, last = returned, f"'{path}'"
         seen.add(part)
     if result is not before or not calls:
@@ -226,40 +223,34 @@ def _waiting(links: Sequence[Link]) -> list[Link]:
 
 def _unplaced(link: Link, what: str) -> Problem:
     cause, limit = "a bias that works while spikes wait", "a delay for all channels, and a block behind it"
-    return Problem(
-        "ND175", cause, link.path, what, limit, ("give the block delay_shift=False", "leave out its norm")
-    )
+    fixes = ("give the block delay_shift=False", "leave out its norm")
+    return Problem("ND175", cause, f"'{link.path}'", what, limit, fixes)
 
 
-def _entering(links: Sequence[Link], spec: InputSpec) -> Block:
-    """The first block with neurons; ImportModelError ND175 where what is sent and what is taken have other units."""
+def _entering(links: Sequence[Link], spec: InputSpec) -> tuple[int, int]:
+    """The range of the input; ImportModelError ND175 where what is sent and what is taken have other units."""
     with_neurons = [link for link in links if link.block.takes]
     if not with_neurons:
         raise ImportModelError(_no_chain("forward", "no block with neurons"))
     first = with_neurons[0].block
     if np.any(np.asarray(spec.scale) * first.takes != 1) or np.any(spec.offset):
-        cause, shown = (
-            "raw inputs in another unit than the blocks count in",
-            f"scale {spec.scale}, offset {spec.offset}",
-        )
-        unit = 1 / first.takes
-        limit, fix = (
-            f"scale {unit!r}, offset 0",
-            f"--set scale={unit!r}, and data of whole numbers in that unit",
-        )
-        raise ImportModelError(Problem("ND175", cause, with_neurons[0].path, shown, limit, (fix,)))
+        cause, shown = "raw inputs in another unit", f"scale {spec.scale}, offset {spec.offset}"
+        unit, place = f"scale {1 / first.takes!r}", f"'{with_neurons[0].path}'"
+        fix = f"--set scale={1 / first.takes!r}, and data of whole numbers in that unit"
+        raise ImportModelError(Problem("ND175", cause, place, shown, f"{unit}, offset 0", (fix,)))
     for a, b in pairwise(with_neurons):
         if a.block.sends != b.block.takes:
             cause, shown = "blocks that count in other units", f"1/{a.block.sends} from '{a.path}'"
-            raise ImportModelError(Problem("ND175", cause, b.path, shown, f"1/{b.block.takes}"))
-    return first
+            raise ImportModelError(Problem("ND175", cause, f"'{b.path}'", shown, f"1/{b.block.takes}"))
+    return first.entering
 
 
 def _settled(module: torch.nn.Module) -> None:
     """Weights in place of what a norm makes them of at each call: in another precision it would make others."""
     for part in module.modules():
-        with suppress(ValueError):  # there is no such norm
+        with suppress(ValueError):  # it has none
             torch.nn.utils.remove_weight_norm(part)
+        if hasattr(part, "weight_norm_enabled"):  # else its export would remove it again
             part.weight_norm_enabled = False
 
 
@@ -277,12 +268,11 @@ def _netx(links: Sequence[Link], spec: InputSpec, entering: tuple[int, int], nam
             graph = load(path, NetxOptions(**options), spec.timesteps)
     except (ImportModelError, GraphError) as error:
         raise type(error)([replace(p, where=_named(p.where, links)) for p in error.problems]) from error
-    changed = [text for text in graph.header.notes["remarks"] if "differ from the file" in text]
+    changed = [
+        _named(text, links) for text in graph.header.notes["remarks"] if "differ from the file" in text
+    ]
     if changed:
-        cause, place = "weights that netx would change", links[0].path
-        raise ImportModelError(
-            Problem("ND109", cause, place, "; ".join(_named(text, links) for text in changed))
-        )
+        raise ImportModelError(Problem("ND109", "weights that netx would change", found="; ".join(changed)))
     return graph
 
 
@@ -295,11 +285,11 @@ def _write(links: Sequence[Link], path: Path) -> None:
                 link.block.write(group)
             except Exception as error:  # whatever a release says to a setting that it does not export
                 cause = "a block that cannot be exported"
-                raise ImportModelError(Problem("ND109", cause, link.path, first_line(error))) from error
-            if (
-                "delay" in group
-            ):  # netx lets recurrent connections wait as well, and those of convolutions never
-                del group["delay"]
+                raise ImportModelError(
+                    Problem("ND109", cause, f"'{link.path}'", first_line(error))
+                ) from error
+            # netx lets recurrent connections wait as well, and those of convolutions never
+            group.pop("delay", None)
 
 
 def _named(text: str, links: Sequence[Link]) -> str:

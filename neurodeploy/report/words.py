@@ -70,6 +70,8 @@ def import_check(report: Json) -> tuple[str, ...]:
     spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
     compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
     largest = f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}"
+    if not found["tolerance"]:
+        largest = "every integer equal"
     return (f"equal to the model on {found['samples']} samples{ticks}", compared, largest, *ties)
 
 

@@ -296,7 +296,7 @@ def _restored(network: Any, spec: InputSpec, weights: Path) -> Problem | None:
 
     def reads() -> set[str] | None:
         if blocks.there(network):
-            return observed.reads(network, [blocks.example(spec)])
+            return observed.reads(network, [blocks.example(network, spec)])
         return observed.reads(network, torch_fx.examples(_torch.prepared(network, spec), spec))
 
     return restore(network, weights, reads)
