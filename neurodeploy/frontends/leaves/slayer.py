@@ -75,6 +75,8 @@ def _unlike(family: str, kind: str, module: Any) -> Iterator[str]:
         yield "an Affine with a norm: it is not exported"
     if kind == "Recurrent" and module.bias is not None:
         yield "a bias that is not exported"
+    if kind == "Recurrent" and _norm(module.neuron) is not None:
+        yield "a Recurrent with a norm: its bias adds up in the current from tick to tick"
     if kind == "Pool":
         yield from _pool_unlike(module)
     if kind == "Input":

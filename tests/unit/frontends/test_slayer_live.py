@@ -218,6 +218,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "last norm": (lambda: chained(cuba("Dense", normed(5), 72, 5)), "ND175", "a tick later"),
     "norm and delays": (both, "ND175", "a delay for each channel"),
     "affine norm": (lambda: chained(cuba("Affine", normed(5), 72, 5)), "ND109", "Affine with a norm"),
+    "recurrent norm": (lambda: chained(cuba("Recurrent", normed(5), 72, 5)), "ND109", "Recurrent with a norm"),
     "units": (lambda: chained(dense(), slayer.block.sigma_delta.Dense(sdnn(), 5, 5)), "ND175", "1/1 from '1'"),
     "raw": (lambda: sigma_delta(), "ND175", "scale 1.0"),
     "tanh": (lambda: sigma_delta(activation=torch.tanh), "ND109", "activation = tanh"),
