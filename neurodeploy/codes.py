@@ -52,7 +52,8 @@ ND109 a neuron without a counterpart
   The module is a spiking neuron of a known library, but with a reset, a surrogate or a parameter that none of the
   neuron models in neurodeploy/neurons reproduces exactly. Running a nearly equal one would change the network in
   silence. Retrain with supported parameters, or add the neuron: one file in neurodeploy/neurons and its entry in
-  neurodeploy/frontends/leaves.
+  neurodeploy/frontends/leaves. Or it is a block of lava-dl's slayer with a setting that its own export leaves out, or
+  with weights that are not quantised: what it would export is then not what it computes.
 ND110 no such model
   The text names neither a model of the zoo nor a file. 'neurodeploy models' lists the zoo. Other forms: a file that
   torch.export.save wrote (.pt2), py:package.module:factory for a function without arguments that returns a torch
@@ -302,6 +303,13 @@ ND165 the state of a neuron is read
   Only the spikes of a neuron leave its core. The model computes something from a membrane, or hands a neuron a state
   that this neuron did not return a tick before. Return sums or means of spikes. Cells that keep no state themselves
   begin anew where they are handed none: run all ticks in one call, and hand on what they return.
+ND175 blocks of slayer that the graph cannot put together
+  The blocks of a network in lava-dl's slayer run over time by themselves. So they have to be a chain: each called once,
+  on the very tensor that the block before it returned, the last one's being what the model returns; do anything else in
+  front of the network, or after it. They also have to count in the same integers: spikes of CUBA and RF neurons are 0
+  and 1, changes of sigma-delta neurons are multiples of 1/4096, and raw inputs are whole numbers of the unit that is
+  named. A norm is a bias, which works while spikes wait: its block needs one behind it, or delay_shift=False, and no
+  delays of single channels.
 ND190 a network of the zoo cannot be built
   The model file names a module of the models folder, a class or function in it, and the arguments to call it with.
   One of the three does not fit: the module is missing, it has no such name, or it refuses the arguments (an unknown

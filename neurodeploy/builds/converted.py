@@ -16,7 +16,7 @@ from .result import Result
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Converted(Result):
-    """The spiking graph and the preset it was made with; None where the file holds integers."""
+    """The spiking graph and the preset it was made with; None where the model holds integers."""
 
     graph: Graph | None = None
     preset: str = ""
@@ -27,7 +27,7 @@ def convert(found: Imported) -> Converted:
     graph, config = found.graph, found.config
     ticks = config.timesteps or graph.header.timesteps
     if found.holds_integers:
-        fact = f"nothing to convert: the file holds integers, T={ticks}, {populations(graph)} populations"
+        fact = f"nothing to convert: the model holds integers, T={ticks}, {populations(graph)} populations"
         return Converted(fact=fact)
     method = named(config.method)
     remarks = method.accept(graph)

@@ -33,7 +33,7 @@ from .silent import Spoken, meaningless, populations, says_nothing, silent
 #: levels at which a network can be run, in the order in which one becomes the next
 LEVELS = ("source", "spiking", "integer")
 MANY_TESTED = 1000  # a test split of this size is measured alone: it needs no training images to say enough
-NO_FLOATS = "the file holds integers: there is no float network"
+NO_FLOATS = "the model holds integers: there is no float network"
 
 #: raw inputs (B, *input) to predictions (T, B)
 Answers = Callable[[Array], Array]

@@ -1,4 +1,4 @@
-"""Stage 4, quantize: the integer graph, unless a file holds integers already."""
+"""Stage 4, quantize: the integer graph, unless the model holds integers already."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quantize(found: Imported, spiking: Graph | None, ranges: Ranges) -> Integer:
     config = found.config
     if spiking is None:
         graph = _with_activity(found.graph, ranges)
-        fact = f"nothing to quantize: the file holds integers, {len(graph.of(Synapse))} layers"
+        fact = f"nothing to quantize: the model holds integers, {len(graph.of(Synapse))} layers"
         return Integer(graph=graph, fact=fact)
     graph = _with_weight_bits(config, spiking, ranges)
     rules = ", rules per layer" if config.layers else ""

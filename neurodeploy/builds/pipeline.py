@@ -184,7 +184,7 @@ def _facts(found: Imported, target: Target) -> Iterator[tuple[str, str]]:
     else:
         facts = found.stimulus.facts()
         yield "data", f"none: {facts['label']}, {facts['text']}"
-    bits = "weights of the file" if found.holds_integers else f"{chosen.weight_bits}-bit weights"
+    bits = "weights of the model" if found.holds_integers else f"{chosen.weight_bits}-bit weights"
     yield "method", f"{chosen.method}, T = {chosen.timesteps}, {bits}"
     yield "output", str(chosen.folder)
 

@@ -105,7 +105,7 @@ def _graph(lowering: Lowering, traced: Traced, spec: InputSpec, readout: str) ->
     if traced.ticks is not None:
         graph = _whole_noted(lowering, graph, traced.time_axis, result)
     if len(returned) > 1:
-        graph = _remarked(graph, _first_of(returned))
+        graph = remarked(graph, first_of(returned))
     return _tokens_noted(lowering, graph) if traced.tokens else graph
 
 
@@ -339,17 +339,17 @@ def _whole_noted(lowering: Lowering, graph: Graph, given: int | None, result: St
     note = WholeSample(lowering.ticks or 1, given, returned, bool(lowering.mixed))
     notes: dict[str, Any] = {"whole_sample": asdict(note)}
     graph = graph.with_header(notes={**graph.header.notes, **notes})
-    return _remarked(graph, _mixed_batch(lowering.mixed)) if lowering.mixed else graph
+    return remarked(graph, _mixed_batch(lowering.mixed)) if lowering.mixed else graph
 
 
-def _remarked(graph: Graph, remark: Problem) -> Graph:
+def remarked(graph: Graph, remark: Problem) -> Graph:
     """The graph with one more thing that its user is to be told."""
     remarks = [*graph.header.notes.get("remarks", ()), asdict(remark)]
     return graph.with_header(notes={**graph.header.notes, "remarks": remarks})
 
 
-def _first_of(output: Sequence[Any]) -> Problem:
-    """ND156."""
+def first_of(output: Sequence[Any]) -> Problem:
+    """ND156, for a model that returns these."""
     cause, fix = "the model returns several values, of which the first is taken", "return the logits alone"
     return Problem("ND156", cause, "return value", f"{len(output)} values", "one", (fix,), "warning")
 

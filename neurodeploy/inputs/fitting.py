@@ -17,9 +17,9 @@ def with_range(graph: Graph, levels: int) -> Graph:
 
 
 def ranged(graph: Graph, levels: int, kind: str) -> Graph:
-    """As :func:`with_range`, but the range that a file of another tool declares stays: its numbers were made for it."""
-    declared = graph.values[graph.input.name].interval
-    return graph if kind == "format" and declared is not None else with_range(graph, levels)
+    """As :func:`with_range`, but what integers, or a file of another tool, declare stays: they were made for it."""
+    made = kind == "format" or graph.header.level == "integer"
+    return graph if made and graph.values[graph.input.name].interval else with_range(graph, levels)
 
 
 def require_fit(graph: Graph, data: DataSet) -> None:

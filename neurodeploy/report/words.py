@@ -70,6 +70,8 @@ def import_check(report: Json) -> tuple[str, ...]:
     spikes = f", {units.count(found['neurons_compared'])} of neurons" if found["neurons_compared"] else ""
     compared = f"{units.count(found['outputs_compared'])} read-outs{spikes}"
     largest = f"largest difference {found['largest_difference'] or 0:.1g} of {found['tolerance']:.0e}"
+    if not found["tolerance"]:
+        largest = "every integer equal"
     return (f"equal to the model on {found['samples']} samples{ticks}", compared, largest, *ties)
 
 
@@ -77,7 +79,7 @@ def how_made(report: Json) -> str:
     """Method and time steps."""
     method = report["method"]
     made = "natively trained" if trained(method) else f"converted by {method}"
-    made = "integers as in the file" if method == INTEGER else made
+    made = "integers as in the model" if method == INTEGER else made
     bits = sorted({row["weight_bits"] for row in report["layers"] if row["weight_bits"]})
     return f"{made}, T={report['timesteps']}" + (f", weights up to {bits[-1]} bits" if bits else "")
 

@@ -30,7 +30,7 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     ticks.
     """
     model = source.model
-    if model.kind == "format":
+    if model.kind == "format" or source.graph.header.level == "integer":
         return _completed(config, source.graph)
     method = config.method or model.method or convert.natural(source.graph).name
     trained = convert.named(method).ticks(source.graph)
@@ -97,7 +97,7 @@ def _macs(graph: Graph) -> float:
 
 def _require_no_conversion(config: BuildConfig) -> None:
     """Refuse what would change numbers that the file has fixed."""
-    cause = "the file holds integers: nothing is converted or quantised"
+    cause = "the model holds integers: nothing is converted or quantised"
     bits = (
         ""
         if config.weight_bits == BuildConfig.model_fields["weight_bits"].default

@@ -27,6 +27,7 @@ from ..ir.graph import Graph
 from . import zoo
 
 if TYPE_CHECKING:
+    from ..frontends.blocks import Live
     from ..frontends.proof.reference import Reference
 
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
@@ -51,7 +52,7 @@ class Loaded:
     """A source graph, and the module that it has to equal; None where a file is all that there is."""
 
     graph: Graph
-    reference: Reference | None = None
+    reference: Reference | Live | None = None
 
 
 @dataclass(frozen=True)
@@ -210,12 +211,16 @@ def from_torch(
 ) -> Loaded:
     """A torch module in memory, traced as a spiking network where it has neurons, else exported; it stays as it was.
 
+    One of blocks that hold integers writes these itself.
+
     ``inside`` is the attribute under which a wrapper holds the network, ``call`` how its user comes to the same result
     without the wrapper.
     """
-    from ..frontends import guest
+    from ..frontends import blocks, guest
     from ..frontends.proof.reference import Reference
 
+    if blocks.there(module):
+        return Loaded(*blocks.import_module(module, spec, name))
     with guest.kept(module):
         graph = _traced(module, spec, name, inside)
     whole = graph.header.notes.get("whole_sample")
@@ -286,10 +291,12 @@ def _python(asked: Asked) -> Model:
 
 def _restored(network: Any, spec: InputSpec, weights: Path) -> Problem | None:
     """What was left out of a checkpoint that was loaded into a module; ImportModelError ND113, ND19x."""
-    from ..frontends import _torch, observed, torch_fx
+    from ..frontends import _torch, blocks, observed, torch_fx
     from ..frontends.libraries._weights import restore
 
     def reads() -> set[str] | None:
+        if blocks.there(network):
+            return observed.reads(network, [blocks.example(network, spec)])
         return observed.reads(network, torch_fx.examples(_torch.prepared(network, spec), spec))
 
     return restore(network, weights, reads)

@@ -301,7 +301,7 @@ class _Assembly:
         if model == "cuba_voltage":
             threshold = int(np.min(params.pop("vth")))
             self.remarks.append(f"{path}: {_read_by_voltage(threshold)}")
-        params = {key: _parameter(value, layer.shape) for key, value in params.items()}
+        params = {key: parameter(value, layer.shape) for key, value in params.items()}
         neuron = Neuron(name=name, inputs=ends, model=model, params=params, reset=layer.reset)
         return self._add(neuron, layer.shape, path, model)
 
@@ -321,7 +321,7 @@ def _read_by_voltage(threshold: int) -> str:
     return f"{sends}; spikes at its threshold of {threshold}, and the resets that follow, are left out"
 
 
-def _parameter(value: Any, shape: Sizes) -> Any:
+def parameter(value: Any, shape: Sizes) -> Any:
     """A Python integer, or an int64 array that broadcasts to the population."""
     array = np.asarray(value).astype(np.int64)
     if array.size == 1:

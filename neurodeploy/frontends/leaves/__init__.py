@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ._base import LEAVES, Leaf
+from ._base import LEAVES, Block, Leaf
 
 #: what a class may say anew without computing anything else: how it is made, and what Python says about it
 _HARMLESS = frozenset({"__init__", "__doc__", "__module__", "__qualname__", "__annotations__", "extra_repr"})
@@ -26,6 +27,11 @@ def derives(module: Any) -> str:
     return "" if leaf_of(module) else next((name for name in names if name in _classes()), "")
 
 
+def block_of(module: Any) -> Callable[[Any], Block] | None:
+    """How a module is read that is a layer with its neurons of a known library; None for any other."""
+    return _blocks().get(_named(_computing(type(module))))
+
+
 def _classes() -> dict[str, Any]:
     return {name: read for library in LEAVES.values() for name, read in library.classes.items()}
 
@@ -34,13 +40,17 @@ def _refused() -> dict[str, Leaf]:
     return {name: leaf for library in LEAVES.values() for name, leaf in library.refused.items()}
 
 
+def _blocks() -> dict[str, Any]:
+    return {name: read for library in LEAVES.values() for name, read in library.blocks.items()}
+
+
 def _named(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _computing(cls: type) -> type:
     """The class that says what a module computes: its own, or the nearest base to which nothing but making is added."""
-    known = _classes().keys() | _refused().keys()
+    known = _classes().keys() | _refused().keys() | _blocks().keys()
     while _named(cls) not in known and len(cls.__bases__) == 1 and vars(cls).keys() <= _HARMLESS:
         (cls,) = cls.__bases__
     return cls

@@ -35,9 +35,43 @@ class Leaf:
     fixes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A layer and its neurons in one module that runs over its last axis, or the ``problem`` that prevents it.
+
+    ``write`` puts its integers into an HDF5 group, as a layer of a ``.net`` file; ``rest`` makes it forget its states.
+    1.0 of what it is given counts ``takes`` integers, of what it returns ``sends``; both are 0 where it passes on what
+    it gets. ``entering`` is the range of these integers where they are the input of a network. What it returns comes
+    ``late`` ticks after the sums that led to it, and ``delay`` more, a number for each of its channels. ``biased``: its
+    neurons have a bias, so that they may not wait for their sums instead. ``params`` are those of its neurons to which
+    the file would not lead, ``summed`` says that the network reads its running sum.
+    """
+
+    write: Callable[[Any], None] = lambda group: None
+    rest: Callable[[], None] = lambda: None
+    takes: int = 0
+    sends: int = 0
+    entering: tuple[int, int] = (0, 1)
+    late: int = 0
+    delay: Array | None = None
+    biased: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+    summed: bool = False
+    problem: str = ""
+    fixes: tuple[str, ...] = ()
+
+    @property
+    def voltage(self) -> bool:
+        """Whether it takes spikes and returns no spikes, but the state of its neurons."""
+        return self.takes == 1 < self.sends
+
+
 @dataclass(frozen=True)
 class SourceLibrary(Member):
     """A library by name; ``classes`` says by qualified class name how a module of the class becomes a Leaf.
+
+    ``blocks`` says it of layers that hold their neurons, once they have been called: networks of these are
+    :mod:`neurodeploy.frontends.blocks`.
 
     A reset or surrogate that no model reproduces exactly is a problem, not an approximation. ``refused``: the Leaf with
     the problem for classes of which every module has it.
@@ -46,6 +80,7 @@ class SourceLibrary(Member):
     name: str
     classes: Mapping[str, Callable[[Any], Leaf]]
     refused: Mapping[str, Leaf] = field(default_factory=dict)
+    blocks: Mapping[str, Callable[[Any], Block]] = field(default_factory=dict)
 
 
 LEAVES = Room("frontends.leaves", SourceLibrary)

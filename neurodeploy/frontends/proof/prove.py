@@ -12,7 +12,8 @@ from ...errors import ImportModelError, Problem, first_line
 from ...inputs.samples import one_hot, tokens
 from ...ir.graph import Graph
 from ...ir.nodes import Synapse
-from . import admissible, causes, places
+from ..blocks import Live
+from . import admissible, causes, integers, places
 from .compare import TOLERANCE, Comparison, Difference, Outcome
 from .reference import Answers, Reference
 from .types import ImportCheck
@@ -21,7 +22,11 @@ SWITCH = "--no-import-check imports it all the same, and labels every number"
 
 
 def prove(
-    reference: Reference, graph: Graph, simple: Graph, bounds: tuple[int, int], given: Array | None = None
+    reference: Reference | Live,
+    graph: Graph,
+    simple: Graph,
+    bounds: tuple[int, int],
+    given: Array | None = None,
 ) -> ImportCheck:
     """What was compared, if ``simple``, the simplified ``graph``, equals the module at every tick.
 
@@ -30,6 +35,8 @@ def prove(
     """
     start = time.perf_counter()
     few = _cost(simple) * simple.header.timesteps > admissible.DEAR
+    if isinstance(reference, Live):
+        return integers.prove(reference, simple, bounds, given, few)
     raw = admissible.samples(simple, bounds, given, few)
     proof = _Proof(reference, graph, simple, raw, few)
     outcome, precision = proof.settled()
