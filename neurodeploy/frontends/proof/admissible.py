@@ -12,7 +12,7 @@ from ...ir.graph import Graph
 from ...ir.interp import input_shape
 
 #: samples of a comparison, and of one whose pass costs more than :data:`DEAR` multiply-accumulates
-MANY, FEW, DEAR = 10, 3, 1e9
+MANY, FEW, DEAR = 10, 2, 1e9
 #: texts are filled up from these shares of their length on
 FILLED = (0.5, 0.1, 0.9)
 
