@@ -226,10 +226,10 @@ ND173 floats that answer otherwise than the integers they were written from
 
 # libraries of networks: images and texts as their library would show them
 ND174 a parameter that differs from tick to tick
-  A factor or an offset of shape (T, ...) beside a stream with all its ticks becomes a table with a row for each tick.
-  Here something else differs: the weights of a layer, or what one turn of a loop over ticks computes with. A core
-  stores weights once, and a graph describes one tick. Run all ticks in one call, (T, batch, ...), and multiply them
-  there; or train with one value for all ticks.
+  A factor or an offset for each tick becomes a table with a row for each. Here something else differs: the weights of
+  a layer, or what a loop over ticks does to its input before the first neuron. A core stores weights once, and a graph
+  describes one tick. Run all ticks in one call, (T, batch, ...), and multiply them there; or train with one value for
+  all ticks.
 ND176 images are taken as they are, which the library would resize or crop
   A library prepares images before its network sees them. What it does to levels is part of the imported network; what
   it does to rows and columns is not, since images of a data set are taken as they are. An image of the network's own

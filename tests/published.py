@@ -349,6 +349,8 @@ class Loop(nn.Module):
         with torch.no_grad():
             self.conv.weight.mul_(3)
             self.fc.weight.mul_(2)
+        self.scale = nn.Parameter(torch.linspace(1.5, 0.5, ticks))
+        self.offsets = nn.ParameterList(torch.linspace(-t / 4, t / 4, 5) for t in range(ticks))
 
     def tick(self, x: Tensor) -> Tensor:
         return self.second(self.fc(self.first(self.conv(x)).flatten(1)))
@@ -397,6 +399,14 @@ def _feedback(net: Loop, x: Tensor) -> Tensor:
     return out
 
 
+def _in_turns(net: Loop, x: Tensor) -> Tensor:
+    out = []
+    for t in range(net.ticks):
+        current = net.fc(net.first(net.conv(x)).flatten(1) / net.scale[t])
+        out.append(net.second(net.offsets[t] - current))
+    return torch.stack(out).mean(0)
+
+
 #: forms of a loop; those in DIFFERING have ticks that are not alike -> the code
 FORMS: dict[str, Callable[[Loop, Tensor], Tensor]] = {
     "accumulated": _accumulated,
@@ -412,11 +422,12 @@ FORMS: dict[str, Callable[[Loop, Tensor], Tensor]] = {
     "frames first": lambda net, x: torch.stack([net.tick(x[t]) for t in range(x.shape[0])]).mean(0),
     "frames second": lambda net, x: sum(net.tick(x[:, t]) for t in range(x.shape[1])) / x.shape[1],
     "feedback": _feedback,
-    "scaled by its number": lambda net, x: sum(net.tick(x * (t + 1)) for t in range(net.ticks)),
+    "in turns": _in_turns,
     "weighted": lambda net, x: sum(net.tick(x) * (t + 1) for t in range(net.ticks)),
+    "scaled by its number": lambda net, x: sum(net.tick(x * (t + 1)) for t in range(net.ticks)),
     "middle": lambda net, x: [net.tick(x) for _ in range(net.ticks)][1],
 }
-DIFFERING = {"scaled by its number": "ND174", "weighted": "ND174", "middle": "ND160"}
+DIFFERING = {"scaled by its number": "ND174", "middle": "ND160"}
 
 
 def seeded(make: Callable[[], nn.Module]) -> nn.Module:

@@ -27,6 +27,7 @@ from .lookups import elementwise, followed, hidden_ids
 from .lowering import Lowering
 from .ops._base import OPERATORS, Builder, Operator
 from .traced import Call, Ref, Traced, evaluated, references, substitute
+from .turns import Turns
 from .values import (
     BATCH,
     TIME,
@@ -83,8 +84,10 @@ def _graph(lowering: Lowering, traced: Traced, spec: InputSpec, readout: str) ->
     known = operators()
     given = _ids(traced, known) if traced.tokens else _image(lowering, traced, spec)
     lowering.names = dict(traced.names)
-    program = _Program(lowering, known, {**traced.constants, traced.input: given}, Kinds(traced))
-    for call in fused(traced):
+    calls, values = fused(traced), {**traced.constants, traced.input: given}
+    turns = Turns(traced, calls, values, lowering.array)
+    program = _Program(lowering, known, values, Kinds(traced), turns)
+    for call in calls:
         program.step(call)
     returned = traced.output if isinstance(traced.output, (tuple, list)) else (traced.output,)
     first = next(iter(returned), None)
@@ -113,10 +116,15 @@ class _Program:
     """What each call has yielded so far, and what was refused."""
 
     def __init__(
-        self, lowering: Lowering, known: Mapping[str, Operator], values: dict[str, Any], kinds: Kinds
+        self,
+        lowering: Lowering,
+        known: Mapping[str, Operator],
+        values: dict[str, Any],
+        kinds: Kinds,
+        turns: Turns,
     ) -> None:
         self.lowering, self.operators, self.values = lowering, known, values
-        self.kinds = kinds
+        self.kinds, self.turns = kinds, turns
         self.problems: dict[tuple[Any, ...], list[Problem]] = {}
 
     def step(self, call: Call) -> None:
@@ -201,7 +209,12 @@ class _Program:
         except TypeError as error:
             cause = f"operator '{call.op}' is used in a form that is not supported"
             raise Refusal("ND101", cause, error) from error
-        return build(self.lowering, *args, **kwargs)
+        together = (
+            self.turns.together(call, args, lambda parts: build(self.lowering, *parts, **kwargs))
+            if operator.by_tick
+            else None
+        )
+        return build(self.lowering, *args, **kwargs) if together is None else together
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Record a problem; the same line refused in many blocks is one problem with all its places."""

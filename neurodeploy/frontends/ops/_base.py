@@ -26,6 +26,7 @@ class Operator(Member):
     streams, and what it makes of such a first operand is of that kind again.
     ``elementwise``: each element of the result depends on the same element of the operands alone, so that of functions
     of token ids it makes one. ``retypes``: what the type of torch's result does to the numbers is the builder's affair.
+    ``by_tick``: beside a stream of all ticks it takes a constant that differs from tick to tick.
     ``family`` is the file that declares it.
     """
 
@@ -36,6 +37,7 @@ class Operator(Member):
     keeps: frozenset[type] = frozenset()
     elementwise: bool = False
     retypes: bool = False
+    by_tick: bool = False
 
 
 def operator(
@@ -44,11 +46,13 @@ def operator(
     keeps: tuple[type, ...] = (),
     elementwise: bool = False,
     retypes: bool = False,
+    by_tick: bool = False,
 ) -> Callable[[Declared], Declared]:
     """Declare a builder under torch's names for the operator; see :class:`Operator`."""
 
     def declare(build: Declared) -> Declared:
-        _declare(build.__module__, names, build, frozenset(reads), frozenset(keeps), elementwise, retypes)
+        kinds = frozenset(reads), frozenset(keeps)
+        _declare(build.__module__, names, build, *kinds, elementwise, retypes, by_tick)
         return build
 
     return declare

@@ -22,8 +22,9 @@ from .linear import affine, matmul
 
 
 @operator(
-    "add", "iadd", "__add__", "__iadd__", "add_", "__radd__", reads=(MaskedScores, OfIds), elementwise=True
-)
+    "add", "iadd", "__add__", "__iadd__", "add_", "__radd__",
+    reads=(MaskedScores, OfIds), elementwise=True, by_tick=True,
+)  # fmt: skip
 def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """a + alpha b with broadcasting; constants become Const nodes, but for the part of them that is a mask."""
     b = _scaled(lowering, b, alpha)
@@ -37,13 +38,13 @@ def add(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     return _sum(lowering, a, b)
 
 
-@operator("sub", "isub", "__sub__", "sub_", "subtract", reads=(OfIds,), elementwise=True)
+@operator("sub", "isub", "__sub__", "sub_", "subtract", reads=(OfIds,), elementwise=True, by_tick=True)
 def sub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """a - alpha b."""
     return _sum(lowering, a, _scaled(lowering, b, alpha), -1)
 
 
-@operator("rsub", "__rsub__", reads=(OfIds,), elementwise=True)
+@operator("rsub", "__rsub__", reads=(OfIds,), elementwise=True, by_tick=True)
 def rsub(lowering: Lowering, a: Any, b: Any, alpha: float = 1.0) -> Scores:
     """b - alpha a."""
     return sub(lowering, b, a, alpha)
@@ -146,7 +147,9 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
     return lowering.const(lowering.aligned(item, like), like.shape.roles)
 
 
-@operator("mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply", elementwise=True)
+@operator(
+    "mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply", elementwise=True, by_tick=True
+)
 def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     """A dynamic product of two streams, or a diagonal synapse for a constant factor."""
     if isinstance(a, Stream) and isinstance(b, Stream):
@@ -208,7 +211,17 @@ def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha
     return add(lowering, product, c, beta)
 
 
-@operator("div", "truediv", "itruediv", "__truediv__", "div_", "true_divide", "divide", elementwise=True)
+@operator(
+    "div",
+    "truediv",
+    "itruediv",
+    "__truediv__",
+    "div_",
+    "true_divide",
+    "divide",
+    elementwise=True,
+    by_tick=True,
+)
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
     """Division by a constant."""
     if isinstance(b, Stream) or rounding_mode is not None:

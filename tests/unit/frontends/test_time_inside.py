@@ -29,9 +29,9 @@ RAW = np.random.default_rng(0).integers(0, LEVELS + 1, (3, 1, 8, 8))
 SYSTEMS = ("spikformer", "spike_driven", "metaformer", "token_gate", "dual_attention", "binary_map")
 FORMS = (
     "accumulated", "in place", "begun before", "stacked", "stacked behind", "returned", "joined", "summed", "last",
-    "stem once", "frames first", "frames second", "feedback", "scaled by its number", "weighted", "middle",
+    "stem once", "frames first", "frames second", "feedback", "in turns", "weighted", "scaled by its number", "middle",
 )  # fmt: skip
-DIFFERING = FORMS[-3:]
+DIFFERING = FORMS[-2:]
 
 
 def imported(model: Any, timesteps: int = 4) -> Graph:
@@ -133,7 +133,8 @@ def test_frames_of_the_data_go_into_the_ticks(name: str, given: int | None) -> N
 
 
 @pytest.mark.parametrize(
-    "form", fast(FORMS[:-3], "accumulated", "in place", "returned", "last", "frames second", "feedback")
+    "form",
+    fast(FORMS[:-2], "accumulated", "in place", "returned", "last", "frames second", "feedback", "in turns"),
 )
 def test_a_loop_over_ticks_is_one_tick(form: str) -> None:
     model = published.seeded(lambda: published.Loop(form))
