@@ -21,10 +21,13 @@ def repeated(graph: fx.Graph) -> Iterator[Problem]:
             continue
         cause = "one neuron module is called more than once in a tick"
         found = f"{len(nodes)} calls: {', '.join(map(_read, nodes))}"
-        fix = "give each place a neuron module of its own: here its state would carry over from one to the other"
-        yield Problem(
-            "ND159", cause, f"{name} ({_place(nodes[0])})", found, "one call of each neuron", (fix,)
-        )
+        fixes = [
+            "give each place a neuron module of its own: here its state would carry over from one to the other"
+        ]
+        if len({_place(node) for node in nodes}) == 1:
+            fixes.insert(0, "in a loop over ticks let every turn call the same modules, norms included")
+        where = f"{name} ({_place(nodes[0])})"
+        yield Problem("ND159", cause, where, found, "one call of each neuron", tuple(fixes))
 
 
 def _calls(graph: fx.Graph) -> dict[str, list[fx.Node]]:

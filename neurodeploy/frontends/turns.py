@@ -51,10 +51,12 @@ class Turns:
         if len(streams) != 1 or len(places) != len(args) - 1 or not all(map(self._fixed, given)):
             return None
         constants = [[self.array(substitute(item, self._value)) for item in items] for items in given]
-        if _alike(constants):
+        if any(len({array.shape for array in turns}) > 1 for turns in zip(*constants, strict=True)):
+            return None
+        if all(np.array_equal(a, b) for turn in constants for a, b in zip(constants[0], turn, strict=True)):
             return None
         (stream,) = streams
-        rows = [_stacked(values, stream.rank) for values in zip(*constants, strict=True)]
+        rows = [_stacked(arrays, stream.rank) for arrays in zip(*constants, strict=True)]
         timed = replace(stream, axes=((TIME,), *stream.axes), ticks=self.ticks, tick=0)
         filled = dict(zip(places, rows, strict=True))
         made = build([filled.get(place, timed) for place in range(len(args))])
@@ -80,8 +82,3 @@ class Turns:
 def _stacked(turns: Sequence[Array], rank: int) -> Array:
     """(T, ...) with as many axes behind as a stream has."""
     return np.stack([turn.reshape((1,) * (rank - turn.ndim) + turn.shape) for turn in turns])
-
-
-def _alike(turns: Sequence[Sequence[Array]]) -> bool:
-    """Whether all turns are given the same."""
-    return all(np.array_equal(a, b) for turn in turns[1:] for a, b in zip(turns[0], turn, strict=True))
