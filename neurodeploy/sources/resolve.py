@@ -21,6 +21,7 @@ from ..errors import ImportModelError, Problem, UsageError, configured, first_li
 from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
+from ..frontends.leaves import constructed
 from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_options
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
@@ -325,7 +326,7 @@ def _built(module: str, factory: str, text: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a console script does not search the working folder
     try:
-        network = getattr(importlib.import_module(module), factory)()
+        network = constructed(lambda: getattr(importlib.import_module(module), factory)())
     except Exception as error:  # the user's own code may raise anything
         cause, limit = (
             "the factory cannot be called",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._base import LEAVES, Leaf
@@ -24,6 +27,52 @@ def derives(module: Any) -> str:
     """The known neuron class that the class of a module overrides in part; empty if there is none."""
     names = [_named(cls) for cls in type(module).__mro__]
     return "" if leaf_of(module) else next((name for name in names if name in _classes()), "")
+
+
+def constructed(make: Callable[[], Any]) -> Any:
+    """The network that ``make`` builds, also where its neurons ask for a backend that this machine lacks.
+
+    Which backend computes a neuron says nothing about what it computes: all are set to the one that every machine has.
+    """
+    while True:
+        checks = _backend_checks()
+        try:
+            with _passing(checks):
+                network = make()
+        except Exception:
+            if _backend_checks() == checks:
+                raise
+        else:
+            break  # else it has imported the library whose check refused it
+    for module in network.modules() if hasattr(network, "modules") else ():
+        if every := _every_machine(type(module)):
+            module.backend = every
+    return network
+
+
+def _backend_checks() -> list[tuple[Any, str]]:
+    """The functions of imported libraries that refuse a backend, as a module and a name in it."""
+    split = [name.rpartition(".") for library in LEAVES.values() for name in library.backend_checks]
+    found = [(sys.modules.get(module), name) for module, _, name in split]
+    return [(module, name) for module, name in found if hasattr(module, name)]
+
+
+@contextmanager
+def _passing(checks: list[tuple[Any, str]]) -> Iterator[None]:
+    kept = [getattr(module, name) for module, name in checks]
+    try:
+        for module, name in checks:
+            setattr(module, name, lambda *_: None)
+        yield
+    finally:
+        for (module, name), check in zip(checks, kept, strict=True):
+            setattr(module, name, check)
+
+
+def _every_machine(cls: type) -> str:
+    """The backend to which a module of a source library is set; empty for a class that chooses none."""
+    packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
+    return next((lib.every_machine for lib in LEAVES.values() if lib.name in packages), "")
 
 
 def _classes() -> dict[str, Any]:
