@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,6 +184,13 @@ def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means() -> None:
     assert np.abs(said(model) - np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)])).max() > 0.01
 
 
+def test_windows_of_one_tick_leave_time_alone() -> None:
+    """(T, B, C, Y, X) is pooled as a volume of which B is the channels and C the depth."""
+    pool = partial(nn.functional.max_pool3d, kernel_size=(1, 3, 3), stride=1, padding=(0, 1, 1))
+    model = Flat(lambda net, u, t, b: net.head(pool(net.lif(u.reshape(t, b, 8, 6, 6))).flatten(2)).mean(0))
+    agrees(imported(model), said(model))
+
+
 #: what stands between convolution and head -> the code
 MIXED = {
     "some of the ticks": (
@@ -197,6 +205,14 @@ MIXED = {
     "bend of the mean": (lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1)).mean(0)).relu(), "ND162"),
     "neuron of the mean": (
         lambda net, u, t, b: net.lif(net.head(net.lif(u.reshape(t, b, -1)).mean(0))),
+        "ND1",
+    ),
+    "windows over samples and ticks": (
+        lambda net, u, t, b: net.head(
+            nn.functional.max_pool3d(net.lif(u.reshape(t, b, -1))[:, None, None], (3, 1, 1), 1, (1, 0, 0))
+            .squeeze(2)
+            .squeeze(1)
+        ).mean(0),
         "ND1",
     ),
     "weights of ticks": (
