@@ -105,6 +105,11 @@ def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "net
     return _lowered(traced, spec, name) if _lives(traced) else _ann(traced, spec, name)
 
 
+def import_ann(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
+    """The graph of a network without neurons, of which torch.export may know less."""
+    return _ann(trace(model, _torch.prepared(model, spec)), spec, name)
+
+
 def _ann(traced: Traced, spec: InputSpec, name: str) -> Graph:
     """The graph of a network of which nothing lives in time."""
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})

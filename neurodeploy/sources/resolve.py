@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
+
+#: what torch.export refuses a module for that torch.fx may take, such as one that notes a size in an attribute
+_MAYBE_FX = {"ND104", "ND131"}
 
 #: ticks of one inference where neither the model nor its user says
 TICKS = 4
@@ -225,16 +229,21 @@ def from_torch(
 
 def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
     """The source graph by the front end for such modules."""
-    if not spec.tokens:
-        from ..frontends import torch_fx
+    from ..frontends import torch_export, torch_fx
 
+    if not spec.tokens:
         if has_neurons(module):
             return torch_fx.import_module(module, spec, name)
         if (graph := torch_fx.import_remembering(module, spec, name)) is not None:
             return graph
-    from ..frontends import torch_export
-
-    return torch_export.import_module(module, spec, name, inside)
+    try:
+        return torch_export.import_module(module, spec, name, inside)
+    except ImportModelError as error:
+        if spec.tokens or inside or not {problem.code for problem in error.problems} <= _MAYBE_FX:
+            raise
+        with suppress(ImportModelError):  # the first refusal says more
+            return torch_fx.import_ann(module, spec, name)
+        raise
 
 
 def has_neurons(network: Any) -> bool:

@@ -48,6 +48,9 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
         read = _over_axes(lowering, read, op, rest, keepdim) if rest else read
         return unsqueeze(lowering, read, time) if keepdim else read
     axes = x.graph_axes(sorted(dims), f"a {op}")
+    if all(x.shape.sizes[a] == 1 for a in axes):  # of one element each is that element
+        kept_dims = [d for d in range(x.rank) if keepdim or d not in dims]
+        return lowering.reshape(x, tuple(x.sizes[d] for d in kept_dims))
     sizes = tuple(1 if a in axes else s for a, s in enumerate(x.shape.sizes))
     kept = [a for a in range(len(sizes)) if keepdim or a not in axes]
     shape = Shape(tuple(x.shape.roles[a] for a in kept), tuple(sizes[a] for a in kept))
@@ -107,14 +110,13 @@ def max_pool_3d(
     apart = next((d for d, run in enumerate(x.axes) if not foreign(run)), x.rank)
     lead = prod(x.sizes[:apart])
     given = (kernel_size, stride or kernel_size, padding, dilation)
-    deep, *plane = ([_at(value, axis) for value in given] for axis in range(3))
+    kernel, step, pad, apart_by = ([_at(value, axis) for axis in range(3)] for value in given)
     x = lowering.reshape(x, (lead, prod(x.sizes[apart:-2]), *x.sizes[-2:]))
-    x = max_pool(lowering, x, *zip(*plane, strict=True), ceil_mode, return_indices)
+    x = max_pool(lowering, x, kernel[1:], step[1:], pad[1:], apart_by[1:], ceil_mode, return_indices)
     rows, columns = x.sizes[-2:]
-    if deep != [1, 1, 0, 1]:
+    if (kernel[0], step[0], pad[0]) != (1, 1, 0):
         x = lowering.reshape(x, (lead, prod(ahead[apart:]), depth, rows * columns))
-        along_depth = zip(deep, (1, 1, 0, 1), strict=True)
-        x = max_pool(lowering, x, *along_depth, ceil_mode)
+        x = max_pool(lowering, x, (kernel[0], 1), (step[0], 1), (pad[0], 0), (apart_by[0], 1), ceil_mode)
         depth = x.sizes[2]
     return lowering.reshape(x, (*ahead, depth, rows, columns))
 

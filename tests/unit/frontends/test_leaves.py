@@ -191,7 +191,7 @@ def test_a_neuron_may_ask_for_a_backend_that_the_machine_lacks(
 
 
 def test_other_errors_of_a_factory_are_its_own() -> None:
-    calls = []
+    calls: list[None] = []
 
     def factory() -> None:
         calls.append(None)
