@@ -158,7 +158,7 @@ def test_every_form_is_tried() -> None:
 class Flat:
     """What the tests below put between a convolution and a head, with time as (T * B) or (T, B)."""
 
-    def __new__(cls, middle: Any, **options: Any) -> Any:
+    def __new__(cls, middle: Any, steps: int = 4, **options: Any) -> Any:
         class Network(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -168,15 +168,23 @@ class Flat:
                     self.conv.weight.mul_(3)
 
             def forward(self, x: Tensor) -> Tensor:
-                steps, batch = 4, x.shape[0]
+                batch = x.shape[0]
                 x = x.unsqueeze(0).repeat(steps, 1, 1, 1, 1)
                 return middle(self, self.conv(x.flatten(0, 1)), steps, batch)
 
         return published.seeded(Network)
 
 
-def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means() -> None:
-    model = Flat(lambda net, u, t, b: net.head(net.lif(u).reshape(t, b, -1)).mean(0))
+@pytest.mark.parametrize("steps", [4, 1])
+def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means(steps: int) -> None:
+    model = Flat(
+        lambda net, u, t, b: net.head(
+            net.lif(2 * net.first(u.reshape(t, b, -1)).flatten(0, 1) - 1).reshape(t, b, -1)
+        ).mean(0),
+        steps,
+        v_threshold=0.3,
+    )
+    model.first = jelly.LIFNode(v_threshold=0.05, step_mode="m")
     graph = imported(model)
     (remark,) = graph.header.notes["remarks"]
     assert remark["code"] == "ND164"
