@@ -140,3 +140,29 @@ class Windows(nn.Module):
         x = self.narrow(self.counts(self.wide(self.counts(rows)) * 4)).reshape(1, -1, 4, 16).mean(-1)
         first, *others = (head(x).mean(0) for head in self.heads)
         return (first + others[0]) / 2 if others else first
+
+
+class Bordered(nn.Module):
+    """Spikes, a pointwise layer, its norm with a border of what that makes of zero, written in place, a 3x3 layer."""
+
+    def __init__(self, lif: nn.Module, width: int = 6) -> None:
+        super().__init__()
+        self.stem, self.lif, self.inner = (
+            nn.Conv2d(1, width, 3, 2, 1),
+            lif,
+            nn.Conv2d(width, width, 1, bias=False),
+        )
+        self.norm, self.depthwise = nn.BatchNorm2d(width), nn.Conv2d(width, width, 3, groups=width)
+        self.outer = nn.Conv2d(width, 3, 1)
+        with torch.no_grad():
+            for tensor in (self.norm.weight, self.norm.bias, self.norm.running_mean, self.norm.running_var):
+                tensor.uniform_(0.2, 1.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.inner(self.lif(self.stem(x))))
+        deviation = torch.sqrt(self.norm.running_var + self.norm.eps)
+        zero = self.norm.bias.detach() - self.norm.running_mean * self.norm.weight.detach() / deviation
+        y = torch.nn.functional.pad(y, [1] * 4)
+        for border in (y[:, :, :1], y[:, :, -1:], y[..., :1], y[..., -1:]):
+            border[:] = zero.view(1, -1, 1, 1)
+        return self.outer(self.depthwise(y))
