@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -239,11 +238,16 @@ def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
     try:
         return torch_export.import_module(module, spec, name, inside)
     except ImportModelError as error:
-        if spec.tokens or inside or not {problem.code for problem in error.problems} <= _MAYBE_FX:
+        if spec.tokens or inside or not _codes(error) <= _MAYBE_FX:
             raise
-        with suppress(ImportModelError):  # the first refusal says more
+        try:
             return torch_fx.import_ann(module, spec, name)
-        raise
+        except ImportModelError as other:  # says more if it has met the operators
+            raise (error if _codes(other) <= _MAYBE_FX else other) from None
+
+
+def _codes(error: ImportModelError) -> set[str]:
+    return {problem.code for problem in error.problems}
 
 
 def has_neurons(network: Any) -> bool:
