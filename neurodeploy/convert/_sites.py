@@ -105,8 +105,15 @@ def is_image(graph: Graph, node: Node) -> bool:
 
 
 def _feeds_output(graph: Graph, name: str) -> bool:
+    """Whether a layer is the read-out, alone or summed with other layers of the same."""
     readers = graph.readers(name, lambda node: isinstance(node, View))
-    return len(readers) == 1 and isinstance(readers[0], Output)
+    if len(readers) != 1:
+        return False
+    (reader,) = readers
+    if isinstance(reader, Sum):
+        summed = [behind_views(graph, source) for source in reader.inputs]
+        return all(isinstance(part, Synapse | None) for part in summed) and _feeds_output(graph, reader.name)
+    return isinstance(reader, Output)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ def ticks_inside(
     found = [(node, len(node.args[0].meta["val"])) for node in _whole_samples(graph)]
     again = [len(node.args[0].meta["val"]) for node in _whole_samples(other or graph)]
     problems, ticks = [], spelled or _turns(_calls(graph))
+    one = any(length == 1 for _, length in found)  # else samples alone are not one tick of them
     for (node, length), longer in zip(found, again, strict=True):
-        merged = length * (batch + 1) == longer * batch and length > batch
+        merged = length * (batch + 1) == longer * batch and (length > batch or one)
         own = length if length == longer else length // batch if merged else None
         if own is None or ticks not in (None, own):
             problems.append(_no_time(node, ticks))

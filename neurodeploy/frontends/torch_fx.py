@@ -105,6 +105,11 @@ def import_remembering(model: torch.nn.Module, spec: InputSpec, name: str = "net
     return _lowered(traced, spec, name) if _lives(traced) else _ann(traced, spec, name)
 
 
+def import_ann(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
+    """The graph of a network without neurons, of which torch.export may know less."""
+    return _ann(trace(model, _torch.prepared(model, spec)), spec, name)
+
+
 def _ann(traced: Traced, spec: InputSpec, name: str) -> Graph:
     """The graph of a network of which nothing lives in time."""
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
@@ -174,7 +179,8 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
     loops = unrolled(nodes, calls, constants, given, output)
     ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
     sizes, dtype = tuple(example.shape), example.dtype
-    names = {node.name: _inside(str(node.target)) for node in nodes if node.op == "get_attr"}
+    held = [node for node in nodes if node.op == "get_attr"]
+    names = {node.name: _inside(str(node.meta.get("path", node.target))) for node in held}
     return Traced(
         loops.calls, constants, given, output, sizes, _torch.BATCH, _torch.to_array, ticks, time_axis, False, dtype,
         names, loops.unheld,
@@ -339,6 +345,10 @@ for _name in _WRITES:  # iadd as __add__
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
+    proxy_buffer_attributes = (
+        True  # what is computed from buffers alone is computed once more, in double precision
+    )
+
     def __init__(self, whole: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
         self.whole, self.example, self.memory = whole, example, memory
@@ -349,6 +359,10 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.tensors = _torch.tensors_of(whole)
         self.own = written.memory(list(self.tensors.values()))
         self.made: dict[str, torch.Tensor] = {}
+        apart = [
+            m for m in whole.modules() if id(m) not in memory.leaves
+        ]  # the states of neurons are no constants
+        self.buffers = {id(buffer) for m in apart for buffer in m.buffers(recurse=False)}
         self.evaluating = False
         self.turns = 0  # how often a loop of the user's came round
         self.frames: _torch.Frames = []  # and what runs now
@@ -382,6 +396,11 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
             (output,) = (node for node in graph.nodes if node.op == "output")
             nodes = [after.node if isinstance(after, fx.Proxy) else after for after in afters]
             output.args = ((output.args[0], nodes),)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Buffers are traced like parameters: what is made of them alone is computed once more, in double precision."""
+        self.proxy_buffer_attributes = id(attr_val) in self.buffers
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         """A neuron is a leaf; one that cannot be expressed is a problem, and a leaf too."""

@@ -6,6 +6,7 @@ A front end turns its own graph into calls of canonical operators; :mod:`.lower`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,12 +81,27 @@ def references(item: Any) -> list[Ref]:
 
 
 def evaluated(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What torch itself makes of constants; Refusal ND101 with what it says where it cannot."""
+    """What torch itself makes of constants, in double precision if it can; Refusal ND101 with what it says if not.
+
+    So does the module when it is compared, and two ways to compute one number are then seen to be one.
+    """
+    with suppress(Exception):  # an operator of single precision, or of what was made in it
+        return call.evaluate(*_doubled(args), **_doubled(kwargs))
     try:
         return call.evaluate(*args, **kwargs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         cause = f"operator '{call.op}' cannot be computed on its constants"
         raise Refusal("ND101", cause, first_line(error)) from error
+
+
+def _doubled(item: Any) -> Any:
+    """The same nesting with tensors of single precision in double."""
+    if isinstance(item, Mapping):
+        return {k: _doubled(v) for k, v in item.items()}
+    if type(item) in (tuple, list):
+        return type(item)(map(_doubled, item))
+    single = getattr(getattr(item, "dtype", None), "is_floating_point", False) and item.dtype.itemsize == 4
+    return item.double() if single else item
 
 
 def substitute(item: Any, table: Callable[[Ref], Any]) -> Any:

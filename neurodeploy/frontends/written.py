@@ -91,15 +91,36 @@ def functional(
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
     replay.states = {n.target: len(n.meta["leaf"].states) for n in graph.nodes if n.op == "call_module"}
+    constants = {n.target: replay.fetch_attr(n.target) for n in graph.nodes if n.op == "get_attr"}
+
+    def run(*given: torch.Tensor) -> Any:
+        replay.held = dict(zip(constants, given[1 + len(states) :], strict=True))
+        return replay.run(*(tensor.clone() for tensor in given[: 1 + len(states)]))
+
     with traceback.preserve_node_meta():
-        run = torch.func.functionalize(lambda *given: replay.run(*(tensor.clone() for tensor in given)))
-        made = make_fx(run)(example, *states)
+        made = make_fx(torch.func.functionalize(run))(example, *states, *constants.values())
+    _hold(made, constants)
     for node in made.graph.nodes:
         name = (node.meta.get("nn_module_stack") or {}).get("source")
         node.meta["source"] = sources.get(name)
     if states:
         _Valued(made).run(example, *states)
     return made
+
+
+def _hold(made: fx.GraphModule, constants: Mapping[str, torch.Tensor]) -> None:
+    """The last inputs become constants again: what is computed from these alone stays in the graph that way."""
+    places = [node for node in made.graph.nodes if node.op == "placeholder"]
+    for number, (node, path) in enumerate(
+        zip(places[len(places) - len(constants) :], constants, strict=True)
+    ):
+        setattr(made, f"held_{number}", constants[path])
+        with made.graph.inserting_before(node):
+            constant = made.graph.create_node("get_attr", f"held_{number}", name=node.name)
+        constant.meta = {**node.meta, "path": path}
+        node.replace_all_uses_with(constant)
+        made.graph.erase_node(node)
+    made.recompile()
 
 
 class _Valued(fx.Interpreter):  # type: ignore[misc]
@@ -112,9 +133,17 @@ class _Valued(fx.Interpreter):  # type: ignore[misc]
 
 
 class _Replay(fx.Interpreter):  # type: ignore[misc]
-    """Runs a trace with the neurons as :data:`NEURON`; ``states`` is how many states each returns behind it."""
+    """Runs a trace with the neurons as :data:`NEURON` and constants as ``held``.
+
+    ``states`` is how many states each neuron returns behind its spikes.
+    """
 
     states: Mapping[Any, int]
+    held: Mapping[Any, torch.Tensor]
+
+    def get_attr(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A constant of the module."""
+        return self.held[target]
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """A neuron: nothing else is left as a module."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir.graph import Graph
-from ..ir.nodes import Node, Product, Synapse, View
+from ..ir.nodes import Node, Product, Sum, Synapse, View
 from ._diagonal import scalar
 from ._edit import both_origins, edit, exhausted, up_through_views
 
@@ -38,11 +38,14 @@ def _downwards(graph: Graph, node: Node, factor: float) -> Graph | None:
 
 
 def _upwards(graph: Graph, node: Node, factor: float) -> Graph | None:
-    """Into the product or synapse that nothing else reads."""
-    _, source = up_through_views(graph, node.inputs[0], LINEAR)
-    if not _takes(source, factor) or len(graph.consumers[source.name]) != 1:
+    """Into the product or synapse that nothing else reads, or into all of those that nothing else reads the sum of."""
+    sources = [up_through_views(graph, node.inputs[0], LINEAR)[1]]
+    if isinstance(sources[0], Sum):
+        parts = [up_through_views(graph, name, LINEAR)[1] for name in sources[0].inputs]
+        sources = [] if len(graph.consumers[sources[0].name]) != 1 or len(set(parts)) < len(parts) else parts
+    if not sources or not all(_takes(n, factor) and len(graph.consumers[n.name]) == 1 for n in sources):
         return None
-    return _replaced(graph, node, {source.name: _scaled(source, factor, node, input_side=False)})
+    return _replaced(graph, node, {n.name: _scaled(n, factor, node, input_side=False) for n in sources})
 
 
 def _takes(node: Node, factor: float) -> bool:

@@ -21,6 +21,7 @@ from ..errors import ImportModelError, Problem, UsageError, configured, first_li
 from ..files import typed
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
+from ..frontends.leaves import constructed
 from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_options
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
+
+#: what torch.export refuses a module for that torch.fx may take, such as one that notes a size in an attribute
+_MAYBE_FX = {"ND104", "ND131"}
 
 #: ticks of one inference where neither the model nor its user says
 TICKS = 4
@@ -229,16 +233,26 @@ def from_torch(
 
 def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
     """The source graph by the front end for such modules."""
-    if not spec.tokens:
-        from ..frontends import torch_fx
+    from ..frontends import torch_export, torch_fx
 
+    if not spec.tokens:
         if has_neurons(module):
             return torch_fx.import_module(module, spec, name)
         if (graph := torch_fx.import_remembering(module, spec, name)) is not None:
             return graph
-    from ..frontends import torch_export
+    try:
+        return torch_export.import_module(module, spec, name, inside)
+    except ImportModelError as error:
+        if spec.tokens or inside or not _codes(error) <= _MAYBE_FX:
+            raise
+        try:
+            return torch_fx.import_ann(module, spec, name)
+        except ImportModelError as other:  # says more if it has met the operators
+            raise (error if _codes(other) <= _MAYBE_FX else other) from None
 
-    return torch_export.import_module(module, spec, name, inside)
+
+def _codes(error: ImportModelError) -> set[str]:
+    return {problem.code for problem in error.problems}
 
 
 def has_neurons(network: Any) -> bool:
@@ -332,7 +346,7 @@ def _built(module: str, factory: str, text: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")  # a console script does not search the working folder
     try:
-        network = getattr(importlib.import_module(module), factory)()
+        network = constructed(lambda: getattr(importlib.import_module(module), factory)())
     except Exception as error:  # the user's own code may raise anything
         cause, limit = (
             "the factory cannot be called",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -223,16 +222,17 @@ def dataset(name: str) -> DataSet:
 
 @lru_cache(maxsize=1)
 def package() -> ModuleType:
-    """The folder of the models, imported from its file location as ``neurodeploy_models``."""
+    """The folder of the models as the package ``neurodeploy_models``.
+
+    It has no ``__init__.py``: in a checkout it would be in front of a user's folder ``models`` that has none.
+    """
     folder = models_folder()
-    init = folder / "__init__.py"
-    spec = importlib.util.spec_from_file_location(PACKAGE, init, submodule_search_locations=[str(folder)])
-    if spec is None or spec.loader is None or not init.is_file():
+    if not folder.is_dir():
         cause = "the modules of the zoo are not installed"
         raise ImportModelError([Problem("ND191", cause, str(folder), fixes=("install neurodeploy again",))])
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(PACKAGE)
+    module.__path__ = [str(folder)]
     sys.modules[PACKAGE] = module
-    spec.loader.exec_module(module)
     return module
 
 

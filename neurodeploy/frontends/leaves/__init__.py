@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._base import LEAVES, Block, Leaf
@@ -30,6 +32,52 @@ def derives(module: Any) -> str:
 def block_of(module: Any) -> Callable[[Any], Block] | None:
     """How a module is read that is a layer with its neurons of a known library; None for any other."""
     return _blocks().get(_named(_computing(type(module))))
+
+
+def constructed(make: Callable[[], Any]) -> Any:
+    """The network that ``make`` builds, also where its neurons ask for a backend that this machine lacks.
+
+    Which backend computes a neuron says nothing about what it computes: all are set to the one that every machine has.
+    """
+    while True:
+        checks = _backend_checks()
+        try:
+            with _passing(checks):
+                network = make()
+        except Exception:
+            if _backend_checks() == checks:
+                raise
+        else:
+            break  # else it has imported the library whose check refused it
+    for module in network.modules() if hasattr(network, "modules") else ():
+        if every := _every_machine(type(module)):
+            module.backend = every
+    return network
+
+
+def _backend_checks() -> list[tuple[Any, str]]:
+    """The functions of imported libraries that refuse a backend, as a module and a name in it."""
+    split = [name.rpartition(".") for library in LEAVES.values() for name in library.backend_checks]
+    found = [(sys.modules.get(module), name) for module, _, name in split]
+    return [(module, name) for module, name in found if hasattr(module, name)]
+
+
+@contextmanager
+def _passing(checks: list[tuple[Any, str]]) -> Iterator[None]:
+    kept = [getattr(module, name) for module, name in checks]
+    try:
+        for module, name in checks:
+            setattr(module, name, lambda *_: None)
+        yield
+    finally:
+        for (module, name), check in zip(checks, kept, strict=True):
+            setattr(module, name, check)
+
+
+def _every_machine(cls: type) -> str:
+    """The backend to which a module of a source library is set; empty for a class that chooses none."""
+    packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
+    return next((lib.every_machine for lib in LEAVES.values() if lib.name in packages), "")
 
 
 def _classes() -> dict[str, Any]:

@@ -74,13 +74,16 @@ class SourceLibrary(Member):
     :mod:`neurodeploy.frontends.blocks`.
 
     A reset or surrogate that no model reproduces exactly is a problem, not an approximation. ``refused``: the Leaf with
-    the problem for classes of which every module has it.
+    the problem for classes of which every module has it. A library whose modules have a ``backend`` names the one that
+    runs on ``every_machine``, and in ``backend_checks`` its functions that refuse those a machine lacks.
     """
 
     name: str
     classes: Mapping[str, Callable[[Any], Leaf]]
     refused: Mapping[str, Leaf] = field(default_factory=dict)
     blocks: Mapping[str, Callable[[Any], Block]] = field(default_factory=dict)
+    every_machine: str = ""
+    backend_checks: tuple[str, ...] = ()
 
 
 LEAVES = Room("frontends.leaves", SourceLibrary)

@@ -184,4 +184,9 @@ MEMBER = SourceLibrary(
         for name in names
         for place in _places(name)
     },
+    every_machine="torch",
+    backend_checks=(
+        "spikingjelly.activation_based.base.check_backend_library",
+        "spikingjelly.clock_driven.neuron.check_backend",
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import TIME, Refusal, Stream
+from ..values import TIME, Refusal, Stream, foreign
 from ._base import operator
 from .arithmetic import mul
 from .gather import taken
@@ -47,6 +48,9 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
         read = _over_axes(lowering, read, op, rest, keepdim) if rest else read
         return unsqueeze(lowering, read, time) if keepdim else read
     axes = x.graph_axes(sorted(dims), f"a {op}")
+    if all(x.shape.sizes[a] == 1 for a in axes):  # of one element each is that element
+        kept_dims = [d for d in range(x.rank) if keepdim or d not in dims]
+        return lowering.reshape(x, tuple(x.sizes[d] for d in kept_dims))
     sizes = tuple(1 if a in axes else s for a, s in enumerate(x.shape.sizes))
     kept = [a for a in range(len(sizes)) if keepdim or a not in axes]
     shape = Shape(tuple(x.shape.roles[a] for a in kept), tuple(sizes[a] for a in kept))
@@ -85,6 +89,42 @@ def max_pool(
 def max_pool_with_indices(lowering: Lowering, x: Stream, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """The decomposed form; the indices are never read."""
     return max_pool(lowering, x, *args, **kwargs), None
+
+
+@operator("max_pool3d")
+def max_pool_3d(
+    lowering: Lowering,
+    x: Stream,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Stream:
+    """Maximum over windows of the last three axes: of rows and columns, then of the axis before them.
+
+    What is before those may be ticks and samples, as in (T, B, C, Y, X).
+    """
+    ahead, depth = x.sizes[:-3], x.sizes[-3]
+    apart = next((d for d, run in enumerate(x.axes) if not foreign(run)), x.rank)
+    lead = prod(x.sizes[:apart])
+    given = (kernel_size, stride or kernel_size, padding, dilation)
+    kernel, step, pad, apart_by = ([_at(value, axis) for axis in range(3)] for value in given)
+    x = lowering.reshape(x, (lead, prod(x.sizes[apart:-2]), *x.sizes[-2:]))
+    x = max_pool(lowering, x, kernel[1:], step[1:], pad[1:], apart_by[1:], ceil_mode, return_indices)
+    rows, columns = x.sizes[-2:]
+    if (kernel[0], step[0], pad[0]) != (1, 1, 0):
+        x = lowering.reshape(x, (lead, prod(ahead[apart:]), depth, rows * columns))
+        x = max_pool(lowering, x, (kernel[0], 1), (step[0], 1), (pad[0], 0), (apart_by[0], 1), ceil_mode)
+        depth = x.sizes[2]
+    return lowering.reshape(x, (*ahead, depth, rows, columns))
+
+
+@operator("max_pool3d_with_indices")
+def max_pool_3d_with_indices(lowering: Lowering, x: Stream, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """The decomposed form; the indices are never read."""
+    return max_pool_3d(lowering, x, *args, **kwargs), None
 
 
 @operator("avg_pool2d", "avg_pool1d")

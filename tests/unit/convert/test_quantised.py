@@ -19,10 +19,11 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.neurons.multi_spike import COUNT_MAX
 from neurodeploy.program import Program
-from neurodeploy.sources import zoo
+from neurodeploy.sources import resolve, zoo
 from tests.fast import fast
 from tests.later import Later, Tensor, modules, nn, torch, torch_export
 
+prove = Later("neurodeploy.frontends.proof.prove")
 quantiser = Later("quantiser", zoo.submodule)
 SHAPE = (1, 8, 8)
 
@@ -280,3 +281,13 @@ def test_quantised_weights_are_weights() -> None:
     with torch.no_grad():
         value = made(torch.tensor(x, dtype=torch.float64) / 16).numpy()
     np.testing.assert_allclose(run(graph, x, 1), value, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_network_of_counts_is_native_whatever_its_heads_read(heads: int) -> None:
+    torch.manual_seed(0)
+    loaded = resolve.from_torch(modules.Windows(heads).double(), InputSpec(SHAPE, 1 / 16))
+    graph = passes.simplify(loaded.graph)
+    assert loaded.reference is not None
+    assert prove.prove(loaded.reference, loaded.graph, graph, (0, 16)).outputs_compared > 0
+    assert len(graph.of(Neuron)) == 2 and natural(graph).name == "native"

@@ -252,6 +252,14 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     ),
     "average pool of rows": lambda s, x: F.avg_pool1d(x.flatten(2), 3, 2, 1, count_include_pad=False),
     "dilated max pool": lambda s, x: F.max_pool2d(x, (3, 2), (2, 1), 1, (2, 3)),
+    "max pool of volumes": lambda s, x: (
+        F.max_pool3d(x.unsqueeze(1) - 1.0, (2, 3, 2), (1, 2, 2), (1, 1, 0))
+        + F.max_pool3d(x.reshape(-1, 1, 4, 6, 6), (1, 2, 3), (1, 2, 2), (0, 0, 1), (1, 1, 1))
+        .repeat(1, 5, 1, 1, 1)[:, :, :1]
+        .flatten(1, 2)
+        .unsqueeze(1)
+    ),
+    "dilated max pool of volumes": lambda s, x: F.max_pool3d(x.unsqueeze(1), (2, 3, 1), 1, 0, (2, 2, 1)),
     "adaptive max pool": lambda s, x: (
         F.adaptive_max_pool2d(x, (3, 2))[..., :1, :1] + F.adaptive_max_pool2d(x, (4, 5))
     ),

@@ -115,3 +115,54 @@ class Penalty(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         x = self.embedding(ids)
         return ((x @ x.transpose(1, 2)) - torch.deg2rad(ids.to(torch.float64) * 9)[:, None]).softmax(-1) @ x
+
+
+class Counts(nn.Module):
+    """Quarters of a count from 0 to 4."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.floor(x.clamp(0, 4) + 0.5) / 4
+
+
+class Windows(nn.Module):
+    """Counts as published code has them: one tick in front, sizes noted in attributes, one quantiser at two places."""
+
+    def __init__(self, heads: int = 2) -> None:
+        super().__init__()
+        self.counts, self.stem, self.wide = Counts(), nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 8, 1)
+        self.narrow, self.heads = nn.Conv2d(8, 4, 1), nn.ModuleList(nn.Linear(4, 5) for _ in range(heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(0).repeat(1, 1, 1, 1, 1)
+        x = self.stem(x.flatten(0, 1)) * 8
+        self.rows = x.shape[-2] // 2
+        rows = x.reshape(len(x), 4, 2, self.rows, 4).transpose(2, 3).reshape(x.shape)
+        x = self.narrow(self.counts(self.wide(self.counts(rows)) * 4)).reshape(1, -1, 4, 16).mean(-1)
+        first, *others = (head(x).mean(0) for head in self.heads)
+        return (first + others[0]) / 2 if others else first
+
+
+class Bordered(nn.Module):
+    """Spikes, a pointwise layer, its norm with a border of what that makes of zero, written in place, a 3x3 layer."""
+
+    def __init__(self, lif: nn.Module, width: int = 6) -> None:
+        super().__init__()
+        self.stem, self.lif, self.inner = (
+            nn.Conv2d(1, width, 3, 2, 1),
+            lif,
+            nn.Conv2d(width, width, 1, bias=False),
+        )
+        self.norm, self.depthwise = nn.BatchNorm2d(width), nn.Conv2d(width, width, 3, groups=width)
+        self.outer = nn.Conv2d(width, 3, 1)
+        with torch.no_grad():
+            for tensor in (self.norm.weight, self.norm.bias, self.norm.running_mean, self.norm.running_var):
+                tensor.uniform_(0.2, 1.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.inner(self.lif(self.stem(x))))
+        deviation = torch.sqrt(self.norm.running_var + self.norm.eps)
+        zero = self.norm.bias.detach() - self.norm.running_mean * self.norm.weight.detach() / deviation
+        y = torch.nn.functional.pad(y, [1] * 4)
+        for border in (y[:, :, :1], y[:, :, -1:], y[..., :1], y[..., -1:]):
+            border[:] = zero.view(1, -1, 1, 1)
+        return self.outer(self.depthwise(y))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from neurodeploy.frontends import leaves
 from tests.later import Later, nn
 
 if TYPE_CHECKING:
@@ -76,3 +78,16 @@ def test_one_call_is_all_ticks(release: str, kind: str) -> None:
             return self.layers(x.unsqueeze(0).repeat(TICKS, 1, 1, 1, 1)).mean(0)
 
     assert import_cases.outcome(import_cases.Case(Network, import_cases.DIGIT)) == "equal"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_neurons_of_cupy_are_made_without_it(release: str) -> None:
+    neurons, _ = library(release)
+    new = release == "activation_based"
+    kind, options = ("LIFNode", {"step_mode": "m"}) if new else ("MultiStepLIFNode", {})
+    if "backend" not in inspect.signature(getattr(neurons, kind).__init__).parameters:
+        pytest.skip("another release has it")
+    network = leaves.constructed(
+        lambda: nn.Sequential(getattr(neurons, kind)(backend="cupy", **options), nn.Flatten())
+    )
+    assert network[0].backend == "torch"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -157,3 +158,45 @@ def test_readers_import_no_library() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"spikingjelly", "snntorch", "torch"}.intersection(loaded)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_neuron_may_ask_for_a_backend_that_the_machine_lacks(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the library is imported before its factory is called, or by it."""
+    name = "spikingjelly.clock_driven.neuron"
+    library = types.ModuleType(name)
+
+    def check_backend(backend: str) -> None:
+        assert backend == "torch", f"{backend} is not installed"
+
+    library.check_backend = check_backend
+    monkeypatch.setitem(sys.modules, name, library)
+    if late:
+        monkeypatch.delitem(sys.modules, name)
+
+    def factory() -> torch.nn.Module:
+        monkeypatch.setitem(sys.modules, name, library)
+        library.check_backend("cupy")
+        own = torch.nn.Identity()
+        own.backend = "cupy"
+        return torch.nn.Sequential(
+            stand_in("clock_driven", "MultiStepLIFNode", **HARD, tau=2.0, backend="cupy"), own
+        )
+
+    network = leaves.constructed(factory)
+    assert (network[0].backend, network[1].backend) == ("torch", "cupy")
+    assert library.check_backend is check_backend
+
+
+def test_other_errors_of_a_factory_are_its_own() -> None:
+    calls: list[None] = []
+
+    def factory() -> None:
+        calls.append(None)
+        raise ValueError("no weights here")
+
+    with pytest.raises(ValueError, match="no weights here"):
+        leaves.constructed(factory)
+    assert len(calls) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_every_form_is_tried() -> None:
 class Flat:
     """What the tests below put between a convolution and a head, with time as (T * B) or (T, B)."""
 
-    def __new__(cls, middle: Any, **options: Any) -> Any:
+    def __new__(cls, middle: Any, steps: int = 4, **options: Any) -> Any:
         class Network(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -168,20 +169,35 @@ class Flat:
                     self.conv.weight.mul_(3)
 
             def forward(self, x: Tensor) -> Tensor:
-                steps, batch = 4, x.shape[0]
+                batch = x.shape[0]
                 x = x.unsqueeze(0).repeat(steps, 1, 1, 1, 1)
                 return middle(self, self.conv(x.flatten(0, 1)), steps, batch)
 
         return published.seeded(Network)
 
 
-def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means() -> None:
-    model = Flat(lambda net, u, t, b: net.head(net.lif(u).reshape(t, b, -1)).mean(0))
+@pytest.mark.parametrize("steps", [4, 1])
+def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means(steps: int) -> None:
+    model = Flat(
+        lambda net, u, t, b: net.head(
+            net.lif(2 * net.first(u.reshape(t, b, -1)).flatten(0, 1) - 1).reshape(t, b, -1)
+        ).mean(0),
+        steps,
+        v_threshold=0.3,
+    )
+    model.first = jelly.LIFNode(v_threshold=0.05, step_mode="m")
     graph = imported(model)
     (remark,) = graph.header.notes["remarks"]
     assert remark["code"] == "ND164"
     agrees(graph, np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)]))
     assert np.abs(said(model) - np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)])).max() > 0.01
+
+
+def test_windows_of_one_tick_leave_time_alone() -> None:
+    """(T, B, C, Y, X) is pooled as a volume of which B is the channels and C the depth."""
+    pool = partial(nn.functional.max_pool3d, kernel_size=(1, 3, 3), stride=1, padding=(0, 1, 1))
+    model = Flat(lambda net, u, t, b: net.head(pool(net.lif(u.reshape(t, b, 8, 6, 6))).flatten(2)).mean(0))
+    agrees(imported(model), said(model))
 
 
 #: what stands between convolution and head -> the code
@@ -198,6 +214,14 @@ MIXED = {
     "bend of the mean": (lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1)).mean(0)).relu(), "ND162"),
     "neuron of the mean": (
         lambda net, u, t, b: net.lif(net.head(net.lif(u.reshape(t, b, -1)).mean(0))),
+        "ND1",
+    ),
+    "windows over samples and ticks": (
+        lambda net, u, t, b: net.head(
+            nn.functional.max_pool3d(net.lif(u.reshape(t, b, -1))[:, None, None], (3, 1, 1), 1, (1, 0, 0))
+            .squeeze(2)
+            .squeeze(1)
+        ).mean(0),
         "ND1",
     ),
     "samples for time": (lambda net, u, t, b: net.head(net.lif(u.reshape(b, t, -1))).mean(1), "ND1"),

@@ -10,10 +10,12 @@ from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Product, Synapse, View
+from neurodeploy.sources import resolve
 from tests.later import Later, modules, nn, torch, torch_fx
 from tests.unit.passes.test_simplify import RNG, Net
 
-published = Later("tests.published")
+jelly, published = Later("tests.jelly"), Later("tests.published")
+prove = Later("neurodeploy.frontends.proof.prove")
 LIF = {"beta": 0.25, "gain": 1.0, "threshold": 0.5}
 SIZE = 8
 
@@ -149,3 +151,13 @@ def test_products_take_the_cheaper_order(tokens: int, width: int, written: str, 
 def test_a_neuron_between_products_keeps_their_order() -> None:
     before = attention(9, 3, "(qk)v", between=True)
     assert passes.reassociate(before) is before
+
+
+def test_a_border_written_in_single_precision_is_what_the_norm_makes_of_zero() -> None:
+    torch.manual_seed(0)
+    model = modules.Bordered(jelly.LIFNode(v_threshold=0.2)).eval()
+    loaded = resolve.from_torch(model, InputSpec((1, 8, 8), 1 / 16))
+    graph = passes.simplify(loaded.graph)
+    assert loaded.reference is not None
+    assert prove.prove(loaded.reference, loaded.graph, graph, (0, 16)).neurons_compared > 0
+    assert len(graph.of(Synapse)) == 2  # the stem, and all of the others

@@ -285,6 +285,20 @@ def test_a_product_takes_no_factor_that_is_not_the_worth_of_a_unit(factor: float
     assert {"before", "behind"} <= set(after.nodes) and after.nodes["p"].scale == 1.0
 
 
+@pytest.mark.parametrize("also", [None, "one", "both"])
+def test_scale_of_a_sum_moves_into_what_it_adds(also: str | None) -> None:
+    """As of the mean of two heads; not where another reads one of them, or their sum."""
+    net = Net("NC", (5, 4))
+    for name in ("one", "other"):
+        net.dense(name, "input", "NC", (5, 6), 4)
+    net.add(Sum, "both", ["one", "other"], "NC", (5, 6), signs=(1, -1))
+    net.diagonal("half", "both", "NC", (5, 6), np.full(6, 0.5))
+    before = net.done(*filter(None, ("half", also)))
+    after = passes.fold_scalars(before)
+    same(before, after)
+    assert ("half" in after.nodes) == (also is not None)
+
+
 def test_scale_between_neuron_and_sum_stays() -> None:
     net = Net("NC", (5, 4))
     net.add(

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,14 @@ def test_package_is_imported_under_its_own_name() -> None:
     assert zoo.package().__name__ == zoo.PACKAGE == "neurodeploy_models"
     assert zoo.submodule("vit").__name__ == "neurodeploy_models.vit"
     assert zoo.package() is zoo.package()
+
+
+def test_a_folder_models_of_a_user_is_found_before_the_zoo(tmp_path: Path) -> None:
+    """Published code often has one without ``__init__.py``, which a package behind it on the path would hide."""
+    (tmp_path / "models").mkdir()
+    found = PathFinder.find_spec("models", [str(tmp_path), str(zoo.models_folder().parent)])
+    assert found is not None and found.submodule_search_locations is not None
+    assert next(iter(found.submodule_search_locations)) == str(tmp_path / "models")
 
 
 def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
