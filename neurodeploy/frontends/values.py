@@ -168,6 +168,14 @@ def mixed_ticks(what: str, found: object) -> Refusal:
     return Refusal("ND162", f"{what} works on the time axis", found, limit, "leave it to a neuron")
 
 
+def moved_batch(what: str, stream: Stream) -> Refusal:
+    """ND105 for an operator whose samples are not its first axis."""
+    copies = any(isinstance(part, int) for run in stream.axes if BATCH in run for part in run)
+    fix = "if these are ticks: no neuron of the model has a state, so all ticks are alike; build it with one, T = 1"
+    cause, limit = f"{what} whose batch is not the first of its axes", "(batch, ...)"
+    return Refusal("ND105", cause, stream.sizes, limit, *([fix] if copies else []))
+
+
 def other_ticks(what: str, found: object) -> Refusal:
     """ND160."""
     cause = f"a loop over ticks that is no row of equal ticks: {what} joins them"

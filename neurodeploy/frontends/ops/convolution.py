@@ -11,7 +11,7 @@ import numpy as np
 from ...array import Array
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream
+from ..values import Refusal, Stream, moved_batch
 from ._base import operator
 from .linear import dense, synapse
 from .views import constant_pad
@@ -84,7 +84,7 @@ def _kernel(lowering: Lowering, x: Stream, weight: Any) -> Array:
     if space not in (1, 2):
         raise Refusal("ND101", "a convolution of this kind", f"{space}d", "1d or 2d")
     if not x.batched or x.rank != space + 2:
-        raise Refusal("ND105", "a convolution whose batch is not the first of its axes", x.sizes)
+        raise moved_batch("a convolution", x)
     return kernel
 
 

@@ -13,7 +13,7 @@ from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Micro, Neuron, Reduce, View
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import TIME, Refusal, Stream, foreign
+from ..values import TIME, Refusal, Stream, foreign, moved_batch
 from ._base import operator
 from .arithmetic import mul
 from .gather import taken
@@ -208,7 +208,7 @@ def _pair(value: Any) -> tuple[int, ...]:
 def _windows(lowering: Lowering, x: Stream, op: str, kernel: Any, stride: Any, padding: Any) -> Stream:
     """Windows over the last one or two axes of (C, X) or (C, Y, X)."""
     if x.rank not in (3, 4) or not x.batched:
-        raise Refusal("ND105", "pooling whose batch is not the first of its axes", x.sizes)
+        raise moved_batch("pooling", x)
     one_row = x.rank == 3
     image = lowering.reshape(x, (*x.sizes[:2], 1, x.sizes[2])) if one_row else x
     given = ((kernel, 1), (stride or kernel, 1), (padding, 0))

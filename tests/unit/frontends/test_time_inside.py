@@ -443,3 +443,19 @@ def test_parameters_of_channels_are_read_in_their_shape() -> None:
 
     (neuron,) = imported(published.seeded(Channels)).of(Neuron)
     np.testing.assert_array_equal(neuron.params["beta"], beta.numpy().astype(np.float64))
+
+
+def test_a_network_without_states_is_told_that_its_ticks_are_alike() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(144, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes = self.conv(x.unsqueeze(0).repeat(4, 1, 1, 1, 1).flatten(0, 1)).clamp(0, 4).round() / 4
+            return self.head(spikes.flatten(1)).unflatten(0, (4, -1)).mean(0)
+
+    with pytest.raises(ImportModelError) as caught:
+        imported(Counted())
+    (problem,) = caught.value.problems
+    assert problem.code == "ND105" and "all ticks are alike" in problem.fixes[0]
