@@ -31,7 +31,7 @@ from .lower import lower
 from .recurrences import Recurrences, Remembered
 from .replay import differing
 from .states import Memory, begins, entered, flat, may_loop, may_remember, memory, unreadable
-from .ticks import repeated, ticks_inside
+from .ticks import repeated, runs_all, ticks_inside
 from .traced import Call, Ref, Traced
 
 #: what a module is refused for that does not run on one image, and may run on a frame for each tick
@@ -167,10 +167,13 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
         raise ImportModelError(problems)
     calls, constants, nodes = _without_writes(found, example)
     given, output = _ends(nodes)
+    if tracer.remembered and runs_all(found.graph):
+        nodes, constants = _begun(nodes, tracer.remembered, constants)
     if tracer.remembered:
         states = Recurrences(nodes, tracer.remembered, constants)
         calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
         constants |= states.fixed
+        nodes[-1].args = (states.read,)  # nobody reads what the other states have become
     loops = unrolled(nodes, calls, constants, given, output)
     ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
     sizes, dtype = tuple(example.shape), example.dtype
@@ -236,10 +239,14 @@ def _import_what_dispatch_does() -> None:
         torch.zeros(1).clone()
 
 
+#: torch's functions that read nothing but the form of their operand
+_LIKE = ("zeros_like", "ones_like", "empty_like", "full_like")
+
+
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
     """Torch's functions that make a tensor from numbers alone yield proxies."""
 
-    names = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+    names = ("zeros", "ones", "empty", "full", *_LIKE)
 
     def __init__(self, tracer: _Tracer) -> None:
         super().__init__()
@@ -285,6 +292,15 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(self._value)
+
+    __hash__ = fx.Proxy.__hash__
+
+    def __eq__(self, other: Any) -> Any:
+        """``x == None`` asks whether there is a tensor; anything else is an operator."""
+        return super().__eq__(other) if other is not None else False
+
+    def __ne__(self, other: Any) -> Any:
+        return super().__ne__(other) if other is not None else True
 
     def __iter__(self) -> Iterator[Any]:
         return iter([self[i] for i in range(len(self._value))])
@@ -422,7 +438,12 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         return _Shaped(node, self)
 
     def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them."""
+        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them.
+
+        What only has the form of a state does not depend on it.
+        """
+        if getattr(args[0], "__name__", "") in _LIKE and args[1] and isinstance(args[1][0], _Held):
+            return args[0](args[1][0]._value, *args[1][1:], **args[2])
         proxy = super().create_proxy(kind, *args, **kwargs)
         value = proxy.node.meta.get("val")
         if kind not in ("call_function", "call_method") or type(value) not in (tuple, list):
@@ -554,6 +575,21 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     given = next(node.name for node in nodes if node.op == "placeholder")
     (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
     return given, output
+
+
+def _begun(
+    nodes: list[fx.Node], remembered: list[Remembered], constants: dict[str, Any]
+) -> tuple[list[fx.Node], dict[str, Any]]:
+    """Nodes and constants of a call that runs all ticks, and so begins with each state where that begins."""
+    constants, (_, *states) = dict(constants), (node for node in nodes if node.op == "placeholder")
+    for state, known in zip(states, remembered, strict=True):
+        if known.rest is not None and state.users:
+            with state.graph.inserting_after(states[-1]):
+                made = state.graph.create_node("get_attr", f"{state.name}_begins")
+            constants[made.name] = torch.full_like(state.meta["val"], known.rest)
+            made.meta = {**state.meta, "val": constants[made.name]}
+            state.replace_all_uses_with(made)
+    return list(nodes[0].graph.nodes), constants
 
 
 def _kept_outside(found: _Found) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Micro, Neuron
+from neurodeploy.ir.nodes import Micro, Neuron, Synapse
 from neurodeploy.sources import resolve
 from tests.fast import fast
 from tests.later import Later, Tensor, nn, torch
@@ -418,3 +418,74 @@ def test_parameters_of_channels_are_read_in_their_shape() -> None:
 
     (neuron,) = imported(published.seeded(Channels)).of(Neuron)
     np.testing.assert_array_equal(neuron.params["beta"], beta.numpy().astype(np.float64))
+
+
+def test_a_network_that_returns_a_neuron_with_its_states() -> None:
+    """A Sequential whose last neuron of snnTorch returns (spikes, membrane)."""
+    snn = pytest.importorskip("snntorch")
+
+    def made() -> Any:
+        last = snn.Leaky(beta=0.5, init_hidden=True, output=True)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 5), last)
+
+    model = published.seeded(made)
+    graph = imported(model)
+    assert [remark["code"] for remark in graph.header.notes["remarks"]] == ["ND156"]
+
+
+@pytest.mark.parametrize("options", [{"linear_features": 12}, {"all_to_all": False, "V": 0.5}])
+@pytest.mark.parametrize("neuron", ["RLeaky", "RSynaptic"])
+def test_recurrent_neurons_of_snntorch(neuron: str, options: dict[str, Any]) -> None:
+    """They ask whether they are handed a state by ``==``, and make their first one like the last."""
+    snn = pytest.importorskip("snntorch")
+    decays = {"alpha": 0.7, "beta": 0.8} if neuron == "RSynaptic" else {"beta": 0.8}
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.neuron, self.head = (
+                nn.Linear(64, 12), getattr(snn, neuron)(**decays, **options), nn.Linear(12, 5)
+            )  # fmt: skip
+
+        def forward(self, x: Tensor) -> Tensor:
+            states, total = self.neuron.reset_mem(), 0
+            for _ in range(4):
+                states = self.neuron(self.fc(x.flatten(1)), *states)
+                total = total + self.head(states[0])
+            return total
+
+    graph = imported(published.seeded(Network))
+    assert any(isinstance(node, Synapse) and node.delay for node in graph.nodes.values())
+
+
+def test_a_loop_with_feedback_beside_neurons_that_run_over_time() -> None:
+    """One layer takes tick by tick and remembers, the others are given all ticks in one call."""
+
+    class Feedback(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.lif, self.last = nn.Linear(24, 12), jelly.LIFNode(), None
+
+        def reset(self) -> None:
+            self.last = None
+
+        def forward(self, sequence: Tensor) -> Tensor:
+            sent = []
+            for x in sequence:
+                if self.last is None:
+                    self.last = torch.zeros_like(x)
+                self.last = self.lif(4 * self.mix(torch.cat((x, self.last), -1)))
+                sent.append(self.last)
+            return torch.stack(sent)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.feedback = nn.Linear(64, 12), published.lif(), Feedback()
+
+        def forward(self, x: Tensor) -> Tensor:
+            every = self.fc(x.flatten(1)).repeat(4, 1, 1)
+            return self.feedback(self.lif(4 * every)).mean(0)
+
+    model = published.seeded(Network)
+    agrees(imported(model), said(model))
