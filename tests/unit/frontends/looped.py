@@ -71,6 +71,23 @@ class Nothing(Looped):
         return out
 
 
+class Recorded(Looped):
+    """What the voltages were is kept on the module, where nothing reads it."""
+
+    record: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, out, record = 0, 0, []
+        for _ in range(self.ticks):
+            mem = 0.5 * mem + self.drive(x)
+            record.append(mem.detach().cpu().clone())
+            spikes = (mem > 1).to(x.dtype)
+            mem = mem * (1 - spikes)
+            out = out + self.head(spikes)
+        self.record = torch.stack(record)
+        return out
+
+
 class Begins(Looped):
     """Rests at a value, to which it returns."""
 
