@@ -200,8 +200,26 @@ def _loop(
     else:
         for at, k, count in SequenceMatcher(None, before, body, autojunk=False).get_matching_blocks():
             first[k : k + count] = steps[start + at : start + at + count]
+        _from_other_lines(first, steps[start:begin], steps[begin : begin + length])
     loop = Loop([first, *later], constants, live)
     return loop if loop.alike() else None
+
+
+def _from_other_lines(
+    first: list[fx.Node | None], before: Sequence[fx.Node], template: Sequence[fx.Node]
+) -> None:
+    """Fill in what the first slice reads of the outside in another line, such as that of ``if t == 0``."""
+
+    def key(node: fx.Node) -> Any:
+        module, _, shape = _mark(node)[1:]
+        return _name(node), module, shape, tuple(node.all_input_nodes)
+
+    free = [node for node in before if node not in first and not node.users.keys().isdisjoint(first)]
+    for k, node in enumerate(template):
+        if first[k] is None and set(template).isdisjoint(node.all_input_nodes):
+            same = [other for other in free if key(other) == key(node)]
+            if len(same) == 1:
+                first[k] = same[0]
 
 
 # --- one loop --------------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ def functional(
 ) -> fx.GraphModule:
     """The same program in torch's basic operators, none of which writes; ``meta["source"]`` is the node it comes from.
 
-    ``states`` are further inputs. With them ``meta["val"]`` is the value of each node, as in the trace. Raises whatever
-    torch raises where it cannot.
+    ``states`` are further inputs. ``meta["val"]`` is the value of each node, as in the trace. Raises whatever torch
+    raises where it cannot.
     """
     from torch.fx import traceback
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -94,12 +94,59 @@ def functional(
     with traceback.preserve_node_meta():
         run = torch.func.functionalize(lambda *given: replay.run(*(tensor.clone() for tensor in given)))
         made = make_fx(run)(example, *states)
+    _read_as_written(made.graph)
     for node in made.graph.nodes:
         name = (node.meta.get("nn_module_stack") or {}).get("source")
         node.meta["source"] = sources.get(name)
-    if states:
-        _Valued(made).run(example, *states)
+    _Valued(made).run(example, *states)
     return made
+
+
+def _read_as_written(graph: fx.Graph) -> None:
+    """Read what was written to a place of an axis from where it comes, and a whole axis that was written as a stack.
+
+    So a tick that is kept in a tensor made before the loop is no memory of that loop.
+    """
+    aten = torch.ops.aten
+    select, scatter = aten.select.int, aten.select_scatter.default
+    for node in list(graph.nodes):
+        if node.target == select:
+            base, dim, index = node.args
+            while _same_axis(base, scatter, dim) and base.args[3] != index:
+                base = base.args[0]
+            found = base.args[1] if _same_axis(base, scatter, dim) else None
+            node.args = (base, dim, index)
+        elif node.target in (aten.copy.default, aten.slice.Tensor, aten.slice_scatter.default):
+            found = node.args[0] if node.target == aten.slice.Tensor else node.args[1]
+            whole = node.target != aten.slice_scatter.default or _form(found) == _form(node.args[0])
+            found = found if isinstance(found, fx.Node) and _form(found) == _form(node) and whole else None
+        elif node.target == scatter:
+            rows, base, dim = {}, node, node.args[2]
+            while _same_axis(base, scatter, dim):
+                rows.setdefault(base.args[3], base.args[1])
+                base = base.args[0]
+            if len(rows) < node.meta["val"].shape[dim]:
+                continue
+            with graph.inserting_before(node):
+                found = graph.call_function(aten.stack.default, ([rows[k] for k in sorted(rows)], dim))
+            found.meta = dict(node.meta)
+        else:
+            continue
+        if found is not None:
+            node.replace_all_uses_with(found)
+    for node in reversed(graph.nodes):
+        if node.target in (select, scatter, aten.copy.default) and not node.users:
+            graph.erase_node(node)
+
+
+def _same_axis(node: Any, scatter: Any, dim: int) -> bool:
+    """Whether a node writes to a place of this axis, both counted from the front."""
+    return isinstance(node, fx.Node) and node.target == scatter and node.args[2] == dim
+
+
+def _form(node: fx.Node) -> tuple[Any, ...]:
+    value = node.meta["val"]
+    return value.shape, value.dtype
 
 
 class _Valued(fx.Interpreter):  # type: ignore[misc]

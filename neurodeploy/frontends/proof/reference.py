@@ -129,9 +129,10 @@ class Reference:
         return [output] if axis is None else [*np.moveaxis(output, axis, 0)]
 
     def _in_ticks(self, values: list[tuple[Array, Array]]) -> bool:
-        """Whether what was heard is of single ticks, or has them in its first axis."""
-        once = self.whole is not None and len(values) == 1
-        return not once or all(len(part) % self.whole.ticks == 0 for part in values[0])  # type: ignore[union-attr]
+        """Whether what was heard is of single ticks of one population, or has them in its first axis."""
+        if self.whole is not None and len(values) == 1:
+            return all(len(part) % self.whole.ticks == 0 for part in values[0])
+        return len({(given.shape, result.shape) for given, result in values}) == 1
 
     def _by_tick(self, values: list[Array], count: int) -> Array:
         """What a neuron was given or has said at each of its calls, or at the one of all ticks: (T, B, ...)."""
