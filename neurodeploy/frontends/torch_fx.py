@@ -12,7 +12,7 @@ import operator
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ from .traced import Call, Ref, Traced
 
 #: what a module is refused for that does not run on one image, and may run on a frame for each tick
 DOES_NOT_RUN = {"ND103", "ND130"}
+#: and what one is refused for that takes ticks for samples, or samples for ticks
+OTHER_FORM = {*DOES_NOT_RUN, "ND105", "ND161"}
 
 
 def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
@@ -57,7 +59,13 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
             refusals[axis] = error
             if axis is None and not {problem.code for problem in error.problems} <= DOES_NOT_RUN:
                 break
-    raise refusals[None]
+    raise min((refusals[None], *refusals.values()), key=_misunderstood)
+
+
+def _misunderstood(refusal: ImportModelError) -> int:
+    """How likely it is that a module was refused because it takes its input for something else."""
+    codes = {problem.code for problem in refusal.problems}
+    return 2 if codes & OTHER_FORM else int("ND101" in codes)
 
 
 def _axes(spec: InputSpec) -> tuple[int | None, ...]:
@@ -222,7 +230,7 @@ def _traced(
             )
             named = tracer.problems
             made = _Factories(tracer) if factories else nullcontext()
-            with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
+            with observed.foreign_draws(foreign), _torch.inference(), recorder, made, _unscripted():
                 graph = tracer.trace(tracer.whole)
             tracer.close(graph)
     except NeurodeployError:
@@ -230,6 +238,25 @@ def _traced(
     except Exception as error:  # whatever the user's own code raises, or fx itself
         raise ImportModelError(named or _trace_problem(model, example, error)) from error
     return _Found(tracer, graph, recorder, foreign, factories)
+
+
+@contextmanager
+def _unscripted() -> Iterator[None]:
+    """Functions that the user had compiled by ``torch.jit.script`` run as they are written where they meet a proxy."""
+    compiled = torch.jit.ScriptFunction
+    call = compiled.__call__
+
+    def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        written = getattr(function, "_torchdynamo_inline", None)
+        if written and any(isinstance(arg, fx.Proxy) for arg in (*args, *kwargs.values())):
+            return written(*args, **kwargs)
+        return call(function, *args, **kwargs)
+
+    compiled.__call__ = run
+    try:
+        yield
+    finally:
+        compiled.__call__ = call
 
 
 @functools.cache
@@ -586,8 +613,9 @@ def _begun(
         if known.rest is not None and state.users:
             with state.graph.inserting_after(states[-1]):
                 made = state.graph.create_node("get_attr", f"{state.name}_begins")
-            constants[made.name] = torch.full_like(state.meta["val"], known.rest)
-            made.meta = {**state.meta, "val": constants[made.name]}
+            begun = torch.full_like(state.meta["val"], known.rest)
+            made.meta = {**state.meta, "val": begun}
+            constants |= {made.name: begun, state.name: begun}
             state.replace_all_uses_with(made)
     return list(nodes[0].graph.nodes), constants
 

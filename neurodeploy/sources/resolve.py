@@ -338,7 +338,9 @@ def _built(module: str, factory: str, text: str) -> Any:
             "the factory cannot be called",
             "a function without arguments that returns a torch module",
         )
-        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit)) from error
+        lacks = isinstance(error, ModuleNotFoundError) and error.name and error.name != module.partition(".")[0]
+        fixes = (f"install '{error.name}', or do not import it for the network",) if lacks else ()
+        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit, fixes)) from error
     if not isinstance(network, torch.nn.Module):
         cause, found = "the factory does not return a torch module", type(network).__name__
         raise ImportModelError(Problem("ND111", cause, text, found, "torch.nn.Module"))

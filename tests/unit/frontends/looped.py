@@ -88,6 +88,24 @@ class Recorded(Looped):
         return out
 
 
+@torch.jit.script
+def _charged(voltage: torch.Tensor, x: torch.Tensor, kept: float):  # noqa: ANN202: TorchScript reads the annotations
+    voltage = kept * voltage + x
+    spikes = (voltage >= 1.0).to(x)
+    return spikes, voltage - spikes
+
+
+class Compiled(Looped):
+    """A tick is a function that was compiled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        voltage, out = torch.zeros(x.shape[0], 12), 0
+        for _ in range(self.ticks):
+            spikes, voltage = _charged(voltage, self.drive(x), 0.5)
+            out = out + self.head(spikes)
+        return out
+
+
 class Written(Looped):
     """One module spells out two populations; it writes ticks into the last axis, and reads spikes from there."""
 
@@ -346,7 +364,7 @@ class Biased(Looped):
 #: what has to come in as it is, and the models of its neurons
 EQUAL = {
     Soft: ["general_lif"], Number: ["lif"], Nothing: ["general_lif"], Recorded: ["general_lif"],
-    Written: ["lif"] * 2, Otherwise: ["general_lif"], Begins: ["lif"],
+    Written: ["lif"] * 2, Otherwise: ["general_lif"], Compiled: ["inclusive_lif"], Begins: ["lif"],
     Spikes: ["general_lif", "leaky_integrator"], Recurrent: ["lif"], Late: ["leaky_integrator", "lif"],
     Layers: ["inclusive_lif"] * 3, Layerwise: ["lif", "lif"], Frames: ["lif", "lif"],
 }  # fmt: skip

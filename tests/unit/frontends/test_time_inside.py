@@ -9,6 +9,7 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
@@ -489,3 +490,28 @@ def test_a_loop_with_feedback_beside_neurons_that_run_over_time() -> None:
 
     model = published.seeded(Network)
     agrees(imported(model), said(model))
+
+
+def test_what_a_model_is_refused_for_is_said_of_the_form_that_it_takes() -> None:
+    """Given frames it works along time; one frame it would take for a batch, which is not what it is refused for."""
+
+    class Differences(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(8, 5), published.lif()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(self.fc(x[1:] - x[:-1])).mean(0)
+
+    with pytest.raises(ImportModelError) as caught:
+        resolve.from_torch(Differences(), InputSpec((8,), SCALE, timesteps=4, frames=True))
+    assert {problem.code for problem in caught.value.problems} == {"ND162"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("SLSTM", (8, 4)), ("SConv2dLSTM", (1, 2, 3)), ("Alpha", (0.9, 0.8))]
+)
+def test_neurons_of_snntorch_without_a_model_are_refused_by_name(name: str, options: tuple[float, ...]) -> None:
+    snn = pytest.importorskip("snntorch")
+    leaf = leaves.leaf_of(getattr(snn, name)(*options))
+    assert leaf is not None and leaf.problem.startswith(f"{name}: ")
