@@ -182,7 +182,8 @@ class Recurrences:
     def _spiking(self, state: State, source: fx.Node, reach: set[fx.Node]) -> bool:
         """Try everything of the state's shape that is 0 or 1 as its spikes."""
         shape = state.before.meta["val"].shape
-        ahead = {_source(s.after) for s in self.states if s is not state}  # what is remembered of it is its spikes
+        # what is remembered beside the state is tried first: it may be the spikes
+        ahead = {_source(s.after) for s in self.states if s is not state}
         for spikes in sorted(reach, key=lambda node: (node not in ahead, self.order[node])):
             value = spikes.meta.get("val")
             if not isinstance(value, torch.Tensor) or value.shape != shape or not value.is_floating_point():

@@ -6,7 +6,7 @@ the same memory, becomes a chain of operators that return new tensors. The neuro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, reduce
 from typing import Any
 
@@ -108,39 +108,50 @@ def _read_as_written(graph: fx.Graph) -> None:
     So a tick that is kept in a tensor made before the loop is no memory of that loop.
     """
     aten = torch.ops.aten
-    select, scatter = aten.select.int, aten.select_scatter.default
+    reads: dict[Any, Callable[[fx.Node], Any]] = {
+        aten.select.int: _place_read,
+        aten.select_scatter.default: _axis_written,
+        aten.copy.default: lambda copy: copy.args[1],
+        aten.slice.Tensor: lambda part: part.args[0],
+        aten.slice_scatter.default: lambda put: put.args[1],
+    }
     for node in list(graph.nodes):
-        if node.target == select:
-            base, dim, index = node.args
-            while _same_axis(base, scatter, dim) and base.args[3] != index:
-                base = base.args[0]
-            found = base.args[1] if _same_axis(base, scatter, dim) else None
-            node.args = (base, dim, index)
-        elif node.target in (aten.copy.default, aten.slice.Tensor, aten.slice_scatter.default):
-            found = node.args[0] if node.target == aten.slice.Tensor else node.args[1]
-            whole = node.target != aten.slice_scatter.default or _form(found) == _form(node.args[0])
-            found = found if isinstance(found, fx.Node) and _form(found) == _form(node) and whole else None
-        elif node.target == scatter:
-            rows, base, dim = {}, node, node.args[2]
-            while _same_axis(base, scatter, dim):
-                rows.setdefault(base.args[3], base.args[1])
-                base = base.args[0]
-            if len(rows) < node.meta["val"].shape[dim]:
-                continue
-            with graph.inserting_before(node):
-                found = graph.call_function(aten.stack.default, ([rows[k] for k in sorted(rows)], dim))
-            found.meta = dict(node.meta)
-        else:
-            continue
-        if found is not None:
+        found = reads[node.target](node) if node.target in reads else None
+        if isinstance(found, fx.Node) and _form(found) == _form(node):
             node.replace_all_uses_with(found)
     for node in reversed(graph.nodes):
-        if node.target in (select, scatter, aten.copy.default) and not node.users:
+        if node.target in reads and not node.users:
             graph.erase_node(node)
 
 
-def _same_axis(node: Any, scatter: Any, dim: int) -> bool:
-    """Whether a node writes to a place of this axis, both counted from the front."""
+def _place_read(select: fx.Node) -> Any:
+    """What was last written to the place that is read; else what is read is taken from before the other writes."""
+    base, dim, index = select.args
+    while _writes_to(base, dim) and base.args[3] != index:
+        base = base.args[0]
+    select.args = (base, dim, index)
+    return base.args[1] if _writes_to(base, dim) else None
+
+
+def _axis_written(scatter: fx.Node) -> fx.Node | None:
+    """A stack of what was last written to each place of an axis, where all of them were."""
+    rows: dict[int, Any] = {}
+    base, dim = scatter, scatter.args[2]
+    while _writes_to(base, dim):
+        rows.setdefault(base.args[3], base.args[1])
+        base = base.args[0]
+    if len(rows) < scatter.meta["val"].shape[dim]:
+        return None
+    with scatter.graph.inserting_before(scatter):
+        stack = torch.ops.aten.stack.default
+        made = scatter.graph.call_function(stack, ([rows[place] for place in sorted(rows)], dim))
+    made.meta = dict(scatter.meta)
+    return made
+
+
+def _writes_to(node: Any, dim: int) -> bool:
+    """Whether a node writes to a place of this axis, which torch counts from the front."""
+    scatter = torch.ops.aten.select_scatter.default
     return isinstance(node, fx.Node) and node.target == scatter and node.args[2] == dim
 
 

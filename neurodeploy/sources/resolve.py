@@ -338,8 +338,10 @@ def _built(module: str, factory: str, text: str) -> Any:
             "the factory cannot be called",
             "a function without arguments that returns a torch module",
         )
-        lacks = isinstance(error, ModuleNotFoundError) and error.name and error.name != module.partition(".")[0]
-        fixes = (f"install '{error.name}', or do not import it for the network",) if lacks else ()
+        lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        fixes = (
+            (f"install '{lacks}', or do not import it for the network",) if lacks and lacks != module else ()
+        )
         raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit, fixes)) from error
     if not isinstance(network, torch.nn.Module):
         cause, found = "the factory does not return a torch module", type(network).__name__

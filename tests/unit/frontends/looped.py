@@ -89,7 +89,7 @@ class Recorded(Looped):
 
 
 @torch.jit.script
-def _charged(voltage: torch.Tensor, x: torch.Tensor, kept: float):  # noqa: ANN202: TorchScript reads the annotations
+def _charged(voltage: torch.Tensor, x: torch.Tensor, kept: float) -> tuple[torch.Tensor, torch.Tensor]:
     voltage = kept * voltage + x
     spikes = (voltage >= 1.0).to(x)
     return spikes, voltage - spikes

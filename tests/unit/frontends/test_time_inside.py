@@ -471,7 +471,7 @@ def test_a_loop_with_feedback_beside_neurons_that_run_over_time() -> None:
             self.last = None
 
         def forward(self, sequence: Tensor) -> Tensor:
-            sent = []
+            sent: list[Tensor] = []
             for x in sequence:
                 if self.last is None:
                     self.last = torch.zeros_like(x)
@@ -511,7 +511,9 @@ def test_what_a_model_is_refused_for_is_said_of_the_form_that_it_takes() -> None
 @pytest.mark.parametrize(
     ("name", "options"), [("SLSTM", (8, 4)), ("SConv2dLSTM", (1, 2, 3)), ("Alpha", (0.9, 0.8))]
 )
-def test_neurons_of_snntorch_without_a_model_are_refused_by_name(name: str, options: tuple[float, ...]) -> None:
+def test_neurons_of_snntorch_without_a_model_are_refused_by_name(
+    name: str, options: tuple[float, ...]
+) -> None:
     snn = pytest.importorskip("snntorch")
     leaf = leaves.leaf_of(getattr(snn, name)(*options))
     assert leaf is not None and leaf.problem.startswith(f"{name}: ")
