@@ -52,6 +52,14 @@ def runs_all(graph: fx.Graph) -> bool:
     return _turns(_calls(graph)) is not None or any(_whole_samples(graph))
 
 
+def begins_anew(graph: fx.Graph) -> bool:
+    """Whether every neuron with a state is handed one at each call: where no call keeps any, a call is a whole sample."""
+    calls = [node for nodes in _calls(graph).values() for node in nodes]
+    return bool(calls) and all(
+        len(node.all_input_nodes) > 1 and not node.meta["leaf"].forgets for node in calls
+    )
+
+
 def ticks_inside(
     graph: fx.Graph, other: fx.Graph | None, batch: int, spelled: int | None = None
 ) -> int | None:

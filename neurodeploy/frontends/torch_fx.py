@@ -31,7 +31,7 @@ from .lower import lower
 from .recurrences import Recurrences, Remembered
 from .replay import differing
 from .states import Memory, begins, entered, flat, may_loop, may_remember, memory, unreadable
-from .ticks import repeated, runs_all, ticks_inside
+from .ticks import begins_anew, repeated, runs_all, ticks_inside
 from .traced import Call, Ref, Traced
 
 #: what a module is refused for that does not run on one image, and may run on a frame for each tick
@@ -184,6 +184,8 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
         nodes[-1].args = (states.read,)  # nobody reads what the other states have become
     loops = unrolled(nodes, calls, constants, given, output)
     ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
+    if ticks is None and not tracer.remembered and begins_anew(found.graph):
+        ticks = 1
     sizes, dtype = tuple(example.shape), example.dtype
     names = {node.name: _inside(str(node.target)) for node in nodes if node.op == "get_attr"}
     return Traced(

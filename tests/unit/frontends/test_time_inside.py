@@ -517,3 +517,22 @@ def test_neurons_of_snntorch_without_a_model_are_refused_by_name(
     snn = pytest.importorskip("snntorch")
     leaf = leaves.leaf_of(getattr(snn, name)(*options))
     assert leaf is not None and leaf.problem.startswith(f"{name}: ")
+
+
+def test_a_call_that_hands_its_neurons_where_they_begin_is_a_whole_sample() -> None:
+    """A tick of snnTorch that forgets: every call is the first."""
+    snn = pytest.importorskip("snntorch")
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(64, 5), snn.Leaky(beta=0.8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            spikes, membrane = self.lif(4 * self.fc(x.flatten(1)), self.lif.reset_mem())
+            return spikes, membrane
+
+    loaded = resolve.from_torch(published.seeded(Network), InputSpec((1, 8, 8), SCALE, timesteps=4))
+    graph = passes.simplify(loaded.graph)
+    assert loaded.reference is not None and graph.header.timesteps == 1
+    prove.prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
