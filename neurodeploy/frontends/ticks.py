@@ -53,7 +53,7 @@ def runs_all(graph: fx.Graph) -> bool:
 
 
 def begins_anew(graph: fx.Graph) -> bool:
-    """Whether every neuron with a state is handed one at each call: where no call keeps any, a call is a whole sample."""
+    """Whether each neuron with a state is handed one: where no call keeps any, a call is a whole sample."""
     calls = [node for nodes in _calls(graph).values() for node in nodes]
     return bool(calls) and all(
         len(node.all_input_nodes) > 1 and not node.meta["leaf"].forgets for node in calls

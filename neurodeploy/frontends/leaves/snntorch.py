@@ -26,8 +26,10 @@ _RESETS = ("subtract", "zero")
 _UNKNOWN = ("train with reset_mechanism 'subtract' or 'zero', reset_delay=True, and no inhibition",)
 
 
-def _neuron(names: Sequence[str], module: Any) -> Leaf:
-    """One with the states ``names``, the membrane last."""
+def _neuron(names: Sequence[str], module: Any) -> Leaf | None:
+    """One with the states ``names``, the membrane last; None of one without a reset, whose membrane is a read-out."""
+    if getattr(module, "reset_mechanism", "") == "none":
+        return None
     settings = {
         "reset_mechanism": getattr(module, "reset_mechanism", "") not in _RESETS,
         "inhibition": bool(getattr(module, "inhibition", False)),
@@ -92,7 +94,7 @@ _STATES = {"Leaky": ("mem",), "Lapicque": ("mem",), "Synaptic": ("syn", "mem")}
 
 
 def _read(name: str) -> Any:
-    def read(module: Any) -> Leaf:
+    def read(module: Any) -> Leaf | None:
         try:
             return _neuron(_STATES[name], module)
         except Exception as error:  # whatever a release says to a call that it does not know

@@ -536,3 +536,25 @@ def test_a_call_that_hands_its_neurons_where_they_begin_is_a_whole_sample() -> N
     graph = passes.simplify(loaded.graph)
     assert loaded.reference is not None and graph.header.timesteps == 1
     prove.prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
+
+
+def test_a_neuron_of_snntorch_without_a_reset_is_read_by_its_membrane() -> None:
+    snn = pytest.importorskip("snntorch")
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(64, 12), nn.Linear(12, 5)
+            self.lif = snn.Leaky(beta=0.8)
+            self.read = snn.Leaky(beta=0.9, reset_mechanism="none")
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second, voltages = self.lif.reset_mem(), self.read.reset_mem(), []
+            for _ in range(4):
+                spikes, first = self.lif(4 * self.fc1(x.flatten(1)), first)
+                _, second = self.read(self.fc2(spikes), second)
+                voltages.append(second)
+            return torch.stack(voltages)
+
+    graph = imported(published.seeded(Network))
+    assert [node.model for node in graph.of(Neuron)] == ["general_lif", "leaky_integrator"]
