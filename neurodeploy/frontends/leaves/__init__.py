@@ -14,7 +14,8 @@ _HARMLESS = frozenset({"__init__", "__doc__", "__module__", "__qualname__", "__a
 def leaf_of(module: Any) -> Leaf | None:
     """What a module is if it is a neuron of a known class, or of one that derives from it and only is made differently.
 
-    None for any other, also where it is said of the class that such a module is run as any other. One whose methods are its own may fire differently: :func:`derives` says from which it comes.
+    None for any other, and for one of a known class that is to be run as any other. One whose methods are its own may
+    fire differently: :func:`derives` says from which it comes.
     """
     name = _named(_computing(type(module)))
     read = _classes().get(name)
