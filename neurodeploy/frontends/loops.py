@@ -68,7 +68,7 @@ def unrolled(
     seen: list[Loop] = []
     ticks: int | None = None
     unheld: tuple[Problem, ...] = ()
-    for loop in _loops(nodes, constants):
+    for loop in _loops(nodes, constants, _live(nodes[-1])):
         if any(map(loop.overlaps, seen)) or ticks not in (None, loop.ticks):
             continue
         seen.append(loop)  # another cut of the same loop carries more
@@ -111,7 +111,17 @@ def _which(call: Call) -> str:
 # --- which parts of a trace are loops --------------------------------------------------------------------------------
 
 
-def _loops(nodes: Sequence[fx.Node], constants: Mapping[str, Any]) -> list[Loop]:
+def _live(output: fx.Node) -> set[fx.Node]:
+    """What is returned, with all that it is computed from."""
+    seen, new = {output}, [output]
+    while new:
+        inputs = [node for node in new.pop().all_input_nodes if node not in seen]
+        seen.update(inputs)
+        new += inputs
+    return seen
+
+
+def _loops(nodes: Sequence[fx.Node], constants: Mapping[str, Any], live: Collection[fx.Node]) -> list[Loop]:
     """Everything that may be a loop with states: what covers most of the trace first, then what carries least.
 
     The second slice begins where a loop of the user's came round. The first one may lack operators: those of which it
@@ -121,7 +131,7 @@ def _loops(nodes: Sequence[fx.Node], constants: Mapping[str, Any]) -> list[Loop]
     marks = _marks(steps)
     starts = [i for i, (a, b) in enumerate(pairwise(steps), 1) if _turn(a) != _turn(b)]
     spans = ((begin, length) for begin in starts for length in _lengths(marks, begin, starts))
-    found = (_loop(steps, marks, begin, length, constants) for begin, length in spans)
+    found = (_loop(steps, marks, begin, length, constants, live) for begin, length in spans)
     loops = [loop for loop in found if loop is not None]
     return sorted(loops, key=lambda loop: (-len(loop.nodes), len(loop.carried), len(loop.template)))
 
@@ -168,7 +178,12 @@ def _turn(node: fx.Node) -> int:
 
 
 def _loop(
-    steps: Sequence[fx.Node], marks: list[int], begin: int, length: int, constants: Mapping[str, Any]
+    steps: Sequence[fx.Node],
+    marks: list[int],
+    begin: int,
+    length: int,
+    constants: Mapping[str, Any],
+    live: Collection[fx.Node],
 ) -> Loop | None:
     """The loop whose second slice is the ``length`` steps from ``begin`` on; None where its slices are not alike."""
     body, ends = marks[begin : begin + length], [begin]
@@ -185,8 +200,26 @@ def _loop(
     else:
         for at, k, count in SequenceMatcher(None, before, body, autojunk=False).get_matching_blocks():
             first[k : k + count] = steps[start + at : start + at + count]
-    loop = Loop([first, *later], constants)
+        _from_other_lines(first, steps[start:begin], steps[begin : begin + length])
+    loop = Loop([first, *later], constants, live)
     return loop if loop.alike() else None
+
+
+def _from_other_lines(
+    first: list[fx.Node | None], before: Sequence[fx.Node], template: Sequence[fx.Node]
+) -> None:
+    """Fill in what the first slice reads of the outside in another line, such as that of ``if t == 0``."""
+
+    def key(node: fx.Node) -> Any:
+        module, _, shape = _mark(node)[1:]
+        return _name(node), module, shape, tuple(node.all_input_nodes)
+
+    free = [node for node in before if node not in first and not node.users.keys().isdisjoint(first)]
+    for k, node in enumerate(template):
+        if first[k] is None and set(template).isdisjoint(node.all_input_nodes):
+            same = [other for other in free if key(other) == key(node)]
+            if len(same) == 1:
+                first[k] = same[0]
 
 
 # --- one loop --------------------------------------------------------------------------------------------------------
@@ -196,11 +229,12 @@ def _loop(
 class Loop:
     """``slices`` of a trace, one for each tick, in which the same step stands in the same position.
 
-    None in the first slice is a step that it lacks.
+    None in the first slice is a step that it lacks. What is not ``live`` makes records that nobody reads.
     """
 
     slices: list[list[fx.Node | None]]
     constants: Mapping[str, Any]
+    live: Collection[fx.Node]
 
     @property
     def ticks(self) -> int:
@@ -221,6 +255,10 @@ class Loop:
     def nodes(self) -> Collection[fx.Node]:
         """All steps of all slices."""
         return self.positions.keys()
+
+    def users(self, node: fx.Node | None) -> list[fx.Node]:
+        """What reads a step, and is read itself."""
+        return [] if node is None else [user for user in node.users if user in self.live]
 
     def overlaps(self, other: Loop) -> bool:
         """Whether a step is in both."""
@@ -253,7 +291,7 @@ class Loop:
         before, after = self.slices[0][position], self.template[position]
         readers = [node for node in self.template if before in node.all_input_nodes]
         if readers == [after] and _name(after) in _ADDS and len(after.all_input_nodes) == 2:
-            users = [user for part in self.slices[:-1] for user in _users(part[position])]
+            users = [user for part in self.slices[:-1] for user in self.users(part[position])]
             return all(self.positions.get(user, (0, -1))[1] == position for user in users)
         return all("leaf" in node.meta and after.args[:1] == (node,) for node in readers)
 
@@ -412,7 +450,7 @@ class _Body:
     def _read(self, position: int) -> bool:
         """Whether a step is read outside of the loop, or by a part of it that is the business of others."""
         loop = self.loop
-        users = {user for part in loop.slices for user in _users(part[position])}
+        users = {user for part in loop.slices for user in loop.users(part[position])}
         inside = {loop.positions.get(user, (-1, 0)) for user in users}
         before = loop.slices[0][position]
         carried = (
@@ -515,10 +553,6 @@ def _leaves(node: Any) -> list[Any]:
     found: list[Any] = []
     fx.node.map_aggregate((node.args, dict(sorted(node.kwargs.items()))), found.append)
     return found
-
-
-def _users(node: fx.Node | None) -> list[fx.Node]:
-    return [] if node is None else list(node.users)
 
 
 def _path(node: fx.Node) -> str:

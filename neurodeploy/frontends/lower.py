@@ -89,9 +89,8 @@ def _graph(lowering: Lowering, traced: Traced, spec: InputSpec, readout: str) ->
     program = _Program(lowering, known, values, Kinds(traced), turns)
     for call in calls:
         program.step(call)
-    returned = traced.output if isinstance(traced.output, (tuple, list)) else (traced.output,)
-    first = next(iter(returned), None)
-    result = plain(program.values.get(first.name)) if isinstance(first, Ref) else None
+    returned = _returned(traced.output, program.values)
+    result = plain(next(iter(returned), None))
     if isinstance(result, Stream) and result.tick and result.tick == traced.ticks and not result.partial:
         result = replace(result, tick=0, readout="last")
     problems = (
@@ -238,6 +237,13 @@ class _Program:
     def collected(self) -> list[Problem]:
         """All problems, places of the same line joined."""
         return [_joined(group) for group in self.problems.values()]
+
+
+def _returned(output: Any, values: Mapping[str, Any]) -> Sequence[Any]:
+    """The values that a model returns; a call may yield several, such as a neuron with its states."""
+    made = values.get(output.name) if isinstance(output, Ref) else output
+    made = made if isinstance(made, (tuple, list)) else (made,)
+    return [values.get(part.name) if isinstance(part, Ref) else part for part in made]
 
 
 def _streams(item: Any) -> Iterator[Stream]:

@@ -8,6 +8,7 @@ that part of the program), and where it keeps what was computed one tick ago a c
 from __future__ import annotations
 
 import graphlib
+import heapq
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -181,7 +182,9 @@ class Recurrences:
     def _spiking(self, state: State, source: fx.Node, reach: set[fx.Node]) -> bool:
         """Try everything of the state's shape that is 0 or 1 as its spikes."""
         shape = state.before.meta["val"].shape
-        for spikes in sorted(reach, key=self.order.__getitem__):
+        # what is remembered beside the state is tried first: it may be the spikes
+        ahead = {_source(s.after) for s in self.states if s is not state}
+        for spikes in sorted(reach, key=lambda node: (node not in ahead, self.order[node])):
             value = spikes.meta.get("val")
             if not isinstance(value, torch.Tensor) or value.shape != shape or not value.is_floating_point():
                 continue
@@ -212,6 +215,11 @@ class Recurrences:
             if not reach.isdisjoint(node.all_input_nodes):
                 reach.add(node)
         return reach - {start}
+
+    @property
+    def read(self) -> tuple[Any, list[fx.Node]]:
+        """What is returned, and what the next call reads."""
+        return self.output, [source for source, _ in self.past.values()]
 
     # --- running a part of the program ----------------------------------------------------------------------------
     def _cell(
@@ -309,8 +317,15 @@ class Recurrences:
                     source,
                 ]  # no loop: the delayed connection looks at an earlier node
         calls: list[Call] = []
-        for node in graphlib.TopologicalSorter(before).static_order():
+        ready: list[tuple[int, fx.Node]] = []  # in the program's own order, by which loops are found
+        sorter = graphlib.TopologicalSorter(before)
+        sorter.prepare()
+        while sorter.is_active():
+            for node in sorter.get_ready():
+                heapq.heappush(ready, (self.order[node], node))
+            _, node = heapq.heappop(ready)
             calls += self._stands_for(node, traced)
+            sorter.done(node)
         return calls
 
     def _stands_for(self, node: fx.Node, traced: Mapping[str, Call]) -> list[Call]:
@@ -451,13 +466,13 @@ def sine(states: int) -> Callable[..., Any]:
 
 
 def _run(region: Iterable[fx.Node], known: dict[fx.Node, Any]) -> None:
-    """Compute the nodes of a region from what is known."""
+    """Compute the nodes of a region from what is known, also behind ``.float()`` in double precision."""
     for node in region:
         args, kwargs = (fx.node.map_arg(part, known.__getitem__) for part in (node.args, node.kwargs))
         if node.op == "call_method":
-            known[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
+            known[node] = exact(getattr(args[0], node.target)(*args[1:], **kwargs))
         else:
-            known[node] = node.target(*args, **kwargs)
+            known[node] = exact(node.target(*args, **kwargs))
 
 
 def _copies(known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:

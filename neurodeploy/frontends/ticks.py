@@ -40,10 +40,27 @@ def _calls(graph: fx.Graph) -> dict[str, list[fx.Node]]:
 
 
 def _turns(calls: Mapping[str, list[fx.Node]]) -> int | None:
-    """How often a loop over ticks was run, where all neurons are called so often, each in one line; else None."""
-    counts = set(map(len, calls.values()))
+    """How often a loop over ticks was run, where all neurons are called so often, each in one line; else None.
+
+    Neurons that are given all ticks in one call may stand beside the loop.
+    """
+    single = [nodes for nodes in calls.values() if len(nodes) > 1 or not nodes[0].meta["leaf"].whole_sample]
+    counts = set(map(len, single))
     (count,) = counts if len(counts) == 1 else (1,)
-    return count if count > 1 and all(map(_loops, calls.values())) else None
+    return count if count > 1 and all(map(_loops, single)) else None
+
+
+def runs_all(graph: fx.Graph) -> bool:
+    """Whether one call runs all ticks, as its neurons say it."""
+    return _turns(_calls(graph)) is not None or any(_whole_samples(graph))
+
+
+def begins_anew(graph: fx.Graph) -> bool:
+    """Whether each neuron with a state is handed one: where no call keeps any, a call is a whole sample."""
+    calls = [node for nodes in _calls(graph).values() for node in nodes]
+    return bool(calls) and all(
+        len(node.all_input_nodes) > 1 and not node.meta["leaf"].forgets for node in calls
+    )
 
 
 def ticks_inside(

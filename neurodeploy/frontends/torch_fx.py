@@ -12,7 +12,7 @@ import operator
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,13 @@ from .lower import lower
 from .recurrences import Recurrences, Remembered
 from .replay import differing
 from .states import Memory, begins, entered, flat, may_loop, may_remember, memory, unreadable
-from .ticks import repeated, ticks_inside
+from .ticks import begins_anew, repeated, runs_all, ticks_inside
 from .traced import Call, Ref, Traced
 
 #: what a module is refused for that does not run on one image, and may run on a frame for each tick
 DOES_NOT_RUN = {"ND103", "ND130"}
+#: and what one is refused for that takes ticks for samples, or samples for ticks
+OTHER_FORM = {*DOES_NOT_RUN, "ND105", "ND161"}
 
 
 def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network") -> Graph:
@@ -57,7 +59,13 @@ def import_module(model: torch.nn.Module, spec: InputSpec, name: str = "network"
             refusals[axis] = error
             if axis is None and not {problem.code for problem in error.problems} <= DOES_NOT_RUN:
                 break
-    raise refusals[None]
+    raise min((refusals[None], *refusals.values()), key=_misunderstood)
+
+
+def _misunderstood(refusal: ImportModelError) -> int:
+    """How likely it is that a module was refused because it takes its input for something else."""
+    codes = {problem.code for problem in refusal.problems}
+    return 2 if codes & OTHER_FORM else int("ND101" in codes)
 
 
 def _axes(spec: InputSpec) -> tuple[int | None, ...]:
@@ -172,12 +180,17 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
         raise ImportModelError(problems)
     calls, constants, nodes = _without_writes(found, example)
     given, output = _ends(nodes)
+    if tracer.remembered and runs_all(found.graph):
+        nodes, constants = _begun(nodes, tracer.remembered, constants)
     if tracer.remembered:
         states = Recurrences(nodes, tracer.remembered, constants)
         calls, output = states.calls({call.name: call for call in calls}), _references(states.output)
         constants |= states.fixed
+        nodes[-1].args = (states.read,)  # nobody reads what the other states have become
     loops = unrolled(nodes, calls, constants, given, output)
     ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
+    if ticks is None and not tracer.remembered and begins_anew(found.graph):
+        ticks = 1
     sizes, dtype = tuple(example.shape), example.dtype
     held = [node for node in nodes if node.op == "get_attr"]
     names = {node.name: _inside(str(node.meta.get("path", node.target))) for node in held}
@@ -225,7 +238,7 @@ def _traced(
             )
             named = tracer.problems
             made = _Factories(tracer) if factories else nullcontext()
-            with observed.foreign_draws(foreign), _torch.inference(), recorder, made:
+            with observed.foreign_draws(foreign), _torch.inference(), recorder, made, _unscripted():
                 graph = tracer.trace(tracer.whole)
             tracer.close(graph)
     except NeurodeployError:
@@ -235,6 +248,25 @@ def _traced(
     return _Found(tracer, graph, recorder, foreign, factories)
 
 
+@contextmanager
+def _unscripted() -> Iterator[None]:
+    """Functions that the user had compiled by ``torch.jit.script`` run as they are written where they meet a proxy."""
+    compiled = torch.jit.ScriptFunction
+    call = compiled.__call__
+
+    def run(function: Any, *args: Any, **kwargs: Any) -> Any:
+        written = getattr(function, "_torchdynamo_inline", None)
+        if written and any(isinstance(arg, fx.Proxy) for arg in (*args, *kwargs.values())):
+            return written(*args, **kwargs)
+        return call(function, *args, **kwargs)
+
+    compiled.__call__ = run
+    try:
+        yield
+    finally:
+        compiled.__call__ = call
+
+
 @functools.cache
 def _import_what_dispatch_does() -> None:
     """Parts of torch that it first imports when an operator is watched: in a trace they would keep its calls."""
@@ -242,10 +274,14 @@ def _import_what_dispatch_does() -> None:
         torch.zeros(1).clone()
 
 
+#: torch's functions that read nothing but the form of their operand
+_LIKE = ("zeros_like", "ones_like", "empty_like", "full_like")
+
+
 class _Factories(TorchFunctionMode):  # type: ignore[misc]
     """Torch's functions that make a tensor from numbers alone yield proxies."""
 
-    names = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+    names = ("zeros", "ones", "empty", "full", *_LIKE)
 
     def __init__(self, tracer: _Tracer) -> None:
         super().__init__()
@@ -291,6 +327,15 @@ class _Shaped(fx.Proxy):  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(self._value)
+
+    __hash__ = fx.Proxy.__hash__
+
+    def __eq__(self, other: Any) -> Any:
+        """``x == None`` asks whether there is a tensor; anything else is an operator."""
+        return super().__eq__(other) if other is not None else False
+
+    def __ne__(self, other: Any) -> Any:
+        return super().__ne__(other) if other is not None else True
 
     def __iter__(self) -> Iterator[Any]:
         return iter([self[i] for i in range(len(self._value))])
@@ -441,7 +486,12 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         return _Shaped(node, self)
 
     def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them."""
+        """Of a function that returns several tensors a proxy for each: torch takes no proxy for a list of them.
+
+        What only has the form of a state does not depend on it.
+        """
+        if getattr(args[0], "__name__", "") in _LIKE and args[1] and isinstance(args[1][0], _Held):
+            return args[0](args[1][0]._value, *args[1][1:], **args[2])
         proxy = super().create_proxy(kind, *args, **kwargs)
         value = proxy.node.meta.get("val")
         if kind not in ("call_function", "call_method") or type(value) not in (tuple, list):
@@ -573,6 +623,22 @@ def _ends(nodes: list[fx.Node]) -> tuple[str, Any]:
     given = next(node.name for node in nodes if node.op == "placeholder")
     (output,) = (_references(node.args[0]) for node in nodes if node.op == "output")
     return given, output
+
+
+def _begun(
+    nodes: list[fx.Node], remembered: list[Remembered], constants: dict[str, Any]
+) -> tuple[list[fx.Node], dict[str, Any]]:
+    """Nodes and constants of a call that runs all ticks, and so begins with each state where that begins."""
+    constants, (_, *states) = dict(constants), (node for node in nodes if node.op == "placeholder")
+    for state, known in zip(states, remembered, strict=True):
+        if known.rest is not None and state.users:
+            with state.graph.inserting_after(states[-1]):
+                made = state.graph.create_node("get_attr", f"{state.name}_begins")
+            begun = torch.full_like(state.meta["val"], known.rest)
+            made.meta = {**state.meta, "val": begun}
+            constants |= {made.name: begun, state.name: begun}
+            state.replace_all_uses_with(made)
+    return list(nodes[0].graph.nodes), constants
 
 
 def _kept_outside(found: _Found) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ the same memory, becomes a chain of operators that return new tensors. The neuro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, reduce
 from typing import Any
 
@@ -78,16 +78,15 @@ def functional(
 ) -> fx.GraphModule:
     """The same program in torch's basic operators, none of which writes; ``meta["source"]`` is the node it comes from.
 
-    ``states`` are further inputs. With them ``meta["val"]`` is the value of each node, as in the trace. Raises whatever
-    torch raises where it cannot.
+    ``states`` are further inputs. ``meta["val"]`` is the value of each node, as in the trace. Raises whatever torch
+    raises where it cannot.
     """
     from torch.fx import traceback
     from torch.fx.experimental.proxy_tensor import make_fx
 
     sources = {node.name: node for node in graph.nodes}
-    for (
-        node
-    ) in graph.nodes:  # the one field that torch carries along and the tracer of live modules does not use
+    # the one field that torch carries along and the tracer of live modules does not use
+    for node in graph.nodes:
         node.meta["nn_module_stack"] = {"source": node.name}
     replay = _Replay(fx.GraphModule(root, graph))
     replay.states = {n.target: len(n.meta["leaf"].states) for n in graph.nodes if n.op == "call_module"}
@@ -100,11 +99,11 @@ def functional(
     with traceback.preserve_node_meta():
         made = make_fx(torch.func.functionalize(run))(example, *states, *constants.values())
     _hold(made, constants)
+    _read_as_written(made.graph)
     for node in made.graph.nodes:
         name = (node.meta.get("nn_module_stack") or {}).get("source")
         node.meta["source"] = sources.get(name)
-    if states:
-        _Valued(made).run(example, *states)
+    _Valued(made).run(example, *states)
     return made
 
 
@@ -121,6 +120,64 @@ def _hold(made: fx.GraphModule, constants: Mapping[str, torch.Tensor]) -> None:
         node.replace_all_uses_with(constant)
         made.graph.erase_node(node)
     made.recompile()
+
+
+def _read_as_written(graph: fx.Graph) -> None:
+    """Read what was written to a place of an axis from where it comes, and a whole axis that was written as a stack.
+
+    So a tick that is kept in a tensor made before the loop is no memory of that loop.
+    """
+    aten = torch.ops.aten
+    reads: dict[Any, Callable[[fx.Node], Any]] = {
+        aten.select.int: _place_read,
+        aten.select_scatter.default: _axis_written,
+        aten.copy.default: lambda copy: copy.args[1],
+        aten.slice.Tensor: lambda part: part.args[0],
+        aten.slice_scatter.default: lambda put: put.args[1],
+    }
+    for node in list(graph.nodes):
+        found = reads[node.target](node) if node.target in reads else None
+        if isinstance(found, fx.Node) and _form(found) == _form(node):
+            node.replace_all_uses_with(found)
+    for node in reversed(graph.nodes):
+        if node.target in reads and not node.users:
+            graph.erase_node(node)
+
+
+def _place_read(select: fx.Node) -> Any:
+    """What was last written to the place that is read; else what is read is taken from before the other writes."""
+    base, dim, index = select.args
+    while _writes_to(base, dim) and base.args[3] != index:
+        base = base.args[0]
+    select.args = (base, dim, index)
+    return base.args[1] if _writes_to(base, dim) else None
+
+
+def _axis_written(scatter: fx.Node) -> fx.Node | None:
+    """A stack of what was last written to each place of an axis, where all of them were."""
+    rows: dict[int, Any] = {}
+    base, dim = scatter, scatter.args[2]
+    while _writes_to(base, dim):
+        rows.setdefault(base.args[3], base.args[1])
+        base = base.args[0]
+    if len(rows) < scatter.meta["val"].shape[dim]:
+        return None
+    with scatter.graph.inserting_before(scatter):
+        stack = torch.ops.aten.stack.default
+        made = scatter.graph.call_function(stack, ([rows[place] for place in sorted(rows)], dim))
+    made.meta = dict(scatter.meta)
+    return made
+
+
+def _writes_to(node: Any, dim: int) -> bool:
+    """Whether a node writes to a place of this axis, which torch counts from the front."""
+    scatter = torch.ops.aten.select_scatter.default
+    return isinstance(node, fx.Node) and node.target == scatter and node.args[2] == dim
+
+
+def _form(node: fx.Node) -> tuple[Any, ...]:
+    value = node.meta["val"]
+    return value.shape, value.dtype
 
 
 class _Valued(fx.Interpreter):  # type: ignore[misc]

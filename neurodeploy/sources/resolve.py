@@ -352,7 +352,11 @@ def _built(module: str, factory: str, text: str) -> Any:
             "the factory cannot be called",
             "a function without arguments that returns a torch module",
         )
-        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit)) from error
+        lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        fixes = (
+            (f"install '{lacks}', or do not import it for the network",) if lacks and lacks != module else ()
+        )
+        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit, fixes)) from error
     if not isinstance(network, torch.nn.Module):
         cause, found = "the factory does not return a torch module", type(network).__name__
         raise ImportModelError(Problem("ND111", cause, text, found, "torch.nn.Module"))

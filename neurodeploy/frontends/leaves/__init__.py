@@ -16,7 +16,8 @@ _HARMLESS = frozenset({"__init__", "__doc__", "__module__", "__qualname__", "__a
 def leaf_of(module: Any) -> Leaf | None:
     """What a module is if it is a neuron of a known class, or of one that derives from it and only is made differently.
 
-    None for any other. One whose methods are its own may fire differently: :func:`derives` says from which it comes.
+    None for any other, and for one of a known class that is to be run as any other. One whose methods are its own may
+    fire differently: :func:`derives` says from which it comes.
     """
     name = _named(_computing(type(module)))
     read = _classes().get(name)
@@ -26,7 +27,8 @@ def leaf_of(module: Any) -> Leaf | None:
 def derives(module: Any) -> str:
     """The known neuron class that the class of a module overrides in part; empty if there is none."""
     names = [_named(cls) for cls in type(module).__mro__]
-    return "" if leaf_of(module) else next((name for name in names if name in _classes()), "")
+    known = leaf_of(module) or _named(_computing(type(module))) in _classes()
+    return "" if known else next((name for name in names if name in _classes()), "")
 
 
 def block_of(module: Any) -> Callable[[Any], Block] | None:

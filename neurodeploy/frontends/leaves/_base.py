@@ -70,6 +70,8 @@ class Block:
 class SourceLibrary(Member):
     """A library by name; ``classes`` says by qualified class name how a module of the class becomes a Leaf.
 
+    None of one that never fires for its reader, which is found by running it as any other module.
+
     ``blocks`` says it of layers that hold their neurons, once they have been called: networks of these are
     :mod:`neurodeploy.frontends.blocks`.
 
@@ -79,7 +81,7 @@ class SourceLibrary(Member):
     """
 
     name: str
-    classes: Mapping[str, Callable[[Any], Leaf]]
+    classes: Mapping[str, Callable[[Any], Leaf | None]]
     refused: Mapping[str, Leaf] = field(default_factory=dict)
     blocks: Mapping[str, Callable[[Any], Block]] = field(default_factory=dict)
     every_machine: str = ""

@@ -26,8 +26,10 @@ _RESETS = ("subtract", "zero")
 _UNKNOWN = ("train with reset_mechanism 'subtract' or 'zero', reset_delay=True, and no inhibition",)
 
 
-def _neuron(names: Sequence[str], module: Any) -> Leaf:
-    """One with the states ``names``, the membrane last."""
+def _neuron(names: Sequence[str], module: Any) -> Leaf | None:
+    """One with the states ``names``, the membrane last; None of one without a reset, whose membrane is a read-out."""
+    if getattr(module, "reset_mechanism", "") == "none":
+        return None
     settings = {
         "reset_mechanism": getattr(module, "reset_mechanism", "") not in _RESETS,
         "inhibition": bool(getattr(module, "inhibition", False)),
@@ -92,7 +94,7 @@ _STATES = {"Leaky": ("mem",), "Lapicque": ("mem",), "Synaptic": ("syn", "mem")}
 
 
 def _read(name: str) -> Any:
-    def read(module: Any) -> Leaf:
+    def read(module: Any) -> Leaf | None:
         try:
             return _neuron(_STATES[name], module)
         except Exception as error:  # whatever a release says to a call that it does not know
@@ -104,7 +106,27 @@ def _read(name: str) -> Any:
     return read
 
 
+#: what keeps others from being a registered model; RLeaky and RSynaptic are found by running them
+_UNMODELLED = {
+    "alpha.Alpha": "its reset multiplies its currents, and the input of the same tick, by its spikes",
+    "associative.AssociativeLeaky": "its state is a matrix of products of its inputs",
+    "deltaleaky.DeltaLeaky": "it fires where its membrane changes, and never resets",
+    "leakyparallel.LeakyParallel": "a torch.nn.RNN computes all of its ticks, without a reset",
+    "leakyunroll.LeakyParallel": "a torch.nn.RNN computes all of its ticks, without a reset",
+    "linearleaky.LinearLeaky": "a convolution over time computes all of its ticks, without a reset",
+    "sconv2dlstm.SConv2dLSTM": "gates multiply its states",
+    "slstm.SLSTM": "gates multiply its states",
+    "stateleaky.StateLeaky": "a convolution over time computes all of its ticks, without a reset",
+}
+
+_KNOWN = ("train with Leaky, Synaptic, RLeaky or RSynaptic",)
+
+
 MEMBER = SourceLibrary(
     "snntorch",
     {f"snntorch._neurons.{name.lower()}.{name}": _read(name) for name in _STATES},
+    {
+        f"snntorch._neurons.{place}": Leaf(problem=f"{place.partition('.')[2]}: {why}", fixes=_KNOWN)
+        for place, why in _UNMODELLED.items()
+    },
 )

@@ -71,6 +71,85 @@ class Nothing(Looped):
         return out
 
 
+class Recorded(Looped):
+    """What the voltages were is kept on the module, where nothing reads it."""
+
+    record: Any = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, out, record = 0, 0, []
+        for _ in range(self.ticks):
+            mem = 0.5 * mem + self.drive(x)
+            record.append(mem.detach().cpu().clone())
+            spikes = (mem > 1).to(x.dtype)
+            mem = mem * (1 - spikes)
+            out = out + self.head(spikes)
+        self.record = torch.stack(record)
+        return out
+
+
+@torch.jit.script
+def _charged(voltage: torch.Tensor, x: torch.Tensor, kept: float) -> tuple[torch.Tensor, torch.Tensor]:
+    voltage = kept * voltage + x
+    spikes = (voltage >= 1.0).to(x)
+    return spikes, voltage - spikes
+
+
+class Compiled(Looped):
+    """A tick is a function that was compiled."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        voltage, out = torch.zeros(x.shape[0], 12), 0
+        for _ in range(self.ticks):
+            spikes, voltage = _charged(voltage, self.drive(x), 0.5)
+            out = out + self.head(spikes)
+        return out
+
+
+class Written(Looped):
+    """One module spells out two populations; it writes ticks into the last axis, and reads spikes from there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spikes = _Written()
+
+    def forward(self, x: Tensor) -> Tensor:
+        every = torch.zeros(x.shape[0], 12, self.ticks)
+        for t in range(self.ticks):
+            every[..., t] = self.drive(x)
+        sent = self.spikes(every)
+        heads = torch.zeros(x.shape[0], 5, self.ticks)
+        for t in range(self.ticks):
+            heads[..., t] = 2 * self.head(sent[..., t])
+        return self.spikes(heads).sum(-1)
+
+
+class _Written(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        mem, out = torch.zeros(x.shape[:-1]), torch.zeros(x.shape)
+        for t in range(x.shape[-1]):
+            mem = 0.5 * mem * (1 - out[..., max(t - 1, 0)]) + x[..., t]
+            out[..., t] = Spike.apply(mem - 0.5)
+        return out
+
+
+class Otherwise(Looped):
+    """The first tick is written in a line of its own; ticks are written into the first axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        every = self.drive(x).repeat(self.ticks, 1, 1)
+        out, mem, spikes = torch.zeros_like(every), torch.zeros_like(every[0]), torch.zeros_like(every[0])
+        for t in range(self.ticks):
+            if t >= 1:
+                mem = mem * 0.25 * (1 - spikes.detach()) + every[t]
+            else:
+                mem = every[t]
+            spikes = (mem > 0.5).to(x.dtype)
+            mem = mem.clone()
+            out[t] = spikes
+        return self.head(out).mean(0)
+
+
 class Begins(Looped):
     """Rests at a value, to which it returns."""
 
@@ -284,7 +363,8 @@ class Biased(Looped):
 
 #: what has to come in as it is, and the models of its neurons
 EQUAL = {
-    Soft: ["general_lif"], Number: ["lif"], Nothing: ["general_lif"], Begins: ["lif"],
+    Soft: ["general_lif"], Number: ["lif"], Nothing: ["general_lif"], Recorded: ["general_lif"],
+    Written: ["lif"] * 2, Otherwise: ["general_lif"], Compiled: ["inclusive_lif"], Begins: ["lif"],
     Spikes: ["general_lif", "leaky_integrator"], Recurrent: ["lif"], Late: ["leaky_integrator", "lif"],
     Layers: ["inclusive_lif"] * 3, Layerwise: ["lif", "lif"], Frames: ["lif", "lif"],
 }  # fmt: skip

@@ -29,6 +29,10 @@ EQUAL = (
     "Soft",
     "Number",
     "Nothing",
+    "Recorded",
+    "Written",
+    "Otherwise",
+    "Compiled",
     "Begins",
     "Spikes",
     "Recurrent",
@@ -74,7 +78,10 @@ def agrees(graph: Graph, model: Any) -> None:
     assert all(np.mean(trace.values[name] != 0) > 0.01 for name in populations)
 
 
-@pytest.mark.parametrize("name", fast(EQUAL, "Number", "Spikes", "Recurrent", "Layerwise"))
+@pytest.mark.parametrize(
+    "name",
+    fast(EQUAL, "Number", "Recorded", "Written", "Otherwise", "Compiled", "Spikes", "Recurrent", "Layerwise"),
+)
 def test_the_graph_of_one_tick_equals_the_loop(name: str) -> None:
     model = made(name)
     graph = imported(model)

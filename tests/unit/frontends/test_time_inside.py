@@ -10,10 +10,11 @@ import pytest
 
 from neurodeploy import passes
 from neurodeploy.errors import ImportModelError
+from neurodeploy.frontends import leaves
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Micro, Neuron
+from neurodeploy.ir.nodes import Micro, Neuron, Synapse
 from neurodeploy.sources import resolve
 from tests.fast import fast
 from tests.later import Later, Tensor, nn, torch
@@ -459,3 +460,142 @@ def test_a_network_without_states_is_told_that_its_ticks_are_alike() -> None:
         imported(Counted())
     (problem,) = caught.value.problems
     assert problem.code == "ND105" and "all ticks are alike" in problem.fixes[0]
+
+
+def test_a_network_that_returns_a_neuron_with_its_states() -> None:
+    """A Sequential whose last neuron of snnTorch returns (spikes, membrane)."""
+    snn = pytest.importorskip("snntorch")
+
+    def made() -> Any:
+        last = snn.Leaky(beta=0.5, init_hidden=True, output=True)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 5), last)
+
+    model = published.seeded(made)
+    graph = imported(model)
+    assert [remark["code"] for remark in graph.header.notes["remarks"]] == ["ND156"]
+
+
+@pytest.mark.parametrize("options", [{"linear_features": 12}, {"all_to_all": False, "V": 0.5}])
+@pytest.mark.parametrize("neuron", ["RLeaky", "RSynaptic"])
+def test_recurrent_neurons_of_snntorch(neuron: str, options: dict[str, Any]) -> None:
+    """They ask whether they are handed a state by ``==``, and make their first one like the last."""
+    snn = pytest.importorskip("snntorch")
+    decays = {"alpha": 0.7, "beta": 0.8} if neuron == "RSynaptic" else {"beta": 0.8}
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.neuron, self.head = (
+                nn.Linear(64, 12), getattr(snn, neuron)(**decays, **options), nn.Linear(12, 5)
+            )  # fmt: skip
+
+        def forward(self, x: Tensor) -> Tensor:
+            states, total = self.neuron.reset_mem(), 0
+            for _ in range(4):
+                states = self.neuron(self.fc(x.flatten(1)), *states)
+                total = total + self.head(states[0])
+            return total
+
+    graph = imported(published.seeded(Network))
+    assert any(isinstance(node, Synapse) and node.delay for node in graph.nodes.values())
+
+
+def test_a_loop_with_feedback_beside_neurons_that_run_over_time() -> None:
+    """One layer takes tick by tick and remembers, the others are given all ticks in one call."""
+
+    class Feedback(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.lif, self.last = nn.Linear(24, 12), jelly.LIFNode(), None
+
+        def reset(self) -> None:
+            self.last = None
+
+        def forward(self, sequence: Tensor) -> Tensor:
+            sent: list[Tensor] = []
+            for x in sequence:
+                if self.last is None:
+                    self.last = torch.zeros_like(x)
+                self.last = self.lif(4 * self.mix(torch.cat((x, self.last), -1)))
+                sent.append(self.last)
+            return torch.stack(sent)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.feedback = nn.Linear(64, 12), published.lif(), Feedback()
+
+        def forward(self, x: Tensor) -> Tensor:
+            every = self.fc(x.flatten(1)).repeat(4, 1, 1)
+            return self.feedback(self.lif(4 * every)).mean(0)
+
+    model = published.seeded(Network)
+    agrees(imported(model), said(model))
+
+
+def test_what_a_model_is_refused_for_is_said_of_the_form_that_it_takes() -> None:
+    """Given frames it works along time; one frame it would take for a batch, which is not what it is refused for."""
+
+    class Differences(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(8, 5), published.lif()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(self.fc(x[1:] - x[:-1])).mean(0)
+
+    with pytest.raises(ImportModelError) as caught:
+        resolve.from_torch(Differences(), InputSpec((8,), SCALE, timesteps=4, frames=True))
+    assert {problem.code for problem in caught.value.problems} == {"ND162"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("SLSTM", (8, 4)), ("SConv2dLSTM", (1, 2, 3)), ("Alpha", (0.9, 0.8))]
+)
+def test_neurons_of_snntorch_without_a_model_are_refused_by_name(
+    name: str, options: tuple[float, ...]
+) -> None:
+    snn = pytest.importorskip("snntorch")
+    leaf = leaves.leaf_of(getattr(snn, name)(*options))
+    assert leaf is not None and leaf.problem.startswith(f"{name}: ")
+
+
+def test_a_call_that_hands_its_neurons_where_they_begin_is_a_whole_sample() -> None:
+    """A tick of snnTorch that forgets: every call is the first."""
+    snn = pytest.importorskip("snntorch")
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(64, 5), snn.Leaky(beta=0.8)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            spikes, membrane = self.lif(4 * self.fc(x.flatten(1)), self.lif.reset_mem())
+            return spikes, membrane
+
+    loaded = resolve.from_torch(published.seeded(Network), InputSpec((1, 8, 8), SCALE, timesteps=4))
+    graph = passes.simplify(loaded.graph)
+    assert loaded.reference is not None and graph.header.timesteps == 1
+    prove.prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
+
+
+def test_a_neuron_of_snntorch_without_a_reset_is_read_by_its_membrane() -> None:
+    snn = pytest.importorskip("snntorch")
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(64, 12), nn.Linear(12, 5)
+            self.lif = snn.Leaky(beta=0.8)
+            self.read = snn.Leaky(beta=0.9, reset_mechanism="none")
+
+        def forward(self, x: Tensor) -> Tensor:
+            first, second, voltages = self.lif.reset_mem(), self.read.reset_mem(), []
+            for _ in range(4):
+                spikes, first = self.lif(4 * self.fc1(x.flatten(1)), first)
+                _, second = self.read(self.fc2(spikes), second)
+                voltages.append(second)
+            return torch.stack(voltages)
+
+    graph = imported(published.seeded(Network))
+    assert [node.model for node in graph.of(Neuron)] == ["general_lif", "leaky_integrator"]

@@ -312,7 +312,14 @@ def test_python_factories_that_do_not_work(package: str, factory: str, code: str
 
 
 def test_missing_module() -> None:
-    assert problem_of("py:no_such_module_here:f", load=True)[:2] == (ImportModelError, "ND111")
+    kind, code, message = problem_of("py:no_such_module_here:f", load=True)
+    assert (kind, code) == (ImportModelError, "ND111") and "install" not in message
+
+
+def test_a_package_that_a_factory_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needs_another.py").write_text("import no_such_package_here\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "install 'no_such_package_here'" in problem_of("py:needs_another:network", load=True)[2]
 
 
 def test_artifact_has_no_source(tmp_path: Path) -> None:
