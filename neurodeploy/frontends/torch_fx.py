@@ -189,6 +189,8 @@ def trace(model: torch.nn.Module, example: torch.Tensor, time_axis: int | None =
         nodes[-1].args = (states.read,)  # nobody reads what the other states have become
     loops = unrolled(nodes, calls, constants, given, output)
     ticks = ticks_inside(found.graph, again and again.graph, _torch.BATCH, loops.ticks)
+    if ticks is None and time_axis is not None:  # neurons of single ticks, which are given all frames
+        ticks = example.shape[time_axis]
     if ticks is None and not tracer.remembered and begins_anew(found.graph):
         ticks = 1
     sizes, dtype = tuple(example.shape), example.dtype

@@ -246,6 +246,17 @@ def adaptive_avg_pool(lowering: Lowering, x: Stream, output_size: Any) -> Stream
     return x
 
 
+@operator("adaptive_avg_pool3d", "_adaptive_avg_pool3d")
+def adaptive_avg_pool_volume(lowering: Lowering, x: Stream, output_size: Any) -> Stream:
+    """Means over whole axes of a volume; one of them, time perhaps, may stay as it is."""
+    wanted = _adapted(x, output_size)
+    changed = [d for d, n in enumerate(wanted, start=2) if n != x.sizes[d]]
+    if x.rank != 5 or any(wanted[d - 2] != 1 for d in changed):
+        limit = "each axis whole, or one mean of it"
+        raise Refusal("ND101", "a volume is pooled to windows", f"{x.sizes} to {tuple(wanted)}", limit)
+    return mean(lowering, x, changed, True) if changed else x
+
+
 @operator("adaptive_max_pool2d", "adaptive_max_pool1d")
 def adaptive_max_pool(lowering: Lowering, x: Stream, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum over windows; aten's form has their positions beside it, which nothing may read."""

@@ -260,6 +260,9 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
         .unsqueeze(1)
     ),
     "dilated max pool of volumes": lambda s, x: F.max_pool3d(x.unsqueeze(1), (2, 3, 1), 1, 0, (2, 2, 1)),
+    "means of volumes": lambda s, x: (
+        F.adaptive_avg_pool3d(x.unsqueeze(1), (None, 1, 1)) + F.adaptive_avg_pool3d(x.unsqueeze(1), 1)
+    ),
     "adaptive max pool": lambda s, x: (
         F.adaptive_max_pool2d(x, (3, 2))[..., :1, :1] + F.adaptive_max_pool2d(x, (4, 5))
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -194,9 +193,16 @@ def test_ticks_and_samples_in_one_axis_are_what_a_sample_alone_means(steps: int)
     assert np.abs(said(model) - np.concatenate([said(model, RAW[i : i + 1]) for i in range(3)])).max() > 0.01
 
 
-def test_windows_of_one_tick_leave_time_alone() -> None:
+VOLUMES: dict[str, Any] = {
+    "windows": lambda x: nn.functional.max_pool3d(x, (1, 3, 3), 1, (0, 1, 1)),
+    "means": lambda x: nn.functional.adaptive_avg_pool3d(x, (None, 1, 1)).expand_as(x),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes_of_one_tick_leave_time_alone(name: str) -> None:
     """(T, B, C, Y, X) is pooled as a volume of which B is the channels and C the depth."""
-    pool = partial(nn.functional.max_pool3d, kernel_size=(1, 3, 3), stride=1, padding=(0, 1, 1))
+    pool = VOLUMES[name]
     model = Flat(lambda net, u, t, b: net.head(pool(net.lif(u.reshape(t, b, 8, 6, 6))).flatten(2)).mean(0))
     agrees(imported(model), said(model))
 
@@ -239,6 +245,19 @@ def test_a_neuron_of_single_ticks_is_not_given_all() -> None:
     model = Flat(lambda net, u, t, b: net.head(net.lif(u.reshape(t, b, -1))).mean(0))
     model.lif = nn.Sequential(model.lif, jelly.LIFNode())
     assert refused(model) == ["ND163"]
+
+
+def test_frames_that_neurons_of_single_ticks_are_given_at_once_are_named() -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(64, 5), jelly.LIFNode()
+
+        def forward(self, frames: Tensor) -> Tensor:
+            return self.lif(self.fc(frames.flatten(2))).mean(0)
+
+    with pytest.raises(ImportModelError, match="ND163"):
+        resolve.from_torch(Network(), InputSpec((1, 8, 8), SCALE, timesteps=4, frames=True))
 
 
 def test_a_bias_behind_the_sum_counts_once() -> None:
