@@ -108,6 +108,8 @@ def _entries(table: BaseModel) -> Iterator[tuple[str, Any]]:
 def _rows(target: Target) -> Iterator[Row]:
     yield Row("chip", "chips", None, None, target.chips, "chips", target.chip.source)
     chip = target.chip
+    if chip.model:
+        yield Row("chip", "model", None, None, chip.model, "", chip.source)
     for key in ("cores_per_chip", "routers_x", "routers_y", "cores_per_router", "routing"):
         unit = "" if key == "routing" else key.split("_")[0]  # the word that such a key begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
@@ -171,8 +173,10 @@ def load(name_or_path: str | Path, search: Sequence[Path] = ()) -> Target:
     """
     chain = _read_chain(_find(str(name_or_path), search, where=""), search)
     merged: dict[str, Any] = {}
-    for source in reversed(chain):
-        merged = _merge(merged, source.data)
+    model = _model(chain)
+    for depth, source in reversed([*enumerate(chain)]):
+        theirs = _model(chain[depth:])
+        merged = _merge(merged, source.data if theirs == model else _of_another(source.data, theirs, model))
     own, digest = chain[0].path, hashlib.sha256(b"".join(source.raw for source in chain)).hexdigest()
     computed = {"name": own.stem, "file": own, "sha256": digest}
     return _validated(merged, computed, chain)
@@ -280,6 +284,52 @@ def _merge(
             value = _merge(below, value, {"*": depth - 1})
         merged[key] = value
     return merged
+
+
+def _model(chain: Sequence[_Source]) -> str:
+    """Which chip a file describes: the model that its own [chip] names, else that file's title.
+
+    So a file that describes [chip] anew is another chip, unless it says that it is not.
+    """
+    for source in chain:
+        chip, title = source.data.get("chip"), source.data.get("title")
+        if isinstance(chip, dict):
+            return str(chip.get("model") or title or source.path.stem)
+    return ""
+
+
+def _of_another(data: Mapping[str, Any], theirs: str, own: str) -> dict[str, Any]:
+    """What another chip's file says, as an assumption: nothing is shown on silicon, ranges span a factor of three."""
+    made = dict(data)
+    for table in ("limits", "features", "silicon"):
+        if isinstance(entries := data.get(table), dict):
+            made[table] = {key: _assumed(entry, theirs, own) for key, entry in entries.items()}
+    if isinstance(costs := data.get("costs"), dict):
+        made["costs"] = {
+            section: {key: _assumed(entry, theirs, own) for key, entry in entries.items()}
+            if isinstance(entries, dict)
+            and section != "paper_metric"  # the convention of papers is of no chip
+            else entries
+            for section, entries in costs.items()
+        }
+    return made
+
+
+def _assumed(entry: Any, theirs: str, own: str) -> Any:
+    """One entry of another chip's file; what is no entry is left to the checks."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("source"), str) or not entry["source"]:
+        return entry
+    made = {**entry, "source": f"assumed: as {theirs}: {entry['source']}"}
+    if "grade" in entry:
+        made |= {
+            "grade": "simulation-only",
+            "source": f"assumed: shown of {theirs}, not of {own}: {entry['source']}",
+        }
+    numbers = [n for level in ("low", "nominal", "high") if isinstance(n := entry.get(level), (int, float))]
+    if len(numbers) == 3:
+        low, nominal, high = numbers
+        made |= {"low": min(low, nominal / 3), "high": max(high, nominal * 3.0), "assumed": True}
+    return made
 
 
 # --- turning what pydantic found into problems -------------------------------------------------------------------

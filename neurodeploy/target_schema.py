@@ -345,8 +345,9 @@ class Silicon(Frozen):
 
 
 class Chip(Frozen):
-    """The cores of one chip and the mesh between them."""
+    """The cores of one chip and the mesh between them; ``model`` says which chip it is."""
 
+    model: str = Field("", description="which chip it is: what a file inherits of another counts as assumed")
     cores_per_chip: Positive = Field(description="cores a network may use")
     routers_x: Positive = Field(description="routers from west to east")
     routers_y: Positive = Field(description="routers from north to south")

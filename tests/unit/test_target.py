@@ -378,3 +378,39 @@ def test_damaged_line_is_read_or_refused_but_never_crashes(write: Write, line: i
     except UsageError as error:
         assert error.problems
         assert all(p.code in CODES and p.where for p in error.problems)
+
+
+# --- another chip ------------------------------------------------------------------------------------------------
+
+MESH = "cores_per_chip = 152\nrouters_x = 8\nrouters_y = 5\ncores_per_router = 4\nsource = 'a data sheet'\n"
+
+
+def test_another_chip_inherits_nothing_as_documented(write: Write) -> None:
+    own = "[silicon.dense_synapse]\ngrade = 'documented'\nsource = 'its own paper'\n"
+    cost = "[costs.energy_pj.synaptic_op]\nlow = 9.0\nnominal = 10.0\nhigh = 11.0\nunit = 'pJ'\nsource = 'measured'\n"
+    target = load(write(f"extends = 'loihi-sim'\ntitle = 'SpiNNaker2'\n[chip]\n{MESH}{own}{cost}"))
+    grades = dict(target.silicon)
+    assert grades.pop("dense_synapse").grade == "documented"
+    assert {grade.grade for grade in grades.values()} == {"simulation-only"}
+    assert all("Intel Loihi 2" in g.source for g in grades.values() if g.source != "no public source given")
+    energies, parent = target.costs.energy_pj, load("loihi-sim").costs.energy_pj
+    assert (energies.synaptic_op.source, energies.synaptic_op.assumed) == ("measured", False)
+    assert energies.barrier_per_core.assumed and not parent.barrier_per_core.assumed
+    assert energies.barrier_per_core.high == pytest.approx(3 * parent.barrier_per_core.nominal)
+    assert energies.barrier_per_core.source.startswith("assumed: as Intel Loihi 2: inferred: ")
+    assert target.limits.neurons_per_core.source.startswith("assumed: as Intel Loihi 2: ")
+    assert target.costs.paper_metric == load("loihi-sim").costs.paper_metric
+
+
+@pytest.mark.parametrize("text", [f"[chip]\nmodel = 'Intel Loihi 2'\n{MESH}", "chips = 2\n", ""])
+def test_a_what_if_of_the_same_chip_inherits_as_before(write: Write, text: str) -> None:
+    target, parent = (
+        load(write(f"extends = 'loihi-sim'\ntitle = 'x'\n{text}")),
+        load("loihi-sim"),
+    )
+    assert (target.silicon, target.costs, target.limits) == (parent.silicon, parent.costs, parent.limits)
+
+
+def test_what_is_wrong_with_another_chips_file_is_still_said(write: Write) -> None:
+    problem = only(write(f"extends = 'loihi2'\n[chip]\n{MESH}[silicon]\ndense_synapse = 3\n"))
+    assert problem.code == "ND917"
