@@ -208,12 +208,11 @@ class _Program:
         except TypeError as error:
             cause = f"operator '{call.op}' is used in a form that is not supported"
             raise Refusal("ND101", cause, error) from error
-        together = (
-            self.turns.together(call, args, lambda parts: build(self.lowering, *parts, **kwargs))
-            if operator.by_tick
-            else None
-        )
-        return build(self.lowering, *args, **kwargs) if together is None else together
+        if operator.by_tick:
+            made = self.turns.together(call, args, lambda parts: build(self.lowering, *parts, **kwargs))
+            if made is not None:
+                return made
+        return build(self.lowering, *args, **kwargs)
 
     def _refuse(self, call: Call, refusal: Refusal) -> None:
         """Record a problem; the same line refused in many blocks is one problem with all its places."""

@@ -392,10 +392,6 @@ for _name in _WRITES:  # iadd as __add__
 class _Tracer(fx.Tracer):  # type: ignore[misc]
     """Traces through everything but neurons, evaluating as it goes."""
 
-    proxy_buffer_attributes = (
-        True  # what is computed from buffers alone is computed once more, in double precision
-    )
-
     def __init__(self, whole: torch.nn.Module, example: torch.Tensor, memory: Memory) -> None:
         super().__init__()
         self.whole, self.example, self.memory = whole, example, memory
@@ -406,9 +402,8 @@ class _Tracer(fx.Tracer):  # type: ignore[misc]
         self.tensors = _torch.tensors_of(whole)
         self.own = written.memory(list(self.tensors.values()))
         self.made: dict[str, torch.Tensor] = {}
-        apart = [
-            m for m in whole.modules() if id(m) not in memory.leaves
-        ]  # the states of neurons are no constants
+        # the states of neurons are no constants
+        apart = [m for m in whole.modules() if id(m) not in memory.leaves]
         self.buffers = {id(buffer) for m in apart for buffer in m.buffers(recurse=False)}
         self.evaluating = False
         self.turns = 0  # how often a loop of the user's came round
