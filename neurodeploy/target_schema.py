@@ -230,9 +230,13 @@ class EnergyPj(Frozen):
 
     synaptic_op: Cost = _cost("pJ", "one delivered spike meeting one stored non-zero weight")
     product_op: Cost = _cost("pJ", "one coincidence or add in a product of two streams")
-    neuron_update: Cost = _cost("pJ", "one neuron evaluated in one tick, its first state word included")
+    neuron_update: Cost = _cost(
+        "pJ", "one neuron of the chip's own models evaluated in one tick, its first state word included"
+    )
     neuron_spike: Cost = _cost("pJ", "extra energy of a neuron that fires")
-    microcode_op: Cost = _cost("pJ", "one add, multiply, shift or compare of a microcode program")
+    microcode_op: Cost = _cost(
+        "pJ", "one add, multiply, shift or compare of a microcode program, that of a neuron included"
+    )
     state_access: Cost = _cost("pJ", "reading and writing one further 64-bit state word")
     axon_out: Cost = _cost("pJ", "sending one packet: one spike to one destination core")
     axon_in: Cost = _cost("pJ", "receiving one packet")
@@ -248,9 +252,13 @@ class TimeNs(Frozen):
 
     synaptic_op: Cost = _cost("ns", "one delivered spike meeting one stored non-zero weight")
     product_op: Cost = _cost("ns", "one coincidence or add in a product of two streams")
-    neuron_update: Cost = _cost("ns", "one neuron evaluated in one tick, its first state word included")
+    neuron_update: Cost = _cost(
+        "ns", "one neuron of the chip's own models evaluated in one tick, its first state word included"
+    )
     neuron_spike: Cost = _cost("ns", "extra time of a neuron that fires")
-    microcode_op: Cost = _cost("ns", "one add, multiply, shift or compare of a microcode program")
+    microcode_op: Cost = _cost(
+        "ns", "one add, multiply, shift or compare of a microcode program, that of a neuron included"
+    )
     state_access: Cost = _cost("ns", "reading and writing one further 64-bit state word")
     axon_out: Cost = _cost("ns", "sending one packet: one spike to one destination core")
     axon_in: Cost = _cost("ns", "receiving one packet")

@@ -160,7 +160,8 @@ def count_on_cores(
 def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
     row = np.zeros(len(EVENT_KINDS))
     found = counts.nodes.get(node.name)
-    for kind in ("synaptic_ops", "product_ops", "neuron_updates", "spikes") if found else ():
+    kinds = ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops", "spikes")
+    for kind in kinds if found else ():
         row[COLUMN[kind]] = getattr(found, kind)
     if found and not isinstance(node, (Neuron, Input)):
         row[COLUMN["spikes"]] = found.messages

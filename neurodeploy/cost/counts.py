@@ -7,7 +7,9 @@ Counts per node and inference (mean over samples), all ticks together:
 * synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets.
 * product operations: pairs of non-zero operands; ``instant`` and ``held`` one contraction A(t)B(t) per tick,
   ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
-* neuron updates: elements of a population x ticks. Spikes: non-zero values that a population of neurons emits.
+* neuron updates: elements of a population x ticks; stock updates are those of the chip's own models, program operations
+  the updates of all others times the operations of their integer step. Spikes: non-zero values that a population of
+  neurons emits.
 * messages: non-zero values of any node that travel to a population elsewhere (:mod:`.messages`).
 
 Nothing is expanded: an operand only contributes how often each of its shared indices is non-zero, so the pairs of a
@@ -24,6 +26,7 @@ import numpy as np
 from ..array import Array
 from ..ir.equation import Equation
 from ..ir.graph import Graph
+from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
 from .messages import sent
@@ -43,6 +46,8 @@ class NodeCounts:
     synaptic_ops: float = 0.0
     product_ops: float = 0.0
     neuron_updates: float = 0.0
+    stock_updates: float = 0.0
+    program_ops: float = 0.0
     spikes: float = 0.0
     messages: float = 0.0
     unskipped_ops: float = 0.0
@@ -101,7 +106,8 @@ COUNTS = Definition(
     "synaptic operation: one delivered message meeting one stored non-zero weight;  product operation: one pair of"
     " non-zero operands of a product of two streams;  event operation: a synaptic or a product operation;  neuron"
     " update: one element of a population evaluated in one tick;  microcode operation: one add, multiply, shift,"
-    " compare or table read;  spike: one non-zero output of a neuron in one tick;  message: one non-zero value of any"
+    " compare or table read;  program operation: one of those in the integer step of a neuron model that is not the"
+    " chip's own;  spike: one non-zero output of a neuron in one tick;  message: one non-zero value of any"
     " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core",
     notes=(
         "spikes and messages are counted from the network and its values, packets and hops by the simulated cores: a"
@@ -220,7 +226,13 @@ TIMINGS = {"instant": Equation.pairs, "held": _held, "cumulative": _cumulative}
 def _neuron(graph: Graph, node: Neuron, trace: Trace) -> Row:
     out = trace.values[node.name]
     updates = np.full(len(out), graph.values[node.name].shape.size * out.shape[1])
-    return {"neuron_updates": updates, "spikes": (out != 0).sum(axis=tuple(range(1, out.ndim)))}
+    model = NEURONS[node.model]
+    priced = (
+        {"stock_updates": updates}
+        if model.stock
+        else {"program_ops": updates * model.operations(node.params)}
+    )
+    return {"neuron_updates": updates, **priced, "spikes": (out != 0).sum(axis=tuple(range(1, out.ndim)))}
 
 
 COUNTERS: dict[type[Node], Callable[..., Row]] = {Synapse: _synapse, Product: _product, Neuron: _neuron}
@@ -238,7 +250,7 @@ def dense_macs(graph: Graph, node: Node) -> int:
 
 
 #: what the simulated cores must have seen as often
-SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates")
+SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops")
 
 
 def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:

@@ -15,11 +15,13 @@ from ..target import Target
 from .links import packets
 from .types import Definition, Range, Term, total
 
-#: event kind -> (coefficient of the target, part of the breakdown); state accesses belong to the node's own part
+#: event kind -> (coefficient of the target, part of the breakdown); state accesses belong to the node's own part.
+#: Neuron updates as such have no price: stock_updates and program_ops are what they cost.
 PRICED: dict[str, tuple[str, str]] = {
     "synaptic_ops": ("synaptic_op", "synapse"),
     "product_ops": ("product_op", "product"),
-    "neuron_updates": ("neuron_update", "neuron"),
+    "stock_updates": ("neuron_update", "neuron"),
+    "program_ops": ("microcode_op", "neuron"),
     "spikes": ("neuron_spike", "neuron"),
     "packets_out": ("axon_out", "network"),
     "packets_in": ("axon_in", "network"),
@@ -40,12 +42,13 @@ ENERGY = Definition(
     "Energy per inference, one inference at a time",
     "sum over event kinds of (count x energy per event)  +  used cores x steps x barrier energy"
     "  +  static power x chips x frame latency;  counts are means per inference",
-    (*(f"energy_pj.{key}" for key, _ in PRICED.values()), *OFF_CORE, *OVERHEAD),
+    (*dict.fromkeys(f"energy_pj.{key}" for key, _ in PRICED.values()), *OFF_CORE, *OVERHEAD),
     (
         "low, nominal and high use the low, nominal and high coefficients throughout, the latency included",
         "the barrier counts as network, state words count for the kind of node that reads them",
         "neuron_spike is paid for a spike of a neuron, and for a message of any other population",
-        "a neuron update costs the same for every neuron model; what a model does beyond a LIF is within the range",
+        "an update of one of the chip's own neuron models costs neuron_update, of any other the operations of its"
+        " integer step, a microcode operation each; state words beyond the first are counted for both",
         "a table read is priced as a microcode operation: the simulated cores count both as one kind",
     ),
 )
@@ -80,6 +83,8 @@ def price(counts: Array, kinds: Iterable[str], target: Target, state_part: str) 
     """Energy in pJ by part of one vector of counts."""
     parts: dict[str, Range] = {}
     for count, kind in zip(counts, kinds, strict=True):
+        if kind not in PRICED:
+            continue
         key, part = PRICED[kind]
         part = part or state_part
         parts[part] = parts.get(part, Range()) + Range.of(getattr(target.costs.energy_pj, key)) * float(count)
@@ -97,6 +102,8 @@ def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
     counts: dict[tuple[str, str], float] = {}
     for node, row in events.node_counts.items():
         for count, kind in zip(row, events.kinds, strict=True):
+            if kind not in PRICED:
+                continue
             key, part = PRICED[kind]
             place = (key, part or own_part(graph, node))
             counts[place] = counts.get(place, 0.0) + float(count)

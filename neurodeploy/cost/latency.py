@@ -21,7 +21,7 @@ LATENCY = Definition(
     "Frame latency",
     "sum over the T + depth steps of (barrier + max(slowest core, network));  core = sum of (events x time per"
     " event);  network = fullest link x time per packet + longest mean path;  mean over samples",
-    tuple(f"time_ns.{key}" for key in (*CORE_WORK.values(), *NETWORK, "barrier")),
+    tuple(f"time_ns.{key}" for key in (*dict.fromkeys(CORE_WORK.values()), *NETWORK, "barrier")),
     (
         "one event after the other on a core, all cores at once: no overlap inside a core is assumed",
         "link loads are means over samples; the cores' work is taken sample by sample",

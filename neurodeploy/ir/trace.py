@@ -60,6 +60,8 @@ EVENT_KINDS = (
     "synaptic_ops",  # delivered spikes meeting stored non-zero weights
     "product_ops",  # adds of a product of two streams on non-zero operands
     "neuron_updates",  # elements of neuron populations evaluated in a tick
+    "stock_updates",  # those of the chip's own neuron models
+    "program_ops",  # operations of the programs of all other models
     "spikes",  # non-zero values a population sends (each element once per tick, however many destinations)
     "packets_out",  # one per spike and destination core (or host)
     "packets_in",  # packets received

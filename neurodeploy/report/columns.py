@@ -166,6 +166,8 @@ LAYERS: tuple[Column[Layer], ...] = (
            formula="mean per inference", missing=NOT_RUN, depends="activity", first=True),
     Column("neuron_updates", "elements of populations evaluated", _counted("neuron_updates"), formula="elements x T",
            missing=NOT_RUN, first=True),
+    Column("program_ops", "operations of the program of a neuron model that is not the chip's own",
+           _counted("program_ops"), formula="elements x T x operations of its integer step", missing=NOT_RUN),
     Column("microcode_ops", "adds, multiplies, shifts, compares and table reads of microcode",
            _counted("microcode_ops"), formula="mean per inference", missing=NOT_ON_CORES, depends="activity",
            first=True),

@@ -45,7 +45,7 @@ def built(request: pytest.FixtureRequest) -> tuple:
 def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
     _, program, events, counts, _ = built
     assert not cost.disagreements(program.graph, counts, events)
-    for kind in ("synaptic_ops", "product_ops", "neuron_updates"):
+    for kind in ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops"):
         assert counts.total(kind) == pytest.approx(events.total(kind))
     neurons = {node.name for node in program.graph.of(Neuron)}
     given = sum(row.spikes if name in neurons else row.messages for name, row in counts.nodes.items())

@@ -214,6 +214,10 @@ def _neuron(step: Step, frame: Frame) -> Vector:
         frame.state[step.number] = np.stack(after).reshape(-1, frame.samples)
     words = -(-sum(s.bits for s in model.state) // 64)
     frame.tally(item.node, "neuron_updates", item.size)
+    if model.stock:
+        frame.tally(item.node, "stock_updates", item.size)
+    else:
+        frame.tally(item.node, "program_ops", item.size * model.operations(step.params))
     frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
     frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
     return out

@@ -72,11 +72,12 @@ ANSWERS = {
 NOTES = (
     "synapse: both count messages that meet a weight other than zero. Messages to products, sums, delays and the host"
     " meet none; SANA-FE has them delivered over a connection without cost.",
-    "soma: updates and spikes. SANA-FE updates every neuron in every step, which equals our T ticks per sample where"
-    " samples follow each other without a gap; a single frame of T + depth steps costs it more.",
+    "soma: updates and spikes of the chip's own neurons. SANA-FE updates every neuron in every step, which equals our T"
+    " ticks per sample where samples follow each other without a gap; a single frame of T + depth steps costs it more.",
     "network: axons out and in per packet, and hops. SANA-FE sends one message per spike and core; ours are several"
     " where a core addresses the same spike in several ways. What the host sends crosses no link on either side.",
-    "only ours: products, microcode, state words, barriers, links between chips and to the host, static power.",
+    "only ours: products, microcode, the programs of other neurons, state words, barriers, links between chips and to"
+    " the host, static power.",
     "time: ours takes one event of a core after the other, products and microcode included, and the fullest link."
     " SANA-FE lets a core work on neurons and on arriving messages side by side and knows neither products nor"
     " microcode; its detailed model also holds senders up where routes are full. Both add the barrier to every step.",
@@ -336,7 +337,7 @@ def ours(net: Network) -> dict[str, int]:
     if net.whole:
         total = {k: int(net.events.core_counts[..., i].sum()) for i, k in enumerate(net.events.kinds)}
         kinds = {
-            "synaptic_op": "synaptic_ops", "neuron_update": "neuron_updates", "neuron_spike": "spikes",
+            "synaptic_op": "synaptic_ops", "neuron_update": "stock_updates", "neuron_spike": "spikes",
             "axon_out": "packets_out", "axon_in": "packets_in", "packet_hop_x": "hops_x", "packet_hop_y": "hops_y",
         }  # fmt: skip
         return {coefficient: total[kind] for coefficient, kind in kinds.items()}

@@ -5,8 +5,9 @@ knows neither products nor microcode, so nothing is left to its dynamics: every 
 simulated cores sent its value, and what it sends ends in accumulators that never fire. One SANA-FE group holds the
 neurons of one graph node:
 
-* ``NODE``: the senders. A neuron of a population pays an update in every step and a spike where it fires; a sender of
-  another kind (a sum, a product, a delay line) pays its spikes alone; those of the host pay nothing.
+* ``NODE``: the senders. A neuron of one of the chip's own models pays an update in every step and a spike where it
+  fires; another neuron, and a sender of another kind (a sum, a product, a delay line), pays its spikes alone; those of
+  the host pay nothing.
 * ``NODE/currents``: the targets of a node's weights, with the weights of the image. Their potential is the weighted
   sum of the step before.
 * ``NODE/arrivals``: one neuron per core where messages arrive that meet no weight (operands of products and of sums,
@@ -32,7 +33,8 @@ from ...backends.loihi_sim import MEMBER as LOIHI_SIM
 from ...errors import Problem, SimulateError, UsageError, unknown_name
 from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, receiver
 from ...ir.graph import Graph, free_name
-from ...ir.nodes import Delay, Micro, Output, Product, Reduce, Sum, Synapse
+from ...ir.neuron_model import NEURONS
+from ...ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
 from ...mapping.routes import PORT
 from ...program import Program
@@ -410,7 +412,8 @@ class _Builder:
         member = np.array([name in self.chosen for name in every.node], dtype=bool)
         kept = np.flatnonzero(np.isin(np.arange(len(member)), self.mail.sender) | (every.neuron & member))
         outside = np.array([board.images[site].chip == HOST for site in every.key[:, 0]], dtype=bool)
-        role = np.where(outside | ~member, FREE, np.where(every.neuron, NEURON, RELAY))
+        stock = np.array([_stock(self.program.graph.nodes[name]) for name in every.node], dtype=bool)
+        role = np.where(outside | ~member, FREE, np.where(every.neuron & stock, NEURON, RELAY))
         found: dict[tuple[str, str], list[int]] = {}
         for number in kept.tolist():
             found.setdefault((every.node[number], str(role[number])), []).append(number)
@@ -529,6 +532,11 @@ def _trains(active: Array, depth: Array, deepest: int) -> Array:
     return np.concatenate([pipelined, framed], axis=1)
 
 
+def _stock(node: Node) -> bool:
+    """Whether a node is a population of one of the chip's own neuron models."""
+    return isinstance(node, Neuron) and NEURONS[node.model].stock
+
+
 def not_carried(graph: Graph) -> tuple[tuple[str, str], ...]:
     """(node, what of it SANA-FE does not see), in graph order."""
     rows = []
@@ -537,6 +545,9 @@ def not_carried(graph: Graph) -> tuple[tuple[str, str], ...]:
             text = "product: its messages are delivered, its operations and state are not priced"
         elif isinstance(node, (Micro, Sum, Reduce, Delay)):
             text = f"{node.kind}: its messages are delivered, its microcode is not priced"
+        elif isinstance(node, Neuron) and not _stock(node):
+            payload = ", a payload not carried" if _graded(graph, node.name) else ""
+            text = f"{node.model}: its spikes are replayed, its program is not priced{payload}"
         elif isinstance(node, Synapse) and node.delays[-1]:
             text = "delays: every message is counted when it arrives, its current is not held back"
         elif not isinstance(node, Output) and _graded(graph, node.name):

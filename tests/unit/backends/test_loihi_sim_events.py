@@ -10,6 +10,7 @@ from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST, Events, Link, Router, Trace
 from neurodeploy.mapping.groups import populations
@@ -59,7 +60,11 @@ def test_neurons_are_updated_once_per_tick_and_spikes_are_not_zero() -> None:
     graph, _, trace, events = run()
     for node in graph.of(Neuron):
         size = graph.values[node.name].shape.size
-        assert node_count(events, node.name, "neuron_updates") == size * graph.header.timesteps
+        updates, model = size * graph.header.timesteps, NEURONS[node.model]
+        assert node_count(events, node.name, "neuron_updates") == updates
+        assert node_count(events, node.name, "stock_updates") == model.stock * updates
+        operations = 0 if model.stock else model.operations(node.params)
+        assert node_count(events, node.name, "program_ops") == updates * operations
         assert node_count(events, node.name, "spikes") == samples_mean(trace.values[node.name] != 0)
     # Other populations speak where a value leaves their core.
     for name in ("scaled", "late", "total"):

@@ -12,6 +12,8 @@ from neurodeploy.cost import latency
 from neurodeploy.cost.energy import PRICED
 from neurodeploy.cost.types import PARTS, Estimate, Range, total
 from neurodeploy.errors import ReportError
+from neurodeploy.ir.neuron_model import NEURONS
+from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
@@ -25,17 +27,17 @@ def target() -> Target:
     return load("loihi-sim")
 
 
-def program() -> Program:
-    inputs = fake_build.inputs("ecmt")
+def program(method: str = "ecmt") -> Program:
+    inputs = fake_build.inputs(method)
     return Program(inputs.integer, inputs.mapping)
 
 
-def events() -> Events:
-    return fake_build.inputs("ecmt").assessment.events
+def events(method: str = "ecmt") -> Events:
+    return fake_build.inputs(method).assessment.events
 
 
-def estimated(target: Target, counted: Events | None = None) -> Estimate:
-    return cost.estimate(program(), counted or events(), target)
+def estimated(target: Target, counted: Events | None = None, method: str = "ecmt") -> Estimate:
+    return cost.estimate(program(method), counted or events(method), target)
 
 
 def scaled(target: Target, table: str, key: str, factor: float) -> Target:
@@ -55,7 +57,10 @@ def close(a: Range, b: Range) -> None:
     "key", sorted({key for key, _ in PRICED.values()} | {"barrier_per_core", "host_packet"})
 )
 def test_doubling_a_coefficient_adds_its_terms_once_more(target: Target, key: str) -> None:
-    plain, double = estimated(target), estimated(scaled(target, "energy_pj", key, 2.0))
+    method = (
+        "native" if key == "neuron_update" else "ecmt"
+    )  # a converted network has no neurons of the chip's own
+    plain, double = (estimated(t, method=method) for t in (target, scaled(target, "energy_pj", key, 2.0)))
     own = total(term.energy_pj for term in plain.terms if term.key == f"energy_pj.{key}")
     assert own.nominal > 0
     close(double.energy_pj, plain.energy_pj + own)
@@ -117,7 +122,7 @@ def test_a_step_lasts_as_long_as_its_slowest_core(target: Target) -> None:
 def test_latency_is_the_mean_over_samples_of_maxima_not_the_maximum_of_means(target: Target) -> None:
     one = events()
     counts = np.zeros((2, *one.core_counts.shape[1:]))
-    column = EVENT_KINDS.index("neuron_updates")
+    column = EVENT_KINDS.index("stock_updates")
     counts[0, 0, 0, column] = counts[1, 1, 0, column] = 100
     found = latency.timing(replace(one, core_counts=counts, links={}, samples=2), target, 4)
     expected = target.costs.time_ns.barrier.nominal + 100 * target.costs.time_ns.neuron_update.nominal
@@ -186,3 +191,22 @@ def test_terms_without_a_price_are_listed_as_uncounted() -> None:
     found = estimated(load("cpu-sim"))
     assert found.energy_pj == Range()
     assert any("energy_pj.synaptic_op" in item for item in found.uncounted)
+
+
+def test_an_update_costs_what_its_program_costs(target: Target) -> None:
+    """A LIF of the chip pays by the update; any other neuron the operations of its integer step."""
+    found = estimated(target, method="native")
+    counted, costs = events("native"), target.costs.energy_pj
+    models = {node.name: node for node in program("native").graph.of(Neuron)}
+    assert {NEURONS[node.model].stock for node in models.values()} == {True, False}
+    for name, node in models.items():
+        updates = counted.node_counts[name][EVENT_KINDS.index("neuron_updates")]
+        spikes = counted.node_counts[name][EVENT_KINDS.index("spikes")]
+        model = NEURONS[node.model]
+        one = (
+            costs.neuron_update.nominal
+            if model.stock
+            else model.operations(node.params) * costs.microcode_op.nominal
+        )
+        wanted = updates * one + spikes * costs.neuron_spike.nominal
+        assert found.node_parts_pj[name]["neuron"].nominal == pytest.approx(wanted)

@@ -58,7 +58,14 @@ def test_every_number_that_depends_on_activity_is_labelled_on_the_console() -> N
         "operations",
         "/s",
     ):
-        layers = ("stem", "embed", "scores", "k.sn", "Not counted")  # under a heading with the label; a text
+        layers = (
+            "stem",
+            "embed",
+            "scores",
+            "k.sn",
+            "v.sn",
+            "Not counted",
+        )  # under a heading with the label; a text
         left = [line for line in bare_lines if unit in line and not line.strip().startswith(layers)]
         assert not left, left
     assert "synthetic input" not in report.text(report_of("native"))

@@ -324,7 +324,7 @@ def test_sanafe_counts_as_we_do(name: str, sanafe: str, tmp_path: Path) -> None:
     theirs, prices = {f.name: f.sanafe for f in found.energy}, case[1].costs.energy_pj
     by_hand = {
         "synapse": events["synaptic_ops"] * prices.synaptic_op.nominal,
-        "soma": events["neuron_updates"] * prices.neuron_update.nominal
+        "soma": events["stock_updates"] * prices.neuron_update.nominal
         + events["spikes"] * prices.neuron_spike.nominal,
         "network": events["packets_out"] * prices.axon_out.nominal
         + (net.expected.packets - net.expected.to_host) * prices.axon_in.nominal

@@ -245,7 +245,7 @@ def test_a_second_reader_counts_what_the_cores_counted(
     assert found[0].synaptic_events - expected.deliveries == events["synaptic_ops"]
     assert found[0].packets - expected.from_host == events["packets_out"]
     assert found[0].hops == events["hops_x"] + events["hops_y"]
-    assert expected.spikes == events["spikes"] and expected.updates == events["neuron_updates"]
+    assert expected.spikes == events["spikes"] and expected.updates == events["stock_updates"]
     energy = {f.name: f for f in compared.energy}
     for part in ("synapse", "soma", "network", "shared terms"):
         assert energy[part].ratio == pytest.approx(1, rel=1e-9) and energy[part].ours > 0
