@@ -147,7 +147,7 @@ def _read_as_written(graph: fx.Graph) -> None:
 def _place_read(select: fx.Node) -> Any:
     """What was last written to the place that is read; else what is read is taken from before the other writes."""
     base, dim, index = select.args
-    while _writes_to(base, dim) and base.args[3] != index:
+    while _writes_to(base, dim) and _place(base, dim, base.args[3]) != _place(base, dim, index):
         base = base.args[0]
     select.args = (base, dim, index)
     return base.args[1] if _writes_to(base, dim) else None
@@ -158,7 +158,7 @@ def _axis_written(scatter: fx.Node) -> fx.Node | None:
     rows: dict[int, Any] = {}
     base, dim = scatter, scatter.args[2]
     while _writes_to(base, dim):
-        rows.setdefault(base.args[3], base.args[1])
+        rows.setdefault(_place(base, dim, base.args[3]), base.args[1])
         base = base.args[0]
     if len(rows) < scatter.meta["val"].shape[dim]:
         return None
@@ -167,6 +167,11 @@ def _axis_written(scatter: fx.Node) -> fx.Node | None:
         made = scatter.graph.call_function(stack, ([rows[place] for place in sorted(rows)], dim))
     made.meta = dict(scatter.meta)
     return made
+
+
+def _place(node: fx.Node, dim: int, index: int) -> int:
+    """A place of an axis, counted from its front."""
+    return int(index % node.meta["val"].shape[dim])
 
 
 def _writes_to(node: Any, dim: int) -> bool:

@@ -247,6 +247,26 @@ def test_a_neuron_of_single_ticks_is_not_given_all() -> None:
     assert refused(model) == ["ND163"]
 
 
+def test_a_place_that_is_written_from_behind_is_read_from_the_front() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from neurodeploy.frontends import written
+
+    def program(x: Tensor) -> Tensor:
+        kept = torch.zeros(3, 2)
+        for place in range(3):
+            kept[place] = (place + 1) * x
+        kept[-1] = 5 * x
+        return kept[2] + kept[-3]
+
+    x = torch.tensor([1.0, -2.0])
+    made = make_fx(torch.func.functionalize(program))(x)
+    written._read_as_written(made.graph)
+    made.recompile()
+    assert torch.equal(made(x), program(x))
+    assert not any("scatter" in str(node.target) for node in made.graph.nodes)
+
+
 def test_frames_that_neurons_of_single_ticks_are_given_at_once_are_named() -> None:
     class Network(nn.Module):
         def __init__(self) -> None:
