@@ -114,7 +114,7 @@ def import_module(module: torch.nn.Module, spec: InputSpec, name: str = "network
         links = _waiting([Link(path, part, block) for part, (path, block) in _chain(blocks, x, calls, first)])
         entering = _entering(links, spec)
         _settled(module)
-        graph = _placed(_netx(links, spec, entering, name), links, spec)
+        graph = _placed(_netx(links, spec, entering), links, spec, name)
     if first is not result:
         graph = remarked(graph, first_of(result))
     return graph, Live(module, spec, links)
@@ -254,7 +254,7 @@ def _settled(module: torch.nn.Module) -> None:
             part.weight_norm_enabled = False
 
 
-def _netx(links: Sequence[Link], spec: InputSpec, entering: tuple[int, int], name: str) -> Graph:
+def _netx(links: Sequence[Link], spec: InputSpec, entering: tuple[int, int]) -> Graph:
     """The graph in netx's time, every connection waiting one tick."""
     readout = "voltage" if links[-1].block.voltage else "spikes"
     options: dict[str, Any] = {
@@ -263,7 +263,7 @@ def _netx(links: Sequence[Link], spec: InputSpec, entering: tuple[int, int], nam
         options["input_shape"] = tuple(reversed(spec.shape))
     try:
         with TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.net"
+            path = Path(folder) / "network.net"
             _write(links, path)
             graph = load(path, NetxOptions(**options), spec.timesteps)
     except (ImportModelError, GraphError) as error:
@@ -297,7 +297,7 @@ def _named(text: str, links: Sequence[Link]) -> str:
     return re.sub(r"(?:\S+ /)?layer/(\d+)", lambda match: f"'{links[int(match[1])].path}'", text)
 
 
-def _placed(graph: Graph, links: Sequence[Link], spec: InputSpec) -> Graph:
+def _placed(graph: Graph, links: Sequence[Link], spec: InputSpec, name: str) -> Graph:
     """The graph with the time of the blocks, their parameters and paths, and the shape of what the module is given."""
     nodes, values = {node.name: _own(graph, node, links) for node in graph}, dict(graph.values)
     entry = replace(graph.input, origin=nodes[graph.input.name].origin, scale=spec.scale)
@@ -312,7 +312,7 @@ def _placed(graph: Graph, links: Sequence[Link], spec: InputSpec) -> Graph:
         nodes = {entry.name: entry, view.name: view, **{k: v for k, v in readers.items() if k != entry.name}}
         values[view.name] = values[entry.name]
         values[entry.name] = replace(values[entry.name], shape=Shape(("C", "Y", "X"), tuple(spec.shape)))
-    return Graph(nodes, values, replace(graph.header, notes={"contains_neurons": True}))
+    return Graph(nodes, values, replace(graph.header, name=name, notes={"contains_neurons": True}))
 
 
 def _own(graph: Graph, node: Node, links: Sequence[Link]) -> Node:

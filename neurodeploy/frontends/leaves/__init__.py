@@ -52,7 +52,7 @@ def constructed(make: Callable[[], Any]) -> Any:
         else:
             break  # else it has imported the library whose check refused it
     for module in network.modules() if hasattr(network, "modules") else ():
-        if every := _every_machine(type(module)):
+        if hasattr(module, "backend") and (every := _every_machine(type(module))):
             module.backend = every
     return network
 
