@@ -94,7 +94,7 @@ def _operator(name: str, operator: Any, target: Target) -> Verdict:
     keys: tuple[str, ...] = ("row_microcode",) if operator.row else ("elementwise_microcode",)
     fixed, interval = Fixed(16, True, 2.0**-8), Interval(-(2**15) + 1, 2**15 - 1, True)
     made = operator.quantize(operator.example(8), fixed, interval, {})
-    if operator.table_bits(made.params):
+    if operator.reads_table(made.params):
         needs, keys = (*needs, "lookup_tables"), (*keys, "lookup_table")
     return _rated(name, "micro", "", needs, keys, operator.grade, target)
 

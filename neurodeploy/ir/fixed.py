@@ -15,6 +15,7 @@ from ..array import Array
 
 Ints = Any  # int, numpy integer or int64 array
 
+STEEPEST, FAINTEST = 2.0**14, 2.0**-40  # largest and smallest factor of a rescale
 MULTIPLIER_BITS = 15  # a positive 16-bit signed multiplier lies in [2^14, 2^15)
 
 
@@ -63,7 +64,7 @@ def multiplier_of(factor: float) -> tuple[int, int]:
 
     Powers of two up to 1 come out exact with m = 1. Raises ValueError outside [2^-40, 2^14].
     """
-    if not (math.isfinite(factor) and 2.0**-40 <= factor <= 2.0**14):
+    if not (math.isfinite(factor) and FAINTEST <= factor <= STEEPEST):
         raise ValueError(f"rescale factor {factor!r} is outside [2^-40, 2^14]")
     mantissa, exponent = math.frexp(factor)  # factor = mantissa * 2^exponent, mantissa in [0.5, 1)
     if mantissa == 0.5 and exponent <= 1:

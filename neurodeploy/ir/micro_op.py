@@ -96,8 +96,12 @@ class MicroOp(Member):
         return {}
 
     def table_bits(self, params: Params) -> int:
-        """Bits of lookup tables a core holds for this operator."""
+        """Bits of lookup tables a core holds for this operator, whatever part of it is there."""
         return 0
+
+    def reads_table(self, params: Params) -> bool:
+        """Whether its program reads a table: one of its own, or the row of a tick."""
+        return bool(self.by_tick) or self.table_bits(params) > 0
 
 
 MICROCODE = Room("microcode", MicroOp)

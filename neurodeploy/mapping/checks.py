@@ -142,7 +142,7 @@ def _needs(node: Node) -> Iterator[tuple[bool, str, str]]:
         op = MICROCODE[node.op]
         yield True, "microcode", f"the operator {node.op}"
         yield op.row, "row_reads", f"the operator {node.op}, which reads a row of neurons"
-        yield op.table_bits(node.params) > 0, "lookup_tables", f"the operator {node.op}, which reads a table"
+        yield op.reads_table(node.params), "lookup_tables", f"the operator {node.op}, which reads a table"
     elif isinstance(node, Reduce) and node.op == "max":
         yield True, "microcode", "a maximum over several streams"
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
 from ..array import Array
+from ..ir.fixed import bits_for
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.neuron_model import NEURONS
@@ -136,7 +138,21 @@ class Accounting:
         operands = ((n, r) for n, _, found in parts if isinstance(n, Product) for r in found)
         held = sum(-(-r.region.size * held_bits(self.graph, n, r.source) // WORD) for n, r in operands)
         thresholds = self._thresholds(tile)
-        return Demand(neurons, words, 1, synapses, axons, 0, held, self.tables, fan_in, thresholds)
+        tables = self.tables + sum(self._rows(n, tile) for n in self.group.nodes if isinstance(n, Micro))
+        return Demand(neurons, words, 1, synapses, axons, 0, held, tables, fan_in, thresholds)
+
+    def _rows(self, node: Micro, tile: Tile) -> int:
+        """Words of what an operator has for each tick, of the elements in the tile."""
+        names = [name for name in MICROCODE[node.op].by_tick if name in node.params]
+        if not names or not tile.size(node.name):
+            return 0
+        shape, bits = self.graph.shape(node.name), 0
+        here = [len(indices) for indices in tile.region(node.name, shape).hull]
+        for ticks in (np.asarray(node.params[name]) for name in names):
+            sizes = (1,) * (len(shape) - ticks.ndim + 1) + ticks.shape[1:]
+            entries = prod(n for n, size in zip(here, sizes, strict=True) if size > 1)
+            bits += len(ticks) * entries * bits_for(int(np.abs(ticks).max()))
+        return -(-bits // WORD)
 
     def _neurons(self, tile: Tile) -> tuple[int, int, int]:
         """Neurons, their state words, and the largest fan-in among them."""

@@ -60,7 +60,7 @@ def _product(graph: Graph, node: Product) -> Iterator[str]:
 def _micro(graph: Graph, node: Micro) -> Iterator[str]:
     op = MICROCODE[node.op]
     yield "row_microcode" if op.row else "elementwise_microcode"
-    if op.table_bits(node.params):
+    if op.reads_table(node.params):
         yield "lookup_table"
 
 

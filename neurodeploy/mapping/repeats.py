@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
@@ -68,7 +70,9 @@ class Cutter:
 
 def _micro(node: Any) -> Hashable:
     op = MICROCODE[node.op]
-    return node.op, node.timing, op.table_bits(node.params)
+    rows = tuple((np.shape(node.params[name]), int(np.abs(node.params[name]).max())) for name in op.by_tick
+                 if name in node.params)  # fmt: skip
+    return node.op, node.timing, op.table_bits(node.params), rows
 
 
 #: what else counts about a kind

@@ -34,7 +34,7 @@ class Rescale(MicroOp):
         factors = np.asarray(factor, dtype=np.float64)
         if not np.all(np.isfinite(factors) & (factors > 0)):
             raise ValueError(f"rescale factor {factor!r} is not positive")
-        seen = factors >= 2.0**-40
+        seen = factors >= arithmetic.FAINTEST
         multiplier, shift = arithmetic.multipliers_of(np.where(seen, factors, 1.0))
         return {"multiplier": plain(np.where(seen, multiplier, 0)), "shift": plain(shift), "bits": bits}
 

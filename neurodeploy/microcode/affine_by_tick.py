@@ -2,7 +2,8 @@
 
     y(t) = gain(t) x(t) + offset(t)          gain, offset (T, *shape that broadcasts to the input)
 In integers y(t) = saturate(rescale(x, multiplier(t), shift(t)) + offset(t), bits); a negative gain is a negative
-multiplier. A core holds a row of each table for every tick and counts ticks. The product needs 64 bits: |x| < 2^32,
+multiplier. A core holds, of its own elements, a row of each
+table for every tick, and counts ticks. The product needs 64 bits: |x| < 2^32,
 16-bit multiplier. Error: |y - f(x)| <= 1 output unit + 2^-15 |gain x| where nothing saturates; exact where gain times
 input unit over output unit is a power of two and the offset whole.
 Sources: the scale of BESTformer's attention (T, 1, heads, 1, 1); Temporal Effective Batch Norm (Duan et al. 2022).
@@ -15,16 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import multipliers_of, rescale, saturate
+from ..ir.fixed import FAINTEST, STEEPEST, multipliers_of, rescale, saturate
 from ..ir.micro_op import MicroOp, Params, QuantizedMicro
 from ..ir.types import Fixed, Interval
-from ..ir.widths import REGISTER_BITS
 from ._program import finest_unit, out_bits, out_scale
-
-MULTIPLIER_BITS = 16  # with the sign
-SHIFT_BITS = 6
-STEEPEST = 2.0**14  # the largest factor of a rescale
-FAINTEST = 2.0**-40  # a factor below it is a multiplier of 0
 
 
 class AffineByTick(MicroOp):
@@ -83,11 +78,6 @@ class AffineByTick(MicroOp):
     def example(self, width: int) -> Params:
         """One tick with one factor and offset for all channels."""
         return {"gain": np.array([-1.5]), "offset": np.array([0.7])}
-
-    def table_bits(self, params: Params) -> int:
-        """All three tables."""
-        multipliers = np.size(params["multiplier"]) * (MULTIPLIER_BITS + SHIFT_BITS)
-        return multipliers + np.size(params["offset"]) * REGISTER_BITS
 
 
 MEMBER = AffineByTick()

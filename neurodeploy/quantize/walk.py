@@ -29,7 +29,6 @@ UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microc
 DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read without a neuron in between
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
-STEEPEST = 2.0**14  # factor of one rescale
 BIAS_MAX = 2.0 ** (MESSAGE_BITS - 2)  # half of what a neuron's state or a message holds
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
@@ -137,8 +136,8 @@ class _Walk:
         if isinstance(self.scales[source], float) and self.scales[source] == unit:
             return source
         factors = self._factors(source, unit)
-        if (steepest := float(np.max(factors))) > STEEPEST:  # spikes that join a fine stream: two steps
-            return self.rescaled(self.rescaled(source, steepest / STEEPEST * unit, bits), unit, bits)
+        if (steepest := float(np.max(factors))) > fixed.STEEPEST:  # spikes that join a fine stream: two steps
+            return self.rescaled(self.rescaled(source, steepest / fixed.STEEPEST * unit, bits), unit, bits)
         value, origin = self.builder.values[source], self.builder.nodes[source].origin
         node = Micro(name=f"{source}.rescale", inputs=(source,), origin=origin, op="rescale",
                      params=RESCALE.params(factors, bits), timing="instant")  # fmt: skip

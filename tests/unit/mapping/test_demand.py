@@ -14,7 +14,7 @@ from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.interp import convolve, windows
 from neurodeploy.ir.neuron_model import NEURONS, NeuronModel
-from neurodeploy.ir.nodes import Neuron, Synapse
+from neurodeploy.ir.nodes import Micro, Neuron, Synapse
 from neurodeploy.mapping.demand import Accounting, dense_row, kernel_entry, weight_bits
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.layouts.grid import Parts
@@ -25,7 +25,7 @@ from neurodeploy.passes.balance import CROSSING, balance
 from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
 from tests.tiny import chain
-from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
+from tests.unit.mapping.networks import LIF, Net, ecmt_transformer, mlp, spiking_transformer
 
 LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
 
@@ -131,6 +131,22 @@ def test_state_of_a_chain_adds_up() -> None:
     delay = 24 * 4
     assert demand.neuron_words == demand.neurons * -(-(delay + 64 + 24) // 64)
     assert demand.fan_in == 16 + 1 and demand.table_words > 0
+
+
+def test_a_core_holds_the_rows_of_ticks_of_its_own_elements() -> None:
+    """One multiplier and one shift of 2 bits for all, and an offset of 8 bits for each element, in 4 ticks."""
+
+    def network(*sizes: int) -> Graph:
+        rows = {"multiplier": np.ones((4, 1, 1), int), "shift": np.zeros((4, 1, 1), int), "bits": 24}
+        params = {**rows, "offset": np.full((4, *sizes), -100)}
+        node = Micro(name="m", inputs=("x",), op="affine_by_tick", params=params, timing="instant")
+        return chain(sizes, (node, sizes), (Neuron(name="n", inputs=("m",), model="lif", params=LIF), sizes))
+
+    few = balance(network(5, 12))
+    (group,) = (g.name for g in populations(few) if "m" in g.names)
+    assert whole(few, group).table_words == -(-4 * (60 * 8 + 2 + 2) // 64)
+    many = map_graph(balance(network(64, 384)), LOIHI2)
+    assert many.fits and len(many.cores) < 20  # all rows on every core would leave room for one neuron
 
 
 def test_cumulative_product_keeps_two_operands_and_two_sums() -> None:
