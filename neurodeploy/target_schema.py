@@ -216,6 +216,7 @@ class Limits(Frozen):
     )
     synapse_header_bits_dense: Size = _size("bits", "header of one dense or sparse synapse list or block")
     synapse_header_bits_conv: Size = _size("bits", "header of one kernel entry (kx, ky, input channel)")
+    packet_header_bits: Size = _size("bits", "address of a packet; the payload of a graded spike is added to it")
     payload_bits: Limit = _limit("bits", "signed payload of a spike on the wire; 1 is a plain spike", "ND504")
     message_bits: Limit = _limit("bits", "signed value one neuron may send to another", "ND504")
     accumulator_bits: Limit = _limit("bits", "signed sum of a neuron's synaptic input in one step", "ND520")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..array import Array
-from .synapses import CONNECTIONS, connection_of
+from .synapses import CONNECTIONS, connection_of, row_words
 from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
 from .types import CoreImage
 
@@ -88,7 +88,8 @@ class Receiver:
     """The receiving half of a core: ``slots`` incoming (axon, channel) pairs, inbox memory, what goes where.
 
     ``first_slot`` per axon. ``fan_out`` (nodes, slots): stored non-zero weights that a message meets, by the node that
-    owns them; ``reader``: per slot the index in ``nodes`` of the first node that reads it.
+    owns them; ``words`` (nodes, slots): 64-bit words of synapse memory that are read for it; ``reader``: per slot the
+    index in ``nodes`` of the first node that reads it.
     """
 
     first_slot: Array
@@ -98,6 +99,7 @@ class Receiver:
     operands: Scatter
     nodes: tuple[str, ...]
     fan_out: Array
+    words: Array
     reader: Array
 
 
@@ -108,7 +110,8 @@ def receiver(image: CoreImage) -> Receiver:
     slot, items = _met(image, first_slot)
     nodes = tuple(dict.fromkeys(image.ports_of)) or ("",)
     rank = np.array([nodes.index(name) for name in image.ports_of], dtype=np.int64)
-    fan_out, reader = np.zeros((len(nodes), slots)), np.zeros(slots, dtype=np.int64)
+    fan_out, words = np.zeros((2, len(nodes), slots))
+    reader = np.zeros(slots, dtype=np.int64)
     deliveries: list[Delivery] = []
     live, links = addresses_read(image), image.rows(CONNECTIONS)
     for number in np.unique(items["id"][items["kind"] == ROW]).tolist():
@@ -118,6 +121,7 @@ def receiver(image: CoreImage) -> Receiver:
             deliveries.append(part)
             met = (part.weights != 0).astype(np.float64) @ live[part.address].T.astype(np.float64)
             np.add.at(fan_out[owner], part.slots, met.T)
+        np.add.at(words[owner], slot[mine], row_words(image, number)[items["a"][mine]])
         reader[slot[mine]] = owner
     operand = items["kind"] == OPERAND
     slot, items = slot[operand], items[operand]
@@ -125,8 +129,19 @@ def receiver(image: CoreImage) -> Receiver:
     offset = image.tables["channels"][items["b"]].astype(np.int64)
     held, address = offset >= 0, image.rows(PORTS)["first"][items["id"]] + items["a"] + offset
     scatter = Scatter(slot[held], address[held], len(np.unique(address[held])) == int(held.sum()))
+    np.add.at(words, (rank[items["id"][held]], scatter.slots), _unit_words(image)[scatter.address])
     inbox = image.tables["port_init"]
-    return Receiver(first_slot, slots, inbox, tuple(deliveries), scatter, nodes, fan_out, reader)
+    return Receiver(first_slot, slots, inbox, tuple(deliveries), scatter, nodes, fan_out, words, reader)
+
+
+def _unit_words(image: CoreImage) -> Array:
+    """By inbox address the words read for what arrives at a sum or a delay: one for each of its connections there."""
+    words = np.zeros(len(image.tables["port_init"]), dtype=np.int64)
+    for item in (i for unit in image.units for i in unit.program if "kernel" in i.numbers):
+        size = image.port_size(item.ports[0])
+        index = image.gather(item.numbers["from"], item.size * item.numbers.get("fan", 1))
+        words[image.port(item.ports[0])] += 1 if index is None else np.bincount(index[index >= 0], minlength=size)
+    return words
 
 
 def _fed(image: CoreImage) -> tuple[Array, Array]:

@@ -16,10 +16,10 @@ from .arrivals import Receiver
 from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
 from .types import HOST, CoreImage, TableArray
 
-#: vectors that leave
+#: vectors that leave; ``bits``: of one message on the wire, address and payload
 EXPORTS = Table("exports", np.int32, (
     Column("unit"), Column("instruction"), Column("first", of="sends", count="elements"), Column("elements"),
-    Column("channels", 1, LARGEST),
+    Column("channels", 1, LARGEST), Column("bits"),
 ))  # fmt: skip
 #: elements of an export
 SENDS = Table("sends", np.int32, (Column("element"), Column("position"), Column("channel")))
@@ -54,10 +54,11 @@ class Bundle:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """A vector that leaves its core, by destination."""
+    """A vector that leaves its core, by destination; ``bits``: of one of its messages."""
 
     unit: int
     instruction: int
+    bits: int
     bundles: tuple[Bundle, ...]
 
 
@@ -78,7 +79,7 @@ def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[R
         for other in np.unique(target[mine]).tolist():
             number = mine[target[mine] == other]
             bundles.append(_bundle(image, number, routes[number], sent, other, receivers[other]))
-        made.append(Export(int(export["unit"]), int(export["instruction"]), tuple(bundles)))
+        made.append(Export(*(int(export[key]) for key in ("unit", "instruction", "bits")), tuple(bundles)))
     return made
 
 

@@ -18,6 +18,7 @@ from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
 from ..mapping.checks import too_fast
+from ..mapping.traffic import packet_bits
 from ..mapping.types import Mapping
 from ..passes.balance import depths, hurried, unbalanced
 from ..target import Target
@@ -199,7 +200,8 @@ class _Encoder:
         if any(len(r) for r in routes):
             sends = SENDS.rows(element=local, position=position, channel=channel)
             record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
-            tables.add(EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1]))
+            bits = packet_bits(self.network.graph, key[0], self.network.target)
+            tables.add(EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1], bits=bits))
             tables.add(ROUTES, np.concatenate(routes))
 
 

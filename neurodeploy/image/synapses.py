@@ -83,6 +83,15 @@ def connection_of(image: CoreImage, number: int) -> tuple[Array, Array]:
     return weights, delays
 
 
+def row_words(image: CoreImage, number: int) -> Array:
+    """Words of synapse memory that each row of a connection takes, (rows,)."""
+    link = image.rows(CONNECTIONS)[number]
+    entries = image.rows(ROWS)["entries"][link["first"] : link["first"] + link["rows"]]
+    lengths, which = np.unique(entries, return_inverse=True)
+    words = np.array([layout_of(link).row_words(n) for n in lengths.tolist()], dtype=np.int64)
+    return words[which.ravel()]
+
+
 def weights_of(image: CoreImage, number: int) -> Array:
     """The weight matrix (rows, columns) of a connection, as :func:`connection_of`."""
     return connection_of(image, number)[0]

@@ -65,6 +65,8 @@ EVENT_KINDS = (
     "spikes",  # non-zero values a population sends (each element once per tick, however many destinations)
     "packets_out",  # one per spike and destination core (or host)
     "packets_in",  # packets received
+    "memory_reads",  # 64-bit words of synapse memory read for them
+    "message_bits",  # bits of the packets sent
     "hops_x",  # router-to-router hops of the packets sent, along x
     "hops_y",  # and along y
     "microcode_ops",  # adds, multiplies, shifts, compares, table reads of microcode, sums and delays
@@ -79,7 +81,8 @@ class Events:
     ``core_counts`` (samples, cores, steps, kinds): by core in the order of ``Mapping.cores`` and by hardware step of a
     single inference (T + depth steps). ``node_counts``: graph node -> (kinds,) mean per inference, summing over
     nodes to the cores' total. ``node_core_counts``: the same as (node, core index) -> (kinds,). ``links``: packets per
-    step, (steps,) mean per inference; ``link_peak`` the largest of any sample and step.
+    step, (steps,) mean per inference, ``link_bits`` their bits; ``link_peak`` the most packets of any sample and step.
+    A packet counts, where it is sent and where it is taken in, with the step in which it is sent.
     """
 
     samples: int
@@ -88,6 +91,7 @@ class Events:
     node_counts: dict[str, Array]
     node_core_counts: dict[tuple[str, int], Array]
     links: dict[Link, Array]
+    link_bits: dict[Link, Array]
     link_peak: dict[Link, int]
     kinds: tuple[str, ...] = EVENT_KINDS
 

@@ -203,8 +203,7 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
     if not target.features.shared_kernels.allowed:
         # Every position has its own lists: all connections spread over the elements read.
         targets = -(-out.size * int(np.prod(node.weight.shape[1:])) // max(read.region.size, 1))
-        limits, width = target.limits, bits + target.limits.sparse_index_bits.value
-        return read.region.size * _blocks(targets, width, limits.synapse_header_bits_dense.value, target)
+        return read.region.size * list_words(targets, bits, target)
     if node.op == "dense":
         return node.weight.shape[1] * kernel_entry(here, bits, target)
     per_block = np.bincount(out.hull[0] // (node.weight.shape[0] // node.groups))
@@ -216,6 +215,12 @@ def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
     limits = target.limits
     return _blocks(targets, bits + limits.index_bits.value, limits.synapse_header_bits_dense.value, target)
+
+
+def list_words(targets: int, bits: int, target: Target) -> int:
+    """Words of a sparse list onto ``targets`` neurons."""
+    limits = target.limits
+    return _blocks(targets, bits + limits.sparse_index_bits.value, limits.synapse_header_bits_dense.value, target)
 
 
 def kernel_entry(outputs: int, bits: int, target: Target) -> int:

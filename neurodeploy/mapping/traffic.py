@@ -12,6 +12,8 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Output
+from ..ir.widths import REGISTER_BITS
+from ..target import Target
 from .groups import Population, owners
 from .reads import Read
 from .regions import flat_along
@@ -51,6 +53,14 @@ class _Flow:
     target: Array
     axons: Array
     messages: Array
+
+
+def packet_bits(graph: Graph, name: str, target: Target) -> int:
+    """Bits of one message of a value on the wire: its address and, unless all that it says is a spike, its payload."""
+    node = graph.nodes[name]
+    value = graph.values[node.inputs[0] if isinstance(node, Output) else name]  # the host adds up what is read out
+    payload = 0 if value.code.kind == "binary" else value.fixed.bits if value.fixed else REGISTER_BITS
+    return target.limits.packet_header_bits.value + payload
 
 
 class Flows:

@@ -29,11 +29,12 @@ KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
 class Sender:
     """Messages of one export that come from one node: which elements go to which of ``pairs`` (core, core).
 
-    ``goes`` (pairs, elements) is 1 where an element is sent; ``hops`` (2, pairs) along x and y.
+    ``goes`` (pairs, elements) is 1 where an element is sent; ``hops`` (2, pairs) along x and y; ``bits`` of a message.
     """
 
     node: str
     instruction: int
+    bits: int
     elements: Array
     goes: Array
     pairs: Array
@@ -98,7 +99,7 @@ def senders(network: Network, source: int, export: Export) -> list[Sender]:
     for number in np.unique(origin).tolist():
         mine = origin == number
         node = program[number].node or program[export.instruction].node
-        found.append(Sender(node, export.instruction, elements[mine], goes[:, mine], pairs, hops))
+        found.append(Sender(node, export.instruction, export.bits, elements[mine], goes[:, mine], pairs, hops))
     return found
 
 
@@ -129,7 +130,9 @@ class Recorder:
         self.loads = np.zeros((len(self.links), steps), dtype=np.int64)
         self.peak = np.zeros(len(self.links), dtype=np.int64)
         self.start, self.size = 0, 0
+        self.load_bits = np.zeros((len(self.links), steps), dtype=np.int64)
         self.flows = np.zeros((len(network.pairs), 0), dtype=np.int64)
+        self.bits = self.flows
 
     def begin(self, start: int, size: int) -> None:
         """Samples ``start`` .. ``start + size - 1`` follow."""
@@ -137,7 +140,7 @@ class Recorder:
 
     def begin_step(self) -> None:
         """No packet has been sent in this step."""
-        self.flows = np.zeros((len(self.network.pairs), self.size), dtype=np.int64)
+        self.flows, self.bits = np.zeros((2, len(self.network.pairs), self.size), dtype=np.int64)
 
     def add(self, site: int, step: int, node: str, kind: str, amount: Any) -> None:
         """``amount``: one number, or one per sample."""
@@ -152,7 +155,9 @@ class Recorder:
         """Packets of one sender: ``values`` (its elements, samples) before silent ones are dropped."""
         flows = (sender.goes @ (values != 0).astype(np.float64)).astype(np.int64)
         np.add.at(self.flows, sender.pairs, flows)
+        np.add.at(self.bits, sender.pairs, sender.bits * flows)
         self.add(site, step, sender.node, "packets_out", flows.sum(axis=0))
+        self.add(site, step, sender.node, "message_bits", sender.bits * flows.sum(axis=0))
         self.add(site, step, sender.node, "hops_x", sender.hops[0] @ flows)
         self.add(site, step, sender.node, "hops_y", sender.hops[1] @ flows)
 
@@ -161,6 +166,7 @@ class Recorder:
         if step <= self.steps and len(self.links):
             loads = self.matrix @ self.flows
             self.loads[:, step - 1] += loads.sum(axis=1)
+            self.load_bits[:, step - 1] += (self.matrix @ self.bits).sum(axis=1)
             self.peak = np.maximum(self.peak, loads.max(axis=1, initial=0))
 
     def events(self) -> Events:
@@ -171,6 +177,6 @@ class Recorder:
         for (node, _), value in by_core.items():
             by_node[node] = by_node.get(node, 0) + value
         used = np.flatnonzero(self.peak).tolist()
-        loads = {self.links[i]: self.loads[i] / n for i in used}
+        loads, bits = ({self.links[i]: table[i] / n for i in used} for table in (self.loads, self.load_bits))
         peaks = {self.links[i]: int(self.peak[i]) for i in used}
-        return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, peaks)
+        return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, bits, peaks)

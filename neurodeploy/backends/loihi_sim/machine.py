@@ -227,19 +227,20 @@ class _Run:
         return inbox
 
     def _count_arrivals(self, number: int, step: int, messages: Array) -> None:
-        # What the last step sent arrives while the host reads the result: it counts with that step.
-        step = min(step, self.machine.header["steps"])
-        plan, add = self.sites[number].site.receiver, partial(self.recorder.add, number, step)
+        # A message is taken in during the step that sends it; what it adds up to is used in the next.
+        plan, add = self.sites[number].site.receiver, partial(self.recorder.add, number, step - 1)
         spikes = messages != 0
         if number not in self.recorder.row:
             return
-        met = plan.fan_out @ spikes.astype(np.float64)
+        met, words = (table @ spikes.astype(np.float64) for table in (plan.fan_out, plan.words))
         for node, name in enumerate(plan.nodes):
             mine = plan.reader == node
             if mine.any():
                 add(name, "packets_in", np.count_nonzero(spikes[mine], axis=0))
             if met[node].any():
                 add(name, "synaptic_ops", met[node].astype(np.int64))
+            if words[node].any():
+                add(name, "memory_reads", words[node].astype(np.int64))
 
     def _run_unit(self, number: int, unit: int, step: int, inbox: Array, delayed: dict[int, Array]) -> None:
         running = self.sites[number]
