@@ -154,7 +154,8 @@ def count_on_cores(
                     wobble * both[node.name, core.index] / ticks
                 )
     links, peak = _links(mapping, core_counts)
-    return Events(samples, steps, core_counts, nodes, both, links, peak)
+    bits = {ends: 40 * packets for ends, packets in links.items()}
+    return Events(samples, steps, core_counts, nodes, both, links, bits, peak)
 
 
 def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
@@ -173,6 +174,7 @@ def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
     spikes = row[COLUMN["spikes"]]
     row[COLUMN["packets_out"]] = row[COLUMN["packets_in"]] = 3 * spikes
     row[COLUMN["hops_x"]], row[COLUMN["hops_y"]] = 4 * spikes, 2 * spikes
+    row[COLUMN["memory_reads"]], row[COLUMN["message_bits"]] = row[COLUMN["synaptic_ops"]] / 4, 120 * spikes
     return row
 
 

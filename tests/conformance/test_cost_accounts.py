@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, report
+from neurodeploy.cost import received
 from neurodeploy.backends._base import BACKENDS
 from neurodeploy.convert._base import METHODS
 from neurodeploy.image import encode
@@ -28,7 +29,7 @@ SOURCES: dict[str, Callable[..., Graph]] = {"ecmt": mini_vit, "native": mini_snn
 
 @pytest.fixture(scope="module", params=[("ecmt", 0), ("ecmt", 1), ("native", 0), ("native", 1)], ids=str)
 def built(request: pytest.FixtureRequest) -> tuple:
-    """A small network through every stage: (source, program, events of the cores, counts of the values, target)."""
+    """A small network through every stage: (source, program, events of the cores, counts of the values, target, values)."""
     method, seed = request.param
     source, target = SOURCES[method](seed=seed), load("loihi-sim")
     x = images(source, 24, seed)
@@ -38,12 +39,12 @@ def built(request: pytest.FixtureRequest) -> tuple:
     mapping = encode(graph, map_graph(graph, target), target)
     program = Program(graph, mapping)
     _, events = BACKENDS["loihi-sim"].run(program, x[:6])
-    trace, _ = BACKENDS["cpu"].run(program, x[:6], cost.names_to_record(graph))
-    return source, program, events, cost.count(graph, trace), target
+    trace, _ = BACKENDS["cpu"].run(program, x[:6], {*cost.names_to_record(graph), *received.names(graph)})
+    return source, program, events, cost.count(graph, trace), target, trace
 
 
 def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
-    _, program, events, counts, _ = built
+    _, program, events, counts, *_ = built
     assert not cost.disagreements(program.graph, counts, events)
     for kind in ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops"):
         assert counts.total(kind) == pytest.approx(events.total(kind))
@@ -53,8 +54,20 @@ def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
     assert given - host == pytest.approx(events.total("spikes")) and host > 0
 
 
+def test_cores_and_values_agree_on_what_is_read_and_sent(built: tuple) -> None:
+    _, program, events, _, target, trace = built
+    found = received.received(program.graph, program.mapping, trace, target)
+    assert received.disagreements(found, events) == []
+    assert sum(found.memory_reads.values()) == pytest.approx(events.total("memory_reads")) != 0
+    (shown,) = program.graph.output.inputs
+    width = target.limits.packet_header_bits.value + program.graph.values[shown].fixed.bits
+    for link, packets in events.links.items():
+        if link.end == HOST:  # the read-out alone goes there
+            assert events.link_bits[link] == pytest.approx(packets * width)
+
+
 def test_every_packet_is_a_copy_of_a_message(built: tuple) -> None:
-    _, _, events, counts, _ = built
+    _, _, events, counts, *_ = built
     for name, row in events.node_counts.items():
         found = counts.nodes.get(name)
         sent, packets = found.messages if found else 0.0, row[events.kinds.index("packets_out")]
@@ -62,7 +75,7 @@ def test_every_packet_is_a_copy_of_a_message(built: tuple) -> None:
 
 
 def test_every_packet_that_is_sent_is_received(built: tuple) -> None:
-    _, _, events, _, _ = built
+    _, _, events, *_ = built
     host = [(link, load.sum()) for link, load in events.links.items() if HOST in link]
     into = sum(load for (start, _), load in host if start == HOST)
     out = sum(load for (_, end), load in host if end == HOST)
@@ -70,7 +83,7 @@ def test_every_packet_that_is_sent_is_received(built: tuple) -> None:
 
 
 def test_sums_of_a_report_of_a_real_run_add_up(built: tuple) -> None:
-    source, program, events, counts, target = built
+    source, program, events, counts, target, _ = built
     graph = program.graph
     found = cost.assess(program, target, source, events, counts, grades(graph, target))
     inputs = ReportInputs(model=ModelInfo(name="mini", system="mini"), target=target, method=graph.header.method,

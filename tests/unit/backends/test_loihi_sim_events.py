@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
+from neurodeploy.cost import received
 from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
@@ -14,12 +15,14 @@ from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST, Events, Link, Router, Trace
 from neurodeploy.mapping.groups import populations
+from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
 from neurodeploy.target import load
 from tests.mappings import assemble, one_core_per_group, pieces_of, random_mapping
 from tests.unit.backends.small import attention, ones
+from tests.unit.image.test_encoder import NETWORKS
 
 TARGET = load("loihi-sim")
 NODES = ("x", "q_fc", "q", "k_fc", "k", "qk", "scaled", "late", "columns", "rows", "total")
@@ -153,9 +156,23 @@ def test_links_carry_what_passes_them() -> None:
 def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     graph = balance(attention(seed))
     mapping = encode(graph, random_mapping(graph, TARGET, seed), TARGET)
-    trace = interp.run(graph, ones(), names(graph))
+    trace = interp.run(graph, ones(), {*names(graph), *received.names(graph)})
     events = MEMBER.run(Program(graph, mapping), ones())[1]
     assert disagreements(graph, count(graph, trace), events) == []
+    taken_in = received.received(graph, mapping, trace, TARGET)
+    assert received.disagreements(taken_in, events) == [] and events.total("memory_reads") > 0
+
+
+@pytest.mark.parametrize("target", ["loihi-sim", "loihi1"])  # kernels that positions share, and lists of their own
+@pytest.mark.parametrize("name", ["convolutions", "spiking"])
+def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, target: str) -> None:
+    chip = load(target)
+    graph = balance(NETWORKS[name]())
+    mapping = encode(graph, map_graph(graph, chip), chip)
+    x = np.random.default_rng(0).integers(0, 2, (2, *graph.shape(graph.input.name)))
+    trace = interp.run(graph, x, received.names(graph))
+    events = MEMBER.run(Program(graph, mapping), x)[1]
+    assert received.disagreements(received.received(graph, mapping, trace, chip), events) == []
 
 
 def test_samples_are_counted_apart() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import cost
+from neurodeploy.cost import received
 from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.errors import MappingError
@@ -62,6 +63,7 @@ def test_every_value_at_every_tick_and_both_account_books_agree(kind: str) -> No
         assert np.array_equal(fast.values[name], wanted.values[name]), name
     assert wanted.values["n"].any()
     assert cost.disagreements(graph, cost.count(graph, wanted), events) == []
+    assert received.disagreements(received.received(graph, mapping, wanted, TARGET), events) == []
     assert mapping.depth == 0  # a delay of a tick hides the step that a connection takes
 
 

@@ -31,7 +31,7 @@ def measured(target: Target, cores: int, steps: int, **counts: float) -> Estimat
     program = Program(builder.build(), Mapping(target.name, 1, target.cores, (), spots, 0))
     row = np.array([counts.get(kind, 0.0) for kind in EVENT_KINDS])
     spread = np.broadcast_to(row / (cores * steps), (1, cores, steps, len(row)))
-    return estimate(program, Events(1, steps, spread, {"x": row}, {}, {}, {}), target)
+    return estimate(program, Events(1, steps, spread, {"x": row}, {}, {}, {}, {}), target)
 
 
 def inside(found: Range, value: float) -> bool:
