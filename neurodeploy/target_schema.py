@@ -216,7 +216,6 @@ class Limits(Frozen):
     )
     synapse_header_bits_dense: Size = _size("bits", "header of one dense or sparse synapse list or block")
     synapse_header_bits_conv: Size = _size("bits", "header of one kernel entry (kx, ky, input channel)")
-    packet_header_bits: Size = _size("bits", "address of a packet; the payload of a graded spike is added to it")
     payload_bits: Limit = _limit("bits", "signed payload of a spike on the wire; 1 is a plain spike", "ND504")
     message_bits: Limit = _limit("bits", "signed value one neuron may send to another", "ND504")
     accumulator_bits: Limit = _limit("bits", "signed sum of a neuron's synaptic input in one step", "ND520")
@@ -246,12 +245,14 @@ class EnergyPj(Frozen):
     packet_chip_hop: Cost = _cost("pJ", "one packet crossing from one chip to the next")
     host_packet: Cost = _cost("pJ", "one packet between host and chip")
     barrier_per_core: Cost = _cost("pJ", "one used core in one barrier-synchronised step")
+    barrier_per_chip: Cost = _cost("pJ", "one chip in use in one step: its management and its idle cores")
 
 
 class TimeNs(Frozen):
-    """Time per event: core events add up on their core, packets on their link, the barrier once per step."""
+    """Time per event: events add up in a stage of their core, bits on their link, the barrier once per step."""
 
     synaptic_op: Cost = _cost("ns", "one delivered spike meeting one stored non-zero weight")
+    memory_read: Cost = _cost("ns", "reading one 64-bit word of synapse memory")
     product_op: Cost = _cost("ns", "one coincidence or add in a product of two streams")
     neuron_update: Cost = _cost(
         "ns", "one neuron of the chip's own models evaluated in one tick, its first state word included"
@@ -265,10 +266,17 @@ class TimeNs(Frozen):
     axon_in: Cost = _cost("ns", "receiving one packet")
     packet_hop_x: Cost = _cost("ns", "latency of one packet over one link east or west")
     packet_hop_y: Cost = _cost("ns", "latency of one packet over one link north or south")
-    packet_chip_hop: Cost = _cost("ns", "serial time of one packet on a link between chips")
-    link_packet: Cost = _cost("ns", "serial time of one packet on one link of the mesh")
+    mesh_bit: Cost = _cost("ns", "serial time of one bit on one link of the mesh")
+    chip_bit: Cost = _cost("ns", "serial time of one bit on a link between chips")
     host_packet: Cost = _cost("ns", "serial time of one packet between host and chip")
-    barrier: Cost = _cost("ns", "floor of one step: management and barrier, without any work")
+    barrier: Cost = _cost("ns", "floor of one step on one chip: management and barrier, without any work")
+    barrier_doubling: Cost = _cost("ns", "what every doubling of the chips adds to that floor")
+
+
+class Step(Frozen):
+    """How the terms of a step overlap: it lasts largest + serial_share x (sum - largest)."""
+
+    serial_share: Cost = _cost("1", "share of the smaller terms of a step that do not overlap the largest")
 
 
 class PowerW(Frozen):
@@ -298,6 +306,7 @@ class Costs(Frozen):
     unpriced: str = ""
     energy_pj: EnergyPj
     time_ns: TimeNs
+    step: Step
     power_w: PowerW
     ann_baseline: AnnBaseline
     paper_metric: PaperMetric
@@ -362,6 +371,9 @@ class Chip(Frozen):
     routers_y: Positive = Field(description="routers from north to south")
     cores_per_router: Positive = Field(description="cores that share one router")
     routing: Literal["xy"] = Field("xy", description="x first, then y")
+    packet_header_bits: Natural = Field(
+        32, description="bits of a packet's address; the payload of a graded spike is added to it"
+    )
     source: Sourced
     note: str = ""
 

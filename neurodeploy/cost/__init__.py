@@ -7,10 +7,10 @@ from .counts import Counts, count, dense_macs, disagreements
 from .counts import names as names_to_record
 from .estimate import estimate
 from .paper import PaperEnergy, paper_energy
-from .types import Definition, Estimate, Range, Term, Timing
+from .types import Definition, Estimate, Term, Timing
 
 __all__ = [
-    "AnnBaseline", "Assessment", "Counts", "Definition", "Estimate", "PaperEnergy", "Purity", "Range", "Term", "Timing",
+    "AnnBaseline", "Assessment", "Counts", "Definition", "Estimate", "PaperEnergy", "Purity", "Term", "Timing",
     "ann_baseline", "assess", "count", "dense_macs", "disagreements", "estimate", "names_to_record", "paper_energy",
     "purity", "silicon",
 ]  # fmt: skip

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Synapse
+from ..price import Range
 from ..target import Target
 from .counts import dense_macs
-from .types import Definition, Range
+from .types import Definition
 
 BASELINE = Definition(
     "ann_baseline_uj",

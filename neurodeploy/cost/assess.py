@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..evidence import Evidence
 from ..ir.graph import Graph
 from ..ir.trace import Events
+from ..price import Range
 from ..program import Program
 from ..target import Target
 from .ann import BASELINE, RATIO, AnnBaseline, ann_baseline
@@ -15,7 +16,7 @@ from .audit import PURITY, SILICON, Purity, operations, purity, silicon
 from .counts import COUNTS, DENSE, Counts, dense_macs
 from .estimate import estimate
 from .paper import PaperEnergy, paper_energy
-from .types import Definition, Estimate, Range
+from .types import Definition, Estimate
 
 
 @dataclass(frozen=True, eq=False)

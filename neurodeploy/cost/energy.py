@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from ..array import Array
+from .. import price as prices
 from ..errors import Problem, ReportError
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Product, Synapse
 from ..ir.trace import Events
+from ..price import OVERHEAD, PRICED, Range, by_part, total
 from ..target import Target
 from .links import packets
-from .types import Definition, Range, Term, total
+from .types import Definition, Term
 
-#: event kind -> (coefficient of the target, part of the breakdown); state accesses belong to the node's own part.
-#: Neuron updates as such have no price: stock_updates and program_ops are what they cost.
-PRICED: dict[str, tuple[str, str]] = {
-    "synaptic_ops": ("synaptic_op", "synapse"),
-    "product_ops": ("product_op", "product"),
-    "stock_updates": ("neuron_update", "neuron"),
-    "program_ops": ("microcode_op", "neuron"),
-    "spikes": ("neuron_spike", "neuron"),
-    "packets_out": ("axon_out", "network"),
-    "packets_in": ("axon_in", "network"),
-    "hops_x": ("packet_hop_x", "network"),
-    "hops_y": ("packet_hop_y", "network"),
-    "microcode_ops": ("microcode_op", "microcode"),
-    "state_accesses": ("state_access", ""),
-}
 #: terms that are counted on links, not on cores or nodes
 OFF_CORE = ("energy_pj.packet_chip_hop", "energy_pj.host_packet")
-#: terms that flow whether or not anything happens
-OVERHEAD = ("energy_pj.barrier_per_core", "power_w.static_per_chip")
 #: largest relative disagreement between the counts by node and by core that rounding explains
 TOLERANCE = 1e-6
 
 ENERGY = Definition(
     "energy_uj",
     "Energy per inference, one inference at a time",
-    "sum over event kinds of (count x energy per event)  +  used cores x steps x barrier energy"
-    "  +  static power x chips x frame latency;  counts are means per inference",
-    (*dict.fromkeys(f"energy_pj.{key}" for key, _ in PRICED.values()), *OFF_CORE, *OVERHEAD),
+    "sum over event kinds of (count x energy per event)  +  steps x (used cores x barrier_per_core + chips x"
+    " barrier_per_chip)  +  static power x chips x frame latency;  counts are means per inference, chips those in use",
+    (*dict.fromkeys(f"energy_pj.{p.key}" for p in PRICED.values() if p.part), *OFF_CORE, *OVERHEAD),
     (
         "low, nominal and high use the low, nominal and high coefficients throughout, the latency included",
         "the barrier counts as network, state words count for the kind of node that reads them",
         "neuron_spike is paid for a spike of a neuron, and for a message of any other population",
         "an update of one of the chip's own neuron models costs neuron_update, of any other the operations of its"
         " integer step, a microcode operation each; state words beyond the first are counted for both",
+        "words of synapse memory are counted for the time; their energy is in synaptic_op, measured together with it",
         "a table read is priced as a microcode operation: the simulated cores count both as one kind",
     ),
 )
@@ -56,7 +39,7 @@ PIPELINED = Definition(
     "energy_pipelined_uj",
     "Energy per inference in steady pipelined operation",
     "the same events, but barrier energy and static power only for the T steps between two results",
-    OVERHEAD,
+    tuple(OVERHEAD),
 )
 
 
@@ -79,22 +62,10 @@ def own_part(graph: Graph, node: str) -> str:
     return next((part for kind, part in kinds if isinstance(graph.nodes.get(node), kind)), "microcode")
 
 
-def price(counts: Array, kinds: Iterable[str], target: Target, state_part: str) -> dict[str, Range]:
-    """Energy in pJ by part of one vector of counts."""
-    parts: dict[str, Range] = {}
-    for count, kind in zip(counts, kinds, strict=True):
-        if kind not in PRICED:
-            continue
-        key, part = PRICED[kind]
-        part = part or state_part
-        parts[part] = parts.get(part, Range()) + Range.of(getattr(target.costs.energy_pj, key)) * float(count)
-    return parts
-
-
 def core_events(events: Events, target: Target) -> list[Range]:
     """Energy in pJ by core (in the order of the counts) of the events on it, mean per inference."""
     means = events.core_counts.sum(axis=2, dtype=np.float64).mean(axis=0)
-    return [total(price(row, events.kinds, target, "neuron").values()) for row in means]
+    return [total(by_part(row, events.kinds, target, "neuron").values()) for row in means]
 
 
 def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
@@ -102,26 +73,24 @@ def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
     counts: dict[tuple[str, str], float] = {}
     for node, row in events.node_counts.items():
         for count, kind in zip(row, events.kinds, strict=True):
-            if kind not in PRICED:
-                continue
-            key, part = PRICED[kind]
-            place = (key, part or own_part(graph, node))
-            counts[place] = counts.get(place, 0.0) + float(count)
+            price = PRICED.get(kind)
+            if price and price.part:
+                place = price.key, own_part(graph, node) if price.part == "own" else price.part
+                counts[place] = counts.get(place, 0.0) + float(count)
     counts["packet_chip_hop", "network"] = float(packets(events, "chip").sum())
     counts["host_packet", "network"] = float(packets(events, "host").sum())
     return [_term(f"energy_pj.{key}", part, count, target) for (key, part), count in counts.items()]
 
 
-def overhead(cores: int, steps: int, time_ns: Range, chips: int, target: Target) -> list[Term]:
-    """What flows whether or not anything happens: barriers of the used cores, static power (1 W x 1 ns = 1000 pJ)."""
-    barrier, static = OVERHEAD
-    return [_term(barrier, "network", cores * steps, target), _term(static, "static", chips, target, time_ns)]
+def overhead(cores: int, chips: int, steps: int, time_ns: Range, target: Target) -> list[Term]:
+    """Barriers of the used cores and chips, and static power."""
+    found = prices.overhead(cores, chips, steps, time_ns, target)
+    return [_term(key, OVERHEAD[key], count, target, energy) for key, (count, energy) in found.items()]
 
 
-def _term(key: str, part: str, count: float, target: Target, time_ns: Range | None = None) -> Term:
-    """``count`` events at the coefficient of this key, or so many chips of this power over a time."""
+def _term(key: str, part: str, count: float, target: Target, energy: Range | None = None) -> Term:
+    """``count`` at the coefficient of this key; ``energy`` where it is more than their product."""
     table, name = key.split(".")
     cost = getattr(getattr(target.costs, table), name)
     coefficient = Range.of(cost)
-    energy = coefficient * count if time_ns is None else coefficient * time_ns * (1000.0 * count)
-    return Term(key, part, count, coefficient, energy, cost.assumed, cost.priced)
+    return Term(key, part, count, coefficient, energy or coefficient * count, cost.assumed, cost.priced)

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
 from ..ir.trace import Events
+from ..price import OVERHEAD, Range, by_part, total
 from ..program import Program
 from ..target import Target
 from . import energy, latency
-from .types import PARTS, Estimate, Range, Term, total
+from .types import PARTS, Estimate, Term
 
 UNCOUNTED = (
     "the host: preparing inputs and reading results (its packets are counted)",
@@ -33,11 +34,11 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     timing = latency.timing(events, target, ticks)
     terms = energy.event_terms(graph, events, target)
     cores = len(mapping.cores)
-    extra = energy.overhead(cores, events.steps, timing.latency_ns, chips, target)
-    steady = [*terms, *energy.overhead(cores, ticks, timing.period_ns, chips, target)]
+    extra = energy.overhead(cores, chips, events.steps, timing.latency_ns, target)
+    steady = [*terms, *energy.overhead(cores, chips, ticks, timing.period_ns, target)]
     whole, shared = [*terms, *extra], _sum(extra)
     nodes = {
-        name: energy.price(counts, events.kinds, target, energy.own_part(graph, name))
+        name: by_part(counts, events.kinds, target, energy.own_part(graph, name))
         for name, counts in events.node_counts.items()
     }
     core_pj = [own + shared * (1.0 / cores) for own in energy.core_events(events, target)]
@@ -52,7 +53,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         terms=tuple(whole),
         node_pj={name: total(parts.values()) for name, parts in nodes.items()},
         node_parts_pj=nodes,
-        shared_pj=_sum(whole, keys=(*energy.OFF_CORE, *energy.OVERHEAD)),
+        shared_pj=_sum(whole, keys=(*energy.OFF_CORE, *OVERHEAD)),
         core_pj={core.index: pj for core, pj in zip(mapping.cores, core_pj, strict=True)},
         unplaced_pj=_sum(terms, keys=energy.OFF_CORE),
         pipelined_pj=_sum(steady),

@@ -1,4 +1,4 @@
-"""Latency: the slowest core or link of every step, plus the barrier; and what a pipeline of samples delivers."""
+"""Latency: what every step of a frame lasts and waits for, and what a pipeline of samples delivers."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import numpy as np
 
 from ..array import Array
 from ..ir.trace import Events
+from ..price import LEVELS, PRICED, Range, barrier_ns, lasting, stages, traffic_ns
 from ..target import Target
-from .energy import PRICED
 from .links import busiest, packets
-from .types import LEVELS, Definition, Range, Timing
+from .types import Definition, Timing
 
-#: event kind -> time coefficient; hops are not serial work of a core and enter with the network
-CORE_WORK = {kind: key for kind, (key, _) in PRICED.items() if kind not in ("hops_x", "hops_y")}
 #: coefficients of what the network does
-NETWORK = ("link_packet", "packet_chip_hop", "host_packet", "packet_hop_x", "packet_hop_y")
+NETWORK = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
+BARRIER = ("barrier", "barrier_doubling")
 
 LATENCY = Definition(
     "latency_ms",
     "Frame latency",
-    "sum over the T + depth steps of (barrier + max(slowest core, network));  core = sum of (events x time per"
-    " event);  network = fullest link x time per packet + longest mean path;  mean over samples",
-    tuple(f"time_ns.{key}" for key in (*dict.fromkeys(CORE_WORK.values()), *NETWORK, "barrier")),
+    "sum over the T + depth steps;  a step = largest + serial_share x (sum - largest) of its terms, taken for the core"
+    " that makes it longest: programs = sum of (neuron updates, operations, spikes, packets sent, ...) x time;  synapses"
+    " = synaptic operations x time;  memory = words read x time + packets received x time;  traffic = bits of the fullest"
+    " link x time + longest mean path;  barrier = barrier + barrier_doubling x log2(chips);  mean over samples",
     (
-        "one event after the other on a core, all cores at once: no overlap inside a core is assumed",
+        *(f"time_ns.{key}" for key in dict.fromkeys(price.key for price in PRICED.values() if price.stage)),
+        *(f"time_ns.{key}" for key in (*NETWORK, *BARRIER)),
+        "step.serial_share",
+    ),
+    (
+        "low: the terms of a step overlap and the largest is what it lasts;  high: nothing overlaps;  nominal: the"
+        " share in between that measured steps ask for",
+        "a message is taken in during the step that sends it, so that step pays for its synapses too",
         "link loads are means over samples; the cores' work is taken sample by sample",
         "time of the host itself is not included",
     ),
+    ("Timcheck et al. 2026 (arXiv:2601.10035): a step lasts at least as long as the largest of these terms",),
 )
 THROUGHPUT = Definition(
     "throughput_per_s",
@@ -43,39 +51,43 @@ THROUGHPUT = Definition(
 
 def timing(events: Events, target: Target, timesteps: int) -> Timing:
     """Step times of a frame and of the steady pipeline."""
-    works = [core_work(events, target, level) for level in LEVELS]
-    nets = [network_ns(events, target, level) for level in LEVELS]
-    floors = [getattr(target.costs.time_ns.barrier, level) for level in LEVELS]
-    levels = [*zip(works, nets, floors, strict=True)]
-    step = np.stack([_slowest(*level) for level in levels])
-    steady = np.stack([_slowest(fold(w, timesteps), fold(n, timesteps), f) for w, n, f in levels])
-    mean = works[1].mean(axis=0)
+    frame, steady = [], []
+    for level in LEVELS:
+        work, net = stages(_counts(events), events.kinds, target, level), network_ns(events, target, level)
+        frame.append(lasting([*work, net, barrier_ns(target, level)], target, level))
+        folded, net = fold(work, timesteps), fold(net, timesteps)
+        steady.append(lasting([*folded, net, barrier_ns(target, level)], target, level).max(axis=1))
+    step, every = np.stack([cores.max(axis=1) for cores in frame]), np.stack(steady)
+    slowest = frame[1].mean(axis=0).argmax(axis=0)
     return Timing(
         step_ns=step.mean(axis=1),
-        bound=_bounds(works[1].max(axis=1).mean(axis=0), nets[1]),
-        busiest=tuple(int(i) for i in mean.argmax(axis=0)),
+        terms_ns=_terms(events, target, slowest),
+        busiest=tuple(slowest.tolist()),
         latency_ns=Range(*step.sum(axis=2).mean(axis=1).tolist()),
-        period_ns=Range(*steady.sum(axis=2).mean(axis=1).tolist()),
-        steady_ns=steady.mean(axis=1),
+        period_ns=Range(*every.sum(axis=2).mean(axis=1).tolist()),
+        steady_ns=every.mean(axis=1),
     )
 
 
-def core_work(events: Events, target: Target, level: str) -> Array:
-    """Nanoseconds of serial work by sample, core and step."""
-    costs = [getattr(target.costs.time_ns, CORE_WORK[k]) if k in CORE_WORK else None for k in events.kinds]
-    weights = np.array([getattr(cost, level) if cost else 0.0 for cost in costs])
-    work = events.core_counts @ weights
-    # A run without any mapped core still has steps; its cores are all idle.
-    return work if work.shape[1] else np.zeros((work.shape[0], 1, work.shape[2]))
+def _counts(events: Events) -> Array:
+    """(samples, cores, steps, kinds); a run without any mapped core still has steps, in which one core idles."""
+    counts = events.core_counts
+    return counts if counts.shape[1] else np.zeros((counts.shape[0], 1, *counts.shape[2:]))
+
+
+def _terms(events: Events, target: Target, slowest: Array) -> Array:
+    """Nominal nanoseconds of each term in each step, those of a core for the slowest one."""
+    counts = _counts(events).mean(axis=0)[slowest, np.arange(events.steps)]
+    work = stages(counts, events.kinds, target, "nominal")
+    barrier = np.full(events.steps, barrier_ns(target, "nominal"))
+    return np.stack([*work, network_ns(events, target, "nominal"), barrier])
 
 
 def network_ns(events: Events, target: Target, level: str) -> Array:
-    """Nanoseconds the network needs in each step, (steps,)."""
-    mesh, chip, host, x, y = (getattr(getattr(target.costs.time_ns, key), level) for key in NETWORK)
-    # The host is one interface that all its packets pass; links of the mesh and between chips work side by side.
-    loads = busiest(events, "mesh") * mesh, busiest(events, "chip") * chip, packets(events, "host") * host
-    serial: Array = np.max(loads, axis=0)
-    return serial + _path_ns(events, x, y)
+    """Nanoseconds the network needs in each step, (steps,): the fullest link, then the longest mean path."""
+    mesh, chip = (busiest(events.link_bits, kind, events.steps) for kind in ("mesh", "chip"))
+    x, y = (getattr(getattr(target.costs.time_ns, key), level) for key in ("packet_hop_x", "packet_hop_y"))
+    return traffic_ns(mesh, chip, packets(events, "host"), target, level) + _path_ns(events, x, y)
 
 
 def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
@@ -90,19 +102,9 @@ def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
     return longest
 
 
-def _slowest(work: Array, network: Array, floor: float) -> Array:
-    """Step times by sample and step: the slowest core or the network, behind the barrier."""
-    return floor + np.maximum(work.max(axis=1), network[None])
-
-
 def fold(x: Array, period: int) -> Array:
     """Sum of all steps (last axis) with the same remainder modulo ``period``."""
     missing = -x.shape[-1] % period
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
     folded: Array = padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
     return folded
-
-
-def _bounds(core: Array, network: Array) -> tuple[str, ...]:
-    pairs = zip(core, network, strict=True)
-    return tuple("barrier" if max(c, n) <= 0 else "core" if c >= n else "network" for c, n in pairs)

@@ -1,53 +1,16 @@
-"""The values that cost hands over: ranges, priced terms, estimates, and the text of every formula."""
+"""The values that cost hands over: priced terms, estimates, and the text of every formula."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..array import Array
-from ..target_schema import Cost
+from ..price import BOUNDS, TERMS, Range
 
 #: parts of an energy breakdown; together they are the whole
 PARTS = ("synapse", "neuron", "product", "microcode", "network", "static")
-LEVELS = ("low", "nominal", "high")
 UJ_PER_PJ, MS_PER_NS = 1e-6, 1e-6
-
-
-@dataclass(frozen=True)
-class Range:
-    """A figure with its bounds, low <= nominal <= high."""
-
-    low: float = 0.0
-    nominal: float = 0.0
-    high: float = 0.0
-
-    @classmethod
-    def of(cls, cost: Cost) -> Range:
-        """The range of one coefficient of a target."""
-        return cls(cost.low, cost.nominal, cost.high)
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.low + other.low, self.nominal + other.nominal, self.high + other.high)
-
-    def __mul__(self, factor: float | Range) -> Range:
-        """Times a number from zero up, or level by level times another range of such numbers."""
-        other = factor if isinstance(factor, Range) else Range(factor, factor, factor)
-        return Range(self.low * other.low, self.nominal * other.nominal, self.high * other.high)
-
-    def inverse(self, numerator: float) -> Range:
-        """``numerator`` over the range: low and high change places; zero divisors give zero."""
-        low, nominal, high = (numerator / x if x else 0.0 for x in (self.high, self.nominal, self.low))
-        return Range(low, nominal, high)
-
-    def as_dict(self, factor: float = 1.0) -> dict[str, float]:
-        """The three figures times ``factor``, for a report."""
-        return {level: float(getattr(self, level)) * factor for level in LEVELS}
-
-
-def total(ranges: Iterable[Range]) -> Range:
-    """The sum of any number of ranges, level by level."""
-    return sum(ranges, Range())
 
 
 @dataclass(frozen=True)
@@ -83,17 +46,22 @@ class Term:
 class Timing:
     """Time of a frame, step by step; arrays are (3,) or (3, steps) for low, nominal, high and in nanoseconds.
 
-    ``step_ns`` mean over samples; ``bound`` names what the nominal step waits for beside the barrier: "core",
-    "network" or "barrier" (no work at all); ``busiest`` the index of the slowest core; ``latency_ns`` the whole frame;
+    ``step_ns`` mean over samples; ``terms_ns`` (terms, steps) nominal, those of a core for the slowest one, in the order
+    of :data:`~neurodeploy.price.TERMS`; ``busiest`` the position of that core; ``latency_ns`` the whole frame;
     ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
     """
 
     step_ns: Array
-    bound: tuple[str, ...]
+    terms_ns: Array
     busiest: tuple[int, ...]
     latency_ns: Range
     period_ns: Range
     steady_ns: Array
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """What most of each step waits for: memory, compute, traffic or the barrier."""
+        return tuple(BOUNDS[TERMS[i]] for i in self.terms_ns.argmax(axis=0))
 
     @property
     def throughput_per_s(self) -> Range:

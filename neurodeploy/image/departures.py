@@ -79,7 +79,8 @@ def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[R
         for other in np.unique(target[mine]).tolist():
             number = mine[target[mine] == other]
             bundles.append(_bundle(image, number, routes[number], sent, other, receivers[other]))
-        made.append(Export(*(int(export[key]) for key in ("unit", "instruction", "bits")), tuple(bundles)))
+        unit, instruction, bits = (int(export[key]) for key in ("unit", "instruction", "bits"))
+        made.append(Export(unit, instruction, bits, tuple(bundles)))
     return made
 
 

@@ -89,7 +89,8 @@ def row_words(image: CoreImage, number: int) -> Array:
     entries = image.rows(ROWS)["entries"][link["first"] : link["first"] + link["rows"]]
     lengths, which = np.unique(entries, return_inverse=True)
     words = np.array([layout_of(link).row_words(n) for n in lengths.tolist()], dtype=np.int64)
-    return words[which.ravel()]
+    found: Array = words[which.ravel()]
+    return found
 
 
 def weights_of(image: CoreImage, number: int) -> Array:

@@ -60,7 +60,7 @@ def packet_bits(graph: Graph, name: str, target: Target) -> int:
     node = graph.nodes[name]
     value = graph.values[node.inputs[0] if isinstance(node, Output) else name]  # the host adds up what is read out
     payload = 0 if value.code.kind == "binary" else value.fixed.bits if value.fixed else REGISTER_BITS
-    return target.limits.packet_header_bits.value + payload
+    return target.chip.packet_header_bits + payload
 
 
 class Flows:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cost.energy import OVERHEAD
 from ..cost.types import PARTS
+from ..price import OVERHEAD
 from . import units
 from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, heights, line, named, rect, tag, text, ticks, title
 from .words import Json

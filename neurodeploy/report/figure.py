@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from ..cost.types import LEVELS
+from ..price import LEVELS
 from . import units, words
 from .inputs import ReportInputs
 from .words import Json

@@ -19,7 +19,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
-from ..cost.types import LEVELS, MS_PER_NS, UJ_PER_PJ, Range
+from ..cost.types import MS_PER_NS, UJ_PER_PJ
+from ..price import LEVELS, Range
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped

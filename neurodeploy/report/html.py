@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..cost.types import LEVELS
+from ..price import LEVELS
 from ..errors import Problem, grouped
 from ..files import write_text
 from ..visible import visible

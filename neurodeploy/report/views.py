@@ -10,7 +10,7 @@ import numpy as np
 
 from ..array import Array
 from ..cost.counts import NodeCounts
-from ..cost.types import Range
+from ..price import Range
 from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
@@ -105,18 +105,19 @@ class LinkView:
     inputs: ReportInputs
     link: Link
     load: Array
+    bits: Array
     peak: int
 
     @property
     def capacity_share(self) -> float | None:
-        """Largest share of a step that sending the step's packets takes, at nominal cost."""
+        """Largest share of a step that carrying the step's messages takes, at nominal cost."""
         estimate = self.inputs.assessment.estimate
         if estimate is None:
             return None
-        times = self.inputs.target.costs.time_ns
-        each = {"mesh": times.link_packet, "chip": times.packet_chip_hop, "host": times.host_packet}
-        step = estimate.timing.step_ns[1]
-        busy = np.asarray(self.load, dtype=float) * each[self.link.kind].nominal
+        times, step = self.inputs.target.costs.time_ns, estimate.timing.step_ns[1]
+        each = {"mesh": times.mesh_bit, "chip": times.chip_bit, "host": times.host_packet}
+        load = self.load if self.link.kind == "host" else self.bits
+        busy = np.asarray(load, dtype=float) * each[self.link.kind].nominal
         return float(np.divide(busy, step, out=np.zeros_like(busy), where=step > 0).max(initial=0.0))
 
 
@@ -158,4 +159,4 @@ def links(inputs: ReportInputs) -> Iterator[LinkView]:
         return
     fullest = sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0])))
     for link, load in fullest:
-        yield LinkView(inputs, link, np.asarray(load), int(events.link_peak.get(link, 0)))
+        yield LinkView(inputs, link, np.asarray(load), events.link_bits[link], int(events.link_peak.get(link, 0)))

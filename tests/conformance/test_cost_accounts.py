@@ -60,7 +60,7 @@ def test_cores_and_values_agree_on_what_is_read_and_sent(built: tuple) -> None:
     assert received.disagreements(found, events) == []
     assert sum(found.memory_reads.values()) == pytest.approx(events.total("memory_reads")) != 0
     (shown,) = program.graph.output.inputs
-    width = target.limits.packet_header_bits.value + program.graph.values[shown].fixed.bits
+    width = target.chip.packet_header_bits + program.graph.values[shown].fixed.bits
     for link, packets in events.links.items():
         if link.end == HOST:  # the read-out alone goes there
             assert events.link_bits[link] == pytest.approx(packets * width)

@@ -9,18 +9,15 @@ import pytest
 
 from neurodeploy import cost
 from neurodeploy.cost import latency
-from neurodeploy.cost.energy import PRICED
-from neurodeploy.cost.types import PARTS, Estimate, Range, total
+from neurodeploy.cost.types import PARTS, Estimate
 from neurodeploy.errors import ReportError
 from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router
+from neurodeploy.price import LEVELS, PRICED, TERMS, Range, total
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 from tests import fake_build
-
-LEVELS = ("low", "nominal", "high")
-
 
 @pytest.fixture(scope="module")
 def target() -> Target:
@@ -54,7 +51,8 @@ def close(a: Range, b: Range) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", sorted({key for key, _ in PRICED.values()} | {"barrier_per_core", "host_packet"})
+    "key",
+    sorted({p.key for p in PRICED.values() if p.part} | {"barrier_per_core", "barrier_per_chip", "host_packet"}),
 )
 def test_doubling_a_coefficient_adds_its_terms_once_more(target: Target, key: str) -> None:
     method = (
@@ -101,7 +99,7 @@ def test_energy_is_linear_in_the_counts(target: Target) -> None:
 
 def test_an_idle_network_takes_the_barrier_and_nothing_else(target: Target) -> None:
     one = events()
-    idle = replace(one, core_counts=one.core_counts * 0, node_counts={}, links={})
+    idle = replace(one, core_counts=one.core_counts * 0, node_counts={}, links={}, link_bits={})
     found = estimated(target, idle)
     assert set(found.timing.bound) == {"barrier"}
     assert found.timing.latency_ns.nominal == pytest.approx(one.steps * target.costs.time_ns.barrier.nominal)
@@ -109,14 +107,53 @@ def test_an_idle_network_takes_the_barrier_and_nothing_else(target: Target) -> N
 
 
 def test_a_step_lasts_as_long_as_its_slowest_core(target: Target) -> None:
+    """Low: the largest term; high: their sum; nominal: the fitted share between them."""
     one = events()
     counts = np.zeros_like(one.core_counts)
-    column = EVENT_KINDS.index("synaptic_ops")
-    counts[:, 3, 5, column], counts[:, 4, 5, column] = 1000, 400
-    found = latency.timing(replace(one, core_counts=counts, links={}), target, 4)
+    work = {"synaptic_ops": 9000, "memory_reads": 2500, "program_ops": 100}
+    for kind, amount in work.items():
+        counts[:, 3, 5, EVENT_KINDS.index(kind)], counts[:, 4, 5, EVENT_KINDS.index(kind)] = amount, amount // 3
+    found = latency.timing(replace(one, core_counts=counts, links={}, link_bits={}), target, 4)
+    times, share = target.costs.time_ns, target.costs.step.serial_share.nominal
+    costs = times.synaptic_op, times.memory_read, times.microcode_op
+    terms = {
+        level: [getattr(times.barrier, level), *(n * getattr(c, level) for n, c in zip(work.values(), costs, strict=True))]
+        for level in LEVELS
+    }
+    largest = max(terms["nominal"])
+    wanted = max(terms["low"]), largest + share * (sum(terms["nominal"]) - largest), sum(terms["high"])
+    assert found.step_ns[:, 5] == pytest.approx(wanted)
+    assert found.busiest[5] == 3 and found.bound[5] == "memory"
+    assert found.terms_ns[TERMS.index("synapses"), 5] == pytest.approx(terms["nominal"][1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound"),
+    [("synaptic_ops", "compute"), ("program_ops", "compute"), ("memory_reads", "memory"), ("packets_in", "memory")],
+)
+def test_a_step_is_bound_by_what_most_of_it_waits_for(target: Target, kind: str, bound: str) -> None:
+    counts = np.zeros_like(events().core_counts)
+    counts[:, 0, 2, EVENT_KINDS.index(kind)] = 100_000
+    found = latency.timing(replace(events(), core_counts=counts, links={}, link_bits={}), target, 4)
+    assert found.bound[2] == bound and set(found.bound) == {bound, "barrier"}
+
+
+def test_a_step_is_bound_by_the_bits_of_its_fullest_link(target: Target) -> None:
+    one = events()
+    ends = [Link(Router(0, 0, 0), Router(0, x, 0)) for x in (1, 2)]
+    bits = {link: np.full(one.steps, amount) for link, amount in zip(ends, (1e6, 4e6), strict=True)}
+    found = latency.timing(replace(one, core_counts=one.core_counts * 0, links={}, link_bits=bits), target, 4)
+    assert set(found.bound) == {"traffic"}
     times = target.costs.time_ns
-    assert found.step_ns[1, 5] == pytest.approx(times.barrier.nominal + 1000 * times.synaptic_op.nominal)
-    assert found.busiest[5] == 3 and found.bound[5] == "core"
+    wanted = 4e6 * times.mesh_bit.nominal + target.costs.step.serial_share.nominal * times.barrier.nominal
+    assert found.step_ns[1] == pytest.approx(wanted)
+
+
+def test_every_doubling_of_the_chips_lengthens_the_barrier(target: Target) -> None:
+    idle = replace(events(), core_counts=events().core_counts * 0, node_counts={}, links={}, link_bits={})
+    one, eight = (estimated(target.with_chips(n), idle).timing.step_ns[:, 0] for n in (1, 8))
+    doubling = target.costs.time_ns.barrier_doubling
+    assert eight - one == pytest.approx([3 * getattr(doubling, level) for level in LEVELS])
 
 
 def test_latency_is_the_mean_over_samples_of_maxima_not_the_maximum_of_means(target: Target) -> None:
@@ -124,8 +161,9 @@ def test_latency_is_the_mean_over_samples_of_maxima_not_the_maximum_of_means(tar
     counts = np.zeros((2, *one.core_counts.shape[1:]))
     column = EVENT_KINDS.index("stock_updates")
     counts[0, 0, 0, column] = counts[1, 1, 0, column] = 100
-    found = latency.timing(replace(one, core_counts=counts, links={}, samples=2), target, 4)
-    expected = target.costs.time_ns.barrier.nominal + 100 * target.costs.time_ns.neuron_update.nominal
+    found = latency.timing(replace(one, core_counts=counts, links={}, link_bits={}, samples=2), target, 4)
+    share = target.costs.step.serial_share.nominal
+    expected = target.costs.time_ns.barrier.nominal + share * 100 * target.costs.time_ns.neuron_update.nominal
     assert found.step_ns[1, 0] == pytest.approx(expected)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from neurodeploy.cost import estimate
-from neurodeploy.cost.types import Estimate, Range
+from neurodeploy.cost.types import Estimate
 from neurodeploy.ir.graph import Builder, Header
 from neurodeploy.ir.nodes import Input, Output
 from neurodeploy.ir.trace import EVENT_KINDS, Events
 from neurodeploy.ir.types import Shape, Value
 from neurodeploy.mapping.types import Core, Demand, Mapping
+from neurodeploy.price import Range
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 
