@@ -110,7 +110,14 @@ def _rows(target: Target) -> Iterator[Row]:
     chip = target.chip
     if chip.model:
         yield Row("chip", "model", None, None, chip.model, "", chip.source)
-    for key in ("cores_per_chip", "routers_x", "routers_y", "cores_per_router", "routing", "packet_header_bits"):
+    for key in (
+        "cores_per_chip",
+        "routers_x",
+        "routers_y",
+        "cores_per_router",
+        "routing",
+        "packet_header_bits",
+    ):
         unit = "" if key == "routing" else key.split("_")[0]  # the word that such a key begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
     for key, limit in _entries(target.limits):

@@ -9,7 +9,7 @@ from ..ir.trace import Events
 from ..price import OVERHEAD, Range, by_part, total
 from ..program import Program
 from ..target import Target
-from . import energy, latency
+from . import energy, floorline, latency
 from .types import PARTS, Estimate, Term
 
 UNCOUNTED = (
@@ -33,6 +33,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     chips = len({core.chip for core in mapping.cores}) or mapping.chips
     timing = latency.timing(events, target, ticks)
     terms = energy.event_terms(graph, events, target)
+    floors = floorline.layers(events, mapping, target, ticks)
     cores = len(mapping.cores)
     extra = energy.overhead(cores, chips, events.steps, timing.latency_ns, target)
     steady = [*terms, *energy.overhead(cores, chips, ticks, timing.period_ns, target)]
@@ -58,9 +59,17 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         unplaced_pj=_sum(terms, keys=energy.OFF_CORE),
         pipelined_pj=_sum(steady),
         timing=timing,
+        layers=floors,
+        steps=floorline.steps(events, mapping, timing, floors),
         events_pj=_sum(terms),
         uncounted=UNCOUNTED + tuple(f"{key}: counted, no price known for this target" for key in unpriced),
-        definitions=(energy.ENERGY, energy.PIPELINED, latency.LATENCY, latency.THROUGHPUT),
+        definitions=(
+            energy.ENERGY,
+            energy.PIPELINED,
+            latency.LATENCY,
+            latency.THROUGHPUT,
+            floorline.FLOORLINE,
+        ),
     )
 
 

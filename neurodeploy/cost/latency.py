@@ -19,9 +19,10 @@ LATENCY = Definition(
     "latency_ms",
     "Frame latency",
     "sum over the T + depth steps;  a step = largest + serial_share x (sum - largest) of its terms, taken for the core"
-    " that makes it longest: programs = sum of (neuron updates, operations, spikes, packets sent, ...) x time;  synapses"
-    " = synaptic operations x time;  memory = words read x time + packets received x time;  traffic = bits of the fullest"
-    " link x time + longest mean path;  barrier = barrier + barrier_doubling x log2(chips);  mean over samples",
+    " that makes it longest;  programs = sum of (neuron updates, operations, spikes, packets sent, ...) x time;"
+    "  synapses = synaptic operations x time;  memory = words read x time + packets received x time;  traffic = bits of"
+    " the fullest link x time + longest mean path;  barrier = barrier + barrier_doubling x log2(chips);  mean over"
+    " samples",
     (
         *(f"time_ns.{key}" for key in dict.fromkeys(price.key for price in PRICED.values() if price.stage)),
         *(f"time_ns.{key}" for key in (*NETWORK, *BARRIER)),

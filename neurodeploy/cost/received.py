@@ -1,7 +1,7 @@
 """What cores take in, counted from the mapping and the values on the edges: no image, no simulated core.
 
-For every core the elements that it needs of other populations, as the mapper accounts for them (:mod:`..mapping.reads`),
-are met with the non-zero values of a recorded run. What the simulated cores count from their images must agree.
+The elements that every core needs of other populations, as the mapper accounts for them (:mod:`..mapping.reads`), are
+met with the non-zero values of a recorded run. What the simulated cores count from their images must agree.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def received(graph: Graph, mapping: Mapping, trace: Trace, target: Target) -> Re
         for out, read in book.read_by(core):
             key = read.node, position
             words[key] = words.get(key, 0.0) + book.words(out, read)
-            needed = taken.setdefault(book.key(read.source), np.zeros(len(book.active(read.source)), dtype=bool))
+            needed = taken.setdefault(
+                book.key(read.source), np.zeros(len(book.active(read.source)), dtype=bool)
+            )
             needed[read.region.indices] = True
         sent = {value: float(book.active(value)[needed].sum()) for (value, _), needed in taken.items()}
         packets[position] = sum(sent.values())

@@ -46,9 +46,9 @@ class Term:
 class Timing:
     """Time of a frame, step by step; arrays are (3,) or (3, steps) for low, nominal, high and in nanoseconds.
 
-    ``step_ns`` mean over samples; ``terms_ns`` (terms, steps) nominal, those of a core for the slowest one, in the order
-    of :data:`~neurodeploy.price.TERMS`; ``busiest`` the position of that core; ``latency_ns`` the whole frame;
-    ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
+    ``step_ns`` mean over samples; ``terms_ns`` (terms, steps) nominal, in the order of
+    :data:`~neurodeploy.price.TERMS`, those of a core for the slowest one; ``busiest`` the position of that core;
+    ``latency_ns`` the whole frame; ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
     """
 
     step_ns: Array
@@ -69,13 +69,53 @@ class Timing:
         return self.period_ns.inverse(1e9)
 
 
+#: term that most of the time goes to -> the change that would move it
+CHANGES = {
+    "programs": "more cores for the layer, or a neuron or operator of fewer operations",
+    "synapses": "more cores for the layer, fewer weights that are not zero, or inputs that fire less",
+    "memory": "more cores for the layer, narrower weights, or inputs that fire less",
+    "traffic": "receivers nearer or on fewer cores, messages that are fewer or narrower",
+    "barrier": "fewer steps (ticks or depth); no core has enough to do",
+}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A layer or step over the floors: words of synapse memory that its core reads, its terms and how long it lasts.
+
+    ``core`` is a position in the mapping; ``terms_ns`` as in :data:`~neurodeploy.price.TERMS`, nominal.
+    """
+
+    layer: str
+    core: int
+    memory_reads: float
+    terms_ns: tuple[float, ...]
+    lasts_ns: float
+
+    @property
+    def term(self) -> str:
+        """The largest term."""
+        return TERMS[self.terms_ns.index(max(self.terms_ns))]
+
+    @property
+    def bound(self) -> str:
+        """What it waits for: memory, compute, traffic or the barrier."""
+        return BOUNDS[self.term]
+
+    @property
+    def change(self) -> str:
+        """What would make it shorter."""
+        return CHANGES[self.term]
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """What one inference costs on mapped cores: means over ``samples``.
 
     ``parts_pj`` sum to ``energy_pj``; ``node_pj`` and ``shared_pj`` (what belongs to no node) do too, and so do
     ``core_pj`` (by core index) and ``unplaced_pj``. ``pipelined_pj`` is the energy per inference in steady operation,
-    ``events_pj`` what is left without barriers and static power: what an ANN's dynamic energy compares with.
+    ``events_pj`` what is left without barriers and static power: what an ANN's dynamic energy compares with. ``layers``
+    and ``steps`` say what each waits for.
     """
 
     samples: int
@@ -92,6 +132,8 @@ class Estimate:
     unplaced_pj: Range
     pipelined_pj: Range
     timing: Timing
+    layers: tuple[Floor, ...]
+    steps: tuple[Floor, ...]
     events_pj: Range = field(default_factory=Range)
     uncounted: tuple[str, ...] = ()
     definitions: tuple[Definition, ...] = field(default_factory=tuple)

@@ -140,7 +140,9 @@ def _unit_words(image: CoreImage) -> Array:
     for item in (i for unit in image.units for i in unit.program if "kernel" in i.numbers):
         size = image.port_size(item.ports[0])
         index = image.gather(item.numbers["from"], item.size * item.numbers.get("fan", 1))
-        words[image.port(item.ports[0])] += 1 if index is None else np.bincount(index[index >= 0], minlength=size)
+        words[image.port(item.ports[0])] += (
+            1 if index is None else np.bincount(index[index >= 0], minlength=size)
+        )
     return words
 
 

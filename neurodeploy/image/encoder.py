@@ -201,7 +201,9 @@ class _Encoder:
             sends = SENDS.rows(element=local, position=position, channel=channel)
             record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
             bits = packet_bits(self.network.graph, key[0], self.network.target)
-            tables.add(EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1], bits=bits))
+            tables.add(
+                EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1], bits=bits)
+            )
             tables.add(ROUTES, np.concatenate(routes))
 
 

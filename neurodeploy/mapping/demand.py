@@ -220,7 +220,9 @@ def dense_row(targets: int, bits: int, target: Target) -> int:
 def list_words(targets: int, bits: int, target: Target) -> int:
     """Words of a sparse list onto ``targets`` neurons."""
     limits = target.limits
-    return _blocks(targets, bits + limits.sparse_index_bits.value, limits.synapse_header_bits_dense.value, target)
+    return _blocks(
+        targets, bits + limits.sparse_index_bits.value, limits.synapse_header_bits_dense.value, target
+    )
 
 
 def kernel_entry(outputs: int, bits: int, target: Target) -> int:

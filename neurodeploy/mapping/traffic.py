@@ -58,7 +58,9 @@ class _Flow:
 def packet_bits(graph: Graph, name: str, target: Target) -> int:
     """Bits of one message of a value on the wire: its address and, unless all that it says is a spike, its payload."""
     node = graph.nodes[name]
-    value = graph.values[node.inputs[0] if isinstance(node, Output) else name]  # the host adds up what is read out
+    value = graph.values[
+        node.inputs[0] if isinstance(node, Output) else name
+    ]  # the host adds up what is read out
     payload = 0 if value.code.kind == "binary" else value.fixed.bits if value.fixed else REGISTER_BITS
     return target.chip.packet_header_bits + payload
 

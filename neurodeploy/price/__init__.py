@@ -1,4 +1,4 @@
-"""Where events meet the coefficients of a target: what they cost and how long they take, for mapper and report alike."""
+"""Where events meet the coefficients of a target: what they cost and how long they take."""
 
 from .events import OVERHEAD, PRICED, by_part, overhead
 from .ranges import LEVELS, Range, total

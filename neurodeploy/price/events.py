@@ -22,8 +22,8 @@ class Price(NamedTuple):
     stage: str
 
 
-#: event kind -> price. Neuron updates as such have none: stock_updates and program_ops are what they cost. The energy of
-#: reading synapses is in that of their operations, since all measurements of it are of both together.
+#: event kind -> price. Neuron updates as such have none: stock_updates and program_ops are what they cost. The energy
+#: of reading synapses is in that of their operations, since all measurements are of both together.
 PRICED: dict[str, Price] = {
     "synaptic_ops": Price("synaptic_op", "synapse", "synapses"),
     "memory_reads": Price("memory_read", "", "memory"),
@@ -59,10 +59,16 @@ def by_part(counts: Array, kinds: Iterable[str], target: Target, own: str) -> di
     return parts
 
 
-def overhead(cores: int, chips: int, steps: int, time_ns: Range, target: Target) -> dict[str, tuple[float, Range]]:
+def overhead(
+    cores: int, chips: int, steps: int, time_ns: Range, target: Target
+) -> dict[str, tuple[float, Range]]:
     """(Count, energy in pJ) by the keys of :data:`OVERHEAD`: barriers of the used cores and chips, static power."""
     costs = target.costs
     core, chip = Range.of(costs.energy_pj.barrier_per_core), Range.of(costs.energy_pj.barrier_per_chip)
     static = Range.of(costs.power_w.static_per_chip) * time_ns * PJ_PER_W_NS
-    found = ((cores * steps, core * (cores * steps)), (chips * steps, chip * (chips * steps)), (chips, static * chips))
+    found = (
+        (cores * steps, core * (cores * steps)),
+        (chips * steps, chip * (chips * steps)),
+        (chips, static * chips),
+    )
     return dict(zip(OVERHEAD, found, strict=True))

@@ -5,7 +5,23 @@ from __future__ import annotations
 from ..cost.types import PARTS
 from ..price import OVERHEAD
 from . import units
-from .svg import LABEL, WIDTH, Bar, Safe, bars, drawing, heights, line, named, rect, tag, text, ticks, title
+from .svg import (
+    LABEL,
+    WIDTH,
+    Bar,
+    Log,
+    Safe,
+    bars,
+    drawing,
+    heights,
+    line,
+    named,
+    rect,
+    tag,
+    text,
+    ticks,
+    title,
+)
 from .words import Json
 
 MOST_ROWS = 24
@@ -105,6 +121,63 @@ def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list
         rect(x + pitch * 0.14, base - high, pitch * 0.72, high, f"bound-{step['bound']}", hint),
         line(middle, base - step["low_ns"] * scale, middle, base - step["high_ns"] * scale, "whisker"),
     ]
+
+
+def floorline(report: Json) -> Safe | None:
+    """Layers and steps by what their core reads and how long they last, over the floors of the target."""
+    points = [(row, "step", f"step {row['step']}") for row in report["steps"] or ()]
+    points += [(row, "layer", row["layer"]) for row in report["floorline"] or ()]
+    times = [row["nominal_ns"] for row, _, _ in points if row["nominal_ns"]]
+    if not times:
+        return None
+    floors, (left, right, top, base) = report["floors"], (70, WIDTH - 16, 12, 250)
+    x = Log.over([max(row["memory_reads"], 1.0) for row, _, _ in points], left, right)
+    y = Log.over([*times, floors["barrier"] or times[0]], base, top)
+    parts = [
+        part
+        for mark in x.marks
+        for part in (
+            line(x.at(mark), top, x.at(mark), base, "grid"),
+            text(x.at(mark), base + 16, units.count(mark), "axis", "middle"),
+        )
+    ]
+    for mark in y.marks:
+        parts += [
+            line(left, y.at(mark), right, y.at(mark), "grid"),
+            text(left - 6, y.at(mark) + 4, units.quantity(mark * 1e-3, "us"), "axis", "end"),
+        ]
+    parts += _floors(floors, x, y)
+    parts += [_point(row, kind, name, x, y) for row, kind, name in points if row["nominal_ns"]]
+    words = "words of synapse memory that the core reads in a step"
+    parts.append(text((left + right) / 2, base + 34, words, "axis", "middle"))
+    return drawing(WIDTH, base + 40, "bounds of layers and steps", *parts)
+
+
+def _floors(floors: Json, x: Log, y: Log) -> list[Safe]:
+    """The barrier, and the memory that is read."""
+    lines = (
+        [line(x.start, y.at(floors["barrier"]), x.end, y.at(floors["barrier"]), "limit")]
+        if floors["barrier"]
+        else []
+    )
+    each = floors["memory_read"]
+    first, last = (max(x.low, y.low / each), min(x.high, y.high / each)) if each else (1.0, 0.0)
+    if first < last:
+        lines.append(line(x.at(first), y.at(first * each), x.at(last), y.at(last * each), "limit"))
+    return lines
+
+
+def _point(row: Json, kind: str, name: str, x: Log, y: Log) -> Safe:
+    terms = ", ".join(f"{term} {units.quantity(ns * 1e-3, 'us')}" for term, ns in row["terms_ns"].items())
+    where = f" of {row['layer']}" if kind == "step" and row["layer"] else ""
+    lasts = units.quantity(row["nominal_ns"] * 1e-3, "us")
+    hint = (
+        f"{name}: {lasts} on core {row['core']}{where}, {row['bound']} ({terms}). Moves with: {row['change']}"
+    )
+    at = x.at(max(row["memory_reads"], 1.0)), y.at(row["nominal_ns"])
+    if kind == "step":
+        return tag("circle", title(hint), cx=at[0], cy=at[1], r=4.5, class_=f"bound-{row['bound']} over")
+    return rect(at[0] - 4, at[1] - 4, 8.0, 8.0, f"bound-{row['bound']} over", hint)
 
 
 def over_ticks(values: list[float] | None, label: str, show: str, top: float | None = None) -> Safe | None:

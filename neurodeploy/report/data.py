@@ -19,7 +19,7 @@ from .inputs import ReportInputs
 from .words import Json
 
 #: raised when a key goes, or changes its meaning; a new one needs no new version
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 ROWS: dict[str, Callable[[ReportInputs], Iterator[Any]]]
 ROWS = {"layers": views.layers, "cores": views.cores, "links": views.links}

@@ -19,12 +19,13 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
-from ..cost.types import MS_PER_NS, UJ_PER_PJ
-from ..price import LEVELS, Range
+from ..cost.types import MS_PER_NS, UJ_PER_PJ, Floor
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
 from ..mapping import types as mapped
 from ..mapping.objectives._base import OBJECTIVES
+from ..price import LEVELS, TERMS, Range, barrier_ns
+from ..target import Target
 from . import units, words
 from .columns import TABLES
 from .figure import (
@@ -164,15 +165,30 @@ def _terms(estimate: Estimate) -> list[Json]:
 
 
 def _steps(inputs: ReportInputs) -> list[Json] | None:
-    timing, cores = _timing(inputs), inputs.mapping.cores if inputs.mapping else ()
-    if timing is None:
+    estimate = _estimate(inputs)
+    if estimate is None:
         return None
     rows = []
-    for s, (bound, core) in enumerate(zip(timing.bound, timing.busiest, strict=True)):
-        times = {f"{level}_ns": timing.step_ns[i, s] for i, level in enumerate(LEVELS)}
-        slowest = cores[core].index if core < len(cores) else None
-        rows.append({"step": s + 1, **times, "bound": bound, "core": slowest})
+    for s, floor in enumerate(estimate.steps):
+        times = {f"{level}_ns": estimate.timing.step_ns[i, s] for i, level in enumerate(LEVELS)}
+        rows.append({"step": s + 1, **times, **_floor(inputs, floor)})
     return rows
+
+
+def _floors(inputs: ReportInputs) -> list[Json] | None:
+    estimate = _estimate(inputs)
+    return [{"nominal_ns": f.lasts_ns, **_floor(inputs, f)} for f in estimate.layers] if estimate else None
+
+
+def _lines(target: Target) -> dict[str, float]:
+    return {"barrier": barrier_ns(target, "nominal"), "memory_read": target.costs.time_ns.memory_read.nominal}
+
+
+def _floor(inputs: ReportInputs, floor: Floor) -> Json:
+    cores = inputs.mapping.cores if inputs.mapping else ()
+    core = cores[floor.core].index if floor.core < len(cores) else None
+    return {"bound": floor.bound, "core": core, "layer": floor.layer, "memory_reads": floor.memory_reads,
+            "terms_ns": dict(zip(TERMS, floor.terms_ns, strict=True)), "change": floor.change}  # fmt: skip
 
 
 def _hops(events: Events) -> float:
@@ -239,6 +255,9 @@ def _by(key: str, yes: str, no: str) -> Callable[[Json], str]:
 def _card_warnings(report: Json) -> str:
     return ", ".join(dict.fromkeys(found["code"] for found in report["warnings"])) or "none"
 
+
+#: what a row says of the bounds of a layer or a step
+FLOOR = ("bound", "core", "layer", "memory_reads", "terms_ns", "change")
 
 NETWORK = (
     Figure("model", "name", "the network as the user named it", get=lambda i: i.model.name, kind=TEXT, line="Network",
@@ -457,7 +476,11 @@ TIME = (
     _ranged("throughput_range_per_s", "range of the throughput", "low, nominal, high",
             get=_range(_timing, lambda t: t.throughput_per_s, 1.0), unit="/s"),
     Figure("steps", "steps", "time of every hardware step of a frame", get=_steps, kind=ROWS, needs=ESTIMATE,
-           depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", "bound", "core")),
+           depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", *FLOOR)),
+    Figure("floorline", "bounds of the layers", "what the fullest core of each layer waits for in a mean tick",
+           get=_floors, kind=ROWS, needs=ESTIMATE, depends="activity", fields=("nominal_ns", *FLOOR)),
+    Figure("floors", "floors", "what a step lasts at least: the barrier, and each word of memory that is read",
+           get=lambda i: _lines(i.target) if _estimate(i) else None, kind=PARTS, unit="ns", needs=ESTIMATE),
 )  # fmt: skip
 
 NOTES = (

@@ -11,9 +11,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..price import LEVELS
 from ..errors import Problem, grouped
 from ..files import write_text
+from ..price import LEVELS
 from ..visible import visible
 from . import charts, chipmap, figures, units, words
 from .dataflow import dataflow
@@ -68,6 +68,7 @@ def drawings(report: Json) -> dict[str, Any]:
         "breakdown": charts.breakdown(report),
         "layers": charts.layer_energy(report),
         "latency": charts.latency(report),
+        "floorline": charts.floorline(report),
         "accuracy": charts.over_ticks(accuracy, "accuracy after each tick", "percent", 1.0),
         "spikes": charts.over_ticks(ticks["spikes"], "spikes in each tick", "count"),
         "messages": charts.over_ticks(ticks["messages"], "messages in each tick", "count"),

@@ -104,6 +104,39 @@ def heights(
 
 
 @dataclass(frozen=True)
+class Log:
+    """A logarithmic axis from 1, 2 or 5 times a power of ten to another, drawn from ``start`` to ``end``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], start: float, end: float) -> Log:
+        """The narrowest one that holds some positive values."""
+        known = cls._marks(max(min(values), SMALLEST) / 10, max(*values, SMALLEST) * 10)
+        low = max(mark for mark in known if mark <= min(values) * (1 + 1e-9))
+        high = min(mark for mark in known if mark > max(low, *values) * (1 - 1e-9) and mark > low)
+        return cls(low, high, start, end)
+
+    @staticmethod
+    def _marks(low: float, high: float) -> list[float]:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        return [m * 10.0**k for k in decades for m in (1, 2, 5) if low * 0.999 <= m * 10.0**k <= high * 1.001]
+
+    @property
+    def marks(self) -> list[float]:
+        """Round numbers from end to end."""
+        return self._marks(self.low, self.high)
+
+    def at(self, value: float) -> float:
+        """Where a positive value lies."""
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True)
 class Bar:
     """One row of a bar chart: stacked ``segments`` (class, size, hint), a whisker from low to high, a note."""
 

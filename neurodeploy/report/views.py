@@ -10,13 +10,13 @@ import numpy as np
 
 from ..array import Array
 from ..cost.counts import NodeCounts
-from ..price import Range
 from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
 from ..ir.trace import Link
 from ..ir.types import Value
 from ..mapping.types import Core, Group
+from ..price import Range
 from .inputs import ReportInputs
 
 COUNTED = frozenset(kind.name for kind in fields(NodeCounts))
@@ -159,4 +159,6 @@ def links(inputs: ReportInputs) -> Iterator[LinkView]:
         return
     fullest = sorted(events.links.items(), key=lambda item: (-float(np.sum(item[1])), *map(str, item[0])))
     for link, load in fullest:
-        yield LinkView(inputs, link, np.asarray(load), events.link_bits[link], int(events.link_peak.get(link, 0)))
+        yield LinkView(
+            inputs, link, np.asarray(load), events.link_bits[link], int(events.link_peak.get(link, 0))
+        )

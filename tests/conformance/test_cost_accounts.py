@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from neurodeploy import calibrate, cost, report
-from neurodeploy.cost import received
 from neurodeploy.backends._base import BACKENDS
 from neurodeploy.convert._base import METHODS
+from neurodeploy.cost import received
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
@@ -29,7 +29,7 @@ SOURCES: dict[str, Callable[..., Graph]] = {"ecmt": mini_vit, "native": mini_snn
 
 @pytest.fixture(scope="module", params=[("ecmt", 0), ("ecmt", 1), ("native", 0), ("native", 1)], ids=str)
 def built(request: pytest.FixtureRequest) -> tuple:
-    """A small network through every stage: (source, program, events of the cores, counts of the values, target, values)."""
+    """A small network through every stage: (source, program, events, counts of the values, target, values)."""
     method, seed = request.param
     source, target = SOURCES[method](seed=seed), load("loihi-sim")
     x = images(source, 24, seed)

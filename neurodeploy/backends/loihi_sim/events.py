@@ -99,7 +99,9 @@ def senders(network: Network, source: int, export: Export) -> list[Sender]:
     for number in np.unique(origin).tolist():
         mine = origin == number
         node = program[number].node or program[export.instruction].node
-        found.append(Sender(node, export.instruction, export.bits, elements[mine], goes[:, mine], pairs, hops))
+        found.append(
+            Sender(node, export.instruction, export.bits, elements[mine], goes[:, mine], pairs, hops)
+        )
     return found
 
 

@@ -163,7 +163,9 @@ def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     assert received.disagreements(taken_in, events) == [] and events.total("memory_reads") > 0
 
 
-@pytest.mark.parametrize("target", ["loihi-sim", "loihi1"])  # kernels that positions share, and lists of their own
+@pytest.mark.parametrize(
+    "target", ["loihi-sim", "loihi1"]
+)  # kernels that positions share, and lists of their own
 @pytest.mark.parametrize("name", ["convolutions", "spiking"])
 def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, target: str) -> None:
     chip = load(target)

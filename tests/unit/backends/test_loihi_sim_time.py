@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from neurodeploy import cost
-from neurodeploy.cost import received
 from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER
+from neurodeploy.cost import received
 from neurodeploy.errors import MappingError
 from neurodeploy.image import encode
 from neurodeploy.ir import interp

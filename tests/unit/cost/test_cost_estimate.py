@@ -19,6 +19,7 @@ from neurodeploy.program import Program
 from neurodeploy.target import Target, load
 from tests import fake_build
 
+
 @pytest.fixture(scope="module")
 def target() -> Target:
     return load("loihi-sim")
@@ -52,7 +53,9 @@ def close(a: Range, b: Range) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    sorted({p.key for p in PRICED.values() if p.part} | {"barrier_per_core", "barrier_per_chip", "host_packet"}),
+    sorted(
+        {p.key for p in PRICED.values() if p.part} | {"barrier_per_core", "barrier_per_chip", "host_packet"}
+    ),
 )
 def test_doubling_a_coefficient_adds_its_terms_once_more(target: Target, key: str) -> None:
     method = (
@@ -112,12 +115,18 @@ def test_a_step_lasts_as_long_as_its_slowest_core(target: Target) -> None:
     counts = np.zeros_like(one.core_counts)
     work = {"synaptic_ops": 9000, "memory_reads": 2500, "program_ops": 100}
     for kind, amount in work.items():
-        counts[:, 3, 5, EVENT_KINDS.index(kind)], counts[:, 4, 5, EVENT_KINDS.index(kind)] = amount, amount // 3
+        counts[:, 3, 5, EVENT_KINDS.index(kind)], counts[:, 4, 5, EVENT_KINDS.index(kind)] = (
+            amount,
+            amount // 3,
+        )
     found = latency.timing(replace(one, core_counts=counts, links={}, link_bits={}), target, 4)
     times, share = target.costs.time_ns, target.costs.step.serial_share.nominal
     costs = times.synaptic_op, times.memory_read, times.microcode_op
     terms = {
-        level: [getattr(times.barrier, level), *(n * getattr(c, level) for n, c in zip(work.values(), costs, strict=True))]
+        level: [
+            getattr(times.barrier, level),
+            *(n * getattr(c, level) for n, c in zip(work.values(), costs, strict=True)),
+        ]
         for level in LEVELS
     }
     largest = max(terms["nominal"])
@@ -129,7 +138,12 @@ def test_a_step_lasts_as_long_as_its_slowest_core(target: Target) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "bound"),
-    [("synaptic_ops", "compute"), ("program_ops", "compute"), ("memory_reads", "memory"), ("packets_in", "memory")],
+    [
+        ("synaptic_ops", "compute"),
+        ("program_ops", "compute"),
+        ("memory_reads", "memory"),
+        ("packets_in", "memory"),
+    ],
 )
 def test_a_step_is_bound_by_what_most_of_it_waits_for(target: Target, kind: str, bound: str) -> None:
     counts = np.zeros_like(events().core_counts)
