@@ -48,7 +48,8 @@ class Timing:
 
     ``step_ns`` mean over samples; ``terms_ns`` (terms, steps) nominal, in the order of
     :data:`~neurodeploy.price.TERMS`, those of a core for the slowest one; ``busiest`` the position of that core;
-    ``latency_ns`` the whole frame; ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
+    ``latency_ns`` the whole frame; ``period_ns`` the time between two results in steady pipelined operation;
+    ``steady_ns`` (3, T) its steps.
     """
 
     step_ns: Array

@@ -22,6 +22,10 @@ from .types import Fixed, Interval
 
 Params = Mapping[str, Any]
 
+RESCALE_OPS = 3  # multiply, add, shift
+#: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
+COMPENSATION_OPS = 1 + RESCALE_OPS + 2
+
 
 @dataclass(frozen=True, eq=False)
 class QuantizedMicro:

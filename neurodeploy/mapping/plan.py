@@ -1,25 +1,25 @@
-"""A way of cutting the whole network, before its tiles have places: what an objective judges, and what it would cost.
-
-The coefficients and the shape are the cost model's (a step lasts as long as its slowest core, plus the barrier; static
-power flows all the while; a message costs its axons and a hop per core); the counts are expectations from measured
-activity, so the numbers rank alternatives and appear in no report.
-"""
+"""A network that is cut but not yet placed: what it would cost, by the prices that the report uses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ..array import Array
 from ..ir.graph import Graph
+from ..ir.trace import EVENT_KINDS
+from ..price import Range, barrier_ns, by_part, lasting, overhead, stages, total, traffic_ns
 from ..target import Target
+from .expected import per_tick
 from .groups import Population
 from .tiling import Tiling
-from .traffic import Traffic
+from .traffic import Traffic, packet_bits
 
-UNKNOWN_ACTIVITY = 0.5  # share of inputs that arrive in a tick where nothing was measured
-HOPS = 2.0  # routers a message passes, on a mesh where neighbours mostly talk to neighbours
+HOPS = 1  # along x and along y, on a mesh where neighbours mostly talk to neighbours
+LEVEL = "nominal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,28 +38,56 @@ class Plan:
         return sum(len(t.tiles) for t in self.tilings.values())
 
     @property
+    def steps(self) -> int:
+        """Steps of one inference."""
+        return self.graph.header.timesteps + max((g.depth for g in self.groups), default=0)
+
+    @cached_property
+    def expected(self) -> dict[str, Array]:
+        """Expected counts of one tick on the fullest tile of each group, by its name."""
+        sent = iter(np.bincount(self.flows.source[self.flows.source >= 0],
+                                self.flows.messages[self.flows.source >= 0], self.flows.tiles).tolist())  # fmt: skip
+        found = {}
+        for name, tiling in self.tilings.items():
+            fullest = tiling.tiles[tiling.demands.index(tiling.cut.worst)]
+            counts = per_tick(tiling.accounting, fullest)
+            packets = max(next(sent) for _ in tiling.tiles)
+            bits = max(
+                packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
+            )
+            travelling = {"packets_out": packets, "message_bits": bits * packets, "hops_x": HOPS * packets,
+                          "hops_y": HOPS * packets}  # fmt: skip
+            found[name] = counts + np.array([travelling.get(kind, 0.0) for kind in EVENT_KINDS])
+        return found
+
+    @property
     def energy_pj(self) -> float:
-        """Expected energy of one inference that depends on the cut: static power, barriers, messages; in pJ."""
-        costs, ticks = self.target.costs, self.graph.header.timesteps
-        cost = costs.energy_pj
-        steps = ticks + max((g.depth for g in self.groups), default=0)
-        hop = (cost.packet_hop_x.nominal + cost.packet_hop_y.nominal) / 2
-        message = cost.axon_in.nominal + cost.axon_out.nominal + HOPS * hop
-        static = 1000 * costs.power_w.static_per_chip.nominal * self.target.chips * self.latency_ns
-        barriers = cost.barrier_per_core.nominal * self.cores * steps
-        return static + barriers + ticks * message * float(self.flows.messages.sum())
+        """Expected energy of one inference in pJ, every tile taken for as busy as the fullest of its group."""
+        counts = sum(
+            (len(self.tilings[name].tiles) * row for name, row in self.expected.items()), np.zeros(1)
+        )
+        events = total(
+            by_part(self.graph.header.timesteps * counts, EVENT_KINDS, self.target, "neuron").values()
+        )
+        chips = -(-self.cores // self.target.chip.cores_per_chip)
+        lasts = Range(*[self.latency_ns] * 3)
+        flowing = overhead(self.cores, chips, self.steps, lasts, self.target).values()
+        return events.nominal + sum(energy.nominal for _, energy in flowing)
 
     @property
     def latency_ns(self) -> float:
-        """Expected duration of one inference: per step the slowest of the groups at work, plus the barrier; in ns."""
-        time, ticks = self.target.costs.time_ns, self.graph.header.timesteps
-        depth = max((g.depth for g in self.groups), default=0)
-        known = [v.activity.mean for v in self.graph.values.values() if v.activity]
-        active = float(np.mean(known)) if known else UNKNOWN_ACTIVITY
-        slowest = np.zeros(ticks + depth + 1)
+        """Expected duration of one inference in ns: in each step the slowest of the groups at work."""
+        barrier, ticks = barrier_ns(self.target, LEVEL), self.graph.header.timesteps
+        slowest = np.full(self.steps, barrier)
         for group in self.groups:
             if group.name in self.tilings:
-                steps = slice(group.depth + 1, group.depth + ticks + 1)
-                work = self.tilings[group.name].cut.work * active * time.synaptic_op.nominal
-                slowest[steps] = np.maximum(slowest[steps], work)
-        return float(slowest.sum() + time.barrier.nominal * (ticks + depth))
+                busy = slice(group.depth, group.depth + ticks)
+                slowest[busy] = np.maximum(slowest[busy], self._lasts(self.expected[group.name], barrier))
+        return float(slowest.sum())
+
+    def _lasts(self, counts: Array, barrier: float) -> float:
+        bits = np.asarray(counts[EVENT_KINDS.index("message_bits")])
+        none = np.zeros_like(bits)
+        traffic = traffic_ns(bits, none, none, self.target, LEVEL)
+        work = stages(counts, EVENT_KINDS, self.target, LEVEL)
+        return float(lasting([*work, traffic, barrier], self.target, LEVEL))

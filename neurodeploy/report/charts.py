@@ -131,7 +131,7 @@ def floorline(report: Json) -> Safe | None:
     if not times:
         return None
     floors, (left, right, top, base) = report["floors"], (70, WIDTH - 16, 12, 250)
-    x = Log.over([max(row["memory_reads"], 1.0) for row, _, _ in points], left, right)
+    x = Log.over([row["memory_reads"] for row, _, _ in points if row["memory_reads"] >= 1] or [1.0], left, right)
     y = Log.over([*times, floors["barrier"] or times[0]], base, top)
     parts = [
         part
@@ -174,7 +174,7 @@ def _point(row: Json, kind: str, name: str, x: Log, y: Log) -> Safe:
     hint = (
         f"{name}: {lasts} on core {row['core']}{where}, {row['bound']} ({terms}). Moves with: {row['change']}"
     )
-    at = x.at(max(row["memory_reads"], 1.0)), y.at(row["nominal_ns"])
+    at = x.at(max(row["memory_reads"], x.low)), y.at(row["nominal_ns"])
     if kind == "step":
         return tag("circle", title(hint), cx=at[0], cy=at[1], r=4.5, class_=f"bound-{row['bound']} over")
     return rect(at[0] - 4, at[1] - 4, 8.0, 8.0, f"bound-{row['bound']} over", hint)

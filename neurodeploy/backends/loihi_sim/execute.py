@@ -19,14 +19,10 @@ from ...errors import Problem, SimulateError
 from ...image import CoreImage, Instruction, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
-from ...ir.micro_op import MICROCODE
+from ...ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
 from ...ir.neuron_model import NEURONS
 from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
-
-RESCALE_OPS = 3  # multiply, add, shift
-#: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
-COMPENSATION_OPS = 1 + RESCALE_OPS + 2
 
 Vector = Array
 Tally = Callable[[str, str, Any], None]  # (node, kind, per-sample amounts)

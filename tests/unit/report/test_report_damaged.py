@@ -97,7 +97,7 @@ def test_every_key_damaged(method: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"schema_version": 2, "timesteps": NaN}', "[" * 100_000, "9" * 5000, "\ud800"]
+    "text", ['{"schema_version": 3, "timesteps": NaN}', "[" * 100_000, "9" * 5000, "\ud800"]
 )
 def test_what_is_no_json_is_typed(text: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(text, errors="surrogatepass")

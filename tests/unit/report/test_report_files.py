@@ -150,8 +150,8 @@ def test_page_is_made_from_the_json_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "code"), [
-    (None, "ND810"), ("", "ND811"), ('{"schema_version": 2', "ND811"), ("[1]", "ND812"),
-    ('{"schema_version": 99}', "ND812"), ('{"schema_version": 2, "layers": 3}', "ND811"),
+    (None, "ND810"), ("", "ND811"), ('{"schema_version": 3', "ND811"), ("[1]", "ND812"),
+    ('{"schema_version": 99}', "ND812"), ('{"schema_version": 3, "layers": 3}', "ND811"),
 ])  # fmt: skip
 def test_unusable_reports_are_typed_errors(tmp_path: Path, content: str | None, code: str) -> None:
     if content is not None:

@@ -1,0 +1,107 @@
+"""What a tile is expected to do in a tick, in the kinds of events that the simulated cores count.
+
+The mapper chooses before anything has run on cores: values are taken to be non-zero as often as calibration saw, each
+independently of the others. What such events cost and how long they take is :mod:`neurodeploy.price`, as in the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from ..array import Array
+from ..ir.graph import Graph
+from ..ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
+from ..ir.neuron_model import NEURONS
+from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from ..ir.trace import EVENT_KINDS
+from .cells import Tile
+from .demand import WORD, Accounting, delay_bits, state_bits
+from .lookups import words_read
+from .reads import Read, connections, reads
+from .regions import Region
+
+UNKNOWN_ACTIVITY = 0.5  # share of values that are not zero in a tick where nothing was measured
+
+Amounts = dict[str, float]  # event kind -> expected count
+
+
+def activity(graph: Graph, name: str) -> float:
+    """Share of a value's elements that are not zero in a tick, as measured."""
+    known = graph.values[name].activity
+    return known.mean if known else UNKNOWN_ACTIVITY
+
+
+def per_tick(accounting: Accounting, tile: Tile) -> Array:
+    """Expected counts of one tick, in the order of :data:`EVENT_KINDS`; packets that leave are the traffic's."""
+    found: Counter[str] = Counter()
+    graph = accounting.graph
+    for node in accounting.group.nodes:
+        size = tile.size(node.name)
+        if size and type(node) in PROGRAMS:
+            found.update(PROGRAMS[type(node)](graph, node, size))
+    for node, out in accounting.regions(tile).items():
+        for read in reads(graph, node, out, accounting.channels):
+            if read.source not in accounting.constants:
+                found.update(_taken_in(accounting, node, out, read))
+    return np.array([found[kind] for kind in EVENT_KINDS])
+
+
+def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read) -> Amounts:
+    """What messages of one value set off at one of its readers."""
+    graph, active, bits = accounting.graph, activity(accounting.graph, read.source), 0
+    amounts: Amounts = {"packets_in": read.region.size * active}
+    if isinstance(node, Synapse):
+        bits = accounting.weight_bits[node.name] + delay_bits(accounting.waits[node.name], accounting.target)
+        stored = np.count_nonzero(node.weight) / max(node.weight.size, 1)
+        amounts["synaptic_ops"] = out.size * connections(graph, node) * stored * active
+    words = words_read(graph, node, out, read, bits, accounting.target)
+    return amounts | {"memory_reads": float(words.sum()) * active}
+
+
+def _neuron(graph: Graph, node: Neuron, size: int) -> Amounts:
+    model = NEURONS[node.model]
+    work = {"stock_updates": size} if model.stock else {"program_ops": size * model.operations(node.params)}
+    further = max(-(-state_bits(node) // WORD) - 1, 0)
+    spikes = size * activity(graph, node.name)
+    return {"neuron_updates": size, **work, "spikes": spikes, "state_accesses": size * further}
+
+
+def _micro(graph: Graph, node: Micro, size: int) -> Amounts:
+    op = MICROCODE[node.op]
+    width = graph.shape(node.name)[-1] if op.row else 1
+    work = size / width * op.operations(node.params, width)
+    if node.timing != "cumulative":
+        return {"microcode_ops": work}
+    return {"microcode_ops": work + size * COMPENSATION_OPS, "state_accesses": size}
+
+
+def _sum(graph: Graph, node: Sum, size: int) -> Amounts:
+    return {"microcode_ops": size * (len(node.inputs) - 1)}
+
+
+def _delay(graph: Graph, node: Delay, size: int) -> Amounts:
+    return {"microcode_ops": size, "state_accesses": size * (node.steps > 1)}
+
+
+def _reduce(graph: Graph, node: Reduce, size: int) -> Amounts:
+    fan = connections(graph, node)
+    return {"microcode_ops": size * (fan - 1 if node.op == "max" else fan * activity(graph, node.inputs[0]))}
+
+
+def _product(graph: Graph, node: Product, size: int) -> Amounts:
+    a, b = (activity(graph, name) for name in node.inputs)
+    pairs = size * connections(graph, node) / 2 * a * b
+    scaled = size * RESCALE_OPS * (node.rescale is not None)
+    if node.timing != "cumulative":
+        return {"product_ops": pairs, "microcode_ops": scaled}
+    # The second of two products meets a running sum, which is hardly ever zero.
+    return {"product_ops": pairs / max(b, 1e-9) + pairs / max(a, 1e-9), "microcode_ops": scaled + size,
+            "state_accesses": size}  # fmt: skip
+
+
+PROGRAMS: dict[type[Node], Callable[..., Amounts]] = {
+    Neuron: _neuron, Micro: _micro, Sum: _sum, Delay: _delay, Reduce: _reduce, Product: _product
+}  # fmt: skip
