@@ -118,7 +118,9 @@ def _rows(target: Target) -> Iterator[Row]:
         "routing",
         "packet_header_bits",
     ):
-        unit = "" if key == "routing" else key.split("_")[0]  # the word that such a key begins with
+        unit = {"routing": "", "packet_header_bits": "bits"}.get(
+            key, key.split("_")[0]
+        )  # else the word it begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)

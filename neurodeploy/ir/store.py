@@ -28,7 +28,7 @@ from . import codec
 Found = TypeVar("Found")
 
 FORMAT = "neurodeploy-program"
-SCHEMA = 1
+SCHEMA = 2
 
 MAX_OBJECTS = 1_000_000  # groups and datasets of one file
 MAX_DEPTH = 16

@@ -131,7 +131,9 @@ def floorline(report: Json) -> Safe | None:
     if not times:
         return None
     floors, (left, right, top, base) = report["floors"], (70, WIDTH - 16, 12, 250)
-    x = Log.over([row["memory_reads"] for row, _, _ in points if row["memory_reads"] >= 1] or [1.0], left, right)
+    x = Log.over(
+        [row["memory_reads"] for row, _, _ in points if row["memory_reads"] >= 1] or [1.0], left, right
+    )
     y = Log.over([*times, floors["barrier"] or times[0]], base, top)
     parts = [
         part
