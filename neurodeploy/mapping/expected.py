@@ -17,21 +17,14 @@ from ..ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
 from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..ir.trace import EVENT_KINDS
+from .activity import activity
 from .cells import Tile
 from .demand import WORD, Accounting, delay_bits, state_bits
-from .lookups import words_read
+from .lookups import inside, words_read
 from .reads import Read, connections, reads
 from .regions import Region
 
-UNKNOWN_ACTIVITY = 0.5  # share of values that are not zero in a tick where nothing was measured
-
 Amounts = dict[str, float]  # event kind -> expected count
-
-
-def activity(graph: Graph, name: str) -> float:
-    """Share of a value's elements that are not zero in a tick, as measured."""
-    known = graph.values[name].activity
-    return known.mean if known else UNKNOWN_ACTIVITY
 
 
 def per_tick(accounting: Accounting, tile: Tile) -> Array:
@@ -56,7 +49,8 @@ def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read) -> Am
     if isinstance(node, Synapse):
         bits = accounting.weight_bits[node.name] + delay_bits(accounting.waits[node.name], accounting.target)
         stored = np.count_nonzero(node.weight) / max(node.weight.size, 1)
-        amounts["synaptic_ops"] = out.size * connections(graph, node) * stored * active
+        met = out.size * connections(graph, node) * inside(graph, node, out)
+        amounts["synaptic_ops"] = met * stored * active
     words = words_read(graph, node, out, read, bits, accounting.target)
     return amounts | {"memory_reads": float(words.sum()) * active}
 

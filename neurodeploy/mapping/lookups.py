@@ -52,6 +52,15 @@ def _conv(graph: Graph, node: Synapse, out: Region, read: Read, bits: int, targe
     return inputs.reshape(-1)[read.region.indices]
 
 
+def inside(graph: Graph, node: Synapse, out: Region) -> float:
+    """Share of the windows of ``out`` that lies in the input and not in its padding."""
+    if node.op != "conv":
+        return 1.0
+    window, places = node.weight.shape[2:], len(out.positions((1, 2)))
+    covered = _covered(graph, node, out, window, node.stride, node.padding)
+    return float(covered.sum()) / max(places * window[0] * window[1], 1)
+
+
 Sizes = tuple[int, ...]
 
 

@@ -14,6 +14,7 @@ from ..ir.graph import Graph
 from ..ir.nodes import Output
 from ..ir.widths import REGISTER_BITS
 from ..target import Target
+from .activity import activity
 from .groups import Population, owners
 from .reads import Read
 from .regions import flat_along
@@ -109,7 +110,7 @@ def _flows(name: str, senders: _Senders) -> Iterator[_Flow]:
         for node in tiling.accounting.group.nodes:
             if isinstance(node, Output) and part.size(node.name):
                 size = part.size(node.name)
-                amounts = np.array([size]), np.array([size * senders.activity(node.name)])
+                amounts = np.array([size]), np.array([size * activity(senders.graph, node.name)])
                 yield _Flow(name, np.array([i]), None, np.array([0]), *amounts)
 
 
@@ -124,11 +125,6 @@ class _Senders:
         self.known: dict[tuple[object, ...], Sent] = {}
         self.places: dict[str, Array] = {}
 
-    def activity(self, name: str) -> float:
-        """Share of a value's elements that are not zero in a tick; 1 if never measured."""
-        known = self.graph.values[name].activity
-        return known.mean if known else 1.0
-
     def sent(self, read: Read) -> Sent:
         """The sending group (None: the host), its tiles, their axon words and their messages."""
         # Tiles that differ in output channels only read the same: most reads have been answered before.
@@ -141,7 +137,7 @@ class _Senders:
 
     def _sent(self, read: Read) -> Sent:
         group = self.owner[read.source]
-        active = self.activity(read.source)
+        active = activity(self.graph, read.source)
         if group.on_host:
             return None, np.array([0]), np.array([read.axons]), np.array([read.region.size * active])
         tiling = self.tilings[group.name]
