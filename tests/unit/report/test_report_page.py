@@ -210,3 +210,21 @@ def test_a_divergence_is_shown_in_place_of_equality() -> None:
     found = data.build(replace(fake_build.inputs("native"), bit_true=differs))
     assert "NO   node a, tick 1" in console.text(found)
     assert "differs" in html.page(found)
+
+
+def test_a_logarithmic_axis_ends_at_round_numbers_around_its_values() -> None:
+    axis = svg.Log.over([3.0, 70.0, 41.0], 100, 0)
+    assert (axis.low, axis.high) == (2.0, 100.0) and axis.marks == pytest.approx([2, 5, 10, 20, 50, 100])
+    assert axis.at(2.0) == 100 and axis.at(100.0) == pytest.approx(0)
+    assert axis.at(14.142135) == pytest.approx(50)
+    assert svg.Log.over([1.0], 0, 1).low == 1.0 and svg.Log.over([1.0], 0, 1).high == 2.0
+
+
+def test_the_page_places_every_layer_and_step_over_the_floors() -> None:
+    found = data.build(fake_build.inputs("ecmt"))
+    drawn = charts.floorline(found)
+    assert drawn is not None
+    assert drawn.count("<circle") == len(found["steps"]) and drawn.count('<rect') == len(found["floorline"])
+    assert drawn.count('class="limit"') == 2
+    text = html.page(found)
+    assert all(row["change"] in text for row in found["floorline"])
