@@ -55,7 +55,7 @@ ENERGY = Definition(
 PIPELINED = Definition(
     "energy_pipelined_uj",
     "Energy per inference in steady pipelined operation",
-    "the same events, but barrier energy and static power only for the T steps between two results",
+    "the same events, but barrier energy and static power only for the P steps between two results",
     OVERHEAD,
 )
 

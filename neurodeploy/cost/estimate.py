@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
 from ..ir.trace import Events
+from ..passes.balance import period
 from ..program import Program
 from ..target import Target
 from . import energy, latency
@@ -28,13 +29,14 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         fixes = ("run the map stage first",)
         raise ReportError(Problem("ND802", cause, program.graph.header.name, fixes=fixes))
     energy.check(events)
-    ticks, mapping, graph = program.graph.header.timesteps, program.mapping, program.graph
+    mapping, graph = program.mapping, program.graph
+    apart = period(graph)
     chips = len({core.chip for core in mapping.cores}) or mapping.chips
-    timing = latency.timing(events, target, ticks)
+    timing = latency.timing(events, target, apart)
     terms = energy.event_terms(graph, events, target)
     cores = len(mapping.cores)
     extra = energy.overhead(cores, events.steps, timing.latency_ns, chips, target)
-    steady = [*terms, *energy.overhead(cores, ticks, timing.period_ns, chips, target)]
+    steady = [*terms, *energy.overhead(cores, apart, timing.period_ns, chips, target)]
     whole, shared = [*terms, *extra], _sum(extra)
     nodes = {
         name: energy.price(counts, events.kinds, target, energy.own_part(graph, name))
@@ -44,7 +46,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     unpriced = [item.key for item in whole if not item.priced and item.count]
     return Estimate(
         samples=events.samples,
-        timesteps=ticks,
+        timesteps=graph.header.timesteps,
         depth=mapping.depth,
         chips=chips,
         energy_pj=_sum(whole),

@@ -31,24 +31,26 @@ LATENCY = Definition(
 THROUGHPUT = Definition(
     "throughput_per_s",
     "Pipelined throughput",
-    "1 / (sum of T steady steps);  in steady operation a new sample enters every T steps, so step p of a period"
-    " holds the work of all steps s of a frame with s mod T = p",
+    "1 / (sum of P steady steps);  in steady operation a new sample enters every P steps, so step p of a period"
+    " holds the work of all steps s of a frame with s mod P = p",
     LATENCY.coefficients,
     (
+        "P is T, or as much more as keeps what a delayed connection brings after the last tick of a sample out of the"
+        " ticks of others: with a longest delay of d ticks at most T + d",
         "assumes that the host delivers inputs in time and that samples are alike: each core's work is added up over"
         " the steps of the same sample",
     ),
 )
 
 
-def timing(events: Events, target: Target, timesteps: int) -> Timing:
-    """Step times of a frame and of the steady pipeline."""
+def timing(events: Events, target: Target, period: int) -> Timing:
+    """Step times of a frame and of the steady pipeline, in which a sample enters every ``period`` steps."""
     works = [core_work(events, target, level) for level in LEVELS]
     nets = [network_ns(events, target, level) for level in LEVELS]
     floors = [getattr(target.costs.time_ns.barrier, level) for level in LEVELS]
     levels = [*zip(works, nets, floors, strict=True)]
     step = np.stack([_slowest(*level) for level in levels])
-    steady = np.stack([_slowest(fold(w, timesteps), fold(n, timesteps), f) for w, n, f in levels])
+    steady = np.stack([_slowest(fold(w, period), fold(n, period), f) for w, n, f in levels])
     mean = works[1].mean(axis=0)
     return Timing(
         step_ns=step.mean(axis=1),

@@ -85,7 +85,7 @@ class Timing:
 
     ``step_ns`` mean over samples; ``bound`` names what the nominal step waits for beside the barrier: "core",
     "network" or "barrier" (no work at all); ``busiest`` the index of the slowest core; ``latency_ns`` the whole frame;
-    ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, T) its steps.
+    ``period_ns`` the time between two results in steady pipelined operation; ``steady_ns`` (3, P) its steps.
     """
 
     step_ns: Array
@@ -97,7 +97,7 @@ class Timing:
 
     @property
     def throughput_per_s(self) -> Range:
-        """Results per second when samples follow each other every T steps."""
+        """Results per second when samples follow each other every P steps."""
         return self.period_ns.inverse(1e9)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from neurodeploy import cost
 from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.backends.loihi_sim.pipeline import pipelined
 from neurodeploy.cost.latency import fold
@@ -65,3 +66,12 @@ def test_steady_operation_counts_what_the_price_folds(apart: int) -> None:
     folded = np.moveaxis(fold(np.moveaxis(alone.core_counts[1], 1, 2), apart), 2, 1)
     assert len(found.steady) == len(found.entering) == 5 - (-(-alone.steps // apart) - 1) > 1
     assert all(np.array_equal(counts, folded) for counts in found.steady)
+
+
+def test_the_price_of_a_pipeline_is_that_of_its_period() -> None:
+    built = program(late(3, (2,)))
+    estimate = cost.estimate(built, MEMBER.run(built, np.ones((1, 1)))[1], TARGET)
+    barrier = TARGET.costs.energy_pj.barrier_per_core.nominal
+    static = TARGET.costs.power_w.static_per_chip.nominal * estimate.timing.period_ns.nominal * 1000
+    assert estimate.timing.steady_ns.shape == (3, 5)
+    assert estimate.pipelined_pj.nominal - estimate.events_pj.nominal == pytest.approx(5 * barrier + static)
