@@ -15,7 +15,7 @@ from ..target import Target
 from .links import packets
 from .types import Definition, Range, Term, total
 
-#: event kind -> (coefficient of the target, part of the breakdown); state accesses belong to the node's own part.
+#: event kind -> (coefficient of the target, part of the breakdown); state words belong to the node's own part.
 #: Neuron updates as such have no price: stock_updates and program_ops are what they cost.
 PRICED: dict[str, tuple[str, str]] = {
     "synaptic_ops": ("synaptic_op", "synapse"),
@@ -29,6 +29,7 @@ PRICED: dict[str, tuple[str, str]] = {
     "hops_y": ("packet_hop_y", "network"),
     "microcode_ops": ("microcode_op", "microcode"),
     "state_accesses": ("state_access", ""),
+    "reset_words": ("state_access", ""),
 }
 #: terms that are counted on links, not on cores or nodes
 OFF_CORE = ("energy_pj.packet_chip_hop", "energy_pj.host_packet")
@@ -49,6 +50,7 @@ ENERGY = Definition(
         "neuron_spike is paid for a spike of a neuron, and for a message of any other population",
         "an update of one of the chip's own neuron models costs neuron_update, of any other the operations of its"
         " integer step, a microcode operation each; state words beyond the first are counted for both",
+        "a word of state that is written where a sample starts, or where a population forgets, costs state_access",
         "a table read is priced as a microcode operation: the simulated cores count both as one kind",
     ),
 )
@@ -57,6 +59,7 @@ PIPELINED = Definition(
     "Energy per inference in steady pipelined operation",
     "the same events, but barrier energy and static power only for the P steps between two results",
     OVERHEAD,
+    ("P as for the pipelined throughput",),
 )
 
 
@@ -98,7 +101,7 @@ def core_events(events: Events, target: Target) -> list[Range]:
 
 
 def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
-    """One term per event kind (state accesses: per part) and per class of link that leaves the mesh."""
+    """One term per event kind (state words: per part) and per class of link that leaves the mesh."""
     counts: dict[tuple[str, str], float] = {}
     for node, row in events.node_counts.items():
         for count, kind in zip(row, events.kinds, strict=True):

@@ -391,6 +391,8 @@ OPERATIONS = (
            formula="synaptic + product + microcode operations + neuron updates", needs=CORES, depends="activity"),
     Figure("counts.state_accesses", "state accesses", "64-bit words of state read or written",
            get=_events(lambda e: e.total("state_accesses")), needs=CORES, depends="activity"),
+    Figure("counts.reset_words", "reset words", "64-bit words of state written where a sample starts anew",
+           get=_events(lambda e: e.total("reset_words")), needs=CORES),
     Figure("counts.dense_macs", "dense MACs", "multiply-accumulates of one pass of the source network",
            get=lambda i: i.assessment.dense_macs, needs=RUN, line="microcode operations"),
     *(Figure(f"ticks.{key}", f"{name} in each tick", "mean per inference", get=_ticks(*kinds), kind=SERIES, needs=RUN,

@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.backends.loihi_sim.machine import Machine
+from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.image import encode
+from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.passes.balance import balance, period
 from neurodeploy.target import load
-from tests.mappings import random_mapping
+from tests.mappings import one_core_per_group, random_mapping
 from tests.strategies import inputs, integer_graphs
 
 TARGET = load("loihi-sim")
@@ -35,3 +37,14 @@ def test_overlapped_samples_equal_samples_alone(graph: Graph, seed: int, data: s
     if graph.delayed:  # what arrives after the last step counts with that step, if the sample runs alone
         together, shifted = together.sum(axis=1), shifted.sum(axis=1)
     assert np.array_equal(together, shifted)
+
+
+@settings(max_examples=30)
+@given(integer_graphs(), st.data())
+def test_both_books_count_the_same_events_of_any_network(graph: Graph, data: st.DataObject) -> None:
+    graph = balance(graph)
+    x = data.draw(inputs(graph))
+    _, events = Machine(encode(graph, one_core_per_group(graph, TARGET), TARGET).images).run(x)
+    counts = count(graph, interp.run(graph, x, names(graph)))
+    assert disagreements(graph, counts, events) == []
+    assert counts.total("reset_words") == events.total("reset_words")

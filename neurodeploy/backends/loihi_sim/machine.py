@@ -21,7 +21,7 @@ from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, recei
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
-from .execute import Frame, Step, entering, prepare, run
+from .execute import Frame, Step, entering, load, prepare, run
 
 BATCH = 64  # streams that run side by side: bounds memory, changes nothing
 BLOCK = 1 << 22  # messages gathered at once for one matrix product
@@ -282,7 +282,7 @@ class _Run:
         image, program = running.site.image, running.site.programs[unit]
         tally = partial(self.recorder.add, number, step)
         if at.tick == 1:
-            running.state[unit] = [image.initial(s.item, self.samples) for s in program.steps]
+            running.state[unit] = [load(s, image, self.samples, tally) for s in program.steps]
         state, x = running.state[unit], self.x[at.sample]
         frame = Frame(image, x, at.tick, inbox, [], state, tally, self.recorder.saturations, delayed)
         for item in program.steps:

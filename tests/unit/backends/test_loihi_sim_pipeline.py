@@ -1,4 +1,4 @@
-"""The pipeline as the cores run it: which period is right, what steady operation counts."""
+"""The pipeline as the cores run it: which period is right, what steady operation counts, what a new sample resets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from neurodeploy.cost.latency import fold
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Synapse
+from neurodeploy.ir.nodes import Product, Synapse
+from neurodeploy.ir.trace import EVENT_KINDS
 from neurodeploy.passes.balance import balance, period
 from neurodeploy.program import Program
 from neurodeploy.target import load
 from tests.mappings import one_core_per_group, random_mapping
 from tests.tiny import chain
-from tests.unit.backends.small import attention, ones
+from tests.unit.backends.small import WIDTH, attention, ones
 
 TARGET = load("loihi-sim")
+RESET = EVENT_KINDS.index("reset_words")
 
 
 def program(graph: Graph, seed: int | None = None) -> Program:
@@ -75,3 +77,26 @@ def test_the_price_of_a_pipeline_is_that_of_its_period() -> None:
     static = TARGET.costs.power_w.static_per_chip.nominal * estimate.timing.period_ns.nominal * 1000
     assert estimate.timing.steady_ns.shape == (3, 5)
     assert estimate.pipelined_pj.nominal - estimate.events_pj.nominal == pytest.approx(5 * barrier + static)
+
+
+@pytest.mark.parametrize(("timing", "words"), [("instant", 0), ("held", 10), ("cumulative", 6 + 10 + 15)])
+def test_every_sample_resets_what_a_product_keeps(timing: str, words: int) -> None:
+    fc = Synapse(name="fc", inputs=("x",), weight=np.arange(15).reshape(5, 3))
+    product = Product(name="p", inputs=("x", "fc"), equation="nc,nd->cd", timing=timing)
+    graph = balance(chain((2, 3), (fc, (2, 5)), (product, (3, 5)), ticks=3))
+    built, x = program(graph), np.random.default_rng(0).integers(-9, 10, (4, 2, 3))
+    trace, events = interp.run(graph, x, cost.names_to_record(graph)), MEMBER.run(built, x)[1]
+    assert events.node_counts["p"][RESET] == cost.count(graph, trace).nodes["p"].reset_words == words
+    assert np.array_equal(pipelined(built.mapping.images, x, 3).outputs, trace.outputs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_copy_of_an_operand_is_reset(seed: int) -> None:
+    built = program(balance(attention()), seed)
+    _, events = MEMBER.run(built, ones())
+    pieces = [p.elements["qk"] for c in built.mapping.cores for p in c.pieces if "qk" in p.elements]
+    rows, columns = zip(
+        *(map(len, map(np.unique, np.unravel_index(flat, (3, 3)))) for flat in pieces), strict=True
+    )
+    assert events.node_counts["qk"][RESET] == 9 + WIDTH * (sum(rows) + sum(columns))
+    assert "late" not in events.node_counts or events.node_counts["late"][RESET] == 0
