@@ -16,6 +16,7 @@ import numpy as np
 from neurodeploy import cost
 from neurodeploy.config import INTEGER
 from neurodeploy.convert._base import METHODS
+from neurodeploy.cost.counts import SHARED_KINDS
 from neurodeploy.errors import Problem
 from neurodeploy.evidence import Evidence
 from neurodeploy.frontends.proof.types import ImportCheck
@@ -161,8 +162,7 @@ def count_on_cores(
 def _row(graph: Graph, node: Any, counts: cost.Counts) -> np.ndarray:
     row = np.zeros(len(EVENT_KINDS))
     found = counts.nodes.get(node.name)
-    kinds = ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops", "spikes")
-    for kind in kinds if found else ():
+    for kind in (*SHARED_KINDS, "spikes") if found else ():
         row[COLUMN[kind]] = getattr(found, kind)
     if found and not isinstance(node, (Neuron, Input)):
         row[COLUMN["spikes"]] = found.messages

@@ -10,6 +10,8 @@ Counts per node and inference (mean over samples), all ticks together:
 * neuron updates: elements of a population x ticks; stock updates are those of the chip's own models, program operations
   the updates of all others times the operations of their integer step. Spikes: non-zero values that a population of
   neurons emits.
+* reset words: 64-bit words of state of a neuron, a compensated operator or a product, held operands included, at tick 1
+  and at every reset. An operand counts once; cores that need the same part of it keep a copy each.
 * messages: non-zero values of any node that travel to a population elsewhere (:mod:`.messages`).
 
 Nothing is expanded: an operand only contributes how often each of its shared indices is non-zero, so the pairs of a
@@ -27,8 +29,9 @@ from ..array import Array
 from ..ir.equation import Equation
 from ..ir.graph import Graph
 from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Neuron, Node, Product, Synapse
+from ..ir.nodes import Micro, Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
+from ..mapping.demand import WORD, held_bits, state_bits
 from .messages import sent
 from .types import Definition
 
@@ -49,6 +52,7 @@ class NodeCounts:
     stock_updates: float = 0.0
     program_ops: float = 0.0
     spikes: float = 0.0
+    reset_words: float = 0.0
     messages: float = 0.0
     unskipped_ops: float = 0.0
     three_product_ops: float = 0.0
@@ -136,7 +140,7 @@ def names(graph: Graph) -> tuple[str, ...]:
 def count(graph: Graph, trace: Trace) -> Counts:
     """Operations by node from recorded values (T, B, *shape); :func:`names` says which are needed."""
     ticks, samples = trace.outputs.shape[:2]
-    counted = graph.of(Synapse, Product, Neuron)
+    counted = graph.of(*COUNTERS)
     table: dict[str, Row] = {node.name: COUNTERS[type(node)](graph, node, trace) for node in counted}
     for name, elements in sent(graph).items():
         values = trace.values[name]
@@ -197,7 +201,8 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     executed = TIMINGS[node.timing or "instant"](node.einsum, a, b)
     three = _three_products(node.einsum, a, b) if node.timing == "cumulative" else executed
     return {"product_ops": executed, "unskipped_ops": executed, "three_product_ops": three, "inputs": read,
-            "active": active[0] + active[1], "left": np.full(len(a), a[0].size), "left_active": active[0]}  # fmt: skip
+            "active": active[0] + active[1], "left": np.full(len(a), a[0].size), "left_active": active[0],
+            **_resets(graph, node, trace)}  # fmt: skip
 
 
 def _held(equation: Equation, a: Array, b: Array) -> Array:
@@ -232,10 +237,31 @@ def _neuron(graph: Graph, node: Neuron, trace: Trace) -> Row:
         if model.stock
         else {"program_ops": updates * model.operations(node.params)}
     )
-    return {"neuron_updates": updates, **priced, "spikes": (out != 0).sum(axis=tuple(range(1, out.ndim)))}
+    spikes = (out != 0).sum(axis=tuple(range(1, out.ndim)))
+    return {"neuron_updates": updates, **priced, "spikes": spikes, **_resets(graph, node, trace)}
 
 
-COUNTERS: dict[type[Node], Callable[..., Row]] = {Synapse: _synapse, Product: _product, Neuron: _neuron}
+def _resets(graph: Graph, node: Node, trace: Trace) -> Row:
+    """Words of state that are written before tick 1 and wherever a population forgets."""
+    ticks, samples = trace.outputs.shape[:2]
+    anew = [t == 1 or (isinstance(node, Neuron) and node.resets(t)) for t in range(1, ticks + 1)]
+    return {"reset_words": np.array(anew) * samples * _state_words(graph, node)}
+
+
+def _state_words(graph: Graph, node: Node) -> int:
+    """64-bit words that the elements of a node keep from tick to tick, and the operands that a product keeps."""
+    kept = [(node.name, state_bits(node))]
+    if isinstance(node, Product):
+        held = node.inputs[KEPT.get(node.timing or "", slice(0))]
+        kept += [(name, held_bits(graph, node, name)) for name in held]
+    return sum(graph.values[name].shape.size * -(-bits // WORD) for name, bits in kept)
+
+
+#: operands of a product that are state
+KEPT = {"held": slice(1, 2), "cumulative": slice(2)}
+COUNTERS: dict[type[Node], Callable[..., Row]] = {
+    Synapse: _synapse, Product: _product, Neuron: _neuron, Micro: _resets
+}  # fmt: skip
 
 
 def dense_macs(graph: Graph, node: Node) -> int:
@@ -250,14 +276,16 @@ def dense_macs(graph: Graph, node: Node) -> int:
 
 
 #: what the simulated cores must have seen as often
-SHARED_KINDS = ("synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops")
+SHARED_KINDS = (
+    "synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops", "reset_words"
+)  # fmt: skip
 
 
 def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[str, str, float, float]]:
     """(node, kind, counted here, counted by the cores) wherever the two accounts differ.
 
     Cores note one kind for what a population gives off: spikes of neurons, and the messages of all others. The host is
-    no core and notes nothing.
+    no core and notes nothing. An operand of a product may lie on several cores, each of which resets its copy.
     """
     rows = []
     for name, node in counts.nodes.items():
@@ -266,6 +294,8 @@ def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[st
         for kind in (*SHARED_KINDS, *(given if name != graph.input.name else ())):
             event = kind if kind in SHARED_KINDS else "spikes"
             mine, theirs = getattr(node, kind), float(seen[events.kinds.index(event)])
+            if kind == "reset_words" and isinstance(graph.nodes[name], Product):
+                theirs = min(mine, theirs)
             if abs(mine - theirs) > 1e-6 * max(1.0, mine):
                 rows.append((name, kind, mine, theirs))
     return rows

@@ -32,14 +32,16 @@ ENERGY = Definition(
         "an update of one of the chip's own neuron models costs neuron_update, of any other the operations of its"
         " integer step, a microcode operation each; state words beyond the first are counted for both",
         "words of synapse memory are counted for the time; their energy is in synaptic_op, measured together with it",
+        "a word of state that is written where a sample starts, or where a population forgets, costs state_access",
         "a table read is priced as a microcode operation: the simulated cores count both as one kind",
     ),
 )
 PIPELINED = Definition(
     "energy_pipelined_uj",
     "Energy per inference in steady pipelined operation",
-    "the same events, but barrier energy and static power only for the T steps between two results",
+    "the same events, but barrier energy and static power only for the P steps between two results",
     tuple(OVERHEAD),
+    ("P as for the pipelined throughput",),
 )
 
 
@@ -69,7 +71,7 @@ def core_events(events: Events, target: Target) -> list[Range]:
 
 
 def event_terms(graph: Graph, events: Events, target: Target) -> list[Term]:
-    """One term per event kind (state accesses: per part) and per class of link that leaves the mesh."""
+    """One term per event kind (state words: per part) and per class of link that leaves the mesh."""
     counts: dict[tuple[str, str], float] = {}
     for node, row in events.node_counts.items():
         for count, kind in zip(row, events.kinds, strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
 from ..ir.trace import Events
+from ..passes.balance import period
 from ..price import OVERHEAD, Range, by_part, total
 from ..program import Program
 from ..target import Target
@@ -29,14 +30,15 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         fixes = ("run the map stage first",)
         raise ReportError(Problem("ND802", cause, program.graph.header.name, fixes=fixes))
     energy.check(events)
-    ticks, mapping, graph = program.graph.header.timesteps, program.mapping, program.graph
+    mapping, graph = program.mapping, program.graph
+    apart = period(graph)
     chips = len({core.chip for core in mapping.cores}) or mapping.chips
-    timing = latency.timing(events, target, ticks)
+    timing = latency.timing(events, target, apart)
     terms = energy.event_terms(graph, events, target)
-    floors = floorline.layers(events, mapping, target, ticks)
+    floors = floorline.layers(events, mapping, target, graph.header.timesteps)
     cores = len(mapping.cores)
     extra = energy.overhead(cores, chips, events.steps, timing.latency_ns, target)
-    steady = [*terms, *energy.overhead(cores, chips, ticks, timing.period_ns, target)]
+    steady = [*terms, *energy.overhead(cores, chips, apart, timing.period_ns, target)]
     whole, shared = [*terms, *extra], _sum(extra)
     nodes = {
         name: by_part(counts, events.kinds, target, energy.own_part(graph, name))
@@ -46,7 +48,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     unpriced = [item.key for item in whole if not item.priced and item.count]
     return Estimate(
         samples=events.samples,
-        timesteps=ticks,
+        timesteps=graph.header.timesteps,
         depth=mapping.depth,
         chips=chips,
         energy_pj=_sum(whole),

@@ -40,23 +40,25 @@ LATENCY = Definition(
 THROUGHPUT = Definition(
     "throughput_per_s",
     "Pipelined throughput",
-    "1 / (sum of T steady steps);  in steady operation a new sample enters every T steps, so step p of a period"
-    " holds the work of all steps s of a frame with s mod T = p",
+    "1 / (sum of P steady steps);  in steady operation a new sample enters every P steps, so step p of a period"
+    " holds the work of all steps s of a frame with s mod P = p",
     LATENCY.coefficients,
     (
+        "P is T, or as much more as keeps what a delayed connection brings after the last tick of a sample out of the"
+        " ticks of others: with a longest delay of d ticks at most T + d",
         "assumes that the host delivers inputs in time and that samples are alike: each core's work is added up over"
         " the steps of the same sample",
     ),
 )
 
 
-def timing(events: Events, target: Target, timesteps: int) -> Timing:
-    """Step times of a frame and of the steady pipeline."""
+def timing(events: Events, target: Target, period: int) -> Timing:
+    """Step times of a frame and of the steady pipeline, in which a sample enters every ``period`` steps."""
     frame, steady = [], []
     for level in LEVELS:
         work, net = stages(_counts(events), events.kinds, target, level), network_ns(events, target, level)
         frame.append(lasting([*work, net, barrier_ns(target, level)], target, level))
-        folded, net = fold(work, timesteps), fold(net, timesteps)
+        folded, net = fold(work, period), fold(net, period)
         steady.append(lasting([*folded, net, barrier_ns(target, level)], target, level).max(axis=1))
     step, every = np.stack([cores.max(axis=1) for cores in frame]), np.stack(steady)
     slowest = frame[1].mean(axis=0).argmax(axis=0)

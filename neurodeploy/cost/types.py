@@ -49,7 +49,7 @@ class Timing:
     ``step_ns`` mean over samples; ``terms_ns`` (terms, steps) nominal, in the order of
     :data:`~neurodeploy.price.TERMS`, those of a core for the slowest one; ``busiest`` the position of that core;
     ``latency_ns`` the whole frame; ``period_ns`` the time between two results in steady pipelined operation;
-    ``steady_ns`` (3, T) its steps.
+    ``steady_ns`` (3, P) its steps.
     """
 
     step_ns: Array
@@ -66,7 +66,7 @@ class Timing:
 
     @property
     def throughput_per_s(self) -> Range:
-        """Results per second when samples follow each other every T steps."""
+        """Results per second when samples follow each other every P steps."""
         return self.period_ns.inverse(1e9)
 
 

@@ -71,6 +71,7 @@ EVENT_KINDS = (
     "hops_y",  # and along y
     "microcode_ops",  # adds, multiplies, shifts, compares, table reads of microcode, sums and delays
     "state_accesses",  # 64-bit words of state, held operands and delay lines read or written
+    "reset_words",  # 64-bit words of state, running sums and held operands written where a sample starts anew
 )
 
 

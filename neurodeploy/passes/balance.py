@@ -7,11 +7,17 @@ is the identity per tick, so the meaning of the graph does not change; it is map
 A Synapse whose delays are all at least m ticks needs what was sent m ticks ago: it may run m steps earlier, and makes
 up for any waiting by keeping its sums longer. In a network whose synapses all have a delay of one tick, as Lava's
 own, every population runs at step t.
+
+In a pipeline each sample does the same :func:`period` steps after the one before. Each population starts every sample
+from its initial state, and lines of Delays carry no more than what is sent; what is late are delayed connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
+
+import numpy as np
 
 from ..ir.graph import Builder, Graph
 from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
@@ -80,6 +86,30 @@ def hurried(graph: Graph) -> list[tuple[str, str, int]]:
     level = depths(graph)
     waits = ((n.inputs[0], n.name, -line(graph, n, level) - n.delays[0]) for n in graph.feedback)
     return [edge for edge in waits if edge[2] > 0]
+
+
+def period(graph: Graph) -> int:
+    """Fewest steps, T or more, after which the next sample may follow on the same cores.
+
+    What a connection of d ticks brings after the last tick of a sample must not fall into the ticks of another.
+    """
+    ticks, late = graph.header.timesteps, _ticks_of_delay(graph)
+    # Behind the longest delay nothing is under way any more.
+    return next(steps for steps in count(ticks) if not any(_mixes(ticks, delay, steps) for delay in late))
+
+
+def _ticks_of_delay(graph: Graph) -> set[int]:
+    """Delays in ticks of all connections that carry anything."""
+    found: set[int] = set()
+    for node in graph.delayed:
+        found.update(np.broadcast_to(node.delay, node.weight.shape)[node.weight != 0].tolist())
+    return found
+
+
+def _mixes(ticks: int, delay: int, steps: int) -> bool:
+    """Whether what is ``delay`` ticks late reaches a tick of a sample that is any multiple of ``steps`` behind."""
+    # It does where such a multiple lies among delay - (ticks - 1) .. delay + (ticks - 1).
+    return (delay + ticks - 1) // steps > max(delay - ticks, 0) // steps
 
 
 def balance(graph: Graph, longest: int | None = None) -> Graph:

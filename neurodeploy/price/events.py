@@ -37,6 +37,7 @@ PRICED: dict[str, Price] = {
     "hops_y": Price("packet_hop_y", "network", ""),
     "microcode_ops": Price("microcode_op", "microcode", "programs"),
     "state_accesses": Price("state_access", "own", "programs"),
+    "reset_words": Price("state_access", "own", "programs"),
 }
 #: terms that flow whether or not anything happens, and their part
 OVERHEAD = {

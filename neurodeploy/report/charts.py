@@ -37,7 +37,8 @@ def breakdown(report: Json) -> Safe | None:
         return None
     parts = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
     piped = report["energy_pipelined_uj"]
-    steady = [("neutral", piped["nominal"], "energy of one inference when a new one starts every T steps")]
+    entering = f"energy of one inference when a new one starts every {report['period_steps']} steps"
+    steady = [("neutral", piped["nominal"], entering)]
     rows = [
         Bar("this network", parts, *_ends(whole)),
         Bar("its events alone", _events(report), *_ends(report["energy_events_uj"])),

@@ -9,6 +9,7 @@ import pytest
 
 from neurodeploy import calibrate, cost, report
 from neurodeploy.backends._base import BACKENDS
+from neurodeploy.backends.loihi_sim.pipeline import pipelined
 from neurodeploy.convert._base import METHODS
 from neurodeploy.cost import received
 from neurodeploy.image import encode
@@ -17,7 +18,7 @@ from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST
 from neurodeploy.mapping.grades import grades
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.passes.balance import balance
+from neurodeploy.passes.balance import balance, period
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.report.inputs import ModelInfo, ReportInputs
@@ -64,6 +65,14 @@ def test_cores_and_values_agree_on_what_is_read_and_sent(built: tuple) -> None:
     for link, packets in events.links.items():
         if link.end == HOST:  # the read-out alone goes there
             assert events.link_bits[link] == pytest.approx(packets * width)
+
+
+def test_overlapped_inferences_equal_single_ones(built: tuple) -> None:
+    source, program, *_ = built
+    x, apart = images(source, 3, 1), period(program.graph)
+    found = pipelined(program.mapping.images, x, apart)
+    assert np.array_equal(found.outputs, BACKENDS["cpu"].run(program, x)[0].outputs)
+    assert apart == program.graph.header.timesteps  # no connection is delayed
 
 
 def test_every_packet_is_a_copy_of_a_message(built: tuple) -> None:

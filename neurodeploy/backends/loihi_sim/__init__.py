@@ -3,7 +3,8 @@
 Nothing but the images is read: no graph, no interpreter, no fast engine. Step s = 1 .. T + depth: the host sends the
 input of tick s; every core adds up the messages that were sent to it in step s - 1, through its own tables; units whose
 tick s - depth lies in 1 .. T load their initial state at tick 1, run their programs and send what is not zero. A unit
-out of its ticks does nothing. Samples run side by side and never meet.
+out of its ticks does nothing. Samples run side by side and never meet, or one after the other on the same cores
+(:mod:`.pipeline`), where they must not.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ Besides the definitions of :data:`neurodeploy.ir.trace.EVENT_KINDS`: a neuron po
 even where they only feed an adder of their own core; of other populations, the values that leave the core. A packet's
 hops count for its sender, packets to the host included. ``state_accesses`` reads and writes one 64-bit word each: words
 of a neuron beyond its first (which its update contains), P and Y of a product element, a held operand that a message
-changes, running sums of a compensated operator, one word per element and tick of a delay line.
+changes, running sums of a compensated operator, one word per element and tick of a delay line. ``reset_words`` are
+written at tick 1 of a sample, and where neurons forget inside it: all words of a neuron and of what a product or an
+operator keeps, one word per operand element on each core that holds it.
 """
 
 from __future__ import annotations

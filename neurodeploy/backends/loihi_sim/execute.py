@@ -24,6 +24,8 @@ from ...ir.neuron_model import NEURONS
 from ...ir.widths import REGISTER_BITS
 from .contract import Contraction
 
+WORD = 64  # bits
+
 Vector = Array
 Tally = Callable[[str, str, Any], None]  # (node, kind, per-sample amounts)
 
@@ -145,6 +147,29 @@ def _contraction(item: Instruction, arrays: dict[str, Array], pick: Array | None
     return Contraction.of(Equation.parse(item.texts["equation"]), a, b, pick)
 
 
+def load(step: Step, image: CoreImage, samples: int, tally: Tally) -> Vector:
+    """The state in which an instruction starts a sample; its words are written, and counted."""
+    if words := _state_words(step):
+        tally(step.item.node, "reset_words", words)
+    return image.initial(step.item, samples)
+
+
+def _state_words(step: Step) -> int:
+    """64-bit words of state that start anew with every sample; a delay line only ever moves on."""
+    item = step.item
+    if item.op == "neuron":
+        return item.size * _words(step)
+    # Two registers share a word: P and Y of a product, running sum and last value of an operator.
+    cumulative = item.numbers.get("cumulative") or item.texts.get("timing") == "cumulative"
+    return 0 if item.op == "delay" else item.state.size - (item.size if cumulative else 0)
+
+
+def _words(step: Step) -> int:
+    """64-bit words of state of one neuron."""
+    bits: int = sum(variable.bits for variable in step.member.state)
+    return -(-bits // WORD)
+
+
 def run(step: Step, frame: Frame) -> Vector:
     """The instruction's vector at this tick; raises SimulateError ND613 where a program of the image cannot be run."""
     try:
@@ -202,20 +227,20 @@ def _neuron(step: Step, frame: Frame) -> Vector:
     interval = item.numbers.get("reset_interval", 0)
     if frame.t > 1 and interval > 0 and (frame.t - item.numbers["reset_phase"]) % interval == 0:
         state = np.zeros_like(state)
+        frame.tally(item.node, "reset_words", _state_words(step))
     inputs = (step.operand(frame, i) for i in range(model.inputs))
     out: Vector
     out, *after, clipped = model.int_step(*inputs, *state, *(step.params[n] for n in model.int_params))
     frame.count_clipped(step, clipped, step.own)
     if after:
         frame.state[step.number] = np.stack(after).reshape(-1, frame.samples)
-    words = -(-sum(s.bits for s in model.state) // 64)
     frame.tally(item.node, "neuron_updates", item.size)
     if model.stock:
         frame.tally(item.node, "stock_updates", item.size)
     else:
         frame.tally(item.node, "program_ops", item.size * model.operations(step.params))
     frame.tally(item.node, "spikes", np.count_nonzero(out if step.own is None else out[step.own], axis=0))
-    frame.tally(item.node, "state_accesses", item.size * max(words - 1, 0))
+    frame.tally(item.node, "state_accesses", item.size * max(_words(step) - 1, 0))
     return out
 
 

@@ -1,4 +1,8 @@
-"""Cores in lockstep: every step each takes the messages of the step before, runs what is due, and sends."""
+"""Cores in lockstep: every step each takes the messages of the step before, runs what is due, and sends.
+
+What runs are streams of samples. A stream has cores of its own, and its samples follow each other on them, a period
+apart: the next ones enter while the first is still on its way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +21,9 @@ from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, recei
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
-from .execute import Frame, Step, entering, prepare, run
+from .execute import Frame, Step, entering, load, prepare, run
 
-BATCH = 64  # samples that run side by side: bounds memory, changes nothing
+BATCH = 64  # streams that run side by side: bounds memory, changes nothing
 BLOCK = 1 << 22  # messages gathered at once for one matrix product
 
 
@@ -61,6 +65,13 @@ class Running:
     waiting: dict[int, Array] = field(default_factory=dict)
 
 
+class At(NamedTuple):
+    """What a unit does in a step: which sample of its stream, and which tick of it."""
+
+    sample: int
+    tick: int
+
+
 class Machine:
     """All images of a mapping, decoded."""
 
@@ -90,23 +101,32 @@ class Machine:
             programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(image, unit, mine))))
         return Site(image, receivers[number], tuple(programs))
 
-    def run(self, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events]:
-        """Raw inputs (samples, *input shape) -> read-outs, recorded values and events."""
+    def run(self, x: Array, record: Iterable[str] = (), period: int = 0) -> tuple[Trace, Events]:
+        """Raw inputs (samples, *input shape) -> read-outs, recorded values and events.
+
+        Each sample is a stream of its own or, with a ``period``, all are one: then the events are those of one run of
+        all samples, in whose steps several of them are in flight. Raises ValueError for a period of less than T steps.
+        """
         record = tuple(dict.fromkeys(record))
         self._check(x, record)
-        cores = [n for n, site in enumerate(self.sites) if site.image.chip != HOST]
-        recorder = Recorder(cores, self.header["steps"], len(x), self.network)
         ticks, samples = self.header["timesteps"], len(x)
+        flat = x.reshape(samples, prod(self.header["input"]))
+        streams = flat[:, :, None] if period else flat.T[None]
+        period = period or ticks
+        if period < ticks:
+            raise ValueError(f"a unit does one tick in a step: {period} steps are too few for {ticks} ticks")
+        cores = [n for n, site in enumerate(self.sites) if site.image.chip != HOST]
+        steps = (len(streams) - 1) * period + max(self.header["steps"], period)
+        recorder = Recorder(cores, steps, streams.shape[2], self.network)
         trace = Trace(np.zeros((ticks, samples, prod(self.header["output"])), dtype=np.int64))
         nodes = {name: self.states.get(name, name) for name in record}
         trace.values = {
             name: np.zeros((ticks, samples, self.nodes[node]), dtype=np.int64) for name, node in nodes.items()
         }
-        flat = x.reshape(samples, prod(self.header["input"]))
-        for start in range(0, samples, BATCH):
-            part = np.ascontiguousarray(flat[start : start + BATCH].T, dtype=np.int64)
-            recorder.begin(start, part.shape[1])
-            _Run(self, part, start, trace, recorder).go()
+        for start in range(0, streams.shape[2], BATCH):
+            part = np.ascontiguousarray(streams[..., start : start + BATCH], dtype=np.int64)
+            recorder.begin(start, part.shape[2])
+            _Run(self, part, period, start, trace, recorder).go()
         trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
         shapes = self.header["shapes"]
         trace.values = {
@@ -164,19 +184,22 @@ def _contradiction(cause: str, where: str, found: object, limit: object) -> Mapp
 
 
 class _Run:
-    """One batch of samples from the first step to the last."""
+    """One batch of streams from the first step to the last: ``x`` is (samples of a stream, elements, streams)."""
 
-    def __init__(self, machine: Machine, x: Array, start: int, trace: Trace, recorder: Recorder) -> None:
-        self.machine, self.x, self.start, self.trace, self.recorder = machine, x, start, trace, recorder
+    def __init__(
+        self, machine: Machine, x: Array, period: int, start: int, trace: Trace, recorder: Recorder
+    ) -> None:
+        self.machine, self.x, self.period, self.start = machine, x, period, start
+        self.trace, self.recorder = trace, recorder
         self.sites = [Running(site, [[] for _ in site.programs]) for site in machine.sites]
-        self.samples = x.shape[1]
+        self.samples = x.shape[2]
         self.total: Array | int = 0
         for running in self.sites:
             self._load_lines(running)
 
     def go(self) -> None:
         """All steps; after the last one only the host still listens."""
-        for step in range(1, self.machine.header["steps"] + 2):
+        for step in range(1, self.recorder.steps + 2):
             self.recorder.begin_step()
             for running in self.sites:
                 running.arriving, running.incoming = running.incoming, None
@@ -192,9 +215,9 @@ class _Run:
                 running.lines[unit, delay.number] = list(line.reshape(steps, delay.item.size, self.samples))
 
     def _step(self, number: int, step: int) -> None:
-        running, ticks = self.sites[number], self.machine.header["timesteps"]
+        running = self.sites[number]
         programs = running.site.programs
-        due = [unit for unit, program in enumerate(programs) if 1 <= step - program.depth <= ticks]
+        due = {unit: at for unit, program in enumerate(programs) if (at := self._at(program, step))}
         if not due and running.arriving is None and not running.lines:
             running.waiting.pop(step, None)
             return
@@ -206,7 +229,18 @@ class _Run:
                 line.append(entering(delay, inbox))
                 delayed[delay.number] = line.pop(0)
             if unit in due:
-                self._run_unit(number, unit, step, inbox, delayed)
+                self._run_unit(number, unit, step, due[unit], inbox, delayed)
+
+    def _at(self, program: Program, step: int) -> At | None:
+        """What a unit does in this step; None out of the ticks of all samples."""
+        sample, tick = divmod(step - 1 - program.depth, self.period)
+        due = 0 <= sample < len(self.x) and tick < self.machine.header["timesteps"]
+        return At(sample, tick + 1) if due else None
+
+    def _rows(self, at: At) -> slice:
+        """Where the trace keeps what the streams yield of one of their samples each."""
+        first = self.start + at.sample * self.samples
+        return slice(first, first + self.samples)
 
     def _receive(self, number: int, step: int) -> Array:
         running = self.sites[number]
@@ -242,38 +276,41 @@ class _Run:
             if words[node].any():
                 add(name, "memory_reads", words[node].astype(np.int64))
 
-    def _run_unit(self, number: int, unit: int, step: int, inbox: Array, delayed: dict[int, Array]) -> None:
+    def _run_unit(
+        self, number: int, unit: int, step: int, at: At, inbox: Array, delayed: dict[int, Array]
+    ) -> None:
         running = self.sites[number]
         image, program = running.site.image, running.site.programs[unit]
-        t = step - program.depth
-        if t == 1:
-            running.state[unit] = [image.initial(s.item, self.samples) for s in program.steps]
-        tally, state = partial(self.recorder.add, number, step), running.state[unit]
-        frame = Frame(image, self.x, t, inbox, [], state, tally, self.recorder.saturations, delayed)
+        tally = partial(self.recorder.add, number, step)
+        if at.tick == 1:
+            running.state[unit] = [load(s, image, self.samples, tally) for s in program.steps]
+        state, x = running.state[unit], self.x[at.sample]
+        frame = Frame(image, x, at.tick, inbox, [], state, tally, self.recorder.saturations, delayed)
         for item in program.steps:
             vector = run(item, frame)
             frame.vectors.append(vector)
-            self._record(running, item, vector, t)
+            self._record(running, item, vector, at)
             if item.item.op == "neuron":
-                self._record_states(running, item, state, t)
+                self._record_states(running, item, state, at)
         self._send(number, step, program, frame.vectors)
 
-    def _record(self, running: Running, step: Step, vector: Array, t: int) -> None:
+    def _record(self, running: Running, step: Step, vector: Array, at: At) -> None:
         item = step.item
-        rows, flat = slice(self.start, self.start + self.samples), running.site.image.elements(item)
+        rows, flat = self._rows(at), running.site.image.elements(item)
         if item.op == "output":
-            self.total = vector if item.texts["readout"] == "last" else self.total + vector
+            first = at.tick == 1 or item.texts["readout"] == "last"
+            self.total = vector if first else self.total + vector
             vector = np.asarray(self.total)
-            self.trace.outputs[t - 1, rows][:, flat] = vector.T
+            self.trace.outputs[at.tick - 1, rows][:, flat] = vector.T
         if item.node in self.trace.values:
-            self.trace.values[item.node][t - 1, rows, flat] = vector
+            self.trace.values[item.node][at.tick - 1, rows, flat] = vector
 
-    def _record_states(self, running: Running, step: Step, state: list[Array], t: int) -> None:
-        rows, flat = slice(self.start, self.start + self.samples), running.site.image.elements(step.item)
+    def _record_states(self, running: Running, step: Step, state: list[Array], at: At) -> None:
+        rows, flat = self._rows(at), running.site.image.elements(step.item)
         names = [f"{step.item.node}.{variable.name}" for variable in step.member.state]
         for name, kept in zip(names, np.split(state[step.number], max(len(names), 1)), strict=False):
             if name in self.trace.values and name in self.machine.states:
-                self.trace.values[name][t - 1, rows, flat] = kept
+                self.trace.values[name][at.tick - 1, rows, flat] = kept
 
     def _send(self, number: int, step: int, program: Program, vectors: list[Array]) -> None:
         for export in program.exports:

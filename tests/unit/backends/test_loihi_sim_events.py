@@ -84,6 +84,8 @@ def test_microcode_and_state_follow_their_definitions() -> None:
     assert node_count(events, "rows", "microcode_ops") == 3 * (4 - 1) * ticks
     assert node_count(events, "qk", "microcode_ops") == arrivals + 4 * size * ticks
     assert node_count(events, "qk", "state_accesses") == arrivals + size * ticks
+    # Running sums of both operands, P and Y in one word; 12 neurons of two 24-bit states; a line is never emptied.
+    assert [node_count(events, n, "reset_words") for n in ("qk", "q", "late")] == [2 * 12 + size, 12, 0]
     assert node_count(events, "late", "state_accesses") == 12 * ticks  # a line of one word per element
 
 

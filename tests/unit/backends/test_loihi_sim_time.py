@@ -64,6 +64,8 @@ def test_every_value_at_every_tick_and_both_account_books_agree(kind: str) -> No
     assert wanted.values["n"].any()
     assert cost.disagreements(graph, cost.count(graph, wanted), events) == []
     assert received.disagreements(received.received(graph, mapping, wanted, TARGET), events) == []
+    resets = events.node_counts["n"][events.kinds.index("reset_words")]
+    assert resets == 6 * sum(t == 1 or graph.nodes["n"].resets(t) for t in range(1, TICKS + 1)) == 6 * 3
     assert mapping.depth == 0  # a delay of a tick hides the step that a connection takes
 
 

@@ -260,5 +260,6 @@ def test_an_update_costs_what_its_program_costs(target: Target) -> None:
             if model.stock
             else model.operations(node.params) * costs.microcode_op.nominal
         )
-        wanted = updates * one + spikes * costs.neuron_spike.nominal
+        resets = counted.node_counts[name][EVENT_KINDS.index("reset_words")]
+        wanted = updates * one + spikes * costs.neuron_spike.nominal + resets * costs.state_access.nominal
         assert found.node_parts_pj[name]["neuron"].nominal == pytest.approx(wanted)

@@ -224,7 +224,7 @@ def test_the_page_places_every_layer_and_step_over_the_floors() -> None:
     found = data.build(fake_build.inputs("ecmt"))
     drawn = charts.floorline(found)
     assert drawn is not None
-    assert drawn.count("<circle") == len(found["steps"]) and drawn.count('<rect') == len(found["floorline"])
+    assert drawn.count("<circle") == len(found["steps"]) and drawn.count("<rect") == len(found["floorline"])
     assert drawn.count('class="limit"') == 2
     text = html.page(found)
     assert all(row["change"] in text for row in found["floorline"])
