@@ -30,11 +30,12 @@ HOPS = ("hops_x", "hops_y")
 # --- a run becomes a record --------------------------------------------------------------------------------------
 
 
-def window(events: Events, first: int) -> Events:
-    """The events of the steps from ``first`` on, of one node."""
-    counts = events.core_counts[:, :, first:]
+def window(events: Events, steps: slice, host: bool) -> Events:
+    """The events of these steps, of one node; without ``host`` nothing passes its interface."""
+    counts = events.core_counts[:, :, steps]
     total = counts.sum(axis=(1, 2), dtype=np.float64).mean(axis=0)
-    links = {link: np.asarray(load)[first:] for link, load in events.links.items()}
+    links = {link: np.asarray(load)[steps] for link, load in events.links.items()}
+    links = {link: load for link, load in links.items() if host or link.kind != "host"}
     return replace(
         events, steps=counts.shape[2], core_counts=counts, node_counts={NODE: total}, node_core_counts={}, links=links
     )  # fmt: skip

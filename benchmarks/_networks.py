@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 
 from neurodeploy import target
 from neurodeploy.array import Array
-from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Neuron, Synapse
+from neurodeploy.ir.graph import Builder, Graph
+from neurodeploy.ir.nodes import Neuron, Synapse, View
 from neurodeploy.ir.trace import Events
+from neurodeploy.ir.types import Shape
 from neurodeploy.program import Program
 from neurodeploy.target import Target
 
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SEED = 0
 #: a decay of this code forgets all of a current at once
 AT_ONCE = 4096
+#: bias of neurons that fire by it, and the largest threshold there is
+BIAS, VTH_MAX = 640, 131071
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,9 @@ def run(network: Network, place: Target, optimise: str) -> Ran:
     if not found.mapping.fits:
         raise ValueError(f"does not fit {place.name}: {'; '.join(map(str, found.mapping.problems))}")
     program = Program(found.graph, encode(found.graph, found.mapping, place))
-    return Ran(program, CORES.run(program, network.x[None])[1])
+    # What the last tick sends counts in the last step, beside what arrives there: one more tick, which does not count.
+    x = np.concatenate([network.x, network.x[-1:]])
+    return Ran(program, CORES.run(program, x[None])[1])
 
 
 def _read(network: Network) -> Graph:
@@ -69,17 +74,33 @@ def _read(network: Network) -> Graph:
     with tempfile.TemporaryDirectory() as folder:
         path = write_net(Path(folder) / "network.net", network.layers)
         options: Any = NETX.configure(network.options)
-        graph = READER.load(path, options, len(network.x))
+        graph = READER.load(path, options, len(network.x) + 1)
     return network.edit(graph) if network.edit else graph
 
 
-def limited(name: str, chips: int = 1, neurons_per_core: int | None = None) -> Target:
-    """A target with so many chips, whose cores take at most so many neurons."""
-    place = target.load(name).with_chips(chips)
-    if neurons_per_core is None:
-        return place
-    limit = place.limits.neurons_per_core.model_copy(update={"value": neurons_per_core})
-    return place.model_copy(update={"limits": place.limits.model_copy(update={"neurons_per_core": limit})})
+def narrowed(graph: Graph) -> Graph:
+    """The graph without the columns behind the last one that is not zero: a chain reads all that is before it."""
+    build = Builder(graph.header)
+    for node in graph:
+        used = np.flatnonzero(node.weight.any(axis=0))[-1] + 1 if isinstance(node, Synapse) else 0
+        if isinstance(node, Synapse) and used < node.weight.shape[1]:
+            source = build.table[node.inputs[0]]
+            value = replace(build.values[source], shape=Shape(("C",), (int(used),)))
+            view = View(name=f"{node.name}.read", inputs=(source,), op="slice", args=(0, 0, int(used), 1))
+            read = build.add(view, value)
+            build.copy(graph, node, inputs=(read,), weight=np.ascontiguousarray(node.weight[:, :used]))
+        else:
+            build.copy(graph, node)
+    return build.build()
+
+
+def limited(name: str, limits: Mapping[str, int]) -> Target:
+    """A target with other limits, by which a network takes about the cores that it took."""
+    place = target.load(name)
+    changed = {
+        key: getattr(place.limits, key).model_copy(update={"value": value}) for key, value in limits.items()
+    }
+    return place.model_copy(update={"limits": place.limits.model_copy(update=changed)})
 
 
 def ticking(program: Program, ticks: int) -> Program:
@@ -111,36 +132,74 @@ def size(program: Program, events: Events) -> dict[str, Any]:
 # --- layers ------------------------------------------------------------------------------------------------------
 
 
-def lif(every: int, bias: int = 64) -> dict[str, Any]:
-    """A LIF neuron without leak whose bias makes it fire every so many ticks."""
+def lif(every: int, bias: int = BIAS) -> dict[str, Any]:
+    """A LIF neuron without leak which a bias makes fire every so many ticks."""
     return {"type": "CUBA", "iDecay": AT_ONCE, "vDecay": 0, "vThMant": every * bias - bias // 2}
 
 
-def staggered(count: int, every: int, bias: int = 64) -> Array:
+def silent() -> dict[str, Any]:
+    """A LIF neuron that does not fire."""
+    return {"type": "CUBA", "iDecay": AT_ONCE, "vDecay": AT_ONCE, "vThMant": VTH_MAX - 1}
+
+
+def graded() -> dict[str, Any]:
+    """A sigma-delta neuron that sends every change."""
+    return {"type": "SDNN", "activation": "relu", "vThMant": 0}
+
+
+def staggered(count: int, bias: int = BIAS) -> Array:
     """Biases of so many neurons, by which they do not all fire in the same ticks."""
     jitter = np.random.default_rng(SEED).integers(-bias // 4, bias // 4 + 1, count)
     return (bias + jitter).astype(np.float64)
 
 
-def layer(weight: Array, neuron: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A dense layer (with ``weightRec``: a recurrent one)."""
+def dense(weight: Array, neuron: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A dense layer (with ``weight_rec``: a recurrent one)."""
     kind = "dense_rec" if "weight_rec" in more else "dense"
-    return {"type": kind, "shape": np.array([len(weight), 1, 1]), "weight": weight.astype(np.float32),
-            "neuron": neuron, **more}  # fmt: skip
+    shape = np.array([len(weight), 1, 1])
+    return {"type": kind, "shape": shape, "weight": weight.astype(np.float32), "neuron": neuron, **more}
+
+
+def conv(
+    kind: str, weight: Array, shape: tuple[int, int, int], neuron: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """A convolution or a pool of that output shape (C, Y, X)."""
+    ones = np.array([1, 1])
+    geometry = {"stride": ones, "padding": 0 * ones, "dilation": ones, "groups": 1, **more}
+    return {
+        "type": kind,
+        "shape": np.array(shape),
+        "weight": weight.astype(np.float32),
+        "neuron": neuron,
+        **geometry,
+    }
 
 
 def small(rng: np.random.Generator, *shape: int) -> Array:
     """Weights of 8 bits without zeros that are small beside any threshold: +1 and -1 but for one of each sign."""
     weight = rng.choice([-1, 1], shape)
-    weight.flat[0], weight.flat[-1] = -127, 127
+    weight.flat[0], weight.flat[-1] = 127, -127
     return weight
 
 
-def ternary(rng: np.random.Generator, *shape: int) -> Array:
-    """-1, 0 and 1 alike often, times two, which the chip divides out again."""
-    return 2 * rng.integers(-1, 2, shape)
+def balanced(rng: np.random.Generator, rows: int, columns: int, most: int = 12) -> Array:
+    """Weights of 8 bits without zeros, each row of sum zero: what all inputs have in common does not come through."""
+    half = rng.choice([-1, 1], (rows, columns // 2)) * rng.integers(1, most + 1, (rows, columns // 2))
+    half.flat[0] = 127
+    return np.concatenate([half, -rng.permuted(half, axis=1)], axis=1)
 
 
-def chance(rng: np.random.Generator, ticks: int, size: int, rate: float) -> Array:
-    """Spikes (ticks, size) of a rate."""
-    return (rng.random((ticks, size)) < rate).astype(np.int64)
+def ternary(rng: np.random.Generator, rows: int, columns: int) -> Array:
+    """-1, 0 and 1 alike often, each row of sum zero; times two, which the chip divides out again."""
+    half = 2 * rng.integers(-1, 2, (rows, columns // 2))
+    return np.concatenate([half, -rng.permuted(half, axis=1)], axis=1)
+
+
+def chance(rng: np.random.Generator, rate: float, *shape: int) -> Array:
+    """Spikes of a rate."""
+    return (rng.random(shape) < rate).astype(np.int64)
+
+
+def values(rng: np.random.Generator, *shape: int) -> Array:
+    """Graded inputs of 8 bits, none of them zero."""
+    return rng.choice([-1, 1], shape) * rng.integers(1, 128, shape)

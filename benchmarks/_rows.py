@@ -7,7 +7,7 @@ before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from _networks import Network
@@ -34,7 +34,7 @@ class Row:
 
     Time and energy are of ``per``: ``times`` and ``energies`` say how many of the counted ticks' time and dynamic
     energy make one. ``chips`` are powered (None: those in use), ``static_w`` is their static power where the source
-    gives it. ``minus``: the row is the difference of these two.
+    gives it; without ``host`` packets of the host are not counted. ``minus``: the row is the difference of these two.
     """
 
     key: str
@@ -48,13 +48,13 @@ class Row:
     missing: str = ""
     shown: str = ""
     target: str = "loihi-sim"
-    mapped_chips: int = 1
-    neurons_per_core: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     optimise: str = "cores"
     times: float = 1.0
     energies: float = 1.0
     chips: int | None = None
     static_w: float | None = None
+    host: bool = True
     minus: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
 

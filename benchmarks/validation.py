@@ -61,10 +61,11 @@ def counted(row: Row) -> dict[str, Any]:
     """Run the network of a row: what was built, and the record of what it did."""
     assert row.build is not None
     start, network = time.perf_counter(), row.build()
-    place = _networks.limited(row.target, row.mapped_chips, row.neurons_per_core)
+    place = _networks.limited(row.target, row.limits)
     ran = _networks.run(network, place, row.optimise)
-    events = _counted.window(ran.events, network.warm)
     assert ran.program.mapping is not None
+    depth = ran.program.mapping.depth
+    events = _counted.window(ran.events, slice(network.warm + depth, len(network.x) + depth), row.host)
     record = _counted.record(ran.program.mapping, events)
     proven(record, ran, events, place)
     scale = {"time": row.times, "energy": row.energies, "chips": row.chips, "static_w": row.static_w}

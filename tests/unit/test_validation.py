@@ -66,7 +66,8 @@ def test_rows_that_were_not_built_say_what_was_measured_and_what_is_missing(key:
 
 def test_another_price_would_be_seen(validation: ModuleType) -> None:
     record = DONE["two-lif"]["record"]
-    row = {**DONE["two-lif"], "record": {**record, "steps": record["steps"] + 1}}
+    twice = [{k: v if k == "chip" else f"{v} {v}" for k, v in core.items()} for core in record["cores"]]
+    row = {**DONE["two-lif"], "record": {**record, "steps": 2 * record["steps"], "cores": twice, "links": {}}}
     dearer = validation.judged(row, DONE)[0]["predicted"]["nominal"]
     assert dearer > DONE["two-lif"]["quantities"][0]["predicted"]["nominal"]
 
