@@ -49,7 +49,8 @@ class Ran:
 
 
 def run(network: Network, place: Target, optimise: str) -> Ran:
-    """Read the file, map it, run it on the simulated cores; ValueError if it does not fit."""
+    """Read the file, map it, run it on the simulated cores; ValueError if it does not fit or is not bit-true."""
+    from neurodeploy.backends.cpu import MEMBER as FAST
     from neurodeploy.backends.loihi_sim import MEMBER as CORES
     from neurodeploy.builds.mapped import laid_out
     from neurodeploy.image import encode
@@ -61,7 +62,10 @@ def run(network: Network, place: Target, optimise: str) -> Ran:
     program = Program(found.graph, encode(found.graph, found.mapping, place))
     # What the last tick sends counts in the last step, beside what arrives there: one more tick, which does not count.
     x = np.concatenate([network.x, network.x[-1:]])
-    return Ran(program, CORES.run(program, x[None])[1])
+    trace, events = CORES.run(program, x[None])
+    if not np.array_equal(trace.outputs, FAST.run(program, x[None])[0].outputs):
+        raise ValueError("the cores give other integers than the network")
+    return Ran(program, events)
 
 
 def _read(network: Network) -> Graph:
@@ -91,6 +95,17 @@ def narrowed(graph: Graph) -> Graph:
             build.copy(graph, node, inputs=(read,), weight=np.ascontiguousarray(node.weight[:, :used]))
         else:
             build.copy(graph, node)
+    return build.build()
+
+
+def as_neurons(graph: Graph, model: str, params: Mapping[str, Any], scale: float) -> Graph:
+    """The graph with another model for all of its neurons, quantised for inputs of that scale."""
+    from neurodeploy.ir.neuron_model import NEURONS
+
+    made, build = NEURONS[model].quantize(params, scale, 1.0), Builder(graph.header)
+    for node in graph:
+        other = {"model": model, "params": made.params} if isinstance(node, Neuron) else {}
+        build.copy(graph, node, **other)
     return build.build()
 
 

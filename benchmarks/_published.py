@@ -22,8 +22,10 @@ ABR = "ABR power benchmarks, raw logs averaged again"
 ACOUSTIC = "arXiv:2608.18341, 1 M inferences on one of 16 chips of a VPX board"
 FRADY = "Frady et al. 2020 (arXiv:2004.12691), 32 chips"
 QUARTZ = "Quartz on Loihi, notebook of the repository (a56d551)"
+#: so many Izhikevich neurons are driven, which makes about one spike in a step
+DRIVEN_NEURONS = 25
 #: bias of sigma-delta neurons, above whatever their inputs take away, so that all of them always send
-ABOVE = 128
+ABOVE = 192
 
 
 # --- networks ----------------------------------------------------------------------------------------------------
@@ -44,6 +46,19 @@ def winner(size: int) -> Network:
     bias[size // 2] = 2 * net.BIAS
     neurons = net.dense(2 * np.ones((size, 1)), net.lif(1), bias=bias, weight_rec=np.minimum(back, -1))
     return Network([neurons], np.zeros((4 + TICKS, 1), np.int64), 4, {"input_shape": (1,)})
+
+
+def izhikevich(size: int) -> Network:
+    """Regular spiking Izhikevich neurons, each connected to all, some of them under a constant current."""
+    rng, scale = np.random.default_rng(net.SEED), 2.0**-6
+    model = {"square": 0.04, "gap": 15.0, "a": 0.02, "b": 0.2, "peak": 100.0, "reset": 5.0, "jump": 8.0}
+    bias = np.zeros(size)
+    bias[:: size // DRIVEN_NEURONS] = rng.uniform(6.0, 14.0, len(bias[:: size // DRIVEN_NEURONS]))
+    neurons = net.dense(
+        2 * np.ones((size, 1)), net.lif(1), weight_rec=net.small(rng, size, size).astype(np.float32)
+    )
+    edit = partial(net.as_neurons, model="izhikevich", params={**model, "bias": bias}, scale=scale)
+    return Network([neurons], np.zeros((200 + TICKS, 1), np.int64), 200, {"input_shape": (1,)}, edit)
 
 
 def sigma_delta(weights: list[net.Array], x: net.Array, warm: int) -> Network:
@@ -139,12 +154,18 @@ def quartz(steps: int) -> Network:
 # --- Loihi 2 -----------------------------------------------------------------------------------------------------
 
 WINNER = "the winner fires in every step, no other neuron does (assumed: rates are not given)"
+MICROCODED = "one layer of Izhikevich neurons in microcode, each connected to all, 8-bit weights"
+ONE_SPIKE = "about one spike in a step (assumed: rates are not given)"
+EULER = "one Euler step with a peak that cuts the voltage; the program that was measured is not public"
+INFERRED = (
+    "that one of the 5 cores held 160 neurons is inferred from the time itself, as 1200 neurons take less"
+)
 SHARED = "one dense chain 1024-3072-1024-5632-1024 of sigma-delta neurons, 12.85 M ternary weights, a third of them 0"
-#: a block took one chip: its synapses cannot have 12 bits of index beside their weights
-ONE_CHIP = {"index_bits": 6}
-ALONE = "element products, gates, norms and the scan over tokens are left out"
+#: a block took one chip, so its synapses cannot all have had 12 bits of index beside their weights
+ONE_CHIP = {"synapse_words": 26000, "total_words": 40000}
+ALONE = "element products, gates, norms, the scan over tokens and packets between chips are left out"
 FITTED = (
-    "a synapse is given 8 bits with its index, as a block would not fit the one chip that it took otherwise"
+    "cores are given 26,000 words: with 12 bits of index beside each weight a block does not fit its one chip"
 )
 LOIHI_2: tuple[Row, ...] = (
     Row(
@@ -318,11 +339,33 @@ LOIHI_2: tuple[Row, ...] = (
         measured=(exactly("time_us", 16.09e6 / 2000, differs="bound by reading in and out on the host"),),
     ),
     Row(
-        key="wta-izhikevich",
-        title="Winner-take-all, 200 to 1200 Izhikevich neurons",
+        key="wta-izhikevich-200",
+        title="Winner-take-all, 200 Izhikevich neurons",
         source=OZU,
-        shown="7.5 us per step (200 neurons, 5 cores), 2.2 to 2.7 us (1200, 43 to 60 cores); 0.50 to 0.75 W",
-        missing="a registered Izhikevich neuron",
+        build=partial(izhikevich, 160),
+        built=f"{MICROCODED}; the 160 neurons of the slowest core, alone",
+        activity=ONE_SPIKE,
+        limits={"neurons_per_core": 160},
+        times=1 / TICKS,
+        energies=1 / TICKS,
+        measured=(
+            exactly("time_us", 7.5, differs=INFERRED, fitted="`time_ns.microcode_op`"),
+            exactly("power_w", 0.50, differs="one core is built, five were used"),
+        ),
+        notes=(EULER,),
+    ),
+    Row(
+        key="wta-izhikevich-1200",
+        title="Winner-take-all, 1200 Izhikevich neurons",
+        source=OZU,
+        build=partial(izhikevich, 1200),
+        built=MICROCODED,
+        activity=ONE_SPIKE,
+        limits={"neurons_per_core": 24},
+        times=1 / TICKS,
+        energies=1 / TICKS,
+        measured=(Measured("time_us", 2.2, 2.7), exactly("power_w", 0.75)),
+        notes=(EULER, "measured on 43 to 60 cores"),
     ),
     Row(
         key="shd",
@@ -430,7 +473,10 @@ LOIHI_1: tuple[Row, ...] = (
                 "dynamic_uj", 6.9e-3 * 96.0 * 51, differs="a unit of Quartz is a circuit of several neurons"
             ),
         ),
-        notes=("12 pools of 2x2 are assumed as convolutions",),
+        notes=(
+            "pools are sums of 2x2 with neurons of their own (assumed)",
+            "72 cores were powered, 17 held the network",
+        ),
     ),
     Row(
         key="nearest-neighbours",
@@ -445,7 +491,7 @@ LOIHI_1: tuple[Row, ...] = (
         energies=32,
         chips=32,
         measured=(exactly("dynamic_uj", 1330),),
-        notes=("the sum over patterns that finds the nearest, and packets between chips, are left out",),
+        notes=("what finds the nearest pattern, and packets between chips, are left out",),
     ),
     Row(
         key="quartz-cifar10",

@@ -38,6 +38,7 @@ def test_what_the_rows_say_is_what_was_kept(validation: ModuleType) -> None:
         kept = DONE[row.key]
         for key in ("title", "source", "built", "activity", "missing", "shown", "per", "target"):
             assert kept[key] == getattr(row, key), f"{row.key}: run benchmarks/validation.py {row.key}"
+        assert kept["notes"] == list(row.notes), row.key
         figures = [
             (q["quantity"], q["low"], q["high"], q["differs"], q["noise"], q["fitted"])
             for q in kept["quantities"]
