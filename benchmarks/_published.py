@@ -61,6 +61,15 @@ def izhikevich(size: int) -> Network:
     return Network([neurons], np.zeros((200 + TICKS, 1), np.int64), 200, {"input_shape": (1,)}, edit)
 
 
+def recurrent(size: int, every: int = 100) -> Network:
+    """LIF neurons, each connected to all, which their biases make fire every so many ticks."""
+    rng = np.random.default_rng(net.SEED)
+    back = net.small(rng, size, size).astype(np.float32)
+    neurons = net.dense(2 * np.ones((size, 1)), net.lif(every), bias=net.staggered(size), weight_rec=back)
+    warm = 3 * every  # by then they do not fire together any more
+    return Network([neurons], np.zeros((warm + TICKS, 1), np.int64), warm, {"input_shape": (1,)})
+
+
 def sigma_delta(weights: list[net.Array], x: net.Array, warm: int) -> Network:
     """A chain of sigma-delta layers behind one that holds the input; all send whenever their input changes."""
     bias = lambda w: np.full(len(w), float(ABOVE))
@@ -154,6 +163,8 @@ def quartz(steps: int) -> Network:
 # --- Loihi 2 -----------------------------------------------------------------------------------------------------
 
 WINNER = "the winner fires in every step, no other neuron does (assumed: rates are not given)"
+MANY = "1 % of the neurons fire in a step (assumed: rates are not given)"
+NO_RATES = "rates are not given, and decide much of it"
 MICROCODED = "one layer of Izhikevich neurons in microcode, each connected to all, 8-bit weights"
 ONE_SPIKE = "about one spike in a step (assumed: rates are not given)"
 EULER = "one Euler step with a peak that cuts the voltage; the program that was measured is not public"
@@ -187,20 +198,30 @@ LOIHI_2: tuple[Row, ...] = (
     ),
     *(
         Row(
-            key=f"wta-{size}",
-            title=f"Winner-take-all, {size} LIF neurons",
+            key=f"wta-{size}{suffix}",
+            title=f"Winner-take-all, {size} LIF neurons{title}",
             source=OZU,
-            build=partial(winner, size),
+            build=partial(build, size),
             built=f"one layer of {size} LIF neurons, each connected to all, 8-bit weights",
-            activity=WINNER,
+            activity=activity,
             limits={"neurons_per_core": per_core},
             times=1 / TICKS,
             energies=1 / TICKS,
             measured=(
-                exactly("time_us", 1.77, fitted="`time_ns.barrier`"),
-                *((Measured("power_w", *power),) if power else ()),
+                exactly("time_us", 1.77, differs=differs, fitted="`time_ns.barrier`"),
+                *((Measured("power_w", *power, differs=NO_RATES),) if power else ()),
             ),
-            notes=("one step time at all sizes allows but a few spikes per step", *notes),
+            notes=notes,
+        )
+        for suffix, title, build, activity, differs in (
+            ("", "", winner, WINNER, ""),
+            (
+                "-busy",
+                ", many fire",
+                recurrent,
+                MANY,
+                "the same network under another activity, to show what it decides",
+            ),
         )
         for size, per_core, power, notes in (
             (200, 40, (0.47, 0.49), ()),
@@ -208,13 +229,18 @@ LOIHI_2: tuple[Row, ...] = (
             (1200, 19, (0.57, 0.63), ()),
         )
     ),
-    Row(
-        key="wta-cores",
-        title="Winner-take-all, 1200 less 200 LIF neurons",
-        source=OZU,
-        built="the difference of the two rows",
-        minus="wta-1200 wta-200",
-        measured=(Measured("dynamic_w", 0.10, 0.14, fitted="`energy_pj.barrier_per_core`"),),
+    *(
+        Row(
+            key=f"wta-cores{suffix}",
+            title=f"Winner-take-all, 1200 less 200 LIF neurons{title}",
+            source=OZU,
+            built="the difference of the two rows",
+            minus=f"wta-1200{suffix} wta-200{suffix}",
+            measured=(
+                Measured("dynamic_w", 0.10, 0.14, differs=NO_RATES, fitted="`energy_pj.barrier_per_core`"),
+            ),
+        )
+        for suffix, title in (("", ""), ("-busy", ", many fire"))
     ),
     Row(
         key="matmul-free-prefill",
@@ -364,7 +390,7 @@ LOIHI_2: tuple[Row, ...] = (
         limits={"neurons_per_core": 24},
         times=1 / TICKS,
         energies=1 / TICKS,
-        measured=(Measured("time_us", 2.2, 2.7), exactly("power_w", 0.75)),
+        measured=(Measured("time_us", 2.2, 2.7), exactly("power_w", 0.75, differs=NO_RATES)),
         notes=(EULER, "measured on 43 to 60 cores"),
     ),
     Row(

@@ -1,8 +1,8 @@
 """Measured rows of published networks: what was measured, what is built of it, and what differs.
 
 One entry each. A quantity of a row is like-for-like where the source says enough to build what was measured: size,
-activity, and what the time or energy is of. What is noise, and what the target file was fitted to, is named here,
-before anything is computed.
+activity, and what the time or energy is of. What is noise, and what the target file was fitted to, is named here
+too: a verdict does not decide it.
 """
 
 from __future__ import annotations
