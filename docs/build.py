@@ -24,6 +24,7 @@ sys.path[:0] = [
 ]  # so that it also runs where the package is not installed
 
 import methods as methods_benchmark  # noqa: E402
+import validation as validation_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
 from neurodeploy.backends._base import BACKENDS  # noqa: E402
@@ -46,6 +47,8 @@ from neurodeploy.sources import zoo  # noqa: E402
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RESULTS = ROOT / "benchmarks" / "results"
+#: results with a page of their own
+OWN_PAGES = ("zoo", "validation")
 #: the order in which readers of the support page think of targets
 TARGETS = ("loihi-sim", "loihi2", "hala-point", "loihi1", "cpu-sim")
 RANGES = {
@@ -326,7 +329,9 @@ def results() -> str:
     """One table for each file of results, with the machine that it was measured on."""
     parts = []
     for file in sorted(
-        set(RESULTS.glob("*.json")) - set(RESULTS.glob("methods-*.json")) - {RESULTS / "zoo.json"}
+        set(RESULTS.glob("*.json"))
+        - set(RESULTS.glob("methods-*.json"))
+        - {RESULTS / f"{n}.json" for n in OWN_PAGES}
     ):
         data = json.loads(file.read_text(encoding="utf-8"))
         facts = [f"{k}: {v}" for k, v in data.items() if not isinstance(v, (list, dict))]
@@ -343,6 +348,11 @@ def comparison() -> str:
         facts = f"target: {data['target']}; calibration: {data['calibration']} training images; {data['machine']}."
         parts += [f"### {file.stem.removeprefix('methods-')}", facts, methods_benchmark.report(data)]
     return "\n\n".join(parts)
+
+
+def validation() -> str:
+    """Published measurements beside predictions, as `benchmarks/validation.py` made them."""
+    return validation_benchmark.report(json.loads(validation_benchmark.PATH.read_text(encoding="utf-8")))
 
 
 def _rows(rows: list[Any]) -> str:
@@ -382,6 +392,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "targets": targets,
     "results": results,
     "comparison": comparison,
+    "validation": validation,
 }
 
 
