@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from neurodeploy import cost
-from neurodeploy.cost import Range
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Output
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router
 from neurodeploy.ir.types import Shape, Value
 from neurodeploy.mapping.types import Core, Demand, Mapping
+from neurodeploy.price import Range
 from neurodeploy.program import Program
 from neurodeploy.target import Target
 
 Record = dict[str, Any]
 NODE = "input"
 HOPS = ("hops_x", "hops_y")
+KINDS_OF_LINKS = ("mesh", "chip", "host")
 
 
 # --- a run becomes a record --------------------------------------------------------------------------------------
@@ -34,10 +35,13 @@ def window(events: Events, steps: slice, host: bool) -> Events:
     """The events of these steps, of one node; without ``host`` nothing passes its interface."""
     counts = events.core_counts[:, :, steps]
     total = counts.sum(axis=(1, 2), dtype=np.float64).mean(axis=0)
-    links = {link: np.asarray(load)[steps] for link, load in events.links.items()}
-    links = {link: load for link, load in links.items() if host or link.kind != "host"}
+    links, bits = (
+        {link: np.asarray(load)[steps] for link, load in loads.items() if host or link.kind != "host"}
+        for loads in (events.links, events.link_bits)
+    )
     return replace(
-        events, steps=counts.shape[2], core_counts=counts, node_counts={NODE: total}, node_core_counts={}, links=links
+        events, steps=counts.shape[2], core_counts=counts, node_counts={NODE: total}, node_core_counts={}, links=links,
+        link_bits=bits,
     )  # fmt: skip
 
 
@@ -54,7 +58,8 @@ def record(mapping: Mapping, events: Events) -> Record:
         "cores_by_chip": [chips.count(chip) for chip in sorted(set(chips))],
         "cores": [{"chip": chips[i], **rows(counts[i], events.kinds)} for i in kept],
         "others": rows(rest, events.kinds),
-        "links": {kind: load for kind in ("mesh", "chip", "host") if (load := loads(events, kind))},
+        "links": {kind: load for kind in KINDS_OF_LINKS if (load := loads(events.links, kind))},
+        "bits": {kind: load for kind in KINDS_OF_LINKS if (load := loads(events.link_bits, kind))},
     }
 
 
@@ -68,9 +73,9 @@ def plain(numbers: Any) -> str:
     return " ".join(f"{float(n):.10g}" for n in numbers)
 
 
-def loads(events: Events, kind: str) -> dict[str, Any]:
-    """Links of one kind: how many, packets on the fullest in each step, and on all together."""
-    found = [np.asarray(load) for link, load in events.links.items() if link.kind == kind]
+def loads(links: MappingABC[Link, Any], kind: str) -> dict[str, Any]:
+    """Links of one kind: how many, the load of the fullest in each step, and of all together."""
+    found = [np.asarray(load) for link, load in links.items() if link.kind == kind]
     if not found:
         return {}
     return {"links": len(found), "most": plain(np.max(found, axis=0)), "all": plain(np.sum(found, axis=0))}
@@ -103,9 +108,12 @@ def events_of(found: Record) -> Events:
     others = sum(found["cores_by_chip"]) - len(kept)
     mean = table(found["others"], found["steps"]) / max(others, 1)
     counts = np.stack([*kept, *[mean] * others])[None]
-    links = {link: load for kind, row in found["links"].items() for link, load in spread(kind, row).items()}
+    links, bits = (
+        {link: load for kind, row in found[key].items() for link, load in spread(kind, row).items()}
+        for key in ("links", "bits")
+    )
     total = counts.sum(axis=(0, 1, 2))
-    return Events(1, found["steps"], counts, {NODE: total}, {}, links, dict.fromkeys(links, 0))
+    return Events(1, found["steps"], counts, {NODE: total}, {}, links, bits, dict.fromkeys(links, 0))
 
 
 def table(row: MappingABC[str, Any], steps: int) -> Any:
@@ -169,9 +177,10 @@ def raw(program: Program, events: Events, target: Target) -> tuple[Range, Range,
 def predicted(found: Record, scale: MappingABC[str, Any], target: Target) -> dict[str, Range]:
     """Time, dynamic energy, total energy and power of what was measured, from the counts of a record.
 
-    ``scale``: how many of the recorded run make up its time and its dynamic energy, the chips that are powered, and
-    their static power in W where it was measured too.
+    ``scale``: how many of the recorded run make up its time and its dynamic energy, the chips of the board, those that
+    are powered, and their static power in W where it was measured too.
     """
+    target = target.with_chips(scale["board"])
     time_ns, dynamic_pj, used = raw(program_of(found), events_of(found), target)
     time, dynamic = time_ns * (scale["time"] * 1e-3), dynamic_pj * (scale["energy"] * 1e-6)
     static = Range(*[scale["static_w"]] * 3) if scale.get("static_w") else None

@@ -60,10 +60,8 @@ def run(network: Network, place: Target, optimise: str) -> Ran:
     if not found.mapping.fits:
         raise ValueError(f"does not fit {place.name}: {'; '.join(map(str, found.mapping.problems))}")
     program = Program(found.graph, encode(found.graph, found.mapping, place))
-    # What the last tick sends counts in the last step, beside what arrives there: one more tick, which does not count.
-    x = np.concatenate([network.x, network.x[-1:]])
-    trace, events = CORES.run(program, x[None])
-    if not np.array_equal(trace.outputs, FAST.run(program, x[None])[0].outputs):
+    trace, events = CORES.run(program, network.x[None])
+    if not np.array_equal(trace.outputs, FAST.run(program, network.x[None])[0].outputs):
         raise ValueError("the cores give other integers than the network")
     return Ran(program, events)
 
@@ -72,13 +70,13 @@ def _read(network: Network) -> Graph:
     from neurodeploy.formats.netx import MEMBER as NETX
     from neurodeploy.formats.netx import READER
 
-    sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
+    sys.path.insert(0, str(ROOT))  # before whatever else is called tests
     from tests.netx_files import write_net
 
     with tempfile.TemporaryDirectory() as folder:
         path = write_net(Path(folder) / "network.net", network.layers)
         options: Any = NETX.configure(network.options)
-        graph = READER.load(path, options, len(network.x) + 1)
+        graph = READER.load(path, options, len(network.x))
     return network.edit(graph) if network.edit else graph
 
 
@@ -131,16 +129,13 @@ def size(program: Program, events: Events) -> dict[str, Any]:
     assert mapping is not None
     mean = events.core_counts.mean(axis=(0, 2))
     kinds = {kind: i for i, kind in enumerate(events.kinds) if mean[:, i].any()}
-    demands = [core.demand for core in mapping.cores]
-    lists = np.array([d.synapse_words / max(d.axon_in, 1) for d in demands])
-    read = mean[:, events.kinds.index("packets_in")] * lists
     most = {kind: round(float(mean[:, i].max()), 1) for kind, i in kinds.items()}
     return {
         "neurons": sum(int(np.prod(graph.shape(n.name))) for n in graph.of(Neuron)),
         "weights": sum(int(np.count_nonzero(n.weight)) for n in graph.of(Synapse)),
         "cores": len(mapping.cores), "chips": len({core.chip for core in mapping.cores}), "ticks": events.steps,
         "step": {kind: round(float(mean[:, i].sum()), 1) for kind, i in kinds.items()},
-        "busiest": {**most, "synapse_words": round(float(read.max()), 1)},
+        "busiest": most,
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ MATMUL_FREE = (
 ABR = "ABR power benchmarks, raw logs averaged again"
 ACOUSTIC = "arXiv:2608.18341, 1 M inferences on one of 16 chips of a VPX board"
 FRADY = "Frady et al. 2020 (arXiv:2004.12691), 32 chips"
+FIT = "four times, see the fit"
 QUARTZ = "Quartz on Loihi, notebook of the repository (a56d551)"
 #: so many Izhikevich neurons are driven, which makes about one spike in a step
 DRIVEN_NEURONS = 25
@@ -254,9 +255,10 @@ LOIHI_2: tuple[Row, ...] = (
         host=False,
         times=1 / 2,
         energies=24 / 2,
+        board=32,
         static_w=16.8,
         measured=(
-            exactly("time_us", 1e6 / 6632),
+            exactly("time_us", 1e6 / 6632, fitted=FIT),
             exactly("dynamic_uj", 3700 - 16.8e6 / 6632, fitted="`energy_pj.synaptic_op`"),
             exactly("total_uj", 3700),
         ),
@@ -278,6 +280,7 @@ LOIHI_2: tuple[Row, ...] = (
         host=False,
         times=24,
         energies=24,
+        board=32,
         static_w=16.8,
         measured=(
             exactly(
@@ -302,6 +305,7 @@ LOIHI_2: tuple[Row, ...] = (
             host=key != "preloaded",
             times=3.5 / TICKS,
             energies=3.5 / TICKS,
+            board=16,
             static_w=static_w,
             measured=measured,
             notes=(
@@ -316,7 +320,7 @@ LOIHI_2: tuple[Row, ...] = (
                 "preloaded",
                 "inputs on the chip",
                 16.05,
-                (exactly("time_us", 48.3), exactly("dynamic_uj", 40.6), exactly("total_uj", 816)),
+                (exactly("time_us", 48.3, fitted=FIT), exactly("dynamic_uj", 40.6), exactly("total_uj", 816)),
                 (),
             ),
             (
@@ -375,7 +379,7 @@ LOIHI_2: tuple[Row, ...] = (
         times=1 / TICKS,
         energies=1 / TICKS,
         measured=(
-            exactly("time_us", 7.5, differs=INFERRED, fitted="`time_ns.microcode_op`"),
+            exactly("time_us", 7.5, differs=INFERRED, fitted=FIT),
             exactly("power_w", 0.50, differs="one core is built, five were used"),
         ),
         notes=(EULER,),
@@ -390,7 +394,7 @@ LOIHI_2: tuple[Row, ...] = (
         limits={"neurons_per_core": 24},
         times=1 / TICKS,
         energies=1 / TICKS,
-        measured=(Measured("time_us", 2.2, 2.7), exactly("power_w", 0.75, differs=NO_RATES)),
+        measured=(Measured("time_us", 2.2, 2.7, fitted=FIT), exactly("power_w", 0.75, differs=NO_RATES)),
         notes=(EULER, "measured on 43 to 60 cores"),
     ),
     Row(

@@ -33,8 +33,9 @@ class Row:
     """One row; without ``build`` it could not be built, and ``missing`` says what for.
 
     Time and energy are of ``per``: ``times`` and ``energies`` say how many of the counted ticks' time and dynamic
-    energy make one. ``chips`` are powered (None: those in use), ``static_w`` is their static power where the source
-    gives it; without ``host`` packets of the host are not counted. ``minus``: the row is the difference of these two.
+    energy make one. ``board`` chips step together, ``chips`` are powered (None: those in use), ``static_w`` is their
+    static power where the source gives it; without ``host`` packets of the host are not counted. ``minus``: the row is
+    the difference of these two.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Row:
     optimise: str = "cores"
     times: float = 1.0
     energies: float = 1.0
+    board: int = 1
     chips: int | None = None
     static_w: float | None = None
     host: bool = True

@@ -19,17 +19,18 @@ from dataclasses import asdict
 from typing import Any
 
 import _counted
+import _fit
 import _networks
 from _bench import RESULTS, machine
 from _published import ROWS
 from _rows import UNITS, Row
 
 from neurodeploy import target
-from neurodeploy.cost import Range
+from neurodeploy.price import LEVELS, Range
 
 PATH = RESULTS / "validation.json"
 #: counts of the busiest cores that the page shows
-SHOWN = ("synapse_words", "stock_updates", "program_ops", "packets_in", "packets_out")
+SHOWN = ("memory_reads", "stock_updates", "program_ops", "packets_in", "packets_out")
 #: by how much the prices of a record may differ from those of the events that it was made of
 EXACT = 1e-9
 QUANTITIES = {
@@ -68,7 +69,13 @@ def counted(row: Row) -> dict[str, Any]:
     events = _counted.window(ran.events, slice(network.warm + depth, len(network.x) + depth), row.host)
     record = _counted.record(ran.program.mapping, events)
     proven(record, ran, events, place)
-    scale = {"time": row.times, "energy": row.energies, "chips": row.chips, "static_w": row.static_w}
+    scale = {
+        "time": row.times,
+        "energy": row.energies,
+        "board": row.board,
+        "chips": row.chips,
+        "static_w": row.static_w,
+    }
     return {
         "size": _networks.size(ran.program, events), "scale": scale, "record": record,
         "seconds": round(time.perf_counter() - start, 1),
@@ -92,6 +99,18 @@ def judged(row: Mapping[str, Any], done: Mapping[str, Any]) -> list[dict[str, An
     """The quantities of a row with prediction, error and verdict, from the counts that it holds."""
     found = predictions(row, done)
     return [{**q, **verdict(q, found[q["quantity"]])} for q in row["quantities"]]
+
+
+def refitted(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The fit of the time coefficients; the figures that it used are judged by the fit without them."""
+    fit = _fit.summary({row["key"]: row for row in rows})
+    for line in fit["figures"]:
+        for q in (q for row in rows if row["key"] == line["key"] for q in row["quantities"]):
+            if q["quantity"] == "time_us":
+                factor = (1 + line["left_out"]) / (1 + line["error"])
+                moved = Range(*(q["predicted"][level] * factor for level in LEVELS))
+                q["left_out"] = {k: v for k, v in verdict(q, moved).items() if k in ("error", "inside")}
+    return fit
 
 
 def predictions(row: Mapping[str, Any], done: Mapping[str, Any]) -> dict[str, Range]:
@@ -130,7 +149,8 @@ def report(data: Mapping[str, Any]) -> str:
     """Totals and tables as Markdown."""
     rows = data["rows"]
     built = [row for row in rows if not row["missing"]]
-    parts = [totals(built), "### Rows", figures(built), "### Networks", networks(built)]
+    parts = [totals(built), "### Rows", figures(built), "### Fit", fits(data["fit"])]
+    parts += ["### Networks", networks(built)]
     parts += ["### What differs", differences(built), "### Not built", missing(rows)]
     return "\n\n".join(parts)
 
@@ -157,9 +177,10 @@ def totals(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def total(found: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Number, inside, median error, median width."""
-    errors, widths = [abs(q["error"]) for q in found], [q["width"] for q in found if q["width"]]
-    inside = f"{sum(q['inside'] for q in found)} of {len(found)}"
+    """Number, inside, median error, median width; what a fit used counts as the fit without it has it."""
+    fair = [{**q, **q.get("left_out", {})} for q in found]
+    errors, widths = [abs(q["error"]) for q in fair], [q["width"] for q in fair if q["width"]]
+    inside = f"{sum(q['inside'] for q in fair)} of {len(fair)}"
     width = f"{statistics.median(widths):.1f} x" if widths else ""
     return str(len(found)), inside, f"{100 * statistics.median(errors):.0f} %", width
 
@@ -175,7 +196,7 @@ def figures(rows: Iterable[Mapping[str, Any]]) -> str:
             lines.append((
                 row["title"], figure,
                 ranged(q["low"], q["high"]), f"{p['nominal']:.3g} [{p['low']:.3g} .. {p['high']:.3g}]",
-                f"{100 * q['error']:+.0f} %", width, "yes" if q["inside"] else "no", counts_as(q), q["fitted"],
+                error(q), width, "yes" if q["inside"] else "no", counts_as(q), q["fitted"],
             ))  # fmt: skip
     head = (
         "Network",
@@ -189,6 +210,29 @@ def figures(rows: Iterable[Mapping[str, Any]]) -> str:
         "Fitted to it",
     )
     return table(head, lines)
+
+
+def error(quantity: Mapping[str, Any]) -> str:
+    """Error of the nominal, and that of the fit without the figure."""
+    said = f"{100 * quantity['error']:+.0f} %"
+    left = quantity.get("left_out")
+    return f"{said}, left out {100 * left['error']:+.0f} %" if left else said
+
+
+def fits(fit: Mapping[str, Any]) -> str:
+    """What was fitted, and how far each figure is from the fit with it and without it."""
+    found = ", ".join(f"`{key}` {value:.2f}" for key, value in fit["coefficients"].items())
+    lines = [
+        (
+            line["figure"],
+            f"{line['measured']:.3g}",
+            f"{100 * line['error']:+.0f} %",
+            f"{100 * line['left_out']:+.0f} %",
+        )
+        for line in fit["figures"]
+    ]
+    head = ("Figure", "Measured", "Error of the fit", "Error of the fit without it")
+    return f"Found: {found}.\n\n" + table(head, lines)
 
 
 def counts_as(quantity: Mapping[str, Any]) -> str:
@@ -260,12 +304,9 @@ def main() -> None:
         if not keys or row.key in keys or row.key not in done:
             done[row.key] = measured(row, done)
             print(row.key, shown(done[row.key]), flush=True)
-    save([done[row.key] for row in ROWS])
-
-
-def save(rows: list[dict[str, Any]]) -> None:
-    """Write the file, with the machine beside the rows."""
-    PATH.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    rows = [done[row.key] for row in ROWS]
+    found = {"machine": machine(), "fit": refitted(rows), "rows": rows}
+    PATH.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def shown(row: Mapping[str, Any]) -> str:
