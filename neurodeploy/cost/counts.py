@@ -112,7 +112,8 @@ COUNTS = Definition(
     " update: one element of a population evaluated in one tick;  microcode operation: one add, multiply, shift,"
     " compare or table read;  program operation: one of those in the integer step of a neuron model that is not the"
     " chip's own;  spike: one non-zero output of a neuron in one tick;  message: one non-zero value of any"
-    " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core",
+    " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core;"
+    "  word read: 64 bits of synapse memory that a packet makes its core read, whole lists or kernel entries",
     notes=(
         "spikes and messages are counted from the network and its values, packets and hops by the simulated cores: a"
         " network that does not fit has the same spikes and messages as one that does, and no packets",

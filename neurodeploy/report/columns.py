@@ -168,6 +168,8 @@ LAYERS: tuple[Column[Layer], ...] = (
            missing=NOT_RUN, first=True),
     Column("program_ops", "operations of the program of a neuron model that is not the chip's own",
            _counted("program_ops"), formula="elements x T x operations of its integer step", missing=NOT_RUN),
+    Column("memory_reads", "64-bit words of synapse memory that messages make its cores read",
+           _counted("memory_reads"), formula="mean per inference", missing=NOT_ON_CORES, depends="activity"),
     Column("microcode_ops", "adds, multiplies, shifts, compares and table reads of microcode",
            _counted("microcode_ops"), formula="mean per inference", missing=NOT_ON_CORES, depends="activity",
            first=True),
@@ -264,8 +266,8 @@ LINKS: tuple[Column[LinkView], ...] = (
     Column("peak", "packets in its fullest step", lambda r: r.peak, formula="largest of any sample and step",
            depends="activity", first=True),
     Column("capacity_share", "how full it is", lambda r: r.capacity_share, "%",
-           "largest over steps of packets x time per packet / time of the step, nominal", NO_ESTIMATE, "activity",
-           first=True),
+           "largest over steps of bits x time per bit (of the host: packets) / time of the step, nominal",
+           NO_ESTIMATE, "activity", first=True),
     MEASURED_ON,
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -242,6 +242,16 @@ def paper_below(report: Json) -> str:
     found = report["energy_paper_ratio"]
     shown = f"{units.percent(found)} of the same layers as MACs"
     return why(report, "energy_paper_ratio") if found is None else shown
+
+
+def bounds(report: Json) -> tuple[str, ...]:
+    """Share of the time by what its steps wait for, largest first."""
+    waits: dict[str, float] = defaultdict(float)
+    for step in report["steps"] or ():
+        waits[step["bound"]] += step["nominal_ns"] or 0.0
+    whole = sum(waits.values())
+    shares = [f"{bound} {units.percent(ns / whole, 0)}" for bound, ns in sorted(waits.items(), key=lambda wait: -wait[1]) if whole]
+    return (f"waits for {', '.join(shares)}",) if shares else ()
 
 
 def throughput(report: Json) -> tuple[str, ...]:
