@@ -18,7 +18,7 @@ packets of others do not pass between those of a train, which moves the end of a
 every stage has room for at least three trains, since a network with room for one alone blocks far more than one of
 packets. For digits-a2os2a and digits-vit, two or four packets per train moved a frame by up to 3 % and a pipeline's
 period by up to 4 %; sixteen moved digits-a2os2a by 2 %, and digits-vit, where full buffers matter most, by -11 % and
--22 %.
+-22 %. Very long trains come to what buffers without limit give.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def step_times(
     ``places``: the router of each core, in the order of the positions in ``flows``; ``program_ns`` and ``receive_ns``
     (cores, steps): all work of the two halves, the second in the step in which the packets are sent that cause it.
     ``budget``: trains x stages in all steps, to which the length of the trains is chosen; a pair and step has at
-    least one.
+    least one, so that many thousand pairs take longer. Look at ``train`` before you trust a result.
     """
     plan = _Plan.of(flows, places, wires)
     steps = program_ns.shape[1]

@@ -29,7 +29,7 @@ def test_cores_have_the_work_that_the_files_say(
 
     monkeypatch.setattr(timing, "step_times", spied)
     found = timing.replayed(net, target)
-    ((flows, places, program_ns, receive_ns, _),) = seen
+    ((flows, places, program_ns, receive_ns, *_),) = seen
     busiest = (
         np.maximum(program_ns.max(axis=0), receive_ns.max(axis=0)) + target.costs.time_ns.barrier.nominal
     )
