@@ -266,7 +266,7 @@ Differ = Annotated[float | None, Option("--differ", min=0, max=1, help=DIFFER)]
 PYTHON = "interpreter that has sanafe (default: $NEURODEPLOY_SANAFE_PYTHON, else this one)"
 Python = Annotated[str, Option("--python", help=PYTHON)]
 Layers = Annotated[Texts, Option("--layers", help="only populations of nodes that match, may repeat")]
-Timing = Annotated[str, Option("--timing", help="SANA-FE's timing model: detailed, simple")]
+Timing = Annotated[str, Option("--timing", help="SANA-FE's timing model: detailed, simple, cycle")]
 Memory = Annotated[float | None, Option("--memory", min=0, help="GB that SANA-FE may take (default: 8)")]
 TimeLimit = Annotated[
     float | None, Option("--time-limit", min=0, help="seconds that SANA-FE may take (default: 600)")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
-from ..ir.trace import Events
+from ..ir.trace import Events, Router
 from ..passes.balance import period
 from ..price import OVERHEAD, Range, by_part, total
 from ..program import Program
 from ..target import Target
-from . import energy, floorline, latency
+from . import contention, energy, floorline, latency
 from .types import PARTS, Estimate, Term
 
 UNCOUNTED = (
@@ -36,7 +36,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     timing = latency.timing(events, target, apart)
     terms = energy.event_terms(graph, events, target)
     floors = floorline.layers(events, mapping, target, graph.header.timesteps)
-    cores = len(mapping.cores)
+    cores, routers = len(mapping.cores), [Router(core.chip, core.x, core.y) for core in mapping.cores]
     extra = energy.overhead(cores, chips, events.steps, timing.latency_ns, target)
     steady = [*terms, *energy.overhead(cores, chips, apart, timing.period_ns, target)]
     whole, shared = [*terms, *extra], _sum(extra)
@@ -61,6 +61,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         unplaced_pj=_sum(terms, keys=energy.OFF_CORE),
         pipelined_pj=_sum(steady),
         timing=timing,
+        contended=contention.contended(events, routers, target, apart),
         layers=floors,
         steps=floorline.steps(events, mapping, timing, floors),
         events_pj=_sum(terms),
@@ -70,6 +71,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
             energy.PIPELINED,
             latency.LATENCY,
             latency.THROUGHPUT,
+            contention.CONTENTION,
             floorline.FLOORLINE,
         ),
     )

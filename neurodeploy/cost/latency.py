@@ -109,5 +109,5 @@ def fold(x: Array, period: int) -> Array:
     """Sum of all steps (last axis) with the same remainder modulo ``period``."""
     missing = -x.shape[-1] % period
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)])
-    folded: Array = padded.reshape(*x.shape[:-1], -1, period).sum(axis=-2)
+    folded: Array = padded.reshape(*x.shape[:-1], padded.shape[-1] // period, period).sum(axis=-2)
     return folded

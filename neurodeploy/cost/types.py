@@ -110,6 +110,19 @@ class Floor:
 
 
 @dataclass(frozen=True, eq=False)
+class Contended:
+    """Nominal times by events: ``step_ns`` (steps,) of a frame, their sum, that of a period of the pipeline.
+
+    ``train``: packets of the longest train; up to 2 the result is as good as with single packets.
+    """
+
+    step_ns: Array
+    latency_ns: float
+    period_ns: float
+    train: float
+
+
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """What one inference costs on mapped cores: means over ``samples``.
 
@@ -133,6 +146,7 @@ class Estimate:
     unplaced_pj: Range
     pipelined_pj: Range
     timing: Timing
+    contended: Contended
     layers: tuple[Floor, ...]
     steps: tuple[Floor, ...]
     events_pj: Range = field(default_factory=Range)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from ..array import Array
 
 
@@ -75,6 +77,20 @@ EVENT_KINDS = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """Who sends packets to whom in which step, mean per inference.
+
+    ``ends`` (pairs, 2): sender and receiver as positions among the cores of the counts, -1 is the host. ``packets``
+    (pairs, steps) counts with the step in which they are sent. ``spans`` (pairs, 2): first and last place, among all
+    that the sender's programs can send, of what goes to this receiver; it says who comes first, not when.
+    """
+
+    ends: Array = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    packets: Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    spans: Array = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
+
+
 @dataclass
 class Events:
     """Counts of a run on mapped cores, one sample's counts separately.
@@ -83,7 +99,8 @@ class Events:
     single inference (T + depth steps). ``node_counts``: graph node -> (kinds,) mean per inference, summing over
     nodes to the cores' total. ``node_core_counts``: the same as (node, core index) -> (kinds,). ``links``: packets per
     step, (steps,) mean per inference, ``link_bits`` their bits; ``link_peak`` the most packets of any sample and step.
-    A packet counts, where it is sent and where it is taken in, with the step in which it is sent.
+    ``flows`` says between which cores they go. A packet counts, where it is sent and where it is taken in, with the
+    step in which it is sent.
     """
 
     samples: int
@@ -95,6 +112,7 @@ class Events:
     link_bits: dict[Link, Array]
     link_peak: dict[Link, int]
     kinds: tuple[str, ...] = EVENT_KINDS
+    flows: Flows = field(default_factory=Flows)
 
     def total(self, kind: str) -> float:
         """Mean count of one kind per inference, over all cores and steps."""

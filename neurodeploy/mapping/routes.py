@@ -14,7 +14,7 @@ from .types import Core
 PORT = (0, 0)
 
 
-def route(source: Core | None, target: Core | None) -> list[Link]:
+def route(source: Core | Router | None, target: Core | Router | None) -> list[Link]:
     """Links from one core to another in order; None is the host. Cores of one router need no link."""
     if source is not None and target is not None and source.chip == target.chip:
         return _mesh(source.chip, (source.x, source.y), (target.x, target.y))

@@ -171,6 +171,7 @@ def _steps(inputs: ReportInputs) -> list[Json] | None:
     rows = []
     for s, floor in enumerate(estimate.steps):
         times = {f"{level}_ns": estimate.timing.step_ns[i, s] for i, level in enumerate(LEVELS)}
+        times["contended_ns"] = estimate.contended.step_ns[s]
         rows.append({"step": s + 1, **times, **_floor(inputs, floor)})
     return rows
 
@@ -484,9 +485,16 @@ TIME = (
            get=_of(_timing, lambda t: t.steady_ns.shape[1]), needs=ESTIMATE),
     _ranged("throughput_range_per_s", "range of the throughput", "low, nominal, high",
             get=_range(_timing, lambda t: t.throughput_per_s, 1.0), unit="/s"),
+    Figure("latency_contended_ms", "latency with contention",
+           "nominal, with packets that queue for links and receivers and wait where buffers are full",
+           get=_of(_estimate, lambda e: e.contended.latency_ns * MS_PER_NS), unit="ms", needs=ESTIMATE,
+           depends="activity", line="latency", say=words.contended),
+    Figure("period_contended_ms", "period with contention", "the same, between two results of a pipeline",
+           get=_of(_estimate, lambda e: e.contended.period_ns * MS_PER_NS), unit="ms", needs=ESTIMATE,
+           depends="activity"),
     Figure("steps", "steps", "time of every hardware step of a frame", get=_steps, kind=ROWS, needs=ESTIMATE,
            line="bounds", say=words.bounds,
-           depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", *FLOOR)),
+           depends="activity", fields=("step", "low_ns", "nominal_ns", "high_ns", "contended_ns", *FLOOR)),
     Figure("floorline", "bounds of the layers", "what the fullest core of each layer waits for in a mean tick",
            get=_floors, kind=ROWS, needs=ESTIMATE, depends="activity", fields=("nominal_ns", *FLOOR)),
     Figure("floors", "floors", "what a step lasts at least: the barrier, and each word of memory that is read",

@@ -249,9 +249,15 @@ def bounds(report: Json) -> tuple[str, ...]:
     waits: dict[str, float] = defaultdict(float)
     for step in report["steps"] or ():
         waits[step["bound"]] += step["nominal_ns"] or 0.0
-    whole = sum(waits.values())
-    shares = [f"{bound} {units.percent(ns / whole, 0)}" for bound, ns in sorted(waits.items(), key=lambda wait: -wait[1]) if whole]
-    return (f"waits for {', '.join(shares)}",) if shares else ()
+    whole, longest = sum(waits.values()), sorted(waits.items(), key=lambda wait: -wait[1])
+    shares = ", ".join(f"{bound} {units.percent(ns / whole, 0)}" for bound, ns in longest if whole)
+    return (f"waits for {shares}",) if shares else ()
+
+
+def contended(report: Json) -> tuple[str, ...]:
+    """Latency where packets wait for each other."""
+    found = report["latency_contended_ms"]
+    return () if found is None else (f"with contention {units.quantity(found, 'ms')}",)
 
 
 def throughput(report: Json) -> tuple[str, ...]:

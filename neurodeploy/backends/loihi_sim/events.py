@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from ...array import Array
 from ...image import CoreImage, Export, origins
-from ...ir.trace import EVENT_KINDS, Events, Link
+from ...ir.trace import EVENT_KINDS, Events, Flows, Link
 from ...mapping.routes import route
 
 KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
@@ -54,14 +54,30 @@ class Spoken:
 
 @dataclass
 class Network:
-    """Links between routers and which (sender, receiver) pairs of images use them."""
+    """Links between routers and which (sender, receiver) pairs of images use them.
+
+    ``spans``: first and last place in the order of what the sender can send, by pair; ``places``: how many of them an
+    image has so far.
+    """
 
     images: Sequence[CoreImage]
     pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    places: Counter[int] = field(default_factory=Counter)
 
     def pair(self, source: int, target: int) -> int:
         """Number of a pair."""
         return self.pairs.setdefault((source, target), len(self.pairs))
+
+    def order(self, export: Export, source: int, elements: Array) -> None:
+        """Gives the elements of one export the next places of their sender, and widens the spans of its pairs."""
+        start = self.places[source]
+        self.places[source] += len(elements)
+        for bundle in (b for b in export.bundles if len(b.elements)):
+            place = start + np.searchsorted(elements, bundle.elements)
+            found = self.spans.setdefault(self.pair(source, bundle.target), (int(place[0]), int(place[0])))
+            span = min(found[0], int(place.min())), max(found[1], int(place.max()))
+            self.spans[self.pair(source, bundle.target)] = span
 
     def path(self, source: int, target: int) -> list[Link]:
         """Links from one image to another; the host is the end of its own link."""
@@ -91,6 +107,7 @@ def senders(network: Network, source: int, export: Export) -> list[Sender]:
     image = network.images[source]
     program = image.units[export.unit].program
     elements = np.unique(np.concatenate([np.zeros(0, np.int64), *(b.elements for b in export.bundles)]))
+    network.order(export, source, elements)
     goes = np.zeros((len(export.bundles), len(elements)))
     for row, bundle in enumerate(export.bundles):
         np.add.at(goes[row], np.searchsorted(elements, bundle.elements), 1)
@@ -133,6 +150,8 @@ class Recorder:
         self.links, self.matrix = network.links()
         self.loads = np.zeros((len(self.links), steps), dtype=np.int64)
         self.peak = np.zeros(len(self.links), dtype=np.int64)
+        # Packets of all samples; they are integers, and 32 bits keep each of them up to 16 million.
+        self.exchanged = np.zeros((len(network.pairs), steps), dtype=np.float32)
         self.start, self.size = 0, 0
         self.load_bits = np.zeros((len(self.links), steps), dtype=np.int64)
         self.flows = np.zeros((len(network.pairs), 0), dtype=np.int64)
@@ -166,7 +185,9 @@ class Recorder:
         self.add(site, step, sender.node, "hops_y", sender.hops[1] @ flows)
 
     def end_step(self, step: int) -> None:
-        """Adds the step's packets to the links they pass."""
+        """Adds the step's packets to their pairs and to the links they pass."""
+        if step <= self.steps:
+            self.exchanged[:, step - 1] += self.flows.sum(axis=1)
         if step <= self.steps and len(self.links):
             loads = self.matrix @ self.flows
             self.loads[:, step - 1] += loads.sum(axis=1)
@@ -183,4 +204,17 @@ class Recorder:
         used = np.flatnonzero(self.peak).tolist()
         loads, bits = ({self.links[i]: table[i] / n for i in used} for table in (self.loads, self.load_bits))
         peaks = {self.links[i]: int(self.peak[i]) for i in used}
-        return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, bits, peaks)
+        flows = self._flows(n)
+        return Events(
+            self.samples, self.steps, self.counts, by_node, by_core, loads, bits, peaks, flows=flows
+        )
+
+    def _flows(self, samples: int) -> Flows:
+        """Pairs that exchanged anything, as positions of cores, mean over ``samples``."""
+        sites = np.array([*self.network.pairs], dtype=np.int64).reshape(-1, 2)
+        position = np.full(len(self.network.images), -1)  # an image without a row is the host's
+        position[list(self.row)] = list(self.row.values())
+        used = self.exchanged.any(axis=1)
+        spans = np.array([self.network.spans.get(n, (0, 0)) for n in np.flatnonzero(used).tolist()])
+        packets = self.exchanged[used] / np.float32(samples)
+        return Flows(position[sites[used]], packets, spans.reshape(-1, 2).astype(np.float32))

@@ -16,6 +16,7 @@ from neurodeploy.ir.nodes import Neuron
 from neurodeploy.ir.trace import HOST, Events, Link, Router, Trace
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.routes import route
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
@@ -184,3 +185,39 @@ def test_samples_are_counted_apart() -> None:
     for sample in range(2):
         alone = MEMBER.run(Program(graph, mapping), ones()[sample : sample + 1])[1]
         assert np.array_equal(alone.core_counts[0], both.core_counts[sample])
+
+
+def test_flows_are_the_packets_of_cores_and_links() -> None:
+    """Whom a core sends to, step by step, is what it sends in all, and what the links on the way carry."""
+    _, mapping, _, events = run(placed())
+    flows, column = events.flows, events.kinds.index("packets_out")
+    sent = np.zeros(events.core_counts.shape[1:3])
+    links: dict[Link, np.ndarray] = {}
+    for ends, packets in zip(flows.ends.tolist(), flows.packets, strict=True):
+        if ends[0] >= 0:
+            sent[ends[0]] += packets
+        for link in route(*(mapping.cores[end] if end >= 0 else None for end in ends)):
+            links[link] = links.get(link, 0) + packets
+    assert np.array_equal(sent, events.core_counts.mean(axis=0)[..., column])
+    assert set(links) == set(events.links)
+    assert all(np.allclose(load, events.links[link]) for link, load in links.items())
+    assert {tuple(ends) for ends in flows.ends.tolist()} & {(-1, 0), (0, -1)}
+
+
+def test_spans_say_in_which_order_a_core_sends() -> None:
+    """One core makes q, then k: the delay line wants q alone, the product both, three tokens of four channels each."""
+    graph = balance(attention())
+    pieces = {g.names[0]: pieces_of(graph, g) for g in populations(graph) if not g.on_host}
+    (q,), (k,) = ([n for n, p in pieces.items() if name in p[0].elements] for name in "qk")
+    both = {q: (*pieces[q], *pieces[k])} | {n: p for n, p in pieces.items() if n not in (q, k)}
+    _, mapping, _, events = run(
+        assemble(graph, TARGET, [((0, i, 0), p) for i, p in enumerate(both.values())])
+    )
+    holder = {n: i for i, core in enumerate(mapping.cores) for p in core.pieces for n in p.elements}
+    flows = events.flows
+    spans = {
+        tuple(ends): tuple(span) for ends, span in zip(flows.ends.tolist(), flows.spans.tolist(), strict=True)
+    }
+    assert holder["q"] == holder["k"]
+    assert spans[holder["q"], holder["late"]] == (0, 11)
+    assert spans[holder["q"], holder["qk"]] == (0, 23)

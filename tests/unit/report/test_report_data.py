@@ -222,7 +222,7 @@ def test_an_unpriced_target_has_counts_but_no_energy_and_says_why() -> None:
 def test_definitions_carry_formula_coefficients_and_sources() -> None:
     found = full()["definitions"]
     headlines = "energy_uj latency_ms throughput_per_s energy_paper_uj ann_baseline_uj counts purity silicon dense_macs"
-    headlines += " ann_baseline_ratio floorline"
+    headlines += " ann_baseline_ratio floorline latency_contended_ms"
     assert {*headlines.split(), "energy_pipelined_uj"} == set(found)
     for definition in found.values():
         assert definition["formula"]

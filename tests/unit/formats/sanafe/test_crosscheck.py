@@ -85,7 +85,8 @@ def test_both_accounts_stand_side_by_side(tmp_path: Path) -> None:
     assert every.ours == pytest.approx(shared.ours + sum(f.ours for f in only_ours))
     assert every.sanafe == shared.sanafe
     assert {node for node, _ in found.not_carried} >= {"qk", "scaled", "late", "columns", "rows", "total"}
-    assert [f.name for f in found.time] == ["pipelined", "one frame"] and all(f.ratio > 0 for f in found.time)
+    names = ["pipelined", "one frame", "pipelined, by events", "one frame, by events"]
+    assert [f.name for f in found.time] == names and all(f.ratio > 0 for f in found.time)
     assert json.loads(json.dumps(found.as_dict()))["agrees"] is True
 
 
