@@ -6,8 +6,8 @@ meet. A packet passes *stages*, each of which serves one packet at a time, first
 * ``program``: its core gives off its packets evenly over the time that its programs take, in their order;
 * ``mesh``, ``chip``: the links of its route, each in its own serial time, with a hop's latency behind one of the mesh;
 * ``host``: the one interface that all packets from and to the host pass;
-* ``receive``: its core's receiving half, which works beside the programs but for the serial share of the target: it
-  begins when so much of the programs of its core is done.
+* ``receive``: its core's receiving half, which works beside the programs. What of the two does not overlap, by the
+  serial share of the target, makes both slower (:func:`works`).
 
 A stage has room for so many packets, the one in service included. A packet that finds the next stage full waits and
 blocks the stage that it is in; a blocked core gives off its next packet later. Routes along x first, then y, and
@@ -52,7 +52,7 @@ CONTENTION = Definition(
     " that it is in;  with the barrier as in the frame latency;  nominal",
     notes=(
         f"a buffer holds {BUFFER} packets: assumed, nobody has published it",
-        "receiving begins when the serial share of a core's programs is done",
+        "what of a core's programs and receiving does not overlap, by the serial share, makes both slower",
         "packets of a pair of cores travel in trains where there are very many",
         "the analytic latency, which the ranges and the mapper use, knows no waiting",
     ),
@@ -101,21 +101,27 @@ class Contention:
     train: float
 
 
-def works(events: Events, target: Target, level: str = "nominal") -> tuple[Array, Array]:
-    """Nanoseconds of the programs and of the receiving half, (cores, steps) each, mean over samples."""
-    programs, *receiving = stages(events.core_counts.mean(axis=0), events.kinds, target, level)
-    return programs, lasting(receiving, target, level)
+def works(counts: Array, kinds: Sequence[str], target: Target, level: str = "nominal") -> tuple[Array, Array]:
+    """Counts (..., kinds) -> nanoseconds of the programs and of the receiving half of a core.
+
+    Both are stretched alike, so that the longer of them lasts as long as the core takes for both.
+    """
+    programs, *receiving = stages(counts, kinds, target, level)
+    received = lasting(receiving, target, level)
+    longer, core = np.maximum(programs, received), lasting([programs, *receiving], target, level)
+    slower = np.divide(core, longer, out=np.ones_like(longer), where=longer > 0)
+    return programs * slower, received * slower
 
 
 def contended(events: Events, places: Sequence[Router], target: Target, period: int) -> Contended:
     """A frame and the steady pipeline by events, nominal, barriers included; ``places``: routers of the cores."""
-    flows, (programs, receiving) = events.flows, works(events, target)
+    flows, counts = events.flows, events.core_counts.mean(axis=0)
     packets, bits = events.total("packets_out"), events.total("message_bits")
     wires = Wires.of(target, bits / packets if packets else target.chip.packet_header_bits)
-    share = target.costs.step.serial_share.nominal
-    frame = step_times(flows, places, programs, receiving, wires, share)
+    frame = step_times(flows, places, *works(counts, events.kinds, target), wires)
     folded = replace(flows, packets=fold(flows.packets.reshape(len(flows.ends), events.steps), period))
-    steady = step_times(folded, places, fold(programs, period), fold(receiving, period), wires, share)
+    together = np.moveaxis(fold(np.moveaxis(counts, 1, -1), period), -1, 1)
+    steady = step_times(folded, places, *works(together, events.kinds, target), wires)
     barrier = barrier_ns(target, "nominal")
     steps, period_ns = (lasting([found.step_ns, barrier], target, "nominal") for found in (frame, steady))
     return Contended(steps, float(steps.sum()), float(period_ns.sum()), max(frame.train, steady.train))
@@ -127,14 +133,12 @@ def step_times(
     program_ns: Array,
     receive_ns: Array,
     wires: Wires,
-    share: float = 0.0,
     budget: int = BUDGET,
 ) -> Contention:
     """Time of every step in nanoseconds, without the barrier, and what it waits for.
 
     ``places``: the router of each core, in the order of the positions in ``flows``; ``program_ns`` and ``receive_ns``
-    (cores, steps): all work of the two halves, the second in the step in which the packets are sent that cause it;
-    ``share`` of the programs comes before anything is taken in.
+    (cores, steps): all work of the two halves, the second in the step in which the packets are sent that cause it.
     ``budget``: trains x stages in all steps, to which the length of the trains is chosen; a pair and step has at
     least one, so that many thousand pairs take longer. Look at ``train`` before you trust a result.
     """
@@ -143,7 +147,7 @@ def step_times(
     packets = flows.packets.reshape(len(flows.ends), steps)  # also where nothing was ever sent
     longest = _longest(packets, plan.stages, budget)
     halves = [(program_ns[:, s], receive_ns[:, s]) for s in range(steps)]
-    found = [_step(plan, packets[:, s], *half, share, longest) for s, half in enumerate(halves)]
+    found = [_step(plan, packets[:, s], *half, longest) for s, half in enumerate(halves)]
     times, numbers, shares = zip(*found, strict=True) if found else ((), (), ())
     return Contention(np.array(times), tuple(plan.stage(n) for n in numbers), np.array(shares), longest)
 
@@ -244,14 +248,13 @@ def _links(source: Router | None, target: Router | None) -> list[Link]:
 
 
 def _step(
-    plan: _Plan, packets: Array, program_ns: Array, receive_ns: Array, share: float, longest: float
+    plan: _Plan, packets: Array, program_ns: Array, receive_ns: Array, longest: float
 ) -> tuple[float, int, float]:
     """Time of one step, the number of its critical stage, and the share of the time that this stage takes."""
     halves = np.concatenate([program_ns, [0.0], receive_ns]).astype(np.float64)
     alone = int(halves.argmax())
     # Whatever packets do, no half is faster than its work.
-    least = float(np.max([program_ns, share * program_ns + receive_ns], initial=0.0))
-    found = least, alone if least > 0 else -1, float(halves[alone]) / least if least > 0 else 1.0
+    found = float(halves[alone]), alone if halves[alone] > 0 else -1, 1.0
     pairs = np.flatnonzero(packets > 0)
     if not len(pairs):
         return found
@@ -263,8 +266,7 @@ def _step(
     each = np.divide(halves, moved, out=np.zeros_like(halves), where=moved > 0)
     # Blocking between few long trains is not that between many packets: measured, see the head of this file.
     room = plan.buffer if longest <= 1.0 else max(plan.buffer, ROOM * longest)
-    ready = {plan.cores + 1 + core: (share * float(ns), core) for core, ns in enumerate(program_ns)}
-    run = _Run(room, [*each.tolist(), *plan.each], [*[0.0] * len(each), *plan.transit], ready)
+    run = _Run(room, [*each.tolist(), *plan.each], [*[0.0] * len(each), *plan.transit])
     for pair, size in zip(*_trains(pairs, plan.spans[pairs], amount, longest), strict=True):
         run.depart(plan.paths[pair], size)
     run.go()
@@ -300,15 +302,12 @@ class _Train:
 class _Run:
     """Trains in the stages of a step: all lists by number of the stage, or of the service that it does.
 
-    ``ready``: for a receiving half when it may begin, and the stage of the programs that it waits for.
-
     A service begins at ``begin`` because of ``cause``, the service without whose end it could not have begun.
     """
 
     room: float
     each: list[float]
     transit: list[float]
-    ready: dict[int, tuple[float, int]] = field(default_factory=dict)
     queue: defaultdict[int, deque[_Train]] = field(default_factory=lambda: defaultdict(deque))
     load: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     waiting: defaultdict[int, deque[int]] = field(default_factory=lambda: defaultdict(deque))
@@ -343,20 +342,13 @@ class _Run:
     def _serve(self, stage: int, now: float, cause: int) -> None:
         """Service of the first train in the queue begins, once it is there; it has waited for ``cause``."""
         train = self.queue[stage][0]
-        begin = max(now, train.head_ns)
-        cause = train.service if train.head_ns > now else cause
-        ready, programs = self.ready.get(stage, (0.0, -1))
-        if ready > begin:
-            begin, cause = ready, self._service(programs, 0.0, -1)
-        train.service = self.latest[stage] = self._service(stage, begin, cause)
-        self._at(begin + min(train.size, 1.0) * self.each[stage], stage, False)
-
-    def _service(self, stage: int, begin: float, cause: int) -> int:
-        """The number of a service that begins."""
-        self.stage.append(stage)
+        late = train.head_ns > now
+        begin = train.head_ns if late else now
+        self.cause.append(train.service if late else cause)
         self.begin.append(begin)
-        self.cause.append(cause)
-        return len(self.begin) - 1
+        self.stage.append(stage)
+        train.service = self.latest[stage] = len(self.begin) - 1
+        self._at(begin + min(train.size, 1.0) * self.each[stage], stage, False)
 
     def _first(self, stage: int, now: float) -> None:
         """The first packet of a train is served: it goes on, arrives, or waits for room."""
