@@ -44,9 +44,15 @@ class _Core:
         return max(1, self.targets + sum(n for _, n in self.senders))
 
 
+def synaptic_ns(target: Target, words: float) -> float:
+    """Nanoseconds of a synaptic operation for which so many words of memory are read, one after the other."""
+    time = target.costs.time_ns
+    return time.synaptic_op.nominal + words * time.memory_read.nominal
+
+
 def architecture(net: Network, target: Target) -> str:
     """The file's text."""
-    page = _Page(target)
+    page = _Page(target, net.words_per_operation)
     tree = _map(architecture=page.chip(_tiles(net, target)))
     tree.yaml_set_start_comment(TITLE.format(name=target.name, file=target.file.name, sha=target.sha256[:12]))
     writer = YAML()
@@ -87,9 +93,10 @@ def _map(**entries: Any) -> CommentedMap:
 
 @dataclass
 class _Page:
-    """Makes commented mappings from a target."""
+    """Makes commented mappings from a target; SANA-FE has no memory, so ``words`` are read for each synaptic event."""
 
     target: Target
+    words: float
 
     def price(self, table: CommentedMap, key: str, coefficient: str, why: str = "") -> None:
         """One number and where it comes from; ``why``: it is zero for this reason."""
@@ -103,6 +110,13 @@ class _Page:
         table[key] = float(Decimal(repr(cost.nominal)).scaleb(exponent))
         noted = "" if cost.priced else ", no price known"
         table.yaml_add_eol_comment(f"costs.{section}.{coefficient} {cost.nominal:g} {unit}{noted}", key)
+
+    def read(self, synapse: CommentedMap) -> None:
+        """The time of a synaptic event, with what is read for it."""
+        ns = synaptic_ns(self.target, self.words)
+        synapse["latency_process_spike"] = float(Decimal(repr(ns)).scaleb(-9))
+        note = f"costs.time_ns.synaptic_op + {self.words:.3f} words x costs.time_ns.memory_read: {ns:.3f} ns"
+        synapse.yaml_add_eol_comment(note, "latency_process_spike")
 
     def both(self, table: CommentedMap, parts: Iterable[tuple[str, str]], why: str = "") -> CommentedMap:
         """Energy and latency of each (suffix of the key, coefficient)."""
@@ -139,6 +153,8 @@ class _Page:
         some = f"[0..{max(0, -(-core.targets // UNIT) - 1)}]"
         free = "zero: currents and arrivals are costed at synapse and sender"
         synapse = self.both(model("current_based"), [("process_spike", "synaptic_op")], why)
+        if not why:
+            self.read(synapse)
         bare = self.both(model("current_based"), [("process_spike", "")], "zero: meets no weight")
         dendrite, idle = (self.both(model("accumulator"), [("update", "")]) for _ in range(2))
         neuron = (("access_neuron", ""), ("update_neuron", ""), ("spike_out", ""))

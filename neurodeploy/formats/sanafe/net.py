@@ -138,6 +138,12 @@ class Network:
     not_carried: tuple[tuple[str, str], ...]
 
     @property
+    def words_per_operation(self) -> float:
+        """Words of synapse memory that are read for one synaptic operation, mean over the network."""
+        operations = self.events.total("synaptic_ops")
+        return self.events.total("memory_reads") / operations if operations else 0.0
+
+    @property
     def synapses(self) -> int:
         """Connections, those without weight included."""
         return sum(len(c.weights) for c in self.connections)

@@ -17,7 +17,7 @@ from ...array import Array
 from ...cost.contention import BUDGET, Contention, Wires, step_times
 from ...ir.trace import Flows, Router
 from ...target import Target
-from .arch import LINK_BUFFER
+from .arch import LINK_BUFFER, synaptic_ns
 from .net import FREE, NEURON, SENDERS, Network
 
 RUNS = 2  # every sample is in both
@@ -53,7 +53,7 @@ def replayed(net: Network, target: Target) -> Replayed:
     host = places[:, 1] == target.chip.cores_per_router
     flows = _flows(messages, trains)
     sending = _sending(net, messages, trains, target, host)
-    receiving = _receiving(messages, trains, target, host)
+    receiving = _receiving(messages, trains, target, host, synaptic_ns(target, net.words_per_operation))
     routers = [Router(0, *divmod(tile, target.chip.routers_y)) for tile in places[:, 0].tolist()]
     steps = step_times(flows, routers, sending, receiving, wires, budget=RUNS * net.samples * BUDGET)
     times = steps.step_ns + target.costs.time_ns.barrier.nominal
@@ -100,12 +100,10 @@ def _flows(messages: _Messages, trains: Array) -> Flows:
     return Flows(pairs, _summed(place, messages.sender, np.ones(len(place)), len(pairs), trains), spans)
 
 
-def _receiving(messages: _Messages, trains: Array, target: Target, host: Array) -> Array:
+def _receiving(messages: _Messages, trains: Array, target: Target, host: Array, met_ns: float) -> Array:
     """Nanoseconds of the receiving halves, (cores, steps)."""
-    times = target.costs.time_ns
-    each = np.where(
-        host[messages.core], 0.0, times.axon_in.nominal + messages.met * times.synaptic_op.nominal
-    )
+    arrives = target.costs.time_ns.axon_in.nominal
+    each = np.where(host[messages.core], 0.0, arrives + messages.met * met_ns)
     return _summed(messages.core, messages.sender, each, len(host), trains)
 
 

@@ -95,6 +95,13 @@ def test_every_coefficient_is_the_targets_and_says_so(
         if comment.startswith("zero"):
             assert float(number) == 0
             continue
+        if "words x" in comment:  # reading is part of what SANA-FE calls a synaptic event
+            time = target.costs.time_ns
+            read_ns = float(comment.split(" words x ")[0].split()[-1]) * time.memory_read.nominal
+            assert key == "latency_process_spike"
+            assert float(number) == pytest.approx((time.synaptic_op.nominal + read_ns) * 1e-9, rel=1e-3)
+            seen.add("time_ns.synaptic_op")
+            continue
         section, coefficient, shown = re.match(r"costs\.(\w+)\.(\w+) (\S+) ", comment).groups()
         cost = getattr(getattr(target.costs, section), coefficient)
         scale = 1e-9 if section == "time_ns" else 1e-12
