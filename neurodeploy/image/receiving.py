@@ -76,10 +76,13 @@ class Reader:
         starts = np.array([self.tables.share(CHANNELS, row) for row in kinds])
         return FEEDS.rows(rank=np.arange(len(slots)), kind=OPERAND, id=port, a=base, b=starts[which])
 
-    def layout(self, node: Node, bits: int, wait: int = 0, listed: Size | None = None) -> Layout:
-        """Rows that several positions share or, with ``listed`` bits for each target, rows of their own.
+    def layout(
+        self, node: Node, bits: int, wait: int = 0, listed: Size | None = None, targets: int = 0
+    ) -> Layout:
+        """Rows that several positions share or, with ``listed`` bits for each of ``targets``, rows of their own.
 
-        Weights have the smallest code that holds ``bits``; raises MappingError ND585 if none does.
+        Weights have the smallest code that holds ``bits``; raises MappingError ND585 if none does, or if a list has
+        more targets than its index can name.
         """
         limits = self.network.target.limits
         header = limits.synapse_header_bits_conv if listed is None else limits.synapse_header_bits_dense
@@ -88,6 +91,10 @@ class Reader:
             cause, fix = "weights are wider than any code of the target", "quantize to fewer weight bits"
             limit = f"one of {limits.weight_bits.value}"
             raise MappingError(Problem("ND585", cause, node.name, f"{bits} bits", limit, (fix,)))
+        if listed and listed.value and targets > 1 << listed.value:  # without an index the order tells
+            cause, fix = "a core has more targets than the index of its lists can name", "use more cores"
+            limit = f"{1 << listed.value} ({listed.value} bits)"
+            raise MappingError(Problem("ND585", cause, node.name, f"{targets} targets", limit, (fix,)))
         block, delay = limits.synapses_per_block.value or 0, delay_bits(wait, self.network.target)
         return Layout(width, listed.value if listed else 0, header.value, block, delay)
 
@@ -178,7 +185,7 @@ def _dense_link(reader: Reader, node: Synapse, port: int, block: _Block) -> tupl
     rows = Weights(mantissa[block.channels].T, np.arange(len(block.channels)), delays)
     own = count == 1 or not target.features.shared_kernels.allowed
     index = target.limits.index_bits if count == 1 else target.limits.sparse_index_bits
-    layout = reader.layout(node, bits, wait, index if own else None)
+    layout = reader.layout(node, bits, wait, index if own else None, len(block.channels))
     copies = [rows] * (count if own else 1)
     link = add_connection(reader.tables, port, len(block.channels), exponent, layout, copies)
     return link, len(rows.weights) if own else 0
@@ -191,7 +198,8 @@ def _conv(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
     mantissa, exponent, bits = stored(node.weight)
     wait, kernels = int(_steps(reader.network, node).max()), mantissa.reshape(*mantissa.shape[:2], -1)
     listed = None if shared else reader.network.target.limits.sparse_index_bits
-    layout, width = reader.layout(node, bits, wait, listed), len(block.channels) if shared else block.size
+    layout = reader.layout(node, bits, wait, listed, block.size)
+    width = len(block.channels) if shared else block.size
     rows, a, b = (_kernel_rows if shared else _list_rows)(node, block, taps, kernels, wait)
     link = add_connection(reader.tables, port, width, exponent, layout, rows)
     feeds = FEEDS.rows(rank=rank.ravel(), kind=ROW, id=link, a=a, b=b)

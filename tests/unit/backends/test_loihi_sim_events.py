@@ -20,10 +20,10 @@ from neurodeploy.mapping.routes import route
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
-from neurodeploy.target import load
+from neurodeploy.target import Target, load
 from tests.mappings import assemble, one_core_per_group, pieces_of, random_mapping
 from tests.unit.backends.small import attention, ones
-from tests.unit.image.test_encoder import NETWORKS
+from tests.unit.image.test_encoder import NETWORKS, apart
 
 TARGET = load("loihi-sim")
 NODES = ("x", "q_fc", "q", "k_fc", "k", "qk", "scaled", "late", "columns", "rows", "total")
@@ -166,12 +166,12 @@ def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     assert received.disagreements(taken_in, events) == [] and events.total("memory_reads") > 0
 
 
-@pytest.mark.parametrize(
-    "target", ["loihi-sim", "loihi1"]
-)  # kernels that positions share, and lists of their own
+CHIPS = {"loihi-sim": load("loihi-sim"), "loihi1": load("loihi1"), "lists": apart("loihi1")}
+
+
+@pytest.mark.parametrize("chip", CHIPS.values(), ids=CHIPS)
 @pytest.mark.parametrize("name", ["convolutions", "spiking"])
-def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, target: str) -> None:
-    chip = load(target)
+def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, chip: Target) -> None:
     graph = balance(NETWORKS[name]())
     mapping = encode(graph, map_graph(graph, chip), chip)
     x = np.random.default_rng(0).integers(0, 2, (2, *graph.shape(graph.input.name)))

@@ -14,7 +14,7 @@ from neurodeploy.ir import interp
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
-from neurodeploy.target import load
+from neurodeploy.target import Target, load
 from tests.mappings import assemble, one_core_per_group
 from tests.unit.backends.small import attention, find
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
@@ -48,10 +48,17 @@ def test_words_equal_the_mappers_accounting(name: str) -> None:
     assert [len(image.tables["synapses"]) for image in mapping.images[:-1]] == counted
 
 
+def apart(name: str) -> Target:
+    """A target whose positions have lists of their own."""
+    chip = load(name)
+    kernels = chip.features.shared_kernels.model_copy(update={"allowed": False})
+    return chip.model_copy(update={"features": chip.features.model_copy(update={"shared_kernels": kernels})})
+
+
 def test_lists_replace_kernels_where_the_target_shares_none() -> None:
-    loihi1 = load("loihi1")
+    target = apart("loihi1")
     graph = balance(convolutions())
-    program = Program(graph, encode(graph, one_core_per_group(graph, loihi1), loihi1))
+    program = Program(graph, encode(graph, one_core_per_group(graph, target), target))
     x = np.random.default_rng(0).integers(0, 2, (3, 3, 9, 9))
     assert np.array_equal(MEMBER.run(program, x)[0].outputs, interp.run(graph, x).outputs)
 
@@ -95,3 +102,15 @@ def test_several_pieces_share_a_core() -> None:
     pieces = [p for c in one_core_per_group(graph, TARGET).cores for p in c.pieces]
     images = encode(graph, assemble(graph, TARGET, [((0, 0, 0), pieces)]), TARGET).images
     assert len(images) == 2 and len(images[0].units) == len(pieces)
+
+
+@pytest.mark.parametrize("name", ["index_bits", "sparse_index_bits"])
+def test_a_list_with_more_targets_than_its_index_names_is_refused(name: str) -> None:
+    """What two targets share an index would add up at the wrong one of them."""
+    chip = apart("loihi1") if name == "sparse_index_bits" else load("loihi-sim")
+    graph = balance(convolutions() if name == "sparse_index_bits" else mlp((20, 64, 10)))
+    narrow = chip.limits.model_copy(update={name: getattr(chip.limits, name).model_copy(update={"value": 5})})
+    target = chip.model_copy(update={"limits": narrow})
+    with pytest.raises(MappingError, match="ND585") as error:
+        encode(graph, one_core_per_group(graph, target), target)
+    assert "targets" in error.value.problems[0].found and "32" in error.value.problems[0].limit
