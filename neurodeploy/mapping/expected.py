@@ -17,6 +17,7 @@ from ..ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
 from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
 from ..ir.trace import EVENT_KINDS
+from ..price import lasting, stages
 from .activity import activity
 from .cells import Tile
 from .demand import WORD, Accounting, delay_bits, state_bits
@@ -40,6 +41,12 @@ def per_tick(accounting: Accounting, tile: Tile) -> Array:
             if read.source not in accounting.constants:
                 found.update(_taken_in(accounting, node, out, read))
     return np.array([found[kind] for kind in EVENT_KINDS])
+
+
+def busy_ns(accounting: Accounting, tile: Tile) -> float:
+    """Expected time of a tick on the core of a tile, nominal, without what it sends and waits for."""
+    work = stages(per_tick(accounting, tile), EVENT_KINDS, accounting.target, "nominal")
+    return float(lasting(list(work), accounting.target, "nominal"))
 
 
 def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read) -> Amounts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
-from .tiling import Rank, Tiling, tile
+from .tiling import Rank, Tiling, by_work, tile
+
+GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
 
 class Cutter:
@@ -35,6 +38,16 @@ class Cutter:
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
         self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank, least)
+        return self.known[key]
+
+    def finer(self, tiling: Tiling) -> Tiling:
+        """The fastest of the cuts into somewhat more tiles than this one; the same where there is none that fits."""
+        group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, len(tiling.tiles) + 1
+        key = self._signature(group, bits), -least
+        if key in self.known:
+            return self._renamed(self.known[key], group, bits)
+        found = tile(tiling.accounting, by_work, least, ceil(GROWTH * least))
+        self.known[key] = found if found.cut.fits and found.cut.work < tiling.cut.work else tiling
         return self.known[key]
 
     def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
+from ..ir.graph import Graph
 from .groups import Population
 from .limits import fill, usage
 from .objectives._base import Objective
 from .plan import Plan
 from .repeats import Cutter
-from .tiling import Tiling, by_work, tile
+from .tiling import Tiling
 from .traffic import Flows, Traffic
 from .types import Piece
 
@@ -20,28 +22,43 @@ ROUNDS = 8  # of cutting finer where output axons, known only once everything is
 
 
 def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, objective: Objective) -> Plan:
-    """The plan of least cost among those for the budgets that the objective names."""
+    """The plan of least cost among those for the budgets that the objective names, each going on from the last."""
     fewest = sum(len(t.tiles) for t in tilings.values())
-    budgets = objective.budgets(fewest, cutter.target.cores)
-    flows = Flows(cutter.graph, groups)
-    return min((settled(cutter, flows, spread(tilings, budget)) for budget in budgets), key=objective.cost)
+    flows, plans = Flows(cutter.graph, groups), []
+    for budget in objective.budgets(fewest, cutter.target.cores):
+        tilings = spread(cutter, groups, tilings, budget)
+        plans.append(settled(cutter, flows, dict(tilings)))
+    return min(plans, key=objective.cost)
 
 
-def spread(tilings: Tilings, budget: int) -> dict[str, Tiling]:
-    """Cuts the group with the fullest core finer, again and again, while cores are left and it helps."""
-    tilings = dict(tilings)
-    while tilings:
-        free = budget - sum(len(t.tiles) for t in tilings.values())
-        slow = max(tilings, key=lambda name: tilings[name].cut.work)
-        old = tilings[slow]
-        if free < 1:
-            break
-        finer = tile(old.accounting, by_work, len(old.tiles) + 1, len(old.tiles) + free)
-        useful = finer.cut.fits and finer.cut.work < old.cut.work
-        if not useful or len(finer.tiles) - len(old.tiles) > free:
-            break
-        tilings[slow] = finer
+def spread(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, budget: int) -> Tilings:
+    """Cuts the group that most of the time waits for finer, again and again, while cores are left and it helps."""
+    tilings, stuck = dict(tilings), set[str]()
+    free = budget - sum(len(t.tiles) for t in tilings.values())
+    while free > 0 and (slow := _slowest(cutter.graph, groups, tilings, stuck)):
+        finer = cutter.finer(tilings[slow])
+        more = len(finer.tiles) - len(tilings[slow].tiles)
+        if 0 < more <= free:
+            tilings[slow], free = finer, free - more
+        else:
+            stuck.add(slow)
     return tilings
+
+
+def _slowest(graph: Graph, groups: Sequence[Population], tilings: Tilings, stuck: Container[str]) -> str:
+    """The group that holds up the most time, step by step; steps that one which cannot be cut holds up are lost."""
+    ticks = graph.header.timesteps
+    last: list[tuple[float, str]] = [(0.0, "")] * (ticks + max((g.depth for g in groups), default=0))
+    for group in groups:
+        if group.name in tilings:
+            busy = tilings[group.name].cut.work, group.name
+            for step in range(group.depth, group.depth + ticks):
+                last[step] = max(last[step], busy)
+    held: Counter[str] = Counter()
+    for work, name in last:
+        if name and name not in stuck:
+            held[name] += work  # type: ignore[assignment]
+    return held.most_common(1)[0][0] if held else ""
 
 
 def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling]) -> Plan:

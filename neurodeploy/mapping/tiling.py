@@ -4,7 +4,7 @@ Finer cuts need less of every core but store kernels again and repeat messages, 
 their number of cores, and ranked by one of
 
 :func:`by_cores`  number of cores plus, in cores, the axon words that senders need for it; then synapse words
-:func:`by_work`   connections and neurons of the fullest core
+:func:`by_work`   time of a tick on the fullest core
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 from .cells import Tile
 from .demand import Accounting
+from .expected import busy_ns
 from .layouts._base import LAYOUTS, Partition
 from .limits import Breach, breaches, fill, usage
-from .reads import connections
 from .types import Demand
 
 SLACK = 1.2  # candidates with up to this many times the fewest cores compete, where the budget has room
@@ -32,11 +32,11 @@ SHOWN = 6  # alternatives kept
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """One way to cut a group, with the demand of its most demanding tile."""
+    """One way to cut a group, with the demand of its most demanding tile and the time of a tick on it in ns."""
 
     partition: Partition
     worst: Demand
-    work: int
+    work: float
     broken: tuple[Breach, ...]
     fill: float
     limiting: str
@@ -74,7 +74,7 @@ def by_cores(cut: Cut, core_words: float) -> tuple[float, ...]:
 
 
 def by_work(cut: Cut, core_words: float) -> tuple[float, ...]:
-    """Least work on the fullest core first."""
+    """Least time on the fullest core first."""
     return cut.work, cut.cores, cut.cores * cut.worst.synapse_words
 
 
@@ -124,20 +124,14 @@ def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[
 def evaluate(accounting: Accounting, partition: Partition) -> Cut:
     """The cut judged by its presumably most demanding tile."""
     sample = partition.sample()
-    return _cut(accounting, partition, [accounting.demand(sample)], _work(accounting, sample))
+    return _cut(accounting, partition, [accounting.demand(sample)], busy_ns(accounting, sample))
 
 
-def _cut(accounting: Accounting, partition: Partition, demands: Sequence[Demand], work: int) -> Cut:
+def _cut(accounting: Accounting, partition: Partition, demands: Sequence[Demand], work: float) -> Cut:
     target = accounting.target
     worst = max(demands, key=lambda d: fill(usage(d, target))[0])
     broken = {b.resource: b for d in demands for b in sorted(breaches(d, target), key=lambda b: b.used)}
     return Cut(partition, worst, work, tuple(broken.values()), *fill(usage(worst, target)))
-
-
-def _work(accounting: Accounting, part: Tile) -> int:
-    """Connections that can be active in a step, plus one per neuron."""
-    adds = (part.size(n.name) * connections(accounting.graph, n) for n in accounting.group.entries)
-    return sum(adds) + part.size(accounting.cells.anchor)
 
 
 def _fewest(accounting: Accounting) -> int:
