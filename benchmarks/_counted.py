@@ -15,7 +15,7 @@ import numpy as np
 from neurodeploy import cost
 from neurodeploy.ir.graph import Builder, Graph, Header
 from neurodeploy.ir.nodes import Input, Output
-from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Link, Router
+from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Flows, Link, Router
 from neurodeploy.ir.types import Shape, Value
 from neurodeploy.mapping.types import Core, Demand, Mapping
 from neurodeploy.price import Range
@@ -41,7 +41,7 @@ def window(events: Events, steps: slice, host: bool) -> Events:
     )
     return replace(
         events, steps=counts.shape[2], core_counts=counts, node_counts={NODE: total}, node_core_counts={}, links=links,
-        link_bits=bits,
+        link_bits=bits, flows=Flows(),
     )  # fmt: skip
 
 
@@ -163,6 +163,11 @@ def _graph(ticks: int) -> Graph:
     return build.build()
 
 
+def on_board(found: Record, chips: int) -> Record:
+    """The same with an idle core on each further chip of a board whose chips all step together."""
+    return {**found, "cores_by_chip": [*found["cores_by_chip"], *[1] * (chips - len(found["cores_by_chip"]))]}
+
+
 # --- prices ------------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +185,7 @@ def predicted(found: Record, scale: MappingABC[str, Any], target: Target) -> dic
     ``scale``: how many of the recorded run make up its time and its dynamic energy, the chips of the board, those that
     are powered, and their static power in W where it was measured too.
     """
-    target = target.with_chips(scale["board"])
+    found = on_board(found, scale["board"])
     time_ns, dynamic_pj, used = raw(program_of(found), events_of(found), target)
     time, dynamic = time_ns * (scale["time"] * 1e-3), dynamic_pj * (scale["energy"] * 1e-6)
     static = Range(*[scale["static_w"]] * 3) if scale.get("static_w") else None

@@ -487,9 +487,9 @@ ND513 a synaptic sum could leave its register
   the register of the chip is narrower than that bound. The simulators are exact either way and the network runs; on
   silicon such an input would wrap around. Fewer weight bits or fewer levels remove the doubt.
 ND514 unknown objective
-  The mapper makes one thing small: 'cores' (the fewest), 'latency' (the least work on the fullest core, as many cores
-  as there are), 'energy' (the least expected static power, barriers and messages), or another member of the folder
-  mapping/objectives.
+  The mapper makes one thing small: 'cores' (the fewest), 'energy' and 'latency' of one inference, 'edp' (their
+  product), 'throughput' (the time between two results of a pipeline), all as expected from calibration by the prices
+  of the target, or another member of the folder mapping/objectives.
 ND515 a recurrent loop takes more steps than its delay allows
   Every connection between populations takes one step, so a spike that goes round a loop of n connections is back n
   steps later. The network says after how many ticks it has to be there. Where that is less, no schedule exists: raise

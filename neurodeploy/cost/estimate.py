@@ -33,6 +33,7 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
     mapping, graph = program.mapping, program.graph
     apart = period(graph)
     chips = len({core.chip for core in mapping.cores}) or mapping.chips
+    target = target.model_copy(update={"chips": chips})  # the others sleep, and no barrier waits for them
     timing = latency.timing(events, target, apart)
     terms = energy.event_terms(graph, events, target)
     floors = floorline.layers(events, mapping, target, graph.header.timesteps)

@@ -43,6 +43,14 @@ def per_tick(accounting: Accounting, tile: Tile) -> Array:
     return np.array([found[kind] for kind in EVENT_KINDS])
 
 
+def whole(accounting: Accounting) -> Array:
+    """Expected counts of one tick of a whole group: all but what it takes in does not depend on how it is cut."""
+    cells = accounting.cells
+    if cells.neuron is None:
+        return per_tick(accounting, Tile(cells, tuple(np.arange(size) for size in cells.shape)))
+    return per_tick(accounting, cells.hosted(np.arange(len(cells.homes[0]))))
+
+
 def busy_ns(accounting: Accounting, tile: Tile) -> float:
     """Expected time of a tick on the core of a tile, nominal, without what it sends and waits for."""
     work = stages(per_tick(accounting, tile), EVENT_KINDS, accounting.target, "nominal")

@@ -53,7 +53,7 @@ def map_graph(
     placing = PLACEMENTS.named(placement, "ND516", "placement")
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
-    cutter = Cutter(graph, target, objective.rank)
+    cutter = Cutter(graph, target)
     coarsest = {g.name: cutter.cut(g) for g in groups if not g.on_host}
     plan = cheapest(cutter, groups, coarsest, objective)
     parts = pieces(plan.tilings, plan.flows)

@@ -11,6 +11,7 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.trace import EVENT_KINDS
+from ..passes.balance import period
 from ..price import Range, barrier_ns, by_part, lasting, overhead, stages, total, traffic_ns
 from ..target import Target
 from .expected import per_tick
@@ -18,24 +19,36 @@ from .groups import Population
 from .tiling import Tiling
 from .traffic import Traffic, packet_bits
 
-HOPS = 1  # along x and along y, on a mesh where neighbours mostly talk to neighbours
 LEVEL = "nominal"
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Tiles of every group that lives on cores, by its name, and the traffic between them."""
+    """Tiles of every group that lives on cores, by its name, and the traffic between them.
+
+    ``counts``: expected counts of one tick of whole groups, by their names.
+    """
 
     graph: Graph
     target: Target
     groups: Sequence[Population]
     tilings: Mapping[str, Tiling]
     flows: Traffic
+    counts: Mapping[str, Array]
 
     @property
     def cores(self) -> int:
         """Cores if each tile has one of its own."""
         return sum(len(t.tiles) for t in self.tilings.values())
+
+    @property
+    def chips(self) -> int:
+        """Chips that so many cores fill."""
+        return max(-(-self.cores // self.target.chip.cores_per_chip), 1)
+
+    @property
+    def _barrier_ns(self) -> float:
+        return barrier_ns(self.target.model_copy(update={"chips": self.chips}), LEVEL)
 
     @property
     def steps(self) -> int:
@@ -55,35 +68,43 @@ class Plan:
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
             )
-            travelling = {"packets_out": packets, "message_bits": bits * packets, "hops_x": HOPS * packets,
-                          "hops_y": HOPS * packets}  # fmt: skip
+            travelling = {"packets_out": packets, "message_bits": bits * packets, "hops_x": packets,
+                          "hops_y": packets}  # fmt: skip
             found[name] = counts + np.array([travelling.get(kind, 0.0) for kind in EVENT_KINDS])
         return found
 
     @property
     def energy_pj(self) -> float:
-        """Expected energy of one inference in pJ, every tile taken for as busy as the fullest of its group."""
-        counts = sum(
-            (len(self.tilings[name].tiles) * row for name, row in self.expected.items()), np.zeros(1)
-        )
-        events = total(
-            by_part(self.graph.header.timesteps * counts, EVENT_KINDS, self.target, "neuron").values()
-        )
-        chips = -(-self.cores // self.target.chip.cores_per_chip)
+        """Expected energy of one inference in pJ."""
+        counts = np.sum([np.zeros(len(EVENT_KINDS)), *self.counts.values()], axis=0)
+        messages = float(self.flows.messages.sum())
+        sent = float(self.flows.messages[self.flows.source >= 0].sum())
+        travelling = {"packets_in": messages, "packets_out": sent, "hops_x": sent, "hops_y": sent}
+        for kind, amount in travelling.items():
+            counts[EVENT_KINDS.index(kind)] = amount
+        counts *= self.graph.header.timesteps
+        events = total(by_part(counts, EVENT_KINDS, self.target, "neuron").values())
         lasts = Range(*[self.latency_ns] * 3)
-        flowing = overhead(self.cores, chips, self.steps, lasts, self.target).values()
+        flowing = overhead(self.cores, self.chips, self.steps, lasts, self.target).values()
         return events.nominal + sum(energy.nominal for _, energy in flowing)
 
     @property
     def latency_ns(self) -> float:
         """Expected duration of one inference in ns: in each step the slowest of the groups at work."""
-        barrier, ticks = barrier_ns(self.target, LEVEL), self.graph.header.timesteps
+        barrier, ticks = self._barrier_ns, self.graph.header.timesteps
         slowest = np.full(self.steps, barrier)
         for group in self.groups:
             if group.name in self.tilings:
                 busy = slice(group.depth, group.depth + ticks)
                 slowest[busy] = np.maximum(slowest[busy], self._lasts(self.expected[group.name], barrier))
         return float(slowest.sum())
+
+    @property
+    def period_ns(self) -> float:
+        """Expected time between two results of a pipeline in ns: in every step the slowest of all groups."""
+        barrier = self._barrier_ns
+        slowest = max((self._lasts(row, barrier) for row in self.expected.values()), default=barrier)
+        return slowest * period(self.graph)
 
     def _lasts(self, counts: Array, barrier: float) -> float:
         bits = np.asarray(counts[EVENT_KINDS.index("message_bits")])

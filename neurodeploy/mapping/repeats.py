@@ -18,7 +18,7 @@ from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
 from .reads import channel_axes
-from .tiling import Rank, Tiling, by_work, tile
+from .tiling import Tiling, by_work, tile
 
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
@@ -26,8 +26,8 @@ GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a gr
 class Cutter:
     """Cuts the groups of one graph; groups with the same signature share their cut and its demands."""
 
-    def __init__(self, graph: Graph, target: Target, rank: Rank) -> None:
-        self.graph, self.target, self.rank = graph, target, rank
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph, self.target = graph, target
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
 
@@ -37,7 +37,7 @@ class Cutter:
         key = self._signature(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(Accounting.of(self.graph, self.target, group), self.rank, least)
+        self.known[key] = tile(Accounting.of(self.graph, self.target, group), least=least)
         return self.known[key]
 
     def finer(self, tiling: Tiling) -> Tiling:

@@ -7,7 +7,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 
-from ..ir.graph import Graph
+from ..array import Array
+from ..target import Target
+from .expected import whole
 from .groups import Population
 from .limits import fill, usage
 from .objectives._base import Objective
@@ -22,20 +24,35 @@ ROUNDS = 8  # of cutting finer where output axons, known only once everything is
 
 
 def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, objective: Objective) -> Plan:
-    """The plan of least cost among those for the budgets that the objective names, each going on from the last."""
-    fewest = sum(len(t.tiles) for t in tilings.values())
-    flows, plans = Flows(cutter.graph, groups), []
-    for budget in objective.budgets(fewest, cutter.target.cores):
-        tilings = spread(cutter, groups, tilings, budget)
-        plans.append(settled(cutter, flows, dict(tilings)))
-    return min(plans, key=objective.cost)
+    """The plan of least cost among those for the budgets that the objective names, each going on from the one below."""
+    budgets = objective.budgets(sum(len(t.tiles) for t in tilings.values()), cutter.target.cores)
+    flows, plans = Flows(cutter.graph, groups), {}
+    counts = {name: whole(tiling.accounting) for name, tiling in tilings.items()}
+    ticks = cutter.graph.header.timesteps
+    # Where a pipeline counts, all groups are at work in every step.
+    busy = {g.name: slice(0, 1) if objective.steady else slice(g.depth, g.depth + ticks) for g in groups}
+    for budget in sorted({*budgets, *_whole_chips(budgets, cutter.target)}):
+        tilings = spread(cutter, busy, tilings, budget)
+        plans[budget] = settled(cutter, flows, dict(tilings), counts)
+    order = [*budgets, *_whole_chips(budgets, cutter.target)]
+    return min((plans[budget] for budget in order), key=objective.cost)
 
 
-def spread(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, budget: int) -> Tilings:
-    """Cuts the group that most of the time waits for finer, again and again, while cores are left and it helps."""
+def _whole_chips(budgets: Sequence[int], target: Target) -> list[int]:
+    """Numbers of cores between those of some budgets that fill 1, 2, 4, .. chips: beyond each the price jumps."""
+    chips = (2**k for k in range(target.chips.bit_length()))
+    sizes = (n * target.chip.cores_per_chip for n in chips)
+    return [size for size in sizes if min(budgets) < size < max(budgets)]
+
+
+def spread(cutter: Cutter, busy: Mapping[str, slice], tilings: Tilings, budget: int) -> Tilings:
+    """Cuts the group that most of the time waits for finer, again and again, while cores are left and it helps.
+
+    ``busy``: the steps in which each group works.
+    """
     tilings, stuck = dict(tilings), set[str]()
     free = budget - sum(len(t.tiles) for t in tilings.values())
-    while free > 0 and (slow := _slowest(cutter.graph, groups, tilings, stuck)):
+    while free > 0 and (slow := _slowest(busy, tilings, stuck)):
         finer = cutter.finer(tilings[slow])
         more = len(finer.tiles) - len(tilings[slow].tiles)
         if 0 < more <= free:
@@ -45,24 +62,21 @@ def spread(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, budge
     return tilings
 
 
-def _slowest(graph: Graph, groups: Sequence[Population], tilings: Tilings, stuck: Container[str]) -> str:
+def _slowest(busy: Mapping[str, slice], tilings: Tilings, stuck: Container[str]) -> str:
     """The group that holds up the most time, step by step; steps that one which cannot be cut holds up are lost."""
-    ticks = graph.header.timesteps
-    last: list[tuple[float, str]] = [(0.0, "")] * (ticks + max((g.depth for g in groups), default=0))
-    for group in groups:
-        if group.name in tilings:
-            busy = tilings[group.name].cut.work, group.name
-            for step in range(group.depth, group.depth + ticks):
-                last[step] = max(last[step], busy)
+    last: dict[int, tuple[float, str]] = {}
+    for name, tiling in tilings.items():
+        for step in range(busy[name].start, busy[name].stop):
+            last[step] = max(last.get(step, (0.0, "")), (tiling.cut.work, name))
     held: Counter[str] = Counter()
-    for work, name in last:
-        if name and name not in stuck:
+    for work, name in last.values():
+        if work > 0 and name not in stuck:
             held[name] += work  # type: ignore[assignment]
     return held.most_common(1)[0][0] if held else ""
 
 
-def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling]) -> Plan:
-    """The plan whose output axons fit too, as far as cutting finer helps."""
+def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling], counts: Mapping[str, Array]) -> Plan:
+    """The plan whose output axons fit too, as far as cutting finer helps; ``counts``: of whole groups."""
     traffic = flows.traffic(tilings)
     for _ in range(ROUNDS):
         changed = dict(tilings)
@@ -78,7 +92,7 @@ def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling]) -> Plan:
             break
         tilings = changed
         traffic = flows.traffic(tilings)
-    return Plan(cutter.graph, cutter.target, flows.groups, tilings, traffic)
+    return Plan(cutter.graph, cutter.target, flows.groups, tilings, traffic, counts)
 
 
 def pieces(tilings: Tilings, traffic: Traffic) -> list[Piece]:

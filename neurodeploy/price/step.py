@@ -46,7 +46,7 @@ def traffic_ns(mesh_bits: Array, chip_bits: Array, host_packets: Array, target: 
 
 
 def barrier_ns(target: Target, level: str) -> float:
-    """Nanoseconds of a step without any work, on all chips of the target."""
+    """Nanoseconds of a step without any work, on all chips of the target: those that are in use."""
     time = target.costs.time_ns
     floor, doubling = (float(getattr(cost, level)) for cost in (time.barrier, time.barrier_doubling))
     return floor + doubling * log2(target.chips)

@@ -181,8 +181,9 @@ def _floors(inputs: ReportInputs) -> list[Json] | None:
     return [{"nominal_ns": f.lasts_ns, **_floor(inputs, f)} for f in estimate.layers] if estimate else None
 
 
-def _lines(target: Target) -> dict[str, float]:
-    return {"barrier": barrier_ns(target, "nominal"), "memory_read": target.costs.time_ns.memory_read.nominal}
+def _lines(target: Target, estimate: Estimate) -> dict[str, float]:
+    used = target.model_copy(update={"chips": estimate.chips})
+    return {"barrier": barrier_ns(used, "nominal"), "memory_read": target.costs.time_ns.memory_read.nominal}
 
 
 def _floor(inputs: ReportInputs, floor: Floor) -> Json:
@@ -498,7 +499,8 @@ TIME = (
     Figure("floorline", "bounds of the layers", "what the fullest core of each layer waits for in a mean tick",
            get=_floors, kind=ROWS, needs=ESTIMATE, depends="activity", fields=("nominal_ns", *FLOOR)),
     Figure("floors", "floors", "what a step lasts at least: the barrier, and each word of memory that is read",
-           get=lambda i: _lines(i.target) if _estimate(i) else None, kind=PARTS, unit="ns", needs=ESTIMATE),
+           get=lambda i: _lines(i.target, found) if (found := _estimate(i)) else None, kind=PARTS, unit="ns",
+           needs=ESTIMATE),
 )  # fmt: skip
 
 NOTES = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..plan import Plan
 from ._base import Objective
 
@@ -16,6 +18,10 @@ class Cores(Objective):
     def cost(self, plan: Plan) -> float:
         """Cores."""
         return plan.cores
+
+    def budgets(self, fewest: int, cores: int) -> Sequence[int]:
+        """The fewest alone."""
+        return (fewest,)
 
 
 MEMBER = Cores()

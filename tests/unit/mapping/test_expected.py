@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from neurodeploy.image import encode
 from neurodeploy.ir.trace import EVENT_KINDS
 from neurodeploy.mapping import mapper
 from neurodeploy.mapping.expected import per_tick
+from neurodeploy.mapping.objectives._base import OBJECTIVES
 from neurodeploy.mapping.plan import Plan
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.target import load
 from tests.networks import images, mini_snn, mini_vit
+from tests.unit.mapping.networks import Net
 
 TARGET = load("loihi-sim")
 EXACT = ("neuron_updates", "stock_updates", "program_ops")
@@ -58,6 +62,33 @@ def test_expected_events_are_those_that_cores_count(planned: tuple[Plan, Any, An
         assert expected[kind] == pytest.approx(events.total(kind)), kind
     for kind, share in NEAR.items():
         assert expected[kind] == pytest.approx(events.total(kind), rel=share), kind
+
+
+@pytest.mark.parametrize("optimise", ["energy", "latency", "throughput", "edp"])
+def test_more_chips_never_cost_more(planned: tuple[Plan, Any, Any], optimise: str) -> None:
+    """Whoever gives more room gets what less room would give, within 2 %."""
+    graph, found = planned[1].graph, []
+    small = TARGET.model_copy(update={"chip": TARGET.chip.model_copy(update={"cores_per_chip": 16})})
+    choose = mapper.cheapest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapper, "cheapest", lambda *args: found.append(choose(*args)) or found[-1])
+        for chips in (1, 2, 4, 8):
+            mapper.map_graph(graph, small, chips=chips, optimise=optimise)
+    costs = [OBJECTIVES[optimise].cost(plan) for plan in found]
+    assert all(more <= 1.02 * less for less, more in pairwise(costs)), costs
+
+
+def test_a_group_that_cannot_be_cut_is_passed_over() -> None:
+    """One row operator holds a whole core; the layers behind it are spread all the same."""
+    net = Net()
+    x = net.micro(net.dense(net.input("C", 40), 256, "wide"), "layer_norm", "norm")
+    x = net.lif(net.dense(net.lif(x, "a"), 256, "fc"), "b")
+    graph = balance(net.output(net.dense(x, 10, "head")))
+    groups = {len(core.pieces): core for core in mapper.map_graph(graph, TARGET, optimise="latency").cores}
+    layers = Counter(
+        core.pieces[0].group for core in mapper.map_graph(graph, TARGET, optimise="latency").cores
+    )
+    assert groups and layers["wide"] == 1 and layers["fc"] > 4
 
 
 def test_a_plan_costs_what_the_estimate_says_as_far_as_it_can_know(planned: tuple[Plan, Any, Any]) -> None:

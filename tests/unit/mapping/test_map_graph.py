@@ -22,7 +22,7 @@ from neurodeploy.mapping.groups import HOST, populations
 from neurodeploy.mapping.limits import RESOURCES, breaches
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.repeats import Cutter
-from neurodeploy.mapping.tiling import by_cores, tile
+from neurodeploy.mapping.tiling import tile
 from neurodeploy.mapping.types import Demand, Mapping
 from neurodeploy.passes.balance import balance, constants, host
 from neurodeploy.target import Target, load
@@ -360,7 +360,7 @@ def test_alternatives_say_what_was_chosen_and_why_others_were_not() -> None:
 def test_repeated_layers_are_cut_as_if_alone(network: str) -> None:
     graph = balance(NETWORKS[network]())
     target = limited(neurons_per_core=200)
-    cutter = Cutter(graph, target, by_cores)
+    cutter = Cutter(graph, target)
     groups = [g for g in populations(graph) if not g.on_host]
     for group in groups:
         alone, found = tile(Accounting.of(graph, target, group)), cutter.cut(group)

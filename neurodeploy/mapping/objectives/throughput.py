@@ -1,0 +1,21 @@
+"""Most throughput: in a pipeline all groups work at all times, and the slowest decides."""
+
+from __future__ import annotations
+
+from ..plan import Plan
+from ._base import Objective
+
+
+class Throughput(Objective):
+    """Expected time between two results of a pipeline."""
+
+    name = "throughput"
+    title = "the least expected time between two results of a pipeline"
+    steady = True
+
+    def cost(self, plan: Plan) -> float:
+        """Nanoseconds."""
+        return plan.period_ns
+
+
+MEMBER = Throughput()
