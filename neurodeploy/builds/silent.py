@@ -111,8 +111,7 @@ def _entering(graph: Graph, name: str) -> intervals.Bounds:
         value = graph.values[source]
         if value.interval is None:
             return intervals.Bounds(np.zeros(1), np.zeros(1), proven=False)
-        lo, hi = (np.full((1, *value.shape.sizes), float(e)) for e in (value.interval.lo, value.interval.hi))
-        args.append(intervals.Bounds(lo, hi, value.interval.proven))
+        args.append(intervals.of_interval(value.interval, value.shape.sizes))
     return intervals.step(node, args, graph)
 
 

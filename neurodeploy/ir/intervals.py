@@ -86,7 +86,8 @@ def describe(value: Value, node: Node, found: Bounds) -> Value:
     return replace(value, interval=interval, fixed=spec)
 
 
-def _of_interval(interval: Interval, shape: tuple[int, ...]) -> Bounds:
+def of_interval(interval: Interval, shape: tuple[int, ...]) -> Bounds:
+    """The same bounds for every element of a value."""
     lo, hi = (np.broadcast_to(float(end), (1, *shape)) for end in (interval.lo, interval.hi))
     return Bounds(lo, hi, interval.proven)
 
@@ -111,7 +112,7 @@ def _input(node: Input, args: list[Bounds], graph: Graph) -> Bounds:
         interval = Interval(*value.fixed.limits, True)
     if interval is None:
         raise ValueError(f"the input {node.name} has no interval")
-    return _of_interval(interval, value.shape.sizes)
+    return of_interval(interval, value.shape.sizes)
 
 
 def _output(node: Output, args: list[Bounds], graph: Graph) -> Bounds:
@@ -144,7 +145,7 @@ def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
     code = graph.values[node.name].code
     code = code if code.spiking else NEURONS[node.model].code(node.params)
     lo, hi = code.interval
-    return _of_interval(Interval(lo, hi, True), graph.shape(node.name))
+    return of_interval(Interval(lo, hi, True), graph.shape(node.name))
 
 
 def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
@@ -235,10 +236,10 @@ def _declared(node: Micro, graph: Graph) -> Bounds:
     value = graph.values[node.name]
     if node.timing == "cumulative":
         limit = (1 << (graph.values[node.name].width - 1)) - 1
-        return _of_interval(Interval(-limit, limit, True), value.shape.sizes)
+        return of_interval(Interval(-limit, limit, True), value.shape.sizes)
     if value.interval is None:
         raise ValueError(f"{node.name}: {node.op} states no bounds and its value declares none")
-    return _of_interval(value.interval, value.shape.sizes)
+    return of_interval(value.interval, value.shape.sizes)
 
 
 def _view(node: View, args: list[Bounds], graph: Graph) -> Bounds:

@@ -25,6 +25,8 @@ from .types import Core, Demand, Group, Mapping, Piece
 
 #: the placement method without being asked
 PLACEMENT = "swaps"
+#: the resources of which narrower weights need less
+WEIGHED = ("synapse_words", "total_words")
 
 
 def prepared(graph: Graph, target: Target) -> Graph:
@@ -101,16 +103,16 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
 
 
 def _narrower(resource: str, tiling: Tiling, demands: Sequence[Demand]) -> tuple[str, ...]:
-    """The most weight bits with which the tiles would fit, as a fix."""
+    """The most weight bits with which the tiles would fit, as a fix: none where another limit breaks as well."""
     needed, target = tiling.accounting.needed_bits, tiling.accounting.target
-    if resource not in ("synapse_words", "total_words"):
+    if resource not in WEIGHED:
         return ()
 
     def fits(bits: int) -> bool:
         coarse = replace(tiling.accounting, needed_bits={n: min(b, bits) for n, b in needed.items()})
         words = (coarse.demand(t).synapse_words for t in tiling.tiles)
         shrunk = (replace(d, synapse_words=n) for d, n in zip(demands, words, strict=True))
-        return all(b.resource != resource for d in shrunk for b in breaches(d, target))
+        return not any(breaches(d, target) for d in shrunk)
 
     most = next((b for b in range(max(needed.values(), default=0) - 1, 0, -1) if fits(b)), 0)
     return narrower(tiling.accounting.graph, target.limits.weight_bits, most)

@@ -20,7 +20,7 @@ from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import Target, load
 from tests.tiny import chain
-from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
+from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
 from tests.unit.mapping.test_map_graph import limited
 
 LOIHI1, LOIHI2 = load("loihi1"), load("loihi2")
@@ -138,6 +138,20 @@ def test_fewer_weight_bits_bring_a_sum_back_into_its_register() -> None:
     )
     (problem,) = map_graph(graph, limited(accumulator_bits=13)).problems
     assert problem.fixes == ("use fewer levels",)
+
+
+def test_fewer_weight_bits_are_no_fix_where_the_axons_are_too_many() -> None:
+    net = Net()
+    graph = balance(net.output(net.multi(net.micro(net.dense(net.input("C", 50), 16), "layer_norm"))))
+
+    def fixes(**limits: int) -> dict[str, set[str]]:
+        problems = map_graph(graph, limited(synapse_words=250, **limits)).problems
+        return {
+            p.limit.split(".")[-1].rstrip(")"): {n for f in p.fixes for n, _ in options(f)} for p in problems
+        }
+
+    assert fixes() == {"synapse_words": {"weight-bits"}}
+    assert fixes(axon_in=40) == {"synapse_words": set(), "axon_in": set()}
 
 
 def test_weights_that_came_as_integers_are_not_to_be_quantized_again() -> None:
