@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -11,9 +13,10 @@ from math import prod
 import numpy as np
 
 from ...array import Array
+from ...errors import Problem, UsageError, unknown_name
 from ..cells import Cells, Tile, split
 from ..demand import Accounting
-from ._base import Layout, Partition
+from ._base import Layout, Partition, Wanted
 
 AXES = {
     "N": "tokens", "H": "heads", "C": "channels", "Y": "rows", "X": "columns", "K": "classes", "G": "parts"
@@ -100,11 +103,62 @@ class Grid(Layout):
         found = wanted if len(wanted) else order[-1:]
         return [Parts(cells, roles, tuple(grids[i].tolist())) for i in found]
 
+    def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
+        """The grid of so many parts per axis, one where none is said; UsageError ND522, ND523 where there is none."""
+        if isinstance(wanted, str):
+            return super().named(accounting, wanted)
+        cells = accounting.cells
+        roles, parts = tuple(accounting.graph.values[cells.anchor].shape.roles), dict(wanted)
+        axes = tuple(numbered(AXES[role] for role in roles))
+        problems = [unknown_name("ND522", "axis", word, axes) for word in parts if word not in axes]
+        for axis, word in enumerate(axes):
+            problems += _impossible(cells, axis, word, parts.get(word, 1))
+        if problems:
+            raise UsageError(problems)
+        chunk = (-(-size // parts.get(word, 1)) for size, word in zip(cells.shape, axes, strict=True))
+        return Parts(cells, roles, tuple(chunk))
+
+
+def numbered(words: Iterable[str]) -> Iterator[str]:
+    """The words of axes; one that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    for word in words:
+        seen[word] += 1
+        yield word if seen[word] == 1 else f"{word}_{seen[word]}"
+
+
+def parts_of(label: str) -> dict[str, int] | None:
+    """Parts per axis as a grid's label says them; None of other labels."""
+    found = [re.fullmatch(r"(\w+)/(\d+)", part) for part in label.split(" x ")]
+    pairs = [(match[1], int(match[2])) for match in found if match and match[1] in AXES.values()]
+    names = numbered(word for word, _ in pairs)
+    return dict(zip(names, (n for _, n in pairs), strict=True)) if len(pairs) == len(found) else None
+
+
+def _impossible(cells: Cells, axis: int, word: str, parts: int) -> Iterator[Problem]:
+    """Why an axis has no such parts, all of one size but the last."""
+    size = cells.shape[axis]
+    if parts > 1 and _fixed(cells, axis):
+        yield Problem(
+            "ND523", f"nothing to cut along {word}", word, f"{parts} parts", "1: all lie at one index"
+        )
+    elif parts > size:
+        yield Problem("ND523", f"more parts than {word}", word, f"{parts} parts", f"1 .. {size}")
+    elif (near := -(-size // (step := -(-size // parts)))) != parts:
+        cause, more = f"{size} {word} have no such equal parts", -(-size // (step - 1))
+        limit = f"{near} or {more}: parts of one size, the last may be smaller"
+        yield Problem("ND523", cause, word, f"{parts} parts", limit, (f"{word} = {near}", f"{word} = {more}"))
+
+
+def _fixed(cells: Cells, axis: int) -> bool:
+    """Whether everything lies at one index of an axis."""
+    return cells.home is not None and bool((cells.coordinates[axis] == cells.coordinates[axis][0]).all())
+
 
 def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:
     """Chunk sizes along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling; or all there are."""
     size = cells.shape[axis]
-    if cells.home is not None and (cells.coordinates[axis] == cells.coordinates[axis][0]).all():
+    if _fixed(cells, axis):
         return [size]
     parts = set(range(1, 9)) | {2**a * 3**b for a in range(14) for b in range(9)}
     wanted = range(1, size + 1) if fine else [k for k in parts if k <= size]
