@@ -259,7 +259,9 @@ def _unmatched(given: Given, layers: Mapping[str, Population]) -> Iterator[Probl
 
 
 def _misplaced(where: str, rule: Rule, partition: Partition | None, target: Target) -> Iterator[Problem]:
-    cores, room = rule.cores or (), mesh_room(target)
+    if rule.cores is None:
+        return
+    cores, room = rule.cores, mesh_room(target)
     if rule.layout is None:
         cause, fixes = "cores are given for a layer whose layout is left open", ("give its layout too",)
         yield Problem("ND524", cause, where, f"{len(cores)} cores", "a layout", fixes)

@@ -70,7 +70,7 @@ def map_graph(
         return [*check(graph, place, seen or {}), *(p for group in groups for p in check_group(group))]
 
     problems = advised(refused(target), target, refused)
-    problems += [*_overfull(plan.tilings, parts, target), *_shared(cores, target)]
+    problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
     problems += _too_many(len(cores), target, fewest)
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
     depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
@@ -105,7 +105,9 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
     return Group(group.name, group.names, group.depth, *chosen)
 
 
-def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: Target) -> Iterator[Problem]:
+def _overfull(
+    tilings: MappingABC[str, Tiling], parts: Sequence[Piece], said: Decided, target: Target
+) -> Iterator[Problem]:
     """Per group and resource, the most that any core would need beyond the limit."""
     left = iter(parts)
     for name, tiling in tilings.items():
@@ -113,7 +115,8 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
         worst = largest(b for demand in demands for b in breaches(demand, target))
         for key, breach in worst.items():
             cause = f"a layer does not fit a core: {RESOURCES[key].label}"
-            fixes = (*_narrower(key, tiling, demands), *RESOURCES[key].fixes)
+            free = ("leave its layout to the search",) if name in said.tilings else ()
+            fixes = (*free, *_narrower(key, tiling, demands), *RESOURCES[key].fixes)
             where, limit = f"{name} cut as {tiling.cut.layout}", f"{breach.limit:.0f} ({breach.key})"
             yield Problem("ND501", cause, where, f"{breach.used:.0f}", limit, fixes)
 
