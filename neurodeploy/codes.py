@@ -523,7 +523,8 @@ ND522 a mapping file names what is not there
 ND523 a layer cannot be cut as the mapping file says
   The layout of a layer is the number of parts of each axis, from 1 to the length of the axis. Parts are of one size and
   the last may be smaller, so that some numbers do not exist: ten channels in parts of two are five parts, and six parts
-  cannot be made. Lists of unequal sizes are not taken. Limits of a core are another matter: what breaks one is ND501.
+  cannot be made. A list gives the sizes instead, and has to add up. Limits of a core are another matter: what breaks
+  one is ND501.
 ND524 cores of a mapping file that cannot be given
   Each tile of a layer takes a core, written chip:core, in the order of the tiles' first elements. There have to be as
   many cores as tiles, so a layout has to be given too; all of them on the chips that the target has; and none twice in

@@ -35,6 +35,7 @@ from .types import Piece
 
 MOST = 100  # problems that are told of one file
 MOST_RULES = 1 << 14
+MOST_PARTS = 1 << 40  # no axis is as long
 MOST_TILES = 1 << 16  # of all layers whose layout is given, or as many as there are cores
 SHOWN = 3  # entries that one message names
 CORE = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
@@ -121,21 +122,26 @@ def _rule_problems(given: Given, name: str, said: Any) -> Iterator[Problem]:
 def _rule(layout: Any = None, cores: Sequence[str] | None = None, shared: bool | None = None) -> Rule:
     """A table in which nothing is wrong."""
     places = None if cores is None else tuple(_place(core) for core in cores)
-    return Rule(tuple(layout.items()) if isinstance(layout, dict) else layout, places, shared)
+    if isinstance(layout, dict):
+        layout = tuple((word, tuple(n) if isinstance(n, list) else n) for word, n in layout.items())
+    return Rule(layout, places, shared)
 
 
 def _layout_problems(where: str, layout: Any) -> Iterator[Problem]:
     if not isinstance(layout, dict | str | None):
         yield _wrong(where, layout, "parts per axis, such as { tokens = 4 }, or a label of layers.csv")
     for word, parts in layout.items() if isinstance(layout, dict) else ():
-        if isinstance(parts, list):
-            fix = f"{word} = {len(parts)}"
-            yield Problem("ND523", "parts of unequal sizes cannot be given", f"{where}.{word}", _shown(parts),
-                          "the number of parts, which are equal but for the last", (fix,))  # fmt: skip
-        elif type(parts) is not int or parts < 1:
-            yield Problem(
-                "ND523", "no number of parts", f"{where}.{word}", _shown(parts), "a whole number from 1"
+        wrong = [
+            n
+            for n in (parts if isinstance(parts, list) else [parts])
+            if type(n) is not int or not 1 <= n < MOST_PARTS
+        ]
+        if wrong or parts == []:
+            found, limit = (
+                _shown(wrong[0] if wrong else parts),
+                "a whole number from 1, or a list of such sizes",
             )
+            yield Problem("ND523", "no number of parts", f"{where}.{word}", found, limit)
 
 
 def _core_problems(where: str, cores: Any, shared: bool) -> Iterator[Problem]:

@@ -16,8 +16,8 @@ from ...target import Target
 from ..cells import Tile
 from ..demand import Accounting
 
-#: how a user names a partition: by its label, or by parts per axis
-Wanted = str | tuple[tuple[str, int], ...]
+#: how a user names a partition: by its label, or by parts per axis, their number or their sizes
+Wanted = str | tuple[tuple[str, int | tuple[int, ...]], ...]
 
 
 class Partition(ABC):
