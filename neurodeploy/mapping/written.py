@@ -48,7 +48,7 @@ def _table(name: str, layout: str, cores: Sequence[str]) -> str:
 
 def _lines(layout: str, cores: Sequence[str]) -> Iterator[str]:
     parts = parts_of(layout)
-    cut = ", ".join(f"{word} = {n}" for word, n in (parts or {}).items())
+    cut = ", ".join(f"{word} = {n if isinstance(n, int) else [*n]}" for word, n in (parts or {}).items())
     yield f"layout = {{ {cut} }}" if parts else f"layout = {_text(layout)}"
     if len(set(cores)) < len(cores):
         yield "shared = true  # some of its tiles are on one core"

@@ -70,6 +70,8 @@ class Layout(Member):
 
     def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
         """The partition that a user asks for; None where this strategy has none of that name."""
+        if not isinstance(wanted, str):
+            return None
         offers = (self.partitions(accounting, 1, fine) for fine in (False, True))
         return next((p for offer in offers for p in offer if p.label == wanted), None)
 

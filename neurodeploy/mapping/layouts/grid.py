@@ -21,6 +21,8 @@ from ._base import Layout, Partition, Wanted
 AXES = {
     "N": "tokens", "H": "heads", "C": "channels", "Y": "rows", "X": "columns", "K": "classes", "G": "parts"
 }  # fmt: skip
+#: an axis in a label: its word, and how many parts or of what sizes
+LABEL = re.compile(r"(\w+)/([1-9]\d{0,8}(?:\+[1-9]\d{0,8})*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,11 @@ class Grid(Layout):
 
     def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
         """The grid of such parts per axis, one where none is said; UsageError ND522, ND523 where there is none."""
-        if isinstance(wanted, str):
+        parts = parts_of(wanted) if isinstance(wanted, str) else dict(wanted)
+        if parts is None:
             return super().named(accounting, wanted)
         cells = accounting.cells
-        roles, parts = tuple(accounting.graph.values[cells.anchor].shape.roles), dict(wanted)
+        roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         axes = tuple(numbered(AXES[role] for role in roles))
         problems = [unknown_name("ND522", "axis", word, axes) for word in parts if word not in axes]
         for axis, word in enumerate(axes):
@@ -174,15 +177,16 @@ def numbered(words: Iterable[str]) -> Iterator[str]:
         yield word if seen[word] == 1 else f"{word}_{seen[word]}"
 
 
-def parts_of(label: str) -> dict[str, int | list[int]] | None:
+def parts_of(label: str) -> dict[str, int | tuple[int, ...]] | None:
     """Parts per axis as a grid's label says them; None of other labels."""
-    found = [re.fullmatch(r"(\w+)/(\d+(?:\+\d+)*)", part) for part in label.split(" x ")]
-    pairs = [
-        (match[1], [*map(int, match[2].split("+"))]) for match in found if match and match[1] in AXES.values()
-    ]
+    found = [LABEL.fullmatch(part) for part in label.split(" x ")]
+    pairs = [(match[1], tuple(map(int, match[2].split("+")))) for match in found if match]
+    if len(pairs) < len(found) or any(word not in AXES.values() for word, _ in pairs):
+        return None
     names = numbered(word for word, _ in pairs)
-    parts = (sizes if len(sizes) > 1 else sizes[0] for _, sizes in pairs)
-    return dict(zip(names, parts, strict=True)) if len(pairs) == len(found) else None
+    return {
+        name: sizes if len(sizes) > 1 else sizes[0] for name, (_, sizes) in zip(names, pairs, strict=True)
+    }
 
 
 def _parts(size: int, wanted: int | tuple[int, ...]) -> tuple[int, ...]:

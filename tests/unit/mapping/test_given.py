@@ -171,9 +171,10 @@ def test_a_name_with_brackets_means_its_layer_alone(tmp_path: Path) -> None:
 
 
 def test_a_label_of_the_tables_is_a_layout(tmp_path: Path) -> None:
-    wishes = said(tmp_path, '[layer.block0_fc1]\nlayout = "tokens/2 x channels/2"\n')
-    mapping = map_graph(DEEP, LOIHI2, given=wishes)
-    assert next(g.layout for g in mapping.groups if g.name == "block0_fc1") == "tokens/2 x channels/2"
+    for label in ("tokens/2 x channels/2", "tokens/1+3 x channels/1"):
+        wishes = said(tmp_path, f'[layer.block0_fc1]\nlayout = "{label}"\n')
+        mapping = map_graph(DEEP, LOIHI2, given=wishes)
+        assert next(g.layout for g in mapping.groups if g.name == "block0_fc1") == label
 
 
 def test_parts_may_have_any_sizes(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_parts_may_have_any_sizes(tmp_path: Path) -> None:
 def test_axes_of_one_kind_are_numbered() -> None:
     assert list(numbered(["heads", "tokens", "tokens"])) == ["heads", "tokens", "tokens_2"]
     assert parts_of("heads/4 x tokens/2 x tokens/1") == {"heads": 4, "tokens": 2, "tokens_2": 1}
-    assert parts_of("rows/6+5+6 x columns/2") == {"rows": [6, 5, 6], "columns": 2}
+    assert parts_of("rows/6+5+6 x columns/2") == {"rows": (6, 5, 6), "columns": 2}
     assert parts_of("runs/2") is None and parts_of("whole") is None and parts_of("tokens/2 x runs/2") is None
 
 
@@ -277,6 +278,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a node inside": ("[layer.lif1]\nlayout = {}", "ND522", "part of layer 'fc1'"),
     "an idle wildcard": ('[layer."x*"]\nlayout = {}', "ND522", "unknown layer 'x*'"),
     "unknown axis": ("[layer.fc1]\nlayout = {token = 2}", "ND522", "channels"),
+    "no part in a label": ('[layer.fc1]\nlayout = "channels/0"', "ND522", "channels/0"),
     "unknown layout": ('[layer.fc1]\nlayout = "spiral/2"', "ND522", "spiral/2"),
     "too many parts": ("[layer.fc1]\nlayout = {channels = 31}", "ND523", "1 .. 30"),
     "very many parts": (f"[layer.fc1]\nlayout = {{channels = {2**63 - 1}}}", "ND523", "whole number"),
