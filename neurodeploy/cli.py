@@ -244,6 +244,8 @@ Tested = Annotated[Whole, Option("--eval", "--eval-samples", help=TESTED)]
 VERIFIED = "samples for bit equality (default: 100, without data at most 16)"
 Verified = Annotated[Whole, Option("--verify", help=VERIFIED)]
 Optimise = Annotated[Text, Option("--optimise", help="energy, latency or cores (default: energy)")]
+LAID = "mapping file: layouts and cores of layers, such as mapping.toml of a build; the rest is found"
+LaidOut = Annotated[Text, Option("--mapping", help=LAID)]
 Out = Annotated[Text, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
 From = Annotated[str, Option("--from", help="first stage, from the artifact in the folder")]
 RAW = (
@@ -314,6 +316,7 @@ def build(
     verify_samples: Verified = None,
     chips: Chips = None,
     optimise: Optimise = None,
+    mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
     out: Out = None,
@@ -334,7 +337,8 @@ def build(
     flags = {
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
-        "optimise": optimise, "out": out, "jobs": jobs, "seed": seed, "import_check": _off(no_import_check),
+        "optimise": optimise, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
+        "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
@@ -431,6 +435,7 @@ def check(
     weight_bits: WeightBits = None,
     data: DataSpec = None,
     chips: Chips = None,
+    mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
     no_import_check: NoCheck = False,
@@ -441,7 +446,7 @@ def check(
     screen.configure(form, verbose=verbose)
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
-        weight_bits=weight_bits, data=data, chips=chips,
+        weight_bits=weight_bits, data=data, chips=chips, mapping=mapping,
         import_check=_off(no_import_check),
     )  # fmt: skip
     if screen.json:

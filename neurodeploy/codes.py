@@ -512,6 +512,23 @@ ND520 a synaptic sum left its register
   A sum that really occurred, in calibration or on test samples, is larger than the register of the chip holds
   (limits.accumulator_bits): on silicon it would wrap around. Where only a proven bound exceeds the register, ND513 is
   a warning instead.
+ND521 not a mapping file that can be used
+  A mapping file is TOML: for each layer, by name or shell wildcard, a table [layer."NAME"] with its layout, the cores
+  of its tiles, or both, and nothing else. The file cannot be read, is too long, or a key or value of it is not one of
+  these. mapping.toml in the folder of any build is such a file.
+ND522 a mapping file names what is not there
+  Layers are the population groups of the mapped network, as the column 'group' of layers.csv names them; the axes of a
+  layer are those that its layout shows there. The file names another layer, a wildcard that no layer matches, another
+  axis, or a layout that no member of mapping/layouts has for this layer. The nearest names are offered.
+ND523 a layer cannot be cut as the mapping file says
+  The layout of a layer is the number of parts of each axis, from 1 to the length of the axis. Parts are of one size and
+  the last may be smaller, so that some numbers do not exist: ten channels in parts of two are five parts, and six parts
+  cannot be made. A list gives the sizes instead, and has to add up. Limits of a core are another matter: what breaks
+  one is ND501.
+ND524 cores of a mapping file that cannot be given
+  Each tile of a layer takes a core, written chip:core, in the order of the tiles' first elements. There have to be as
+  many cores as tiles, so a layout has to be given too; all of them on the chips that the target has; and none twice in
+  one layer, unless the layer says shared = true. Several layers may name the same core and then share its limits.
 
 === 58x memory images
 ND580 a memory image is inconsistent

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import Problem, UsageError, unknown_name
-from .limits import MOST_TICKS
+from .limits import MOST_TICKS, MOST_TOML
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -63,6 +63,9 @@ class BuildConfig(_Table):
     placement: str | None = Field(
         None, description="how cores get their places; unset: the mapper's usual way"
     )
+    mapping: str | None = Field(
+        None, description="mapping file: layouts and cores of layers; unset: all are found"
+    )
     seed: int = Field(0, ge=0, description="of the draw of calibration samples")
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
@@ -89,8 +92,8 @@ class BuildConfig(_Table):
         return hashlib.sha256(json.dumps(self.decisive(), sort_keys=True).encode()).hexdigest()
 
     def network_digest(self) -> str:
-        """SHA-256 of what decides the network and its mapping: builds that differ only in samples share it."""
-        decisive = {k: v for k, v in self.decisive().items() if k not in ("eval", "verify")}
+        """SHA-256 of what decides the network and how it is mapped, save what a mapping file says."""
+        decisive = {k: v for k, v in self.decisive().items() if k not in ("eval", "verify", "mapping")}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def decisive(self) -> dict[str, Any]:
@@ -154,22 +157,27 @@ def _holds_nul(value: Any) -> bool:
     return any(map(_holds_nul, items))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as nested tables; UsageError ND906 where it cannot be read."""
+def read_toml(path: Path, code: str = "ND906", kind: str = "config") -> dict[str, Any]:
+    """A TOML file as nested tables; UsageError ``code`` where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "cannot be read") from error
-    except UnicodeDecodeError as error:
-        raise _unreadable(path, f"is not UTF-8 text (byte {error.start})") from error
-    except ValueError as error:  # no TOML, or a number of thousands of digits
-        raise _unreadable(path, f"is not valid TOML: {error}") from error
-    except RecursionError as error:
-        raise _unreadable(path, "is nested too deeply") from error
+        with path.open("rb") as file:
+            content = file.read(MOST_TOML + 1)
+        if len(content) > MOST_TOML:
+            raise ValueError(f"more than {MOST_TOML} bytes")
+        return tomllib.loads(content.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        cause = f"the {kind} file cannot be used"
+        raise UsageError(Problem(code, cause, str(path), _unreadable(error), "a TOML file")) from error
 
 
-def _unreadable(path: Path, why: str) -> UsageError:
-    return UsageError(Problem("ND906", "the config file cannot be used", str(path), why, "a TOML file"))
+def _unreadable(error: Exception) -> str:
+    """Why a text is no TOML."""
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 text (byte {error.start})"
+    # too long, no TOML, or a number of thousands of digits
+    return "is nested too deeply" if isinstance(error, RecursionError) else f"is not valid TOML: {error}"
 
 
 def _set(table: dict[str, Any], setting: str) -> None:

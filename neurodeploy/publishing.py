@@ -24,8 +24,8 @@ from .errors import EnvironmentProblem, Problem, UsageError
 from .interrupts import uninterrupted
 
 #: what a build folder holds
-FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv", "build.log",
-         "repro.json")  # fmt: skip
+FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv",
+         "mapping.toml", "build.log", "repro.json")  # fmt: skip
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
 from ..inputs.samples import Synthetic
 from ..ir.graph import Graph, raw_range
+from ..mapping.given import read
 from ..support import Verdict
 from .calibrated import calibrate
 from .converted import convert
@@ -66,7 +67,7 @@ def check(asked: BuildConfig) -> Check:
         graph = _integers(found)
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
-    mapped = laid_out(graph, target, "cores")
+    mapped = laid_out(graph, target, "cores", given=found.given)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total
@@ -83,6 +84,7 @@ def _integers(found: Imported) -> Graph:
 
 def _imported(asked: BuildConfig) -> Imported:
     """The source graph as a build imports it, told the range of its data, with noise to run on."""
+    given = read(asked.mapping)
     data = datasets.facts(asked.data) if asked.data else None
     found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
@@ -108,7 +110,7 @@ def _imported(asked: BuildConfig) -> Imported:
     return Imported(
         config=config.model_copy(update={"calib": min(COUNT, config.calib)}), model=described(found, None), graph=graph,
         stimulus=Synthetic(graph, rate=RATE), tokenizer=found.model.tokenizer, warnings=tuple(warnings),
-        check=found.check, unchecked=found.label, reasons=reasons(found),
+        check=found.check, unchecked=found.label, reasons=reasons(found), given=given,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import datasets, sources
 from ..config import BuildConfig
@@ -14,6 +14,7 @@ from ..inputs.samples import Recorded, Stimulus, Synthetic, hidden, tokens
 from ..ir import levels
 from ..ir.graph import Graph
 from ..ir.nodes import Synapse
+from ..mapping.given import Given, read
 from ..report.inputs import ModelInfo
 from ..sources import Source
 from .result import Result
@@ -27,7 +28,7 @@ class Imported(Result):
     one that made token ids of texts, ``data`` None where the network runs on synthetic input. ``whole`` is the graph
     before rows that nobody reads were left out of it. ``check`` is what was compared with the model itself; None, with
     the reason in ``reasons``, where nothing was. ``unchecked`` is what every number is then called, if there was
-    something to compare with.
+    something to compare with. ``given`` is what the user said about the mapping.
     """
 
     config: BuildConfig
@@ -39,6 +40,7 @@ class Imported(Result):
     whole: Graph | None = None
     check: ImportCheck | None = None
     unchecked: str = ""
+    given: Given = field(default_factory=Given)
 
     @property
     def holds_integers(self) -> bool:
@@ -55,8 +57,9 @@ def import_model(asked: BuildConfig) -> Imported:
     """The network of a config and its data, or synthetic input for files that need none.
 
     Raises what front ends and readers of data raise, UsageError ND932 for a model without data, ND933 for data that do
-    not fit, GraphError for a file whose integers break a rule.
+    not fit, ND521 to ND524 for a mapping file that is none, GraphError for a file whose integers break a rule.
     """
+    given = read(asked.mapping)
     data = datasets.load(asked.data) if asked.data else None
     found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
@@ -79,7 +82,7 @@ def import_model(asked: BuildConfig) -> Imported:
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
         tokenizer=found.model.tokenizer, whole=whole, warnings=tuple(warnings),
-        check=found.check, unchecked=found.label, reasons=reasons(found),
+        check=found.check, unchecked=found.label, reasons=reasons(found), given=given,
         fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
 

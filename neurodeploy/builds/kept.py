@@ -134,7 +134,7 @@ def _key(found: Imported, target: Target) -> str:
     data = (found.data.hash, *_ids(found.data)) if found.data else ()
     decisive = {
         "graphs": graphs, "data": data, "input": dict(found.stimulus.facts()), "config": found.config.digest(),
-        "target": target.sha256, "code": _code(),
+        "mapping": found.given.sha256, "target": target.sha256, "code": _code(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:40]
 

@@ -11,6 +11,7 @@ from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated
+from ..mapping.given import Given
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.types import Mapping
@@ -36,13 +37,14 @@ class Mapped(Result):
 def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) -> Mapped:
     """The network on the cores of the target; what does not fit stands in the mapping's ``problems``."""
     placement = found.config.placement or PLACEMENT
-    mapped = laid_out(graph, target, found.config.optimise, placement, calibrated(graph, ranges))
+    mapped = laid_out(graph, target, found.config.optimise, placement, calibrated(graph, ranges), found.given)
     mapping = mapped.mapping
     if not mapping.fits:
         return mapped
     # Where the objective prices messages, their activity decides the cut.
     weighed = found.synthetic and OBJECTIVES[found.config.optimise].weighs_activity
     label = f", cut for {SYNTHETIC}" if weighed else ""
+    label += f", as {found.given.file} says" if found.given.file else ""
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
     return replace(mapped, mapping=encode(mapped.graph, mapping, target), fact=fact)
 
@@ -53,10 +55,14 @@ def laid_out(
     optimise: str,
     placement: str = PLACEMENT,
     sums: MappingABC[str, int] = MappingProxyType({}),
+    given: Given | None = None,
 ) -> Mapped:
-    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen."""
+    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen.
+
+    UsageError ND522 to ND524 for what is ``given`` and cannot be.
+    """
     balanced = prepared(graph, target)
-    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums)
+    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums, given)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     used = f"{len(mapping.cores)}/{mapping.cores_total} cores"
     fact = f"{used}: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"

@@ -17,6 +17,7 @@ from ..errors import MappingError, NeurodeployError, Problem, UsageError, Verify
 from ..interrupts import heed
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
+from ..mapping.written import FILE, written
 from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
@@ -103,9 +104,9 @@ def run(
             log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
-        written = publish(partial, place)
+        names = publish(partial, place)
     keeper.forget()
-    return replace(result, written=written)
+    return replace(result, written=names)
 
 
 #: keys of a config whose value names a member of a room
@@ -203,6 +204,8 @@ def _report(
     saved = replace(saved, provenance=provenance)
     provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
     files.write_text(partial / parts.SETTINGS, config.dump(chosen))
+    if (mapped := results.get(Mapped)) is not None:
+        files.write_text(partial / FILE, written(mapped.mapping, target))
     data: dict[str, Any] = {}
     if complete:
         data = report.build(report_inputs(results, target, timed, provenance))
@@ -210,8 +213,8 @@ def _report(
         html.write(data, partial)
     record = {**provenance, "files_sha256": parts.hashes(partial)}
     files.write_text(partial / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
-    written = len(FILES) if complete else 4
-    log.finish("report", time.perf_counter() - began, f"{written} files in {chosen.folder}")
+    count = len(list(partial.iterdir()))
+    log.finish("report", time.perf_counter() - began, f"{count} files in {chosen.folder}")
     return Build(chosen.folder, data, errors=tuple(_errors(results)), warnings=results.warnings)
 
 

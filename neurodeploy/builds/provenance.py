@@ -28,6 +28,7 @@ def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str
         "seed": found.config.seed,
         "config_sha256": found.config.digest(),
         "network_sha256": found.config.network_digest(),
+        "mapping_sha256": found.given.sha256,
         "target": target.name,
         "target_sha256": target.sha256,
         "data": found.data.name if found.data else None,

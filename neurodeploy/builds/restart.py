@@ -56,6 +56,7 @@ def restored(found: Imported, start: str) -> Kept:
 def _require_same(found: Imported, saved: Artifact, needed: list[str]) -> None:
     source = saved.source.content_hash() if saved.source is not None else ""
     same = saved.provenance.get("network_sha256") == found.config.network_digest()
+    same &= "mapping" not in needed or saved.provenance.get("mapping_sha256") == found.given.sha256
     missing = [name for name in needed if getattr(saved, name) is None]
     if missing or not same or source != found.graph.content_hash():
         reason = f"it holds no {missing[0]}" if missing else "it was built from another model or config"

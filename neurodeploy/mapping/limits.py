@@ -98,18 +98,21 @@ def largest(found: Iterable[Breach]) -> dict[str, Breach]:
     return worst
 
 
-def pack(demands: Sequence[Demand], target: Target) -> list[list[int]]:
+def pack(demands: Sequence[Demand], target: Target, kept: Sequence[Sequence[int]] = ()) -> list[list[int]]:
     """Tiles per core, first fit in order of falling demand; cores in order of their first tile.
 
-    What does not fit a core of its own stays alone on one.
+    Tiles ``kept`` are on a core already. What does not fit a core of its own stays alone on one.
     """
     limits = [limit for _, limit in usage(Demand(), target).values()]
     need = np.array([[getattr(d, r) for r in RESOURCES] for d in demands], dtype=np.float64)
     share = (need / np.maximum(limits, 1)).max(axis=1, initial=0.0)
     need[:, [not r.adds for r in RESOURCES.values()]] = 0.0
     used = np.zeros((len(demands), len(RESOURCES)))
-    cores: list[list[int]] = []
-    for tile in np.argsort(-share, kind="stable"):
+    cores = [list(tiles) for tiles in kept]
+    for core, tiles in enumerate(cores):
+        used[core] = need[tiles].sum(axis=0)
+    placed = {tile for tiles in cores for tile in tiles}
+    for tile in (t for t in np.argsort(-share, kind="stable") if t not in placed):
         fits = (used[: len(cores)] + need[tile] <= limits).all(axis=1)
         core = int(np.argmax(fits)) if fits.any() else len(cores)
         if core == len(cores):

@@ -13,11 +13,13 @@ from ..passes.balance import balance, depths
 from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
+from .given import Decided, Given, decided, router
 from .groups import HOST, Population, populations
 from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
 from .objectives._base import OBJECTIVES
-from .placements._base import PLACEMENTS
+from .placements._base import PLACEMENTS, Placement
+from .plan import Plan
 from .repeats import Cutter
 from .spread import cheapest, pieces
 from .tiling import Tiling
@@ -43,27 +45,26 @@ def map_graph(
     optimise: str = "cores",
     placement: str = PLACEMENT,
     seen: MappingABC[str, int] | None = None,
+    given: Given | None = None,
 ) -> Mapping:
     """Place a balanced integer graph on ``chips`` chips of the target (default: as many as the file says).
 
     ``optimise`` and ``placement`` are members of the rooms of objectives and placements; ``seen`` the largest synaptic
-    sums that calibration met (:func:`.checks.calibrated`). Never raises for a network
-    that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network would
-    need. Raises UsageError for an impossible number of chips (ND919) and for unknown names (ND514, ND516).
+    sums that calibration met (:func:`.checks.calibrated`); ``given`` what the user decided. Never raises for a
+    network that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network
+    would need. Raises UsageError for an impossible number of chips (ND919), for unknown names (ND514, ND516) and for
+    wishes that nothing could grant (ND522 to ND524).
     """
     objective = OBJECTIVES.named(optimise, "ND514", "objective")
     placing = PLACEMENTS.named(placement, "ND516", "placement")
     target = target if chips is None else target.with_chips(chips)
     groups = populations(graph)
     cutter = Cutter(graph, target)
-    coarsest = {g.name: cutter.cut(g) for g in groups if not g.on_host}
-    plan = cheapest(cutter, groups, coarsest, objective)
+    said = decided(given or Given(), groups, cutter)
+    coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
+    plan = cheapest(cutter, groups, coarsest, objective, said.tilings)
     parts = pieces(plan.tilings, plan.flows)
-    hosted = [[i] for i in range(len(parts))]
-    if len(parts) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
-        hosted = pack([p.demand for p in parts], target)
-    spots = placing.place(hosted, plan.flows, target)
-    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
+    cores = tuple(_cores(plan, parts, said, placing))
     fewest = sum(len(t.tiles) for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
@@ -71,11 +72,28 @@ def map_graph(
         return [*check(graph, place, seen or {}), *(p for group in groups for p in check_group(group))]
 
     problems = advised(refused(target), target, refused)
-    problems += [*_overfull(plan.tilings, parts, target), *_too_many(len(cores), target, fewest)]
+    problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
+    problems += _too_many(len(cores), target, fewest)
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
     depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
     system = target.name, target.chips, target.cores
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
+
+
+def _cores(plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement) -> Iterator[Core]:
+    """Every tile on a core of its own, unless it is given one with others, or there are too few."""
+    target, places = plan.target, said.places(parts)
+    together: dict[tuple[int, int], list[int]] = {}
+    for tile, place in sorted(places.items()):
+        together.setdefault(place, []).append(tile)
+    hosted = sorted([*together.values(), *([i] for i in range(len(parts)) if i not in places)])
+    if len(hosted) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
+        hosted = pack([p.demand for p in parts], target, list(together.values()))
+    # A core that has been given holds one of its tiles, and whatever else was packed beside it.
+    kept = {i: router(places[t], target) for i, tiles in enumerate(hosted) for t in tiles if t in places}
+    spots = placing.around(hosted, plan.flows, target, kept)
+    for i, tiles in enumerate(hosted):
+        yield _core(i, [parts[p] for p in tiles], spots[i], target)
 
 
 def _core(index: int, parts: list[Piece], place: Router, target: Target) -> Core:
@@ -89,7 +107,9 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
     return Group(group.name, group.names, group.depth, *chosen)
 
 
-def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: Target) -> Iterator[Problem]:
+def _overfull(
+    tilings: MappingABC[str, Tiling], parts: Sequence[Piece], said: Decided, target: Target
+) -> Iterator[Problem]:
     """Per group and resource, the most that any core would need beyond the limit."""
     left = iter(parts)
     for name, tiling in tilings.items():
@@ -97,8 +117,21 @@ def _overfull(tilings: MappingABC[str, Tiling], parts: Sequence[Piece], target: 
         worst = largest(b for demand in demands for b in breaches(demand, target))
         for key, breach in worst.items():
             cause = f"a layer does not fit a core: {RESOURCES[key].label}"
-            fixes = (*_narrower(key, tiling, demands), *RESOURCES[key].fixes)
+            free = ("leave its layout to the search",) if name in said.tilings else ()
+            fixes = (*free, *_narrower(key, tiling, demands), *RESOURCES[key].fixes)
             where, limit = f"{name} cut as {tiling.cut.layout}", f"{breach.limit:.0f} ({breach.key})"
+            yield Problem("ND501", cause, where, f"{breach.used:.0f}", limit, fixes)
+
+
+def _shared(cores: Sequence[Core], target: Target) -> Iterator[Problem]:
+    """Per core that the user gave to several tiles, and resource, what they need together beyond the limit."""
+    for core in cores:
+        if any(breaches(piece.demand, target) for piece in core.pieces) or len(core.pieces) < 2:
+            continue  # said of the layer itself, or nothing is shared
+        for breach in breaches(core.demand, target):
+            cause = f"layers that share a core do not fit it: {RESOURCES[breach.resource].label}"
+            names, limit = ", ".join(dict.fromkeys(core.layers)), f"{breach.limit:.0f} ({breach.key})"
+            where, fixes = f"core {core.index} with {names}", ("give them cores of their own",)
             yield Problem("ND501", cause, where, f"{breach.used:.0f}", limit, fixes)
 
 

@@ -17,8 +17,9 @@ from ..target import Target
 from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .groups import Population
+from .layouts._base import Partition, Wanted
 from .reads import channel_axes
-from .tiling import Tiling, by_work, tile
+from .tiling import Tiling, by_work, fixed, named, tile
 
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
@@ -30,6 +31,7 @@ class Cutter:
         self.graph, self.target = graph, target
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
+        self.asked: dict[Hashable, tuple[Accounting, Partition | None]] = {}
 
     def cut(self, group: Population, least: int = 1) -> Tiling:
         """The best tiling of a group into at least so many cores."""
@@ -49,6 +51,22 @@ class Cutter:
         found = tile(tiling.accounting, by_work, least, ceil(GROWTH * least))
         self.known[key] = found if found.cut.fits and found.cut.work < tiling.cut.work else tiling
         return self.known[key]
+
+    def partition(self, group: Population, wanted: Wanted) -> Partition | None:
+        """The partition of a group that a user asks for, not yet cut; None if no layout has it."""
+        key = self._signature(group, needed_bits(group)), wanted
+        if key not in self.asked:
+            accounting = Accounting.of(self.graph, self.target, group)
+            self.asked[key] = accounting, named(accounting, wanted)
+        return self.asked[key][1]
+
+    def given(self, group: Population, wanted: Wanted, partition: Partition) -> Tiling:
+        """The tiling by the partition that :meth:`partition` has found."""
+        bits = needed_bits(group)
+        key = self._signature(group, bits), wanted
+        if key not in self.known:
+            self.known[key] = fixed(self.asked[key][0], partition)
+        return self._renamed(self.known[key], group, bits)
 
     def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""

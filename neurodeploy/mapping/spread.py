@@ -23,8 +23,17 @@ Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
 ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
 
 
-def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, objective: Objective) -> Plan:
-    """The plan of least cost among those for the budgets that the objective names, each going on from the one below."""
+def cheapest(
+    cutter: Cutter,
+    groups: Sequence[Population],
+    tilings: Tilings,
+    objective: Objective,
+    given: Container[str] = (),
+) -> Plan:
+    """The plan of least cost among those for the budgets that the objective names, each going on from the one below.
+
+    Groups ``given`` stay as they are cut.
+    """
     budgets = objective.budgets(sum(len(t.tiles) for t in tilings.values()), cutter.target.cores)
     flows, plans = Flows(cutter.graph, groups), {}
     counts = {name: whole(tiling.accounting) for name, tiling in tilings.items()}
@@ -32,8 +41,8 @@ def cheapest(cutter: Cutter, groups: Sequence[Population], tilings: Tilings, obj
     # Where a pipeline counts, all groups are at work in every step.
     busy = {g.name: slice(0, 1) if objective.steady else slice(g.depth, g.depth + ticks) for g in groups}
     for budget in sorted({*budgets, *_whole_chips(budgets, cutter.target)}):
-        tilings = spread(cutter, busy, tilings, budget)
-        plans[budget] = settled(cutter, flows, dict(tilings), counts)
+        tilings = spread(cutter, busy, tilings, budget, given)
+        plans[budget] = settled(cutter, flows, dict(tilings), counts, given)
     order = [*budgets, *_whole_chips(budgets, cutter.target)]
     return min((plans[budget] for budget in order), key=objective.cost)
 
@@ -45,12 +54,14 @@ def _whole_chips(budgets: Sequence[int], target: Target) -> list[int]:
     return [size for size in sizes if min(budgets) < size < max(budgets)]
 
 
-def spread(cutter: Cutter, busy: Mapping[str, slice], tilings: Tilings, budget: int) -> Tilings:
+def spread(
+    cutter: Cutter, busy: Mapping[str, slice], tilings: Tilings, budget: int, given: Container[str] = ()
+) -> Tilings:
     """Cuts the group that most of the time waits for finer, again and again, while cores are left and it helps.
 
     ``busy``: the steps in which each group works.
     """
-    tilings, stuck = dict(tilings), set[str]()
+    tilings, stuck = dict(tilings), {name for name in tilings if name in given}
     free = budget - sum(len(t.tiles) for t in tilings.values())
     while free > 0 and (slow := _slowest(busy, tilings, stuck)):
         finer = cutter.finer(tilings[slow])
@@ -75,7 +86,13 @@ def _slowest(busy: Mapping[str, slice], tilings: Tilings, stuck: Container[str])
     return held.most_common(1)[0][0] if held else ""
 
 
-def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling], counts: Mapping[str, Array]) -> Plan:
+def settled(
+    cutter: Cutter,
+    flows: Flows,
+    tilings: dict[str, Tiling],
+    counts: Mapping[str, Array],
+    given: Container[str] = (),
+) -> Plan:
     """The plan whose output axons fit too, as far as cutting finer helps; ``counts``: of whole groups."""
     traffic = flows.traffic(tilings)
     for _ in range(ROUNDS):
@@ -84,7 +101,7 @@ def settled(cutter: Cutter, flows: Flows, tilings: dict[str, Tiling], counts: Ma
         for name, tiling in tilings.items():
             demands = [next(parts).demand for _ in tiling.tiles]
             over = max(fill(usage(d, cutter.target))[0] for d in demands)
-            if tiling.cut.fits and over > 1:
+            if tiling.cut.fits and over > 1 and name not in given:
                 least = max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
                 finer = cutter.cut(tiling.accounting.group, least)
                 changed[name] = finer if len(finer.tiles) > len(demands) else tiling

@@ -20,7 +20,7 @@ import numpy as np
 from .cells import Tile
 from .demand import Accounting
 from .expected import busy_ns
-from .layouts._base import LAYOUTS, Partition
+from .layouts._base import LAYOUTS, Partition, Wanted
 from .limits import Breach, breaches, fill, usage
 from .types import Demand
 
@@ -113,6 +113,20 @@ def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: in
         if len(fitting) == 1 and len(tried) < len(offered):
             tried += _tried(accounting, offered[len(tried) :], most)
     return Tiling(accounting, exact, tuple(tiles), demands, _alternatives(accounting, offered, tried, exact))
+
+
+def fixed(accounting: Accounting, partition: Partition) -> Tiling:
+    """The tiling by a partition that was given, whether it fits or not."""
+    tiles = tuple(partition.tiles())
+    demands = tuple(accounting.demand(t) for t in tiles)
+    cut = _cut(accounting, partition, demands, busy_ns(accounting, partition.sample()))
+    return Tiling(accounting, cut, tiles, demands, (cut.summary(),))
+
+
+def named(accounting: Accounting, wanted: Wanted) -> Partition | None:
+    """The partition that a user asks for, of whatever layout has it."""
+    found = (layout.named(accounting, wanted) for layout in LAYOUTS.values())
+    return next((partition for partition in found if partition is not None), None)
 
 
 def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[Partition]:

@@ -15,12 +15,14 @@ from neurodeploy.config import BuildConfig, resolve
 from neurodeploy.errors import UsageError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.demand import Accounting
+from neurodeploy.mapping.given import read
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.layouts._base import LAYOUTS
 from neurodeploy.mapping.mapper import PLACEMENT, map_graph, prepared
 from neurodeploy.mapping.objectives._base import OBJECTIVES
 from neurodeploy.mapping.placements._base import PLACEMENTS
 from neurodeploy.mapping.types import Mapping
+from neurodeploy.mapping.written import written
 from neurodeploy.target import load
 from tests import rooms
 from tests.fast import fast
@@ -214,6 +216,10 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
         after = map_graph(graph, target)
         assert_sound(graph, after, target)
         assert len(after.cores) == 2 and after.groups[1].layout == "runs/2"
+        (tmp_path / "map.toml").write_text(written(after, target))
+        again = map_graph(graph, target, optimise="latency", given=read(tmp_path / "map.toml"))
+        assert written(again, target) == (tmp_path / "map.toml").read_text() and spots(again) == spots(after)
+        assert 'layout = "runs/2"' in written(again, target)
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,13 @@ def read_config(folder: Path) -> object:
     return config.dump(found), found.digest(), found.folder
 
 
+def read_mapping(folder: Path) -> object:
+    """As ``build --mapping`` does, until the network is known."""
+    from neurodeploy.mapping import given
+
+    return given.read(folder / "mapping.toml").sha256
+
+
 def write_targets(folder: Path) -> None:
     """A whole target, and one that extends another."""
     for name, text in (
@@ -430,6 +437,7 @@ READERS = {
         FileReader("report", write_parts("report.json"), read_report),
         FileReader("folder", write_parts(*PARTS), read_program, sealed),
         FileReader("config", write_parts("build.toml"), read_config),
+        FileReader("mapping", write_parts("mapping.toml"), read_mapping),
         FileReader("target", write_targets, read_target),
         FileReader("npz", write_npz, read_data("data.npz")),
         FileReader("npy", write_npy, read_npy),

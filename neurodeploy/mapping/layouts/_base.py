@@ -16,6 +16,9 @@ from ...target import Target
 from ..cells import Tile
 from ..demand import Accounting
 
+#: how a user names a partition: by its label, or by parts per axis, their number or their sizes
+Wanted = str | tuple[tuple[str, int | tuple[int, ...]], ...]
+
 
 class Partition(ABC):
     """One way to cut a group into tiles, each of which goes to one core."""
@@ -64,6 +67,13 @@ class Layout(Member):
         ``fine`` asks for every size, also those that are rarely better than the usual ones.
         """
         return ()
+
+    def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
+        """The partition that a user asks for; None where this strategy has none of that name."""
+        if not isinstance(wanted, str):
+            return None
+        offers = (self.partitions(accounting, 1, fine) for fine in (False, True))
+        return next((p for offer in offers for p in offer if p.label == wanted), None)
 
 
 LAYOUTS = Room("mapping.layouts", Layout)

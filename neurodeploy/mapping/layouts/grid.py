@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -11,13 +13,16 @@ from math import prod
 import numpy as np
 
 from ...array import Array
+from ...errors import Problem, UsageError, unknown_name
 from ..cells import Cells, Tile, split
 from ..demand import Accounting
-from ._base import Layout, Partition
+from ._base import Layout, Partition, Wanted
 
 AXES = {
     "N": "tokens", "H": "heads", "C": "channels", "Y": "rows", "X": "columns", "K": "classes", "G": "parts"
 }  # fmt: skip
+#: an axis in a label: its word, and how many parts or of what sizes
+LABEL = re.compile(r"(\w+)/([1-9]\d{0,8}(?:\+[1-9]\d{0,8})*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Parts(Partition):
         return cut[0] if len(cut) == 1 else None
 
     @property
-    def grid(self) -> tuple[int, ...]:
+    def grid(self) -> tuple[int, ...] | None:
         """The chunks."""
         return self.chunk
 
@@ -81,6 +86,51 @@ class Parts(Partition):
         return number
 
 
+@dataclass(frozen=True)
+class Uneven(Parts):
+    """A grid whose ``sizes`` per axis a user has chosen; ``chunk`` is the largest of each axis."""
+
+    sizes: tuple[tuple[int, ...], ...]
+
+    @property
+    def label(self) -> str:
+        """As of parts, with sizes where they are not equal."""
+        axes = zip(self.roles, self.cells.shape, self.sizes, strict=True)
+        even = {axis: each == _parts(size, len(each)) for axis, (_, size, each) in enumerate(axes)}
+        shown = (
+            str(len(each)) if even[axis] else "+".join(map(str, each)) for axis, each in enumerate(self.sizes)
+        )
+        return " x ".join(f"{AXES[role]}/{each}" for role, each in zip(self.roles, shown, strict=True))
+
+    @cached_property
+    def count(self) -> int:
+        """Number of tiles that are not empty."""
+        return len(np.unique(self._numbers))
+
+    @property
+    def grid(self) -> None:
+        """No chunk describes it."""
+        return None
+
+    def tiles(self) -> list[Tile]:
+        """The tiles that are not empty, in row-major order."""
+        return [self.cells.hosted(homes) for homes in split(self._numbers) if len(homes)]
+
+    def sample(self) -> Tile:
+        """The tile of most neurons."""
+        numbers = self._numbers
+        return self.cells.hosted(
+            np.flatnonzero(numbers == np.argmax(np.bincount(numbers, self.cells.homes[1])))
+        )
+
+    @property
+    def _numbers(self) -> Array:
+        number = np.zeros(len(self.cells.homes[0]), dtype=np.int64)
+        for at, each in zip(self.cells.coordinates, self.sizes, strict=True):
+            number = number * len(each) + np.searchsorted(np.cumsum(each), at, side="right")
+        return number
+
+
 class Grid(Layout):
     """Every grid is a candidate, with the chunk sizes that equal parts make."""
 
@@ -100,11 +150,82 @@ class Grid(Layout):
         found = wanted if len(wanted) else order[-1:]
         return [Parts(cells, roles, tuple(grids[i].tolist())) for i in found]
 
+    def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
+        """The grid of such parts per axis, one where none is said; UsageError ND522, ND523 where there is none."""
+        parts = parts_of(wanted) if isinstance(wanted, str) else dict(wanted)
+        if parts is None:
+            return super().named(accounting, wanted)
+        cells = accounting.cells
+        roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
+        axes = tuple(numbered(AXES[role] for role in roles))
+        problems = [unknown_name("ND522", "axis", word, axes) for word in parts if word not in axes]
+        for axis, word in enumerate(axes):
+            problems += _impossible(cells, axis, word, parts.get(word, 1))
+        if problems:
+            raise UsageError(problems)
+        sizes = [_parts(size, parts.get(word, 1)) for size, word in zip(cells.shape, axes, strict=True)]
+        chunk = tuple(max(each) for each in sizes)
+        equal = all(each == _parts(sum(each), len(each)) for each in sizes)
+        return Parts(cells, roles, chunk) if equal else Uneven(cells, roles, chunk, tuple(sizes))
+
+
+def numbered(words: Iterable[str]) -> Iterator[str]:
+    """The words of axes; one that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    for word in words:
+        seen[word] += 1
+        yield word if seen[word] == 1 else f"{word}_{seen[word]}"
+
+
+def parts_of(label: str) -> dict[str, int | tuple[int, ...]] | None:
+    """Parts per axis as a grid's label says them; None of other labels."""
+    found = [LABEL.fullmatch(part) for part in label.split(" x ")]
+    pairs = [(match[1], tuple(map(int, match[2].split("+")))) for match in found if match]
+    if len(pairs) < len(found) or any(word not in AXES.values() for word, _ in pairs):
+        return None
+    names = numbered(word for word, _ in pairs)
+    return {
+        name: sizes if len(sizes) > 1 else sizes[0] for name, (_, sizes) in zip(names, pairs, strict=True)
+    }
+
+
+def _parts(size: int, wanted: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes of the parts of an axis."""
+    if not isinstance(wanted, int):
+        return wanted
+    step = -(-size // wanted)
+    return tuple(min(step, size - at) for at in range(0, size, step))
+
+
+def _impossible(cells: Cells, axis: int, word: str, wanted: int | tuple[int, ...]) -> Iterator[Problem]:
+    """Why an axis has no such parts: sizes that do not add up, or a number without parts of one size but the last."""
+    size, parts = cells.shape[axis], wanted if isinstance(wanted, int) else len(wanted)
+    if parts > 1 and _fixed(cells, axis):
+        yield Problem(
+            "ND523", f"nothing to cut along {word}", word, f"{parts} parts", "1: all lie at one index"
+        )
+    elif parts > size:
+        yield Problem("ND523", f"more parts than {word}", word, f"{parts} parts", f"1 .. {size}")
+    elif not isinstance(wanted, int):
+        if sum(wanted) != size:
+            yield Problem(
+                "ND523", f"parts do not add up to all {word}", word, f"{sum(wanted)} in all", str(size)
+            )
+    elif (near := -(-size // (step := -(-size // parts)))) != parts:
+        cause, more = f"{size} {word} have no such equal parts", -(-size // (step - 1))
+        limit = f"{near} or {more} parts of one size, the last may be smaller; or a list of sizes"
+        yield Problem("ND523", cause, word, f"{parts} parts", limit, (f"{word} = {near}", f"{word} = {more}"))
+
+
+def _fixed(cells: Cells, axis: int) -> bool:
+    """Whether everything lies at one index of an axis."""
+    return cells.home is not None and bool((cells.coordinates[axis] == cells.coordinates[axis][0]).all())
+
 
 def _sizes(cells: Cells, axis: int, fine: bool) -> list[int]:
     """Chunk sizes along an axis: whole, into 2 .. 8 parts, and on by doubling and tripling; or all there are."""
     size = cells.shape[axis]
-    if cells.home is not None and (cells.coordinates[axis] == cells.coordinates[axis][0]).all():
+    if _fixed(cells, axis):
         return [size]
     parts = set(range(1, 9)) | {2**a * 3**b for a in range(14) for b in range(9)}
     wanted = range(1, size + 1) if fine else [k for k in parts if k <= size]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 from ...ir.trace import Router
 from ...registry import Member, Room
@@ -22,6 +24,49 @@ class Placement(Member):
 
         There may be more cores than the target has: further chips are numbered on.
         """
+
+    def around(
+        self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target, kept: Mapping[int, Router]
+    ) -> list[Router]:
+        """As :meth:`place`, with some cores at routers of their own: others that find theirs taken go near it."""
+        if not kept:
+            return self.place(cores, flows, target)
+        if len(kept) == len(cores):
+            return [kept[core] for core in range(len(cores))]
+        spots = self.place(cores, flows, target)
+        rooms = _Rooms(target, max(target.chips, -(-len(cores) // target.chip.cores_per_chip)))
+        for router in kept.values():
+            rooms.take(router)
+        moved = [core for core, spot in enumerate(spots) if core not in kept and not rooms.take(spot)]
+        for core in moved:
+            spots[core] = rooms.nearest(spots[core])
+            rooms.take(spots[core])
+        return [kept.get(core, spot) for core, spot in enumerate(spots)]
+
+
+class _Rooms:
+    """How many cores each router, and each chip, still has."""
+
+    def __init__(self, target: Target, chips: int) -> None:
+        self.target, self.chips = target, chips
+        self.at: Counter[Router] = Counter()
+        self.on: Counter[int] = Counter()
+
+    def take(self, router: Router) -> bool:
+        """Take a core of a router, if one is left."""
+        chip = self.target.chip
+        free = self.at[router] < chip.cores_per_router and self.on[router.chip] < chip.cores_per_chip
+        self.at[router] += free
+        self.on[router.chip] += free
+        return free
+
+    def nearest(self, spot: Router) -> Router:
+        """The router with room that is nearest on the same chip, or on the first chip with any."""
+        chip = self.target.chip
+        number = next(n for n in (spot.chip, *range(self.chips)) if self.on[n] < chip.cores_per_chip)
+        mesh = (Router(number, x, y) for y, x in product(range(chip.routers_y), range(chip.routers_x)))
+        room = (router for router in mesh if self.at[router] < chip.cores_per_router)
+        return min(room, key=lambda r: abs(r.x - spot.x) + abs(r.y - spot.y))
 
 
 PLACEMENTS = Room("mapping.placements", Placement)

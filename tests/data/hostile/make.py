@@ -122,6 +122,9 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "config/digits/build.toml", f"seed = {big}\n".encode()
     yield "config/deep/build.toml", b"a = " + b"{a=" * 50_000
     yield "config/dates/build.toml", b"[reader]\nwhen = 1979-05-27T07:32:00Z\n"
+    yield "mapping/digits/mapping.toml", f"[layer.a]\nlayout = {{ tokens = {big} }}\n".encode()
+    yield "mapping/deep/mapping.toml", b"layer = " + b"{a=" * 50_000
+    yield "mapping/nested/mapping.toml", b"[layer.a.layout.tokens.b]\n[layer.b]\ncores = [[[]], nan, 1e999]\n"
     yield "report/infinite/report.json", b'{"schema_version": 2, "timesteps": Infinity}'
     yield "report/deep/report.json", b"[" * 100_000
     yield "report/list/report.json", b"[{}]"
