@@ -35,11 +35,11 @@ def step(
     spans: list[tuple[int, int]] | None = None,
 ) -> tuple[float, Stage]:
     """Time of a step, and what it waits for."""
-    work = np.zeros((2, len(places), 1))
-    for row, given in enumerate((program, receive)):
+    programs, receiving = np.zeros((2, len(places), 1))
+    for row, given in ((programs, program), (receiving, receive)):
         for core, ns in given.items():
-            work[row, core] = ns
-    found = step_times(flows(sent, spans), places, *work, wires)
+            row[core] = ns
+    found = step_times(flows(sent, spans), places, programs, receiving, wires)
     return float(found.step_ns[0]), found.critical[0]
 
 
@@ -73,7 +73,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_steps_by_hand(name: str) -> None:
     *given, time, stage = CASES[name]
-    assert step(*given) == (pytest.approx(time), stage)
+    lasts, critical = step(*given)
+    assert lasts == pytest.approx(time) and critical == stage
 
 
 @pytest.mark.parametrize(("room", "time"), [(1, 130), (2, 120), (16, 100)])
@@ -167,8 +168,8 @@ def test_trains_come_to_the_same_as_packets(seed: int) -> None:
 
 def test_the_last_packet_of_a_train_is_waited_for() -> None:
     """The slow sender of above with all its packets in one train."""
-    work = np.array([[[100.0], [0.0]], [[0.0], [10.0]]])
-    found = step_times(flows({(0, 1): 10}), [HERE, EAST], *work, WIRES, budget=1)
+    programs, receiving = np.array([[[100.0], [0.0]], [[0.0], [10.0]]])
+    found = step_times(flows({(0, 1): 10}), [HERE, EAST], programs, receiving, WIRES, budget=1)
     assert found.train > 10 and found.step_ns[0] == pytest.approx(100 + 2 + 3 + 1)
 
 
@@ -211,5 +212,5 @@ def test_a_frame_and_a_period_by_events_have_the_barrier_of_the_target() -> None
 def test_wires_are_those_of_the_target() -> None:
     target = load("loihi-sim")
     keys = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
-    mesh, chip, *others = (getattr(target.costs.time_ns, key).high for key in keys)
-    assert Wires.of(target, 40, "high", 4) == Wires(40 * mesh, 40 * chip, *others, buffer=4)
+    mesh, chip, host, x, y = (getattr(target.costs.time_ns, key).high for key in keys)
+    assert Wires.of(target, 40, "high", 4) == Wires(40 * mesh, 40 * chip, host, x, y, buffer=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_a_hidden_layer_is_sliced_where_it_is_sent() -> None:
 def test_the_bias_is_added_where_the_neuron_lives() -> None:
     net = Net()
     fc = net.dense(net.input("NC", 3, 50), 6, top=7)
-    net.nodes[fc] = replace(net.nodes[fc], bias=np.arange(-300, 300, 100))
+    net.nodes[fc] = replace(cast(Synapse, net.nodes[fc]), bias=np.arange(-300, 300, 100))
     graph = finished(net, net.multi(fc))
     made = assert_fits_only_in_parts(graph, SMALL, spikes(graph))
     (bias,) = made.of(Const)
@@ -155,7 +156,7 @@ def test_branches_beside_it_wait_a_step_longer() -> None:
 def test_a_convolution_is_summed_along_its_input_channels() -> None:
     net = Net()
     conv = net.conv(net.input("CYX", 6, 5, 5), 3, 3, padding=1, top=7)
-    net.nodes[conv] = replace(net.nodes[conv], bias=np.array([50, -50, 0]))
+    net.nodes[conv] = replace(cast(Synapse, net.nodes[conv]), bias=np.array([50, -50, 0]))
     graph = finished(net, net.lif(conv))
     target = limited(SIM, synapse_words=40)
     made = assert_fits_only_in_parts(graph, target, spikes(graph))
@@ -182,7 +183,7 @@ def graded(reach: int, bits: int) -> tuple[Graph, Target]:
     x = net.input("C", 40)
     net.values[x] = replace(net.values[x], interval=Interval(0, reach, True))
     fc = net.dense(x, 3)
-    net.nodes[fc] = replace(net.nodes[fc], weight=np.ones((3, 40), dtype=np.int64))
+    net.nodes[fc] = replace(cast(Synapse, net.nodes[fc]), weight=np.ones((3, 40), dtype=np.int64))
     return finished(net, net.multi(fc)), limited(SIM, axon_in=30, message_bits=bits)
 
 
@@ -220,7 +221,7 @@ def test_what_fits_or_would_not_be_the_same_stays() -> None:
     graph = finished(net, net.lif(net.dense(net.input("C", 50), 6, top=7)))
     assert FAN_IN.rewrite(graph, SIM) is graph and FAN_IN.rewrite(graph, load("cpu-sim")) is graph
     assert FAN_IN.rewrite(graph, limited(load("loihi1"), axon_in=20)) is graph
-    late = replace(graph, nodes={**graph.nodes, "fc": replace(graph.nodes["fc"], delay=1)})
+    late = replace(graph, nodes={**graph.nodes, "fc": replace(cast(Synapse, graph.nodes["fc"]), delay=1)})
     assert FAN_IN.rewrite(late, SMALL) is late
     made = prepared(graph, SMALL)
     assert FAN_IN.rewrite(made, SMALL) is made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,11 @@ def test_cores_have_the_work_that_the_files_say(
     """SANA-FE's simple time of a step is the busiest half of any core and the barrier: never more than by events."""
     program, target, x = mixed() if name == "mixed" else dense(name)
     (network, architecture, _), net = export(program, tmp_path / "net.yaml", x, target=target)
-    seen = []
+    seen: list[tuple[Any, ...]] = []
 
-    def spied(*given: object, **more: int) -> contention.Contention:
+    def spied(*given: Any, **more: int) -> contention.Contention:
         seen.append(given)
-        return contention.step_times(*given, **more)  # type: ignore[arg-type]
+        return contention.step_times(*given, **more)
 
     monkeypatch.setattr(timing, "step_times", spied)
     found = timing.replayed(net, target)
