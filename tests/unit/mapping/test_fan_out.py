@@ -27,7 +27,10 @@ def head(width: int, outputs: int, positions: int = 1) -> Graph:
     roles, sizes = ("C", (width,)) if positions == 1 else ("NC", (positions, width))
     x = net.dense(net.input(roles, *sizes), width, "in")
     row = net.multi(net.micro(x, "layer_norm", "norm"), "row")
-    first, second = net.multi(net.dense(row, outputs, "a"), "la"), net.multi(net.dense(row, outputs, "b"), "lb")
+    first, second = (
+        net.multi(net.dense(row, outputs, "a"), "la"),
+        net.multi(net.dense(row, outputs, "b"), "lb"),
+    )
     return net.output(net.dense(net.total(first, second), 5, "head"))
 
 
