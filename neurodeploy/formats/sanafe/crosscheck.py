@@ -79,9 +79,10 @@ NOTES = (
     " where a core addresses the same spike in several ways. What the host sends crosses no link on either side.",
     "only ours: products, microcode, the programs of other neurons, state words, barriers, links between chips and to"
     " the host, static power.",
-    "time: ours takes one event of a core after the other, products and microcode included, and the fullest link."
-    " SANA-FE lets a core work on neurons and on arriving messages side by side and knows neither products nor"
-    " microcode; its detailed model also holds senders up where routes are full. Both add the barrier to every step.",
+    "time: the terms of our steps overlap in part, products, microcode and the fullest link among them. SANA-FE lets a"
+    " core work on neurons and on arriving messages side by side, knows neither products nor microcode, and adds the"
+    " barrier to every step; a synaptic event takes the words of memory that are read for one on the mean. Its detailed"
+    " model also holds senders up where routes are full.",
     "time by events: ours with SANA-FE's terms alone, and packets that queue for links and receivers and wait where"
     " buffers are full. SANA-FE's cycle model simulates the network flit by flit; its detailed model estimates waiting"
     " from how many messages are under way on a route, its simple one knows none.",
