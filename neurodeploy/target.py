@@ -117,10 +117,10 @@ def _rows(target: Target) -> Iterator[Row]:
         "cores_per_router",
         "routing",
         "packet_header_bits",
+        "link_buffer_packets",
     ):
-        unit = {"routing": "", "packet_header_bits": "bits"}.get(
-            key, key.split("_")[0]
-        )  # else the word it begins with
+        given = {"routing": "", "packet_header_bits": "bits", "link_buffer_packets": "packets"}
+        unit = given.get(key, key.split("_")[0])  # else the word it begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)

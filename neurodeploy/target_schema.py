@@ -372,7 +372,10 @@ class Chip(Frozen):
     cores_per_router: Positive = Field(description="cores that share one router")
     routing: Literal["xy"] = Field("xy", description="x first, then y")
     packet_header_bits: Natural = Field(
-        32, description="bits of a packet's address; the payload of a graded spike is added to it"
+        0, description="bits of a packet's address; the payload of a graded spike is added to it"
+    )
+    link_buffer_packets: Natural = Field(
+        0, description="packets that wait at a link or a core before others are held up; 0: any number"
     )
     source: Sourced
     note: str = ""

@@ -17,9 +17,9 @@ Packets of one (sender, receiver) pair travel in *trains*. A train is served as 
 once and its last one not before it came. With a packet per train the result is exact. Longer trains lose two things:
 packets of others do not pass between those of a train, which moves the end of a step by up to one train's service, and
 every stage has room for at least three trains, since a network with room for one alone blocks far more than one of
-packets. For digits-a2os2a and digits-vit, two or four packets per train moved a frame by up to 3 % and a pipeline's
-period by up to 4 %; sixteen moved digits-a2os2a by 2 %, and digits-vit, where full buffers matter most, by -11 % and
--22 %. Very long trains come to what buffers without limit give.
+packets. For digits-a2os2a and digits-vit, two packets per train moved a frame by 1 % and a pipeline's period by 1 %,
+four by 2 % and 9 %; sixteen and more, where there is room for more than a buffer holds, by -13 % and -22 %.
+Very long trains come to what buffers without limit give.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
+from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -40,7 +41,6 @@ from ..target import Target
 from .latency import fold
 from .types import Contended, Definition
 
-BUFFER = 16  # packets; no public figure for Loihi 2, this is what SANA-FE takes for Loihi
 ROOM = 3  # trains that every stage has room for
 BUDGET = 200_000  # trains x stages in all steps; about 3 us each
 
@@ -51,7 +51,7 @@ CONTENTION = Definition(
     " serve one packet at a time, first come first served, and a packet that finds the next buffer full blocks the one"
     " that it is in;  with the barrier as in the frame latency;  nominal",
     notes=(
-        f"a buffer holds {BUFFER} packets: assumed, nobody has published it",
+        "a buffer holds chip.link_buffer_packets",
         "what of a core's programs and receiving does not overlap, by the serial share, makes both slower",
         "packets of a pair of cores travel in trains where there are very many",
         "the analytic latency, which the ranges and the mapper use, knows no waiting",
@@ -68,14 +68,14 @@ class Wires:
     host_ns: float
     hop_x_ns: float
     hop_y_ns: float
-    buffer: int = BUFFER
+    buffer: float
 
     @classmethod
-    def of(cls, target: Target, bits: float, level: str = "nominal", buffer: int = BUFFER) -> Wires:
-        """Those of a target at one level of its coefficients, for packets of so many bits."""
+    def of(cls, target: Target, bits: float, level: str = "nominal", buffer: float = 0) -> Wires:
+        """Those of a target at one level of its coefficients, for packets of so many bits; ``buffer``: not its own."""
         keys = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
         mesh, chip, host, x, y = (getattr(getattr(target.costs.time_ns, key), level) for key in keys)
-        return cls(mesh * bits, chip * bits, host, x, y, buffer)
+        return cls(mesh * bits, chip * bits, host, x, y, buffer or target.chip.link_buffer_packets or inf)
 
 
 class Stage(NamedTuple):
@@ -180,7 +180,7 @@ class _Plan:
     links: list[Stage]
     each: list[float]
     transit: list[float]
-    buffer: int
+    buffer: float
 
     @property
     def first(self) -> int:

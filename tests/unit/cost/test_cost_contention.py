@@ -13,8 +13,8 @@ from neurodeploy.mapping.routes import route
 from neurodeploy.target import load
 from tests.fast import fast
 
-WIRES = Wires(mesh_ns=2.0, chip_ns=5.0, host_ns=10.0, hop_x_ns=3.0, hop_y_ns=4.0)
-FREE = Wires(0.0, 0.0, 0.0, 0.0, 0.0)
+WIRES = Wires(mesh_ns=2.0, chip_ns=5.0, host_ns=10.0, hop_x_ns=3.0, hop_y_ns=4.0, buffer=16)
+FREE = Wires(0.0, 0.0, 0.0, 0.0, 0.0, buffer=16)
 HERE, EAST, NORTH, FAR = Router(0, 0, 0), Router(0, 1, 0), Router(0, 1, 1), Router(1, 0, 0)
 Sent = dict[tuple[int, int], float]
 
@@ -214,3 +214,10 @@ def test_wires_are_those_of_the_target() -> None:
     keys = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
     mesh, chip, host, x, y = (getattr(target.costs.time_ns, key).high for key in keys)
     assert Wires.of(target, 40, "high", 4) == Wires(40 * mesh, 40 * chip, host, x, y, buffer=4)
+    assert (
+        Wires.of(target, 40).buffer
+        == target.chip.link_buffer_packets
+        == load("loihi1").chip.link_buffer_packets
+    )
+    endless = target.model_copy(update={"chip": target.chip.model_copy(update={"link_buffer_packets": 0})})
+    assert Wires.of(endless, 40).buffer == float("inf")
