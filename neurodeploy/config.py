@@ -59,7 +59,7 @@ class BuildConfig(_Table):
     eval: int = Field(0, ge=0, description="test samples for accuracy; 0: the whole test split")
     verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")
     chips: int | None = Field(None, ge=1, description="chips of the target; unset: the target's own")
-    optimise: str = Field("energy", description="energy, latency or cores")
+    optimise: str = Field("energy", description="energy, latency, edp, throughput or cores")
     placement: str | None = Field(
         None, description="how cores get their places; unset: the mapper's usual way"
     )
