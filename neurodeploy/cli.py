@@ -243,7 +243,9 @@ TESTED = "test samples for accuracy (default: all, without data at most 32)"
 Tested = Annotated[Whole, Option("--eval", "--eval-samples", help=TESTED)]
 VERIFIED = "samples for bit equality (default: 100, without data at most 16)"
 Verified = Annotated[Whole, Option("--verify", help=VERIFIED)]
-Optimise = Annotated[Text, Option("--optimise", help="energy, latency, edp, throughput or cores (default: energy)")]
+Optimise = Annotated[
+    Text, Option("--optimise", help="energy, latency, edp, throughput or cores (default: energy)")
+]
 LAID = "mapping file: layouts and cores of layers, such as mapping.toml of a build; the rest is found"
 LaidOut = Annotated[Text, Option("--mapping", help=LAID)]
 Out = Annotated[Text, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
