@@ -1,6 +1,9 @@
 """What leaves a core: which elements of which vector are sent, where their messages go, and what can be recorded.
 
 Elements of a value that share a position share their routes; the channel is what a message says beside its payload.
+Messages leave in the order in which the elements of an export are listed, and they are listed mixed (:func:`mixed`):
+cores that send to the same receivers would otherwise all visit them in the same order, one receiver busy and the others
+idle, since buffers hold a few packets only.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ EXPORTS = Table("exports", np.int32, (
     Column("unit"), Column("instruction"), Column("first", of="sends", count="elements"), Column("elements"),
     Column("channels", 1, LARGEST), Column("bits"),
 ))  # fmt: skip
-#: elements of an export
+#: elements of an export, in the order in which their messages leave
 SENDS = Table("sends", np.int32, (Column("element"), Column("position"), Column("channel")))
 #: where the messages of a position go: channels with ``masks[mask + channel]`` set, to ``axon`` with the channel in the
 #: message, or (spread) to axon + channel with channel 0; chip -1 is the host
@@ -34,12 +37,19 @@ MASKS = Table("masks", np.uint8)
 #: probes: flat index in the whole value of each local element
 ELEMENTS = Table("elements", np.int32)
 TABLES = (EXPORTS, SENDS, ROUTES, MASKS, ELEMENTS)
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 PLACE = ("chip", "x", "y", "slot")  # columns of a route that name an image
 
 
 def add_probe(tables: Tables, flat: Array) -> TableArray:
     """Where the local elements of an instruction, which are recorded, lie in the whole value."""
     return TableArray(tables.share(ELEMENTS, flat), flat.shape)
+
+
+def mixed(count: int) -> Array:
+    """0 .. count - 1 in an order any stretch of which is spread evenly over all of them."""
+    order: Array = np.argsort(np.arange(count) * GOLDEN_RATIO % 1.0, kind="stable")
+    return order
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +64,22 @@ class Bundle:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """A vector that leaves its core, by destination; ``bits``: of one of its messages."""
+    """A vector that leaves its core, by destination; ``bits``: of one of its messages.
+
+    ``elements``: those that leave, in the order in which their messages do.
+    """
 
     unit: int
     instruction: int
     bits: int
+    elements: Array
     bundles: tuple[Bundle, ...]
+
+    def turn(self, elements: Array) -> Array:
+        """The places of some of its elements in that order."""
+        by_element = np.argsort(self.elements)
+        found: Array = by_element[np.searchsorted(self.elements[by_element], elements)]
+        return found
 
 
 def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[Receiver]) -> list[Export]:
@@ -80,7 +100,7 @@ def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[R
             number = mine[target[mine] == other]
             bundles.append(_bundle(image, number, routes[number], sent, other, receivers[other]))
         unit, instruction, bits = (int(export[key]) for key in ("unit", "instruction", "bits"))
-        made.append(Export(unit, instruction, bits, tuple(bundles)))
+        made.append(Export(unit, instruction, bits, sent["element"], tuple(bundles)))
     return made
 
 

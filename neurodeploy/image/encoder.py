@@ -23,7 +23,7 @@ from ..mapping.types import Mapping
 from ..passes.balance import depths, hurried, unbalanced
 from ..target import Target
 from .arrivals import add_axons, spread_axons
-from .departures import EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe
+from .departures import EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe, mixed
 from .local import Program
 from .network import Network, channels_of, homeless, split
 from .receiving import Reader, Reading
@@ -185,7 +185,7 @@ class _Encoder:
                 flat = program.elements.get(key[0])
                 if flat is not None and key[0] in self.network.owner and key[0] in program.numbers:
                     local = np.flatnonzero(self.network.owner[key[0]][flat] == site.number)
-                    self._export(site, unit, key, others, local)
+                    self._export(site, unit, key, others, local[mixed(len(local))])
 
     def _export(self, site: _Site, unit: int, key: Key, others: list[_Site], local: Array) -> None:
         if not len(local):

@@ -69,12 +69,12 @@ class Network:
         """Number of a pair."""
         return self.pairs.setdefault((source, target), len(self.pairs))
 
-    def order(self, export: Export, source: int, elements: Array) -> None:
+    def order(self, export: Export, source: int) -> None:
         """Gives the elements of one export the next places of their sender, and widens the spans of its pairs."""
         start = self.places[source]
-        self.places[source] += len(elements)
+        self.places[source] += len(export.elements)
         for bundle in (b for b in export.bundles if len(b.elements)):
-            place = start + np.searchsorted(elements, bundle.elements)
+            place = start + export.turn(bundle.elements)
             found = self.spans.setdefault(self.pair(source, bundle.target), (int(place[0]), int(place[0])))
             span = min(found[0], int(place.min())), max(found[1], int(place.max()))
             self.spans[self.pair(source, bundle.target)] = span
@@ -107,7 +107,7 @@ def senders(network: Network, source: int, export: Export) -> list[Sender]:
     image = network.images[source]
     program = image.units[export.unit].program
     elements = np.unique(np.concatenate([np.zeros(0, np.int64), *(b.elements for b in export.bundles)]))
-    network.order(export, source, elements)
+    network.order(export, source)
     goes = np.zeros((len(export.bundles), len(elements)))
     for row, bundle in enumerate(export.bundles):
         np.add.at(goes[row], np.searchsorted(elements, bundle.elements), 1)

@@ -273,9 +273,13 @@ class _Mail:
 
 @dataclass(frozen=True, eq=False)
 class _Senders:
-    """Where each sender is: (site, unit, instruction, element, tile of its copy; -1 but for the host)."""
+    """Where each sender is: (site, unit, instruction, element, tile of its copy; -1 but for the host).
+
+    ``turn``: smaller for those of a core whose messages leave earlier.
+    """
 
     key: Array
+    turn: Array
     node: Array
     flat: Array
     depth: Array
@@ -319,7 +323,8 @@ class _Board:
     @cached_property
     def traffic(self) -> tuple[_Senders, _Mail]:
         """Everything that sends, every neuron, and all messages that can be sent."""
-        keys, targets, slots = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)], [np.zeros(0, int)]
+        keys, turns = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)]
+        targets, slots = [np.zeros(0, int)], [np.zeros(0, int)]
         for site, image in enumerate(self.images):
             tables = [origins(image, unit) for unit in range(len(image.units))]
             for export in exports(image, self.images, self.plans):
@@ -328,6 +333,7 @@ class _Board:
                     tile = self.tile[bundle.target] if image.chip == HOST else -1
                     what = number[bundle.elements], element[bundle.elements]
                     keys.append(_table(site, export.unit, *what, tile))
+                    turns.append(export.turn(bundle.elements))
                     targets.append(np.full(len(bundle.elements), bundle.target))
                     slots.append(bundle.slots)
         neurons = [
@@ -337,12 +343,14 @@ class _Board:
             for number, item in enumerate(piece.program)
             if item.op == "neuron"
         ]
-        key, place = np.unique(np.concatenate([*keys, *neurons]), axis=0, return_inverse=True)
-        target, slot = np.concatenate(targets), np.concatenate(slots)
+        every = np.concatenate([*keys, *neurons])
+        key, first, place = np.unique(every, axis=0, return_index=True, return_inverse=True)
+        target, slot, turn = (np.concatenate(column) for column in (targets, slots, turns))
+        turn = np.pad(turn, (0, len(every) - len(turn)))[first]  # of neurons that send nothing, any
         mail = _Mail(place.reshape(-1)[: len(target)], target, slot, np.zeros(len(target), np.int64))
-        return self._described(key), mail
+        return self._described(key, turn), mail
 
-    def _described(self, key: Array) -> _Senders:
+    def _described(self, key: Array, turn: Array) -> _Senders:
         node = np.empty(len(key), dtype=object)
         flat, depth = np.zeros(len(key), np.int64), np.zeros(len(key), np.int64)
         neuron, own = np.zeros(len(key), bool), np.ones(len(key), bool)
@@ -361,7 +369,7 @@ class _Board:
             neuron[rows] = item.op == "neuron"
             own[rows] = True if mine is None else mine[element]
         refused.check()
-        return _Senders(key, node, flat, depth, neuron, own)
+        return _Senders(key, turn, node, flat, depth, neuron, own)
 
 
 # --- groups, connections, trains -----------------------------------------------------------------------------------
@@ -417,6 +425,7 @@ class _Builder:
         every, board = self.every, self.board
         member = np.array([name in self.chosen for name in every.node], dtype=bool)
         kept = np.flatnonzero(np.isin(np.arange(len(member)), self.mail.sender) | (every.neuron & member))
+        kept = kept[np.argsort(every.turn[kept], kind="stable")]  # the order in which SANA-FE sends
         outside = np.array([board.images[site].chip == HOST for site in every.key[:, 0]], dtype=bool)
         stock = np.array([_stock(self.program.graph.nodes[name]) for name in every.node], dtype=bool)
         role = np.where(outside | ~member, FREE, np.where(every.neuron & stock, NEURON, RELAY))

@@ -1,10 +1,11 @@
-"""What leaves a core: whose elements they are."""
+"""What leaves a core: whose elements they are, and in which order."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy.image import encode, origins
+from neurodeploy.image import encode, exports, origins, receiver
+from neurodeploy.image.departures import mixed
 from neurodeploy.ir import interp
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
@@ -30,3 +31,26 @@ def test_elements_have_the_values_of_their_origins() -> None:
                     assert np.array_equal(values[item.node][:, image.elements(item)[mine]], wanted)
                     looked_through += other is not item
     assert looked_through
+
+
+def test_any_stretch_of_the_order_is_spread_over_all() -> None:
+    for count, tenths in ((0, 0), (1, 0), (1000, 10)):
+        order = mixed(count)
+        assert sorted(order.tolist()) == list(range(count))
+        for stretch in np.split(order, tenths) if tenths else ():
+            met = np.bincount(stretch * 10 // count, minlength=10)
+            assert 5 <= met.min() <= met.max() <= 15
+
+
+def test_a_core_sends_to_all_its_receivers_from_beginning_to_end() -> None:
+    graph = balance(ecmt_transformer(1, 16, 32))
+    images = encode(graph, map_graph(graph, TARGET, optimise="latency"), TARGET).images
+    receivers, parts = [receiver(image) for image in images], 0
+    for export in (e for image in images for e in exports(image, images, receivers)):
+        count = len(export.elements)
+        for bundle in (b for b in export.bundles if 8 <= len(b.elements) <= count // 2):
+            turns = export.turn(bundle.elements)
+            assert np.array_equal(export.elements[turns], bundle.elements)
+            assert turns.min() < count / 4 and turns.max() >= count * 3 / 4
+            parts += 1
+    assert parts
