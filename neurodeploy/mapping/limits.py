@@ -34,6 +34,7 @@ class Resource:
 _FEEDING, _READING = "shrink the layer that feeds this one", "shrink the layers that read this one"
 _ALIKE = "use one threshold for all channels"
 
+OPEN = 8192  # cores that a tile is tried on, where layers share them
 #: every resource of a core by its name
 RESOURCES: Mapping[str, Resource] = {
     r.name: r
@@ -101,22 +102,31 @@ def largest(found: Iterable[Breach]) -> dict[str, Breach]:
 def pack(demands: Sequence[Demand], target: Target, kept: Sequence[Sequence[int]] = ()) -> list[list[int]]:
     """Tiles per core, first fit in order of falling demand; cores in order of their first tile.
 
-    Tiles ``kept`` are on a core already. What does not fit a core of its own stays alone on one.
+    Tiles ``kept`` are on a core already. What does not fit a core of its own stays alone on one. Of the cores with
+    room the last :data:`OPEN` are tried, which bounds the time.
     """
     limits = [limit for _, limit in usage(Demand(), target).values()]
     need = np.array([[getattr(d, r) for r in RESOURCES] for d in demands], dtype=np.float64)
     share = (need / np.maximum(limits, 1)).max(axis=1, initial=0.0)
     need[:, [not r.adds for r in RESOURCES.values()]] = 0.0
-    used = np.zeros((len(demands), len(RESOURCES)))
     cores = [list(tiles) for tiles in kept]
-    for core, tiles in enumerate(cores):
-        used[core] = need[tiles].sum(axis=0)
     placed = {tile for tiles in cores for tile in tiles}
-    for tile in (t for t in np.argsort(-share, kind="stable") if t not in placed):
-        fits = (used[: len(cores)] + need[tile] <= limits).all(axis=1)
-        core = int(np.argmax(fits)) if fits.any() else len(cores)
-        if core == len(cores):
-            cores.append([])
-        used[core] += need[tile]
-        cores[core].append(int(tile))
+    order = [tile for tile in np.argsort(-share, kind="stable").tolist() if tile not in placed]
+    least = need[order].min(axis=0, initial=inf)
+    room = np.array([limits - need[tiles].sum(axis=0) for tiles in cores]).reshape(-1, len(RESOURCES))
+    still = np.flatnonzero((room >= least).all(axis=1))  # the cores that could take a tile yet, in order
+    room = room[still]
+    for tile in order:
+        fits = np.flatnonzero((room >= need[tile]).all(axis=1))
+        if len(fits):
+            at = int(fits[0])
+            cores[still[at]].append(tile)
+            room[at] -= need[tile]
+        else:
+            at = len(still)
+            cores.append([tile])
+            still, room = np.append(still, len(cores) - 1), np.vstack([room, limits - need[tile]])
+        if len(still) > OPEN or (room[at] < least).any():
+            at = 0 if len(still) > OPEN else at
+            still, room = np.delete(still, at), np.delete(room, at, axis=0)
     return sorted(sorted(tiles) for tiles in cores)

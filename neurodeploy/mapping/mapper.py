@@ -64,7 +64,7 @@ def map_graph(
     coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
     plan = cheapest(cutter, groups, coarsest, objective, said.tilings)
     parts = pieces(plan.tilings, plan.flows)
-    cores = tuple(_cores(plan, parts, said, placing))
+    cores = tuple(_cores(plan, parts, said, placing, objective.shares_cores))
     fewest = sum(len(t.tiles) for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
@@ -80,14 +80,16 @@ def map_graph(
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 
 
-def _cores(plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement) -> Iterator[Core]:
-    """Every tile on a core of its own, unless it is given one with others, or there are too few."""
+def _cores(
+    plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement, shared: bool
+) -> Iterator[Core]:
+    """Every tile on a core of its own, unless it is given one with others, all are ``shared``, or there are too few."""
     target, places = plan.target, said.places(parts)
     together: dict[tuple[int, int], list[int]] = {}
     for tile, place in sorted(places.items()):
         together.setdefault(place, []).append(tile)
     hosted = sorted([*together.values(), *([i] for i in range(len(parts)) if i not in places)])
-    if len(hosted) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
+    if shared or len(hosted) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
         hosted = pack([p.demand for p in parts], target, list(together.values()))
     # A core that has been given holds one of its tiles, and whatever else was packed beside it.
     kept = {i: router(places[t], target) for i, tiles in enumerate(hosted) for t in tiles if t in places}

@@ -24,6 +24,8 @@ class Objective(Member):
     weighs_activity: bool = True
     #: whether a pipeline is what counts, in which all groups work at all times
     steady: bool = False
+    #: whether tiles share cores where their limits allow; otherwise only where there are too few
+    shares_cores: bool = False
 
     @abstractmethod
     def cost(self, plan: Plan) -> float:

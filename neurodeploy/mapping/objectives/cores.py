@@ -1,4 +1,4 @@
-"""Fewest cores: every group as coarse as it fits, nothing spread."""
+"""Fewest cores: every group as coarse as it fits, nothing spread, what is small put together."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Cores(Objective):
     name = "cores"
     title = "the fewest cores"
     weighs_activity = False
+    shares_cores = True
 
     def cost(self, plan: Plan) -> float:
         """Cores."""

@@ -535,7 +535,7 @@ def test_check_says_node_by_node(level: str, capsys: Captured) -> None:
     fake_format.write(Path("net.toy"), level=level)
     assert cli.call(["check", "net.toy", "--format", "plain"]) == 0
     said = capsys.readouterr().out
-    assert "can run, at least about 2 of 128 cores" in said and "lif neuron" in said
+    assert "can run, at least about 1 of 128 cores" in said and "lif neuron" in said
     assert ("by integer file on" if level == "integer" else "by native on") in said
 
 

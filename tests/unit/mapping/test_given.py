@@ -137,7 +137,7 @@ def test_tiles_of_one_layer_that_share_a_core_are_said_to(tmp_path: Path) -> Non
         '[layer."fc2"]\nlayout = { channels = 1 }\ncores = ["0:9"]\n'
     )
     first = map_graph(PLAIN, LOIHI2, given=said(tmp_path, text))
-    assert first.fits and [c.layers for c in first.cores[:2]] == [("fc1", "fc1"), ("fc1", "fc2")]
+    assert first.fits and [c.layers for c in first.cores[:2]] == [("fc1", "fc1", "fc3"), ("fc1", "fc2")]
     whole = written(first, LOIHI2)
     assert whole.count("shared = true") == 1
     again = map_graph(PLAIN, LOIHI2, given=said(tmp_path, whole))

@@ -30,6 +30,10 @@ from tests.strategies import integer_graphs
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
 
 LOIHI2 = load("loihi2")
+NO_POWER = LOIHI2.costs.power_w.static_per_chip.model_copy(update={"low": 0.0, "nominal": 0.0})
+POWER = LOIHI2.costs.power_w.model_copy(update={"static_per_chip": NO_POWER})
+#: a chip without static power
+FREE = LOIHI2.model_copy(update={"costs": LOIHI2.costs.model_copy(update={"power_w": POWER})})
 NETWORKS = {
     "mlp": lambda: mlp((40, 30, 20, 10)),
     "spiking": lambda: spiking_transformer(2, 16, 32),
@@ -151,8 +155,11 @@ def test_class_token_lives_beside_its_neighbours() -> None:
 # --- published networks --------------------------------------------------------------------------------------------
 
 
-def test_mnist_perceptron_takes_five_cores() -> None:
-    mapping = map_graph(balance(mlp((784, 128, 64, 10))), LOIHI2)
+def test_mnist_perceptron_takes_five_cores_and_three_where_layers_share_them() -> None:
+    graph = balance(mlp((784, 128, 64, 10)))
+    shared = map_graph(graph, LOIHI2, optimise="cores")
+    assert shared.fits and [c.layers for c in shared.cores] == [("fc1", "fc2", "fc3"), ("fc1",), ("fc1",)]
+    mapping = map_graph(graph, FREE, optimise="energy")
     assert mapping.fits and len(mapping.cores) == 5
     assert [cores_of(mapping, f"fc{i}") for i in (1, 2, 3)] == [3, 1, 1]
     first, *_, middle, last = (core.demand for core in mapping.cores)
@@ -331,19 +338,9 @@ def test_tiles_share_cores_where_cores_run_short_whatever_the_objective(optimise
 
 def test_energy_spreads_work_only_as_far_as_static_power_pays_for_it() -> None:
     graph = balance(spiking_transformer(2, 16, 64))
-    costs = LOIHI2.costs
-    power = costs.power_w.static_per_chip
-    free = power.model_copy(update={"low": 0.0, "nominal": 0.0})
-    without_static = LOIHI2.model_copy(
-        update={
-            "costs": costs.model_copy(
-                update={"power_w": costs.power_w.model_copy(update={"static_per_chip": free})}
-            )
-        }
-    )
-    fewest = map_graph(graph, LOIHI2, optimise="cores")
-    assert len(map_graph(graph, without_static, optimise="energy").cores) == len(fewest.cores)
-    assert len(map_graph(graph, LOIHI2, optimise="energy").cores) > len(fewest.cores)
+    fewest = map_graph(graph, LOIHI2, optimise="cores").notes["pieces"]
+    assert len(map_graph(graph, FREE, optimise="energy").cores) == fewest
+    assert len(map_graph(graph, LOIHI2, optimise="energy").cores) > fewest
 
 
 def test_alternatives_say_what_was_chosen_and_why_others_were_not() -> None:

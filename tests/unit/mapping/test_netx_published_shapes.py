@@ -1,4 +1,4 @@
-"""Networks of published shapes as .net files, imported and mapped: no more cores than Intel's compiler printed.
+"""Networks of published shapes as .net files, imported and mapped: fewer cores than Intel's compiler printed.
 
 Print-outs of lava-dl's notebooks for Loihi 2: MNIST 784-128-64-10 and Oxford 200-256-200 took 5 cores, YOLO-KP 574.
 """
@@ -37,14 +37,12 @@ def test_mnist_perceptron(tmp_path: Path) -> None:
     layers = [dense(weights(RNG, out, into)) for into, out in ((784, 128), (128, 64), (64, 10))]
     graph = imported(tmp_path / "mnist.net", layers)
     mapping = map_graph(graph, LOIHI2, optimise="cores")
-    assert mapping.fits and len(mapping.cores) <= 5
+    assert mapping.fits and len(mapping.cores) < 5
     printed = {"layer0": (50, 16), "layer1": (64, 21), "layer2": (10, 4)}
     for layer, (targets, words) in printed.items():
         assert words_per_axon(graph, f"{layer}.synapse", targets) == words
-    last = next(c.demand for c in mapping.cores if c.demand.neurons == 10)
-    assert last.synapse_words == 64 * 4
-    middle = next(c.demand for c in mapping.cores if c.demand.neurons == 64)
-    assert middle.synapse_words == 128 * 21
+    stored = {p.demand.neurons: p.demand.synapse_words for core in mapping.cores for p in core.pieces}
+    assert (stored[64], stored[10]) == (128 * 21, 64 * 4)
 
 
 def test_oxford_network(tmp_path: Path) -> None:
@@ -52,7 +50,7 @@ def test_oxford_network(tmp_path: Path) -> None:
     layers = [dense(weights(RNG, out, into, low=-128, high=126)) for into, out in ((200, 256), (256, 200))]
     graph = imported(tmp_path / "oxford.net", layers)
     mapping = map_graph(graph, LOIHI2, optimise="cores")
-    assert mapping.fits and len(mapping.cores) <= 5
+    assert mapping.fits and len(mapping.cores) < 5
     assert words_per_axon(graph, "layer0.synapse", 256) == 81
     assert words_per_axon(graph, "layer1.synapse", 200) == 63
 
@@ -85,7 +83,7 @@ def test_yolo_kp(tmp_path: Path) -> None:
         layers.append(conv(weight.astype(np.float32), (width, side, side), SDNN, **geometry))
     graph = imported(tmp_path / "yolo.net", layers, input_message_bits=8)
     mapping = map_graph(graph, LOIHI2, chips=13, optimise="cores")
-    assert mapping.fits and len(mapping.cores) <= 574
+    assert mapping.fits and len(mapping.cores) < 574
     for i, (*_, bits, words, on_core) in enumerate(YOLO, 1):
         found = weight_bits(graph.nodes[f"layer{i}.synapse"].weight)
         assert found == bits
