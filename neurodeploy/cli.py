@@ -246,6 +246,10 @@ Verified = Annotated[Whole, Option("--verify", help=VERIFIED)]
 Optimise = Annotated[
     Text, Option("--optimise", help="energy, latency, edp, throughput or cores (default: energy)")
 ]
+MaxCores = Annotated[Whole, Option("--max-cores", min=1, help="cores that may be used (default: all)")]
+MaxLatency = Annotated[
+    float | None, Option("--max-latency", help="milliseconds of an inference that are allowed, as expected")
+]
 LAID = "mapping file: layouts and cores of layers, such as mapping.toml of a build; the rest is found"
 LaidOut = Annotated[Text, Option("--mapping", help=LAID)]
 Out = Annotated[Text, Option("--out", help="output folder (default: build/MODEL-TARGET)")]
@@ -318,6 +322,8 @@ def build(
     verify_samples: Verified = None,
     chips: Chips = None,
     optimise: Optimise = None,
+    max_cores: MaxCores = None,
+    max_latency: MaxLatency = None,
     mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -339,7 +345,8 @@ def build(
     flags = {
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
-        "optimise": optimise, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
+        "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency, "mapping": mapping,
+        "out": out, "jobs": jobs, "seed": seed,
         "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())

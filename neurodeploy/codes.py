@@ -529,6 +529,14 @@ ND524 cores of a mapping file that cannot be given
   Each tile of a layer takes a core, written chip:core, in the order of the tiles' first elements. There have to be as
   many cores as tiles, so a layout has to be given too; all of them on the chips that the target has; and none twice in
   one layer, unless the layer says shared = true. Several layers may name the same core and then share its limits.
+ND525 more cores than the user allows
+  With --max-cores the mapper spreads the network over no more cores, and lets small layers share them if need be. The
+  network needs more even so. The fix names how many.
+ND526 no mapping is as fast as the user asks for
+  With --max-latency the mapper takes the cheapest mapping, under its objective, whose expected latency keeps within the
+  bound. None of those that it tried does; the number found is the latency of the fastest. Expected latencies come from
+  the activity that calibration has seen and nominal coefficients, and differ by some per cent from what the report
+  counts. Allow more time, more cores or more chips.
 
 === 58x memory images
 ND580 a memory image is inconsistent

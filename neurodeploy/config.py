@@ -60,6 +60,10 @@ class BuildConfig(_Table):
     verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")
     chips: int | None = Field(None, ge=1, description="chips of the target; unset: the target's own")
     optimise: str = Field("energy", description="energy, latency, edp, throughput or cores")
+    max_cores: int | None = Field(None, ge=1, description="cores that may be used; unset: all of the target")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="expected latency that is allowed; unset: any"
+    )
     placement: str | None = Field(
         None, description="how cores get their places; unset: the mapper's usual way"
     )

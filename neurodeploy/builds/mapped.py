@@ -14,6 +14,7 @@ from ..mapping.checks import calibrated
 from ..mapping.given import Given
 from ..mapping.mapper import PLACEMENT, map_graph, prepared
 from ..mapping.objectives._base import OBJECTIVES
+from ..mapping.spread import FREE, Budget
 from ..mapping.types import Mapping
 from ..program import Program
 from ..target import Target
@@ -36,13 +37,15 @@ class Mapped(Result):
 
 def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) -> Mapped:
     """The network on the cores of the target; what does not fit stands in the mapping's ``problems``."""
-    placement = found.config.placement or PLACEMENT
-    mapped = laid_out(graph, target, found.config.optimise, placement, calibrated(graph, ranges), found.given)
+    config, sums = found.config, calibrated(graph, ranges)
+    latency_ns = config.max_latency_ms and config.max_latency_ms * 1e6
+    most = Budget(config.max_cores, latency_ns)
+    mapped = laid_out(graph, target, config.optimise, config.placement or PLACEMENT, sums, found.given, most)
     mapping = mapped.mapping
     if not mapping.fits:
         return mapped
     # Where the objective prices messages, their activity decides the cut.
-    weighed = found.synthetic and OBJECTIVES[found.config.optimise].weighs_activity
+    weighed = found.synthetic and OBJECTIVES[config.optimise].weighs_activity
     label = f", cut for {SYNTHETIC}" if weighed else ""
     label += f", as {found.given.file} says" if found.given.file else ""
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
@@ -56,13 +59,15 @@ def laid_out(
     placement: str = PLACEMENT,
     sums: MappingABC[str, int] = MappingProxyType({}),
     given: Given | None = None,
+    most: Budget = FREE,
 ) -> Mapped:
-    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen.
+    """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen,
+    ``most`` what the user allows.
 
     UsageError ND522 to ND524 for what is ``given`` and cannot be.
     """
     balanced = prepared(graph, target)
-    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums, given)
+    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums, given, most)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     used = f"{len(mapping.cores)}/{mapping.cores_total} cores"
     fact = f"{used}: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"

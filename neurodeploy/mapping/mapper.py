@@ -21,7 +21,7 @@ from .objectives._base import OBJECTIVES
 from .placements._base import PLACEMENTS, Placement
 from .plan import Plan
 from .repeats import Cutter
-from .spread import cheapest, pieces
+from .spread import FREE, Budget, cheapest, pieces
 from .tiling import Tiling
 from .types import Core, Demand, Group, Mapping, Piece
 
@@ -46,11 +46,13 @@ def map_graph(
     placement: str = PLACEMENT,
     seen: MappingABC[str, int] | None = None,
     given: Given | None = None,
+    most: Budget = FREE,
 ) -> Mapping:
     """Place a balanced integer graph on ``chips`` chips of the target (default: as many as the file says).
 
     ``optimise`` and ``placement`` are members of the rooms of objectives and placements; ``seen`` the largest synaptic
-    sums that calibration met (:func:`.checks.calibrated`); ``given`` what the user decided. Never raises for a
+    sums that calibration met (:func:`.checks.calibrated`); ``given`` what the user decided, ``most`` what the user
+    allows. Never raises for a
     network that does not fit: the Mapping then lists every reason in ``problems``, and its cores are what the network
     would need. Raises UsageError for an impossible number of chips (ND919), for unknown names (ND514, ND516) and for
     wishes that nothing could grant (ND522 to ND524).
@@ -62,9 +64,10 @@ def map_graph(
     cutter = Cutter(graph, target)
     said = decided(given or Given(), groups, cutter)
     coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
-    plan = cheapest(cutter, groups, coarsest, objective, said.tilings)
+    plan = cheapest(cutter, groups, coarsest, objective, said.tilings, most)
     parts = pieces(plan.tilings, plan.flows)
-    cores = tuple(_cores(plan, parts, said, placing, objective.shares_cores))
+    shared = objective.compact and most.latency_ns is None
+    cores = tuple(_cores(plan, parts, said, placing, 0 if shared else most.cores or target.cores))
     fewest = sum(len(t.tiles) for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
@@ -73,7 +76,7 @@ def map_graph(
 
     problems = advised(refused(target), target, refused)
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
-    problems += _too_many(len(cores), target, fewest)
+    problems += [*_too_many(len(cores), target, fewest), *_beyond(len(cores), plan, most, target)]
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
     depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
     system = target.name, target.chips, target.cores
@@ -81,15 +84,15 @@ def map_graph(
 
 
 def _cores(
-    plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement, shared: bool
+    plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement, most: int
 ) -> Iterator[Core]:
-    """Every tile on a core of its own, unless it is given one with others, all are ``shared``, or there are too few."""
+    """Every tile on a core of its own, unless it is given one with others or that takes more than ``most`` cores."""
     target, places = plan.target, said.places(parts)
     together: dict[tuple[int, int], list[int]] = {}
     for tile, place in sorted(places.items()):
         together.setdefault(place, []).append(tile)
     hosted = sorted([*together.values(), *([i] for i in range(len(parts)) if i not in places)])
-    if shared or len(hosted) > target.cores:  # otherwise one tile a core, as Intel's compiler mostly does
+    if len(hosted) > most:  # otherwise one tile a core, as Intel's compiler mostly does
         hosted = pack([p.demand for p in parts], target, list(together.values()))
     # A core that has been given holds one of its tiles, and whatever else was packed beside it.
     kept = {i: router(places[t], target) for i, tiles in enumerate(hosted) for t in tiles if t in places}
@@ -161,3 +164,18 @@ def _too_many(cores: int, target: Target, fewest: int) -> Iterator[Problem]:
         limit = f"{target.cores} cores ({target.chips} x chip.cores_per_chip)"
         cause, fixes = "more cores are needed than there are", (more, *fewer, "use a smaller model")
         yield Problem("ND502", cause, target.name, f"{cores} cores", limit, fixes)
+
+
+def _beyond(cores: int, plan: Plan, most: Budget, target: Target) -> Iterator[Problem]:
+    """What breaks the budget of the user, as far as the target has the cores at all."""
+    if most.cores is not None and most.cores < cores <= target.cores:
+        cause, fix = "the network takes more cores than allowed", f"--max-cores {cores}"
+        yield Problem("ND525", cause, target.name, f"{cores} cores", f"{most.cores} (max_cores)", (fix,))
+    if most.latency_ns is not None and plan.latency_ns > most.latency_ns:
+        found, limit = (f"{ns / 1e6:.4g} ms" for ns in (plan.latency_ns, most.latency_ns))
+        more = "more cores or chips: --max-cores, --chips" if most.cores else "more chips: --chips"
+        cause, fixes = (
+            "no mapping that was found is as fast as asked for",
+            (f"--max-latency {found[:-3]}", more),
+        )
+        yield Problem("ND526", cause, target.name, f"{found} expected", f"{limit} (max_latency_ms)", fixes)

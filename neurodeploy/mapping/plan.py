@@ -57,13 +57,12 @@ class Plan:
 
     @cached_property
     def expected(self) -> dict[str, Array]:
-        """Expected counts of one tick on the fullest tile of each group, by its name."""
+        """Expected counts of one tick on the busiest tile of each group, by its name."""
         sent = iter(np.bincount(self.flows.source[self.flows.source >= 0],
                                 self.flows.messages[self.flows.source >= 0], self.flows.tiles).tolist())  # fmt: skip
         found = {}
         for name, tiling in self.tilings.items():
-            fullest = tiling.tiles[tiling.demands.index(tiling.cut.worst)]
-            counts = per_tick(tiling.accounting, fullest)
+            counts = per_tick(tiling.accounting, tiling.busiest)
             packets = max(next(sent) for _ in tiling.tiles)
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes

@@ -1,8 +1,8 @@
-"""Groups that differ in names and weights only: the layers of a deep network are cut once."""
+"""Groups that differ in names, weights and activity only: the layers of a deep network are cut once."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -14,8 +14,10 @@ from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
 from ..passes.balance import constants, host
 from ..target import Target
+from .activity import activity
 from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
+from .expected import busy_ns
 from .groups import Population
 from .layouts._base import Partition, Wanted
 from .reads import channel_axes
@@ -96,7 +98,17 @@ class Cutter:
         parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
         tiles = tuple(Tile(parts, t.axes, t.neurons) for t in tiling.tiles)
         accounting = Accounting(self.graph, self.target, group, parts, bits)
-        return Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)
+        renamed = Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)
+        if all(
+            activity(self.graph, new) == activity(self.graph, old) for old, new in self._seen(tiling, renamed)
+        ):
+            return renamed
+        return replace(renamed, cut=replace(tiling.cut, work=busy_ns(accounting, renamed.busiest)))
+
+    def _seen(self, first: Tiling, second: Tiling) -> Iterator[tuple[str, str]]:
+        """Values on whose activity the work of two alike groups depends."""
+        for nodes in zip(first.accounting.group.nodes, second.accounting.group.nodes, strict=True):
+            yield from zip(*((node.name, *node.inputs) for node in nodes), strict=True)
 
 
 def _micro(node: Any) -> Hashable:

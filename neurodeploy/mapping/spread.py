@@ -1,26 +1,48 @@
-"""Over how many cores the groups are spread: plans for the budgets of an objective, of which the cheapest is taken."""
+"""Over how many cores the groups are spread: plans for more and more cores, of which the cheapest is taken."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
+import numpy as np
+
 from ..array import Array
+from ..price import barrier_ns
 from ..target import Target
+from .allotment import Ladders, allot
 from .expected import whole
 from .groups import Population
 from .limits import fill, usage
 from .objectives._base import Objective
-from .plan import Plan
+from .plan import LEVEL, Plan
 from .repeats import Cutter
 from .tiling import Tiling
 from .traffic import Flows, Traffic
 from .types import Piece
 
 Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
+WORTH = 0.25  # of a barrier: groups with less work in a step are not cut finer
+PATIENCE = 4  # numbers of cores that are tried without a better plan
+GROWTH = 1.25  # from one number of cores to the next that is tried
 ROUNDS = 8  # of cutting finer where output axons, known only once everything is cut, do not fit
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a user allows: so many cores, and so long an inference as expected; None: whatever it takes."""
+
+    cores: int | None = None
+    latency_ns: float | None = None
+
+    def holds(self, plan: Plan) -> bool:
+        """Whether a plan keeps within it."""
+        slow = self.latency_ns is not None and plan.latency_ns > self.latency_ns
+        return not slow and (self.cores is None or plan.cores <= self.cores)
+
+
+FREE = Budget()
 
 
 def cheapest(
@@ -29,61 +51,53 @@ def cheapest(
     tilings: Tilings,
     objective: Objective,
     given: Container[str] = (),
+    most: Budget = FREE,
 ) -> Plan:
-    """The plan of least cost among those for the budgets that the objective names, each going on from the one below.
+    """The plan of least cost among those for more and more cores, as long as it gets cheaper.
 
-    Groups ``given`` stay as they are cut.
+    Cores are given out in two ways: as a frame waits for groups, step by step, and as a pipeline does, in which all
+    are at work in every step. Each finds plans that the other misses, whatever is to be small. Groups ``given`` stay
+    as they are cut. Where no plan keeps within the budget, it is the fastest with so many cores, or the one of fewest.
     """
-    budgets = objective.budgets(sum(len(t.tiles) for t in tilings.values()), cutter.target.cores)
-    flows, plans = Flows(cutter.graph, groups), {}
+    target, ticks = cutter.target, cutter.graph.header.timesteps
+    cores = min(target.cores, most.cores or target.cores)
+    flows = Flows(cutter.graph, groups)
     counts = {name: whole(tiling.accounting) for name, tiling in tilings.items()}
-    ticks = cutter.graph.header.timesteps
-    # Where a pipeline counts, all groups are at work in every step.
-    busy = {g.name: slice(0, 1) if objective.steady else slice(g.depth, g.depth + ticks) for g in groups}
-    for budget in sorted({*budgets, *_whole_chips(budgets, cutter.target)}):
-        tilings = spread(cutter, busy, tilings, budget, given)
-        plans[budget] = settled(cutter, flows, dict(tilings), counts, given)
-    order = [*budgets, *_whole_chips(budgets, cutter.target)]
-    return min((plans[budget] for budget in order), key=objective.cost)
+
+    def rank(plan: Plan) -> tuple[float, ...]:
+        if most.holds(plan):
+            return 0, objective.cost(plan), plan.cores
+        return (1, plan.latency_ns) if plan.cores <= cores else (2, plan.cores)
+
+    plan = best = settled(cutter, flows, dict(tilings), counts, given)
+    if objective.compact and most.latency_ns is None:
+        return plan
+    least_ns = WORTH * barrier_ns(target.with_chips(1), LEVEL)
+    ladders = Ladders(cutter, {name: [tiling] for name, tiling in tilings.items()}, given, least_ns)
+    depth = np.array([[group.depth] for group in groups if group.name in tilings], dtype=np.int64)
+    idle = 0
+    for budget in _budgets(plan.cores, cores, target):
+        ladders.build(budget)
+        plans = [
+            settled(cutter, flows, allot(ladders, steps, budget), counts, given)
+            for steps in (depth + np.arange(ticks), 0 * depth)
+        ]
+        found = min(plans, key=rank)
+        idle = 0 if rank(found) < rank(best) else idle + 1
+        best = min(best, found, key=rank)
+        if idle == PATIENCE or ladders.cores <= budget:
+            break
+    return best
 
 
-def _whole_chips(budgets: Sequence[int], target: Target) -> list[int]:
-    """Numbers of cores between those of some budgets that fill 1, 2, 4, .. chips: beyond each the price jumps."""
-    chips = (2**k for k in range(target.chips.bit_length()))
-    sizes = (n * target.chip.cores_per_chip for n in chips)
-    return [size for size in sizes if min(budgets) < size < max(budgets)]
-
-
-def spread(
-    cutter: Cutter, busy: Mapping[str, slice], tilings: Tilings, budget: int, given: Container[str] = ()
-) -> Tilings:
-    """Cuts the group that most of the time waits for finer, again and again, while cores are left and it helps.
-
-    ``busy``: the steps in which each group works.
-    """
-    tilings, stuck = dict(tilings), {name for name in tilings if name in given}
-    free = budget - sum(len(t.tiles) for t in tilings.values())
-    while free > 0 and (slow := _slowest(busy, tilings, stuck)):
-        finer = cutter.finer(tilings[slow])
-        more = len(finer.tiles) - len(tilings[slow].tiles)
-        if 0 < more <= free:
-            tilings[slow], free = finer, free - more
-        else:
-            stuck.add(slow)
-    return tilings
-
-
-def _slowest(busy: Mapping[str, slice], tilings: Tilings, stuck: Container[str]) -> str:
-    """The group that holds up the most time, step by step; steps that one which cannot be cut holds up are lost."""
-    last: dict[int, tuple[float, str]] = {}
-    for name, tiling in tilings.items():
-        for step in range(busy[name].start, busy[name].stop):
-            last[step] = max(last.get(step, (0.0, "")), (tiling.cut.work, name))
-    held: Counter[str] = Counter()
-    for work, name in last.values():
-        if work > 0 and name not in stuck:
-            held[name] += work  # type: ignore[assignment]
-    return held.most_common(1)[0][0] if held else ""
+def _budgets(fewest: int, cores: int, target: Target) -> list[int]:
+    """Numbers of cores to try, ascending: ever more, and those of 1, 2, 4, .. chips, beyond which prices jump."""
+    chips = (2**k * target.chip.cores_per_chip for k in range(target.chips.bit_length()))
+    found = {size for size in chips if fewest < size < cores}
+    while fewest < cores:
+        fewest = min(ceil(GROWTH * fewest), cores)
+        found.add(fewest)
+    return sorted(found)
 
 
 def settled(

@@ -88,6 +88,12 @@ class Tiling:
     demands: tuple[Demand, ...]
     alternatives: tuple[dict[str, Any], ...]
 
+    @property
+    def busiest(self) -> Tile:
+        """The tile of most neurons, which works longest in a tick."""
+        neurons = [demand.neurons for demand in self.demands]
+        return self.tiles[neurons.index(max(neurons))]
+
 
 def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: int = 0) -> Tiling:
     """The best cut into at least ``least`` cores: the fewest that fit or, up to ``most``, a few more.

@@ -47,10 +47,7 @@ def spots(mapping: Mapping) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives_give_sound_mappings_and_their_costs_rank_plans(name: str, network: str) -> None:
-    objective = OBJECTIVES[name]
-    assert objective.title
-    budgets = objective.budgets(10, 128)
-    assert budgets and all(isinstance(n, int) and 1 <= n <= 128 for n in budgets)
+    assert OBJECTIVES[name].title
     target = limited(neurons_per_core=60)
     graph = prepared(NETWORKS[network](), target)
     assert_sound(graph, map_graph(graph, target, optimise=name), target)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..plan import Plan
 from ._base import Objective
 
@@ -14,15 +12,11 @@ class Cores(Objective):
     name = "cores"
     title = "the fewest cores"
     weighs_activity = False
-    shares_cores = True
+    compact = True
 
     def cost(self, plan: Plan) -> float:
         """Cores."""
         return plan.cores
-
-    def budgets(self, fewest: int, cores: int) -> Sequence[int]:
-        """The fewest alone."""
-        return (fewest,)
 
 
 MEMBER = Cores()

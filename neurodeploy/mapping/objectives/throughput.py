@@ -11,7 +11,6 @@ class Throughput(Objective):
 
     name = "throughput"
     title = "the least expected time between two results of a pipeline"
-    steady = True
 
     def cost(self, plan: Plan) -> float:
         """Nanoseconds."""

@@ -23,7 +23,7 @@ from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.target import load
 from tests.networks import images, mini_snn, mini_vit
-from tests.unit.mapping.networks import Net, mlp
+from tests.unit.mapping.networks import Net
 
 TARGET = load("loihi-sim")
 EXACT = ("neuron_updates", "stock_updates", "program_ops")
@@ -88,19 +88,6 @@ def test_a_group_that_cannot_be_cut_is_passed_over() -> None:
         core.pieces[0].group for core in mapper.map_graph(graph, TARGET, optimise="latency").cores
     )
     assert layers["wide"] == 1 and layers["fc"] > 4
-
-
-def test_a_pipeline_is_spread_by_its_slowest_group_not_by_the_steps_of_a_frame() -> None:
-    few = TARGET.model_copy(update={"chip": TARGET.chip.model_copy(update={"cores_per_chip": 16})})
-    graph = balance(mlp((200, 300, 128, 64, 10)))
-    plans: dict[str, Plan] = {}
-    choose = mapper.cheapest
-    for optimise in ("throughput", "latency"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mapper, "cheapest", lambda *args: plans.setdefault(args[3].name, choose(*args)))
-            mapper.map_graph(graph, few, optimise=optimise)
-    fast, soon = (plans[name] for name in ("throughput", "latency"))
-    assert fast.period_ns < 0.9 * soon.period_ns
 
 
 def test_a_plan_costs_what_the_estimate_says_as_far_as_it_can_know(planned: tuple[Plan, Any, Any]) -> None:

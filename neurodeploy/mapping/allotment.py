@@ -1,0 +1,146 @@
+"""How many cores each group gets: the cuts with which a run lasts least on so many cores.
+
+A step lasts as long as its slowest group. Every group has a ladder of ever finer and faster cuts. All stand on their
+finest, then they give cores back, always where the steps get longer by least for each core: what nothing waits for
+comes first. Last, single steps are made shorter and the cores for it taken back elsewhere, as long as that helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+from ..array import Array
+from .repeats import Cutter
+from .tiling import Tiling
+
+ROOM = 2  # times the cores that are given out, down to which ladders are built
+FINER = 1.2  # from one length that all steps could have to the next
+SHORTER = (0.99, 0.9, 0.75, 0.5)  # times the length of a step that is tried for it
+
+
+@dataclass(frozen=True, eq=False)
+class Ladders:
+    """Ever finer cuts of all groups by name, built as far as they are asked for; those ``given`` are not cut finer.
+
+    ``least_ns``: work in a tick that is not worth more cores.
+    """
+
+    cutter: Cutter
+    rungs: dict[str, list[Tiling]]
+    given: Container[str]
+    least_ns: float
+    ended: set[str] = field(default_factory=set)
+
+    def build(self, cores: int) -> None:
+        """As far down as all would go together, on so many cores, if steps were of one length."""
+        while self.cores < ROOM * cores:
+            left = [name for name in self.rungs if not self._ends(name)]
+            bound = max((self.rungs[name][-1].cut.work for name in left), default=0.0) / FINER
+            for name in left:
+                while self.rungs[name][-1].cut.work > bound and not self._ends(name):
+                    self._extend(name)
+            if not left:
+                return
+
+    @property
+    def cores(self) -> int:
+        """Those of the finest cuts so far."""
+        return sum(len(ladder[-1].tiles) for ladder in self.rungs.values())
+
+    def _ends(self, name: str) -> bool:
+        last = self.rungs[name][-1].cut
+        return name in self.ended or name in self.given or not last.fits or last.work <= self.least_ns
+
+    def _extend(self, name: str) -> None:
+        last = self.rungs[name][-1]
+        finer = self.cutter.finer(last)
+        if len(finer.tiles) > len(last.tiles) and finer.cut.work < last.cut.work:
+            self.rungs[name].append(finer)
+        else:
+            self.ended.add(name)
+
+
+def allot(ladders: Ladders, steps: Array, cores: int) -> dict[str, Tiling]:
+    """The cuts of all groups that together take at most so many cores, or the coarsest of them.
+
+    ``steps`` (groups, n): the steps in which each group works, in the order of the ladders.
+    """
+    board = _Board.of(list(ladders.rungs.values()), steps)
+    chosen = board.improved(board.within(board.finest, cores), cores)
+    return {name: rungs[at] for (name, rungs), at in zip(ladders.rungs.items(), chosen.tolist(), strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Board:
+    """Work in ns and cores of all rungs of all ladders, (groups, rungs); there is infinite work where none is."""
+
+    work: Array
+    size: Array
+    steps: Array
+    finest: Array
+
+    @classmethod
+    def of(cls, ladders: Sequence[Sequence[Tiling]], steps: Array) -> _Board:
+        shape = len(ladders), max(map(len, ladders), default=1)
+        work, size = np.full(shape, inf), np.zeros(shape, dtype=np.int64)
+        for row, ladder in enumerate(ladders):
+            work[row, : len(ladder)] = [tiling.cut.work for tiling in ladder]
+            size[row, : len(ladder)] = [len(tiling.tiles) for tiling in ladder]
+        return cls(work, size, steps, np.array([len(ladder) - 1 for ladder in ladders], dtype=np.int64))
+
+    def at(self, table: Array, rungs: Array) -> Array:
+        """Entries of a table on the rungs on which the groups stand."""
+        found: Array = table[np.arange(len(rungs)), rungs]
+        return found
+
+    def lasts(self, rungs: Array) -> Array:
+        """Nanoseconds of every step."""
+        longest = np.zeros(int(self.steps.max(initial=-1)) + 1)
+        np.maximum.at(longest, self.steps, self.at(self.work, rungs)[:, None])
+        return longest
+
+    def within(self, rungs: Array, cores: int) -> Array:
+        """Coarser rungs that take at most so many cores, as far as there are any."""
+        rungs, lasts = rungs.copy(), self.lasts(rungs)
+        used = int(self.at(self.size, rungs).sum())
+        coarser, freed = self._back(rungs)
+        while used > cores and (rungs > 0).any():
+            longer = np.maximum(coarser[:, None] - lasts[self.steps], 0).sum(axis=1)
+            group = int(np.lexsort((-freed, longer / freed))[0])
+            used -= int(freed[group])
+            rungs[group] -= 1
+            lasts[self.steps[group]] = np.maximum(lasts[self.steps[group]], coarser[group])
+            coarser[[group]], freed[[group]] = self._back(rungs, [group])
+        return rungs
+
+    def _back(self, rungs: Array, groups: Sequence[int] | slice = slice(None)) -> tuple[Array, Array]:
+        """Work of some groups one rung up, and the cores that it frees; infinite work on the first."""
+        now, before = rungs[groups], np.maximum(rungs[groups] - 1, 0)
+        row = np.arange(len(rungs))[groups]
+        work = np.where(now > 0, self.work[row, before], inf)
+        return work, np.where(now > 0, self.size[row, now] - self.size[row, before], 1)
+
+    def improved(self, rungs: Array, cores: int) -> Array:
+        """Rungs on which a run lasts less, on as many cores: the best way to shorten a step, again and again."""
+        lasts = self.lasts(rungs)
+        while True:
+            tried = [
+                self.within(self._shorter(rungs, s, f * lasts[s]), cores)
+                for s in range(len(lasts))
+                for f in SHORTER
+            ]
+            best = min(tried, key=lambda found: float(self.lasts(found).sum()), default=rungs)
+            if self.lasts(best).sum() >= lasts.sum() * (1 - 1e-9) or self.at(self.size, best).sum() > cores:
+                return rungs
+            rungs, lasts = best, self.lasts(best)
+
+    def _shorter(self, rungs: Array, step: int, bound: float) -> Array:
+        """Rungs on which no group lasts longer than the bound in a step, as far as its ladder goes."""
+        enough = np.minimum((self.work > bound).argmin(axis=1), self.finest)
+        enough[(self.work > bound).all(axis=1)] = self.finest[(self.work > bound).all(axis=1)]
+        here = (self.steps == step).any(axis=1)
+        return np.where(here, np.maximum(rungs, enough), rungs)
