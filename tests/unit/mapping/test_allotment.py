@@ -36,7 +36,7 @@ def drawn(seed: int) -> tuple[Ladders, np.ndarray]:
         work = rng.integers(20, 200) / np.cumsum(rng.uniform(0.2, 1.0, 5))
         rungs[name] = [rung(float(w), int(n)) for w, n in zip(work, cores, strict=True)]
     depth, ticks = rng.integers(0, 4, (4, 1)), int(rng.integers(1, 4))
-    return Ladders(None, rungs, "abcd", 0.0), depth + np.arange(ticks)  # type: ignore[arg-type]
+    return Ladders(None, rungs, "abcd", 0.0), depth + np.arange(ticks)
 
 
 def lasts(chosen: Any, steps: np.ndarray) -> float:
