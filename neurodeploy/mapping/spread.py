@@ -44,7 +44,8 @@ def cheapest(
         tilings = spread(cutter, busy, tilings, budget, given)
         plans[budget] = settled(cutter, flows, dict(tilings), counts, given)
     order = [*budgets, *_whole_chips(budgets, cutter.target)]
-    return min((plans[budget] for budget in order), key=objective.cost)
+    best, *others = sorted(dict.fromkeys(plans[budget] for budget in order), key=objective.cost)
+    return replace(best, others=others)
 
 
 def _whole_chips(budgets: Sequence[int], target: Target) -> list[int]:

@@ -1,0 +1,59 @@
+"""What a search found, as plain data for a report: what its plan costs and waits for, and what it was weighed against.
+
+All of it is expected, from the activity that calibration saw; what a run on cores counted is the estimate's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .plan import Plan
+from .tiling import Tiling
+
+Row = dict[str, Any]
+UJ_PER_PJ, MS_PER_NS = 1e-6, 1e-6
+
+TAKEN, NEXT, FEWEST = "taken", "next best", "fewest"
+
+
+def outcome(plan: Plan) -> dict[str, list[Row]]:
+    """``plans``: the one taken, the next best, that of the fewest cores; ``layers``: what each of its groups waits for.
+
+    Nothing on a target without prices, where no plan is better than another.
+    """
+    if not plan.target.priced:
+        return {}
+    return {"plans": [_cost(label, p) for label, p in _told(plan)], "layers": list(_layers(plan))}
+
+
+def _told(plan: Plan) -> Iterator[tuple[str, Plan]]:
+    """Plans of different numbers of cores."""
+    yield TAKEN, plan
+    others = [other for other in plan.others if other.cores != plan.cores]
+    if others:
+        yield NEXT, others[0]
+        least = min(others, key=lambda other: other.cores)
+        if least.cores < min(plan.cores, others[0].cores):
+            yield FEWEST, least
+
+
+def _cost(label: str, plan: Plan) -> Row:
+    return {"plan": label, "cores": plan.cores, "chips": plan.chips, "energy_uj": plan.energy_pj * UJ_PER_PJ,
+            "latency_ms": plan.latency_ns * MS_PER_NS, "period_ms": plan.period_ns * MS_PER_NS}  # fmt: skip
+
+
+def _layers(plan: Plan) -> Iterator[Row]:
+    whole = plan.latency_ns
+    for name, (bound, held_ns) in plan.waits.items():
+        tiling = plan.tilings[name]
+        cut = {"layout": tiling.cut.layout, "cores": tiling.cut.cores, "tick_ns": tiling.cut.work}
+        yield {"layer": name, **cut, "bound": bound, "share": held_ns / whole, **_next(tiling)}
+
+
+def _next(tiling: Tiling) -> Row:
+    """The cut that fits and is nearest to the chosen one in cores."""
+    chosen, *rest = tiling.alternatives
+    fitting: Iterable[Row] = (cut for cut in rest if cut["fits"])
+    near = min(fitting, key=lambda cut: (abs(cut["cores"] - chosen["cores"]), cut["tick_ns"]), default={})
+    return {f"next_{key}": near.get(key) for key in ("layout", "cores", "fill", "tick_ns")}
