@@ -22,6 +22,8 @@ class Objective(Member):
     title: str
     #: whether measured activity takes part in the choice
     weighs_activity: bool = True
+    #: the expected figures of a plan (:mod:`..outcome`) that are told beside its number of cores
+    told: tuple[str, ...] = ("energy_uj", "latency_ms")
     #: whether a pipeline is what counts, in which all groups work at all times
     steady: bool = False
     #: whether tiles share cores where their limits allow; otherwise only where there are too few

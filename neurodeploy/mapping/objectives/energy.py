@@ -11,6 +11,7 @@ class Energy(Objective):
 
     name = "energy"
     title = "the least expected energy of one inference"
+    told = ("energy_uj",)
 
     def cost(self, plan: Plan) -> float:
         """Picojoules."""

@@ -11,6 +11,7 @@ class Latency(Objective):
 
     name = "latency"
     title = "the least expected time of one inference"
+    told = ("latency_ms",)
 
     def cost(self, plan: Plan) -> float:
         """Nanoseconds."""

@@ -11,6 +11,7 @@ class Throughput(Objective):
 
     name = "throughput"
     title = "the least expected time between two results of a pipeline"
+    told = ("period_ms",)
     steady = True
 
     def cost(self, plan: Plan) -> float:
