@@ -270,19 +270,27 @@ def _longest(layer: str, share: float, bound: str) -> tuple[str, ...]:
     )
 
 
-def expected(report: Json) -> tuple[str, ...]:
-    """The layer that most of the time is expected to wait for."""
-    rows = at(report, "mapping.expected")
-    row = max(rows or (), key=lambda row: row["share"], default=None)
-    return () if row is None else _longest(row["layer"], row["share"], row["bound"])
-
-
 def search(report: Json) -> tuple[str, ...]:
+    """What the mapper took and what it weighed."""
+    return plans(at(report, "mapping.objective"), at(report, "mapping.plans") or ())
+
+
+def expected(report: Json) -> tuple[str, ...]:
+    """The layer that the mapper expects most of the time to wait for."""
+    return longest(at(report, "mapping.expected") or ())
+
+
+def plans(objective: str, rows: Iterable[Json]) -> tuple[str, ...]:
     """What the chosen plan is expected to cost under the objective in use, and what was weighed against it."""
-    plans, name = at(report, "mapping.plans"), at(report, "mapping.objective")
-    told = OBJECTIVES[name].told if name in OBJECTIVES.members else ()
-    shown = [_plan(row, told) for row in plans or ()]
-    return (f"{name}: {shown[0]} expected", *shown[1:]) if shown else ()
+    told = OBJECTIVES[objective].told if objective in OBJECTIVES.members else ()
+    shown = [_plan(row, told) for row in rows]
+    return (f"{objective}: {shown[0]} expected", *shown[1:]) if shown else ()
+
+
+def longest(rows: Iterable[Json]) -> tuple[str, ...]:
+    """The layer that most of the time is expected to wait for."""
+    row = max(rows, key=lambda row: row["share"], default=None)
+    return () if row is None else _longest(row["layer"], row["share"], row["bound"])
 
 
 def _plan(row: Json, told: Iterable[str]) -> str:
