@@ -483,7 +483,7 @@ def _verdict_line(found: Any) -> str:
     return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
 
 
-def _alike(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _alike(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
     """Rows of nodes: where there are more than :data:`MOST_NODES`, one for all of which the same is said."""
     if len(rows) <= MOST_NODES:
         return rows
