@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,23 @@ def _cell(value: Any) -> Any:
 
 def write(report: dict[str, Any], folder: Path) -> list[Path]:
     """Write report.json and the three tables; returns the paths."""
-    texts = {REPORT: json.dumps(report, indent=1, allow_nan=False) + "\n"}
+    texts = {REPORT: _json(report)}
     texts |= {f"{table}.csv": table_csv(report, table) for table in TABLES}
     with typed(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
+
+
+def _json(report: dict[str, Any]) -> str:
+    """The report as JSON text, each row of a table on one line."""
+    text = partial(json.dumps, allow_nan=False)
+
+    def shown(key: str, value: Any) -> str:
+        return "[\n" + ",\n".join(map(text, value)) + "\n ]" if key in TABLES else text(value, indent=1)
+
+    return "{\n" + ",\n".join(f" {text(key)}: {shown(key, value)}" for key, value in report.items()) + "\n}\n"
 
 
 def read(folder: Path) -> dict[str, Any]:
