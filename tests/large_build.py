@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from neurodeploy.ir.trace import EVENT_KINDS, Events, Link, Router
 from neurodeploy.mapping.limits import fill, usage
 from neurodeploy.mapping.types import Core, Demand, Group, Piece
 from neurodeploy.price import Range
+from neurodeploy.report import data
 from neurodeploy.report.inputs import ReportInputs
 from neurodeploy.target import Target, load
 from tests import fake_build
@@ -34,16 +36,41 @@ def inputs(chips: int, per_chip: int = 122, ran: bool = True) -> ReportInputs:
     if ran:
         estimate = base.assessment.estimate
         assert estimate is not None
-        priced = {core.index: Range(0.5 * pj, pj, 3 * pj) for core, pj in zip(cores, rng.gamma(3, 3e5, len(cores)), strict=True)}
-        assessment = replace(base.assessment, events=_events(cores, target, rng), estimate=replace(estimate, core_pj=priced))
+        priced = {
+            core.index: Range(0.5 * pj, pj, 3 * pj)
+            for core, pj in zip(cores, rng.gamma(3, 3e5, len(cores)), strict=True)
+        }
+        assessment = replace(
+            base.assessment, events=_events(cores, target, rng), estimate=replace(estimate, core_pj=priced)
+        )
     return replace(base, target=target, mapping=mapping, assessment=assessment)
+
+
+def report(chips: int, per_chip: int = 122) -> dict[str, Any]:
+    """The report of such a build in a second: its rows are those of two chips with numbers drawn anew."""
+    found, rng = data.build(inputs(2, per_chip)), np.random.default_rng(1)
+    count = chips * per_chip
+    drawn = {name: rng.integers(1, 4097, count).tolist() for name in ("neurons_used", "synapse_words_used")}
+    drawn |= {name: rng.gamma(2, 300, count).tolist() for name in ("packets_in_mean", "packets_out_mean")}
+    drawn |= {"energy_nominal_uj": rng.gamma(3, 0.3, count).tolist(), "fill": rng.random(count).tolist()}
+    drawn["core"], drawn["chip"] = list(range(count)), [i // per_chip for i in range(count)]
+    kinds, names = found["cores"], list(drawn)
+    rows = zip(*drawn.values(), strict=True)
+    found["cores"] = [
+        {**kinds[i % len(kinds)], **dict(zip(names, row, strict=True))} for i, row in enumerate(rows)
+    ]
+    links = found["links"]
+    found["links"] = [row for _ in range(chips) for row in links[: len(links) // 2]]
+    found["mapping"] |= {"cores_used": count, "cores_total": count, "chips": chips}
+    found["target"]["chips"] = chips
+    return found
 
 
 def _cores(
     target: Target, groups: tuple[Group, ...], chips: int, per_chip: int, rng: np.random.Generator
 ) -> Iterator[Core]:
     count = chips * per_chip
-    neurons, words = rng.integers(1, 8000, count).tolist(), rng.integers(50, 16000, count).tolist()
+    neurons, words = rng.integers(1, 4097, count).tolist(), rng.integers(50, 12000, count).tolist()
     for i in range(count):
         group = groups[i * len(groups) // count].name
         demand = Demand(neurons[i], neurons[i], 1, words[i], 40 + i % 97, neurons[i] % 513)
@@ -65,6 +92,8 @@ def _events(cores: tuple[Core, ...], target: Target, rng: np.random.Generator) -
             for x in range(chip.routers_x):
                 for x1, y1 in ((x + 1, y), (x - 1, y), (x, y + 1), (x, y - 1)):
                     if 0 <= x1 < chip.routers_x and 0 <= y1 < chip.routers_y:
-                        links[Link(Router(number, x, y), Router(number, x1, y1))] = rng.integers(0, 900, base.steps)
+                        links[Link(Router(number, x, y), Router(number, x1, y1))] = rng.integers(
+                            0, 900, base.steps
+                        )
     bits, peak = {k: 40 * v for k, v in links.items()}, {k: int(v.max()) for k, v in links.items()}
     return replace(base, samples=1, core_counts=counts, links=links, link_bits=bits, link_peak=peak)

@@ -26,7 +26,8 @@ Row = TypeVar("Row", Layer, CoreView, LinkView)
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data).
+    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data), ``index`` for numbers
+    that name something.
 
     ``depends`` as for a figure: on synthetic input such a column says nothing about a task. ``first`` ones are shown on
     the page without being asked for.
@@ -220,10 +221,10 @@ RESOURCES = {"neurons": "neurons_per_core",
 FIRST_RESOURCES = ("neurons", "synapse_words", "total_words")
 
 CORES: tuple[Column[CoreView], ...] = (
-    Column("core", "index of the core", lambda r: r.core.index, first=True),
-    Column("chip", "chip it is on", lambda r: r.core.chip),
-    Column("x", "column of its router", lambda r: r.core.x, first=True),
-    Column("y", "row of its router", lambda r: r.core.y, first=True),
+    Column("core", "index of the core", lambda r: r.core.index, "index", first=True),
+    Column("chip", "chip it is on", lambda r: r.core.chip, "index"),
+    Column("x", "column of its router", lambda r: r.core.x, "index", first=True),
+    Column("y", "row of its router", lambda r: r.core.y, "index", first=True),
     *(column for name, limit in RESOURCES.items() for column in (
         Column(f"{name}_used", f"{name.replace('_', ' ')} in use (64-bit words, neurons: count)", _demand(name),
                first=name in FIRST_RESOURCES),
@@ -239,8 +240,8 @@ CORES: tuple[Column[CoreView], ...] = (
         Column(f"packets_{way}_p95", f"packets {did} per step", _load(f"packets_{way}_p95"),
                formula="95th percentile over samples and steps", missing=NOT_ON_CORES, depends="activity"),
     )),
-    Column("busiest_step", "when it works hardest", _load("busiest_step"), formula="step with most operations, first = 1",
-           missing=NOT_ON_CORES, depends="activity"),
+    Column("busiest_step", "when it works hardest", _load("busiest_step"),
+           formula="step with most operations, first = 1", missing=NOT_ON_CORES, depends="activity"),
     *(Column(f"energy_{level}_uj", f"energy per inference, {level}", _energy(level), "uJ",
              "events, barriers and share of static power", NO_ESTIMATE, "activity", first=level == "nominal")
       for level in ("low", "nominal", "high")),
