@@ -74,16 +74,16 @@ def plain(value: Any) -> Any:
     """Only dicts, lists, strings, finite numbers, booleans and None; what is not a number becomes None."""
     if type(value) in PLAIN:
         return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+    if type(value) is float:
+        return value if isfinite(value) else None
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         return plain(value.item())
-    if isinstance(value, float):
-        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
     return value if isinstance(value, (str, int)) or value is None else str(value)
 
 

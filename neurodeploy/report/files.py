@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,8 +39,8 @@ def table_csv(report: dict[str, Any], table: str) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
+    if value is None or type(value) in (int, float):
+        return value
     text = " ".join(map(str, value)) if isinstance(value, list) else value
     text = visible(text) if isinstance(text, str) else text
     # A spreadsheet must not take the name of a layer for a formula.
@@ -49,12 +49,12 @@ def _cell(value: Any) -> Any:
 
 def write(report: dict[str, Any], folder: Path) -> list[Path]:
     """Write report.json and the three tables; returns the paths."""
-    texts = {REPORT: _json(report)}
-    texts |= {f"{table}.csv": table_csv(report, table) for table in TABLES}
+    texts: dict[str, Callable[[dict[str, Any]], str]] = {REPORT: _json}
+    texts |= {f"{table}.csv": partial(table_csv, table=table) for table in TABLES}
     with typed(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    for name, text in texts.items():  # one text at a time: they may have a hundred million letters
+        write_text(folder / name, text(report))
     return [folder / name for name in texts]
 
 

@@ -85,7 +85,7 @@ def test_the_page_has_the_numbers_of_the_csv() -> None:
         if any(isinstance(value, float) for value in values):
             assert np.allclose(values, np.array(written, float), atol=0, rtol=1e-4), name
         else:
-            assert [str(files._cell(value)) for value in values] == written, name
+            assert ["" if v is None else str(files._cell(v)) for v in values] == written, name
 
 
 def test_chips_are_the_sums_and_means_of_their_cores() -> None:
