@@ -119,7 +119,7 @@ def place(graph: Graph, target: Target) -> Mapping:
 def _search(groups: list[str], cores: int) -> dict[str, Any]:
     """What a search may have said: three plans, and layers of which the last one holds up most."""
     costs = (("taken", cores, 8.7), ("next best", cores + 12, 8.9), ("fewest", 30, 9.4))
-    plans = [{"plan": plan, "cores": n, "chips": 1, "energy_uj": uj, "latency_ms": 0.026, "period_ms": 0.01}
+    plans = [{"plan": plan, "tiles": n, "cores": n, "chips": 1, "energy_uj": uj, "latency_ms": 0.026, "period_ms": 0.01}
              for plan, n, uj in costs]  # fmt: skip
     layers = [{"layer": name, "layout": "tokens in space", "cores": 1, "tick_ns": 900.0 + i, "bound": "memory",
                "share": 2 * (i + 1) / len(groups) / (len(groups) + 1), "next_layout": "tokens/2", "next_cores": 2,

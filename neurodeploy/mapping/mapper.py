@@ -77,7 +77,7 @@ def map_graph(
     problems += _too_many(len(cores), target, fewest)
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
     depth = max(depths(graph).values(), default=0)
-    notes = {"optimise": optimise, "pieces": len(parts), "search": outcome(plan)}
+    notes = {"optimise": optimise, "pieces": len(parts), "search": outcome(plan, len(cores))}
     system = target.name, target.chips, target.cores
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 

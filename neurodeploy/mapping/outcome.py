@@ -17,14 +17,16 @@ UJ_PER_PJ, MS_PER_NS = 1e-6, 1e-6
 TAKEN, NEXT, FEWEST = "taken", "next best", "fewest"
 
 
-def outcome(plan: Plan) -> dict[str, list[Row]]:
+def outcome(plan: Plan, cores: int) -> dict[str, list[Row]]:
     """``plans``: the one taken, the next best, that of the fewest cores; ``layers``: what each of its groups waits for.
 
+    ``cores`` are those of the plan taken, fewer than its tiles where these share them; costs are of tiles that do not.
     Nothing on a target without prices, where no plan is better than another.
     """
     if not plan.target.priced:
         return {}
-    return {"plans": [_cost(label, p) for label, p in _told(plan)], "layers": list(_layers(plan))}
+    taken, *others = (_cost(label, p) for label, p in _told(plan))
+    return {"plans": [{**taken, "cores": cores}, *others], "layers": list(_layers(plan))}
 
 
 def _told(plan: Plan) -> Iterator[tuple[str, Plan]]:
@@ -39,8 +41,9 @@ def _told(plan: Plan) -> Iterator[tuple[str, Plan]]:
 
 
 def _cost(label: str, plan: Plan) -> Row:
-    return {"plan": label, "cores": plan.cores, "chips": plan.chips, "energy_uj": plan.energy_pj * UJ_PER_PJ,
-            "latency_ms": plan.latency_ns * MS_PER_NS, "period_ms": plan.period_ns * MS_PER_NS}  # fmt: skip
+    return {"plan": label, "tiles": plan.cores, "cores": plan.cores, "chips": plan.chips,
+            "energy_uj": plan.energy_pj * UJ_PER_PJ, "latency_ms": plan.latency_ns * MS_PER_NS,
+            "period_ms": plan.period_ns * MS_PER_NS}  # fmt: skip
 
 
 def _layers(plan: Plan) -> Iterator[Row]:

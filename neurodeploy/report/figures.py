@@ -342,7 +342,7 @@ MAPPING = (
            get=_mapping(lambda m: str(m.notes.get("optimise", ""))), kind=TEXT, needs=MAPPED),
     Figure("mapping.plans", "plans weighed", "what the mapper took and what it weighed, as it expects them to cost",
            get=_searched("plans"), kind=ROWS, needs=SEARCHED, depends="activity", line="Search", say=words.search,
-           fields=("plan", "cores", "chips", "energy_uj", "latency_ms", "period_ms")),
+           fields=("plan", "tiles", "cores", "chips", "energy_uj", "latency_ms", "period_ms")),
     Figure("mapping.expected", "expected bounds of the layers", "what each layer is expected to wait for, its share of"
            " the time of an inference, and its next cut, with the time of a tick on the fullest core",
            get=_searched("layers"), kind=ROWS, needs=SEARCHED, depends="activity", line="Search", say=words.expected,

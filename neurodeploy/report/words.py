@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..config import INTEGER
@@ -280,11 +280,15 @@ def expected(report: Json) -> tuple[str, ...]:
     return longest(at(report, "mapping.expected") or ())
 
 
-def plans(objective: str, rows: Iterable[Json]) -> tuple[str, ...]:
+def plans(objective: str, rows: Sequence[Json]) -> tuple[str, ...]:
     """What the chosen plan is expected to cost under the objective in use, and what was weighed against it."""
     told = OBJECTIVES[objective].told if objective in OBJECTIVES.members else ()
-    shown = [_plan(row, told) for row in rows]
-    return (f"{objective}: {shown[0]} expected", *shown[1:]) if shown else ()
+    if not rows:
+        return ()
+    taken, *others = (_plan(row, told) for row in rows)
+    apart = rows[0]["tiles"] if rows[0]["tiles"] > rows[0]["cores"] else 0
+    how = f"expected if each of {apart} tiles had its own" if apart else "expected"
+    return (f"{objective}: {taken} {how}", *others)
 
 
 def longest(rows: Iterable[Json]) -> tuple[str, ...]:

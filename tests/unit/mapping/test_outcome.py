@@ -34,7 +34,7 @@ def test_the_plan_taken_costs_least_and_the_next_best_least_of_the_others(optimi
     plan, search = found(optimise)
     cost = OBJECTIVES[optimise].cost
     costs = {p.cores: cost(p) for p in reversed((plan, *plan.others))}
-    labels = {row["plan"]: row["cores"] for row in search["plans"]}
+    labels = {row["plan"]: row["tiles"] for row in search["plans"]}
     assert labels.pop("taken") == plan.cores and costs[plan.cores] == min(costs.values())
     del costs[plan.cores]
     if costs:
