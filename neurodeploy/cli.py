@@ -435,6 +435,10 @@ def _show_summary(report: dict[str, Any], folder: Path) -> None:
     Console().print(console.summary(report, page))
 
 
+#: nodes that `check` lists one by one; -v lists all
+MOST_NODES = 100
+
+
 @app.command()
 def check(
     model: ModelName = None,
@@ -462,12 +466,15 @@ def check(
         named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}
         problems = [asdict(p) for p in found.problems]
         named["import_check"] = found.import_check and found.import_check.as_dict()
+        named["search"] = found.search
         screen.data({**named, "nodes": [vars(v) for v in found.verdicts], "problems": problems})
     else:
         shown = [v for v in found.verdicts if verbose or v.grade != "free"]
         rows = [(v.node, v.detail, "BLOCKED" if v.blocked else v.grade, v.reason) for v in shown]
-        screen.table(("node", "what", "grade", "why"), rows)
+        screen.table(("node", "what", "grade", "why"), rows if verbose else _alike(rows))
         screen.out(_verdict_line(found))
+        if found.search:
+            screen.out(_search_line(found.search))
         screen.warnings(found.problems)
     if found.blocked:
         wrong = [p for p in found.problems if p.severity == "error"]
@@ -481,6 +488,23 @@ def _verdict_line(found: Any) -> str:
     if found.cores is not None:
         verdict += f", at least about {found.cores[0]} of {found.cores[1]} cores"
     return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
+
+
+def _alike(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    """Rows of nodes: where there are more than :data:`MOST_NODES`, one for all of which the same is said."""
+    if len(rows) <= MOST_NODES:
+        return rows
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, *said in rows:
+        names.setdefault(tuple(said), []).append(name)
+    return [(first + f" and {len(rest)} more" * bool(rest), *said) for said, (first, *rest) in names.items()]
+
+
+def _search_line(search: Mapping[str, Any]) -> str:
+    from .report import words
+
+    said = (*words.plans(search["objective"], search["plans"]), *words.longest(search["layers"]))
+    return "   ".join(("on noise", *said))
 
 
 class _Silent(Exception):

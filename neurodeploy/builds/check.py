@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .. import datasets, sources, support
 from ..config import BuildConfig
@@ -23,6 +25,8 @@ from .pipeline import require_members, target_of
 
 #: most samples that ranges come from, and their share of ones where they are binary
 COUNT, RATE = 4, 0.5
+#: what the dry run makes small
+OBJECTIVE = "cores"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Check:
     """What stands between a network and a target: a verdict per node and every problem.
 
     ``import_check`` is what was compared with the model itself, None where nothing was.
-    ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure.
+    ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure. So
+    does ``search``, what that run is expected to cost and wait for (:mod:`neurodeploy.mapping.outcome`).
     """
 
     model: str
@@ -40,6 +45,7 @@ class Check:
     problems: tuple[Problem, ...]
     cores: tuple[int, int] | None = None
     import_check: ImportCheck | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def blocked(self) -> bool:
@@ -67,11 +73,13 @@ def check(asked: BuildConfig) -> Check:
         graph = _integers(found)
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
-    mapped = laid_out(graph, target, "cores", given=found.given)
+    mapped = laid_out(graph, target, OBJECTIVE, given=found.given)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total
-    return replace(report, verdicts=verdicts, problems=tuple(problems), cores=cores)
+    expected = mapped.mapping.notes["search"]
+    search = {"objective": OBJECTIVE, **expected} if expected else {}
+    return replace(report, verdicts=verdicts, problems=tuple(problems), cores=cores, search=search)
 
 
 def _integers(found: Imported) -> Graph:

@@ -18,6 +18,7 @@ from .groups import HOST, Population, populations
 from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
 from .objectives._base import OBJECTIVES
+from .outcome import outcome
 from .placements._base import PLACEMENTS, Placement
 from .plan import Plan
 from .repeats import Cutter
@@ -78,7 +79,8 @@ def map_graph(
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
     problems += [*_too_many(len(cores), target, fewest), *_beyond(len(cores), plan, most, target)]
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
-    depth, notes = max(depths(graph).values(), default=0), {"optimise": optimise, "pieces": len(parts)}
+    depth = max(depths(graph).values(), default=0)
+    notes = {"optimise": optimise, "pieces": len(parts), "search": outcome(plan, len(cores))}
     system = target.name, target.chips, target.cores
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 

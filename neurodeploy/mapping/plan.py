@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,18 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.trace import EVENT_KINDS
 from ..passes.balance import period
-from ..price import Range, barrier_ns, by_part, lasting, overhead, stages, total, traffic_ns
+from ..price import (
+    BOUNDS,
+    TERMS,
+    Range,
+    barrier_ns,
+    by_part,
+    lasting,
+    overhead,
+    stages,
+    total,
+    traffic_ns,
+)
 from ..target import Target
 from .expected import per_tick
 from .groups import Population
@@ -22,11 +34,22 @@ from .traffic import Traffic, packet_bits
 LEVEL = "nominal"
 
 
+class Cost(NamedTuple):
+    """What a plan is expected to cost: that of one inference, and the time between two results of a pipeline."""
+
+    cores: int
+    chips: int
+    energy_pj: float
+    latency_ns: float
+    period_ns: float
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Tiles of every group that lives on cores, by its name, and the traffic between them.
 
-    ``counts``: expected counts of one tick of whole groups, by their names.
+    ``counts``: expected counts of one tick of whole groups, by their names; ``others``: what else was weighed, the next
+    best first.
     """
 
     graph: Graph
@@ -35,6 +58,7 @@ class Plan:
     tilings: Mapping[str, Tiling]
     flows: Traffic
     counts: Mapping[str, Array]
+    others: Sequence[Cost] = ()
 
     @property
     def cores(self) -> int:
@@ -45,6 +69,11 @@ class Plan:
     def chips(self) -> int:
         """Chips that so many cores fill."""
         return max(-(-self.cores // self.target.chip.cores_per_chip), 1)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """All that plans are compared by."""
+        return Cost(self.cores, self.chips, self.energy_pj, self.latency_ns, self.period_ns)
 
     @property
     def _barrier_ns(self) -> float:
@@ -99,6 +128,20 @@ class Plan:
         return float(slowest.sum())
 
     @property
+    def waits(self) -> dict[str, tuple[str, float]]:
+        """For each group: the bound of its fullest core, and the ns of an inference that wait for it."""
+        barrier, ticks = self._barrier_ns, self.graph.header.timesteps
+        lasts = {name: self._lasts(counts, barrier) for name, counts in self.expected.items()}
+        held = dict.fromkeys(lasts, 0.0)
+        for step in range(self.steps):
+            busy = [g.name for g in self.groups if g.name in lasts and g.depth <= step < g.depth + ticks]
+            if busy:
+                slowest = max(busy, key=lasts.__getitem__)
+                held[slowest] += lasts[slowest]
+        terms = {name: self._terms_ns(counts, barrier) for name, counts in self.expected.items()}
+        return {name: (BOUNDS[TERMS[int(np.argmax(ns))]], held[name]) for name, ns in terms.items()}
+
+    @property
     def period_ns(self) -> float:
         """Expected time between two results of a pipeline in ns: in every step the slowest of all groups."""
         barrier = self._barrier_ns
@@ -106,8 +149,11 @@ class Plan:
         return slowest * period(self.graph)
 
     def _lasts(self, counts: Array, barrier: float) -> float:
+        return float(lasting([*self._terms_ns(counts, barrier)], self.target, LEVEL))
+
+    def _terms_ns(self, counts: Array, barrier: float) -> Array:
+        """Terms of a step in which a core does what was counted, in the order of :data:`~neurodeploy.price.TERMS`."""
         bits = np.asarray(counts[EVENT_KINDS.index("message_bits")])
         none = np.zeros_like(bits)
         traffic = traffic_ns(bits, none, none, self.target, LEVEL)
-        work = stages(counts, EVENT_KINDS, self.target, LEVEL)
-        return float(lasting([*work, traffic, barrier], self.target, LEVEL))
+        return np.array([*stages(counts, EVENT_KINDS, self.target, LEVEL), traffic, barrier])

@@ -38,7 +38,7 @@ class Budget:
 
     def holds(self, plan: Plan) -> bool:
         """Whether a plan keeps within it."""
-        slow = self.latency_ns is not None and plan.latency_ns > self.latency_ns
+        slow = self.latency_ns is not None and plan.cost.latency_ns > self.latency_ns
         return not slow and (self.cores is None or plan.cores <= self.cores)
 
 
@@ -66,10 +66,11 @@ def cheapest(
 
     def rank(plan: Plan) -> tuple[float, ...]:
         if most.holds(plan):
-            return 0, objective.cost(plan), plan.cores
-        return (1, plan.latency_ns) if plan.cores <= cores else (2, plan.cores)
+            return 0, objective.cost(plan.cost), plan.cores
+        return (1, plan.cost.latency_ns) if plan.cores <= cores else (2, plan.cores)
 
     plan = best = settled(cutter, flows, dict(tilings), counts, given)
+    weighed = {plan.cost: rank(plan)}
     if objective.compact and most.latency_ns is None:
         return plan
     least_ns = WORTH * barrier_ns(target.with_chips(1), LEVEL)
@@ -82,12 +83,14 @@ def cheapest(
             settled(cutter, flows, allot(ladders, steps, budget), counts, given)
             for steps in (depth + np.arange(ticks), 0 * depth)
         ]
+        weighed |= {plan.cost: rank(plan) for plan in plans}
         found = min(plans, key=rank)
         idle = 0 if rank(found) < rank(best) else idle + 1
         best = min(best, found, key=rank)
         if idle == PATIENCE or ladders.cores <= budget:
             break
-    return best
+    others = (cost for cost in sorted(weighed, key=weighed.__getitem__) if cost != best.cost)
+    return replace(best, others=tuple(others))
 
 
 def _budgets(fewest: int, cores: int, target: Target) -> list[int]:

@@ -1,4 +1,7 @@
-"""The chip as a picture: routers on their grid, four or however many cores each, and the links between them."""
+"""The chip as a picture: routers on their grid, four or however many cores each, and the links between them.
+
+Of more cores than can be looked at, one square stands for a chip, and the script draws the cores of the one opened.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,72 @@ from .svg import Safe, drawing, line, rect, tag, text, title
 from .words import Json
 
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
-MOST_CHIPS = 16
 MOST_CORES = 1 << 16
+#: of the map of chips: room for the number of the first chip of a row, and most chips in a row, as wide as the page
+MARGIN, MOST_COLUMNS = 36, 44
+
+#: what cores can be coloured by -> column of the core table, and of that of chips
+MEASURES = {"fill": "fill", "energy": "energy_nominal_uj", "packets": "packets_in_mean"}
+OF_CHIPS = {**MEASURES, "fill": "fill_mean"}
+
+
+def drawable(report: Json) -> bool:
+    """False for chips that are too large for a picture."""
+    mesh = [report["target"][key] or 0 for key in ("routers_x", "routers_y", "cores_per_router")]
+    return max(*mesh, prod(mesh)) <= MOST_CORES
 
 
 def chips(report: Json) -> list[tuple[int, Safe]]:
-    """One drawing per chip in use, at most :data:`MOST_CHIPS`; cores carry their numbers as data for the script.
-
-    None of chips that are too large for a picture.
-    """
-    mesh = [report["target"][key] or 0 for key in ("routers_x", "routers_y", "cores_per_router")]
-    if max(*mesh, prod(mesh)) > MOST_CORES:
+    """One drawing per chip in use; cores carry their numbers as data for the script."""
+    if not drawable(report):
         return []
     used: dict[int, list[Json]] = defaultdict(list)
     for row in report["cores"]:
         used[row["chip"]].append(row)
-    tops = {key: max([row[key] or 0 for row in report["cores"]] + [0]) for key in MEASURES.values()}
-    return [(chip, _chip(report, chip, used[chip], tops)) for chip in sorted(used)[:MOST_CHIPS]]
+    tops = _tops(report["cores"], MEASURES)
+    return [(chip, _chip(report, chip, used[chip], tops)) for chip in sorted(used)]
 
 
-#: what cores can be coloured by -> column of the core table
-MEASURES = {"fill": "fill", "energy": "energy_nominal_uj", "packets": "packets_in_mean"}
+def overview(rows: list[Json]) -> Safe:
+    """One square for each chip in use, in the order of their numbers; ``rows`` as :mod:`.perchip` makes them."""
+    tops, pitch = _tops(rows, OF_CHIPS), CORE + SEAM
+    columns = min(MOST_COLUMNS, ceil(sqrt(2 * len(rows))))
+    parts: list[Safe] = []
+    for index, row in enumerate(rows):
+        x, y = MARGIN + index % columns * pitch, index // columns * pitch
+        if not index % columns:
+            parts.append(text(MARGIN - 6, y + CORE / 2 + 4, str(row["chip"]), "axis", "end"))
+        square = _square(x, y, _levels(row, tops, OF_CHIPS))
+        hint = (
+            f"chip {row['chip']}: {row['cores']} cores, {units.percent(row['fill_mean'])} full, the fullest"
+            f" {units.percent(row['fill_max'])}, {units.quantity(row['energy_nominal_uj'], 'uJ')}"
+        )
+        parts.append(
+            tag("g", title(hint), square, class_="used", tabindex=0, role="button", data_chip=row["chip"])
+        )
+    width, height = MARGIN + columns * pitch, ceil(len(rows) / columns) * pitch
+    return drawing(width, height, "chips", *parts, min_width=min(width, 640))
+
+
+def geometry(report: Json) -> str:
+    """What the script needs to draw a chip as :func:`chips` does: sizes in pixels, then routers and their cores."""
+    target = report["target"]
+    sizes = CORE, SEAM, GAP, EDGE, target["routers_x"], target["routers_y"], target["cores_per_router"]
+    return " ".join(map(str, sizes))
+
+
+def _tops(rows: list[Json], measures: dict[str, str]) -> dict[str, float]:
+    return {name: max((row[key] or 0 for row in rows), default=0) for name, key in measures.items()}
+
+
+def _levels(row: Json, tops: dict[str, float], measures: dict[str, str]) -> dict[str, float]:
+    """Each measure as a share of its largest."""
+    return {n: round((row[key] or 0) / tops[n], 3) if tops[n] else 0.0 for n, key in measures.items()}
+
+
+def _square(x: float, y: float, levels: dict[str, float]) -> Safe:
+    told = {f"data_{name}": level for name, level in levels.items()}
+    return rect(x, y, CORE, CORE, "core", rx=2, fill_opacity=0.12 + 0.88 * levels["fill"], **told)
 
 
 def _chip(report: Json, chip: int, rows: list[Json], tops: dict[str, float]) -> Safe:
@@ -74,13 +122,11 @@ def _router(
 
 
 def _core(row: Json, x: float, y: float, tops: dict[str, float]) -> Safe:
-    levels = {n: round((row[k] or 0) / tops[k], 3) if tops[k] else 0.0 for n, k in MEASURES.items()}
     hint = (
         f"core {row['core']}: {units.percent(row['fill'])} of {units.words(row['limiting'])},"
         f" {units.quantity(row['energy_nominal_uj'], 'uJ')}, {', '.join(row['layers'][:4])}"
     )
-    told = {f"data_{name}": level for name, level in levels.items()}
-    square = rect(x, y, CORE, CORE, "core", rx=2, fill_opacity=0.12 + 0.88 * levels["fill"], **told)
+    square = _square(x, y, _levels(row, tops, MEASURES))
     more = {"role": "button", "aria_label": hint, "data_core": row["core"]}
     return tag("g", title(hint), square, class_="used", tabindex=0, **more)
 

@@ -13,11 +13,7 @@ from functools import partial
 from operator import methodcaller
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
-from ..array import Array
 from ..cost import dense_macs
-from ..cost.audit import WORK_KINDS
 from ..cost.types import UJ_PER_PJ
 from ..ir.nodes import Micro, Neuron, Reduce, Synapse, View
 from ..mapping.limits import fill
@@ -30,7 +26,8 @@ Row = TypeVar("Row", Layer, CoreView, LinkView)
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data).
+    """A column: ``unit`` is empty for text and counts, ``%`` for fractions (0 .. 1 in the data), ``index`` for numbers
+    that name something.
 
     ``depends`` as for a figure: on synthetic input such a column says nothing about a task. ``first`` ones are shown on
     the page without being asked for.
@@ -213,13 +210,8 @@ def _demand(name: str) -> Callable[[CoreView], int]:
     return lambda view: int(getattr(view.core.demand, name))
 
 
-def _steps(kind: str, take: Callable[[Array], Any]) -> Callable[[CoreView], float | None]:
-    return lambda view: None if (x := view.per_step(kind)) is None else float(take(x))
-
-
-def _busiest_step(view: CoreView) -> int | None:
-    loads = [x.mean(axis=0) for kind in WORK_KINDS if (x := view.per_step(kind)) is not None]
-    return int(np.sum(loads, axis=0).argmax()) + 1 if loads else None
+#: what a core did, by :func:`~neurodeploy.report.views.loads`
+_load = partial(methodcaller, "load")
 
 
 #: resource of the core table, a quantity of a demand -> key of the target's limits
@@ -229,10 +221,10 @@ RESOURCES = {"neurons": "neurons_per_core",
 FIRST_RESOURCES = ("neurons", "synapse_words", "total_words")
 
 CORES: tuple[Column[CoreView], ...] = (
-    Column("core", "index of the core", lambda r: r.core.index, first=True),
-    Column("chip", "chip it is on", lambda r: r.core.chip),
-    Column("x", "column of its router", lambda r: r.core.x, first=True),
-    Column("y", "row of its router", lambda r: r.core.y, first=True),
+    Column("core", "index of the core", lambda r: r.core.index, "index", first=True),
+    Column("chip", "chip it is on", lambda r: r.core.chip, "index"),
+    Column("x", "column of its router", lambda r: r.core.x, "index", first=True),
+    Column("y", "row of its router", lambda r: r.core.y, "index", first=True),
     *(column for name, limit in RESOURCES.items() for column in (
         Column(f"{name}_used", f"{name.replace('_', ' ')} in use (64-bit words, neurons: count)", _demand(name),
                first=name in FIRST_RESOURCES),
@@ -243,13 +235,13 @@ CORES: tuple[Column[CoreView], ...] = (
     Column("fill", "how full its fullest resource is", lambda r: fill(r.core.used)[0], "%",
            "largest used / limit of what is memory or neurons", first=True),
     *(column for way, did in (("in", "received"), ("out", "sent")) for column in (
-        Column(f"packets_{way}_mean", f"packets {did} per step", _steps(f"packets_{way}", np.mean),
+        Column(f"packets_{way}_mean", f"packets {did} per step", _load(f"packets_{way}_mean"),
                formula="mean over samples and steps", missing=NOT_ON_CORES, depends="activity", first=True),
-        Column(f"packets_{way}_p95", f"packets {did} per step", _steps(f"packets_{way}", partial(np.percentile, q=95)),
+        Column(f"packets_{way}_p95", f"packets {did} per step", _load(f"packets_{way}_p95"),
                formula="95th percentile over samples and steps", missing=NOT_ON_CORES, depends="activity"),
     )),
-    Column("busiest_step", "when it works hardest", _busiest_step, formula="step with most operations, first = 1",
-           missing=NOT_ON_CORES, depends="activity"),
+    Column("busiest_step", "when it works hardest", _load("busiest_step"),
+           formula="step with most operations, first = 1", missing=NOT_ON_CORES, depends="activity"),
     *(Column(f"energy_{level}_uj", f"energy per inference, {level}", _energy(level), "uJ",
              "events, barriers and share of static power", NO_ESTIMATE, "activity", first=level == "nominal")
       for level in ("low", "nominal", "high")),

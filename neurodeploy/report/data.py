@@ -7,6 +7,7 @@ A value that is missing is null, and ``reasons`` says why under its dotted key (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,14 @@ def build(inputs: ReportInputs) -> Json:
     report: Json = {"schema_version": SCHEMA_VERSION}
     for figure in figures.figures():
         _put(report, figure.key, figure.get(inputs))
-    for table, columns in TABLES.items():
-        report[table] = [{column.name: column.get(row) for column in columns} for row in ROWS[table](inputs)]
+    report |= dict.fromkeys(TABLES)
     report["definitions"] = {d.key: _definition(d, inputs.target) for d in inputs.assessment.definitions}
     report["figures"] = [figure.described() for figure in figures.figures()]
     report["columns"] = {table: [c.described() for c in columns] for table, columns in TABLES.items()}
     report = plain(report)
+    for table, columns in TABLES.items():  # as they are made, for there may be a hundred thousand rows
+        rows = ROWS[table](inputs)
+        report[table] = [{column.name: plain(column.get(row)) for column in columns} for row in rows]
     report["reasons"] = {key: _reason(inputs, key) for key in dict.fromkeys(nulls(report))}
     return report
 
@@ -63,31 +66,37 @@ def _coefficient(key: str, target: Target) -> Json:
 # --- plain JSON, and a reason for every null ------------------------------------------------------------------------
 
 
+#: types of which every value is plain
+PLAIN = frozenset({str, int, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """Only dicts, lists, strings, finite numbers, booleans and None; what is not a number becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+    if type(value) in PLAIN:
+        return value
+    if type(value) is float:
+        return value if isfinite(value) else None
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
     return value if isinstance(value, (str, int)) or value is None else str(value)
 
 
-def nulls(value: Any, key: str = "") -> Iterator[str]:
+def nulls(value: Json | list[Any], key: str = "") -> Iterator[str]:
     """Dotted keys of everything that is None; the rows of a list share their list's key."""
-    if value is None:
-        yield key
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from nulls(item, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for item in value:
-            yield from nulls(item, key)
+    items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for name, item in items:
+        if item is None or isinstance(item, (dict, list)):
+            inner = key if name is None else f"{key}.{name}" if key else str(name)
+            if item is None:
+                yield inner
+            else:
+                yield from nulls(item, inner)
 
 
 def _reason(inputs: ReportInputs, key: str) -> str:

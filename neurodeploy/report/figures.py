@@ -68,6 +68,7 @@ PRICE = Need("price", "the target gives no coefficient", priced=True)
 PAPER = Need("paper", "no recorded run of the network", priced=True)
 THREE = Need("paper", "a convention of converted networks with compensated products only", priced=True)
 MAPPED = Need("mapping", "the network was not mapped")
+SEARCHED = Need("search", "the network was not mapped, or not by prices", priced=True)
 SENT = Need("estimate", "no packet was sent between cores")
 WORK = Need("purity", "the network did not run")
 GRADED = Need("silicon", "no graded mapping with counted events")
@@ -202,6 +203,16 @@ def _mean_hops(events: Events) -> float | None:
     return _hops(events) / packets if packets else None
 
 
+def _searched(part: str) -> Get:
+    """What the search for a mapping says of its plans or its layers."""
+
+    def found(inputs: ReportInputs) -> list[Json] | None:
+        said = inputs.mapping.notes.get("search") if inputs.mapping else None
+        return list(said[part]) if said else None
+
+    return found
+
+
 def _limiting(mapping: mapped.Mapping) -> str | None:
     limits = Counter(core.limiting for core in mapping.cores)
     return limits.most_common(1)[0][0] if limits else None
@@ -327,6 +338,16 @@ MAPPING = (
     Figure("mapping.groups", "population groups", "what lives on the same indices, and its layouts", depends="cut",
            **_table(lambda i: i.mapping.groups if i.mapping else (),
                     "name", "nodes", "depth", "layout", "limiting", "alternatives")),
+    Figure("mapping.objective", "objective", "what the mapper made small",
+           get=_mapping(lambda m: str(m.notes.get("optimise", ""))), kind=TEXT, needs=MAPPED),
+    Figure("mapping.plans", "plans weighed", "what the mapper took and what it weighed, as it expects them to cost",
+           get=_searched("plans"), kind=ROWS, needs=SEARCHED, depends="activity", line="Search", say=words.search,
+           fields=("plan", "tiles", "cores", "chips", "energy_uj", "latency_ms", "period_ms")),
+    Figure("mapping.expected", "expected bounds of the layers", "what each layer is expected to wait for, its share of"
+           " the time of an inference, and its next cut, with the time of a tick on the fullest core",
+           get=_searched("layers"), kind=ROWS, needs=SEARCHED, depends="activity", line="Search", say=words.expected,
+           fields=("layer", "layout", "cores", "tick_ns", "bound", "share", "next_layout", "next_cores", "next_fill",
+                   "next_tick_ns")),
 )  # fmt: skip
 
 EVIDENCE = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def table_csv(report: dict[str, Any], table: str) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
+    if value is None or type(value) in (int, float):
+        return value
     text = " ".join(map(str, value)) if isinstance(value, list) else value
     text = visible(text) if isinstance(text, str) else text
     # A spreadsheet must not take the name of a layer for a formula.
@@ -48,13 +49,23 @@ def _cell(value: Any) -> Any:
 
 def write(report: dict[str, Any], folder: Path) -> list[Path]:
     """Write report.json and the three tables; returns the paths."""
-    texts = {REPORT: json.dumps(report, indent=1, allow_nan=False) + "\n"}
-    texts |= {f"{table}.csv": table_csv(report, table) for table in TABLES}
+    texts: dict[str, Callable[[dict[str, Any]], str]] = {REPORT: _json}
+    texts |= {f"{table}.csv": partial(table_csv, table=table) for table in TABLES}
     with typed(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    for name, text in texts.items():  # one text at a time: they may have a hundred million letters
+        write_text(folder / name, text(report))
     return [folder / name for name in texts]
+
+
+def _json(report: dict[str, Any]) -> str:
+    """The report as JSON text, each row of a table on one line."""
+    text = partial(json.dumps, allow_nan=False)
+
+    def shown(key: str, value: Any) -> str:
+        return "[\n" + ",\n".join(map(text, value)) + "\n ]" if key in TABLES else text(value, indent=1)
+
+    return "{\n" + ",\n".join(f" {text(key)}: {shown(key, value)}" for key, value in report.items()) + "\n}\n"
 
 
 def read(folder: Path) -> dict[str, Any]:

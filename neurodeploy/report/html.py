@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from ..errors import Problem, grouped
 from ..files import write_text
 from ..price import LEVELS
 from ..visible import visible
-from . import charts, chipmap, figures, units, words
+from . import charts, chipmap, figures, perchip, units, words
 from .dataflow import dataflow
 from .figure import NUMBER, RANGE, Card, Figure
 from .files import PAGE, read
+from .packed import MOST_ROWS, Table, table
 from .svg import Safe
 from .words import Json
 
@@ -30,6 +32,7 @@ def page(report: Json) -> str:
     """The whole page as text."""
     template = _environment().get_template("page.html.j2")
     script = _asset("page.js")
+    by_chip = perchip.chips(report) if perchip.many(report) else []
     rendered = template.render(
         r=report,
         css=Safe(_asset("page.css")),
@@ -43,6 +46,13 @@ def page(report: Json) -> str:
         how_made=words.how_made(report),
         synthetic=words.synthetic(report),
         unchecked=words.unchecked(report),
+        tables=list(tables(report, by_chip)),
+        overview=chipmap.overview(by_chip) if by_chip and chipmap.drawable(report) else "",
+        geometry=chipmap.geometry(report),
+        plans=words.at(report, "mapping.plans"),
+        expected={row["layer"]: row for row in words.at(report, "mapping.expected") or ()},
+        expects=", ".join(words.expected(report)).removeprefix("longest "),
+        most_groups=MOST_ROWS,
         in_lava=", ".join(words.lava(report)),
         kind=words.kind(report),
     )
@@ -76,12 +86,22 @@ def drawings(report: Json) -> dict[str, Any]:
         "raster": charts.raster(report),
         "widths": charts.widths(report),
         "links": charts.link_load(report),
-        "chips": chipmap.chips(report),
+        "chips": [] if perchip.many(report) else chipmap.chips(report),
         "dataflow": dataflow(report),
         "edges": charts.shares(report["purity"]["edges"], "code", "edges by code"),
         "work": charts.shares(report["purity"]["work"], "code", "event operations by code"),
         "silicon": charts.shares(report["silicon"], "grade", "all operations by grade"),
     }
+
+
+def tables(report: Json, by_chip: list[Json]) -> Iterator[Table]:
+    """The tables; where the cores are many, with one of their chips, whose rows are given."""
+    columns = report["columns"]
+    yield table("layers", "Layers", columns["layers"], report["layers"])
+    yield table("chips", "Chips", [c.described() for c in perchip.COLUMNS], by_chip)
+    shown = [{**c, "first": c["first"] or (bool(by_chip) and c["name"] == "chip")} for c in columns["cores"]]
+    yield table("cores", "Cores", shown, report["cores"], pack=bool(by_chip))
+    yield table("links", "Links", columns["links"], report["links"], whole=False)
 
 
 def problems(report: Json) -> list[Problem]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ..array import Array
+from ..cost.audit import WORK_KINDS
 from ..cost.counts import NodeCounts
 from ..image import stored
 from ..ir.graph import Graph
 from ..ir.nodes import Const, Node, Synapse, View
-from ..ir.trace import Link
+from ..ir.trace import Events, Link
 from ..ir.types import Value
 from ..mapping.types import Core, Group
 from ..price import Range
@@ -80,16 +81,16 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class CoreView:
-    """A used core; ``position`` is its place in the count arrays."""
+    """A used core; ``position`` is its place in the count arrays and in ``loads``, which all cores share."""
 
     inputs: ReportInputs
     core: Core
     position: int
+    loads: Mapping[str, list[float]]
 
-    def per_step(self, kind: str) -> Array | None:
-        """Counts of one kind by sample and step."""
-        events = self.inputs.assessment.events
-        return None if events is None else events.core_counts[:, self.position, :, events.kinds.index(kind)]
+    def load(self, name: str) -> float | None:
+        """One of :func:`loads`; None where nothing ran on cores."""
+        return self.loads[name][self.position] if self.loads else None
 
     @property
     def energy(self) -> Range | None:
@@ -148,8 +149,21 @@ def _cores_by_node(inputs: ReportInputs) -> dict[str, set[int]]:
 
 def cores(inputs: ReportInputs) -> Iterator[CoreView]:
     """The used cores."""
+    did = loads(inputs.assessment.events) if inputs.assessment.events else {}
     for position, core in enumerate(inputs.mapping.cores if inputs.mapping else ()):
-        yield CoreView(inputs, core, position)
+        yield CoreView(inputs, core, position, did)
+
+
+def loads(events: Events) -> dict[str, list[float]]:
+    """What all cores did, one figure for each: packets per step, and the step, from 1, with most operations."""
+    found: dict[str, Array] = {}
+    for kind in ("packets_in", "packets_out"):
+        counts = events.core_counts[..., events.kinds.index(kind)]
+        found[f"{kind}_mean"] = counts.mean(axis=(0, 2))
+        found[f"{kind}_p95"] = np.percentile(counts, 95, axis=(0, 2))
+    work = [events.core_counts[..., events.kinds.index(kind)].mean(axis=0) for kind in WORK_KINDS]
+    found["busiest_step"] = np.sum(work, axis=0).argmax(axis=1) + 1
+    return {name: values.tolist() for name, values in found.items()}
 
 
 def links(inputs: ReportInputs) -> Iterator[LinkView]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..config import INTEGER
 from ..cost.paper import trained
+from ..mapping.objectives._base import OBJECTIVES
+from ..mapping.outcome import TAKEN
 from . import units
 
 Json = dict[str, Any]
 
+#: expected figures of a plan, and their units
+TOLD = {"energy_uj": "uJ", "latency_ms": "ms", "period_ms": "ms"}
 #: kinds of warnings that the console names
 MOST_WARNINGS = 4
 
@@ -245,13 +249,58 @@ def paper_below(report: Json) -> str:
 
 
 def bounds(report: Json) -> tuple[str, ...]:
-    """Share of the time by what its steps wait for, largest first."""
+    """Share of the time by what its steps wait for, largest first, and the layer that most of it waits for."""
     waits: dict[str, float] = defaultdict(float)
+    held: dict[tuple[str, str], float] = defaultdict(float)
     for step in report["steps"] or ():
         waits[step["bound"]] += step["nominal_ns"] or 0.0
+        held[step["layer"], step["bound"]] += step["nominal_ns"] or 0.0
     whole, longest = sum(waits.values()), sorted(waits.items(), key=lambda wait: -wait[1])
     shares = ", ".join(f"{bound} {units.percent(ns / whole, 0)}" for bound, ns in longest if whole)
-    return (f"waits for {shares}",) if shares else ()
+    if not shares:
+        return ()
+    (layer, bound), ns = max(held.items(), key=lambda item: item[1])
+    return (f"waits for {shares}", *_longest(layer, ns / whole, bound))
+
+
+def _longest(layer: str, share: float, bound: str) -> tuple[str, ...]:
+    """A layer that holds up the others; at the barrier none does."""
+    return (
+        (f"longest for {layer} {units.percent(share, 0)} ({bound})",) if layer and bound != "barrier" else ()
+    )
+
+
+def search(report: Json) -> tuple[str, ...]:
+    """What the mapper took and what it weighed."""
+    return plans(at(report, "mapping.objective"), at(report, "mapping.plans") or ())
+
+
+def expected(report: Json) -> tuple[str, ...]:
+    """The layer that the mapper expects most of the time to wait for."""
+    return longest(at(report, "mapping.expected") or ())
+
+
+def plans(objective: str, rows: Sequence[Json]) -> tuple[str, ...]:
+    """What the chosen plan is expected to cost under the objective in use, and what was weighed against it."""
+    told = OBJECTIVES[objective].told if objective in OBJECTIVES.members else ()
+    if not rows:
+        return ()
+    taken, *others = (_plan(row, told) for row in rows)
+    apart = rows[0]["tiles"] if rows[0]["tiles"] > rows[0]["cores"] else 0
+    how = f"expected if each of {apart} tiles had its own" if apart else "expected"
+    return (f"{objective}: {taken} {how}", *others)
+
+
+def longest(rows: Iterable[Json]) -> tuple[str, ...]:
+    """The layer that most of the time is expected to wait for."""
+    row = max(rows, key=lambda row: row["share"], default=None)
+    return () if row is None else _longest(row["layer"], row["share"], row["bound"])
+
+
+def _plan(row: Json, told: Iterable[str]) -> str:
+    costs = (units.quantity(row[key], TOLD[key]) for key in told)
+    label = "" if row["plan"] == TAKEN else f"{row['plan']} "
+    return " ".join((f"{label}{row['cores']} cores", *costs))
 
 
 def contended(report: Json) -> tuple[str, ...]:

@@ -331,3 +331,10 @@ def test_unusable_input_files_are_typed(write: object, tmp_path: Path) -> None:
 def test_every_error_class_has_its_exit_code() -> None:
     found = {cls.exit_code for cls in NeurodeployError.__subclasses__()}
     assert found == {2, 3, 4, 6}
+
+
+def test_a_check_of_many_nodes_names_alike_ones_once() -> None:
+    few = [(f"n{i}", "lif neuron", "documented", "why") for i in range(cli.MOST_NODES)]
+    assert cli._alike(few) == few
+    many = [("odd", "sum", "BLOCKED", ""), *((f"n{i}", *few[0][1:]) for i in range(5000))]
+    assert cli._alike(many) == [many[0], ("n0 and 4999 more", "lif neuron", "documented", "why")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from ...registry import Member, Room
-from ..plan import Plan
+from ..plan import Cost
 
 
 class Objective(Member):
@@ -18,11 +18,13 @@ class Objective(Member):
     title: str
     #: whether measured activity takes part in the choice
     weighs_activity: bool = True
+    #: the expected figures of a plan (:mod:`..outcome`) that are told beside its number of cores
+    told: tuple[str, ...] = ("energy_uj", "latency_ms")
     #: whether cores themselves are what counts: nothing is spread, and tiles share cores where their limits allow
     compact: bool = False
 
     @abstractmethod
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Cost) -> float:
         """What is made small, of the whole network, in any unit."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost
 from ._base import Objective
 
 
@@ -11,8 +11,9 @@ class Energy(Objective):
 
     name = "energy"
     title = "the least expected energy of one inference"
+    told = ("energy_uj",)
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Cost) -> float:
         """Picojoules."""
         return plan.energy_pj
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost
 from ._base import Objective
 
 
@@ -11,8 +11,9 @@ class Latency(Objective):
 
     name = "latency"
     title = "the least expected time of one inference"
+    told = ("latency_ms",)
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Cost) -> float:
         """Nanoseconds."""
         return plan.latency_ns
 

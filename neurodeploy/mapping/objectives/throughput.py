@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost
 from ._base import Objective
 
 
@@ -11,8 +11,9 @@ class Throughput(Objective):
 
     name = "throughput"
     title = "the least expected time between two results of a pipeline"
+    told = ("period_ms",)
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Cost) -> float:
         """Nanoseconds."""
         return plan.period_ns
 
