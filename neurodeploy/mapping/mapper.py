@@ -26,7 +26,7 @@ from .tiling import Tiling
 from .types import Core, Demand, Group, Mapping, Piece
 
 #: the placement method without being asked
-PLACEMENT = "swaps"
+PLACEMENT = "metis-annealing"
 #: the resources of which narrower weights need less
 WEIGHED = ("synapse_words", "total_words")
 

@@ -1,0 +1,217 @@
+"""Simulated annealing in every chip over swaps of two places, with the exact load of every link, compiled.
+
+Cost: hops + SHARE x the fullest link. Messages are whole units, so that what is kept from swap to swap stays exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from scipy.sparse import csr_array
+
+from ...array import Array
+from ...target_schema import Chip
+from ..routes import PORT
+from ._base import in_line, snake
+
+UNITS = 2**40  # of all messages together
+SHARE = 8.0  # hops that one message less on the fullest link is worth
+NEAR = 0.5  # share of the tries that move a core beside one that it talks to
+WARM = 1.0  # first temperature, in mean hops of a core's messages
+COLD = 1e-3  # last temperature, as a share of the first
+TRIES = 2000  # per core, of few cores
+FEWEST = 100  # per core, of many
+MOST = 5_000_000  # of all cores, as long as each has the fewest: some seconds
+
+
+def annealed(on: Array, ends: Array, messages: Array, chip: Chip) -> Array:
+    """The place of each core along the snake of its chip ``on``; ``ends`` (2, flows), -1 is the host.
+
+    No chip has more hops or a fuller link than with its cores in order. Always the same for the same messages.
+    """
+    return annealing(on, ends, messages, chip)[0]
+
+
+def annealing(on: Array, ends: Array, messages: Array, chip: Chip) -> tuple[Array, Array, Array]:
+    """As :func:`annealed`, with the load of every link (chips, 4, y, x), and the units of each flow that it is in."""
+    cores, slots = len(on), snake(chip).astype(np.int64)
+    units = np.rint(messages * (UNITS / max(messages.sum(), 1e-300))).astype(np.int64)
+    first = np.full((chip.routers_y, chip.routers_x), -1)  # place along the snake of a router's first core
+    first[slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
+    order = np.argsort(on, kind="stable")
+    members = order, np.searchsorted(on[order], np.arange(int(on.max(initial=-1)) + 2))
+    tries = min(TRIES, max(FEWEST, MOST // max(cores, 1)))
+    mesh = slots, first, chip.cores_per_router, np.array(PORT)
+    place = in_line(on)
+    loads = _anneal(place, members, _partners(on, ends, units), mesh, tries)
+    return place, loads, units
+
+
+def _partners(on: Array, ends: Array, units: Array) -> tuple[Array, ...]:
+    """CSR of the partners of every core on its chip, what it sends to and takes from each; the same from and to ports.
+
+    What goes to another chip or to the host passes the port.
+    """
+    cores = len(on)
+    source, target = ends
+    local = (ends >= 0).all(axis=0)
+    local[local] = on[source[local]] == on[target[local]]
+    out, into = ~local & (source >= 0), ~local & (target >= 0)
+    away = np.bincount(source[out], units[out], cores).astype(np.int64)
+    home = np.bincount(target[into], units[into], cores).astype(np.int64)
+    pairs = source[local], target[local]
+    # Both have an entry wherever either does.
+    none = np.zeros_like(units[local])
+    shape = cores, cores
+    sent = csr_array((np.r_[units[local], none], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
+    taken = csr_array((np.r_[none, units[local]], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
+    for matrix in (sent, taken):
+        matrix.sum_duplicates()
+    return sent.indptr.astype(np.int64), sent.indices.astype(np.int64), sent.data, taken.data, away, home
+
+
+def _kept(function: Any) -> Any:
+    """njit, with the machine code kept on disk where numba finds a place for it."""
+    try:
+        return njit(function, nogil=True, error_model="numpy", cache=True)
+    except RuntimeError:
+        return njit(function, nogil=True, error_model="numpy")
+
+
+@_kept
+def _walk(loads: Any, x: int, y: int, to_x: int, to_y: int, amount: int) -> None:
+    """Adds a flow to the links of its way, x first, as :func:`..routes.route`."""
+    while x < to_x:
+        loads[0, y, x] += amount
+        x += 1
+    while x > to_x:
+        loads[1, y, x] += amount
+        x -= 1
+    while y < to_y:
+        loads[2, y, x] += amount
+        y += 1
+    while y > to_y:
+        loads[3, y, x] += amount
+        y -= 1
+
+
+@_kept
+def _move(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, sign: int) -> None:
+    """Adds all flows of a core, or takes them away; those with the core ``other`` are left out."""
+    first, partner, sent, taken, away, home = flows
+    slots, port = mesh[0], mesh[3]
+    x, y = slots[place[core], 0], slots[place[core], 1]
+    for i in range(first[core], first[core + 1]):
+        if partner[i] != other:
+            at_x, at_y = slots[place[partner[i]], 0], slots[place[partner[i]], 1]
+            if sent[i]:
+                _walk(loads, x, y, at_x, at_y, sign * sent[i])
+            if taken[i]:
+                _walk(loads, at_x, at_y, x, y, sign * taken[i])
+    if away[core]:
+        _walk(loads, x, y, port[0], port[1], sign * away[core])
+    if home[core]:
+        _walk(loads, port[0], port[1], x, y, sign * home[core])
+
+
+@_kept
+def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
+    """By how many hops the ways of a core grow at the place ``to``; those with the core ``other`` stay as long."""
+    first, partner, sent, taken, away, home = flows
+    slots, port = mesh[0], mesh[3]
+    x, y, to_x, to_y = slots[place[core], 0], slots[place[core], 1], slots[to, 0], slots[to, 1]
+    before, after = abs(x - port[0]) + abs(y - port[1]), abs(to_x - port[0]) + abs(to_y - port[1])
+    found = (after - before) * (away[core] + home[core])
+    for i in range(first[core], first[core + 1]):
+        if partner[i] != other:
+            at_x, at_y = slots[place[partner[i]], 0], slots[place[partner[i]], 1]
+            before, after = abs(x - at_x) + abs(y - at_y), abs(to_x - at_x) + abs(to_y - at_y)
+            found += (after - before) * (sent[i] + taken[i])
+    return found
+
+
+@_kept
+def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
+    """A place for a core to try: any, or one on or beside the router of a partner; -1 where that is none."""
+    first, partner = flows[0], flows[1]
+    slots, index, each = mesh[0], mesh[1], mesh[2]
+    count = first[core + 1] - first[core]
+    if count == 0 or np.random.random() >= NEAR:
+        return np.random.randint(len(slots))
+    there = place[partner[first[core] + np.random.randint(count)]]
+    x, y = slots[there, 0] + np.random.randint(3) - 1, slots[there, 1] + np.random.randint(3) - 1
+    if not (0 <= x < index.shape[1] and 0 <= y < index.shape[0]) or index[y, x] < 0:
+        return -1
+    to = index[y, x] + np.random.randint(each)
+    return to if to < len(slots) else -1
+
+
+@_kept
+def _anneal(place: Any, members: Any, flows: Any, mesh: Any, tries: int) -> Any:
+    """Gives ``place`` the best places found, chip by chip, and returns the loads of the links (chips, 4, y, x)."""
+    order, start = members
+    high, wide = mesh[1].shape
+    found = np.zeros((len(start) - 1, 4, high, wide), np.int64)
+    for chip in range(len(start) - 1):
+        np.random.seed(chip)
+        _anneal_chip(place, order[start[chip] : start[chip + 1]], flows, mesh, tries, found[chip])
+    return found
+
+
+@_kept
+def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
+    """One chip; ``found`` is given the loads of its links at the best places."""
+    first, partner, sent, away, home = flows[0], flows[1], flows[2], flows[4], flows[5]
+    slots, port = mesh[0], mesh[3]
+    holder = np.full(len(slots), -1)
+    for core in cores:
+        holder[place[core]] = core
+        x, y = slots[place[core], 0], slots[place[core], 1]
+        for i in range(first[core], first[core + 1]):
+            _walk(found, x, y, slots[place[partner[i]], 0], slots[place[partner[i]], 1], sent[i])
+        _walk(found, x, y, port[0], port[1], away[core])
+        _walk(found, port[0], port[1], x, y, home[core])
+    loads, trial = found.copy(), found.copy()
+    hops, peak = loads.sum(), loads.max()
+    most_hops, most_peak = hops, peak
+    best, cost = hops + SHARE * peak, hops + SHARE * peak
+    best_place = place[cores]
+    warm, total = WARM * hops / max(len(cores), 1), tries * len(cores)
+    for step in range(total):
+        core = cores[np.random.randint(len(cores))]
+        to, here = _aim(place, flows, mesh, core), place[core]
+        if to < 0 or (slots[here, 0] == slots[to, 0] and slots[here, 1] == slots[to, 1]):
+            continue
+        allowed = -warm * COLD ** (step / total) * np.log(1.0 - np.random.random())
+        other = holder[to]
+        change = _longer(place, flows, mesh, core, other, to)
+        if other >= 0:
+            change += _longer(place, flows, mesh, other, core, here)
+        if change - SHARE * peak > allowed:
+            continue  # whatever becomes of the fullest link
+        trial[:] = loads
+        _move(trial, place, flows, mesh, core, -1, -1)
+        if other >= 0:
+            _move(trial, place, flows, mesh, other, core, -1)
+            place[other] = here
+        place[core] = to
+        _move(trial, place, flows, mesh, core, -1, 1)
+        if other >= 0:
+            _move(trial, place, flows, mesh, other, core, 1)
+        fullest = trial.max()
+        now = hops + change + SHARE * fullest
+        if now - cost > allowed:
+            place[core] = here
+            if other >= 0:
+                place[other] = to
+            continue
+        hops, peak, cost = hops + change, fullest, now
+        holder[here], holder[to] = other, core
+        loads, trial = trial, loads
+        if cost < best and hops <= most_hops and peak <= most_peak:
+            best = cost
+            best_place[:] = place[cores]
+            found[:] = loads
+    place[cores] = best_place
