@@ -78,7 +78,11 @@ def loads(places: Sequence[Router], ends: Array, messages: Array, chip: Chip) ->
     legs = [
         (source[~apart], target[~apart, 1:], messages[~apart]),
         (source[away], np.broadcast_to(port, (int(away.sum()), 2)), messages[away]),
-        (np.c_[target[home, :1], np.broadcast_to(port, (int(home.sum()), 2))], target[home, 1:], messages[home]),
+        (
+            np.c_[target[home, :1], np.broadcast_to(port, (int(home.sum()), 2))],
+            target[home, 1:],
+            messages[home],
+        ),
     ]
     start, end, amount = (np.concatenate(part) for part in zip(*legs, strict=True))
     size = int(spots[:, 0].max()) + 1, chip.routers_y, chip.routers_x
@@ -93,7 +97,7 @@ def loads(places: Sequence[Router], ends: Array, messages: Array, chip: Chip) ->
 
 
 def _along(start: tuple[Array, ...], end: Array, sign: int, amount: Array, size: tuple[int, ...]) -> Array:
-    """Loads of the links in one direction of the last axis, of legs along it: running sums of what enters and leaves."""
+    """Loads of the links in one direction of the last axis, of legs along it: sums of what enters and leaves."""
     *line, first = start
     moving = (end - first) * sign > 0
     shape = (*size[:-1], size[-1] + 1)

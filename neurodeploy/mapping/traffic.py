@@ -56,7 +56,9 @@ class Traffic:
         # The host takes part as one core more.
         source, target = (np.where(end < 0, count, end) for end in (core[self.source], core[self.target]))
         apart = source != target
-        pairs = csr_array((self.messages[apart], (source[apart], target[apart])), shape=(count + 1, count + 1))
+        pairs = csr_array(
+            (self.messages[apart], (source[apart], target[apart])), shape=(count + 1, count + 1)
+        )
         pairs.sum_duplicates()
         ends = np.stack([np.repeat(np.arange(count + 1), np.diff(pairs.indptr)), pairs.indices])
         return np.where(ends == count, HOST_TILE, ends), pairs.data

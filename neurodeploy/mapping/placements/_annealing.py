@@ -161,23 +161,53 @@ def _anneal(place: Any, members: Any, flows: Any, mesh: Any, tries: int) -> Any:
 
 
 @_kept
-def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
-    """One chip; ``found`` is given the loads of its links at the best places."""
-    first, partner, sent, away, home = flows[0], flows[1], flows[2], flows[4], flows[5]
+def _copy(loads: Any, to: Any) -> None:
+    """Element by element: an assignment to a slice takes numba two seconds to compile."""
+    for side in range(loads.shape[0]):
+        for y in range(loads.shape[1]):
+            for x in range(loads.shape[2]):
+                to[side, y, x] = loads[side, y, x]
+
+
+@_kept
+def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
+    """Adds all flows of a chip, each once."""
+    first, partner, sent, _, away, home = flows
     slots, port = mesh[0], mesh[3]
-    holder = np.full(len(slots), -1)
     for core in cores:
-        holder[place[core]] = core
         x, y = slots[place[core], 0], slots[place[core], 1]
         for i in range(first[core], first[core + 1]):
-            _walk(found, x, y, slots[place[partner[i]], 0], slots[place[partner[i]], 1], sent[i])
-        _walk(found, x, y, port[0], port[1], away[core])
-        _walk(found, port[0], port[1], x, y, home[core])
+            _walk(loads, x, y, slots[place[partner[i]], 0], slots[place[partner[i]], 1], sent[i])
+        _walk(loads, x, y, port[0], port[1], away[core])
+        _walk(loads, port[0], port[1], x, y, home[core])
+
+
+@_kept
+def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> None:
+    """Puts a core at the place ``to``, and the core that is there, if any, at the place of the first."""
+    here = place[core]
+    for sign in (-1, 1):  # first what goes is taken away, then added where it comes
+        if sign > 0:
+            place[core] = to
+            if other >= 0:
+                place[other] = here
+        _move(loads, place, flows, mesh, core, -1, sign)
+        if other >= 0:
+            _move(loads, place, flows, mesh, other, core, sign)
+
+
+@_kept
+def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
+    """One chip; ``found``, which is empty, is given the loads of its links at the best places."""
+    slots = mesh[0]
+    holder, best_place = np.full(len(slots), -1), np.zeros(len(cores), np.int64)
+    for i, core in enumerate(cores):
+        holder[place[core]], best_place[i] = core, place[core]
+    _count(found, place, cores, flows, mesh)
     loads, trial = found.copy(), found.copy()
     hops, peak = loads.sum(), loads.max()
     most_hops, most_peak = hops, peak
-    best, cost = hops + SHARE * peak, hops + SHARE * peak
-    best_place = place[cores]
+    cost = best = hops + SHARE * peak
     warm, total = WARM * hops / max(len(cores), 1), tries * len(cores)
     for step in range(total):
         core = cores[np.random.randint(len(cores))]
@@ -191,15 +221,8 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
             change += _longer(place, flows, mesh, other, core, here)
         if change - SHARE * peak > allowed:
             continue  # whatever becomes of the fullest link
-        trial[:] = loads
-        _move(trial, place, flows, mesh, core, -1, -1)
-        if other >= 0:
-            _move(trial, place, flows, mesh, other, core, -1)
-            place[other] = here
-        place[core] = to
-        _move(trial, place, flows, mesh, core, -1, 1)
-        if other >= 0:
-            _move(trial, place, flows, mesh, other, core, 1)
+        _copy(loads, trial)
+        _exchange(trial, place, flows, mesh, core, other, to)
         fullest = trial.max()
         now = hops + change + SHARE * fullest
         if now - cost > allowed:
@@ -212,6 +235,8 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
         loads, trial = trial, loads
         if cost < best and hops <= most_hops and peak <= most_peak:
             best = cost
-            best_place[:] = place[cores]
-            found[:] = loads
-    place[cores] = best_place
+            _copy(loads, found)
+            for i, moved in enumerate(cores):
+                best_place[i] = place[moved]
+    for i, moved in enumerate(cores):
+        place[moved] = best_place[i]

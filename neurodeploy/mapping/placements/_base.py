@@ -102,4 +102,10 @@ def routers(on: Array, place: Array, chip: Chip) -> list[Router]:
     return [Router(*spot) for spot in np.c_[on, snake(chip)[place]].tolist()]
 
 
+def data_order(cores: int, chip: Chip) -> list[Router]:
+    """Chips one after the other, in each the snake: what any other placement is compared with."""
+    on = in_order(cores, chip)
+    return routers(on, in_line(on), chip)
+
+
 PLACEMENTS = Room("mapping.placements", Placement)

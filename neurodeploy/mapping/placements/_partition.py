@@ -66,7 +66,9 @@ def _repaired(on: Array, graph: csr_array, most: int) -> Array:
     sizes = np.bincount(on, minlength=parts)
     for full in np.flatnonzero(sizes > most).tolist():
         mine = np.flatnonzero(on == full)
-        part = csr_array((np.ones(len(on), dtype=np.int64), on, np.arange(len(on) + 1)), shape=(len(on), parts))
+        part = csr_array(
+            (np.ones(len(on), dtype=np.int64), on, np.arange(len(on) + 1)), shape=(len(on), parts)
+        )
         near = (graph[mine] @ part).toarray()  # what each sends to and takes from every part
         loss = near[:, [full]] - near
         while sizes[full] > most:

@@ -13,7 +13,7 @@ from ...ir.trace import Router
 from ...target import Target
 from ..routes import loads
 from ..traffic import Traffic
-from ._base import Placement, in_line, in_order, routers
+from ._base import Placement, data_order, in_order, routers
 from ._partition import partitioned
 
 
@@ -32,9 +32,7 @@ class MetisAnnealing(Placement):
         plain, parted = in_order(len(cores), chip), partitioned(ends, messages, len(cores), chip)
         if not np.array_equal(parted, plain):
             spots = routers(parted, annealed(parted, ends, messages, chip), chip)
-            ours, snakes = (
-                loads(found, ends, messages, chip) for found in (spots, routers(plain, in_line(plain), chip))
-            )
+            ours, snakes = (loads(s, ends, messages, chip) for s in (spots, data_order(len(cores), chip)))
             if ours.hops <= snakes.hops and ours.peak <= snakes.peak:
                 return spots
         return routers(plain, annealed(plain, ends, messages, chip), chip)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...ir.trace import Router
 from ...target import Target
 from ..traffic import Traffic
-from ._base import Placement, in_line, in_order, routers
+from ._base import Placement, data_order
 
 
 class Snake(Placement):
@@ -18,8 +18,7 @@ class Snake(Placement):
 
     def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
         """Chips one after the other."""
-        on = in_order(len(cores), target.chip)
-        return routers(on, in_line(on), target.chip)
+        return data_order(len(cores), target.chip)
 
 
 MEMBER = Snake()
