@@ -21,9 +21,9 @@ SHARE = 8.0  # hops that one message less on the fullest link is worth
 NEAR = 0.5  # share of the tries that move a core beside one that it talks to
 WARM = 1.0  # first temperature, in mean hops of a core's messages
 COLD = 1e-3  # last temperature, as a share of the first
-TRIES = 2000  # per core, of few cores
-FEWEST = 100  # per core, of many
-MOST = 5_000_000  # of all cores, as long as each has the fewest: some seconds
+TRIES = 16  # per core and core of its chip
+MOST = 5_000_000  # of all cores together, some seconds' worth
+FEWEST = 100  # per core, however many there are
 
 
 def annealed(on: Array, ends: Array, messages: Array, chip: Chip) -> Array:
@@ -42,7 +42,7 @@ def annealing(on: Array, ends: Array, messages: Array, chip: Chip) -> tuple[Arra
     first[slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
     order = np.argsort(on, kind="stable")
     members = order, np.searchsorted(on[order], np.arange(int(on.max(initial=-1)) + 2))
-    tries = min(TRIES, max(FEWEST, MOST // max(cores, 1)))
+    tries = max(FEWEST, MOST // max(cores, 1))
     mesh = slots, first, chip.cores_per_router, np.array(PORT)
     place = in_line(on)
     loads = _anneal(place, members, _partners(on, ends, units), mesh, tries)
@@ -206,9 +206,11 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
     _count(found, place, cores, flows, mesh)
     loads, trial = found.copy(), found.copy()
     hops, peak = loads.sum(), loads.max()
+    if hops == 0:
+        return
     most_hops, most_peak = hops, peak
     cost = best = hops + SHARE * peak
-    warm, total = WARM * hops / max(len(cores), 1), tries * len(cores)
+    warm, total = WARM * hops / len(cores), min(tries, TRIES * len(cores)) * len(cores)
     for step in range(total):
         core = cores[np.random.randint(len(cores))]
         to, here = _aim(place, flows, mesh, core), place[core]
