@@ -21,9 +21,9 @@ SHARE = 8.0  # hops that one message less on the fullest link is worth
 NEAR = 0.5  # share of the tries that move a core beside one that it talks to
 WARM = 1.0  # first temperature, in mean hops of a core's messages
 COLD = 1e-3  # last temperature, as a share of the first
-TRIES = 16  # per core and core of its chip
-MOST = 5_000_000  # of all cores together, some seconds' worth
-FEWEST = 100  # per core, however many there are
+TRIES = 16  # per core and core of its chip: few flows take long to order
+MOST = 20_000_000  # tries per core x flows, some seconds' worth: many flows are ordered soon
+FEWEST = 30  # tries per core all the same
 
 
 def annealed(on: Array, ends: Array, messages: Array, chip: Chip) -> Array:
@@ -42,7 +42,7 @@ def annealing(on: Array, ends: Array, messages: Array, chip: Chip) -> tuple[Arra
     first[slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
     order = np.argsort(on, kind="stable")
     members = order, np.searchsorted(on[order], np.arange(int(on.max(initial=-1)) + 2))
-    tries = max(FEWEST, MOST // max(cores, 1))
+    tries = max(FEWEST, MOST // max(len(messages), 1))
     mesh = slots, first, chip.cores_per_router, np.array(PORT)
     place = in_line(on)
     loads = _anneal(place, members, _partners(on, ends, units), mesh, tries)
