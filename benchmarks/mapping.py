@@ -127,12 +127,12 @@ class Search:
 
 def mapped(network: Network, objective: str, file: str | None = None) -> Search:
     """A mapping as a build makes it, and watched."""
-    from neurodeploy.mapping import mapper
+    from neurodeploy.mapping import mapper, spread
     from neurodeploy.mapping.given import read
     from neurodeploy.mapping.placements._base import PLACEMENTS as ROOM
     from neurodeploy.target import load
 
-    search, found, usual = Search(load(network.target)), mapper.cheapest, ROOM[mapper.PLACEMENT]
+    search, found, usual = Search(load(network.target)), spread.cheapest, ROOM[mapper.PLACEMENT]
 
     def cheapest(*arguments: Any) -> Any:
         start = time.perf_counter()
@@ -149,7 +149,8 @@ def mapped(network: Network, objective: str, file: str | None = None) -> Search:
             search.place_s = time.perf_counter() - start
             return spots
 
-    ROOM.members["watched"], mapper.cheapest = Watched(), cheapest
+    ROOM.members["watched"] = Watched()
+    vars(mapper)["cheapest"] = cheapest
     graph = mapper.prepared(network.graph(), search.target)
     search.made = mapper.map_graph(
         graph, search.target, network.chips, objective, "watched", given=read(file)

@@ -70,46 +70,30 @@ class Loads:
 
 def loads(places: Sequence[Router], ends: Array, messages: Array, chip: Chip) -> Loads:
     """What :func:`route` makes of many flows at once: ``ends`` (2, flows) are indices of ``places``, -1 is the host."""
-    spots = np.array([*places, HOST], dtype=np.int64)  # the host is the last, which -1 finds
-    source, target = spots[ends[0]], spots[ends[1]]
-    apart = source[:, 0] != target[:, 0]
-    away, home = apart & (source[:, 0] >= 0), apart & (target[:, 0] >= 0)
-    port = np.array(PORT)
-    legs = [
-        (source[~apart], target[~apart, 1:], messages[~apart]),
-        (source[away], np.broadcast_to(port, (int(away.sum()), 2)), messages[away]),
-        (
-            np.c_[target[home, :1], np.broadcast_to(port, (int(home.sum()), 2))],
-            target[home, 1:],
-            messages[home],
-        ),
-    ]
-    start, end, amount = (np.concatenate(part) for part in zip(*legs, strict=True))
-    size = int(spots[:, 0].max()) + 1, chip.routers_y, chip.routers_x
-    number, x, y = start.T
-    to_x, to_y = end.T
-    along_x = [_along((number, y, x), to_x, sign, amount, size) for sign in (1, -1)]
-    turned = size[0], size[2], size[1]
-    along_y = [_along((number, to_x, y), to_y, sign, amount, turned).swapaxes(1, 2) for sign in (1, -1)]
-    both = away & home
-    pairs = source[both, 0] * size[0] + target[both, 0]
-    return Loads(np.stack([*along_x, *along_y]), _summed(pairs, messages[both]))
+    number, x, y = np.array([*places, HOST], dtype=np.int64).T  # the host is the last, which -1 finds
+    spot, port, source, target = y * chip.routers_x + x, PORT[1] * chip.routers_x + PORT[0], *ends
+    chips, routers = int(number.max()) + 1, chip.routers_y * chip.routers_x
+    apart = number[source] != number[target]
+    out, into = number[source] >= 0, apart & (number[target] >= 0)
+    # Messages from router to router of each chip: to the receiver or the port, and from the port.
+    leaving = (number[source] * routers + spot[source]) * routers + np.where(apart, port, spot[target])
+    coming = (number[target] * routers + port) * routers + spot[target]
+    met = sum(
+        np.bincount(legs[i], messages[i], chips * routers**2) for legs, i in ((leaving, out), (coming, into))
+    )
+    met = np.reshape(met, (chips, *(chip.routers_y, chip.routers_x) * 2))
+    rows, columns = (
+        met.sum(axis=3),
+        met.sum(axis=2),
+    )  # (chips, y, x, end's x) and (chips, y, end's y, end's x)
+    (east, west), (north, south) = _passed(chip.routers_x), _passed(chip.routers_y)
+    along_x = [np.einsum("cyab,kab->cyk", rows, passed) for passed in (east, west)]
+    along_y = [np.einsum("cabx,kab->ckx", columns, passed) for passed in (north, south)]
+    pairs = np.bincount((number[source] * chips + number[target])[out & into], messages[out & into])
+    return Loads(np.stack([*along_x, *along_y]), pairs[pairs > 0])
 
 
-def _along(start: tuple[Array, ...], end: Array, sign: int, amount: Array, size: tuple[int, ...]) -> Array:
-    """Loads of the links in one direction of the last axis, of legs along it: sums of what enters and leaves."""
-    *line, first = start
-    moving = (end - first) * sign > 0
-    shape = (*size[:-1], size[-1] + 1)
-    # Towards smaller places, the links of a leg are named by end + 1 .. first.
-    low, high = (first, end) if sign > 0 else (end + 1, first + 1)
-    changes = np.zeros(int(np.prod(shape)))
-    for place, weight in ((low, amount), (high, -amount)):
-        flat = np.ravel_multi_index((*(axis[moving] for axis in line), place[moving]), shape)
-        changes += np.bincount(flat, weight[moving], len(changes))
-    return np.cumsum(changes.reshape(shape), axis=-1)[..., :-1]
-
-
-def _summed(keys: Array, amounts: Array) -> Array:
-    _, place = np.unique(keys, return_inverse=True)
-    return np.bincount(place, amounts)
+def _passed(size: int) -> tuple[Array, Array]:
+    """(links, starts, ends) 1 where the way up from start to end passes the link from there on, and the way down."""
+    link, start, end = np.ogrid[:size, :size, :size]
+    return ((start <= link) & (link < end)) * 1.0, ((end < link) & (link <= start)) * 1.0

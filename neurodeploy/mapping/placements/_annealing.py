@@ -20,7 +20,7 @@ UNITS = 2**40  # of all messages together
 SHARE = 8.0  # hops that one message less on the fullest link is worth
 NEAR = 0.5  # share of the tries that move a core beside one that it talks to
 WARM = 1.0  # first temperature, in mean hops of a core's messages
-COLD = 1e-3  # last temperature, as a share of the first
+COLD = 1e-2  # last temperature, as a share of the first
 TRIES = 16  # per core and core of its chip: few flows take long to order
 MOST = 20_000_000  # tries per core x flows, some seconds' worth: many flows are ordered soon
 FEWEST = 30  # tries per core all the same
@@ -36,7 +36,7 @@ def annealed(on: Array, ends: Array, messages: Array, chip: Chip) -> Array:
 
 def annealing(on: Array, ends: Array, messages: Array, chip: Chip) -> tuple[Array, Array, Array]:
     """As :func:`annealed`, with the load of every link (chips, 4, y, x), and the units of each flow that it is in."""
-    cores, slots = len(on), snake(chip).astype(np.int64)
+    slots = snake(chip).astype(np.int64)
     units = np.rint(messages * (UNITS / max(messages.sum(), 1e-300))).astype(np.int64)
     first = np.full((chip.routers_y, chip.routers_x), -1)  # place along the snake of a router's first core
     first[slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
@@ -123,7 +123,7 @@ def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -
     slots, port = mesh[0], mesh[3]
     x, y, to_x, to_y = slots[place[core], 0], slots[place[core], 1], slots[to, 0], slots[to, 1]
     before, after = abs(x - port[0]) + abs(y - port[1]), abs(to_x - port[0]) + abs(to_y - port[1])
-    found = (after - before) * (away[core] + home[core])
+    found: int = (after - before) * (away[core] + home[core])
     for i in range(first[core], first[core + 1]):
         if partner[i] != other:
             at_x, at_y = slots[place[partner[i]], 0], slots[place[partner[i]], 1]
@@ -139,12 +139,12 @@ def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     slots, index, each = mesh[0], mesh[1], mesh[2]
     count = first[core + 1] - first[core]
     if count == 0 or np.random.random() >= NEAR:
-        return np.random.randint(len(slots))
+        return int(np.random.randint(len(slots)))
     there = place[partner[first[core] + np.random.randint(count)]]
     x, y = slots[there, 0] + np.random.randint(3) - 1, slots[there, 1] + np.random.randint(3) - 1
     if not (0 <= x < index.shape[1] and 0 <= y < index.shape[0]) or index[y, x] < 0:
         return -1
-    to = index[y, x] + np.random.randint(each)
+    to: int = index[y, x] + np.random.randint(each)
     return to if to < len(slots) else -1
 
 
@@ -197,48 +197,55 @@ def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: i
 
 
 @_kept
+def _grown(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
+    """By how many hops all ways grow if a core and the one at the place ``to``, if any, change places."""
+    found: int = _longer(place, flows, mesh, core, other, to)
+    return found + _longer(place, flows, mesh, other, core, place[core]) if other >= 0 else found
+
+
+@_kept
+def _remember(place: Any, cores: Any, kept: Any) -> None:
+    for i in range(len(cores)):
+        kept[i] = place[cores[i]]
+
+
+@_kept
 def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
     """One chip; ``found``, which is empty, is given the loads of its links at the best places."""
     slots = mesh[0]
-    holder, best_place = np.full(len(slots), -1), np.zeros(len(cores), np.int64)
-    for i, core in enumerate(cores):
-        holder[place[core]], best_place[i] = core, place[core]
+    holder, kept = np.full(len(slots), -1), np.zeros(len(cores), np.int64)
+    for core in cores:
+        holder[place[core]] = core
     _count(found, place, cores, flows, mesh)
-    loads, trial = found.copy(), found.copy()
-    hops, peak = loads.sum(), loads.max()
-    if hops == 0:
-        return
+    _remember(place, cores, kept)
+    loads, trial, hops, peak = found.copy(), found.copy(), found.sum(), found.max()
     most_hops, most_peak = hops, peak
     cost = best = hops + SHARE * peak
-    warm, total = WARM * hops / len(cores), min(tries, TRIES * len(cores)) * len(cores)
-    for step in range(total):
+    warm, total = WARM * hops / max(len(cores), 1), min(tries, TRIES * len(cores)) * len(cores)
+    for step in range(total if hops else 0):
         core = cores[np.random.randint(len(cores))]
         to, here = _aim(place, flows, mesh, core), place[core]
         if to < 0 or (slots[here, 0] == slots[to, 0] and slots[here, 1] == slots[to, 1]):
             continue
         allowed = -warm * COLD ** (step / total) * np.log(1.0 - np.random.random())
         other = holder[to]
-        change = _longer(place, flows, mesh, core, other, to)
-        if other >= 0:
-            change += _longer(place, flows, mesh, other, core, here)
+        change = _grown(place, flows, mesh, core, other, to)
         if change - SHARE * peak > allowed:
             continue  # whatever becomes of the fullest link
         _copy(loads, trial)
         _exchange(trial, place, flows, mesh, core, other, to)
         fullest = trial.max()
-        now = hops + change + SHARE * fullest
-        if now - cost > allowed:
+        if hops + change + SHARE * fullest - cost > allowed:
             place[core] = here
             if other >= 0:
                 place[other] = to
             continue
-        hops, peak, cost = hops + change, fullest, now
+        hops, peak, cost = hops + change, fullest, hops + change + SHARE * fullest
         holder[here], holder[to] = other, core
         loads, trial = trial, loads
         if cost < best and hops <= most_hops and peak <= most_peak:
             best = cost
             _copy(loads, found)
-            for i, moved in enumerate(cores):
-                best_place[i] = place[moved]
-    for i, moved in enumerate(cores):
-        place[moved] = best_place[i]
+            _remember(place, cores, kept)
+    for i in range(len(cores)):
+        place[cores[i]] = kept[i]
