@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
 
+from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.trace import Router
@@ -19,15 +20,16 @@ from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
 from .objectives._base import OBJECTIVES
 from .outcome import outcome
-from .placements._base import PLACEMENTS, Placement
+from .placements._base import PLACEMENTS, data_order
 from .plan import Plan
 from .repeats import Cutter
+from .routes import loads
 from .spread import FREE, Budget, cheapest, pieces
 from .tiling import Tiling
 from .types import Core, Demand, Group, Mapping, Piece
 
 #: the placement method without being asked
-PLACEMENT = "swaps"
+PLACEMENT = "metis-annealing"
 #: the resources of which narrower weights need less
 WEIGHED = ("synapse_words", "total_words")
 
@@ -68,7 +70,9 @@ def map_graph(
     plan = cheapest(cutter, groups, coarsest, objective, said.tilings, most)
     parts = pieces(plan.tilings, plan.flows)
     shared = objective.compact and most.latency_ns is None
-    cores = tuple(_cores(plan, parts, said, placing, 0 if shared else most.cores or target.cores))
+    hosted, kept = _hosted(plan, parts, said, 0 if shared else most.cores or target.cores)
+    spots = placing.around(hosted, plan.flows, target, kept)
+    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
     fewest = sum(len(t.tiles) for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
@@ -79,16 +83,16 @@ def map_graph(
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
     problems += [*_too_many(len(cores), target, fewest), *_beyond(len(cores), plan, most, target)]
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
-    depth = max(depths(graph).values(), default=0)
-    notes = {"optimise": optimise, "pieces": len(parts), "search": outcome(plan, len(cores))}
-    system = target.name, target.chips, target.cores
+    notes = {"optimise": optimise, "pieces": len(parts), "placement": placement}
+    notes |= {"search": outcome(plan, len(cores)), **_travelled(plan.flows.between(hosted), spots, target)}
+    depth, system = max(depths(graph).values(), default=0), (target.name, target.chips, target.cores)
     return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
 
 
-def _cores(
-    plan: Plan, parts: Sequence[Piece], said: Decided, placing: Placement, most: int
-) -> Iterator[Core]:
-    """Every tile on a core of its own, unless it is given one with others or that takes more than ``most`` cores."""
+def _hosted(
+    plan: Plan, parts: Sequence[Piece], said: Decided, most: int
+) -> tuple[list[list[int]], dict[int, Router]]:
+    """Tiles of every core, one unless it is given others or that takes more than ``most`` cores; and given places."""
     target, places = plan.target, said.places(parts)
     together: dict[tuple[int, int], list[int]] = {}
     for tile, place in sorted(places.items()):
@@ -98,9 +102,19 @@ def _cores(
         hosted = pack([p.demand for p in parts], target, list(together.values()))
     # A core that has been given holds one of its tiles, and whatever else was packed beside it.
     kept = {i: router(places[t], target) for i, tiles in enumerate(hosted) for t in tiles if t in places}
-    spots = placing.around(hosted, plan.flows, target, kept)
-    for i, tiles in enumerate(hosted):
-        yield _core(i, [parts[p] for p in tiles], spots[i], target)
+    return hosted, kept
+
+
+def _travelled(
+    flows: tuple[Array, Array], spots: Sequence[Router], target: Target
+) -> dict[str, dict[str, float]]:
+    """Expected messages per tick on the network: of the cores in data order, and as they are placed."""
+    ways = {"data_order": data_order(len(spots), target.chip), "placed": spots}
+    found = {name: loads(way, *flows, target.chip) for name, way in ways.items()}
+    return {
+        key: {name: getattr(load, key) for name, load in found.items()}
+        for key in ("hops", "peak", "crossings")
+    }
 
 
 def _core(index: int, parts: list[Piece], place: Router, target: Target) -> Core:

@@ -66,7 +66,7 @@ def cheapest(
 
     def rank(plan: Plan) -> tuple[float, ...]:
         if most.holds(plan):
-            return 0, objective.cost(plan.cost), plan.cores
+            return 0, objective.cost(plan), plan.cores
         return (1, plan.cost.latency_ns) if plan.cores <= cores else (2, plan.cores)
 
     plan = best = settled(cutter, flows, dict(tilings), counts, given)

@@ -8,6 +8,7 @@ from functools import reduce
 from itertools import accumulate
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..array import Array
 from ..ir.graph import Graph
@@ -42,6 +43,25 @@ class Traffic:
         """Output axon words of each tile."""
         sent = self.source != HOST_TILE
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
+
+    def between(self, cores: Sequence[Sequence[int]]) -> tuple[Array, Array]:
+        """(2, flows) sender and receiver, -1 for the host, and messages, of the cores that hold these tiles.
+
+        Each pair once, in order, without what stays on a core.
+        """
+        core = np.full(self.tiles + 1, HOST_TILE)  # the last is the host's, which HOST_TILE finds
+        for index, tiles in enumerate(cores):
+            core[list(tiles)] = index
+        count = len(cores)
+        # The host takes part as one core more.
+        source, target = (np.where(end < 0, count, end) for end in (core[self.source], core[self.target]))
+        apart = source != target
+        pairs = csr_array(
+            (self.messages[apart], (source[apart], target[apart])), shape=(count + 1, count + 1)
+        )
+        pairs.sum_duplicates()
+        ends = np.stack([np.repeat(np.arange(count + 1), np.diff(pairs.indptr)), pairs.indices])
+        return np.where(ends == count, HOST_TILE, ends), pairs.data
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,6 +121,10 @@ def _mapping(get: Callable[[mapped.Mapping], Any]) -> Get:
     return _of(lambda inputs: inputs.mapping, get)
 
 
+def _travelled(mapping: mapped.Mapping, key: str) -> dict[str, float] | None:
+    return mapping.notes.get(key)
+
+
 def _range(part: Callable[[ReportInputs], T | None], get: Callable[[T], Range | None], factor: float) -> Get:
     """A range in the unit that ``factor`` leads to; its three levels are there even where it is missing."""
 
@@ -331,6 +335,15 @@ MAPPING = (
            get=_mapping(lambda m: len({core.chip for core in m.cores})), needs=MAPPED),
     Figure("mapping.limiting_resource", "limiting resource", "the fullest resource of most cores",
            get=_mapping(_limiting), kind=TEXT, needs=MAPPED),
+    Figure("mapping.placement", "placement", "how cores got their places", kind=TEXT, needs=MAPPED,
+           get=_mapping(lambda m: m.notes.get("placement"))),
+    *(Figure(f"mapping.expected_{key}", f"{name}, expected", f"{what}, by the activity that calibration saw: with"
+             " cores in data order on a snake through each chip, and as they are placed", kind=PARTS, needs=MAPPED,
+             get=_mapping(partial(_travelled, key=key)), depends="activity")
+      for key, name, what in (
+          ("hops", "hops in a tick", "ways of messages from router to router"),
+          ("peak", "fullest link in a tick", "messages on the fullest link inside a chip"),
+          ("crossings", "crossings in a tick", "messages that go from chip to chip"))),
     Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",
            needs=MAPPED),
     Figure("mapping.problems", "problems", "what does not fit, and warnings",

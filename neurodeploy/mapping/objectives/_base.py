@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from ...registry import Member, Room
-from ..plan import Cost
+from ..plan import Plan
 
 
 class Objective(Member):
@@ -24,7 +24,7 @@ class Objective(Member):
     compact: bool = False
 
     @abstractmethod
-    def cost(self, plan: Cost) -> float:
+    def cost(self, plan: Plan) -> float:
         """What is made small, of the whole network, in any unit."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Cost
+from ..plan import Plan
 from ._base import Objective
 
 
@@ -14,7 +14,7 @@ class Cores(Objective):
     weighs_activity = False
     compact = True
 
-    def cost(self, plan: Cost) -> float:
+    def cost(self, plan: Plan) -> float:
         """Cores."""
         return plan.cores
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Cost
+from ..plan import Plan
 from ._base import Objective
 
 
@@ -12,7 +12,7 @@ class EnergyDelay(Objective):
     name = "edp"
     title = "the least expected energy times time of one inference"
 
-    def cost(self, plan: Cost) -> float:
+    def cost(self, plan: Plan) -> float:
         """Picojoules times nanoseconds."""
         return plan.energy_pj * plan.latency_ns
 

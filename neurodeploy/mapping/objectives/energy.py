@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Cost
+from ..plan import Plan
 from ._base import Objective
 
 
@@ -13,7 +13,7 @@ class Energy(Objective):
     title = "the least expected energy of one inference"
     told = ("energy_uj",)
 
-    def cost(self, plan: Cost) -> float:
+    def cost(self, plan: Plan) -> float:
         """Picojoules."""
         return plan.energy_pj
 

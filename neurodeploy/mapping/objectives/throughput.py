@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Cost
+from ..plan import Plan
 from ._base import Objective
 
 
@@ -13,7 +13,7 @@ class Throughput(Objective):
     title = "the least expected time between two results of a pipeline"
     told = ("period_ms",)
 
-    def cost(self, plan: Cost) -> float:
+    def cost(self, plan: Plan) -> float:
         """Nanoseconds."""
         return plan.period_ns
 

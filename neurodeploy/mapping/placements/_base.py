@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+import numpy as np
+
+from ...array import Array
 from ...ir.trace import Router
 from ...registry import Member, Room
 from ...target import Target
+from ...target_schema import Chip
 from ..traffic import Traffic
 
 
@@ -67,6 +71,41 @@ class _Rooms:
         mesh = (Router(number, x, y) for y, x in product(range(chip.routers_y), range(chip.routers_x)))
         room = (router for router in mesh if self.at[router] < chip.cores_per_router)
         return min(room, key=lambda r: abs(r.x - spot.x) + abs(r.y - spot.y))
+
+
+# --- what members share ------------------------------------------------------------------------------------------
+
+
+def snake(chip: Chip) -> Array:
+    """(cores, 2) routers in an order whose neighbours are neighbours: rows of the mesh, every other one backwards."""
+    y, x = np.indices((chip.routers_y, chip.routers_x)).reshape(2, -1)
+    places = np.stack([np.where(y % 2, chip.routers_x - 1 - x, x), y], axis=1)
+    return np.repeat(places, chip.cores_per_router, axis=0)[: chip.cores_per_chip]
+
+
+def in_order(cores: int, chip: Chip) -> Array:
+    """The chip of each core where chips are filled one after the other."""
+    return np.arange(cores) // chip.cores_per_chip
+
+
+def in_line(on: Array) -> Array:
+    """The place of each core along the snake of its chip, given their chips: in the order of the cores."""
+    order = np.argsort(on, kind="stable")
+    first = np.searchsorted(on[order], on[order])
+    place = np.empty(len(on), dtype=np.int64)
+    place[order] = np.arange(len(on)) - first
+    return place
+
+
+def routers(on: Array, place: Array, chip: Chip) -> list[Router]:
+    """The routers of cores on these chips, at these places along the snake."""
+    return [Router(*spot) for spot in np.c_[on, snake(chip)[place]].tolist()]
+
+
+def data_order(cores: int, chip: Chip) -> list[Router]:
+    """Chips one after the other, in each the snake: what any other placement is compared with."""
+    on = in_order(cores, chip)
+    return routers(on, in_line(on), chip)
 
 
 PLACEMENTS = Room("mapping.placements", Placement)

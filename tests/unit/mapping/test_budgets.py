@@ -35,7 +35,7 @@ def test_the_coarsest_cut_is_as_said() -> None:
 def test_no_more_cores_than_allowed_are_used(objective: str, cores: int) -> None:
     free, bound = plan(objective), plan(objective, Budget(cores))
     assert free.cores > 40 and FEWEST <= bound.cores <= cores
-    assert OBJECTIVES[objective].cost(bound.cost) >= OBJECTIVES[objective].cost(free.cost)
+    assert OBJECTIVES[objective].cost(bound) >= OBJECTIVES[objective].cost(free)
     assert map_graph(GRAPH, LOIHI2, optimise=objective, most=Budget(cores)).fits
 
 
@@ -53,8 +53,8 @@ def test_the_cheapest_mapping_that_is_fast_enough_is_taken(objective: str) -> No
     ns = (free.latency_ns + fastest.latency_ns) / 2
     bound = plan(objective, Budget(latency_ns=ns))
     assert fastest.latency_ns <= bound.latency_ns <= ns < free.latency_ns
-    assert OBJECTIVES[objective].cost(free.cost) <= OBJECTIVES[objective].cost(bound.cost)
-    assert OBJECTIVES[objective].cost(bound.cost) <= OBJECTIVES[objective].cost(fastest.cost)
+    assert OBJECTIVES[objective].cost(free) <= OBJECTIVES[objective].cost(bound)
+    assert OBJECTIVES[objective].cost(bound) <= OBJECTIVES[objective].cost(fastest)
     assert map_graph(GRAPH, LOIHI2, optimise=objective, most=Budget(latency_ns=ns)).fits
 
 

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.trace import HOST, Router
+from neurodeploy.ir.trace import HOST, Link, Router
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches, pack
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.placements.swaps import MEMBER, _arranged, snake
-from neurodeploy.mapping.routes import PORT, route
+from neurodeploy.mapping.routes import PORT, loads, route
 from neurodeploy.mapping.tiling import Tiling, tile
 from neurodeploy.mapping.traffic import HOST_TILE, Flows, Traffic
 from neurodeploy.mapping.types import Core, Demand
@@ -36,6 +35,12 @@ def core(chip: int, x: int, y: int) -> Core:
 def small(neurons: int) -> Target:
     limit = LOIHI2.limits.neurons_per_core.model_copy(update={"value": neurons})
     return LOIHI2.model_copy(update={"limits": LOIHI2.limits.model_copy(update={"neurons_per_core": limit})})
+
+
+def random_flows(random: np.random.Generator, cores: int, flows: int) -> tuple[np.ndarray, np.ndarray]:
+    """(2, flows) ends, -1 is the host, and messages; no end sends to itself."""
+    ends = np.array([random.choice(cores + 1, 2, replace=False) for _ in range(flows)]).reshape(-1, 2).T - 1
+    return ends, random.integers(1, 100, flows).astype(float)
 
 
 def cut(graph: Graph, target: Target) -> tuple[dict[str, Tiling], Traffic]:
@@ -112,43 +117,12 @@ def test_what_fits_nowhere_stays_alone() -> None:
     assert pack([Demand(neurons=9999), Demand(neurons=1), Demand(neurons=1)], LOIHI2) == [[0], [1, 2]]
 
 
-def test_snake_visits_neighbours() -> None:
-    slots = snake(LOIHI2.chip)
-    assert slots.shape == (128, 2) and (np.abs(np.diff(slots, axis=0)).sum(axis=1) <= 1).all()
-
-
-def cost(slots: np.ndarray, messages: np.ndarray) -> float:
-    return float(
-        (np.abs(slots[:, None] - slots[None]).sum(axis=2)[: len(messages), : len(messages)] * messages).sum()
-    )
-
-
-def test_arranging_shortens_the_ways_and_fills_no_router_twice() -> None:
-    random = np.random.default_rng(1)
-    messages = random.random((90, 90)) * (random.random((90, 90)) < 0.1)
-    slots = _arranged(messages, LOIHI2.chip)
-    assert cost(slots, messages) < 0.75 * cost(snake(LOIHI2.chip), messages)
-    assert max(Counter(map(tuple, slots)).values()) <= LOIHI2.chip.cores_per_router
-
-
-def test_no_single_swap_improves_a_small_arrangement() -> None:
-    random = np.random.default_rng(2)
-    messages = np.triu(random.integers(0, 9, (24, 24)), 1).astype(float)
-    slots = _arranged(messages, LOIHI2.chip)
-    best = cost(slots, messages)
-    for i in range(24):
-        for j in range(i):
-            other = slots.copy()
-            other[[i, j]] = other[[j, i]]
-            assert cost(other, messages) >= best - 1e-9
-
-
-def test_chips_fill_in_data_order() -> None:
-    chip = LOIHI2.chip.model_copy(update={"cores_per_chip": 3})
-    target = LOIHI2.model_copy(update={"chip": chip, "chips": 3})
-    none = np.zeros(0, dtype=np.int64)
-    spots = MEMBER.place([[i] for i in range(7)], Traffic(none, none, none, none.astype(float), 7), target)
-    assert [s.chip for s in spots] == [0, 0, 0, 1, 1, 1, 2]
+def test_messages_between_cores_are_those_of_their_tiles_each_pair_once() -> None:
+    source, target = np.array([-1, 0, 1, 2, 0, 2, 3]), np.array([0, 2, 2, 3, 1, 3, -1])
+    traffic = Traffic(source, target, np.ones(7, np.int64), np.array([5.0, 1, 2, 4, 9, 8, 3]), 4)
+    ends, messages = traffic.between([[0, 1], [2], [3]])
+    assert ends.T.tolist() == [[0, 1], [1, 2], [2, -1], [-1, 0]]  # what stays on a core does not travel
+    assert messages.tolist() == [3, 12, 3, 5]
 
 
 def test_mapped_cores_sit_at_most_four_to_a_Router() -> None:
@@ -180,3 +154,32 @@ def test_hops_are_the_links_of_the_route(a: tuple[int, int, int], b: tuple[int, 
     hops = sum(abs(p - q) for start, end in legs for p, q in zip(start[1:], end[1:], strict=True))
     assert len(links) == hops + (a[0] != b[0])
     assert all(first[1] == second[0] for first, second in pairwise(links))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_loads_of_many_flows_are_those_of_their_routes(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    chip = LOIHI2.chip
+    places = [Router(*map(int, random.integers(0, (3, chip.routers_x, chip.routers_y)))) for _ in range(12)]
+    ends, messages = random_flows(random, 12, 30)
+    expected: Counter = Counter()
+    for (source, target), amount in zip(ends.T.tolist(), messages.tolist(), strict=True):
+        for link in route(*(None if end < 0 else places[end] for end in (source, target))):
+            expected[link] += amount
+    found = loads(places, ends, messages, chip)
+    assert by_link(found.mesh) == {link: n for link, n in expected.items() if link.kind == "mesh"}
+    assert found.hops == sum(n for link, n in expected.items() if link.kind == "mesh")
+    between = sorted(n for link, n in expected.items() if link.kind == "chip")
+    assert sorted(found.between.tolist()) == between and found.crossings == sum(between)
+
+
+def by_link(mesh: np.ndarray) -> dict[Link, float]:
+    """What is not zero of loads (east, west, north, south; chips, y, x), by link."""
+    steps = ((1, 0), (-1, 0), (0, 1), (0, -1))
+    return {
+        Link(Router(chip, x, y), Router(chip, x + steps[side][0], y + steps[side][1])): float(
+            mesh[side, chip, y, x]
+        )
+        for side, chip, y, x in np.argwhere(mesh).tolist()
+    }

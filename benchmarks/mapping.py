@@ -1,0 +1,313 @@
+"""What the mapper makes of networks of many sizes: under every objective, by every placement, and how it scales.
+
+    .venv/bin/python benchmarks/mapping.py [NAME ...] [--blocks 21] [--mapping FILE] [--json FILE]
+
+Three tables. *objectives*: five networks of the zoo and stacks of spiking attention blocks with random integers, under
+each objective: cores and chips; energy, latency and period that the mapper expects; hops, messages on the fullest link
+of a chip, and messages that go from chip to chip, all per tick; balance, the time that all work would take if the cores
+shared it evenly over the expected latency; seconds and largest memory of the search and of the placement, each row in
+a process of its own. *placements*: the same cores by every member of the room. *scale*: one block's traffic repeated,
+placed by the default method: seconds and bytes per core of partition, annealing and routes.
+
+``--mapping FILE`` adds a row for the network that the mapping file is of, priced beside the search; name one network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import pickle
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _bench import RESULTS, machine
+
+ROOT = Path(__file__).resolve().parent.parent
+ZOO = ("digits-a2os2a", "digits-vit", "digits-spikformer", "digits-sdt2", "digits-qkformer")
+OBJECTIVES = ("cores", "energy", "latency", "throughput", "edp")
+#: placements in the order of their means
+PLACEMENTS = ("snake", "random", "greedy", "metis", "annealing", "metis-annealing")
+#: blocks of the random network that take about 10,000 and 100,000 cores of hala-point
+BLOCKS = (21, 208)
+#: beyond so many blocks the search is run for the fewest cores alone: others take hours
+ALL = 4
+TOKENS, WIDTH, HEADS = 196, 768, 12
+SIZES = (1_000, 10_000, 50_000, 140_544)
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Network:
+    """The folder of a build, or a number of random blocks, and what it is mapped to; ``chips`` None: all there are."""
+
+    name: str
+    source: Path | int
+    target: str
+    chips: int | None
+    objectives: tuple[str, ...] = OBJECTIVES
+
+    def graph(self) -> Any:
+        """The integer graph."""
+        from neurodeploy import artifact
+
+        return stack(self.source) if isinstance(self.source, int) else artifact.load(self.source).integer
+
+
+# --- networks ----------------------------------------------------------------------------------------------------
+
+
+def built(name: str, folder: Path) -> Network:
+    """A network of the zoo as a build makes it, with measured activity."""
+    import neurodeploy
+
+    neurodeploy.build(name, "loihi-sim", out=str(folder / name), verify=0, eval=1)
+    return Network(name, folder / name, "loihi-sim", 2)
+
+
+def random(blocks: int) -> Network:
+    """As many blocks as take so many cores."""
+    return Network(
+        f"random, {blocks} blocks", blocks, "hala-point", None, OBJECTIVES if blocks <= ALL else ("cores",)
+    )
+
+
+def stack(blocks: int) -> Any:
+    """Blocks of spiking attention and a perceptron, 8-bit weights of random integers, one matrix for each shape."""
+    sys.path.insert(0, str(ROOT))  # before whatever else is called tests
+    from neurodeploy.ir.nodes import Synapse
+    from tests.unit.mapping.networks import Net, spiking_block
+
+    class Sharing(Net):
+        """Without it a hundred blocks would take gigabytes for weights alone."""
+
+        def dense(self, x: str, width: int, name: str = "fc", top: int = 127) -> str:
+            shape = width, self.sizes(x)[-1]
+            if shape not in weights:
+                weights[shape] = self.random.integers(-top, top + 1, shape)
+            node = Synapse(name=name, inputs=(x,), weight=weights[shape])
+            return self.put(node, self.roles(x), (*self.sizes(x)[:-1], width))
+
+    weights: dict[tuple[int, int], Any] = {}
+    net = Sharing()
+    x = net.lif(net.dense(net.input("NC", TOKENS, WIDTH), WIDTH, "embed"), "embed_lif")
+    for i in range(blocks):
+        x = spiking_block(net, x, f"block{i}", HEADS, 4)
+    return net.output(net.dense(net.reduce(net.lif(x, "last"), "sum", (0,), "C", "mean"), 10, "head"))
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a fresh process, whose memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+@dataclass(eq=False)
+class Search:
+    """What a mapping did: the plan that was chosen, the cores that were placed, seconds and MiB of both parts."""
+
+    target: Any
+    made: Any = None
+    plan: Any = None
+    cores: Any = None
+    search_s: float = 0.0
+    search_mib: float = 0.0
+    place_s: float = 0.0
+
+
+def mapped(network: Network, objective: str, file: str | None = None) -> Search:
+    """A mapping as a build makes it, and watched."""
+    from neurodeploy.mapping import mapper, spread
+    from neurodeploy.mapping.given import read
+    from neurodeploy.mapping.placements._base import PLACEMENTS as ROOM
+    from neurodeploy.target import load
+
+    search, found, usual = Search(load(network.target)), spread.cheapest, ROOM[mapper.PLACEMENT]
+
+    def cheapest(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        search.plan = found(*arguments)
+        search.search_s, search.search_mib = time.perf_counter() - start, _peak()
+        return search.plan
+
+    class Watched(type(usual)):  # type: ignore[misc]
+        """The usual placement."""
+
+        def around(self, cores: Any, *asked: Any) -> Any:
+            search.cores, start = cores, time.perf_counter()
+            spots = super().around(cores, *asked)
+            search.place_s = time.perf_counter() - start
+            return spots
+
+    ROOM.members["watched"] = Watched()
+    vars(mapper)["cheapest"] = cheapest
+    graph = mapper.prepared(network.graph(), search.target)
+    search.made = mapper.map_graph(
+        graph, search.target, network.chips, objective, "watched", given=read(file)
+    )
+    return search
+
+
+def objective_row(network: Network, objective: str, file: str | None = None) -> dict[str, Any]:
+    """What one objective makes of a network; ``file``: of what it leaves open."""
+    search = mapped(network, objective, file)
+    plan, made, travel = search.plan, search.made, search.made.notes
+    if not made.fits:
+        raise SystemExit(f"{network.name} does not fit {network.target}: {made.problems[0]}")
+    work = sum(_work_ns(plan, name) for name in plan.tilings) * plan.graph.header.timesteps
+    return {
+        "network": network.name, "objective": objective + (f", as {Path(file).name} says" if file else ""),
+        "cores": len(made.cores), "chips": len({core.chip for core in made.cores}),
+        "energy_uj": plan.energy_pj * 1e-6, "latency_ms": plan.latency_ns * 1e-6, "period_ms": plan.period_ns * 1e-6,
+        "hops": travel["hops"]["placed"], "peak_link": travel["peak"]["placed"],
+        "crossings": travel["crossings"]["placed"], "balance": work / len(made.cores) / plan.latency_ns,
+        "search_s": search.search_s, "place_s": search.place_s, "search_mib": search.search_mib, "map_mib": _peak(),
+    }  # fmt: skip
+
+
+def _work_ns(plan: Any, name: str) -> float:
+    """Time of a tick if one core did all that a group does, whatever the cut."""
+    from neurodeploy.ir.trace import EVENT_KINDS
+    from neurodeploy.price import lasting, stages
+
+    return float(
+        lasting([*stages(plan.counts[name], EVENT_KINDS, plan.target, "nominal")], plan.target, "nominal")
+    )
+
+
+def placement_rows(network: Network, objective: str) -> list[dict[str, Any]]:
+    """The cores that an objective asks for, placed by every method."""
+    from neurodeploy.mapping.placements._base import PLACEMENTS as ROOM
+
+    search = mapped(network, objective)
+    flows, asked = search.plan.flows, (search.cores, search.plan.flows, search.target)
+    sizes = {"network": network.name, "objective": objective, "cores": len(search.cores)}
+    found = [_travelled(ROOM[name].place, asked, *flows.between(search.cores)) for name in PLACEMENTS]
+    return [sizes | {"placement": name} | row for name, row in zip(PLACEMENTS, found, strict=True)]
+
+
+def _travelled(place: Any, asked: Any, ends: Any, messages: Any) -> dict[str, Any]:
+    from neurodeploy.mapping.routes import loads
+
+    place(*asked)  # compiled code is loaded, or made
+    start = time.perf_counter()
+    spots = place(*asked)
+    seconds = time.perf_counter() - start
+    load = loads(spots, ends, messages, asked[2].chip)
+    return {
+        "chips": len({spot.chip for spot in spots}), "hops": load.hops, "peak_link": load.peak,
+        "crossings": load.crossings, "seconds": seconds,
+    }  # fmt: skip
+
+
+# --- scale -------------------------------------------------------------------------------------------------------
+
+
+def repeated(network: Network, folder: Path) -> Path:
+    """(period, flows into the tiles of one block): sender relative to the block's first tile, receiver, messages."""
+    search = mapped(network, "cores")
+    names, flows = [*search.plan.tilings], search.plan.flows
+    first = np.cumsum([0, *(len(search.plan.tilings[name].tiles) for name in names)])
+    start, end = (
+        int(first[next(i for i, name in enumerate(names) if name.startswith(f"block{block}_"))])
+        for block in (1, 2)
+    )
+    inside = (flows.target >= start) & (flows.target < end) & (flows.source >= 0)
+    path = folder / "block.pickle"
+    block = end - start, flows.source[inside] - start, flows.target[inside] - start, flows.messages[inside]
+    path.write_bytes(pickle.dumps(block))
+    return path
+
+
+def scale_row(path: Path, cores: int) -> dict[str, Any]:
+    """One block after the other until there are so many cores, one tile each."""
+    from neurodeploy.mapping.placements._annealing import annealed
+    from neurodeploy.mapping.placements._base import routers
+    from neurodeploy.mapping.placements._partition import partitioned
+    from neurodeploy.mapping.routes import loads
+    from neurodeploy.mapping.traffic import Traffic
+    from neurodeploy.target import load
+
+    period, source, target, messages = pickle.loads(path.read_bytes())
+    offset = np.repeat(np.arange(0, cores, period), len(source))
+    ends = np.stack([np.tile(end, len(offset) // len(end)) + offset for end in (source, target)])
+    inside = ((ends >= 0) & (ends < cores)).all(axis=0)
+    source, target = ends[:, inside]
+    amounts = np.tile(messages, len(offset) // len(messages))[inside]
+    flows = Traffic(source, target, np.ones(len(source), np.int64), amounts, cores)
+    chip, tiles = load("hala-point").chip, [[i] for i in range(cores)]
+    annealed(np.zeros(2, np.int64), np.array([[0], [1]]), np.ones(1), chip)  # compiled code is loaded
+    row: dict[str, Any] = {"cores": cores, "chips": -(-cores // chip.cores_per_chip), "flows": len(source)}
+
+    def stage(name: str, function: Callable[[], Any]) -> Any:
+        before, start = _peak(), time.perf_counter()
+        found = function()
+        row[f"{name}_s"] = time.perf_counter() - start
+        row[f"{name}_us_per_core"] = row[f"{name}_s"] / cores * 1e6
+        row[f"{name}_bytes_per_core"] = (_peak() - before) * MIB / cores
+        return found
+
+    ends, amounts = stage("between", lambda: flows.between(tiles))
+    on = stage("partition", lambda: partitioned(ends, amounts, cores, chip))
+    place = stage("annealing", lambda: annealed(on, ends, amounts, chip))
+    spots = stage("routers", lambda: routers(on, place, chip))
+    stage("routes", lambda: loads(spots, ends, amounts, chip))
+    row["seconds"] = sum(
+        row[f"{name}_s"] for name in ("between", "partition", "annealing", "routers", "routes")
+    )
+    return row
+
+
+def _peak() -> float:
+    """Largest resident set of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+# --- all ---------------------------------------------------------------------------------------------------------
+
+
+def rows(chosen: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(table, row) as they are done."""
+    networks = [built(name, folder) for name in chosen.names]
+    networks += [random(blocks) for blocks in chosen.blocks]
+    for network in networks:
+        for objective in network.objectives:
+            yield "objectives", alone(objective_row, network, objective)
+        if chosen.mapping:
+            yield "objectives", alone(objective_row, network, network.objectives[0], chosen.mapping)
+        for row in alone(placement_rows, network, "latency" if "latency" in network.objectives else "cores"):
+            yield "placements", row
+    block = alone(repeated, random(3), folder) if chosen.sizes else Path()
+    for size in chosen.sizes:
+        yield "scale", alone(scale_row, block, size)
+
+
+def main() -> None:
+    """Print every row when it is done, and keep them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=ZOO, help="models of the zoo (default: five of digits)")
+    parser.add_argument("--blocks", nargs="*", type=int, default=BLOCKS, help="blocks of the random networks")
+    parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="cores of the third table")
+    parser.add_argument("--mapping", help="a mapping file, priced beside the search")
+    parser.add_argument("--json", type=Path, default=RESULTS / "mapping.json", help="where the rows go")
+    chosen = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {"objectives": [], "placements": [], "scale": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for table, row in rows(chosen, Path(folder)):
+            found[table].append(row)
+            print(table, row, flush=True)
+            chosen.json.write_text(json.dumps({"machine": machine(), **found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
