@@ -68,7 +68,7 @@ def map_graph(
     parts = pieces(plan.tilings, plan.flows)
     shared = objective.compact and most.latency_ns is None
     cores = tuple(_cores(plan, parts, said, placing, 0 if shared else most.cores or target.cores))
-    fewest = sum(len(t.tiles) for t in coarsest.values())
+    fewest = sum(t.cut.cores for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
         groups = (replace(t.accounting, target=place) for t in plan.tilings.values())
@@ -118,7 +118,7 @@ def _overfull(
     """Per group and resource, the most that any core would need beyond the limit."""
     left = iter(parts)
     for name, tiling in tilings.items():
-        demands = [next(left).demand for _ in tiling.tiles]
+        demands = [next(left).demand for _ in range(tiling.cut.cores)]
         worst = largest(b for demand in demands for b in breaches(demand, target))
         for key, breach in worst.items():
             cause = f"a layer does not fit a core: {RESOURCES[key].label}"
