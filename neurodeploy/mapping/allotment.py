@@ -49,7 +49,7 @@ class Ladders:
     @property
     def cores(self) -> int:
         """Those of the finest cuts so far."""
-        return sum(len(ladder[-1].tiles) for ladder in self.rungs.values())
+        return sum(ladder[-1].cut.cores for ladder in self.rungs.values())
 
     def _ends(self, name: str) -> bool:
         last = self.rungs[name][-1].cut
@@ -58,7 +58,7 @@ class Ladders:
     def _extend(self, name: str) -> None:
         last = self.rungs[name][-1]
         finer = self.cutter.finer(last)
-        if len(finer.tiles) > len(last.tiles) and finer.cut.work < last.cut.work:
+        if finer.cut.cores > last.cut.cores and finer.cut.work < last.cut.work:
             self.rungs[name].append(finer)
         else:
             self.ended.add(name)
@@ -89,7 +89,7 @@ class _Board:
         work, size = np.full(shape, inf), np.zeros(shape, dtype=np.int64)
         for row, ladder in enumerate(ladders):
             work[row, : len(ladder)] = [tiling.cut.work for tiling in ladder]
-            size[row, : len(ladder)] = [len(tiling.tiles) for tiling in ladder]
+            size[row, : len(ladder)] = [tiling.cut.cores for tiling in ladder]
         return cls(work, size, steps, np.array([len(ladder) - 1 for ladder in ladders], dtype=np.int64))
 
     def at(self, table: Array, rungs: Array) -> Array:

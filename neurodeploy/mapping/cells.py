@@ -21,6 +21,7 @@ from ..passes.balance import CROSSING, constants
 from .groups import Population
 from .regions import Region, flat_of, region
 
+NOBODY = np.zeros(0, dtype=np.int64)
 Labels = Array  # of neurons, in the shape of a node's value
 
 
@@ -86,9 +87,11 @@ class Cells:
 class Tile:
     """The part of a group that goes to one core: a box of a plain grid (``axes``), or a set of neurons."""
 
+    __slots__ = ("_elements", "axes", "cells", "neurons")
+
     def __init__(self, cells: Cells, axes: tuple[Array, ...] | None, neurons: Array | None = None) -> None:
         self.cells, self.axes = cells, axes
-        self.neurons = np.zeros(0, dtype=np.int64) if neurons is None else neurons
+        self.neurons = NOBODY if neurons is None else neurons
         self._elements: dict[str, Array] = {}
 
     @property
@@ -103,6 +106,14 @@ class Tile:
         if name not in self._elements:
             self._elements[name] = self._of(name)
         return self._elements[name]
+
+    def forget(self) -> None:
+        """Drop what :meth:`of` keeps."""
+        self._elements = {}
+
+    def like(self, cells: Cells) -> Tile:
+        """The same tile of a group that is equal but for the names."""
+        return self if cells is self.cells else Tile(cells, self.axes, self.neurons)
 
     def _of(self, name: str) -> Array:
         if self.axes is not None:

@@ -8,6 +8,7 @@ from math import inf
 
 import numpy as np
 
+from ..array import Array
 from ..target import Target
 from .types import Demand
 
@@ -86,6 +87,21 @@ def _share(resource: str, amount: float, limit: float) -> float:
     return share if RESOURCES[resource].memory or share > 1 else 0.0
 
 
+def amounts(demands: Sequence[Demand]) -> Array:
+    """Demands as numbers, (demands, :data:`RESOURCES`)."""
+    rows = {demand: [getattr(demand, r) for r in RESOURCES] for demand in dict.fromkeys(demands)}
+    return np.array([rows[demand] for demand in demands], dtype=np.float64).reshape(-1, len(RESOURCES))
+
+
+def fullest(used: Array, target: Target) -> float:
+    """The largest :func:`fill` of any of some demands, given their :func:`amounts`."""
+    limits = np.array([limit for _, limit in usage(Demand(), target).values()])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(limits > 0, used / limits, np.where(used > 0, inf, 0.0))
+    memory = np.array([r.memory for r in RESOURCES.values()])
+    return float(np.where(memory | (share > 1), share, 0.0).max(initial=0.0))
+
+
 def breaches(demand: Demand, target: Target) -> list[Breach]:
     """Every limit the demand exceeds."""
     return [Breach(r, *pair) for r, pair in usage(demand, target).items() if pair[0] > pair[1]]
@@ -106,7 +122,7 @@ def pack(demands: Sequence[Demand], target: Target, kept: Sequence[Sequence[int]
     room the last :data:`OPEN` are tried, which bounds the time.
     """
     limits = [limit for _, limit in usage(Demand(), target).values()]
-    need = np.array([[getattr(d, r) for r in RESOURCES] for d in demands], dtype=np.float64)
+    need = amounts(demands)
     share = (need / np.maximum(limits, 1)).max(axis=1, initial=0.0)
     need[:, [not r.adds for r in RESOURCES.values()]] = 0.0
     cores = [list(tiles) for tiles in kept]

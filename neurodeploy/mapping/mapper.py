@@ -73,7 +73,7 @@ def map_graph(
     hosted, kept = _hosted(plan, parts, said, 0 if shared else most.cores or target.cores)
     spots = placing.around(hosted, plan.flows, target, kept)
     cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
-    fewest = sum(len(t.tiles) for t in coarsest.values())
+    fewest = sum(t.cut.cores for t in coarsest.values())
 
     def refused(place: Target) -> list[Problem]:
         groups = (replace(t.accounting, target=place) for t in plan.tilings.values())
@@ -134,7 +134,7 @@ def _overfull(
     """Per group and resource, the most that any core would need beyond the limit."""
     left = iter(parts)
     for name, tiling in tilings.items():
-        demands = [next(left).demand for _ in tiling.tiles]
+        demands = [next(left).demand for _ in range(tiling.cut.cores)]
         worst = largest(b for demand in demands for b in breaches(demand, target))
         for key, breach in worst.items():
             cause = f"a layer does not fit a core: {RESOURCES[key].label}"

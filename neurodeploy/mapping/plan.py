@@ -63,7 +63,7 @@ class Plan:
     @property
     def cores(self) -> int:
         """Cores if each tile has one of its own."""
-        return sum(len(t.tiles) for t in self.tilings.values())
+        return sum(t.cut.cores for t in self.tilings.values())
 
     @property
     def chips(self) -> int:
@@ -92,7 +92,7 @@ class Plan:
         found = {}
         for name, tiling in self.tilings.items():
             counts = per_tick(tiling.accounting, tiling.busiest)
-            packets = max(next(sent) for _ in tiling.tiles)
+            packets = max(next(sent) for _ in range(tiling.cut.cores))
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -15,13 +15,12 @@ from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, Vie
 from ..passes.balance import constants, host
 from ..target import Target
 from .activity import activity
-from .cells import Tile
 from .demand import Accounting, held_bits, longest_wait, needed_bits
 from .expected import busy_ns
 from .groups import Population
 from .layouts._base import Partition, Wanted
 from .reads import channel_axes
-from .tiling import Tiling, by_work, fixed, named, tile
+from .tiling import Cut, Tiling, by_work, fixed, named, tile
 
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
@@ -33,6 +32,8 @@ class Cutter:
         self.graph, self.target = graph, target
         self.outside = (constants(graph), host(graph), channel_axes(graph))
         self.known: dict[Hashable, Tiling] = {}
+        self.renamed: dict[tuple[Cut, str], Tiling] = {}
+        self.accountings: dict[str, Accounting] = {}
         self.asked: dict[Hashable, tuple[Accounting, Partition | None]] = {}
 
     def cut(self, group: Population, least: int = 1) -> Tiling:
@@ -41,12 +42,12 @@ class Cutter:
         key = self._signature(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(Accounting.of(self.graph, self.target, group), least=least)
+        self.known[key] = tile(self._own(group), least=least)
         return self.known[key]
 
     def finer(self, tiling: Tiling) -> Tiling:
         """The fastest of the cuts into somewhat more tiles than this one; the same where there is none that fits."""
-        group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, len(tiling.tiles) + 1
+        group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, tiling.cut.cores + 1
         key = self._signature(group, bits), -least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
@@ -58,7 +59,7 @@ class Cutter:
         """The partition of a group that a user asks for, not yet cut; None if no layout has it."""
         key = self._signature(group, needed_bits(group)), wanted
         if key not in self.asked:
-            accounting = Accounting.of(self.graph, self.target, group)
+            accounting = self._own(group)
             self.asked[key] = accounting, named(accounting, wanted)
         return self.asked[key][1]
 
@@ -90,25 +91,36 @@ class Cutter:
         held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
         return self.graph.shape(source), source in still, source in outside, channels.get(source), held
 
-    def _renamed(self, tiling: Tiling, group: Population, bits: Mapping[str, int]) -> Tiling:
-        old = tiling.accounting
-        name = dict(zip(old.group.names, group.names, strict=True))
-        sizes = {name[n]: size for n, size in old.cells.sizes.items()}
-        neuron = old.cells.neuron and {name[n]: a for n, a in old.cells.neuron.items()}
-        parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
-        tiles = tuple(Tile(parts, t.axes, t.neurons) for t in tiling.tiles)
-        accounting = Accounting(self.graph, self.target, group, parts, bits)
-        renamed = Tiling(accounting, tiling.cut, tiles, tiling.demands, tiling.alternatives)
-        if all(
-            activity(self.graph, new) == activity(self.graph, old) for old, new in self._seen(tiling, renamed)
-        ):
-            return renamed
-        return replace(renamed, cut=replace(tiling.cut, work=busy_ns(accounting, renamed.busiest)))
+    def _own(self, group: Population) -> Accounting:
+        if group.name not in self.accountings:
+            self.accountings[group.name] = Accounting.of(self.graph, self.target, group)
+        return self.accountings[group.name]
 
-    def _seen(self, first: Tiling, second: Tiling) -> Iterator[tuple[str, str]]:
-        """Values on whose activity the work of two alike groups depends."""
-        for nodes in zip(first.accounting.group.nodes, second.accounting.group.nodes, strict=True):
-            yield from zip(*((node.name, *node.inputs) for node in nodes), strict=True)
+    def _renamed(self, tiling: Tiling, group: Population, bits: Mapping[str, int]) -> Tiling:
+        key = tiling.cut, group.name
+        if key not in self.renamed:
+            renamed = replace(tiling, accounting=self._accounting(tiling.accounting, group, bits))
+            if self._differ(tiling, renamed):
+                work = busy_ns(renamed.accounting, renamed.busiest)
+                renamed = replace(renamed, cut=replace(tiling.cut, work=work))
+            self.renamed[key] = renamed
+        return self.renamed[key]
+
+    def _accounting(self, old: Accounting, group: Population, bits: Mapping[str, int]) -> Accounting:
+        """That of a group which equals one that has been accounted for."""
+        if group.name not in self.accountings:
+            name = dict(zip(old.group.names, group.names, strict=True))
+            sizes = {name[n]: size for n, size in old.cells.sizes.items()}
+            neuron = old.cells.neuron and {name[n]: a for n, a in old.cells.neuron.items()}
+            parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
+            self.accountings[group.name] = Accounting(self.graph, self.target, group, parts, bits)
+        return self.accountings[group.name]
+
+    def _differ(self, first: Tiling, second: Tiling) -> bool:
+        """Whether two alike groups see other activity, on which their work depends."""
+        pairs = zip(first.accounting.group.nodes, second.accounting.group.nodes, strict=True)
+        values = (p for nodes in pairs for p in zip(*((n.name, *n.inputs) for n in nodes), strict=True))
+        return any(activity(self.graph, one) != activity(self.graph, other) for one, other in values)
 
 
 def _micro(node: Any) -> Hashable:

@@ -14,15 +14,17 @@ from ..target import Target
 from .allotment import Ladders, allot
 from .expected import whole
 from .groups import Population
-from .limits import fill, usage
+from .limits import RESOURCES, fullest
 from .objectives._base import Objective
 from .plan import LEVEL, Plan
 from .repeats import Cutter
 from .tiling import Tiling
 from .traffic import Flows, Traffic
-from .types import Piece
+from .types import Demand, Piece
 
 Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
+#: what a word of the output axon table adds to each resource
+SENDING = np.array([float(getattr(Demand(axon_out=1), name)) for name in RESOURCES])
 WORTH = 0.25  # of a barrier: groups with less work in a step are not cut finer
 PATIENCE = 4  # numbers of cores that are tried without a better plan
 GROWTH = 1.25  # from one number of cores to the next that is tried
@@ -79,14 +81,11 @@ def cheapest(
     idle = 0
     for budget in _budgets(plan.cores, cores, target):
         ladders.build(budget)
-        plans = [
-            settled(cutter, flows, allot(ladders, steps, budget), counts, given)
-            for steps in (depth + np.arange(ticks), 0 * depth)
-        ]
-        weighed |= {plan.cost: rank(plan) for plan in plans}
-        found = min(plans, key=rank)
-        idle = 0 if rank(found) < rank(best) else idle + 1
-        best = min(best, found, key=rank)
+        before = rank(best)
+        for steps in (depth + np.arange(ticks), 0 * depth):
+            plan = settled(cutter, flows, allot(ladders, steps, budget), counts, given)
+            weighed[plan.cost], best = rank(plan), min(best, plan, key=rank)
+        idle = 0 if rank(best) < before else idle + 1
         if idle == PATIENCE or ladders.cores <= budget:
             break
     others = (cost for cost in sorted(weighed, key=weighed.__getitem__) if cost != best.cost)
@@ -113,15 +112,14 @@ def settled(
     """The plan whose output axons fit too, as far as cutting finer helps; ``counts``: of whole groups."""
     traffic = flows.traffic(tilings)
     for _ in range(ROUNDS):
-        changed = dict(tilings)
-        parts = iter(pieces(tilings, traffic))
+        changed, axons, first = dict(tilings), traffic.axon_out, 0
         for name, tiling in tilings.items():
-            demands = [next(parts).demand for _ in tiling.tiles]
-            over = max(fill(usage(d, cutter.target))[0] for d in demands)
+            sent, first = axons[first : first + tiling.cut.cores], first + tiling.cut.cores
+            over = fullest(tiling.amounts + np.outer(sent, SENDING), cutter.target)
             if tiling.cut.fits and over > 1 and name not in given:
-                least = max(len(demands) + 1, ceil(len(demands) * min(over, 16)))
+                least = max(tiling.cut.cores + 1, ceil(tiling.cut.cores * min(over, 16)))
                 finer = cutter.cut(tiling.accounting.group, least)
-                changed[name] = finer if len(finer.tiles) > len(demands) else tiling
+                changed[name] = finer if finer.cut.cores > tiling.cut.cores else tiling
         if all(changed[name] is tilings[name] for name in tilings):
             break
         tilings = changed

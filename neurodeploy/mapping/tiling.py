@@ -12,16 +12,18 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from .cells import Tile
 from .demand import Accounting
 from .expected import busy_ns
 from .layouts._base import LAYOUTS, Partition, Wanted
-from .limits import Breach, breaches, fill, usage
+from .limits import Breach, amounts, breaches, fill, usage
 from .types import Demand
 
 SLACK = 1.2  # candidates with up to this many times the fewest cores compete, where the budget has room
@@ -85,19 +87,29 @@ def by_work(cut: Cut, core_words: float) -> tuple[float, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
-    """A group with its chosen cut, tiles and what else was considered; ``cut.fits`` False if nothing fits."""
+    """A group with its chosen cut and what else was considered; ``cut.fits`` False if nothing fits.
+
+    ``shapes`` are its tiles, or those of a group that is equal but for the names; ``amounts`` their demands as numbers
+    (tiles, :data:`RESOURCES`).
+    """
 
     accounting: Accounting
     cut: Cut
-    tiles: tuple[Tile, ...]
+    shapes: tuple[Tile, ...]
     demands: tuple[Demand, ...]
+    amounts: Array
     alternatives: tuple[dict[str, Any], ...]
 
     @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles."""
+        return tuple(shape.like(self.accounting.cells) for shape in self.shapes)
+
+    @cached_property
     def busiest(self) -> Tile:
         """The tile of most neurons, which works longest in a tick."""
         neurons = [demand.neurons for demand in self.demands]
-        return self.tiles[neurons.index(max(neurons))]
+        return self.shapes[neurons.index(max(neurons))].like(self.accounting.cells)
 
 
 def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: int = 0) -> Tiling:
@@ -115,29 +127,41 @@ def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: in
     while True:
         fitting = [cut for cut in tried if cut.fits]
         best = min(fitting or tried, key=lambda c: rank(c, core_words) if fitting else (c.fill, c.cores))
-        tiles = best.partition.tiles()
-        demands = tuple(accounting.demand(t) for t in tiles)
+        tiles = tuple(best.partition.tiles())
+        demands = _demands(accounting, tiles)
         exact = _cut(accounting, best.partition, demands, best.work)
         if exact.fits or not fitting:
             break
         tried[tried.index(best)] = exact  # another tile than the sampled one was larger: this cut is out
         if len(fitting) == 1 and len(tried) < len(offered):
             tried += _tried(accounting, offered[len(tried) :], most)
-    return Tiling(accounting, exact, tuple(tiles), demands, _alternatives(accounting, offered, tried, exact))
+    alternatives = _alternatives(accounting, offered, tried, exact)
+    return Tiling(accounting, exact, tiles, demands, amounts(demands), alternatives)
 
 
 def fixed(accounting: Accounting, partition: Partition) -> Tiling:
     """The tiling by a partition that was given, whether it fits or not."""
     tiles = tuple(partition.tiles())
-    demands = tuple(accounting.demand(t) for t in tiles)
+    demands = _demands(accounting, tiles)
     cut = _cut(accounting, partition, demands, busy_ns(accounting, partition.sample()))
-    return Tiling(accounting, cut, tiles, demands, (cut.summary(),))
+    return Tiling(accounting, cut, tiles, demands, amounts(demands), (cut.summary(),))
 
 
 def named(accounting: Accounting, wanted: Wanted) -> Partition | None:
     """The partition that a user asks for, of whatever layout has it."""
     found = (layout.named(accounting, wanted) for layout in LAYOUTS.values())
     return next((partition for partition in found if partition is not None), None)
+
+
+def _demands(accounting: Accounting, tiles: Sequence[Tile]) -> tuple[Demand, ...]:
+    """What each tile needs; equal demands are one object."""
+    known: dict[Demand, Demand] = {}
+    found = []
+    for tile in tiles:
+        demand = accounting.demand(tile)
+        found.append(known.setdefault(demand, demand))
+        tile.forget()
+    return tuple(found)
 
 
 def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[Partition]:
@@ -154,8 +178,10 @@ def evaluate(accounting: Accounting, partition: Partition) -> Cut:
 
 def _cut(accounting: Accounting, partition: Partition, demands: Sequence[Demand], work: float) -> Cut:
     target = accounting.target
-    worst = max(demands, key=lambda d: fill(usage(d, target))[0])
-    broken = {b.resource: b for d in demands for b in sorted(breaches(d, target), key=lambda b: b.used)}
+    distinct = dict.fromkeys(demands)
+    worst = max(distinct, key=lambda d: fill(usage(d, target))[0])
+    over = {d: found for d in distinct if (found := sorted(breaches(d, target), key=lambda b: b.used))}
+    broken = {b.resource: b for d in demands if d in over for b in over[d]} if over else {}
     return Cut(partition, worst, work, tuple(broken.values()), *fill(usage(worst, target)))
 
 

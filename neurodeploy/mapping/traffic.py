@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -16,6 +16,7 @@ from ..ir.nodes import Output
 from ..ir.widths import REGISTER_BITS
 from ..target import Target
 from .activity import activity
+from .demand import Accounting
 from .groups import Population, owners
 from .reads import Read
 from .regions import flat_along
@@ -65,12 +66,14 @@ class Traffic:
 
 
 @dataclass(frozen=True, eq=False)
-class _Flow:
-    """From tiles of group ``sender`` to tiles of a reading group, both numbered within it; None: the host."""
+class _Arrivals:
+    """What the tiles of a group read, tile by tile, and what they hand to the host, numbered within their groups.
 
-    sender: str | None
+    ``value[i]`` is the place of what is sent among the group's :func:`_values`, ``messages[i]`` counts its elements.
+    """
+
+    value: Array
     source: Array
-    reader: str | None
     target: Array
     axons: Array
     messages: Array
@@ -87,54 +90,87 @@ def packet_bits(graph: Graph, name: str, target: Target) -> int:
 
 
 class Flows:
-    """The traffic of one network that is cut again and again: what a new cut leaves alone is not counted anew."""
+    """The traffic of one network that is cut again and again: what a new cut leaves alone is not counted anew.
+
+    Nor is what arrives at groups that are cut alike and read from groups that are cut alike: the layers of a deep
+    network.
+    """
 
     def __init__(self, graph: Graph, groups: Sequence[Population]) -> None:
         self.graph, self.groups, self.owner = graph, groups, owners(groups)
-        self.known: dict[str, tuple[dict[str, Tiling], list[_Flow]]] = {}
+        self.place = {name: i for group in groups for i, name in enumerate(group.names)}
+        self.known: dict[tuple[object, ...], _Arrivals] = {}
 
     def traffic(self, tilings: Mapping[str, Tiling]) -> Traffic:
         """All flows between the tiles of a cut."""
-        *first, tiles = accumulate((len(t.tiles) for t in tilings.values()), initial=0)
-        start: dict[str | None, int] = {**dict(zip(tilings, first, strict=True)), None: HOST_TILE}
+        *first, tiles = accumulate((t.cut.cores for t in tilings.values()), initial=0)
+        start = dict(zip(tilings, first, strict=True))
         senders = _Senders(self.graph, self.owner, tilings)
-        flows = [flow for name in tilings for flow in self._into(name, senders)]
-        columns = [
-            np.concatenate([np.zeros(0), *part])
-            for part in (
-                [flow.source + start[flow.sender] for flow in flows],
-                [flow.target + start[flow.reader] for flow in flows],
-                [flow.axons for flow in flows],
-                [flow.messages for flow in flows],
-            )
-        ]
-        source, target, axons = (numbers.astype(np.int64) for numbers in columns[:3])
-        return Traffic(source, target, axons, columns[3], tiles)
+        known, flows = self.known, []
+        self.known = {}
+        for name, tiling in tilings.items():
+            values = _values(tiling.accounting)
+            key = self._key(tiling, values, tilings)
+            self.known[key] = self.known.get(key) or known.get(key) or _arrivals(tiling, senders)
+            flows.append(self._numbered(self.known[key], values, start, start[name]))
+        none = np.zeros(0, dtype=np.int64)
+        source, target, axons, messages = (np.concatenate([none, *part]) for part in zip(*flows, strict=True))
+        return Traffic(source, target, axons, messages.astype(np.float64), tiles)
 
-    def _into(self, name: str, senders: _Senders) -> list[_Flow]:
-        """What the tiles of a group read, and what they hand to the host."""
-        cuts, flows = self.known.get(name, ({}, []))
-        if not cuts or any(senders.tilings[group] is not cut for group, cut in cuts.items()):
-            flows = list(_flows(name, senders))
-            involved = {name, *(flow.sender for flow in flows if flow.sender is not None)}
-            self.known[name] = {group: senders.tilings[group] for group in involved}, flows
-        return flows
+    def _key(
+        self, tiling: Tiling, values: Sequence[str], tilings: Mapping[str, Tiling]
+    ) -> tuple[object, ...]:
+        """What decides what arrives: the cuts of the group and of those that it reads, and which of their values."""
+        place = {name: i for i, name in enumerate(values)}
+        found: list[object] = [tiling.cut.partition]
+        for value in _read(tiling.accounting):
+            group = self.owner[value]
+            cut = None if group.on_host else tilings[group.name].cut.partition
+            found.append((place[value], cut, self.place[value]))
+        return tuple(found)
+
+    def _numbered(
+        self, found: _Arrivals, values: Sequence[str], start: Mapping[str, int], reader: int
+    ) -> tuple[Array, Array, Array, Array]:
+        """Sources, targets, axons and messages with tiles numbered through all groups."""
+        sender = np.array([start.get(self.owner[value].name, HOST_TILE) for value in values], dtype=np.int64)
+        active = np.array([activity(self.graph, value) for value in values])
+        readers = [HOST_TILE if isinstance(self.graph.nodes[value], Output) else reader for value in values]
+        target = found.target + np.array(readers, dtype=np.int64)[found.value]
+        messages = found.messages * active[found.value]
+        return found.source + sender[found.value], target, found.axons, messages
 
 
-def _flows(name: str, senders: _Senders) -> Iterator[_Flow]:
-    tiling = senders.tilings[name]
+def _values(accounting: Accounting) -> list[str]:
+    """What a group reads of others and hands to the host, in a fixed order."""
+    return [
+        *dict.fromkeys(_read(accounting)),
+        *(n.name for n in accounting.group.nodes if isinstance(n, Output)),
+    ]
+
+
+def _read(accounting: Accounting) -> list[str]:
+    """Every operand of a group that is sent by others."""
+    return [i for node in accounting.group.entries for i in node.inputs if i not in accounting.constants]
+
+
+def _arrivals(tiling: Tiling, senders: _Senders) -> _Arrivals:
+    place = {name: i for i, name in enumerate(_values(tiling.accounting))}
+    outputs = [n.name for n in tiling.accounting.group.nodes if isinstance(n, Output)]
+    one, sent = np.zeros(1, dtype=np.int32), []
     for i, part in enumerate(tiling.tiles):
-        for read in tiling.accounting.reads(part):
-            sender, source, axons, messages = senders.sent(read)
-            yield _Flow(sender, source, name, np.full(len(source), i), axons, messages)
-        for node in tiling.accounting.group.nodes:
-            if isinstance(node, Output) and part.size(node.name):
-                size = part.size(node.name)
-                amounts = np.array([size]), np.array([size * activity(senders.graph, node.name)])
-                yield _Flow(name, np.array([i]), None, np.array([0]), *amounts)
+        sent += [(place[read.source], i, *senders.sent(read)) for read in tiling.accounting.reads(part)]
+        for name in outputs:
+            if size := part.size(name):
+                sent.append((place[name], 0, one + i, one + size, one + size))
+        part.forget()
+    each = [len(source) for _, _, source, _, _ in sent]
+    value, target = (np.repeat(np.array([flow[k] for flow in sent], dtype=np.int32), each) for k in (0, 1))
+    source, axons, messages = (np.concatenate([one[:0], *(flow[k] for flow in sent)]) for k in (2, 3, 4))
+    return _Arrivals(value.astype(np.int16), source, target, axons, messages)
 
 
-Sent = tuple[str | None, Array, Array, Array]
+Sent = tuple[Array, Array, Array]
 
 
 class _Senders:
@@ -146,7 +182,7 @@ class _Senders:
         self.places: dict[str, Array] = {}
 
     def sent(self, read: Read) -> Sent:
-        """The sending group (None: the host), its tiles, their axon words and their messages."""
+        """The tiles of the sending group (0: the host), their axon words and the elements that they send."""
         # Tiles that differ in output channels only read the same: most reads have been answered before.
         region = read.region
         content = [region.indices] if region.axes is None else region.axes
@@ -157,21 +193,27 @@ class _Senders:
 
     def _sent(self, read: Read) -> Sent:
         group = self.owner[read.source]
-        active = activity(self.graph, read.source)
         if group.on_host:
-            return None, np.array([0]), np.array([read.axons]), np.array([read.region.size * active])
-        tiling = self.tilings[group.name]
-        cells, axes, grid = tiling.accounting.cells, read.region.axes, tiling.cut.partition.grid
-        plain = cells.neuron is None and read.region.shape == cells.shape
-        if plain and grid is not None and axes is not None:
-            axons, messages = _by_axis(read, axes, grid)
+            source, axons, messages = (np.array([n]) for n in (0, read.axons, read.region.size))
         else:
-            axons, messages = self._by_element(read, tiling)
-        tiles = np.flatnonzero(messages)
-        return group.name, tiles, axons[tiles], messages[tiles] * active
+            axons, messages = self._by_tile(read, self.tilings[group.name])
+            source = np.flatnonzero(messages)
+            axons, messages = axons[source], messages[source]
+        return source.astype(np.int32), axons.astype(np.int32), messages.astype(np.int32)
+
+    def _by_tile(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
+        cells, axes, grid = tiling.accounting.cells, read.region.axes, tiling.cut.partition.grid
+        if (
+            cells.neuron is None
+            and read.region.shape == cells.shape
+            and grid is not None
+            and axes is not None
+        ):
+            return _by_axis(read, axes, grid)
+        return self._by_element(read, tiling)
 
     def _by_element(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
-        count = len(tiling.tiles)
+        count = tiling.cut.cores
         flat = read.region.indices
         place = self._place(read.source, tiling)[flat]
         messages = np.bincount(place, minlength=count)
@@ -186,6 +228,7 @@ class _Senders:
             place = np.zeros(self.graph.values[name].shape.size, dtype=np.int64)
             for i, part in enumerate(tiling.tiles):
                 place[part.of(name)] = i
+                part.forget()
             self.places[name] = place
         return self.places[name]
 

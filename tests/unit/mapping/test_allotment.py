@@ -23,8 +23,8 @@ TARGET = load("loihi-sim")
 
 def rung(work: float, cores: int) -> Any:
     """As much of a tiling as counts here."""
-    cut = SimpleNamespace(work=work, fits=True)
-    return SimpleNamespace(cut=cut, tiles=(None,) * cores)
+    cut = SimpleNamespace(work=work, cores=cores, fits=True)
+    return SimpleNamespace(cut=cut)
 
 
 def drawn(seed: int) -> tuple[Ladders, np.ndarray]:
@@ -53,9 +53,9 @@ def test_cores_go_where_a_run_gets_shortest(cores: int) -> None:
         ladders, steps = drawn(seed)
         chosen = list(allot(ladders, steps, cores).values())
         combinations = product(*ladders.rungs.values())
-        least = min(lasts(c, steps) for c in combinations if sum(len(t.tiles) for t in c) <= max(cores, 12))
-        coarsest = sum(len(ladder[0].tiles) for ladder in ladders.rungs.values())
-        assert sum(len(t.tiles) for t in chosen) <= max(cores, coarsest)
+        least = min(lasts(c, steps) for c in combinations if sum(t.cut.cores for t in c) <= max(cores, 12))
+        coarsest = sum(ladder[0].cut.cores for ladder in ladders.rungs.values())
+        assert sum(t.cut.cores for t in chosen) <= max(cores, coarsest)
         if cores >= 12:  # that many all can do with
             ratios.append(lasts(chosen, steps) / least)
     assert cores < 12 or (min(ratios) > 1 - 1e-9 and max(ratios) < 1.2 and np.mean(ratios) < 1.02)
@@ -93,5 +93,5 @@ def test_ladders_end_where_a_group_is_given_or_not_worth_it() -> None:
     ladders.build(1000)
     for ladder in ladders.rungs.values():
         assert len(ladder) > 5
-        assert [len(t.tiles) for t in ladder] == sorted({len(t.tiles) for t in ladder})
+        assert [t.cut.cores for t in ladder] == sorted({t.cut.cores for t in ladder})
         assert all(a.cut.work > b.cut.work for a, b in pairwise(ladder))
