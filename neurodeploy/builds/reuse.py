@@ -12,12 +12,14 @@ from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
 from ..backends._base import BACKENDS, Description
+from ..config import TIME_BUDGET, validate
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS, Replay
 from ..inputs.recorded import Record
 from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
+from .paced import Budget
 from .parts import opened
 
 #: samples of an export that names no number: carried in the file, or run to compare
@@ -78,21 +80,28 @@ def traced(
 def verify(
     folder: str | Path,
     backends: Sequence[str] = (),
-    samples: int = 100,
+    samples: int | None = None,
     data: str = "",
     granularity: str = "",
+    time_budget: float = TIME_BUDGET,
 ) -> compare.Verification:
     """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
-    they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
-    as for :func:`run`.
+    they have changed. A build without data is verified on the synthetic input that it was measured on. Without a number
+    of ``samples`` there are as many as are expected to fit ``time_budget`` seconds, at most 100; UsageError ND904 for
+    an impossible one. ``granularity`` as for :func:`run`.
     """
+    asked = validate({"time_budget": time_budget, **({} if samples is None else {"verify": samples})})
     saved = opened(folder)
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
-    images = Record(saved, folder).measured_on(samples, data)
-    return compare.verify(saved.program, images, members)
+    program, inputs = saved.program, Record(saved, folder)
+    ran = Budget.of(asked).run(
+        "verify", program.graph, lambda n: inputs.measured_on(n, data), asked.verify,
+        lambda x: compare.verify(program, x, members), compare.runs,
+    )  # fmt: skip
+    return replace(ran.found, cut=ran.cut)
 
 
 def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:

@@ -22,9 +22,10 @@ STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 def summary(report: Json, report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
     mark = f"  ({words.marks(report)})" if words.marks(report) else ""
+    cut = f"  {report['counts']['budget']}" if report["counts"].get("budget") else ""
     blocks: list[RenderableType] = [
         _grid(_lines(report, "verdict")),
-        _text(f"Per inference  nominal [low .. high]{mark}", style="bold"),
+        _text(f"Per inference  nominal [low .. high]{mark}{cut}", style="bold"),
         _grid(_lines(report, "costs"), indent=2),
     ]
     layers = top_layers(report)

@@ -179,7 +179,8 @@ def bit_true(report: Json) -> tuple[str, ...]:
     if found["equal"] is None:
         return ()
     if found["equal"]:
-        return (f"{' = '.join(found['backends'])} on {found['samples']} samples",)
+        cut = (found["budget"],) if found.get("budget") else ()
+        return (f"{' = '.join(found['backends'])} on {found['samples']} samples", *cut)
     return ("NO", found["divergence"] or "backends differ")
 
 
