@@ -609,7 +609,10 @@ def verify(
     }
     label = verbs.label(folder) if described else ""
     if screen.json:
-        whole = {name: getattr(result, name) for name in ("equal", "samples", "backends", "nodes", "cut")}
+        whole = {
+            name: getattr(result, name)
+            for name in ("equal", "samples", "backends", "nodes", "cut", "sampled")
+        }
         whole["divergence"] = str(result.divergence or "")
         screen.data(whole | {n: {**_description(d), "measured_on": label} for n, d in described.items()})
         if not result.equal:

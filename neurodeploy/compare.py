@@ -50,7 +50,10 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a comparison found; ``nodes`` are the values compared at every tick, ``cut`` why samples were left out."""
+    """What a comparison found; ``nodes`` are the values compared at every tick.
+
+    ``cut`` says why samples were left out, ``sampled`` which cores ran of a network that is not simulated whole.
+    """
 
     equal: bool
     samples: int
@@ -58,12 +61,13 @@ class Verification:
     divergence: Divergence | None = None
     nodes: tuple[str, ...] = ()
     cut: str = ""
+    sampled: str = ""
 
     def __str__(self) -> str:
         if self.divergence is not None:
             return f"executions DIFFER at {self.divergence}"
         told = f"{' = '.join(self.backends)} on {self.samples} samples: {len(self.nodes)} nodes, every tick"
-        return f"{told}, {self.cut}" if self.cut else told
+        return ", ".join(filter(None, (told, self.cut, self.sampled)))
 
     def require(self) -> Verification:
         """Itself if equal, else VerifyError (ND650, or ND651 where only the order of samples differed)."""

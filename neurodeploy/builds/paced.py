@@ -53,21 +53,24 @@ class Budget:
         most: int,
         made: Callable[[Array], R],
         runs: Callable[[int], int] = lambda samples: samples,
+        spent: float = 0.0,
     ) -> Ran[R]:
         """What ``made(draw(n))`` yields of n samples, at least one and at most ``most``.
 
-        First come so few samples that they surely fit the budget. Their time says how many there is still room for,
-        these first ones among them; ``runs`` is how often a sample is run where n of them are asked for.
+        Unless all of them surely fit the budget, a tenth at most that does runs first, at least one sample. The time of
+        these says how many there is still room for, they themselves among them; ``runs`` is how often a sample is run
+        where n of them are asked for, ``spent`` what the stage has taken already.
         """
         x = draw(most)
         wanted = len(x)
         if stage in self.fixed:
             return Ran(made(x), wanted, wanted, "")
-        first = min(wanted, self._sure(graph))
+        sure = self._sure(graph)
+        first = wanted if sure >= wanted else max(1, min(sure, wanted // 10))
         began = self.clock()
         found = made(x if first == wanted else draw(first))
         taken = self.clock() - began
-        left, samples = (self.seconds - taken) * runs(first), wanted
+        left, samples = (self.seconds - spent - taken) * runs(first), wanted
         while samples > first and runs(samples) * taken > left:
             samples -= 1
         if samples > first:
@@ -75,6 +78,6 @@ class Budget:
         return Ran(found, samples, wanted, within(samples, wanted, self.seconds))
 
     def _sure(self, graph: Graph) -> int:
-        """Samples that fit the budget on any machine; one, where none do for sure."""
+        """Samples that fit the budget on any machine."""
         each = graph.header.timesteps * max(1, sum(dense_macs(graph, node) for node in graph))
-        return max(1, int(self.seconds * SURE // each))
+        return int(self.seconds * SURE // each)

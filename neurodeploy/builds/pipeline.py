@@ -149,7 +149,7 @@ def stages(
     program = mapped.program
     yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, progress))
     budget = Budget.of(asked)
-    yield get(Verified, lambda: verify(imported, spiking, program, budget))
+    yield get(Verified, lambda: verify(imported, spiking, program, target, budget))
     yield estimate(imported, program, target, budget)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .. import compare, cost
 from ..array import Array
 from ..calibrate import batch_size, batches
+from ..cost import booked
 from ..inputs.samples import SYNTHETIC
 from ..ir.nodes import Neuron
 from ..ir.trace import Events, Trace
@@ -40,10 +41,10 @@ def estimate(found: Imported, program: Program, target: Target, budget: Budget) 
     mapped = program.mapping is not None and program.mapping.fits
 
     def counted(x: Array) -> tuple[cost.Counts, Trace, Events | None]:
-        events = compare.usable("loihi-sim").run(program, x)[1] if mapped else None
+        events = _events(program, target, x) if mapped else None
         return *_counts(program, x), events
 
-    most = found.config.estimate or most
+    most = found.config.estimate or (_together(program, most) if program.unimaged else most)
     ran = budget.run("estimate", program.graph, found.stimulus.draw, most, counted)
     counts, trace, events = ran.found
     silicon = grades(program.graph, target)
@@ -51,6 +52,19 @@ def estimate(found: Imported, program: Program, target: Target, budget: Budget) 
     said = (_headline(assessment), SYNTHETIC * found.synthetic, ran.cut)
     fact, reasons = ", ".join(filter(None, said)), dict(assessment.reasons)
     return Priced(assessment=assessment, trace=trace, wanted=ran.wanted, reasons=reasons, fact=fact)
+
+
+def _events(program: Program, target: Target, x: Array) -> Events:
+    """What the cores do: by running them, or from mapping and values where there are too many."""
+    if not program.unimaged or program.mapping is None:
+        return compare.usable("loihi-sim").run(program, x)[1]  # type: ignore[return-value]  # it counts
+    trace, _ = compare.usable("cpu").run(program, x, booked.names(program.graph))
+    return booked.booked(program.graph, program.mapping, trace, target)
+
+
+def _together(program: Program, most: int) -> int:
+    """So many samples of which all values are in memory at once."""
+    return min(most, batch_size(program.graph, booked.names(program.graph)))
 
 
 def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:

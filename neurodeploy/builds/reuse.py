@@ -21,6 +21,7 @@ from ..ir.trace import Trace
 from .evaluated import remedies, saturated
 from .paced import Budget
 from .parts import opened
+from .verified import joined, sample
 
 #: samples of an export that names no number: carried in the file, or run to compare
 CARRIED, REPLAYED = 1, 16
@@ -70,7 +71,10 @@ def traced(
     chosen = compare.usable(backend, granularity)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):
         cause = f"the artifact holds no memory images for {backend}"
-        fixes = ("build again on a target that the network fits", "use --backend cpu")
+        fixes = (
+            "use --backend cpu",
+            "build again on a target that the network fits, or with a longer --time-budget",
+        )
         raise UsageError(Problem("ND949", cause, str(folder), fixes=fixes))
     trace, _ = chosen.run(program, images, tuple(record))
     integers = saved.source is not None and saved.source.header.level == "integer"
@@ -97,11 +101,17 @@ def verify(
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
     program, inputs = saved.program, Record(saved, folder)
-    ran = Budget.of(asked).run(
-        "verify", program.graph, lambda n: inputs.measured_on(n, data), asked.verify,
-        lambda x: compare.verify(program, x, members), compare.runs,
+    budget, cores, spent = Budget.of(asked), None, 0.0
+
+    def draw(count: int) -> Array:
+        return inputs.measured_on(count, data)
+
+    if program.unimaged and program.mapping is not None and not backends:
+        cores, spent = sample(program, targets.load(program.mapping.target), draw, budget)
+    ran = budget.run(
+        "verify", program.graph, draw, asked.verify, lambda x: compare.verify(program, x, members), compare.runs, spent
     )  # fmt: skip
-    return replace(ran.found, cut=ran.cut)
+    return joined(ran.found, cores, ran.cut)
 
 
 def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:

@@ -22,7 +22,11 @@ STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 def summary(report: Json, report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
     mark = f"  ({words.marks(report)})" if words.marks(report) else ""
-    cut = f"  {report['counts']['budget']}" if report["counts"].get("budget") else ""
+    said = (
+        report["counts"].get("budget"),
+        "counted from values and mapping" if report.get("sampled") else "",
+    )
+    cut = "".join(f"  {text}" for text in said if text)
     blocks: list[RenderableType] = [
         _grid(_lines(report, "verdict")),
         _text(f"Per inference  nominal [low .. high]{mark}{cut}", style="bold"),

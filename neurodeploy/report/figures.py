@@ -394,6 +394,8 @@ EVIDENCE = (
            get=lambda i: list(i.bit_true.backends) if i.bit_true else None, kind=LIST, needs=COMPARED),
     Figure("bit_true.divergence", "divergence", "where they first differ",
            get=lambda i: i.bit_true.divergence if i.bit_true else "", kind=TEXT),
+    Figure("sampled", "cores that ran", "of a network that is too large to simulate whole", get=attrgetter("sampled"),
+           kind=TEXT),
     Figure("silicon", "operations by grade", "evidence that a chip can do them",
            get=lambda i: i.assessment.silicon and dict(i.assessment.silicon), kind=PARTS, unit="%",
            formula="share of all operations", needs=GRADED, depends="activity", line="Silicon", say=words.silicon),

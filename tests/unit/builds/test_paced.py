@@ -95,6 +95,13 @@ def test_what_surely_fits_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> No
     assert (found.samples, took) == (64, 128.0)
 
 
+def test_a_tenth_that_surely_fits_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = sum(paced.dense_macs(mini_snn(), node) for node in mini_snn())
+    for sure, took in ((63.5, 6 + 64), (5.5, 5 + 64), (0.5, 1 + 64), (64.5, 64)):
+        monkeypatch.setattr(paced, "SURE", sure * each * mini_snn().header.timesteps / 300.0)
+        assert ran(300.0, 1.0)[1] == took
+
+
 def test_there_are_never_more_than_the_data_have() -> None:
     found = Budget(300.0, clock=Clock()).run("verify", mini_snn(), lambda n: np.zeros(min(n, 3)), 64, len)
     assert (found.samples, found.wanted, found.cut) == (3, 3, "")
