@@ -227,6 +227,8 @@ BuildData = Annotated[
     str, Option("--data", help="data set name, file or folder (default: that of the build)")
 ]
 Samples = Annotated[int, Option("--samples", min=1, help="test samples")]
+COMPARED = "test samples (default: as many as there is time for, at most 100)"
+Compared = Annotated[int | None, Option("--samples", min=1, help=COMPARED)]
 Chips = Annotated[Whole, Option("--chips", help="chips (default: the target's own)")]
 ConfigFile = Annotated[Path | None, Option("--config", help="TOML file; build.toml replays a build")]
 Settings = Annotated[Texts, Option("--set", help="dotted.key=value, may repeat")]
@@ -243,6 +245,8 @@ TESTED = "test samples for accuracy (default: all, without data at most 32)"
 Tested = Annotated[Whole, Option("--eval", "--eval-samples", help=TESTED)]
 VERIFIED = "samples for bit equality (default: 100, without data at most 16)"
 Verified = Annotated[Whole, Option("--verify", help=VERIFIED)]
+SECONDS = "seconds that verify and estimate may take each, unless samples are given (default: 300)"
+TimeBudget = Annotated[float | None, Option("--time-budget", help=SECONDS)]
 Optimise = Annotated[
     Text, Option("--optimise", help="energy, latency, edp, throughput or cores (default: energy)")
 ]
@@ -320,6 +324,7 @@ def build(
     calib: Calib = None,
     evaluate: Tested = None,
     verify_samples: Verified = None,
+    time_budget: TimeBudget = None,
     chips: Chips = None,
     optimise: Optimise = None,
     max_cores: MaxCores = None,
@@ -344,10 +349,9 @@ def build(
 
     flags = {
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
-        "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "chips": chips,
-        "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency, "mapping": mapping,
-        "out": out, "jobs": jobs, "seed": seed,
-        "import_check": _off(no_import_check),
+        "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
+        "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
+        "mapping": mapping, "out": out, "jobs": jobs, "seed": seed, "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
@@ -587,7 +591,8 @@ def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
 def verify(
     folder: Folder,
     backend: Backends = None,
-    samples: Samples = 100,
+    samples: Compared = None,
+    time_budget: TimeBudget = None,
     data: BuildData = "",
     granularity: Granularity = "",
     form: Shape = Format.auto,
@@ -595,7 +600,8 @@ def verify(
 ) -> None:
     """Compare every backend with the interpreter, integer by integer."""
     screen.configure(form, verbose=verbose)
-    result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity)
+    seconds = {} if time_budget is None else {"time_budget": time_budget}
+    result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity, **seconds)
     described = {
         name: found
         for name in result.backends[1:]  # behind the interpreter
@@ -603,7 +609,10 @@ def verify(
     }
     label = verbs.label(folder) if described else ""
     if screen.json:
-        whole = {name: getattr(result, name) for name in ("equal", "samples", "backends", "nodes")}
+        whole = {
+            name: getattr(result, name)
+            for name in ("equal", "samples", "backends", "nodes", "cut", "sampled")
+        }
         whole["divergence"] = str(result.divergence or "")
         screen.data(whole | {n: {**_description(d), "measured_on": label} for n, d in described.items()})
         if not result.equal:

@@ -50,18 +50,24 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a comparison found; ``nodes`` are the values compared at every tick."""
+    """What a comparison found; ``nodes`` are the values compared at every tick.
+
+    ``cut`` says why samples were left out, ``sampled`` which cores ran of a network that is not simulated whole.
+    """
 
     equal: bool
     samples: int
     backends: tuple[str, ...]
     divergence: Divergence | None = None
     nodes: tuple[str, ...] = ()
+    cut: str = ""
+    sampled: str = ""
 
     def __str__(self) -> str:
         if self.divergence is not None:
             return f"executions DIFFER at {self.divergence}"
-        return f"{' = '.join(self.backends)} on {self.samples} samples: {len(self.nodes)} nodes, every tick"
+        told = f"{' = '.join(self.backends)} on {self.samples} samples: {len(self.nodes)} nodes, every tick"
+        return ", ".join(filter(None, (told, self.cut, self.sampled)))
 
     def require(self) -> Verification:
         """Itself if equal, else VerifyError (ND650, or ND651 where only the order of samples differed)."""
@@ -113,6 +119,11 @@ def verify(
     order = (*(name for name in graph.nodes if name in names), graph.output.name)
     found = next(_divergences(program, x, members, order), None)
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
+
+
+def runs(samples: int) -> int:
+    """How often :func:`verify` runs a sample where it is given so many."""
+    return samples + (2 * min(samples, REORDERED) if samples > 1 else 0)
 
 
 def usable(name: str, granularity: str = "") -> Backend:

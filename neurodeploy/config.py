@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,9 +38,12 @@ class LayerRule(_Table):
     weight_bits: int | None = Field(None, ge=2, le=8, description="bits of each weight, sign included")
 
 
+#: fields that say how a network is measured, and leave it as it is
+MEASURED = ("eval", "verify", "estimate", "time_budget", "wanted")
 MODEL = "zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME"
 SCALE = "a model sees pixel level * scale + offset; unset: the library's own with offset, else 1"
 OFFSET = "what is added to a scaled pixel level; unset: the library's own with scale, else 0"
+TIME_BUDGET = 300.0  # seconds
 RATE = "probability of a spike of a synthetic binary input, where no data are given"
 
 
@@ -58,6 +61,15 @@ class BuildConfig(_Table):
     calib: int = Field(256, ge=1, description="training samples for calibration")
     eval: int = Field(0, ge=0, description="test samples for accuracy; 0: the whole test split")
     verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")
+    estimate: int | None = Field(
+        None, ge=1, description="test samples of energy and latency; unset: at most 32"
+    )
+    time_budget: float = Field(
+        TIME_BUDGET,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds of verify and of estimate, each: fewer samples",
+    )
     chips: int | None = Field(None, ge=1, description="chips of the target; unset: the target's own")
     optimise: str = Field("energy", description="energy, latency, edp, throughput or cores")
     max_cores: int | None = Field(None, ge=1, description="cores that may be used; unset: all of the target")
@@ -80,6 +92,9 @@ class BuildConfig(_Table):
         description="compare the imported network with the model itself; false: every number says it was not",
     )
     spike_rate: float = Field(0.1, gt=0, le=1, description=RATE)
+    wanted: dict[Literal["verify", "estimate"], int] = Field(
+        {}, description="samples there would have been, where the time budget of the build allowed fewer"
+    )
     reader: dict[str, Any] = Field(
         {}, description="options of the reader of a .net or .nir file, or of a library"
     )
@@ -97,7 +112,7 @@ class BuildConfig(_Table):
 
     def network_digest(self) -> str:
         """SHA-256 of what decides the network and how it is mapped, save what a mapping file says."""
-        decisive = {k: v for k, v in self.decisive().items() if k not in ("eval", "verify", "mapping")}
+        decisive = {k: v for k, v in self.decisive().items() if k not in MEASURED and k != "mapping"}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def decisive(self) -> dict[str, Any]:
@@ -136,8 +151,21 @@ def resolve(
     merged: dict[str, Any] = read_toml(Path(file)) if file is not None else {}
     for setting in settings:
         _set(merged, setting)
-    merged.update({k: v for k, v in (flags or {}).items() if v is not None})
+    given = {k: v for k, v in (flags or {}).items() if v is not None}
+    merged.update(given)
+    _forget_cuts(merged, {*given, *(setting.partition("=")[0].strip() for setting in settings)})
     return validate(merged, str(file or ""))
+
+
+def _forget_cuts(merged: dict[str, Any], given: set[str]) -> None:
+    """What a time budget left of a number of samples is no longer so where the user gives either anew."""
+    cuts = merged.get("wanted")
+    if not isinstance(cuts, dict):
+        return
+    for key in [key for key in cuts if given & {key, "time_budget"}]:
+        del cuts[key]
+        if key not in given:
+            merged.pop(key, None)
 
 
 def validate(data: Mapping[str, Any], where: str = "") -> BuildConfig:
@@ -240,7 +268,7 @@ def dump(config: BuildConfig) -> str:
             item = tomlkit.item(plain[key])
             item.comment(field.description or "")
             document.add(key, item)
-    for key in ("reader", "convert", "layers"):
+    for key in ("wanted", "reader", "convert", "layers"):
         if plain.get(key):
             document.add(key, tomlkit.item(_without_none(plain[key])))
     return tomlkit.dumps(document)

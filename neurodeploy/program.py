@@ -17,3 +17,8 @@ class Program:
     graph: Graph
     mapping: Mapping | None = None
     provenance: MappingABC[str, Any] = field(default_factory=dict)
+
+    @property
+    def unimaged(self) -> bool:
+        """Whether it fits its target, without memory images: it is too large to be simulated whole."""
+        return self.mapping is not None and self.mapping.fits and not self.mapping.images

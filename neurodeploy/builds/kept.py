@@ -26,7 +26,6 @@ from .. import artifact
 from ..array import Array
 from ..datasets import DataSet
 from ..errors import NeurodeployError
-from ..image import encode
 from ..inputs.texts import OneHot
 from ..ir import store
 from ..ir.codec import CodecError
@@ -39,7 +38,7 @@ from .converted import Converted
 from .evaluated import Evaluated
 from .imported import Imported
 from .integer import Integer
-from .mapped import Mapped
+from .mapped import Mapped, imaged
 from .provenance import versions
 from .result import Result
 from .verified import Verified
@@ -57,11 +56,11 @@ class Keeper:
     """Keeps the results of one build; of none before :meth:`begin`."""
 
     def __init__(self, target: Target) -> None:
-        self.target, self.key = target, ""
+        self.target, self.key, self.seconds = target, "", 0.0
 
     def begin(self, found: Imported) -> None:
         """What the build is, once its source graph is known."""
-        self.key = _key(found, self.target)
+        self.key, self.seconds = _key(found, self.target), found.config.time_budget
 
     def get(self, kind: type[R], make: Callable[[], R]) -> R:
         """The result of a stage: kept, or else made, and kept if that took long."""
@@ -91,8 +90,8 @@ class Keeper:
             if not self.key or not file.is_file():
                 return None
             result = store.read(file, CLASSES).sections["result"]
-            if isinstance(result, Mapped) and result.mapping.fits:  # its images are sooner made than read
-                result = replace(result, mapping=encode(result.graph, result.mapping, self.target))
+            if isinstance(result, Mapped):  # its images are sooner made than read
+                result = imaged(result, self.target, self.seconds)
         except (NeurodeployError, OSError, KeyError):
             return None
         return result if isinstance(result, kind) else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from .. import sampled
 from ..calibrate import Ranges
 from ..image import encode
 from ..inputs.samples import SYNTHETIC
@@ -24,7 +25,7 @@ from .result import Result
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mapped(Result):
-    """The integer graph as it is mapped, and its mapping, which holds memory images if it fits."""
+    """The integer graph as it is mapped, and its mapping, which holds memory images if it fits and is run whole."""
 
     graph: Graph
     mapping: Mapping
@@ -49,7 +50,15 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
     label = f", cut for {SYNTHETIC}" if weighed else ""
     label += f", as {found.given.file} says" if found.given.file else ""
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
-    return replace(mapped, mapping=encode(mapped.graph, mapping, target), fact=fact)
+    return replace(imaged(mapped, target, found.config.time_budget), fact=fact)
+
+
+def imaged(mapped: Mapped, target: Target, seconds: float) -> Mapped:
+    """With the memory images of all cores, where so many seconds are enough to run them."""
+    graph, mapping = mapped.graph, mapped.mapping
+    if not mapping.fits or not sampled.whole(graph, mapping, seconds):
+        return mapped
+    return replace(mapped, mapping=encode(graph, mapping, target))
 
 
 def laid_out(

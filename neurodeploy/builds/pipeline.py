@@ -32,7 +32,8 @@ from .integer import Integer, quantize
 from .kept import Keeper
 from .log import STAGE_NAMES, Event, Listener, Log
 from .mapped import Mapped, map_to_cores
-from .priced import estimate
+from .paced import Budget
+from .priced import Priced, estimate
 from .provenance import provenance_of
 from .reported import report_inputs
 from .restart import RESTARTS, artifact_of, restored
@@ -147,8 +148,9 @@ def stages(
     yield (mapped := kept.mapped or get(Mapped, lambda: map_to_cores(imported, graph, target, ranges)))
     program = mapped.program
     yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, progress))
-    yield get(Verified, lambda: verify(imported, spiking, program))
-    yield estimate(imported, program, target)
+    budget = Budget.of(asked)
+    yield get(Verified, lambda: verify(imported, spiking, program, target, budget))
+    yield estimate(imported, program, target, budget)
 
 
 def _run_stages(
@@ -170,7 +172,21 @@ def _run_stages(
         if isinstance(result, Imported):
             log.begin(_facts(result, target))
         log.finish(name, timed[-1].seconds, f"{result.fact}, kept" if result.kept else result.fact)
-    return results, timed
+    return _settled(results), timed
+
+
+def _settled(results: Results) -> Results:
+    """The same with the numbers of samples that ran in the config, which replays them."""
+    found, verified, priced = results[Imported], results.get(Verified), results.get(Priced)
+    wanted, ran = dict(found.config.wanted), {}
+    if verified is not None and verified.bit_true is not None and verified.bit_true.samples < verified.wanted:
+        wanted["verify"], ran["verify"] = verified.wanted, verified.bit_true.samples
+    if priced is not None and priced.assessment.counts is not None:
+        ran["estimate"] = priced.assessment.counts.samples
+        if ran["estimate"] < priced.wanted:
+            wanted["estimate"] = priced.wanted
+    config = found.config.model_copy(update={**ran, "wanted": wanted})
+    return results.instead(replace(found, config=config))
 
 
 def _facts(found: Imported, target: Target) -> Iterator[tuple[str, str]]:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from .. import compare, cost
 from ..array import Array
 from ..calibrate import batch_size, batches
+from ..cost import booked
 from ..inputs.samples import SYNTHETIC
 from ..ir.nodes import Neuron
-from ..ir.trace import Trace
+from ..ir.trace import Events, Trace
 from ..mapping.grades import grades
 from ..program import Program
 from ..report.units import quantity
 from ..target import Target
 from .imported import Imported
+from .paced import Budget
 from .result import Result
 
 #: energy and latency are means over so many test samples, at most as many as are evaluated if drawn
@@ -23,23 +25,46 @@ EVENT_SAMPLES = 32
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Priced(Result):
-    """Counts and costs, and the trace of the first samples, every population recorded."""
+    """Counts and costs, and the trace of the first samples, every population recorded.
+
+    ``wanted`` is the number of samples that would have run without a budget.
+    """
 
     assessment: cost.Assessment
     trace: Trace
+    wanted: int
 
 
-def estimate(found: Imported, program: Program, target: Target) -> Priced:
+def estimate(found: Imported, program: Program, target: Target, budget: Budget) -> Priced:
     """What an inference costs, by running it core by core where it fits."""
     most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
-    images, _ = found.stimulus.measurement(most)
-    counts, trace = _counts(program, images)
     mapped = program.mapping is not None and program.mapping.fits
-    events = compare.usable("loihi-sim").run(program, images)[1] if mapped else None
+
+    def counted(x: Array) -> tuple[cost.Counts, Trace, Events | None]:
+        events = _events(program, target, x) if mapped else None
+        return *_counts(program, x), events
+
+    most = found.config.estimate or (_together(program, most) if program.unimaged else most)
+    ran = budget.run("estimate", program.graph, found.stimulus.draw, most, counted)
+    counts, trace, events = ran.found
     silicon = grades(program.graph, target)
     assessment = cost.assess(program, target, found.graph, events, counts, silicon)
-    fact = _headline(assessment) + (f", {SYNTHETIC}" if found.synthetic else "")
-    return Priced(assessment=assessment, trace=trace, reasons=dict(assessment.reasons), fact=fact)
+    said = (_headline(assessment), SYNTHETIC * found.synthetic, ran.cut)
+    fact, reasons = ", ".join(filter(None, said)), dict(assessment.reasons)
+    return Priced(assessment=assessment, trace=trace, wanted=ran.wanted, reasons=reasons, fact=fact)
+
+
+def _events(program: Program, target: Target, x: Array) -> Events:
+    """What the cores do: by running them, or from mapping and values where there are too many."""
+    if not program.unimaged or program.mapping is None:
+        return compare.usable("loihi-sim").run(program, x)[1]  # type: ignore[return-value]  # it counts
+    trace, _ = compare.usable("cpu").run(program, x, booked.names(program.graph))
+    return booked.booked(program.graph, program.mapping, trace, target)
+
+
+def _together(program: Program, most: int) -> int:
+    """So many samples of which all values are in memory at once."""
+    return min(most, batch_size(program.graph, booked.names(program.graph)))
 
 
 def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:

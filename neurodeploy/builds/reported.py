@@ -8,6 +8,7 @@ from .. import report
 from ..backends import described
 from ..errors import Problem
 from ..mapping.grades import grades
+from ..sampled import told
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated
@@ -32,6 +33,7 @@ def report_inputs(
         config=found.config.decisive(), source=found.graph, spiking=results[Converted].graph, integer=mapped.graph,
         mapping=mapped.mapping, assessment=priced.assessment, accuracy=evaluated.accuracy,
         agreement=evaluated.agreement, bit_true=verified.bit_true, sqnr_db=verified.sqnr_db,
+        sampled=verified.sampled or (told(0, len(mapped.mapping.cores)) if mapped.program.unimaged else ""),
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
         raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
         import_check=found.check.as_dict() if found.check else {}, unchecked=found.unchecked,

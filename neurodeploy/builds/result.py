@@ -48,6 +48,10 @@ class Results:
         """These and one more."""
         return Results((*self.found, result))
 
+    def instead(self, result: R) -> Results:
+        """These, with one in the place of that of its type."""
+        return Results(tuple(result if type(old) is type(result) else old for old in self.found))
+
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """All warnings, in the order of the stages."""

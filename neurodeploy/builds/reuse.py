@@ -12,13 +12,16 @@ from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
 from ..backends._base import BACKENDS, Description
+from ..config import TIME_BUDGET, validate
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS, Replay
 from ..inputs.recorded import Record
 from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
+from .paced import Budget
 from .parts import opened
+from .verified import joined, sample
 
 #: samples of an export that names no number: carried in the file, or run to compare
 CARRIED, REPLAYED = 1, 16
@@ -68,7 +71,10 @@ def traced(
     chosen = compare.usable(backend, granularity)
     if chosen.mapped and (program.mapping is None or not program.mapping.images):
         cause = f"the artifact holds no memory images for {backend}"
-        fixes = ("build again on a target that the network fits", "use --backend cpu")
+        fixes = (
+            "use --backend cpu",
+            "build again on a target that the network fits, or with a longer --time-budget",
+        )
         raise UsageError(Problem("ND949", cause, str(folder), fixes=fixes))
     trace, _ = chosen.run(program, images, tuple(record))
     integers = saved.source is not None and saved.source.header.level == "integer"
@@ -78,21 +84,34 @@ def traced(
 def verify(
     folder: str | Path,
     backends: Sequence[str] = (),
-    samples: int = 100,
+    samples: int | None = None,
     data: str = "",
     granularity: str = "",
+    time_budget: float = TIME_BUDGET,
 ) -> compare.Verification:
     """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
-    they have changed. A build without data is verified on the synthetic input that it was measured on. ``granularity``
-    as for :func:`run`.
+    they have changed. A build without data is verified on the synthetic input that it was measured on. Without a number
+    of ``samples`` there are as many as are expected to fit ``time_budget`` seconds, at most 100; UsageError ND904 for
+    an impossible one. ``granularity`` as for :func:`run`.
     """
+    asked = validate({"time_budget": time_budget, **({} if samples is None else {"verify": samples})})
     saved = opened(folder)
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
-    images = Record(saved, folder).measured_on(samples, data)
-    return compare.verify(saved.program, images, members)
+    program, inputs = saved.program, Record(saved, folder)
+    budget, cores, spent = Budget.of(asked), None, 0.0
+
+    def draw(count: int) -> Array:
+        return inputs.measured_on(count, data)
+
+    if program.unimaged and program.mapping is not None and not backends:
+        cores, spent = sample(program, targets.load(program.mapping.target), draw, budget)
+    ran = budget.run(
+        "verify", program.graph, draw, asked.verify, lambda x: compare.verify(program, x, members), compare.runs, spent
+    )  # fmt: skip
+    return joined(ran.found, cores, ran.cut)
 
 
 def described(folder: str | Path, backend: str, granularity: str = "") -> Description | None:

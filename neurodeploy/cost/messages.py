@@ -32,6 +32,30 @@ def sent(graph: Graph) -> dict[str, Array]:
     return {name: indices for name, indices in found.items() if indices.size}
 
 
+def origins(graph: Graph) -> tuple[dict[str, Array], Array]:
+    """Value -> for each element the number of the element that is sent, and by that number the place of its node.
+
+    Views are looked through, to the node behind them; padding, and what a View shows of a constant, is its own.
+    """
+    still, nodes = constants(graph), list[Array]()
+    known: dict[str, Array] = {}
+    free = 0
+    for place, node in enumerate(graph):
+        size = graph.values[node.name].shape.size
+        own = free + np.arange(size)
+        if isinstance(node, View) and node.name not in still:
+            args = [known[i] + 1 if i not in still else 0 * known[i] for i in node.inputs]
+            shown = np.ravel(node.apply(args)) - 1
+            known[node.name] = np.where(shown < 0, own, shown).reshape(graph.shape(node.name))
+        elif isinstance(node, Output):
+            known[node.name] = known[node.inputs[0]]  # a plain vector until the host adds it up
+        else:
+            known[node.name] = own.reshape(graph.shape(node.name))
+        nodes.append(np.full(size, place))
+        free += size
+    return {name: elements.ravel() for name, elements in known.items()}, np.concatenate(nodes)
+
+
 def _elements(graph: Graph) -> dict[str, Array]:
     """Value -> the numbers of the elements it shows, its own or those behind a View; 0 is padding."""
     known: dict[str, Array] = {}

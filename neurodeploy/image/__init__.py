@@ -6,9 +6,11 @@ tables. Each part of it has a file that declares its tables and holds what write
 ``programs`` (operations). ``encoder`` makes images of a mapping, ``records`` makes plain data of an image and back.
 
 * :func:`encode` gives a mapping its images. :func:`to_arrays` and :func:`from_arrays` (checked) are their plain data.
+* :func:`lone` makes the image of a single core, without those of any other, and a host that speaks for all of them.
 * :class:`CoreImage` is what a core is loaded with, :data:`TABLES` its tables.
 * :func:`receiver`, :func:`exports`, :func:`origins`, :func:`addresses_read` and :func:`weights_of` are what a run or
   an exporter reads from images: weight matrices by target, routes resolved.
+* :func:`mixed` is the order in which the messages of a population leave its core.
 * :func:`stored` says how the weights of a layer are kept.
 """
 
@@ -18,20 +20,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .arrivals import Delivery, Receiver, addresses_read, receiver
-from .departures import Export, exports, origins
+from .departures import Export, exports, mixed, origins
 from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
-from .types import HOST, CoreImage, Instruction
+from .types import HOST, Alone, CoreImage, Instruction
 from .words import stored
 
 if TYPE_CHECKING:
     from ..ir.graph import Graph
     from ..mapping.types import Mapping
     from ..target import Target
+    from .single import Lone
 
 __all__ = [
-    "HOST", "TABLES", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read", "encode",
-    "exports", "from_arrays", "origins", "receiver", "stored", "to_arrays", "weights_of",
+    "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read", "encode",
+    "exports", "from_arrays", "lone", "mixed", "origins", "receiver", "stored", "to_arrays", "weights_of",
 ]  # fmt: skip
 
 
@@ -44,3 +47,10 @@ def encode(graph: Graph, mapping: Mapping, target: Target) -> Mapping:
     from .encoder import images  # what reads images must not load what the graph means
 
     return replace(mapping, images=images(graph, mapping, target))
+
+
+def lone(graph: Graph, mapping: Mapping, target: Target) -> Lone:
+    """Encodes cores of a mapping one by one; errors as those of :func:`encode`, for the core that is asked for."""
+    from .single import Lone
+
+    return Lone(graph, mapping, target)

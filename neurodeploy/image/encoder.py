@@ -37,7 +37,7 @@ Key = tuple[str, int]  # a value and its channel axis
 def images(graph: Graph, mapping: Mapping, target: Target) -> tuple[CoreImage, ...]:
     """One image per core in the order of ``cores``, and the host's last; raises as :func:`neurodeploy.image.encode`."""
     _require_balanced(graph, mapping)
-    return _Encoder(graph, mapping, target).images()
+    return Encoder(graph, mapping, target).images()
 
 
 def _require_balanced(graph: Graph, mapping: Mapping) -> None:
@@ -68,7 +68,7 @@ class _Axons:
 
 
 @dataclass
-class _Site:
+class Site:
     """One core (or the host) under construction."""
 
     number: int  # position among all sites
@@ -81,13 +81,15 @@ class _Site:
     axons: dict[Key, _Axons] = field(default_factory=dict)
 
 
-class _Encoder:
+class Encoder:
+    """Makes the images of all sites together: what one sends is told by what the others read."""
+
     def __init__(self, graph: Graph, mapping: Mapping, target: Target) -> None:
         self.network, self.mapping = Network.of(graph, mapping, target), mapping
         self.members = {name: group.name for group in mapping.groups for name in group.nodes}
         places = zip(mapping.cores, _places(mapping), strict=True)
-        self.sites = [_Site(n, core.index, place) for n, (core, place) in enumerate(places)]
-        self.host = _Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
+        self.sites = [Site(n, core.index, place) for n, (core, place) in enumerate(places)]
+        self.host = Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
         self.every = (*self.sites, self.host)
 
     def images(self) -> tuple[CoreImage, ...]:
@@ -103,7 +105,7 @@ class _Encoder:
             self._send(site)
         return tuple(checked(self._image(site)) for site in self.every)
 
-    def _image(self, site: _Site) -> CoreImage:
+    def _image(self, site: Site) -> CoreImage:
         graph, chip = self.network.graph, self.network.target.chip
         ticks, routers = graph.header.timesteps, {"routers_x": chip.routers_x, "routers_y": chip.routers_y}
         header: dict[str, Any] = {"timesteps": ticks, **routers, "steps": ticks + self.mapping.depth}
@@ -129,7 +131,7 @@ class _Encoder:
         item = replace(item, probe=add_probe(self.host.tables, flat))
         self.host.units.append(Unit(output.name, self.network.level.get(output.name, 0) + 1, (item,)))
 
-    def _unit(self, site: _Site, elements: dict[str, Array], depth: int | None = None) -> None:
+    def _unit(self, site: Site, elements: dict[str, Array], depth: int | None = None) -> None:
         """One piece: an instruction per node, in the order of the graph."""
         level = self.network.level
         here = [n for n in self.network.graph if n.name in elements and len(elements[n.name])]
@@ -141,7 +143,7 @@ class _Encoder:
         site.programs.append(program)
         site.units.append(Unit(name, own if depth is None else depth, tuple(program.items)))
 
-    def _receive(self, site: _Site) -> None:
+    def _receive(self, site: Site) -> None:
         """In-axons: one per value and position, or per element where a dense list reads a single position."""
         keys: dict[Key, list[Reading]] = {}
         for reading in site.readings:
@@ -149,7 +151,7 @@ class _Encoder:
         for key, readings in keys.items():
             site.axons[key] = self._axons(site, key, readings)
 
-    def _axons(self, site: _Site, key: Key, readings: list[Reading]) -> _Axons:
+    def _axons(self, site: Site, key: Key, readings: list[Reading]) -> _Axons:
         positions = np.unique(np.concatenate([r.positions for r in readings]))
         count, channels = len(positions), channels_of(self.network.shape(key[0]), key[1])
         need = np.zeros((count, channels), dtype=bool)
@@ -174,9 +176,9 @@ class _Encoder:
         if len(lost):
             raise MappingError(homeless(key[0], lost, "any core"))
 
-    def _send(self, site: _Site) -> None:
+    def _send(self, site: Site) -> None:
         """Out-axons: for every value that another site reads, one route per position and destination."""
-        readers: dict[Key, list[_Site]] = {}
+        readers: dict[Key, list[Site]] = {}
         for other in self.every:
             for key in other.axons:
                 readers.setdefault(key, []).append(other)
@@ -187,7 +189,7 @@ class _Encoder:
                     local = np.flatnonzero(self.network.owner[key[0]][flat] == site.number)
                     self._export(site, unit, key, others, local[mixed(len(local))])
 
-    def _export(self, site: _Site, unit: int, key: Key, others: list[_Site], local: Array) -> None:
+    def _export(self, site: Site, unit: int, key: Key, others: list[Site], local: Array) -> None:
         if not len(local):
             return
         shape, program, tables = self.network.shape(key[0]), site.programs[unit], site.tables
@@ -207,7 +209,7 @@ class _Encoder:
             tables.add(ROUTES, np.concatenate(routes))
 
 
-def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: _Site, axons: _Axons) -> Array:
+def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: Site, axons: _Axons) -> Array:
     """Where the messages of an export go at one other site: rows of positions that it needs."""
     common, here, there = np.intersect1d(positions, axons.positions, return_indices=True)
     wanted = (mine[here] & axons.need[there]).any(axis=1)

@@ -137,3 +137,16 @@ class CoreImage:
     def port_size(self, number: int) -> int:
         """Slots of a port."""
         return int(self.tables["ports"][number, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Alone:
+    """A core and a host that speaks for all others.
+
+    ``fed``: (value, flat indices of its elements) one after the other are the input at each tick; ``heard``: what the
+    host records of what the core sends.
+    """
+
+    images: tuple[CoreImage, CoreImage]
+    fed: tuple[tuple[str, Array], ...]
+    heard: Mapping[str, Array]

@@ -109,6 +109,10 @@ class Recorded:
         images, labels = test.take(stratified(test.labels, count or len(test), self.seed))
         return self.frames(images), labels if self.data.labelled else None
 
+    def draw(self, count: int) -> Array:
+        """The inputs of a measurement without their labels."""
+        return self.measurement(count)[0]
+
     def frames(self, images: Array) -> Array:
         """Images as raw inputs: a network that takes a frame for each tick sees the same one at all of them."""
         if not self.graph.input.per_tick or self.data.ticks:
@@ -136,6 +140,10 @@ class Synthetic:
     def measurement(self, count: int) -> tuple[Array, None]:
         """Other raw inputs (B, *input); they have no labels. 0: as many as are drawn without being asked for."""
         return self._draw(range(count or DRAWN), MEASUREMENT), None
+
+    def draw(self, count: int) -> Array:
+        """The inputs of a measurement."""
+        return self.measurement(count)[0]
 
     @property
     def bounds(self) -> tuple[int, int]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.nodes import Node, Product, Reduce, Synapse
+from ..ir.nodes import Node, Output, Product, Reduce, Synapse
+from ..passes.balance import CROSSING
 from .regions import Region, region
 
 Axes = tuple[int, ...]  # one number per axis
@@ -64,6 +65,21 @@ def reads(graph: Graph, node: Node, out: Region, channels: Mapping[str, int]) ->
     else:
         needed = [out]
     return [_read(node, i, need, channels) for i, need in zip(node.inputs, needed, strict=True)]
+
+
+def elsewhere(graph: Graph) -> dict[str, Array]:
+    """Value -> which of its elements a population elsewhere reads, or the host, however the graph is cut."""
+    found: dict[str, Array] = {}
+    channels = channel_axes(graph)
+    for node in graph:
+        shape = graph.shape(node.name)
+        whole = region(np.arange(prod(shape)), shape)
+        wanted = [(graph.output.name, whole)] if isinstance(node, Output) else []
+        if isinstance(node, CROSSING):
+            wanted = [(read.source, read.region) for read in reads(graph, node, whole, channels)]
+        for value, part in wanted:
+            found.setdefault(value, np.zeros(prod(graph.shape(value)), dtype=bool))[part.indices] = True
+    return found
 
 
 def _read(node: Node, source: str, need: Region, channels: Mapping[str, int]) -> Read:

@@ -71,6 +71,10 @@ class Cutter:
             self.known[key] = fixed(self.asked[key][0], partition)
         return self._renamed(self.known[key], group, bits)
 
+    def kind(self, group: Population) -> Hashable:
+        """What groups that are cut alike have in common."""
+        return self._signature(group, needed_bits(group))
+
     def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
         place = {name: i for i, name in enumerate(group.names)}

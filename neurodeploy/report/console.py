@@ -22,9 +22,14 @@ STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 def summary(report: Json, report_path: str = "") -> Group:
     """The summary as a rich renderable; colours appear on a terminal only."""
     mark = f"  ({words.marks(report)})" if words.marks(report) else ""
+    said = (
+        report["counts"].get("budget"),
+        "counted from values and mapping" if report.get("sampled") else "",
+    )
+    cut = "".join(f"  {text}" for text in said if text)
     blocks: list[RenderableType] = [
         _grid(_lines(report, "verdict")),
-        _text(f"Per inference  nominal [low .. high]{mark}", style="bold"),
+        _text(f"Per inference  nominal [low .. high]{mark}{cut}", style="bold"),
         _grid(_lines(report, "costs"), indent=2),
     ]
     layers = top_layers(report)

@@ -95,6 +95,12 @@ def _ticks(*kinds: str) -> Get:
     return _counts(lambda counts: sum(counts.by_tick[kind] for kind in kinds))
 
 
+def _cut(inputs: ReportInputs, stage: str, samples: int | None) -> str:
+    """What the time budget left of the samples of a stage, where it left any out."""
+    wanted = inputs.config.get("wanted", {}).get(stage, 0)
+    return units.within(samples, wanted, inputs.config["time_budget"]) if samples and wanted else ""
+
+
 def _events(get: Callable[[Events], Any]) -> Get:
     return _of(lambda inputs: inputs.assessment.events, get)
 
@@ -395,10 +401,14 @@ EVIDENCE = (
            card=Card("Bit-true", _by("bit_true.equal", "equal", "differs"))),
     Figure("bit_true.samples", "samples of the comparison", "samples that all backends ran",
            get=_attribute("bit_true", "samples"), needs=COMPARED),
+    Figure("bit_true.budget", "samples that there was time for", "where the time budget left samples out",
+           get=lambda i: _cut(i, "verify", i.bit_true.samples if i.bit_true else None), kind=TEXT),
     Figure("bit_true.backends", "backends", "ways to run the network that were compared",
            get=lambda i: list(i.bit_true.backends) if i.bit_true else None, kind=LIST, needs=COMPARED),
     Figure("bit_true.divergence", "divergence", "where they first differ",
            get=lambda i: i.bit_true.divergence if i.bit_true else "", kind=TEXT),
+    Figure("sampled", "cores that ran", "of a network that is too large to simulate whole", get=attrgetter("sampled"),
+           kind=TEXT),
     Figure("silicon", "operations by grade", "evidence that a chip can do them",
            get=lambda i: i.assessment.silicon and dict(i.assessment.silicon), kind=PARTS, unit="%",
            formula="share of all operations", needs=GRADED, depends="activity", line="Silicon", say=words.silicon),
@@ -414,6 +424,8 @@ EVIDENCE = (
 OPERATIONS = (
     Figure("counts.samples", "samples", "samples that the means are taken over",
            get=lambda i: _counts(lambda c: c.samples)(i) or _events(lambda e: e.samples)(i), needs=RUN),
+    Figure("counts.budget", "samples that there was time for", "where the time budget left samples out",
+           get=lambda i: _cut(i, "estimate", _counts(lambda c: c.samples)(i)), kind=TEXT),
     Figure("counts.synaptic_ops", "synaptic operations", "messages meeting stored non-zero weights",
            get=_counts(lambda c: c.total("synaptic_ops")), needs=RUN, depends="activity", line="synaptic operations"),
     Figure("counts.product_ops", "product operations", "pairs of non-zero operands of products of two streams",

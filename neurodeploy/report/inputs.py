@@ -84,7 +84,8 @@ class ReportInputs:
     its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
     :mod:`neurodeploy.inputs.samples` tells it; ``import_check`` what of the import was compared with the model, and
     ``unchecked`` what every number is called if nothing was, though it could have been; ``lava`` what its layers become
-    in Lava: ``layers`` row by row, and ``nodes``, node -> process.
+    in Lava: ``layers`` row by row, and ``nodes``, node -> process; ``sampled`` which cores ran, and where all other
+    counts are from, of a network that was not simulated whole.
     """
 
     model: ModelInfo
@@ -100,6 +101,7 @@ class ReportInputs:
     accuracy: Accuracy | None = None
     agreement: MappingABC[str, Any] = field(default_factory=dict)
     bit_true: BitTrue | None = None
+    sampled: str = ""
     sqnr_db: MappingABC[str, float] = field(default_factory=dict)
     saturations: MappingABC[str, int] | None = None
     grades: MappingABC[str, Evidence] = field(default_factory=dict)

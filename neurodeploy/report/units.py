@@ -56,6 +56,13 @@ def span(values: Mapping[str, float | None], unit: str) -> str:
     return f"{digits(nominal * factor)} {name} [{low} .. {high}]"
 
 
+def within(samples: int, wanted: int, seconds: float) -> str:
+    """Why fewer samples ran than were wanted; empty where all did."""
+    if samples >= wanted:
+        return ""
+    return f"{samples} of {wanted} samples within the time budget of {seconds:g} s"
+
+
 def rate(value: float | None) -> str:
     """A rate per second."""
     return NONE if value is None else f"{count(value)}/s"

@@ -179,7 +179,8 @@ def bit_true(report: Json) -> tuple[str, ...]:
     if found["equal"] is None:
         return ()
     if found["equal"]:
-        return (f"{' = '.join(found['backends'])} on {found['samples']} samples",)
+        cut = filter(None, (found.get("budget"), report.get("sampled")))
+        return (f"{' = '.join(found['backends'])} on {found['samples']} samples", *cut)
     return ("NO", found["divergence"] or "backends differ")
 
 

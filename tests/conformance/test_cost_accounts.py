@@ -11,11 +11,11 @@ from neurodeploy import calibrate, cost, report
 from neurodeploy.backends._base import BACKENDS
 from neurodeploy.backends.loihi_sim.pipeline import pipelined
 from neurodeploy.convert._base import METHODS
-from neurodeploy.cost import received
+from neurodeploy.cost import booked
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron
-from neurodeploy.ir.trace import HOST
+from neurodeploy.ir.trace import HOST, Events
 from neurodeploy.mapping.grades import grades
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance, period
@@ -40,7 +40,7 @@ def built(request: pytest.FixtureRequest) -> tuple:
     mapping = encode(graph, map_graph(graph, target), target)
     program = Program(graph, mapping)
     _, events = BACKENDS["loihi-sim"].run(program, x[:6])
-    trace, _ = BACKENDS["cpu"].run(program, x[:6], {*cost.names_to_record(graph), *received.names(graph)})
+    trace, _ = BACKENDS["cpu"].run(program, x[:6], {*cost.names_to_record(graph), *booked.names(graph)})
     return source, program, events, cost.count(graph, trace), target, trace
 
 
@@ -57,9 +57,24 @@ def test_cores_and_values_count_the_same_operations(built: tuple) -> None:
 
 def test_cores_and_values_agree_on_what_is_read_and_sent(built: tuple) -> None:
     _, program, events, _, target, trace = built
-    found = received.received(program.graph, program.mapping, trace, target)
-    assert received.disagreements(found, events) == []
-    assert sum(found.memory_reads.values()) == pytest.approx(events.total("memory_reads")) != 0
+    found = booked.booked(program.graph, program.mapping, trace, target)
+    assert list(booked.disagreements(found, events)) == []
+    assert found.total("memory_reads") != 0 and found.link_peak == events.link_peak
+
+    def flows(of: Events) -> dict[tuple, tuple]:
+        rows = zip(of.flows.ends.tolist(), of.flows.packets.tolist(), of.flows.spans.tolist(), strict=True)
+        return {tuple(ends): (packets, spans) for ends, packets, spans in rows}
+
+    assert flows(found) == flows(events)
+    ours, theirs = (cost.estimate(program, book, target) for book in (found, events))
+    for part in ("energy_pj", "pipelined_pj"):
+        assert vars(getattr(ours, part)) == pytest.approx(vars(getattr(theirs, part)))
+    assert vars(ours.timing.latency_ns) == pytest.approx(vars(theirs.timing.latency_ns))
+    assert ours.contended.latency_ns == pytest.approx(theirs.contended.latency_ns)
+
+
+def test_cores_and_values_agree_on_the_width_of_messages(built: tuple) -> None:
+    _, program, events, _, target, _ = built
     (shown,) = program.graph.output.inputs
     width = target.chip.packet_header_bits + program.graph.values[shown].fixed.bits
     for link, packets in events.links.items():

@@ -41,7 +41,8 @@ class LoihiSim(Backend):
         """
         if program.mapping is None or not program.mapping.images:
             cause, limit = "the program has no memory images", "one per core and the host's"
-            raise SimulateError(Problem("ND610", cause, "mapping", "none", limit, ("map the network first",)))
+            fixes = ("map the network first", "if it is only sampled: build it with a longer --time-budget")
+            raise SimulateError(Problem("ND610", cause, "mapping", "none", limit, fixes))
         return Machine(program.mapping.images).run(np.asarray(x), record)
 
 

@@ -73,15 +73,15 @@ class At(NamedTuple):
 
 
 class Machine:
-    """All images of a mapping, decoded."""
+    """All images of a mapping, decoded; or, where it is not ``whole``, a core and a host that speaks for the others."""
 
-    def __init__(self, images: Sequence[CoreImage]) -> None:
+    def __init__(self, images: Sequence[CoreImage], whole: bool = True) -> None:
         self.header = _host_header(images)
         receivers = [receiver(image) for image in images]
         self.network = Network(images)
         self.sites = [self._site(n, image, receivers) for n, image in enumerate(images)]
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
-        _check_probes(images, self.nodes)
+        _check_probes(images, self.nodes, whole)
         self.states = {name: node for name, node in self._states() if name not in self.nodes}
 
     def _states(self) -> Iterator[tuple[str, str]]:
@@ -164,8 +164,8 @@ def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
     return header
 
 
-def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None:
-    """MappingError ND580 unless probes name elements that exist, and every element of a node has one."""
+def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int], whole: bool) -> None:
+    """MappingError ND580 unless probes name elements that exist and, of a ``whole``, all elements have one."""
     known: Counter[str] = Counter()
     for image in images:
         for item in (i for unit in image.units for i in unit.program if i.node):
@@ -175,7 +175,7 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int]) -> None
                 cause, limit = "a probe lies outside its node", sizes.get(item.node, "an unknown node")
                 raise _contradiction(cause, f"{image.name}: elements", item.node, limit)
     for name, size in sizes.items():
-        if known[name] < size:
+        if whole and known[name] < size:
             raise _contradiction("a node has elements on no core", name, known[name], size)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.backends.loihi_sim import MEMBER
-from neurodeploy.cost import received
+from neurodeploy.cost import booked
 from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
@@ -159,11 +159,11 @@ def test_links_carry_what_passes_them() -> None:
 def test_counts_do_not_depend_on_the_cut(seed: int) -> None:
     graph = balance(attention(seed))
     mapping = encode(graph, random_mapping(graph, TARGET, seed), TARGET)
-    trace = interp.run(graph, ones(), {*names(graph), *received.names(graph)})
+    trace = interp.run(graph, ones(), {*names(graph), *booked.names(graph)})
     events = MEMBER.run(Program(graph, mapping), ones())[1]
     assert disagreements(graph, count(graph, trace), events) == []
-    taken_in = received.received(graph, mapping, trace, TARGET)
-    assert received.disagreements(taken_in, events) == [] and events.total("memory_reads") > 0
+    found = booked.booked(graph, mapping, trace, TARGET)
+    assert list(booked.disagreements(found, events)) == [] and events.total("memory_reads") > 0
 
 
 CHIPS = {"loihi-sim": load("loihi-sim"), "loihi1": load("loihi1"), "lists": apart("loihi1")}
@@ -175,9 +175,9 @@ def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, chip: Ta
     graph = balance(NETWORKS[name]())
     mapping = encode(graph, map_graph(graph, chip), chip)
     x = np.random.default_rng(0).integers(0, 2, (2, *graph.shape(graph.input.name)))
-    trace = interp.run(graph, x, received.names(graph))
+    trace = interp.run(graph, x, booked.names(graph))
     events = MEMBER.run(Program(graph, mapping), x)[1]
-    assert received.disagreements(received.received(graph, mapping, trace, chip), events) == []
+    assert list(booked.disagreements(booked.booked(graph, mapping, trace, chip), events)) == []
 
 
 def test_samples_are_counted_apart() -> None:

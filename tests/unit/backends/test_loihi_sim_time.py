@@ -11,7 +11,7 @@ import pytest
 from neurodeploy import cost
 from neurodeploy.backends.cpu import MEMBER as CPU
 from neurodeploy.backends.loihi_sim import MEMBER
-from neurodeploy.cost import received
+from neurodeploy.cost import booked
 from neurodeploy.errors import MappingError
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
@@ -63,7 +63,7 @@ def test_every_value_at_every_tick_and_both_account_books_agree(kind: str) -> No
         assert np.array_equal(fast.values[name], wanted.values[name]), name
     assert wanted.values["n"].any()
     assert cost.disagreements(graph, cost.count(graph, wanted), events) == []
-    assert received.disagreements(received.received(graph, mapping, wanted, TARGET), events) == []
+    assert list(booked.disagreements(booked.booked(graph, mapping, wanted, TARGET), events)) == []
     resets = events.node_counts["n"][events.kinds.index("reset_words")]
     assert resets == 6 * sum(t == 1 or graph.nodes["n"].resets(t) for t in range(1, TICKS + 1)) == 6 * 3
     assert mapping.depth == 0  # a delay of a tick hides the step that a connection takes

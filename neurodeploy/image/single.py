@@ -1,0 +1,103 @@
+"""The memory image of one core alone, and a host that sends it what all other cores would, and hears what it says.
+
+The image is that of the whole mapping but for where its messages go: all of them to the host. The host plays given
+values, each in the steps in which the core that has it would send it, and takes in what other cores would read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from ..array import Array
+from ..ir.graph import Graph
+from ..mapping.reads import elsewhere
+from ..mapping.types import Core, Mapping
+from ..target import Target
+from .departures import add_probe
+from .encoder import Encoder, Site
+from .local import Program
+from .programs import add_gather, add_values
+from .receiving import Reader
+from .records import checked
+from .types import HOST, IDENTITY, Alone, Instruction, Operand, Unit
+
+
+class Lone(Encoder):
+    """Encodes cores one by one."""
+
+    def __init__(self, graph: Graph, mapping: Mapping, target: Target) -> None:
+        super().__init__(graph, mapping, target)
+        self.whole, self.left = self.network, elsewhere(graph)
+
+    def core(self, position: int) -> Alone:
+        """The core at a position of the mapping."""
+        core, site = self.mapping.cores[position], self.sites[position]
+        site = Site(site.number, site.index, site.place)
+        self.host = Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
+        self.every = (site, self.host)
+        self.network = replace(self.whole, owner=self._owner(core, position), held={})
+        for piece in core.pieces:
+            self._unit(site, piece.elements)
+        self._receive(site)
+        fed = self._feed(site)
+        heard = self._hear(core, site)
+        self._receive(self.host)
+        for one in self.every:
+            self._send(one)
+        own, host = (self._image(one) for one in self.every)
+        ticks = self.network.graph.header.timesteps
+        header = {**host.header, "input": (ticks, sum(len(flat) for _, flat in fed)), "output": (1,)}
+        return Alone((checked(own), checked(replace(host, header=header))), fed, heard)
+
+    def _owner(self, core: Core, position: int) -> dict[str, Array]:
+        """Who hosts what, of the values on the core and those that it reads: the core, or else the host."""
+        here = {name for piece in core.pieces for name in piece.elements}
+        read = {source for name in here for source in self.whole.graph.nodes[name].inputs}
+        owner, host = self.whole.owner, len(self.sites)
+        return {n: np.where(owner[n] == position, position, host) for n in here | read if n in owner}
+
+    def _feed(self, site: Site) -> tuple[tuple[str, Array], ...]:
+        """The host's units that play what the core takes in from others, one for each step in which it is sent."""
+        network, host = self.network, self.host
+        fed: dict[str, Array] = {}
+        for (value, axis), axons in site.axons.items():
+            index = np.arange(prod(network.shape(value))).reshape(network.shape(value) or (1,))
+            flat = np.moveaxis(index, axis, -1).reshape(-1, axons.need.shape[1])[axons.positions][axons.need]
+            fed[value] = np.sort(flat[network.owner[value][flat] != site.number])
+        starts = dict(zip(fed, np.cumsum([0, *map(len, fed.values())]).tolist(), strict=False))
+        size = sum(map(len, fed.values()))
+        zero = add_values(host.tables, np.zeros(size, dtype=np.int64))
+        played = Instruction("input", "", size, numbers={"per_tick": 1}, arrays={"zero": zero})
+        for depth in sorted({network.level.get(value, 0) for value in fed}):
+            here = {value: flat for value, flat in fed.items() if network.level.get(value, 0) == depth}
+            program = Program(network, host.tables, host.number, here, [played])
+            for value, flat in here.items():
+                program.numbers[value] = len(program.items)
+                start = add_gather(host.tables, starts[value] + np.arange(len(flat)), size)
+                program.items.append(Instruction("view", "", len(flat), (Operand(0, start),)))
+            host.programs.append(program)
+            host.units.append(Unit("", depth, tuple(program.items)))
+        return tuple(fed.items())
+
+    def _hear(self, core: Core, site: Site) -> dict[str, Array]:
+        """The host's units that record what the core says to others, one step after it was said."""
+        network, host = self.network, self.host
+        heard: dict[str, Array] = {}
+        for piece in core.pieces:
+            for value in piece.elements.keys() & self.left.keys() - network.constants.keys():
+                flat = np.asarray(piece.elements[value], dtype=np.int64)
+                flat = flat[(network.owner[value][flat] == site.number) & self.left[value][flat]]
+                if len(flat):
+                    heard[value] = np.append(heard.get(value, flat[:0]), flat)
+                    node = network.graph.nodes[value]
+                    port, readings = Reader(network, host.tables).operand(node, value, flat)
+                    probe, numbers = add_probe(host.tables, flat), {"from": IDENTITY}
+                    item = Instruction(
+                        "synapse", value, len(flat), ports=(port,), numbers=numbers, probe=probe
+                    )
+                    host.readings += [replace(reading, single=True) for reading in readings]
+                    host.units.append(Unit(value, network.level.get(value, 0) + 1, (item,)))
+        return heard
