@@ -16,6 +16,7 @@ from neurodeploy import artifact, cli, datasets, verbs
 from neurodeploy.builds import pipeline
 from neurodeploy.errors import MappingError
 from neurodeploy.inputs import samples
+from neurodeploy.mapping.mapper import PLACEMENT
 from tests.fast import fast
 from tests.zoo_data import shipped
 
@@ -84,6 +85,13 @@ def test_report_is_consistent(folder: Path, report: dict[str, Any]) -> None:
     assert "http://" not in (folder / "report.html").read_text().split("<body", 1)[0].replace(
         "http://www.w3.org", ""
     )
+
+
+def test_placement_is_no_worse_than_data_order(report: dict[str, Any]) -> None:
+    assert report["mapping"]["placement"] == PLACEMENT
+    for key, most in (("hops", 0.7), ("peak", 0.7), ("crossings", 1.0)):
+        ways = report["mapping"][f"expected_{key}"]
+        assert ways["placed"] <= most * ways["data_order"], key
 
 
 def test_accuracy_survives_the_integers(report: dict[str, Any]) -> None:
