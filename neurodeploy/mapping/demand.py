@@ -211,6 +211,16 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
     return sum(entries * kernel_entry(int(n), bits, target) for n in per_block if n)
 
 
+def layer_words(graph: Graph, node: Synapse, target: Target, out: Region | None = None) -> tuple[int, Read]:
+    """Synapse words of some elements of a layer (all of them) on a core of their own, and what they read there."""
+    shape = graph.shape(node.name)
+    out = out or Region(shape, tuple(np.arange(size) for size in shape))
+    needed = weight_bits(node.weight)
+    bits = target.limits.weight_bits.round_up(needed) or needed
+    (read,) = reads(graph, node, out, {})
+    return synapse_words(node, out, read, bits + delay_bits(longest_wait(graph, node), target), target), read
+
+
 def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
     limits = target.limits
