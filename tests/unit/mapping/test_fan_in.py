@@ -17,6 +17,7 @@ from neurodeploy.ir import interp, intervals, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Delay, Reduce, Synapse, View
 from neurodeploy.ir.types import BINARY, Activity, Interval
+from neurodeploy.mapping.activity import activity
 from neurodeploy.mapping.layouts.fan_in import MEMBER as FAN_IN
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.mapping.types import Mapping
@@ -163,6 +164,7 @@ def test_a_table_is_split_by_words_where_it_takes_fewer_cores() -> None:
         graph = table(weight, seen)
         made = assert_fits_only_in_parts(graph, target, ids(graph))
         found[seen] = len(parts(made, "fc")), len(map_graph(made, target).cores)
+    assert sum(activity(made, part.name) for part in parts(made, "fc")) == pytest.approx(1)
     # 64 bits hold a header and 3 channels: 4 cores for each of 3 parts. Three words hold all 12, for 10 words a core.
     assert found == {False: (3, 13), True: (6, 7)}
 
