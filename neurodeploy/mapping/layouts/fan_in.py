@@ -33,7 +33,7 @@ from ...ir.widths import MESSAGE_BITS
 from ...passes._edit import Fresh, edit
 from ...passes.balance import host
 from ...target import Target
-from ..demand import layer_words
+from ..demand import layer_bits, layer_words
 from ..limits import fill, usage
 from ..reads import connections
 from ..regions import Region
@@ -65,12 +65,13 @@ class FanIn(Layout):
 
 def _share(graph: Graph, node: Synapse, target: Target) -> float:
     """What one output of a layer needs of a core, as a share of the scarcest resource: above 1 no cut fits."""
-    return min(_fill(graph, node, target, out) for out in _smallest(graph, node))
+    bits = layer_bits(graph, node, target)
+    return min(_fill(graph, node, target, out, bits) for out in _smallest(graph, node))
 
 
-def _fill(graph: Graph, node: Synapse, target: Target, out: Region, parts: int = 1) -> float:
+def _fill(graph: Graph, node: Synapse, target: Target, out: Region, bits: int, parts: int = 1) -> float:
     """What some outputs of a layer, or of one of its parts, need of a core, as a share of the scarcest resource."""
-    words, read = layer_words(graph, node, target, out)
+    words, read = layer_words(graph, node, target, out, bits)
     inputs, fan_in = node.weight.shape[1], connections(graph, node)
     here = -(-inputs // parts)
     axons = read.axons * here // inputs if read.position is None else read.axons
@@ -131,14 +132,14 @@ def _cheapest(graph: Graph, node: Synapse, target: Target) -> int:
     if node.op != "dense":
         return 1
     *places, channels = graph.shape(node.name)
-    found = []
+    bits, found = layer_bits(graph, node, target), []
     for cuts in range(1, channels + 1):
         here = np.arange(-(-channels // cuts))
         out = Region(graph.shape(node.name), (*(np.arange(size) for size in places), here))
-        if _fill(graph, node, target, out, node.weight.shape[1]) > 1:
+        if _fill(graph, node, target, out, bits, node.weight.shape[1]) > 1:
             continue  # too many neurons, whatever they read
-        parts = ceil(_fill(graph, node, target, out))
-        while _fill(graph, node, target, out, parts) > 1:
+        parts = ceil(_fill(graph, node, target, out, bits))
+        while _fill(graph, node, target, out, bits, parts) > 1:
             parts += 1
         found.append((cuts * parts, parts))
     return min(found, default=(1, 1))[1]
