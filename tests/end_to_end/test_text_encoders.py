@@ -1,4 +1,4 @@
-"""Text encoders on cores: texts of many lengths, whose masks hold no rows together."""
+"""Text encoders on cores: texts of many lengths, whose masks hold no rows together, and a large vocabulary."""
 
 from __future__ import annotations
 
@@ -45,3 +45,14 @@ def test_a_masked_encoder_on_cores_of_a_few_rows(tmp_path: Path) -> None:
     layout = {group.name: group.layout for group in mapping.groups}
     scores = [cut for name, cut in layout.items() if name.endswith("attention.self.product")]
     assert scores == ["heads/1 x tokens/5 x tokens/1"] * 2
+
+
+def test_a_vocabulary_of_25000_words_and_four_layers_fit_two_chips(tmp_path: Path) -> None:
+    """20 s and 1.1 GB: 32 tokens, any of them hidden, 4 layers of 256 channels."""
+    import transformers
+
+    sizes = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
+    transformers.BertConfig(vocab_size=25_000, architectures=["BertModel"], **sizes).save_pretrained(tmp_path)
+    settings = ["reader.pretrained=false", "reader.tokens=32", "reader.mask=true"]
+    found = nd.check(f"hf:{tmp_path}", "loihi2", chips=2, settings=settings)
+    assert not found.blocked and found.cores is not None and found.cores[0] <= 208
