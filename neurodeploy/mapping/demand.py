@@ -211,6 +211,26 @@ def synapse_words(node: Synapse, out: Region, read: Read, bits: int, target: Tar
     return sum(entries * kernel_entry(int(n), bits, target) for n in per_block if n)
 
 
+def layer_bits(graph: Graph, node: Synapse, target: Target) -> int:
+    """Stored bits of weight and delay of each connection of a layer."""
+    needed = weight_bits(node.weight)
+    bits = target.limits.weight_bits.round_up(needed) or needed
+    return bits + delay_bits(longest_wait(graph, node), target)
+
+
+def layer_words(
+    graph: Graph, node: Synapse, target: Target, out: Region | None = None, bits: int = 0
+) -> tuple[int, Read]:
+    """Synapse words of some elements of a layer (all of them) on a core of their own, and what they read there.
+
+    ``bits``: :func:`layer_bits`, where they are known already.
+    """
+    shape = graph.shape(node.name)
+    out = out or Region(shape, tuple(np.arange(size) for size in shape))
+    (read,) = reads(graph, node, out, {})
+    return synapse_words(node, out, read, bits or layer_bits(graph, node, target), target), read
+
+
 def dense_row(targets: int, bits: int, target: Target) -> int:
     """Words of one input element's list onto ``targets`` neurons."""
     limits = target.limits

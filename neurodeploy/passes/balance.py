@@ -116,19 +116,34 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
     """The same graph with Delays on every edge that would arrive early; depths stay as they were.
 
     One Delay serves all consumers of a value that need the same number of steps. Delays of more than ``longest``
-    steps are made as a chain. A balanced graph is returned unchanged.
+    steps are made as a chain. What a layer fans out to more elements waits in front of it. A balanced graph is
+    returned unchanged.
     """
-    level, still = depths(graph), constants(graph)
+    outside = host(graph)
+    waits = {_narrowest(graph, i, n, outside): steps for i, n, steps in unbalanced(graph)}
     builder = Builder(graph.header)
     made: dict[tuple[str, int], str] = {}
     for node in graph:
         inputs = []
         for source in node.inputs:
-            # A View on the host reads the input where it is; every other plain consumer of it has waited one step.
-            wait = 0 if source in still else _wait(node, source, level)
+            wait = waits.get((source, node.name), 0)
             inputs.append(_delayed(builder, graph, builder.table.get(source, source), wait, made, longest))
         builder.copy(graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
+
+
+def _narrowest(graph: Graph, source: str, reader: str, outside: frozenset[str]) -> tuple[str, str]:
+    """The edge (source, reader) where a wait holds up the fewest values: this one, or that into a layer before it."""
+    last = graph.upwards(source, lambda n: isinstance(n, View) and n.op != "concat" and _lonely(graph, n))[-1]
+    if not isinstance(last, Synapse) or last.delays != (0,) or not _lonely(graph, last):
+        return source, reader
+    before = last.inputs[0]
+    fans_out = graph.values[before].shape.size < graph.values[last.name].shape.size
+    return (before, last.name) if fans_out and before not in outside else (source, reader)
+
+
+def _lonely(graph: Graph, node: Node) -> bool:
+    return len(graph.consumers[node.name]) == 1
 
 
 def unbalanced(graph: Graph) -> list[tuple[str, str, int]]:

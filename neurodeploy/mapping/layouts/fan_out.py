@@ -12,16 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
-import numpy as np
-
 from ...ir.graph import Builder, Graph, free_name
 from ...ir.micro_op import MICROCODE
 from ...ir.nodes import Delay, Micro, Node, Synapse
 from ...target import Target
-from ..demand import synapse_words, weight_bits
+from ..demand import layer_words
 from ..groups import populations
-from ..reads import reads
-from ..regions import Region
 from ._base import Layout
 
 #: share of the output axons of a core that the readers of a row may take: others may read it too
@@ -88,12 +84,7 @@ def _cores(graph: Graph, node: Synapse, target: Target) -> int:
     limit = target.limits.synapse_words.value
     if limit is None:
         return 1
-    shape = graph.shape(node.name)
-    out = Region(shape, tuple(np.arange(size) for size in shape))
-    bits = weight_bits(node.weight)
-    (read,) = reads(graph, node, out, {})
-    words = synapse_words(node, out, read, target.limits.weight_bits.round_up(bits) or bits, target)
-    return ceil(words / limit)
+    return ceil(layer_words(graph, node, target)[0] / limit)
 
 
 MEMBER = FanOut()

@@ -9,16 +9,14 @@ and priced like any other.
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import inf
 
-import numpy as np
-
-from ...ir.fixed import bits_for
 from ...ir.graph import Builder, Graph
 from ...ir.micro_op import MICROCODE
 from ...ir.nodes import Delay, Micro, Node, Synapse, View
 from ...passes.balance import CROSSING
 from ...target import Target
+from ..demand import layer_words
 from ._base import Layout
 
 #: share of synapse memory beyond which other tables of the same core may not fit beside the weights
@@ -35,7 +33,7 @@ class Relay(Layout):
         """The same graph, relayed where weights ask for it."""
         limit = target.limits.synapse_words.value
         room = inf if limit is None else limit * ROOM
-        heavy = {n.name for n in graph.of(Synapse) if _words(graph, n, target) > room}
+        heavy = {n.name for n in graph.of(Synapse) if layer_words(graph, n, target)[0] > room}
         coupled = _coupled(graph) if heavy else set()
         rescales = (n for n in graph.of(Micro) if n.op == "rescale" and n.name in coupled)
         cuts = {n.name for n in rescales if _source(graph, n) in heavy}
@@ -63,19 +61,6 @@ def _coupled(graph: Graph) -> set[str]:
         if row or (node.name in found and not isinstance(node, CROSSING)):
             found.update(node.inputs)
     return found
-
-
-def _words(graph: Graph, node: Synapse, target: Target) -> int:
-    """Synapse words of the whole layer on one core, as the accounting stores it (kernel shared over positions)."""
-    weight, limits = node.weight, target.limits
-    outputs, entries = weight.shape[0], prod(weight.shape[1:])
-    bits = bits_for(int(np.abs(weight).max(initial=1)))
-    bits = limits.weight_bits.round_up(bits) or bits
-    if graph.values[node.name].shape.size > outputs:
-        per_entry = outputs * bits + limits.synapse_header_bits_conv.value
-    else:
-        per_entry = outputs * (bits + limits.index_bits.value) + limits.synapse_header_bits_dense.value
-    return entries * -(-per_entry // 64)
 
 
 MEMBER = Relay()
