@@ -40,15 +40,16 @@ def estimate(found: Imported, program: Program, target: Target, budget: Budget) 
     most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
     mapped = program.mapping is not None and program.mapping.fits
 
-    def counted(x: Array) -> tuple[cost.Counts, Trace, Events | None]:
+    silicon = grades(program.graph, target)
+
+    def assessed(x: Array) -> tuple[cost.Assessment, Trace]:
         events = _events(program, target, x) if mapped else None
-        return *_counts(program, x), events
+        counts, trace = _counts(program, x)
+        return cost.assess(program, target, found.graph, events, counts, silicon), trace
 
     most = found.config.estimate or (_together(program, most) if program.unimaged else most)
-    ran = budget.run("estimate", program.graph, found.stimulus.draw, most, counted)
-    counts, trace, events = ran.found
-    silicon = grades(program.graph, target)
-    assessment = cost.assess(program, target, found.graph, events, counts, silicon)
+    ran = budget.run("estimate", program.graph, found.stimulus.draw, most, assessed)
+    assessment, trace = ran.found
     said = (_headline(assessment), SYNTHETIC * found.synthetic, ran.cut)
     fact, reasons = ", ".join(filter(None, said)), dict(assessment.reasons)
     return Priced(assessment=assessment, trace=trace, wanted=ran.wanted, reasons=reasons, fact=fact)

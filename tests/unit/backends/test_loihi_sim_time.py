@@ -78,9 +78,9 @@ def test_delays_are_stored_with_their_weights_and_counted() -> None:
     image = mapping.images[find(mapping, "n")[0]]
     row = dense_row(6, 8 + 6, TARGET) * 5 + dense_row(6, 8, TARGET) * 6
     assert len(image.tables["synapses"]) == row
-    (core,) = [c for c in map_graph(graph, TARGET).cores if c.pieces[0].group == "late"]
-    assert core.demand.synapse_words == row
-    assert core.demand.neuron_words == 6 * -(-(48 + 24 * steps) // 64)
+    (piece,) = [p for core in map_graph(graph, TARGET).cores for p in core.pieces if p.group == "late"]
+    assert piece.demand.synapse_words == row
+    assert piece.demand.neuron_words == 6 * -(-(48 + 24 * steps) // 64)
 
 
 def test_a_flipped_delay_bit_shows() -> None:
