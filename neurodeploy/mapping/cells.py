@@ -7,6 +7,7 @@ are computed on whole arrays of labels; a group without Views that reorder and w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -59,6 +60,33 @@ class Cells:
         return tuple(np.unravel_index(self.homes[0], self.shape)) if self.shape else ()
 
     @cached_property
+    def _before(self) -> Array:
+        """Neurons whose home lies before each corner of the anchor's grid: differences of it count those of a box."""
+        count = (
+            self.homes[1] if self.home is None else np.bincount(self.home, minlength=self.sizes[self.anchor])
+        )
+        before = np.zeros([size + 1 for size in self.shape], dtype=np.int64)
+        inner = tuple(slice(1, None) for _ in self.shape)
+        before[inner] = count.reshape(self.shape)
+        for axis in range(len(self.shape)):
+            np.cumsum(before, axis=axis, out=before)
+        return before
+
+    def boxes(self, edges: Sequence[Array]) -> Array:
+        """Neurons in each box of a grid, given where its parts begin along each axis, and the end."""
+        found: Array = self._before[np.ix_(*edges)]
+        for axis in range(len(self.shape)):
+            found = np.diff(found, axis=axis)
+        return found
+
+    def within(self, axes: tuple[Array, ...]) -> Array:
+        """Places in :attr:`homes` of those in a product of index sets of the anchor's axes."""
+        flat, homes = flat_of(axes, self.shape), self.homes[0]
+        place = np.minimum(np.searchsorted(homes, flat), len(homes) - 1)
+        found: Array = place[homes[place] == flat]
+        return found
+
+    @cached_property
     def residents(self) -> tuple[Array, Array]:
         """Neurons in order of their homes, and where each home's begin (one more at the end)."""
         order = np.argsort(self.home, kind="stable") if self.home is not None else np.arange(self.neurons)
@@ -81,7 +109,7 @@ class Cells:
         order, start = self.residents
         width = start[homes + 1] - start[homes]
         first = np.repeat(start[homes] - np.cumsum(width) + width, width)
-        return Tile(self, None, np.sort(order[first + np.arange(len(first))]))
+        return Tile(self, None, np.sort(order[first + np.arange(len(first))], kind="stable"))
 
 
 class Tile:
@@ -123,7 +151,7 @@ class Tile:
         shown = self.cells.element[name]
         if shown is not None:
             found = shown[self.neurons]
-            return np.sort(found[found >= 0])
+            return np.sort(found[found >= 0], kind="stable")  # mostly sorted: then it is fast
         here = np.zeros(self.cells.neurons, dtype=bool)
         here[self.neurons] = True
         return np.flatnonzero(here[self.cells.neuron[name]])

@@ -104,6 +104,12 @@ class Accounting:
         return {n.name: longest_wait(self.graph, n) for n in self.group.entries if isinstance(n, Synapse)}
 
     @cached_property
+    def stored(self) -> dict[str, float]:
+        """Share of the weights of each Synapse that is not zero."""
+        layers = (n for n in self.group.entries if isinstance(n, Synapse))
+        return {n.name: float(np.count_nonzero(n.weight)) / max(n.weight.size, 1) for n in layers}
+
+    @cached_property
     def tables(self) -> int:
         """Words of lookup tables that a core with any part of the group holds."""
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]

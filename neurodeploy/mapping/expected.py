@@ -63,7 +63,7 @@ def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read) -> Am
     amounts: Amounts = {"packets_in": read.region.size * active}
     if isinstance(node, Synapse):
         bits = accounting.weight_bits[node.name] + delay_bits(accounting.waits[node.name], accounting.target)
-        stored = np.count_nonzero(node.weight) / max(node.weight.size, 1)
+        stored = accounting.stored[node.name]
         met = out.size * connections(graph, node) * inside(graph, node, out)
         amounts["synaptic_ops"] = met * stored * active
     words = words_read(graph, node, out, read, bits, accounting.target)

@@ -64,9 +64,18 @@ def inside(graph: Graph, node: Synapse, out: Region) -> float:
 Sizes = tuple[int, ...]
 
 
+def _along(at: Array, size: int, window: int, stride: int, padding: int) -> Array:
+    """By how many windows at some positions along one axis each place is covered."""
+    touched = (at[:, None] * stride + np.arange(window) - padding).ravel()
+    return np.bincount(touched[(touched >= 0) & (touched < size)], minlength=size)
+
+
 def _covered(graph: Graph, node: Node, out: Region, window: Sizes, stride: Sizes, padding: Sizes) -> Array:
     """By how many windows of the positions in ``out`` each place of the last two axes is covered, (Y, X)."""
     height, width = graph.shape(node.inputs[0])[-2:]
+    if out.axes is not None:
+        pairs = zip(out.axes[-2:], (height, width), window, stride, padding, strict=True)
+        return np.multiply.outer(*(_along(*pair) for pair in pairs))
     axes = len(out.shape) - 2, len(out.shape) - 1
     rows, columns = np.unravel_index(out.positions(axes), out.shape[-2:])
     covered = np.zeros((height, width), dtype=np.int64)

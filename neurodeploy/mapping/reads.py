@@ -17,7 +17,7 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Output, Product, Reduce, Synapse
 from ..passes.balance import CROSSING
-from .regions import Region, region
+from .regions import Region, every, region
 
 Axes = tuple[int, ...]  # one number per axis
 
@@ -90,7 +90,7 @@ def _read(node: Node, source: str, need: Region, channels: Mapping[str, int]) ->
 def _dense(graph: Graph, node: Synapse, out: Region) -> Read:
     source = node.inputs[0]
     shape, axes = graph.shape(source), tuple(range(len(out.shape) - 1))
-    channels = np.arange(shape[-1])
+    channels = every(shape[-1])
     if out.axes is not None:
         need = Region(shape, (*out.axes[:-1], channels))
         single = prod(len(a) for a in out.axes[:-1]) == 1
@@ -130,7 +130,7 @@ def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
         kept = {c: indices for c, indices in kept.items() if c not in right}
     found = []
     for letters, shape in zip((left, right), map(graph.shape, node.inputs), strict=True):
-        axes = (kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
+        axes = (kept[c] if c in kept else every(n) for c, n in zip(letters, shape, strict=True))
         found.append(Region(shape, tuple(axes)))
     return found
 
@@ -143,7 +143,7 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
         return Region(shape, (*lead, *map(window, *geometry)))
     gone = {a % len(shape) for a in node.axes}
     kept = iter(h for a, h in enumerate(out.hull) if not node.keepdims or a not in gone)
-    return Region(shape, tuple(np.arange(n) if a in gone else next(kept) for a, n in enumerate(shape)))
+    return Region(shape, tuple(every(n) if a in gone else next(kept) for a, n in enumerate(shape)))
 
 
 def departures(graph: Graph, node: Node, operand: int) -> Array | int:

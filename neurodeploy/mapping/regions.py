@@ -7,6 +7,7 @@ as the axes are long, however many elements there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -43,6 +44,14 @@ class Region:
         if self.axes is not None:
             return flat_of(tuple(self.axes[a] for a in axes), sizes)
         return np.unique(flat_along(self.indices, self.shape, axes))
+
+
+@lru_cache(maxsize=256)
+def every(size: int) -> Array:
+    """All indices of an axis."""
+    found = np.arange(size)
+    found.setflags(write=False)
+    return found
 
 
 def region(flat: Array, shape: tuple[int, ...]) -> Region:

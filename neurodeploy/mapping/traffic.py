@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
@@ -23,6 +23,7 @@ from .regions import flat_along
 from .tiling import Tiling
 
 HOST_TILE = -1
+KEPT = 1 << 24  # flows that are remembered, of 18 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +107,25 @@ class Flows:
         *first, tiles = accumulate((t.cut.cores for t in tilings.values()), initial=0)
         start = dict(zip(tilings, first, strict=True))
         senders = _Senders(self.graph, self.owner, tilings)
-        known, flows = self.known, []
-        self.known = {}
+        flows = []
         for name, tiling in tilings.items():
             values = _values(tiling.accounting)
             key = self._key(tiling, values, tilings)
-            self.known[key] = self.known.get(key) or known.get(key) or _arrivals(tiling, senders)
-            flows.append(self._numbered(self.known[key], values, start, start[name]))
+            found = self.known.pop(key) if key in self.known else _arrivals(tiling, senders)
+            self.known[key] = found  # what was asked for last comes last
+            flows.append(self._numbered(found, values, start, start[name]))
+        self._trim()
         none = np.zeros(0, dtype=np.int64)
         source, target, axons, messages = (np.concatenate([none, *part]) for part in zip(*flows, strict=True))
         return Traffic(source, target, axons, messages.astype(np.float64), tiles)
+
+    def _trim(self) -> None:
+        """Forget what was not asked for the longest time, down to :data:`KEPT` flows."""
+        left = sum(len(found.source) for found in self.known.values())
+        for key in list(self.known):
+            if left <= KEPT:
+                break
+            left -= len(self.known.pop(key).source)
 
     def _key(
         self, tiling: Tiling, values: Sequence[str], tilings: Mapping[str, Tiling]
@@ -173,6 +183,13 @@ def _arrivals(tiling: Tiling, senders: _Senders) -> _Arrivals:
 Sent = tuple[Array, Array, Array]
 
 
+def _content(sorted_indices: Array) -> Hashable:
+    """The same for the same indices, short where none is left out."""
+    if len(sorted_indices) and sorted_indices[-1] - sorted_indices[0] == len(sorted_indices) - 1:
+        return int(sorted_indices[0]), len(sorted_indices)
+    return sorted_indices.tobytes()
+
+
 class _Senders:
     """Answers, for a read, which tiles hold what it needs."""
 
@@ -186,7 +203,7 @@ class _Senders:
         # Tiles that differ in output channels only read the same: most reads have been answered before.
         region = read.region
         content = [region.indices] if region.axes is None else region.axes
-        key = (read.source, read.position, *(a.tobytes() for a in content))
+        key = (read.source, read.position, *map(_content, content))
         if key not in self.known:
             self.known[key] = self._sent(read)
         return self.known[key]

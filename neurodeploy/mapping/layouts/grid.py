@@ -45,7 +45,13 @@ class Parts(Partition):
         cells = self.cells
         if cells.neuron is None or len(cells.homes[0]) == cells.sizes[cells.anchor]:
             return prod(-(-size // step) for size, step in zip(cells.shape, self.chunk, strict=True))
-        return int((np.bincount(self._numbers) > 0).sum())
+        return int((cells.boxes(self._edges) > 0).sum())
+
+    @property
+    def _edges(self) -> list[Array]:
+        """Where the parts begin along each axis, and its end."""
+        cuts = zip(self.cells.shape, self.chunk, strict=True)
+        return [np.append(np.arange(0, size, step), size) for size, step in cuts]
 
     @property
     def axis(self) -> int | None:
@@ -73,9 +79,15 @@ class Parts(Partition):
             # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
             starts = [(step if size > 2 * step else 0, size, step) for size, step in sizes]
             return Tile(self.cells, tuple(np.arange(a, min(a + step, size)) for a, size, step in starts))
-        numbers = self._numbers
-        largest = int(np.argmax(np.bincount(numbers, self.cells.homes[1])))
-        return self.cells.hosted(np.flatnonzero(numbers == largest))
+        return self._largest()
+
+    def _largest(self) -> Tile:
+        """The tile of most neurons, the first of them."""
+        edges = self._edges
+        boxes = self.cells.boxes(edges)
+        at = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
+        axes = tuple(np.arange(ends[i], ends[i + 1]) for ends, i in zip(edges, at, strict=True))
+        return self.cells.hosted(self.cells.within(axes))
 
     @property
     def _numbers(self) -> Array:
@@ -105,7 +117,11 @@ class Uneven(Parts):
     @cached_property
     def count(self) -> int:
         """Number of tiles that are not empty."""
-        return len(np.unique(self._numbers))
+        return int((self.cells.boxes(self._edges) > 0).sum())
+
+    @property
+    def _edges(self) -> list[Array]:
+        return [np.cumsum((0, *each)) for each in self.sizes]
 
     @property
     def grid(self) -> None:
@@ -118,10 +134,7 @@ class Uneven(Parts):
 
     def sample(self) -> Tile:
         """The tile of most neurons."""
-        numbers = self._numbers
-        return self.cells.hosted(
-            np.flatnonzero(numbers == np.argmax(np.bincount(numbers, self.cells.homes[1])))
-        )
+        return self._largest()
 
     @property
     def _numbers(self) -> Array:
