@@ -39,7 +39,7 @@ def attention(
     q, k = (net.multi(net.dense(x, 2 * heads, name, top=9), f"{name}_mt") for name in "qk")
     each = [net.view(net.view(n, "reshape", (tokens, heads, 2), "NHC", f"{n}_split"), "permute", (1, 0, 2), "HNC",
                      f"{n}_heads") for n in (q, k)]  # fmt: skip
-    scores = net.product(*each, "hnd,hmd->hnm", "HNN", "scores", "instant")
+    scores = net.product(each[0], each[1], "hnd,hmd->hnm", "HNN", "scores", "instant")
     flat = net.view(x, "reshape", (4 * tokens,), "C", "flat")
     hidden = net.micro(net.dense(flat, prod(mask), "mask", top=5), "rescale", "mask_unit", "instant")
     shown = net.view(hidden, "reshape", mask, "HNN"[-len(mask) :], "mask_shape")
