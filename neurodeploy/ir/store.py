@@ -28,7 +28,7 @@ from . import codec
 Found = TypeVar("Found")
 
 FORMAT = "neurodeploy-program"
-SCHEMA = 2
+SCHEMA = 3
 
 MAX_OBJECTS = 1_000_000  # groups and datasets of one file
 MAX_DEPTH = 16

@@ -26,6 +26,7 @@ from ..price import (
     traffic_ns,
 )
 from ..target import Target
+from .crowding import crowded_ns
 from .expected import per_tick
 from .groups import Population
 from .tiling import Tiling
@@ -119,27 +120,33 @@ class Plan:
     @property
     def latency_ns(self) -> float:
         """Expected duration of one inference in ns: in each step the slowest of the groups at work."""
-        barrier, ticks = self._barrier_ns, self.graph.header.timesteps
-        slowest = np.full(self.steps, barrier)
-        for group in self.groups:
-            if group.name in self.tilings:
-                busy = slice(group.depth, group.depth + ticks * group.turns)
-                slowest[busy] = np.maximum(slowest[busy], self._lasts(self.expected[group.name], barrier))
-        return float(slowest.sum())
+        return float(self._steps_ns.max(axis=0, initial=self._barrier_ns).sum())
+
+    @cached_property
+    def _steps_ns(self) -> Array:
+        """(groups, steps) what a step would last if it waited for this group; nothing where it does not work."""
+        found, barrier = np.zeros((len(self.tilings), self.steps)), self._barrier_ns
+        groups = [group for group in self.groups if group.name in self.tilings]
+        for row, group in zip(found, groups, strict=True):
+            first = group.depth
+            busy = slice(first, first + self.graph.header.timesteps * group.turns)
+            row[busy] = self._lasts(self.expected[group.name], barrier, self.network_ns[busy])
+        return found
+
+    @cached_property
+    def network_ns(self) -> Array:
+        """What the fullest link that many cores share takes in each step (:func:`.crowding.crowded_ns`)."""
+        return crowded_ns(self.graph, self.groups, self.tilings, self.flows, self.target, self.steps)
 
     @property
     def waits(self) -> dict[str, tuple[str, float]]:
         """For each group: the bound of its fullest core, and the ns of an inference that wait for it."""
-        barrier, ticks = self._barrier_ns, self.graph.header.timesteps
-        lasts = {name: self._lasts(counts, barrier) for name, counts in self.expected.items()}
-        held = dict.fromkeys(lasts, 0.0)
-        for step in range(self.steps):
-            busy = [
-                g.name for g in self.groups if g.name in lasts and g.depth <= step < g.depth + ticks * g.turns
-            ]
-            if busy:
-                slowest = max(busy, key=lasts.__getitem__)
-                held[slowest] += lasts[slowest]
+        barrier, held = self._barrier_ns, dict.fromkeys(self.tilings, 0.0)
+        names = [group.name for group in self.groups if group.name in self.tilings]
+        for lasts in self._steps_ns.T:
+            if lasts.any():
+                slowest = int(lasts.argmax())
+                held[names[slowest]] += float(lasts[slowest])
         terms = {name: self._terms_ns(counts, barrier) for name, counts in self.expected.items()}
         return {name: (BOUNDS[TERMS[int(np.argmax(ns))]], held[name]) for name, ns in terms.items()}
 
@@ -147,11 +154,16 @@ class Plan:
     def period_ns(self) -> float:
         """Expected time between two results of a pipeline in ns: in every step the slowest of all groups."""
         barrier = self._barrier_ns
-        slowest = max((self._lasts(row, barrier) for row in self.expected.values()), default=barrier)
-        return slowest * period(self.graph)
+        steps = period(self.graph)
+        # In a pipeline the links carry in each step what those of a frame that fall on it do together.
+        folded = np.bincount(np.arange(self.steps) % steps, self.network_ns, steps)
+        lasts = [self._lasts(row, barrier, folded) for row in self.expected.values()]
+        return float(np.max([np.full(steps, barrier), *lasts], axis=0).sum())
 
-    def _lasts(self, counts: Array, barrier: float) -> float:
-        return float(lasting([*self._terms_ns(counts, barrier)], self.target, LEVEL))
+    def _lasts(self, counts: Array, barrier: float, network_ns: Array) -> Array:
+        """Of steps in which a core does what was counted, beside what the network takes in each."""
+        *work, traffic, end = self._terms_ns(counts, barrier)
+        return lasting([*work, np.maximum(traffic, network_ns), end], self.target, LEVEL)
 
     def _terms_ns(self, counts: Array, barrier: float) -> Array:
         """Terms of a step in which a core does what was counted, in the order of :data:`~neurodeploy.price.TERMS`."""
