@@ -230,6 +230,10 @@ Samples = Annotated[int, Option("--samples", min=1, help="test samples")]
 COMPARED = "test samples (default: as many as there is time for, at most 100)"
 Compared = Annotated[int | None, Option("--samples", min=1, help=COMPARED)]
 Chips = Annotated[Whole, Option("--chips", help="chips (default: the target's own)")]
+Streams = Annotated[
+    Whole,
+    Option("--streams", help="copies of each layer that take the tokens in turn (default: where needed)"),
+]
 ConfigFile = Annotated[Path | None, Option("--config", help="TOML file; build.toml replays a build")]
 Settings = Annotated[Texts, Option("--set", help="dotted.key=value, may repeat")]
 TargetName = Annotated[str, Option("--target", help="target name or .toml file")]
@@ -329,6 +333,7 @@ def build(
     optimise: Optimise = None,
     max_cores: MaxCores = None,
     max_latency: MaxLatency = None,
+    streams: Streams = None,
     mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -351,7 +356,8 @@ def build(
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
         "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
-        "mapping": mapping, "out": out, "jobs": jobs, "seed": seed, "import_check": _off(no_import_check),
+        "streams": streams, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
+        "import_check": _off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)
@@ -452,6 +458,7 @@ def check(
     weight_bits: WeightBits = None,
     data: DataSpec = None,
     chips: Chips = None,
+    streams: Streams = None,
     mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -463,7 +470,7 @@ def check(
     screen.configure(form, verbose=verbose)
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
-        weight_bits=weight_bits, data=data, chips=chips, mapping=mapping,
+        weight_bits=weight_bits, data=data, chips=chips, streams=streams, mapping=mapping,
         import_check=_off(no_import_check),
     )  # fmt: skip
     if screen.json:

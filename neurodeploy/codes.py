@@ -537,6 +537,12 @@ ND526 no mapping is as fast as the user asks for
   bound. None of those that it tried does; the number found is the latency of the fastest. Expected latencies come from
   the activity that calibration has seen and nominal coefficients, and differ by some per cent from what the report
   counts. Allow more time, more cores or more chips.
+ND527 tokens that cannot take turns
+  With --streams, or streams in a mapping file, a few copies of each layer compute the tokens one after the other. That
+  needs a token axis (dense layers over it, or a convolution whose windows are the tokens), as many elements in every
+  token, Views that show every token in the same way, and connections without delays in ticks. A layer where positions
+  of an image mix stays in space, and its tokens are kept for the layers behind it. What is named here breaks one of
+  these rules.
 
 === 58x memory images
 ND580 a memory image is inconsistent

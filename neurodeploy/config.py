@@ -79,6 +79,11 @@ class BuildConfig(_Table):
     placement: str | None = Field(
         None, description="how cores get their places; unset: the mapper's usual way"
     )
+    streams: int | None = Field(
+        None,
+        ge=0,
+        description="copies of each layer that take the tokens in turn, 0: none; unset: where needed",
+    )
     mapping: str | None = Field(
         None, description="mapping file: layouts and cores of layers; unset: all are found"
     )

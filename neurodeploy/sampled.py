@@ -35,7 +35,12 @@ ELSEWHERE = ("packets_out", "message_bits", "hops_x", "hops_y")
 
 
 def whole(graph: Graph, mapping: Mapping, seconds: float) -> bool:
-    """Whether one sample on all simulated cores is expected to fit so many seconds, and memory; no clock decides."""
+    """Whether one sample on all simulated cores is expected to fit so many seconds, and memory; no clock decides.
+
+    Where tokens take turns all cores run always: one alone would have to be sent what it takes in turn by turn.
+    """
+    if graph.header.copies:
+        return True
     words = sum(core.demand.total_words for core in mapping.cores)
     macs = graph.header.timesteps * sum(dense_macs(graph, node) for node in graph)
     return WORD_S * words + MAC_S * macs <= seconds and WORD_BYTES * words <= MOST_BYTES

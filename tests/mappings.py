@@ -10,7 +10,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.mapping.cells import cells
 from neurodeploy.mapping.groups import Population, populations
 from neurodeploy.mapping.types import Core, Demand, Group, Mapping, Piece
-from neurodeploy.passes.balance import depths
+from neurodeploy.passes.balance import lag, turns
 from neurodeploy.target import Target
 
 Place = tuple[int, int, int]
@@ -36,13 +36,37 @@ def assemble(graph: Graph, target: Target, cores: Sequence[tuple[Place, Sequence
     """A mapping from places (chip, x, y) and the pieces there."""
     groups = tuple(Group(g.name, g.names, g.depth, "test") for g in populations(graph))
     made = tuple(Core(i, *place, tuple(pieces), Demand(), {}, "") for i, (place, pieces) in enumerate(cores))
-    return Mapping(target.name, 1, target.cores, groups, made, max(depths(graph).values(), default=0))
+    return Mapping(target.name, 1, target.cores, groups, made, lag(graph))
 
 
 def one_core_per_group(graph: Graph, target: Target) -> Mapping:
     """Groups along the first row of routers."""
     groups = [g for g in populations(graph) if not g.on_host]
     return assemble(graph, target, [((0, i % 8, i // 8), pieces_of(graph, g)) for i, g in enumerate(groups)])
+
+
+def by_copy(graph: Graph, group: Population) -> list[Piece]:
+    """A group cut into the copies that its tokens take turns on, or whole."""
+    taken, table = turns(graph), cells(graph, group)
+    home = table.home if table.home is not None else np.arange(table.neurons)
+    label = np.zeros(int(home.max()) + 1, dtype=int)
+    for name in table.sizes:
+        if taken.turn(name) is not None and group.turns > 1:
+            neuron = table.neuron[name] if table.neuron is not None else np.arange(table.sizes[name])
+            label[home[neuron]] = taken.token[name] // taken.each
+    return pieces_of(graph, group, label)
+
+
+def streamed_mapping(graph: Graph, target: Target, seed: int) -> Mapping:
+    """Copies of every group thrown onto random cores."""
+    rng = np.random.default_rng(seed)
+    pieces = [p for group in populations(graph) if not group.on_host for p in by_copy(graph, group)]
+    home = rng.integers(0, rng.integers(1, len(pieces) + 1), len(pieces)) if pieces else np.zeros(0, int)
+    cores: dict[int, list[Piece]] = {}
+    for core, piece in zip(home, pieces, strict=True):
+        cores.setdefault(int(core), []).append(piece)
+    places = [(int(rng.integers(0, 2)), int(rng.integers(0, 8)), int(rng.integers(0, 4))) for _ in cores]
+    return assemble(graph, target, list(zip(places, cores.values(), strict=True)))
 
 
 def random_mapping(graph: Graph, target: Target, seed: int, most: int = 3, copies: bool = False) -> Mapping:

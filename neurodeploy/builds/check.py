@@ -73,7 +73,8 @@ def check(asked: BuildConfig) -> Check:
         graph = _integers(found)
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
-    mapped = laid_out(graph, target, OBJECTIVE, "snake", given=found.given)  # where cores lie is not said
+    # Where cores lie is not said.
+    mapped = laid_out(graph, target, OBJECTIVE, "snake", given=found.given, streams=asked.streams)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total

@@ -34,7 +34,7 @@ def layers(events: Events, mapping: Mapping, target: Target, ticks: int) -> tupl
     for (node, core), counts in events.node_core_counts.items():
         if node in member:
             cores = by_core.setdefault(member[node].name, {})
-            cores[core] = cores.get(core, 0) + counts / ticks
+            cores[core] = cores.get(core, 0) + counts / (ticks * member[node].turns)
     order = [group.name for group in mapping.groups if group.name in by_core]
     return tuple(_fullest(name, by_core[name], events, target) for name in order)
 
@@ -68,5 +68,5 @@ def _working(mapping: Mapping, core: int, step: int, ticks: int) -> Iterator[Gro
     """Groups with a part on a core that run in a step (from 0), or take in messages for the next."""
     hosted = {piece.group for piece in mapping.cores[core].pieces} if core < len(mapping.cores) else set()
     for group in mapping.groups:
-        if group.name in hosted and group.depth - 1 <= step < group.depth + ticks:
+        if group.name in hosted and group.depth - 1 <= step < group.depth + ticks * group.turns:
             yield group

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .arrivals import Delivery, Receiver, addresses_read, receiver
-from .departures import Export, exports, mixed, origins
+from .departures import EVERY, Export, exports, mixed, origins
 from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
 from .types import HOST, Alone, CoreImage, Instruction
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from .single import Lone
 
 __all__ = [
-    "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read", "encode",
-    "exports", "from_arrays", "lone", "mixed", "origins", "receiver", "stored", "to_arrays", "weights_of",
+    "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read",
+    "encode", "exports", "from_arrays", "lone", "mixed", "origins", "receiver", "stored", "to_arrays", "weights_of",
 ]  # fmt: skip
 
 

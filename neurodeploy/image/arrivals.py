@@ -27,7 +27,12 @@ AXONS = Table("axons", np.int32, (_FED, Column("items"), Column("channels", 1, L
 ITEMS = Table("items", np.int32, (Column("kind", high=2), Column("id"), Column("a"), Column("b")))
 #: offsets of channels inside an operand, -1: not held here
 CHANNELS = Table("channels", np.int32)
-TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT)
+#: ports that keep what arrives, by tick: what is sent in turn r of a unit that starts after step ``since`` goes
+#: r x ``apart`` slots further
+KEPT = Table("kept", np.int32, (
+    Column("port", of="ports"), Column("since"), Column("turns", 1, LARGEST), Column("apart")
+))  # fmt: skip
+TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT, KEPT)
 
 #: items that belong to the axon of that rank, before axons have numbers
 FEEDS = Table("", np.int64, (Column("rank"), *ITEMS.columns))
@@ -84,6 +89,19 @@ class Scatter:
 
 
 @dataclass(frozen=True, eq=False)
+class Keep:
+    """Kept[port][tick][address + turn x apart] = messages[slots], for what a unit sends that starts after ``since``."""
+
+    port: int
+    size: int
+    slots: Array
+    address: Array
+    since: int
+    turns: int
+    apart: int
+
+
+@dataclass(frozen=True, eq=False)
 class Receiver:
     """The receiving half of a core: ``slots`` incoming (axon, channel) pairs, inbox memory, what goes where.
 
@@ -97,6 +115,7 @@ class Receiver:
     inbox: Array
     deliveries: tuple[Delivery, ...]
     operands: Scatter
+    keeps: tuple[Keep, ...]
     nodes: tuple[str, ...]
     fan_out: Array
     words: Array
@@ -128,10 +147,23 @@ def receiver(image: CoreImage) -> Receiver:
     reader[slot[::-1]] = rank[items["id"][::-1]]
     offset = image.tables["channels"][items["b"]].astype(np.int64)
     held, address = offset >= 0, image.rows(PORTS)["first"][items["id"]] + items["a"] + offset
+    np.add.at(words, (rank[items["id"][held]], slot[held]), _unit_words(image)[address[held]])
+    keeps = tuple(_keeps(image, slot[held], items["id"][held], address[held]))
+    held &= ~np.isin(items["id"], image.rows(KEPT)["port"])
     scatter = Scatter(slot[held], address[held], len(np.unique(address[held])) == int(held.sum()))
-    np.add.at(words, (rank[items["id"][held]], scatter.slots), _unit_words(image)[scatter.address])
     inbox = image.tables["port_init"]
-    return Receiver(first_slot, slots, inbox, tuple(deliveries), scatter, nodes, fan_out, words, reader)
+    return Receiver(
+        first_slot, slots, inbox, tuple(deliveries), scatter, keeps, nodes, fan_out, words, reader
+    )
+
+
+def _keeps(image: CoreImage, slot: Array, port: Array, address: Array) -> Iterator[Keep]:
+    """What goes into the ports that keep it."""
+    for row in image.rows(KEPT):
+        mine, place = port == row["port"], image.port(row["port"])
+        since, turns, apart = (int(row[key]) for key in ("since", "turns", "apart"))
+        into = address[mine] - place.start
+        yield Keep(int(row["port"]), place.stop - place.start, slot[mine], into, since, turns, apart)
 
 
 def _unit_words(image: CoreImage) -> Array:
@@ -140,6 +172,9 @@ def _unit_words(image: CoreImage) -> Array:
     for item in (i for unit in image.units for i in unit.program if "kernel" in i.numbers):
         size = image.port_size(item.ports[0])
         index = image.gather(item.numbers["from"], item.size * item.numbers.get("fan", 1))
+        kept = image.array(item.arrays["keep_0"]) if "keep_0" in item.arrays else None
+        if kept is not None and kept.ndim == 1 and index is not None:
+            index = kept[index[index >= 0]]
         words[image.port(item.ports[0])] += (
             1 if index is None else np.bincount(index[index >= 0], minlength=size)
         )

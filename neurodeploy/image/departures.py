@@ -19,10 +19,11 @@ from .arrivals import Receiver
 from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
 from .types import HOST, CoreImage, TableArray
 
-#: vectors that leave; ``bits``: of one message on the wire, address and payload
+EVERY = -1  # a turn
+#: vectors that leave; ``bits``: of one message on the wire, address and payload; ``turn``: in which alone, -1: in all
 EXPORTS = Table("exports", np.int32, (
     Column("unit"), Column("instruction"), Column("first", of="sends", count="elements"), Column("elements"),
-    Column("channels", 1, LARGEST), Column("bits"),
+    Column("channels", 1, LARGEST), Column("bits"), Column("turn", EVERY),
 ))  # fmt: skip
 #: elements of an export, in the order in which their messages leave
 SENDS = Table("sends", np.int32, (Column("element"), Column("position"), Column("channel")))
@@ -64,7 +65,7 @@ class Bundle:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """A vector that leaves its core, by destination; ``bits``: of one of its messages.
+    """A vector that leaves its core, by destination; ``bits``: of a message, ``when``: in which turn, -1: in all.
 
     ``elements``: those that leave, in the order in which their messages do.
     """
@@ -72,6 +73,7 @@ class Export:
     unit: int
     instruction: int
     bits: int
+    when: int
     elements: Array
     bundles: tuple[Bundle, ...]
 
@@ -99,8 +101,8 @@ def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[R
         for other in np.unique(target[mine]).tolist():
             number = mine[target[mine] == other]
             bundles.append(_bundle(image, number, routes[number], sent, other, receivers[other]))
-        unit, instruction, bits = (int(export[key]) for key in ("unit", "instruction", "bits"))
-        made.append(Export(unit, instruction, bits, sent["element"], tuple(bundles)))
+        unit, instruction, bits, when = (int(export[key]) for key in ("unit", "instruction", "bits", "turn"))
+        made.append(Export(unit, instruction, bits, when, sent["element"], tuple(bundles)))
     return made
 
 

@@ -23,7 +23,7 @@ from ..mapping.types import Mapping
 from ..passes.balance import depths, hurried, unbalanced
 from ..target import Target
 from .arrivals import add_axons, spread_axons
-from .departures import EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe, mixed
+from .departures import EVERY, EXPORTS, MASKS, PLACE, ROUTES, SENDS, add_probe, mixed
 from .local import Program
 from .network import Network, channels_of, homeless, split
 from .receiving import Reader, Reading
@@ -120,28 +120,34 @@ class Encoder:
         """The host's first unit: the input, its Views, and every constant (to be recorded only)."""
         network = self.network
         names = [n.name for n in network.graph if n.name in network.outside or n.name in network.constants]
-        self._unit(self.host, {name: np.arange(prod(network.shape(name))) for name in names}, depth=0)
+        whole = {name: np.arange(prod(network.shape(name))) for name in names}
+        self._unit(self.host, whole, depth=0, turns=network.turns.each)
 
     def _host_output(self) -> None:
-        """The host's second unit: the read-out, one step after the cores sent it."""
+        """The host's second unit: the read-out, one step after the cores sent it, of the last turn if there are."""
         output = self.network.graph.output
         flat = np.arange(prod(self.network.shape(output.name)))
         item, readings = Reader(self.network, self.host.tables).read(output, flat)
         self.host.readings += [replace(r, single=True) for r in readings]
         item = replace(item, probe=add_probe(self.host.tables, flat))
-        self.host.units.append(Unit(output.name, self.network.level.get(output.name, 0) + 1, (item,)))
+        waits = self.network.turns.last(output.name) * self.network.turns.ticks
+        depth = self.network.level.get(output.name, 0) + waits + 1
+        self.host.units.append(Unit(output.name, depth, (item,)))
 
-    def _unit(self, site: Site, elements: dict[str, Array], depth: int | None = None) -> None:
-        """One piece: an instruction per node, in the order of the graph."""
-        level = self.network.level
+    def _unit(self, site: Site, elements: dict[str, Array], depth: int | None = None, turns: int = 0) -> None:
+        """One piece: an instruction per node, in the order of the graph; the host repeats it in all of its turns."""
+        level, shown = self.network.level, {} if turns else _shown(self.network, elements)
+        if shown:
+            elements = elements | _model(shown)
         here = [n for n in self.network.graph if n.name in elements and len(elements[n.name])]
-        program = Program(self.network, site.tables, site.number, elements)
+        program = Program(self.network, site.tables, site.number, elements, shown=shown)
         for node in here:
             site.readings += program.write(node)
         name = next((self.members[n.name] for n in here if n.name in self.members), "")
         own = next((level[n.name] for n in here if n.name in level), 0)
         site.programs.append(program)
-        site.units.append(Unit(name, own if depth is None else depth, tuple(program.items)))
+        turns = turns or max((len(each) for each in shown.values()), default=1)
+        site.units.append(Unit(name, own if depth is None else depth, tuple(program.items), turns))
 
     def _receive(self, site: Site) -> None:
         """In-axons: one per value and position, or per element where a dense list reads a single position."""
@@ -187,13 +193,26 @@ class Encoder:
                 flat = program.elements.get(key[0])
                 if flat is not None and key[0] in self.network.owner and key[0] in program.numbers:
                     local = np.flatnonzero(self.network.owner[key[0]][flat] == site.number)
-                    self._export(site, unit, key, others, local[mixed(len(local))])
+                    for turn, mine in self._by_turn(site, key[0], flat, local):
+                        self._export(site, unit, key, others, mine[mixed(len(mine))], turn)
 
-    def _export(self, site: Site, unit: int, key: Key, others: list[Site], local: Array) -> None:
+    def _by_turn(self, site: Site, value: str, flat: Array, local: Array) -> Iterator[tuple[int, Array]]:
+        """Turns of a unit and what it sends of a value in them: the host has all tokens, and sends each in its turn."""
+        if site is not self.host or self.network.turns.each == 1:
+            yield EVERY, local
+            return
+        found = self.network.turns.turn(value)
+        turn = np.zeros(len(flat), dtype=np.int64) if found is None else found[flat]
+        yield from ((number, local[turn[local] == number]) for number in np.unique(turn).tolist())
+
+    def _export(
+        self, site: Site, unit: int, key: Key, others: list[Site], local: Array, turn: int = EVERY
+    ) -> None:
         if not len(local):
             return
         shape, program, tables = self.network.shape(key[0]), site.programs[unit], site.tables
-        position, channel = split(program.elements[key[0]][local], shape, key[1])
+        models = self.network.model(key[0], program.elements[key[0]][local])
+        position, channel = split(models, shape, key[1])
         positions, rank = np.unique(position, return_inverse=True)
         mine = np.zeros((len(positions), channels_of(shape, key[1])), dtype=bool)
         mine[rank, channel] = True
@@ -204,9 +223,46 @@ class Encoder:
             record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
             bits = packet_bits(self.network.graph, key[0], self.network.target)
             tables.add(
-                EXPORTS, EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1], bits=bits)
+                EXPORTS,
+                EXPORTS.rows(**record, elements=len(local), channels=mine.shape[1], bits=bits, turn=turn),
             )
             tables.add(ROUTES, np.concatenate(routes))
+
+
+def _shown(network: Network, elements: dict[str, Array]) -> dict[str, Array]:
+    """The elements of a piece by node and turn, (turns, elements of one), -1: none; empty where all are in one turn.
+
+    Raises MappingError ND585 for a piece with tokens of several copies, or with different parts of them.
+    """
+    taken, found = network.turns, dict[str, Array]()
+    here = {name: flat for name, flat in elements.items() if len(flat) and taken.turn(name) is not None}
+    if not here:
+        return {}
+    tokens = np.unique(np.concatenate([taken.token[name][flat] for name, flat in here.items()]))
+    copies = np.unique(tokens // taken.each)
+    last = int(tokens.max()) % taken.each
+    for name, flat in here.items():
+        place, table = taken.slots(name)
+        columns = np.unique(place[flat])
+        row = int(copies[0]) * taken.each + np.arange(last + 1)
+        each = np.where((row < len(table))[:, None], table[np.minimum(row, len(table) - 1)][:, columns], -1)
+        if len(copies) > 1 or not np.array_equal(np.sort(each[each >= 0]), np.sort(flat)):
+            cause = "a piece must hold the same part of every token of one copy"
+            raise MappingError(
+                Problem("ND585", cause, name, f"{len(flat)} elements", f"{each.size} elements")
+            )
+        found[name] = each
+    return found
+
+
+def _model(shown: dict[str, Array]) -> dict[str, Array]:
+    """The elements of the turn that has most of them, which must have some of every node."""
+    present = np.array([(each >= 0).all(axis=1) for each in shown.values()])
+    if not present.all(axis=0).any():
+        cause, limit = "no turn of a piece has elements of all of its nodes", "one turn that has"
+        raise MappingError(Problem("ND585", cause, ", ".join(list(shown)[:3]), "none", limit))
+    turn = int(present.all(axis=0).argmax())
+    return {name: each[turn] for name, each in shown.items()}
 
 
 def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: Site, axons: _Axons) -> Array:

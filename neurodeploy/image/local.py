@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ from .types import Instruction, Operand, TableArray
 class Program:
     """The instructions of one piece under construction, on the core that is site ``number``.
 
-    ``elements``: node -> flat indices that live here; ``numbers``: node -> its instruction.
+    ``elements``: node -> flat indices that live here; ``numbers``: node -> its instruction. Where tokens take turns,
+    ``elements`` are those of one turn and ``shown`` (turns, elements) those of all, -1: none.
     """
 
     network: Network
@@ -35,6 +37,7 @@ class Program:
     elements: dict[str, Array]
     items: list[Instruction] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    shown: dict[str, Array] = field(default_factory=dict)
 
     def write(self, node: Node) -> list[Reading]:
         """Append the node's instruction, after those of constants it reads; what it needs from outside."""
@@ -43,12 +46,12 @@ class Program:
         if node.name in self.network.constants:
             item = self._constant(node.name, flat)
         elif isinstance(node, CROSSING):
-            item, readings = Reader(self.network, self.tables).read(node, flat)
+            item, readings = Reader(self.network, self.tables, self.shown.get(node.name)).read(node, flat)
         else:
             item = WRITERS[type(node)](self, node, flat)
         self.numbers[node.name] = len(self.items)
         if not isinstance(node, Output):  # the read-out is recorded where it accumulates
-            probe, own = add_probe(self.tables, flat), self._own(node, flat)
+            probe, own = add_probe(self.tables, self.shown.get(node.name, flat)), self._own(node, flat)
             item = replace(item, node=node.name, probe=probe, arrays={**item.arrays, **own})
         self.items.append(item)
         return readings
@@ -59,9 +62,17 @@ class Program:
         own = None if owner is None else owner[flat] == self.number
         return {} if own is None or own.all() else {"own": add_values(self.tables, own)}
 
-    def _constant(self, name: str, flat: Array) -> Instruction:
-        value = add_values(self.tables, self.network.constants[name].ravel()[flat])
-        return Instruction("const", "", len(flat), arrays={"value": value})
+    def _constant(self, name: str, flat: Array, each: Array | None = None) -> Instruction:
+        values = self.network.constants[name].ravel()
+        arrays = {"value": add_values(self.tables, values[flat])}
+        if each is not None:
+            arrays["t:value"] = add_values(self.tables, values[each])
+        return Instruction("const", "", len(flat), arrays=arrays)
+
+    def _each(self, node: Node, flat: Array) -> Array:
+        """The elements of a node in each turn, those of the model where there are none."""
+        shown = self.shown.get(node.name, flat[None])
+        return np.where(shown < 0, flat, shown)
 
     def operand(self, source: str, index: Array) -> Operand:
         """Elements ``index`` (flat, -1: zero) of an input, wherever its vector is."""
@@ -85,8 +96,17 @@ class Program:
         """Operands of an elementwise node, inputs broadcast to its shape."""
         shape = self.network.shape(node.name)
         own = [self.network.shape(source) for source in node.inputs]
-        every = [np.broadcast_to(np.arange(prod(size)).reshape(size), shape).ravel()[flat] for size in own]
-        return [self.operand(source, index) for source, index in zip(node.inputs, every, strict=True)]
+        every = [np.broadcast_to(np.arange(prod(size)).reshape(size), shape).ravel() for size in own]
+        return [self._aligned(node, i, index, flat) for i, index in zip(node.inputs, every, strict=True)]
+
+    def _aligned(self, node: Node, source: str, index: Array, flat: Array) -> Operand:
+        """An input whose element ``index[i]`` goes with element i of the node."""
+        each = index[self._each(node, flat)]
+        values = self.network.constants.get(source, np.zeros(0))
+        if source in self.network.constants and (values.ravel()[each] != values.ravel()[index[flat]]).any():
+            self.items.append(self._constant(source, index[flat], each))
+            return Operand(len(self.items) - 1)
+        return self.operand(source, index[flat])
 
     def params(self, node: Neuron | Micro, flat: Array, rows: int = 0) -> dict[str, TableArray]:
         """Parameters as arrays: ``e:name`` holds one value per local element, ``p:name`` is passed as it is.
@@ -98,9 +118,18 @@ class Program:
         for name, value in node.params.items():
             if value is not None and not isinstance(value, str):
                 ticks = value if name in by_tick else [value]
-                parts = [localised(name, np.asarray(part), shape, flat, rows) for part in ticks]
-                array = np.stack([part for part, _ in parts]) if name in by_tick else parts[0][0]
-                found[f"{'e' if parts[0][1] else 'p'}:{name}"] = add_values(self.tables, array)
+
+                def here(elements: Array, name: str = name, ticks: Any = ticks) -> tuple[Array, bool]:
+                    parts = [localised(name, np.asarray(part), shape, elements, rows) for part in ticks]
+                    array = np.stack([part for part, _ in parts]) if name in by_tick else parts[0][0]
+                    return array, parts[0][1]
+
+                array, local = here(flat)
+                key = f"{'e' if local else 'p'}:{name}"
+                found[key] = add_values(self.tables, array)
+                each = np.stack([here(elements)[0] for elements in self._each(node, flat)])
+                if (each != array).any():
+                    found[f"t:{key}"] = add_values(self.tables, each)
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..ir.nodes import Const, Sum, View
 from ..ir.widths import REGISTER_BITS
 from ..mapping.reads import channel_axes
 from ..mapping.types import Mapping
-from ..passes.balance import constants, depths, host
+from ..passes.balance import Turns, constants, depths, host, turns
 from ..target import Target
 
 
@@ -37,13 +37,16 @@ class Network:
     axes: dict[str, int]
     owner: dict[str, Array]
     held: dict[tuple[str, str], Array]
+    turns: Turns
+    models: dict[str, Array | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, mapping: Mapping, target: Target) -> Network:
         """All of it."""
         still, outside = _constants(graph), frozenset(host(graph))
         owner = _owners(graph, mapping, still, outside)
-        return cls(graph, target, depths(graph), outside, still, channel_axes(graph), owner, {})
+        level, axes = depths(graph), channel_axes(graph)
+        return cls(graph, target, level, outside, still, axes, owner, {}, turns(graph))
 
     def shape(self, value: str) -> tuple[int, ...]:
         """Shape of a node's value."""
@@ -57,6 +60,23 @@ class Network:
         """Width of a value."""
         spec = self.graph.values[value].fixed
         return spec.bits if spec else REGISTER_BITS
+
+    def model(self, value: str, flat: Array) -> Array:
+        """The elements that stand for some in every turn: messages name what they say by those."""
+        if value not in self.models:
+            self.models[value] = self.turns.model(value)
+        model = self.models[value]
+        return flat if model is None else model[flat]
+
+    def model_positions(self, value: str, axis: int, positions: Array) -> Array:
+        """The positions of the models of positions whose channels all belong to one token."""
+        if self.turns.turn(value) is None:
+            return positions
+        shape = self.shape(value)
+        flat = np.moveaxis(np.arange(prod(shape)).reshape(shape), axis, -1).reshape(-1, shape[axis])[
+            positions, 0
+        ]
+        return split(self.model(value, flat), shape, axis)[0]
 
     def fresh(self, node: str, operand: str, value: str, needed: Array) -> Array:
         """Which held elements no earlier core keeps: their saturations count here."""

@@ -206,8 +206,12 @@ def _arrays(image: CoreImage, before: tuple[Instruction, ...], item: Instruction
             yield name, "a table has the wrong size"
     if item.state.size != spec.state(image, item):
         yield item.state.size, "the initial state has another size than the operation needs"
-    if item.node and item.probe.size != item.size:
+    if item.node and (item.probe.shape[-1:] != (item.size,) or len(item.probe.shape) > 2):
         yield item.probe.size, "not every element has a probe entry"
+    for name, array in item.arrays.items():
+        base = item.arrays.get(name[2:]) if name.startswith("t:") else None
+        if name.startswith("t:") and (base is None or array.shape[1:] != base.shape):
+            yield name, "a table of turns has other rows than what they stand for"
     yield from spec.wrong(image, item)
 
 
@@ -215,8 +219,14 @@ def _sizes(image: CoreImage, before: tuple[Instruction, ...], item: Instruction)
     """Gathers that read beyond a vector."""
     for operand in item.operands:
         yield from _gathered(image, operand.start, item.size, before[operand.source].size)
+    for which, port in enumerate(item.ports):
+        if (name := f"keep_{which}") in item.arrays:
+            kept, cause = image.array(item.arrays[name]).ravel(), "what is kept is read beyond its port"
+            found = outside("", kept, -1, image.port_size(port), cause)
+            yield from ((entry, cause) for _, entry, cause in found)
     if item.ports:
-        reach = _product_size(image, item) if item.op == "product" else image.port_size(item.ports[0])
+        own = item.arrays["keep_0"].shape[-1] if "keep_0" in item.arrays else image.port_size(item.ports[0])
+        reach = _product_size(image, item) if item.op == "product" else own
         yield from _gathered(image, item.numbers["from"], item.size * item.numbers.get("fan", 1), reach)
 
 

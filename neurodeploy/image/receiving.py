@@ -21,7 +21,7 @@ from ..mapping.demand import delay_bits
 from ..mapping.regions import flat_of, projections
 from ..passes.balance import line
 from ..target_schema import Size
-from .arrivals import CHANNELS, FEEDS, OPERAND, ROW, add_port
+from .arrivals import CHANNELS, FEEDS, KEPT, OPERAND, ROW, add_port
 from .network import Network, channels_of, split
 from .programs import GATHER, add_gather, add_state, add_values
 from .synapses import Weights, add_connection
@@ -46,28 +46,90 @@ class Reading:
 
 
 @dataclass(frozen=True, eq=False)
+class Kept:
+    """Slots of a port that keeps elements of a value.
+
+    ``size`` in all; ``models`` (flat): elements that have an axon each, ``slots``: where they lie in their copy's
+    first turn, further ``apart`` in each of the ``turns`` of the sender. ``order``: slots of what is read, in the order
+    of what is needed, with a row for each of the reader's turns if they differ.
+    """
+
+    size: int
+    models: Array
+    slots: Array
+    turns: int
+    apart: int
+    order: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Reader:
-    """Writes the receiving side of one node on one core."""
+    """Writes the receiving side of one node on one core; ``shown``: its elements in each of its turns, -1: none."""
 
     network: Network
     tables: Tables
+    shown: Array | None = None
 
     def read(self, node: Node, flat: Array) -> tuple[Instruction, list[Reading]]:
         """Instruction and readings for the elements ``flat`` of a receiving node."""
         return KINDS[type(node)](self, node, flat)
 
-    def operand(self, node: Node, value: str, needed: Array) -> tuple[int, list[Reading]]:
-        """A port that holds elements ``needed`` (flat indices) of a value in that order."""
+    def operand(
+        self, node: Node, value: str, needed: Array, which: int = 0
+    ) -> tuple[int, list[Reading], dict[str, TableArray]]:
+        """A port that holds elements ``needed`` (flat indices) of a value in that order, and arrays that say where."""
         network = self.network
         if value in network.constants:
-            return add_port(self.tables, node.name, network.constants[value].ravel()[needed]), []
-        port = add_port(self.tables, node.name, np.zeros(len(needed), dtype=np.int64))
-        axis, shape = network.axis(value), network.shape(value)
-        position, channel = split(needed, shape, axis)
+            return add_port(self.tables, node.name, network.constants[value].ravel()[needed]), [], {}
+        if not network.turns.kept(node, which):
+            port = add_port(self.tables, node.name, np.zeros(len(needed), dtype=np.int64))
+            return (
+                port,
+                [self._reading(value, port, network.model(value, needed), np.arange(len(needed)))],
+                {},
+            )
+        kept = self._kept(node, value, needed)
+        port = add_port(self.tables, node.name, np.zeros(kept.size, dtype=np.int64))
+        since = network.level[value]
+        self.tables.add(KEPT, KEPT.rows(port=port, since=since, turns=kept.turns, apart=kept.apart))
+        order = {f"keep_{which}": add_values(self.tables, kept.order)}
+        return port, [self._reading(value, port, kept.models, kept.slots)], order
+
+    def _reading(self, value: str, port: int, elements: Array, place: Array) -> Reading:
+        """Elements of a value and the slots of a port that they go to."""
+        axis, shape = self.network.axis(value), self.network.shape(value)
+        position, channel = split(elements, shape, axis)
         positions, rank = np.unique(position, return_inverse=True)
         slots = np.full((len(positions), channels_of(shape, axis)), -1, dtype=np.int64)
-        slots[rank, channel] = np.arange(len(needed))
-        return port, [Reading(value, axis, positions, slots >= 0, self._feeds(port, slots))]
+        slots[rank, channel] = place
+        return Reading(value, axis, positions, slots >= 0, self._feeds(port, slots))
+
+    def _kept(self, node: Node, value: str, needed: Array) -> Kept:
+        taken, own = self.network.turns, isinstance(node, Delay)
+        each = self.shown if own and self.shown is not None else needed
+        every = np.unique(each[each >= 0])
+        token = taken.token.get(value)
+        if token is None or not taken.last(value):
+            order = np.where(each < 0, -1, np.searchsorted(every, each))
+            return Kept(len(every), self.network.model(value, every), np.arange(len(every)), 1, 0, order)
+        first = int(token[every].min()) // taken.each * taken.each if own and self.shown is not None else 0
+        numbers, places = token[every] - first, taken.slots(value)[0][every]
+        rank = np.unique(places, return_inverse=True)[1].ravel()
+        apart = int(rank.max()) + 1
+        address = numbers * apart + rank
+        size = (int(numbers.max()) + 1) * apart
+        wrong = len(every) % apart or (own and self.shown is None and len(every) < size)
+        if wrong:
+            cause = "what is kept has not as many elements of each token"
+            raise MappingError(
+                Problem("ND585", cause, node.name, f"{len(every)} of {value}", f"{size} elements")
+            )
+        models = self.network.model(value, every)
+        start = (token[models] - first) // taken.each * taken.each * apart + rank
+        models, at = np.unique(models, return_index=True)
+        order = np.where(each < 0, -1, address[np.minimum(np.searchsorted(every, each), len(every) - 1)])
+        turns = min(taken.last(value) + 1, int(numbers.max()) + 1)
+        return Kept(size, models, start[at], turns, apart, order)
 
     def _feeds(self, port: int, slots: Array) -> Array:
         """One item per position: slot of a channel = a + channels[b + channel]."""
@@ -172,7 +234,8 @@ def _dense(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
     feeds = FEEDS.rows(rank=rank, kind=ROW, id=link, a=rank * apart, b=rank * len(block.channels))
     need = np.ones((count, node.weight.shape[1]), dtype=bool)
     axis = len(reader.network.shape(node.name)) - 1
-    return Reading(node.inputs[0], axis, block.positions, need, feeds, count == 1)
+    positions = reader.network.model_positions(node.inputs[0], axis, block.positions)
+    return Reading(node.inputs[0], axis, positions, need, feeds, count == 1)
 
 
 def _dense_link(reader: Reader, node: Synapse, port: int, block: _Block) -> tuple[int, int]:
@@ -204,6 +267,7 @@ def _conv(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
     link = add_connection(reader.tables, port, width, exponent, layout, rows)
     feeds = FEEDS.rows(rank=rank.ravel(), kind=ROW, id=link, a=a, b=b)
     need = np.tile(_inputs_used(node, block.channels), (len(used), 1))
+    used = reader.network.model_positions(node.inputs[0], 0, used)
     return Reading(node.inputs[0], 0, used, need, feeds if shared else np.unique(feeds))
 
 
@@ -267,27 +331,36 @@ def _list_rows(node: Synapse, block: _Block, taps: _Taps, kernels: Array, wait: 
 
 
 def _delay(reader: Reader, node: Delay, flat: Array) -> tuple[Instruction, list[Reading]]:
-    port, found = reader.operand(node, node.inputs[0], flat)
-    steps = node.steps if found else 1  # a constant is the same at every step
+    port, found, kept = reader.operand(node, node.inputs[0], flat)
+    steps = node.steps if found and not kept else 1  # a constant is the same at every step
     numbers = {"from": IDENTITY, "steps": steps, "kernel": reader.kernel(node, port, 1)}
     state = add_state(reader.tables, (steps - 1) * len(flat))
-    return Instruction("delay", node.name, len(flat), ports=(port,), numbers=numbers, state=state), found
+    item = Instruction(
+        "delay", node.name, len(flat), ports=(port,), numbers=numbers, arrays=kept, state=state
+    )
+    return item, found
 
 
 def _output(reader: Reader, node: Output, flat: Array) -> tuple[Instruction, list[Reading]]:
-    port, found = reader.operand(node, node.name, flat)
+    port, found, kept = reader.operand(node, node.name, flat)
     numbers, texts = {"from": IDENTITY}, {"readout": node.readout}
-    return Instruction("output", node.name, len(flat), ports=(port,), numbers=numbers, texts=texts), found
+    item = Instruction(
+        "output", node.name, len(flat), ports=(port,), numbers=numbers, texts=texts, arrays=kept
+    )
+    return item, found
 
 
 def _reduce(reader: Reader, node: Reduce, flat: Array) -> tuple[Instruction, list[Reading]]:
     table = window_sources(node, reader.network.shape(node.inputs[0]))[flat]
     needed = np.unique(table[table >= 0])
-    port, found = reader.operand(node, node.inputs[0], needed)
+    port, found, kept = reader.operand(node, node.inputs[0], needed)
     start = reader.tables.share(GATHER, np.where(table < 0, -1, np.searchsorted(needed, table)).ravel())
     numbers = {"from": start, "fan": table.shape[1], "kernel": reader.kernel(node, port, table.shape[1])}
     texts = {"kind": node.op}
-    return Instruction("reduce", node.name, len(flat), ports=(port,), numbers=numbers, texts=texts), found
+    item = Instruction(
+        "reduce", node.name, len(flat), ports=(port,), numbers=numbers, texts=texts, arrays=kept
+    )
+    return item, found
 
 
 def window_sources(node: Reduce, shape: tuple[int, ...]) -> Array:
@@ -307,14 +380,16 @@ def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, l
         cause = "a product repeats an index inside one operand"
         raise MappingError(Problem("ND585", cause, node.name, node.equation))
     kept = _kept(network, node, flat)
-    ports, readings, arrays, held = [], [], {}, []
-    for name, letters, value in zip("ab", (equation.left, equation.right), node.inputs, strict=True):
+    ports, readings, arrays, held = [], [], dict[str, TableArray](), []
+    sides = zip("ab", (equation.left, equation.right), node.inputs, strict=True)
+    for which, (name, letters, value) in enumerate(sides):
         shape = network.shape(value)
         sets = tuple(kept.get(c, np.arange(n)) for c, n in zip(letters, shape, strict=True))
         held.append(flat_of(sets, shape))
-        port, found = reader.operand(node, value, held[-1])
+        port, found, keeps = reader.operand(node, value, held[-1], which)
         ports.append(port)
         readings += found
+        arrays |= keeps
         arrays[f"{name}_sizes"] = add_values(reader.tables, np.array([len(s) for s in sets]))
     arrays |= _product_arrays(reader, node, held)
     a, b = map(len, held)

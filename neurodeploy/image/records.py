@@ -18,7 +18,7 @@ from .programs import LONGEST
 from .tables import LARGEST, Found, Table
 from .types import HOST, CoreImage, Instruction, Operand, TableArray, Unit
 
-FORMAT = 2
+FORMAT = 3
 PARTS = (synapses, arrivals, programs, departures)
 TABLES: dict[str, Table] = {table.name: table for part in PARTS for table in part.TABLES}
 
@@ -143,7 +143,8 @@ def _header(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _unit(raw: dict[str, Any], where: str) -> Unit:
     program = tuple(_instruction(_is(i, dict, where)) for i in _list(raw, "program"))
-    return Unit(_is(raw.get("group"), str, where), _int(raw, "depth", 0, LONGEST), program)
+    depth, turns = _int(raw, "depth", 0, LONGEST), _int(raw, "turns", 1, LONGEST)
+    return Unit(_is(raw.get("group"), str, where), depth, program, turns)
 
 
 def _instruction(raw: dict[str, Any]) -> Instruction:

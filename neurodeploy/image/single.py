@@ -93,7 +93,7 @@ class Lone(Encoder):
                 if len(flat):
                     heard[value] = np.append(heard.get(value, flat[:0]), flat)
                     node = network.graph.nodes[value]
-                    port, readings = Reader(network, host.tables).operand(node, value, flat)
+                    port, readings, _ = Reader(network, host.tables).operand(node, value, flat)
                     probe, numbers = add_probe(host.tables, flat), {"from": IDENTITY}
                     item = Instruction(
                         "synapse", value, len(flat), ports=(port,), numbers=numbers, probe=probe

@@ -67,11 +67,17 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Unit:
-    """The part of one population group on a core; does tick t at step t + ``depth``."""
+    """The part of one population group on a core; does tick t of turn r at step r T + t + ``depth``.
+
+    In each of its ``turns`` the same program works on another token. Of what it records, ``probe`` has a row for each
+    turn, -1 where the turn has no such element: an instruction that has none at all does not run in that turn.
+    Parameters that differ from turn to turn are named ``t:`` as well, with a row for each.
+    """
 
     group: str
     depth: int
     program: tuple[Instruction, ...]
+    turns: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,10 @@ class CoreImage:
         return np.repeat(item.state.of(self.tables["state"]).reshape(-1, 1), samples, axis=1)
 
     def elements(self, item: Instruction) -> Array:
-        """Flat index, in the whole value of its node, of each recorded element of an instruction."""
+        """Flat index, in the whole value of its node, of each recorded element of an instruction.
+
+        Where an instruction has several turns, a row for each; -1: none.
+        """
         return item.probe.of(self.tables["elements"])
 
     def own(self, item: Instruction) -> Array | None:

@@ -18,6 +18,7 @@ from .equation import Equation
 from .types import Origin
 
 Timing = Literal["instant", "held", "cumulative"]
+Keeps = Literal["", "own", "tokens", "all"]
 ViewOp = Literal["reshape", "permute", "slice", "concat", "broadcast", "pad"]
 Params = Mapping[str, Any]  # name -> number, string, tuple of numbers, or numpy array
 
@@ -223,9 +224,15 @@ class View(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Delay(Node):
-    """Holds its input for ``steps`` hardware steps so that branches meet at the same tick; the identity per tick."""
+    """Holds its input for ``steps`` hardware steps so that branches meet at the same tick; the identity per tick.
+
+    ``keeps`` (where tokens take turns, empty: a line that moves on with every step): what arrives is kept by token and
+    tick until it is used, in the ``own`` turns of its tokens, in those of the ``tokens`` of its token axis, or at once
+    (``all``).
+    """
 
     steps: int
+    keeps: Keeps = ""
 
 
 KINDS: dict[str, type[Node]] = {

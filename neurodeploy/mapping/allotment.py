@@ -64,12 +64,14 @@ class Ladders:
             self.ended.add(name)
 
 
-def allot(ladders: Ladders, steps: Array, cores: int) -> dict[str, Tiling]:
+def allot(ladders: Ladders, steps: Array, cores: int, length: Array | None = None) -> dict[str, Tiling]:
     """The cuts of all groups that together take at most so many cores, or the coarsest of them.
 
-    ``steps`` (groups, n): the steps in which each group works, in the order of the ladders.
+    ``steps`` (groups, n): the steps in which each group works, in the order of the ladders; ``length``: how many steps
+    each of them stands for.
     """
-    board = _Board.of(list(ladders.rungs.values()), steps)
+    length = np.ones(int(steps.max(initial=-1)) + 1) if length is None else length
+    board = _Board.of(list(ladders.rungs.values()), steps, length)
     chosen = board.improved(board.within(board.finest, cores), cores)
     return {name: rungs[at] for (name, rungs), at in zip(ladders.rungs.items(), chosen.tolist(), strict=True)}
 
@@ -81,16 +83,18 @@ class _Board:
     work: Array
     size: Array
     steps: Array
+    length: Array
     finest: Array
 
     @classmethod
-    def of(cls, ladders: Sequence[Sequence[Tiling]], steps: Array) -> _Board:
+    def of(cls, ladders: Sequence[Sequence[Tiling]], steps: Array, length: Array) -> _Board:
         shape = len(ladders), max(map(len, ladders), default=1)
         work, size = np.full(shape, inf), np.zeros(shape, dtype=np.int64)
         for row, ladder in enumerate(ladders):
             work[row, : len(ladder)] = [tiling.cut.work for tiling in ladder]
             size[row, : len(ladder)] = [tiling.cut.cores for tiling in ladder]
-        return cls(work, size, steps, np.array([len(ladder) - 1 for ladder in ladders], dtype=np.int64))
+        finest = np.array([len(ladder) - 1 for ladder in ladders], dtype=np.int64)
+        return cls(work, size, steps, length, finest)
 
     def at(self, table: Array, rungs: Array) -> Array:
         """Entries of a table on the rungs on which the groups stand."""
@@ -99,7 +103,7 @@ class _Board:
 
     def lasts(self, rungs: Array) -> Array:
         """Nanoseconds of every step."""
-        longest = np.zeros(int(self.steps.max(initial=-1)) + 1)
+        longest = np.zeros(len(self.length))
         np.maximum.at(longest, self.steps, self.at(self.work, rungs)[:, None])
         return longest
 
@@ -108,8 +112,10 @@ class _Board:
         rungs, lasts = rungs.copy(), self.lasts(rungs)
         used = int(self.at(self.size, rungs).sum())
         coarser, freed = self._back(rungs)
+        length = self.length[self.steps]
         while used > cores and (rungs > 0).any():
-            longer = np.maximum(coarser[:, None] - lasts[self.steps], 0).sum(axis=1)
+            more = np.where(length > 0, np.maximum(coarser[:, None] - lasts[self.steps], 0), 0)
+            longer = (more * length).sum(axis=1)
             group = int(np.lexsort((-freed, longer / freed))[0])
             used -= int(freed[group])
             rungs[group] -= 1
@@ -133,10 +139,14 @@ class _Board:
                 for s in range(len(lasts))
                 for f in SHORTER
             ]
-            best = min(tried, key=lambda found: float(self.lasts(found).sum()), default=rungs)
-            if self.lasts(best).sum() >= lasts.sum() * (1 - 1e-9) or self.at(self.size, best).sum() > cores:
+            best = min(tried, key=self._total, default=rungs)
+            if self._total(best) >= self._total(rungs) * (1 - 1e-9) or self.at(self.size, best).sum() > cores:
                 return rungs
             rungs, lasts = best, self.lasts(best)
+
+    def _total(self, rungs: Array) -> float:
+        """Nanoseconds of a run."""
+        return float(self.lasts(rungs) @ self.length)
 
     def _shorter(self, rungs: Array, step: int, bound: float) -> Array:
         """Rungs on which no group lasts longer than the bound in a step, as far as its ladder goes."""

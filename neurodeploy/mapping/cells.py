@@ -18,7 +18,7 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, View
-from ..passes.balance import CROSSING, constants
+from ..passes.balance import CROSSING, constants, turns
 from .groups import Population
 from .regions import Region, flat_of, region
 
@@ -197,7 +197,7 @@ def cells(graph: Graph, group: Population) -> Cells:
     """The neurons and atoms of a group."""
     sizes = {n.name: graph.values[n.name].shape.size for n in group.nodes}
     if _plain(graph, group, sizes):
-        anchor = (group.entries or group.nodes)[0].name
+        anchor = max([*group.entries, *group.nodes], key=lambda n: _counts_tokens(graph, n.name)).name
         return Cells(anchor, graph.shape(anchor), sizes)
     ties = _Ties()
     still = constants(graph)
@@ -207,7 +207,7 @@ def cells(graph: Graph, group: Population) -> Cells:
     neuron = {name: neuron_of[labels.ravel()] for name, labels in ties.labels.items()}
     neurons = int(neuron_of.max()) + 1
     atom = _components(neurons, [(neuron_of[a], neuron_of[b]) for a, b in ties.together])
-    anchor = _anchor(group, neuron, atom)
+    anchor = _anchor(graph, group, neuron, atom)
     home = _homes(graph, anchor, neuron, atom)[atom]
     return Cells(anchor, graph.shape(anchor), sizes, neuron, home)
 
@@ -302,10 +302,19 @@ def _components(count: int, pairs: list[tuple[Array, Array]]) -> Array:
 # --- anchors -----------------------------------------------------------------------------------------------------
 
 
-def _anchor(group: Population, neuron: dict[str, Array], atom: Array) -> str:
-    """The node that shows the most atoms: the first entry wins ties, then the earlier node."""
+def _anchor(graph: Graph, group: Population, neuron: dict[str, Array], atom: Array) -> str:
+    """The node that shows the most atoms: an axis of tokens that take turns wins ties, then the first entry."""
     order = [n.name for n in (*group.entries, *group.nodes)]
-    return max(order, key=lambda name: (len(np.unique(atom[neuron[name]])), -order.index(name)))
+
+    def shows(name: str) -> tuple[int, bool]:
+        return len(np.unique(atom[neuron[name]])), _counts_tokens(graph, name)
+
+    return max(order, key=shows)  # the first of several
+
+
+def _counts_tokens(graph: Graph, name: str) -> bool:
+    """Whether an axis of a value counts tokens that take turns."""
+    return turns(graph).axis(name, graph.shape(name)) is not None
 
 
 def _homes(graph: Graph, anchor: str, neuron: dict[str, Array], atom: Array) -> Array:

@@ -20,7 +20,7 @@ from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
 from ..ir.widths import MULTIPLY_BITS, REGISTER_BITS
-from ..passes.balance import CROSSING, constants, hurried, unbalanced
+from ..passes.balance import CROSSING, constants, hurried, turns, unbalanced
 from ..target import Target
 from .advice import lighter, narrower
 from .demand import Accounting, longest_wait
@@ -38,6 +38,7 @@ def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyTy
         fix = "run the pass 'balance' first"
         yield Problem("ND510", "a value arrives early", where, found, limit, (fix,))
     yield from (too_fast(*edge) for edge in hurried(graph))
+    yield from turns(graph).problems
     still = constants(graph)
     sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
     for node in graph:
@@ -69,6 +70,7 @@ def _beyond(
 def check_group(accounting: Accounting) -> Iterator[Problem]:
     """What no cut can help: neurons with too much state or too many synapses, weights too wide to store."""
     target, name = accounting.target, accounting.group.name
+    yield from _turns(accounting)
     most, fixes = int(np.max(accounting.words, initial=0)), ("split the layer's chain of operators", SHORTER)
     cause = "a neuron needs more state than the chip gives one"
     yield from _beyond("ND509", cause, name, most, target, "state_words_per_neuron", *fixes)
@@ -85,9 +87,26 @@ def check_group(accounting: Accounting) -> Iterator[Problem]:
             yield Problem("ND503", cause, where, f"{bits} bits", limit, fewer)
 
 
+def _turns(accounting: Accounting) -> Iterator[Problem]:
+    """Tokens of a layer can take turns if its anchor counts them, and one of them has something of every node."""
+    group, taken = accounting.group, accounting.taken
+    if group.turns == 1:
+        return
+    if accounting.token_axis is None:
+        cause, found = "tokens of a layer cannot take turns", "no axis that counts them"
+        yield Problem("ND527", cause, group.name, found, "a token axis", ("lay the tokens out in space",))
+    present = [
+        (taken.slots(n.name)[1] >= 0).any(axis=1) for n in group.nodes if taken.turn(n.name) is not None
+    ]
+    if not np.all(present, axis=0).any():
+        cause, found = "tokens of a layer cannot take turns", "no token has a part in all of its nodes"
+        yield Problem("ND527", cause, group.name, found, "one that has", ("lay the tokens out in space",))
+
+
 def _delay(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
     if isinstance(node, Delay):
-        steps, fix = node.steps, "run the pass 'balance' with longest = the limit: delays in a chain"
+        fix = "run the pass 'balance' with longest = the limit: delays in a chain"
+        steps = 0 if node.keeps else node.steps
     elif isinstance(node, Synapse):
         steps, fix = longest_wait(graph, node), "use shorter synaptic delays"
     else:

@@ -8,7 +8,7 @@ belong to a chip (weight codes, index and header bits) come from the target.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -19,14 +19,14 @@ from ..ir.fixed import bits_for
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Synapse
+from ..ir.nodes import Const, Delay, Micro, Neuron, Node, Output, Product, Synapse
 from ..ir.widths import MESSAGE_BITS, REGISTER_BITS
-from ..passes.balance import CROSSING, constants, depths, line
+from ..passes.balance import CROSSING, Turns, constants, depths, line, turns
 from ..target import Target
 from .cells import Cells, Tile, cells
 from .groups import Population
 from .reads import Read, channel_axes, connections, departures, reads
-from .regions import Region
+from .regions import Region, region
 from .types import Demand
 
 WORD = 64
@@ -115,6 +115,35 @@ class Accounting:
         micros = [n for n in self.group.nodes if isinstance(n, Micro)]
         return sum(-(-MICROCODE[n.op].table_bits(n.params) // WORD) for n in micros)
 
+    @property
+    def taken(self) -> Turns:
+        """Which tokens take turns."""
+        return turns(self.graph)
+
+    @cached_property
+    def token_axis(self) -> int | None:
+        """Axis of the anchor whose index is the token; None where there is no such axis."""
+        return self.taken.axis(self.cells.anchor, self.cells.shape)
+
+    @cached_property
+    def _token(self) -> Array:
+        """The token of each neuron."""
+        found = np.zeros(self.cells.neurons, dtype=np.int64)
+        for name, neuron in (self.cells.neuron or {}).items():
+            if name in self.taken.token:
+                found[neuron] = self.taken.token[name]
+        return found
+
+    def of_turn(self, tile: Tile) -> Tile:
+        """The part of a tile that is there in the turn which needs most: all of it where no tokens take turns."""
+        if self.group.turns == 1 or self.token_axis is None:
+            return tile
+        if tile.axes is not None:
+            one = (indices[:1] if a == self.token_axis else indices for a, indices in enumerate(tile.axes))
+            return Tile(self.cells, tuple(one))
+        token = self._token[tile.neurons]
+        return Tile(self.cells, None, tile.neurons[token == np.bincount(token).argmax()])
+
     def regions(self, tile: Tile) -> dict[Node, Region]:
         """The tile's part of each entry's value."""
         present = (n for n in self.group.entries if tile.size(n.name))
@@ -136,16 +165,47 @@ class Accounting:
         return [r for r in found if r.source not in self.constants]
 
     def demand(self, tile: Tile) -> Demand:
-        """The tile's demand; ``axon_out`` is zero until the whole network is cut."""
+        """The tile's demand; ``axon_out`` is zero until the whole network is cut.
+
+        Of tokens that take turns it has neurons, synapses and axons for one, and room for all that it keeps.
+        """
+        every, tile = tile, self.of_turn(tile)
         parts = [(n, out, reads(self.graph, n, out, self.channels)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
         synapses = sum(self._synapses(n, out, found) for n, out, found in parts)
-        axons = sum(r.axons for _, _, found in parts for r in found if r.source not in self.constants)
+        axons = sum(self._axons(n, i, r) for n, _, found in parts for i, r in enumerate(found))
         operands = ((n, r) for n, _, found in parts if isinstance(n, Product) for r in found)
         held = sum(-(-r.region.size * held_bits(self.graph, n, r.source) // WORD) for n, r in operands)
+        held += sum(self._kept(n, i, r, every) for n, _, found in parts for i, r in enumerate(found))
         thresholds = self._thresholds(tile)
         tables = self.tables + sum(self._rows(n, tile) for n in self.group.nodes if isinstance(n, Micro))
+        if self.group.turns > 1:
+            tables += sum(
+                -(-self.group.turns * tile.size(n) * bits // WORD) for n, bits in self.turning.items()
+            )
         return Demand(neurons, words, 1, synapses, axons, 0, held, tables, fan_in, thresholds)
+
+    def _axons(self, node: Node, operand: int, read: Read) -> int:
+        """Axon words of a read; what is kept of a copy's tokens comes by the axons of one of them."""
+        if read.source in self.constants:
+            return 0
+        if not self.taken.kept(node, operand) or (model := self.taken.model(read.source)) is None:
+            return read.axons
+        models = np.unique(model[read.region.indices])
+        return replace(read, region=region(models, read.region.shape)).axons
+
+    def _kept(self, node: Node, operand: int, read: Read, tile: Tile) -> int:
+        """Words of what is kept of an input, for every token and tick."""
+        if read.source in self.constants or not self.taken.kept(node, operand):
+            return 0
+        size = tile.size(node.name) if isinstance(node, Delay) else read.region.size
+        return -(-size * self.taken.ticks * message_bits(self.graph, read.source) // WORD)
+
+    @cached_property
+    def turning(self) -> dict[str, int]:
+        """Bits per element of constants and parameters that differ from token to token, by node."""
+        found = {n.name: turning_bits(self.graph, n) for n in self.group.nodes}
+        return {name: bits for name, bits in found.items() if bits}
 
     def _rows(self, node: Micro, tile: Tile) -> int:
         """Words of what an operator has for each tick, of the elements in the tile."""
@@ -182,6 +242,26 @@ class Accounting:
         if isinstance(node, Product):
             return 0
         return 1 if isinstance(node, Delay) else connections(self.graph, node)
+
+
+def turning_bits(graph: Graph, node: Node) -> int:
+    """Bits per element of a node's constants and parameters that differ from token to token."""
+    taken = turns(graph)
+    if taken.turn(node.name) is None or isinstance(node, CROSSING):
+        return 0
+    shape, table, bits = graph.shape(node.name), taken.slots(node.name)[1], 0
+    table = table[(table >= 0).all(axis=1)]
+    fixed = [n.value for n in (graph.nodes[i] for i in node.inputs) if isinstance(n, Const)]
+    params = node.params.values() if isinstance(node, (Neuron, Micro)) else ()
+    for value in (*fixed, *(np.asarray(p) for p in params if not isinstance(p, str | None))):
+        if 1 < value.ndim <= len(shape) and _broadcasts(value.shape, shape):
+            spread = np.broadcast_to(value, shape).ravel()[table]
+            bits += bits_for(int(np.abs(value).max(initial=1))) if (spread != spread[0]).any() else 0
+    return bits
+
+
+def _broadcasts(source: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return all(a in (1, b) for a, b in zip(source[::-1], shape[::-1], strict=False))
 
 
 def needed_bits(group: Population) -> dict[str, int]:
@@ -281,15 +361,18 @@ def state_bits(node: Node) -> int:
     if isinstance(node, (Micro, Product)) and node.timing == "cumulative":
         return 2 * REGISTER_BITS
     if isinstance(node, Delay):
-        return MESSAGE_BITS * node.steps
+        return 0 if node.keeps else MESSAGE_BITS * node.steps
     return REGISTER_BITS if isinstance(node, Output) else 0
 
 
 def held_bits(graph: Graph, node: Product, source: str) -> int:
     """Bits a core keeps per element of a product's operand: a running sum, or the message itself."""
+    return REGISTER_BITS if node.timing == "cumulative" else message_bits(graph, source)
+
+
+def message_bits(graph: Graph, source: str) -> int:
+    """Bits of what a message says."""
     spec = graph.values[source].fixed
-    if node.timing == "cumulative":
-        return REGISTER_BITS
     return spec.bits if spec else MESSAGE_BITS
 
 

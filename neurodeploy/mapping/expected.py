@@ -53,7 +53,8 @@ def whole(accounting: Accounting) -> Array:
 
 def busy_ns(accounting: Accounting, tile: Tile) -> float:
     """Expected time of a tick on the core of a tile, nominal, without what it sends and waits for."""
-    work = stages(per_tick(accounting, tile), EVENT_KINDS, accounting.target, "nominal")
+    counts = per_tick(accounting, accounting.of_turn(tile))
+    work = stages(counts, EVENT_KINDS, accounting.target, "nominal")
     return float(lasting(list(work), accounting.target, "nominal"))
 
 
@@ -92,7 +93,7 @@ def _sum(graph: Graph, node: Sum, size: int) -> Amounts:
 
 
 def _delay(graph: Graph, node: Delay, size: int) -> Amounts:
-    return {"microcode_ops": size, "state_accesses": size * (node.steps > 1)}
+    return {"microcode_ops": size, "state_accesses": size * bool(node.steps > 1 or node.keeps)}
 
 
 def _reduce(graph: Graph, node: Reduce, size: int) -> Amounts:

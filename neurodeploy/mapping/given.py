@@ -4,6 +4,8 @@
     layout = { tokens = 4, channels = 2 }  # parts per axis; an axis that is not named is not cut
     cores = ["0:12", "0:13", ...]          # chip:core of each tile, in order of their first elements
 
+    streams = 2                            # first, before all layers: copies that take the tokens in turn; 0: none
+
 A name is that of a layer (its ``group`` in layers.csv) or a shell wildcard; later rules win, key by key. What no rule
 says is found as ever. Cores of a chip are numbered router by router, neighbours first along x. A core may appear in
 several layers, which then share it, as far as its limits allow; twice in one layer only if that says
@@ -60,15 +62,20 @@ class Rule:
 
 @dataclass(frozen=True)
 class Given:
-    """The rules of a mapping file, by the names or wildcards of layers; none where there is no file."""
+    """The rules of a mapping file, by the names or wildcards of layers; none where there is no file.
+
+    ``streams``: copies of each layer that take the tokens in turn, 0: all tokens in space, None: not said.
+    """
 
     file: str = ""
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    streams: int | None = None
 
     @property
     def sha256(self) -> str | None:
         """Of what is said, whatever the spelling; None where there is no file."""
-        return hashlib.sha256(repr(list(self.rules.items())).encode()).hexdigest() if self.file else None
+        said = [*self.rules.items(), *([self.streams] if self.streams is not None else [])]
+        return hashlib.sha256(repr(said).encode()).hexdigest() if self.file else None
 
     def where(self, layer: str, key: str = "") -> str:
         """How messages name a place in the file."""
@@ -89,13 +96,17 @@ def read(file: str | Path | None) -> Given:
     tables = read_toml(Path(file), "ND521", "mapping")
     if problems := list(islice(_problems(Given(str(file)), tables), MOST)):
         raise UsageError(problems)
-    return Given(str(file), {name: _rule(**said) for name, said in tables.get("layer", {}).items()})
+    rules = {name: _rule(**said) for name, said in tables.get("layer", {}).items()}
+    return Given(str(file), rules, tables.get("streams"))
 
 
 def _problems(given: Given, tables: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the tables of a mapping file."""
-    for key in tables.keys() - {"layer"}:
-        yield unknown_name("ND521", "key", key, ("layer",), f"{given.file}: {key}")
+    for key in tables.keys() - {"layer", "streams"}:
+        yield unknown_name("ND521", "key", key, ("layer", "streams"), f"{given.file}: {key}")
+    streams = tables.get("streams", 0)
+    if type(streams) is not int or not 0 <= streams < MOST_RULES:
+        yield _wrong(f"{given.file}: streams", streams, "a number of copies, 0 for none")
     layers = tables.get("layer", {})
     if not isinstance(layers, dict):
         yield _wrong(f"{given.file}: layer", layers, "tables [layer.NAME]")

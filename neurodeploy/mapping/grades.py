@@ -13,7 +13,7 @@ from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
-from ..passes.balance import CROSSING, constants
+from ..passes.balance import CROSSING, constants, turns
 from ..target import Target
 from .checks import wire_bits
 from .demand import longest_wait
@@ -39,6 +39,8 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     """Keys under [silicon] of what a node needs."""
     if type(node) in KINDS:
         yield from KINDS[type(node)](graph, node)
+    if any(turns(graph).kept(node, operand) for operand in range(len(node.inputs))):
+        yield "held_operand"  # and written by token and tick
     streams = set(node.inputs) - constants(graph)
     if isinstance(node, CROSSING) and any(wire_bits(graph.values[i]) > 1 for i in streams):
         yield "graded_payload"

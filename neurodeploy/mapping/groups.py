@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Synapse
-from ..passes.balance import CROSSING, constants, depths, host
+from ..passes.balance import CROSSING, Turns, constants, depths, host, turns
 
 #: ``Group.layout`` of the group that lives on no core
 HOST = "host"
@@ -22,7 +22,8 @@ HOST = "host"
 class Population:
     """A group before it is cut: its ``nodes`` and crossing ``entries`` in topological order.
 
-    ``name`` is that of its first Synapse or Product, else of its first entry, else of its first node.
+    ``name`` is that of its first Synapse or Product, else of its first entry, else of its first node; ``turns`` how
+    many tokens one copy of it takes one after the other.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Population:
     entries: tuple[Node, ...]
     depth: int
     on_host: bool = False
+    turns: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,7 +52,8 @@ def populations(graph: Graph) -> list[Population]:
     members: dict[str, list[Node]] = {}
     for name in parent:
         members.setdefault(_root(parent, name), []).append(graph.nodes[name])
-    found = [_population(nodes, level, outside) for nodes in members.values()]
+    taken = turns(graph)
+    found = [_population(nodes, level, outside, taken) for nodes in members.values()]
     return sorted(found, key=lambda p: not p.on_host)
 
 
@@ -59,12 +62,15 @@ def owners(groups: Iterable[Population]) -> dict[str, Population]:
     return {name: group for group in groups for name in group.names}
 
 
-def _population(nodes: list[Node], level: dict[str, int], outside: frozenset[str]) -> Population:
+def _population(
+    nodes: list[Node], level: dict[str, int], outside: frozenset[str], taken: Turns
+) -> Population:
     entries = tuple(n for n in nodes if isinstance(n, CROSSING))
     weighted = [n for n in nodes if isinstance(n, (Synapse, Product))]
     name = next(n.name for n in (*weighted, *entries, *nodes))
     depth = max(level[n.name] for n in nodes)
-    return Population(name, tuple(nodes), entries, depth, nodes[0].name in outside)
+    each = 1 + max(taken.last(n.name) for n in nodes)
+    return Population(name, tuple(nodes), entries, depth, nodes[0].name in outside, each)
 
 
 def _root(parent: dict[str, str], name: str) -> str:

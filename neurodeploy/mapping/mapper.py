@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
 from dataclasses import replace
+from typing import Any
 
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.trace import Router
-from ..passes.balance import balance, depths
+from ..passes.balance import balance, lag
 from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
@@ -34,8 +35,12 @@ PLACEMENT = "metis-annealing"
 WEIGHED = ("synapse_words", "total_words")
 
 
-def prepared(graph: Graph, target: Target) -> Graph:
-    """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced."""
+def prepared(graph: Graph, target: Target, copies: int = 0) -> Graph:
+    """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced.
+
+    ``copies`` of every layer that tokens pass through one after the other; 0: each token has its own neurons.
+    """
+    graph = replace(graph, header=replace(graph.header, copies=copies))
     for layout in LAYOUTS.values():
         graph = layout.rewrite(graph, target)
     return balance(graph, target.limits.delay_steps.value)
@@ -83,10 +88,12 @@ def map_graph(
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
     problems += [*_too_many(len(cores), target, fewest), *_beyond(len(cores), plan, most, target)]
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
-    notes = {"optimise": optimise, "pieces": len(parts), "placement": placement}
+    notes: dict[str, Any] = {"optimise": optimise, "pieces": len(parts), "placement": placement}
     notes |= {"search": outcome(plan, len(cores)), **_travelled(plan.flows.between(hosted), spots, target)}
-    depth, system = max(depths(graph).values(), default=0), (target.name, target.chips, target.cores)
-    return Mapping(*system, described, cores, depth, problems=tuple(problems), notes=notes)
+    if graph.header.copies:
+        notes["streams"] = graph.header.copies
+    system = target.name, target.chips, target.cores
+    return Mapping(*system, described, cores, lag(graph), problems=tuple(problems), notes=notes)
 
 
 def _hosted(
@@ -124,8 +131,10 @@ def _core(index: int, parts: list[Piece], place: Router, target: Target) -> Core
 
 
 def _described(group: Population, tiling: Tiling | None) -> Group:
-    chosen = (HOST,) if tiling is None else (tiling.cut.layout, tiling.alternatives, tiling.cut.limiting)
-    return Group(group.name, group.names, group.depth, *chosen)
+    if tiling is None:
+        return Group(group.name, group.names, group.depth, HOST)
+    chosen = tiling.cut.layout, tiling.alternatives, tiling.cut.limiting
+    return Group(group.name, group.names, group.depth, *chosen, turns=group.turns)
 
 
 def _overfull(

@@ -12,7 +12,7 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.trace import EVENT_KINDS
-from ..passes.balance import period
+from ..passes.balance import lag, period
 from ..price import (
     BOUNDS,
     TERMS,
@@ -82,7 +82,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps of one inference."""
-        return self.graph.header.timesteps + max((g.depth for g in self.groups), default=0)
+        return self.graph.header.timesteps + lag(self.graph)
 
     @cached_property
     def expected(self) -> dict[str, Array]:
@@ -91,8 +91,8 @@ class Plan:
                                 self.flows.messages[self.flows.source >= 0], self.flows.tiles).tolist())  # fmt: skip
         found = {}
         for name, tiling in self.tilings.items():
-            counts = per_tick(tiling.accounting, tiling.busiest)
-            packets = max(next(sent) for _ in range(tiling.cut.cores))
+            counts = per_tick(tiling.accounting, tiling.accounting.of_turn(tiling.busiest))
+            packets = max(next(sent) for _ in range(tiling.cut.cores)) / tiling.accounting.group.turns
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
             )
@@ -123,7 +123,7 @@ class Plan:
         slowest = np.full(self.steps, barrier)
         for group in self.groups:
             if group.name in self.tilings:
-                busy = slice(group.depth, group.depth + ticks)
+                busy = slice(group.depth, group.depth + ticks * group.turns)
                 slowest[busy] = np.maximum(slowest[busy], self._lasts(self.expected[group.name], barrier))
         return float(slowest.sum())
 
@@ -134,7 +134,9 @@ class Plan:
         lasts = {name: self._lasts(counts, barrier) for name, counts in self.expected.items()}
         held = dict.fromkeys(lasts, 0.0)
         for step in range(self.steps):
-            busy = [g.name for g in self.groups if g.name in lasts and g.depth <= step < g.depth + ticks]
+            busy = [
+                g.name for g in self.groups if g.name in lasts and g.depth <= step < g.depth + ticks * g.turns
+            ]
             if busy:
                 slowest = max(busy, key=lasts.__getitem__)
                 held[slowest] += lasts[slowest]

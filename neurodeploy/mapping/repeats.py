@@ -12,10 +12,10 @@ import numpy as np
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
-from ..passes.balance import constants, host
+from ..passes.balance import constants, host, turns
 from ..target import Target
 from .activity import activity
-from .demand import Accounting, held_bits, longest_wait, needed_bits
+from .demand import Accounting, held_bits, longest_wait, needed_bits, turning_bits
 from .expected import busy_ns
 from .groups import Population
 from .layouts._base import Partition, Wanted
@@ -87,8 +87,19 @@ class Cutter:
             wait = longest_wait(self.graph, node) if isinstance(node, Synapse) else 0
             # Where threshold settings are counted, no two populations are taken for alike.
             alone = node.name if isinstance(node, Neuron) and counted else ""
-            details.append((type(node), shape, bits.get(node.name), sources, more, wait, alone))
+            details.append(
+                (type(node), shape, bits.get(node.name), sources, more, wait, alone, *self._turn(node))
+            )
         return tuple(details)
+
+    def _turn(self, node: Node) -> tuple[Hashable, ...]:
+        """What the demand depends on where tokens take turns."""
+        taken = turns(self.graph)
+        if taken.each == 1:
+            return ()
+        kept = tuple(taken.kept(node, i) for i in range(len(node.inputs)))
+        token = taken.token.get(node.name)
+        return kept, token is not None and token.tobytes(), turning_bits(self.graph, node)
 
     def _source(self, node: Node, source: str) -> Hashable:
         still, outside, channels = self.outside
@@ -140,7 +151,7 @@ DETAILS: dict[type[Node], Any] = {
     Product: lambda n: (n.equation, n.timing),
     Reduce: lambda n: (n.axes, n.keepdims, n.window, n.stride, n.padding),
     View: lambda n: (n.op, n.args),
-    Delay: lambda n: n.steps,
+    Delay: lambda n: (n.steps, n.keeps),
     Neuron: lambda n: n.model,
     Micro: _micro,
 }

@@ -77,19 +77,33 @@ def cheapest(
         return plan
     least_ns = WORTH * barrier_ns(target.with_chips(1), LEVEL)
     ladders = Ladders(cutter, {name: [tiling] for name, tiling in tilings.items()}, given, least_ns)
-    depth = np.array([[group.depth] for group in groups if group.name in tilings], dtype=np.int64)
+    spans = _spans([group for group in groups if group.name in tilings], ticks)
+    always = np.zeros((len(tilings), 1), dtype=np.int64), np.ones(1)
     idle = 0
     for budget in _budgets(plan.cores, cores, target):
         ladders.build(budget)
         before = rank(best)
-        for steps in (depth + np.arange(ticks), 0 * depth):
-            plan = settled(cutter, flows, allot(ladders, steps, budget), counts, given)
+        for steps, length in (spans, always):
+            plan = settled(cutter, flows, allot(ladders, steps, budget, length), counts, given)
             weighed[plan.cost], best = rank(plan), min(best, plan, key=rank)
         idle = 0 if rank(best) < before else idle + 1
         if idle == PATIENCE or ladders.cores <= budget:
             break
     others = (cost for cost in sorted(weighed, key=weighed.__getitem__) if cost != best.cost)
     return replace(best, others=tuple(others))
+
+
+def _spans(groups: Sequence[Population], ticks: int) -> tuple[Array, Array]:
+    """Steps in which the same groups work, taken together: those of each group (groups, n), and how many each is.
+
+    The last one has no length: it fills the rows of groups that work in fewer.
+    """
+    start = np.array([group.depth for group in groups], dtype=np.int64)
+    end = start + ticks * np.array([group.turns for group in groups], dtype=np.int64)
+    bounds = np.unique([start, end])
+    first, last = np.searchsorted(bounds, start)[:, None], np.searchsorted(bounds, end)[:, None]
+    spans = first + np.arange(int((last - first).max(initial=1)))
+    return np.where(spans < last, spans, len(bounds) - 1), np.diff(bounds, append=bounds[-1:]).astype(float)
 
 
 def _budgets(fewest: int, cores: int, target: Target) -> list[int]:

@@ -190,7 +190,7 @@ def _fewest(accounting: Accounting) -> int:
     limits, cells = accounting.target.limits, accounting.cells
     words = int(np.broadcast_to(accounting.words, cells.neurons).sum())
     needs = ((cells.neurons, limits.neurons_per_core.value), (words, limits.total_words.value))
-    return max(-(-amount // limit) if limit else 1 for amount, limit in needs)
+    return max(-(-(amount // accounting.group.turns) // limit) if limit else 1 for amount, limit in needs)
 
 
 def _between(accounting: Accounting, tried: list[Cut], least: int) -> Iterator[Cut]:

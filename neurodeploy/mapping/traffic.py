@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate
 
@@ -14,12 +14,13 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Output
 from ..ir.widths import REGISTER_BITS
+from ..passes.balance import turns
 from ..target import Target
 from .activity import activity
 from .demand import Accounting
 from .groups import Population, owners
 from .reads import Read
-from .regions import flat_along
+from .regions import flat_along, region
 from .tiling import Tiling
 
 HOST_TILE = -1
@@ -213,7 +214,12 @@ class _Senders:
         if group.on_host:
             source, axons, messages = (np.array([n]) for n in (0, read.axons, read.region.size))
         else:
-            axons, messages = self._by_tile(read, self.tilings[group.name])
+            tiling, model = self.tilings[group.name], turns(self.graph).model(read.source)
+            axons, messages = self._by_tile(read, tiling)
+            if model is not None:  # one axon serves all tokens of a copy
+                flat, shape = read.region.indices, read.region.shape
+                one = replace(read, region=region(flat[model[flat] == flat], shape))
+                axons, _ = self._by_element(one, tiling)
             source = np.flatnonzero(messages)
             axons, messages = axons[source], messages[source]
         return source.astype(np.int32), axons.astype(np.int32), messages.astype(np.int32)

@@ -72,7 +72,10 @@ class Core:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A population group: nodes that live on the same indices, entered through synapses, products or delays."""
+    """A population group: nodes that live on the same indices, entered through synapses, products or delays.
+
+    ``turns``: tokens that one copy of it takes one after the other.
+    """
 
     name: str
     nodes: tuple[str, ...]
@@ -80,6 +83,7 @@ class Group:
     layout: str
     alternatives: tuple[dict[str, Any], ...] = ()
     limiting: str = ""
+    turns: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class Mapping:
     """Result of the mapper: groups, cores, and per-core memory images; ``problems`` if it does not fit.
 
     ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image`).
-    ``depth``: largest depth of any node in steps; a frame takes timesteps + depth steps.
+    ``depth``: largest lag of any node in its last turn, in steps; a frame takes timesteps + depth steps.
     """
 
     target: str

@@ -17,6 +17,7 @@ FILE = "mapping.toml"
 HEAD = """\
 # How every layer is cut, and on which cores its tiles lie. Give it back, wholly or in part, with --mapping FILE;
 # what is left out is found again. layout: parts per axis; cores: chip:core of each tile, in order of first elements.
+# streams: copies of each layer that take the tokens one after the other.
 """
 WIDTH = 118
 
@@ -25,7 +26,8 @@ def written(mapping: Mapping, target: Target) -> str:
     """The text of the file; without cores where there are not as many as the mapping needs."""
     places = _places(mapping, target) if len(mapping.cores) <= target.cores else {}
     tables = (_table(g.name, g.layout, places.get(g.name, ())) for g in mapping.groups if g.layout != HOST)
-    return "\n".join([HEAD, *tables])
+    streams = f"streams = {mapping.notes['streams']}\n" if "streams" in mapping.notes else ""
+    return "\n".join([HEAD + streams, *tables])
 
 
 def _places(mapping: Mapping, target: Target) -> dict[str, list[str]]:

@@ -15,12 +15,15 @@ from its initial state, and lines of Delays carry no more than what is sent; wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import count
 
 import numpy as np
 
 from ..ir.graph import Builder, Graph
-from ..ir.nodes import Const, Delay, Input, Node, Product, Reduce, Sum, Synapse, View
+from ..ir.nodes import Const, Delay, Input, Keeps, Node, Product, Reduce, Sum, Synapse, View
+from . import _turns
+from ._turns import Turns as Turns
 
 #: kinds whose inputs travel between populations
 CROSSING = (Synapse, Product, Reduce, Delay)
@@ -46,6 +49,16 @@ def host(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
+def turns(graph: Graph) -> Turns:
+    """Which tokens of a graph take turns (:mod:`._turns`); none where its header does not ask for it."""
+    return _taken(graph) if graph.header.copies else Turns(graph.header.timesteps)
+
+
+@lru_cache(maxsize=2)  # graphs are compared by identity
+def _taken(graph: Graph) -> Turns:
+    return _turns.turns(graph, constants(graph), host(graph))
+
+
 def depths(graph: Graph) -> dict[str, int]:
     """Steps by which each node lags behind the input; constants have no depth and no entry.
 
@@ -63,12 +76,20 @@ def depths(graph: Graph) -> dict[str, int]:
     return _depths(graph, late)
 
 
+def lag(graph: Graph) -> int:
+    """Steps by which the last tick of an inference, in the last turn of any population, lags behind the input."""
+    taken, ticks = turns(graph), graph.header.timesteps
+    ends = [depth + taken.last(name) * ticks for name, depth in depths(graph).items()]
+    return int(max(ends, default=0))
+
+
 def _depths(graph: Graph, least: Mapping[str, int]) -> dict[str, int]:
-    still, outside = constants(graph), host(graph)
+    still, outside, taken = constants(graph), host(graph), turns(graph)
     found: dict[str, int] = {}
     for node in graph:
         if node.name not in still:
-            ready = [_arrival(node, i, found, outside) for i in node.inputs if i in found]
+            inputs = [(i, taken.wait(node, n)) for n, i in enumerate(node.inputs) if i in found]
+            ready = [_arrival(node, i, found, outside) + wait for i, wait in inputs]
             found[node.name] = max(max(ready, default=0) + _steps(node), least.get(node.name, 0), 0)
     return found
 
@@ -94,8 +115,11 @@ def period(graph: Graph) -> int:
     What a connection of d ticks brings after the last tick of a sample must not fall into the ticks of another.
     """
     ticks, late = graph.header.timesteps, _ticks_of_delay(graph)
+    least: int = max(
+        [ticks, *(_turns.waits(graph, turns(graph), depths(graph)) if graph.header.copies else ())]
+    )
     # Behind the longest delay nothing is under way any more.
-    return next(steps for steps in count(ticks) if not any(_mixes(ticks, delay, steps) for delay in late))
+    return next(steps for steps in count(least) if not any(_mixes(ticks, delay, steps) for delay in late))
 
 
 def _ticks_of_delay(graph: Graph) -> set[int]:
@@ -119,15 +143,24 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
     steps are made as a chain. What a layer fans out to more elements waits in front of it. A balanced graph is
     returned unchanged.
     """
-    outside = host(graph)
-    waits = {_narrowest(graph, i, n, outside): steps for i, n, steps in unbalanced(graph)}
+    level, still, taken = depths(graph), constants(graph), turns(graph)
+    early = {}
+    if not graph.header.copies:
+        outside = host(graph)
+        early = {_narrowest(graph, i, n, outside): steps for i, n, steps in unbalanced(graph)}
     builder = Builder(graph.header)
-    made: dict[tuple[str, int], str] = {}
+    made: dict[tuple[str, int, Keeps], str] = {}
     for node in graph:
         inputs = []
-        for source in node.inputs:
-            wait = waits.get((source, node.name), 0)
-            inputs.append(_delayed(builder, graph, builder.table.get(source, source), wait, made, longest))
+        for operand, source in enumerate(node.inputs):
+            wait = early.get((source, node.name), 0)
+            if graph.header.copies and source not in still:
+                wait = _wait(node, operand, level, taken)
+            keeps: Keeps = ""
+            if taken.apart(node, operand):
+                keeps = "tokens" if node.name in taken.token else "all"
+            name = builder.table.get(source, source)
+            inputs.append(_delayed(builder, graph, name, wait, made, longest, keeps))
         builder.copy(graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
 
@@ -148,14 +181,18 @@ def _lonely(graph: Graph, node: Node) -> bool:
 
 def unbalanced(graph: Graph) -> list[tuple[str, str, int]]:
     """Edges (source, consumer, missing steps) that arrive early."""
-    level, still = depths(graph), constants(graph)
-    waits = ((i, n.name, _wait(n, i, level)) for n in graph for i in n.inputs if i not in still)
+    level, still, taken = depths(graph), constants(graph), turns(graph)
+    edges = ((node, n, i) for node in graph for n, i in enumerate(node.inputs) if i not in still)
+    waits = ((i, node.name, _wait(node, n, level, taken)) for node, n, i in edges)
     return [edge for edge in waits if edge[2] > 0]
 
 
-def _wait(node: Node, source: str, level: Mapping[str, int]) -> int:
+def _wait(node: Node, operand: int, level: Mapping[str, int], taken: Turns) -> int:
     """Steps by which an input is early; a Synapse, which reads only one, keeps what it needs itself."""
-    return 0 if isinstance(node, Synapse) else level[node.name] - _steps(node) - level[source]
+    apart, source = taken.apart(node, operand), node.inputs[operand]
+    if isinstance(node, _turns.KEEPING if apart else Synapse):
+        return 0
+    return level[node.name] - _steps(node) - level[source]
 
 
 def _steps(node: Node) -> int:
@@ -176,17 +213,23 @@ def _delayed(
     graph: Graph,
     source: str,
     steps: int,
-    made: dict[tuple[str, int], str],
+    made: dict[tuple[str, int, Keeps], str],
     longest: int | None,
+    keeps: Keeps,
 ) -> str:
-    """The name of ``source`` delayed by ``steps``, made once."""
+    """The name of ``source`` delayed by ``steps``, made once: kept for so long, or by a chain of lines."""
+    kept: Keeps = "own" if graph.header.copies and longest and steps > longest and not keeps else keeps
     while steps > 0:
-        part = min(steps, longest or steps)
-        if (source, part) not in made:
+        part = steps if kept else min(steps, longest or steps)
+        if kept in ("own", "tokens") and steps > 1:
+            part -= (
+                1  # it may be more than a row operator's core has room for: a line of one step hands it over
+            )
+        if (source, part, kept) not in made:
             name, origin = _free(f"{source}_delay{part}", graph), builder.nodes[source].origin
-            delay = Delay(name=name, inputs=(source,), origin=origin, steps=part)
-            made[source, part] = builder.add(delay, builder.values[source])
-        source, steps = made[source, part], steps - part
+            delay = Delay(name=name, inputs=(source,), origin=origin, steps=part, keeps=kept)
+            made[source, part, kept] = builder.add(delay, builder.values[source])
+        source, steps, kept = made[source, part, kept], steps - part, ""
     return source
 
 

@@ -69,6 +69,7 @@ PAPER = Need("paper", "no recorded run of the network", priced=True)
 THREE = Need("paper", "a convention of converted networks with compensated products only", priced=True)
 MAPPED = Need("mapping", "the network was not mapped")
 SEARCHED = Need("search", "the network was not mapped, or not by prices", priced=True)
+IN_SPACE = Need("mapping", "no tokens take turns")
 SENT = Need("estimate", "no packet was sent between cores")
 WORK = Need("purity", "the network did not run")
 GRADED = Need("silicon", "no graded mapping with counted events")
@@ -350,13 +351,15 @@ MAPPING = (
           ("hops", "hops in a tick", "ways of messages from router to router"),
           ("peak", "fullest link in a tick", "messages on the fullest link inside a chip"),
           ("crossings", "crossings in a tick", "messages that go from chip to chip"))),
+    Figure("mapping.streams", "copies of a layer", "copies of each layer on which the tokens take turns",
+           get=_mapping(lambda m: m.notes.get("streams")), needs=IN_SPACE),
     Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",
            needs=MAPPED),
     Figure("mapping.problems", "problems", "what does not fit, and warnings",
            **_table(lambda i: i.mapping.problems if i.mapping else (), *PROBLEM)),
     Figure("mapping.groups", "population groups", "what lives on the same indices, and its layouts", depends="cut",
            **_table(lambda i: i.mapping.groups if i.mapping else (),
-                    "name", "nodes", "depth", "layout", "limiting", "alternatives")),
+                    "name", "nodes", "depth", "turns", "layout", "limiting", "alternatives")),
     Figure("mapping.objective", "objective", "what the mapper made small",
            get=_mapping(lambda m: str(m.notes.get("optimise", ""))), kind=TEXT, needs=MAPPED),
     Figure("mapping.plans", "plans weighed", "what the mapper took and what it weighed, as it expects them to cost",

@@ -94,10 +94,15 @@ def lowered(program: Program, granularity: Granularity = "layer") -> Program:
             Problem("ND742", "one process per core needs a mapped program", "--granularity", "core",
                     fixes=("build on a target that the network fits", "--granularity layer"))
         )  # fmt: skip
-    late = hurried(program.graph)
+    graph = program.graph
+    if graph.header.copies and granularity == "core":
+        cause, found = "tokens take turns on the mapped cores, which Lava's processes do not", "--streams"
+        raise BackendError(Problem("ND742", cause, "--granularity", found, fixes=("--granularity layer",)))
+    graph = replace(graph, header=replace(graph.header, copies=0))  # every token has processes of its own
+    late = hurried(graph)
     if late:
         raise BackendError([too_fast(*edge) for edge in late])
-    return replace(program, graph=balance(program.graph))
+    return replace(program, graph=balance(graph))
 
 
 MEMBER = Lava()

@@ -37,6 +37,7 @@ class Sender:
     node: str
     instruction: int
     bits: int
+    when: int
     elements: Array
     goes: Array
     pairs: Array
@@ -119,7 +120,9 @@ def senders(network: Network, source: int, export: Export) -> list[Sender]:
         mine = origin == number
         node = program[number].node or program[export.instruction].node
         found.append(
-            Sender(node, export.instruction, export.bits, elements[mine], goes[:, mine], pairs, hops)
+            Sender(
+                node, export.instruction, export.bits, export.when, elements[mine], goes[:, mine], pairs, hops
+            )
         )
     return found
 

@@ -7,8 +7,8 @@ they are. Every function gets a :class:`Frame` and yields the instruction's vect
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,10 @@ Tally = Callable[[str, str, Any], None]  # (node, kind, per-sample amounts)
 
 @dataclass
 class Frame:
-    """All that instructions see: this tick's vectors and inbox, their state, and where events are counted."""
+    """All that instructions see: this tick's vectors and inbox, their state, and where events are counted.
+
+    ``kept``: (ticks, slots, samples) of the ports that keep what arrives, by port.
+    """
 
     image: CoreImage
     x: Vector
@@ -43,6 +46,8 @@ class Frame:
     tally: Tally
     saturations: Counter[str]
     delayed: dict[int, Vector] = field(default_factory=dict)
+    turn: int = 0
+    kept: Mapping[int, Vector] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -82,14 +87,27 @@ class Step:
     params: dict[str, Any] = field(default_factory=dict)
     contraction: Any = None
     kernel: Array | None = None
+    keeps: dict[int, Array] = field(default_factory=dict)
 
     def operand(self, frame: Frame, which: int = 0) -> Vector:
         """An input's elements; -1 reads zero."""
         return take(frame.vectors[self.item.operands[which].source], self.gathers[which])
 
     def arrived(self, frame: Frame, port: int = 0) -> Vector:
-        """What is in a port's inbox."""
-        return frame.inbox[self.inbox[port]]
+        """What is in a port's inbox, or what it has kept for this tick."""
+        if port not in self.keeps:
+            return frame.inbox[self.inbox[port]]
+        order = self.keeps[port]
+        kept = frame.kept[self.item.ports[port]][frame.t - 1]
+        return take(kept, order if order.ndim == 1 else order[frame.turn])
+
+    def at(self, turn: int) -> Step:
+        """The step with what is special about a turn."""
+        special = {k[2:]: array[turn] for k, array in self.arrays.items() if k.startswith("t:")}
+        if not special:
+            return self
+        arrays = self.arrays | special
+        return replace(self, arrays=arrays, params=_params(self.item, arrays))
 
 
 def take(vector: Vector, index: Array | None) -> Vector:
@@ -111,7 +129,8 @@ def prepare(image: CoreImage, number: int, item: Instruction) -> Step:
     kernel = weights_of(image, item.numbers["kernel"])[:, 0] if "kernel" in item.numbers else None
     inbox, params = tuple(image.port(port) for port in item.ports), _params(item, arrays)
     own, member = image.own(item), _member(image, item)
-    return Step(number, item, gathers, inbox, pick, arrays, own, member, params, contraction, kernel)
+    keeps = {n: arrays[f"keep_{n}"] for n in range(len(item.ports)) if f"keep_{n}" in arrays}
+    return Step(number, item, gathers, inbox, pick, arrays, own, member, params, contraction, kernel, keeps)
 
 
 ROOMS: dict[str, tuple[registry.Room[Any], str]] = {
@@ -200,7 +219,9 @@ def _received(step: Step, frame: Frame) -> Vector:
 def _delay(step: Step, frame: Frame) -> Vector:
     steps, size = step.item.numbers["steps"], step.item.size
     frame.tally(step.item.node, "microcode_ops", size)
-    frame.tally(step.item.node, "state_accesses", size if steps > 1 else 0)
+    frame.tally(step.item.node, "state_accesses", size if steps > 1 or step.keeps else 0)
+    if step.keeps:
+        return take(step.arrived(frame), step.pick) * (1 if step.kernel is None else step.kernel[0])
     return frame.delayed[step.number]
 
 
@@ -317,6 +338,10 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     cuts = np.cumsum([len(a), len(b), size])
     s_a, s_b, p, y = np.split(frame.state[step.number], cuts)
     own = {key: array.astype(bool) for key, array in step.arrays.items() if key.startswith("own_")}
+    if 1 in step.keeps and frame.turn:  # what is kept was summed up, and its clips counted, in the first turn
+        own["own_b"] = np.zeros(len(b), dtype=bool)
+    if 0 in step.keeps and frame.turn:
+        own["own_a"] = np.zeros(len(a), dtype=bool)
     s_b = frame.saturate(step, s_b + b, REGISTER_BITS, own.get("own_b"))
     new, pairs = _contract(step, a, s_b)
     old, more = _contract(step, s_a, b)

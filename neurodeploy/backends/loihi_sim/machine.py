@@ -17,7 +17,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
-from ...image import HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
+from ...image import EVERY, HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
 from ...ir.trace import Events, Trace
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
@@ -29,18 +29,27 @@ BLOCK = 1 << 22  # messages gathered at once for one matrix product
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A unit ready to run: its steps, what it sends, and who counts as sender."""
+    """A unit ready to run: its steps in each of its turns, what it sends, and who counts as sender, by turn too.
+
+    ``shown``: by turn and step the elements of its node (-1: none), None where it does not run.
+    """
 
     depth: int
-    steps: tuple[Step, ...]
+    turns: tuple[tuple[Step, ...], ...]
+    shown: tuple[tuple[Array | None, ...], ...]
     exports: tuple[Export, ...]
     senders: tuple[Sender, ...]
-    spoken: tuple[Spoken, ...]
+    spoken: tuple[tuple[Spoken, ...], ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of the first turn."""
+        return self.turns[0]
 
     @property
     def delays(self) -> list[Step]:
         """Instructions that take something in at every step."""
-        return [step for step in self.steps if step.item.op == "delay"]
+        return [step for step in self.steps if step.item.op == "delay" and not step.keeps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +68,8 @@ class Running:
     site: Site
     state: list[list[Array]] = field(default_factory=list)
     lines: dict[tuple[int, int], list[Array]] = field(default_factory=dict)
+    #: what ports keep, (ticks, slots, streams), by port
+    kept: dict[int, Array] = field(default_factory=dict)
     incoming: Array | None = None
     arriving: Array | None = None
     #: sums that wait for a later step, by step
@@ -66,9 +77,10 @@ class Running:
 
 
 class At(NamedTuple):
-    """What a unit does in a step: which sample of its stream, and which tick of it."""
+    """What a unit does in a step: which sample of its stream, which turn, and which tick of that."""
 
     sample: int
+    turn: int
     tick: int
 
 
@@ -96,25 +108,30 @@ class Machine:
         every, programs = exports(image, self.network.images, receivers), []
         for unit, piece in enumerate(image.units):
             steps = tuple(prepare(image, n, item) for n, item in enumerate(piece.program))
+            turns = tuple(tuple(step.at(turn) for step in steps) for turn in range(piece.turns))
+            shown = tuple(tuple(_shown(image, steps, turn)) for turn in range(piece.turns))
             mine = tuple(e for e in every if e.unit == unit)
             speaking = tuple(s for e in mine for s in senders(self.network, number, e))
-            programs.append(Program(piece.depth, steps, mine, speaking, tuple(spoken(image, unit, mine))))
+            said = tuple(_spoken(image, unit, mine, shown))
+            programs.append(Program(piece.depth, turns, shown, mine, speaking, said))
         return Site(image, receivers[number], tuple(programs))
 
     def run(self, x: Array, record: Iterable[str] = (), period: int = 0) -> tuple[Trace, Events]:
         """Raw inputs (samples, *input shape) -> read-outs, recorded values and events.
 
         Each sample is a stream of its own or, with a ``period``, all are one: then the events are those of one run of
-        all samples, in whose steps several of them are in flight. Raises ValueError for a period of less than T steps.
+        all samples, in whose steps several of them are in flight. Raises ValueError for a period of fewer steps than
+        the turns of any unit take.
         """
         record = tuple(dict.fromkeys(record))
         self._check(x, record)
         ticks, samples = self.header["timesteps"], len(x)
         flat = x.reshape(samples, prod(self.header["input"]))
         streams = flat[:, :, None] if period else flat.T[None]
-        period = period or ticks
-        if period < ticks:
-            raise ValueError(f"a unit does one tick in a step: {period} steps are too few for {ticks} ticks")
+        least = ticks * max((len(p.turns) for site in self.sites for p in site.programs), default=1)
+        period = period or least
+        if period < least:
+            raise ValueError(f"a unit does one tick in a step: {period} steps are too few for {least} ticks")
         cores = [n for n, site in enumerate(self.sites) if site.image.chip != HOST]
         steps = (len(streams) - 1) * period + max(self.header["steps"], period)
         recorder = Recorder(cores, steps, streams.shape[2], self.network)
@@ -155,7 +172,9 @@ def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
     if len(hosts) != 1 or not {"input", "output", "shapes"} <= set(hosts[0].header):
         raise _contradiction("a run needs one complete image of the host", "images", len(hosts), 1)
     header = hosts[0].header
-    last = max((unit.depth for image in images for unit in image.units if image.chip != HOST), default=0)
+    ends = (unit.depth + (unit.turns - 1) * header["timesteps"] for image in images for unit in image.units
+            if image.chip != HOST)  # fmt: skip
+    last = max(ends, default=0)
     for image in images:
         found = [image.header[key] for key in ("timesteps", "steps")]
         if found != [header["timesteps"], header["steps"]] or header["steps"] < header["timesteps"] + last:
@@ -169,7 +188,8 @@ def _check_probes(images: Sequence[CoreImage], sizes: Mapping[str, int], whole: 
     known: Counter[str] = Counter()
     for image in images:
         for item in (i for unit in image.units for i in unit.program if i.node):
-            flat = image.elements(item)
+            flat = image.elements(item).ravel()
+            flat = flat[flat >= 0] if item.probe.size > item.size else flat
             known[item.node] += len(flat)
             if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < sizes.get(item.node, 0):
                 cause, limit = "a probe lies outside its node", sizes.get(item.node, "an unknown node")
@@ -196,6 +216,9 @@ class _Run:
         self.total: Array | int = 0
         for running in self.sites:
             self._load_lines(running)
+            ticks = machine.header["timesteps"]
+            for keep in running.site.receiver.keeps:
+                running.kept[keep.port] = np.zeros((ticks, keep.size, self.samples), dtype=np.int64)
 
     def go(self) -> None:
         """All steps; after the last one only the host still listens."""
@@ -218,6 +241,7 @@ class _Run:
         running = self.sites[number]
         programs = running.site.programs
         due = {unit: at for unit, program in enumerate(programs) if (at := self._at(program, step))}
+        self._keep(running, step)
         if not due and running.arriving is None and not running.lines:
             running.waiting.pop(step, None)
             return
@@ -233,9 +257,27 @@ class _Run:
 
     def _at(self, program: Program, step: int) -> At | None:
         """What a unit does in this step; None out of the ticks of all samples."""
-        sample, tick = divmod(step - 1 - program.depth, self.period)
-        due = 0 <= sample < len(self.x) and tick < self.machine.header["timesteps"]
-        return At(sample, tick + 1) if due else None
+        at = self._when(step - program.depth, len(program.turns))
+        running = at is not None and any(shown is not None for shown in program.shown[at.turn])
+        return at if running else None
+
+    def _when(self, step: int, turns: int) -> At | None:
+        """What is done in a step, counted from the first of a unit (1), by a unit of so many turns."""
+        sample, rest = divmod(step - 1, self.period)
+        turn, tick = divmod(rest, self.machine.header["timesteps"])
+        return At(sample, turn, tick + 1) if 0 <= sample < len(self.x) and turn < turns else None
+
+    def _keep(self, running: Running, step: int) -> None:
+        """Ports that keep what arrives take in what was sent in the step before, or that nothing was."""
+        for keep in running.site.receiver.keeps:
+            at = self._when(step - 1 - keep.since, keep.turns)
+            if at is not None:
+                place = keep.address + at.turn * keep.apart
+                inside = place < keep.size
+                into = running.kept[keep.port][at.tick - 1]
+                into[place[inside]] = 0
+                if running.arriving is not None:
+                    np.add.at(into, place[inside], running.arriving[keep.slots[inside]])
 
     def _rows(self, at: At) -> slice:
         """Where the trace keeps what the streams yield of one of their samples each."""
@@ -282,21 +324,28 @@ class _Run:
         running = self.sites[number]
         image, program = running.site.image, running.site.programs[unit]
         tally = partial(self.recorder.add, number, step)
+        steps, every = program.turns[at.turn], program.shown[at.turn]
         if at.tick == 1:
-            running.state[unit] = [load(s, image, self.samples, tally) for s in program.steps]
+            running.state[unit] = [
+                image.initial(s.item, self.samples) if shown is None else load(s, image, self.samples, tally)
+                for s, shown in zip(steps, every, strict=True)
+            ]
         state, x = running.state[unit], self.x[at.sample]
-        frame = Frame(image, x, at.tick, inbox, [], state, tally, self.recorder.saturations, delayed)
-        for item in program.steps:
+        saturations = self.recorder.saturations
+        frame = Frame(image, x, at.tick, inbox, [], state, tally, saturations, delayed, at.turn, running.kept)
+        for item, shown in zip(steps, every, strict=True):
+            if shown is None:  # this turn has none of its elements
+                frame.vectors.append(np.zeros((item.item.size, self.samples), dtype=np.int64))
+                continue
             vector = run(item, frame)
             frame.vectors.append(vector)
-            self._record(running, item, vector, at)
+            self._record(item, vector, at, shown)
             if item.item.op == "neuron":
-                self._record_states(running, item, state, at)
-        self._send(number, step, program, frame.vectors)
+                self._record_states(item, state, at, shown)
+        self._send(number, step, program, frame.vectors, at.turn)
 
-    def _record(self, running: Running, step: Step, vector: Array, at: At) -> None:
-        item = step.item
-        rows, flat = self._rows(at), running.site.image.elements(item)
+    def _record(self, step: Step, vector: Array, at: At, flat: Array) -> None:
+        item, rows = step.item, self._rows(at)
         if item.op == "output":
             first = at.tick == 1 or item.texts["readout"] == "last"
             self.total = vector if first else self.total + vector
@@ -305,26 +354,55 @@ class _Run:
         if item.node in self.trace.values:
             self.trace.values[item.node][at.tick - 1, rows, flat] = vector
 
-    def _record_states(self, running: Running, step: Step, state: list[Array], at: At) -> None:
-        rows, flat = self._rows(at), running.site.image.elements(step.item)
+    def _record_states(self, step: Step, state: list[Array], at: At, flat: Array) -> None:
+        rows = self._rows(at)
         names = [f"{step.item.node}.{variable.name}" for variable in step.member.state]
         for name, kept in zip(names, np.split(state[step.number], max(len(names), 1)), strict=False):
             if name in self.trace.values and name in self.machine.states:
                 self.trace.values[name][at.tick - 1, rows, flat] = kept
 
-    def _send(self, number: int, step: int, program: Program, vectors: list[Array]) -> None:
-        for export in program.exports:
+    def _send(self, number: int, step: int, program: Program, vectors: list[Array], turn: int) -> None:
+        for export in (e for e in program.exports if e.when in (EVERY, turn)):
             values = vectors[export.instruction]
             for bundle in export.bundles:
                 target = self.sites[bundle.target]
                 if target.incoming is None:
                     target.incoming = np.zeros((target.site.receiver.slots, self.samples), dtype=np.int64)
                 add(target.incoming, bundle.slots, values[bundle.elements], bundle.distinct)
-        for sender in program.senders:
+        for sender in (s for s in program.senders if s.when in (EVERY, turn)):
             self.recorder.sent(number, step, sender, vectors[sender.instruction][sender.elements])
-        for said in program.spoken:
+        for said in program.spoken[turn]:
             active = np.count_nonzero(vectors[said.instruction][said.elements], axis=0)
             self.recorder.add(number, step, said.node, "spikes", active)
+
+
+def _shown(image: CoreImage, steps: Sequence[Step], turn: int) -> Iterator[Array | None]:
+    """Elements of its node that each step computes in a turn; None where it has none and does not run."""
+    here: list[bool] = []
+    for step in steps:
+        flat, given = image.elements(step.item), [here[operand.source] for operand in step.item.operands]
+        # What belongs to no node runs if any of its inputs does; what has one row, of the host, in every turn.
+        runs = (
+            (any(given) or not given)
+            if flat.ndim == 1
+            else bool((flat[turn] >= 0).any() or not step.item.size)
+        )
+        here.append(runs)
+        yield (flat if flat.ndim == 1 else flat[turn]) if runs else None
+
+
+def _spoken(
+    image: CoreImage, unit: int, every: Sequence[Export], shown: Sequence[Sequence[Array | None]]
+) -> Iterator[tuple[Spoken, ...]]:
+    """By turn the elements that leave the core."""
+    known: dict[tuple[int, ...], tuple[Spoken, ...]] = {}
+    for turn, there in enumerate(shown):
+        sent = tuple(
+            n for n, e in enumerate(every) if e.when in (EVERY, turn) and there[e.instruction] is not None
+        )
+        if sent not in known:
+            known[sent] = tuple(spoken(image, unit, [every[n] for n in sent]))
+        yield known[sent]
 
 
 def deliver(delivery: Delivery, messages: Array, inbox: Array, largest: float) -> None:

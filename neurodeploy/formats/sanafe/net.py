@@ -30,7 +30,7 @@ import numpy as np
 
 from ...array import Array
 from ...backends.loihi_sim import MEMBER as LOIHI_SIM
-from ...errors import Problem, SimulateError, UsageError, unknown_name
+from ...errors import GraphError, Problem, SimulateError, UsageError, unknown_name
 from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, receiver
 from ...ir.graph import Graph, free_name
 from ...ir.neuron_model import NEURONS
@@ -161,6 +161,11 @@ def network(
     if program.mapping is None or not images:
         fixes = ("build again on a target that the network fits",)
         raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
+    if program.graph.header.copies:
+        cause, fixes = "tokens take turns, and SANA-FE's neurons do not", ("build again with --streams 0",)
+        raise GraphError(
+            Problem("ND230", cause, program.graph.header.name, "streams", "tokens in space", fixes)
+        )
     _check(program.graph, images, target)
     chosen = _chosen(program, layers)
     board = _Board(images, target)

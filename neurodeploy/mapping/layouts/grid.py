@@ -14,6 +14,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import Problem, UsageError, unknown_name
+from ...ir.nodes import Delay
 from ..cells import Cells, Tile, split
 from ..demand import Accounting
 from ._base import Layout, Partition, Wanted
@@ -155,6 +156,8 @@ class Grid(Layout):
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
+        for axis, size in _by_turns(accounting).items():
+            sizes[axis] = np.array([size])
         axes = np.meshgrid(*sizes, indexing="ij")
         grids = np.stack(axes, axis=-1).reshape(-1, len(sizes)) if sizes else np.ones((1, 0), dtype=np.int64)
         counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
@@ -177,9 +180,22 @@ class Grid(Layout):
         if problems:
             raise UsageError(problems)
         sizes = [_parts(size, parts.get(word, 1)) for size, word in zip(cells.shape, axes, strict=True)]
+        if problems := list(_out_of_turn(accounting, axes, sizes)):
+            raise UsageError(problems)
         chunk = tuple(max(each) for each in sizes)
         equal = all(each == _parts(sum(each), len(each)) for each in sizes)
         return Parts(cells, roles, chunk) if equal else Uneven(cells, roles, chunk, tuple(sizes))
+
+
+def _by_turns(accounting: Accounting) -> dict[int, int]:
+    """Sizes of parts along axes of tokens that take turns: those of one copy, or all where a Delay waits for all."""
+    if accounting.group.turns > 1 and accounting.token_axis is not None:
+        return {
+            accounting.token_axis: min(accounting.taken.each, accounting.cells.shape[accounting.token_axis])
+        }
+    if any(isinstance(n, Delay) and n.keeps == "all" for n in accounting.group.entries):
+        return dict(enumerate(accounting.cells.shape))
+    return {}
 
 
 def numbered(words: Iterable[str]) -> Iterator[str]:
@@ -200,6 +216,19 @@ def parts_of(label: str) -> dict[str, int | tuple[int, ...]] | None:
     return {
         name: sizes if len(sizes) > 1 else sizes[0] for name, (_, sizes) in zip(names, pairs, strict=True)
     }
+
+
+def _out_of_turn(
+    accounting: Accounting, axes: Sequence[str], sizes: Sequence[tuple[int, ...]]
+) -> Iterator[Problem]:
+    """Cuts of tokens that take turns into other parts than their copies."""
+    for axis, wanted in _by_turns(accounting).items():
+        right = _parts(accounting.cells.shape[axis], -(-accounting.cells.shape[axis] // wanted))
+        if sizes[axis] != right:
+            cause, fix = f"{axes[axis]} take turns on copies of the layer", f"{axes[axis]} = {len(right)}"
+            yield Problem(
+                "ND523", cause, axes[axis], f"{len(sizes[axis])} parts", f"{len(right)} parts", (fix,)
+            )
 
 
 def _parts(size: int, wanted: int | tuple[int, ...]) -> tuple[int, ...]:

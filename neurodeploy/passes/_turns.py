@@ -1,0 +1,411 @@
+"""Which tokens take turns: a network whose tokens are computed one after the other, by a few copies of its layers.
+
+A *token* is what one index of a token axis stands for. From layer to layer an element keeps its token as long as it is
+computed from nothing else: dense layers, elementwise nodes, Views, the rows of a product's first operand. Values whose
+elements all have a token take turns: copy c of a layer computes tokens c R .. c R + R - 1, R turns of T ticks each.
+What mixes tokens (the other operand of a product, a sum over tokens, a layer that reads several) *keeps* what arrives,
+by token and tick, until all is there. All other values are in space: every element has a neuron of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from ..array import Array
+from ..errors import Problem
+from ..ir.graph import Graph
+from ..ir.micro_op import MICROCODE
+from ..ir.nodes import Delay, Micro, Node, Output, Product, Reduce, Synapse, View
+
+#: kinds that can keep what arrives for them
+KEEPING = (Product, Reduce, Delay, Output)
+NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """Tokens of the elements of every value that has any, and how many of them one copy takes one after the other.
+
+    ``each``: turns of a copy, 1 where everything is in space; ``ticks`` of a turn. ``token``: of each element, flat,
+    numbered from 0; of values on the host the one that reads it. ``problems``: why the network cannot be laid out so.
+    """
+
+    ticks: int
+    each: int = 1
+    token: dict[str, Array] = field(default_factory=dict)
+    straight: Container[tuple[str, int]] = ()
+    problems: tuple[Problem, ...] = ()
+    _slots: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return 1 + max((int(t.max()) for t in self.token.values()), default=0)
+
+    def turn(self, name: str) -> Array | None:
+        """The turn in which each element of a value is computed; None where all are in the first."""
+        return self.token[name] % self.each if self.each > 1 and name in self.token else None
+
+    def axis(self, name: str, shape: tuple[int, ...]) -> int | None:
+        """The axis of a value of this shape whose index is the token, if its tokens take turns and there is one."""
+        token = self.token.get(name, np.zeros(0))
+        for axis in range(len(shape)) if self.each > 1 else ():
+            index = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+            if np.array_equal(np.broadcast_to(index, shape).ravel(), token):
+                return axis
+        return None
+
+    def first(self, name: str) -> int:
+        """The first turn of any element."""
+        turn = self.turn(name)
+        return 0 if turn is None else int(turn.min())
+
+    def last(self, name: str) -> int:
+        """The last turn of any element."""
+        turn = self.turn(name)
+        return 0 if turn is None else int(turn.max())
+
+    def kept(self, node: Node, operand: int) -> bool:
+        """Whether a node keeps an input until it is used, which arrives in other turns than those that use it."""
+        if self.each == 1:
+            return False
+        if isinstance(node, Delay):
+            return bool(node.keeps)
+        source = node.inputs[operand] if not isinstance(node, Output) else node.name
+        mixed = isinstance(node, Output) or (node.name, operand) not in self.straight
+        return mixed and bool(self.last(source) or self.last(node.name)) and isinstance(node, KEEPING)
+
+    def apart(self, node: Node, operand: int) -> bool:
+        """Whether an input comes in other turns than those that use it."""
+        if self.each == 1 or (node.name, operand) in self.straight:
+            return False
+        return bool(self.last(node.inputs[operand]) or self.last(node.name))
+
+    def wait(self, node: Node, operand: int) -> int:
+        """Steps from the first turn of an input until all that a node's first turn needs has been sent."""
+        if not self.apart(node, operand) or isinstance(node, Delay):
+            return 0
+        turns = max(self.last(node.inputs[operand]) - self.first(node.name), 0)
+        return turns * self.ticks + (not isinstance(node, KEEPING))
+
+    def slots(self, name: str) -> tuple[Array, Array]:
+        """For each element its place among those of its token, and the elements (tokens, places), -1: none."""
+        if name not in self._slots:
+            token = self.token[name]
+            order = np.argsort(token, kind="stable")
+            counts = np.bincount(token, minlength=self.tokens)
+            place = np.empty(len(token), dtype=np.int64)
+            place[order] = np.arange(len(token)) - np.repeat(np.cumsum(counts) - counts, counts)
+            table = np.full((self.tokens, int(counts.max())), NOBODY)
+            table[token, place] = np.arange(len(token))
+            self._slots[name] = place, table
+        return self._slots[name]
+
+    def model(self, name: str) -> Array | None:
+        """For each element the one that stands for it in every turn of its copy; None where each stands for itself."""
+        if self.turn(name) is None:
+            return None
+        place, table = self.slots(name)
+        token = self.token[name]
+        start = token // self.each * self.each
+        found: Array = table[start, place]
+        if (found < 0).any():  # a copy whose first turn has none of this value
+            for ahead in range(1, self.each):
+                beyond = np.minimum(start + ahead, len(table) - 1)
+                found = np.where(found < 0, table[beyond, place], found)
+        return found
+
+
+def turns(graph: Graph, still: Container[str], outside: Container[str]) -> Turns:
+    """The turns of a graph as its header asks for them; ``still``: its constants, ``outside``: nodes on the host."""
+    return _Finder(graph, still, outside).turns()
+
+
+class _Finder:
+    def __init__(self, graph: Graph, still: Container[str], outside: Container[str]) -> None:
+        self.graph, self.still, self.outside = graph, still, outside
+        self.token: dict[str, Array] = {}  # in the shape of the value
+        self.straight: set[tuple[str, int]] = set()
+        self.problems: list[Problem] = []
+        self.free = 1 << 20
+
+    def turns(self) -> Turns:
+        graph, ticks = self.graph, self.graph.header.timesteps
+        for node in graph:
+            if node.name not in self.still and node.name not in self.outside:
+                self._node(node)
+        if not self.token:
+            cause = "the network has no tokens that could take turns"
+            self._refuse(cause, graph.header.name, "no value with a token axis", "dense layers over tokens")
+        for node in graph.delayed:
+            self._refuse("a delayed connection cannot be streamed", node.name, "ticks of delay", "none")
+        self._numbered()
+        for node in graph:
+            self._alike(node)
+        if self.problems:
+            return Turns(ticks, problems=tuple(self.problems))
+        flat = {name: token.ravel() for name, token in self.token.items()}
+        count = 1 + max((int(t.max()) for t in flat.values()), default=0)
+        each = -(-count // max(min(graph.header.copies, count), 1))
+        return Turns(ticks, each, flat, frozenset(self.straight))
+
+    def _refuse(self, cause: str, where: str, found: str, limit: str) -> None:
+        fixes = ("lay the tokens out in space",)
+        self.problems.append(Problem("ND527", cause, where, found, limit, fixes))
+
+    def _node(self, node: Node) -> None:
+        streams = [i for i, name in enumerate(node.inputs) if name not in self.still]
+        token = self._token(node, streams)
+        if token is not None:
+            self.token[node.name] = np.ascontiguousarray(np.broadcast_to(token, self.graph.shape(node.name)))
+        for i in streams:
+            source = node.inputs[i]
+            if source in self.outside:
+                self.straight.add((node.name, i))
+                self._read_outside(node, source)
+            elif self._straight(node, i):
+                self.straight.add((node.name, i))
+
+    def _straight(self, node: Node, operand: int) -> bool:
+        """Whether each element reads elements of its own token only."""
+        theirs, own = self.token.get(node.inputs[operand]), self.token.get(node.name)
+        if theirs is None or own is None:
+            return theirs is None and own is None
+        if isinstance(node, Product):
+            letters = (node.einsum.left, node.einsum.right)[operand]
+            return _same(_projected(theirs, letters, node.einsum.out, own.shape), own)
+        return True
+
+    def _token(self, node: Node, streams: list[int]) -> Array | None:
+        """The tokens of a node's elements, in its shape; None where they have none."""
+        shape, read = self.graph.shape(node.name), [self.graph.nodes[node.inputs[i]] for i in streams]
+        if any(isinstance(n, Delay) and n.keeps == "all" for n in read):
+            return None  # which waits for a node in space
+        if isinstance(node, Synapse):
+            return self._synapse(node, shape)
+        if isinstance(node, Product):
+            return self._product(node, shape)
+        known = [self.token.get(node.inputs[i]) for i in streams]
+        if isinstance(node, Reduce):
+            return self._reduced(node, known[0] if known else None)
+        if isinstance(node, View):
+            return self._view(node, known)
+        if isinstance(node, Delay) and (node.keeps in ("all", "tokens") or node.inputs[0] in self.outside):
+            return None if node.keeps == "all" else self._by_axis(node.name)
+        if all(token is None for token in known):
+            return None
+        inputs = [node.inputs[i] for i in streams if node.inputs[i] not in self.outside]
+        return self._elementwise(node, [self.token.get(i, self._by_axis(i)) for i in inputs])
+
+    def _elementwise(self, node: Node, known: list[Array | None]) -> Array | None:
+        """The tokens of all inputs, those of values in space by their token axis; None where they differ."""
+        shape = self.graph.shape(node.name)
+        wide = [np.broadcast_to(t, shape) for t in known if t is not None and _fits(t.shape, shape)]
+        if not wide or len(wide) < len(known) or any(not np.array_equal(t, wide[0]) for t in wide):
+            return None
+        row = isinstance(node, Micro) and MICROCODE[node.op].row
+        return None if row and (wide[0] != wide[0][..., :1]).any() else wide[0]
+
+    def _product(self, node: Product, shape: tuple[int, ...]) -> Array | None:
+        """Tokens of the first operand whose tokens the result tells apart."""
+        equation = node.einsum
+        for letters, source in zip((equation.left, equation.right), node.inputs, strict=True):
+            known = self.token.get(source)
+            token = None if known is None else _projected(known, letters, equation.out, shape)
+            if token is not None:
+                # A held operand is replaced as a whole, so it has to be there as a whole.
+                whole = equation.right if node.timing == "held" else ""
+                axes = tuple(a for a, c in enumerate(equation.out) if c in whole)
+                return token if (token == token.min(axis=axes, keepdims=True)).all() else None
+        return None
+
+    def _reduced(self, node: Reduce, token: Array | None) -> Array | None:
+        if token is None or node.window is not None:
+            return None
+        axes = tuple(a % token.ndim for a in node.axes)
+        low, high = token.min(axis=axes, keepdims=True), token.max(axis=axes, keepdims=True)
+        return low.reshape(self.graph.shape(node.name)) if np.array_equal(low, high) else None
+
+    def _by_axis(self, name: str) -> Array | None:
+        """Tokens by the only token axis of a value, unless that is its last."""
+        shape = self.graph.values[name].shape
+        axes = [a for a, role in enumerate(shape.roles) if role == "N"]
+        if len(axes) != 1 or shape.sizes[axes[0]] < 2:
+            return None
+        index = np.arange(shape.sizes[axes[0]]).reshape(
+            [-1 if a == axes[0] else 1 for a in range(len(shape.sizes))]
+        )
+        return np.broadcast_to(index, shape.sizes)
+
+    def _synapse(self, node: Synapse, shape: tuple[int, ...]) -> Array | None:
+        source = node.inputs[0]
+        token = self.token.get(source)
+        if node.op == "dense":
+            if token is None:
+                own, theirs = self._by_axis(node.name), self._by_axis(source)
+                return (
+                    own if own is not None and theirs is not None and _rows(own) and _rows(theirs) else None
+                )
+            return None if (token != token[..., :1]).any() else np.broadcast_to(token[..., :1], shape)
+        if source in self.outside:
+            return self._patches(node, shape)
+        pointwise = node.weight.shape[2:] == (1, 1) and node.stride == (1, 1) and not any(node.padding)
+        if token is None or not pointwise or (token != token[:1]).any():
+            return None
+        return np.broadcast_to(token[:1], shape)
+
+    def _patches(self, node: Synapse, shape: tuple[int, ...]) -> Array | None:
+        """Tokens of a convolution whose windows do not overlap and whose places become tokens behind it."""
+        window, stride = node.weight.shape[2:], node.stride
+        if any(w > s for w, s in zip(window, stride, strict=True)) or any(node.padding):
+            return None
+        ahead = [node.name]
+        for name in ahead:
+            shown = self.graph.values[name].shape
+            if shown.roles.count("N") == 1 and shown.sizes[shown.roles.index("N")] >= prod(shape[1:]):
+                return np.broadcast_to(np.arange(prod(shape[1:])).reshape(1, *shape[1:]), shape)
+            ahead += [r for r in self.graph.consumers[name] if isinstance(self.graph.nodes[r], View)]
+        return None
+
+    def _view(self, node: View, known: list[Array | None]) -> Array | None:
+        if any(token is None for token in known):
+            return None
+        arrays = [self.token.get(i, np.full(self.graph.shape(i), NOBODY)) + 1 for i in node.inputs]
+        token = np.array(node.apply(arrays)) - 1
+        if (token >= 0).all():
+            return token
+        axis = self._by_axis(node.name)
+        if axis is None:
+            return None
+        count = int(axis.max()) + 1
+        row = np.full(count, NOBODY)
+        np.maximum.at(row, axis.ravel(), token.ravel())
+        lost = np.flatnonzero(row < 0)
+        row[lost] = self.free + lost
+        return row[axis]
+
+    def _read_outside(self, node: Node, source: str) -> None:
+        """The tokens of what the host sends: those that read it."""
+        own = self.token.get(node.name)
+        if own is None:
+            read = None
+        elif isinstance(node, Synapse) and node.op == "conv":
+            read = np.full(self.graph.shape(source), NOBODY)
+            (ky, kx), (sy, sx) = node.weight.shape[2:], node.stride
+            for y, x in np.ndindex(*own.shape[1:]):
+                read[:, y * sy : y * sy + ky, x * sx : x * sx + kx] = own[0, y, x]
+        elif isinstance(node, Synapse):
+            read = np.broadcast_to(own[..., :1], self.graph.shape(source))
+        else:
+            read = own
+        known = self.token.setdefault(source, np.array([]) if read is None else read)
+        if not np.array_equal(known, np.array([]) if read is None else read):
+            cause, found = "the host would have to send a value twice", "read in different turns"
+            self._refuse(cause, source, found, "the same turns")
+        if read is None:
+            del self.token[source]
+
+    def _numbered(self) -> None:
+        """Numbers tokens in the order of the token axis that shows most of them."""
+        best: Array | None = None
+        for name, token in self.token.items():
+            axis = self._by_axis(name) if name in self.graph.nodes else None
+            if axis is not None and (best is None or int(axis.max()) + 1 > len(best)):
+                row = np.full(int(axis.max()) + 1, NOBODY)
+                row[axis.ravel()] = token.ravel()
+                if np.array_equal(row[axis], token) and len(np.unique(row)) == len(row):
+                    best = row
+        order = [] if best is None else best.tolist()
+        every = sorted({n for token in self.token.values() for n in np.unique(token).tolist()} - {NOBODY})
+        order += [n for n in every if n not in set(order)]
+        number = {n: i for i, n in enumerate(order)}
+        for name, token in self.token.items():
+            kinds, which = np.unique(token, return_inverse=True)
+            new = np.array([number.get(n, NOBODY) for n in kinds.tolist()], dtype=np.int64)
+            self.token[name] = new[which].reshape(token.shape)
+
+    def _alike(self, node: Node) -> None:
+        """Every token must have as many elements, and a View must show those of every token in the same way."""
+        token = self.token.get(node.name)
+        if token is None:
+            return
+        counts = np.bincount(token[token >= 0].ravel())
+        if len(np.unique(counts[counts > 0])) > 1 or (token < 0).any():
+            found = f"{counts[counts > 0].min()} .. {counts.max()} elements"
+            self._refuse("tokens of a value differ in size", node.name, found, "as many for each token")
+        elif isinstance(node, View) and node.name not in self.outside:
+            self._shown_alike(node, token.ravel())
+
+    def _shown_alike(self, node: View, token: Array) -> None:
+        base, arrays, place = 1, [], [np.full(1, NOBODY)]
+        for name in node.inputs:
+            size = prod(self.graph.shape(name))
+            arrays.append(np.arange(base, base + size).reshape(self.graph.shape(name)))
+            theirs = self.token.get(name)
+            if theirs is None:
+                place.append(np.arange(base, base + size) + self.free)
+            else:
+                place.append(_places(theirs.ravel()) * len(node.inputs) + len(arrays) - 1)
+            base += size
+        shown = np.concatenate(place)[np.ascontiguousarray(node.apply(arrays)).ravel()]
+        order = np.argsort(token, kind="stable")
+        table = shown[order].reshape(len(np.unique(token)), -1)
+        known = table.max(axis=0)
+        if ((table != known) & (table != NOBODY)).any():
+            self._refuse("tokens of a view differ in what they show", node.name, "a constant, or other places",
+                         "the same places for each token")  # fmt: skip
+
+
+def _places(token: Array) -> Array:
+    """Place of each element among those of its token."""
+    order = np.argsort(token, kind="stable")
+    counts = np.bincount(token - token.min())
+    place = np.empty(len(token), dtype=np.int64)
+    place[order] = np.arange(len(token)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return place
+
+
+def _fits(source: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(source) <= len(shape) and all(
+        a in (b, 1) for a, b in zip(source[::-1], shape[::-1], strict=False)
+    )
+
+
+def _rows(token: Array) -> bool:
+    """Whether all of a row is of one token."""
+    return bool((token == token[..., :1]).all())
+
+
+def _same(a: Array | None, b: Array) -> bool:
+    return a is not None and np.array_equal(np.broadcast_to(a, b.shape), b)
+
+
+def _projected(token: Array, letters: str, out: str, shape: tuple[int, ...]) -> Array | None:
+    """Tokens of an operand on the axes of the result; None where summed letters run over several."""
+    gone = tuple(a for a, c in enumerate(letters) if c not in out)
+    low, high = token.min(axis=gone, keepdims=True), token.max(axis=gone, keepdims=True)
+    if not np.array_equal(low, high):
+        return None
+    kept = [c for c in letters if c in out]
+    rest = low.reshape([n for c, n in zip(letters, token.shape, strict=True) if c in out])
+    order = sorted(range(len(kept)), key=lambda a: out.index(kept[a]))
+    rest = rest.transpose(order)
+    return np.broadcast_to(
+        rest.reshape([n if c in kept else 1 for c, n in zip(out, shape, strict=True)]), shape
+    )
+
+
+def waits(graph: Graph, found: Turns, level: dict[str, int]) -> Iterator[int]:
+    """Steps after which the next sample may enter, by every population and everything that is kept."""
+    for node in graph:
+        if node.name in level:
+            yield (found.last(node.name) + 1) * found.ticks
+        for i, source in enumerate(node.inputs):
+            if node.name in level and source in level and found.kept(node, i):
+                own = isinstance(node, Delay) and node.keeps == "own"
+                late = 0 if own else found.last(node.name) - found.first(source)
+                yield level[node.name] + int(isinstance(node, Output)) - level[source] + late * found.ticks

@@ -1,0 +1,248 @@
+"""Tokens that take turns: steps, memory of one token, what is kept, the user's say, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurodeploy.backends.lava import lowered
+from neurodeploy.backends.loihi_sim.machine import Machine
+from neurodeploy.builds.mapped import laid_out
+from neurodeploy.cost import received
+from neurodeploy.cost.counts import count, disagreements, names
+from neurodeploy.errors import BackendError, GraphError, UsageError
+from neurodeploy.formats.sanafe.net import network
+from neurodeploy.image import encode
+from neurodeploy.ir import interp
+from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Delay, Synapse
+from neurodeploy.mapping.given import read
+from neurodeploy.mapping.grades import grades
+from neurodeploy.mapping.mapper import map_graph, prepared
+from neurodeploy.mapping.types import Demand, Mapping
+from neurodeploy.mapping.written import written
+from neurodeploy.passes.balance import depths, lag, period, turns
+from neurodeploy.program import Program
+from neurodeploy.target import load
+from tests.unit.mapping.networks import Net, ecmt_block, mlp, spiking_transformer
+from tests.unit.mapping.test_map_graph import limited
+
+TARGET = load("loihi-sim")
+TICKS, TOKENS = 4, 6
+
+
+def perceptron() -> Graph:
+    """Two dense layers over tokens, read out token by token."""
+    net = Net(timesteps=TICKS)
+    x = net.lif(net.dense(net.input("NC", TOKENS, 5), 12, "fc1"), "lif1")
+    return net.output(net.dense(x, 3, "fc2"))
+
+
+def attention(depth: int = 1) -> Graph:
+    """Patches, a bias for each token, blocks with softmax, a sum over tokens."""
+    net = Net(timesteps=TICKS)
+    x = net.conv(net.input("CYX", 1, 6, 4), 8, 2, 2, name="patch")
+    x = net.view(net.view(x, "reshape", (8, TOKENS), "CN", "flat"), "permute", (1, 0), "NC", "tokens")
+    x = net.total(x, net.const(np.arange(8 * TOKENS).reshape(TOKENS, 8), "NC", "position"), name="embed")
+    for i in range(depth):
+        x = ecmt_block(net, x, f"block{i}")
+    return net.output(net.dense(net.reduce(net.multi(x, "last"), "sum", (0,), "C", "pool"), 4, "head"))
+
+
+NETWORKS = {
+    "perceptron": perceptron,
+    "attention": attention,
+    "linear attention": lambda: spiking_transformer(1, 4, 16),
+}
+
+
+def inputs(graph: Graph) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 2, (3, *interp.input_shape(graph)))
+
+
+def mapped(graph: Graph) -> Mapping:
+    mapping = map_graph(graph, TARGET)
+    assert mapping.fits, mapping.problems
+    return encode(graph, mapping, TARGET)
+
+
+# --- what is computed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_token_and_tick_is_as_in_space_and_both_books_agree(name: str, copies: int) -> None:
+    graph = prepared(NETWORKS[name](), TARGET, copies)
+    mapping, x = mapped(graph), inputs(graph)
+    every = [node.name for node in graph]
+    wanted = interp.run(graph, x, [*every, *names(graph), *received.names(graph)])
+    found, events = Machine(mapping.images).run(x, every)
+    assert [n for n in every if not np.array_equal(wanted.values[n], found.values[n])] == []
+    assert np.array_equal(wanted.outputs, found.outputs)
+    assert disagreements(graph, count(graph, wanted), events) == []
+    assert received.disagreements(received.received(graph, mapping, wanted, TARGET), events) == []
+
+
+def test_samples_follow_each_other_as_soon_as_nothing_kept_is_replaced() -> None:
+    graph = prepared(attention(), TARGET, 2)
+    machine, x = Machine(mapped(graph).images), np.concatenate([inputs(graph)] * 2)[::-1]
+    alone, _ = machine.run(x)
+    together, _ = machine.run(x, period=period(graph))
+    assert np.array_equal(alone.outputs, together.outputs)
+    hasty, _ = machine.run(x, period=3 * TICKS)
+    assert period(graph) > 3 * TICKS and not np.array_equal(alone.outputs, hasty.outputs)
+
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copies, each", [(1, 6), (2, 3), (4, 2), (6, 1), (9, 1)])
+def test_a_segment_takes_a_turn_for_each_token_of_a_copy(copies: int, each: int) -> None:
+    graph = prepared(perceptron(), TARGET, copies)
+    assert turns(graph).each == each
+    assert lag(graph) == 2 + (each - 1) * TICKS  # as deep as in space, and the turns before the last
+    _, events = Machine(mapped(graph).images).run(inputs(graph))
+    assert events.steps == TICKS + lag(graph)
+    assert period(graph) == (each * TICKS if each == 1 else (each - 1) * TICKS + max(TICKS, 1))
+
+
+def test_queries_start_when_the_last_token_of_keys_is_there() -> None:
+    space, turned = (prepared(attention(), TARGET, copies) for copies in (0, 2))
+    late = {n: depths(turned)[n] - d for n, d in depths(space).items() if n in depths(turned)}
+    each = turns(turned).each
+    assert late["block0_qkv"] == 0 and late["block0_qk"] == (each - 1) * TICKS
+    assert late["block0_av"] == late["block0_fc2"] == (each - 1) * TICKS
+    assert late["pool"] == 2 * (each - 1) * TICKS  # once more for the last token of the sum
+    kept = {n.name for n in turned for i in range(len(n.inputs)) if turns(turned).kept(n, i)}
+    assert kept == {"block0_qk", "block0_av", "pool"}
+    assert {g.name: g.turns for g in map_graph(turned, TARGET).groups}["head"] == 1
+
+
+def test_waits_longer_than_any_delay_are_kept_by_one() -> None:
+    long = TARGET.limits.delay_steps.model_copy(update={"value": 8})
+    target = TARGET.model_copy(update={"limits": TARGET.limits.model_copy(update={"delay_steps": long})})
+    graph = prepared(attention(), target, 1)
+    waiting = {n.name: n.keeps for n in graph.of(Delay)}
+    assert set(waiting.values()) == {"own", ""} and all(n.keeps or n.steps <= 8 for n in graph.of(Delay))
+    mapping = map_graph(graph, target)
+    assert mapping.fits
+    images, x = encode(graph, mapping, target).images, inputs(graph)
+    assert np.array_equal(Machine(images).run(x)[0].outputs, interp.run(graph, x).outputs)
+
+
+# --- memory ------------------------------------------------------------------------------------------------------
+
+
+def demands(mapping: Mapping, group: str) -> Demand:
+    """What the pieces of a group need together."""
+    return sum((p.demand for core in mapping.cores for p in core.pieces if p.group == group), Demand())
+
+
+def test_a_core_has_neurons_synapses_and_axons_of_one_token() -> None:
+    one, every = (mapped(prepared(attention(), TARGET, copies)) for copies in (1, 0))
+    turned, space = (demands(m, "block0_fc1") for m in (one, every))
+    assert turned.neurons * TOKENS == space.neurons and turned.axon_out * TOKENS == space.axon_out
+    for mapping in (one, every):
+        for place, image in zip(mapping.cores, mapping.images, strict=False):
+            assert len(image.tables["synapses"]) == place.demand.synapse_words
+            assert len(image.tables["axons"]) <= place.demand.axon_in  # pieces of a core share them
+
+
+def test_what_is_kept_has_room_for_every_token_and_tick() -> None:
+    graph = prepared(attention(), TARGET, 2)
+    mapping, bits = mapped(graph), graph.values["block0_v"].width
+    copies, payloads = 2, TICKS * TOKENS * 8  # of all heads
+    assert demands(mapping, "block0_av").held_words >= copies * payloads * bits // 64
+    ports = [
+        image.port_size(port) for image in mapping.images for port in image.tables["kept"][:, 0].tolist()
+        if image.ports_of[port] == "block0_av"
+    ]  # fmt: skip
+    assert [size * TICKS for size in ports] == [payloads] * copies
+
+
+# --- the user's say ----------------------------------------------------------------------------------------------
+
+
+def test_a_mapping_file_says_it_and_gives_the_same_map_again(tmp_path: Path) -> None:
+    graph = attention()
+    first = laid_out(graph, TARGET, "latency", streams=2).mapping
+    (tmp_path / "m.toml").write_text(text := written(first, TARGET))
+    assert "\nstreams = 2\n" in text and "tokens = 2" in text
+    again = laid_out(graph, TARGET, "energy", given=read(tmp_path / "m.toml")).mapping
+    assert written(again, TARGET) == text
+    assert [g.layout for g in again.groups] == [g.layout for g in first.groups]
+
+
+@pytest.mark.parametrize("said", ["streams = -1", 'streams = "two"', "streams = true"])
+def test_a_number_of_copies_is_a_number(tmp_path: Path, said: str) -> None:
+    (tmp_path / "m.toml").write_text(said)
+    with pytest.raises(UsageError, match="ND521"):
+        read(tmp_path / "m.toml")
+
+
+def test_tokens_that_take_turns_are_cut_into_their_copies(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text("streams = 2\n[layer.fc1]\nlayout = { tokens = 3 }\n")
+    with pytest.raises(UsageError, match="ND523") as caught:
+        laid_out(perceptron(), TARGET, "cores", given=read(tmp_path / "m.toml"))
+    assert caught.value.problems[0].fixes == ("tokens = 2",)
+
+
+def test_tokens_take_turns_where_nothing_else_fits() -> None:
+    target = limited(neurons_per_core=12).with_chips(1)
+    target = target.model_copy(update={"chip": target.chip.model_copy(update={"cores_per_chip": 14})})
+    space = laid_out(attention(), target, "energy", streams=0).mapping
+    assert not space.fits
+    found = laid_out(attention(), target, "energy").mapping
+    assert found.fits and found.notes["streams"] == 1
+    fits = laid_out(attention(), TARGET, "energy").mapping
+    assert fits.fits and "streams" not in fits.notes
+
+
+# --- what cannot be ----------------------------------------------------------------------------------------------
+
+
+def delayed() -> Graph:
+    graph = perceptron()
+    (_, last) = graph.of(Synapse)
+    nodes = {**graph.nodes, last.name: replace(last, delay=1)}
+    return Graph(nodes, graph.values, graph.header)
+
+
+def odd() -> Graph:
+    """A token that is a constant where others are computed."""
+    net = Net(timesteps=TICKS)
+    x = net.dense(net.input("NC", TOKENS, 5), 12, "fc1")
+    extra = net.const(np.ones((1, 12), dtype=np.int64), "NC", "cls")
+    return net.output(
+        net.dense(net.lif(net.view((extra, x), "concat", (0,), "NC", "joined"), "lif"), 3, "fc2")
+    )
+
+
+@pytest.mark.parametrize(
+    "graph", [mlp((8, 8, 4)), delayed(), odd()], ids=["no tokens", "delays", "a constant"]
+)
+def test_what_cannot_take_turns_is_refused(graph: Graph) -> None:
+    problems = map_graph(prepared(graph, TARGET, 1), TARGET).problems
+    assert {p.code for p in problems if p.severity == "error"} == {"ND527"}
+
+
+def test_lava_runs_the_same_graph_in_space_and_sanafe_does_not() -> None:
+    graph = prepared(attention(), TARGET, 2)
+    program = Program(graph, mapped(graph))
+    space = lowered(program).graph
+    assert space.header.copies == 0 and max(depths(space).values()) < lag(graph) + 1
+    x = inputs(graph)
+    assert np.array_equal(interp.run(space, x).outputs, interp.run(graph, x).outputs)
+    with pytest.raises(BackendError, match="ND742"):
+        lowered(program, "core")
+    with pytest.raises(GraphError, match="ND230"):
+        network(program, TARGET, x)
+
+
+def test_what_is_kept_is_no_surer_than_a_held_operand() -> None:
+    space, turned = (grades(prepared(attention(), TARGET, copies), TARGET) for copies in (0, 2))
+    assert turned["pool"][0] == TARGET.silicon.held_operand.grade != space["pool"][0]
+    assert turned["block0_fc1"] == space["block0_fc1"]
