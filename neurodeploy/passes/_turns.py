@@ -122,10 +122,7 @@ class Turns:
 
 def turns(graph: Graph, still: Container[str], outside: Container[str]) -> Turns:
     """The turns of a graph as its header asks for them; ``still``: its constants, ``outside``: nodes on the host."""
-    if not graph.header.copies:
-        return Turns(graph.header.timesteps)
-    found = _Finder(graph, still, outside)
-    return found.turns()
+    return _Finder(graph, still, outside).turns()
 
 
 class _Finder:

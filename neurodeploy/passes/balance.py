@@ -49,9 +49,13 @@ def host(graph: Graph) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=8)  # graphs are compared by identity
 def turns(graph: Graph) -> Turns:
     """Which tokens of a graph take turns (:mod:`._turns`); none where its header does not ask for it."""
+    return _taken(graph) if graph.header.copies else Turns(graph.header.timesteps)
+
+
+@lru_cache(maxsize=2)  # graphs are compared by identity
+def _taken(graph: Graph) -> Turns:
     return _turns.turns(graph, constants(graph), host(graph))
 
 

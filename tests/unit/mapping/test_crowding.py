@@ -37,7 +37,9 @@ def test_loads_by_hand() -> None:
     groups, target, ticks = populations(graph), small(2, 3), graph.header.timesteps
     first, second = (g for g in groups if not g.on_host)
     # Tiles 0 to 3 are of the first layer, two on a chip; 4 and 5 of the second, on the third chip.
-    tilings: Any = {g.name: SimpleNamespace(cut=SimpleNamespace(cores=n)) for g, n in ((first, 4), (second, 2))}
+    tilings: Any = {
+        g.name: SimpleNamespace(cut=SimpleNamespace(cores=n)) for g, n in ((first, 4), (second, 2))
+    }
     rows = [(HOST_TILE, 0, 5.0), (HOST_TILE, 2, 5.0), (0, 4, 3.0), (1, 5, 4.0), (2, 4, 1.0), (0, 1, 9.0),
             (4, HOST_TILE, 2.0)]  # fmt: skip
     source, reader, messages = (np.array(column) for column in zip(*rows, strict=True))
