@@ -34,6 +34,7 @@ from neurodeploy.builds.evaluated import evaluate
 from neurodeploy.builds.imported import Imported, import_model
 from neurodeploy.builds.integer import quantize
 from neurodeploy.builds.mapped import map_to_cores
+from neurodeploy.builds.paced import Budget
 from neurodeploy.builds.priced import Priced, estimate
 from neurodeploy.config import BuildConfig
 from neurodeploy.convert._sites import is_quantised
@@ -82,7 +83,7 @@ def measure(
     integer = quantize(imported, spiking, ranges)
     mapped = map_to_cores(imported, integer.graph, place, ranges)
     evaluated = evaluate(imported, spiking, mapped.program, place, lambda fraction: None)
-    priced = estimate(imported, mapped.program, place)
+    priced = estimate(imported, mapped.program, place, Budget(math.inf, frozenset({"estimate"})))
     found, accuracy = priced.assessment, evaluated.accuracy
     assert accuracy is not None and found.paper is not None
     row: dict[str, Any] = {
