@@ -247,7 +247,7 @@ def test_a_network_for_two_chips_says_so_on_one_and_fits_two(
     )
     command = ["build", "digits-vit", "--target", str(place), "--eval-samples", "20", "--verify", "2"]
     command += ["--calib", "32", "--optimise", "cores", "--format", "plain", "-q", "--out"]
-    assert cli.call([*command, str(tmp_path / "one"), "--chips", "1"]) == 3
+    assert cli.call([*command, str(tmp_path / "one"), "--chips", "1", "--streams", "0"]) == 3
     said = capsys.readouterr()
     assert "2 chips are needed, 1 given" in said.out and "(n = 20)" in said.out
     assert "fix: --chips 2" in said.err and "--optimise cores" not in said.err
@@ -264,6 +264,11 @@ def test_a_network_for_two_chips_says_so_on_one_and_fits_two(
     two = json.loads((tmp_path / "two" / "report.json").read_text())
     assert two["mapping"]["fits"] and two["mapping"]["chips"] == 2 and two["energy_uj"]["nominal"] > 0
     assert two["accuracy"] == one["accuracy"]
+    assert cli.call([*command, str(tmp_path / "turns"), "--chips", "1"]) == 0
+    turns = json.loads((tmp_path / "turns" / "report.json").read_text())
+    assert turns["mapping"]["streams"] == 1 and turns["bit_true"]["equal"] is True
+    assert turns["latency_ms"]["nominal"] > two["latency_ms"]["nominal"]
+    assert turns["accuracy"] == one["accuracy"]
 
 
 def test_json_is_one_document(tiny_target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
