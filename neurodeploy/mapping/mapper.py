@@ -199,8 +199,7 @@ def _beyond(cores: int, plan: Plan, most: Budget, target: Target) -> Iterator[Pr
     if most.latency_ns is not None and plan.latency_ns > most.latency_ns:
         found, limit = (f"{ns / 1e6:.4g} ms" for ns in (plan.latency_ns, most.latency_ns))
         more = "more cores or chips: --max-cores, --chips" if most.cores else "more chips: --chips"
-        cause, fixes = (
-            "no mapping that was found is as fast as asked for",
-            (f"--max-latency {found[:-3]}", more),
-        )
-        yield Problem("ND526", cause, target.name, f"{found} expected", f"{limit} (max_latency_ms)", fixes)
+        enough = f"--max-latency {plan.latency_ns * 1.001 / 1e6:.4g}"  # also when it is rounded
+        cause = "no mapping that was found is as fast as asked for"
+        limit = f"{limit} (max_latency_ms)"
+        yield Problem("ND526", cause, target.name, f"{found} expected", limit, (enough, more))
