@@ -14,12 +14,12 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..price import traffic_ns
 from ..target import Target
+from ..target_schema import Chip
 from .groups import Population
 from .tiling import Tiling
 from .traffic import HOST_TILE, Traffic, packet_bits
 
 LEVEL = "nominal"
-PORTS = 2  # links of the mesh that end at the router through which a chip's messages come and go
 
 
 def crowded_ns(
@@ -46,9 +46,21 @@ def crowded_ns(
     hosted, local = (source < 0) | (reader < 0), (source >= 0) & (reader >= 0)
     chips = int(chip.max(initial=0)) + 1
     fullest = _fullest(source * chips + reader, packets * sizes, first, lasts, local, steps)
-    ports = [_fullest(end, packets * sizes / PORTS, first, lasts, local, steps) for end in (source, reader)]
+    ports = [
+        _fullest(end, packets * sizes * share, first, lasts, local, steps)
+        for end, share in zip((source, reader), port_shares(target.chip), strict=True)
+    ]
     host = _fullest(np.zeros_like(source), packets, first, lasts, hosted, steps)
     return traffic_ns(np.maximum(*ports), fullest, host, target, LEVEL)
+
+
+def port_shares(chip: Chip) -> tuple[float, float]:
+    """Shares of what leaves a chip, and of what enters it, on the fullest link at its port, from routers all alike.
+
+    Messages go along x first (:func:`.routes.route`): those that leave come along y, but for the row of the port; those
+    that enter go on along x, but for its column.
+    """
+    return 1 - 1 / chip.routers_y, 1 - 1 / chip.routers_x
 
 
 def _senders(

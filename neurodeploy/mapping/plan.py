@@ -26,13 +26,11 @@ from ..price import (
     traffic_ns,
 )
 from ..target import Target
-from .crowding import crowded_ns
+from .crowding import LEVEL, crowded_ns
 from .expected import per_tick
 from .groups import Population
 from .tiling import Tiling
 from .traffic import Traffic, packet_bits
-
-LEVEL = "nominal"
 
 
 class Cost(NamedTuple):

@@ -12,11 +12,12 @@ from ..array import Array
 from ..price import barrier_ns
 from ..target import Target
 from .allotment import Ladders, allot
+from .crowding import LEVEL
 from .expected import whole
 from .groups import Population
 from .limits import RESOURCES, fullest
 from .objectives._base import Objective
-from .plan import LEVEL, Plan
+from .plan import Plan
 from .repeats import Cutter
 from .tiling import Tiling
 from .traffic import Flows, Traffic

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +15,12 @@ from neurodeploy.backends.loihi_sim import MEMBER
 from neurodeploy.convert._base import METHODS
 from neurodeploy.cost.links import busiest, packets
 from neurodeploy.image import encode
+from neurodeploy.ir.trace import Link, Router
 from neurodeploy.mapping import mapper
-from neurodeploy.mapping.crowding import PORTS, crowded_ns
+from neurodeploy.mapping.crowding import crowded_ns, port_shares
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.plan import Plan
+from neurodeploy.mapping.routes import route
 from neurodeploy.mapping.traffic import HOST_TILE, Traffic, packet_bits
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
@@ -53,7 +57,8 @@ def test_loads_by_hand() -> None:
         begins = lambda depth, step=step: depth <= step < depth + ticks
         chips, ports, host = 0.0, 0.0, 0.0
         if begins(first.depth):
-            chips, ports = 7.0 * bits, 8.0 * bits / PORTS
+            leaving, entering = port_shares(target.chip)
+            chips, ports = 7.0 * bits, max(7.0 * leaving, 8.0 * entering) * bits
         if begins(first.depth - 1):
             host += 10.0
         if begins(second.depth):
@@ -61,6 +66,17 @@ def test_loads_by_hand() -> None:
         loads = chips * time.chip_bit.nominal, ports * time.mesh_bit.nominal, host * time.host_packet.nominal
         expected[step] = max(loads)
     assert np.allclose(found, expected) and found.max() > 0
+
+
+def test_the_fullest_link_at_a_port_is_that_of_the_routes() -> None:
+    chip = load("loihi2").chip
+    mesh = list(product(range(chip.routers_x), range(chip.routers_y)))
+    loads = Counter[Link]()
+    for (x, y), (to_x, to_y) in product(mesh, mesh):
+        loads.update(link for link in route(Router(0, x, y), Router(1, to_x, to_y)) if link.kind == "mesh")
+    for number, share in enumerate(port_shares(chip)):
+        here = max(n for link, n in loads.items() if link.start.chip == number)
+        assert here == pytest.approx(share * len(mesh) ** 2)
 
 
 @pytest.mark.parametrize("chips", [1, 4])
