@@ -11,7 +11,19 @@ __version__ = "0.1.0"
 
 #: verbs that are attributes of the package. ``report`` and ``crosscheck`` are modules of their own: their verbs are
 #: ``neurodeploy.verbs.report`` and ``neurodeploy.verbs.crosscheck``.
-VERBS = ("build", "check", "run", "verify", "export", "targets", "models", "ops", "explain", "doctor")
+VERBS = (
+    "build",
+    "check",
+    "run",
+    "evaluate",
+    "verify",
+    "export",
+    "targets",
+    "models",
+    "ops",
+    "explain",
+    "doctor",
+)
 
 
 def __getattr__(name: str) -> Any:

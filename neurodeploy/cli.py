@@ -32,6 +32,7 @@ except ImportError:  # pragma: no cover
     from click import exceptions as click_errors  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
+    from . import evaluation
     from .backends._base import Description
     from .builds.pipeline import Event
 
@@ -287,6 +288,11 @@ Memory = Annotated[float | None, Option("--memory", min=0, help="GB that SANA-FE
 TimeLimit = Annotated[
     float | None, Option("--time-limit", min=0, help="seconds that SANA-FE may take (default: 600)")
 ]
+
+WHOLE = "samples, seeded and spread over the classes (default: the whole split)"
+Spread = Annotated[int, Option("--samples", min=0, help=WHOLE)]
+LEVEL = "network that answers: integer, or spiking and source in floats"
+SCHEDULER = "address of a dask.distributed scheduler, whose workers run the batches"
 
 app = typer.Typer(
     name="neurodeploy",
@@ -592,6 +598,78 @@ def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
         stem = free_name(f"{output.stem}.{name.replace('/', '_')}", [path.stem for path in places.values()])
         places[name] = output.with_name(f"{stem}.npy")
     return places
+
+
+@app.command()
+def evaluate(
+    folder: Folder,
+    data: BuildData = "",
+    split: Annotated[str, Option("--split", help="test or train")] = "test",
+    samples: Spread = 0,
+    level: Annotated[str, Option("--level", help=LEVEL)] = "integer",
+    backend: Annotated[str, Option("--backend", help="of the integers: cpu, loihi-sim, ...")] = "cpu",
+    jobs: Annotated[int, Option("--jobs", min=0, help="processes (default: threads of this one)")] = 0,
+    scheduler: Annotated[str, Option("--scheduler", help=SCHEDULER)] = "",
+    form: Shape = Format.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Count how many samples of a data set a built network answers right, however large the set is."""
+    screen.configure(form, quiet, verbose)
+    from .builds.evaluated import saturated
+
+    with _Counting() as heard:
+        found = verbs.evaluate(
+            folder, data, cast(Any, split), samples, level=level, backend=backend, jobs=jobs, scheduler=scheduler,
+            heard=heard,
+        )  # fmt: skip
+    tally = found.found
+    if screen.json:
+        screen.data({
+            "split": split, "level": level, "samples": tally.samples, "correct": tally.correct[-1],
+            "accuracy": tally.accuracy, "by_timestep": tally.by_timestep, "saturations": tally.clipped,
+            "seconds": found.seconds, "samples_per_s": found.samples_per_s,
+        })  # fmt: skip
+        return
+    screen.out(f"{100 * tally.accuracy:.2f} % of {tally.samples} {split} samples right ({tally.correct[-1]})")
+    if len(tally.by_timestep) > 1:
+        screen.out("after each tick: " + ", ".join(f"{100 * share:.2f} %" for share in tally.by_timestep))
+    screen.note(f"{found.seconds:.1f} s, {found.samples_per_s:.0f} samples/s")
+    screen.warnings(saturated(tally.clipped, ()))
+
+
+class _Counting:
+    """A bar with samples per second and the time that is left; without a terminal a line now and then, on stderr."""
+
+    EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.told = 0.0
+
+    def __enter__(self) -> Callable[[evaluation.Progress], None]:
+        if sys.stderr.isatty() and not screen.quiet and screen.rich:
+            from rich import console, progress
+
+            columns = (progress.BarColumn(), progress.TimeRemainingColumn())
+            shown = console.Console(stderr=True)
+            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
+            self.task = self.bar.add_task("", total=None)
+            self.bar.start()
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, found: evaluation.Progress) -> None:
+        """One more batch is done."""
+        done = f"{found.found.samples} of {found.samples} samples, {found.samples_per_s:.0f}/s"
+        if self.bar is not None:
+            self.bar.update(self.task, description=done, total=found.samples, completed=found.found.samples)
+        elif found.seconds - self.told >= self.EVERY_S:
+            self.told = found.seconds
+            screen.note(f"{done}, {found.left_s:.0f} s left")
 
 
 @app.command()

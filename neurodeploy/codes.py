@@ -668,6 +668,13 @@ ND704 unknown export format
 ND705 an export format that cannot be written here
   The exporter needs a library that is not here; the reason is its own. 'neurodeploy doctor' lists all export formats
   with theirs.
+ND706 a cluster that cannot be used
+  `evaluate --scheduler ADDRESS` hands batches to the workers of a dask.distributed scheduler. Its library is missing
+  here (the extra `cluster`), it does not answer at that address, it has no workers, or a worker does not have this
+  version of neurodeploy. Versions must agree, since other code may count otherwise.
+ND707 workers end before they have answered
+  A batch whose worker is lost goes to another one, and nothing is lost with it. This batch lost several in a row: it is
+  likely that workers lack the memory for it and are killed by the system. Use fewer processes, or larger machines.
 ND720 SANA-FE is not installed
   'neurodeploy crosscheck' runs SANA-FE, which is licensed under the GPL and no part of this project, as a process of
   its own. The interpreter named by --python, else by the variable NEURODEPLOY_SANAFE_PYTHON, else the one that runs

@@ -18,6 +18,7 @@ from ..array import Array
 from ..calibrate import batch_size, batches
 from ..cost.paper import trained
 from ..errors import Problem
+from ..evaluation import LEVELS, predictions
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
 from ..ir import interp
 from ..ir.graph import Graph
@@ -30,9 +31,6 @@ from .imported import Imported
 from .result import Progress, Result
 from .silent import Spoken, meaningless, populations, says_nothing, silent
 
-#: levels at which a network can be run, in the order in which one becomes the next
-LEVELS = ("source", "spiking", "integer")
-MANY_TESTED = 1000  # a test split of this size is measured alone: it needs no training images to say enough
 NO_FLOATS = "the model holds integers: there is no float network"
 
 #: raw inputs (B, *input) to predictions (T, B)
@@ -94,13 +92,14 @@ def evaluate(
 def _evaluated(
     found: Imported, spiking: Graph | None, program: Program, seen: _Seen, progress: Progress
 ) -> Evaluated:
-    images, labels = found.stimulus.measurement(found.config.eval)
+    stimulus, count = found.stimulus, found.config.eval
+    labels = stimulus.labels(count)
     if tokens(found.graph) is not None and spiking is not None:
-        return _compared(found, spiking, program, (images, labels), seen)
+        return _compared(found, spiking, program, labels, seen)
     clipped = seen.clipped
     runs = _runs(found, spiking, program, seen)
-    if labels is not None and isinstance(found.stimulus, Recorded):
-        accuracy, counts = judged(found.stimulus, runs, (images, labels), not found.config.eval, progress)
+    if labels is not None and isinstance(stimulus, Recorded):
+        accuracy, counts = judged(stimulus, runs, labels, progress)
         shown = " -> ".join(f"{n} {100 * getattr(accuracy, n):.1f} %" for n in LEVELS if n in runs)
         accuracy = replace(accuracy, meaningless=meaningless(seen.spoken, labels))
         floats = ("accuracy.float", "accuracy.spiking") if found.holds_integers else ()
@@ -109,10 +108,11 @@ def _evaluated(
             warnings=(*quality.drops(accuracy, found.config), *_clipped(found, clipped)),
             fact=f"{shown} (n = {len(labels)})",
         )  # fmt: skip
-    _in_batches(found.graph, runs["integer"], images)
-    fact = f"no accuracy: {SYNTHETIC}, {len(images)} samples, {clipped.total()} saturations"
+    size = batch_size(found.graph)
+    samples = sum(runs["integer"](x).shape[1] for x in stimulus.batches(count, size))
+    fact = f"no accuracy: {SYNTHETIC}, {samples} samples, {clipped.total()} saturations"
     return Evaluated(
-        counts={SYNTHETIC: {"samples": len(images)}}, saturations=dict(clipped), warnings=_clipped(found, clipped),
+        counts={SYNTHETIC: {"samples": samples}}, saturations=dict(clipped), warnings=_clipped(found, clipped),
         reasons={"accuracy": f"{SYNTHETIC} has no labels: give labelled data with --data"}, fact=fact,
     )  # fmt: skip
 
@@ -136,30 +136,27 @@ def _runs(found: Imported, spiking: Graph | None, program: Program, seen: _Seen)
 
 
 def judged(
-    stimulus: Recorded,
-    runs: Mapping[str, Answers],
-    test: tuple[Array, Array],
-    whole: bool,
-    progress: Progress,
+    stimulus: Recorded, runs: Mapping[str, Answers], labels: Array, progress: Progress
 ) -> tuple[Accuracy, dict[str, object]]:
-    """Accuracy of every level on ``test`` (images, labels), and counts of correct answers.
+    """Accuracy of every level on as many test samples as there are ``labels``, and counts of correct answers.
 
-    ``whole``: where the test split is small, training images are asked as well, of the source and the integers.
+    Samples are read and run a few batches at a time: memory does not grow with the data.
     """
-    images, labels = test
-    answers: dict[str, Array] = {}
-    for step, name in enumerate(runs):
-        kept = next((answers[other] for other in answers if runs[other] is runs[name]), None)
-        if kept is None:
-            kept = _in_batches(stimulus.graph, runs[name], images, name != "integer")
-        answers[name] = kept
-        progress((step + 1) / (len(runs) + 1))
-    correct = {name: (answer == labels).sum(axis=1) for name, answer in answers.items()}
-    last = {name: int(count[-1]) for name, count in correct.items()}
-    counts: dict[str, Any] = {"test": {"samples": len(labels), **last}}
-    if whole and len(labels) < MANY_TESTED:
-        counts["train and test"] = _whole(stimulus, runs, last, len(labels))
-    return _accuracy(correct, len(labels)), counts
+    from ..simulate import pools
+
+    size, done = batch_size(stimulus.graph), 0
+    correct = dict.fromkeys(runs, np.zeros(1, np.int64))
+    for images in stimulus.batches(len(labels), size * pools.threads()):
+        here = labels[done : done + len(images)]
+        answers: dict[str, Array] = {}
+        for name, run in runs.items():
+            kept = next((answers[other] for other in answers if runs[other] is run), None)
+            answers[name] = _in_batches(size, run, images, name != "integer") if kept is None else kept
+            correct[name] = correct[name] + (answers[name] == here).sum(axis=1)
+        done += len(images)
+        progress(done / len(labels))
+    last = {name: int(right[-1]) for name, right in correct.items()}
+    return _accuracy(correct, len(labels)), {"test": {"samples": len(labels), **last}}
 
 
 def _accuracy(correct: Mapping[str, Array], samples: int) -> Accuracy:
@@ -171,29 +168,11 @@ def _accuracy(correct: Mapping[str, Array], samples: int) -> Accuracy:
     return Accuracy(samples=samples, source=source, spiking=spiking, integer=integer, by_timestep=by_tick)
 
 
-def _whole(
-    stimulus: Recorded, runs: Mapping[str, Answers], correct: Mapping[str, int], tested: int
-) -> dict[str, int]:
-    """Correct answers over training and test images together: a change of accuracy with five times less noise."""
-    images, labels = stimulus.frames(stimulus.data.train.images), stimulus.data.train.labels
-    counts = {"samples": tested + len(labels)}
-    for name in (name for name in runs if name != "spiking"):
-        answers = _in_batches(stimulus.graph, runs[name], images, name != "integer")[-1]
-        counts[name] = correct[name] + int((answers == labels).sum())
-    return counts
-
-
-def predictions(outputs: Array) -> Array:
-    """(T, B, *classes) read-outs to (T, B) classes; ties go to the lowest index."""
-    classes: Array = outputs.reshape(*outputs.shape[:2], -1).argmax(axis=-1)
-    return classes
-
-
-def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = False) -> Array:
+def _in_batches(size: int, run: Answers, images: Array, side_by_side: bool = False) -> Array:
     """Predictions of all images; ``side_by_side`` for a run that does not use the threads itself."""
     from ..simulate import pools
 
-    parts = list(batches(images, batch_size(graph)))
+    parts = list(batches(images, size))
     if not side_by_side:
         return np.concatenate([run(batch) for batch in parts], axis=1)
     with pools.blas_threads(1):
@@ -204,15 +183,15 @@ def _in_batches(graph: Graph, run: Answers, images: Array, side_by_side: bool = 
 
 
 def _compared(
-    found: Imported, spiking: Graph, program: Program, samples: tuple[Array, Array | None], seen: _Seen
+    found: Imported, spiking: Graph, program: Program, labels: Array | None, seen: _Seen
 ) -> Evaluated:
     """How near the embeddings or logits of texts are to those of the float model; accuracy where there are labels."""
-    raw, labels = samples
-    outputs = _outputs(found, spiking, program, raw, seen)
+    outputs = _outputs(found, spiking, program, seen)
+    samples = outputs["integer"].shape[1]
     levels = {level: compare.agreement(outputs["source"][-1], outputs[level][-1]) for level in LEVELS[1:]}
-    agreement = {"samples": len(raw), **levels}
+    agreement = {"samples": samples, **levels}
     cosines = {level: near["cosine"] for level, near in levels.items()}
-    counts: dict[str, Any] = {"samples": len(raw), "agreement": agreement}
+    counts: dict[str, Any] = {"samples": samples, "agreement": agreement}
     without, fact = _no_labels(found, labels)
     accuracy = None
     if labels is not None and not without:
@@ -230,17 +209,17 @@ def _compared(
         saturations=dict(seen.clipped),
         warnings=(*lost, *_clipped(found, seen.clipped)),
         reasons={"accuracy": without} if without else {},
-        fact=f"{fact}; agreement with the float model: {near} (n = {len(raw)})",
+        fact=f"{fact}; agreement with the float model: {near} (n = {samples})",
     )  # fmt: skip
 
 
-def _outputs(found: Imported, spiking: Graph, program: Program, raw: Array, seen: _Seen) -> dict[str, Array]:
+def _outputs(found: Imported, spiking: Graph, program: Program, seen: _Seen) -> dict[str, Array]:
     """Accumulated read-outs (T, B, *output) of every level, in the units of the float model."""
     graph = program.graph
     fixed = graph.values[graph.output.name].fixed
     scale = np.asarray(fixed.scale if fixed is not None else 1.0)
     parts: dict[str, list[Array]] = {level: [] for level in LEVELS}
-    for batch in batches(raw, batch_size(spiking)):
+    for batch in found.stimulus.batches(found.config.eval, batch_size(spiking)):
         parts["source"].append(interp.run(found.graph, batch, timesteps=1).outputs)
         parts["spiking"].append(interp.run(spiking, batch).outputs)
         parts["integer"].append(seen.outputs(program, batch) * scale)

@@ -1,21 +1,23 @@
-"""What can be done with a finished build: run it, verify it, write it in another format, cross-check it."""
+"""What can be done with a finished build: run, evaluate, verify, write it in another format, cross-check it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import compare
+from .. import artifact, compare, evaluation
 from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
 from ..backends._base import BACKENDS, Description
+from ..calibrate import batch_size
 from ..config import TIME_BUDGET, validate
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS, Replay
 from ..inputs.recorded import Record
+from ..inputs.samples import SPLITS, SplitName
 from ..ir.neuron_model import state_names
 from ..ir.trace import Trace
 from .evaluated import remedies, saturated
@@ -79,6 +81,48 @@ def traced(
     trace, _ = chosen.run(program, images, tuple(record))
     integers = saved.source is not None and saved.source.header.level == "integer"
     return trace, saturated(trace.saturations, remedies(bool(inputs.synthetic), integers))
+
+
+def evaluate(
+    folder: str | Path,
+    data: str = "",
+    split: SplitName = "test",
+    samples: int = 0,
+    *,
+    level: str = "integer",
+    backend: str = "cpu",
+    jobs: int = 0,
+    scheduler: str = "",
+    heard: Callable[[evaluation.Progress], None] = lambda progress: None,
+) -> evaluation.Progress:
+    """How many samples of a split a built network answers right, read and run batch by batch in bounded memory.
+
+    ``data`` defaults to that of the build, ``samples`` (seeded, stratified) to the whole split. ``level`` is the
+    network: "source" and "spiking" in floats by the interpreter, "integer" by a ``backend``. Batches go to this
+    process, to ``jobs`` processes, or to the workers of a dask.distributed ``scheduler`` (its address): counts are the
+    same. A script that asks for processes keeps its own work under ``if __name__ == "__main__"``. ``heard`` is told
+    after every batch. Raises what :func:`verify` says of data and backends, UsageError ND900 for an unknown split or
+    level, ND933 for data without labels, BackendError ND706 for a cluster that cannot be used and ND707 where workers
+    are lost again and again.
+    """
+    for name, known, flag in ((split, SPLITS, "--split"), (level, evaluation.LEVELS, "--level")):
+        if name not in known:
+            raise UsageError(unknown_name("ND900", flag.strip("-"), name, known, flag))
+    saved, file = opened(folder), artifact.place(folder)
+    compare.usable(backend)
+    recorded = Record(saved, folder).recorded(data)
+    labels = recorded.labels(samples, split)
+    if labels is None:
+        cause, fix = "data without labels say nothing of answers", "give labelled data with --data"
+        raise UsageError(Problem("ND933", cause, recorded.data.source, fixes=(fix,)))
+    size = batch_size(saved.program.graph)
+
+    def batches() -> Iterator[tuple[Array, Array]]:
+        for slot, x in enumerate(recorded.batches(samples, size, split)):
+            yield x, labels[slot * size : slot * size + len(x)]
+
+    with evaluation.workers(evaluation.Work(file, level, backend), jobs, scheduler) as found:
+        return evaluation.evaluate(found, batches(), len(labels), heard)
 
 
 def verify(

@@ -17,7 +17,7 @@ from ..ir.graph import Graph
 from . import texts
 from .arrays import checked_input, read_array
 from .fitting import require_fit
-from .samples import SPIKE_RATE, SYNTHETIC, Recorded, Stimulus, Synthetic
+from .samples import SPIKE_RATE, SYNTHETIC, Recorded, Synthetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,17 @@ class Record:
         UsageError ND935 where its data are not found again, ND936 where they have changed, ND933 where ``data`` do not
         fit the network.
         """
+        noise = self._noise(self.artifact.program.graph) if self.synthetic and not data else None
+        return (noise or self.recorded(data)).measurement(samples)[0]
+
+    def recorded(self, data: str = "") -> Recorded:
+        """The samples of ``data``, or else of those of the build; errors of :meth:`measured_on`."""
         graph = self.artifact.program.graph
-        stimulus: Stimulus
-        if self.synthetic and not data:
-            stimulus = self._noise(graph)
-        else:
-            found = datasets.load(data) if data else self._data()
-            if found.texts:
-                found, _ = texts.tokenised(found, graph, self.tokenizer)
-            require_fit(graph, found)
-            stimulus = Recorded(graph, found)
-        return stimulus.measurement(samples)[0]
+        found = datasets.load(data) if data else self._data()
+        if found.texts:
+            found, _ = texts.tokenised(found, graph, self.tokenizer)
+        require_fit(graph, found)
+        return Recorded(graph, found)
 
     def measurable(self, samples: int) -> tuple[Array, str]:
         """As :meth:`measured_on`, and synthetic input where the data of the build are gone; with its label."""

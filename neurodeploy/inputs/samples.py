@@ -7,9 +7,9 @@ Calibration and measurement never see the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from ..ir.graph import Graph, raw_range
 
 if TYPE_CHECKING:
     from ..datasets import DataSet
+    from ..datasets._types import Split
+
+SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 #: what every number that depends on activity is called where no data were given
 SYNTHETIC = "synthetic input"
@@ -105,9 +109,23 @@ class Recorded:
 
     def measurement(self, count: int) -> tuple[Array, Array | None]:
         """Raw test inputs (B, *input), seeded and stratified, with labels if there are any; 0: the whole test split."""
-        test = self.data.test
-        images, labels = test.take(stratified(test.labels, count or len(test), self.seed))
+        images, labels = self.data.test.take(self._chosen(self.data.test, count))
         return self.frames(images), labels if self.data.labelled else None
+
+    def labels(self, count: int, split: SplitName = "test") -> Array | None:
+        """Those of a measurement, or of as many samples of the training split, without an image being read."""
+        part: Split = getattr(self.data, split)
+        return part.labels[self._chosen(part, count)] if self.data.labelled else None
+
+    def batches(self, count: int, size: int, split: SplitName = "test") -> Iterator[Array]:
+        """The raw inputs that belong to :meth:`labels`, at most ``size`` at a time, read as they are asked for."""
+        part: Split = getattr(self.data, split)
+        chosen = self._chosen(part, count)
+        for start in range(0, len(chosen), size):
+            yield self.frames(part.take(chosen[start : start + size])[0])
+
+    def _chosen(self, part: Split, count: int) -> Array:
+        return stratified(part.labels, count or len(part), self.seed)
 
     def draw(self, count: int) -> Array:
         """The inputs of a measurement without their labels."""
@@ -140,6 +158,14 @@ class Synthetic:
     def measurement(self, count: int) -> tuple[Array, None]:
         """Other raw inputs (B, *input); they have no labels. 0: as many as are drawn without being asked for."""
         return self._draw(range(count or DRAWN), MEASUREMENT), None
+
+    def labels(self, count: int) -> None:
+        """Those of a measurement: there are none."""
+
+    def batches(self, count: int, size: int) -> Iterator[Array]:
+        """The inputs of a measurement, at most ``size`` at a time, drawn as they are asked for."""
+        for start in range(0, count or DRAWN, size):
+            yield self._draw(range(start, min(start + size, count or DRAWN)), MEASUREMENT)
 
     def draw(self, count: int) -> Array:
         """The inputs of a measurement."""

@@ -109,6 +109,18 @@ def test_artifact_holds_what_the_report_says(folder: Path, report: dict[str, Any
     assert repro["data_sha256"] == datasets.load("digits").hash
 
 
+def test_evaluation_of_the_folder_counts_what_the_build_counted(
+    folder: Path, report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for level, key in (("integer", "integer"), ("source", "float")):
+        arguments = ["evaluate", str(folder), "--samples", str(EVAL), "--level", level, "--format", "json"]
+        assert cli.call(arguments) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["accuracy"] == report["accuracy"][key] and found["samples"] == EVAL
+        if level == "integer":
+            assert found["by_timestep"] == report["accuracy"]["by_timestep"]
+
+
 @pytest.mark.parametrize("backend", fast(["cpu", "loihi-sim"], "loihi-sim"))
 def test_own_input_gives_the_evaluated_accuracy(
     folder: Path, report: dict[str, Any], backend: str, tmp_path: Path

@@ -11,7 +11,8 @@ from neurodeploy.datasets._types import array_split
 from neurodeploy.inputs.samples import Recorded
 from neurodeploy.ir.graph import Builder
 from neurodeploy.ir.nodes import Input, Output
-from tests.networks import mini_vit, value
+from neurodeploy.simulate import pools
+from tests.networks import value
 
 
 def pixel() -> Recorded:
@@ -25,11 +26,7 @@ def pixel() -> Recorded:
     return Recorded(builder.build(), DataSet("made up", train, test, tuple("abcd"), (1, 1, 1), 4, "", ""))
 
 
-@pytest.mark.parametrize("many", [11, 10])
-@pytest.mark.parametrize("whole", [True, False])
-def test_training_images_are_added_to_a_small_test_split_alone(
-    monkeypatch: pytest.MonkeyPatch, many: int, whole: bool
-) -> None:
+def test_test_samples_alone_are_asked_a_few_batches_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, list[int]] = {"integer": [], "source": []}
 
     def answers(level: str, shift: int) -> evaluated.Answers:
@@ -39,32 +36,25 @@ def test_training_images_are_added_to_a_small_test_split_alone(
 
         return run
 
-    monkeypatch.setattr(evaluated, "MANY_TESTED", many)
+    monkeypatch.setattr(evaluated, "batch_size", lambda graph: 2)
+    monkeypatch.setattr(pools, "threads", lambda: 2)
     stimulus, heard = pixel(), list[float]()
-    test = stimulus.measurement(0)
     runs = {"integer": answers("integer", 0), "source": answers("source", 9)}
-    accuracy, counts = evaluated.judged(stimulus, runs, (test[0], test[1]), whole, heard.append)
+    accuracy, counts = evaluated.judged(stimulus, runs, stimulus.labels(0), heard.append)
     assert (accuracy.samples, accuracy.integer, accuracy.source, accuracy.spiking) == (10, 0.5, 0.0, None)
-    assert counts["test"] == {"samples": 10, "integer": 5, "source": 0}
-    assert heard == sorted(heard) and heard[0] > 0 and heard[-1] < 1
-    if whole and many > 10:
-        assert counts["train and test"] == {"samples": 40, "integer": 20, "source": 0}
-        assert asked == {"integer": [10, 30], "source": [10, 30]}
-    else:
-        assert set(counts) == {"test"} and asked == {"integer": [10], "source": [10]}
+    assert counts == {"test": {"samples": 10, "integer": 5, "source": 0}}
+    assert asked == {"integer": 5 * [2], "source": 5 * [2]} and heard == [0.4, 0.8, 1.0]
 
 
 def test_one_network_at_two_levels_is_asked_once() -> None:
-    stimulus, asked = pixel(), []
+    asked = []
 
     def run(x: np.ndarray) -> np.ndarray:
         asked.append(len(x))
         return x.reshape(1, -1)
 
-    images, labels = stimulus.measurement(0)
-    assert labels is not None
     runs = {"spiking": run, "integer": lambda x: x.reshape(1, -1), "source": run}
-    accuracy, _ = evaluated.judged(stimulus, runs, (images, labels), False, lambda share: None)
+    accuracy, _ = evaluated.judged(pixel(), runs, pixel().labels(0), lambda share: None)
     assert accuracy.source == accuracy.spiking == 0.5 and asked == [10]
 
 
@@ -76,7 +66,7 @@ def test_batches_side_by_side_are_put_together_in_order() -> None:
         time.sleep(0.02 if x[0, 0] == 0 else 0.0)  # the first one ends last
         return np.stack([x[:, 0], 2 * x[:, 0]])
 
-    alone, together = (evaluated._in_batches(mini_vit(), run, images, threads) for threads in (False, True))
+    alone, together = (evaluated._in_batches(64, run, images, threads) for threads in (False, True))
     assert sorted(seen) == sorted(2 * [64, 64, 64, 64, 44])
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(alone, [np.arange(300), 2 * np.arange(300)])
