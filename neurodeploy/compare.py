@@ -7,6 +7,7 @@ them differs; ``sqnr`` compares layer by layer with the spiking network in float
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from .ir.nodes import Micro, Neuron, Product
 from .ir.trace import Trace
 from .program import Program
 
-CHUNK = 32  # samples at a time, fewer where their recorded values would not fit memory
+CHUNK = 64  # samples at a time, fewer where their recorded values would not fit memory
 REORDERED = 8  # samples run a second time in reverse order
 SQNR_MAX_DB = 200.0  # stands for "no difference at all"
 DIFFER = "two executions that should agree differ"
@@ -123,7 +124,7 @@ def verify(
 
 def runs(samples: int) -> int:
     """How often :func:`verify` runs a sample where it is given so many."""
-    return samples + (2 * min(samples, REORDERED) if samples > 1 else 0)
+    return samples + (min(samples, REORDERED) if samples > 1 else 0)
 
 
 def usable(name: str, granularity: str = "") -> Backend:
@@ -146,31 +147,50 @@ def _divergences(
     program: Program, x: Array, members: Sequence[Backend], order: tuple[str, ...]
 ) -> Iterator[Divergence]:
     """The first difference of each chunk and backend; then of each backend with itself in another order."""
-    names, chunk = order[:-1], min(CHUNK, batch_size(program.graph, order))
+    names, chunk = order[:-1], min(CHUNK, max(batch_size(program.graph, order), 2))
+    forward: list[Trace] = []
     for start in range(0, len(x), chunk):
         part = x[start : start + chunk]
-        expected = interp.run(program.graph, part, names)
-        traces = [member.run(program, part, names)[0] for member in members]
+        expected, traces = _side_by_side(program, part, members, names)
         found = [
             replace(d, backend=member.name, sample=d.sample + start)
             for trace, member in zip(traces, members, strict=True)
             if (d := first_divergence(trace, expected, order))
         ]
         yield from sorted(found, key=lambda d: d.tick)
-    for member in members if len(x) > 1 else ():  # one sample has one order
-        difference = order_matters(program, x[: min(REORDERED, max(chunk, 2))], member, names)
+        forward = forward or [_samples(trace, slice(0, REORDERED)) for trace in traces]
+    for member, trace in zip(members, forward, strict=True) if len(x) > 1 else ():  # one sample has one order
+        difference = order_matters(program, x[: trace.outputs.shape[1]], member, trace)
         if difference is not None:
             yield difference
 
 
-def order_matters(
-    program: Program, x: Array, backend: Backend, record: Iterable[str] = ()
-) -> Divergence | None:
-    """The first value that changes when the samples of ``x`` run in reverse order: state that leaked."""
-    names = tuple(record)
-    forward, _ = backend.run(program, x, names)
+def _side_by_side(
+    program: Program, x: Array, members: Sequence[Backend], names: tuple[str, ...]
+) -> tuple[Trace, list[Trace]]:
+    """The interpreter's trace and those of the backends: it runs on two halves of the samples while they run."""
+    halves = [part for part in np.array_split(x, 2) if len(part)]
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(interp.run, program.graph, part, names) for part in halves]
+        traces = [member.run(program, x, names)[0] for member in members]
+        parts = [future.result() for future in running]
+    values = {name: np.concatenate([part.values[name] for part in parts], axis=1) for name in names}
+    return Trace(np.concatenate([part.outputs for part in parts], axis=1), values), traces
+
+
+def _samples(trace: Trace, chosen: slice) -> Trace:
+    """The trace of some of the samples alone."""
+    return Trace(trace.outputs[:, chosen], {name: value[:, chosen] for name, value in trace.values.items()})
+
+
+def order_matters(program: Program, x: Array, backend: Backend, forward: Trace) -> Divergence | None:
+    """The first value that changes when the samples of ``x`` run in reverse order: state that leaked.
+
+    ``forward``: the backend's trace of them in their order.
+    """
+    names = tuple(forward.values)
     backward, _ = backend.run(program, x[::-1], names)
-    turned = Trace(backward.outputs[:, ::-1], {n: v[:, ::-1] for n, v in backward.values.items()})
+    turned = _samples(backward, slice(None, None, -1))
     difference = first_divergence(turned, forward, (*names, program.graph.output.name))
     if difference is None:
         return None

@@ -10,12 +10,14 @@ out of its ticks does nothing. Samples run side by side and never meet, or one a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ...array import Array
 from ...errors import Problem, SimulateError
 from ...ir.trace import Events, Trace
+from ...mapping.types import Mapping
 from ...program import Program
 from .._base import Backend
 from .machine import Machine
@@ -27,6 +29,9 @@ class LoihiSim(Backend):
     name = "loihi-sim"
     mapped = True
     proves = True
+
+    def __init__(self) -> None:
+        self._machines: WeakKeyDictionary[Mapping, Machine] = WeakKeyDictionary()
 
     def available(self) -> str:
         """Always."""
@@ -43,7 +48,13 @@ class LoihiSim(Backend):
             cause, limit = "the program has no memory images", "one per core and the host's"
             fixes = ("map the network first", "if it is only sampled: build it with a longer --time-budget")
             raise SimulateError(Problem("ND610", cause, "mapping", "none", limit, fixes))
-        return Machine(program.mapping.images).run(np.asarray(x), record)
+        return self._machine(program.mapping).run(np.asarray(x), record)
+
+    def _machine(self, mapping: Mapping) -> Machine:
+        """The decoded images of a mapping, kept as long as it lives: a run changes nothing in them."""
+        if mapping not in self._machines:
+            self._machines[mapping] = Machine(mapping.images)
+        return self._machines[mapping]
 
 
 MEMBER = LoihiSim()
