@@ -196,8 +196,8 @@ def test_verify_chooses_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert cli.call(["verify", "out", "--time-budget", "75"]) == 0
     said = capsys.readouterr().out
-    assert "on 2 samples" in said and "2 of 100 samples within the time budget of 75 s" in said
+    assert "on 3 samples" in said and "3 of 100 samples within the time budget of 75 s" in said
     assert cli.call(["verify", "out", "--time-budget", "75", "--samples", "5", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["samples"], found["cut"]) == (5, "")
-    assert reuse.verify("out", time_budget=75).samples == 2
+    assert reuse.verify("out", time_budget=75).samples == 3
