@@ -21,7 +21,19 @@ from pydantic_core import ErrorDetails
 
 from . import bundled
 from .errors import Problem, UsageError, nearest, unknown_name
-from .target_schema import Chip, Costs, Features, Frozen, Limits, Positive, Silicon, Sourced, refusal, unit_of
+from .target_schema import (
+    Board,
+    Chip,
+    Costs,
+    Features,
+    Frozen,
+    Limits,
+    Positive,
+    Silicon,
+    Sourced,
+    refusal,
+    unit_of,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +43,7 @@ else:
 ENVIRONMENT = "NEURODEPLOY_TARGETS"
 FOLDER = "hw_targets"
 MOST_LETTERS = 200  # of a name, which is that of a file
+PORTS = ("east", "west", "south", "north", "up", "down")  # of a board, each beside its opposite
 
 # Tables merged key by key when one file extends another, and how deep. Whatever lies below is replaced as a whole,
 # so that a number never keeps the source of the number it replaces.
@@ -61,6 +74,9 @@ class Target(Frozen):
     description: str = ""
     extends: str = ""
     chip: Chip
+    board: Board = Board(
+        chips_x=0, source="not given in the target file: one crossing from any chip to any other"
+    )
     limits: Limits = Limits()
     chips: Positive = 1
     features: Features
@@ -68,6 +84,17 @@ class Target(Frozen):
     costs: Costs
     file: Path
     sha256: str
+
+    @field_validator("board")
+    @classmethod
+    def _ports_exist(cls, board: Board, info: ValidationInfo) -> Board:
+        chip = info.data.get("chip")
+        for key in PORTS if isinstance(chip, Chip) else ():
+            x, y = getattr(board, key) or (0, 0)
+            if x >= chip.routers_x or y >= chip.routers_y:
+                limit = f"a router of {chip.routers_x} x {chip.routers_y}"
+                raise refusal("ND919", f"the port {key} is at no router: [{x}, {y}]", limit)
+        return board
 
     @field_validator("chips")
     @classmethod
@@ -122,6 +149,11 @@ def _rows(target: Target) -> Iterator[Row]:
         given = {"routing": "", "packet_header_bits": "bits", "link_buffer_packets": "packets"}
         unit = given.get(key, key.split("_")[0])  # else the word it begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
+    given = {key: value for key, value in _entries(target.board) if key in ("chips_x", "chips_y", *PORTS)}
+    for key, value in given.items():
+        if value is not None:
+            unit = "router" if key in PORTS else "chips"
+            yield Row("board", key, None, None, _shown(value), unit, target.board.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)
     for section in _PRICED:
@@ -157,7 +189,7 @@ def _table_at(loc: Sequence[int | str]) -> type[BaseModel]:
 
 _PRICED = [key for key in Costs.model_fields if key != "unpriced"]  # the tables under [costs]
 _TABLES: dict[str, type[BaseModel]] = {
-    "chip": Chip, "limits": Limits, **{f"costs.{key}": _table_at(("costs", key)) for key in _PRICED},
+    "chip": Chip, "board": Board, "limits": Limits, **{f"costs.{key}": _table_at(("costs", key)) for key in _PRICED},
     "features": Features, "silicon": Silicon,
 }  # fmt: skip
 
@@ -313,6 +345,8 @@ def _of_another(data: Mapping[str, Any], theirs: str, own: str) -> dict[str, Any
     for table in ("limits", "features", "silicon"):
         if isinstance(entries := data.get(table), dict):
             made[table] = {key: _assumed(entry, theirs, own) for key, entry in entries.items()}
+    if "board" in data:
+        made["board"] = _assumed(data["board"], theirs, own)
     if isinstance(costs := data.get("costs"), dict):
         made["costs"] = {
             section: {key: _assumed(entry, theirs, own) for key, entry in entries.items()}

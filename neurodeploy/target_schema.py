@@ -33,6 +33,7 @@ Sourced = Annotated[str, Field(min_length=1)]
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
+Place = Annotated[tuple[Natural, Natural], Field(strict=False)]
 
 
 def _without_word(value: object) -> object:
@@ -393,3 +394,18 @@ class Chip(Frozen):
         """The (x, y) of the router that serves core 0, 1, ... of this chip: neighbours first along x."""
         index = core // self.cores_per_router
         return index % self.routers_x, index // self.routers_x
+
+
+class Board(Frozen):
+    """How chips lie on their board: a mesh of chips, or 0 along x where nothing is known of one."""
+
+    chips_x: Natural = Field(description="chips in a row of the board; 0: no arrangement is known")
+    chips_y: Natural = Field(0, description="rows in a layer; 0: one layer, of as many rows as it takes")
+    east: Place | None = Field(None, description="x and y of the router at the port to the next chip along x")
+    west: Place | None = Field(None, description="that of the port to the chip before it along x")
+    south: Place | None = Field(None, description="that of the port to the next chip along y")
+    north: Place | None = Field(None, description="that of the port to the chip before it along y")
+    up: Place | None = Field(None, description="that of the port to the next layer")
+    down: Place | None = Field(None, description="that of the port to the layer before it")
+    source: Sourced
+    note: str = ""

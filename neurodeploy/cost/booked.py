@@ -31,6 +31,7 @@ from ..mapping.lookups import words_read
 from ..mapping.reads import Read, channel_axes, connections, elsewhere, reads
 from ..mapping.regions import Region, region
 from ..mapping.routes import route
+from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
 from ..passes.balance import constants, depths, host
@@ -340,7 +341,8 @@ class _Pairs:
         distinct, which = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
         ends = np.stack(np.divmod(distinct, every), axis=1)
         cores = [*book.mapping.cores, None]
-        paths = [route(cores[a], cores[b]) if a != b else [] for a, b in ends.tolist()]
+        topology = Topology.of(book.target)
+        paths = [route(cores[a], cores[b], topology) if a != b else [] for a, b in ends.tolist()]
         hops = np.array([_hops(path) for path in paths], dtype=np.int64).reshape(-1, 2)
         cuts = np.cumsum([len(key) for key in keys])[:-1]
         return cls(ends, np.split(which.ravel(), cuts) if keys else [], paths, hops)

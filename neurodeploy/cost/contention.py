@@ -11,7 +11,8 @@ meet. A packet passes *stages*, each of which serves one packet at a time, first
 
 A stage has room for so many packets, the one in service included. A packet that finds the next stage full waits and
 blocks the stage that it is in; a blocked core gives off its next packet later. Routes along x first, then y, and
-receivers that never wait for anything cannot block each other in a circle.
+receivers that never wait for anything cannot block each other in a circle. Routes over the chips of a board could, as
+they enter and leave each at ports on all sides; there the interfaces between chips have room for all that waits.
 
 Packets of one (sender, receiver) pair travel in *trains*. A train is served as a whole; its first packet goes on at
 once and its last one not before it came. With a packet per train the result is exact. Longer trains lose two things:
@@ -36,6 +37,7 @@ import numpy as np
 from ..array import Array
 from ..ir.trace import Events, Flows, Link, Router
 from ..mapping.routes import route
+from ..mapping.topology import Topology
 from ..price import barrier_ns, lasting, stages
 from ..target import Target
 from .latency import fold
@@ -61,7 +63,7 @@ CONTENTION = Definition(
 
 @dataclass(frozen=True)
 class Wires:
-    """Nanoseconds by which a packet occupies a link, latency of a hop, and the room of a stage in packets."""
+    """Nanoseconds by which a packet occupies a link, latency of a hop, the room of a stage in packets, and the ways."""
 
     mesh_ns: float
     chip_ns: float
@@ -69,13 +71,15 @@ class Wires:
     hop_x_ns: float
     hop_y_ns: float
     buffer: float
+    topology: Topology = Topology()
 
     @classmethod
     def of(cls, target: Target, bits: float, level: str = "nominal", buffer: float = 0) -> Wires:
         """Those of a target at one level of its coefficients, for packets of so many bits; ``buffer``: not its own."""
         keys = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
         mesh, chip, host, x, y = (getattr(getattr(target.costs.time_ns, key), level) for key in keys)
-        return cls(mesh * bits, chip * bits, host, x, y, buffer or target.chip.link_buffer_packets or inf)
+        room = buffer or target.chip.link_buffer_packets or inf
+        return cls(mesh * bits, chip * bits, host, x, y, room, Topology.of(target))
 
 
 class Stage(NamedTuple):
@@ -180,7 +184,7 @@ class _Plan:
     links: list[Stage]
     each: list[float]
     transit: list[float]
-    buffer: float
+    wires: Wires
 
     @property
     def first(self) -> int:
@@ -195,17 +199,26 @@ class _Plan:
     @classmethod
     def of(cls, flows: Flows, places: Sequence[Router], wires: Wires) -> _Plan:
         """Stages and routes of all pairs."""
-        plan = cls(len(places), flows.ends, _spans(flows), [], [], [], [], wires.buffer)
+        plan = cls(len(places), flows.ends, _spans(flows), [], [], [], [], wires)
         numbers: dict[Stage, int] = {}
         known: dict[tuple[Router | None, Router | None], tuple[int, ...]] = {}
         for source, target in flows.ends.tolist():
             ends = _router(places, source), _router(places, target)
             if ends not in known:
-                known[ends] = tuple(plan._numbered(link, numbers, wires) for link in _links(*ends))
+                known[ends] = tuple(
+                    plan._numbered(link, numbers, wires) for link in route(*ends, wires.topology)
+                )
             program = source if source >= 0 else plan.cores
             receive = () if target < 0 else (plan.cores + 1 + target,)
             plan.paths.append((program, *known[ends], *receive))
         return plan
+
+    def rooms(self, longest: float) -> list[float]:
+        """Packets that each stage has room for, given those of the longest train."""
+        # Blocking between few long trains is not that between many packets: measured, see the head of this file.
+        room = self.wires.buffer if longest <= 1.0 else max(self.wires.buffer, ROOM * longest)
+        stores = "chip" if self.wires.topology.sides else None
+        return [room] * self.first + [inf if link.kind == stores else room for link in self.links]
 
     def _numbered(self, link: Link, numbers: dict[Stage, int], wires: Wires) -> int:
         """The number of a link's stage; all links of the host are one."""
@@ -240,10 +253,6 @@ def _router(places: Sequence[Router], position: int) -> Router | None:
     return places[position] if position >= 0 else None
 
 
-def _links(source: Router | None, target: Router | None) -> list[Link]:
-    return [] if source is None and target is None else route(source, target)
-
-
 # --- one step --------------------------------------------------------------------------------------------------------
 
 
@@ -264,9 +273,7 @@ def _step(
     taken = np.bincount(target[target >= 0], amount[target >= 0], plan.cores)
     moved = np.concatenate([sent, taken])
     each = np.divide(halves, moved, out=np.zeros_like(halves), where=moved > 0)
-    # Blocking between few long trains is not that between many packets: measured, see the head of this file.
-    room = plan.buffer if longest <= 1.0 else max(plan.buffer, ROOM * longest)
-    run = _Run(room, [*each.tolist(), *plan.each], [*[0.0] * len(each), *plan.transit])
+    run = _Run(plan.rooms(longest), [*each.tolist(), *plan.each], [*[0.0] * len(each), *plan.transit])
     for pair, size in zip(*_trains(pairs, plan.spans[pairs], amount, longest), strict=True):
         run.depart(plan.paths[pair], size)
     run.go()
@@ -305,7 +312,7 @@ class _Run:
     A service begins at ``begin`` because of ``cause``, the service without whose end it could not have begun.
     """
 
-    room: float
+    room: list[float]
     each: list[float]
     transit: list[float]
     queue: defaultdict[int, deque[_Train]] = field(default_factory=lambda: defaultdict(deque))
@@ -355,7 +362,7 @@ class _Run:
         train = self.queue[stage][0]
         if train.at + 1 == len(train.path):
             self._arrive(train, stage, now)
-        elif self.load[train.path[train.at + 1]] >= self.room:
+        elif self.load[train.path[train.at + 1]] >= self.room[train.path[train.at + 1]]:
             self.waiting[train.path[train.at + 1]].append(stage)
         else:
             self._advance(stage, now)
@@ -396,7 +403,7 @@ class _Run:
             self._serve(stage, now, self.latest[stage])
         else:
             self.load[stage] = 0.0  # without the rounding of many sums
-        while waiting and self.load[stage] < self.room:
+        while waiting and self.load[stage] < self.room[stage]:
             blocked = waiting.popleft()
             # What this train and its stage do next has waited for this stage.
             self.latest[blocked] = self.queue[blocked][0].service = self.latest[stage]

@@ -18,6 +18,7 @@ from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.graph import Graph
 from ..mapping.checks import too_fast
+from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Mapping
 from ..passes.balance import depths, hurried, unbalanced
@@ -113,6 +114,7 @@ class Encoder:
             shapes = {node.name: graph.shape(node.name) for node in graph}
             output = shapes[graph.output.name]
             header |= {"input": interp.input_shape(graph), "output": output, "shapes": shapes}
+            header |= Topology.of(self.network.target).header
         units, tables = tuple(site.units), site.tables.finish(TABLES.values())
         return CoreImage(site.index, *site.place, header, units, tuple(site.tables.ports_of), tables)
 

@@ -82,6 +82,9 @@ def from_arrays(data: Mapping[str, Any]) -> CoreImage:
         raise MappingError(problem) from None
 
 
+FARTHEST = 1 << 16  # chips and routers are below this: no way is longer than a run could follow
+
+
 class _Bad(Exception):
     """A record that is not what it should be: (place, what was found, what is expected)."""
 
@@ -92,7 +95,7 @@ def _image(data: Mapping[str, Any]) -> CoreImage:
     record = data.get("record")
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _Bad("record", "no record of this format", f"format {FORMAT}")
-    chip, x, y, slot = _ints(record, "place", 4, low=HOST)
+    chip, x, y, slot = _ints(record, "place", 4, low=HOST, high=FARTHEST)
     units = tuple(_unit(_is(u, dict, "units"), f"unit {n}") for n, u in enumerate(_list(record, "units")))
     ports_of = tuple(_is(name, str, "ports_of") for name in _list(record, "ports_of"))
     header = _header(_is(record.get("header"), dict, "header"))
@@ -124,8 +127,10 @@ def _int(record: dict[str, Any], key: str, low: int = 0, high: int = LARGEST) ->
     return value
 
 
-def _ints(record: dict[str, Any], key: str, count: int | None = None, low: int = 0) -> tuple[int, ...]:
-    values = tuple(_int({key: v}, key, low) for v in _list(record, key))
+def _ints(
+    record: dict[str, Any], key: str, count: int | None = None, low: int = 0, high: int = LARGEST
+) -> tuple[int, ...]:
+    values = tuple(_int({key: v}, key, low, high) for v in _list(record, key))
     if count is not None and len(values) != count:
         raise _Bad(key, f"{len(values)} numbers", count)
     return values
@@ -134,7 +139,9 @@ def _ints(record: dict[str, Any], key: str, count: int | None = None, low: int =
 def _header(raw: dict[str, Any]) -> dict[str, Any]:
     known = ("timesteps", "steps", "routers_x", "routers_y")
     header: dict[str, Any] = {key: _int(raw, key, 1) for key in known}
-    header |= {key: _ints(raw, key, low=1) for key in ("input", "output") if key in raw}
+    header |= {key: _ints(raw, key, low=1) for key in ("input", "output", "board") if key in raw}
+    if "board" in header:
+        header["ports"] = _ints(raw, "ports", 4 * len(header["board"]) + 4, high=FARTHEST)
     if "shapes" in raw:
         shapes = _is(raw["shapes"], dict, "shapes")
         header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}

@@ -117,10 +117,10 @@ def _travelled(
 ) -> dict[str, dict[str, float]]:
     """Expected messages per tick on the network: of the cores in data order, and as they are placed."""
     ways = {"data_order": data_order(len(spots), target.chip), "placed": spots}
-    found = {name: loads(way, *flows, target.chip) for name, way in ways.items()}
+    found = {name: loads(way, *flows, target) for name, way in ways.items()}
     return {
         key: {name: getattr(load, key) for name, load in found.items()}
-        for key in ("hops", "peak", "crossings")
+        for key in ("hops", "peak", "crossings", "crossing_peak")
     }
 
 

@@ -1,40 +1,58 @@
-"""The way of a packet: x first, then y, from router to router.
-
-Between chips the public facts end: a packet is taken to leave and enter through the router at (0, 0) of each chip, in
-one crossing whatever the distance. The host sits behind that router of the packet's chip.
-"""
+"""The way of a packet: from router to router inside a chip, x first, then y, and from chip to chip (:mod:`.topology`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..array import Array
 from ..ir.trace import HOST, Link, Router
-from ..target_schema import Chip
+from ..target import Target
+from .topology import HOST_PORT, Topology
 from .types import Core
 
-PORT = (0, 0)
 
-
-def route(source: Core | Router | None, target: Core | Router | None) -> list[Link]:
+def route(source: Core | Router | None, target: Core | Router | None, topology: Topology) -> list[Link]:
     """Links from one core to another in order; None is the host. Cores of one router need no link."""
-    if source is not None and target is not None and source.chip == target.chip:
-        return _mesh(source.chip, (source.x, source.y), (target.x, target.y))
-    out = [] if source is None else _mesh(source.chip, (source.x, source.y), PORT)
-    into = [] if target is None else _mesh(target.chip, PORT, (target.x, target.y))
-    start, end = (HOST if core is None else Router(core.chip, *PORT) for core in (source, target))
-    return [*out, Link(start, end), *into]
+    links: list[Link] = []
+    at = None if source is None else Router(source.chip, source.x, source.y)
+    end = None if target is None else Router(target.chip, target.x, target.y)
+    for crossing in _crossings(at, end, topology):
+        links += [*_mesh(at, crossing.start), crossing]
+        at = crossing.end
+    return [*links, *_mesh(at, end)]
 
 
-def _mesh(chip: int, start: tuple[int, int], end: tuple[int, int]) -> list[Link]:
-    along_x = [(x, start[1]) for x in _walk(start[0], end[0])]
-    along_y = [(end[0], y) for y in _walk(start[1], end[1])]
+def _crossings(source: Router | None, target: Router | None, topology: Topology) -> Sequence[Link]:
+    """The links of a way that lead off a chip."""
+    if source is not None and target is not None:
+        return _between(source.chip, target.chip, topology)
+    ends = (HOST if end is None else Router(end.chip, *HOST_PORT) for end in (source, target))
+    return [] if source is target else [Link(*ends)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _between(source: int, target: int, topology: Topology) -> Sequence[Link]:
+    """The links from chip to chip."""
+    way = topology.ways(np.array([source]), np.array([target]))
+    steps = (tuple(int(part[0]) for part in step) for _, *step in way)
+    ports = topology.ports
+    return [Link(Router(at, *ports[side]), Router(reached, *ports[side ^ 1])) for at, side, reached in steps]
+
+
+def _mesh(start: Router | None, end: Router | None) -> list[Link]:
+    """Links inside a chip; none of the host."""
+    if start is None or end is None or HOST in (start, end):
+        return []
+    along_x = [(x, start.y) for x in _walk(start.x, end.x)]
+    along_y = [(end.x, y) for y in _walk(start.y, end.y)]
     places = [*along_x, *along_y[1:]]
-    return [Link(*ends) for ends in pairwise(Router(chip, *place) for place in places)]
+    return [Link(*ends) for ends in pairwise(Router(start.chip, *place) for place in places)]
 
 
 def _walk(start: int, end: int) -> range:
@@ -42,11 +60,79 @@ def _walk(start: int, end: int) -> range:
     return range(start, end + step, step)
 
 
+# --- many flows at once ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """What :func:`route` makes of many flows as far as they leave their chips.
+
+    ``ports`` (ports, 2): the routers where messages leave or enter chips. ``away`` and ``home`` (cores, ports): what
+    cores send to a port of their chip, and take from it. ``through`` (chips, ports, ports): what passes a chip, from
+    port to port. ``between``: messages on every link from chip to chip.
+    """
+
+    ports: Array
+    away: Array
+    home: Array
+    through: Array
+    between: Array
+
+
+def ports(topology: Topology) -> tuple[Array, int, Array]:
+    """(ports, 2) the different routers that are ports, which of them is the host's, and which each direction's."""
+    found, which = np.unique(np.array([HOST_PORT, *topology.ports]), axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    return found, int(which[0]), which[1:]
+
+
+def outside(on: Array, ends: Array, messages: Array, topology: Topology) -> Outside:
+    """Given the chip of each core; ``ends`` (2, flows) are indices of cores, -1 is the host."""
+    places, host, port = ports(topology)
+    (source, target), chip = ends, np.append(on, -1)  # the host is the last, which -1 finds
+    first, last = chip[source], chip[target]
+    leave, enter = (first != last) & (first >= 0), (first != last) & (last >= 0)
+    far, chips = leave & enter, int(chip.max(initial=-1)) + 1
+    pairs = csr_array((messages[far], (first[far], last[far])), shape=(chips, chips))
+    pairs.sum_duplicates()
+    starts, stops = np.repeat(np.arange(chips), np.diff(pairs.indptr)), pairs.indices.astype(np.int64)
+    gone, came = np.zeros((2, len(starts)), dtype=np.int64)
+    links, passed = [np.zeros((3, 0))], [np.zeros((4, 0))]
+    for number, (rows, at, direction, reached) in enumerate(topology.ways(starts, stops)):
+        amount = pairs.data[rows]
+        if number:
+            passed.append(np.stack([at, came[rows], port[direction], amount]))
+        else:
+            gone[rows] = port[direction]
+        came[rows] = port[direction ^ 1]
+        links.append(np.stack([at, reached, amount]))
+    which = np.searchsorted(starts * chips + stops, first[far] * chips + last[far])
+    out, into = np.full((2, len(messages)), host)
+    out[far], into[far] = gone[which], came[which]
+    count = len(places)
+    away, home = (
+        np.bincount(core[here] * count + at[here], messages[here], len(on) * count).reshape(-1, count) * 1.0
+        for core, at, here in ((source, out, leave), (target, into, enter))
+    )
+    *ways, crossed = np.concatenate(links, axis=1)
+    chips = max([chips, *(int(ends.max(initial=-1)) + 1 for ends in ways)])
+    between = csr_array((crossed, _whole(ways)), shape=(chips, chips))
+    between.sum_duplicates()
+    *legs, amount = np.concatenate(passed, axis=1)
+    shape = chips, count, count
+    through = np.bincount(np.ravel_multi_index(_whole(legs), shape), amount, chips * count**2)
+    return Outside(places, away, home, through.reshape(shape), between.data)
+
+
+def _whole(columns: Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(column.astype(np.int64) for column in columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Loads:
-    """Messages per tick on every link: of the mesh (east, west, north, south; chips, y, x), named by where it starts.
+    """Messages per tick on every link: of the mesh (east, west, south, north; chips, y, x), named by where it starts.
 
-    ``between`` holds those from chip to chip, by their pair.
+    ``between`` holds those of the links from chip to chip that carry any.
     """
 
     mesh: Array
@@ -64,33 +150,42 @@ class Loads:
 
     @property
     def crossings(self) -> float:
-        """Messages that go from one chip to another."""
+        """Ways of all messages from chip to chip."""
         return float(self.between.sum())
 
+    @property
+    def crossing_peak(self) -> float:
+        """The fullest link between chips."""
+        return float(self.between.max(initial=0.0))
 
-def loads(places: Sequence[Router], ends: Array, messages: Array, chip: Chip) -> Loads:
+
+def loads(places: Sequence[Router], ends: Array, messages: Array, target: Target) -> Loads:
     """What :func:`route` makes of many flows at once: ``ends`` (2, flows) are indices of ``places``, -1 is the host."""
+    chip = target.chip
     number, x, y = np.array([*places, HOST], dtype=np.int64).T  # the host is the last, which -1 finds
-    spot, port, source, target = y * chip.routers_x + x, PORT[1] * chip.routers_x + PORT[0], *ends
-    chips, routers = int(number.max()) + 1, chip.routers_y * chip.routers_x
-    apart = number[source] != number[target]
-    out, into = number[source] >= 0, apart & (number[target] >= 0)
-    # Messages from router to router of each chip: to the receiver or the port, and from the port.
-    leaving = (number[source] * routers + spot[source]) * routers + np.where(apart, port, spot[target])
-    coming = (number[target] * routers + port) * routers + spot[target]
-    met = sum(
-        np.bincount(legs[i], messages[i], chips * routers**2) for legs, i in ((leaving, out), (coming, into))
-    )
-    met = np.reshape(met, (chips, *(chip.routers_y, chip.routers_x) * 2))
+    abroad, spot = outside(number[:-1], ends, messages, Topology.of(target)), y * chip.routers_x + x
+    port, routers = abroad.ports @ (1, chip.routers_x), chip.routers_y * chip.routers_x
+    inside = (number[ends[0]] == number[ends[1]]) & (number[ends[0]] >= 0)
+    source, receiver = ends[:, inside]
+    legs = [(number[source], spot[source], spot[receiver], messages[inside])]  # chip, its routers, messages
+    core, at = np.nonzero(abroad.away)
+    legs.append((number[core], spot[core], port[at], abroad.away[core, at]))
+    core, at = np.nonzero(abroad.home)
+    legs.append((number[core], port[at], spot[core], abroad.home[core, at]))
+    on, came, gone = np.nonzero(abroad.through)
+    legs.append((on, port[came], port[gone], abroad.through[on, came, gone]))
+    on, start, end, amount = (np.concatenate(part) for part in zip(*legs, strict=True))
+    chips = len(abroad.through)
+    met = np.bincount((on * routers + start) * routers + end, amount, chips * routers**2)
+    met = met.reshape(chips, *(chip.routers_y, chip.routers_x) * 2)
     rows, columns = (
         met.sum(axis=3),
         met.sum(axis=2),
     )  # (chips, y, x, end's x) and (chips, y, end's y, end's x)
-    (east, west), (north, south) = _passed(chip.routers_x), _passed(chip.routers_y)
+    (east, west), (south, north) = _passed(chip.routers_x), _passed(chip.routers_y)
     along_x = [np.einsum("cyab,kab->cyk", rows, passed) for passed in (east, west)]
-    along_y = [np.einsum("cabx,kab->ckx", columns, passed) for passed in (north, south)]
-    pairs = np.bincount((number[source] * chips + number[target])[out & into], messages[out & into])
-    return Loads(np.stack([*along_x, *along_y]), pairs[pairs > 0])
+    along_y = [np.einsum("cabx,kab->ckx", columns, passed) for passed in (south, north)]
+    return Loads(np.stack([*along_x, *along_y]), abroad.between)
 
 
 def _passed(size: int) -> tuple[Array, Array]:

@@ -23,6 +23,7 @@ from ...array import Array
 from ...image import CoreImage, Export, origins
 from ...ir.trace import EVENT_KINDS, Events, Flows, Link
 from ...mapping.routes import route
+from ...mapping.topology import Topology
 
 KIND = {name: i for i, name in enumerate(EVENT_KINDS)}
 
@@ -62,6 +63,7 @@ class Network:
     """
 
     images: Sequence[CoreImage]
+    topology: Topology
     pairs: dict[tuple[int, int], int] = field(default_factory=dict)
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
     places: Counter[int] = field(default_factory=Counter)
@@ -83,7 +85,7 @@ class Network:
     def path(self, source: int, target: int) -> list[Link]:
         """Links from one image to another; the host is the end of its own link."""
         ends = [self.images[i] if self.images[i].chip >= 0 else None for i in (source, target)]
-        return route(*ends) if ends != [None, None] else []  # type: ignore[arg-type]  # images have a core's coordinates
+        return route(*ends, self.topology)  # type: ignore[arg-type]  # images have a core's coordinates
 
     def links(self) -> tuple[list[Link], csr_array]:
         """All links, and the matrix (links, pairs) that is 1 where a pair's packets pass."""

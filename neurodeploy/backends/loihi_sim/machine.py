@@ -19,6 +19,7 @@ from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
 from ...image import EVERY, HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
 from ...ir.trace import Events, Trace
+from ...mapping.topology import Topology
 from .contract import EXACT
 from .events import Network, Recorder, Sender, Spoken, senders, spoken
 from .execute import Frame, Step, entering, load, prepare, run
@@ -90,7 +91,7 @@ class Machine:
     def __init__(self, images: Sequence[CoreImage], whole: bool = True) -> None:
         self.header = _host_header(images)
         receivers = [receiver(image) for image in images]
-        self.network = Network(images)
+        self.network = Network(images, Topology.read(self.header))
         self.sites = [self._site(n, image, receivers) for n, image in enumerate(images)]
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
         _check_probes(images, self.nodes, whole)

@@ -36,7 +36,7 @@ from ...ir.graph import Graph, free_name
 from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse
 from ...ir.trace import Events
-from ...mapping.routes import PORT
+from ...mapping.topology import HOST_PORT
 from ...program import Program
 from ...target import Target
 from .._base import Refusals
@@ -307,7 +307,7 @@ class _Board:
     @cached_property
     def tile(self) -> Array:
         """Tile of each site; SANA-FE numbers tiles column by column. The host listens behind its port."""
-        places = [PORT if image.chip == HOST else (image.x, image.y) for image in self.images]
+        places = [HOST_PORT if image.chip == HOST else (image.x, image.y) for image in self.images]
         return np.array([x * self.target.chip.routers_y + y for x, y in places])
 
     @cached_property

@@ -1,4 +1,5 @@
-"""Simulated annealing in every chip over swaps of two places, with the exact load of every link, compiled.
+"""Simulated annealing over swaps of two places, with the exact load of every link, compiled: cores in every chip, and
+chips on their board.
 
 Cost: hops + SHARE x the fullest link. Messages are whole units, so that what is kept from swap to swap stays exact.
 """
@@ -12,8 +13,9 @@ from numba import njit
 from scipy.sparse import csr_array
 
 from ...array import Array
-from ...target_schema import Chip
-from ..routes import PORT
+from ...target import Target
+from ..routes import outside
+from ..topology import Topology
 from ._base import in_line, snake
 
 UNITS = 2**40  # of all messages together
@@ -23,53 +25,85 @@ WARM = 1.0  # first temperature, in mean hops of a core's messages
 COLD = 1e-2  # last temperature, as a share of the first
 TRIES = 16  # per core and core of its chip: few flows take long to order
 MOST = 20_000_000  # tries per core x flows, some seconds' worth: many flows are ordered soon
+WIDEST = 2_000_000  # tries per chip x links of its board, which every try looks at
 FEWEST = 30  # tries per core all the same
 
 
-def annealed(on: Array, ends: Array, messages: Array, chip: Chip) -> Array:
+def annealed(on: Array, ends: Array, messages: Array, target: Target) -> Array:
     """The place of each core along the snake of its chip ``on``; ``ends`` (2, flows), -1 is the host.
 
     No chip has more hops or a fuller link than with its cores in order. Always the same for the same messages.
     """
-    return annealing(on, ends, messages, chip)[0]
+    return annealing(on, ends, messages, target)[0]
 
 
-def annealing(on: Array, ends: Array, messages: Array, chip: Chip) -> tuple[Array, Array, Array]:
+def annealing(on: Array, ends: Array, messages: Array, target: Target) -> tuple[Array, Array, Array]:
     """As :func:`annealed`, with the load of every link (chips, 4, y, x), and the units of each flow that it is in."""
-    slots = snake(chip).astype(np.int64)
-    units = np.rint(messages * (UNITS / max(messages.sum(), 1e-300))).astype(np.int64)
-    first = np.full((chip.routers_y, chip.routers_x), -1)  # place along the snake of a router's first core
-    first[slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
-    order = np.argsort(on, kind="stable")
-    members = order, np.searchsorted(on[order], np.arange(int(on.max(initial=-1)) + 2))
-    tries = max(FEWEST, MOST // max(len(messages), 1))
-    mesh = slots, first, chip.cores_per_router, np.array(PORT)
-    place = in_line(on)
-    loads = _anneal(place, members, _partners(on, ends, units), mesh, tries)
-    return place, loads, units
-
-
-def _partners(on: Array, ends: Array, units: Array) -> tuple[Array, ...]:
-    """CSR of the partners of every core on its chip, what it sends to and takes from each; the same from and to ports.
-
-    What goes to another chip or to the host passes the port.
-    """
-    cores = len(on)
-    source, target = ends
+    chip, units = target.chip, _units(messages)
+    abroad = outside(on, ends, units, Topology.of(target))
+    slots = _spots(snake(chip).T)
+    first = np.full((1, chip.routers_y, chip.routers_x), -1)  # place along the snake of a router's first core
+    first[0, slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
     local = (ends >= 0).all(axis=0)
-    local[local] = on[source[local]] == on[target[local]]
-    out, into = ~local & (source >= 0), ~local & (target >= 0)
-    away = np.bincount(source[out], units[out], cores).astype(np.int64)
-    home = np.bincount(target[into], units[into], cores).astype(np.int64)
-    pairs = source[local], target[local]
+    local[local] = on[ends[0, local]] == on[ends[1, local]]
+    flows = *_partners(ends[:, local], units[local], len(on)), _whole(abroad.away), _whole(abroad.home)
+    order, chips = np.argsort(on, kind="stable"), len(abroad.through)
+    members = order, np.searchsorted(on[order], np.arange(chips + 1))
+    mesh = slots, first, chip.cores_per_router, _spots(abroad.ports.T)
+    place, tries = in_line(on), max(FEWEST, MOST // max(len(messages), 1))
+    found = _anneal(place, members, flows, mesh, _whole(abroad.through), tries)
+    return place, found[:, :, 0], units
+
+
+def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
+    """The chip of each core once chips have places on their board, given which cores share one.
+
+    Neither crossings nor the fullest link between chips are more than with the chips in order.
+    """
+    topology, count = Topology.of(target), int(on.max(initial=-1)) + 1
+    if not topology.sides or count < 2:
+        return on
+    slots = _spots(topology.spots(np.arange(max(target.chips, count))))
+    places = np.full(slots.max(axis=0)[::-1] + 1, -1)
+    places[tuple(slots.T[::-1])] = np.arange(len(slots))
+    chip = np.append(on, -1)[ends]
+    far = (chip >= 0).all(axis=0) & (chip[0] != chip[1])
+    pairs = csr_array((messages[far], chip[:, far]), shape=(count, count))
+    pairs.sum_duplicates()
+    between = np.stack([np.repeat(np.arange(count), np.diff(pairs.indptr)), pairs.indices])
+    none = np.zeros((count, 0), np.int64)
+    flows = *_partners(between, _units(pairs.data), count), none, none
+    members = np.arange(count), np.array([0, count])
+    mesh, place = (slots, places, 1, np.zeros((0, 3), np.int64)), np.arange(count)
+    tries = max(FEWEST, min(MOST // max(pairs.nnz, 1), WIDEST // (6 * places.size)))
+    _anneal(place, members, flows, mesh, np.zeros((1, 0, 0), np.int64), tries)
+    return place[on]
+
+
+def _units(messages: Array) -> Array:
+    return _whole(messages * (UNITS / max(messages.sum(), 1e-300)))
+
+
+def _whole(amounts: Array) -> Array:
+    return np.rint(amounts).astype(np.int64)
+
+
+def _spots(axes: Array) -> Array:
+    """(places, 3) x, y and z, from the axes that there are."""
+    found = np.zeros((len(axes[0]), 3), dtype=np.int64)
+    found[:, : len(axes)] = np.stack([*axes], axis=1)
+    return found
+
+
+def _partners(ends: Array, units: Array, count: int) -> tuple[Array, ...]:
+    """CSR of the partners of every core on its chip, what it sends to and takes from each."""
     # Both have an entry wherever either does.
-    none = np.zeros_like(units[local])
-    shape = cores, cores
-    sent = csr_array((np.r_[units[local], none], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
-    taken = csr_array((np.r_[none, units[local]], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
+    none, pairs, shape = np.zeros_like(units), (ends[0], ends[1]), (count, count)
+    sent = csr_array((np.r_[units, none], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
+    taken = csr_array((np.r_[none, units], (np.r_[pairs], np.r_[pairs[::-1]])), shape=shape)
     for matrix in (sent, taken):
         matrix.sum_duplicates()
-    return sent.indptr.astype(np.int64), sent.indices.astype(np.int64), sent.data, taken.data, away, home
+    return sent.indptr.astype(np.int64), sent.indices.astype(np.int64), sent.data, taken.data
 
 
 def _kept(function: Any) -> Any:
@@ -81,54 +115,68 @@ def _kept(function: Any) -> Any:
 
 
 @_kept
-def _walk(loads: Any, x: int, y: int, to_x: int, to_y: int, amount: int) -> None:
-    """Adds a flow to the links of its way, x first, as :func:`..routes.route`."""
-    while x < to_x:
-        loads[0, y, x] += amount
+def _walk(loads: Any, start: Any, end: Any, amount: int) -> None:
+    """Adds a flow to the links of its way, x first, then y, then z, as :func:`..routes.route`."""
+    x, y, z = start[0], start[1], start[2]
+    while x < end[0]:
+        loads[0, z, y, x] += amount
         x += 1
-    while x > to_x:
-        loads[1, y, x] += amount
+    while x > end[0]:
+        loads[1, z, y, x] += amount
         x -= 1
-    while y < to_y:
-        loads[2, y, x] += amount
+    while y < end[1]:
+        loads[2, z, y, x] += amount
         y += 1
-    while y > to_y:
-        loads[3, y, x] += amount
+    while y > end[1]:
+        loads[3, z, y, x] += amount
         y -= 1
+    while z < end[2]:
+        loads[4, z, y, x] += amount
+        z += 1
+    while z > end[2]:
+        loads[5, z, y, x] += amount
+        z -= 1
+
+
+@_kept
+def _far(a: Any, b: Any) -> int:
+    """Hops between two spots."""
+    return int(abs(a[0] - b[0]) + abs(a[1] - b[1]) + abs(a[2] - b[2]))
 
 
 @_kept
 def _move(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, sign: int) -> None:
     """Adds all flows of a core, or takes them away; those with the core ``other`` are left out."""
     first, partner, sent, taken, away, home = flows
-    slots, port = mesh[0], mesh[3]
-    x, y = slots[place[core], 0], slots[place[core], 1]
+    slots, ports = mesh[0], mesh[3]
+    here = slots[place[core]]
     for i in range(first[core], first[core + 1]):
         if partner[i] != other:
-            at_x, at_y = slots[place[partner[i]], 0], slots[place[partner[i]], 1]
+            there = slots[place[partner[i]]]
             if sent[i]:
-                _walk(loads, x, y, at_x, at_y, sign * sent[i])
+                _walk(loads, here, there, sign * sent[i])
             if taken[i]:
-                _walk(loads, at_x, at_y, x, y, sign * taken[i])
-    if away[core]:
-        _walk(loads, x, y, port[0], port[1], sign * away[core])
-    if home[core]:
-        _walk(loads, port[0], port[1], x, y, sign * home[core])
+                _walk(loads, there, here, sign * taken[i])
+    for p in range(len(ports)):
+        if away[core, p]:
+            _walk(loads, here, ports[p], sign * away[core, p])
+        if home[core, p]:
+            _walk(loads, ports[p], here, sign * home[core, p])
 
 
 @_kept
 def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
     """By how many hops the ways of a core grow at the place ``to``; those with the core ``other`` stay as long."""
     first, partner, sent, taken, away, home = flows
-    slots, port = mesh[0], mesh[3]
-    x, y, to_x, to_y = slots[place[core], 0], slots[place[core], 1], slots[to, 0], slots[to, 1]
-    before, after = abs(x - port[0]) + abs(y - port[1]), abs(to_x - port[0]) + abs(to_y - port[1])
-    found: int = (after - before) * (away[core] + home[core])
+    slots, ports = mesh[0], mesh[3]
+    here, spot, found = slots[place[core]], slots[to], 0
+    for p in range(len(ports)):
+        if away[core, p] + home[core, p]:
+            found += (_far(spot, ports[p]) - _far(here, ports[p])) * (away[core, p] + home[core, p])
     for i in range(first[core], first[core + 1]):
         if partner[i] != other:
-            at_x, at_y = slots[place[partner[i]], 0], slots[place[partner[i]], 1]
-            before, after = abs(x - at_x) + abs(y - at_y), abs(to_x - at_x) + abs(to_y - at_y)
-            found += (after - before) * (sent[i] + taken[i])
+            there = slots[place[partner[i]]]
+            found += (_far(spot, there) - _far(here, there)) * (sent[i] + taken[i])
     return found
 
 
@@ -140,22 +188,33 @@ def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     count = first[core + 1] - first[core]
     if count == 0 or np.random.random() >= NEAR:
         return int(np.random.randint(len(slots)))
-    there = place[partner[first[core] + np.random.randint(count)]]
-    x, y = slots[there, 0] + np.random.randint(3) - 1, slots[there, 1] + np.random.randint(3) - 1
-    if not (0 <= x < index.shape[1] and 0 <= y < index.shape[0]) or index[y, x] < 0:
+    there = slots[place[partner[first[core] + np.random.randint(count)]]]
+    x, y, z = there[0] + np.random.randint(3) - 1, there[1] + np.random.randint(3) - 1, there[2]
+    if index.shape[0] > 1:
+        z += np.random.randint(3) - 1
+    if (
+        not (0 <= x < index.shape[2] and 0 <= y < index.shape[1] and 0 <= z < index.shape[0])
+        or index[z, y, x] < 0
+    ):
         return -1
-    to: int = index[y, x] + np.random.randint(each)
+    to: int = index[z, y, x] + np.random.randint(each)
     return to if to < len(slots) else -1
 
 
 @_kept
-def _anneal(place: Any, members: Any, flows: Any, mesh: Any, tries: int) -> Any:
-    """Gives ``place`` the best places found, chip by chip, and returns the loads of the links (chips, 4, y, x)."""
+def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries: int) -> Any:
+    """Gives ``place`` the best places found, chip by chip, and returns the loads of the links (chips, sides, z, y, x).
+
+    ``through`` (chips, ports, ports): what passes a chip, wherever its cores lie.
+    """
     order, start = members
-    high, wide = mesh[1].shape
-    found = np.zeros((len(start) - 1, 4, high, wide), np.int64)
+    deep, high, wide = mesh[1].shape
+    found = np.zeros((len(start) - 1, 6 if deep > 1 else 4, deep, high, wide), np.int64)
     for chip in range(len(start) - 1):
         np.random.seed(chip)
+        for a in range(through.shape[1]):
+            for b in range(through.shape[2]):
+                _walk(found[chip], mesh[3][a], mesh[3][b], through[chip, a, b])
         _anneal_chip(place, order[start[chip] : start[chip + 1]], flows, mesh, tries, found[chip])
     return found
 
@@ -164,22 +223,24 @@ def _anneal(place: Any, members: Any, flows: Any, mesh: Any, tries: int) -> Any:
 def _copy(loads: Any, to: Any) -> None:
     """Element by element: an assignment to a slice takes numba two seconds to compile."""
     for side in range(loads.shape[0]):
-        for y in range(loads.shape[1]):
-            for x in range(loads.shape[2]):
-                to[side, y, x] = loads[side, y, x]
+        for z in range(loads.shape[1]):
+            for y in range(loads.shape[2]):
+                for x in range(loads.shape[3]):
+                    to[side, z, y, x] = loads[side, z, y, x]
 
 
 @_kept
 def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
     """Adds all flows of a chip, each once."""
     first, partner, sent, _, away, home = flows
-    slots, port = mesh[0], mesh[3]
+    slots, ports = mesh[0], mesh[3]
     for core in cores:
-        x, y = slots[place[core], 0], slots[place[core], 1]
+        here = slots[place[core]]
         for i in range(first[core], first[core + 1]):
-            _walk(loads, x, y, slots[place[partner[i]], 0], slots[place[partner[i]], 1], sent[i])
-        _walk(loads, x, y, port[0], port[1], away[core])
-        _walk(loads, port[0], port[1], x, y, home[core])
+            _walk(loads, here, slots[place[partner[i]]], sent[i])
+        for p in range(len(ports)):
+            _walk(loads, here, ports[p], away[core, p])
+            _walk(loads, ports[p], here, home[core, p])
 
 
 @_kept
@@ -211,7 +272,7 @@ def _remember(place: Any, cores: Any, kept: Any) -> None:
 
 @_kept
 def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
-    """One chip; ``found``, which is empty, is given the loads of its links at the best places."""
+    """One chip; ``found``, which holds what passes it, is given the loads of its links at the best places."""
     slots = mesh[0]
     holder, kept = np.full(len(slots), -1), np.zeros(len(cores), np.int64)
     for core in cores:
@@ -225,7 +286,7 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
     for step in range(total if hops else 0):
         core = cores[np.random.randint(len(cores))]
         to, here = _aim(place, flows, mesh, core), place[core]
-        if to < 0 or (slots[here, 0] == slots[to, 0] and slots[here, 1] == slots[to, 1]):
+        if to < 0 or _far(slots[here], slots[to]) == 0:
             continue
         allowed = -warm * COLD ** (step / total) * np.log(1.0 - np.random.random())
         other = holder[to]

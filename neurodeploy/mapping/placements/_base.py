@@ -65,9 +65,10 @@ class _Rooms:
         return free
 
     def nearest(self, spot: Router) -> Router:
-        """The router with room that is nearest on the same chip, or on the first chip with any."""
+        """The router with room that is nearest on the same chip, or on the first chip with any, used ones first."""
         chip = self.target.chip
-        number = next(n for n in (spot.chip, *range(self.chips)) if self.on[n] < chip.cores_per_chip)
+        chips = (spot.chip, *sorted(range(self.chips), key=lambda n: not self.on[n]))
+        number = next(n for n in chips if self.on[n] < chip.cores_per_chip)
         mesh = (Router(number, x, y) for y, x in product(range(chip.routers_y), range(chip.routers_x)))
         room = (router for router in mesh if self.at[router] < chip.cores_per_router)
         return min(room, key=lambda r: abs(r.x - spot.x) + abs(r.y - spot.y))

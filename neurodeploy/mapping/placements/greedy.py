@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 from ...array import Array
 from ...ir.trace import Router
 from ...target import Target
-from ..routes import PORT
+from ..routes import outside
+from ..topology import Topology
 from ..traffic import Traffic
 from ._base import Placement, in_order, routers, snake
 
@@ -28,20 +29,21 @@ class Greedy(Placement):
         """Chips one after the other, each on its own."""
         (ends, messages), chip = flows.between(cores), target.chip
         count, each = len(cores), chip.cores_per_chip
-        ends = np.where(ends < 0, count, ends)
-        both = csr_array((messages, (ends[0], ends[1])), shape=(count + 1, count + 1))
+        on = in_order(count, chip)
+        abroad = outside(on, ends, messages, Topology.of(target))
+        talk = abroad.away + abroad.home
+        inside = (ends >= 0).all(axis=0)
+        both = csr_array((messages[inside], ends[:, inside]), shape=(count, count))
         both = both + both.T
-        talk = np.asarray(both.sum(axis=1)).ravel()
         chips = [slice(s, min(s + each, count)) for s in range(0, count, each)]
-        places = [_placed(both[c, c].toarray(), talk[c], snake(chip)) for c in chips]
-        return routers(in_order(count, chip), np.concatenate([np.zeros(0, np.int64), *places]), chip)
+        places = [_placed(both[c, c].toarray(), talk[c], snake(chip), abroad.ports) for c in chips]
+        return routers(on, np.concatenate([np.zeros(0, np.int64), *places]), chip)
 
 
-def _placed(messages: Array, talk: Array, slots: Array) -> Array:
-    """The place of each core of a chip; what ``messages`` to others leave of its ``talk`` passes the port."""
-    far = np.abs(slots[:, None] - slots[None]).sum(axis=2)
-    outside = talk - messages.sum(axis=1)
-    hops, known = np.outer(outside, np.abs(slots - PORT).sum(axis=1)), outside
+def _placed(messages: Array, talk: Array, slots: Array, ports: Array) -> Array:
+    """The place of each core of a chip, given ``messages`` (cores, cores) to others and ``talk`` (cores, ports)."""
+    far, out = (np.abs(slots[:, None] - spots[None]).sum(axis=2) for spots in (slots, ports))
+    hops, known = talk @ out.T, talk.sum(axis=1)
     found = np.full(len(messages), -1)
     free, left = np.ones(len(slots), dtype=bool), np.ones(len(messages), dtype=bool)
     for _ in range(len(messages)):

@@ -1,6 +1,6 @@
-"""Chips by METIS, in each the snake, annealed; data order where that makes hops or the fullest link worse.
+"""Chips by METIS, annealed on their board, in each the snake, annealed; data order where that makes anything worse.
 
-Both together: what crosses between chips is METIS's, what travels in a chip is the annealing's.
+Both together: what crosses between chips is METIS's, how far it goes and what travels in a chip is the annealing's.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ class MetisAnnealing(Placement):
     """Neither hops, nor the fullest link, nor what crosses between chips are more than those of the snake."""
 
     name = "metis-annealing"
-    title = "chips by METIS, annealed in each"
+    title = "chips by METIS, annealed on their board and in each"
     distributions = ("pymetis", "numba")
 
     def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
         """As METIS parts the cores, unless that is worse than data order in anything."""
-        from ._annealing import annealed  # numba takes its time
+        from ._annealing import annealed, on_board  # numba takes its time
 
         (ends, messages), chip = flows.between(cores), target.chip
-        plain, parted = in_order(len(cores), chip), partitioned(ends, messages, len(cores), chip)
+        plain = in_order(len(cores), chip)
+        parted = on_board(partitioned(ends, messages, len(cores), chip), ends, messages, target)
         if not np.array_equal(parted, plain):
-            spots = routers(parted, annealed(parted, ends, messages, chip), chip)
-            ours, snakes = (loads(s, ends, messages, chip) for s in (spots, data_order(len(cores), chip)))
-            if ours.hops <= snakes.hops and ours.peak <= snakes.peak:
+            spots = routers(parted, annealed(parted, ends, messages, target), chip)
+            ours, snakes = (loads(s, ends, messages, target) for s in (spots, data_order(len(cores), chip)))
+            worse = (getattr(ours, key) > getattr(snakes, key) for key in ("hops", "peak", "crossings"))
+            if not any(worse):
                 return spots
-        return routers(plain, annealed(plain, ends, messages, chip), chip)
+        return routers(plain, annealed(plain, ends, messages, target), chip)
 
 
 MEMBER = MetisAnnealing()

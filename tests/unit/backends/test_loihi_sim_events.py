@@ -17,6 +17,7 @@ from neurodeploy.ir.trace import HOST, Events, Link, Router, Trace
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.routes import route
+from neurodeploy.mapping.topology import Topology
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
@@ -196,7 +197,7 @@ def test_flows_are_the_packets_of_cores_and_links() -> None:
     for ends, packets in zip(flows.ends.tolist(), flows.packets, strict=True):
         if ends[0] >= 0:
             sent[ends[0]] += packets
-        for link in route(*(mapping.cores[end] if end >= 0 else None for end in ends)):
+        for link in route(*(mapping.cores[end] if end >= 0 else None for end in ends), Topology()):
             links[link] = links.get(link, 0) + packets
     assert np.array_equal(sent, events.core_counts.mean(axis=0)[..., column])
     assert set(links) == set(events.links)

@@ -21,6 +21,7 @@ from neurodeploy.mapping.crowding import crowded_ns, port_shares
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.plan import Plan
 from neurodeploy.mapping.routes import route
+from neurodeploy.mapping.topology import Topology
 from neurodeploy.mapping.traffic import HOST_TILE, Traffic, packet_bits
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
@@ -73,7 +74,9 @@ def test_the_fullest_link_at_a_port_is_that_of_the_routes() -> None:
     mesh = list(product(range(chip.routers_x), range(chip.routers_y)))
     loads = Counter[Link]()
     for (x, y), (to_x, to_y) in product(mesh, mesh):
-        loads.update(link for link in route(Router(0, x, y), Router(1, to_x, to_y)) if link.kind == "mesh")
+        loads.update(
+            link for link in route(Router(0, x, y), Router(1, to_x, to_y), Topology()) if link.kind == "mesh"
+        )
     for number, share in enumerate(port_shares(chip)):
         here = max(n for link, n in loads.items() if link.start.chip == number)
         assert here == pytest.approx(share * len(mesh) ** 2)

@@ -16,7 +16,8 @@ from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches, pack
 from neurodeploy.mapping.mapper import map_graph
-from neurodeploy.mapping.routes import PORT, loads, route
+from neurodeploy.mapping.routes import loads, route
+from neurodeploy.mapping.topology import HOST_PORT, Topology
 from neurodeploy.mapping.tiling import Tiling, tile
 from neurodeploy.mapping.traffic import HOST_TILE, Flows, Traffic
 from neurodeploy.mapping.types import Core, Demand
@@ -25,7 +26,8 @@ from neurodeploy.target import Target, load
 from tests.strategies import integer_graphs
 from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
 
-LOIHI2 = load("loihi2")
+LOIHI2 = load("loihi2").model_copy(update={"board": load("cpu-sim").board})  # chips in no known arrangement
+DIRECT = Topology()
 
 
 def core(chip: int, x: int, y: int) -> Core:
@@ -135,22 +137,22 @@ def test_mapped_cores_sit_at_most_four_to_a_Router() -> None:
 
 
 def test_routes_go_along_x_first() -> None:
-    links = route(core(0, 1, 3), core(0, 3, 2))
+    links = route(core(0, 1, 3), core(0, 3, 2), DIRECT)
     names = [Router(0, 1, 3), Router(0, 2, 3), Router(0, 3, 3), Router(0, 3, 2)]
     assert links == list(pairwise(names))
-    assert route(core(0, 2, 2), core(0, 2, 2)) == []
+    assert route(core(0, 2, 2), core(0, 2, 2), DIRECT) == []
 
 
 def test_routes_to_host_and_other_chips_leave_through_the_port() -> None:
-    assert route(None, core(1, 1, 0)) == [(HOST, Router(1, 0, 0)), (Router(1, 0, 0), Router(1, 1, 0))]
-    assert route(core(0, 0, 1), None) == [(Router(0, 0, 1), Router(0, 0, 0)), (Router(0, 0, 0), HOST)]
-    assert (Router(0, 0, 0), Router(2, 0, 0)) in route(core(0, 2, 2), core(2, 1, 1))
+    assert route(None, core(1, 1, 0), DIRECT) == [(HOST, Router(1, 0, 0)), (Router(1, 0, 0), Router(1, 1, 0))]
+    assert route(core(0, 0, 1), None, DIRECT) == [(Router(0, 0, 1), Router(0, 0, 0)), (Router(0, 0, 0), HOST)]
+    assert (Router(0, 0, 0), Router(2, 0, 0)) in route(core(0, 2, 2), core(2, 1, 1), DIRECT)
 
 
 @given(*[st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 3))] * 2)
 def test_hops_are_the_links_of_the_route(a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
-    links = route(core(*a), core(*b))
-    legs = [(a, b)] if a[0] == b[0] else [(a, (a[0], *PORT)), ((b[0], *PORT), b)]
+    links = route(core(*a), core(*b), DIRECT)
+    legs = [(a, b)] if a[0] == b[0] else [(a, (a[0], *HOST_PORT)), ((b[0], *HOST_PORT), b)]
     hops = sum(abs(p - q) for start, end in legs for p, q in zip(start[1:], end[1:], strict=True))
     assert len(links) == hops + (a[0] != b[0])
     assert all(first[1] == second[0] for first, second in pairwise(links))
@@ -165,9 +167,9 @@ def test_loads_of_many_flows_are_those_of_their_routes(seed: int) -> None:
     ends, messages = random_flows(random, 12, 30)
     expected: Counter = Counter()
     for (source, target), amount in zip(ends.T.tolist(), messages.tolist(), strict=True):
-        for link in route(*(None if end < 0 else places[end] for end in (source, target))):
+        for link in route(*(None if end < 0 else places[end] for end in (source, target)), DIRECT):
             expected[link] += amount
-    found = loads(places, ends, messages, chip)
+    found = loads(places, ends, messages, LOIHI2)
     assert by_link(found.mesh) == {link: n for link, n in expected.items() if link.kind == "mesh"}
     assert found.hops == sum(n for link, n in expected.items() if link.kind == "mesh")
     between = sorted(n for link, n in expected.items() if link.kind == "chip")
@@ -175,7 +177,7 @@ def test_loads_of_many_flows_are_those_of_their_routes(seed: int) -> None:
 
 
 def by_link(mesh: np.ndarray) -> dict[Link, float]:
-    """What is not zero of loads (east, west, north, south; chips, y, x), by link."""
+    """What is not zero of loads (east, west, south, north; chips, y, x), by link."""
     steps = ((1, 0), (-1, 0), (0, 1), (0, -1))
     return {
         Link(Router(chip, x, y), Router(chip, x + steps[side][0], y + steps[side][1])): float(

@@ -17,11 +17,12 @@ from neurodeploy.mapping.placements._base import PLACEMENTS, data_order, in_line
 from neurodeploy.mapping.placements._partition import partitioned
 from neurodeploy.mapping.routes import Loads, loads, route
 from neurodeploy.mapping.traffic import Traffic
-from neurodeploy.target import load
+from neurodeploy.mapping.topology import Topology
+from neurodeploy.target import Target, load
 from neurodeploy.target_schema import Chip
 from tests.unit.mapping.networks import spiking_transformer
 
-LOIHI2 = load("loihi2")
+LOIHI2 = load("loihi2").model_copy(update={"board": load("cpu-sim").board})  # chips in no known arrangement
 CHIP = LOIHI2.chip
 
 
@@ -49,12 +50,15 @@ def random_traffic(seed: int, cores: int, hidden: bool = True) -> Traffic:
 
 
 def placed(name: str, traffic: Traffic, chip: Chip) -> list[Router]:
-    target = LOIHI2.model_copy(update={"chip": chip, "chips": 64})
-    return PLACEMENTS[name].place([[i] for i in range(traffic.tiles)], traffic, target)
+    return PLACEMENTS[name].place([[i] for i in range(traffic.tiles)], traffic, on(chip))
+
+
+def on(chip: Chip) -> Target:
+    return LOIHI2.model_copy(update={"chip": chip, "chips": 64})
 
 
 def travelled(spots: list[Router], traffic: Traffic, chip: Chip) -> Loads:
-    return loads(spots, *traffic.between([[i] for i in range(traffic.tiles)]), chip)
+    return loads(spots, *traffic.between([[i] for i in range(traffic.tiles)]), on(chip))
 
 
 # --- every method -------------------------------------------------------------------------------------------------
@@ -159,9 +163,9 @@ def test_cores_that_talk_share_a_chip(sizes: tuple[int, int, int]) -> None:
     groups, size, cap = sizes
     traffic, group = communities(3, groups, size)
     ends, messages = traffic.between([[i] for i in range(traffic.tiles)])
-    on = partitioned(ends, messages, traffic.tiles, mesh(4, 2, 1, cap))
-    assert sum(messages[on[ends[0]] != on[ends[1]]]) == groups - 1
-    assert len({(a, b) for a, b in zip(on.tolist(), group.tolist(), strict=True)}) == groups
+    part = partitioned(ends, messages, traffic.tiles, mesh(4, 2, 1, cap))
+    assert sum(messages[part[ends[0]] != part[ends[1]]]) == groups - 1
+    assert len({(a, b) for a, b in zip(part.tolist(), group.tolist(), strict=True)}) == groups
 
 
 @settings(max_examples=25, deadline=None)
@@ -169,12 +173,12 @@ def test_cores_that_talk_share_a_chip(sizes: tuple[int, int, int]) -> None:
 def test_annealed_loads_are_those_of_the_routes(chip: Chip, cores: int, seed: int) -> None:
     """What was kept from swap to swap, against :func:`route`, link by link."""
     ends, messages = random_traffic(seed, cores).between([[i] for i in range(cores)])
-    on = np.random.default_rng(seed).permutation(in_order(cores, chip))
-    place, found, units = annealing(on, ends, messages, chip)
-    spots = routers(on, place, chip)
+    target, order = on(chip), np.random.default_rng(seed).permutation(in_order(cores, chip))
+    place, found, units = annealing(order, ends, messages, target)
+    spots, topology = routers(order, place, chip), Topology.of(target)
     expected = np.zeros_like(found)
-    for source, target, amount in zip(*ends.tolist(), units.tolist(), strict=True):
-        for start, end in route(*(None if i < 0 else spots[i] for i in (source, target))):
+    for pair, amount in zip(ends.T.tolist(), units.tolist(), strict=True):
+        for start, end in route(*(None if i < 0 else spots[i] for i in pair), topology):
             if start.chip == end.chip:
                 side = [(1, 0), (-1, 0), (0, 1), (0, -1)].index((end.x - start.x, end.y - start.y))
                 expected[start.chip, side, start.y, start.x] += amount
