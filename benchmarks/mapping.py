@@ -203,10 +203,10 @@ def _travelled(place: Any, asked: Any, ends: Any, messages: Any) -> dict[str, An
     start = time.perf_counter()
     spots = place(*asked)
     seconds = time.perf_counter() - start
-    load = loads(spots, ends, messages, asked[2].chip)
+    load = loads(spots, ends, messages, asked[2])
     return {
         "chips": len({spot.chip for spot in spots}), "hops": load.hops, "peak_link": load.peak,
-        "crossings": load.crossings, "seconds": seconds,
+        "crossings": load.crossings, "peak_crossing": load.crossing_peak, "seconds": seconds,
     }  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def repeated(network: Network, folder: Path) -> Path:
 
 def scale_row(path: Path, cores: int) -> dict[str, Any]:
     """One block after the other until there are so many cores, one tile each."""
-    from neurodeploy.mapping.placements._annealing import annealed
+    from neurodeploy.mapping.placements._annealing import annealed, on_board
     from neurodeploy.mapping.placements._base import routers
     from neurodeploy.mapping.placements._partition import partitioned
     from neurodeploy.mapping.routes import loads
@@ -245,8 +245,9 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
     source, target = ends[:, inside]
     amounts = np.tile(messages, len(offset) // len(messages))[inside]
     flows = Traffic(source, target, np.ones(len(source), np.int64), amounts, cores)
-    chip, tiles = load("hala-point").chip, [[i] for i in range(cores)]
-    annealed(np.zeros(2, np.int64), np.array([[0], [1]]), np.ones(1), chip)  # compiled code is loaded
+    board, tiles = load("hala-point"), [[i] for i in range(cores)]
+    chip = board.chip
+    annealed(np.zeros(2, np.int64), np.array([[0], [1]]), np.ones(1), board)  # compiled code is loaded
     row: dict[str, Any] = {"cores": cores, "chips": -(-cores // chip.cores_per_chip), "flows": len(source)}
 
     def stage(name: str, function: Callable[[], Any]) -> Any:
@@ -259,11 +260,12 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
 
     ends, amounts = stage("between", lambda: flows.between(tiles))
     on = stage("partition", lambda: partitioned(ends, amounts, cores, chip))
-    place = stage("annealing", lambda: annealed(on, ends, amounts, chip))
+    on = stage("board", lambda: on_board(on, ends, amounts, board))
+    place = stage("annealing", lambda: annealed(on, ends, amounts, board))
     spots = stage("routers", lambda: routers(on, place, chip))
-    stage("routes", lambda: loads(spots, ends, amounts, chip))
+    stage("routes", lambda: loads(spots, ends, amounts, board))
     row["seconds"] = sum(
-        row[f"{name}_s"] for name in ("between", "partition", "annealing", "routers", "routes")
+        row[f"{name}_s"] for name in ("between", "partition", "board", "annealing", "routers", "routes")
     )
     return row
 

@@ -149,11 +149,11 @@ def _rows(target: Target) -> Iterator[Row]:
         given = {"routing": "", "packet_header_bits": "bits", "link_buffer_packets": "packets"}
         unit = given.get(key, key.split("_")[0])  # else the word it begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
-    given = {key: value for key, value in _entries(target.board) if key in ("chips_x", "chips_y", *PORTS)}
-    for key, value in given.items():
-        if value is not None:
-            unit = "router" if key in PORTS else "chips"
-            yield Row("board", key, None, None, _shown(value), unit, target.board.source)
+    board = target.board
+    amounts = {key: getattr(board, key) for key in ("chips_x", "chips_y")}
+    ports = {key: _shown(getattr(board, key) or "middle") for key in PORTS}
+    for key, value in (amounts | ports).items():
+        yield Row("board", key, None, None, value, "router" if key in PORTS else "chips", board.source)
     for key, limit in _entries(target.limits):
         yield Row("limits", key, None, None, _shown(limit.value), limit.unit, limit.source)
     for section in _PRICED:
@@ -165,7 +165,7 @@ def _rows(target: Target) -> Iterator[Row]:
         yield Row("silicon", key, None, None, grade.grade, "", grade.source)
 
 
-def _shown(value: int | tuple[int, ...] | None) -> float | str:
+def _shown(value: int | str | tuple[int, ...] | None) -> float | str:
     if value is None or value == ():
         return "unlimited"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else value

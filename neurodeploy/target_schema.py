@@ -243,7 +243,7 @@ class EnergyPj(Frozen):
     axon_in: Cost = _cost("pJ", "receiving one packet")
     packet_hop_x: Cost = _cost("pJ", "one packet crossing one link east or west")
     packet_hop_y: Cost = _cost("pJ", "one packet crossing one link north or south")
-    packet_chip_hop: Cost = _cost("pJ", "one packet crossing from one chip to the next")
+    packet_chip_hop: Cost = _cost("pJ", "one packet crossing one link from chip to chip")
     host_packet: Cost = _cost("pJ", "one packet between host and chip")
     barrier_per_core: Cost = _cost("pJ", "one used core in one barrier-synchronised step")
     barrier_per_chip: Cost = _cost("pJ", "one chip in use in one step: its management and its idle cores")

@@ -37,7 +37,7 @@ import numpy as np
 from ..array import Array
 from ..ir.trace import Events, Flows, Link, Router
 from ..mapping.routes import route
-from ..mapping.topology import Topology
+from ..mapping.topology import DIRECT, Topology
 from ..price import barrier_ns, lasting, stages
 from ..target import Target
 from .latency import fold
@@ -71,7 +71,7 @@ class Wires:
     hop_x_ns: float
     hop_y_ns: float
     buffer: float
-    topology: Topology = Topology()
+    topology: Topology = DIRECT
 
     @classmethod
     def of(cls, target: Target, bits: float, level: str = "nominal", buffer: float = 0) -> Wires:

@@ -1,12 +1,13 @@
-"""Links that many cores share: between chips, at the port of a chip, and of the host; what they take in a step.
+"""Links that many cores share: between chips, at the ports of a chip, and of the host; what they take in a step.
 
-Before cores have their places, chips are taken to be filled in the order of the data. METIS finds chips with fewer
-messages between them, so that this is rather much.
+Before cores have their places, chips are taken to be filled in the order of the data, and to lie on their board in
+order. METIS finds chips with fewer messages between them, and the annealing nearer places, so that this is rather much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from ..price import traffic_ns
 from ..target import Target
 from ..target_schema import Chip
 from .groups import Population
+from .routes import ports
 from .tiling import Tiling
+from .topology import Topology
 from .traffic import HOST_TILE, Traffic, packet_bits
 
 LEVEL = "nominal"
@@ -31,36 +34,89 @@ def crowded_ns(
     steps: int,
 ) -> Array:
     """Nanoseconds that the fullest of these links takes in each step of an inference, nominal."""
-    depth, turns, bits = _senders(graph, groups, tilings, target)
-    chip = np.append(
-        np.arange(flows.tiles) // target.chip.cores_per_chip, HOST_TILE
-    )  # the host's is the last
-    ends = chip[flows.source], chip[flows.target]
-    far = ends[0] != ends[1]
-    source, reader, tile = ends[0][far], ends[1][far], flows.source[far]
-    # What the host sends comes a step before its readers work, and the same tick goes to all of them.
-    first = np.where(source < 0, depth[flows.target[far]] - 1, depth[tile])
-    lasts = graph.header.timesteps * np.where(source < 0, 1, turns[tile])
-    packets = flows.messages[far] / np.where(source < 0, 1, turns[tile])
-    sizes = np.where(source < 0, 0, bits[tile])
-    hosted, local = (source < 0) | (reader < 0), (source >= 0) & (reader >= 0)
-    chips = int(chip.max(initial=0)) + 1
-    fullest = _fullest(source * chips + reader, packets * sizes, first, lasts, local, steps)
-    ports = [
-        _fullest(end, packets * sizes * share, first, lasts, local, steps)
-        for end, share in zip((source, reader), port_shares(target.chip), strict=True)
-    ]
-    host = _fullest(np.zeros_like(source), packets, first, lasts, hosted, steps)
-    return traffic_ns(np.maximum(*ports), fullest, host, target, LEVEL)
+    flows = _together(graph, groups, tilings, flows, target)
+    topology = Topology.of(target)
+    places, host, port = ports(topology)
+    out, into = np.array([port_shares(target.chip, at) for at in places.tolist()]).T
+    inside = np.flatnonzero((flows.source >= 0) & (flows.target >= 0))
+    gone, came = np.full((2, len(flows.source)), host)
+    # Of links between chips, and of ports by where messages leave and enter: which, whose flow, and its share there.
+    nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    links, leaving, entering = [nothing], [nothing], [nothing]
+    ways = topology.ways(flows.source[inside], flows.target[inside])
+    for number, (rows, at, direction, reached) in enumerate(ways):
+        row, way = inside[rows], port[direction]
+        links.append(((at << 32) + reached, row, np.ones(len(row))))
+        if number:
+            passes = (came[row] != way) * 1.0  # some in no link of the chip at all
+            entering.append((at * len(places) + came[row], row, passes))
+            leaving.append((at * len(places) + way, row, passes))
+        else:
+            gone[row] = way
+        came[row] = port[direction ^ 1]
+    for found, end, way, shares in ((leaving, flows.source, gone, out), (entering, flows.target, came, into)):
+        row = np.flatnonzero(end >= 0)
+        found.append((end[row] * len(places) + way[row], row, shares[way[row]]))
+    at_host = np.setdiff1d(np.arange(len(flows.source)), inside)
+    host_packets = _fullest(
+        [(np.zeros_like(at_host), at_host, np.ones(len(at_host)))], flows.packets, flows, steps
+    )
+    mesh, between = (
+        np.max([_fullest(part, flows.bits, flows, steps) for part in parts], axis=0)
+        for parts in ((leaving, entering), (links,))
+    )
+    return traffic_ns(mesh, between, host_packets, target, LEVEL)
 
 
-def port_shares(chip: Chip) -> tuple[float, float]:
-    """Shares of what leaves a chip, and of what enters it, on the fullest link at its port, from routers all alike.
+def port_shares(chip: Chip, port: Sequence[int]) -> tuple[float, float]:
+    """Shares of what leaves a chip at a port, and of what enters it there, on the fullest link, from routers all alike.
 
     Messages go along x first (:func:`.routes.route`): those that leave come along y, but for the row of the port; those
     that enter go on along x, but for its column.
     """
-    return 1 - 1 / chip.routers_y, 1 - 1 / chip.routers_x
+    (x, y), wide, high = port, chip.routers_x, chip.routers_y
+    along_x, along_y = max(x, wide - 1 - x) / wide, max(y, high - 1 - y) / high
+    return max(along_y, along_x / high), max(along_x, along_y / wide)
+
+
+@dataclass(frozen=True, eq=False)
+class _Flows:
+    """Flows between chips, -1 is the host: packets and their bits in each of ``lasts`` steps from ``first`` on."""
+
+    source: Array
+    target: Array
+    first: Array
+    lasts: Array
+    packets: Array
+    bits: Array
+
+
+def _together(
+    graph: Graph,
+    groups: Sequence[Population],
+    tilings: Mapping[str, Tiling],
+    flows: Traffic,
+    target: Target,
+) -> _Flows:
+    """What flows between the same chips in the same steps is one."""
+    depth, turns, bits = _senders(graph, groups, tilings, target)
+    chip = np.append(
+        np.arange(flows.tiles) // target.chip.cores_per_chip, HOST_TILE
+    )  # the host's is the last
+    far = chip[flows.source] != chip[flows.target]
+    tile, reader = flows.source[far], flows.target[far]
+    hosted = tile == HOST_TILE
+    # What the host sends comes a step before its readers work, and the same tick goes to all of them.
+    first = np.clip(np.where(hosted, depth[reader] - 1, depth[tile]), 0, None)
+    each = np.where(hosted, 1, turns[tile])
+    packets = flows.messages[far] / each
+    size = np.where(hosted, packet_bits(graph, graph.input.name, target), bits[tile])
+    rows = np.stack([chip[tile] + 1, chip[reader] + 1, first, graph.header.timesteps * each])
+    sizes = [int(row.max(initial=0)) + 1 for row in rows]
+    keys, which = np.unique(np.ravel_multi_index(rows, sizes), return_inverse=True)
+    source, end, first, lasts = np.stack(np.unravel_index(keys, sizes))
+    packets, load = (np.bincount(which, amount, len(keys)) for amount in (packets, packets * size))
+    return _Flows(source - 1, end - 1, first, lasts, packets, load)
 
 
 def _senders(
@@ -76,12 +132,13 @@ def _senders(
     return depth, turns, bits
 
 
-def _fullest(link: Array, load: Array, first: Array, lasts: Array, here: Array, steps: int) -> Array:
-    """The largest load of any link in each step, from loads that flow from a first step on for so many."""
-    numbers, row = np.unique(link[here], return_inverse=True)
+def _fullest(parts: Sequence[tuple[Array, Array, Array]], load: Array, flows: _Flows, steps: int) -> Array:
+    """The largest load of any link in each step, given links, the flows on them and the shares of these."""
+    link, row, share = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    numbers, place = np.unique(link, return_inverse=True)
     begun = np.zeros((len(numbers), steps + 1))
-    begin = np.clip(first[here], 0, steps)
-    np.add.at(begun, (row, begin), load[here])
-    np.add.at(begun, (row, np.clip(begin + lasts[here], 0, steps)), -load[here])
+    begin = np.clip(flows.first[row], 0, steps)
+    np.add.at(begun, (place, begin), load[row] * share)
+    np.add.at(begun, (place, np.clip(begin + flows.lasts[row], 0, steps)), -load[row] * share)
     found: Array = np.cumsum(begun, axis=1)[:, :steps].max(axis=0, initial=0.0)
     return found

@@ -1,4 +1,4 @@
-"""The way of a packet: from router to router inside a chip, x first, then y, and from chip to chip (:mod:`.topology`)."""
+"""The way of a packet: in a chip from router to router, x first, then y, and from chip to chip (:mod:`.topology`)."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Topology:
         return 2 * axis + (sign < 0), at + sign * strides[axis]
 
     def ways(self, source: Array, target: Array) -> Iterator[tuple[Array, Array, Array, Array]]:
-        """Crossing by crossing: pairs of chips that are still apart, where each is, its direction, and what it reaches."""
+        """Crossing by crossing: pairs of chips that are still apart, where each is, its direction, what it reaches."""
         pairs = np.flatnonzero(source != target)
         at = source[pairs]
         while len(pairs):
@@ -89,3 +89,6 @@ class Topology:
             yield pairs, at, direction, reached
             apart = reached != target[pairs]
             pairs, at = pairs[apart], reached[apart]
+
+
+DIRECT = Topology()

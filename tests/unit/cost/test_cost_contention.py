@@ -10,6 +10,7 @@ import pytest
 from neurodeploy.cost.contention import Stage, Wires, contended, step_times, works
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Flows, Link, Router
 from neurodeploy.mapping.routes import route
+from neurodeploy.mapping.topology import Topology
 from neurodeploy.target import load
 from tests.fast import fast
 
@@ -213,7 +214,9 @@ def test_wires_are_those_of_the_target() -> None:
     target = load("loihi-sim")
     keys = ("mesh_bit", "chip_bit", "host_packet", "packet_hop_x", "packet_hop_y")
     mesh, chip, host, x, y = (getattr(target.costs.time_ns, key).high for key in keys)
-    assert Wires.of(target, 40, "high", 4) == Wires(40 * mesh, 40 * chip, host, x, y, buffer=4)
+    assert Wires.of(target, 40, "high", 4) == Wires(
+        40 * mesh, 40 * chip, host, x, y, buffer=4, topology=Topology.of(target)
+    )
     assert (
         Wires.of(target, 40).buffer
         == target.chip.link_buffer_packets

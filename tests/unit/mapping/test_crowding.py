@@ -27,6 +27,7 @@ from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.target import Target, load
+from neurodeploy.target_schema import Board
 from tests.networks import images, mini_vit
 from tests.unit.mapping.networks import mlp
 
@@ -37,9 +38,14 @@ def small(cores: int, chips: int) -> Target:
     return target.model_copy(update={"chip": chip, "chips": chips})
 
 
-def test_loads_by_hand() -> None:
+def on_board(target: Target, chips_x: int) -> Target:
+    return target.model_copy(update={"board": Board(chips_x=chips_x, source="x")})
+
+
+@pytest.mark.parametrize("chips_x", [0, 3], ids=["direct", "line"])
+def test_loads_by_hand(chips_x: int) -> None:
     graph = balance(mlp((8, 6, 4)))
-    groups, target, ticks = populations(graph), small(2, 3), graph.header.timesteps
+    groups, target, ticks = populations(graph), on_board(small(2, 3), chips_x), graph.header.timesteps
     first, second = (g for g in groups if not g.on_host)
     # Tiles 0 to 3 are of the first layer, two on a chip; 4 and 5 of the second, on the third chip.
     tilings: Any = {
@@ -52,34 +58,65 @@ def test_loads_by_hand() -> None:
     steps = ticks + max(g.depth for g in groups)
     found = crowded_ns(graph, groups, tilings, flows, target, steps)
     time = target.costs.time_ns
-    bits = max(packet_bits(graph, node.name, target) for node in first.nodes)
+    sent, read, said = (
+        max(packet_bits(graph, node.name, target) for node in group.nodes)
+        for group in (first, second, groups[0])
+    )
+    leaving, entering = port_shares(target.chip, (0, 0))
+    east, west = port_shares(target.chip, (7, 1))[0], port_shares(target.chip, (0, 1))[1]
     expected = np.zeros(steps)
     for step in range(steps):
         begins = lambda depth, step=step: depth <= step < depth + ticks
-        chips, ports, host = 0.0, 0.0, 0.0
-        if begins(first.depth):
-            leaving, entering = port_shares(target.chip)
-            chips, ports = 7.0 * bits, max(7.0 * leaving, 8.0 * entering) * bits
-        if begins(first.depth - 1):
-            host += 10.0
-        if begins(second.depth):
-            host += 2.0
-        loads = chips * time.chip_bit.nominal, ports * time.mesh_bit.nominal, host * time.host_packet.nominal
-        expected[step] = max(loads)
+        layer, host, reads = begins(first.depth), begins(first.depth - 1), begins(second.depth)
+        # Directly 3 + 4 from chip 0 to chip 2; on the line they pass chip 1, whose 1 goes the last way with them.
+        chips = (8.0 if chips_x else 7.0) * layer * sent
+        if chips_x:
+            ports = max((7.0 + east) * sent * layer, 7.0 * sent * layer, 8.0 * west * sent * layer,
+                        5.0 * entering * said * host, 2.0 * leaving * read * reads)  # fmt: skip
+        else:
+            ports = max(7.0 * leaving * sent * layer, 2.0 * leaving * read * reads,
+                        8.0 * entering * sent * layer, 5.0 * entering * said * host)  # fmt: skip
+        packets = 10.0 * host + 2.0 * reads
+        terms = (
+            chips * time.chip_bit.nominal,
+            ports * time.mesh_bit.nominal,
+            packets * time.host_packet.nominal,
+        )
+        expected[step] = max(terms)
     assert np.allclose(found, expected) and found.max() > 0
 
 
-def test_the_fullest_link_at_a_port_is_that_of_the_routes() -> None:
-    chip = load("loihi2").chip
+@pytest.mark.parametrize("chips_x", [0, 1, 2], ids=["direct", "line", "mesh"])
+def test_the_fullest_link_at_a_port_is_that_of_the_routes(chips_x: int) -> None:
+    target = on_board(load("loihi2"), chips_x)
+    chip, topology = target.chip, Topology.of(target)
     mesh = list(product(range(chip.routers_x), range(chip.routers_y)))
     loads = Counter[Link]()
     for (x, y), (to_x, to_y) in product(mesh, mesh):
-        loads.update(
-            link for link in route(Router(0, x, y), Router(1, to_x, to_y), Topology()) if link.kind == "mesh"
-        )
-    for number, share in enumerate(port_shares(chip)):
+        way = route(Router(0, x, y), Router(1, to_x, to_y), topology)
+        loads.update(link for link in way if link.kind == "mesh")
+    side = int(topology.step(np.array([0]), np.array([1]))[0][0])
+    for number, port in enumerate((topology.ports[side], topology.ports[side ^ 1])):
         here = max(n for link, n in loads.items() if link.start.chip == number)
-        assert here == pytest.approx(share * len(mesh) ** 2)
+        assert here == pytest.approx(port_shares(chip, port)[number] * len(mesh) ** 2)
+
+
+def test_messages_of_the_host_pass_the_links_of_its_port() -> None:
+    """With a fast interface of the host, its port is what a step waits for."""
+    graph = balance(mlp((8, 6, 4)))
+    target = small(2, 1)
+    times = target.costs.time_ns.model_copy(
+        update={"host_packet": target.costs.time_ns.host_packet.model_copy(update={"nominal": 0.0})}
+    )
+    target = target.model_copy(update={"costs": target.costs.model_copy(update={"time_ns": times})})
+    groups = populations(graph)
+    tilings: Any = {g.name: SimpleNamespace(cut=SimpleNamespace(cores=1)) for g in groups if not g.on_host}
+    ends = np.array([[HOST_TILE, 0], [0, 1]])
+    flows = Traffic(*ends, np.ones(2), np.array([100.0, 3.0]), 2)
+    found = crowded_ns(graph, groups, tilings, flows, target, 8)
+    bits = packet_bits(graph, graph.input.name, target)
+    entering = port_shares(target.chip, (0, 0))[1]
+    assert found.max() == pytest.approx(100 * entering * bits * times.mesh_bit.nominal)
 
 
 @pytest.mark.parametrize("chips", [1, 4])

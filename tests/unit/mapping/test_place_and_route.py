@@ -17,8 +17,8 @@ from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches, pack
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.routes import loads, route
-from neurodeploy.mapping.topology import HOST_PORT, Topology
 from neurodeploy.mapping.tiling import Tiling, tile
+from neurodeploy.mapping.topology import DIRECT, HOST_PORT
 from neurodeploy.mapping.traffic import HOST_TILE, Flows, Traffic
 from neurodeploy.mapping.types import Core, Demand
 from neurodeploy.passes.balance import balance
@@ -27,7 +27,6 @@ from tests.strategies import integer_graphs
 from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
 
 LOIHI2 = load("loihi2").model_copy(update={"board": load("cpu-sim").board})  # chips in no known arrangement
-DIRECT = Topology()
 
 
 def core(chip: int, x: int, y: int) -> Core:

@@ -16,8 +16,8 @@ from neurodeploy.mapping.placements._annealing import annealing
 from neurodeploy.mapping.placements._base import PLACEMENTS, data_order, in_line, in_order, routers, snake
 from neurodeploy.mapping.placements._partition import partitioned
 from neurodeploy.mapping.routes import Loads, loads, route
-from neurodeploy.mapping.traffic import Traffic
 from neurodeploy.mapping.topology import Topology
+from neurodeploy.mapping.traffic import Traffic
 from neurodeploy.target import Target, load
 from neurodeploy.target_schema import Chip
 from tests.unit.mapping.networks import spiking_transformer
