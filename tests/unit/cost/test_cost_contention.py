@@ -117,10 +117,12 @@ def test_who_comes_first_decides() -> None:
     assert 1 + 1000 < time(None) < 101 + 1000
 
 
-def random_case(seed: int, cores: int = 24) -> tuple[Flows, list[Router], np.ndarray, np.ndarray]:
-    """Two steps of bursts between cores of two chips and the host; work with and without packets."""
+def random_case(
+    seed: int, cores: int = 24, chips: int = 2
+) -> tuple[Flows, list[Router], np.ndarray, np.ndarray]:
+    """Two steps of bursts between cores of a few chips and the host; work with and without packets."""
     rng = np.random.default_rng(seed)
-    places = [Router(*rng.integers(0, (2, 4, 3)).tolist()) for _ in range(cores)]
+    places = [Router(*rng.integers(0, (chips, 4, 3)).tolist()) for _ in range(cores)]
     ends = np.unique(rng.integers(-1, cores, (6 * cores, 2)), axis=0)
     ends = ends[(ends >= 0).any(axis=1)]
     packets = rng.poisson(rng.choice([0.0, 2.0, 60.0], (len(ends), 2))).astype(np.float32)
@@ -156,6 +158,16 @@ def test_no_step_beats_a_core_or_a_link(seed: int, room: int) -> None:
     for bound in (program.max(axis=0), receive.max(axis=0), busiest(given, places, wires)):
         assert (found.step_ns >= bound * (1 - 1e-6)).all()
     assert ((found.share > 0) & (found.share <= 1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chips_of_a_board_do_not_block_each_other_in_a_circle(seed: int) -> None:
+    """Two by two chips whose ports lie on all sides: with room for one packet between chips, most would never arrive."""
+    given, places, program, receive = random_case(seed, cores=40, chips=4)
+    board = Topology((2,), ((3, 1), (0, 1), (1, 2), (1, 0)))
+    wires = replace(WIRES, buffer=1, topology=board)
+    found = step_times(given, places, program, receive, wires, budget=10**9)
+    assert (found.step_ns >= busiest(given, places, wires) * (1 - 1e-6)).all()
 
 
 @pytest.mark.parametrize("seed", range(2))
