@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from math import ceil, prod, sqrt
 
+import numpy as np
+
 from ..ir.trace import Link, Router
+from ..mapping.topology import Topology
 from . import units
 from .svg import Safe, drawing, line, rect, tag, text, title
 from .words import Json
@@ -16,7 +19,7 @@ from .words import Json
 CORE, SEAM, GAP, EDGE = 21, 3, 24, 22
 MOST_CORES = 1 << 16
 #: of the map of chips: room for the number of the first chip of a row, and most chips in a row, as wide as the page
-MARGIN, MOST_COLUMNS = 36, 44
+MARGIN, MOST_COLUMNS = 44, 44
 
 #: what cores can be coloured by -> column of the core table, and of that of chips
 MEASURES = {"fill": "fill", "energy": "energy_nominal_uj", "packets": "packets_in_mean"}
@@ -29,36 +32,100 @@ def drawable(report: Json) -> bool:
     return max(*mesh, prod(mesh)) <= MOST_CORES
 
 
-def chips(report: Json) -> list[tuple[int, Safe]]:
-    """One drawing per chip in use; cores carry their numbers as data for the script."""
+def chips(report: Json) -> list[tuple[str, Safe]]:
+    """One drawing per chip in use, by its name; cores carry their numbers as data for the script."""
     if not drawable(report):
         return []
     used: dict[int, list[Json]] = defaultdict(list)
     for row in report["cores"]:
         used[row["chip"]].append(row)
     tops = _tops(report["cores"], MEASURES)
-    return [(chip, _chip(report, chip, used[chip], tops)) for chip in sorted(used)]
+    return [(label(report, chip), _chip(report, chip, used[chip], tops)) for chip in sorted(used)]
 
 
-def overview(rows: list[Json]) -> Safe:
-    """One square for each chip in use, in the order of their numbers; ``rows`` as :mod:`.perchip` makes them."""
-    tops, pitch = _tops(rows, OF_CHIPS), CORE + SEAM
-    columns = min(MOST_COLUMNS, ceil(sqrt(2 * len(rows))))
-    parts: list[Safe] = []
-    for index, row in enumerate(rows):
-        x, y = MARGIN + index % columns * pitch, index // columns * pitch
-        if not index % columns:
-            parts.append(text(MARGIN - 6, y + CORE / 2 + 4, str(row["chip"]), "axis", "end"))
-        square = _square(x, y, _levels(row, tops, OF_CHIPS))
+def overview(report: Json, rows: list[Json]) -> Safe:
+    """One square for each chip in use, where it lies on its board; ``rows`` as :mod:`.perchip` makes them.
+
+    Without a board they follow each other in the order of their numbers.
+    """
+    tops, topology = _tops(rows, OF_CHIPS), _topology(report)
+    pitch = CORE + (GAP if topology.sides else SEAM)
+    places, marks = _squares(rows, topology)
+    parts: list[Safe] = _crossings(report, places, pitch) if topology.sides else []
+    for y, mark in marks.items():
+        parts.append(text(MARGIN - 6, y * pitch + CORE / 2 + 4, mark, "axis", "end"))
+    for row in rows:
+        x, y = places[row["chip"]]
+        square = _square(MARGIN + x * pitch, y * pitch, _levels(row, tops, OF_CHIPS))
         hint = (
-            f"chip {row['chip']}: {row['cores']} cores, {units.percent(row['fill_mean'])} full, the fullest"
+            f"{label(report, row['chip'])}: {row['cores']} cores, {units.percent(row['fill_mean'])} full, the fullest"
             f" {units.percent(row['fill_max'])}, {units.quantity(row['energy_nominal_uj'], 'uJ')}"
         )
         parts.append(
             tag("g", title(hint), square, class_="used", tabindex=0, role="button", data_chip=row["chip"])
         )
-    width, height = MARGIN + columns * pitch, ceil(len(rows) / columns) * pitch
+    columns, lines = (max(at) + 1 for at in zip(*places.values(), strict=True))
+    width, height = MARGIN + columns * pitch, lines * pitch
     return drawing(width, height, "chips", *parts, min_width=min(width, 640))
+
+
+def label(report: Json, chip: int) -> str:
+    """The number of a chip and, on a board, where it lies."""
+    topology = _topology(report)
+    place = topology.spots(np.array(chip)).tolist() if topology.sides else []
+    where = " ".join(f"{axis}{n}" for axis, n in zip("xyz", place, strict=False))
+    return f"chip {chip} ({where})" if where else f"chip {chip}"
+
+
+def _topology(report: Json) -> Topology:
+    sides = (report["target"][key] for key in ("chips_x", "chips_y"))
+    return Topology(tuple(side for side in sides if side))
+
+
+def _squares(rows: list[Json], topology: Topology) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
+    """Column and line of each chip, and what stands before a line: its first chip, or its row on the board."""
+    chips = [row["chip"] for row in rows]
+    if not topology.sides:
+        columns = min(MOST_COLUMNS, ceil(sqrt(2 * len(rows))))
+        places = {chip: (i % columns, i // columns) for i, chip in enumerate(chips)}
+        return places, {i: str(chip) for i, chip in enumerate(chips[::columns])}
+    x, y, *deep = topology.spots(np.array(chips)).tolist()
+    z = deep[0] if deep else [0] * len(chips)
+    order, high = {layer: i for i, layer in enumerate(sorted(set(z)))}, max(y) + 2  # a line between layers
+    lines = [order[k] * high + j for j, k in zip(y, z, strict=True)]
+    marks = {line: f"y{j} z{k}" if deep else f"y{j}" for line, j, k in zip(lines, y, z, strict=True)}
+    return dict(zip(chips, zip(x, lines, strict=True), strict=True)), marks
+
+
+def _crossings(report: Json, places: dict[int, tuple[int, int]], pitch: float) -> list[Safe]:
+    """Traffic between chips that are drawn beside each other."""
+    found = []
+    for row in report["links"]:
+        start, end = Router.parse(row["from"]), Router.parse(row["to"])
+        if start and end and start.chip in places and end.chip in places and start.chip != end.chip:
+            (x, y), (to_x, to_y) = places[start.chip], places[end.chip]
+            if abs(x - to_x) + abs(y - to_y) == 1:
+                found.append((x, y, to_x, to_y, row))
+    top, parts = max((row["packets"] for *_, row in found), default=0) or 1, []
+    for x, y, to_x, to_y, row in found:
+        shift = 4 if (to_x, to_y) > (x, y) else -4  # its two directions lie side by side
+        along = x != to_x
+        ends = [
+            offset + at * pitch + CORE / 2 + (shift if along == vertical else 0)
+            for at, offset, vertical in (
+                (x, MARGIN, False),
+                (y, 0, True),
+                (to_x, MARGIN, False),
+                (to_y, 0, True),
+            )
+        ]
+        hint = f"{row['from']} \u2192 {row['to']}: {units.count(row['packets'])} packets per inference"
+        level = row["packets"] / top
+        wire = line(*ends, "wire")
+        parts.append(
+            tag("g", title(hint), wire, stroke_width=1 + 4 * level, stroke_opacity=0.25 + 0.75 * level)
+        )
+    return parts
 
 
 def geometry(report: Json) -> str:

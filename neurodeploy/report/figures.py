@@ -312,6 +312,9 @@ TARGET = (
     *(Figure(f"target.{name}", units.words(name), help, get=attrgetter(f"target.chip.{name}"), needs=LIMIT)
       for name, help in (("cores_per_chip", "cores of one chip"), ("routers_x", "columns of its mesh"),
                          ("routers_y", "rows of its mesh"), ("cores_per_router", "cores at one router"))),
+    *(Figure(f"target.{name}", units.words(name), help, get=attrgetter(f"target.board.{name}"))
+      for name, help in (("chips_x", "chips in a row of the board; 0: no arrangement of chips is known"),
+                         ("chips_y", "rows in a layer of the board; 0: one layer"))),
     Figure("target.source", "source of the mesh", "who says so", get=lambda i: i.target.chip.source, kind=TEXT,
            needs=LIMIT),
     Figure("target.widths", "widths", "bits of messages, state and registers",
@@ -350,7 +353,8 @@ MAPPING = (
       for key, name, what in (
           ("hops", "hops in a tick", "ways of messages from router to router"),
           ("peak", "fullest link in a tick", "messages on the fullest link inside a chip"),
-          ("crossings", "crossings in a tick", "messages that go from chip to chip"))),
+          ("crossings", "crossings in a tick", "ways of messages from chip to chip"),
+          ("crossing_peak", "fullest link between chips in a tick", "messages on it"))),
     Figure("mapping.streams", "copies of a layer", "copies of each layer on which the tokens take turns",
            get=_mapping(lambda m: m.notes.get("streams")), needs=IN_SPACE),
     Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",

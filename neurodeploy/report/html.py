@@ -47,7 +47,7 @@ def page(report: Json) -> str:
         synthetic=words.synthetic(report),
         unchecked=words.unchecked(report),
         tables=list(tables(report, by_chip)),
-        overview=chipmap.overview(by_chip) if by_chip and chipmap.drawable(report) else "",
+        overview=chipmap.overview(report, by_chip) if by_chip and chipmap.drawable(report) else "",
         geometry=chipmap.geometry(report),
         plans=words.at(report, "mapping.plans"),
         expected={row["layer"]: row for row in words.at(report, "mapping.expected") or ()},

@@ -162,7 +162,7 @@ def test_no_step_beats_a_core_or_a_link(seed: int, room: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_chips_of_a_board_do_not_block_each_other_in_a_circle(seed: int) -> None:
-    """Two by two chips whose ports lie on all sides: with room for one packet between chips, most would never arrive."""
+    """Two by two chips with ports on all sides: with room for one packet between chips, most would never arrive."""
     given, places, program, receive = random_case(seed, cores=40, chips=4)
     board = Topology((2,), ((3, 1), (0, 1), (1, 2), (1, 0)))
     wires = replace(WIRES, buffer=1, topology=board)

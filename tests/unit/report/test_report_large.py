@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import report
-from neurodeploy.report import data, files, html, packed, perchip
+from neurodeploy.report import chipmap, data, files, html, packed, perchip
 from tests import fake_build, large_build
 from tests.unit.report.test_report_page import Checker
 
@@ -39,6 +39,34 @@ def thirty() -> tuple[dict[str, Any], str]:
     """The same on thirty chips."""
     found = data.build(large_build.inputs(30))
     return found, html.page(found)
+
+
+@pytest.mark.parametrize("board, places", [
+    ((0, 0), {0: (0, 0), 1: (1, 0), 5: (5, 0)}),
+    ((2, 0), {0: (0, 0), 1: (1, 0), 5: (1, 2)}),
+    ((2, 2), {0: (0, 0), 1: (1, 0), 5: (1, 3)}),
+])  # fmt: skip
+def test_chips_are_drawn_where_they_lie_on_their_board(
+    board: tuple[int, int], places: dict[int, tuple[int, int]]
+) -> None:
+    """Layer below layer, with a line between; traffic between neighbours is drawn, that between layers is not."""
+    target = {**thirty()[0]["target"], "chips_x": board[0], "chips_y": board[1]}
+    row = {**perchip.chips(thirty()[0])[0]}
+    links = [
+        {**thirty()[0]["links"][0], "from": f"chip{a} (7,1)", "to": f"chip{b} (0,1)"}
+        for a, b in ((0, 1), (1, 0), (1, 5))
+    ]
+    drawn = chipmap.overview(
+        {"target": target, "links": links}, [{**row, "chip": n} for n in (0, 1, 3, 5, 29)]
+    )
+    spots = dict(zip((0, 1, 3, 5, 29), re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"', drawn), strict=True))
+    pitch = chipmap.CORE + (chipmap.GAP if board[0] else chipmap.SEAM)
+    if board[0]:
+        found = {n: ((float(x) - chipmap.MARGIN) / pitch, float(y) / pitch) for n, (x, y) in spots.items()}
+        assert {n: found[n] for n in places} == places
+    assert drawn.count('class="wire"') == (2 if board[0] else 0)
+    named = chipmap.label({"target": target}, 5)
+    assert named == {(0, 0): "chip 5", (2, 0): "chip 5 (x1 y2)", (2, 2): "chip 5 (x1 y0 z1)"}[board]
 
 
 def unpacked(page: str, name: str) -> dict[str, list[Any]]:

@@ -198,7 +198,7 @@ def test_several_chips_are_drawn_one_by_one() -> None:
     cores = tuple(replace(core, chip=core.index % 3) for core in inputs.mapping.cores)
     mapping, target = replace(inputs.mapping, cores=cores), inputs.target.with_chips(3)
     found = data.build(replace(inputs, mapping=mapping, target=target))
-    assert [number for number, _ in html.drawings(found)["chips"]] == [0, 1, 2]
+    assert [name for name, _ in html.drawings(found)["chips"]] == [f"chip {n} (x{n} y0 z0)" for n in range(3)]
     assert found["mapping"]["chips"] == 3
     assert "chips 3" in console.text(found)
 
