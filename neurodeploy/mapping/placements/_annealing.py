@@ -49,7 +49,7 @@ def annealing(on: Array, ends: Array, messages: Array, target: Target) -> tuple[
     flows = *_partners(ends[:, local], units[local], len(on)), _whole(abroad.away), _whole(abroad.home)
     order, chips = np.argsort(on, kind="stable"), len(abroad.through)
     members = order, np.searchsorted(on[order], np.arange(chips + 1))
-    mesh = slots, first, chip.cores_per_router, _spots(abroad.ports.T)
+    mesh = np.concatenate([slots, _spots(abroad.ports.T)]), len(slots), first, chip.cores_per_router
     place, tries = in_line(on), max(FEWEST, MOST // max(len(messages), 1))
     found = _anneal(place, members, flows, mesh, _whole(abroad.through), tries)
     return place, found[:, :, 0], units
@@ -74,7 +74,7 @@ def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
     none = np.zeros((count, 0), np.int64)
     flows = *_partners(between, _units(pairs.data), count), none, none
     members = np.arange(count), np.array([0, count])
-    mesh, place = (slots, places, 1, np.zeros((0, 3), np.int64)), np.arange(count)
+    mesh, place = (slots, len(slots), places, 1), np.arange(count)
     tries = max(FEWEST, min(MOST // max(pairs.nnz, 1), WIDEST // (6 * places.size)))
     _anneal(place, members, flows, mesh, np.zeros((1, 0, 0), np.int64), tries)
     return place[on]
@@ -115,68 +115,73 @@ def _kept(function: Any) -> Any:
 
 
 @_kept
-def _walk(loads: Any, start: Any, end: Any, amount: int) -> None:
+def _walk(loads: Any, spots: Any, start: int, end: int, amount: int) -> None:
     """Adds a flow to the links of its way, x first, then y, then z, as :func:`..routes.route`."""
-    x, y, z = start[0], start[1], start[2]
-    while x < end[0]:
+    x, y, z = spots[start, 0], spots[start, 1], spots[start, 2]
+    to_x, to_y, to_z = spots[end, 0], spots[end, 1], spots[end, 2]
+    while x < to_x:
         loads[0, z, y, x] += amount
         x += 1
-    while x > end[0]:
+    while x > to_x:
         loads[1, z, y, x] += amount
         x -= 1
-    while y < end[1]:
+    while y < to_y:
         loads[2, z, y, x] += amount
         y += 1
-    while y > end[1]:
+    while y > to_y:
         loads[3, z, y, x] += amount
         y -= 1
-    while z < end[2]:
+    while z < to_z:
         loads[4, z, y, x] += amount
         z += 1
-    while z > end[2]:
+    while z > to_z:
         loads[5, z, y, x] += amount
         z -= 1
 
 
 @_kept
-def _far(a: Any, b: Any) -> int:
+def _far(spots: Any, a: int, b: int) -> int:
     """Hops between two spots."""
-    return int(abs(a[0] - b[0]) + abs(a[1] - b[1]) + abs(a[2] - b[2]))
+    apart: int = (
+        abs(spots[a, 0] - spots[b, 0]) + abs(spots[a, 1] - spots[b, 1]) + abs(spots[a, 2] - spots[b, 2])
+    )
+    return apart
 
 
 @_kept
 def _move(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, sign: int) -> None:
     """Adds all flows of a core, or takes them away; those with the core ``other`` are left out."""
     first, partner, sent, taken, away, home = flows
-    slots, ports = mesh[0], mesh[3]
-    here = slots[place[core]]
+    spots, places = mesh[0], mesh[1]
+    here = place[core]
     for i in range(first[core], first[core + 1]):
         if partner[i] != other:
-            there = slots[place[partner[i]]]
+            there = place[partner[i]]
             if sent[i]:
-                _walk(loads, here, there, sign * sent[i])
+                _walk(loads, spots, here, there, sign * sent[i])
             if taken[i]:
-                _walk(loads, there, here, sign * taken[i])
-    for p in range(len(ports)):
+                _walk(loads, spots, there, here, sign * taken[i])
+    for p in range(away.shape[1]):
         if away[core, p]:
-            _walk(loads, here, ports[p], sign * away[core, p])
+            _walk(loads, spots, here, places + p, sign * away[core, p])
         if home[core, p]:
-            _walk(loads, ports[p], here, sign * home[core, p])
+            _walk(loads, spots, places + p, here, sign * home[core, p])
 
 
 @_kept
 def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
     """By how many hops the ways of a core grow at the place ``to``; those with the core ``other`` stay as long."""
     first, partner, sent, taken, away, home = flows
-    slots, ports = mesh[0], mesh[3]
-    here, spot, found = slots[place[core]], slots[to], 0
-    for p in range(len(ports)):
-        if away[core, p] + home[core, p]:
-            found += (_far(spot, ports[p]) - _far(here, ports[p])) * (away[core, p] + home[core, p])
+    spots, places = mesh[0], mesh[1]
+    here, found = place[core], 0
+    for p in range(away.shape[1]):
+        amount = away[core, p] + home[core, p]
+        if amount:
+            found += (_far(spots, to, places + p) - _far(spots, here, places + p)) * amount
     for i in range(first[core], first[core + 1]):
         if partner[i] != other:
-            there = slots[place[partner[i]]]
-            found += (_far(spot, there) - _far(here, there)) * (sent[i] + taken[i])
+            there = place[partner[i]]
+            found += (_far(spots, to, there) - _far(spots, here, there)) * (sent[i] + taken[i])
     return found
 
 
@@ -184,12 +189,16 @@ def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -
 def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     """A place for a core to try: any, or one on or beside the router of a partner; -1 where that is none."""
     first, partner = flows[0], flows[1]
-    slots, index, each = mesh[0], mesh[1], mesh[2]
+    spots, places, index, each = mesh
     count = first[core + 1] - first[core]
     if count == 0 or np.random.random() >= NEAR:
-        return int(np.random.randint(len(slots)))
-    there = slots[place[partner[first[core] + np.random.randint(count)]]]
-    x, y, z = there[0] + np.random.randint(3) - 1, there[1] + np.random.randint(3) - 1, there[2]
+        return int(np.random.randint(places))
+    there = place[partner[first[core] + np.random.randint(count)]]
+    x, y, z = (
+        spots[there, 0] + np.random.randint(3) - 1,
+        spots[there, 1] + np.random.randint(3) - 1,
+        spots[there, 2],
+    )
     if index.shape[0] > 1:
         z += np.random.randint(3) - 1
     if (
@@ -198,7 +207,7 @@ def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     ):
         return -1
     to: int = index[z, y, x] + np.random.randint(each)
-    return to if to < len(slots) else -1
+    return to if to < places else -1
 
 
 @_kept
@@ -208,13 +217,13 @@ def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries
     ``through`` (chips, ports, ports): what passes a chip, wherever its cores lie.
     """
     order, start = members
-    deep, high, wide = mesh[1].shape
+    deep, high, wide = mesh[2].shape
     found = np.zeros((len(start) - 1, 6 if deep > 1 else 4, deep, high, wide), np.int64)
     for chip in range(len(start) - 1):
         np.random.seed(chip)
         for a in range(through.shape[1]):
             for b in range(through.shape[2]):
-                _walk(found[chip], mesh[3][a], mesh[3][b], through[chip, a, b])
+                _walk(found[chip], mesh[0], mesh[1] + a, mesh[1] + b, through[chip, a, b])
         _anneal_chip(place, order[start[chip] : start[chip + 1]], flows, mesh, tries, found[chip])
     return found
 
@@ -233,14 +242,14 @@ def _copy(loads: Any, to: Any) -> None:
 def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
     """Adds all flows of a chip, each once."""
     first, partner, sent, _, away, home = flows
-    slots, ports = mesh[0], mesh[3]
+    spots, places = mesh[0], mesh[1]
     for core in cores:
-        here = slots[place[core]]
+        here = place[core]
         for i in range(first[core], first[core + 1]):
-            _walk(loads, here, slots[place[partner[i]]], sent[i])
-        for p in range(len(ports)):
-            _walk(loads, here, ports[p], away[core, p])
-            _walk(loads, ports[p], here, home[core, p])
+            _walk(loads, spots, here, place[partner[i]], sent[i])
+        for p in range(away.shape[1]):
+            _walk(loads, spots, here, places + p, away[core, p])
+            _walk(loads, spots, places + p, here, home[core, p])
 
 
 @_kept
@@ -273,8 +282,8 @@ def _remember(place: Any, cores: Any, kept: Any) -> None:
 @_kept
 def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
     """One chip; ``found``, which holds what passes it, is given the loads of its links at the best places."""
-    slots = mesh[0]
-    holder, kept = np.full(len(slots), -1), np.zeros(len(cores), np.int64)
+    spots = mesh[0]
+    holder, kept = np.full(mesh[1], -1), np.zeros(len(cores), np.int64)
     for core in cores:
         holder[place[core]] = core
     _count(found, place, cores, flows, mesh)
@@ -286,7 +295,7 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
     for step in range(total if hops else 0):
         core = cores[np.random.randint(len(cores))]
         to, here = _aim(place, flows, mesh, core), place[core]
-        if to < 0 or _far(slots[here], slots[to]) == 0:
+        if to < 0 or _far(spots, here, to) == 0:
             continue
         allowed = -warm * COLD ** (step / total) * np.log(1.0 - np.random.random())
         other = holder[to]
