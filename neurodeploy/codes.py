@@ -922,8 +922,9 @@ ND918 assumed range is too narrow
   A coefficient that nobody has published is a guess, and its range has to show it: an entry with assumed = true needs
   low <= nominal / 3 and high >= 3 x nominal. Widen the range, or give a public source and drop the mark.
 ND919 impossible number of cores or chips
-  More cores per chip than the mesh has places (routers_x * routers_y * cores_per_router), or more chips than
-  limits.chips allows. Correct the mesh, or ask for fewer chips.
+  More cores per chip than the mesh has places (routers_x * routers_y * cores_per_router), a port of the board at a
+  router that the mesh does not have, or more chips than limits.chips allows. Correct the mesh or the port, or ask for
+  fewer chips.
 """
 
 _ENTRY = re.compile(r"^(ND\d{3}) (.+)\n((?:  .+\n)+)", re.MULTILINE)

@@ -299,6 +299,19 @@ def test_more_cores_than_the_mesh_holds_are_refused(write: Write) -> None:
     assert (problem.code, problem.cause) == ("ND919", "9 cores on a mesh with room for 8")
 
 
+def test_a_board_needs_a_source_and_ports_on_the_mesh(write: Write) -> None:
+    problem = only(write('extends = "loihi2"\n[board]\nchips_x = 2\neast = [7, 4]\nsource = "x"\n'))
+    assert (problem.code, problem.cause) == ("ND919", "the port east is at no router: [7, 4]")
+    assert only(write('extends = "loihi2"\n[board]\nchips_x = 2\n')).code == "ND914"
+    found = load(write('extends = "loihi2"\n[board]\nchips_x = 2\neast = [7, 3]\nsource = "x"\n'))
+    assert (found.board.chips_x, found.board.chips_y, found.board.east) == (2, 0, (7, 3))
+    shown = {row.key: row.high for row in found.rows() if row.section == "board"}
+    assert shown == {"chips_x": 2, "chips_y": 0, "east": "7, 3"} | dict.fromkeys(
+        ("west", "south", "north", "up", "down"), "middle"
+    )
+    assert load("cpu-sim").board.chips_x == 0
+
+
 def test_all_problems_of_a_file_are_reported_at_once(write: Write) -> None:
     text = (
         entry(low="9.0", unit="nJ", high="nan", source="''")
@@ -399,6 +412,7 @@ def test_another_chip_inherits_nothing_as_documented(write: Write) -> None:
     assert energies.barrier_per_core.high == pytest.approx(3 * parent.barrier_per_core.nominal)
     assert energies.barrier_per_core.source.startswith("assumed: as Intel Loihi 2: inferred: ")
     assert target.limits.neurons_per_core.source.startswith("assumed: as Intel Loihi 2: ")
+    assert target.board.source.startswith("assumed: as Intel Loihi 2: ")
     assert target.costs.paper_metric == load("loihi-sim").costs.paper_metric
 
 
