@@ -106,6 +106,24 @@ def test_format_version_is_checked() -> None:
         from_arrays(data)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"header": {"ports": [0] * 8}}, {"header": {"ports": [0] * 11 + [1 << 16]}}, {"header": {"ports": None}},
+        {"header": {"board": [0, 2]}}, {"header": {"board": [4]}}, {"place": [1 << 16, 0, 0, 0]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_ways_that_no_run_could_follow_are_refused(change: dict[str, Any]) -> None:
+    """Ports of all six directions, chips and routers in reach: whatever counts packets walks from one to the next."""
+    image = sound()[-1]
+    assert image["record"]["header"]["board"] == [4, 2] and len(image["record"]["header"]["ports"]) == 12
+    image["record"]["header"] |= change.get("header", {})
+    image["record"] |= {k: v for k, v in change.items() if k != "header"}
+    with pytest.raises(MappingError):
+        from_arrays(image)
+
+
 # --- what is declared is checked -------------------------------------------------------------------------------------
 
 COLUMNS = [(table, column) for table in TABLES.values() for column in table.columns]
