@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..price import traffic_ns
 from ..target import Target
 from ..target_schema import Chip
 from .groups import Population
-from .routes import ports
+from .routes import ways
 from .tiling import Tiling
 from .topology import Topology
 from .traffic import HOST_TILE, Traffic, packet_bits
@@ -29,43 +30,42 @@ def crowded_ns(
     graph: Graph,
     groups: Sequence[Population],
     tilings: Mapping[str, Tiling],
-    flows: Traffic,
+    traffic: Traffic,
     target: Target,
     steps: int,
 ) -> Array:
     """Nanoseconds that the fullest of these links takes in each step of an inference, nominal."""
-    flows = _together(graph, groups, tilings, flows, target)
-    topology = Topology.of(target)
-    places, host, port = ports(topology)
-    out, into = np.array([port_shares(target.chip, at) for at in places.tolist()]).T
+    flows = _together(graph, groups, tilings, traffic, target)
     inside = np.flatnonzero((flows.source >= 0) & (flows.target >= 0))
-    gone, came = np.full((2, len(flows.source)), host)
-    # Of links between chips, and of ports by where messages leave and enter: which, whose flow, and its share there.
-    nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    links, leaving, entering = [nothing], [nothing], [nothing]
-    ways = topology.ways(flows.source[inside], flows.target[inside])
-    for number, (rows, at, direction, reached) in enumerate(ways):
-        row, way = inside[rows], port[direction]
-        links.append(((at << 32) + reached, row, np.ones(len(row))))
-        if number:
-            passes = (came[row] != way) * 1.0  # some in no link of the chip at all
-            entering.append((at * len(places) + came[row], row, passes))
-            leaving.append((at * len(places) + way, row, passes))
-        else:
-            gone[row] = way
-        came[row] = port[direction ^ 1]
-    for found, end, way, shares in ((leaving, flows.source, gone, out), (entering, flows.target, came, into)):
-        row = np.flatnonzero(end >= 0)
-        found.append((end[row] * len(places) + way[row], row, shares[way[row]]))
-    at_host = np.setdiff1d(np.arange(len(flows.source)), inside)
-    host_packets = _fullest(
-        [(np.zeros_like(at_host), at_host, np.ones(len(at_host)))], flows.packets, flows, steps
-    )
-    mesh, between = (
-        np.max([_fullest(part, flows.bits, flows, steps) for part in parts], axis=0)
-        for parts in ((leaving, entering), (links,))
-    )
-    return traffic_ns(mesh, between, host_packets, target, LEVEL)
+    over = ways(flows.source[inside], flows.target[inside], Topology.of(target))
+    (at, reached, pair), every = over.links, np.arange(len(flows.source))
+    links = _Shares((at << 32) + reached, inside[pair], np.ones(len(pair)))
+    at, *ends, pair = over.passed
+    passing = (ends[0] != ends[1]) * 1.0  # no link of the chip where both ports are at one router
+    ports = []
+    for side, chip, passed, own in (
+        (0, flows.target, ends[0], over.came),
+        (1, flows.source, ends[1], over.gone),
+    ):
+        port, row = np.full(len(every), over.host), np.flatnonzero(chip >= 0)
+        port[inside] = own
+        shares = np.array([port_shares(target.chip, place)[1 - side] for place in over.ports.tolist()])
+        through = _Shares(at * len(over.ports) + passed, inside[pair], passing)
+        ending = _Shares(chip[row] * len(over.ports) + port[row], row, shares[port[row]])
+        ports.append(_Shares(*(np.concatenate(both) for both in zip(through, ending, strict=True))))
+    hosted = np.setdiff1d(every, inside)
+    host = _Shares(np.zeros_like(hosted), hosted, np.ones(len(hosted)))
+    mesh = np.maximum(*(_fullest(shares, flows.bits, flows, steps) for shares in ports))
+    between = _fullest(links, flows.bits, flows, steps)
+    return traffic_ns(mesh, between, _fullest(host, flows.packets, flows, steps), target, LEVEL)
+
+
+class _Shares(NamedTuple):
+    """Shares of flows on links: the number of a link, the row of a flow, and what of it passes the link."""
+
+    link: Array
+    row: Array
+    share: Array
 
 
 def port_shares(chip: Chip, port: Sequence[int]) -> tuple[float, float]:
@@ -132,13 +132,12 @@ def _senders(
     return depth, turns, bits
 
 
-def _fullest(parts: Sequence[tuple[Array, Array, Array]], load: Array, flows: _Flows, steps: int) -> Array:
-    """The largest load of any link in each step, given links, the flows on them and the shares of these."""
-    link, row, share = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    numbers, place = np.unique(link, return_inverse=True)
+def _fullest(shares: _Shares, load: Array, flows: _Flows, steps: int) -> Array:
+    """The largest load of any link in each step."""
+    numbers, place = np.unique(shares.link, return_inverse=True)
     begun = np.zeros((len(numbers), steps + 1))
-    begin = np.clip(flows.first[row], 0, steps)
-    np.add.at(begun, (place, begin), load[row] * share)
-    np.add.at(begun, (place, np.clip(begin + flows.lasts[row], 0, steps)), -load[row] * share)
+    begin, amount = np.clip(flows.first[shares.row], 0, steps), load[shares.row] * shares.share
+    np.add.at(begun, (place, begin), amount)
+    np.add.at(begun, (place, np.clip(begin + flows.lasts[shares.row], 0, steps)), -amount)
     found: Array = np.cumsum(begun, axis=1)[:, :steps].max(axis=0, initial=0.0)
     return found

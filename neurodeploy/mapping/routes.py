@@ -64,6 +64,40 @@ def _walk(start: int, end: int) -> range:
 
 
 @dataclass(frozen=True, eq=False)
+class Ways:
+    """Ways between pairs of different chips; ports by their number among ``ports`` (ports, 2), routers.
+
+    ``host``: the port of the host. ``gone`` and ``came``: the port by which each pair's messages leave the first chip,
+    and enter the last. ``links`` (3, crossings): chip, chip that is reached, pair. ``passed`` (4, passings): chip, the
+    ports by which it is entered and left, pair.
+    """
+
+    ports: Array
+    host: int
+    gone: Array
+    came: Array
+    links: Array
+    passed: Array
+
+
+def ways(source: Array, target: Array, topology: Topology) -> Ways:
+    """Those of pairs of chips."""
+    places, number = np.unique(np.array([HOST_PORT, *topology.ports]), axis=0, return_inverse=True)
+    host, *port = number.reshape(-1).tolist()
+    side = np.array(port)
+    gone, came = np.zeros((2, len(source)), dtype=np.int64)
+    links, passed = [np.zeros((3, 0), np.int64)], [np.zeros((4, 0), np.int64)]
+    for step, (pairs, at, direction, reached) in enumerate(topology.ways(source, target)):
+        if step:
+            passed.append(np.stack([at, came[pairs], side[direction], pairs]))
+        else:
+            gone[pairs] = side[direction]
+        came[pairs] = side[direction ^ 1]
+        links.append(np.stack([at, reached, pairs]))
+    return Ways(places, host, gone, came, np.concatenate(links, axis=1), np.concatenate(passed, axis=1))
+
+
+@dataclass(frozen=True, eq=False)
 class Outside:
     """What :func:`route` makes of many flows as far as they leave their chips.
 
@@ -79,16 +113,8 @@ class Outside:
     between: Array
 
 
-def ports(topology: Topology) -> tuple[Array, int, Array]:
-    """(ports, 2) the different routers that are ports, which of them is the host's, and which each direction's."""
-    found, which = np.unique(np.array([HOST_PORT, *topology.ports]), axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    return found, int(which[0]), which[1:]
-
-
 def outside(on: Array, ends: Array, messages: Array, topology: Topology) -> Outside:
     """Given the chip of each core; ``ends`` (2, flows) are indices of cores, -1 is the host."""
-    places, host, port = ports(topology)
     (source, target), chip = ends, np.append(on, -1)  # the host is the last, which -1 finds
     first, last = chip[source], chip[target]
     leave, enter = (first != last) & (first >= 0), (first != last) & (last >= 0)
@@ -96,36 +122,23 @@ def outside(on: Array, ends: Array, messages: Array, topology: Topology) -> Outs
     pairs = csr_array((messages[far], (first[far], last[far])), shape=(chips, chips))
     pairs.sum_duplicates()
     starts, stops = np.repeat(np.arange(chips), np.diff(pairs.indptr)), pairs.indices.astype(np.int64)
-    gone, came = np.zeros((2, len(starts)), dtype=np.int64)
-    links, passed = [np.zeros((3, 0))], [np.zeros((4, 0))]
-    for number, (rows, at, direction, reached) in enumerate(topology.ways(starts, stops)):
-        amount = pairs.data[rows]
-        if number:
-            passed.append(np.stack([at, came[rows], port[direction], amount]))
-        else:
-            gone[rows] = port[direction]
-        came[rows] = port[direction ^ 1]
-        links.append(np.stack([at, reached, amount]))
+    over = ways(starts, stops, topology)
     which = np.searchsorted(starts * chips + stops, first[far] * chips + last[far])
-    out, into = np.full((2, len(messages)), host)
-    out[far], into[far] = gone[which], came[which]
-    count = len(places)
+    out, into = np.full((2, len(messages)), over.host)
+    out[far], into[far] = over.gone[which], over.came[which]
+    count = len(over.ports)
     away, home = (
         np.bincount(core[here] * count + at[here], messages[here], len(on) * count).reshape(-1, count) * 1.0
         for core, at, here in ((source, out, leave), (target, into, enter))
     )
-    *ways, crossed = np.concatenate(links, axis=1)
-    chips = max([chips, *(int(ends.max(initial=-1)) + 1 for ends in ways)])
-    between = csr_array((crossed, _whole(ways)), shape=(chips, chips))
+    *crossed, pair = over.links
+    chips = max([chips, *(int(end.max(initial=-1)) + 1 for end in crossed)])
+    between = csr_array((pairs.data[pair], tuple(crossed)), shape=(chips, chips))
     between.sum_duplicates()
-    *legs, amount = np.concatenate(passed, axis=1)
+    *legs, pair = over.passed
     shape = chips, count, count
-    through = np.bincount(np.ravel_multi_index(_whole(legs), shape), amount, chips * count**2)
-    return Outside(places, away, home, through.reshape(shape), between.data)
-
-
-def _whole(columns: Sequence[Array]) -> tuple[Array, ...]:
-    return tuple(column.astype(np.int64) for column in columns)
+    through = np.bincount(np.ravel_multi_index(tuple(legs), shape), pairs.data[pair], chips * count**2)
+    return Outside(over.ports, away, home, through.reshape(shape), between.data)
 
 
 @dataclass(frozen=True, eq=False)
