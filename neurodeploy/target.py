@@ -89,7 +89,9 @@ class Target(Frozen):
     @classmethod
     def _ports_exist(cls, board: Board, info: ValidationInfo) -> Board:
         chip = info.data.get("chip")
-        for key in PORTS if isinstance(chip, Chip) else ():
+        if not isinstance(chip, Chip):
+            return board
+        for key in PORTS:
             x, y = getattr(board, key) or (0, 0)
             if x >= chip.routers_x or y >= chip.routers_y:
                 limit = f"a router of {chip.routers_x} x {chip.routers_y}"

@@ -109,19 +109,11 @@ def _crossings(report: Json, places: dict[int, tuple[int, int]], pitch: float) -
     top, parts = max((row["packets"] for *_, row in found), default=0) or 1, []
     for x, y, to_x, to_y, row in found:
         shift = 4 if (to_x, to_y) > (x, y) else -4  # its two directions lie side by side
-        along = x != to_x
-        ends = [
-            offset + at * pitch + CORE / 2 + (shift if along == vertical else 0)
-            for at, offset, vertical in (
-                (x, MARGIN, False),
-                (y, 0, True),
-                (to_x, MARGIN, False),
-                (to_y, 0, True),
-            )
-        ]
-        hint = f"{row['from']} \u2192 {row['to']}: {units.count(row['packets'])} packets per inference"
+        aside, below = (0, shift) if x != to_x else (shift, 0)
+        left, top_y = MARGIN + CORE / 2 + aside, CORE / 2 + below
+        wire = line(left + x * pitch, top_y + y * pitch, left + to_x * pitch, top_y + to_y * pitch, "wire")
+        hint = f"{row['from']} → {row['to']}: {units.count(row['packets'])} packets per inference"
         level = row["packets"] / top
-        wire = line(*ends, "wire")
         parts.append(
             tag("g", title(hint), wire, stroke_width=1 + 4 * level, stroke_opacity=0.25 + 0.75 * level)
         )

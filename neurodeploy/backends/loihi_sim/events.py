@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 from ...array import Array
 from ...image import CoreImage, Export, origins
-from ...ir.trace import EVENT_KINDS, Events, Flows, Link
+from ...ir.trace import EVENT_KINDS, Events, Flows, Link, Router
 from ...mapping.routes import route
 from ...mapping.topology import Topology
 
@@ -84,8 +84,11 @@ class Network:
 
     def path(self, source: int, target: int) -> list[Link]:
         """Links from one image to another; the host is the end of its own link."""
-        ends = [self.images[i] if self.images[i].chip >= 0 else None for i in (source, target)]
-        return route(*ends, self.topology)  # type: ignore[arg-type]  # images have a core's coordinates
+        a, b = (
+            Router(image.chip, image.x, image.y) if image.chip >= 0 else None
+            for image in (self.images[source], self.images[target])
+        )
+        return route(a, b, self.topology)
 
     def links(self) -> tuple[list[Link], csr_array]:
         """All links, and the matrix (links, pairs) that is 1 where a pair's packets pass."""

@@ -197,7 +197,8 @@ def test_flows_are_the_packets_of_cores_and_links() -> None:
     for ends, packets in zip(flows.ends.tolist(), flows.packets, strict=True):
         if ends[0] >= 0:
             sent[ends[0]] += packets
-        for link in route(*(mapping.cores[end] if end >= 0 else None for end in ends), Topology.of(TARGET)):
+        a, b = (mapping.cores[end] if end >= 0 else None for end in ends)
+        for link in route(a, b, Topology.of(TARGET)):
             links[link] = links.get(link, 0) + packets
     assert np.array_equal(sent, events.core_counts.mean(axis=0)[..., column])
     assert set(links) == set(events.links)

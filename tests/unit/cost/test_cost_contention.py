@@ -140,7 +140,8 @@ def busiest(given: Flows, places: list[Router], wires: Wires) -> np.ndarray:
     total: dict[Link | str, np.ndarray] = {}
     each = {"mesh": wires.mesh_ns, "chip": wires.chip_ns, "host": wires.host_ns}
     for ends, packets in zip(given.ends.tolist(), given.packets, strict=True):
-        for way in route(*(places[end] if end >= 0 else None for end in ends), wires.topology):
+        a, b = (places[end] if end >= 0 else None for end in ends)
+        for way in route(a, b, wires.topology):
             key = "host" if HOST in way else way
             total[key] = total.get(key, 0) + each[way.kind] * packets
     return np.max(list(total.values()), axis=0)

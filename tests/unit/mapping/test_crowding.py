@@ -112,7 +112,7 @@ def test_messages_of_the_host_pass_the_links_of_its_port() -> None:
     groups = populations(graph)
     tilings: Any = {g.name: SimpleNamespace(cut=SimpleNamespace(cores=1)) for g in groups if not g.on_host}
     ends = np.array([[HOST_TILE, 0], [0, 1]])
-    flows = Traffic(*ends, np.ones(2), np.array([100.0, 3.0]), 2)
+    flows = Traffic(ends[0], ends[1], np.ones(2), np.array([100.0, 3.0]), 2)
     found = crowded_ns(graph, groups, tilings, flows, target, 8)
     bits = packet_bits(graph, graph.input.name, target)
     entering = port_shares(target.chip, (0, 0))[1]

@@ -166,7 +166,8 @@ def test_loads_of_many_flows_are_those_of_their_routes(seed: int) -> None:
     ends, messages = random_flows(random, 12, 30)
     expected: Counter = Counter()
     for (source, target), amount in zip(ends.T.tolist(), messages.tolist(), strict=True):
-        for link in route(*(None if end < 0 else places[end] for end in (source, target)), DIRECT):
+        a, b = (None if end < 0 else places[end] for end in (source, target))
+        for link in route(a, b, DIRECT):
             expected[link] += amount
     found = loads(places, ends, messages, LOIHI2)
     assert by_link(found.mesh) == {link: n for link, n in expected.items() if link.kind == "mesh"}

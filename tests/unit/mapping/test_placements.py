@@ -178,7 +178,8 @@ def test_annealed_loads_are_those_of_the_routes(chip: Chip, cores: int, seed: in
     spots, topology = routers(order, place, chip), Topology.of(target)
     expected = np.zeros_like(found)
     for pair, amount in zip(ends.T.tolist(), units.tolist(), strict=True):
-        for start, end in route(*(None if i < 0 else spots[i] for i in pair), topology):
+        a, b = (None if i < 0 else spots[i] for i in pair)
+        for start, end in route(a, b, topology):
             if start.chip == end.chip:
                 side = [(1, 0), (-1, 0), (0, 1), (0, -1)].index((end.x - start.x, end.y - start.y))
                 expected[start.chip, side, start.y, start.x] += amount

@@ -91,13 +91,15 @@ def expected(a: Router | None, b: Router | None, target: Target, board: networkx
         None if r is None else (spot(r.chip, target.board) if target.board.chips_x else (r.chip, 0, 0))
         for r in (a, b)
     ]
-    number = {spot(n, target.board) if target.board.chips_x else (n, 0, 0): n for n in range(200)}
+    number: dict[tuple[int, ...], int] = {
+        spot(n, target.board) if target.board.chips_x else (n, 0, 0): n for n in range(200)
+    }
     if a is None or b is None:
         legs = [
             (r.chip, *(((0, 0), r[1:]) if a is None else (r[1:], (0, 0)))) for r in (a, b) if r is not None
         ]
     else:
-        path = way(board, *ends)  # type: ignore[arg-type]
+        path = way(board, ends[0], ends[1])
         gates = [board.edges[edge]["ports"] for edge in pairwise(path)]
         starts, stops = [a[1:], *(gate[1] for gate in gates)], [*(gate[0] for gate in gates), b[1:]]
         legs = [(number[at], *leg) for at, *leg in zip(path, starts, stops, strict=True)]
@@ -145,7 +147,8 @@ def test_loads_of_links_are_those_of_shortest_ways(target: Target, seed: int) ->
     places = routers(order, place, chip)
     found, carried, kept = loads(places, ends, messages, target), Counter[Link](), Counter[Link]()
     for pair, amount, unit in zip(ends.T.tolist(), messages.tolist(), units.tolist(), strict=True):
-        for link in expected(*(None if end < 0 else places[end] for end in pair), target, board):
+        a, b = (None if end < 0 else places[end] for end in pair)
+        for link in expected(a, b, target, board):
             carried[link] += amount
             kept[link] += unit
     mesh = {link: n for link, n in carried.items() if link.kind == "mesh"}
@@ -196,7 +199,7 @@ def test_parts_of_a_hidden_line_lie_beside_each_other(board: tuple[int, int]) ->
 @given(targets(), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_a_placement_on_a_board_is_no_worse_than_data_order(target: Target, cores: int, seed: int) -> None:
     ends, messages = flows(seed, cores)
-    traffic = Traffic(*ends, np.ones(len(messages), np.int64), messages, cores)
+    traffic = Traffic(ends[0], ends[1], np.ones(len(messages), np.int64), messages, cores)
     spots = PLACEMENTS["metis-annealing"].place([[i] for i in range(cores)], traffic, target)
     most = Counter(spot.chip for spot in spots).values()
     assert max(most, default=0) <= target.chip.cores_per_chip
