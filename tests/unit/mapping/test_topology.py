@@ -113,7 +113,7 @@ def expected(a: Router | None, b: Router | None, target: Target, board: networkx
 CHIPS = 12
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(targets(), st.data())
 def test_routes_are_shortest_ways_from_chip_to_chip_and_port_to_port(
     target: Target, data: st.DataObject
@@ -135,7 +135,7 @@ def flows(seed: int, cores: int) -> tuple[np.ndarray, np.ndarray]:
     return ends, random.integers(1, 100, ends.shape[1]).astype(float)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(targets(), st.integers(0, 2**32 - 1))
 def test_loads_of_links_are_those_of_shortest_ways(target: Target, seed: int) -> None:
     """Many flows at once, and what the annealing kept from swap to swap."""
@@ -195,7 +195,7 @@ def test_parts_of_a_hidden_line_lie_beside_each_other(board: tuple[int, int]) ->
     assert ours.crossings >= 150.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(targets(), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_a_placement_on_a_board_is_no_worse_than_data_order(target: Target, cores: int, seed: int) -> None:
     ends, messages = flows(seed, cores)
