@@ -42,7 +42,7 @@ class Cutter:
         key = self._signature(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(self._own(group), least=least)
+        self.known[key] = tile(self.accounting(group), least=least)
         return self.known[key]
 
     def finer(self, tiling: Tiling) -> Tiling:
@@ -59,7 +59,7 @@ class Cutter:
         """The partition of a group that a user asks for, not yet cut; None if no layout has it."""
         key = self._signature(group, needed_bits(group)), wanted
         if key not in self.asked:
-            accounting = self._own(group)
+            accounting = self.accounting(group)
             self.asked[key] = accounting, named(accounting, wanted)
         return self.asked[key][1]
 
@@ -106,7 +106,8 @@ class Cutter:
         held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
         return self.graph.shape(source), source in still, source in outside, channels.get(source), held
 
-    def _own(self, group: Population) -> Accounting:
+    def accounting(self, group: Population) -> Accounting:
+        """What the demands of a group are computed from."""
         if group.name not in self.accountings:
             self.accountings[group.name] = Accounting.of(self.graph, self.target, group)
         return self.accountings[group.name]

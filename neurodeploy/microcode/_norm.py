@@ -10,6 +10,8 @@
 5. y = rescale(u, gamma sqrt(D) / out unit) + beta, per channel with its own 16-bit multiplier and shift; saturated.
 Widths (L = ceil(log2 D), B = min(20, 30 - L), k = 2B + L - 29): |c| <= 2^(B+1); |sum c| <= 2^30; sum of high parts
 <= 2^29, of low parts < 2^31; eps <= 2^29; c times the root is at most 2^51 before its shift.
+In parts: the range (layer norm: of both ends), of which all are told the shift (and the middle); the sum, of which they
+are told the mean (layer norm); the sum of squares, of which they are told the root.
 A constant row has c = 0 and a sum of at least 1: y = beta.
 Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024;
 from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5, as B shrinks.
@@ -23,7 +25,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
-from ..ir.micro_op import MicroOp, Params, QuantizedMicro
+from ..ir.micro_op import Params, QuantizedMicro
+from ..ir.rows import DIGIT_BITS, Level, Numbers, RowOp
 from ..ir.types import Fixed, Interval
 from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import BIT_LENGTH_OPS, ROOT_OPS, UNIT_BITS, bit_length, bits_of, inverse_root, root_table
@@ -35,14 +38,20 @@ SUM_MAX = (1 << 30) - 1
 EPS_BITS = 15
 
 
-class Norm(MicroOp):
+class Norm(RowOp):
     """Normalisation of the last axis to unit variance (``centred``) or unit mean square."""
 
-    row = affine = True
+    affine = True
 
     def __init__(self, name: str, centred: bool) -> None:
         self.name = name
         self.centred = centred
+        squares = Level("sum", self._squares, self._root, tells=3, digits=4)
+        self.levels = (
+            (Level("max", _ends, _middle, said=2, tells=2), Level("sum", _shifted, _mean, digits=2), squares)
+            if centred
+            else (Level("max", _magnitude, _reach), squares)
+        )
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """Biased variance, eps inside the root, as torch does."""
@@ -52,7 +61,7 @@ class Norm(MicroOp):
         gamma, beta = affine(params)
         return y * gamma + beta
 
-    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
+    def whole(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The integer program; second: 1 where the output saturated. Raises ValueError for a row of another width."""
         if x.shape[-1] != params["width"]:
             raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
@@ -61,10 +70,27 @@ class Norm(MicroOp):
             c = c - mean(c, params)
         else:
             c, shift = fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
-        u = unit_vector(c, shift, params)
-        raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
-        y = saturate(raw, params["bits"])
-        return y, np.where(raw != y, 1, 0)
+        square, split = c * c, params["split"]
+        total = (square >> split).sum(axis=-1, keepdims=True)
+        total = total + ((square & ((1 << split) - 1)).sum(axis=-1, keepdims=True) >> split)
+        return output(c, *root(total, shift, params), params)
+
+    def result(self, x: Array, told: Numbers, params: Params) -> tuple[Array, Array | int]:
+        """The centred elements once more, times the root, gamma and beta."""
+        *_, high, low, half = told
+        return output(self._centred(x, told, params), (high << DIGIT_BITS) + low, half, params)
+
+    def _centred(self, x: Array, told: Numbers, params: Params) -> Array:
+        return shifted(x - told[0], told[1]) - told[2] if self.centred else shifted(x, told[0])
+
+    def _squares(self, x: Array, told: Numbers, params: Params) -> Numbers:
+        c = self._centred(x, told, params)
+        return (c * c,)
+
+    def _root(self, statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+        """1 / sqrt of the sum of squares: two halves of its mantissa, and its exponent."""
+        r, half = root(statistics[0] >> params["split"], told[int(self.centred)], params)
+        return r >> DIGIT_BITS, r & ((1 << DIGIT_BITS) - 1), half
 
     def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the bound sqrt(D) |gamma| + |beta| just fits ``out_bits``, so nothing saturates."""
@@ -79,22 +105,28 @@ class Norm(MicroOp):
         reach = Interval(int(np.min(lo)), int(np.max(hi)), True)
         return QuantizedMicro(ints, Fixed(bits, True, scale), reach)
 
-    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+    def range(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """beta -+ sqrt(D) |gamma|, per channel, whatever the input."""
         least, most = limits(params)
         return np.broadcast_to(least, lo.shape), np.broadcast_to(most, hi.shape)
 
-    def operations(self, params: Params, width: int) -> int:
-        """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm).
+    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
+        """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm); in parts elements are shifted anew.
 
         Element: range (two compares and a subtract; or magnitude and a compare), shift up, round and shift down, mean
         (add, subtract), square, its split (shift, mask) and two adds, u (multiply, add, shift), output (multiply, add,
         shift, add, two compares). Row: middle and reach of the range, mean with remainder; leading bit and shift of the
         range; carry, eps, clip; inverse root; shift of u.
         """
+        subtract, reach, mean = int(self.centred), BIT_LENGTH_OPS + 5, 9 * self.centred
+        if piece == "result":
+            return subtract + 3 + subtract + 3 + 6, 2
+        if piece:
+            last, first = level == len(self.levels) - 1, level == 0
+            once = 15 + ROOT_OPS if last else reach + 5 * subtract if first else mean
+            return (1 if first else 4 + 2 * subtract if last else 4), once
         element = (3 + 2 if self.centred else 2) + 3 + 5 + 3 + 6
-        row = (5 + 9 if self.centred else 0) + BIT_LENGTH_OPS + 5 + 15 + ROOT_OPS + 2
-        return element * width + row
+        return element, (5 if self.centred else 0) + mean + reach + 15 + ROOT_OPS + 2
 
     def example(self, width: int) -> Params:
         """gamma from 0.5 to 2.5, beta from -1 to 1, eps of torch."""
@@ -183,29 +215,74 @@ def centre(x: Array, params: Params) -> tuple[Array, Array]:
 
 def fit(x: Array, reach: Array, params: Params) -> tuple[Array, Array]:
     """x * 2^-shift with one rounding, |x| <= reach brought to ``row_bits`` bits; second: the shift (down positive)."""
-    shift = np.maximum(bit_length(reach), params["eps_bits"]) - params["row_bits"]
-    return rescale(x << np.maximum(-shift, 0), 1, np.maximum(shift, 0)), shift
+    shift = range_shift(reach, params)
+    return shifted(x, shift), shift
+
+
+def range_shift(reach: Array, params: Params) -> Array:
+    """By how many bits numbers up to ``reach`` are shifted down to ``row_bits``."""
+    shift: Array = np.maximum(bit_length(reach), params["eps_bits"]) - params["row_bits"]
+    return shift
+
+
+def shifted(x: Array, shift: Array) -> Array:
+    """x * 2^-shift with one rounding."""
+    y: Array = rescale(x << np.maximum(-shift, 0), 1, np.maximum(shift, 0))
+    return y
 
 
 def mean(c: Array, params: Params) -> Array:
     """Nearest integer to the mean of the row."""
-    total = c.sum(axis=-1, keepdims=True)
+    return mean_of(c.sum(axis=-1, keepdims=True), params)
+
+
+def mean_of(total: Array, params: Params) -> Array:
+    """Nearest integer to the mean, given the sum."""
     first = rescale(total, params["mean_multiplier"], params["mean_shift"])
     rest = total - first * params["width"]
     mean: Array = first + rescale(rest, params["mean_multiplier"], params["mean_shift"])
     return mean
 
 
-def unit_vector(c: Array, shift: Array, params: Params) -> Array:
-    """c / sqrt(sum c^2 + D eps) with unit 2^-24 (times sqrt(1/2) where the split is odd)."""
-    split = params["split"]
-    square = c * c
-    total = (square >> split).sum(axis=-1, keepdims=True)
-    total = total + ((square & ((1 << split) - 1)).sum(axis=-1, keepdims=True) >> split)
+def root(total: Array, shift: Array, params: Params) -> tuple[Array, Array]:
+    """1 / sqrt(total + D eps) as :func:`inverse_root` gives it, of the row's high sum of squares."""
     total = np.clip(total + eps_of(shift, params), 1, SUM_MAX)
-    r, half = inverse_root(total, params["root_table"])
-    y: Array = rescale(c, r, UNIT_BITS - U_BITS + half + (split + 1) // 2)
-    return y
+    return inverse_root(total, params["root_table"])
+
+
+def output(c: Array, r: Array, half: Array, params: Params) -> tuple[Array, Array | int]:
+    """gamma u + beta with u = c r of unit 2^-24 (times sqrt(1/2) where the split is odd), and 1 where it saturated."""
+    u = rescale(c, r, UNIT_BITS - U_BITS + half + (params["split"] + 1) // 2)
+    raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
+    y = saturate(raw, params["bits"])
+    return y, np.where(raw != y, 1, 0)
+
+
+def _ends(x: Array, told: Numbers, params: Params) -> Numbers:
+    return x, -x
+
+
+def _middle(statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+    """The middle of the range, and the shift of what is around it."""
+    hi, lo = statistics[0], -statistics[1]
+    middle = (lo + hi) >> 1
+    return middle, range_shift(np.maximum(hi - middle, middle - lo), params)
+
+
+def _shifted(x: Array, told: Numbers, params: Params) -> Numbers:
+    return (shifted(x - told[0], told[1]),)
+
+
+def _mean(statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+    return (mean_of(statistics[0], params),)
+
+
+def _magnitude(x: Array, told: Numbers, params: Params) -> Numbers:
+    return (np.abs(x),)
+
+
+def _reach(statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+    return (range_shift(statistics[0], params),)
 
 
 def eps_of(shift: Array, params: Params) -> Array:

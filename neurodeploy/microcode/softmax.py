@@ -4,12 +4,15 @@
 z has unit 2^-20 and is cut at 30, where e is 0. 2^-frac is a table of 128 entries over [0, 1], unit 2^-28, linear
 between. The sum keeps 20 bits behind the point in one register and the 8 bits below them in a second, so that a row
 of 1024 is summed to 2^-19; its reciprocal is a table and one Newton step. Output: unsigned, unit 2^-15 by default.
+Of a longer row of n < 2^k elements, to 65,536, k - 10 bits more of the sum are in the second register.
 
 Widths: d < 2^31 for |x| < 2^30; z < 2^25; e <= 2^28; the sums are at most 2^30 and 2^18 at 1024 elements; e times
 the reciprocal is at most 2^58, a 64-bit product before its shift.
 Error: |y - softmax| <= 3 units of 2^-15 (9.2e-5) for rows up to 1024; half a unit is the output's rounding, ln(n)/4
-units come from the 16-bit multiplier of z.
+units come from the 16-bit multiplier of z. Each doubling of the row from there on doubles what the sum's last bit adds:
+2^-5 units at 2048, 2 units at 65,536.
 Masked entries (``mask`` True) are exactly 0 and take part in neither maximum nor sum.
+In parts: the maximum, then the sum of e, of which all are told maximum and reciprocal.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem, QuantizeError
 from ..ir.fixed import bits_for, multiplier_of, rescale
-from ..ir.micro_op import MicroOp, Params, QuantizedMicro
+from ..ir.micro_op import Params, QuantizedMicro
+from ..ir.rows import DIGIT_BITS, MOST, Level, Numbers, RowOp
 from ..ir.types import Fixed, Interval
 from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import (
@@ -38,7 +42,8 @@ from ._table import (
     tabulate,
 )
 
-ROW_MAX = 1024
+ROW_MAX = 1 << 16
+ROW_BITS = 10  # of the length of a row whose sum needs no fewer bits behind the point
 Z_BITS = 20  # fraction of the exponent
 Z_TOP = 30 << Z_BITS
 ENTRIES = 128
@@ -49,12 +54,34 @@ LOW_BITS = E_BITS - SUM_BITS
 FLOOR = -(1 << 30)  # below every input
 
 
-class Softmax(MicroOp):
+def masked(x: Array, told: Numbers, params: Params) -> Numbers:
+    """The inputs, masked ones below all others."""
+    mask = params.get("mask")
+    return (x if mask is None else np.where(mask, -MOST, x),)
+
+
+def summands(x: Array, told: Numbers, params: Params) -> Numbers:
+    """e of each element, given the maximum of the row; 0 of a masked one."""
+    e, mask = exponentials(np.maximum(told[0] - x, 0), params), params.get("mask")
+    return (e if mask is None else np.where(mask, 0, e),)
+
+
+def inverse(statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+    """1 / sum(e) in output units: two halves of its mantissa, and the shift."""
+    low_bits = LOW_BITS + spare(int(params["length"]))
+    r, shift = reciprocal_of(statistics[0] >> low_bits, low_bits, params)
+    return r >> DIGIT_BITS, r & ((1 << DIGIT_BITS) - 1), shift
+
+
+class Softmax(RowOp):
     """exp(x) / sum(exp(x)) along the last axis."""
 
     name = "softmax"
     nonnegative = True
-    row = True
+    levels = (
+        Level("max", masked, lambda statistics, told, params: statistics),
+        Level("sum", summands, inverse, tells=3, digits=3),
+    )
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """Softmax in float64, masked entries exactly 0."""
@@ -66,8 +93,8 @@ class Softmax(MicroOp):
         y: Array = e / e.sum(axis=-1, keepdims=True)
         return y
 
-    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
-        """The integer program; never saturates. Raises ValueError for rows longer than 1024."""
+    def whole(self, x: Array, params: Params) -> tuple[Array, Array | int]:
+        """The integer program; never saturates. Raises ValueError for rows longer than 65,536."""
         if x.shape[-1] > ROW_MAX:
             raise ValueError(f"a softmax row of {x.shape[-1]} is longer than {ROW_MAX}")
         mask = params.get("mask")
@@ -76,11 +103,16 @@ class Softmax(MicroOp):
         e = exponentials(x.max(axis=-1, keepdims=True) - x, params)
         if mask is not None:
             e = np.where(mask, 0, e)
-        total = (e >> LOW_BITS).sum(axis=-1, keepdims=True)
-        total = total + ((e & ((1 << LOW_BITS) - 1)).sum(axis=-1, keepdims=True) >> LOW_BITS)
-        r, exponent = reciprocal(total, params["reciprocal_table"])
-        r = rescale(r, params["gain"], params["gain_bits"])
-        return rescale(e, r, exponent + params["down"]), 0
+        low_bits = LOW_BITS + spare(x.shape[-1])
+        total = (e >> low_bits).sum(axis=-1, keepdims=True)
+        total = total + ((e & ((1 << low_bits) - 1)).sum(axis=-1, keepdims=True) >> low_bits)
+        return rescale(e, *reciprocal_of(total, low_bits, params)), 0
+
+    def result(self, x: Array, told: Numbers, params: Params) -> tuple[Array, Array | int]:
+        """e once more, times the reciprocal."""
+        _, high, low, shift = told
+        (e,) = summands(x, told, params)
+        return rescale(e, (high << DIGIT_BITS) + low, shift), 0
 
     def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit 2^-15 (or 2^-(out_bits - 1)); any unit in [2^-23, 2^-4] is possible.
@@ -102,22 +134,29 @@ class Softmax(MicroOp):
         ints |= output_params(scale) | mask_params(params.get("mask"))
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
-    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+    def range(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """0 .. 1 in output units."""
         # 1 / unit = gain * 2^(exponent - gain_bits)
         exponent = E_BITS + UNIT_BITS - SUM_BITS - params["down"]
         one = int(np.ceil(float(params["gain"]) * 2.0 ** (exponent - params["gain_bits"])))
         return np.zeros_like(lo), np.full_like(hi, one)
 
-    def operations(self, params: Params, width: int) -> int:
-        """28 per element (30 with a mask) and 42 per row.
+    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
+        """28 per element (30 with a mask) and 42 per row; in parts 1, 12 and 15 per element (1 to 3 more with a mask).
 
         Element: maximum, subtract; position; split of z (shift, mask); interpolation; round and shift of e; sum (shift,
         add, mask, add); output (multiply, add, shift); a mask is two selects. Row: reciprocal, carry of the low sum
-        (shift, add), gain (multiply, add, shift), shift amount.
+        (shift, add), gain (multiply, add, shift), shift amount. In parts e is made twice: for the sum, and for the
+        output.
         """
-        element = 2 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2 + 4 + 3 + (2 if "mask" in params else 0)
-        return element * width + RECIPROCAL_OPS + 2 + 3 + 1
+        mask = int("mask" in params)
+        made = 1 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2 + mask
+        once = RECIPROCAL_OPS + 2 + 3 + 1
+        if piece == "result":
+            return made + 3, 2
+        if piece:
+            return (mask, 0) if level == 0 else (made, once)
+        return 1 + made + 4 + 3 + mask, once
 
     def table_bits(self, params: Params) -> int:
         """Exponential and reciprocal."""
@@ -130,6 +169,18 @@ def exponentials(d: Array, params: Params) -> Array:
     fraction = interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
     y: Array = rescale(fraction, 1, z >> Z_BITS)
     return y
+
+
+def spare(length: int) -> int:
+    """Bits by which the sum of a row of this length is coarser than that of 1024."""
+    return max((length - 1).bit_length() - ROW_BITS, 0)
+
+
+def reciprocal_of(total: Array, low_bits: int, params: Params) -> tuple[Array, Array]:
+    """Multiplier and shift that take e to output units, given the sum of e less its ``low_bits``."""
+    r, exponent = reciprocal(total, params["reciprocal_table"])
+    shift: Array = exponent + params["down"] + (low_bits - LOW_BITS)
+    return rescale(r, params["gain"], params["gain_bits"]), shift
 
 
 def output_params(scale: float) -> dict[str, int]:

@@ -1,0 +1,194 @@
+"""Row operators that can be computed in parts, on several cores: levels of statistics and scalars, then the result.
+
+A row of n elements is cut into parts of m. In each :class:`Level` every part says a few statistics of its elements, one
+place forms scalars of all parts' statistics, and tells them to every part; from what all levels told, each part makes
+its elements of the result. Maxima and sums are exact and have no order, tables are read and numbers rounded where the
+program of the whole row does so: the integers are the same.
+
+Each of these is a Micro of the same operator, whose parameter ``piece`` says which. Its row is one of a part or of a
+scalar program, and has in front what was told so far (``told`` numbers, one element each):
+
+``terms``    (told | elements) -> statistics of level ``level`` in the first elements, then zeros
+``scalars``  (told | statistics of all parts) -> what is told from this level on, then zeros
+``result``   (told | elements) -> (zeros | elements of the result)
+
+A sum is said in ``digits`` of 15 bits, the highest with the sign, so that each fits a message. ``absent`` marks elements
+that are none, where parts have more room than the row has elements.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..array import Array
+from .micro_op import MicroOp, Params
+from .widths import MESSAGE_BITS
+
+DIGIT_BITS = 15
+#: the largest number that a message carries, and below it the largest of a maximum over nothing
+MOST = (1 << (MESSAGE_BITS - 1)) - 1
+DIGIT_OPS = 3  # shift, mask, add
+
+Numbers = tuple[Array, ...]  # each (..., 1) or (..., elements)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One round: what each part says, and what all parts are told of it.
+
+    ``terms(x, told, params)`` has a number per element for each of ``said`` statistics, which are maxima or sums of them,
+    over the row. ``scalars(statistics, told, params)`` are ``tells`` numbers, no more than there are messages said; they
+    fit messages, as maxima have to. A sum over a whole row stays below 2^(15 digits).
+    """
+
+    combine: Literal["max", "sum"]
+    terms: Callable[[Array, Numbers, Params], Numbers]
+    scalars: Callable[[Numbers, Numbers, Params], Numbers]
+    said: int = 1
+    tells: int = 1
+    digits: int = 1
+
+    @property
+    def messages(self) -> int:
+        """Numbers that a part says."""
+        return self.said * self.digits
+
+
+class RowOp(MicroOp):
+    """A row operator that declares, beside the program of a whole row, how it is computed in parts."""
+
+    row = True
+    levels: tuple[Level, ...]
+
+    @abstractmethod
+    def whole(self, x: Array, params: Params) -> tuple[Array, Array | int]:
+        """``int_apply`` of a row that is there as a whole."""
+
+    @abstractmethod
+    def result(self, x: Array, told: Numbers, params: Params) -> tuple[Array, Array | int]:
+        """The elements of a part of the row, and 1 where they saturated, from what all levels told."""
+
+    @abstractmethod
+    def range(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
+        """``bounds`` of the result."""
+
+    @abstractmethod
+    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
+        """Operations of the whole row's program or of a piece: for each element, and besides once."""
+
+    def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
+        """The program of the whole row, or of one piece of it."""
+        piece = params.get("piece")
+        if piece is None:
+            return self.whole(x, params)
+        told, body, params = _opened(x, params)
+        if piece == "result":
+            y, clipped = self.result(body, told, params)
+            head = np.zeros_like(x[..., : len(told)])
+            flags = np.broadcast_to(clipped, y.shape)
+            return np.concatenate([head, y], axis=-1), np.concatenate([head, flags], axis=-1)
+        level = self.levels[params["level"]]
+        if piece == "terms":
+            return _first(x, _said(level, level.terms(body, told, params), params.get("absent"))), 0
+        heard = tuple(_joined(body, i * level.digits, level.digits) for i in range(level.said))
+        return _first(x, (*told, *level.scalars(heard, told, params))), 0
+
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+        """Those of the result; what is said and told fits messages."""
+        piece = params.get("piece")
+        if piece is None or piece == "result":
+            return self.range(params, lo, hi)
+        digits = piece == "terms" and self.levels[params["level"]].combine == "sum"
+        most = 1 << DIGIT_BITS if digits else MOST
+        return np.full_like(lo, -most), np.full_like(hi, most)
+
+    def operations(self, params: Params, width: int) -> int:
+        """Those of the whole row, or of a piece: its elements, and what it says, hears and tells."""
+        piece, index = params.get("piece", ""), params.get("level", 0)
+        element, once = self.costs(params, piece, index)
+        if not piece:
+            return element * width + once
+        told = params["told"]
+        if piece == "result":
+            return element * (width - told) + once
+        level = self.levels[index]
+        digits = DIGIT_OPS * (level.messages if level.combine == "sum" else 0)
+        if piece == "scalars":
+            return once + digits
+        return (element + digits + level.said) * (width - told) + digits
+
+
+def parted(op: RowOp, params: Params, length: int, parts: int, piece: str, level: int) -> dict[str, Any]:
+    """The parameters of a piece of a row of ``length`` in ``parts``: those along the row are laid out as parts."""
+    told = sum(before.tells for before in op.levels[:level])
+    wide, own = -(-length // parts), dict[str, Any]()
+    for name, value in params.items():
+        if not _along(name, value, length):
+            own[name] = value
+        elif piece != "scalars":
+            own[name] = laid(np.asarray(value), parts, wide, told)
+    if piece == "terms" and parts * wide > length:
+        own["absent"] = 1 - laid(np.ones(length, dtype=np.int64), parts, wide, told)
+        own["absent"][:, :told] = 0
+    return own | {"piece": piece, "level": level, "told": told, "length": length}
+
+
+def laid(value: Array, parts: int, wide: int, told: int) -> Array:
+    """(..., length) as (..., parts, told + wide), zeros where there is no element."""
+    *lead, length = value.shape
+    still = [(0, 0)] * len(lead)
+    padded = np.pad(value, [*still, (0, parts * wide - length)]).reshape(*lead, parts, wide)
+    return np.pad(padded, [*still, (0, 0), (told, 0)])
+
+
+def _along(name: str, value: Any, length: int) -> bool:
+    """Whether a parameter has a value for each element of a row; lookup tables say in their names that they are none."""
+    return np.ndim(value) > 0 and "table" not in name and np.shape(value)[-1] == length
+
+
+def _opened(x: Array, params: Params) -> tuple[Numbers, Array, Params]:
+    """What was told, the elements behind it, and the parameters of these."""
+    told, width = params["told"], x.shape[-1]
+    own = {name: p[..., told:] if _along(name, p, width) else p for name, p in params.items()}
+    return tuple(x[..., i : i + 1] for i in range(told)), x[..., told:], own
+
+
+def _said(level: Level, terms: Numbers, absent: Array | None) -> Numbers:
+    """The statistics of a part, in messages."""
+    if level.combine == "max":
+        terms = terms if absent is None else tuple(np.where(absent, -MOST, term) for term in terms)
+        return tuple(term.max(axis=-1, keepdims=True) for term in terms)
+    terms = terms if absent is None else tuple(np.where(absent, 0, term) for term in terms)
+    return tuple(digit for term in terms for digit in _digits(term, level.digits))
+
+
+def _digits(term: Array, count: int) -> list[Array]:
+    """The sum over the last axis by digits, lowest first: each is summed in a register, then carried on."""
+    found, carry = [], 0
+    for i in range(count):
+        last = i == count - 1
+        digit = (term >> (DIGIT_BITS * i)) if last else (term >> (DIGIT_BITS * i)) & ((1 << DIGIT_BITS) - 1)
+        total = digit.sum(axis=-1, keepdims=True) + carry
+        carry = total >> DIGIT_BITS
+        found.append(total if last else total & ((1 << DIGIT_BITS) - 1))
+    return found
+
+
+def _joined(body: Array, start: int, digits: int) -> Array:
+    """The number whose digits, lowest first, stand at ``start``."""
+    total: Array = sum(body[..., start + i : start + i + 1] << (DIGIT_BITS * i) for i in range(digits))
+    return total
+
+
+def _first(x: Array, numbers: Numbers) -> Array:
+    """Numbers in the first elements of a row like ``x``, zeros behind them."""
+    out = np.zeros_like(x)
+    out[..., : len(numbers)] = np.concatenate(
+        [np.broadcast_to(n, (*x.shape[:-1], 1)) for n in numbers], axis=-1
+    )
+    return out
