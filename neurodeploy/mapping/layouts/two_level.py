@@ -5,12 +5,13 @@ that is more than a core holds, the row is cut into parts of equal length. What 
 level after the other (:mod:`neurodeploy.ir.rows`), becomes nodes: a Micro on each part that says its statistics, a Reduce
 over the parts, a Micro that forms scalars, a dense Synapse of unit weights that brings them to every part, and at last
 a Micro on each part that makes its elements of the result. A level takes two steps, and the row's elements wait for it
-in Delays, which ``balance`` makes: 4 steps for softmax and RMS norm, 6 for layer norm. Every element is the same at every
-tick.
+in Delays, which ``balance`` makes: 4 steps for softmax and RMS norm, 6 for layer norm. Under expectation compensation f
+of the running mean is what is computed in parts, between a neuron that makes the mean and one that sends the changes of
+t f. Every element is the same at every tick.
 
 There are as few parts as fit. Rows that fit stay whole, and so do those that no number of parts makes fit (ND501), rows
-of operators that do not declare levels or take expectation compensation, rows in loops or where tokens take turns, those
-whose elements do not fit a message, and all on targets without graded messages.
+of operators that do not declare levels, rows in loops or where tokens take turns, those whose elements do not fit a
+message, and all on targets without graded messages.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 from ...ir.graph import Graph, free_name
 from ...ir.micro_op import MICROCODE
-from ...ir.nodes import Micro, Node, Reduce, Synapse, View, ViewOp
+from ...ir.nodes import Micro, Neuron, Node, Reduce, Synapse, View, ViewOp
 from ...ir.rows import DIGIT_BITS, MOST, RowOp, parted
 from ...ir.types import DENSE, Fixed, Interval, Shape, Value
 from ...ir.widths import MESSAGE_BITS
@@ -35,6 +36,9 @@ from ..limits import fill, usage
 from ..repeats import Cutter
 from ._base import Layout
 from ._views import shown
+
+
+MOST_TICKS = 127  # that the neurons of a running mean count
 
 
 class TwoLevel(Layout):
@@ -74,10 +78,14 @@ def _overfull(graph: Graph, target: Target) -> Iterator[tuple[Micro, Hashable]]:
 
 
 def _divisible(graph: Graph, node: Micro) -> bool:
-    """Whether a row can be computed in parts: each of its elements then is a message of its own."""
-    inside = graph.values[node.inputs[0]].interval
-    plain = node.timing == "instant" and node.name not in graph.loops
-    return plain and isinstance(MICROCODE[node.op], RowOp) and inside is not None and inside.magnitude <= MOST
+    """Whether a row can be computed in parts: each of its elements, or its mean, then is a message of its own."""
+    value, reach = graph.values[node.inputs[0]], MOST
+    if node.timing == "cumulative":
+        if graph.header.timesteps > MOST_TICKS:
+            return False
+        reach -= MOST >> 14  # by which the mean of equal numbers may exceed them, as 1/t has 16 bits
+    known = value.interval if value.interval and value.interval.proven else Interval(*_fixed(value).limits, True)
+    return isinstance(MICROCODE[node.op], RowOp) and node.name not in graph.loops and known.magnitude <= reach
 
 
 def _excess(cutter: Cutter, group: Population) -> float:
@@ -171,10 +179,12 @@ def _in_parts(graph: Graph, node: Micro, parts: int) -> Fresh:
     def piece(name: str, source: str, kind: str, level: int, reach: int) -> str:
         params = parted(op, node.params, length, parts, kind, level)
         value = made.value(source)
-        micro = Micro(name=name, inputs=(source,), op=node.op, params=params, timing=node.timing)
+        micro = Micro(name=name, inputs=(source,), op=node.op, params=params, timing="instant")
         return made.put(micro, _number(value, value.shape, reach))
 
     x = node.inputs[0]
+    if node.timing == "cumulative":
+        x = made.put(Neuron(name="mean", inputs=(x,), model="running_mean"), made.value(x))
     if parts * wide > length:
         padded = made.value(x).shape.resized(rank, parts * wide)
         x = made.view("padded", x, "pad", (rank, 0, parts * wide - length), padded)
@@ -205,7 +215,10 @@ def _in_parts(graph: Graph, node: Micro, parts: int) -> Fresh:
     flat = Shape(out.shape.roles, (*lead, parts * wide))
     whole_row = made.view("row", own, "reshape", flat.sizes, flat)
     if parts * wide > length:
-        made.view("short", whole_row, "slice", (rank, 0, length, 1), out.shape)
+        whole_row = made.view("short", whole_row, "slice", (rank, 0, length, 1), out.shape)
+    if node.timing == "cumulative":
+        coder = Neuron(name="coder", inputs=(whole_row,), model="mean_coder", params={"bits": out.width})
+        made.put(coder, out)
     return [*made.fresh[:-1], (replace(made.fresh[-1][0], name=node.name), out)]
 
 
