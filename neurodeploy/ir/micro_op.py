@@ -9,9 +9,9 @@ intermediate grows and why that fits.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..registry import Member, Room
 from .types import Fixed, Interval
 
 Params = Mapping[str, Any]
+Numbers = tuple[Array, ...]  # of a row: each (..., 1) or (..., elements)
 
 RESCALE_OPS = 3  # multiply, add, shift
 #: of a compensated operator besides itself: running sum, rescale by 1/t, times t, difference
@@ -36,11 +37,35 @@ class QuantizedMicro:
     interval: Interval
 
 
+@dataclass(frozen=True)
+class Level:
+    """One round: what each part says, and what all parts are told of it.
+
+    ``terms(x, told, params)`` has a number per element for each of ``said`` statistics: maxima or sums of them over the
+    row. ``scalars(statistics, told, params)`` are ``tells`` numbers, no more than there are messages said; they fit
+    messages, as maxima have to. A sum over a whole row stays below 2^(15 digits).
+    """
+
+    combine: Literal["max", "sum"]
+    terms: Callable[[Array, Numbers, Params], Numbers]
+    scalars: Callable[[Numbers, Numbers, Params], Numbers]
+    said: int = 1
+    tells: int = 1
+    digits: int = 1
+
+    @property
+    def messages(self) -> int:
+        """Numbers that a part says."""
+        return self.said * self.digits
+
+
 class MicroOp(Member):
     """One registered non-spiking operator; stateless object, discovered by its file."""
 
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
+    #: how a row operator is computed in parts, on several cores (:mod:`.rows`); none: whole rows alone
+    levels: tuple[Level, ...] = ()
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
     #: True: f(s x) = s f(x) for every s > 0

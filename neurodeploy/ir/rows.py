@@ -1,6 +1,6 @@
 """Row operators that can be computed in parts, on several cores: levels of statistics and scalars, then the result.
 
-A row of n elements is cut into parts of m. In each :class:`Level` every part says a few statistics of its elements, one
+A row is cut into parts of equal length. In each :class:`.Level` every part says a few statistics of its elements, one
 place forms scalars of all parts' statistics, and tells them to every part; from what all levels told, each part makes
 its elements of the result. Maxima and sums are exact and have no order, tables are read and numbers rounded where the
 program of the whole row does so: the integers are the same.
@@ -12,21 +12,20 @@ scalar program, and has in front what was told so far (``told`` numbers, one ele
 ``scalars``  (told | statistics of all parts) -> what is told from this level on, then zeros
 ``result``   (told | elements) -> (zeros | elements of the result)
 
-A sum is said in ``digits`` of 15 bits, the highest with the sign, so that each fits a message. ``absent`` marks elements
-that are none, where parts have more room than the row has elements.
+A sum is said in ``digits`` of 15 bits, the highest with the sign, so that each fits a message. ``absent`` marks
+elements that are none, where parts have more room than the row has elements.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from ..array import Array
-from .micro_op import MicroOp, Params
+from .micro_op import Level, MicroOp, Numbers, Params
 from .widths import MESSAGE_BITS
 
 DIGIT_BITS = 15
@@ -34,36 +33,13 @@ DIGIT_BITS = 15
 MOST = (1 << (MESSAGE_BITS - 1)) - 1
 DIGIT_OPS = 3  # shift, mask, add
 
-Numbers = tuple[Array, ...]  # each (..., 1) or (..., elements)
-
-
-@dataclass(frozen=True)
-class Level:
-    """One round: what each part says, and what all parts are told of it.
-
-    ``terms(x, told, params)`` has a number per element for each of ``said`` statistics, which are maxima or sums of them,
-    over the row. ``scalars(statistics, told, params)`` are ``tells`` numbers, no more than there are messages said; they
-    fit messages, as maxima have to. A sum over a whole row stays below 2^(15 digits).
-    """
-
-    combine: Literal["max", "sum"]
-    terms: Callable[[Array, Numbers, Params], Numbers]
-    scalars: Callable[[Numbers, Numbers, Params], Numbers]
-    said: int = 1
-    tells: int = 1
-    digits: int = 1
-
-    @property
-    def messages(self) -> int:
-        """Numbers that a part says."""
-        return self.said * self.digits
+Piece = Literal["terms", "scalars", "result"]
 
 
 class RowOp(MicroOp):
     """A row operator that declares, beside the program of a whole row, how it is computed in parts."""
 
     row = True
-    levels: tuple[Level, ...]
 
     @abstractmethod
     def whole(self, x: Array, params: Params) -> tuple[Array, Array | int]:
@@ -98,7 +74,7 @@ class RowOp(MicroOp):
         heard = tuple(_joined(body, i * level.digits, level.digits) for i in range(level.said))
         return _first(x, (*told, *level.scalars(heard, told, params))), 0
 
-    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array] | None:
+    def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """Those of the result; what is said and told fits messages."""
         piece = params.get("piece")
         if piece is None or piece == "result":
@@ -123,9 +99,21 @@ class RowOp(MicroOp):
         return (element + digits + level.said) * (width - told) + digits
 
 
-def parted(op: RowOp, params: Params, length: int, parts: int, piece: str, level: int) -> dict[str, Any]:
+def held(levels: Sequence[Level], level: int) -> int:
+    """How many numbers were told before a level."""
+    return sum(before.tells for before in levels[:level])
+
+
+def divides(op: MicroOp, length: int, parts: int) -> bool:
+    """Whether a row can be cut into so many parts: none is empty, and each has elements for all that it says."""
+    wide = -(-length // parts)
+    fits = all(held(op.levels, i) + wide >= level.messages for i, level in enumerate(op.levels))
+    return fits and wide * (parts - 1) < length
+
+
+def parted(op: MicroOp, params: Params, length: int, parts: int, piece: Piece, level: int) -> dict[str, Any]:
     """The parameters of a piece of a row of ``length`` in ``parts``: those along the row are laid out as parts."""
-    told = sum(before.tells for before in op.levels[:level])
+    told = held(op.levels, level)
     wide, own = -(-length // parts), dict[str, Any]()
     for name, value in params.items():
         if not _along(name, value, length):
@@ -147,7 +135,7 @@ def laid(value: Array, parts: int, wide: int, told: int) -> Array:
 
 
 def _along(name: str, value: Any, length: int) -> bool:
-    """Whether a parameter has a value for each element of a row; lookup tables say in their names that they are none."""
+    """Whether a parameter has a value for each element of a row; lookup tables say so in their names."""
     return np.ndim(value) > 0 and "table" not in name and np.shape(value)[-1] == length
 
 
@@ -172,7 +160,8 @@ def _digits(term: Array, count: int) -> list[Array]:
     found, carry = [], 0
     for i in range(count):
         last = i == count - 1
-        digit = (term >> (DIGIT_BITS * i)) if last else (term >> (DIGIT_BITS * i)) & ((1 << DIGIT_BITS) - 1)
+        digit = term >> (DIGIT_BITS * i) if i else term
+        digit = digit if last else digit & ((1 << DIGIT_BITS) - 1)
         total = digit.sum(axis=-1, keepdims=True) + carry
         carry = total >> DIGIT_BITS
         found.append(total if last else total & ((1 << DIGIT_BITS) - 1))

@@ -25,8 +25,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
-from ..ir.micro_op import Params, QuantizedMicro
-from ..ir.rows import DIGIT_BITS, Level, Numbers, RowOp
+from ..ir.micro_op import Level, Numbers, Params, QuantizedMicro
+from ..ir.rows import DIGIT_BITS, RowOp
 from ..ir.types import Fixed, Interval
 from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import BIT_LENGTH_OPS, ROOT_OPS, UNIT_BITS, bit_length, bits_of, inverse_root, root_table

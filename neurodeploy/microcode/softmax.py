@@ -24,8 +24,8 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem, QuantizeError
 from ..ir.fixed import bits_for, multiplier_of, rescale
-from ..ir.micro_op import Params, QuantizedMicro
-from ..ir.rows import DIGIT_BITS, MOST, Level, Numbers, RowOp
+from ..ir.micro_op import Level, Numbers, Params, QuantizedMicro
+from ..ir.rows import DIGIT_BITS, MOST, RowOp
 from ..ir.types import Fixed, Interval
 from ._program import check_reach, out_bits, out_scale, row_scale
 from ._table import (

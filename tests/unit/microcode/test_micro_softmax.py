@@ -69,6 +69,17 @@ def test_softmax_error_where_the_multiplier_hurts_most(depth: float) -> None:
         assert error_in_units(x, scale) <= BOUND
 
 
+@pytest.mark.parametrize("n", [1025, 2048, 5000, 65536])
+def test_softmax_error_of_long_rows(n: int) -> None:
+    """What the sum has fewer bits for adds an error that doubles with the row."""
+    rng = np.random.default_rng(n)
+    rows = [np.zeros((1, n)), np.full((1, n), -20.0), rng.normal(0, 3, (1, n)), rng.normal(0, 0.1, (1, n))]
+    rows[1][0, 5] = 0.0
+    x = np.rint(np.concatenate(rows) / 2.0**-16).astype(np.int64)
+    spare = max((n - 1).bit_length() - 10, 0)
+    assert error_in_units(x, 2.0**-16) <= BOUND + 2.0 ** (spare - 5)
+
+
 def test_float_softmax_equals_torch() -> None:
     x = np.random.default_rng(0).normal(0, 5, (4, 3, 17))
     np.testing.assert_allclose(
@@ -136,5 +147,5 @@ def test_softmax_refuses_what_its_registers_cannot_hold() -> None:
     with pytest.raises(ValueError, match="output unit"):
         SOFTMAX.quantize({}, Fixed(24, True, 1.0), FULL, {"out_scale": 2.0**-20})
     q = SOFTMAX.quantize({}, Fixed(24, True, 1.0), FULL, {})
-    with pytest.raises(ValueError, match="longer than 1024"):
-        SOFTMAX.int_apply(np.zeros((1, 1025), np.int64), q.params)
+    with pytest.raises(ValueError, match="longer than 65536"):
+        SOFTMAX.int_apply(np.zeros((1, 65537), np.int64), q.params)
