@@ -442,9 +442,9 @@ ND450 A softmax row is masked everywhere
 ND501 a layer does not fit a core
   The mapper cuts every layer along its axes (tokens, heads, channels, rows, columns) into pieces for single cores. No
   cut that was tried keeps within the limit named here; the number found is what the fullest core of the least
-  overfull cut would need. What cannot be cut sets the floor: the row of a norm or a softmax, with all weights onto it,
-  where it cannot be computed in parts either: its elements do not fit a message, or tokens take turns. Store fewer weight bits, narrow the layer, or use fewer timesteps where state or
-  waiting messages take the room.
+  overfull cut would need. What cannot be cut sets the floor: the row of a norm or a softmax, with all weights onto
+  it, where it cannot be computed in parts either: its elements do not fit a message, or tokens take turns. Store
+  fewer weight bits, narrow the layer, or use fewer timesteps where state or waiting messages take the room.
 ND502 more cores are needed than there are
   Each piece of a layer takes a core; where too few are left, several pieces share one as far as the limits allow. The
   network still needs more cores than the system has. The first fix names the number of chips that suffices, if the

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -39,24 +39,26 @@ class QuantizedMicro:
 
 @dataclass(frozen=True)
 class Level:
-    """One round: what each part says, and what all parts are told of it.
+    """One round in which a row in parts says something of itself, and is told something.
 
-    ``terms(x, told, params)`` has a number per element for each of ``said`` statistics: maxima or sums of them over the
-    row. ``scalars(statistics, told, params)`` are ``tells`` numbers, no more than there are messages said; they fit
-    messages, as maxima have to. A sum over a whole row stays below 2^(15 digits).
+    ``terms(x, told, params)`` has numbers per element, whose maxima over the row are the first ``maxima`` statistics
+    and whose sums are the others: the i-th stays below 2^(15 ``sums[i]``) over a whole row. ``scalars(statistics,
+    told, params)`` are ``tells`` numbers, no more than there are messages said; they fit messages, as maxima have to.
+    Operations: of the terms of an element, and of the scalars, without those that compare, add and split numbers.
     """
 
-    combine: Literal["max", "sum"]
     terms: Callable[[Array, Numbers, Params], Numbers]
     scalars: Callable[[Numbers, Numbers, Params], Numbers]
-    said: int = 1
-    tells: int = 1
-    digits: int = 1
+    tells: int
+    element_ops: int
+    scalar_ops: int
+    maxima: int = 0
+    sums: tuple[int, ...] = ()
 
     @property
     def messages(self) -> int:
         """Numbers that a part says."""
-        return self.said * self.digits
+        return self.maxima + sum(self.sums)
 
 
 class MicroOp(Member):
@@ -64,8 +66,6 @@ class MicroOp(Member):
 
     #: True: mixes the elements of the last axis, which therefore live on one core
     row: bool = False
-    #: how a row operator is computed in parts, on several cores (:mod:`.rows`); none: whole rows alone
-    levels: tuple[Level, ...] = ()
     #: True: ends with a factor ``gamma`` and an offset ``beta`` of its own for each channel
     affine: bool = False
     #: True: f(s x) = s f(x) for every s > 0
@@ -102,6 +102,10 @@ class MicroOp(Member):
     @abstractmethod
     def operations(self, params: Params, width: int) -> int:
         """Add, multiply, shift, compare and table operations for one row of ``width`` elements (integer params)."""
+
+    def levels(self, params: Params, reach: int) -> tuple[Level, ...]:
+        """How rows of elements up to ``reach`` are computed in parts (:mod:`.rows`); none: only as a whole."""
+        return ()
 
     def at(self, params: Params, t: int) -> Params:
         """The parameters of tick ``t`` = 1, 2, ..., which is what ``float_apply`` and ``int_apply`` take."""

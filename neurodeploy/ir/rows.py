@@ -9,7 +9,7 @@ Each of these is a Micro of the same operator, whose parameter ``piece`` says wh
 scalar program, and has in front what was told so far (``told`` numbers, one element each):
 
 ``terms``    (told | elements) -> statistics of level ``level`` in the first elements, then zeros
-``scalars``  (told | statistics of all parts) -> what is told from this level on, then zeros
+``scalars``  (told | statistics of the row) -> what is told from this level on, then zeros
 ``result``   (told | elements) -> (zeros | elements of the result)
 
 A sum is said in ``digits`` of 15 bits, the highest with the sign, so that each fits a message. ``absent`` marks
@@ -54,8 +54,12 @@ class RowOp(MicroOp):
         """``bounds`` of the result."""
 
     @abstractmethod
-    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
-        """Operations of the whole row's program or of a piece: for each element, and besides once."""
+    def whole_operations(self, params: Params, width: int) -> int:
+        """``operations`` of a row that is there as a whole."""
+
+    @abstractmethod
+    def result_operations(self, params: Params, width: int) -> int:
+        """Operations of the result of ``width`` elements."""
 
     def int_apply(self, x: Array, params: Params) -> tuple[Array, Array | int]:
         """The program of the whole row, or of one piece of it."""
@@ -68,35 +72,36 @@ class RowOp(MicroOp):
             head = np.zeros_like(x[..., : len(told)])
             flags = np.broadcast_to(clipped, y.shape)
             return np.concatenate([head, y], axis=-1), np.concatenate([head, flags], axis=-1)
-        level = self.levels[params["level"]]
+        level = self._level(params)
         if piece == "terms":
             return _first(x, _said(level, level.terms(body, told, params), params.get("absent"))), 0
-        heard = tuple(_joined(body, i * level.digits, level.digits) for i in range(level.said))
-        return _first(x, (*told, *level.scalars(heard, told, params))), 0
+        return _first(x, (*told, *level.scalars(_heard(level, body), told, params))), 0
 
     def bounds(self, params: Params, lo: Array, hi: Array) -> tuple[Array, Array]:
         """Those of the result; what is said and told fits messages."""
         piece = params.get("piece")
         if piece is None or piece == "result":
             return self.range(params, lo, hi)
-        digits = piece == "terms" and self.levels[params["level"]].combine == "sum"
-        most = 1 << DIGIT_BITS if digits else MOST
-        return np.full_like(lo, -most), np.full_like(hi, most)
+        most = np.full_like(hi, MOST)
+        if piece == "terms":
+            most[..., self._level(params).maxima :] = 1 << DIGIT_BITS
+        return -most, most
 
     def operations(self, params: Params, width: int) -> int:
         """Those of the whole row, or of a piece: its elements, and what it says, hears and tells."""
-        piece, index = params.get("piece", ""), params.get("level", 0)
-        element, once = self.costs(params, piece, index)
-        if not piece:
-            return element * width + once
-        told = params["told"]
+        piece = params.get("piece")
+        if piece is None:
+            return self.whole_operations(params, width)
         if piece == "result":
-            return element * (width - told) + once
-        level = self.levels[index]
-        digits = DIGIT_OPS * (level.messages if level.combine == "sum" else 0)
+            return self.result_operations(params, width - int(params["told"]))
+        level = self._level(params)
+        split = DIGIT_OPS * sum(level.sums)
         if piece == "scalars":
-            return once + digits
-        return (element + digits + level.said) * (width - told) + digits
+            return level.scalar_ops + split
+        return (level.element_ops + level.maxima + split) * (width - int(params["told"])) + split
+
+    def _level(self, params: Params) -> Level:
+        return self.levels(params, int(params["reach"]))[params["level"]]
 
 
 def held(levels: Sequence[Level], level: int) -> int:
@@ -104,16 +109,18 @@ def held(levels: Sequence[Level], level: int) -> int:
     return sum(before.tells for before in levels[:level])
 
 
-def divides(op: MicroOp, length: int, parts: int) -> bool:
+def divides(levels: Sequence[Level], length: int, parts: int) -> bool:
     """Whether a row can be cut into so many parts: none is empty, and each has elements for all that it says."""
     wide = -(-length // parts)
-    fits = all(held(op.levels, i) + wide >= level.messages for i, level in enumerate(op.levels))
-    return fits and wide * (parts - 1) < length
+    fits = all(held(levels, i) + wide >= level.messages for i, level in enumerate(levels))
+    return bool(levels) and fits and wide * (parts - 1) < length
 
 
-def parted(op: MicroOp, params: Params, length: int, parts: int, piece: Piece, level: int) -> dict[str, Any]:
-    """The parameters of a piece of a row of ``length`` in ``parts``: those along the row are laid out as parts."""
-    told = held(op.levels, level)
+def parted(
+    op: MicroOp, params: Params, reach: int, length: int, parts: int, piece: Piece, level: int
+) -> dict[str, Any]:
+    """The parameters of a piece of a row of elements up to ``reach``: those along the row are laid out as parts."""
+    told = held(op.levels(params, reach), level)
     wide, own = -(-length // parts), dict[str, Any]()
     for name, value in params.items():
         if not _along(name, value, length):
@@ -123,7 +130,7 @@ def parted(op: MicroOp, params: Params, length: int, parts: int, piece: Piece, l
     if piece == "terms" and parts * wide > length:
         own["absent"] = 1 - laid(np.ones(length, dtype=np.int64), parts, wide, told)
         own["absent"][:, :told] = 0
-    return own | {"piece": piece, "level": level, "told": told, "length": length}
+    return own | {"piece": piece, "level": level, "told": told, "length": length, "reach": reach}
 
 
 def laid(value: Array, parts: int, wide: int, told: int) -> Array:
@@ -148,11 +155,12 @@ def _opened(x: Array, params: Params) -> tuple[Numbers, Array, Params]:
 
 def _said(level: Level, terms: Numbers, absent: Array | None) -> Numbers:
     """The statistics of a part, in messages."""
-    if level.combine == "max":
-        terms = terms if absent is None else tuple(np.where(absent, -MOST, term) for term in terms)
-        return tuple(term.max(axis=-1, keepdims=True) for term in terms)
-    terms = terms if absent is None else tuple(np.where(absent, 0, term) for term in terms)
-    return tuple(digit for term in terms for digit in _digits(term, level.digits))
+    if absent is not None:
+        nothing = (-MOST,) * level.maxima + (0,) * len(level.sums)
+        terms = tuple(np.where(absent, none, term) for none, term in zip(nothing, terms, strict=True))
+    maxima = (term.max(axis=-1, keepdims=True) for term in terms[: level.maxima])
+    sums = zip(terms[level.maxima :], level.sums, strict=True)
+    return (*maxima, *(digit for term, count in sums for digit in _digits(term, count)))
 
 
 def _digits(term: Array, count: int) -> list[Array]:
@@ -168,10 +176,14 @@ def _digits(term: Array, count: int) -> list[Array]:
     return found
 
 
-def _joined(body: Array, start: int, digits: int) -> Array:
-    """The number whose digits, lowest first, stand at ``start``."""
-    total: Array = sum(body[..., start + i : start + i + 1] << (DIGIT_BITS * i) for i in range(digits))
-    return total
+def _heard(level: Level, body: Array) -> Numbers:
+    """The statistics of the row: maxima, and sums whose digits, lowest first, stand behind them."""
+    found, place = [body[..., i : i + 1] for i in range(level.maxima)], level.maxima
+    for count in level.sums:
+        digits = (body[..., place + i : place + i + 1] << (DIGIT_BITS * i) for i in range(count))
+        found.append(np.asarray(sum(digits)))
+        place += count
+    return tuple(found)
 
 
 def _first(x: Array, numbers: Numbers) -> Array:

@@ -10,8 +10,9 @@
 5. y = rescale(u, gamma sqrt(D) / out unit) + beta, per channel with its own 16-bit multiplier and shift; saturated.
 Widths (L = ceil(log2 D), B = min(20, 30 - L), k = 2B + L - 29): |c| <= 2^(B+1); |sum c| <= 2^30; sum of high parts
 <= 2^29, of low parts < 2^31; eps <= 2^29; c times the root is at most 2^51 before its shift.
-In parts: the range (layer norm: of both ends), of which all are told the shift (and the middle); the sum, of which they
-are told the mean (layer norm); the sum of squares, of which they are told the root.
+In parts: the range (layer norm: both ends), of which all are told the shift (and the middle); the sum, of which they
+are told the mean (layer norm); the sum of squares, of which they are told the root. Where inputs are proven to fit the
+B bits, so that none is rounded as it is shifted, sums of c and c^2 follow exactly from those of x and x^2: all at once.
 A constant row has c = 0 and a sum of at least 1: y = beta.
 Error: |y - y_float| <= 1 output unit + 4e-5 |y_float - beta| + max|gamma| * 2^-14.4 * sqrt(D / 1024) for D <= 1024;
 from there on, to 16,384, the last term is max|gamma| * 2^-13.4 * (D / 1024)^1.5, as B shrinks.
@@ -46,12 +47,6 @@ class Norm(RowOp):
     def __init__(self, name: str, centred: bool) -> None:
         self.name = name
         self.centred = centred
-        squares = Level("sum", self._squares, self._root, tells=3, digits=4)
-        self.levels = (
-            (Level("max", _ends, _middle, said=2, tells=2), Level("sum", _shifted, _mean, digits=2), squares)
-            if centred
-            else (Level("max", _magnitude, _reach), squares)
-        )
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """Biased variance, eps inside the root, as torch does."""
@@ -92,6 +87,34 @@ class Norm(RowOp):
         r, half = root(statistics[0] >> params["split"], told[int(self.centred)], params)
         return r >> DIGIT_BITS, r & ((1 << DIGIT_BITS) - 1), half
 
+    def _moments(self, statistics: Numbers, told: Numbers, params: Params) -> Numbers:
+        """All scalars at once from sums of x and x^2, where nothing is rounded on the way to c."""
+        if not self.centred:
+            (shift,) = _reach(statistics[:1], (), params)
+            return shift, *self._root((statistics[1] << (-2 * shift),), (shift,), params)
+        middle, shift = _middle(statistics[:2], (), params)
+        total, squares, n = *statistics[2:], params["width"]
+        around = (total - n * middle) << -shift  # the sum of c
+        square = (squares - 2 * middle * total + n * middle * middle) << (-2 * shift)
+        mean = mean_of(around, params)
+        square = square - 2 * mean * around + n * mean * mean
+        return middle, shift, mean, *self._root((square,), (middle, shift), params)
+
+    def levels(self, params: Params, reach: int) -> tuple[Level, ...]:
+        """Range, sum and squares one after the other; all at once where no element is rounded as it is shifted."""
+        once = BIT_LENGTH_OPS + 5 + 5 * self.centred
+        if reach.bit_length() <= params["row_bits"] and params["eps_bits"] <= params["row_bits"]:
+            terms, tells, maxima, sums = (
+                (_powers, 6, 2, (2, 4)) if self.centred else (_magnitude_square, 4, 1, (4,))
+            )
+            once += 15 + ROOT_OPS + (9 + 15 if self.centred else 1)
+            return (Level(terms, self._moments, tells, 2, once, maxima, sums),)
+        squares = Level(self._squares, self._root, 3, 4 + 2 * self.centred, 15 + ROOT_OPS, sums=(4,))
+        if not self.centred:
+            return Level(_magnitude, _reach, 1, 1, once, maxima=1), squares
+        ends = Level(_ends, _middle, 2, 1, once, maxima=2)
+        return ends, Level(_shifted, _mean, 1, 4, 9, sums=(2,)), squares
+
     def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit: the bound sqrt(D) |gamma| + |beta| just fits ``out_bits``, so nothing saturates."""
         check_reach(fixed, interval)
@@ -110,23 +133,21 @@ class Norm(RowOp):
         least, most = limits(params)
         return np.broadcast_to(least, lo.shape), np.broadcast_to(most, hi.shape)
 
-    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
-        """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm); in parts elements are shifted anew.
+    def whole_operations(self, params: Params, width: int) -> int:
+        """22 per element and 93 per row (layer norm), 19 and 79 (RMS norm).
 
         Element: range (two compares and a subtract; or magnitude and a compare), shift up, round and shift down, mean
         (add, subtract), square, its split (shift, mask) and two adds, u (multiply, add, shift), output (multiply, add,
         shift, add, two compares). Row: middle and reach of the range, mean with remainder; leading bit and shift of the
         range; carry, eps, clip; inverse root; shift of u.
         """
-        subtract, reach, mean = int(self.centred), BIT_LENGTH_OPS + 5, 9 * self.centred
-        if piece == "result":
-            return subtract + 3 + subtract + 3 + 6, 2
-        if piece:
-            last, first = level == len(self.levels) - 1, level == 0
-            once = 15 + ROOT_OPS if last else reach + 5 * subtract if first else mean
-            return (1 if first else 4 + 2 * subtract if last else 4), once
         element = (3 + 2 if self.centred else 2) + 3 + 5 + 3 + 6
-        return element, (5 if self.centred else 0) + mean + reach + 15 + ROOT_OPS + 2
+        row = (5 + 9 if self.centred else 0) + BIT_LENGTH_OPS + 5 + 15 + ROOT_OPS + 2
+        return element * width + row
+
+    def result_operations(self, params: Params, width: int) -> int:
+        """14 per element (layer norm) or 12 (RMS norm), for c is made anew, and the mantissa from its halves."""
+        return (3 + 2 * self.centred + 3 + 6) * width + 2
 
     def example(self, width: int) -> Params:
         """gamma from 0.5 to 2.5, beta from -1 to 1, eps of torch."""
@@ -275,6 +296,14 @@ def _shifted(x: Array, told: Numbers, params: Params) -> Numbers:
 
 def _mean(statistics: Numbers, told: Numbers, params: Params) -> Numbers:
     return (mean_of(statistics[0], params),)
+
+
+def _powers(x: Array, told: Numbers, params: Params) -> Numbers:
+    return x, -x, x, x * x
+
+
+def _magnitude_square(x: Array, told: Numbers, params: Params) -> Numbers:
+    return np.abs(x), x * x
 
 
 def _magnitude(x: Array, told: Numbers, params: Params) -> Numbers:

@@ -52,6 +52,8 @@ E_BITS = 28  # fraction of an exponential
 SUM_BITS = 20  # fraction of the upper register of the sum
 LOW_BITS = E_BITS - SUM_BITS
 FLOOR = -(1 << 30)  # below every input
+E_OPS = 1 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2
+ROW_OPS = RECIPROCAL_OPS + 2 + 3 + 1
 
 
 def masked(x: Array, told: Numbers, params: Params) -> Numbers:
@@ -78,10 +80,6 @@ class Softmax(RowOp):
 
     name = "softmax"
     nonnegative = True
-    levels = (
-        Level("max", masked, lambda statistics, told, params: statistics),
-        Level("sum", summands, inverse, tells=3, digits=3),
-    )
 
     def float_apply(self, x: Array, params: Params) -> Array:
         """Softmax in float64, masked entries exactly 0."""
@@ -141,22 +139,26 @@ class Softmax(RowOp):
         one = int(np.ceil(float(params["gain"]) * 2.0 ** (exponent - params["gain_bits"])))
         return np.zeros_like(lo), np.full_like(hi, one)
 
-    def costs(self, params: Params, piece: str, level: int) -> tuple[int, int]:
-        """28 per element (30 with a mask) and 42 per row; in parts 1, 12 and 15 per element (1 to 3 more with a mask).
+    def levels(self, params: Params, reach: int) -> tuple[Level, ...]:
+        """The maximum, then the sum of e."""
+        mask = int("mask" in params)
+        return (
+            Level(masked, lambda statistics, told, params: statistics, 1, mask, 0, maxima=1),
+            Level(summands, inverse, 3, E_OPS + mask, ROW_OPS, sums=(3,)),
+        )
+
+    def whole_operations(self, params: Params, width: int) -> int:
+        """28 per element (30 with a mask) and 42 per row.
 
         Element: maximum, subtract; position; split of z (shift, mask); interpolation; round and shift of e; sum (shift,
         add, mask, add); output (multiply, add, shift); a mask is two selects. Row: reciprocal, carry of the low sum
-        (shift, add), gain (multiply, add, shift), shift amount. In parts e is made twice: for the sum, and for the
-        output.
+        (shift, add), gain (multiply, add, shift), shift amount.
         """
-        mask = int("mask" in params)
-        made = 1 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2 + mask
-        once = RECIPROCAL_OPS + 2 + 3 + 1
-        if piece == "result":
-            return made + 3, 2
-        if piece:
-            return (mask, 0) if level == 0 else (made, once)
-        return 1 + made + 4 + 3 + mask, once
+        return (1 + E_OPS + 4 + 3 + (2 if "mask" in params else 0)) * width + ROW_OPS
+
+    def result_operations(self, params: Params, width: int) -> int:
+        """23 per element (24 with a mask), for e is made anew, and the mantissa from its halves."""
+        return (E_OPS + 3 + int("mask" in params)) * width + 2
 
     def table_bits(self, params: Params) -> int:
         """Exponential and reciprocal."""

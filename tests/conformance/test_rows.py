@@ -27,7 +27,9 @@ def cut(x: np.ndarray, parts: int) -> np.ndarray:
     return np.pad(x, [(0, 0), (0, parts * wide - x.shape[-1])]).reshape(len(x), parts, wide)
 
 
-def in_parts(op: MicroOp, params: Any, x: np.ndarray, parts: int, apply: Any = None) -> np.ndarray:
+def in_parts(
+    op: MicroOp, params: Any, x: np.ndarray, parts: int, reach: int = MOST, apply: Any = None
+) -> np.ndarray:
     """The result by levels, without any graph: every number that is said or told has to fit a message."""
     length, own, apply = x.shape[-1], cut(x, parts), apply or op.int_apply
 
@@ -35,32 +37,44 @@ def in_parts(op: MicroOp, params: Any, x: np.ndarray, parts: int, apply: Any = N
         everywhere = np.broadcast_to(known[:, None], (len(x), parts, known.shape[-1]))
         return np.concatenate([everywhere, own], axis=-1)
 
+    def pieces(piece: Any, level: int) -> Any:
+        return parted(op, params, reach, length, parts, piece, level)
+
+    levels = op.levels(params, reach)
     known = np.zeros((len(x), 0), dtype=np.int64)
-    for i, level in enumerate(op.levels):
-        terms, clipped = apply(told(known), parted(op, params, length, parts, "terms", i))
+    for i, level in enumerate(levels):
+        terms, clipped = apply(told(known), pieces("terms", i))
         assert not np.any(clipped) and not terms[..., level.messages :].any()
         said = terms[..., : level.messages]
         assert np.abs(said).max() <= MOST
-        heard = np.concatenate([known, getattr(said, level.combine)(axis=1)], axis=-1)
+        maxima, sums = said[..., : level.maxima].max(axis=1), said[..., level.maxima :].sum(axis=1)
+        heard = np.concatenate([known, maxima, sums], axis=-1)
         assert np.abs(heard).max() < REGISTER
-        found, _ = apply(heard, parted(op, params, length, parts, "scalars", i))
-        known = found[:, : held(op.levels, i + 1)]
+        found, _ = apply(heard, pieces("scalars", i))
+        known = found[:, : held(levels, i + 1)]
         assert np.abs(known).max() <= MOST and not found[:, known.shape[-1] :].any()
-    y, clipped = apply(told(known), parted(op, params, length, parts, "result", len(op.levels)))
+    y, clipped = apply(told(known), pieces("result", len(levels)))
     before = known.shape[-1]
     assert not y[..., :before].any() and not clipped[..., :before].any()
     return y[..., before:].reshape(len(x), -1)[:, :length]
 
 
 def test_row_operators_declare_their_levels(op: MicroOp) -> None:
-    assert op.levels and all(level.tells <= level.messages for level in op.levels)
+    params = quantized(op, 64).params
+    for reach in (1, 2**17, MOST):
+        levels = op.levels(params, reach)
+        assert levels and all(level.tells <= level.messages for level in levels)
 
 
 @pytest.mark.parametrize(("length", "parts"), [(8, 2), (17, 3), (64, 7), (768, 2), (1000, 16), (1024, 256)])
 def test_parts_make_the_integers_of_the_whole_row(op: MicroOp, length: int, parts: int) -> None:
     x = rows(length, 3)
     params = quantized(op, length, 3e-3).params
-    assert np.array_equal(in_parts(op, params, x, parts), op.int_apply(x, params)[0])
+    for bits in (0, 4):
+        small = x >> bits
+        reach = MOST if bits == 0 else int(np.abs(small).max())
+        if divides(op.levels(params, reach), length, parts):
+            assert np.array_equal(in_parts(op, params, small, parts, reach), op.int_apply(small, params)[0])
 
 
 @settings(deadline=None, max_examples=20)
@@ -68,13 +82,15 @@ def test_parts_make_the_integers_of_the_whole_row(op: MicroOp, length: int, part
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_any_row_in_any_parts(name: str, data: st.DataObject, length: int, parts: int, seed: int) -> None:
     op, rng = ROWS[name], np.random.default_rng(seed)
-    assume(divides(op, length, parts))
     scale = data.draw(st.sampled_from((2.0**-24, 2.0**-12, 1.37e-5, 1.0)))
     size = data.draw(st.sampled_from((0, 1, 2**8, 2**17, MOST)))
     x = np.clip(rng.integers(-size, size + 1, (4, length)) + data.draw(st.integers(-MOST, MOST)), -MOST, MOST)
     x[0, rng.integers(0, length)] = data.draw(st.sampled_from((-MOST, MOST)))
+    x = x >> data.draw(st.integers(0, 24))
     params = quantized(op, length, scale).params
-    assert np.array_equal(in_parts(op, params, x, parts), op.int_apply(x, params)[0])
+    for reach in (int(np.abs(x).max()), MOST):
+        assume(divides(op.levels(params, reach), length, parts))
+        assert np.array_equal(in_parts(op, params, x, parts, reach), op.int_apply(x, params)[0])
 
 
 @pytest.mark.parametrize("parts", [2, 5])
@@ -99,22 +115,22 @@ def test_pieces_stay_in_registers(op: MicroOp) -> None:
         arrays = {k: watched(v, peaks) if isinstance(v, np.ndarray) else v for k, v in piece.items()}
         return tuple(np.asarray(y) for y in op.int_apply(watched(row, peaks), arrays))
 
-    assert np.array_equal(in_parts(op, params, x, 4, watching), op.int_apply(x, params)[0])
+    assert np.array_equal(in_parts(op, params, x, 4, apply=watching), op.int_apply(x, params)[0])
     assert 0 < peaks["register"] <= REGISTER and peaks["product"] < PRODUCT
 
 
-def test_pieces_cost_more_for_more_elements(op: MicroOp) -> None:
+@pytest.mark.parametrize("reach", [1, MOST])
+def test_pieces_cost_more_for_more_elements(op: MicroOp, reach: int) -> None:
     params = quantized(op, 64).params
-    for i in range(len(op.levels)):
-        scalars = parted(op, params, 64, 2, "scalars", i)
-        assert op.operations(scalars, held(op.levels, i) + op.levels[i].messages) >= 0
-        costs = [
-            op.operations(parted(op, params, 64, p, "terms", i), 64 // p + held(op.levels, i)) for p in (4, 2)
-        ]
+    levels = op.levels(params, reach)
+    pieces: tuple[tuple[Any, int], ...] = (
+        *(("terms", i) for i in range(len(levels))),
+        ("result", len(levels)),
+    )
+    for piece, i in pieces:
+        told = held(levels, i)
+        costs = [op.operations(parted(op, params, reach, 64, p, piece, i), 64 // p + told) for p in (4, 2)]
         assert 0 < costs[0] < costs[1]
-    last = len(op.levels)
-    costs = [
-        op.operations(parted(op, params, 64, p, "result", last), 64 // p + held(op.levels, last))
-        for p in (4, 2)
-    ]
-    assert 0 < costs[0] < costs[1]
+    for i, level in enumerate(levels):
+        scalars = parted(op, params, reach, 64, 2, "scalars", i)
+        assert op.operations(scalars, held(levels, i) + level.messages) >= 0

@@ -18,14 +18,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from math import ceil, isfinite
+from typing import Literal
 
 import numpy as np
 
 from ...ir.fixed import bits_for
 from ...ir.graph import Graph, free_name
-from ...ir.micro_op import MICROCODE
+from ...ir.micro_op import MICROCODE, Level
 from ...ir.nodes import Micro, Neuron, Node, Reduce, Synapse, View, ViewOp
-from ...ir.rows import MOST, Piece, divides, held, parted
+from ...ir.rows import DIGIT_BITS, MOST, Piece, divides, held, parted
 from ...ir.types import DENSE, Fixed, Interval, Shape, Value, graded
 from ...ir.widths import MESSAGE_BITS
 from ...passes._edit import Fresh, edit
@@ -82,11 +83,19 @@ def _overfull(graph: Graph, target: Target) -> Iterator[tuple[Micro, Hashable]]:
 
 def _divisible(graph: Graph, node: Micro) -> bool:
     """Whether a row can be computed in parts: each of its elements, or its mean, then is a message of its own."""
-    compensated = node.timing == "cumulative"
-    if node.name in graph.loops or (compensated and graph.header.timesteps > MOST_TICKS):
+    if node.timing == "cumulative" and graph.header.timesteps > MOST_TICKS:
         return False
-    most = MOST - (MOST >> COARSE if compensated else 0)
-    return bool(MICROCODE[node.op].levels) and _reach(graph.values[node.inputs[0]]) <= most
+    return node.name not in graph.loops and _mean_reach(graph, node) <= MOST and bool(_levels(graph, node))
+
+
+def _levels(graph: Graph, node: Micro) -> tuple[Level, ...]:
+    return MICROCODE[node.op].levels(node.params, _mean_reach(graph, node))
+
+
+def _mean_reach(graph: Graph, node: Micro) -> int:
+    """The largest magnitude of an element of a row, or of its mean under expectation compensation."""
+    reach = _reach(graph.values[node.inputs[0]])
+    return reach + (reach >> COARSE) + 1 if node.timing == "cumulative" else reach
 
 
 def _reach(value: Value) -> int:
@@ -108,7 +117,7 @@ def _excess(cutter: Cutter, group: Population) -> float:
 def _fewest(graph: Graph, node: Micro, target: Target) -> int:
     """The fewest parts with which all that they consist of fits; 0 where there is no such number."""
     parts = 2
-    while divides(MICROCODE[node.op], graph.shape(node.name)[-1], parts):
+    while divides(_levels(graph, node), graph.shape(node.name)[-1], parts):
         fresh = _Parts(graph, node, parts).nodes()
         names = {n.name for n, _ in fresh}
         made = balance(edit(graph, {node.name: fresh}, {}), target.limits.delay_steps.value)
@@ -126,6 +135,7 @@ class _Parts:
     def __init__(self, graph: Graph, node: Micro, parts: int) -> None:
         self.graph, self.node, self.parts = graph, node, parts
         self.op, self.out = MICROCODE[node.op], graph.values[node.name]
+        self.reach, self.levels = _mean_reach(graph, node), _levels(graph, node)
         self.fresh: list[tuple[Node, Value]] = []
         self.values: dict[str, Value] = {}
         *lead, self.length = self.out.shape.sizes
@@ -136,7 +146,7 @@ class _Parts:
         """All of them, in order; the last has the name and the value of the operator."""
         x = self._elements()
         row, known = x, ""
-        for i in range(len(self.op.levels)):
+        for i in range(len(self.levels)):
             known = self._scalars(i, self._statistics(i, row), known)
             row = self._beside(f"row{i}", self._told(i, known), x)
         last = self._result(row)
@@ -151,8 +161,7 @@ class _Parts:
         source, rank = self.node.inputs[0], len(self.lead)
         if self.node.timing == "cumulative":
             value = self._value(source)
-            reach = _reach(value) + (_reach(value) >> COARSE) + 1
-            mean = replace(self._numbers(value.shape, reach, value.fixed), code=graded(reach))
+            mean = replace(self._numbers(value.shape, self.reach, value.fixed), code=graded(self.reach))
             source = self._put(Neuron(name="mean", inputs=(source,), model="running_mean"), mean)
         if self.parts * self.wide > self.length:
             shape = self.out.shape.resized(rank, self.parts * self.wide)
@@ -160,17 +169,28 @@ class _Parts:
         return self._view("parts", source, "reshape", (), self._rows(self.wide))
 
     def _statistics(self, i: int, row: str) -> str:
-        """What all parts say, combined: (..., messages)."""
-        level, rank = self.op.levels[i], len(self.lead)
-        said = self._head(f"said{i}", self._piece("terms", i, row), level.messages)
-        reach = _reach(self._value(said)) * (self.parts if level.combine == "sum" else 1)
-        value = self._numbers(self._one(level.messages), reach)
-        return self._put(Reduce(name=f"all{i}", inputs=(said,), op=level.combine, axes=(rank,)), value)
+        """What all parts say, combined: (..., messages), maxima before sums."""
+        level, said = self.levels[i], self._piece("terms", i, row)
+        maxima = self._combined(i, said, "max", 0, level.maxima, MOST)
+        sums = self._combined(i, said, "sum", level.maxima, level.messages, 1 << DIGIT_BITS)
+        return self._beside(f"all{i}", maxima, sums) if maxima and sums else maxima or sums
+
+    def _combined(
+        self, i: int, said: str, op: Literal["max", "sum"], start: int, stop: int, reach: int
+    ) -> str:
+        """A range of what the parts say by one operation; no name where it is empty."""
+        if start == stop:
+            return ""
+        rank = len(self.lead)
+        view = View(name=f"{op}{i}", inputs=(said,), op="slice", args=(rank + 1, start, stop, 1))
+        part = self._put(view, self._numbers(self._rows(stop - start), reach))
+        value = self._numbers(self._one(stop - start), reach * (self.parts if op == "sum" else 1))
+        return self._put(Reduce(name=f"all_{op}{i}", inputs=(part,), op=op, axes=(rank,)), value)
 
     def _scalars(self, i: int, heard: str, known: str) -> str:
         """What is told from a level on: (..., numbers), with what was told before."""
         joined = self._beside(f"heard{i}", known, heard) if known else heard
-        return self._head(f"known{i}", self._piece("scalars", i, joined), held(self.op.levels, i + 1))
+        return self._head(f"known{i}", self._piece("scalars", i, joined), held(self.levels, i + 1))
 
     def _told(self, i: int, known: str) -> str:
         """The same numbers at every part, by a layer with one weight for each: (..., parts, numbers)."""
@@ -185,10 +205,10 @@ class _Parts:
         """The elements of the result, as one row again."""
         rank, before, whole = (
             len(self.lead),
-            held(self.op.levels, len(self.op.levels)),
+            held(self.levels, len(self.levels)),
             self.parts * self.wide,
         )
-        made = self._piece("result", len(self.op.levels), row)
+        made = self._piece("result", len(self.levels), row)
         own = self._view(
             "own", made, "slice", (rank + 1, before, before + self.wide, 1), self._rows(self.wide)
         )
@@ -199,7 +219,7 @@ class _Parts:
 
     def _piece(self, piece: Piece, i: int, source: str) -> str:
         """A Micro with one piece of the operator, on rows of ``source``."""
-        params = parted(self.op, self.node.params, self.length, self.parts, piece, i)
+        params = parted(self.op, self.node.params, self.reach, self.length, self.parts, piece, i)
         shape = self._value(source).shape
         ends = self.op.bounds(params, *np.zeros((2, *shape.sizes[len(self.lead) :]), dtype=np.int64))
         reach = MOST if ends is None else max(int(ends[1].max()), -int(ends[0].min()))
