@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import Any
-
-import numpy as np
 
 from ..ir.graph import Graph
-from ..ir.micro_op import MICROCODE
-from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Synapse, View
-from ..passes.balance import constants, host, turns
 from ..target import Target
 from .activity import activity
-from .demand import Accounting, held_bits, longest_wait, needed_bits, turning_bits
+from .alike import Alike
+from .demand import Accounting, needed_bits
 from .expected import busy_ns
 from .groups import Population
 from .layouts._base import Partition, Wanted
-from .reads import channel_axes
 from .tiling import Cut, Tiling, by_work, fixed, named, tile
 
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
@@ -30,7 +24,7 @@ class Cutter:
 
     def __init__(self, graph: Graph, target: Target) -> None:
         self.graph, self.target = graph, target
-        self.outside = (constants(graph), host(graph), channel_axes(graph))
+        self.alike = Alike(graph, target)
         self.known: dict[Hashable, Tiling] = {}
         self.renamed: dict[tuple[Cut, str], Tiling] = {}
         self.accountings: dict[str, Accounting] = {}
@@ -39,16 +33,16 @@ class Cutter:
     def cut(self, group: Population, least: int = 1) -> Tiling:
         """The best tiling of a group into at least so many cores."""
         bits = needed_bits(group)
-        key = self._signature(group, bits), least
+        key = self.alike.kind(group, bits), least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(self.accounting(group), least=least)
+        self.known[key] = tile(self._own(group), least=least)
         return self.known[key]
 
     def finer(self, tiling: Tiling) -> Tiling:
         """The fastest of the cuts into somewhat more tiles than this one; the same where there is none that fits."""
         group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, tiling.cut.cores + 1
-        key = self._signature(group, bits), -least
+        key = self.alike.kind(group, bits), -least
         if key in self.known:
             return self._renamed(self.known[key], group, bits)
         found = tile(tiling.accounting, by_work, least, ceil(GROWTH * least))
@@ -57,57 +51,25 @@ class Cutter:
 
     def partition(self, group: Population, wanted: Wanted) -> Partition | None:
         """The partition of a group that a user asks for, not yet cut; None if no layout has it."""
-        key = self._signature(group, needed_bits(group)), wanted
+        key = self.alike.kind(group, needed_bits(group)), wanted
         if key not in self.asked:
-            accounting = self.accounting(group)
+            accounting = self._own(group)
             self.asked[key] = accounting, named(accounting, wanted)
         return self.asked[key][1]
 
     def given(self, group: Population, wanted: Wanted, partition: Partition) -> Tiling:
         """The tiling by the partition that :meth:`partition` has found."""
         bits = needed_bits(group)
-        key = self._signature(group, bits), wanted
+        key = self.alike.kind(group, bits), wanted
         if key not in self.known:
             self.known[key] = fixed(self.asked[key][0], partition)
         return self._renamed(self.known[key], group, bits)
 
     def kind(self, group: Population) -> Hashable:
         """What groups that are cut alike have in common."""
-        return self._signature(group, needed_bits(group))
+        return self.alike.kind(group, needed_bits(group))
 
-    def _signature(self, group: Population, bits: Mapping[str, int]) -> Hashable:
-        """Everything that the demand of a tile depends on, with places in the group for names."""
-        place = {name: i for i, name in enumerate(group.names)}
-        counted = self.target.limits.distinct_thresholds_per_core.value is not None
-        details = []
-        for node in group.nodes:
-            shape = self.graph.values[node.name].shape
-            sources = tuple(place.get(i, self._source(node, i)) for i in node.inputs)
-            more = DETAILS[type(node)](node) if type(node) in DETAILS else ()
-            wait = longest_wait(self.graph, node) if isinstance(node, Synapse) else 0
-            # Where threshold settings are counted, no two populations are taken for alike.
-            alone = node.name if isinstance(node, Neuron) and counted else ""
-            details.append(
-                (type(node), shape, bits.get(node.name), sources, more, wait, alone, *self._turn(node))
-            )
-        return tuple(details)
-
-    def _turn(self, node: Node) -> tuple[Hashable, ...]:
-        """What the demand depends on where tokens take turns."""
-        taken = turns(self.graph)
-        if taken.each == 1:
-            return ()
-        kept = tuple(taken.kept(node, i) for i in range(len(node.inputs)))
-        token = taken.token.get(node.name)
-        return kept, token is not None and token.tobytes(), turning_bits(self.graph, node)
-
-    def _source(self, node: Node, source: str) -> Hashable:
-        still, outside, channels = self.outside
-        held = held_bits(self.graph, node, source) if isinstance(node, Product) else 0
-        return self.graph.shape(source), source in still, source in outside, channels.get(source), held
-
-    def accounting(self, group: Population) -> Accounting:
-        """What the demands of a group are computed from."""
+    def _own(self, group: Population) -> Accounting:
         if group.name not in self.accountings:
             self.accountings[group.name] = Accounting.of(self.graph, self.target, group)
         return self.accountings[group.name]
@@ -137,22 +99,3 @@ class Cutter:
         pairs = zip(first.accounting.group.nodes, second.accounting.group.nodes, strict=True)
         values = (p for nodes in pairs for p in zip(*((n.name, *n.inputs) for n in nodes), strict=True))
         return any(activity(self.graph, one) != activity(self.graph, other) for one, other in values)
-
-
-def _micro(node: Any) -> Hashable:
-    op = MICROCODE[node.op]
-    rows = tuple((np.shape(node.params[name]), int(np.abs(node.params[name]).max())) for name in op.by_tick
-                 if name in node.params)  # fmt: skip
-    return node.op, node.timing, op.table_bits(node.params), rows
-
-
-#: what else counts about a kind
-DETAILS: dict[type[Node], Any] = {
-    Synapse: lambda n: (n.op, n.weight.shape, n.stride, n.padding, n.groups),
-    Product: lambda n: (n.equation, n.timing),
-    Reduce: lambda n: (n.axes, n.keepdims, n.window, n.stride, n.padding),
-    View: lambda n: (n.op, n.args),
-    Delay: lambda n: (n.steps, n.keeps),
-    Neuron: lambda n: n.model,
-    Micro: _micro,
-}

@@ -32,9 +32,10 @@ from ...ir.widths import MESSAGE_BITS
 from ...passes._edit import Fresh, edit
 from ...passes.balance import balance
 from ...target import Target
+from ..alike import Alike
+from ..demand import Accounting, needed_bits
 from ..groups import Population, populations
 from ..limits import fill, usage
-from ..repeats import Cutter
 from ._base import Layout
 from ._views import shown
 
@@ -66,18 +67,18 @@ class TwoLevel(Layout):
 
 
 def _overfull(graph: Graph, target: Target) -> Iterator[tuple[Micro, Hashable]]:
-    """Row operators that can be divided and whose group fits no core, however it is cut; and what kind of row it is."""
+    """Row operators that can be divided and whose group fits no core, with the kind of their rows."""
     rows = {n.name for n in graph.of(Micro) if _divisible(graph, n)}
     if not rows:
         return
     level = balance(graph, target.limits.delay_steps.value)
-    cutter, full = Cutter(level, target), dict[Hashable, bool]()
+    alike, full = Alike(level, target), dict[Hashable, bool]()
     for group in populations(level):
         inside = [n for n in group.nodes if isinstance(n, Micro) and n.name in rows]
         if inside:
-            kind = cutter.kind(group)
+            kind = alike.kind(group, needed_bits(group))
             if kind not in full:
-                full[kind] = _excess(cutter, group) > 1
+                full[kind] = _share(level, target, group) > 1
             yield from ((n, (kind, group.names.index(n.name))) for n in inside if full[kind])
 
 
@@ -105,13 +106,15 @@ def _reach(value: Value) -> int:
     return (value.fixed or Fixed(MESSAGE_BITS, True, 1.0)).limits[1]
 
 
-def _excess(cutter: Cutter, group: Population) -> float:
-    """What one row of a group needs of its core, as a share of the scarcest resource; at most 1 if any cut fits."""
-    accounting = cutter.accounting(group)
-    largest = np.array([np.argmax(accounting.cells.homes[1])])
-    share = fill(usage(accounting.demand(accounting.cells.hosted(largest)), cutter.target))[0]
-    # Two positions of a layer may need less than one: where a row does not fit alone, the cuts decide.
-    return 1.0 if share > 1 and cutter.cut(group).cut.fits else share
+def _share(graph: Graph, target: Target, group: Population) -> float:
+    """What a row of a group needs of its core, as a share of the scarcest resource: above 1 no cut fits."""
+    accounting = Accounting.of(graph, target, group)
+    sizes = accounting.cells.homes[1]
+    largest = int(np.argmax(sizes))
+    # One position of a layer takes an axon for each of its inputs, two take one each.
+    rows = ([largest], sorted({largest, (largest + 1) % len(sizes)}))
+    demands = (accounting.demand(accounting.cells.hosted(np.array(homes))) for homes in rows)
+    return min(fill(usage(demand, target))[0] for demand in demands)
 
 
 def _fewest(graph: Graph, node: Micro, target: Target) -> int:
@@ -121,8 +124,7 @@ def _fewest(graph: Graph, node: Micro, target: Target) -> int:
         fresh = _Parts(graph, node, parts).nodes()
         names = {n.name for n, _ in fresh}
         made = balance(edit(graph, {node.name: fresh}, {}), target.limits.delay_steps.value)
-        cutter = Cutter(made, target)
-        worst = max(_excess(cutter, g) for g in populations(made) if names.intersection(g.names))
+        worst = max(_share(made, target, g) for g in populations(made) if names.intersection(g.names))
         if worst <= 1 or not isfinite(worst):
             return parts if worst <= 1 else 0
         parts = max(parts + 1, ceil(parts * worst))
