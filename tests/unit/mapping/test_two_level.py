@@ -155,8 +155,8 @@ def test_rows_of_a_transformer() -> None:
 @pytest.mark.needs("lava.magma")
 @pytest.mark.parametrize(("op", "timing"), fast(ROWS, ("softmax", "cumulative")))
 def test_lava_computes_the_same_in_parts(op: str, timing: str) -> None:
-    graph = row(op, timing, 11, tokens=2, ticks=2)
-    made = prepared(graph, limited(SIM, neurons_per_core=10))
+    graph = row(op, timing, tokens=2, ticks=2)
+    made = prepared(graph, SMALL)
     names = [n.name for n in made]
     assert pieces(made, "row")
     x = spikes(graph, 2)
