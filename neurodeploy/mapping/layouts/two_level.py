@@ -79,7 +79,9 @@ def _overfull(graph: Graph, target: Target) -> Iterator[tuple[Micro, Hashable]]:
             kind = alike.kind(group, needed_bits(group))
             if kind not in full:
                 full[kind] = _share(level, target, group) > 1
-            yield from ((n, (kind, group.names.index(n.name))) for n in inside if full[kind])
+            for node in inside if full[kind] else ():
+                shapes = tuple((level.messages, level.tells) for level in _levels(graph, node))
+                yield node, (kind, group.names.index(node.name), shapes)
 
 
 def _divisible(graph: Graph, node: Micro) -> bool:

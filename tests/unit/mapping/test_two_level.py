@@ -109,6 +109,18 @@ def test_parts_are_as_few_as_fit() -> None:
     assert counts == [set(), {2}, {2}, {3}, {3}]
 
 
+def test_alike_rows_of_other_bounds_have_other_levels() -> None:
+    net = Net(timesteps=2)
+    x = net.lif(net.dense(net.input("NC", 2, 7), 23, "a"))
+    for name in ("first", "second"):
+        x = net.micro(net.dense(x, 23, f"{name}_in", 3), "layer_norm", name, "instant")
+    graph = intervals.propagate(net.output(net.dense(x, 3, "head")))
+    made = prepared(graph, SMALL)
+    steps = [depths(made)[name] - depths(made)[f"{name}_in"] for name in ("first", "second")]
+    assert steps == [2, 6]
+    assert np.array_equal(*(interp.run(g, spikes(graph)).outputs for g in (graph, made)))
+
+
 def test_a_mask_goes_with_its_part() -> None:
     """Of each row other elements are masked, all of a part among them."""
     mask = np.random.default_rng(0).random((3, 23)) < 0.4
