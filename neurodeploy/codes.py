@@ -524,7 +524,8 @@ ND523 a layer cannot be cut as the mapping file says
   The layout of a layer is the number of parts of each axis, from 1 to the length of the axis. Parts are of one size and
   the last may be smaller, so that some numbers do not exist: ten channels in parts of two are five parts, and six parts
   cannot be made. A list gives the sizes instead, and has to add up. Limits of a core are another matter: what breaks
-  one is ND501.
+  one is ND501. Where tokens take turns, the parts along them are the copies of the layer, and layers between two
+  mixtures of tokens have as many copies: layers of one such segment say different numbers.
 ND524 cores of a mapping file that cannot be given
   Each tile of a layer takes a core, written chip:core, in the order of the tiles' first elements. There have to be as
   many cores as tiles, so a layout has to be given too; all of them on the chips that the target has; and none twice in
@@ -538,11 +539,16 @@ ND526 no mapping is as fast as the user asks for
   the activity that calibration has seen and nominal coefficients, and differ by some per cent from what the report
   counts. Allow more time, more cores or more chips.
 ND527 tokens that cannot take turns
-  With --streams, or streams in a mapping file, a few copies of each layer compute the tokens one after the other. That
+  With --streams, or copies in a mapping file, a few copies of each layer compute the tokens one after the other. That
   needs a token axis (dense layers over it, or a convolution whose windows are the tokens), as many elements in every
   token, Views that show every token in the same way, and connections without delays in ticks. A layer where positions
   of an image mix stays in space, and its tokens are kept for the layers behind it. What is named here breaks one of
   these rules.
+ND528 a network in turns that is too large to be executed
+  One sample on all simulated cores would take longer than --time-budget, or more than 8 GB. Of a network whose tokens
+  are in space a sample of cores is executed then, and the rest is counted from mapping and values. Neither can be done
+  yet where tokens take turns. The interpreter and the cpu backend still prove each other, and the costs are those that
+  the mapper expects; nothing is counted on cores.
 
 === 58x memory images
 ND580 a memory image is inconsistent

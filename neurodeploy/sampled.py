@@ -29,21 +29,33 @@ from .target import Target
 
 #: what an execution of all cores takes for each word of their memory, and for a multiply-accumulate of a tick
 WORD_S, WORD_BYTES, MAC_S = 1e-5, 400, 5e-9
+STEP_S = 1e-4  # and for each core in each step, where tokens take turns
 MOST_BYTES = 8 << 30
 #: counts that a core does not know which runs alone: they depend on where its packets go
 ELSEWHERE = ("packets_out", "message_bits", "hops_x", "hops_y")
 
 
 def whole(graph: Graph, mapping: Mapping, seconds: float) -> bool:
-    """Whether one sample on all simulated cores is expected to fit so many seconds, and memory; no clock decides.
+    """Whether one sample on all simulated cores is expected to fit so many seconds, and memory; no clock decides."""
+    words = sum(core.demand.total_words for core in mapping.cores)
+    return expected_s(graph, mapping) <= seconds and WORD_BYTES * words <= MOST_BYTES
 
-    Where tokens take turns all cores run always: one alone would have to be sent what it takes in turn by turn.
-    """
-    if graph.header.copies:
-        return True
+
+def expected_s(graph: Graph, mapping: Mapping) -> float:
+    """Seconds that one sample on all simulated cores is expected to take."""
     words = sum(core.demand.total_words for core in mapping.cores)
     macs = graph.header.timesteps * sum(dense_macs(graph, node) for node in graph)
-    return WORD_S * words + MAC_S * macs <= seconds and WORD_BYTES * words <= MOST_BYTES
+    steps = graph.header.timesteps + mapping.depth if graph.header.copies else 0
+    return WORD_S * words + MAC_S * macs + STEP_S * steps * len(mapping.cores)
+
+
+def unexecuted(program: Program) -> bool:
+    """Whether nothing of it is executed: a core of tokens that take turns would have to be fed turn by turn."""
+    return program.unimaged and bool(program.graph.header.copies)
+
+
+#: what stands beside every number of a network of which no core ran
+UNEXECUTED = "not executed: tokens take turns on too many cores, costs are those that the mapper expects"
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Sampled:
     divergence: Divergence | None = None
 
     def __str__(self) -> str:
-        return told(len(self.cores), self.total)
+        return told(len(self.cores), self.total) if self.cores or not self.total else UNEXECUTED
 
 
 def told(cores: int, total: int) -> str:
@@ -88,6 +100,8 @@ def verify(
     graph, mapping = program.graph, program.mapping
     if mapping is None:
         return Sampled((), 0)
+    if unexecuted(program):
+        return Sampled((), len(mapping.cores))
     positions = chosen(graph, mapping, target, seed) if cores is None else tuple(cores)
     hosted = {name for i in positions for piece in mapping.cores[i].pieces for name in piece.elements}
     trace, _ = usable("cpu").run(program, x, [n for n in graph.nodes if n in hosted | {*booked.names(graph)}])

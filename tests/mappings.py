@@ -53,7 +53,7 @@ def by_copy(graph: Graph, group: Population) -> list[Piece]:
     for name in table.sizes:
         if taken.turn(name) is not None and group.turns > 1:
             neuron = table.neuron[name] if table.neuron is not None else np.arange(table.sizes[name])
-            label[home[neuron]] = taken.token[name] // taken.each
+            label[home[neuron]] = taken.token[name] % taken.of(name)
     return pieces_of(graph, group, label)
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .. import sampled
 from ..calibrate import Ranges
+from ..errors import Problem
 from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated
 from ..mapping.given import Given
-from ..mapping.mapper import PLACEMENT, map_graph, prepared
+from ..mapping.mapper import PLACEMENT, placed
 from ..mapping.objectives._base import OBJECTIVES
+from ..mapping.segments import segmented
 from ..mapping.spread import FREE, Budget
 from ..mapping.types import Mapping
-from ..passes.balance import turns
 from ..program import Program
 from ..target import Target
 from .imported import Imported
@@ -51,10 +53,9 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
     weighed = found.synthetic and OBJECTIVES[config.optimise].weighs_activity
     label = f", cut for {SYNTHETIC}" if weighed else ""
     label += f", as {found.given.file} says" if found.given.file else ""
-    streams = mapping.notes.get("streams")
-    label += (
-        f", tokens in turn on {streams} cop{'y' if streams == 1 else 'ies'} of each layer" if streams else ""
-    )
+    if streams := mapping.notes.get("streams"):
+        shown = " to ".join(map(str, sorted({min(streams), max(streams)})))
+        label += f", tokens in turn on {shown} cop{'y' if shown == '1' else 'ies'} of each layer"
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
     return replace(imaged(mapped, target, found.config.time_budget), fact=fact)
 
@@ -62,9 +63,21 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
 def imaged(mapped: Mapped, target: Target, seconds: float) -> Mapped:
     """With the memory images of all cores, where so many seconds are enough to run them."""
     graph, mapping = mapped.graph, mapped.mapping
-    if not mapping.fits or not sampled.whole(graph, mapping, seconds):
+    if not mapping.fits:
         return mapped
+    if not sampled.whole(graph, mapping, seconds):
+        late = tuple(_unexecuted(mapped, seconds)) if graph.header.copies else ()
+        return replace(mapped, warnings=(*mapped.warnings, *late))
     return replace(mapped, mapping=encode(graph, mapping, target))
+
+
+def _unexecuted(mapped: Mapped, seconds: float) -> Iterator[Problem]:
+    cause = "a network whose tokens take turns is too large to be executed core by core"
+    needed = sampled.expected_s(mapped.graph, mapped.mapping)
+    found, limit = f"{len(mapped.mapping.cores)} cores, {needed:.0f} s", f"{seconds:.0f} s (time_budget)"
+    longer = (f"--time-budget {needed * 1.01:.0f}",) if needed > seconds else ()
+    fixes = (*longer, "--streams 0: of tokens in space a sample of cores is executed")
+    yield Problem("ND528", cause, mapped.mapping.target, found, limit, fixes, "warning")
 
 
 def laid_out(
@@ -80,41 +93,12 @@ def laid_out(
     """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen,
     ``most`` what the user allows.
 
-    ``streams``: copies of each layer that take the tokens in turn, 0: none. Where nobody says, tokens are in space or,
-    if that does not fit, on as many copies as do (1, 2, 4, ...), on one to use the fewest cores. UsageError ND522 to
+    ``streams``: copies of each layer that take the tokens in turn, 0: none. Where neither this nor what is ``given``
+    says, tokens are in space or take turns as the objective prefers (:mod:`..mapping.segments`). UsageError ND522 to
     ND524 for what is ``given`` and cannot be.
     """
-    said = given.streams if streams is None and given is not None else streams
-
-    def mapped(copies: int) -> Mapped:
-        return _mapped(prepared(graph, target, copies), target, optimise, placement, sums, given, most)
-
-    found = mapped(said or 0)
-    if said is not None or found.mapping.fits or not _full(found.mapping):
-        return found
-    copies, tokens = 1, turns(prepared(graph, target, 1)).tokens
-    while copies < tokens and (streamed := mapped(copies)).mapping.fits:
-        found, copies = streamed, 2 * copies
-        if optimise == "cores":
-            break
-    return found
-
-
-def _full(mapping: Mapping) -> bool:
-    """Whether nothing but the room on cores is missing."""
-    return {p.code for p in mapping.problems if p.severity == "error"} <= {"ND501", "ND502"}
-
-
-def _mapped(
-    balanced: Graph,
-    target: Target,
-    optimise: str,
-    placement: str,
-    sums: MappingABC[str, int],
-    given: Given | None,
-    most: Budget,
-) -> Mapped:
-    mapping = map_graph(balanced, target, target.chips, optimise, placement, sums, given, most)
+    found = segmented(graph, target, optimise, given or Given(), most, streams)
+    balanced, mapping = found.plan.graph, placed(found, placement, sums)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     used = f"{len(mapping.cores)}/{mapping.cores_total} cores"
     fact = f"{used}: does NOT fit, {wrong} problem{'s' * (wrong > 1)}"

@@ -14,6 +14,7 @@ from ..ir.trace import Events, Trace
 from ..mapping.grades import grades
 from ..program import Program
 from ..report.units import quantity
+from ..sampled import unexecuted
 from ..target import Target
 from .imported import Imported
 from .paced import Budget
@@ -38,7 +39,7 @@ class Priced(Result):
 def estimate(found: Imported, program: Program, target: Target, budget: Budget) -> Priced:
     """What an inference costs, by running it core by core where it fits."""
     most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
-    mapped = program.mapping is not None and program.mapping.fits
+    mapped = program.mapping is not None and program.mapping.fits and not unexecuted(program)
 
     silicon = grades(program.graph, target)
 

@@ -8,7 +8,7 @@ from .. import report
 from ..backends import described
 from ..errors import Problem
 from ..mapping.grades import grades
-from ..sampled import told
+from ..sampled import UNEXECUTED, told, unexecuted
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated
@@ -33,13 +33,20 @@ def report_inputs(
         config=found.config.decisive(), source=found.graph, spiking=results[Converted].graph, integer=mapped.graph,
         mapping=mapped.mapping, assessment=priced.assessment, accuracy=evaluated.accuracy,
         agreement=evaluated.agreement, bit_true=verified.bit_true, sqnr_db=verified.sqnr_db,
-        sampled=verified.sampled or (told(0, len(mapped.mapping.cores)) if mapped.program.unimaged else ""),
+        sampled=verified.sampled or _unverified(mapped),
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
         raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
         import_check=found.check.as_dict() if found.check else {}, unchecked=found.unchecked,
         lava=in_lava, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
         reasons={**results.reasons, **reasons},
     )  # fmt: skip
+
+
+def _unverified(mapped: Mapped) -> str:
+    """What stands beside the numbers of a network that was not simulated whole, if no core of it was executed."""
+    if unexecuted(mapped.program):
+        return UNEXECUTED
+    return told(0, len(mapped.mapping.cores)) if mapped.program.unimaged else ""
 
 
 def _in_lava(mapped: Mapped) -> tuple[dict[str, object], dict[str, str]]:

@@ -7,13 +7,13 @@ met with the non-zero values of a recorded run. What the simulated cores count f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.nodes import Delay, Output, Product, Reduce, Synapse
+from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
 from ..ir.trace import Events, Trace
 from ..mapping.demand import delay_bits, longest_wait, weight_bits
 from ..mapping.lookups import words_read
@@ -108,15 +108,23 @@ class _Book:
         for piece in core.pieces:
             for name, flat in piece.elements.items():
                 node = self.graph.nodes[name]
-                for mine in self._by_turn(name, flat) if isinstance(node, READERS) and len(flat) else ():
+                for mine in self._by_turn(node, flat) if isinstance(node, READERS) and len(flat) else ():
                     out = region(mine, self.graph.shape(name))
-                    for read in reads(self.graph, node, out, self.channels):
+                    for operand, read in enumerate(reads(self.graph, node, out, self.channels)):
                         if read.source not in self.still:
-                            yield out, read
+                            yield out, self._arriving(node, operand, read)
 
-    def _by_turn(self, name: str, flat: Array) -> list[Array]:
-        turn, flat = self.turns.turn(name), np.asarray(flat, dtype=np.int64)
-        return [flat] if turn is None else [flat[turn[flat] == n] for n in np.unique(turn[flat])]
+    def _arriving(self, node: Node, operand: int, read: Read) -> Read:
+        """With what comes too where something is kept: a copy sends what it computes in all of its turns."""
+        if not self.turns.kept(node, operand):
+            return read
+        flat = self.turns.arriving(read.source, read.region.indices)
+        return replace(read, region=region(flat, read.region.shape))
+
+    def _by_turn(self, node: Node, flat: Array) -> list[Array]:
+        turn, flat = self.turns.turn(node.name), np.asarray(flat, dtype=np.int64)
+        keeps = isinstance(node, Delay) and node.keeps
+        return [flat] if turn is None or keeps else [flat[turn[flat] == n] for n in np.unique(turn[flat])]
 
 
 def disagreements(counted: Received, events: Events) -> list[tuple[str, float, float]]:

@@ -27,10 +27,11 @@ AXONS = Table("axons", np.int32, (_FED, Column("items"), Column("channels", 1, L
 ITEMS = Table("items", np.int32, (Column("kind", high=2), Column("id"), Column("a"), Column("b")))
 #: offsets of channels inside an operand, -1: not held here
 CHANNELS = Table("channels", np.int32)
-#: ports that keep what arrives, by tick: what is sent in turn r of a unit that starts after step ``since`` goes
-#: r x ``apart`` slots further
+#: ports that keep what arrives, by tick: ``apart`` slots for each of the tokens ``first``, ``first`` + ``every``, .. of
+#: what a unit of so many ``turns`` sends that starts after step ``since``, one of ``copies``
 KEPT = Table("kept", np.int32, (
-    Column("port", of="ports"), Column("since"), Column("turns", 1, LARGEST), Column("apart")
+    Column("port", of="ports"), Column("since"), Column("turns", 1, LARGEST), Column("apart", 1, LARGEST),
+    Column("first"), Column("every", 1, LARGEST), Column("copies", 1, LARGEST)
 ))  # fmt: skip
 TABLES = (AXONS, ITEMS, CHANNELS, PORTS, PORT_INIT, KEPT)
 
@@ -90,15 +91,16 @@ class Scatter:
 
 @dataclass(frozen=True, eq=False)
 class Keep:
-    """Kept[port][tick][address + turn x apart] = messages[slots], for what a unit sends that starts after ``since``."""
+    """Kept[port][tick][address of the turn] = messages[slots], for what a unit sends that starts after ``since``.
+
+    ``address`` (turns, slots), -1: of no token that the port keeps.
+    """
 
     port: int
     size: int
     slots: Array
-    address: Array
     since: int
-    turns: int
-    apart: int
+    address: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +163,19 @@ def _keeps(image: CoreImage, slot: Array, port: Array, address: Array) -> Iterat
     """What goes into the ports that keep it."""
     for row in image.rows(KEPT):
         mine, place = port == row["port"], image.port(row["port"])
-        since, turns, apart = (int(row[key]) for key in ("since", "turns", "apart"))
-        into = address[mine] - place.start
-        yield Keep(int(row["port"]), place.stop - place.start, slot[mine], into, since, turns, apart)
+        size, into = place.stop - place.start, _by_turn(row, address[mine] - place.start)
+        into = np.where(into < size, into, -1)
+        yield Keep(int(row["port"]), size, slot[mine], int(row["since"]), into)
+
+
+def _by_turn(row: Array, address: Array) -> Array:
+    """Where what is kept goes in each turn of its sender, from where any of its tokens does; negative: nowhere."""
+    turns, apart, first, every, copies = (int(row[k]) for k in ("turns", "apart", "first", "every", "copies"))
+    number, rank = np.divmod(address, apart)
+    token = np.arange(turns)[:, None] * copies + (first + every * number) % copies
+    number, other = np.divmod(token - first, every)
+    found: Array = np.where(other == 0, number * apart + rank, -1)
+    return found
 
 
 def _unit_words(image: CoreImage) -> Array:

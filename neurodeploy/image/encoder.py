@@ -123,7 +123,8 @@ class Encoder:
         network = self.network
         names = [n.name for n in network.graph if n.name in network.outside or n.name in network.constants]
         whole = {name: np.arange(prod(network.shape(name))) for name in names}
-        self._unit(self.host, whole, depth=0, turns=network.turns.each)
+        turns = 1 + max(network.turns.last(name) for name in network.outside)
+        self._unit(self.host, whole, depth=0, turns=turns)
 
     def _host_output(self) -> None:
         """The host's second unit: the read-out, one step after the cores sent it, of the last turn if there are."""
@@ -200,10 +201,10 @@ class Encoder:
 
     def _by_turn(self, site: Site, value: str, flat: Array, local: Array) -> Iterator[tuple[int, Array]]:
         """Turns of a unit and what it sends of a value in them: the host has all tokens, and sends each in its turn."""
-        if site is not self.host or self.network.turns.each == 1:
+        found = self.network.turns.turn(value) if site is self.host else None
+        if found is None and (site is not self.host or self.host.units[0].turns == 1):
             yield EVERY, local
             return
-        found = self.network.turns.turn(value)
         turn = np.zeros(len(flat), dtype=np.int64) if found is None else found[flat]
         yield from ((number, local[turn[local] == number]) for number in np.unique(turn).tolist())
 
@@ -241,12 +242,13 @@ def _shown(network: Network, elements: dict[str, Array]) -> dict[str, Array]:
     if not here:
         return {}
     tokens = np.unique(np.concatenate([taken.token[name][flat] for name, flat in here.items()]))
-    copies = np.unique(tokens // taken.each)
-    last = int(tokens.max()) % taken.each
+    every = max(taken.of(name) for name in here)
+    copies = np.unique(tokens % every)
+    last = int(tokens.max()) // every
     for name, flat in here.items():
         place, table = taken.slots(name)
         columns = np.unique(place[flat])
-        row = int(copies[0]) * taken.each + np.arange(last + 1)
+        row = int(copies[0]) + every * np.arange(last + 1)
         each = np.where((row < len(table))[:, None], table[np.minimum(row, len(table) - 1)][:, columns], -1)
         if len(copies) > 1 or not np.array_equal(np.sort(each[each >= 0]), np.sort(flat)):
             cause = "a piece must hold the same part of every token of one copy"

@@ -49,17 +49,21 @@ class Reading:
 class Kept:
     """Slots of a port that keeps elements of a value.
 
-    ``size`` in all; ``models`` (flat): elements that have an axon each, ``slots``: where they lie in their copy's
-    first turn, further ``apart`` in each of the ``turns`` of the sender. ``order``: slots of what is read, in the order
-    of what is needed, with a row for each of the reader's turns if they differ.
+    ``size`` in all, ``apart`` for each of the tokens ``first``, ``first`` + ``every``, ..; ``models`` (flat): elements
+    that have an axon each, ``slots``: where any of those lies for which they stand. ``turns`` and ``copies`` are those
+    of the sender. ``order``: slots of what is read, in the order of what is needed, with a row for each of the reader's
+    turns if they differ.
     """
 
     size: int
     models: Array
     slots: Array
-    turns: int
-    apart: int
     order: Array
+    apart: int
+    turns: int = 1
+    first: int = 0
+    every: int = 1
+    copies: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +95,8 @@ class Reader:
         kept = self._kept(node, value, needed)
         port = add_port(self.tables, node.name, np.zeros(kept.size, dtype=np.int64))
         since = network.level[value]
-        self.tables.add(KEPT, KEPT.rows(port=port, since=since, turns=kept.turns, apart=kept.apart))
+        said = {name: getattr(kept, name) for name in ("turns", "apart", "first", "every", "copies")}
+        self.tables.add(KEPT, KEPT.rows(port=port, since=since, **said))
         order = {f"keep_{which}": add_values(self.tables, kept.order)}
         return port, [self._reading(value, port, kept.models, kept.slots)], order
 
@@ -111,9 +116,11 @@ class Reader:
         token = taken.token.get(value)
         if token is None or not taken.last(value):
             order = np.where(each < 0, -1, np.searchsorted(every, each))
-            return Kept(len(every), self.network.model(value, every), np.arange(len(every)), 1, 0, order)
-        first = int(token[every].min()) // taken.each * taken.each if own and self.shown is not None else 0
-        numbers, places = token[every] - first, taken.slots(value)[0][every]
+            models = self.network.model(value, every)
+            return Kept(len(every), models, np.arange(len(every)), order, max(len(every), 1))
+        copies = taken.of(node.name) if own and self.shown is not None else 1
+        first = int(token[every].min()) % copies
+        numbers, places = (token[every] - first) // copies, taken.slots(value)[0][every]
         rank = np.unique(places, return_inverse=True)[1].ravel()
         apart = int(rank.max()) + 1
         address = numbers * apart + rank
@@ -124,12 +131,10 @@ class Reader:
             raise MappingError(
                 Problem("ND585", cause, node.name, f"{len(every)} of {value}", f"{size} elements")
             )
-        models = self.network.model(value, every)
-        start = (token[models] - first) // taken.each * taken.each * apart + rank
-        models, at = np.unique(models, return_index=True)
+        models, at = np.unique(self.network.model(value, every), return_index=True)
         order = np.where(each < 0, -1, address[np.minimum(np.searchsorted(every, each), len(every) - 1)])
-        turns = min(taken.last(value) + 1, int(numbers.max()) + 1)
-        return Kept(size, models, start[at], turns, apart, order)
+        turns = taken.last(value) + 1, first, copies, taken.of(value)
+        return Kept(size, models, address[at], order, apart, *turns)
 
     def _feeds(self, port: int, slots: Array) -> Array:
         """One item per position: slot of a channel = a + channels[b + channel]."""

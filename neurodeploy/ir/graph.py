@@ -23,14 +23,15 @@ Passes = Callable[[Node], bool]  # whether a walk looks through a node to what l
 class Header:
     """Facts about the whole graph: one tick is described by the nodes, ``timesteps`` ticks make an inference.
 
-    ``copies``: of every layer that tokens pass through one after the other; 0: each token has its own neurons.
+    ``copies``: of the layers that tokens pass through one after the other, by segment (:mod:`..passes._turns`), the
+    last for all further ones; none: each token has its own neurons.
     """
 
     name: str = "network"
     level: str = "source"
     timesteps: int = 1
     method: str = ""
-    copies: int = 0
+    copies: tuple[int, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -28,7 +28,7 @@ from . import codec
 Found = TypeVar("Found")
 
 FORMAT = "neurodeploy-program"
-SCHEMA = 3
+SCHEMA = 4
 
 MAX_OBJECTS = 1_000_000  # groups and datasets of one file
 MAX_DEPTH = 16

@@ -25,6 +25,8 @@ class Alike:
     def __init__(self, graph: Graph, target: Target) -> None:
         self.graph, self.target = graph, target
         self.outside = (constants(graph), host(graph), channel_axes(graph))
+        self.tokens: dict[str, int] = {}
+        self.numbers: dict[bytes, int] = {}
 
     def kind(self, group: Population, bits: Mapping[str, int]) -> Hashable:
         """Everything that the demand of a tile depends on, with places in the group for names."""
@@ -46,11 +48,19 @@ class Alike:
     def _turn(self, node: Node) -> tuple[Hashable, ...]:
         """What the demand depends on where tokens take turns."""
         taken = turns(self.graph)
-        if taken.each == 1:
+        if not taken.copies:
             return ()
         kept = tuple(taken.kept(node, i) for i in range(len(node.inputs)))
-        token = taken.token.get(node.name)
-        return kept, token is not None and token.tobytes(), turning_bits(self.graph, node)
+        told = (node.name, *(source for source, keeps in zip(node.inputs, kept, strict=True) if keeps))
+        tokens = tuple(self._tokens(name) for name in told if name in taken.token)
+        return kept, tokens, tuple(taken.of(name) for name in told), turning_bits(self.graph, node)
+
+    def _tokens(self, name: str) -> int:
+        """A number for what the tokens of a value are."""
+        if name not in self.tokens:
+            content = turns(self.graph).token[name].tobytes()
+            self.tokens[name] = self.numbers.setdefault(content, len(self.numbers))
+        return self.tokens[name]
 
     def _source(self, node: Node, source: str) -> Hashable:
         still, outside, channels = self.outside

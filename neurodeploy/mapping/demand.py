@@ -173,7 +173,7 @@ class Accounting:
         parts = [(n, out, reads(self.graph, n, out, self.channels)) for n, out in self.regions(tile).items()]
         neurons, words, fan_in = self._neurons(tile)
         synapses = sum(self._synapses(n, out, found) for n, out, found in parts)
-        axons = sum(self._axons(n, i, r) for n, _, found in parts for i, r in enumerate(found))
+        axons = sum(self._axons(n, i, r, every) for n, _, found in parts for i, r in enumerate(found))
         operands = ((n, r) for n, _, found in parts if isinstance(n, Product) for r in found)
         held = sum(-(-r.region.size * held_bits(self.graph, n, r.source) // WORD) for n, r in operands)
         held += sum(self._kept(n, i, r, every) for n, _, found in parts for i, r in enumerate(found))
@@ -185,13 +185,15 @@ class Accounting:
             )
         return Demand(neurons, words, 1, synapses, axons, 0, held, tables, fan_in, thresholds)
 
-    def _axons(self, node: Node, operand: int, read: Read) -> int:
+    def _axons(self, node: Node, operand: int, read: Read, tile: Tile) -> int:
         """Axon words of a read; what is kept of a copy's tokens comes by the axons of one of them."""
         if read.source in self.constants:
             return 0
         if not self.taken.kept(node, operand) or (model := self.taken.model(read.source)) is None:
             return read.axons
-        models = np.unique(model[read.region.indices])
+        # A Delay keeps the tokens of all of its turns, which may come from several copies.
+        needed = tile.of(node.name) if isinstance(node, Delay) else read.region.indices
+        models = np.unique(model[needed])
         return replace(read, region=region(models, read.region.shape)).axons
 
     def _kept(self, node: Node, operand: int, read: Read, tile: Tile) -> int:
@@ -302,6 +304,19 @@ def layer_bits(graph: Graph, node: Synapse, target: Target) -> int:
     needed = weight_bits(node.weight)
     bits = target.limits.weight_bits.round_up(needed) or needed
     return bits + delay_bits(longest_wait(graph, node), target)
+
+
+def stored_words(accounting: Accounting, taken: Turns, node: Node) -> int:
+    """Words of a layer's weights on one core, or of what a product keeps of an operand whose tokens take turns."""
+    graph = accounting.graph
+    if isinstance(node, Synapse):
+        return layer_words(graph, node, accounting.target)[0]
+    if not isinstance(node, Product):
+        return 0
+    mixed = (source for i, source in enumerate(node.inputs) if taken.mixed(node, i))
+    bits = ((taken.ticks * message_bits(graph, s) + held_bits(graph, node, s)) for s in mixed)
+    sizes = (graph.values[s].shape.size for i, s in enumerate(node.inputs) if taken.mixed(node, i))
+    return sum(-(-size * each // WORD) for size, each in zip(sizes, bits, strict=True))
 
 
 def layer_words(

@@ -28,8 +28,11 @@ from .regions import Region
 Amounts = dict[str, float]  # event kind -> expected count
 
 
-def per_tick(accounting: Accounting, tile: Tile) -> Array:
-    """Expected counts of one tick, in the order of :data:`EVENT_KINDS`; packets that leave are the traffic's."""
+def per_tick(accounting: Accounting, tile: Tile, turn: bool = False) -> Array:
+    """Expected counts of one tick, in the order of :data:`EVENT_KINDS`; packets that leave are the traffic's.
+
+    ``turn``: of one turn of many, in which but a part arrives of what is kept.
+    """
     found: Counter[str] = Counter()
     graph = accounting.graph
     for node in accounting.group.nodes:
@@ -37,9 +40,13 @@ def per_tick(accounting: Accounting, tile: Tile) -> Array:
         if size and type(node) in PROGRAMS:
             found.update(PROGRAMS[type(node)](graph, node, size))
     for node, out in accounting.regions(tile).items():
-        for read in reads(graph, node, out, accounting.channels):
+        for operand, read in enumerate(reads(graph, node, out, accounting.channels)):
             if read.source not in accounting.constants:
-                found.update(_taken_in(accounting, node, out, read))
+                kept = accounting.taken.kept(node, operand)
+                share = 1 / (1 + accounting.taken.last(read.source)) if turn and kept else 1.0
+                again = accounting.taken.turns(node.name) if kept and not turn else 1
+                found.update(_taken_in(accounting, node, out, read, share))
+                found.update(_summed_up(accounting, node, read, again))
     return np.array([found[kind] for kind in EVENT_KINDS])
 
 
@@ -53,14 +60,23 @@ def whole(accounting: Accounting) -> Array:
 
 def busy_ns(accounting: Accounting, tile: Tile) -> float:
     """Expected time of a tick on the core of a tile, nominal, without what it sends and waits for."""
-    counts = per_tick(accounting, accounting.of_turn(tile))
+    counts = per_tick(accounting, accounting.of_turn(tile), turn=True)
     work = stages(counts, EVENT_KINDS, accounting.target, "nominal")
     return float(lasting(list(work), accounting.target, "nominal"))
 
 
-def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read) -> Amounts:
-    """What messages of one value set off at one of its readers."""
+def _summed_up(accounting: Accounting, node: Node, read: Read, turns: int) -> Amounts:
+    """The running sums of an operand of a compensated product, added up anew in every turn."""
+    if not isinstance(node, Product) or node.timing != "cumulative":
+        return {}
+    added = turns * read.region.size * activity(accounting.graph, read.source)
+    return {"microcode_ops": added, "state_accesses": added}
+
+
+def _taken_in(accounting: Accounting, node: Node, out: Region, read: Read, share: float) -> Amounts:
+    """What messages of one value set off at one of its readers, if such a share of them comes in a tick."""
     graph, active, bits = accounting.graph, activity(accounting.graph, read.source), 0
+    active *= share
     amounts: Amounts = {"packets_in": read.region.size * active}
     if isinstance(node, Synapse):
         bits = accounting.weight_bits[node.name] + delay_bits(accounting.waits[node.name], accounting.target)

@@ -2,9 +2,10 @@
 
     [layer."blocks.0.mlp.fc1"]
     layout = { tokens = 4, channels = 2 }  # parts per axis; an axis that is not named is not cut
+    layout = { channels = 2, copies = 4 }  # or: on 4 copies of the layer tokens take turns
     cores = ["0:12", "0:13", ...]          # chip:core of each tile, in order of their first elements
 
-    streams = 2                            # first, before all layers: copies that take the tokens in turn; 0: none
+    streams = 2                            # first, before all layers: copies of all that say nothing; 0: none
 
 A name is that of a layer (its ``group`` in layers.csv) or a shell wildcard; later rules win, key by key. What no rule
 says is found as ever. Cores of a chip are numbered router by router, neighbours first along x. A core may appear in
@@ -42,6 +43,7 @@ MOST_TILES = 1 << 16  # of all layers whose layout is given, or as many as there
 SHOWN = 3  # entries that one message names
 CORE = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 KEYS = ("layout", "cores", "shared")
+COPIES = "copies"  # what stands beside the parts of a layout
 
 Place = tuple[int, int]  # chip, and core on it
 
@@ -53,10 +55,11 @@ class Rule:
     layout: Wanted | None = None
     cores: tuple[Place, ...] | None = None
     shared: bool | None = None
+    copies: int | None = None
 
     def then(self, later: Rule) -> Rule:
         """This rule, as far as a later one says nothing else."""
-        said = {key: value for key in KEYS if (value := getattr(later, key)) is not None}
+        said = {key: value for key in (*KEYS, COPIES) if (value := getattr(later, key)) is not None}
         return replace(self, **said)
 
 
@@ -133,9 +136,12 @@ def _rule_problems(given: Given, name: str, said: Any) -> Iterator[Problem]:
 def _rule(layout: Any = None, cores: Sequence[str] | None = None, shared: bool | None = None) -> Rule:
     """A table in which nothing is wrong."""
     places = None if cores is None else tuple(_place(core) for core in cores)
+    copies = None
     if isinstance(layout, dict):
-        layout = tuple((word, tuple(n) if isinstance(n, list) else n) for word, n in layout.items())
-    return Rule(layout, places, shared)
+        copies = layout.get(COPIES)
+        parts = {word: n for word, n in layout.items() if word != COPIES}
+        layout = tuple((word, tuple(n) if isinstance(n, list) else n) for word, n in parts.items())
+    return Rule(layout if layout or copies is None else None, places, shared, copies)
 
 
 def _layout_problems(where: str, layout: Any) -> Iterator[Problem]:
@@ -147,6 +153,7 @@ def _layout_problems(where: str, layout: Any) -> Iterator[Problem]:
             for n in (parts if isinstance(parts, list) else [parts])
             if type(n) is not int or not 1 <= n < MOST_PARTS
         ]
+        wrong += [parts] if word == COPIES and isinstance(parts, list) else []
         if wrong or parts == []:
             found, limit = (
                 _shown(wrong[0] if wrong else parts),
@@ -223,7 +230,7 @@ def decided(given: Given, groups: Sequence[Population], cutter: Cutter) -> Decid
         return Decided({}, {})
     layers = {group.name: group for group in groups if not group.on_host}
     problems = list(islice(_unmatched(given, layers), MOST))
-    rules, parts = _by_layer(given, layers), dict[str, Partition]()
+    rules, parts = of_layers(given, layers), dict[str, Partition]()
     for name, rule in rules.items():
         found, wrong = _partition(given.where(name, "layout"), layers[name], rule.layout, cutter)
         problems += [*wrong, *_misplaced(given.where(name, "cores"), rule, found, cutter.target)]
@@ -256,7 +263,7 @@ def _matching(pattern: str, layers: Mapping[str, Population]) -> list[str]:
     return [pattern] if pattern in layers else [name for name in layers if fnmatch.fnmatchcase(name, pattern)]
 
 
-def _by_layer(given: Given, layers: Mapping[str, Population]) -> dict[str, Rule]:
+def of_layers(given: Given, layers: Mapping[str, Population]) -> dict[str, Rule]:
     """What all rules together say about each layer."""
     found = dict.fromkeys(layers, Rule())
     for pattern, rule in given.rules.items():

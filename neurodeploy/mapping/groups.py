@@ -23,7 +23,7 @@ class Population:
     """A group before it is cut: its ``nodes`` and crossing ``entries`` in topological order.
 
     ``name`` is that of its first Synapse or Product, else of its first entry, else of its first node; ``turns`` how
-    many tokens one copy of it takes one after the other.
+    many tokens one of its ``copies`` takes one after the other; ``segment`` as in :class:`..passes._turns.Turns`.
     """
 
     name: str
@@ -32,6 +32,8 @@ class Population:
     depth: int
     on_host: bool = False
     turns: int = 1
+    copies: int = 0
+    segment: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +72,9 @@ def _population(
     name = next(n.name for n in (*weighted, *entries, *nodes))
     depth = max(level[n.name] for n in nodes)
     each = 1 + max(taken.last(n.name) for n in nodes)
-    return Population(name, tuple(nodes), entries, depth, nodes[0].name in outside, each)
+    segment = next((taken.segment[n.name] for n in nodes if n.name in taken.segment), None)
+    copies = 0 if segment is None else taken.of_segment(segment)
+    return Population(name, tuple(nodes), entries, depth, nodes[0].name in outside, each, copies, segment)
 
 
 def _root(parent: dict[str, str], name: str) -> str:

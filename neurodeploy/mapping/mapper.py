@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.trace import Router
-from ..passes.balance import balance, lag
+from ..passes.balance import balance, lag, turns
 from ..target import Target
 from .advice import advised, narrower
 from .checks import check, check_group
@@ -19,7 +20,7 @@ from .given import Decided, Given, decided, router
 from .groups import HOST, Population, populations
 from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
-from .objectives._base import OBJECTIVES
+from .objectives._base import OBJECTIVES, Objective
 from .outcome import outcome
 from .placements._base import PLACEMENTS, data_order
 from .plan import Plan
@@ -35,11 +36,13 @@ PLACEMENT = "metis-annealing"
 WEIGHED = ("synapse_words", "total_words")
 
 
-def prepared(graph: Graph, target: Target, copies: int = 0) -> Graph:
+def prepared(graph: Graph, target: Target, *copies: int) -> Graph:
     """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced.
 
-    ``copies`` of every layer that tokens pass through one after the other; 0: each token has its own neurons.
+    ``copies`` of the layers that tokens pass through one after the other, by segment, the last for all further ones;
+    none, or 0: each token has its own neurons.
     """
+    copies = copies if any(copies) else ()
     graph = replace(graph, header=replace(graph.header, copies=copies))
     for layout in LAYOUTS.values():
         graph = layout.rewrite(graph, target)
@@ -65,9 +68,51 @@ def map_graph(
     would need. Raises UsageError for an impossible number of chips (ND919), for unknown names (ND514, ND516) and for
     wishes that nothing could grant (ND522 to ND524).
     """
-    objective = OBJECTIVES.named(optimise, "ND514", "objective")
-    placing = PLACEMENTS.named(placement, "ND516", "placement")
     target = target if chips is None else target.with_chips(chips)
+    return placed(planned(graph, target, optimise, given, most), placement, seen)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A network that is cut: its plan, the tiles of every core, and what a user had a say in.
+
+    ``coarsest``: cores of the coarsest cuts; ``kept``: routers of the cores that are given places.
+    """
+
+    plan: Plan
+    objective: Objective
+    said: Decided
+    most: Budget
+    coarsest: int
+    parts: Sequence[Piece]
+    hosted: Sequence[Sequence[int]]
+    kept: MappingABC[int, Router]
+
+    @property
+    def fits(self) -> bool:
+        """Whether every tile has room on a core, and every core on the target within the budget."""
+        cores = min(self.plan.target.cores, self.most.cores or self.plan.target.cores)
+        return len(self.hosted) <= cores and all(t.cut.fits for t in self.plan.tilings.values())
+
+    @cached_property
+    def possible(self) -> bool:
+        """Whether nothing but room may be missing."""
+        return not any(p.severity == "error" for p in self.refused(self.plan.target))
+
+    def refused(self, place: Target, seen: MappingABC[str, int] | None = None) -> list[Problem]:
+        """What a target would refuse whatever room it had."""
+        groups = (replace(t.accounting, target=place) for t in self.plan.tilings.values())
+        return [
+            *check(self.plan.graph, place, seen or {}),
+            *(p for group in groups for p in check_group(group)),
+        ]
+
+
+def planned(
+    graph: Graph, target: Target, optimise: str = "cores", given: Given | None = None, most: Budget = FREE
+) -> Planned:
+    """The cuts of a balanced integer graph that an objective prefers; raises as :func:`map_graph`."""
+    objective = OBJECTIVES.named(optimise, "ND514", "objective")
     groups = populations(graph)
     cutter = Cutter(graph, target)
     said = decided(given or Given(), groups, cutter)
@@ -76,22 +121,26 @@ def map_graph(
     parts = pieces(plan.tilings, plan.flows)
     shared = objective.compact and most.latency_ns is None
     hosted, kept = _hosted(plan, parts, said, 0 if shared else most.cores or target.cores)
-    spots = placing.around(hosted, plan.flows, target, kept)
-    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
     fewest = sum(t.cut.cores for t in coarsest.values())
+    return Planned(plan, objective, said, most, fewest, parts, hosted, kept)
 
-    def refused(place: Target) -> list[Problem]:
-        groups = (replace(t.accounting, target=place) for t in plan.tilings.values())
-        return [*check(graph, place, seen or {}), *(p for group in groups for p in check_group(group))]
 
+def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int] | None = None) -> Mapping:
+    """The mapping of a plan; raises as :func:`map_graph`."""
+    placing = PLACEMENTS.named(placement, "ND516", "placement")
+    plan, said, most, parts, hosted = found.plan, found.said, found.most, found.parts, found.hosted
+    graph, target = plan.graph, plan.target
+    spots = placing.around(hosted, plan.flows, target, found.kept)
+    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
+    refused = partial(found.refused, seen=seen)
     problems = advised(refused(target), target, refused)
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
-    problems += [*_too_many(len(cores), target, fewest), *_beyond(len(cores), plan, most, target)]
-    described = tuple(_described(g, plan.tilings.get(g.name)) for g in groups)
-    notes: dict[str, Any] = {"optimise": optimise, "pieces": len(parts), "placement": placement}
+    problems += [*_too_many(len(cores), target, found.coarsest), *_beyond(len(cores), plan, most, target)]
+    described = tuple(_described(g, plan.tilings.get(g.name)) for g in plan.groups)
+    notes: dict[str, Any] = {"optimise": found.objective.name, "pieces": len(parts), "placement": placement}
     notes |= {"search": outcome(plan, len(cores)), **_travelled(plan.flows.between(hosted), spots, target)}
     if graph.header.copies:
-        notes["streams"] = graph.header.copies
+        notes["streams"] = [turns(graph).of_segment(i) for i in range(turns(graph).segments)]
     system = target.name, target.chips, target.cores
     return Mapping(*system, described, cores, lag(graph), problems=tuple(problems), notes=notes)
 
@@ -134,7 +183,7 @@ def _described(group: Population, tiling: Tiling | None) -> Group:
     if tiling is None:
         return Group(group.name, group.names, group.depth, HOST)
     chosen = tiling.cut.layout, tiling.alternatives, tiling.cut.limiting
-    return Group(group.name, group.names, group.depth, *chosen, turns=group.turns)
+    return Group(group.name, group.names, group.depth, *chosen, group.turns, group.copies)
 
 
 def _overfull(

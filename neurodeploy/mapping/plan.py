@@ -48,7 +48,8 @@ class Plan:
     """Tiles of every group that lives on cores, by its name, and the traffic between them.
 
     ``counts``: expected counts of one tick of whole groups, by their names; ``others``: what else was weighed, the next
-    best first.
+    best first; ``instead``: what the best plan costs whose tokens are in space where these take turns, or the other
+    way.
     """
 
     graph: Graph
@@ -58,6 +59,7 @@ class Plan:
     flows: Traffic
     counts: Mapping[str, Array]
     others: Sequence[Cost] = ()
+    instead: Cost | None = None
 
     @property
     def cores(self) -> int:
@@ -78,7 +80,7 @@ class Plan:
     def _barrier_ns(self) -> float:
         return barrier_ns(self.target.model_copy(update={"chips": self.chips}), LEVEL)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Steps of one inference."""
         return self.graph.header.timesteps + lag(self.graph)
@@ -90,7 +92,7 @@ class Plan:
                                 self.flows.messages[self.flows.source >= 0], self.flows.tiles).tolist())  # fmt: skip
         found = {}
         for name, tiling in self.tilings.items():
-            counts = per_tick(tiling.accounting, tiling.accounting.of_turn(tiling.busiest))
+            counts = per_tick(tiling.accounting, tiling.accounting.of_turn(tiling.busiest), turn=True)
             packets = max(next(sent) for _ in range(tiling.cut.cores)) / tiling.accounting.group.turns
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
@@ -103,6 +105,13 @@ class Plan:
     @property
     def energy_pj(self) -> float:
         """Expected energy of one inference in pJ."""
+        lasts = Range(*[self.latency_ns] * 3)
+        flowing = overhead(self.cores, self.chips, self.steps, lasts, self.target).values()
+        return self.events_pj + sum(energy.nominal for _, energy in flowing)
+
+    @cached_property
+    def events_pj(self) -> float:
+        """Expected energy of the events of one inference in pJ."""
         counts = np.sum([np.zeros(len(EVENT_KINDS)), *self.counts.values()], axis=0)
         messages = float(self.flows.messages.sum())
         sent = float(self.flows.messages[self.flows.source >= 0].sum())
@@ -110,10 +119,7 @@ class Plan:
         for kind, amount in travelling.items():
             counts[EVENT_KINDS.index(kind)] = amount
         counts *= self.graph.header.timesteps
-        events = total(by_part(counts, EVENT_KINDS, self.target, "neuron").values())
-        lasts = Range(*[self.latency_ns] * 3)
-        flowing = overhead(self.cores, self.chips, self.steps, lasts, self.target).values()
-        return events.nominal + sum(energy.nominal for _, energy in flowing)
+        return total(by_part(counts, EVENT_KINDS, self.target, "neuron").values()).nominal
 
     @property
     def latency_ns(self) -> float:
@@ -150,13 +156,17 @@ class Plan:
 
     @property
     def period_ns(self) -> float:
-        """Expected time between two results of a pipeline in ns: in every step the slowest of all groups."""
+        """Expected time between two results of a pipeline in ns: in every step the slowest of the groups at work."""
         barrier = self._barrier_ns
-        steps = period(self.graph)
+        steps, ticks = period(self.graph), self.graph.header.timesteps
         # In a pipeline the links carry in each step what those of a frame that fall on it do together.
         folded = np.bincount(np.arange(self.steps) % steps, self.network_ns, steps)
-        lasts = [self._lasts(row, barrier, folded) for row in self.expected.values()]
-        return float(np.max([np.full(steps, barrier), *lasts], axis=0).sum())
+        found = np.maximum(barrier, folded)
+        for group in (group for group in self.groups if group.name in self.tilings):
+            busy = (group.depth + np.arange(min(ticks * group.turns, steps))) % steps
+            lasts = self._lasts(self.expected[group.name], barrier, folded[busy])
+            found[busy] = np.maximum(found[busy], lasts)
+        return float(found.sum())
 
     def _lasts(self, counts: Array, barrier: float, network_ns: Array) -> Array:
         """Of steps in which a core does what was counted, beside what the network takes in each."""

@@ -214,12 +214,16 @@ class _Senders:
         if group.on_host:
             source, axons, messages = (np.array([n]) for n in (0, read.axons, read.region.size))
         else:
-            tiling, model = self.tilings[group.name], turns(self.graph).model(read.source)
-            axons, messages = self._by_tile(read, tiling)
-            if model is not None:  # one axon serves all tokens of a copy
-                flat, shape = read.region.indices, read.region.shape
+            tiling, taken = self.tilings[group.name], turns(self.graph)
+            model = taken.model(read.source)
+            if model is not None:  # one axon serves all tokens of a copy, which sends them all
+                flat, shape = taken.arriving(read.source, read.region.indices), read.region.shape
+                read = replace(read, region=region(flat, shape))
                 one = replace(read, region=region(flat[model[flat] == flat], shape))
                 axons, _ = self._by_element(one, tiling)
+                _, messages = self._by_tile(read, tiling)
+            else:
+                axons, messages = self._by_tile(read, tiling)
             source = np.flatnonzero(messages)
             axons, messages = axons[source], messages[source]
         return source.astype(np.int32), axons.astype(np.int32), messages.astype(np.int32)

@@ -74,7 +74,8 @@ class Core:
 class Group:
     """A population group: nodes that live on the same indices, entered through synapses, products or delays.
 
-    ``turns``: tokens that one copy of it takes one after the other.
+    ``turns``: tokens that one of its ``copies`` takes one after the other; 0 copies where no tokens take turns, or it
+    has none.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Group:
     alternatives: tuple[dict[str, Any], ...] = ()
     limiting: str = ""
     turns: int = 1
+    copies: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import fill
 
 from ..target import Target
-from .given import first_elements
+from .given import COPIES, first_elements
 from .groups import HOST
 from .layouts.grid import parts_of
 from .types import Mapping
@@ -17,7 +17,7 @@ FILE = "mapping.toml"
 HEAD = """\
 # How every layer is cut, and on which cores its tiles lie. Give it back, wholly or in part, with --mapping FILE;
 # what is left out is found again. layout: parts per axis; cores: chip:core of each tile, in order of first elements.
-# streams: copies of each layer that take the tokens one after the other.
+# streams, or copies of a layer: on so many of it the tokens take turns, one after the other.
 """
 WIDTH = 118
 
@@ -25,8 +25,10 @@ WIDTH = 118
 def written(mapping: Mapping, target: Target) -> str:
     """The text of the file; without cores where there are not as many as the mapping needs."""
     places = _places(mapping, target) if len(mapping.cores) <= target.cores else {}
-    tables = (_table(g.name, g.layout, places.get(g.name, ())) for g in mapping.groups if g.layout != HOST)
-    streams = f"streams = {mapping.notes['streams']}\n" if "streams" in mapping.notes else ""
+    said = {*mapping.notes.get("streams", ())}
+    streams = f"streams = {said.pop()}\n" if len(said) == 1 else ""
+    layers = [g for g in mapping.groups if g.layout != HOST]
+    tables = (_table(g.name, g.layout, places.get(g.name, ()), g.copies if said else 0) for g in layers)
     return "\n".join([HEAD + streams, *tables])
 
 
@@ -44,12 +46,14 @@ def _places(mapping: Mapping, target: Target) -> dict[str, list[str]]:
     return {name: [place for _, place in sorted(pairs)] for name, pairs in found.items()}
 
 
-def _table(name: str, layout: str, cores: Sequence[str]) -> str:
-    return "\n".join([f"[layer.{_text(name)}]", *_lines(layout, cores)]) + "\n"
+def _table(name: str, layout: str, cores: Sequence[str], copies: int) -> str:
+    return "\n".join([f"[layer.{_text(name)}]", *_lines(layout, cores, copies)]) + "\n"
 
 
-def _lines(layout: str, cores: Sequence[str]) -> Iterator[str]:
+def _lines(layout: str, cores: Sequence[str], copies: int) -> Iterator[str]:
     parts = parts_of(layout)
+    if parts and copies:
+        parts[COPIES] = copies
     cut = ", ".join(f"{word} = {n if isinstance(n, int) else [*n]}" for word, n in (parts or {}).items())
     yield f"layout = {{ {cut} }}" if parts else f"layout = {_text(layout)}"
     if len(set(cores)) < len(cores):

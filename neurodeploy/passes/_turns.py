@@ -2,15 +2,19 @@
 
 A *token* is what one index of a token axis stands for. From layer to layer an element keeps its token as long as it is
 computed from nothing else: dense layers, elementwise nodes, Views, the rows of a product's first operand. Values whose
-elements all have a token take turns: copy c of a layer computes tokens c R .. c R + R - 1, R turns of T ticks each.
+elements all have a token take turns: of S copies of a layer, copy c computes token r S + c in turn r, T ticks long.
 What mixes tokens (the other operand of a product, a sum over tokens, a layer that reads several) *keeps* what arrives,
 by token and tick, until all is there. All other values are in space: every element has a neuron of its own.
+
+A *segment* is what lies between such mixtures: behind as many of them, and with copies of its own. Where one hands a
+token over to another of other copies, a Delay keeps it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -28,69 +32,130 @@ NOBODY = -1
 
 @dataclass(frozen=True, eq=False)
 class Turns:
-    """Tokens of the elements of every value that has any, and how many of them one copy takes one after the other.
+    """Tokens of the elements of every value that has any, and how many copies take them one after the other.
 
-    ``each``: turns of a copy, 1 where everything is in space; ``ticks`` of a turn. ``token``: of each element, flat,
-    numbered from 0; of values on the host the one that reads it. ``problems``: why the network cannot be laid out so.
+    ``ticks`` of a turn. ``token``: of each element, flat, numbered from 0; of values on the host the one that reads it.
+    ``segment``: the number of that of each such value; ``copies``: of each segment, none where all is in space.
+    ``problems``: why the network cannot be laid out so.
     """
 
     ticks: int
-    each: int = 1
+    copies: tuple[int, ...] = ()
     token: dict[str, Array] = field(default_factory=dict)
+    segment: dict[str, int] = field(default_factory=dict)
     straight: Container[tuple[str, int]] = ()
     problems: tuple[Problem, ...] = ()
     _slots: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    _models: dict[str, Array] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """Number of tokens."""
         return 1 + max((int(t.max()) for t in self.token.values()), default=0)
 
+    @property
+    def any(self) -> bool:
+        """Whether any tokens take turns."""
+        return any(self.of(name) < self.tokens for name in self.token)
+
+    @property
+    def segments(self) -> int:
+        """Number of segments."""
+        return 1 + max(self.segment.values(), default=-1)
+
+    def of_segment(self, segment: int) -> int:
+        """Copies of a segment; as many as there are tokens where all are in the first turn."""
+        return min(self.copies[min(segment, len(self.copies) - 1)], self.tokens)
+
+    def of(self, name: str) -> int:
+        """Copies of a value, as of its segment; as many as there are tokens if it has none."""
+        return self.of_segment(self.segment[name]) if self.copies and name in self.segment else self.tokens
+
     def turn(self, name: str) -> Array | None:
         """The turn in which each element of a value is computed; None where all are in the first."""
-        return self.token[name] % self.each if self.each > 1 and name in self.token else None
+        copies = self.of(name)
+        return self.token[name] // copies if copies < self.tokens and name in self.token else None
 
     def axis(self, name: str, shape: tuple[int, ...]) -> int | None:
         """The axis of a value of this shape whose index is the token, if its tokens take turns and there is one."""
         token = self.token.get(name, np.zeros(0))
-        for axis in range(len(shape)) if self.each > 1 else ():
+        for axis in range(len(shape)) if self.turn(name) is not None else ():
             index = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
             if np.array_equal(np.broadcast_to(index, shape).ravel(), token):
                 return axis
         return None
 
+    @cached_property
+    def _ends(self) -> dict[str, tuple[int, int]]:
+        """The first and the last token of every value."""
+        return {name: (int(token.min()), int(token.max())) for name, token in self.token.items()}
+
     def first(self, name: str) -> int:
         """The first turn of any element."""
-        turn = self.turn(name)
-        return 0 if turn is None else int(turn.min())
+        return self._ends[name][0] // self.of(name) if name in self.token else 0
 
     def last(self, name: str) -> int:
         """The last turn of any element."""
-        turn = self.turn(name)
-        return 0 if turn is None else int(turn.max())
+        return self._ends[name][1] // self.of(name) if name in self.token else 0
 
-    def kept(self, node: Node, operand: int) -> bool:
-        """Whether a node keeps an input until it is used, which arrives in other turns than those that use it."""
-        if self.each == 1:
-            return False
-        if isinstance(node, Delay):
-            return bool(node.keeps)
-        source = node.inputs[operand] if not isinstance(node, Output) else node.name
-        mixed = isinstance(node, Output) or (node.name, operand) not in self.straight
-        return mixed and bool(self.last(source) or self.last(node.name)) and isinstance(node, KEEPING)
+    def turns(self, name: str) -> int:
+        """Turns of all copies together in which anything of a value is computed."""
+        return len(np.unique(self.token[name])) if self.turn(name) is not None else 1
 
-    def apart(self, node: Node, operand: int) -> bool:
-        """Whether an input comes in other turns than those that use it."""
-        if self.each == 1 or (node.name, operand) in self.straight:
+    def mixed(self, node: Node, operand: int) -> bool:
+        """Whether a node reads other tokens of an input than its own, in other turns."""
+        if not self.copies or (node.name, operand) in self.straight:
             return False
         return bool(self.last(node.inputs[operand]) or self.last(node.name))
 
+    def handed(self, node: Node, operand: int) -> bool:
+        """Whether an input has the same tokens as the node, in other turns."""
+        source = node.inputs[operand]
+        return bool(self.copies) and source in self.token and (node.name, operand) in self.straight and (
+            self.of(source) != self.of(node.name)
+        )  # fmt: skip
+
+    def kept(self, node: Node, operand: int) -> bool:
+        """Whether a node keeps an input until it is used, which arrives in other turns than those that use it."""
+        if isinstance(node, Delay):
+            return bool(node.keeps)
+        if isinstance(node, Output):
+            return bool(self.last(node.name))
+        return isinstance(node, KEEPING) and self.mixed(node, operand)
+
     def wait(self, node: Node, operand: int) -> int:
         """Steps from the first turn of an input until all that a node's first turn needs has been sent."""
-        if not self.apart(node, operand) or isinstance(node, Delay):
+        source = node.inputs[operand]
+        if isinstance(node, Delay):
             return 0
-        turns = max(self.last(node.inputs[operand]) - self.first(node.name), 0)
+        if self.handed(node, operand):
+            # One step into the Delay that keeps it, one more into the line that hands it over.
+            return max(self._behind(source, node.name), 0) * self.ticks + 2
+        if not self.mixed(node, operand):
+            return 0
+        turns = max(self.last(source) - self.first(node.name), 0)
         return turns * self.ticks + (not isinstance(node, KEEPING))
+
+    def _behind(self, source: str, reader: str) -> int:
+        """Most turns by which a token of the reader comes earlier in its turns than in those of the source."""
+        tokens = np.unique(self.token[reader])
+        return int((tokens // self.of(source) - tokens // self.of(reader)).max())
+
+    def until(self, node: Node, operand: int) -> int:
+        """Most turns for which a token that is kept is needed, from the turn of the source to one of the reader."""
+        source = node.inputs[operand]
+        if isinstance(node, Delay) and source in self.token and node.name in self.token:
+            return self._behind(node.name, source)
+        return self.last(node.name) - self.first(source)
+
+    def arriving(self, name: str, flat: Array) -> Array:
+        """The elements that arrive where some are needed and kept: a copy sends to whom needs any of its tokens."""
+        model = self.model(name)
+        if model is None:
+            return flat
+        needed = np.zeros(len(model), dtype=bool)
+        needed[model[flat]] = True
+        return np.flatnonzero(needed[model])
 
     def slots(self, name: str) -> tuple[Array, Array]:
         """For each element its place among those of its token, and the elements (tokens, places), -1: none."""
@@ -107,16 +172,16 @@ class Turns:
 
     def model(self, name: str) -> Array | None:
         """For each element the one that stands for it in every turn of its copy; None where each stands for itself."""
-        if self.turn(name) is None:
-            return None
+        copies = self.of(name)
+        if name in self._models or copies == self.tokens:
+            return self._models.get(name)
         place, table = self.slots(name)
-        token = self.token[name]
-        start = token // self.each * self.each
-        found: Array = table[start, place]
-        if (found < 0).any():  # a copy whose first turn has none of this value
-            for ahead in range(1, self.each):
-                beyond = np.minimum(start + ahead, len(table) - 1)
-                found = np.where(found < 0, table[beyond, place], found)
+        ahead = self.token[name] % copies
+        found: Array = table[ahead, place]
+        while (found < 0).any():  # a copy whose first turn has none of this value
+            ahead = np.minimum(ahead + copies, len(table) - 1)
+            found = np.where(found < 0, table[ahead, place], found)
+        self._models[name] = found
         return found
 
 
@@ -149,9 +214,37 @@ class _Finder:
         if self.problems:
             return Turns(ticks, problems=tuple(self.problems))
         flat = {name: token.ravel() for name, token in self.token.items()}
-        count = 1 + max((int(t.max()) for t in flat.values()), default=0)
-        each = -(-count // max(min(graph.header.copies, count), 1))
-        return Turns(ticks, each, flat, frozenset(self.straight))
+        found = Turns(ticks, graph.header.copies, flat, self._segments(), frozenset(self.straight))
+        self._sent_once(found)
+        return replace(found, problems=tuple(self.problems)) if self.problems else found
+
+    def _segments(self) -> dict[str, int]:
+        """The segment of every value with tokens: numbers of those behind ever more mixtures of tokens."""
+        level: dict[str, int] = {}
+        for node in self.graph:
+            read = [
+                (i, name) for i, name in enumerate(node.inputs) if name in level and name not in self.outside
+            ]
+            behind = (level[name] + ((node.name, i) not in self.straight) for i, name in read)
+            if node.name not in self.still:
+                level[node.name] = max(behind, default=0)
+        for node in reversed(
+            list(self.graph)
+        ):  # what a Delay keeps, and hands over by a line, is its readers'
+            before = self.graph.nodes[node.inputs[0]] if isinstance(node, Delay) else node
+            readers = self.graph.consumers[node.name]
+            keeps = isinstance(node, Delay) and (node.keeps or (isinstance(before, Delay) and before.keeps))
+            if (keeps or node.name in self.outside) and readers and node.name in self.token:
+                level[node.name] = level[readers[0]]
+        number = {n: i for i, n in enumerate(sorted({level[name] for name in self.token}))}
+        return {name: number[level[name]] for name in self.token}
+
+    def _sent_once(self, found: Turns) -> None:
+        """Refuse what would be sent to readers of several turns."""
+        for name in (name for name in self.token if name in self.outside):
+            readers = [n for n in self.graph.consumers[name] if n in self.token and n not in self.outside]
+            if len({found.of(reader) for reader in readers}) > 1:
+                self._twice(name)
 
     def _refuse(self, cause: str, where: str, found: str, limit: str) -> None:
         fixes = ("lay the tokens out in space",)
@@ -195,7 +288,7 @@ class _Finder:
         if isinstance(node, View):
             return self._view(node, known)
         if isinstance(node, Delay) and (node.keeps in ("all", "tokens") or node.inputs[0] in self.outside):
-            return None if node.keeps == "all" else self._by_axis(node.name)
+            return None if node.keeps == "all" else self.token.get(node.inputs[0], self._by_axis(node.name))
         if all(token is None for token in known):
             return None
         inputs = [node.inputs[i] for i in streams if node.inputs[i] not in self.outside]
@@ -304,10 +397,13 @@ class _Finder:
             read = own
         known = self.token.setdefault(source, np.array([]) if read is None else read)
         if not np.array_equal(known, np.array([]) if read is None else read):
-            cause, found = "the host would have to send a value twice", "read in different turns"
-            self._refuse(cause, source, found, "the same turns")
+            self._twice(source)
         if read is None:
             del self.token[source]
+
+    def _twice(self, source: str) -> None:
+        cause, found = "the host would have to send a value twice", "read in different turns"
+        self._refuse(cause, source, found, "the same turns")
 
     def _numbered(self) -> None:
         """Numbers tokens in the order of the token axis that shows most of them."""
@@ -320,13 +416,16 @@ class _Finder:
                 if np.array_equal(row[axis], token) and len(np.unique(row)) == len(row):
                     best = row
         order = [] if best is None else best.tolist()
-        every = sorted({n for token in self.token.values() for n in np.unique(token).tolist()} - {NOBODY})
-        order += [n for n in every if n not in set(order)]
-        number = {n: i for i, n in enumerate(order)}
-        for name, token in self.token.items():
-            kinds, which = np.unique(token, return_inverse=True)
-            new = np.array([number.get(n, NOBODY) for n in kinds.tolist()], dtype=np.int64)
-            self.token[name] = new[which].reshape(token.shape)
+        last = max((int(token.max()) for token in self.token.values()), default=NOBODY)
+        there = np.zeros(last + 2, dtype=bool)  # what has none comes last, where -1 finds it
+        for token in self.token.values():
+            there[token.ravel()] = True
+        there[NOBODY] = False
+        there[order] = False
+        order += np.flatnonzero(there).tolist()
+        number = np.full(last + 2, NOBODY)
+        number[order] = np.arange(len(order))
+        self.token = {name: number[token] for name, token in self.token.items()}
 
     def _alike(self, node: Node) -> None:
         """Every token must have as many elements, and a View must show those of every token in the same way."""
@@ -406,6 +505,5 @@ def waits(graph: Graph, found: Turns, level: dict[str, int]) -> Iterator[int]:
             yield (found.last(node.name) + 1) * found.ticks
         for i, source in enumerate(node.inputs):
             if node.name in level and source in level and found.kept(node, i):
-                own = isinstance(node, Delay) and node.keeps == "own"
-                late = 0 if own else found.last(node.name) - found.first(source)
-                yield level[node.name] + int(isinstance(node, Output)) - level[source] + late * found.ticks
+                late = found.until(node, i) * found.ticks
+                yield level[node.name] + int(isinstance(node, Output)) - level[source] + late

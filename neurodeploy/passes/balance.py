@@ -149,7 +149,7 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
         outside = host(graph)
         early = {_narrowest(graph, i, n, outside): steps for i, n, steps in unbalanced(graph)}
     builder = Builder(graph.header)
-    made: dict[tuple[str, int, Keeps], str] = {}
+    made: dict[tuple[str, int, Keeps, int], str] = {}
     for node in graph:
         inputs = []
         for operand, source in enumerate(node.inputs):
@@ -157,10 +157,10 @@ def balance(graph: Graph, longest: int | None = None) -> Graph:
             if graph.header.copies and source not in still:
                 wait = _wait(node, operand, level, taken)
             keeps: Keeps = ""
-            if taken.apart(node, operand):
+            if taken.mixed(node, operand) or taken.handed(node, operand):
                 keeps = "tokens" if node.name in taken.token else "all"
-            name = builder.table.get(source, source)
-            inputs.append(_delayed(builder, graph, name, wait, made, longest, keeps))
+            name, copies = builder.table.get(source, source), taken.of(node.name)
+            inputs.append(_delayed(builder, graph, name, wait, made, longest, keeps, copies))
         builder.copy(graph, node, inputs=tuple(inputs))
     return builder.build() if made else graph
 
@@ -189,8 +189,9 @@ def unbalanced(graph: Graph) -> list[tuple[str, str, int]]:
 
 def _wait(node: Node, operand: int, level: Mapping[str, int], taken: Turns) -> int:
     """Steps by which an input is early; a Synapse, which reads only one, keeps what it needs itself."""
-    apart, source = taken.apart(node, operand), node.inputs[operand]
-    if isinstance(node, _turns.KEEPING if apart else Synapse):
+    source = node.inputs[operand]
+    keeping = _turns.KEEPING if taken.mixed(node, operand) else Synapse
+    if isinstance(node, Delay) or (isinstance(node, keeping) and not taken.handed(node, operand)):
         return 0
     return level[node.name] - _steps(node) - level[source]
 
@@ -213,11 +214,15 @@ def _delayed(
     graph: Graph,
     source: str,
     steps: int,
-    made: dict[tuple[str, int, Keeps], str],
+    made: dict[tuple[str, int, Keeps, int], str],
     longest: int | None,
     keeps: Keeps,
+    copies: int,
 ) -> str:
-    """The name of ``source`` delayed by ``steps``, made once: kept for so long, or by a chain of lines."""
+    """The name of ``source`` delayed by ``steps``, made once for readers of so many ``copies``.
+
+    Kept for so long, or by a chain of lines.
+    """
     kept: Keeps = "own" if graph.header.copies and longest and steps > longest and not keeps else keeps
     while steps > 0:
         part = steps if kept else min(steps, longest or steps)
@@ -225,11 +230,12 @@ def _delayed(
             part -= (
                 1  # it may be more than a row operator's core has room for: a line of one step hands it over
             )
-        if (source, part, kept) not in made:
+        key = source, part, kept, copies
+        if key not in made:
             name, origin = _free(f"{source}_delay{part}", graph), builder.nodes[source].origin
             delay = Delay(name=name, inputs=(source,), origin=origin, steps=part, keeps=kept)
-            made[source, part, kept] = builder.add(delay, builder.values[source])
-        source, steps, kept = made[source, part, kept], steps - part, ""
+            made[key] = builder.add(delay, builder.values[source])
+        source, steps, kept = made[key], steps - part, ""
     return source
 
 

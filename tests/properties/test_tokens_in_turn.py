@@ -26,12 +26,14 @@ from tests.strategies import inputs, integer_graphs
 from tests.unit.mapping.networks import Net, ecmt_block, spiking_block
 
 TARGET = load("loihi-sim")
+#: of every layer, or segment by segment
+COPIES = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
 
-def streamed(graph: Graph, copies: int) -> Graph:
+def streamed(graph: Graph, copies: list[int]) -> Graph:
     """The graph with its tokens taking turns; the example is dropped where they cannot."""
-    graph = balance(replace(graph, header=replace(graph.header, copies=copies)))
-    assume(not turns(graph).problems and turns(graph).each > 1)
+    graph = balance(replace(graph, header=replace(graph.header, copies=tuple(copies))))
+    assume(not turns(graph).problems and turns(graph).any)
     parts = (Accounting.of(graph, TARGET, g) for g in populations(graph) if not g.on_host)
     assume(not [p for part in parts for p in check_group(part) if p.code == "ND527"])
     return graph
@@ -101,9 +103,9 @@ BLOCKS = {"softmax": ecmt_block, "linear attention": spiking_block, "mlp": mlp_b
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.filter_too_much])
-@given(networks(), st.integers(1, 4), st.integers(0, 2**31), st.booleans(), st.data())
+@given(networks(), COPIES, st.integers(0, 2**31), st.booleans(), st.data())
 def test_tokens_in_turn_equal_tokens_in_space(
-    graph: Graph, copies: int, seed: int, mapper: bool, data: st.DataObject
+    graph: Graph, copies: list[int], seed: int, mapper: bool, data: st.DataObject
 ) -> None:
     graph = streamed(graph, copies)
     check(graph, seed, data.draw(inputs(graph)), mapper)
@@ -111,9 +113,9 @@ def test_tokens_in_turn_equal_tokens_in_space(
 
 @pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
-@given(networks() | integer_graphs(), st.integers(1, 4), st.integers(0, 2**31), st.booleans(), st.data())
+@given(networks() | integer_graphs(), COPIES, st.integers(0, 2**31), st.booleans(), st.data())
 def test_tokens_in_turn_equal_tokens_in_space_at_length(
-    graph: Graph, copies: int, seed: int, mapper: bool, data: st.DataObject
+    graph: Graph, copies: list[int], seed: int, mapper: bool, data: st.DataObject
 ) -> None:
     graph = streamed(graph, copies)
     check(graph, seed, data.draw(inputs(graph)), mapper)

@@ -98,7 +98,7 @@ def lowered(program: Program, granularity: Granularity = "layer") -> Program:
     if graph.header.copies and granularity == "core":
         cause, found = "tokens take turns on the mapped cores, which Lava's processes do not", "--streams"
         raise BackendError(Problem("ND742", cause, "--granularity", found, fixes=("--granularity layer",)))
-    graph = replace(graph, header=replace(graph.header, copies=0))  # every token has processes of its own
+    graph = replace(graph, header=replace(graph.header, copies=()))  # every token has processes of its own
     late = hurried(graph)
     if late:
         raise BackendError([too_fast(*edge) for edge in late])

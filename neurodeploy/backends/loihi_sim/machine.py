@@ -271,10 +271,10 @@ class _Run:
     def _keep(self, running: Running, step: int) -> None:
         """Ports that keep what arrives take in what was sent in the step before, or that nothing was."""
         for keep in running.site.receiver.keeps:
-            at = self._when(step - 1 - keep.since, keep.turns)
+            at = self._when(step - 1 - keep.since, len(keep.address))
             if at is not None:
-                place = keep.address + at.turn * keep.apart
-                inside = place < keep.size
+                place = keep.address[at.turn]
+                inside = place >= 0
                 into = running.kept[keep.port][at.tick - 1]
                 into[place[inside]] = 0
                 if running.arriving is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -28,24 +28,38 @@ LABEL = re.compile(r"(\w+)/([1-9]\d{0,8}(?:\+[1-9]\d{0,8})*)", re.ASCII)
 
 @dataclass(frozen=True)
 class Parts(Partition):
-    """The grid with ``chunk`` indices per axis and tile; ``roles`` of the anchor's axes name it."""
+    """The grid with ``chunk`` indices per axis and tile; ``roles`` of the anchor's axes name it.
+
+    ``turned``: the axis of tokens that take turns, and on how many copies, each of which has every so many-th.
+    """
 
     cells: Cells
     roles: tuple[str, ...]
     chunk: tuple[int, ...]
+    turned: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @property
     def label(self) -> str:
         """Into how many parts each axis is cut."""
-        axes = zip(self.roles, self.cells.shape, self.chunk, strict=True)
-        return " x ".join(f"{AXES[role]}/{-(-size // step)}" for role, size, step in axes) or "whole"
+        parts = zip(self.roles, self._counts, strict=True)
+        return " x ".join(f"{AXES[role]}/{count}" for role, count in parts) or "whole"
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        """Parts of each axis."""
+        counts = [-(-size // step) for size, step in zip(self.cells.shape, self.chunk, strict=True)]
+        if self.turned:
+            counts[self.turned[0]] = self.turned[1]
+        return tuple(counts)
 
     @cached_property
     def count(self) -> int:
         """Number of tiles that are not empty."""
         cells = self.cells
         if cells.neuron is None or len(cells.homes[0]) == cells.sizes[cells.anchor]:
-            return prod(-(-size // step) for size, step in zip(cells.shape, self.chunk, strict=True))
+            return prod(self._counts)
+        if self.turned:
+            return len(np.unique(self._numbers))
         return int((cells.boxes(self._edges) > 0).sum())
 
     @property
@@ -62,14 +76,17 @@ class Parts(Partition):
 
     @property
     def grid(self) -> tuple[int, ...] | None:
-        """The chunks."""
-        return self.chunk
+        """The chunks, where each is of neighbours."""
+        return None if self.turned and self.turned[1] > 1 else self.chunk
 
     def tiles(self) -> list[Tile]:
         """The tiles that are not empty, in row-major order."""
         if self.cells.neuron is None:
             sizes = zip(self.cells.shape, self.chunk, strict=True)
             cuts = [np.split(np.arange(size), range(step, size, step)) for size, step in sizes]
+            if self.turned:
+                axis, copies = self.turned
+                cuts[axis] = [np.arange(copy, self.cells.shape[axis], copies) for copy in range(copies)]
             return [Tile(self.cells, axes) for axes in product(*cuts)]
         return [self.cells.hosted(homes) for homes in split(self._numbers) if len(homes)]
 
@@ -79,11 +96,19 @@ class Parts(Partition):
             sizes = zip(self.cells.shape, self.chunk, strict=True)
             # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
             starts = [(step if size > 2 * step else 0, size, step) for size, step in sizes]
-            return Tile(self.cells, tuple(np.arange(a, min(a + step, size)) for a, size, step in starts))
+            axes = [np.arange(a, min(a + step, size)) for a, size, step in starts]
+            if self.turned:
+                axis, copies = self.turned
+                axes[axis] = np.arange(0, self.cells.shape[axis], copies)
+            return Tile(self.cells, tuple(axes))
         return self._largest()
 
     def _largest(self) -> Tile:
         """The tile of most neurons, the first of them."""
+        if self.turned:
+            numbers = self._numbers
+            fullest = int(np.argmax(np.bincount(numbers, self.cells.homes[1])))
+            return self.cells.hosted(np.flatnonzero(numbers == fullest))
         edges = self._edges
         boxes = self.cells.boxes(edges)
         at = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
@@ -94,9 +119,15 @@ class Parts(Partition):
     def _numbers(self) -> Array:
         """Row-major tile number of each home, tiles without any counted too."""
         number = np.zeros(len(self.cells.homes[0]), dtype=np.int64)
-        for at, size, step in zip(self.cells.coordinates, self.cells.shape, self.chunk, strict=True):
-            number = number * -(-size // step) + at // step
+        for axis, count in enumerate(self._counts):
+            number = number * count + self._part(axis, self.cells.coordinates[axis])
         return number
+
+    def _part(self, axis: int, at: Array) -> Array:
+        """The part of each index of an axis."""
+        if self.turned and self.turned[0] == axis:
+            return at % self.turned[1]
+        return at // self.chunk[axis]
 
 
 @dataclass(frozen=True)
@@ -110,6 +141,8 @@ class Uneven(Parts):
         """As of parts, with sizes where they are not equal."""
         axes = zip(self.roles, self.cells.shape, self.sizes, strict=True)
         even = {axis: each == _parts(size, len(each)) for axis, (_, size, each) in enumerate(axes)}
+        if self.turned:
+            even[self.turned[0]] = True
         shown = (
             str(len(each)) if even[axis] else "+".join(map(str, each)) for axis, each in enumerate(self.sizes)
         )
@@ -118,7 +151,13 @@ class Uneven(Parts):
     @cached_property
     def count(self) -> int:
         """Number of tiles that are not empty."""
+        if self.turned:
+            return len(np.unique(self._numbers))
         return int((self.cells.boxes(self._edges) > 0).sum())
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(map(len, self.sizes))
 
     @property
     def _edges(self) -> list[Array]:
@@ -137,12 +176,10 @@ class Uneven(Parts):
         """The tile of most neurons."""
         return self._largest()
 
-    @property
-    def _numbers(self) -> Array:
-        number = np.zeros(len(self.cells.homes[0]), dtype=np.int64)
-        for at, each in zip(self.cells.coordinates, self.sizes, strict=True):
-            number = number * len(each) + np.searchsorted(np.cumsum(each), at, side="right")
-        return number
+    def _part(self, axis: int, at: Array) -> Array:
+        if self.turned and self.turned[0] == axis:
+            return at % self.turned[1]
+        return np.searchsorted(np.cumsum(self.sizes[axis]), at, side="right")
 
 
 class Grid(Layout):
@@ -156,15 +193,17 @@ class Grid(Layout):
         cells = accounting.cells
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         sizes = [np.array(_sizes(cells, axis, fine)) for axis in range(len(cells.shape))]
-        for axis, size in _by_turns(accounting).items():
+        turned = _turned(accounting)
+        for axis, size in _uncut(accounting, turned).items():
             sizes[axis] = np.array([size])
         axes = np.meshgrid(*sizes, indexing="ij")
         grids = np.stack(axes, axis=-1).reshape(-1, len(sizes)) if sizes else np.ones((1, 0), dtype=np.int64)
         counts = np.prod(-(-np.array(cells.shape, dtype=np.int64) // grids), axis=1)
+        counts = counts * (turned[1] if turned else 1)
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]
         found = wanted if len(wanted) else order[-1:]
-        return [Parts(cells, roles, tuple(grids[i].tolist())) for i in found]
+        return [Parts(cells, roles, tuple(grids[i].tolist()), turned=turned) for i in found]
 
     def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
         """The grid of such parts per axis, one where none is said; UsageError ND522, ND523 where there is none."""
@@ -175,26 +214,40 @@ class Grid(Layout):
         roles = tuple(accounting.graph.values[cells.anchor].shape.roles)
         axes = tuple(numbered(AXES[role] for role in roles))
         problems = [unknown_name("ND522", "axis", word, axes) for word in parts if word not in axes]
+        turned = _turned(accounting)
+        uncut = _uncut(accounting, turned)
         for axis, word in enumerate(axes):
-            problems += _impossible(cells, axis, word, parts.get(word, 1))
+            each, copies = parts.get(word, 1), turned[1] if turned and turned[0] == axis else 1
+            if axis in uncut and each not in (1, copies):
+                problems.append(_out_of_turn(word, each, copies))
+            elif axis not in uncut:
+                problems += _impossible(cells, axis, word, each)
         if problems:
             raise UsageError(problems)
-        sizes = [_parts(size, parts.get(word, 1)) for size, word in zip(cells.shape, axes, strict=True)]
-        if problems := list(_out_of_turn(accounting, axes, sizes)):
-            raise UsageError(problems)
+        cuts = enumerate(zip(cells.shape, axes, strict=True))
+        sizes = [_parts(size, 1 if axis in uncut else parts.get(word, 1)) for axis, (size, word) in cuts]
         chunk = tuple(max(each) for each in sizes)
         equal = all(each == _parts(sum(each), len(each)) for each in sizes)
-        return Parts(cells, roles, chunk) if equal else Uneven(cells, roles, chunk, tuple(sizes))
+        if equal:
+            return Parts(cells, roles, chunk, turned=turned)
+        return Uneven(cells, roles, chunk, tuple(sizes), turned=turned)
 
 
-def _by_turns(accounting: Accounting) -> dict[int, int]:
-    """Sizes of parts along axes of tokens that take turns: those of one copy, or all where a Delay waits for all."""
-    if accounting.group.turns > 1 and accounting.token_axis is not None:
-        return {
-            accounting.token_axis: min(accounting.taken.each, accounting.cells.shape[accounting.token_axis])
-        }
+def _turned(accounting: Accounting) -> tuple[int, int] | None:
+    """The axis of tokens that take turns, and on how many copies."""
+    axis = accounting.token_axis
+    if accounting.group.turns == 1 or axis is None:
+        return None
+    return axis, min(accounting.taken.of(accounting.cells.anchor), accounting.cells.shape[axis])
+
+
+def _uncut(accounting: Accounting, turned: tuple[int, int] | None) -> dict[int, int]:
+    """Sizes of axes that are not cut into neighbours: of tokens that take turns, or all where a Delay waits for all."""
+    shape = accounting.cells.shape
+    if turned:
+        return {turned[0]: shape[turned[0]]}
     if any(isinstance(n, Delay) and n.keeps == "all" for n in accounting.group.entries):
-        return dict(enumerate(accounting.cells.shape))
+        return dict(enumerate(shape))
     return {}
 
 
@@ -218,17 +271,11 @@ def parts_of(label: str) -> dict[str, int | tuple[int, ...]] | None:
     }
 
 
-def _out_of_turn(
-    accounting: Accounting, axes: Sequence[str], sizes: Sequence[tuple[int, ...]]
-) -> Iterator[Problem]:
-    """Cuts of tokens that take turns into other parts than their copies."""
-    for axis, wanted in _by_turns(accounting).items():
-        right = _parts(accounting.cells.shape[axis], -(-accounting.cells.shape[axis] // wanted))
-        if sizes[axis] != right:
-            cause, fix = f"{axes[axis]} take turns on copies of the layer", f"{axes[axis]} = {len(right)}"
-            yield Problem(
-                "ND523", cause, axes[axis], f"{len(sizes[axis])} parts", f"{len(right)} parts", (fix,)
-            )
+def _out_of_turn(word: str, wanted: int | tuple[int, ...], copies: int) -> Problem:
+    """A cut of tokens that take turns into other parts than their copies."""
+    found = f"{wanted if isinstance(wanted, int) else len(wanted)} parts"
+    cause, fix = f"{word} take turns on copies of the layer", f"{word} = {copies}"
+    return Problem("ND523", cause, word, found, f"{copies} parts", (fix,))
 
 
 def _parts(size: int, wanted: int | tuple[int, ...]) -> tuple[int, ...]:

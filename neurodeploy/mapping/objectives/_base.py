@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from ...registry import Member, Room
-from ..plan import Plan
+from ..plan import Cost, Plan
 
 
 class Objective(Member):
@@ -26,6 +26,10 @@ class Objective(Member):
     @abstractmethod
     def cost(self, plan: Plan) -> float:
         """What is made small, of the whole network, in any unit."""
+
+    def least(self, plan: Cost) -> float:
+        """Less than the cost of every plan whose figures are these or more; an objective that does not say tries it."""
+        return 0.0
 
 
 OBJECTIVES = Room("mapping.objectives", Objective)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost, Plan
 from ._base import Objective
 
 
@@ -14,9 +14,11 @@ class Cores(Objective):
     weighs_activity = False
     compact = True
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Plan | Cost) -> float:
         """Cores."""
         return plan.cores
+
+    least = cost
 
 
 MEMBER = Cores()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost, Plan
 from ._base import Objective
 
 
@@ -12,9 +12,11 @@ class EnergyDelay(Objective):
     name = "edp"
     title = "the least expected energy times time of one inference"
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Plan | Cost) -> float:
         """Picojoules times nanoseconds."""
         return plan.energy_pj * plan.latency_ns
+
+    least = cost
 
 
 MEMBER = EnergyDelay()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plan import Plan
+from ..plan import Cost, Plan
 from ._base import Objective
 
 
@@ -13,9 +13,11 @@ class Energy(Objective):
     title = "the least expected energy of one inference"
     told = ("energy_uj",)
 
-    def cost(self, plan: Plan) -> float:
+    def cost(self, plan: Plan | Cost) -> float:
         """Picojoules."""
         return plan.energy_pj
+
+    least = cost
 
 
 MEMBER = Energy()

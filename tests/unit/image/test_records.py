@@ -42,7 +42,7 @@ DATA: list[dict[str, Any]] = []
 
 def sound() -> list[dict[str, Any]]:
     if not DATA:
-        for copies in (0, 1):
+        for copies in ((), (1,)):
             graph = balance(replace(graph := attention(), header=replace(graph.header, copies=copies)))
             DATA.extend(to_arrays(i) for i in encode(graph, one_core_per_group(graph, TARGET), TARGET).images)
     return copy.deepcopy(DATA)

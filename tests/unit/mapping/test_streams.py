@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurodeploy import sampled
 from neurodeploy.backends.lava import lowered
 from neurodeploy.backends.loihi_sim.machine import Machine
-from neurodeploy.builds.mapped import laid_out
-from neurodeploy.cost import received
+from neurodeploy.builds.mapped import imaged, laid_out
+from neurodeploy.cost import estimate, received
 from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.errors import BackendError, GraphError, UsageError
 from neurodeploy.formats.sanafe.net import network
@@ -19,9 +20,10 @@ from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Delay, Synapse
+from neurodeploy.ir.trace import EVENT_KINDS
 from neurodeploy.mapping.given import read
 from neurodeploy.mapping.grades import grades
-from neurodeploy.mapping.mapper import map_graph, prepared
+from neurodeploy.mapping.mapper import map_graph, placed, planned, prepared
 from neurodeploy.mapping.types import Demand, Mapping
 from neurodeploy.mapping.written import written
 from neurodeploy.passes.balance import depths, lag, period, turns
@@ -102,7 +104,7 @@ def test_samples_follow_each_other_as_soon_as_nothing_kept_is_replaced() -> None
 @pytest.mark.parametrize("copies, each", [(1, 6), (2, 3), (4, 2), (6, 1), (9, 1)])
 def test_a_segment_takes_a_turn_for_each_token_of_a_copy(copies: int, each: int) -> None:
     graph = prepared(perceptron(), TARGET, copies)
-    assert turns(graph).each == each
+    assert turns(graph).last("fc1") == each - 1
     assert lag(graph) == 2 + (each - 1) * TICKS  # as deep as in space, and the turns before the last
     _, events = Machine(mapped(graph).images).run(inputs(graph))
     assert events.steps == TICKS + lag(graph)
@@ -112,13 +114,34 @@ def test_a_segment_takes_a_turn_for_each_token_of_a_copy(copies: int, each: int)
 def test_queries_start_when_the_last_token_of_keys_is_there() -> None:
     space, turned = (prepared(attention(), TARGET, copies) for copies in (0, 2))
     late = {n: depths(turned)[n] - d for n, d in depths(space).items() if n in depths(turned)}
-    each = turns(turned).each
+    each = 1 + turns(turned).last("block0_fc1")
     assert late["block0_qkv"] == 0 and late["block0_qk"] == (each - 1) * TICKS
     assert late["block0_av"] == late["block0_fc2"] == (each - 1) * TICKS
     assert late["pool"] == 2 * (each - 1) * TICKS  # once more for the last token of the sum
     kept = {n.name for n in turned for i in range(len(n.inputs)) if turns(turned).kept(n, i)}
     assert kept == {"block0_qk", "block0_av", "pool"}
     assert {g.name: g.turns for g in map_graph(turned, TARGET).groups}["head"] == 1
+
+
+@pytest.mark.parametrize("copies, late", [((1, 2), 3), ((2, 1), 0), ((1, 6), 5), ((6, 1), 0), ((2, 3), 1)])
+def test_a_segment_starts_as_soon_as_no_token_that_is_handed_over_is_late(
+    copies: tuple[int, int], late: int
+) -> None:
+    net = Net(timesteps=TICKS)
+    x = net.lif(net.dense(net.input("NC", TOKENS, 5), 8, "fc1"), "lif1")
+    mixed = net.view(net.reduce(x, "sum", (0,), "C", "all"), "broadcast", (TOKENS, 8), "NC", "back")
+    graph = prepared(
+        net.output(net.dense(net.lif(net.total(x, mixed, name="both"), "lif2"), 3, "fc2")), TARGET, *copies
+    )
+    (kept,) = (n for n in graph.of(Delay) if n.keeps and n.inputs == ("lif1",))
+    level, taken, found = depths(graph), turns(graph), turns(graph).token[kept.name]
+    earliest = (
+        level["lif1"] + found // taken.of("lif1") * TICKS + 1 - found // taken.of(kept.name) * TICKS
+    ).max()
+    assert late == int((np.arange(TOKENS) // copies[0] - np.arange(TOKENS) // copies[1]).max())
+    assert level[kept.name] >= earliest == level["lif1"] + 1 + late * TICKS
+    images, frames = mapped(graph).images, inputs(graph)
+    assert np.array_equal(Machine(images).run(frames)[0].outputs, interp.run(graph, frames).outputs)
 
 
 def test_waits_longer_than_any_delay_are_kept_by_one() -> None:
@@ -176,6 +199,45 @@ def test_a_mapping_file_says_it_and_gives_the_same_map_again(tmp_path: Path) -> 
     assert [g.layout for g in again.groups] == [g.layout for g in first.groups]
 
 
+@pytest.mark.parametrize("copies", [(2, 1), (1, 6)], ids=["fewer", "then in space"])
+def test_a_mapping_file_says_the_copies_of_every_segment(tmp_path: Path, copies: tuple[int, ...]) -> None:
+    graph = attention()
+    first = placed(planned(prepared(graph, TARGET, *copies), TARGET, "latency"))
+    assert first.fits and first.notes["streams"] == list(copies)
+    (tmp_path / "m.toml").write_text(text := written(first, TARGET))
+    assert "streams = " not in text
+    again = laid_out(graph, TARGET, "energy", given=read(tmp_path / "m.toml")).mapping
+    assert written(again, TARGET) == text
+    assert [(g.layout, g.copies) for g in again.groups] == [(g.layout, g.copies) for g in first.groups]
+
+
+def test_one_layer_speaks_for_its_segment(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('[layer."block0_qkv*"]\nlayout = { copies = 2 }\n')
+    found = laid_out(attention(), TARGET, "cores", given=read(tmp_path / "m.toml"), streams=3).mapping
+    copies = {g.name: g.copies for g in found.groups if g.layout != "host"}
+    assert found.notes["streams"] == [2, 3]
+    assert copies["patch"] == copies["block0_qkv"] == 2
+    assert (
+        copies["block0_qk"] == copies["block0_av"] == copies["block0_fc1"] == 3
+    )  # behind the mixture of tokens
+    assert copies["pool"] == copies["head"] == 0
+
+
+CONTRADICTIONS = {
+    "layers of one segment": "[layer.patch]\nlayout = { copies = 2 }\n[layer.block0_qkv]\nlayout = { copies = 3 }\n",
+    "no tokens": "[layer.head]\nlayout = { copies = 2 }\n",
+    "no number": "[layer.patch]\nlayout = { copies = [1, 2] }\n",
+    "none": "[layer.patch]\nlayout = { copies = 0 }\n",
+}
+
+
+@pytest.mark.parametrize("said", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_copies_that_contradict_each_other_are_refused(tmp_path: Path, said: str) -> None:
+    (tmp_path / "m.toml").write_text(said)
+    with pytest.raises(UsageError, match="ND523"):
+        laid_out(attention(), TARGET, "cores", given=read(tmp_path / "m.toml"))
+
+
 @pytest.mark.parametrize("said", ["streams = -1", 'streams = "two"', "streams = true"])
 def test_a_number_of_copies_is_a_number(tmp_path: Path, said: str) -> None:
     (tmp_path / "m.toml").write_text(said)
@@ -196,7 +258,7 @@ def test_tokens_take_turns_where_nothing_else_fits() -> None:
     space = laid_out(attention(), target, "energy", streams=0).mapping
     assert not space.fits
     found = laid_out(attention(), target, "energy").mapping
-    assert found.fits and found.notes["streams"] == 1
+    assert found.fits and set(found.notes["streams"]) == {1}
     fits = laid_out(attention(), TARGET, "energy").mapping
     assert fits.fits and "streams" not in fits.notes
 
@@ -233,7 +295,7 @@ def test_lava_runs_the_same_graph_in_space_and_sanafe_does_not() -> None:
     graph = prepared(attention(), TARGET, 2)
     program = Program(graph, mapped(graph))
     space = lowered(program).graph
-    assert space.header.copies == 0 and max(depths(space).values()) < lag(graph) + 1
+    assert space.header.copies == () and max(depths(space).values()) < lag(graph) + 1
     x = inputs(graph)
     assert np.array_equal(interp.run(space, x).outputs, interp.run(graph, x).outputs)
     with pytest.raises(BackendError, match="ND742"):
@@ -246,3 +308,40 @@ def test_what_is_kept_is_no_surer_than_a_held_operand() -> None:
     space, turned = (grades(prepared(attention(), TARGET, copies), TARGET) for copies in (0, 2))
     assert turned["pool"][0] == TARGET.silicon.held_operand.grade != space["pool"][0]
     assert turned["block0_fc1"] == space["block0_fc1"]
+
+
+def test_what_is_too_large_to_be_executed_is_said_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampled, "MOST_BYTES", 1)
+    found = imaged(laid_out(attention(), TARGET, "cores", streams=2), TARGET, 600.0)
+    assert found.mapping.fits and not found.mapping.images
+    assert [p.code for p in found.warnings if p.code == "ND528"] == ["ND528"]
+    assert sampled.unexecuted(found.program)
+    assert str(sampled.verify(found.program, TARGET, inputs(found.graph))) == sampled.UNEXECUTED
+    space = imaged(laid_out(attention(), TARGET, "cores", streams=0), TARGET, 600.0)
+    assert space.program.unimaged and not sampled.unexecuted(space.program)
+
+
+def test_objectives_weigh_turns_against_space() -> None:
+    target = limited(neurons_per_core=12)
+    few, fast = (laid_out(attention(), target, objective).mapping for objective in ("cores", "latency"))
+    space, turned = (laid_out(attention(), target, "cores", streams=s).mapping for s in (0, 1))
+    assert few.notes["streams"] and "streams" not in fast.notes
+    assert len(few.cores) <= len(turned.cores) < len(space.cores)
+    taken, *others = few.notes["search"]["plans"]
+    assert taken["cores"] == len(few.cores)
+    assert {"plan": "tokens in space"}.items() <= others[-1].items() and others[-1]["cores"] > taken["cores"]
+
+
+@pytest.mark.parametrize("copies", [(1,), (2,), (3, 1), (1, 6)])
+def test_expected_steps_and_their_cost_are_those_that_cores_count(copies: tuple[int, ...]) -> None:
+    found = planned(prepared(attention(), TARGET, *copies), TARGET, "energy")
+    graph, mapping = found.plan.graph, placed(found)
+    program = Program(graph, encode(graph, mapping, TARGET))
+    _, events = Machine(program.mapping.images).run(inputs(graph))
+    counted = estimate(program, events, TARGET)
+    assert events.steps == found.plan.steps
+    assert 0.8 < found.plan.latency_ns / counted.timing.latency_ns.nominal < 1.25
+    # Kept operands are summed up anew in every turn. Nobody measured how active they are: more is expected.
+    kind = EVENT_KINDS.index("state_accesses")
+    expected = sum(counts[kind] for counts in found.plan.counts.values()) * TICKS
+    assert 0.5 < expected / events.core_counts[..., kind].sum(axis=(1, 2)).mean() < 2.5

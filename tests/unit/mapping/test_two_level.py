@@ -227,8 +227,8 @@ def test_elements_have_to_fit_a_message() -> None:
 
 def test_tokens_in_turn_and_binary_targets_keep_whole_rows() -> None:
     graph = row("layer_norm", "instant")
-    streamed = graph.with_header(copies=1)
-    assert TWO_LEVEL.rewrite(streamed, SMALL) is streamed and turns_of(streamed).each > 1
+    streamed = graph.with_header(copies=(1,))
+    assert TWO_LEVEL.rewrite(streamed, SMALL) is streamed and turns_of(streamed).any
     features = SIM.features.model_copy(
         update={"graded_payload": SIM.features.graded_payload.model_copy(update={"allowed": False})}
     )
