@@ -1,13 +1,15 @@
 """What the mapper makes of networks of many sizes: under every objective, by every placement, and how it scales.
 
-    .venv/bin/python benchmarks/mapping.py [NAME ...] [--blocks 21] [--mapping FILE] [--json FILE]
+    .venv/bin/python benchmarks/mapping.py [NAME ...] [--blocks 16] [--mapping FILE] [--json FILE]
 
-Three tables. *objectives*: five networks of the zoo and stacks of spiking attention blocks with random integers, under
+Four tables. *objectives*: five networks of the zoo and stacks of spiking attention blocks with random integers, under
 each objective: cores and chips; energy, latency and period that the mapper expects; hops, messages on the fullest link
 of a chip, and messages that go from chip to chip, all per tick; balance, the time that all work would take if the cores
 shared it evenly over the expected latency; seconds and largest memory of the search and of the placement, each row in
 a process of its own. *placements*: the same cores by every member of the room. *scale*: one block's traffic repeated,
-placed by the default method: seconds and bytes per core of partition, annealing and routes.
+placed by the default method: seconds and bytes per core of partition, annealing and routes. *before*: the cuts and
+places that the mapper chose before it priced events (``benchmarks/before``), at the present prices, and the present
+ones: expected, and counted on one sample.
 
 ``--mapping FILE`` adds a row for the network that the mapping file is of, priced beside the search; name one network.
 """
@@ -35,10 +37,11 @@ ZOO = ("digits-a2os2a", "digits-vit", "digits-spikformer", "digits-sdt2", "digit
 OBJECTIVES = ("cores", "energy", "latency", "throughput", "edp")
 #: placements in the order of their means
 PLACEMENTS = ("snake", "random", "greedy", "metis", "annealing", "metis-annealing")
-#: blocks of the random network that take about 10,000 and 100,000 cores of hala-point
-BLOCKS = (21, 208)
-#: beyond so many blocks the search is run for the fewest cores alone: others take hours
-ALL = 4
+#: blocks of the random networks, and the chips of hala-point that they are given: about 10,000 and 100,000 cores, of
+#: which the fewest that will do leave the search a quarter
+BLOCKS = {16: 82, 160: 820}
+#: mapping files of an earlier mapper, by network
+BEFORE = ROOT / "benchmarks" / "before"
 TOKENS, WIDTH, HEADS = 196, 768, 12
 SIZES = (1_000, 10_000, 50_000, 140_544)
 MIB = 2**20
@@ -73,10 +76,8 @@ def built(name: str, folder: Path) -> Network:
 
 
 def random(blocks: int) -> Network:
-    """As many blocks as take so many cores."""
-    return Network(
-        f"random, {blocks} blocks", blocks, "hala-point", None, OBJECTIVES if blocks <= ALL else ("cores",)
-    )
+    """So many blocks, on all chips where nobody says on how many."""
+    return Network(f"random, {blocks} blocks", blocks, "hala-point", BLOCKS.get(blocks))
 
 
 def stack(blocks: int) -> Any:
@@ -91,7 +92,7 @@ def stack(blocks: int) -> Any:
         def dense(self, x: str, width: int, name: str = "fc", top: int = 127) -> str:
             shape = width, self.sizes(x)[-1]
             if shape not in weights:
-                weights[shape] = self.random.integers(-top, top + 1, shape)
+                weights[shape] = self.random.integers(-top, top + 1, shape).astype(np.int8)
             node = Synapse(name=name, inputs=(x,), weight=weights[shape])
             return self.put(node, self.roles(x), (*self.sizes(x)[:-1], width))
 
@@ -210,6 +211,23 @@ def _travelled(place: Any, asked: Any, ends: Any, messages: Any) -> dict[str, An
     }  # fmt: skip
 
 
+def before_rows(name: str, folder: Path, data: str = "") -> Iterator[dict[str, Any]]:
+    """A network of the zoo as it was cut and placed before, and as it is now: expected, and counted on one sample."""
+    import neurodeploy
+
+    for mapper, file in (("before", str(BEFORE / f"{name}.toml")), ("now", None)):
+        out = folder / f"{name}-{mapper}"
+        neurodeploy.build(name, "loihi-sim", data=data, out=str(out), mapping=file, verify=0, eval=1)
+        network = Network(name, out, "loihi-sim", None)
+        row = alone(objective_row, network, "energy", file)
+        counted = json.loads((out / "report.json").read_text())
+        kept = ("cores", "energy_uj", "latency_ms", "period_ms", "hops", "peak_link", "crossings", "balance")
+        yield {"network": name, "mapper": mapper} | {key: row[key] for key in kept} | {
+            "counted_energy_uj": counted["energy_uj"]["nominal"],
+            "counted_latency_ms": counted["latency_ms"]["nominal"],
+        }  # fmt: skip
+
+
 # --- scale -------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +307,9 @@ def rows(chosen: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[s
             yield "objectives", alone(objective_row, network, network.objectives[0], chosen.mapping)
         for row in alone(placement_rows, network, "latency" if "latency" in network.objectives else "cores"):
             yield "placements", row
+    for name in chosen.before:
+        for row in before_rows(name, folder, chosen.data if name.startswith("cifar10") else ""):
+            yield "before", row
     block = alone(repeated, random(3), folder) if chosen.sizes else Path()
     for size in chosen.sizes:
         yield "scale", alone(scale_row, block, size)
@@ -300,10 +321,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=ZOO, help="models of the zoo (default: five of digits)")
     parser.add_argument("--blocks", nargs="*", type=int, default=BLOCKS, help="blocks of the random networks")
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="cores of the third table")
+    parser.add_argument("--before", nargs="*", default=sorted(file.stem for file in BEFORE.glob("*.toml")),
+                        help="networks of the fourth table")  # fmt: skip
+    parser.add_argument("--data", default="", help="the data of cifar10-vit, where they do not lie here")
     parser.add_argument("--mapping", help="a mapping file, priced beside the search")
     parser.add_argument("--json", type=Path, default=RESULTS / "mapping.json", help="where the rows go")
     chosen = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {"objectives": [], "placements": [], "scale": []}
+    found: dict[str, list[dict[str, Any]]] = {"objectives": [], "placements": [], "before": [], "scale": []}
     with tempfile.TemporaryDirectory() as folder:
         for table, row in rows(chosen, Path(folder)):
             found[table].append(row)

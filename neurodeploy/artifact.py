@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Mapping as MappingABC
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .calibrate import Ranges
 from .errors import MappingError, Problem, UsageError
-from .image import CoreImage
 from .ir import levels, shapes, store
 from .ir.graph import Graph, Header
 from .ir.nodes import KINDS
@@ -19,6 +19,9 @@ from .limits import MOST_TICKS
 from .mapping.types import Core, Demand, Group, Mapping, Piece
 from .program import Program
 from .publishing import settle
+
+if TYPE_CHECKING:
+    from .image import CoreImage
 
 FILE = "program.h5"
 
@@ -36,7 +39,8 @@ CLASSES: dict[str, type] = {
 class Artifact:
     """Graphs at their levels, the mapping, calibration, results of later stages, and JSON-able provenance.
 
-    ``hash`` is the content hash of the file it was read from, empty before it is written.
+    What is None was not found yet, or not asked for. ``hash`` is the content hash of the file it was read from, empty
+    before it is written.
     """
 
     integer: Graph | None = None
@@ -61,6 +65,8 @@ WANTED: dict[str, type] = {
     "integer": Graph, "mapping": Mapping, "spiking": Graph, "source": Graph, "ranges": Ranges, "provenance": dict,
 }  # fmt: skip
 SECTIONS = tuple(WANTED)
+#: what it takes to run a built network
+PROGRAM = ("integer", "mapping", "provenance")
 
 
 def place(path: str | Path) -> Path:
@@ -73,42 +79,55 @@ def place(path: str | Path) -> Path:
 
 def save(path: Path, artifact: Artifact) -> str:
     """Write the artifact atomically; returns its content hash."""
-    from .image import to_arrays
+    from .image import pack
 
     sections: dict[str, Any] = {name: getattr(artifact, name) for name in SECTIONS}
     mapping = artifact.mapping
     if mapping is not None and mapping.images:
         sections["mapping"] = replace(mapping, images=())
-        sections["images"] = tuple(to_arrays(core) for core in mapping.images)
+        sections["images"] = pack(mapping.images)
     return store.write(path, {name: value for name, value in sections.items() if value is not None})
 
 
-def load(path: str | Path) -> Artifact:
+def load(path: str | Path, sections: Collection[str] = SECTIONS) -> Artifact:
     """Read a build folder's artifact, or the file itself; every graph is checked against its level's rules.
 
-    Raises UsageError ND940 to ND948 naming section and dataset.
+    Other sections than those asked for are not read. Memory images come with the mapping; each is checked when it is
+    asked for. Raises UsageError ND940 to ND948 naming section and dataset.
     """
-    file = place(path)
-    found, digest = store.read(file, CLASSES)
-    images = found.pop("images", ())
+    file, everything = place(path), set(sections) == set(SECTIONS)
+    also = ("images",) if "mapping" in sections else ()
+    found, digest = store.read(file, CLASSES, None if everything else (*sections, *also))
+    images = found.pop("images", None)
     unknown = sorted(set(found) - set(SECTIONS))
     if unknown:
         raise UsageError(Problem("ND942", "an artifact with an unknown section", f"{file} /{unknown[0]}"))
     for name, item in found.items():
         _check(file, name, item, WANTED[name])
-    if images and "mapping" in found:
+    if images is not None and "mapping" in found:
         found["mapping"] = replace(found["mapping"], images=_images(file, images))
     return Artifact(**found, hash=digest)
 
 
-def _images(file: Path, records: Any) -> tuple[CoreImage, ...]:
-    """Memory images with every index checked; what is wrong with them as UsageError."""
-    from .image import from_arrays
+def _images(file: Path, packed: Any) -> Sequence[CoreImage]:
+    """Memory images, every index checked when one is taken out; what is wrong with them as UsageError."""
+    from .image import Images, unpack
 
-    if not isinstance(records, tuple) or not all(isinstance(r, dict) for r in records):
-        raise UsageError(Problem("ND947", "the memory images are not a list of tables", f"{file} /images"))
+    with _named(file):
+        found = unpack(packed)
+
+    def make(number: int) -> CoreImage:
+        with _named(file):
+            return found[number]
+
+    return Images(len(found), make)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Inside, what is wrong with images is a UsageError that names the file."""
     try:
-        return tuple(from_arrays(record) for record in records)
+        yield
     except MappingError as error:
         raise UsageError([replace(p, where=f"{file} /images: {p.where}") for p in error.problems]) from error
 

@@ -38,7 +38,7 @@ def typed(path: Path | str = "") -> Iterator[None]:
         raise io_problem(error, path) from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Put ``data`` at ``path`` atomically: what lay there before stays until the new content is on the disk.
 
     A symbolic link stays and its target is replaced; a device or pipe is written to, never replaced.

@@ -48,7 +48,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def opened(place: str | Path) -> Artifact:
-    """The artifact of a build whose other parts belong to it.
+    """What it takes to run a build, from the artifact, if its other parts belong to it.
 
     Errors of :func:`neurodeploy.artifact.load`, and ND963, ND964 (:func:`require`). A program that was copied out of
     its folder, under another name, stands for itself.
@@ -58,9 +58,8 @@ def opened(place: str | Path) -> Artifact:
 
 
 def _opened(file: Path) -> Artifact:
-    saved = artifact.load(file)
-    graphs = {"source": saved.source, "spiking": saved.spiking, "integer": saved.integer}
-    now = {name: graph.content_hash() for name, graph in graphs.items() if graph is not None}
+    saved = artifact.load(file, artifact.PROGRAM)
+    now = {} if saved.integer is None else {"integer": saved.integer.content_hash()}
     _require(_graphs(file, file, saved.provenance, now))
     if file.name == artifact.FILE:
         require(file.parent, saved.hash, now)

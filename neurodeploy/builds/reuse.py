@@ -79,7 +79,7 @@ def traced(
         )
         raise UsageError(Problem("ND949", cause, str(folder), fixes=fixes))
     trace, _ = chosen.run(program, images, tuple(record))
-    integers = saved.source is not None and saved.source.header.level == "integer"
+    integers = "spiking" not in saved.provenance.get("graphs_sha256", {})
     return trace, saturated(trace.saturations, remedies(bool(inputs.synthetic), integers))
 
 

@@ -9,40 +9,31 @@ one where a network is too large to simulate whole.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from ..array import Array
-from ..image import mixed
 from ..ir import interp
 from ..ir.graph import Graph
-from ..ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
-from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse
-from ..ir.trace import EVENT_KINDS, Events, Flows, Link, Trace
-from ..mapping.demand import WORD, delay_bits, longest_wait, state_bits, weight_bits
+from ..ir.nodes import Delay, Neuron, Node, Output, Product, Reduce, Synapse
+from ..ir.trace import EVENT_KINDS, Events, Flows, Trace
+from ..mapping.demand import delay_bits, longest_wait, weight_bits
 from ..mapping.lookups import words_read
-from ..mapping.reads import Read, channel_axes, connections, elsewhere, reads
-from ..mapping.regions import Region, region
-from ..mapping.routes import route
-from ..mapping.topology import Topology
+from ..mapping.reads import channel_axes, elsewhere, reads
+from ..mapping.regions import region
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
 from ..passes.balance import constants, depths, host
 from ..target import Target
+from .flows import Packets, Pairs
 from .messages import origins
+from .work import MET, PROGRAMS, nothing, under
 
 READERS = (Synapse, Product, Reduce, Delay)
 KIND = {kind: i for i, kind in enumerate(EVENT_KINDS)}
-
-#: amounts by event kind, one number for all or (samples, ticks)
-Amounts = dict[str, Any]
 
 
 def names(graph: Graph) -> tuple[str, ...]:
@@ -58,7 +49,7 @@ def booked(graph: Graph, mapping: Mapping, trace: Trace, target: Target) -> Even
     Where nodes of one core read the same value, its packets count for one of them: the last synapse, or else the first
     of all others.
     """
-    book = _Book(graph, mapping, trace, target)
+    book = Book(graph, mapping, trace, target)
     for position, core in enumerate(mapping.cores):
         book.core(position, core)
     book.read_out()
@@ -70,26 +61,14 @@ def alone(
     graph: Graph, mapping: Mapping, trace: Trace, target: Target, positions: Collection[int]
 ) -> dict[int, Array]:
     """Counts (samples, steps, kinds) of the cores at some positions, without what depends on where their packets go."""
-    book = _Book(graph, mapping, trace, target)
+    book = Book(graph, mapping, trace, target)
     for position in positions:
         book.core(position, mapping.cores[position])
     book.spoken(frozenset(positions))
     return {position: book.counts[:, position] for position in positions}
 
 
-@dataclass(frozen=True, eq=False)
-class _Packets:
-    """What one core takes in of one value: by sender and node of origin, ``packets`` (groups, samples, ticks)."""
-
-    value: str
-    target: int
-    senders: Array
-    origins: Array
-    packets: Array
-    elements: Array
-
-
-class _Book:
+class Book:
     """Counts under way. Counted values are (elements, samples, ticks)."""
 
     def __init__(self, graph: Graph, mapping: Mapping, trace: Trace, target: Target) -> None:
@@ -105,7 +84,7 @@ class _Book:
         self.known: dict[str, Array] = {}
         self.meetings: dict[str, Array] = {}
         self.arrivals: dict[tuple[Any, ...], tuple[Array, Array, Array]] = {}
-        self.flows: list[_Packets] = []
+        self.flows: list[Packets] = []
 
     # --- values
 
@@ -193,7 +172,7 @@ class _Book:
                 node, flat = self.graph.nodes[name], np.asarray(piece.elements[name], dtype=np.int64)
                 if len(flat) and name not in self.still and name not in self.outside:
                     arrived = self._reads(position, node, flat, taken)
-                    program = PROGRAMS.get(type(node), _nothing)(self, node, flat, arrived)
+                    program = PROGRAMS.get(type(node), nothing)(self, node, flat, arrived)
                     for kind, amounts in program.items():
                         self.add(name, position, kind, amounts, self.level[name])
                     if isinstance(node, Neuron):
@@ -223,7 +202,7 @@ class _Book:
             self.add(node.name, position, "memory_reads", done, level)
             if isinstance(node, Synapse):
                 self.add(node.name, position, "synaptic_ops", self.met(node, flat), level)
-            taken.setdefault(source, []).append((node.name, _under(self.graph, node, out, read)))
+            taken.setdefault(source, []).append((node.name, under(self.graph, node, out, read)))
         return found
 
     def _stored(self, node: Node) -> int:
@@ -259,8 +238,8 @@ class _Book:
             packets = here[reader == number].sum(axis=0, dtype=np.int64)
             self.add(name, position, "packets_in", packets, self.level[value])
 
-    def _flow(self, target: int, value: str, elements: Array) -> _Packets:
-        self.flows.append(_Packets(value, target, *self._grouped(value, elements), elements))
+    def _flow(self, target: int, value: str, elements: Array) -> Packets:
+        self.flows.append(Packets(value, target, *self._grouped(value, elements), elements))
         return self.flows[-1]
 
     def _grouped(self, value: str, elements: Array) -> tuple[Array, Array, Array]:
@@ -300,7 +279,7 @@ class _Book:
 
     def events(self) -> Events:
         """Everything counted, packets on their way included."""
-        pairs = _Pairs.of(self)
+        pairs = Pairs.of(self)
         for flow, numbers in zip(self.flows, pairs.numbers, strict=True):
             self._send(flow, numbers, pairs)
         loads, bits, peak = pairs.links(self)
@@ -311,7 +290,7 @@ class _Book:
         flows = Flows(*pairs.flows(self))
         return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, bits, peak, flows=flows)
 
-    def _send(self, flow: _Packets, numbers: Array, pairs: _Pairs) -> None:
+    def _send(self, flow: Packets, numbers: Array, pairs: Pairs) -> None:
         level, bits = self.level[flow.value], packet_bits(self.graph, flow.value, self.target)
         named = list(self.order)
         for sender, origin, packets, number in zip(
@@ -322,236 +301,6 @@ class _Book:
                 amounts = {"packets_out": 1, "message_bits": bits, "hops_x": along[0], "hops_y": along[1]}
                 for kind, each in amounts.items():
                     self.add(named[origin], sender, kind, each * packets, level)
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """(sender, receiver) of all flows; ``numbers``: by flow the pair of each of its groups."""
-
-    ends: Array
-    numbers: list[Array]
-    paths: list[list[Link]]
-    hops: Array
-
-    @classmethod
-    def of(cls, book: _Book) -> _Pairs:
-        """Those of a book, with the ways that their packets take."""
-        every = book.host + 1
-        keys = [flow.senders * every + flow.target for flow in book.flows]
-        distinct, which = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
-        ends = np.stack(np.divmod(distinct, every), axis=1)
-        cores = [*book.mapping.cores, None]
-        topology = Topology.of(book.target)
-        paths = [route(cores[a], cores[b], topology) if a != b else [] for a, b in ends.tolist()]
-        hops = np.array([_hops(path) for path in paths], dtype=np.int64).reshape(-1, 2)
-        cuts = np.cumsum([len(key) for key in keys])[:-1]
-        return cls(ends, np.split(which.ravel(), cuts) if keys else [], paths, hops)
-
-    def packets(self, book: _Book, sample: int, bits: bool = False) -> Array:
-        """Packets, or their bits, of one sample, (pairs, steps)."""
-        table = np.zeros((len(self.ends), book.steps), dtype=np.float32)
-        for flow, numbers in zip(book.flows, self.numbers, strict=True):
-            level = book.level[flow.value]
-            each = packet_bits(book.graph, flow.value, book.target) if bits else 1
-            np.add.at(table[:, level : level + book.ticks], numbers, each * flow.packets[:, sample])
-        return table
-
-    def links(self, book: _Book) -> tuple[dict[Link, Array], dict[Link, Array], dict[Link, int]]:
-        """Packets and bits by link and step, mean over samples, and the most packets of any sample and step."""
-        numbers: dict[Link, int] = {}
-        rows = [[numbers.setdefault(link, len(numbers)) for link in path] for path in self.paths]
-        columns = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-        flat = np.concatenate([np.zeros(0, np.int64), *map(np.array, filter(None, rows))]).astype(np.int64)
-        passes = csr_array((np.ones(len(flat)), (flat, columns)), shape=(len(numbers), len(rows)))
-        loads, bits = np.zeros((2, len(numbers), book.steps))
-        peak = np.zeros(len(numbers), dtype=np.int64)
-        for sample in range(book.samples):
-            here = passes @ self.packets(book, sample).astype(np.float64)
-            loads += here / book.samples
-            bits += passes @ self.packets(book, sample, bits=True).astype(np.float64) / book.samples
-            peak = np.maximum(peak, here.max(axis=1, initial=0).astype(np.int64))
-        used = [(link, i) for link, i in numbers.items() if peak[i]]
-        return (
-            {k: loads[i] for k, i in used},
-            {k: bits[i] for k, i in used},
-            {k: int(peak[i]) for k, i in used},
-        )
-
-    def flows(self, book: _Book) -> tuple[Array, Array, Array]:
-        """Ends, packets and spans of the pairs that exchange anything."""
-        packets = sum(self.packets(book, sample) for sample in range(book.samples))
-        packets = np.asarray(packets, dtype=np.float32) / np.float32(max(book.samples, 1))
-        used, ends = packets.any(axis=1), np.where(self.ends == book.host, -1, self.ends)
-        return ends[used], packets[used], self._spans(book)[used].astype(np.float32)
-
-    def _spans(self, book: _Book) -> Array:
-        """First and last place, in the order of what a sender can send, of what goes to the receiver."""
-        places, spans = _places(book), np.zeros((len(self.ends), 2), dtype=np.int64)
-        spans[:, 0] = np.iinfo(np.int64).max
-        for flow, numbers in zip(book.flows, self.numbers, strict=True):
-            owner = book.owner[flow.value][flow.elements]
-            number = np.zeros(book.host + 1, dtype=np.int64)
-            number[flow.senders] = numbers
-            np.minimum.at(spans[:, 0], number[owner], places[flow.value][flow.elements])
-            np.maximum.at(spans[:, 1], number[owner], places[flow.value][flow.elements])
-        return spans
-
-
-def _places(book: _Book) -> dict[str, Array]:
-    """Where each element that a core sends stands among all that its programs can send."""
-    needed: dict[str, Array] = {}
-    for flow in book.flows:
-        needed.setdefault(flow.value, np.zeros(len(book.owner[flow.value]), dtype=bool))[flow.elements] = True
-    order = {value: i for i, value in enumerate(needed)}
-    places = {value: np.zeros(len(mask), dtype=np.int64) for value, mask in needed.items()}
-    off = [{name: np.arange(len(book.owner[name])) for name in needed if name in book.outside}]
-    everywhere = [[piece.elements for piece in core.pieces] for core in book.mapping.cores] + [off]
-    for position, pieces in enumerate(everywhere):
-        free = 0
-        for elements in pieces:
-            for value in sorted(elements.keys() & needed.keys(), key=order.__getitem__):
-                flat = np.asarray(elements[value], dtype=np.int64)
-                mine = flat[book.owner[value][flat] == position]
-                if needed[value][mine].any():
-                    places[value][mine[mixed(len(mine))]] = free + np.arange(len(mine))
-                    free += len(mine)
-    return places
-
-
-def _hops(path: list[Link]) -> tuple[int, int]:
-    """Router-to-router hops along x and y inside chips."""
-    mesh = [link for link in path if link.kind == "mesh"]
-    along_x = sum(link.start.x != link.end.x for link in mesh)
-    return along_x, len(mesh) - along_x
-
-
-def _under(graph: Graph, node: Node, out: Region, read: Read) -> Array:
-    """The elements of a read that lie under a window: of a tile that is no product, some of its hull do not."""
-    indices, shape = read.region.indices, graph.shape(read.source)
-    if out.axes is None and isinstance(node, Reduce) and node.window is not None:
-        found: Array = np.intersect1d(indices, _windows(node, shape)[out.indices])
-        return found
-    if out.axes is None and isinstance(node, Synapse) and node.op == "conv":
-        kernel = node.weight.shape[2], node.weight.shape[3]
-        plane = Reduce(name="", inputs=(), op="sum", window=kernel, stride=node.stride, padding=node.padding)
-        touched = _windows(plane, shape[1:])[out.positions((1, 2))]
-        under: Array = indices[np.isin(indices % prod(shape[1:]), touched)]
-        return under
-    return indices
-
-
-def _windows(node: Reduce, shape: tuple[int, ...]) -> Array:
-    """(outputs, elements of a window): the places that each window of a value covers, -1 for padding."""
-    places = interp.windows(np.arange(1, prod(shape) + 1).reshape(1, *shape), node)
-    found: Array = places.reshape(-1, prod(node.window or ())) - 1
-    return found
-
-
-# --- what the elements of a node meet ------------------------------------------------------------------------------
-
-
-def _synapse(book: _Book, node: Synapse) -> Array:
-    x = book.indicator(node.inputs[0])
-    stored = replace(node, weight=(node.weight != 0).astype(np.float32))
-    done = interp.linear(x.reshape(-1, *x.shape[2:]), stored)
-    return done.reshape(*x.shape[:2], -1).astype(np.int32)
-
-
-def _product(book: _Book, node: Product) -> Array:
-    a, b = (book.indicator(name) for name in node.inputs)
-    if node.timing == "held":
-        b = b.copy()
-        for t in range(1, len(b)):
-            silent = ~b[t].any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
-            b[t] = np.where(silent, b[t - 1], b[t])
-    if node.timing == "cumulative":
-        sums = [np.cumsum(book.values(name), axis=0) for name in node.inputs]
-        before = np.concatenate([np.zeros_like(sums[0][:1]), sums[0][:-1]])
-        held, late = (np.asarray(part != 0, dtype=np.float32) for part in (sums[1], before))
-        return _pairs(node, a, held) + _pairs(node, late, b)
-    return _pairs(node, a, b)
-
-
-def _pairs(node: Product, a: Array, b: Array) -> Array:
-    """Pairs of non-zero operands of every element of the result, (T, B, *shape)."""
-    met = interp.contract(node.einsum, *(x.reshape(-1, *x.shape[2:]) for x in (a, b)))
-    return met.reshape(*a.shape[:2], *met.shape[1:]).astype(np.int32)
-
-
-def _reduce(book: _Book, node: Reduce) -> Array:
-    x = book.indicator(node.inputs[0])
-    summed = interp.MEANING[Reduce](replace(node, op="sum"), [x.reshape(-1, *x.shape[2:])], None)
-    return summed.reshape(*x.shape[:2], -1).astype(np.int32)
-
-
-MET: dict[type[Node], Callable[..., Array]] = {Synapse: _synapse, Product: _product, Reduce: _reduce}
-
-
-# --- programs ------------------------------------------------------------------------------------------------------
-# Each gets the book, the node, its elements on the core, and by operand the messages that arrive there.
-
-
-def _nothing(book: _Book, node: Node, flat: Array, arrived: list[Array]) -> Amounts:
-    return {}
-
-
-def _neuron(book: _Book, node: Neuron, flat: Array, arrived: list[Array]) -> Amounts:
-    model, size, words = NEURONS[node.model], len(flat), -(-state_bits(node) // WORD)
-    anew = np.array([t == 1 or node.resets(t) for t in range(1, book.ticks + 1)])
-    work = {"stock_updates": size} if model.stock else {"program_ops": size * model.operations(node.params)}
-    return {"neuron_updates": size, **work, "state_accesses": size * max(words - 1, 0),
-            "reset_words": anew * size * words}  # fmt: skip
-
-
-def _micro(book: _Book, node: Micro, flat: Array, arrived: list[Array]) -> Amounts:
-    op, size = MICROCODE[node.op], len(flat)
-    width = book.graph.shape(node.name)[-1] if op.row else 1
-    operations = size // width * op.operations(node.params, width)
-    if node.timing != "cumulative":
-        return {"microcode_ops": operations}
-    return {"microcode_ops": operations + size * COMPENSATION_OPS, "state_accesses": size,
-            "reset_words": _first(book, size)}  # fmt: skip
-
-
-def _sum_of(book: _Book, node: Sum, flat: Array, arrived: list[Array]) -> Amounts:
-    return {"microcode_ops": len(flat) * (len(node.inputs) - 1)}
-
-
-def _delay(book: _Book, node: Delay, flat: Array, arrived: list[Array]) -> Amounts:
-    waits = node.steps > 1 and node.inputs[0] not in book.still
-    return {"microcode_ops": len(flat), "state_accesses": len(flat) * waits}
-
-
-def _reduced(book: _Book, node: Reduce, flat: Array, arrived: list[Array]) -> Amounts:
-    if node.op == "max":
-        return {"microcode_ops": len(flat) * (connections(book.graph, node) - 1)}
-    return {"microcode_ops": book.met(node, flat)}
-
-
-def _multiplied(book: _Book, node: Product, flat: Array, arrived: list[Array]) -> Amounts:
-    size, scaled = len(flat), RESCALE_OPS * (node.rescale is not None)
-    out = region(flat, book.graph.shape(node.name))
-    a, b = (read.region.size for read in reads(book.graph, node, out, book.channels))
-    done: Amounts = {"product_ops": book.met(node, flat)}
-    if node.timing == "cumulative":
-        both = arrived[0] + arrived[1]
-        return {**done, "microcode_ops": both + size * (1 + scaled), "state_accesses": both + size,
-                "reset_words": _first(book, a + b + size)}  # fmt: skip
-    done["microcode_ops"] = size * scaled
-    if node.timing != "held":
-        return done
-    return {**done, "state_accesses": b * (arrived[1] > 0), "reset_words": _first(book, b)}
-
-
-def _first(book: _Book, words: int) -> Array:
-    """Words that are written at tick 1."""
-    written: Array = words * (np.arange(book.ticks) == 0)
-    return written
-
-
-PROGRAMS: dict[type[Node], Callable[..., Amounts]] = {
-    Neuron: _neuron, Micro: _micro, Sum: _sum_of, Delay: _delay, Reduce: _reduced, Product: _multiplied
-}  # fmt: skip
 
 
 # --- the two books -------------------------------------------------------------------------------------------------

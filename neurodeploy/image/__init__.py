@@ -5,11 +5,12 @@ tables. Each part of it has a file that declares its tables and holds what write
 ``synapses`` (weights, bit by bit), ``arrivals`` (axons, what messages feed), ``departures`` (what is sent where) and
 ``programs`` (operations). ``encoder`` makes images of a mapping, ``records`` makes plain data of an image and back.
 
-* :func:`encode` gives a mapping its images. :func:`to_arrays` and :func:`from_arrays` (checked) are their plain data.
+* :func:`encode` gives a mapping its images. :func:`to_arrays` and :func:`from_arrays` (checked) are the plain data of
+  one, :func:`pack` and :func:`unpack` those of all.
 * :func:`lone` makes the image of a single core, without those of any other, and a host that speaks for all of them.
 * :class:`CoreImage` is what a core is loaded with, :data:`TABLES` its tables.
-* :func:`receiver`, :func:`exports`, :func:`origins`, :func:`addresses_read` and :func:`weights_of` are what a run or
-  an exporter reads from images: weight matrices by target, routes resolved.
+* :func:`receiver`, :func:`exports`, :func:`places`, :func:`origins`, :func:`addresses_read` and :func:`weights_of` are
+  what a run or an exporter reads from images: weight matrices by target, routes resolved.
 * :func:`mixed` is the order in which the messages of a population leave its core.
 * :func:`stored` says how the weights of a layer are kept.
 """
@@ -20,10 +21,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .arrivals import Delivery, Receiver, addresses_read, receiver
-from .departures import EVERY, Export, exports, mixed, origins
+from .departures import EVERY, Export, exports, mixed, origins, places
+from .packed import pack, unpack
 from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
-from .types import HOST, Alone, CoreImage, Instruction
+from .types import HOST, Alone, CoreImage, Images, Instruction
 from .words import stored
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
     from .single import Lone
 
 __all__ = [
-    "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Instruction", "Receiver", "addresses_read",
-    "encode", "exports", "from_arrays", "lone", "mixed", "origins", "receiver", "stored", "to_arrays", "weights_of",
+    "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Images", "Instruction", "Receiver",
+    "addresses_read", "encode", "exports", "from_arrays", "lone", "mixed", "origins", "pack", "places",
+    "receiver", "stored", "to_arrays", "unpack", "weights_of",
 ]  # fmt: skip
 
 
 def encode(graph: Graph, mapping: Mapping, target: Target) -> Mapping:
-    """The mapping with one image per core in the order of ``cores``, and the host's image last.
+    """The mapping with one image per core in the order of ``cores``, and the host's last, each made when asked for.
 
     Raises MappingError: ND583 an element that is read lives on no core, ND584 the graph is not balanced, ND585
     something has no encoding.

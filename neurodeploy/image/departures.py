@@ -8,7 +8,7 @@ idle, since buffers hold a few packets only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..array import Array
 from ..errors import MappingError, Problem
 from .arrivals import Receiver
 from .tables import LARGEST, Column, Found, Table, Tables, beyond, outside, runs
-from .types import HOST, CoreImage, TableArray
+from .types import HOST, CoreImage, Place, TableArray
 
 EVERY = -1  # a turn
 #: vectors that leave; ``bits``: of one message on the wire, address and payload; ``turn``: in which alone, -1: in all
@@ -84,9 +84,13 @@ class Export:
         return found
 
 
-def exports(image: CoreImage, images: Sequence[CoreImage], receivers: Sequence[Receiver]) -> list[Export]:
+def places(images: Iterable[CoreImage]) -> dict[Place, int]:
+    """The number of each image by its place."""
+    return {image.place: number for number, image in enumerate(images)}
+
+
+def exports(image: CoreImage, places: Mapping[Place, int], receivers: Sequence[Receiver]) -> list[Export]:
     """All sends of a core, routes resolved; raises MappingError ND586 for a route that leads nowhere."""
-    places = {other.place: number for number, other in enumerate(images)}
     routes, sends = image.rows(ROUTES), image.rows(SENDS)
     target = np.array([places.get(place, -1) for place in routes[[*PLACE]].tolist()], dtype=np.int64)
     if (target < 0).any():

@@ -1,12 +1,15 @@
 """Mapping -> memory images: cuts every node of a balanced integer graph into what each core is loaded with.
 
+What a core sends depends on what all others read. So every core is written once for its in-axons alone, which are kept;
+its image is written when somebody asks for it (:class:`.types.Images`), and nobody holds more of them than he wants.
 Constants, and Views and Sums of nothing else, are evaluated here and copied to where they are used. An element that
 lives on several cores is sent, and its saturations counted, by the first of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -30,15 +33,17 @@ from .network import Network, channels_of, homeless, split
 from .receiving import Reader, Reading
 from .records import TABLES, checked
 from .tables import Tables, distinct_rows
-from .types import HOST, CoreImage, Unit
+from .types import HOST, CoreImage, Images, Place, Unit
 
 Key = tuple[str, int]  # a value and its channel axis
 
 
-def images(graph: Graph, mapping: Mapping, target: Target) -> tuple[CoreImage, ...]:
+def images(graph: Graph, mapping: Mapping, target: Target) -> Images:
     """One image per core in the order of ``cores``, and the host's last; raises as :func:`neurodeploy.image.encode`."""
     _require_balanced(graph, mapping)
-    return Encoder(graph, mapping, target).images()
+    encoder = Encoder(graph, mapping, target)
+    encoder.read()
+    return Images(len(mapping.cores) + 1, encoder.image)
 
 
 def _require_balanced(graph: Graph, mapping: Mapping) -> None:
@@ -60,12 +65,23 @@ def _require_balanced(graph: Graph, mapping: Mapping) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Axons:
-    """Where a value arrives at a site: ``axon`` per position (sorted), the channels needed, the mode of addressing."""
+    """Where a value arrives at a site: positions (sorted), an axon for each from ``first`` on, ``apart`` from the next.
+
+    ``kinds`` (kinds, channels): which channels are needed, ``which`` the kind of each position. Where axons are
+    ``spread`` there is one for each channel.
+    """
 
     positions: Array
-    need: Array
-    axon: Array
+    kinds: Array
+    which: Array
+    first: int
+    apart: int
     spread: bool
+
+    @property
+    def need(self) -> Array:
+        """Channels needed, (positions, channels)."""
+        return self.kinds[self.which]
 
 
 @dataclass
@@ -74,7 +90,7 @@ class Site:
 
     number: int  # position among all sites
     index: int
-    place: tuple[int, int, int, int]
+    place: Place
     tables: Tables = field(default_factory=Tables)
     units: list[Unit] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
@@ -82,35 +98,71 @@ class Site:
     axons: dict[Key, _Axons] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class _Ear:
+    """What sites that send know of one that reads a value."""
+
+    place: Place
+    axons: _Axons
+
+
 class Encoder:
-    """Makes the images of all sites together: what one sends is told by what the others read."""
+    """Makes the images of all sites: what one sends is told by what the others read."""
 
     def __init__(self, graph: Graph, mapping: Mapping, target: Target) -> None:
         self.network, self.mapping = Network.of(graph, mapping, target), mapping
         self.members = {name: group.name for group in mapping.groups for name in group.nodes}
-        places = zip(mapping.cores, _places(mapping), strict=True)
-        self.sites = [Site(n, core.index, place) for n, (core, place) in enumerate(places)]
-        self.host = Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
-        self.every = (*self.sites, self.host)
+        self.places = [*_places(mapping)]
+        self.host = len(self.places)
+        self.ears: dict[Key, list[_Ear]] = {}
+        self.alike: dict[bytes, Array] = {}  # cores that have other channels of a layer read the same
 
-    def images(self) -> tuple[CoreImage, ...]:
-        """All images; the host's is the last."""
-        self._host_input()
-        for site, core in zip(self.sites, self.mapping.cores, strict=True):
-            for piece in core.pieces:
+    def read(self) -> None:
+        """Learn what every site reads."""
+        for number in range(self.host + 1):
+            self._listen(self._written(number))
+
+    def image(self, number: int) -> CoreImage:
+        """That of a core, or the host's behind the last."""
+        site = self._written(number)
+        self._send(site)
+        return checked(self._image(site))
+
+    def _site(self, number: int) -> Site:
+        """An empty one."""
+        if number == self.host:
+            return Site(number, HOST, (HOST, HOST, HOST, 0))
+        return Site(number, self.mapping.cores[number].index, self.places[number])
+
+    def _written(self, number: int) -> Site:
+        """A site but for what it sends."""
+        site = self._site(number)
+        if number == self.host:
+            self._host_input(site)
+            self._host_output(site)
+        else:
+            for piece in self.mapping.cores[number].pieces:
                 self._unit(site, piece.elements)
-        self._host_output()
-        for site in self.every:
-            self._receive(site)
-        for site in self.every:
-            self._send(site)
-        return tuple(checked(self._image(site)) for site in self.every)
+        self._receive(site)
+        return site
+
+    def _listen(self, site: Site) -> None:
+        """Note what a site reads."""
+        for key, axons in site.axons.items():
+            positions, kinds, which = map(self._once, (axons.positions, axons.kinds, axons.which))
+            kept = replace(axons, positions=positions, kinds=kinds, which=which)
+            self.ears.setdefault(key, []).append(_Ear(site.place, kept))
+
+    def _once(self, array: Array) -> Array:
+        """The array, or an equal one that is kept already."""
+        content = hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return self.alike.setdefault(content.digest(), array)
 
     def _image(self, site: Site) -> CoreImage:
         graph, chip = self.network.graph, self.network.target.chip
         ticks, routers = graph.header.timesteps, {"routers_x": chip.routers_x, "routers_y": chip.routers_y}
         header: dict[str, Any] = {"timesteps": ticks, **routers, "steps": ticks + self.mapping.depth}
-        if site is self.host:
+        if site.number == self.host:
             shapes = {node.name: graph.shape(node.name) for node in graph}
             output = shapes[graph.output.name]
             header |= {"input": interp.input_shape(graph), "output": output, "shapes": shapes}
@@ -118,24 +170,24 @@ class Encoder:
         units, tables = tuple(site.units), site.tables.finish(TABLES.values())
         return CoreImage(site.index, *site.place, header, units, tuple(site.tables.ports_of), tables)
 
-    def _host_input(self) -> None:
+    def _host_input(self, host: Site) -> None:
         """The host's first unit: the input, its Views, and every constant (to be recorded only)."""
         network = self.network
         names = [n.name for n in network.graph if n.name in network.outside or n.name in network.constants]
         whole = {name: np.arange(prod(network.shape(name))) for name in names}
         turns = 1 + max(network.turns.last(name) for name in network.outside)
-        self._unit(self.host, whole, depth=0, turns=turns)
+        self._unit(host, whole, depth=0, turns=turns)
 
-    def _host_output(self) -> None:
+    def _host_output(self, host: Site) -> None:
         """The host's second unit: the read-out, one step after the cores sent it, of the last turn if there are."""
         output = self.network.graph.output
         flat = np.arange(prod(self.network.shape(output.name)))
-        item, readings = Reader(self.network, self.host.tables).read(output, flat)
-        self.host.readings += [replace(r, single=True) for r in readings]
-        item = replace(item, probe=add_probe(self.host.tables, flat))
+        item, readings = Reader(self.network, host.tables).read(output, flat)
+        host.readings += [replace(r, single=True) for r in readings]
+        item = replace(item, probe=add_probe(host.tables, flat))
         waits = self.network.turns.last(output.name) * self.network.turns.ticks
         depth = self.network.level.get(output.name, 0) + waits + 1
-        self.host.units.append(Unit(output.name, depth, (item,)))
+        host.units.append(Unit(output.name, depth, (item,)))
 
     def _unit(self, site: Site, elements: dict[str, Array], depth: int | None = None, turns: int = 0) -> None:
         """One piece: an instruction per node, in the order of the graph; the host repeats it in all of its turns."""
@@ -143,7 +195,7 @@ class Encoder:
         if shown:
             elements = elements | _model(shown)
         here = [n for n in self.network.graph if n.name in elements and len(elements[n.name])]
-        program = Program(self.network, site.tables, site.number, elements, shown=shown)
+        program = Program(self.network, site.tables, site.number, elements, len(site.units), shown=shown)
         for node in here:
             site.readings += program.write(node)
         name = next((self.members[n.name] for n in here if n.name in self.members), "")
@@ -171,10 +223,10 @@ class Encoder:
             feeds["rank"] = rank[feeds["rank"]]
             parts.append(feeds)
         self._require_hosted(key, positions, need)
-        single = any(r.single for r in readings) and (count == 1 or site is self.host)
+        single = any(r.single for r in readings) and (count == 1 or site.number == self.host)
         spread = single and channels > 1
         first = (spread_axons if spread else add_axons)(site.tables, count, channels, np.concatenate(parts))
-        return _Axons(positions, need, first + np.arange(count) * (channels if spread else 1), spread)
+        return _Axons(positions, *distinct_rows(need), first, channels if spread else 1, spread)
 
     def _require_hosted(self, key: Key, positions: Array, need: Array) -> None:
         """Every element that is read must live somewhere."""
@@ -187,12 +239,8 @@ class Encoder:
 
     def _send(self, site: Site) -> None:
         """Out-axons: for every value that another site reads, one route per position and destination."""
-        readers: dict[Key, list[Site]] = {}
-        for other in self.every:
-            for key in other.axons:
-                readers.setdefault(key, []).append(other)
         for unit, program in enumerate(site.programs):
-            for key, others in readers.items():
+            for key, others in self.ears.items():
                 flat = program.elements.get(key[0])
                 if flat is not None and key[0] in self.network.owner and key[0] in program.numbers:
                     local = np.flatnonzero(self.network.owner[key[0]][flat] == site.number)
@@ -201,15 +249,16 @@ class Encoder:
 
     def _by_turn(self, site: Site, value: str, flat: Array, local: Array) -> Iterator[tuple[int, Array]]:
         """Turns of a unit and what it sends of a value in them: the host has all tokens, and sends each in its turn."""
-        found = self.network.turns.turn(value) if site is self.host else None
-        if found is None and (site is not self.host or self.host.units[0].turns == 1):
+        host = site.number == self.host
+        found = self.network.turns.turn(value) if host else None
+        if found is None and (not host or site.units[0].turns == 1):
             yield EVERY, local
             return
         turn = np.zeros(len(flat), dtype=np.int64) if found is None else found[flat]
         yield from ((number, local[turn[local] == number]) for number in np.unique(turn).tolist())
 
     def _export(
-        self, site: Site, unit: int, key: Key, others: list[Site], local: Array, turn: int = EVERY
+        self, site: Site, unit: int, key: Key, others: Sequence[_Ear], local: Array, turn: int = EVERY
     ) -> None:
         if not len(local):
             return
@@ -220,7 +269,7 @@ class Encoder:
         mine = np.zeros((len(positions), channels_of(shape, key[1])), dtype=bool)
         mine[rank, channel] = True
         export = tables.sizes["exports"]
-        routes = [_routes(tables, export, positions, mine, other, other.axons[key]) for other in others]
+        routes = [_routes(tables, export, positions, mine, other) for other in others]
         if any(len(r) for r in routes):
             sends = SENDS.rows(element=local, position=position, channel=channel)
             record = {"unit": unit, "instruction": program.numbers[key[0]], "first": tables.add(SENDS, sends)}
@@ -269,18 +318,19 @@ def _model(shown: dict[str, Array]) -> dict[str, Array]:
     return {name: each[turn] for name, each in shown.items()}
 
 
-def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: Site, axons: _Axons) -> Array:
+def _routes(tables: Tables, export: int, positions: Array, mine: Array, other: _Ear) -> Array:
     """Where the messages of an export go at one other site: rows of positions that it needs."""
+    axons = other.axons
     common, here, there = np.intersect1d(positions, axons.positions, return_indices=True)
-    wanted = (mine[here] & axons.need[there]).any(axis=1)
+    wanted = (mine[here] & axons.kinds[axons.which[there]]).any(axis=1)
     common, there = common[wanted], there[wanted]
-    kinds, which = distinct_rows(axons.need[there])
+    kinds, which = distinct_rows(axons.kinds[axons.which[there]])
     masks = np.array([tables.share(MASKS, row) for row in kinds], dtype=np.int64)[which]
-    there, place = axons.axon[there], dict(zip(PLACE, other.place, strict=True))
-    return ROUTES.rows(export=export, position=common, **place, axon=there, mask=masks, spread=axons.spread)
+    axon, place = axons.first + there * axons.apart, dict(zip(PLACE, other.place, strict=True))
+    return ROUTES.rows(export=export, position=common, **place, axon=axon, mask=masks, spread=axons.spread)
 
 
-def _places(mapping: Mapping) -> Iterator[tuple[int, int, int, int]]:
+def _places(mapping: Mapping) -> Iterator[Place]:
     """(chip, x, y, slot) of each core; the slot counts cores at one router."""
     seen: dict[tuple[int, int, int], int] = {}
     for core in mapping.cores:

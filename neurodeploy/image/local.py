@@ -22,10 +22,12 @@ from .receiving import Reader, Reading
 from .tables import Tables
 from .types import Instruction, Operand, TableArray
 
+MOST = 1 << 20  # programs of a core
+
 
 @dataclass
 class Program:
-    """The instructions of one piece under construction, on the core that is site ``number``.
+    """The instructions of one piece under construction, the ``unit``-th on the core that is site ``number``.
 
     ``elements``: node -> flat indices that live here; ``numbers``: node -> its instruction. Where tokens take turns,
     ``elements`` are those of one turn and ``shown`` (turns, elements) those of all, -1: none.
@@ -35,6 +37,7 @@ class Program:
     tables: Tables
     number: int
     elements: dict[str, Array]
+    unit: int = 0
     items: list[Instruction] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     shown: dict[str, Array] = field(default_factory=dict)
@@ -46,7 +49,9 @@ class Program:
         if node.name in self.network.constants:
             item = self._constant(node.name, flat)
         elif isinstance(node, CROSSING):
-            item, readings = Reader(self.network, self.tables, self.shown.get(node.name)).read(node, flat)
+            program = self.number * MOST + self.unit
+            reader = Reader(self.network, self.tables, self.shown.get(node.name), program)
+            item, readings = reader.read(node, flat)
         else:
             item = WRITERS[type(node)](self, node, flat)
         self.numbers[node.name] = len(self.items)

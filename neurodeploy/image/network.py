@@ -11,12 +11,13 @@ import numpy as np
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
-from ..ir.nodes import Const, Sum, View
+from ..ir.nodes import Const, Sum, Synapse, View
 from ..ir.widths import REGISTER_BITS
 from ..mapping.reads import channel_axes
 from ..mapping.types import Mapping
 from ..passes.balance import Turns, constants, depths, host, turns
 from ..target import Target
+from .words import stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,8 @@ class Network:
 
     ``constants``: values of the nodes that are the same at every tick. ``axes``: channel axis of the values that do not
     use their last one. ``owner``: for each element of each node the first site that hosts it (the host is the last),
-    -1: none. ``held`` is filled while cores are encoded: elements whose running sum a core keeps already, by product
-    and operand.
+    -1: none. ``held`` is filled while cores are written: by product and operand the program that is the first
+    to keep the running sum of each element, -1: none yet.
     """
 
     graph: Graph
@@ -39,6 +40,7 @@ class Network:
     held: dict[tuple[str, str], Array]
     turns: Turns
     models: dict[str, Array | None] = field(default_factory=dict)
+    packing: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: Graph, mapping: Mapping, target: Target) -> Network:
@@ -78,12 +80,18 @@ class Network:
         ]
         return split(self.model(value, flat), shape, axis)[0]
 
-    def fresh(self, node: str, operand: str, value: str, needed: Array) -> Array:
-        """Which held elements no earlier core keeps: their saturations count here."""
-        kept = self.held.setdefault((node, operand), np.zeros(prod(self.shape(value)), dtype=bool))
-        first = ~kept[needed]
-        kept[needed] = True
+    def first(self, operand: tuple[str, str], value: str, needed: Array, program: int) -> Array:
+        """Which held elements no earlier program keeps: their saturations count here."""
+        keeper = self.held.setdefault(operand, np.full(prod(self.shape(value)), -1))
+        keeper[needed] = np.where(keeper[needed] < 0, program, keeper[needed])
+        first: Array = keeper[needed] == program
         return first
+
+    def stored(self, node: Synapse) -> tuple[int, int]:
+        """As :func:`.words.stored`, of the weights of a layer."""
+        if node.name not in self.packing:
+            self.packing[node.name] = stored(node.weight)
+        return self.packing[node.name]
 
 
 def _constants(graph: Graph) -> dict[str, Array]:
@@ -94,7 +102,7 @@ def _constants(graph: Graph) -> dict[str, Array]:
             continue
         args = [found[i][None] for i in node.inputs]
         if isinstance(node, Const):
-            value = node.value
+            value = node.value  # broadcast and widened below
         elif isinstance(node, View):
             value = node.apply(args, lead=1)[0]
         else:

@@ -27,7 +27,7 @@ from .programs import GATHER, add_gather, add_state, add_values
 from .synapses import Weights, add_connection
 from .tables import Tables, distinct_rows
 from .types import IDENTITY, Instruction, TableArray
-from .words import Layout, stored
+from .words import Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +68,15 @@ class Kept:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Writes the receiving side of one node on one core; ``shown``: its elements in each of its turns, -1: none."""
+    """Writes the receiving side of one node of a program; ``shown``: its elements in each of its turns, -1: none.
+
+    ``program`` tells programs of all cores apart.
+    """
 
     network: Network
     tables: Tables
     shown: Array | None = None
+    program: int = -1
 
     def read(self, node: Node, flat: Array) -> tuple[Instruction, list[Reading]]:
         """Instruction and readings for the elements ``flat`` of a receiving node."""
@@ -220,7 +224,7 @@ def _initial(network: Network, node: Synapse, flat: Array, block: _Block, axis: 
         cause = "a constant reaches a delayed connection, which would see nothing before its delay is over"
         raise MappingError(Problem("ND585", cause, node.name, node.inputs[0], "a stream"))
     x, silent = constant[None].astype(np.int64), replace(node, bias=None)
-    total = x @ node.weight.T if node.op == "dense" else interp.convolve(x, silent)
+    total = interp.linear(x, silent)
     init[block.place] += total.ravel()[flat]
     return init
 
@@ -229,7 +233,7 @@ def _steps(network: Network, node: Synapse) -> Array:
     """Steps for which what a connection adds waits: for all of them (a scalar), or for each (O, C)."""
     if node.delays == (0,):
         return np.zeros((), dtype=np.int64)
-    return np.asarray(node.delay + line(network.graph, node, network.level))
+    return np.asarray(node.later(line(network.graph, node, network.level)))
 
 
 def _dense(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
@@ -246,11 +250,11 @@ def _dense(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
 def _dense_link(reader: Reader, node: Synapse, port: int, block: _Block) -> tuple[int, int]:
     """The connection, and how many rows lie between two positions (0: all share them)."""
     target, count = reader.network.target, len(block.positions)
-    mantissa, exponent, bits = stored(node.weight)
+    exponent, bits = reader.network.stored(node)
     steps = _steps(reader.network, node)
     wait = int(steps.max())
     delays = steps[block.channels].T if steps.ndim else steps
-    rows = Weights(mantissa[block.channels].T, np.arange(len(block.channels)), delays)
+    rows = Weights(node.weight[block.channels].T, np.arange(len(block.channels)), delays)
     own = count == 1 or not target.features.shared_kernels.allowed
     index = target.limits.index_bits if count == 1 else target.limits.sparse_index_bits
     layout = reader.layout(node, bits, wait, index if own else None, len(block.channels))
@@ -263,8 +267,9 @@ def _conv(reader: Reader, node: Synapse, block: _Block, port: int) -> Reading:
     taps = _taps(reader.network, node, block.positions)
     used, rank = np.unique(taps.source, return_inverse=True)
     shared = reader.network.target.features.shared_kernels.allowed
-    mantissa, exponent, bits = stored(node.weight)
-    wait, kernels = int(_steps(reader.network, node).max()), mantissa.reshape(*mantissa.shape[:2], -1)
+    exponent, bits = reader.network.stored(node)
+    kernels = node.weight.reshape(*node.weight.shape[:2], -1)
+    wait = int(_steps(reader.network, node).max())
     listed = None if shared else reader.network.target.limits.sparse_index_bits
     layout = reader.layout(node, bits, wait, listed, block.size)
     width = len(block.channels) if shared else block.size
@@ -423,7 +428,7 @@ def _product_arrays(reader: Reader, node: Product, held: list[Array]) -> dict[st
     """Which running sums count here, and the rescale."""
     parts: dict[str, Array] = {}
     for name, value, needed in zip("ab", node.inputs, held, strict=True):
-        first = reader.network.fresh(node.name, name, value, needed)
+        first = reader.network.first((node.name, name), value, needed, reader.program)
         if node.timing == "cumulative" and not first.all():
             parts[f"own_{name}"] = first
     if node.rescale is not None:

@@ -22,7 +22,7 @@ from .local import Program
 from .programs import add_gather, add_values
 from .receiving import Reader
 from .records import checked
-from .types import HOST, IDENTITY, Alone, Instruction, Operand, Unit
+from .types import IDENTITY, Alone, Instruction, Operand, Unit
 
 
 class Lone(Encoder):
@@ -34,34 +34,34 @@ class Lone(Encoder):
 
     def core(self, position: int) -> Alone:
         """The core at a position of the mapping."""
-        core, site = self.mapping.cores[position], self.sites[position]
-        site = Site(site.number, site.index, site.place)
-        self.host = Site(len(self.sites), HOST, (HOST, HOST, HOST, 0))
-        self.every = (site, self.host)
+        core, site, host = self.mapping.cores[position], self._site(position), self._site(self.host)
         self.network = replace(self.whole, owner=self._owner(core, position), held={})
         for piece in core.pieces:
             self._unit(site, piece.elements)
         self._receive(site)
-        fed = self._feed(site)
-        heard = self._hear(core, site)
-        self._receive(self.host)
-        for one in self.every:
+        fed = self._feed(site, host)
+        heard = self._hear(core, site, host)
+        self._receive(host)
+        self.ears = {}
+        for one in (site, host):
+            self._listen(one)
+        for one in (site, host):
             self._send(one)
-        own, host = (self._image(one) for one in self.every)
+        own, all_others = self._image(site), self._image(host)
         ticks = self.network.graph.header.timesteps
-        header = {**host.header, "input": (ticks, sum(len(flat) for _, flat in fed)), "output": (1,)}
-        return Alone((checked(own), checked(replace(host, header=header))), fed, heard)
+        header = {**all_others.header, "input": (ticks, sum(len(flat) for _, flat in fed)), "output": (1,)}
+        return Alone((checked(own), checked(replace(all_others, header=header))), fed, heard)
 
     def _owner(self, core: Core, position: int) -> dict[str, Array]:
         """Who hosts what, of the values on the core and those that it reads: the core, or else the host."""
         here = {name for piece in core.pieces for name in piece.elements}
         read = {source for name in here for source in self.whole.graph.nodes[name].inputs}
-        owner, host = self.whole.owner, len(self.sites)
-        return {n: np.where(owner[n] == position, position, host) for n in here | read if n in owner}
+        owner = self.whole.owner
+        return {n: np.where(owner[n] == position, position, self.host) for n in here | read if n in owner}
 
-    def _feed(self, site: Site) -> tuple[tuple[str, Array], ...]:
+    def _feed(self, site: Site, host: Site) -> tuple[tuple[str, Array], ...]:
         """The host's units that play what the core takes in from others, one for each step in which it is sent."""
-        network, host = self.network, self.host
+        network = self.network
         fed: dict[str, Array] = {}
         for (value, axis), axons in site.axons.items():
             index = np.arange(prod(network.shape(value))).reshape(network.shape(value) or (1,))
@@ -73,7 +73,7 @@ class Lone(Encoder):
         played = Instruction("input", "", size, numbers={"per_tick": 1}, arrays={"zero": zero})
         for depth in sorted({network.level.get(value, 0) for value in fed}):
             here = {value: flat for value, flat in fed.items() if network.level.get(value, 0) == depth}
-            program = Program(network, host.tables, host.number, here, [played])
+            program = Program(network, host.tables, host.number, here, items=[played])
             for value, flat in here.items():
                 program.numbers[value] = len(program.items)
                 start = add_gather(host.tables, starts[value] + np.arange(len(flat)), size)
@@ -82,9 +82,9 @@ class Lone(Encoder):
             host.units.append(Unit("", depth, tuple(program.items)))
         return tuple(fed.items())
 
-    def _hear(self, core: Core, site: Site) -> dict[str, Array]:
+    def _hear(self, core: Core, site: Site, host: Site) -> dict[str, Array]:
         """The host's units that record what the core says to others, one step after it was said."""
-        network, host = self.network, self.host
+        network = self.network
         heard: dict[str, Array] = {}
         for piece in core.pieces:
             for value in piece.elements.keys() & self.left.keys() - network.constants.keys():

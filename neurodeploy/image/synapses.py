@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, wide
 from ..errors import MappingError, Problem
 from .tables import LARGEST, Column, Found, Table, Tables, beyond
 from .types import CoreImage
@@ -30,7 +31,7 @@ TABLES = (SYNAPSES, ROWS, CONNECTIONS)
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Weight rows (n, entries), shifted right by the common power of two, onto ``columns``; ``delays`` in steps."""
+    """Weight rows (n, entries) onto ``columns``; ``delays`` in steps."""
 
     weights: Array
     columns: Array
@@ -40,17 +41,24 @@ class Weights:
 def add_connection(
     tables: Tables, port: int, columns: int, exponent: int, layout: Layout, blocks: Sequence[Weights]
 ) -> int:
-    """A connection onto ``columns`` slots of a port, from its weight rows in order; returns its number."""
+    """A connection onto ``columns`` slots of a port, from its weight rows in order; returns its number.
+
+    Weights are multiples of 2 to the ``exponent``, and are packed when the tables are finished.
+    """
     first = tables.sizes["rows"]
     for block in blocks:
-        words = pack(block.weights, block.columns, layout, block.delays)
-        start = tables.add(SYNAPSES, words.ravel())
-        word = start + words.shape[1] * np.arange(len(words))
+        count, entries = block.weights.shape
+        words = layout.row_words(entries)
+        start = tables.later(SYNAPSES, count * words, partial(_packed, block, exponent, layout))
         column = block.columns[0] if len(block.columns) else 0
-        tables.add(ROWS, ROWS.rows(word=word, entries=block.weights.shape[1], column=column))
+        tables.add(ROWS, ROWS.rows(word=start + words * np.arange(count), entries=entries, column=column))
     count = tables.sizes["rows"] - first
     record = {"port": port, "exponent": exponent, "first": first, "rows": count, "columns": columns}
     return tables.add(CONNECTIONS, CONNECTIONS.rows(**record, **asdict(layout)))
+
+
+def _packed(block: Weights, exponent: int, layout: Layout) -> Array:
+    return pack(wide(block.weights) >> exponent, block.columns, layout, block.delays).ravel()
 
 
 def layout_of(connection: Array) -> Layout:

@@ -8,7 +8,7 @@ writes, reads and checks them; :data:`neurodeploy.image.TABLES` lists all.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -91,7 +91,9 @@ class Table:
 class Tables:
     """One core's tables under construction; whatever adds entries returns where they begin."""
 
-    parts: defaultdict[str, list[Array]] = field(default_factory=lambda: defaultdict(list))
+    parts: defaultdict[str, list[Array | Callable[[], Array]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     sizes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     ports_of: list[str] = field(default_factory=list)
     seen: dict[tuple[str, bytes], int] = field(default_factory=dict)
@@ -103,6 +105,12 @@ class Tables:
         self.sizes[table.name] += len(block)
         return self.sizes[table.name] - len(block)
 
+    def later(self, table: Table, size: int, make: Callable[[], Array]) -> int:
+        """Append so many flat entries that are made when the tables are finished."""
+        self.parts[table.name].append(make)
+        self.sizes[table.name] += size
+        return self.sizes[table.name] - size
+
     def share(self, table: Table, entries: Array) -> int:
         """Append flat entries unless the same were appended through ``share`` before."""
         key = table.name, np.ascontiguousarray(entries, dtype=table.dtype).tobytes()
@@ -112,7 +120,11 @@ class Tables:
 
     def finish(self, tables: Iterable[Table]) -> dict[str, Array]:
         """All tables as contiguous arrays."""
-        return {t.name: np.concatenate([np.zeros(t.shape, t.dtype), *self.parts[t.name]]) for t in tables}
+        return {t.name: np.concatenate([np.zeros(t.shape, t.dtype), *self._made(t)]) for t in tables}
+
+    def _made(self, table: Table) -> Iterator[Array]:
+        for part in self.parts[table.name]:
+            yield table.stored(part()) if callable(part) else part
 
 
 def outside(place: str, entries: Array, low: Any, high: Any, cause: str) -> Iterator[Found]:

@@ -6,10 +6,10 @@ elements. The host has an image of its own (chip -1), the last one: it injects t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..array import Array
 from .tables import Table
 
 HOST = -1
+Place = tuple[int, int, int, int]  # chip, x, y and slot: what routes name
 IDENTITY = -1  # a gather that reads elements in their order
 
 
@@ -101,8 +102,8 @@ class CoreImage:
     tables: Mapping[str, Array]
 
     @property
-    def place(self) -> tuple[int, int, int, int]:
-        """Chip, x, y and slot: what routes name."""
+    def place(self) -> Place:
+        """Where it is."""
         return self.chip, self.x, self.y, self.slot
 
     @property
@@ -147,6 +148,30 @@ class CoreImage:
     def port_size(self, number: int) -> int:
         """Slots of a port."""
         return int(self.tables["ports"][number, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Sequence[CoreImage]):
+    """``size`` images, each made anew by ``make`` when it is asked for: who needs several at once keeps them."""
+
+    size: int
+    make: Callable[[int], CoreImage]
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> CoreImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[CoreImage, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> CoreImage | tuple[CoreImage, ...]:
+        chosen = range(self.size)[index]
+        return self.make(chosen) if isinstance(chosen, int) else tuple(map(self.make, chosen))
+
+    def __iter__(self) -> Iterator[CoreImage]:
+        return map(self.make, range(self.size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,8 +108,7 @@ def _number(bits: Array) -> Array:
     return bits.astype(np.int64) @ (np.int64(1) << np.arange(bits.shape[-1], dtype=np.int64))
 
 
-def stored(weight: Array) -> tuple[Array, int, int]:
-    """Weights without their common power of two, that power, and the bits they need."""
-    common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)).ravel(), initial=0))
-    exponent = (common & -common).bit_length() - 1 if common else 0
-    return weight.astype(np.int64) >> exponent, exponent, weight_bits(weight)
+def stored(weight: Array) -> tuple[int, int]:
+    """The power of two that weights share, and the bits they need without it."""
+    common = int(np.bitwise_or.reduce(weight, axis=None)) if weight.size else 0
+    return (common & -common).bit_length() - 1 if common else 0, weight_bits(weight)

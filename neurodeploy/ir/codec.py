@@ -2,23 +2,26 @@
 
 JSON holds numbers, strings, booleans and null as themselves, a tuple as an array, a mapping with string keys as an
 object. Everything else is an object whose only ``$`` key says what it is: ``$l`` list, ``$m`` mapping as pairs,
-``$s`` numpy scalar, ``$i`` small array, ``$a`` array kept as a dataset, ``$c`` dataclass.
+``$s`` numpy scalar, ``$i`` small array, ``$a`` array kept as a dataset, ``$c`` dataclass. A dataset is named by the
+hash of what it holds: equal arrays are one, and the hash of a text stands for all that it refers to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, narrow
 
 Json = dict[str, Any]
 
+STORED = ("u1", "i1", "u2", "i2", "u4", "i4")
 INLINE = 16  # arrays up to this many elements stand in the JSON text
 DTYPES = frozenset(np.dtype(t).str for t in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"))
 
@@ -35,7 +38,7 @@ class CodecError(ValueError):
 
 
 def encode(value: Any) -> tuple[Any, dict[str, Array]]:
-    """(JSON-able text, arrays by place) of a value; CodecError for a type that is not on the list."""
+    """(JSON-able text, arrays by address) of a value; CodecError for a type that is not on the list."""
     arrays: dict[str, Array] = {}
     return _encode(value, "", arrays), arrays
 
@@ -70,9 +73,29 @@ def _encode_array(item: Array, place: str, arrays: dict[str, Array]) -> Any:
     dtype = _dtype(item.dtype, place)
     if item.size <= INLINE and (dtype[1] != "f" or np.isfinite(item).all()):
         return {"$i": [dtype, list(item.shape), item.ravel().tolist()]}
-    key = place.lstrip("/") or "value"
-    arrays[key] = _narrow(np.ascontiguousarray(item))
+    stored = np.ascontiguousarray(_narrow(item)).reshape(item.shape)  # the original type is noted beside
+    key = address(stored)
+    arrays[key] = stored
     return {"$a": [dtype, key]}
+
+
+def address(array: Array) -> str:
+    """SHA-256 of type, shape and bytes of a contiguous array."""
+    digest = hashlib.sha256(f"<{array.dtype.str} {array.shape}>".encode())
+    digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _narrow(array: Array) -> Array:
+    """The array in the narrowest type that holds it to the last bit."""
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    if array.dtype != np.float64:
+        return narrow(array, STORED)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    same = np.array_equal(single.astype(np.float64).view(np.uint64), array.view(np.uint64))
+    return single if same else array
 
 
 def _dtype(dtype: np.dtype[Any], place: str) -> str:
@@ -80,20 +103,6 @@ def _dtype(dtype: np.dtype[Any], place: str) -> str:
     if text not in DTYPES:
         raise CodecError(place, f"an array of {dtype} cannot be stored", "integers, floats or booleans")
     return text
-
-
-def _narrow(array: Array) -> Array:
-    """Integers in the smallest type that holds them; the original type is noted beside."""
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8)
-    if array.dtype.kind == "f" or not array.size:
-        return array
-    lo, hi = int(array.min()), int(array.max())
-    for name in ("u1", "i1", "u2", "i2", "u4", "i4"):
-        limits = np.iinfo(name)
-        if limits.min <= lo and hi <= limits.max:
-            return array.astype(name)
-    return array
 
 
 def _escape(key: str) -> str:
@@ -157,8 +166,8 @@ class _Reader:
         stored = self.array(str(key))
         if np.dtype(dtype).kind != "f" and stored.dtype.kind == "f":
             raise CodecError(place, f"{stored.dtype} in dataset {key}", dtype)
-        widened = stored.astype(_plain(dtype))
-        if not np.array_equal(widened, stored, equal_nan=stored.dtype.kind == "f"):
+        widened = stored.astype(_plain(dtype), copy=False)
+        if widened is not stored and not np.array_equal(widened, stored, equal_nan=stored.dtype.kind == "f"):
             raise CodecError(place, f"values of dataset {key} do not fit", dtype)
         return widened
 
@@ -232,6 +241,7 @@ _GENERIC: dict[Any, Callable[[Any, Args], bool]] = {
     types.UnionType: _one_fits,
     Literal: lambda value, args: value in args,
     tuple: _tuple_fits,
+    Sequence: lambda value, args: _tuple_fits(value, (args[0], Ellipsis)),
     list: lambda value, args: isinstance(value, list) and all(fits(v, args[0]) for v in value),
     np.ndarray: lambda value, args: isinstance(value, np.ndarray),
 }

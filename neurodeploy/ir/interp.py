@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, wide
 from ..errors import Problem, SimulateError
 from . import fixed
 from .equation import Equation
@@ -177,7 +177,7 @@ def _synapse(node: Synapse, args: list[Array], tick: _Tick) -> Array:
 def _delayed(node: Synapse, args: list[Array], tick: _Tick) -> Array:
     """Sum of what was sent now, one tick ago, two ticks ago, ..., each through the connections of that delay."""
     past = tick.state.get(node.name, ())
-    out = np.zeros((tick.batch, *tick.graph.shape(node.name)), dtype=node.weight.dtype)
+    out = np.zeros((tick.batch, *tick.graph.shape(node.name)), dtype=np.int64 if tick.integer else np.float64)
     for delay in node.delays:
         if delay <= len(past):
             out = out + linear(past[delay - 1] if delay else args[0], node.part(delay))
@@ -186,7 +186,7 @@ def _delayed(node: Synapse, args: list[Array], tick: _Tick) -> Array:
 
 def linear(x: Array, node: Synapse) -> Array:
     """Weights times ``x`` (B, *shape), without bias and delay."""
-    return x @ node.weight.T if node.op == "dense" else convolve(x, node)
+    return x @ wide(node.weight).T if node.op == "dense" else convolve(x, node)
 
 
 def convolve(x: Array, node: Synapse) -> Array:
@@ -195,7 +195,7 @@ def convolve(x: Array, node: Synapse) -> Array:
     x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
     seen: Array = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
     patches = np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))  # (B, C, ky, kx, Y', X')
-    weight = node.weight.reshape(node.groups, len(node.weight) // node.groups, -1)
+    weight = wide(node.weight).reshape(node.groups, len(node.weight) // node.groups, -1)
     found = np.stack([weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches])
     out: Array = found.reshape(len(x), len(node.weight), *patches.shape[-2:])
     return out
@@ -317,7 +317,7 @@ def _view(node: View, args: list[Array], tick: _Tick) -> Array:
 
 
 MEANING: dict[type[Node], Callable[..., Array]] = {
-    Input: _input, Output: _output, Const: lambda node, args, tick: node.value[None], Synapse: _synapse,
+    Input: _input, Output: _output, Const: lambda node, args, tick: wide(node.value)[None], Synapse: _synapse,
     Neuron: _neuron, Product: _product, Sum: _sum, Reduce: _reduce, Micro: _micro, View: _view,
     Delay: lambda node, args, tick: args[0],
 }  # fmt: skip

@@ -134,7 +134,8 @@ def _synapse(node: Synapse, args: list[Bounds], graph: Graph) -> Bounds:
         weight = node.weight.astype(np.float64).T
         centre, spread, bias = middle @ weight, radius @ np.abs(weight), node.bias
     else:
-        plus, size = (replace(node, weight=w.astype(np.float64)) for w in (node.weight, np.abs(node.weight)))
+        weight = node.weight.astype(np.float64)
+        plus, size = (replace(node, weight=w) for w in (weight, np.abs(weight)))
         centre, spread = convolve(middle, plus), convolve(radius, size)
         bias = None if node.bias is None else node.bias[:, None, None]
     centre = centre if bias is None else centre + bias

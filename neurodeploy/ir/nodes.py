@@ -1,7 +1,8 @@
 """The eleven node kinds, frozen. A node names its inputs and yields exactly one value, known by the node's name.
 
 What each kind computes is :mod:`neurodeploy.ir.interp`; what is legal where is :mod:`neurodeploy.ir.levels`.
-Arrays inside nodes are never written to.
+Arrays inside nodes are never written to. Integers of which there are as many as parameters or elements (weights, delays
+by connection, constants) are kept in the narrowest type that holds them, whatever a node was made with.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, narrow, wide
 from .equation import Equation
 from .types import Origin
 
@@ -67,6 +68,9 @@ class Const(Node):
 
     value: Array
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", narrow(self.value))
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Synapse(Node):
@@ -87,6 +91,15 @@ class Synapse(Node):
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
     delay: int | Array = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", narrow(self.weight))
+        if isinstance(self.delay, np.ndarray):
+            object.__setattr__(self, "delay", narrow(self.delay))
+
+    def later(self, steps: int) -> int | Array:
+        """The delays and ``steps`` more, for all connections or for each."""
+        return wide(self.delay) + steps if isinstance(self.delay, np.ndarray) else self.delay + steps
 
     @cached_property
     def delays(self) -> tuple[int, ...]:

@@ -1,9 +1,10 @@
-"""The artifact file: named sections of frozen values, each as JSON text plus plain HDF5 datasets.
+"""The artifact file: named sections of frozen values, each a JSON text that refers to plain HDF5 datasets.
 
-Layout: ``/header`` (JSON: format, schema, sha256) and, per section, ``/SECTION/json`` with ``/SECTION/arrays/...``.
-Every dataset is contiguous and uncompressed, so a reader can bound what it allocates by the size of the file.
-``sha256`` covers path, type, shape and bytes of every dataset but the header. A reader trusts nothing: links must
-be hard, types plain numbers, sizes real, classes on a list, fields of their declared types.
+Layout: ``/header`` (JSON: format, schema, sections with the hash of their text, sha256 of these), a text ``/SECTION``
+for each, and ``/arrays/ADDRESS``, each array once, under the hash of what it holds. So ``sha256`` stands for all of it,
+and a section is read and checked without the others. Every dataset is contiguous and uncompressed, so a reader can
+bound what it allocates by the size of the file. A reader trusts nothing: links must be hard, types plain numbers, sizes
+real, hashes true, classes on a list, fields of their declared types.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +32,9 @@ Found = TypeVar("Found")
 FORMAT = "neurodeploy-program"
 SCHEMA = 4
 
+HEADER, ARRAYS = "header", "arrays"
+ADDRESS = re.compile(rb'"([0-9a-f]{64})"')
+
 MAX_OBJECTS = 1_000_000  # groups and datasets of one file
 MAX_DEPTH = 16
 MAX_BYTES = 16 << 30
@@ -44,15 +49,29 @@ def write(path: Path, sections: Mapping[str, Any]) -> str:
 
     Raises EnvironmentProblem ND90x where the disk is full or the folder cannot be written.
     """
-    buffer = io.BytesIO()  # complete in memory first: a full disk then shows as an ordinary OSError
+    buffer, digests = (
+        io.BytesIO(),
+        {},
+    )  # complete in memory first: a full disk then shows as an ordinary OSError
     with h5py.File(buffer, "w") as file:
+        held = file.create_group(ARRAYS)
         for name, value in sections.items():
-            _write_section(file.create_group(name), value)
-        digest = content_hash(contents(Path(path), file, MAX_BYTES))
-        _write_json(file, "header", {"format": FORMAT, "schema": SCHEMA, "sha256": digest})
-    write_bytes(Path(path), buffer.getvalue())
+            text, arrays = codec.encode(value)
+            digests[name] = _write_text(file, name, text)
+            while arrays:  # each is let go when it is written
+                address, array = arrays.popitem()
+                if address not in held:
+                    held.create_dataset(address, data=array)
+        digest = whole(digests)
+        _write_text(file, HEADER, {"format": FORMAT, "schema": SCHEMA, "sections": digests, "sha256": digest})
+    write_bytes(Path(path), buffer.getbuffer())
     _own.add(_identity(Path(path)))
     return digest
+
+
+def whole(digests: Mapping[str, str]) -> str:
+    """The content hash of an artifact whose sections have these."""
+    return hashlib.sha256(json.dumps(dict(digests), sort_keys=True).encode()).hexdigest()
 
 
 def _identity(path: Path) -> tuple[int, ...]:
@@ -61,26 +80,11 @@ def _identity(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _write_section(group: h5py.Group, value: Any) -> None:
-    text, arrays = codec.encode(value)
-    _write_json(group, "json", text)
-    for place, array in arrays.items():
-        group.create_dataset(f"arrays/{place}", data=array)
-
-
-def _write_json(group: h5py.Group, name: str, value: Any) -> None:
-    text = json.dumps(value, separators=(",", ":"))
-    group.create_dataset(name, data=np.frombuffer(text.encode("utf-8"), dtype=np.uint8))
-
-
-def content_hash(arrays: Mapping[str, Array]) -> str:
-    """SHA-256 over all datasets but the header, in order of their paths."""
-    digest = hashlib.sha256()
-    for place, array in sorted(arrays.items()):
-        if place != "/header":
-            digest.update(f"<{place} {array.dtype.str} {array.shape}>".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _write_text(file: h5py.File, name: str, value: Any) -> str:
+    """A JSON text as a dataset; returns its hash."""
+    text = json.dumps(value, separators=(",", ":")).encode("utf-8")
+    file.create_dataset(name, data=np.frombuffer(text, dtype=np.uint8))
+    return hashlib.sha256(text).hexdigest()
 
 
 class Stored(NamedTuple):
@@ -90,20 +94,16 @@ class Stored(NamedTuple):
     hash: str
 
 
-def read(path: Path, classes: Mapping[str, type], sections: tuple[str, ...] | None = None) -> Stored:
-    """The sections of an artifact (all, or those asked for); ``classes`` are the dataclasses it may hold.
+def read(path: Path, classes: Mapping[str, type], sections: Collection[str] | None = None) -> Stored:
+    """The sections of an artifact, of those asked for (None: all) what it holds, and nothing of the others.
 
-    Raises UsageError: ND940 missing or empty, ND941 truncated or not HDF5, ND942 foreign, ND943 other schema,
-    ND944 changed after it was written, ND945 a part is missing, ND946 unusable dataset, ND947 unusable content.
+    ``classes`` are the dataclasses that it may hold. Raises UsageError: ND940 missing or empty, ND941 truncated or not
+    HDF5, ND942 foreign, ND943 other schema, ND944 changed after it was written, ND945 a part is missing, ND946 unusable
+    dataset, ND947 unusable content.
     """
     path = Path(path)
-    digest, arrays = _guarded(path, _proven)
-    held = dict.fromkeys(place.split("/")[1] for place in arrays if place != "/header")
-    names = tuple(held) if sections is None else sections
-    if missing := [name for name in names if name not in held]:
-        cause = "a section of the artifact is missing"
-        raise UsageError([_problem("ND945", cause, path, f"/{name}") for name in missing])
-    return Stored({name: _read_section(path, name, arrays, classes) for name in names}, digest)
+    digest, texts, arrays = _guarded(path, partial(_proven, sections=sections))
+    return Stored({name: _decoded(path, name, text, arrays, classes) for name, text in texts.items()}, digest)
 
 
 def recorded_hash(path: Path) -> str:
@@ -128,27 +128,48 @@ def _stated(path: Path) -> str:
         return str(_header(path, file)["sha256"])
 
 
-def _proven(path: Path) -> tuple[str, dict[str, Array]]:
-    """The stated hash, which is that of the content, and the content."""
+def _proven(path: Path, sections: Collection[str] | None) -> tuple[str, dict[str, Array], dict[str, Array]]:
+    """The stated hash, texts by section and arrays by address, each with the hash under which it is known."""
     with _open(path) as file:
         try:
-            arrays = contents(path, file, path.stat().st_size)
-            header, found = _header(path, file), content_hash(arrays)
+            held = _datasets(path, file)
+            header = _header(path, file)
+            asked = {n: d for n, d in header["sections"].items() if sections is None or n in sections}
+            texts = {name: _text(path, held, name, digest) for name, digest in asked.items()}
+            named = {address for text in texts.values() for address in ADDRESS.findall(text.tobytes())}
+            return str(header["sha256"]), texts, dict(_arrays(path, held, named))
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise _refuse("ND941", "the artifact is damaged", path, "/", str(error)) from error
-    if found != header["sha256"]:
-        cause = "the artifact was changed after it was written"
-        raise _refuse("ND944", cause, path, "/", found, header["sha256"])
-    return found, arrays
 
 
-def contents(path: Path, file: h5py.File, size: int) -> dict[str, Array]:
-    """Every dataset by its place, once all that is known of a file of ``size`` bytes says that it may be read."""
-    found = {}
+def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Every dataset by its place, once all that is known of the file says that it may be read."""
+    found, size = {}, path.stat().st_size
     for place, dataset in _walk(path, file):
         _check_dataset(path, place, dataset, size)
-        found[place] = np.asarray(dataset[()])
+        found[place] = dataset
     return found
+
+
+def _text(path: Path, held: Mapping[str, h5py.Dataset], name: str, digest: str) -> Array:
+    if (place := f"/{name}") not in held:
+        raise _refuse("ND945", "a section has no text", path, place, "missing", "a dataset")
+    text = np.asarray(held[place][()])
+    _require(path, place, hashlib.sha256(text.tobytes()).hexdigest(), digest)
+    return text
+
+
+def _arrays(path: Path, held: Mapping[str, h5py.Dataset], named: set[bytes]) -> Iterator[tuple[str, Array]]:
+    for address in sorted(name.decode() for name in named):
+        if (place := f"/{ARRAYS}/{address}") in held:  # a text may hold other hashes
+            array = np.ascontiguousarray(held[place][()]).reshape(held[place].shape)
+            _require(path, place, codec.address(array), address)
+            yield address, array
+
+
+def _require(path: Path, place: str, found: str, stated: str) -> None:
+    if found != stated:
+        raise _refuse("ND944", "the artifact was changed after it was written", path, place, found, stated)
 
 
 def _open(path: Path) -> h5py.File:
@@ -178,7 +199,13 @@ def _header(path: Path, file: h5py.File) -> dict[str, Any]:
     if (schema := header.get("schema")) != SCHEMA:
         found, limit = (f"schema version {number}" for number in (schema, SCHEMA))
         raise refuse("ND943", "the artifact has another schema version", found=found, limit=limit)
-    return {**header, "sha256": str(header.get("sha256"))}
+    sections = header.get("sections")
+    if not isinstance(sections, dict) or not all(isinstance(d, str) for d in sections.values()):
+        raise refuse(
+            "ND947", "the header lists no sections", found=str(sections)[:80], limit="hashes by name"
+        )
+    _require(path, "/header", whole(sections), str(header.get("sha256")))
+    return header
 
 
 def _walk(path: Path, file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -232,16 +259,16 @@ def _json(path: Path, place: str, text: Array) -> Any:
         raise _refuse("ND947", cause, path, place, found) from error
 
 
-def _read_section(path: Path, name: str, arrays: Mapping[str, Array], classes: Mapping[str, type]) -> Any:
-    def array(key: str) -> Array:
-        if (place := f"/{name}/arrays/{key}") not in arrays:
-            raise _refuse("ND945", "a dataset of the artifact is missing", path, place)
-        return arrays[place]
+def _decoded(
+    path: Path, name: str, text: Array, arrays: Mapping[str, Array], classes: Mapping[str, type]
+) -> Any:
+    def array(address: str) -> Array:
+        if address not in arrays:
+            raise _refuse("ND945", "a dataset of the artifact is missing", path, f"/{ARRAYS}/{address}")
+        return arrays[address]
 
-    if (text := f"/{name}/json") not in arrays:
-        raise _refuse("ND945", "a section has no text", path, text, "missing", "a dataset")
     try:
-        return codec.decode(_json(path, text, arrays[text]), array, classes)
+        return codec.decode(_json(path, f"/{name}", text), array, classes)
     except codec.CodecError as error:
         cause, where = "a section holds something unexpected", f"/{name}: {error.place}"
         raise _refuse("ND947", cause, path, where, error.found, error.limit) from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import target as targets
+from ..array import wide
 from ..config import INTEGER
 from ..errors import Problem
 from ..ir.graph import Graph
@@ -48,7 +49,7 @@ def narrower(graph: Graph, codes: Choice, most: int) -> tuple[str, ...]:
 def lighter(graph: Graph, node: Synapse, target: Target, bound: int) -> tuple[str, ...]:
     """``--weight-bits`` with so few bits that a sum of ``bound`` fits the accumulator."""
     room = (1 << ((target.limits.accumulator_bits.value or 1) - 1)) - 1
-    largest = int(np.abs(node.weight).max(initial=1))
+    largest = int(np.abs(wide(node.weight)).max(initial=1))
     allowed = int(largest * room / (bound * MARGIN))  # what the largest weight may be
     return _weight_bits(graph, (allowed + 1).bit_length() if allowed else 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -92,7 +93,8 @@ class Group:
 class Mapping:
     """Result of the mapper: groups, cores, and per-core memory images; ``problems`` if it does not fit.
 
-    ``images``: one memory image per core in their order, then the host's (:mod:`neurodeploy.image`).
+    ``images``: one memory image per core in their order, then the host's, made when asked for
+    (:class:`neurodeploy.image.Images`).
     ``depth``: largest lag of any node in its last turn, in steps; a frame takes timesteps + depth steps.
     """
 
@@ -102,7 +104,7 @@ class Mapping:
     groups: tuple[Group, ...]
     cores: tuple[Core, ...]
     depth: int
-    images: tuple[Any, ...] = ()
+    images: Sequence[Any] = ()
     problems: tuple[Problem, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
 

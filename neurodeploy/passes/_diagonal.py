@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, wide
 from ..ir.nodes import Node, Synapse
 
 
@@ -16,10 +16,10 @@ def factors(node: Node) -> Array | None:
     if node.op == "dense":
         if weight.shape[0] != weight.shape[1]:
             return None
-        diagonal = np.diagonal(weight)
+        diagonal = wide(np.diagonal(weight))
         return diagonal if np.count_nonzero(weight) == np.count_nonzero(diagonal) else None
     plain = node.stride == (1, 1) and node.padding == (0, 0) and weight.shape[1:] == (1, 1, 1)
-    return weight[:, 0, 0, 0] if plain and node.groups == len(weight) else None
+    return wide(weight[:, 0, 0, 0]) if plain and node.groups == len(weight) else None
 
 
 def scalar(node: Node) -> float | None:

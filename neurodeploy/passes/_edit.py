@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ..array import Array
+from ..array import Array, wide
 from ..ir.graph import Graph, free_name
 from ..ir.nodes import Const, Node, Sum, View, ViewOp
 from ..ir.types import Origin, Value
@@ -63,7 +63,7 @@ def constant_added(graph: Graph, node: Node) -> tuple[Node, Array] | None:
         source, other = graph.nodes[node.inputs[stream]], graph.nodes[node.inputs[constant]]
         whole = graph.shape(source.name) == graph.shape(node.name) and node.every_sign[stream] == 1
         if isinstance(other, Const) and not isinstance(source, Const) and whole:
-            return source, other.value * node.every_sign[constant]
+            return source, wide(other.value) * node.every_sign[constant]
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, wide
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.nodes import Micro, Node, Synapse, View
@@ -39,7 +39,7 @@ def _into_source(graph: Graph, node: Synapse) -> Graph | None:
         return None
     rows = scale.reshape((-1,) + (1,) * (source.weight.ndim - 1))
     bias = shift if source.bias is None else source.bias * scale + shift
-    fused = replace(source, weight=source.weight * rows, bias=bias, origin=both_origins(source, node))
+    fused = replace(source, weight=wide(source.weight) * rows, bias=bias, origin=both_origins(source, node))
     return edit(graph, {source.name: [(fused, graph.values[source.name])]}, {node.name: node.inputs[0]})
 
 
@@ -96,9 +96,11 @@ def _into_reader(graph: Graph, node: Synapse) -> Graph | None:
     if scale is None or shift is None or (shift.any() and (reader.padding != (0, 0) or reader.delays[-1])):
         return None
     per_input = _per_input(reader, scale)
-    moved = (reader.weight * _per_input(reader, shift)).reshape(len(reader.weight), -1).sum(axis=1)
+    moved = (wide(reader.weight) * _per_input(reader, shift)).reshape(len(reader.weight), -1).sum(axis=1)
     bias = reader.bias if not shift.any() else moved if reader.bias is None else reader.bias + moved
-    fused = replace(reader, weight=reader.weight * per_input, bias=bias, origin=both_origins(node, reader))
+    fused = replace(
+        reader, weight=wide(reader.weight) * per_input, bias=bias, origin=both_origins(node, reader)
+    )
     return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: node.inputs[0]})
 
 

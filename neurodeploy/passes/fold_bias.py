@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..array import wide
 from ..ir.graph import Graph, prune
 from ..ir.nodes import Node, Synapse
 from ._diagonal import channel_axis, per_channel
@@ -42,7 +43,7 @@ def _before(graph: Graph, node: Node) -> Graph | None:
     if offsets is None or reader.groups != 1:
         return None
     columns = np.resize(offsets, reader.weight.shape[1]).reshape(1, -1, *(1,) * (reader.weight.ndim - 2))
-    extra = (reader.weight * columns).reshape(len(reader.weight), -1).sum(1)
+    extra = (wide(reader.weight) * columns).reshape(len(reader.weight), -1).sum(1)
     bias = extra if reader.bias is None else reader.bias + extra
     fused = replace(reader, bias=bias, origin=both_origins(node, reader))
     return edit(graph, {reader.name: [(fused, graph.values[reader.name])]}, {node.name: parts[0].name})

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, wide
 from ..ir.graph import Graph, free_name, prune
 from ..ir.nodes import Const, Node, Sum, View
 from ..ir.types import Shape, Value
@@ -36,7 +36,7 @@ def _computed(graph: Graph, node: Node) -> Graph | None:
     """A view or sum of constants alone."""
     if not isinstance(node, (View, Sum)):
         return None
-    arrays = [n.value for i in node.inputs if isinstance(n := graph.nodes[i], Const)]
+    arrays = [wide(n.value) for i in node.inputs if isinstance(n := graph.nodes[i], Const)]
     if len(arrays) < len(node.inputs):
         return None
     result = node.apply(arrays) if isinstance(node, View) else _total(arrays, node.every_sign)
@@ -95,7 +95,9 @@ def _single(graph: Graph, node: Node) -> Graph | None:
     """Several constants in one sum become one, with sign plus."""
     if not isinstance(node, Sum):
         return None
-    arrays = {i: n.value for i, name in enumerate(node.inputs) if isinstance(n := graph.nodes[name], Const)}
+    arrays = {
+        i: wide(n.value) for i, name in enumerate(node.inputs) if isinstance(n := graph.nodes[name], Const)
+    }
     if len(arrays) < 2:
         return None
     signs = node.every_sign

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..array import wide
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Product, Sum, Synapse, View
 from ._diagonal import scalar
@@ -66,4 +67,4 @@ def _scaled(node: Node, factor: float, source: Node, input_side: bool) -> Node:
     if not isinstance(node, Synapse):
         return node
     bias = node.bias if input_side or node.bias is None else node.bias * factor
-    return replace(node, weight=node.weight * factor, bias=bias, origin=origin)
+    return replace(node, weight=wide(node.weight) * factor, bias=bias, origin=origin)

@@ -39,7 +39,7 @@ def _joined(graph: Graph, node: Node) -> Graph | None:
     if not (ticks := _waits(before)):
         return None
     origin = both_origins(node, before)
-    joined = replace(node, inputs=before.inputs, delay=node.delay + ticks, origin=origin)
+    joined = replace(node, inputs=before.inputs, delay=node.later(ticks), origin=origin)
     return edit(graph, {node.name: [(joined, graph.values[node.name])]}, {})
 
 
@@ -52,7 +52,7 @@ def _unkept(graph: Graph, node: Node) -> Graph | None:
         return None
     if not isinstance(graph.nodes[weights.inputs[0]], Neuron):
         return None
-    late = replace(weights, name=node.name, delay=weights.delay + ticks, origin=both_origins(weights, node))
+    late = replace(weights, name=node.name, delay=weights.later(ticks), origin=both_origins(weights, node))
     return edit(graph, {node.name: [(late, graph.values[node.name])]}, {})
 
 

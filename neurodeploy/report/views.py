@@ -74,7 +74,7 @@ class Layer:
             return None
         weight = np.asarray(self.node.weight)
         if weight.dtype.kind in "iu":
-            return stored(weight)[2]
+            return stored(weight)[1]
         signed = int(weight.min(initial=0) < 0)
         return max(1, int(np.abs(weight).max(initial=0)).bit_length() + signed)
 

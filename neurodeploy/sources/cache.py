@@ -86,13 +86,20 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
         graph = simplified(whole)
         if check is None or data is None or check.covers(*_bounds(model, graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))
-    loaded = model.loader()
-    whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
-    graph = simplified(whole)
-    check = _compared(model, loaded, graph, data or _facts(model)) if config.import_check else None
+    whole, graph, check = _imported(model, data, config.import_check)
     if key:
         _write(key, whole, check)
     return Source(model, graph, False, whole, check, _unchecked(model, check))
+
+
+def _imported(
+    model: Model, data: DataSet | Facts | None, compare: bool
+) -> tuple[Graph, Graph, ImportCheck | None]:
+    """The whole source graph, the simplified one, and what was compared; the module is let go."""
+    loaded = model.loader()
+    whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
+    graph = simplified(whole)
+    return whole, graph, _compared(model, loaded, graph, data or _facts(model)) if compare else None
 
 
 def _no_reference(model: Model) -> bool:
@@ -200,7 +207,7 @@ def _read(key: str) -> tuple[Graph, ImportCheck | None] | None:
 
     file = folder() / f"{key}.h5"
     try:
-        graph = artifact.load(file).source if file.is_file() else None
+        graph = artifact.load(file, ("source",)).source if file.is_file() else None
     except (NeurodeployError, OSError):
         return None
     return None if graph is None else (graph, _read_check(file.with_suffix(".json")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -189,12 +190,29 @@ def read_program(folder: Path) -> object:
 
 def seal(file: h5py.File) -> None:
     """Make the hash of an artifact right again: what remains is what a reader must find by itself."""
-    from neurodeploy.ir import store
+    from neurodeploy.ir import codec, store
 
-    arrays = {place: np.asarray(dataset[()]) for place, dataset in store._walk(Path("seal"), file)}
-    header = {"format": store.FORMAT, "schema": store.SCHEMA, "sha256": store.content_hash(arrays)}
+    held = {place[1:]: np.asarray(dataset[()]) for place, dataset in store._walk(Path("seal"), file)}
+    arrays = {name.split("/")[1]: array for name, array in held.items() if name.startswith("arrays/")}
+    moved = {old: codec.address(np.ascontiguousarray(array)) for old, array in arrays.items()}
+    stated = json.loads(held["header"].tobytes())["sections"]
+    texts = {name: array.tobytes() for name, array in held.items() if "/" not in name and name != "header"}
+    for old, new in moved.items():
+        texts = {name: text.replace(old.encode(), new.encode()) for name, text in texts.items()}
+        if old != new:
+            file.move(f"arrays/{old}", f"arrays/{new}")
+    for name, text in texts.items():
+        del file[name]
+        file[name] = np.frombuffer(text, dtype=np.uint8)
+        stated[name] = hashlib.sha256(text).hexdigest()
     del file["header"]
-    store._write_json(file, "header", header)
+    header = {
+        "format": store.FORMAT,
+        "schema": store.SCHEMA,
+        "sections": stated,
+        "sha256": store.whole(stated),
+    }
+    store._write_text(file, "header", header)
 
 
 def sealed(sample: dict[str, bytes]) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...array import Array
+from ...array import Array, wide
 from ...ir import fixed
 from ...ir.micro_op import MICROCODE
 from ...ir.neuron_model import NEURONS
@@ -281,13 +281,13 @@ def spread(bias: Array, node: Synapse, shape: tuple[int, ...]) -> Array:
 def linear(node: Synapse, x: Array) -> Array:
     """Weights times one frame, without bias and delay."""
     if node.op == "dense":
-        y: Array = np.einsum("...c,oc->...o", x, node.weight)
+        y: Array = np.einsum("...c,oc->...o", x, wide(node.weight))
         return y
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     padded = np.pad(x, ((0, 0), (py, py), (px, px)))
     patches: Array = np.lib.stride_tricks.sliding_window_view(padded, (ky, kx), axis=(1, 2))  # type: ignore[call-overload]
     patches = patches[:, ::sy, ::sx]
-    parts = zip(np.split(patches, node.groups), np.split(node.weight, node.groups), strict=True)
+    parts = zip(np.split(patches, node.groups), np.split(wide(node.weight), node.groups), strict=True)
     return np.concatenate([np.einsum("cyxab,ocab->oyx", *part) for part in parts])
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...array import Array
+from ...array import Array, wide
 from ...ir.graph import Graph
 from ...ir.nodes import Const, Input, Neuron, Node, Sum, Synapse, View
 from ...mapping.groups import Population, populations
@@ -497,7 +497,7 @@ class _Cores(_Planner):
 
 def _constant(node: Node, known: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     if isinstance(node, Const):
-        return node.value
+        return wide(node.value)
     args = [known[i] for i in node.inputs]
     if isinstance(node, View):
         return node.apply(args)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...array import Array
+from ...array import Array, wide
 from ...ir.fixed import bits_for
 from ...ir.graph import Graph
 from ...ir.nodes import Neuron, Synapse
@@ -121,8 +121,10 @@ def connection(graph: Graph, node: Synapse, lag: int, wraps: int | None = None) 
     source = graph.values[node.inputs[0]]
     if source.interval is None or not np.issubdtype(node.weight.dtype, np.integer):
         return Own("the bounds of its input are not known")
-    steps = np.asarray(node.delay) + lag - 1  # beyond the one step of every connection
-    reach = int(np.abs(node.weight).reshape(len(node.weight), -1).sum(1).max()) * source.interval.magnitude
+    steps = np.asarray(node.later(lag - 1))  # beyond the one step of every connection
+    reach = (
+        int(np.abs(wide(node.weight)).reshape(len(node.weight), -1).sum(1).max()) * source.interval.magnitude
+    )
     binary = source.code.kind == "binary" and source.interval.lo >= 0 and source.interval.hi <= 1
     bits = 0 if binary else min(31, bits_for(source.interval.magnitude, source.interval.lo < 0))
     link = _Link(node, source.shape.sizes, graph.shape(node.name), reach, bits, wraps)
@@ -141,6 +143,7 @@ def loaded(weight: Array) -> dict[str, Any] | None:
     always named: Lava's guess for a matrix without positive entries clips -256. All nine bits of lava-dl's widest
     weights survive where nine are asked for, as netx does.
     """
+    weight = wide(weight)
     shift = _shift(weight)
     mantissa = weight >> shift
     lo, hi = int(mantissa.min(initial=0)), int(mantissa.max(initial=0))

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...array import Array
 from ...errors import MappingError, Problem, SimulateError
-from ...image import EVERY, HOST, CoreImage, Delivery, Export, Receiver, exports, receiver
+from ...image import EVERY, HOST, CoreImage, Delivery, Export, Receiver, exports, places, receiver
 from ...ir.trace import Events, Trace
 from ...mapping.topology import Topology
 from .contract import EXACT
@@ -89,8 +89,9 @@ class Machine:
     """All images of a mapping, decoded; or, where it is not ``whole``, a core and a host that speaks for the others."""
 
     def __init__(self, images: Sequence[CoreImage], whole: bool = True) -> None:
+        images = tuple(images)  # all are held, decoded
         self.header = _host_header(images)
-        receivers = [receiver(image) for image in images]
+        receivers, self.places = [receiver(image) for image in images], places(images)
         self.network = Network(images, Topology.read(self.header))
         self.sites = [self._site(n, image, receivers) for n, image in enumerate(images)]
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
@@ -106,7 +107,7 @@ class Machine:
                 )
 
     def _site(self, number: int, image: CoreImage, receivers: list[Receiver]) -> Site:
-        every, programs = exports(image, self.network.images, receivers), []
+        every, programs = exports(image, self.places, receivers), []
         for unit, piece in enumerate(image.units):
             steps = tuple(prepare(image, n, item) for n, item in enumerate(piece.program))
             turns = tuple(tuple(step.at(turn) for step in steps) for turn in range(piece.turns))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...array import Array
+from ...array import Array, wide
 from ...ir.nodes import Sum, Synapse
 from ...ir.shapes import MAX_ELEMENTS
 from .._base import Refusals
@@ -115,8 +115,8 @@ class Dense(Block):
     def of(cls, parts: Sequence[Synapse], back: Synapse | None, rank: int, refusals: Refusals) -> Dense:
         """From the synapses of a population, their input having ``rank`` axes; what netx cannot do is refused."""
         first, every = parts[0], [*parts, *([back] if back else [])]
-        extra = np.broadcast_to(np.asarray(first.delay) - 1, first.weight.shape)
-        weights = [part.weight.astype(np.int64) for part in every]
+        extra = np.broadcast_to(first.later(-1), first.weight.shape)
+        weights = [wide(part.weight) for part in every]
         delay = extra if extra.any() else None
         found = cls(tuple(weights[: len(parts)]), weights[-1] if back else None, delay)
         refused = {
@@ -311,7 +311,7 @@ class Conv(Block):
             _refuse_wide(part, refusals)
         if len(parts) == 2:
             refusals.add(first.name, "a complex convolution", "netx reads real ones")
-        return cls(tuple(part.weight for part in parts), first.stride, first.padding, first.groups)
+        return cls(tuple(wide(part.weight) for part in parts), first.stride, first.padding, first.groups)
 
 
 def conv(walk: Walk, layer: Fields, index: int) -> Layer | None:

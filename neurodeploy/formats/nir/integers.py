@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...array import Array
+from ...array import Array, wide
 from ...errors import NeurodeployError, Problem
 from ...ir import codec, codes, interp, intervals, levels, shapes
 from ...ir.graph import Graph, Header
@@ -177,8 +177,8 @@ def _check_run(tree: Tree, graph: Graph) -> None:
 
 def _odd(node: Any) -> Iterator[tuple[str, Any]]:
     """Parameters that no exporter of ours writes."""
-    if isinstance(node, Synapse) and node.weight.size and np.abs(node.weight).max() > WEIGHT_MAX:
-        yield f"a weight beyond {WEIGHT_MAX}", int(np.abs(node.weight).max())
+    if isinstance(node, Synapse) and node.weight.size and np.abs(wide(node.weight)).max() > WEIGHT_MAX:
+        yield f"a weight beyond {WEIGHT_MAX}", int(np.abs(wide(node.weight)).max())
     if isinstance(node, Micro) and node.op != "rescale":
         yield "an operator that is not exported", node.op
     if isinstance(node, Neuron):

@@ -31,7 +31,7 @@ import numpy as np
 from ...array import Array
 from ...backends.loihi_sim import MEMBER as LOIHI_SIM
 from ...errors import GraphError, Problem, SimulateError, UsageError, unknown_name
-from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, receiver
+from ...image import HOST, CoreImage, Receiver, addresses_read, exports, origins, places, receiver
 from ...ir.graph import Graph, free_name
 from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse
@@ -157,7 +157,7 @@ def network(
     Raises GraphError ND230 with every node where nothing could be compared, SimulateError ND610 for a program without
     memory images and ND620 where SANA-FE would need more than ``memory_gb``; and what ``loihi-sim`` raises.
     """
-    images = program.mapping.images if program.mapping is not None else ()
+    images = tuple(program.mapping.images) if program.mapping is not None else ()
     if program.mapping is None or not images:
         fixes = ("build again on a target that the network fits",)
         raise SimulateError(Problem("ND610", "the program has no memory images", "mapping", fixes=fixes))
@@ -330,9 +330,10 @@ class _Board:
         """Everything that sends, every neuron, and all messages that can be sent."""
         keys, turns = [np.zeros((0, 5), np.int64)], [np.zeros(0, int)]
         targets, slots = [np.zeros(0, int)], [np.zeros(0, int)]
+        by_place = places(self.images)
         for site, image in enumerate(self.images):
             tables = [origins(image, unit) for unit in range(len(image.units))]
-            for export in exports(image, self.images, self.plans):
+            for export in exports(image, by_place, self.plans):
                 number, element = tables[export.unit][export.instruction]
                 for bundle in export.bundles:
                     tile = self.tile[bundle.target] if image.chip == HOST else -1

@@ -8,7 +8,7 @@ whose arithmetic was exact in both is no matter of order: then the rules differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from math import prod
 from typing import Any
@@ -21,7 +21,7 @@ from ...ir.graph import Graph
 from ...ir.neuron_model import NEURONS
 from ...ir.nodes import Neuron
 from ...ir.trace import Trace
-from .reference import Answers
+from .reference import Answers, compact
 
 #: largest difference, relative to the largest magnitude, by the precision of the module
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
@@ -70,7 +70,15 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.populations = {node.name: node.origin[0].path for node in self.graph.of(Neuron) if node.origin}
-        self.trace = interp.run(self.graph, self.x, record=self.populations)
+        said: dict[str, list[Array]] = {name: [] for name in self.populations}
+
+        def hear(name: str, value: Array) -> None:
+            if name in said:
+                whole = np.broadcast_to(value, (len(self.x), *self.graph.shape(name)))
+                said[name].append(compact(np.ascontiguousarray(whole)))
+
+        trace = interp.run(self.graph, self.x, observe=hear)
+        self.trace = replace(trace, values={name: np.stack(said.pop(name)) for name in self.populations})
 
     def against(self, answers: Answers, rows: slice = slice(None)) -> Outcome:
         """What the module said to the inputs of these rows."""
@@ -118,7 +126,8 @@ class Comparison:
         order = {name: arrangement(answers.spikes[path], self.trace.values[name][:, rows], path in self.known)
                  for name, path in self.populations.items() if path in answers.spikes}  # fmt: skip
         fits = {name: arrange for name, arrange in order.items() if arrange is not None}
-        given = {name: arrange(answers.spikes[self.populations[name]]) for name, arrange in fits.items()}
+        spikes = {name: arrange(answers.spikes[self.populations[name]]) for name, arrange in fits.items()}
+        given = {name: values.astype(np.float64) for name, values in spikes.items()}
         nodes = [self.graph.nodes[name] for name in fits]
         heard = {name for node in nodes for name in node.inputs}
         trace = interp.run(self.graph, self.x[rows], record=heard, given=given)
@@ -155,10 +164,10 @@ def accumulated(outputs: Array, readout: str) -> Array:
 def apart(found: Array, wanted: Array) -> tuple[Array, float]:
     """Absolute differences, infinite where one alone is finite, and the largest finite magnitude."""
     with np.errstate(invalid="ignore"):
-        off = np.abs(found - wanted)
+        off = np.abs(np.subtract(found, wanted, dtype=np.float64))
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
     off = np.where(same, 0.0, np.where(np.isnan(off), np.inf, off))
-    finite = np.abs(wanted[np.isfinite(wanted)])
+    finite = np.abs(wanted[np.isfinite(wanted)].astype(np.float64))
     return off, float(finite.max(initial=0.0)) or 1.0
 
 

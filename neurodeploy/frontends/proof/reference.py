@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,16 @@ from ..values import WholeSample
 LARGE = 100_000_000
 
 
+#: what a neuron was given and has said at one call
+Heard = tuple[Array, Array]
+
+
 @dataclass
 class Answers:
     """Of one batch from rest: ``outputs`` (calls, B, ...), and by path what each known neuron says, (T, B, ...).
 
-    ``currents`` yield what the neurons were given. ``calls`` counts how often each was called in the last call of the
-    module.
+    ``currents`` yield what the neurons were given: few ask, so the module runs once more for them. ``calls`` counts how
+    often each was called in the last call of the module.
     """
 
     outputs: Array
@@ -108,27 +112,37 @@ class Reference:
         return next(self.frames(self.seen(copies), ticks, per_tick))
 
     def _batch(self, raw: Array, ticks: int, per_tick: bool, count: int) -> Answers:
+        outputs, heard, calls = self._called(raw, ticks, per_tick, _said)
+        told = {path: values for path, values in heard.items() if values and self._in_ticks(values)}
+        spikes = {path: self._by_tick([y for _, y in values], count) for path, values in told.items()}
+        again = cache(lambda: self._called(raw, ticks, per_tick, _given)[1])
+
+        def current(path: str) -> Array:
+            return self._by_tick([x for x, _ in again()[path]], count)
+
+        currents = {path: partial(current, path) for path in told}
+        return Answers(np.stack(outputs)[:, :count], spikes, currents, calls)
+
+    def _called(
+        self, raw: Array, ticks: int, per_tick: bool, keep: Callable[[Any, Any], Heard]
+    ) -> tuple[list[Array], dict[str, list[Heard]], dict[str, int]]:
+        """From rest: what the module returns, what is kept of each neuron, and its calls in the last one."""
         self.from_rest()
-        heard: dict[str, list[tuple[Array, Array]]] = {path: [] for path in self.heard}
-        outputs, calls = [], dict.fromkeys(self.heard, 0)
-        with self._listening(heard):
+        heard: dict[str, list[Heard]] = {path: [] for path in self.heard}
+        outputs, calls = list[Array](), dict.fromkeys(self.heard, 0)
+        with self._listening(heard, keep):
             for frame in self.frames(self.seen(raw), ticks, per_tick):
                 before = {path: len(values) for path, values in heard.items()}
                 outputs += self._answers(array(self.call(frame)))
                 calls = {path: len(values) - before[path] for path, values in heard.items()}
-        told = {path: values for path, values in heard.items() if values and self._in_ticks(values)}
-        currents = {
-            path: partial(self._by_tick, [x for x, _ in values], count) for path, values in told.items()
-        }
-        spikes = {path: self._by_tick([y for _, y in values], count) for path, values in told.items()}
-        return Answers(np.stack(outputs)[:, :count], spikes, currents, calls)
+        return outputs, heard, calls
 
     def _answers(self, output: Array) -> list[Array]:
         """What one call returns: (B, ...), for one tick or for all, or for each."""
         axis = self.whole.returned if self.whole else None
         return [output] if axis is None else [*np.moveaxis(output, axis, 0)]
 
-    def _in_ticks(self, values: list[tuple[Array, Array]]) -> bool:
+    def _in_ticks(self, values: list[Heard]) -> bool:
         """Whether what was heard is of single ticks, or has them in its first axis; not where sizes differ by place."""
         if self.whole is not None and len(values) == 1:
             return all(len(part) % self.whole.ticks == 0 for part in values[0])
@@ -153,11 +167,11 @@ class Reference:
             yield (x[:, t] if per_tick else x).clone()
 
     @contextmanager
-    def _listening(self, heard: dict[str, list[tuple[Array, Array]]]) -> Iterator[None]:
+    def _listening(self, heard: dict[str, list[Heard]], keep: Callable[[Any, Any], Heard]) -> Iterator[None]:
         def listen(path: str) -> Callable[..., None]:
             def hook(module: torch.nn.Module, given: Any, result: Any) -> None:
                 if _tensor(given) is not None and _tensor(result) is not None:
-                    heard[path].append((array(given), array(result)))
+                    heard[path].append(keep(given, result))
 
             return hook
 
@@ -168,6 +182,25 @@ class Reference:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _said(given: Any, result: Any) -> Heard:
+    """The shape of what a neuron was given, and what it said."""
+    shape = tuple(_tensor(given).shape)  # type: ignore[union-attr]
+    return np.broadcast_to(np.float64(0), shape), compact(array(result))
+
+
+def _given(given: Any, result: Any) -> Heard:
+    """What a neuron was given, and the shape of what it said."""
+    shape = tuple(_tensor(result).shape)  # type: ignore[union-attr]
+    return array(given), np.broadcast_to(np.float64(0), shape)
+
+
+def compact(values: Array) -> Array:
+    """Small whole numbers, such as spikes and counts of them, as bytes; anything else as it is."""
+    with np.errstate(invalid="ignore"):
+        small = values.astype(np.int8)
+    return small if np.array_equal(small, values) else values
 
 
 def _known_neuron(module: torch.nn.Module) -> bool:

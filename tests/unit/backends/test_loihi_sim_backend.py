@@ -71,7 +71,7 @@ def test_refused_instruction_names_core_node_and_tick() -> None:
     number, item = find(built.mapping, "scaled")
     image = built.mapping.images[number]
     bare = replace(item, arrays={k: v for k, v in item.arrays.items() if k != "p:shift"})
-    units = tuple(replace(u, program=tuple(bare if i is item else i for i in u.program)) for u in image.units)
+    units = tuple(replace(u, program=tuple(bare if i == item else i for i in u.program)) for u in image.units)
     images = tuple(
         replace(image, units=units) if n == number else i for n, i in enumerate(built.mapping.images)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurodeploy.image import encode, exports, origins, receiver
+from neurodeploy.image import encode, exports, origins, places, receiver
 from neurodeploy.image.departures import mixed
 from neurodeploy.ir import interp
 from neurodeploy.mapping.mapper import map_graph
@@ -44,9 +44,9 @@ def test_any_stretch_of_the_order_is_spread_over_all() -> None:
 
 def test_a_core_sends_to_all_its_receivers_from_beginning_to_end() -> None:
     graph = balance(ecmt_transformer(1, 16, 32))
-    images = encode(graph, map_graph(graph, TARGET, optimise="latency"), TARGET).images
+    images = tuple(encode(graph, map_graph(graph, TARGET, optimise="latency"), TARGET).images)
     receivers, parts = [receiver(image) for image in images], 0
-    for export in (e for image in images for e in exports(image, images, receivers)):
+    for export in (e for image in images for e in exports(image, places(images), receivers)):
         count = len(export.elements)
         for bundle in (b for b in export.bundles if 8 <= len(b.elements) <= count // 2):
             turns = export.turn(bundle.elements)

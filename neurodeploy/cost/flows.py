@@ -1,0 +1,132 @@
+"""Packets between cores as the second book counts them: pairs of sender and receiver, their ways, links, spans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ..array import Array
+from ..image import mixed
+from ..ir.trace import Link
+from ..mapping.routes import route
+from ..mapping.topology import Topology
+from ..mapping.traffic import packet_bits
+
+if TYPE_CHECKING:
+    from .booked import Book
+
+
+@dataclass(frozen=True, eq=False)
+class Packets:
+    """What one core takes in of one value: by sender and node of origin, ``packets`` (groups, samples, ticks)."""
+
+    value: str
+    target: int
+    senders: Array
+    origins: Array
+    packets: Array
+    elements: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """(sender, receiver) of all flows; ``numbers``: by flow the pair of each of its groups."""
+
+    ends: Array
+    numbers: list[Array]
+    paths: list[list[Link]]
+    hops: Array
+
+    @classmethod
+    def of(cls, book: Book) -> Pairs:
+        """Those of a book, with the ways that their packets take."""
+        every = book.host + 1
+        keys = [flow.senders * every + flow.target for flow in book.flows]
+        distinct, which = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
+        ends = np.stack(np.divmod(distinct, every), axis=1)
+        cores = [*book.mapping.cores, None]
+        topology = Topology.of(book.target)
+        paths = [route(cores[a], cores[b], topology) if a != b else [] for a, b in ends.tolist()]
+        hops = np.array([_hops(path) for path in paths], dtype=np.int64).reshape(-1, 2)
+        cuts = np.cumsum([len(key) for key in keys])[:-1]
+        return cls(ends, np.split(which.ravel(), cuts) if keys else [], paths, hops)
+
+    def packets(self, book: Book, sample: int, bits: bool = False) -> Array:
+        """Packets, or their bits, of one sample, (pairs, steps)."""
+        table = np.zeros((len(self.ends), book.steps), dtype=np.float32)
+        for flow, numbers in zip(book.flows, self.numbers, strict=True):
+            level = book.level[flow.value]
+            each = packet_bits(book.graph, flow.value, book.target) if bits else 1
+            np.add.at(table[:, level : level + book.ticks], numbers, each * flow.packets[:, sample])
+        return table
+
+    def links(self, book: Book) -> tuple[dict[Link, Array], dict[Link, Array], dict[Link, int]]:
+        """Packets and bits by link and step, mean over samples, and the most packets of any sample and step."""
+        numbers: dict[Link, int] = {}
+        rows = [[numbers.setdefault(link, len(numbers)) for link in path] for path in self.paths]
+        columns = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        flat = np.concatenate([np.zeros(0, np.int64), *map(np.array, filter(None, rows))]).astype(np.int64)
+        passes = csr_array((np.ones(len(flat)), (flat, columns)), shape=(len(numbers), len(rows)))
+        loads, bits = np.zeros((2, len(numbers), book.steps))
+        peak = np.zeros(len(numbers), dtype=np.int64)
+        for sample in range(book.samples):
+            here = passes @ self.packets(book, sample).astype(np.float64)
+            loads += here / book.samples
+            bits += passes @ self.packets(book, sample, bits=True).astype(np.float64) / book.samples
+            peak = np.maximum(peak, here.max(axis=1, initial=0).astype(np.int64))
+        used = [(link, i) for link, i in numbers.items() if peak[i]]
+        return (
+            {k: loads[i] for k, i in used},
+            {k: bits[i] for k, i in used},
+            {k: int(peak[i]) for k, i in used},
+        )
+
+    def flows(self, book: Book) -> tuple[Array, Array, Array]:
+        """Ends, packets and spans of the pairs that exchange anything."""
+        packets = sum(self.packets(book, sample) for sample in range(book.samples))
+        packets = np.asarray(packets, dtype=np.float32) / np.float32(max(book.samples, 1))
+        used, ends = packets.any(axis=1), np.where(self.ends == book.host, -1, self.ends)
+        return ends[used], packets[used], self._spans(book)[used].astype(np.float32)
+
+    def _spans(self, book: Book) -> Array:
+        """First and last place, in the order of what a sender can send, of what goes to the receiver."""
+        places, spans = _places(book), np.zeros((len(self.ends), 2), dtype=np.int64)
+        spans[:, 0] = np.iinfo(np.int64).max
+        for flow, numbers in zip(book.flows, self.numbers, strict=True):
+            owner = book.owner[flow.value][flow.elements]
+            number = np.zeros(book.host + 1, dtype=np.int64)
+            number[flow.senders] = numbers
+            np.minimum.at(spans[:, 0], number[owner], places[flow.value][flow.elements])
+            np.maximum.at(spans[:, 1], number[owner], places[flow.value][flow.elements])
+        return spans
+
+
+def _places(book: Book) -> dict[str, Array]:
+    """Where each element that a core sends stands among all that its programs can send."""
+    needed: dict[str, Array] = {}
+    for flow in book.flows:
+        needed.setdefault(flow.value, np.zeros(len(book.owner[flow.value]), dtype=bool))[flow.elements] = True
+    order = {value: i for i, value in enumerate(needed)}
+    places = {value: np.zeros(len(mask), dtype=np.int64) for value, mask in needed.items()}
+    off = [{name: np.arange(len(book.owner[name])) for name in needed if name in book.outside}]
+    everywhere = [[piece.elements for piece in core.pieces] for core in book.mapping.cores] + [off]
+    for position, pieces in enumerate(everywhere):
+        free = 0
+        for elements in pieces:
+            for value in sorted(elements.keys() & needed.keys(), key=order.__getitem__):
+                flat = np.asarray(elements[value], dtype=np.int64)
+                mine = flat[book.owner[value][flat] == position]
+                if needed[value][mine].any():
+                    places[value][mine[mixed(len(mine))]] = free + np.arange(len(mine))
+                    free += len(mine)
+    return places
+
+
+def _hops(path: list[Link]) -> tuple[int, int]:
+    """Router-to-router hops along x and y inside chips."""
+    mesh = [link for link in path if link.kind == "mesh"]
+    along_x = sum(link.start.x != link.end.x for link in mesh)
+    return along_x, len(mesh) - along_x

@@ -1,0 +1,158 @@
+"""What the elements of a node meet, and what their programs do: the kinds of work in the second book.
+
+Each program gets the book, the node, its elements on the core, and by operand the messages that arrive there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..array import Array
+from ..ir import interp
+from ..ir.graph import Graph
+from ..ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
+from ..ir.neuron_model import NEURONS
+from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from ..mapping.demand import WORD, state_bits
+from ..mapping.reads import Read, connections, reads
+from ..mapping.regions import Region, region
+
+if TYPE_CHECKING:
+    from .booked import Book
+
+#: amounts by event kind, one number for all or (samples, ticks)
+Amounts = dict[str, Any]
+
+
+def under(graph: Graph, node: Node, out: Region, read: Read) -> Array:
+    """The elements of a read that lie under a window: of a tile that is no product, some of its hull do not."""
+    indices, shape = read.region.indices, graph.shape(read.source)
+    if out.axes is None and isinstance(node, Reduce) and node.window is not None:
+        found: Array = np.intersect1d(indices, _windows(node, shape)[out.indices])
+        return found
+    if out.axes is None and isinstance(node, Synapse) and node.op == "conv":
+        kernel = node.weight.shape[2], node.weight.shape[3]
+        plane = Reduce(name="", inputs=(), op="sum", window=kernel, stride=node.stride, padding=node.padding)
+        touched = _windows(plane, shape[1:])[out.positions((1, 2))]
+        under: Array = indices[np.isin(indices % prod(shape[1:]), touched)]
+        return under
+    return indices
+
+
+def _windows(node: Reduce, shape: tuple[int, ...]) -> Array:
+    """(outputs, elements of a window): the places that each window of a value covers, -1 for padding."""
+    places = interp.windows(np.arange(1, prod(shape) + 1).reshape(1, *shape), node)
+    found: Array = places.reshape(-1, prod(node.window or ())) - 1
+    return found
+
+
+# --- what the elements of a node meet ------------------------------------------------------------------------------
+
+
+def _synapse(book: Book, node: Synapse) -> Array:
+    x = book.indicator(node.inputs[0])
+    stored = replace(node, weight=(node.weight != 0).astype(np.float32))
+    done = interp.linear(x.reshape(-1, *x.shape[2:]), stored)
+    return done.reshape(*x.shape[:2], -1).astype(np.int32)
+
+
+def _product(book: Book, node: Product) -> Array:
+    a, b = (book.indicator(name) for name in node.inputs)
+    if node.timing == "held":
+        b = b.copy()
+        for t in range(1, len(b)):
+            silent = ~b[t].any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
+            b[t] = np.where(silent, b[t - 1], b[t])
+    if node.timing == "cumulative":
+        sums = [np.cumsum(book.values(name), axis=0) for name in node.inputs]
+        before = np.concatenate([np.zeros_like(sums[0][:1]), sums[0][:-1]])
+        held, late = (np.asarray(part != 0, dtype=np.float32) for part in (sums[1], before))
+        return _pairs(node, a, held) + _pairs(node, late, b)
+    return _pairs(node, a, b)
+
+
+def _pairs(node: Product, a: Array, b: Array) -> Array:
+    """Pairs of non-zero operands of every element of the result, (T, B, *shape)."""
+    met = interp.contract(node.einsum, *(x.reshape(-1, *x.shape[2:]) for x in (a, b)))
+    return met.reshape(*a.shape[:2], *met.shape[1:]).astype(np.int32)
+
+
+def _reduce(book: Book, node: Reduce) -> Array:
+    x = book.indicator(node.inputs[0])
+    summed = interp.MEANING[Reduce](replace(node, op="sum"), [x.reshape(-1, *x.shape[2:])], None)
+    return summed.reshape(*x.shape[:2], -1).astype(np.int32)
+
+
+MET: dict[type[Node], Callable[..., Array]] = {Synapse: _synapse, Product: _product, Reduce: _reduce}
+
+
+# --- programs ------------------------------------------------------------------------------------------------------
+
+
+def nothing(book: Book, node: Node, flat: Array, arrived: list[Array]) -> Amounts:
+    """The program of a node that has none."""
+    return {}
+
+
+def _neuron(book: Book, node: Neuron, flat: Array, arrived: list[Array]) -> Amounts:
+    model, size, words = NEURONS[node.model], len(flat), -(-state_bits(node) // WORD)
+    anew = np.array([t == 1 or node.resets(t) for t in range(1, book.ticks + 1)])
+    work = {"stock_updates": size} if model.stock else {"program_ops": size * model.operations(node.params)}
+    return {"neuron_updates": size, **work, "state_accesses": size * max(words - 1, 0),
+            "reset_words": anew * size * words}  # fmt: skip
+
+
+def _micro(book: Book, node: Micro, flat: Array, arrived: list[Array]) -> Amounts:
+    op, size = MICROCODE[node.op], len(flat)
+    width = book.graph.shape(node.name)[-1] if op.row else 1
+    operations = size // width * op.operations(node.params, width)
+    if node.timing != "cumulative":
+        return {"microcode_ops": operations}
+    return {"microcode_ops": operations + size * COMPENSATION_OPS, "state_accesses": size,
+            "reset_words": _first(book, size)}  # fmt: skip
+
+
+def _sum_of(book: Book, node: Sum, flat: Array, arrived: list[Array]) -> Amounts:
+    return {"microcode_ops": len(flat) * (len(node.inputs) - 1)}
+
+
+def _delay(book: Book, node: Delay, flat: Array, arrived: list[Array]) -> Amounts:
+    waits = node.steps > 1 and node.inputs[0] not in book.still
+    return {"microcode_ops": len(flat), "state_accesses": len(flat) * waits}
+
+
+def _reduced(book: Book, node: Reduce, flat: Array, arrived: list[Array]) -> Amounts:
+    if node.op == "max":
+        return {"microcode_ops": len(flat) * (connections(book.graph, node) - 1)}
+    return {"microcode_ops": book.met(node, flat)}
+
+
+def _multiplied(book: Book, node: Product, flat: Array, arrived: list[Array]) -> Amounts:
+    size, scaled = len(flat), RESCALE_OPS * (node.rescale is not None)
+    out = region(flat, book.graph.shape(node.name))
+    a, b = (read.region.size for read in reads(book.graph, node, out, book.channels))
+    done: Amounts = {"product_ops": book.met(node, flat)}
+    if node.timing == "cumulative":
+        both = arrived[0] + arrived[1]
+        return {**done, "microcode_ops": both + size * (1 + scaled), "state_accesses": both + size,
+                "reset_words": _first(book, a + b + size)}  # fmt: skip
+    done["microcode_ops"] = size * scaled
+    if node.timing != "held":
+        return done
+    return {**done, "state_accesses": b * (arrived[1] > 0), "reset_words": _first(book, b)}
+
+
+def _first(book: Book, words: int) -> Array:
+    """Words that are written at tick 1."""
+    written: Array = words * (np.arange(book.ticks) == 0)
+    return written
+
+
+PROGRAMS: dict[type[Node], Callable[..., Amounts]] = {
+    Neuron: _neuron, Micro: _micro, Sum: _sum_of, Delay: _delay, Reduce: _reduced, Product: _multiplied
+}  # fmt: skip
