@@ -543,6 +543,9 @@ def run(
     backend: Annotated[str, Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
     granularity: Granularity = "",
     record: Recorded = None,
+    kernels: Annotated[
+        bool, Option("--kernels", help="show by which code each layer is computed, and why")
+    ] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -557,6 +560,7 @@ def run(
     places = _places(output, values)
     for name, place in places.items():
         save_array(place, values[name])
+    chosen = verbs.kernels(folder, backend) if kernels else ()
     ticks, samples = outputs.shape[:2]
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
@@ -564,6 +568,7 @@ def run(
         saturations = {name: count for name, count in found.saturations.items() if count}
         screen.data(
             {"output": str(output), "recorded": recorded, "classes": classes, "saturations": saturations}
+            | ({"kernels": [asdict(one) for one in chosen]} if kernels else {})
         )
     else:
         shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
@@ -574,6 +579,9 @@ def run(
         described = verbs.described(folder, backend, granularity)
         if described is not None:
             screen.out(_shares(described))
+        if chosen:
+            rows = [(" ".join(one.nodes), one.name, one.reason) for one in chosen]
+            screen.table(("nodes", "kernel", "reason"), rows)
 
 
 def _description(found: Description) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .builds.check import Check
     from .builds.pipeline import build
-    from .builds.reuse import crosscheck, described, evaluate, export, label, run, traced, verify
+    from .builds.reuse import crosscheck, described, evaluate, export, kernels, label, run, traced, verify
     from .codes import explained as explain
     from .environment import usable as doctor
     from .sources.zoo import ZooEntry
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from .target import Target
 
 __all__ = [
-    "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "label", "models", "ops",
-    "report", "run", "targets", "traced", "verify",
+    "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "kernels", "label",
+    "models", "ops", "report", "run", "targets", "traced", "verify",
 ]  # fmt: skip
 
 #: verb -> module and name of what does it
 PLACES = {
     "build": ("builds.pipeline", "build"), "explain": ("codes", "explained"), "doctor": ("environment", "usable"),
     **{name: ("builds.reuse", name)
-       for name in ("crosscheck", "described", "evaluate", "export", "label", "run", "traced", "verify")},
+       for name in ("crosscheck", "described", "evaluate", "export", "kernels", "label", "run", "traced", "verify")},
 }  # fmt: skip
 
 

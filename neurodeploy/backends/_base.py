@@ -31,6 +31,15 @@ class Row:
         return " + ".join(self.processes)
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """Nodes that are computed together, by what, and why by that."""
+
+    nodes: tuple[str, ...]
+    name: str
+    reason: str
+
+
 #: what a process is called that the system does not bring, whatever it does; the reasons say that
 OWN = "own"
 
@@ -79,6 +88,10 @@ class Backend(Member):
         Raises BackendError for a program that cannot become processes of this granularity.
         """
         return None
+
+    def kernels(self, program: Program) -> tuple[Kernel, ...]:
+        """By which code every part of the network is computed here, and why; empty where there is no choice."""
+        return ()
 
     @abstractmethod
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:

@@ -10,7 +10,7 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.trace import Events, Trace
 from ..program import Program
-from ._base import Backend
+from ._base import Backend, Kernel
 
 if TYPE_CHECKING:
     from ..simulate import Engine
@@ -37,6 +37,11 @@ class Cpu(Backend):
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All ticks; the engine of a graph is planned on its first run and kept as long as the graph lives."""
         return self.engine(program.graph).run(x, record), None
+
+    def kernels(self, program: Program) -> tuple[Kernel, ...]:
+        """The segments of the engine, in the order in which they run."""
+        segments = self.engine(program.graph).segments
+        return tuple(Kernel(tuple(n.name for n in s.nodes), *s.choice) for s in segments)
 
     def engine(self, graph: Graph) -> Engine:
         """The planned engine of a graph."""

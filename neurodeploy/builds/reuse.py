@@ -11,7 +11,7 @@ from .. import artifact, compare, evaluation
 from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
-from ..backends._base import BACKENDS, Description
+from ..backends._base import BACKENDS, Description, Kernel
 from ..calibrate import batch_size
 from ..config import TIME_BUDGET, validate
 from ..errors import BackendError, Problem, UsageError, unknown_name
@@ -163,6 +163,11 @@ def described(folder: str | Path, backend: str, granularity: str = "") -> Descri
     member = BACKENDS[backend]
     chosen = granular(member, granularity) if granularity else member
     return chosen.describe(opened(folder).program) if chosen.granularities else None
+
+
+def kernels(folder: str | Path, backend: str) -> tuple[Kernel, ...]:
+    """By which code a backend computes every part of an artifact's network, and why."""
+    return compare.usable(backend, "").kernels(opened(folder).program)
 
 
 def label(folder: str | Path) -> str:

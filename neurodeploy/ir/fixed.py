@@ -59,6 +59,15 @@ def decay(x: Ints, factor: Ints) -> Ints:
     return np.sign(x) * ((np.abs(x) * factor) >> 12)
 
 
+def decay_in_32(x: Ints, factor: Ints) -> Ints:
+    """:func:`decay` in 32-bit arithmetic, for |x| <= 2^23 and factors 0 .. 4096: the upper and lower 12 bits apart."""
+    sign = np.int32(x >> np.int32(31))
+    size = np.int32(np.int32(x ^ sign) - sign)
+    low = np.int32(np.int32(np.int32(size & np.int32(4095)) * factor) >> np.int32(12))
+    kept = np.int32(np.int32(np.int32(size >> np.int32(12)) * factor) + low)
+    return np.int32(np.int32(kept ^ sign) - sign)
+
+
 def multiplier_of(factor: float) -> tuple[int, int]:
     """The 16-bit multiplier and shift nearest to a positive real factor: factor ~ m * 2^-s.
 

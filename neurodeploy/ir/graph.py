@@ -120,12 +120,12 @@ class Graph:
         size = np.bincount(label)
         return {name: int(label[i]) for name, i in number.items() if size[label[i]] > 1}
 
-    @property
+    @cached_property
     def input(self) -> Input:
         """The single input stream."""
         return self.of(Input)[0]
 
-    @property
+    @cached_property
     def output(self) -> Output:
         """The single readout."""
         return self.of(Output)[0]

@@ -95,6 +95,14 @@ class NeuronModel(Member):
     def int_step(x: Any, *args: Any) -> Values:
         """One tick in integers: the specification."""
 
+    def form(self, params: Params, reach: int) -> str:
+        """The name of the static method that the fast engine compiles for inputs within +-``reach``: ``int_step``.
+
+        A model may have others, equal to it under these integer parameters, in 32-bit arithmetic, cast after every
+        operation. They take and return what it does.
+        """
+        return "int_step"
+
     @abstractmethod
     def code(self, params: Params) -> Code:
         """The code of the emitted values, from float or integer parameters."""

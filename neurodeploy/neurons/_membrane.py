@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import decay, flag, saturate, wrap, wrap_once_24
+from ..ir.fixed import decay, decay_in_32, flag, saturate, wrap, wrap_once_24
 from ..ir.neuron_model import Params, Scale, Values
 from ..ir.widths import STATE_BITS
 
@@ -31,6 +31,23 @@ def lava_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any) -> Values:
     raw = decay(v, 4096 - dv) + u
     v = saturate(raw, STATE_BITS)
     return u, v, flag(raw != v)
+
+
+def lava_dynamics_in_32(x: Any, u: Any, v: Any, du: Any, dv: Any) -> Values:
+    """:func:`lava_dynamics` in 32-bit arithmetic: inputs below 2^17 keep every sum below 2^25."""
+    top = np.int32(STATE_MAX)
+    u = np.int32(decay_in_32(u, np.int32(np.int32(4095) - du)) + np.int32(x << np.int32(6)))
+    u = np.int32(u - np.int32(np.int32(u > np.int32(1 << 23)) << np.int32(24)))
+    u = np.int32(u + np.int32(np.int32(u <= np.int32(-(1 << 23))) << np.int32(24)))
+    raw = np.int32(decay_in_32(v, np.int32(np.int32(4096) - dv)) + u)
+    v = np.int32(min(max(raw, np.int32(-top)), top))
+    return u, v, np.int32(raw != v)
+
+
+def lava_narrow(du: Any, dv: Any, *thresholds: Any) -> bool:
+    """Whether :func:`lava_dynamics_in_32` and the compare with these thresholds stay within 32 bits."""
+    in_code = np.min(du) >= -1 and np.max(du) <= FORGET and np.min(dv) >= 0 and np.max(dv) <= 4096
+    return bool(in_code) and all(np.max(np.abs(vth)) <= VTH_MAX for vth in thresholds)
 
 
 def cuba_dynamics(x: Any, u: Any, v: Any, du: Any, dv: Any, bias: Any) -> Values:

@@ -15,11 +15,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ir.fixed import flag
+from ..ir.fixed import decay_in_32, flag
 from ..ir.neuron_model import NeuronModel, Params, Quantized, Scale, StateVar, Values
 from ..ir.types import BINARY, Code
 from ..ir.widths import STATE_BITS
-from ._membrane import FORGET, VTH_MAX, decay_code, lava_dynamics, threshold_units
+from ._membrane import (
+    FORGET,
+    STATE_MAX,
+    VTH_MAX,
+    decay_code,
+    lava_dynamics,
+    lava_dynamics_in_32,
+    lava_narrow,
+    threshold_units,
+)
 
 
 class Lif(NeuronModel):
@@ -49,6 +58,29 @@ class Lif(NeuronModel):
         u, v, clipped = lava_dynamics(x, u, v, du, dv)
         s = flag(v > (vth << 6))
         return s, u, v * (1 - s), clipped
+
+    @staticmethod
+    def narrow_step(x: Any, u: Any, v: Any, du: int, dv: int, vth: Any) -> Values:
+        """In 32 bits."""
+        u, v, clipped = lava_dynamics_in_32(x, u, v, du, dv)
+        s = np.int32(v > np.int32(vth << np.int32(6)))
+        return s, u, np.int32(v * np.int32(np.int32(1) - s)), clipped
+
+    @staticmethod
+    def open_step(x: Any, u: Any, v: Any, du: int, dv: int, vth: Any) -> Values:
+        """In 32 bits where a current is forgotten at once and the voltage cannot reach its ends."""
+        u = np.int32(x << np.int32(6))
+        v = np.int32(decay_in_32(v, np.int32(np.int32(4096) - dv)) + u)
+        s = v > np.int32(vth << np.int32(6))
+        return np.int32(s), u, np.int32(0) if s else v, np.int32(0)
+
+    def form(self, params: Params, reach: int) -> str:
+        """In 32 bits for every decay code and threshold of 17 bits."""
+        du, dv = params["du"], params["dv"]
+        if not lava_narrow(du, dv, params["vth"]):
+            return "int_step"
+        forgets = np.min(du) == FORGET and np.min(dv) > 0
+        return "open_step" if forgets and (reach << 6) * 4096 / np.min(dv) < STATE_MAX else "narrow_step"
 
     def code(self, params: Params) -> Code:
         """Binary."""

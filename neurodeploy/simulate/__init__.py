@@ -1,6 +1,6 @@
-"""The fast bit-true engine: integer graph -> Trace, node by node over all ticks at once.
+"""The fast bit-true engine: integer graph -> Trace, segment by segment over all ticks at once.
 
-The graph is feed-forward within a tick and all state lives inside nodes, so a node can process every tick and sample
+The graph is feed-forward within a tick and all state lives inside nodes, so a segment can process every tick and sample
 of its inputs in one go. Results, recorded values and saturation counts equal ``ir.interp`` exactly.
 """
 

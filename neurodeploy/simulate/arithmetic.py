@@ -32,6 +32,12 @@ def storage(graph: Graph, name: str) -> Any:
     return exact_in(magnitude(graph, name))
 
 
+def integer_for(graph: Graph, name: str) -> Any:
+    """The narrowest signed integer type that holds a node's value."""
+    reach = magnitude(graph, name)
+    return next((kind for kind in (np.int8, np.int16, np.int32) if reach <= np.iinfo(kind).max), np.int64)
+
+
 def limit(bits: int) -> int:
     """Largest magnitude of a symmetric width."""
     return (1 << (bits - 1)) - 1

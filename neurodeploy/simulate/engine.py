@@ -1,17 +1,22 @@
-"""Node-by-node execution of an integer graph over all ticks at once.
+"""Segment-by-segment execution of an integer graph over all ticks at once.
 
 Every value is an array (T, B, *shape); T is 1 where it is the same at every tick (the input and all that follows from
-it without state) and B is 1 where it is the same for every sample (constants). Whole numbers below 2^24 are stored as
-float32, ready for BLAS, below 2^53 as float64, else as int64: a matrix product runs in the narrowest type in which
-the proven bound on the sum of magnitudes shows that every partial sum is exact, in whatever order BLAS adds.
+it without state) and B is 1 where it is the same for every sample (constants). Segments that are one compiled function
+leave integers of 8 to 32 bits or lists of spikes behind. Nodes by their own steps take any of these; they store whole
+numbers below 2^24 as float32, ready for BLAS, below 2^53 as float64, else as int64: a matrix product runs in the
+narrowest type in which the proven bound on the sum of magnitudes shows that every partial sum is exact, in whatever
+order BLAS adds.
 
-A batch is cut into pieces that run side by side, each on one thread from input to read-out: within a node there is
-nothing to wait for, and the values of a piece stay in the caches of its core.
+A batch is cut into pieces that run side by side, each on one thread from input to read-out: within a segment there is
+nothing to wait for, and the values of a piece stay in the caches of its core. A lone large piece is shared out by rows.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -23,12 +28,41 @@ from ..ir.graph import Graph
 from ..ir.neuron_model import state_names
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
-from . import arithmetic, linear, loops, operators, pools, populations, products
+from . import arithmetic, linear, operators, pools, populations, products, segments
 from .run import Run, Step
+from .values import Action, Values
 
 CHUNK = 32  # most samples of a piece
 CHUNK_ELEMENTS = 1 << 25  # most elements of one value at a time, in all pieces together
+PIECE_ELEMENTS = (
+    1 << 18
+)  # those of a piece of layers of narrow integers, whose values then stay in a second-level cache
+TAPE_BYTES, TAPES = 1 << 26, 4  # most memory of a tape, and most tapes of a thread
+SPLIT_MACS = 1 << 28  # work of a lone piece from which on it is shared out: some 0.3 ms at 15 % spikes
 BLAS_MACS = 1 << 24  # largest product of a lone piece from which on BLAS gains by threads of its own
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Segments in order, each with the values that nothing reads after it, and the populations that send arrays."""
+
+    steps: list[tuple[segments.Segment, list[str]]]
+    sent: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What computed a piece of some size, and where the values are that were asked for."""
+
+    actions: list[Action]
+    arrays: dict[str, Array]
+
+
+class Tapes(threading.local):
+    """The tapes of a thread: actions write to arrays of their own, so no two threads share one."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, tuple[str, ...], bool], Tape] = {}
 
 
 class Engine:
@@ -37,16 +71,32 @@ class Engine:
     def __init__(self, graph: Graph) -> None:
         """Raises GraphError where the graph is not legal at the integer level."""
         self.graph = levels.require(graph, "integer")
-        self.steps = {n.name: PLANS[type(n)](n, graph) for n in graph if n.name not in graph.loops}
-        self.units = loops.units(graph)
-        self.loops = {unit: loops.loop(unit, graph, PLANS) for unit in self.units if unit.loop}
-        self.last_use = {source: unit for unit in self.units for node in unit.nodes for source in node.inputs}
-        largest = max(value.shape.size for value in graph.values.values()) * graph.header.timesteps
-        self.chunk = int(np.clip(CHUNK_ELEMENTS // (largest * pools.threads()), 1, CHUNK))
         self.constant = constants(graph)
+        self.segments = segments.plan(graph, PLANS, self.constant)
+        self._schedules: dict[tuple[frozenset[str], frozenset[str]], Schedule] = {}
         self.states = state_names(graph)
-        synapses = [macs(node, graph) for node in graph if isinstance(node, Synapse)]
-        self.macs = max(synapses, default=0) * graph.header.timesteps
+        self._tapes = Tapes()
+        sizes = (
+            value.shape.size
+            for name, value in graph.values.items()
+            if not isinstance(graph.nodes[name], View)
+        )
+        #: memory of all values of one sample, about
+        self.bytes = 2 * sum(sizes) * graph.header.timesteps
+        synapses = {node.name: macs(node, graph) * graph.header.timesteps for node in graph.of(Synapse)}
+        self.macs = max(synapses.values(), default=0)
+        layered = {n.name for s in self.segments if isinstance(s, segments.Layer) for n in s.nodes}
+        #: whether anything that is not watched is left to BLAS: to limit its threads takes as long as a small layer
+        self.blas = any(
+            isinstance(n, (Synapse, Product))
+            for s in self.segments if isinstance(s, (segments.Alone, segments.Loop)) for n in s.nodes
+        )  # fmt: skip
+        #: multiplications of one sample, all ticks, in layers that can be split by rows
+        self.sums = sum(count for name, count in synapses.items() if name in layered)
+        largest = max(value.shape.size for value in graph.values.values()) * graph.header.timesteps
+        narrow = 2 * self.sums >= sum(synapses.values())
+        room = PIECE_ELEMENTS // largest if narrow else CHUNK_ELEMENTS // (largest * pools.threads())
+        self.chunk = int(np.clip(room, 1, CHUNK))
 
     def run(self, x: Array, record: Iterable[str] = ()) -> Trace:
         """All ticks of raw inputs ``x``, as ``ir.interp`` takes them; values of ``record`` at each tick.
@@ -61,9 +111,29 @@ class Engine:
         size = min(self.chunk, -(-len(x) // pools.threads()))
         pieces = [x[i : i + size] for i in range(0, len(x), size)]
         alone = len(pieces) == 1 and size * self.macs >= BLAS_MACS
-        with pools.blas_threads(pools.threads() if alone else 1):
-            parts = pools.side_by_side(lambda piece: self._chunk(piece, names), pieces)
+        split = len(pieces) == 1 and pools.threads() > 1 and size * self.sums >= SPLIT_MACS
+        limited = pools.blas_threads(pools.threads() if alone else 1) if self.blas or names else nullcontext()
+        with limited:
+            parts = pools.side_by_side(lambda piece: self._chunk(piece, names, split), pieces)
         return parts[0] if len(parts) == 1 else self._joined(parts, names)
+
+    def _schedule(self, watched: frozenset[str], states: frozenset[str]) -> Schedule:
+        """The segments; node by node those that hide a watched value, or a population whose states are watched."""
+        key = watched, states
+        if key not in self._schedules:
+            used: list[segments.Segment] = []
+            for segment in self.segments:
+                own = {node.name for node in segment.nodes}
+                apart = segment.hidden & watched or (own & states and not isinstance(segment, segments.Loop))
+                used += [segments.alone(n, self.graph, PLANS) for n in segment.nodes] if apart else [segment]
+            last = {
+                name: i for i, segment in enumerate(used) for node in segment.nodes for name in node.inputs
+            }
+            owns = [{node.name for node in segment.nodes} for segment in used]
+            done = [[n for n, at in last.items() if at == i and n not in owns[i]] for i in range(len(used))]
+            sent = watched.union(*(segment.reads_arrays for segment in used))
+            self._schedules[key] = Schedule(list(zip(used, done, strict=True)), sent)
+        return self._schedules[key]
 
     def _joined(self, parts: list[Trace], names: tuple[str, ...]) -> Trace:
         """One trace of all pieces; a constant saturates and is read out once, not once for every piece."""
@@ -83,30 +153,44 @@ class Engine:
         empty = {n: np.zeros((*lead, *self.graph.shape(of.get(n, n))), np.int64) for n in (*names, output)}
         return Trace(empty[output], {name: empty[name] for name in names})
 
-    def _chunk(self, x: Array, names: tuple[str, ...]) -> Trace:
+    def _chunk(self, x: Array, names: tuple[str, ...], split: bool) -> Trace:
         states = {name: at for name, at in self.states.items() if name in names}
         run = Run(self.graph.header.timesteps, states={node: [] for node, _ in states.values()})
-        env: dict[str, Array] = {}
-        kept: dict[str, Array] = {}
-        for unit in self.units:
-            if unit.loop:
-                self.loops[unit](env, run, len(x))
-            else:
-                (node,) = unit.nodes
-                args = [env[i] for i in node.inputs] if node.inputs else [x]
-                env[node.name] = self.steps[node.name](args, run)
-            for node in unit.nodes:
-                if node.name in names:
-                    shape = (run.ticks, len(x), *self.graph.shape(node.name))
-                    kept[node.name] = np.broadcast_to(env[node.name], shape).astype(np.int64)
-            for source in {source for node in unit.nodes for source in node.inputs}:
-                if self.last_use[source] is unit:
-                    env.pop(source, None)
-        for name, (watched, place) in states.items():
-            shape = (run.ticks, len(x), *self.graph.shape(watched))
-            kept[name] = np.broadcast_to(run.states[watched][place], shape)
-        outputs = env[self.graph.output.name].astype(np.int64)
-        return Trace(outputs, kept, run.saturations)
+        key = len(x), names, split
+        tapes = self._tapes.kept
+        if key in tapes:
+            tape = tapes[key]
+            for action in tape.actions:
+                action(x, run)
+        else:
+            tape = self._recorded(x, run, names, split)
+            if tape.actions:
+                tapes[key] = tape
+                if len(tapes) > TAPES:
+                    del tapes[next(iter(tapes))]
+        kept = {}
+        for name in names:
+            at = states.get(name)
+            found = run.states[at[0]][at[1]] if at else tape.arrays[name]
+            kept[name] = np.broadcast_to(found, (run.ticks, len(x), *found.shape[2:])).astype(np.int64)
+        return Trace(tape.arrays[self.graph.output.name].astype(np.int64), kept, run.saturations)
+
+    def _recorded(self, x: Array, run: Run, names: tuple[str, ...], split: bool) -> Tape:
+        """All segments in order; what they did is kept where its memory is small, and where no state is watched."""
+        schedule = self._schedule(frozenset(names), frozenset(run.states))
+        small = not run.states and len(x) * self.bytes <= TAPE_BYTES
+        values = Values(x, run, schedule.sent, split, [] if small else None)
+        found: dict[str, Array] = {}
+        for segment, done in schedule.steps:
+            segment.run(values)
+            found |= {
+                n.name: values.arrays[n.name]
+                for n in segment.nodes
+                if n.name in names or isinstance(n, Output)
+            }
+            values.drop([name for name in done if name not in names])
+        values.settle()
+        return Tape(values.tape or [], found)
 
 
 def constants(graph: Graph) -> frozenset[str]:

@@ -55,14 +55,14 @@ def kernel({streams}, out{traces}{params}):
 Kernel = Callable[..., int]
 
 
-def _step(name: str) -> FunctionType:
-    """The text of a model's integer step."""
-    return cast(FunctionType, NEURONS[name].int_step)
+def step_of(name: str, form: str = "int_step") -> FunctionType:
+    """The text of a model's integer step, or of a form of it that :meth:`NeuronModel.form` names."""
+    return cast(FunctionType, getattr(NEURONS[name], form))
 
 
-def scalar_step(name: str) -> Any:
-    """The model's ``int_step``, compiled for scalars together with every function it calls."""
-    return _compiled(_step(name), {})
+def scalar_step(name: str, form: str = "int_step") -> Any:
+    """The model's step, compiled for scalars together with every function it calls."""
+    return _compiled(step_of(name, form), {})
 
 
 def _compiled(function: FunctionType, done: dict[FunctionType, Any]) -> Any:
@@ -91,10 +91,10 @@ def _fingerprint(function: FunctionType) -> bytes:
     return b"".join([code.co_code, text, *(_fingerprint(callee) for callee in _callees(function).values())])
 
 
-def constant_positions(name: str) -> tuple[int, ...]:
-    """Which of ``int_params`` shape the program rather than a threshold: those that ``int_step`` annotates as int."""
-    model = NEURONS[name]
-    notes = list(inspect.signature(model.int_step).parameters.values())[model.inputs + len(model.state) :]
+def constant_positions(name: str, form: str = "int_step") -> tuple[int, ...]:
+    """Which of ``int_params`` shape the program rather than a threshold: those that the step annotates as int."""
+    model, step = NEURONS[name], step_of(name, form)
+    notes = list(inspect.signature(step).parameters.values())[model.inputs + len(model.state) :]
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
 
@@ -114,20 +114,20 @@ def source_of(name: str, constants: tuple[int, ...], cached: bool, traced: bool 
         values[position] = str(constant)
     return SOURCE.format(
         model=name, constants=constants, cached=cached, streams=", ".join(streams),
-        sources=_each("            source_{0} = {0}[t if {0}.shape[0] > 1 else 0, b]", streams, "\n"),
-        inputs=_each("np.int64(source_{0}[j])", streams, ", "),
-        params=_each(", {0}", params),
-        zero=_each("        {0} = np.zeros(size, np.int64)", states, "\n") or "        # no state",
-        new=_each("n{0}, ", states),
-        old=_each(", {0}[j]", states),
-        at=_each(", {0}", values),
-        keep=_each("                {0}[j] = n{0}", states, "\n") or "                # no state",
-        traces=_each(", all_{0}", states) if traced else "",
-        trace=_each("\n                all_{0}[t, b, j] = n{0}", states) if traced else "",
+        sources=each("            source_{0} = {0}[t if {0}.shape[0] > 1 else 0, b]", streams, "\n"),
+        inputs=each("np.int64(source_{0}[j])", streams, ", "),
+        params=each(", {0}", params),
+        zero=each("        {0} = np.zeros(size, np.int64)", states, "\n") or "        # no state",
+        new=each("n{0}, ", states),
+        old=each(", {0}[j]", states),
+        at=each(", {0}", values),
+        keep=each("                {0}[j] = n{0}", states, "\n") or "                # no state",
+        traces=each(", all_{0}", states) if traced else "",
+        trace=each("\n                all_{0}[t, b, j] = n{0}", states) if traced else "",
     )  # fmt: skip
 
 
-def _each(form: str, names: Iterable[str], between: str = "") -> str:
+def each(form: str, names: Iterable[str], between: str = "") -> str:
     """The text of every name."""
     return between.join(form.format(name) for name in names)
 
@@ -140,17 +140,22 @@ def neuron_kernel(name: str, constants: tuple[int, ...] = (), traced: bool = Fal
 
     With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
     """
+    return compiled(name, lambda cached: source_of(name, constants, cached, traced), [step_of(name)])
+
+
+def compiled(name: str, text: Callable[[bool], str], uses: Iterable[FunctionType | str]) -> Kernel:
+    """``kernel`` of a generated module: ``text(cached)``, with what it ``uses``, functions or the text of modules."""
     try:
-        return _from_file(name, constants, traced)
+        return _from_file(name, text(True), uses)
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
         table: dict[str, Any] = {}
-        exec(compile(source_of(name, constants, False, traced), f"<kernel {name}>", "exec"), table)
+        exec(compile(text(False), f"<kernel {name}>", "exec"), table)
         return cast(Kernel, table["kernel"])
 
 
-def _from_file(name: str, constants: tuple[int, ...], traced: bool) -> Kernel:
-    text = source_of(name, constants, True, traced)
-    digest = hashlib.sha256(text.encode() + _fingerprint(_step(name))).hexdigest()[:16]
+def _from_file(name: str, text: str, uses: Iterable[FunctionType | str]) -> Kernel:
+    marks = b"".join(part.encode() if isinstance(part, str) else _fingerprint(part) for part in uses)
+    digest = hashlib.sha256(text.encode() + marks).hexdigest()[:16]
     path = cache_folder() / f"{name}_{digest}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         _write_whole(path, text)
@@ -188,15 +193,20 @@ def plain(x: Array) -> Array:
     return np.ascontiguousarray(x, dtype=np.float32 if x.dtype == np.float32 else np.int64)
 
 
-def _kept(function: Callable[..., Any]) -> Any:
+def kept(function: Callable[..., Any], **options: Any) -> Any:
     """njit, with the machine code kept on disk where numba finds a place for it."""
     try:
-        return njit(function, nogil=True, error_model="numpy", cache=True)
+        return njit(function, nogil=True, error_model="numpy", cache=True, **options)
     except RuntimeError:
-        return njit(function, nogil=True, error_model="numpy")
+        return njit(function, nogil=True, error_model="numpy", **options)
 
 
-@_kept
+def inlined(function: Callable[..., Any]) -> Any:
+    """:func:`kept`, for what is called on a few vectors at a time: constants of the caller reach its loops."""
+    return kept(function, forceinline=True)
+
+
+@kept
 def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
     """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for (T, n). Returns clipped elements."""
     ticks, size = out.shape
@@ -214,7 +224,7 @@ def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int
     return clipped
 
 
-@_kept
+@kept
 def rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
     """out = rescale(x) clipped to +-limit; x and out (n, P), multiplier and shift (P,). Returns clipped elements."""
     rows, size = out.shape

@@ -35,6 +35,16 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> li
     return list(_pool(count).map(work, pieces))
 
 
+def shared(work: Callable[[int, int], Result], extent: int, unit: int = 1) -> list[Result]:
+    """``work(lo, hi)`` of parts of 0 .. extent, on as many threads as there are; bounds are multiples of ``unit``."""
+    count = threads()
+    size = max(-(-extent // (count * unit)) * unit, unit)
+    bounds = [(lo, min(lo + size, extent)) for lo in range(0, extent, size)]
+    others = [_pool(count).submit(work, *part) for part in bounds[1:]]
+    first = [work(*part) for part in bounds[:1]]
+    return first + [one.result() for one in others]
+
+
 @cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.ir.neuron_model import NEURONS, NeuronModel, Quantized
+from neurodeploy.simulate.kernels import scalar_step
 
 MODELS = NEURONS
 UNIT = 2.0**-10  # worth of an input unit: fine enough that thresholds hold ten bits
@@ -175,6 +176,35 @@ def test_compiled_scalar_step_equals_numpy(model: NeuronModel, spread: float) ->
             )
             assert int(out) == outs[t, element] and int(clipped) == clips[t, element]
             assert tuple(int(s) for s in state) == tuple(int(v[element]) for v in states[t])
+
+
+FORMED = [
+    (name, reach)
+    for name in sorted(MODELS)
+    for reach in (50, 3000, (1 << 17) - 1)
+    if MODELS[name].form(quantized(MODELS[name]).params, reach) != "int_step"
+]
+
+
+@pytest.mark.parametrize(("name", "reach"), FORMED)
+def test_narrow_form_of_the_step_equals_it(name: str, reach: int) -> None:
+    """At the ends of the inputs for which the form is said to hold, and between; states as well."""
+    model, kind = MODELS[name], np.int32
+    params = quantized(model).params
+    step = scalar_step(name, model.form(params, reach))
+    rng = np.random.default_rng(0)
+    xs = rng.integers(-reach, reach, (TICKS, 60), endpoint=True)
+    xs[:, :2] = reach, -reach
+    out, states, clips = run_int(model, xs, params)
+    for j in range(60):
+        state = [kind(0)] * len(model.state)
+        ints = [kind(np.broadcast_to(params[name], 60)[j]) for name in model.int_params]
+        for t in range(TICKS):
+            given = [kind(x[t, j]) for x in streams(model, xs)]
+            value, *after, clipped = step(*given, *state, *ints)
+            state = [kind(one) for one in after]
+            expected = [np.broadcast_to(one, 60)[j] for one in states[t]]
+            assert (value, clipped) == (out[t, j], clips[t, j]) and state == expected
 
 
 @pytest.mark.slow

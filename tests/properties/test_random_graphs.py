@@ -14,6 +14,7 @@ from neurodeploy.ir import fixed, interp, intervals, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.neuron_model import state_names
 from neurodeploy.ir.nodes import Product
+from neurodeploy.ir.trace import Trace
 from neurodeploy.simulate import Engine
 from tests.strategies import inputs, integer_graphs
 
@@ -37,11 +38,23 @@ def check_engine(graph: Graph, x: np.ndarray) -> None:
     expected, found = interp.run(graph, x, (*names, *states)), engine.run(x, names)
     for name in names:
         assert np.array_equal(found.values[name], expected.values[name]), name
+    check_fused(engine, x, expected)
     kept = engine.run(x, states).values if states else {}
     for name in states:
         assert np.array_equal(kept[name], expected.values[name]), name
     assert np.array_equal(found.outputs, expected.outputs)
     assert found.saturations == expected.saturations
+
+
+def check_fused(engine: Engine, x: np.ndarray, expected: Trace) -> None:
+    """Recording a value keeps its node from being fused: nothing, then every other one; each as recorded and again."""
+    for names in ([], list(expected.values)[::2]):
+        for _ in range(2):
+            found = engine.run(x, names)
+            assert np.array_equal(found.outputs, expected.outputs)
+            assert found.saturations == expected.saturations
+            for name in set(names) & set(engine.graph.nodes):
+                assert np.array_equal(found.values[name], expected.values[name]), name
 
 
 def check_telescoping(graph: Graph, x: np.ndarray) -> None:

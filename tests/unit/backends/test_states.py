@@ -94,3 +94,9 @@ def test_run_writes_states_and_lists_them_for_a_wrong_name(
     assert wanted["layer1.v"].any()
     assert cli.call([*run, "--record", "layer1.w"]) == 2
     assert "layer1.v" in capsys.readouterr().err
+    assert cli.call([*run, "--kernels", "--format", "json"]) == 0
+    chosen = json.loads(capsys.readouterr().out)["kernels"]
+    assert sorted(name for one in chosen for name in one["nodes"]) == sorted(graph.nodes)
+    assert all(one["name"] for one in chosen)
+    assert cli.call([*run, "--kernels"]) == 0
+    assert "own step" in capsys.readouterr().out

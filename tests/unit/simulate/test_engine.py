@@ -22,13 +22,19 @@ MULTI = {"base_p": 40, "base_n": 30, "unit_p": 4, "unit_n": 3, "levels": 5, "rul
 
 def assert_same(graph: Graph, x: np.ndarray) -> None:
     """Every value of every node at every tick, the read-outs and all saturation counts."""
-    names = list(graph.nodes)
-    expected, found = interp.run(graph, x, names), Engine(graph).run(x, names)
-    for name in names:
-        assert np.array_equal(found.values[name], expected.values[name]), name
-    assert np.array_equal(found.outputs, expected.outputs)
-    assert found.outputs.dtype == np.int64
-    assert found.saturations == expected.saturations
+    names, engine = list(graph.nodes), Engine(graph)
+    expected = interp.run(graph, x, names)
+    for watched in (
+        names,
+        [],
+        [],
+    ):  # what is watched is not fused; the last run does again what the one before did
+        found = engine.run(x, watched)
+        for name in watched:
+            assert np.array_equal(found.values[name], expected.values[name]), name
+        assert np.array_equal(found.outputs, expected.outputs)
+        assert found.outputs.dtype == np.int64
+        assert found.saturations == expected.saturations
 
 
 def draw(low: int, high: int, *shape: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""What a run has computed so far, and how its work is done: at once, by all threads, or again for the next piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..array import Array
+from . import layers, pools, vector
+from .buffers import BUFFERS, SPARE, owner, room, start_of
+from .run import Run
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Where rows have spikes: ``index`` (T or 1, rows, room) uint16, the first ``count`` (T or 1, rows) of each row."""
+
+    index: Array
+    count: Array
+
+
+Action = Callable[[Array, Run], None]  # of a piece of the raw inputs, and of the run that counts
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Work on rows that do not depend on each other, and what is to be done with the results of its parts."""
+
+    work: Callable[[int, int], Any]
+    extent: int
+    finish: Callable[[Collection[Any], Run], None]
+
+    def all(self, x: Array, run: Run) -> None:
+        """Everything at once."""
+        self.finish([self.work(0, self.extent)], run)
+
+
+@dataclass
+class Values:
+    """What a run computes: arrays (T or 1, B or 1, *shape) by name, and lists of spikes.
+
+    Segments do their work as actions on arrays that stay where they are: with a ``tape`` they are kept, and the next
+    piece of the same size is computed by doing them again.
+    """
+
+    x: Array
+    run: Run
+    #: names of the populations that have to send an array, not lists alone
+    sent: Collection[str] = ()
+    #: whether all threads work on this run: rows are then computed in parts, side by side
+    split: bool = False
+    tape: list[Action] | None = None
+    arrays: dict[str, Array] = field(default_factory=dict)
+    lists: dict[str, Lists] = field(default_factory=dict)
+    #: what waits for others that go through the same rows; none where the run is not split
+    waiting: list[Rows] = field(default_factory=list)
+
+    #: memory of values that nothing reads any more, by its size: actions are done again in this order
+    free: dict[int, list[Array]] = field(default_factory=dict)
+    #: memory that is not a value's, in use until the segment has run
+    passing: list[Array] = field(default_factory=list)
+
+    def take(self, shape: tuple[int, ...], kind: Any) -> Array:
+        """An array of undefined content for a value."""
+        size = prod(shape) * np.dtype(kind).itemsize
+        pool = self.free.get(room(size))
+        if pool:
+            memory = pool.pop()
+            return np.ndarray(shape, kind, memory, start_of(memory))
+        return BUFFERS.take(shape, kind)
+
+    def do(self, action: Action) -> None:
+        """An action that needs all that went before."""
+        self.settle()
+        self._do(action)
+
+    def _do(self, action: Action) -> None:
+        if self.tape is not None:
+            self.tape.append(action)
+        action(self.x, self.run)
+
+    def compute(self, rows: Rows) -> None:
+        """Work on all rows, at once or together with what else goes through as many."""
+        if not self.split:
+            self._do(rows.all)
+            return
+        if self.waiting and self.waiting[0].extent != rows.extent:
+            self.settle()
+        self.waiting.append(rows)
+
+    def settle(self) -> None:
+        """Do what waits: each thread takes some rows through all of it."""
+        waiting, self.waiting = self.waiting, []
+
+        def action(x: Array, run: Run) -> None:
+            parts = pools.shared(
+                lambda lo, hi: [r.work(lo, hi) for r in waiting], waiting[0].extent, layers.BLOCK
+            )
+            for rows, found in zip(waiting, zip(*parts, strict=True), strict=True):
+                rows.finish(found, run)
+
+        if waiting:
+            self._do(action)
+
+    def shared(self, work: Callable[[int, int], Any], extent: int) -> None:
+        """Parts of something else, side by side."""
+
+        def action(x: Array, run: Run) -> None:
+            if self.split:
+                pools.shared(work, extent)
+            else:
+                work(0, extent)
+
+        self.do(action)
+
+    def filled(self, shape: tuple[int, ...], kind: Any, source: Array) -> Array:
+        """A copy of ``source``, broadcast."""
+        out = self.take(shape, kind)
+        self.passing.append(out)
+        self.do(lambda x, run: np.copyto(out, source, casting="unsafe"))
+        return out
+
+    def padded(self, source: Array, kind: Any, size: int) -> Array:
+        """A copy of ``source`` with zeros up to a length of its last axis."""
+        out = self.take((*source.shape[:-1], size), kind)
+        self.passing.append(out)
+
+        def action(x: Array, run: Run) -> None:
+            out[..., source.shape[-1] :] = 0
+            np.copyto(out[..., : source.shape[-1]], source, casting="unsafe")
+
+        self.do(action)
+        return out
+
+    def spikes(self, name: str) -> Lists:
+        """The lists of a value; made from its array where its population did not send any."""
+        if name not in self.lists:
+            array = self.arrays[name]
+            rows = prod(array.shape[1:-1])
+            whole = self.filled(
+                (len(array), rows, array.shape[-1]), np.int8, array.reshape(len(array), rows, -1)
+            )
+            index, count = self.room_for(len(array), rows, array.shape[-1])
+            make = layers.list_rows()
+            self.do(lambda x, run: make(whole, index, count))
+            self.lists[name] = Lists(index, count)
+        return self.lists[name]
+
+    def room_for(self, ticks: int, rows: int, size: int) -> tuple[Array, Array]:
+        """Memory for the lists of rows of ``size`` elements."""
+        wide = -(-(size + vector.SPILL + vector.PAD) // 32) * 32
+        return self.take((ticks, rows, wide), np.uint16), self.take((ticks, rows), np.int32)
+
+    def drop(self, names: Collection[str]) -> None:
+        """Forget values that nothing reads any more, and what only the last segment needed."""
+        arrays = [self.arrays.pop(name) for name in names if name in self.arrays]
+        lists = [self.lists.pop(name) for name in names if name in self.lists]
+        arrays += [x for one in lists for x in (one.index, one.count)] + self.passing
+        self.passing = []
+        if self.split:  # rows that wait may need them
+            return
+        used = {id(owner(x)) for x in self.arrays.values()}
+        for memory in {id(owner(x)): owner(x) for x in arrays}.values():
+            if id(memory) not in used and BUFFERS.owns(memory):
+                self.free.setdefault(memory.size - SPARE, []).append(memory)
