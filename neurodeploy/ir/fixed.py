@@ -1,12 +1,13 @@
 """Exact integer arithmetic, the vocabulary of TOSA: every rounding, saturation and wrap of the project is here.
 
-All functions are branch-free expressions over int64, so the same text serves numpy arrays and, compiled by numba,
-scalars. ``>>`` is arithmetic (floor). Sources: TOSA 1.0 (RESCALE, single round), Lava 0.10.0 fixed-point models.
+All functions are branch-free expressions over int64, so the same text serves numpy arrays and whatever stands for them.
+``>>`` is arithmetic (floor). Sources: TOSA 1.0 (RESCALE, single round), Lava 0.10.0 fixed-point models.
 """
 
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,15 @@ def saturate(x: Ints, bits: int) -> Ints:
     """Clip to the symmetric range +-(2^(bits-1) - 1)."""
     limit = (1 << (bits - 1)) - 1
     return np.minimum(np.maximum(x, -limit), limit)
+
+
+@singledispatch
+def held(x: Ints, bits: Ints) -> Ints:
+    """x itself, of which the program shows that a register of ``bits`` bits, sign included, holds it.
+
+    Says to who runs programs on other things than numbers (``simulate.symbols``) what an expression does not.
+    """
+    return x
 
 
 def flag(condition: Any) -> Ints:

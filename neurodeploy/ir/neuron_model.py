@@ -1,9 +1,9 @@
 """What a neuron model is: parameters, a float step, an integer step, the code it emits, its cost in operations.
 
 ``float_step(x, *state, *params) -> (out, *state)`` and ``int_step(x, *state, *params) -> (out, *state, clipped)``
-(a model of two inputs takes ``x, y``) are elementwise and branch-free: numpy runs them on arrays, numba compiles the
-same text for scalars. ``state`` and parameters follow the order of ``state`` and ``float_params`` / ``int_params``;
-state is zero before tick 1.
+(a model of two inputs takes ``x, y``) are elementwise and branch-free: numpy runs them on arrays, the engine on
+symbols of which it makes machine code. ``state`` and parameters follow the order of ``state`` and ``float_params`` /
+``int_params``; state is zero before tick 1.
 ``clipped`` is 1 where a state saturated.
 """
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import multiplier_of, multipliers_of, rescale, saturate
+from ..ir.fixed import held, multiplier_of, multipliers_of, rescale, saturate
 from ..ir.micro_op import Level, Numbers, Params, QuantizedMicro
 from ..ir.rows import DIGIT_BITS, RowOp
 from ..ir.types import Fixed, Interval
@@ -62,7 +62,7 @@ class Norm(RowOp):
             raise ValueError(f"a row of {x.shape[-1]} meets a norm of width {params['width']}")
         if self.centred:
             c, shift = centre(x, params)
-            c = c - mean(c, params)
+            c = held(c - mean(c, params), params["row_bits"] + 2)
         else:
             c, shift = fit(x, np.abs(x).max(axis=-1, keepdims=True), params)
         square, split = c * c, params["split"]
@@ -237,7 +237,7 @@ def centre(x: Array, params: Params) -> tuple[Array, Array]:
 def fit(x: Array, reach: Array, params: Params) -> tuple[Array, Array]:
     """x * 2^-shift with one rounding, |x| <= reach brought to ``row_bits`` bits; second: the shift (down positive)."""
     shift = range_shift(reach, params)
-    return shifted(x, shift), shift
+    return held(shifted(x, shift), params["row_bits"] + 2), shift
 
 
 def range_shift(reach: Array, params: Params) -> Array:
@@ -273,7 +273,7 @@ def root(total: Array, shift: Array, params: Params) -> tuple[Array, Array]:
 
 def output(c: Array, r: Array, half: Array, params: Params) -> tuple[Array, Array | int]:
     """gamma u + beta with u = c r of unit 2^-24 (times sqrt(1/2) where the split is odd), and 1 where it saturated."""
-    u = rescale(c, r, UNIT_BITS - U_BITS + half + (params["split"] + 1) // 2)
+    u = held(rescale(c, r, UNIT_BITS - U_BITS + half + (params["split"] + 1) // 2), U_BITS + 2)
     raw = rescale(u, params["multiplier"], params["shift"]) + params["beta"]
     y = saturate(raw, params["bits"])
     return y, np.where(raw != y, 1, 0)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from ..ir.fixed import multipliers_of, rescale
+from ..ir.fixed import held, multipliers_of, rescale
 from ..ir.widths import REGISTER_BITS
 
 UNIT_BITS = 30  # mantissas and their reciprocals have unit 2^-30
@@ -121,7 +121,7 @@ def reciprocal(x: Array, table: Array) -> tuple[Array, Array]:
     mantissa = x << (UNIT_BITS - exponent)
     one = 1 << UNIT_BITS
     r = interpolate(table, mantissa - one, RECIPROCAL_FRACTION)
-    return r + ((r * (one - ((mantissa * r) >> UNIT_BITS))) >> UNIT_BITS), exponent
+    return held(r + ((r * (one - ((mantissa * r) >> UNIT_BITS))) >> UNIT_BITS), REGISTER_BITS), exponent
 
 
 def root_table() -> Array:
@@ -138,7 +138,8 @@ def inverse_root(x: Array, table: Array) -> tuple[Array, Array]:
     mantissa = x << (ROOT_BITS - 2 * half)
     r = interpolate(table, mantissa - (1 << ROOT_BITS), ROOT_FRACTION)
     square = (r * r) >> UNIT_BITS
-    return r + ((r * ((1 << UNIT_BITS) - ((mantissa * square) >> ROOT_BITS))) >> (UNIT_BITS + 1)), half
+    r = r + ((r * ((1 << UNIT_BITS) - ((mantissa * square) >> ROOT_BITS))) >> (UNIT_BITS + 1))
+    return held(r, REGISTER_BITS), half
 
 
 def bits_of(table: Array) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..array import Array
 from ..errors import Problem, QuantizeError
-from ..ir.fixed import bits_for, multiplier_of, rescale
+from ..ir.fixed import bits_for, held, multiplier_of, rescale
 from ..ir.micro_op import Level, Numbers, Params, QuantizedMicro
 from ..ir.rows import DIGIT_BITS, MOST, RowOp
 from ..ir.types import Fixed, Interval
@@ -51,6 +51,7 @@ FRACTION_BITS = Z_BITS - 7
 E_BITS = 28  # fraction of an exponential
 SUM_BITS = 20  # fraction of the upper register of the sum
 LOW_BITS = E_BITS - SUM_BITS
+Y_BITS = 25  # 1 is at most 2^23 output units
 FLOOR = -(1 << 30)  # below every input
 E_OPS = 1 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2
 ROW_OPS = RECIPROCAL_OPS + 2 + 3 + 1
@@ -104,7 +105,7 @@ class Softmax(RowOp):
         low_bits = LOW_BITS + spare(x.shape[-1])
         total = (e >> low_bits).sum(axis=-1, keepdims=True)
         total = total + ((e & ((1 << low_bits) - 1)).sum(axis=-1, keepdims=True) >> low_bits)
-        return rescale(e, *reciprocal_of(total, low_bits, params)), 0
+        return held(rescale(e, *reciprocal_of(total, low_bits, params)), Y_BITS), 0
 
     def result(self, x: Array, told: Numbers, params: Params) -> tuple[Array, Array | int]:
         """e once more, times the reciprocal."""

@@ -91,15 +91,13 @@ class MultiThreshold(NeuronModel):
         """One level per tick; out is the payload, the state loses base * 2^i."""
         raw = v + x
         v = saturate(raw, STATE_BITS)
-        out = v * 0
-        loss = v * 0
+        negative = v < 0
+        base, quarters = select(negative, base_n, base_p), 4 * np.abs(v)
+        level = v * 0
         for i in range(levels):
-            c = switch_quarters(i, rule)
-            up = 4 * v >= c * base_p
-            down = -4 * v >= c * base_n
-            out = select(up, unit_p << i, select(down, -(unit_n << i), out))
-            loss = select(up, base_p << i, select(down, -(base_n << i), loss))
-        return out, v - loss, flag(raw != v)
+            level = select(quarters >= switch_quarters(i, rule) * base, 1 << i, level)
+        level = select(negative, -level, level)
+        return level * select(negative, unit_n, unit_p), v - level * base, flag(raw != v)
 
     def code(self, params: Params) -> Code:
         """Graded, +-unit * 2^(levels-1); at the spiking level the unit is 1."""

@@ -20,6 +20,13 @@ def magnitude(graph: Graph, name: str) -> int:
     return interval.magnitude if interval is not None and interval.proven else UNBOUNDED
 
 
+def ends(graph: Graph, name: str) -> tuple[int, int]:
+    """Proven smallest and largest value of a node, or UNBOUNDED either way."""
+    interval = graph.values[name].interval
+    known = interval is not None and interval.proven
+    return (interval.lo, interval.hi) if interval is not None and known else (-UNBOUNDED, UNBOUNDED)
+
+
 def exact_in(bound: int | float) -> Any:
     """The narrowest type in which sums are exact whose magnitudes add up to at most ``bound``."""
     if bound < FLOAT32_EXACT:
@@ -54,7 +61,11 @@ def running(x: Array, ticks: int, kind: Any) -> Array:
         factors = np.arange(1, ticks + 1, dtype=kind).reshape(-1, *(1,) * (x.ndim - 1))
         sums: Array = x.astype(kind, copy=False) * factors
         return sums
-    return np.cumsum(x, axis=0, dtype=kind)
+    sums = np.empty(x.shape, kind)
+    sums[:1] = x[:1]
+    for t in range(1, len(x)):  # several times as fast as numpy's cumsum along the first axis
+        np.add(sums[t - 1], x[t], out=sums[t], dtype=kind)
+    return sums
 
 
 def saturated(x: Array, bits: int) -> tuple[Array, int]:

@@ -1,8 +1,7 @@
-"""Compiled loops: neuron populations from their registered ``int_step``, and the rescale of running products.
+"""Compiled loops: generated texts, integer steps of neuron models for scalars, and the rescale of running products.
 
-The kernel of a neuron model is generated around the very function that the model registers. Its source lies in the
-user's cache folder under a name that contains a hash of that function and all it calls, so numba can keep the machine
-code between runs; where no folder can be written, it is compiled anew in each process.
+A text lies in the user's cache folder under a name that contains a hash of it and of all that it uses, so numba can
+keep the machine code between runs; where no folder can be written, it is compiled anew in each process.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, cast
@@ -24,33 +22,6 @@ from numba import njit
 
 from ..array import Array
 from ..ir.neuron_model import NEURONS
-
-SOURCE = '''\
-"""Generated: {model}, constants {constants}."""
-
-import numpy as np
-from numba import njit
-
-from neurodeploy.simulate.kernels import scalar_step
-
-step = scalar_step({model!r})
-
-
-@njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel({streams}, out{traces}{params}):
-    ticks, batch, size = out.shape
-    clipped = 0
-    for b in range(batch):
-{zero}
-        for t in range(ticks):
-{sources}
-            for j in range(size):
-                value, {new}clip = step({inputs}{old}{at})
-                out[t, b, j] = value
-{keep}{trace}
-                clipped += clip
-    return clipped
-'''
 
 Kernel = Callable[..., int]
 
@@ -98,53 +69,16 @@ def constant_positions(name: str, form: str = "int_step") -> tuple[int, ...]:
     return tuple(i for i, note in enumerate(notes) if note.annotation in (int, "int"))
 
 
-def source_of(name: str, constants: tuple[int, ...], cached: bool, traced: bool = False) -> str:
-    """Text of the kernel of a model, every parameter an array of one element per neuron.
-
-    ``traced``: states are written out as well, into an array like ``out`` for each.
-
-    ``constants``: values written into the text, one for each of :func:`constant_positions`, or none at all.
-    """
-    model = NEURONS[name]
-    states = [f"s{i}" for i in range(len(model.state))]
-    streams = [f"x{i}" for i in range(model.inputs)]
-    params = [f"p{i}" for i in range(len(model.int_params))]
-    values = [f"{p}[j]" for p in params]
-    for position, constant in zip(constant_positions(name), constants, strict=False):
-        values[position] = str(constant)
-    return SOURCE.format(
-        model=name, constants=constants, cached=cached, streams=", ".join(streams),
-        sources=each("            source_{0} = {0}[t if {0}.shape[0] > 1 else 0, b]", streams, "\n"),
-        inputs=each("np.int64(source_{0}[j])", streams, ", "),
-        params=each(", {0}", params),
-        zero=each("        {0} = np.zeros(size, np.int64)", states, "\n") or "        # no state",
-        new=each("n{0}, ", states),
-        old=each(", {0}[j]", states),
-        at=each(", {0}", values),
-        keep=each("                {0}[j] = n{0}", states, "\n") or "                # no state",
-        traces=each(", all_{0}", states) if traced else "",
-        trace=each("\n                all_{0}[t, b, j] = n{0}", states) if traced else "",
-    )  # fmt: skip
-
-
 def each(form: str, names: Iterable[str], between: str = "") -> str:
     """The text of every name."""
     return between.join(form.format(name) for name in names)
 
 
-@cache
-def neuron_kernel(name: str, constants: tuple[int, ...] = (), traced: bool = False) -> Kernel:
-    """kernel(*inputs (T or 1, B, P), out (T, B, P), *params (P,)) -> saturated elements.
+def compiled(name: str, text: Callable[[bool], str], uses: Iterable[FunctionType | str] = ()) -> Kernel:
+    """``kernel`` of a generated module: ``text(cached)``, with what it ``uses``, functions or the text of modules.
 
-    An input of one tick is fed at every tick. ``traced``: states (T, B, P) are written too, behind ``out``.
-
-    With ``constants`` loops over levels unroll and vectorise, at the price of one compilation per combination.
+    ``cached``: whether its machine code is kept.
     """
-    return compiled(name, lambda cached: source_of(name, constants, cached, traced), [step_of(name)])
-
-
-def compiled(name: str, text: Callable[[bool], str], uses: Iterable[FunctionType | str]) -> Kernel:
-    """``kernel`` of a generated module: ``text(cached)``, with what it ``uses``, functions or the text of modules."""
     try:
         return _from_file(name, text(True), uses)
     except (OSError, RuntimeError):  # no folder to write to, or numba cannot use it
@@ -153,10 +87,19 @@ def compiled(name: str, text: Callable[[bool], str], uses: Iterable[FunctionType
         return cast(Kernel, table["kernel"])
 
 
-def _from_file(name: str, text: str, uses: Iterable[FunctionType | str]) -> Kernel:
+def is_kept(name: str, text: str) -> bool:
+    """Whether an earlier run has kept this text, which uses nothing, and with it its machine code."""
+    return _path(name, text, ()).is_file()
+
+
+def _path(name: str, text: str, uses: Iterable[FunctionType | str]) -> Path:
     marks = b"".join(part.encode() if isinstance(part, str) else _fingerprint(part) for part in uses)
     digest = hashlib.sha256(text.encode() + marks).hexdigest()[:16]
-    path = cache_folder() / f"{name}_{digest}.py"
+    return cache_folder() / f"{name}_{digest}.py"
+
+
+def _from_file(name: str, text: str, uses: Iterable[FunctionType | str]) -> Kernel:
+    path = _path(name, text, uses)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         _write_whole(path, text)
     spec = importlib.util.spec_from_file_location(f"neurodeploy_kernel_{path.stem}", path)
@@ -221,18 +164,4 @@ def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int
             out[t, j] = kept
             clipped += raw != kept
             before[j] = now
-    return clipped
-
-
-@kept
-def rescale_clip(x: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
-    """out = rescale(x) clipped to +-limit; x and out (n, P), multiplier and shift (P,). Returns clipped elements."""
-    rows, size = out.shape
-    clipped = 0
-    for i in range(rows):
-        for j in range(size):
-            raw = (np.int64(x[i, j]) * multiplier[j] + ((np.int64(1) << shift[j]) >> 1)) >> shift[j]
-            kept = min(max(raw, -limit), limit)
-            out[i, j] = kept
-            clipped += raw != kept
     return clipped

@@ -10,13 +10,17 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Reduce, Sum, Synapse
-from . import arithmetic
+from . import arithmetic, short
 from .run import Run, Step
 
 
 def synapse(node: Synapse, graph: Graph) -> Step:
     """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
-    return _late(node, graph) if node.delays[-1] else _planned(node, _kind(node, graph))
+    if node.delays[-1]:
+        return _late(node, graph)
+    if short.fits(node, graph):
+        return short.synapse(node, arithmetic.storage(graph, node.name))
+    return _planned(node, _kind(node, graph))
 
 
 def _kind(node: Synapse, graph: Graph) -> Any:

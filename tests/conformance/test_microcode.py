@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurodeploy.ir.fixed import reciprocal, rescale
+from neurodeploy.ir.fixed import held, reciprocal, rescale
 from neurodeploy.ir.micro_op import MICROCODE, MicroOp, QuantizedMicro
 from neurodeploy.ir.types import Fixed, Interval
 
@@ -188,6 +188,15 @@ def watched(value: Any, peaks: dict[str, float]) -> Watched:
     view = np.asarray(value).view(Watched)
     view.peaks = peaks
     return view
+
+
+@held.register
+def _held(x: Watched, bits: Any) -> Watched:
+    limit = 1 << (int(bits) - 1)
+    assert -limit <= np.asarray(x).min() and np.asarray(x).max() < limit, (
+        "a register holds more than its program says"
+    )
+    return x
 
 
 def peaks_of(op: MicroOp, x: np.ndarray, q: QuantizedMicro) -> dict[str, float]:

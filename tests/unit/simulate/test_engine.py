@@ -13,7 +13,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Reduce, Sum, Synapse
 from neurodeploy.ir.types import Code
 from neurodeploy.microcode.rescale import MEMBER as RESCALE
-from neurodeploy.simulate import Engine, arithmetic, kernels, operators, pools, populations
+from neurodeploy.simulate import Engine, arithmetic, fused, kernels, operators, pools
 from neurodeploy.simulate import engine as engine_module
 from tests.tiny import batch, chain
 
@@ -89,24 +89,6 @@ def test_multi_threshold_state_saturates_alike() -> None:
     assert interp.run(graph, x).saturations["n"] > 0
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_kernel_specialised_on_constants_equals_the_general_one(per_channel: bool) -> None:
-    params = MULTI | ({"base_p": 2 * draw(1, 40, 64), "base_n": 2 * draw(1, 40, 64)} if per_channel else {})
-    node = Neuron(name="n", inputs=("x",), model="multi_threshold", params=params)
-    graph = chain((8, 64), (node, (8, 64)), ticks=2, reach=(-2000, 2000))
-    x = draw(-2000, 2000, 64, 8, 64)
-    assert populations.SPECIALISE_UPDATES <= 8 * 64 * 2
-    assert_same(graph, x)
-
-
-@pytest.mark.parametrize("du", [4095, 100])
-def test_lif_specialised_on_the_decay_of_its_current(du: int) -> None:
-    params = {"du": du, "dv": 1024, "vth": draw(20, 90, 64)}
-    graph = chain((8, 64), (Neuron(name="n", inputs=("x",), model="lif", params=params), (8, 64)), ticks=4)
-    assert populations.SPECIALISE_UPDATES <= 8 * 64 * 4
-    assert_same(graph, draw(-100, 100, 9, 8, 64))
-
-
 def compensated(reach: int, bits: int, rescaled: bool) -> Graph:
     table = fixed.multipliers_of(1 / np.arange(1, 5)) if rescaled else None
     weight = np.array([[1, 0], [1, -1]])
@@ -162,15 +144,26 @@ def test_tabulated_operator_equals_its_program(timing: str, per_channel: bool) -
     assert x.size > 1801  # enough elements for a table
 
 
-def test_table_is_built_only_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_code_is_made_only_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "LOOKED_AT", 100)
+    monkeypatch.setattr(fused, "WORTH", 200)
+    monkeypatch.setattr(kernels, "is_kept", lambda name, text: False)
     node = Micro(name="m", inputs=("x",), op="relu", params=RESCALE.params(0.5, 8), timing="instant")
-    operator = operators.Operator(node, chain((1,), (node, (1,))), -100, 100)
-    operator.expect(200)
-    assert operator.table is None
-    operator.expect(2)
-    assert operator.table is not None
-    y, clipped = operator(batch([100], [-100]))
-    assert y.tolist() == [[50], [0]] and clipped == 0
+    step, x = operators.program(node, chain((1,), (node, (1,)))), np.full((1, 100, 1), 99)
+    for machine, kernel in ((False, False), (True, False), (True, True)):
+        y, clipped = step([x], 1)
+        assert (step.machine is not None) == machine
+        assert (step.machine is not None and step.machine.kernel is not None) == kernel
+        assert np.array_equal(y, np.full((1, 100, 1), 50)) and clipped == 0
+
+
+def test_an_operator_that_symbols_cannot_run_stays_with_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "LOOKED_AT", -1)
+    node = Micro(name="m", inputs=("x",), op="relu", params=RESCALE.params(0.5, 8), timing="instant")
+    step = operators.program(node, chain((2,), (node, (2,))))
+    step.step = lambda inputs, states, params: (inputs[0] if inputs[0].max() > 0 else -inputs[0], (), 0)
+    step.compiled, x = None, batch([3, -4])[None]
+    assert np.array_equal(step([x], 1)[0], x) and step.machine is None and not step.traceable
 
 
 def test_operator_of_a_constant_input_counts_saturations_of_every_tick() -> None:
@@ -232,21 +225,8 @@ def test_kernels_compile_where_nothing_can_be_written(
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setattr(kernels, "cache_folder", lambda: blocked)
-    kernel = kernels.neuron_kernel.__wrapped__("graded_relu")
-    out = np.empty((1, 1, 3), dtype=np.float32)
-    x = np.array([[[-5, 7, 900]]], dtype=np.float32)
-    clipped = kernel(x, out, *(np.full(3, value) for value in (1, 0, 255)))
-    assert out.ravel().tolist() == [0, 7, 255] and clipped == 1
-
-
-@pytest.mark.parametrize("body", ["x + 2", "x - 1", "x + LIMIT", "1 + x"])
-def test_kernel_name_changes_with_any_function_it_calls(body: str) -> None:
-    def fingerprint(helper: str) -> bytes:
-        names: dict = {"LIMIT": 1}
-        exec(f"def helper(x):\n    return {helper}\ndef step(x):\n    return helper(x)", names)
-        return kernels._fingerprint(names["step"])
-
-    assert fingerprint("x + 1") == fingerprint("x + 1") != fingerprint(body)
+    text = "from numba import njit\n@njit(cache={})\ndef kernel(x):\n    return x + 1\n"
+    assert kernels.compiled("small", text.format)(2) == 3
 
 
 def test_input_outside_the_proven_range_is_refused() -> None:
