@@ -264,6 +264,7 @@ class Book:
         said, named = np.array(silent)[nodes], list(self.order)
         for value, read in elsewhere(self.graph).items():
             new = np.flatnonzero(read & ~said[found[value]]) if value not in self.still else np.zeros(0, int)
+            new = new[np.unique(found[value][new], return_index=True)[1]]  # a View may show an element twice
             said[found[value][new]] = True
             for position, origin, spikes in zip(*self._groups(value, new), strict=True) if len(new) else ():
                 if position in positions:

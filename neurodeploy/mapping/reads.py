@@ -17,7 +17,7 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Output, Product, Reduce, Synapse
 from ..passes.balance import CROSSING
-from .regions import Region, every, region
+from .regions import Region, every, flat_of, region
 
 Axes = tuple[int, ...]  # one number per axis
 
@@ -142,7 +142,12 @@ def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
         geometry = (y, x), node.stride or node.window, node.window, node.padding, shape[-2:]
         return Region(shape, (*lead, *map(window, *geometry)))
     gone = {a % len(shape) for a in node.axes}
-    kept = iter(h for a, h in enumerate(out.hull) if not node.keepdims or a not in gone)
+    if out.axes is None:  # the product around scattered elements has some that none of them adds up
+        left = tuple(1 if a in gone else n for a, n in enumerate(shape))
+        first = np.ravel_multi_index(np.unravel_index(out.indices, left), shape)
+        added = flat_of(tuple(every(n if a in gone else 1) for a, n in enumerate(shape)), shape)
+        return region(np.sort(first[:, None] + added, axis=None), shape)
+    kept = iter(h for a, h in enumerate(out.axes) if not node.keepdims or a not in gone)
     return Region(shape, tuple(every(n) if a in gone else next(kept) for a, n in enumerate(shape)))
 
 

@@ -15,18 +15,36 @@ from neurodeploy.cost import booked
 from neurodeploy.cost.links import packets
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
-from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.graph import Builder, Graph, Header
+from neurodeploy.ir.nodes import Input, Output, Reduce, Synapse, View
+from neurodeploy.ir.trace import Events
+from neurodeploy.ir.types import Interval
+from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.mapping.routes import route
 from neurodeploy.mapping.topology import Topology
+from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
 from neurodeploy.target_schema import Board
-from tests.mappings import random_mapping
+from tests.mappings import assemble, one_core_per_group, pieces_of, random_mapping
 from tests.strategies import inputs, integer_graphs
+from tests.unit.backends.small import value
 
 TARGET = load("loihi-sim")
+
+
+def both(graph: Graph, mapping: Mapping, x: np.ndarray) -> tuple[Events, Events]:
+    """The book of mapping and values, and that of the simulated cores."""
+    _, events = MEMBER.run(Program(graph, encode(graph, mapping, TARGET)), x)
+    return booked.booked(graph, mapping, interp.run(graph, x, booked.names(graph)), TARGET), events
+
+
+def amounts(events: Events, kind: str) -> list[int]:
+    """Of each core in all steps of its first sample."""
+    found: list[int] = events.core_counts[0, :, :, events.kinds.index(kind)].sum(axis=1).tolist()
+    return found
 
 
 @settings(max_examples=6)
@@ -66,8 +84,7 @@ def test_mapping_and_values_say_what_cores_count(
         else random_mapping(graph, TARGET, seed, copies=cut != "random")
     )
     x = data.draw(inputs(graph))
-    _, events = MEMBER.run(Program(graph, encode(graph, mapping, TARGET)), x)
-    found = booked.booked(graph, mapping, interp.run(graph, x, booked.names(graph)), TARGET)
+    found, events = both(graph, mapping, x)
     # The mapper's accounting of words is that of whole rows and channels, which cuts at random need not have.
     known = [
         row for row in booked.disagreements(found, events) if cut == "mapper" or row[0] != "memory_reads"
@@ -76,3 +93,37 @@ def test_mapping_and_values_say_what_cores_count(
     if cut == "mapper":
         alone = sampled.verify(Program(graph, mapping), TARGET, x, cores=range(len(mapping.cores)))
         assert alone.divergence is None
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_sum_on_scattered_elements_takes_in_what_they_add_up(channels: int) -> None:
+    """A 1x1 convolution to (C, 2, 2) and a sum over C, one core with its (0, 1), (1, 0) and (1, 1), one with (0, 0)."""
+    b = Builder(Header("scattered", "integer", 1))
+    full = Interval(0, 1, True)
+    b.add(Input(name="x"), replace(value("CYX", channels, 2, 2, bits=8), interval=full))
+    weight = np.eye(channels, dtype=np.int64)[:, :, None, None]
+    b.add(Synapse(name="conv", inputs=("x",), op="conv", weight=weight), value("CYX", channels, 2, 2))
+    b.add(Reduce(name="sum", inputs=("conv",), op="sum", axes=(0,)), value("YX", 2, 2))
+    b.add(Output(name="out", inputs=("sum",)), value("YX", 2, 2, bits=32))
+    graph = balance(b.build())
+    conv, summed = (group for group in populations(graph) if not group.on_host)
+    pieces = *pieces_of(graph, conv), *pieces_of(graph, summed, np.array([0, 1, 1, 1]))
+    mapping = assemble(graph, TARGET, [((0, i, 0), [piece]) for i, piece in enumerate(pieces)])
+    found, events = both(graph, mapping, np.ones((1, channels, 2, 2), dtype=np.int64))
+    assert list(booked.disagreements(found, events)) == []
+    assert amounts(found, "packets_in") == [4 * channels, channels, 3 * channels]
+    assert amounts(found, "packets_out") == [4 * channels, 1, 3]
+    assert amounts(found, "memory_reads")[1:] == [channels, 3 * channels]
+
+
+def test_a_value_that_a_view_repeats_is_one_spike_and_a_packet_each_time() -> None:
+    b = Builder(Header("repeated", "integer", 1))
+    b.add(Input(name="x"), value("C", 2, bits=8))
+    b.add(Synapse(name="fc", inputs=("x",), weight=np.eye(2, dtype=np.int64)), value("C", 2))
+    b.add(View(name="rows", inputs=("fc",), op="broadcast", args=(3, 2)), value("NC", 3, 2))
+    b.add(Output(name="out", inputs=("rows",)), value("NC", 3, 2, bits=32))
+    graph = balance(b.build())
+    found, events = both(graph, one_core_per_group(graph, TARGET), np.ones((1, 2), dtype=np.int64))
+    assert list(booked.disagreements(found, events)) == []
+    assert amounts(found, "spikes") == [2]
+    assert amounts(found, "packets_out") == [6]
