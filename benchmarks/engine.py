@@ -82,7 +82,7 @@ def _spiking(size: Size, network: Graph, x: np.ndarray, lif: Callable[..., Any])
 
     def weights(*names: str) -> tuple[Any, Any]:
         parts = ([getattr(nodes[name], part) for name in names] for part in ("weight", "bias"))
-        return tuple(torch.from_numpy(np.concatenate(part)).float() for part in parts)  # type: ignore[return-value]
+        return tuple(torch.from_numpy(np.concatenate(part)).float() for part in parts)
 
     def branch(name: str) -> tuple[Any, Any, Any]:
         params = nodes[f"{name}.rescale"].params
@@ -94,7 +94,7 @@ def _spiking(size: Size, network: Graph, x: np.ndarray, lif: Callable[..., Any])
         if "vth" in getattr(node, "params", ())
     }
     layers = {name: weights(name) for name in ["patch", "head", *(f"{i}.up" for i in range(size.depth))]}
-    layers |= {i: weights(*(f"{i}.attention.{p}" for p in "qkv")) for i in map(str, range(size.depth))}  # type: ignore[misc]
+    layers |= {i: weights(*(f"{i}.attention.{p}" for p in "qkv")) for i in map(str, range(size.depth))}
     scaled = {
         name: branch(name)
         for name in ["embed", *(f"{i}.{p}" for i in range(size.depth) for p in ("out", "down"))]
