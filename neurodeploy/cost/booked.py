@@ -34,6 +34,8 @@ from .work import MET, PROGRAMS, nothing, under
 
 READERS = (Synapse, Product, Reduce, Delay)
 KIND = {kind: i for i, kind in enumerate(EVENT_KINDS)}
+#: what nodes of a core read of a value, by its channel axis: an axon has one, so along two it arrives twice
+_Taken = dict[tuple[str, int], list[tuple[str, Array]]]
 
 
 def names(graph: Graph) -> tuple[str, ...]:
@@ -166,7 +168,7 @@ class Book:
 
     def core(self, position: int, core: Core) -> None:
         """All that a core does but for what it sends."""
-        taken: dict[str, list[tuple[str, Array]]] = {}
+        taken: _Taken = {}
         for piece in core.pieces:
             for name in sorted(piece.elements, key=self.order.__getitem__):
                 node, flat = self.graph.nodes[name], np.asarray(piece.elements[name], dtype=np.int64)
@@ -179,12 +181,10 @@ class Book:
                         own = flat[self.owner[name][flat] == position]
                         spikes = self.active(name)[own].sum(axis=0, dtype=np.int64)
                         self.add(name, position, "spikes", spikes, self.level[name])
-        for value, parts in taken.items():
+        for (value, _), parts in taken.items():
             self._take(position, value, parts)
 
-    def _reads(
-        self, position: int, node: Node, flat: Array, taken: dict[str, list[tuple[str, Array]]]
-    ) -> list[Array]:
+    def _reads(self, position: int, node: Node, flat: Array, taken: _Taken) -> list[Array]:
         """Messages that arrive for a node on a core by operand, (samples, ticks); notes what they set off there."""
         if not isinstance(node, READERS):
             return []
@@ -202,7 +202,10 @@ class Book:
             self.add(node.name, position, "memory_reads", done, level)
             if isinstance(node, Synapse):
                 self.add(node.name, position, "synaptic_ops", self.met(node, flat), level)
-            taken.setdefault(source, []).append((node.name, under(self.graph, node, out, read)))
+            last = len(self.graph.shape(source)) - 1
+            dense = isinstance(node, Synapse) and node.op == "dense"
+            axis = last if dense else self.channels.get(source, last)
+            taken.setdefault((source, axis), []).append((node.name, under(self.graph, node, out, read)))
         return found
 
     def _stored(self, node: Node) -> int:

@@ -16,7 +16,7 @@ from neurodeploy.cost.links import packets
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Builder, Graph, Header
-from neurodeploy.ir.nodes import Input, Output, Reduce, Synapse, View
+from neurodeploy.ir.nodes import Input, Output, Reduce, Sum, Synapse, View
 from neurodeploy.ir.trace import Events
 from neurodeploy.ir.types import Interval
 from neurodeploy.mapping.groups import populations
@@ -127,3 +127,20 @@ def test_a_value_that_a_view_repeats_is_one_spike_and_a_packet_each_time() -> No
     assert list(booked.disagreements(found, events)) == []
     assert amounts(found, "spikes") == [2]
     assert amounts(found, "packets_out") == [6]
+
+
+def test_a_value_that_is_read_along_two_channel_axes_arrives_along_both() -> None:
+    """A dense layer names its last axis in a message and a convolution its first: two axons of one core."""
+    b = Builder(Header("axes", "integer", 1))
+    one, shape = np.ones((1, 1), dtype=np.int64), value("CYX", 1, 2, 1)
+    b.add(Input(name="x"), value("CYX", 1, 2, 1, bits=8))
+    b.add(Synapse(name="v", inputs=("x",), op="conv", weight=one[..., None, None]), shape)
+    b.add(Synapse(name="conv", inputs=("v",), op="conv", weight=one[..., None, None]), shape)
+    b.add(Synapse(name="dense", inputs=("v",), weight=one), shape)
+    b.add(Sum(name="sum", inputs=("conv", "dense"), signs=(1, 1)), shape)
+    b.add(Output(name="out", inputs=("sum",)), value("CYX", 1, 2, 1, bits=32))
+    graph = balance(b.build())
+    found, events = both(graph, one_core_per_group(graph, TARGET), np.ones((1, 1, 2, 1), dtype=np.int64))
+    assert list(booked.disagreements(found, events)) == []
+    assert amounts(found, "packets_in") == [2, 4]
+    assert amounts(found, "packets_out") == [4, 2]
