@@ -70,11 +70,12 @@ def check(asked: BuildConfig) -> Check:
     if report.blocked:
         return report
     try:
-        graph = _integers(found)
+        graph, given = _integers(found), found.given
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
+    del found  # its weights in floats, of which the mapping needs none
     # Where cores lie is not said.
-    mapped = laid_out(graph, target, OBJECTIVE, "snake", given=found.given, streams=asked.streams)
+    mapped = laid_out(graph, target, OBJECTIVE, "snake", given=given, streams=asked.streams)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total
