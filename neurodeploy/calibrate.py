@@ -14,9 +14,10 @@ from .array import Array
 from .errors import ConvertError, Problem
 from .ir import interp
 from .ir.graph import Graph
-from .ir.nodes import Neuron
+from .ir.nodes import Const, Neuron, Node, Output, Sum, Synapse, View
 from .ir.trace import Trace
 from .ir.types import Activity
+from .passes.balance import CROSSING
 
 BATCH = 64
 MOST_RECORDED = 1 << 26  # recorded values at a time: half a gigabyte
@@ -25,7 +26,7 @@ MOST_HELD = 1 << 27  # values of all edges at one tick: a gigabyte
 
 @dataclass
 class Ranges:
-    """Smallest and largest float seen on each edge over all samples and ticks, and the activity of populations."""
+    """Smallest and largest float seen on each edge over all samples and ticks, and the activity of :func:`senders`."""
 
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     activity: dict[str, Activity] = field(default_factory=dict)
@@ -57,47 +58,84 @@ def measure_activity(
     graph: Graph, x: Array, run: Callable[[Array, Sequence[str]], Trace], seed: int = 0
 ) -> Ranges:
     """Activity of what sends spikes in an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
-    names = senders(graph)
-    rates: dict[str, list[Array]] = {name: [] for name in names}
-    for batch in batches(x, batch_size(graph, names)):
-        trace = run(batch, names)
-        for name in names:
-            active = trace.values[name] != 0
-            rates[name].append(active.reshape(*active.shape[:2], -1).mean(axis=2))  # (T, batch)
-    found = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
-    return Ranges(activity=found, samples=len(x))
+    seen = {name: _Seen() for name in senders(graph)}
+    for batch in batches(x, batch_size(graph, seen)):
+        trace = run(batch, list(seen))
+        for name, found in seen.items():
+            for value in trace.values[name]:
+                found.tick(value)
+            found.end()
+    return Ranges(activity={name: found.activity(seed) for name, found in seen.items()}, samples=len(x))
 
 
 def senders(graph: Graph) -> list[str]:
-    """What sends spikes: every population, and an input of zeros and ones."""
-    found = graph.values[graph.input.name].interval
-    spikes = found is not None and (found.lo, found.hi) == (0, 1)
-    return [*([graph.input.name] if spikes else []), *(node.name for node in graph.of(Neuron))]
+    """What may travel as messages: every population, and what else a layer, a sum or the host reads, through Views."""
+    found = {node.name for node in graph.of(Neuron)}
+    for node in graph:
+        if isinstance(node, (*CROSSING, Sum, Output)):
+            read = (n for i in node.inputs for n in _shown(graph, i))
+            # What a layer makes is added up where it lives, unless another branch takes longer: then it waits.
+            found.update(n.name for n in read if not (isinstance(node, Sum) and isinstance(n, Synapse)))
+    return [node.name for node in graph if node.name in found and not isinstance(node, Const)]
+
+
+def _shown(graph: Graph, name: str) -> list[Node]:
+    """The nodes whose elements a value shows, behind Views."""
+    node = graph.nodes[name]
+    if not isinstance(node, View):
+        return [node]
+    return [found for source in node.inputs for found in _shown(graph, source)]
 
 
 def measure(graph: Graph, x: Array, seed: int = 0) -> Ranges:
-    """Ranges of every edge, and activity of all that sends spikes, over all ticks of ``x`` (B, *input shape).
+    """Ranges of every edge, and activity of all that may be sent, over all ticks of ``x`` (B, *input shape).
 
     Raises ConvertError ND306 naming each node that first makes NaN or infinity.
     """
     ranges = Ranges(samples=len(x))
-    rates: dict[str, list[Array]] = {name: [] for name in senders(graph)}
+    seen = {name: _Seen() for name in senders(graph)}
+
+    def observe(name: str, value: Array) -> None:
+        lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
+        # Unlike min, these keep NaN.
+        ranges.bounds[name] = (float(np.minimum(lo, value.min())), float(np.maximum(hi, value.max())))
+        if name in seen:
+            seen[name].tick(value)
+
     for batch in batches(x, batch_size(graph)):
-        per_tick: dict[str, list[Array]] = {name: [] for name in rates}
-
-        def observe(name: str, value: Array, per_tick: dict[str, list[Array]] = per_tick) -> None:
-            lo, hi = ranges.bounds.get(name, (np.inf, -np.inf))
-            # Unlike min, these keep NaN.
-            ranges.bounds[name] = (float(np.minimum(lo, value.min())), float(np.maximum(hi, value.max())))
-            if name in per_tick:
-                per_tick[name].append((value != 0).reshape(len(value), -1).mean(axis=1))
-
         interp.run(graph, batch, observe=observe)
-        for name, rows in per_tick.items():
-            rates[name].append(np.stack(rows))  # (T, batch)
+        for found in seen.values():
+            found.end()
     _require_finite(graph, ranges)
-    ranges.activity = {name: _activity(np.concatenate(rows, axis=1), seed) for name, rows in rates.items()}
+    ranges.activity = {name: found.activity(seed) for name, found in seen.items()}
     return ranges
+
+
+@dataclass
+class _Seen:
+    """What was seen of a value: the rates of each batch (ticks, samples), and how often each element spoke."""
+
+    rates: list[Array] = field(default_factory=list)
+    ticks: list[Array] = field(default_factory=list)
+    times: Array = field(default_factory=lambda: np.zeros((), dtype=np.uint32))
+
+    def tick(self, value: Array) -> None:
+        """A batch at one more tick."""
+        active = value != 0
+        self.ticks.append(active.reshape(len(active), -1).mean(axis=1))
+        self.times = self.times + active.sum(axis=0, dtype=np.uint32)
+
+    def end(self) -> None:
+        """The end of a batch."""
+        self.rates.append(np.stack(self.ticks))
+        self.ticks = []
+
+    def activity(self, seed: int) -> Activity:
+        """All of it, drawn with a seed."""
+        rates = np.concatenate(self.rates, axis=1)
+        by_sample, by_tick = rates.mean(axis=0), tuple(rates.mean(axis=1).tolist())
+        mean, p95 = float(by_sample.mean()), float(np.quantile(by_sample, 0.95))
+        return Activity(mean, p95, by_tick, samples=rates.shape[1], seed=seed, times=self.times)
 
 
 def _require_finite(graph: Graph, ranges: Ranges) -> None:
@@ -106,9 +144,3 @@ def _require_finite(graph: Graph, ranges: Ranges) -> None:
     if broken:
         cause = "calibration met NaN or infinite activations"
         raise ConvertError([Problem("ND306", cause, node.place) for node in first])
-
-
-def _activity(rates: Array, seed: int) -> Activity:
-    by_sample, by_tick = rates.mean(axis=0), tuple(rates.mean(axis=1).tolist())
-    mean, p95 = float(by_sample.mean()), float(np.quantile(by_sample, 0.95))
-    return Activity(mean, p95, by_tick, samples=rates.shape[1], seed=seed)

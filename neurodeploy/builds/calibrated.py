@@ -13,6 +13,7 @@ from ..array import Array
 from ..calibrate import Ranges
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
+from ..ir.nodes import Neuron
 from ..ir.trace import Trace
 from ..program import Program
 from .imported import Imported
@@ -36,7 +37,8 @@ def calibrate(found: Imported, spiking: Graph | None) -> Calibrated:
         ranges = calibration.measure_activity(found.graph, images, _on_cpu(found.graph), found.config.seed)
     else:
         ranges = calibration.measure(spiking, images, found.config.seed)
-    rates = [a.mean for name, a in ranges.activity.items() if name != found.graph.input.name]
+    populations = (spiking or found.graph).of(Neuron)
+    rates = [ranges.activity[node.name].mean for node in populations]
     activity = f", mean activity {100 * float(np.mean(rates)):.1f} %" if rates else ""
     drawn = f"samples of {SYNTHETIC}" if found.synthetic else "training samples"
     return Calibrated(ranges=ranges, fact=f"{len(images)} {drawn}{activity}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
@@ -143,13 +143,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Activity:
-    """Spikes per element and tick, measured on ``samples`` samples drawn with ``seed``."""
+    """Spikes per element and tick, measured on ``samples`` samples drawn with ``seed``.
+
+    ``times``: in how many of all samples and ticks each element was not zero, over the shape of its value: whole
+    numbers, which take two bytes an element in a file; None where that is not known.
+    """
 
     mean: float
     p95: float
     by_tick: tuple[float, ...]
     samples: int
     seed: int
+    times: Array | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -64,21 +64,27 @@ class Ladders:
             self.ended.add(name)
 
 
-def allot(ladders: Ladders, steps: Array, cores: int, length: Array | None = None) -> dict[str, Tiling]:
+def allot(
+    ladders: Ladders, steps: Array, cores: int, length: Array | None = None, part: Array | None = None
+) -> dict[str, Tiling]:
     """The cuts of all groups that together take at most so many cores, or the coarsest of them.
 
     ``steps`` (groups, n): the steps in which each group works, in the order of the ladders; ``length``: how many steps
-    each of them stands for.
+    each of them stands for; ``part`` (groups, n): the number of the :class:`.expected.Part` that a group does in it.
     """
     length = np.ones(int(steps.max(initial=-1)) + 1) if length is None else length
-    board = _Board.of(list(ladders.rungs.values()), steps, length)
+    part = np.zeros_like(steps) if part is None else part
+    board = _Board.of(list(ladders.rungs.values()), steps, length, part)
     chosen = board.improved(board.within(board.finest, cores), cores)
     return {name: rungs[at] for (name, rungs), at in zip(ladders.rungs.items(), chosen.tolist(), strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
 class _Board:
-    """Work in ns and cores of all rungs of all ladders, (groups, rungs); there is infinite work where none is."""
+    """Work in ns and cores of all rungs of all ladders, (groups, rungs, steps) and (groups, rungs).
+
+    There is infinite work where there is no rung.
+    """
 
     work: Array
     size: Array
@@ -87,11 +93,11 @@ class _Board:
     finest: Array
 
     @classmethod
-    def of(cls, ladders: Sequence[Sequence[Tiling]], steps: Array, length: Array) -> _Board:
+    def of(cls, ladders: Sequence[Sequence[Tiling]], steps: Array, length: Array, part: Array) -> _Board:
         shape = len(ladders), max(map(len, ladders), default=1)
-        work, size = np.full(shape, inf), np.zeros(shape, dtype=np.int64)
+        work, size = np.full((*shape, steps.shape[1]), inf), np.zeros(shape, dtype=np.int64)
         for row, ladder in enumerate(ladders):
-            work[row, : len(ladder)] = [tiling.cut.work for tiling in ladder]
+            work[row, : len(ladder)] = np.array([tiling.cut.tick_ns for tiling in ladder])[:, part[row]]
             size[row, : len(ladder)] = [tiling.cut.cores for tiling in ladder]
         finest = np.array([len(ladder) - 1 for ladder in ladders], dtype=np.int64)
         return cls(work, size, steps, length, finest)
@@ -104,7 +110,7 @@ class _Board:
     def lasts(self, rungs: Array) -> Array:
         """Nanoseconds of every step."""
         longest = np.zeros(len(self.length))
-        np.maximum.at(longest, self.steps, self.at(self.work, rungs)[:, None])
+        np.maximum.at(longest, self.steps, self.at(self.work, rungs))
         return longest
 
     def within(self, rungs: Array, cores: int) -> Array:
@@ -114,21 +120,21 @@ class _Board:
         coarser, freed = self._back(rungs)
         length = self.length[self.steps]
         while used > cores and (rungs > 0).any():
-            more = np.where(length > 0, np.maximum(coarser[:, None] - lasts[self.steps], 0), 0)
+            more = np.where(length > 0, np.maximum(coarser - lasts[self.steps], 0), 0)
             longer = (more * length).sum(axis=1)
+            longer[rungs == 0] = inf
             group = int(np.lexsort((-freed, longer / freed))[0])
             used -= int(freed[group])
             rungs[group] -= 1
-            lasts[self.steps[group]] = np.maximum(lasts[self.steps[group]], coarser[group])
+            np.maximum.at(lasts, self.steps[group], coarser[group])
             coarser[[group]], freed[[group]] = self._back(rungs, [group])
         return rungs
 
     def _back(self, rungs: Array, groups: Sequence[int] | slice = slice(None)) -> tuple[Array, Array]:
-        """Work of some groups one rung up, and the cores that it frees; infinite work on the first."""
+        """Work of some groups one rung up, and the cores that it frees; those on the first have none."""
         now, before = rungs[groups], np.maximum(rungs[groups] - 1, 0)
         row = np.arange(len(rungs))[groups]
-        work = np.where(now > 0, self.work[row, before], inf)
-        return work, np.where(now > 0, self.size[row, now] - self.size[row, before], 1)
+        return self.work[row, before], np.where(now > 0, self.size[row, now] - self.size[row, before], 1)
 
     def improved(self, rungs: Array, cores: int) -> Array:
         """Rungs on which a run lasts less, on as many cores: the best way to shorten a step, again and again."""
@@ -150,7 +156,6 @@ class _Board:
 
     def _shorter(self, rungs: Array, step: int, bound: float) -> Array:
         """Rungs on which no group lasts longer than the bound in a step, as far as its ladder goes."""
-        enough = np.minimum((self.work > bound).argmin(axis=1), self.finest)
-        enough[(self.work > bound).all(axis=1)] = self.finest[(self.work > bound).all(axis=1)]
-        here = (self.steps == step).any(axis=1)
-        return np.where(here, np.maximum(rungs, enough), rungs)
+        over = (np.where(self.steps[:, None] == step, self.work, 0) > bound).any(axis=2)
+        enough = np.where(over.all(axis=1), self.finest, over.argmin(axis=1))
+        return np.maximum(rungs, np.minimum(enough, self.finest))

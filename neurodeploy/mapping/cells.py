@@ -59,25 +59,21 @@ class Cells:
         """Coordinates of the homes along each axis of the anchor."""
         return tuple(np.unravel_index(self.homes[0], self.shape)) if self.shape else ()
 
-    @cached_property
-    def _before(self) -> Array:
-        """Neurons whose home lies before each corner of the anchor's grid: differences of it count those of a box."""
-        count = (
-            self.homes[1] if self.home is None else np.bincount(self.home, minlength=self.sizes[self.anchor])
-        )
-        before = np.zeros([size + 1 for size in self.shape], dtype=np.int64)
+    def before(self, amounts: Array) -> Array:
+        """Of amounts of the anchor's elements, flat, those before each corner of its grid."""
+        before = np.zeros([size + 1 for size in self.shape], dtype=amounts.dtype)
         inner = tuple(slice(1, None) for _ in self.shape)
-        before[inner] = count.reshape(self.shape)
+        before[inner] = amounts.reshape(self.shape)
         for axis in range(len(self.shape)):
             np.cumsum(before, axis=axis, out=before)
         return before
 
-    def boxes(self, edges: Sequence[Array]) -> Array:
-        """Neurons in each box of a grid, given where its parts begin along each axis, and the end."""
-        found: Array = self._before[np.ix_(*edges)]
-        for axis in range(len(self.shape)):
-            found = np.diff(found, axis=axis)
-        return found
+    @cached_property
+    def neurons_before(self) -> Array:
+        """Neurons whose home lies :meth:`before` each corner."""
+        if self.home is None:
+            return self.before(self.homes[1])
+        return self.before(np.bincount(self.home, minlength=self.sizes[self.anchor]))
 
     def within(self, axes: tuple[Array, ...]) -> Array:
         """Places in :attr:`homes` of those in a product of index sets of the anchor's axes."""
@@ -110,6 +106,14 @@ class Cells:
         width = start[homes + 1] - start[homes]
         first = np.repeat(start[homes] - np.cumsum(width) + width, width)
         return Tile(self, None, np.sort(order[first + np.arange(len(first))], kind="stable"))
+
+
+def boxes(before: Array, edges: Sequence[Array]) -> Array:
+    """Amounts in each box of a grid, given where its parts begin, and the end: from those :meth:`Cells.before` it."""
+    found: Array = before[np.ix_(*edges)]
+    for axis in range(found.ndim):
+        found = np.diff(found, axis=axis)
+    return found
 
 
 class Tile:

@@ -17,14 +17,14 @@ def words_read(graph: Graph, node: Node, out: Region, read: Read, bits: int, tar
     """64-bit words read for one message of each element of ``read``, in the order of its indices.
 
     ``out`` is what the core has of the node's value, ``bits`` the width of a stored weight with its delay. A sum or a
-    delay reads one word for each of its connections; a product has none.
+    delay reads one word for each of its connections; a product has none. Where all are alike, the array has no strides.
     """
     if isinstance(node, Synapse):
         return (_dense if node.op == "dense" else _conv)(graph, node, out, read, bits, target)
     if isinstance(node, Reduce) and node.window is not None:
         covered = _covered(graph, node, out, node.window, node.stride or node.window, node.padding)
         return np.broadcast_to(covered, read.region.shape).reshape(-1)[read.region.indices]
-    return np.full(read.region.size, int(isinstance(node, (Reduce, Delay))))
+    return _alike(int(isinstance(node, (Reduce, Delay))), read)
 
 
 def _dense(graph: Graph, node: Synapse, out: Region, read: Read, bits: int, target: Target) -> Array:
@@ -35,7 +35,11 @@ def _dense(graph: Graph, node: Synapse, out: Region, read: Read, bits: int, targ
         words = kernel_entry(here, bits, target)
     else:
         words = list_words(here, bits, target)
-    return np.full(read.region.size, words)
+    return _alike(words, read)
+
+
+def _alike(words: int, read: Read) -> Array:
+    return np.broadcast_to(np.int64(words), read.region.size)
 
 
 def _conv(graph: Graph, node: Synapse, out: Region, read: Read, bits: int, target: Target) -> Array:
@@ -50,15 +54,6 @@ def _conv(graph: Graph, node: Synapse, out: Region, read: Read, bits: int, targe
         words = known[which.ravel()].reshape(targets.shape)
     inputs: Array = np.repeat(words, node.weight.shape[1], axis=0)
     return inputs.reshape(-1)[read.region.indices]
-
-
-def inside(graph: Graph, node: Synapse, out: Region) -> float:
-    """Share of the windows of ``out`` that lies in the input and not in its padding."""
-    if node.op != "conv":
-        return 1.0
-    window, places = node.weight.shape[2:], len(out.positions((1, 2)))
-    covered = _covered(graph, node, out, window, node.stride, node.padding)
-    return float(covered.sum()) / max(places * window[0] * window[1], 1)
 
 
 Sizes = tuple[int, ...]

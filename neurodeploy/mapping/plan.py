@@ -27,7 +27,7 @@ from ..price import (
 )
 from ..target import Target
 from .crowding import LEVEL, crowded_ns
-from .expected import per_tick
+from .expected import spans
 from .groups import Population
 from .tiling import Tiling
 from .traffic import Traffic, packet_bits
@@ -87,19 +87,20 @@ class Plan:
 
     @cached_property
     def expected(self) -> dict[str, Array]:
-        """Expected counts of one tick on the busiest tile of each group, by its name."""
-        sent = iter(np.bincount(self.flows.source[self.flows.source >= 0],
-                                self.flows.messages[self.flows.source >= 0], self.flows.tiles).tolist())  # fmt: skip
-        found = {}
+        """Expected counts of one tick on the busiest tiles of each group (tiles, kinds), by its name."""
+        local = self.flows.source >= 0
+        sent = np.bincount(self.flows.source[local], self.flows.messages[local], self.flows.tiles)
+        found, first = {}, 0
         for name, tiling in self.tilings.items():
-            counts = per_tick(tiling.accounting, tiling.accounting.of_turn(tiling.busiest), turn=True)
-            packets = max(next(sent) for _ in range(tiling.cut.cores)) / tiling.accounting.group.turns
+            numbers, counts = zip(*tiling.busiest, strict=True)
+            packets = sent[first + np.array(numbers)] / tiling.accounting.group.turns
+            first += tiling.cut.cores
             bits = max(
                 packet_bits(self.graph, node.name, self.target) for node in tiling.accounting.group.nodes
             )
-            travelling = {"packets_out": packets, "message_bits": bits * packets, "hops_x": packets,
-                          "hops_y": packets}  # fmt: skip
-            found[name] = counts + np.array([travelling.get(kind, 0.0) for kind in EVENT_KINDS])
+            travelling = {"packets_out": 1, "message_bits": bits, "hops_x": 1, "hops_y": 1}
+            each = np.array([travelling.get(kind, 0.0) for kind in EVENT_KINDS])
+            found[name] = np.array(counts) + np.outer(packets, each)
         return found
 
     @property
@@ -132,9 +133,9 @@ class Plan:
         found, barrier = np.zeros((len(self.tilings), self.steps)), self._barrier_ns
         groups = [group for group in self.groups if group.name in self.tilings]
         for row, group in zip(found, groups, strict=True):
-            first = group.depth
-            busy = slice(first, first + self.graph.header.timesteps * group.turns)
-            row[busy] = self._lasts(self.expected[group.name], barrier, self.network_ns[busy])
+            counts = self.expected[group.name]
+            for part, start, stop in spans(group.depth, self.graph.header.timesteps * group.turns):
+                row[start:stop] = self._lasts(counts * part.kinds, barrier, self.network_ns[start:stop])
         return found
 
     @cached_property
@@ -151,8 +152,12 @@ class Plan:
             if lasts.any():
                 slowest = int(lasts.argmax())
                 held[names[slowest]] += float(lasts[slowest])
-        terms = {name: self._terms_ns(counts, barrier) for name, counts in self.expected.items()}
-        return {name: (BOUNDS[TERMS[int(np.argmax(ns))]], held[name]) for name, ns in terms.items()}
+        found = {}
+        for name, counts in self.expected.items():
+            terms = self._terms_ns(counts, barrier)
+            busiest = int(lasting(list(terms), self.target, LEVEL).argmax())
+            found[name] = BOUNDS[TERMS[int(terms[:, busiest].argmax())]], held[name]
+        return found
 
     @property
     def period_ns(self) -> float:
@@ -169,13 +174,17 @@ class Plan:
         return float(found.sum())
 
     def _lasts(self, counts: Array, barrier: float, network_ns: Array) -> Array:
-        """Of steps in which a core does what was counted, beside what the network takes in each."""
-        *work, traffic, end = self._terms_ns(counts, barrier)
-        return lasting([*work, np.maximum(traffic, network_ns), end], self.target, LEVEL)
+        """Of steps in which cores do what was counted, beside what the network takes in each: the slowest core's."""
+        *work, traffic, end = self._terms_ns(counts, barrier)[..., None]
+        lasts = lasting([*work, np.maximum(traffic, network_ns), end], self.target, LEVEL)
+        slowest: Array = lasts.max(axis=0)
+        return slowest
 
     def _terms_ns(self, counts: Array, barrier: float) -> Array:
-        """Terms of a step in which a core does what was counted, in the order of :data:`~neurodeploy.price.TERMS`."""
-        bits = np.asarray(counts[EVENT_KINDS.index("message_bits")])
+        """Terms of a step in which cores do what was counted, (:data:`~neurodeploy.price.TERMS`, cores)."""
+        bits = counts[:, EVENT_KINDS.index("message_bits")]
         none = np.zeros_like(bits)
         traffic = traffic_ns(bits, none, none, self.target, LEVEL)
-        return np.array([*stages(counts, EVENT_KINDS, self.target, LEVEL), traffic, barrier])
+        return np.array(
+            [*stages(counts, EVENT_KINDS, self.target, LEVEL), traffic, np.full_like(bits, barrier)]
+        )

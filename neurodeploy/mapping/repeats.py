@@ -11,10 +11,9 @@ from ..target import Target
 from .activity import activity
 from .alike import Alike
 from .demand import Accounting, needed_bits
-from .expected import busy_ns
 from .groups import Population
 from .layouts._base import Partition, Wanted
-from .tiling import Cut, Tiling, by_work, fixed, named, tile
+from .tiling import Cut, Tiling, by_work, fixed, named, slowest_ns, tile
 
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
@@ -40,14 +39,24 @@ class Cutter:
         return self.known[key]
 
     def finer(self, tiling: Tiling) -> Tiling:
-        """The fastest of the cuts into somewhat more tiles than this one; the same where there is none that fits."""
+        """The fastest of the cuts into somewhat more tiles than this one, or as many more as it takes to be faster.
+
+        The same where no cut that fits is faster.
+        """
         group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, tiling.cut.cores + 1
         key = self.alike.kind(group, bits), -least
-        if key in self.known:
-            return self._renamed(self.known[key], group, bits)
-        found = tile(tiling.accounting, by_work, least, ceil(GROWTH * least))
-        self.known[key] = found if found.cut.fits and found.cut.work < tiling.cut.work else tiling
-        return self.known[key]
+        if key not in self.known:
+            self.known[key] = self._finer(tiling, least)
+        return self._renamed(self.known[key], group, bits)
+
+    def _finer(self, tiling: Tiling, least: int) -> Tiling:
+        finest = min(len(tiling.accounting.cells.homes[0]), self.target.cores)
+        while least <= finest:
+            found = tile(tiling.accounting, by_work, least, ceil(GROWTH * least))
+            if found.cut.fits and found.cut.work < tiling.cut.work:
+                return found
+            least = max(found.cut.cores, ceil(GROWTH * least)) + 1
+        return tiling
 
     def partition(self, group: Population, wanted: Wanted) -> Partition | None:
         """The partition of a group that a user asks for, not yet cut; None if no layout has it."""
@@ -79,8 +88,8 @@ class Cutter:
         if key not in self.renamed:
             renamed = replace(tiling, accounting=self._accounting(tiling.accounting, group, bits))
             if self._differ(tiling, renamed):
-                work = busy_ns(renamed.accounting, renamed.busiest)
-                renamed = replace(renamed, cut=replace(tiling.cut, work=work))
+                times = slowest_ns(renamed.accounting, tiling.cut.partition)
+                renamed = replace(renamed, cut=replace(tiling.cut, tick_ns=times))
             self.renamed[key] = renamed
         return self.renamed[key]
 
@@ -98,4 +107,4 @@ class Cutter:
         """Whether two alike groups see other activity, on which their work depends."""
         pairs = zip(first.accounting.group.nodes, second.accounting.group.nodes, strict=True)
         values = (p for nodes in pairs for p in zip(*((n.name, *n.inputs) for n in nodes), strict=True))
-        return any(activity(self.graph, one) != activity(self.graph, other) for one, other in values)
+        return any(not activity(self.graph, one).like(activity(self.graph, other)) for one, other in values)

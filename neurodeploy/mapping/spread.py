@@ -13,7 +13,7 @@ from ..price import barrier_ns
 from ..target import Target
 from .allotment import Ladders, allot
 from .crowding import LEVEL
-from .expected import whole
+from .expected import Part, spans, whole
 from .groups import Population
 from .limits import RESOURCES, fullest
 from .objectives._base import Objective
@@ -26,6 +26,7 @@ from .types import Demand, Piece
 Tilings = Mapping[str, Tiling]  # of every group on cores, by its name
 #: what a word of the output axon table adds to each resource
 SENDING = np.array([float(getattr(Demand(axon_out=1), name)) for name in RESOURCES])
+PARTS = list(Part)
 WORTH = 0.25  # of a barrier: groups with less work in a step are not cut finer
 PATIENCE = 4  # numbers of cores that are tried without a better plan
 GROWTH = 1.25  # from one number of cores to the next that is tried
@@ -78,14 +79,14 @@ def cheapest(
         return plan
     least_ns = WORTH * barrier_ns(target.with_chips(1), LEVEL)
     ladders = Ladders(cutter, {name: [tiling] for name, tiling in tilings.items()}, given, least_ns)
-    spans = _spans([group for group in groups if group.name in tilings], ticks)
-    always = np.zeros((len(tilings), 1), dtype=np.int64), np.ones(1)
+    frame = _spans([group for group in groups if group.name in tilings], ticks)
+    always = np.zeros((len(tilings), 1), dtype=np.int64), np.ones(1), np.zeros((len(tilings), 1), np.int64)
     idle = 0
     for budget in _budgets(plan.cores, cores, target):
         ladders.build(budget)
         before = rank(best)
-        for steps, length in (spans, always):
-            plan = settled(cutter, flows, allot(ladders, steps, budget, length), counts, given)
+        for steps, length, part in (frame, always):
+            plan = settled(cutter, flows, allot(ladders, steps, budget, length, part), counts, given)
             weighed[plan.cost], best = rank(plan), min(best, plan, key=rank)
         idle = 0 if rank(best) < before else idle + 1
         if idle == PATIENCE or ladders.cores <= budget:
@@ -94,17 +95,24 @@ def cheapest(
     return replace(best, others=tuple(others))
 
 
-def _spans(groups: Sequence[Population], ticks: int) -> tuple[Array, Array]:
+def _spans(groups: Sequence[Population], ticks: int) -> tuple[Array, Array, Array]:
     """Steps in which the same groups work, taken together: those of each group (groups, n), and how many each is.
 
-    The last one has no length: it fills the rows of groups that work in fewer.
+    The last one has no length: it fills the rows of groups that work in fewer. Third, the number of the
+    :class:`.expected.Part` that each group does then.
     """
-    start = np.array([group.depth for group in groups], dtype=np.int64)
-    end = start + ticks * np.array([group.turns for group in groups], dtype=np.int64)
-    bounds = np.unique([start, end])
-    first, last = np.searchsorted(bounds, start)[:, None], np.searchsorted(bounds, end)[:, None]
-    spans = first + np.arange(int((last - first).max(initial=1)))
-    return np.where(spans < last, spans, len(bounds) - 1), np.diff(bounds, append=bounds[-1:]).astype(float)
+    own = [spans(group.depth, ticks * group.turns) for group in groups]
+    bounds = np.unique([edge for row in own for _, *ends in row for edge in ends])
+    rows, parts = [], []
+    for row in own:
+        places = [np.arange(*np.searchsorted(bounds, ends)) for _, *ends in row]
+        rows.append(np.concatenate(places))
+        parts.append(np.repeat([PARTS.index(part) for part, *_ in row], list(map(len, places))))
+    shape = len(groups), max(map(len, rows), default=1)
+    steps, part = np.full(shape, len(bounds) - 1), np.zeros(shape, dtype=np.int64)
+    for at, (places, numbers) in enumerate(zip(rows, parts, strict=True)):
+        steps[at, : len(places)], part[at, : len(places)] = places, numbers
+    return steps, np.diff(bounds, append=bounds[-1:]).astype(float), part
 
 
 def _budgets(fewest: int, cores: int, target: Target) -> list[int]:

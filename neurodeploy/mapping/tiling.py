@@ -21,7 +21,7 @@ import numpy as np
 from ..array import Array
 from .cells import Tile
 from .demand import Accounting
-from .expected import busy_ns
+from .expected import per_tick, tick_ns, work
 from .layouts._base import LAYOUTS, Partition, Wanted
 from .limits import Breach, amounts, breaches, fill, usage
 from .types import Demand
@@ -29,19 +29,28 @@ from .types import Demand
 SLACK = 1.2  # candidates with up to this many times the fewest cores compete, where the budget has room
 MANY = 200  # cuts tried where none may fit
 NEAR = 0.85  # of the fewest cores by coarse cuts: where finer ones are searched
+COUNTED = 3  # tiles of a cut whose work is counted, those that seem to have most
 SHOWN = 6  # alternatives kept
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """One way to cut a group, with the demand of its most demanding tile and the time of a tick on it in ns."""
+    """One way to cut a group, with the demand of its most demanding tile and the time of a tick on the busiest.
+
+    ``tick_ns``: of each :class:`.expected.Part` of it.
+    """
 
     partition: Partition
     worst: Demand
-    work: float
+    tick_ns: tuple[float, ...]
     broken: tuple[Breach, ...]
     fill: float
     limiting: str
+
+    @property
+    def work(self) -> float:
+        """Time of a whole tick in ns."""
+        return self.tick_ns[0]
 
     @property
     def layout(self) -> str:
@@ -106,10 +115,9 @@ class Tiling:
         return tuple(shape.like(self.accounting.cells) for shape in self.shapes)
 
     @cached_property
-    def busiest(self) -> Tile:
-        """The tile of most neurons, which works longest in a tick."""
-        neurons = [demand.neurons for demand in self.demands]
-        return self.shapes[neurons.index(max(neurons))].like(self.accounting.cells)
+    def busiest(self) -> tuple[tuple[int, Array], ...]:
+        """The tiles that may work longest in a tick, by number, with their expected counts in the turn of most work."""
+        return tuple(busiest(self.accounting, self.cut.partition))
 
 
 def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: int = 0) -> Tiling:
@@ -129,7 +137,7 @@ def tile(accounting: Accounting, rank: Rank = by_cores, least: int = 1, most: in
         best = min(fitting or tried, key=lambda c: rank(c, core_words) if fitting else (c.fill, c.cores))
         tiles = tuple(best.partition.tiles())
         demands = _demands(accounting, tiles)
-        exact = _cut(accounting, best.partition, demands, best.work)
+        exact = _cut(accounting, best.partition, demands, best.tick_ns)
         if exact.fits or not fitting:
             break
         tried[tried.index(best)] = exact  # another tile than the sampled one was larger: this cut is out
@@ -143,7 +151,7 @@ def fixed(accounting: Accounting, partition: Partition) -> Tiling:
     """The tiling by a partition that was given, whether it fits or not."""
     tiles = tuple(partition.tiles())
     demands = _demands(accounting, tiles)
-    cut = _cut(accounting, partition, demands, busy_ns(accounting, partition.sample()))
+    cut = _cut(accounting, partition, demands, slowest_ns(accounting, partition))
     return Tiling(accounting, cut, tiles, demands, amounts(demands), (cut.summary(),))
 
 
@@ -171,18 +179,36 @@ def _partitions(accounting: Accounting, least: int, fine: bool = False) -> list[
 
 
 def evaluate(accounting: Accounting, partition: Partition) -> Cut:
-    """The cut judged by its presumably most demanding tile."""
-    sample = partition.sample()
-    return _cut(accounting, partition, [accounting.demand(sample)], busy_ns(accounting, sample))
+    """The cut judged by its presumably most demanding tile, and by the ones of most work."""
+    demand = accounting.demand(partition.sample())
+    return _cut(accounting, partition, [demand], slowest_ns(accounting, partition))
 
 
-def _cut(accounting: Accounting, partition: Partition, demands: Sequence[Demand], work: float) -> Cut:
+def busiest(accounting: Accounting, partition: Partition) -> Iterator[tuple[int, Array]]:
+    """Some tiles by number, with their expected counts of a tick: those of most work, were nothing read by several."""
+    shares = np.array(partition.shares(work(accounting).before))
+    for _ in range(min(COUNTED, len(shares))):
+        number = int(shares.argmax())
+        shares[number] = -inf
+        tile = partition.tile(number).like(accounting.cells)
+        yield number, per_tick(accounting, accounting.of_turn(tile), turn=True)
+
+
+def slowest_ns(accounting: Accounting, partition: Partition) -> tuple[float, ...]:
+    """Times of each part of a tick on the busiest tiles."""
+    times = (tick_ns(counts, accounting.target) for _, counts in busiest(accounting, partition))
+    return tuple(map(max, zip(*times, strict=True)))
+
+
+def _cut(
+    accounting: Accounting, partition: Partition, demands: Sequence[Demand], times: tuple[float, ...]
+) -> Cut:
     target = accounting.target
     distinct = dict.fromkeys(demands)
     worst = max(distinct, key=lambda d: fill(usage(d, target))[0])
     over = {d: found for d in distinct if (found := sorted(breaches(d, target), key=lambda b: b.used))}
     broken = {b.resource: b for d in demands if d in over for b in over[d]} if over else {}
-    return Cut(partition, worst, work, tuple(broken.values()), *fill(usage(worst, target)))
+    return Cut(partition, worst, times, tuple(broken.values()), *fill(usage(worst, target)))
 
 
 def _fewest(accounting: Accounting) -> int:

@@ -18,7 +18,9 @@ from ..passes.balance import turns
 from ..target import Target
 from .activity import activity
 from .demand import Accounting
+from .fields import Field
 from .groups import Population, owners
+from .layouts._base import places
 from .reads import Read
 from .regions import flat_along, region
 from .tiling import Tiling
@@ -102,6 +104,7 @@ class Flows:
         self.graph, self.groups, self.owner = graph, groups, owners(groups)
         self.place = {name: i for group in groups for i, name in enumerate(group.names)}
         self.known: dict[tuple[object, ...], _Arrivals] = {}
+        self.spoken: dict[str, tuple[object, Array]] = {}
 
     def traffic(self, tilings: Mapping[str, Tiling]) -> Traffic:
         """All flows between the tiles of a cut."""
@@ -114,7 +117,7 @@ class Flows:
             key = self._key(tiling, values, tilings)
             found = self.known.pop(key) if key in self.known else _arrivals(tiling, senders)
             self.known[key] = found  # what was asked for last comes last
-            flows.append(self._numbered(found, values, start, start[name]))
+            flows.append(self._numbered(found, values, start, start[name], senders))
         self._trim()
         none = np.zeros(0, dtype=np.int64)
         source, target, axons, messages = (np.concatenate([none, *part]) for part in zip(*flows, strict=True))
@@ -141,15 +144,30 @@ class Flows:
         return tuple(found)
 
     def _numbered(
-        self, found: _Arrivals, values: Sequence[str], start: Mapping[str, int], reader: int
+        self,
+        found: _Arrivals,
+        values: Sequence[str],
+        start: Mapping[str, int],
+        reader: int,
+        senders: _Senders,
     ) -> tuple[Array, Array, Array, Array]:
         """Sources, targets, axons and messages with tiles numbered through all groups."""
         sender = np.array([start.get(self.owner[value].name, HOST_TILE) for value in values], dtype=np.int64)
-        active = np.array([activity(self.graph, value) for value in values])
         readers = [HOST_TILE if isinstance(self.graph.nodes[value], Output) else reader for value in values]
         target = found.target + np.array(readers, dtype=np.int64)[found.value]
-        messages = found.messages * active[found.value]
+        messages = found.messages.astype(np.float64)
+        for place, value in enumerate(values):
+            here = found.value == place
+            messages[here] *= self._active(value, senders)[found.source[here]]
         return found.source + sender[found.value], target, found.axons, messages
+
+    def _active(self, value: str, senders: _Senders) -> Array:
+        """How often the elements of a value on each tile of its group speak; on the host one number for all."""
+        tiling = senders.tilings.get(self.owner[value].name)
+        if value not in self.spoken or self.spoken[value][0] is not (tiling and tiling.cut):
+            each = activity(self.graph, value)
+            self.spoken[value] = tiling and tiling.cut, senders.means(value, each, tiling)
+        return self.spoken[value][1]
 
 
 def _values(accounting: Accounting) -> list[str]:
@@ -229,14 +247,14 @@ class _Senders:
         return source.astype(np.int32), axons.astype(np.int32), messages.astype(np.int32)
 
     def _by_tile(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
-        cells, axes, grid = tiling.accounting.cells, read.region.axes, tiling.cut.partition.grid
+        cells, axes, edges = tiling.accounting.cells, read.region.axes, tiling.cut.partition.edges
         if (
             cells.neuron is None
             and read.region.shape == cells.shape
-            and grid is not None
+            and edges is not None
             and axes is not None
         ):
-            return _by_axis(read, axes, grid)
+            return _by_axis(read, axes, edges)
         return self._by_element(read, tiling)
 
     def _by_element(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
@@ -249,6 +267,22 @@ class _Senders:
         position = flat_along(flat, read.region.shape, read.position)
         return np.bincount(np.unique(position * count + place) % count, minlength=count), messages
 
+    def means(self, name: str, numbers: Field, tiling: Tiling | None) -> Array:
+        """The mean on each tile of numbers that the elements of a value have."""
+        if tiling is None:
+            return np.array([numbers.each.mean(dtype=np.float64)])
+        if numbers.even:
+            return np.full(tiling.cut.cores, numbers.first)
+        cells, cut = tiling.accounting.cells, tiling.cut.partition
+        if cells.neuron is None:
+            flat = numbers.each.astype(np.float64).ravel()
+            found, sizes = (cut.shares(cells.before(part)) for part in (flat, np.ones_like(flat)))
+        else:
+            place = self._place(name, tiling)
+            found, sizes = (np.bincount(place, part, cut.count) for part in (numbers.each.ravel(), None))
+        means: Array = found / np.maximum(sizes, 1)
+        return means
+
     def _place(self, name: str, tiling: Tiling) -> Array:
         """The tile of each element of a value."""
         if name not in self.places:
@@ -260,10 +294,10 @@ class _Senders:
         return self.places[name]
 
 
-def _by_axis(read: Read, axes: tuple[Array, ...], grid: tuple[int, ...]) -> tuple[Array, Array]:
+def _by_axis(read: Read, axes: tuple[Array, ...], edges: tuple[Array, ...]) -> tuple[Array, Array]:
     """As by element, for a grid: counts along the axes multiply."""
-    cut = zip(axes, grid, read.region.shape, strict=True)
-    counts = [np.bincount(a // step, minlength=-(-size // step)) for a, step, size in cut]
+    cut = zip(axes, edges, strict=True)
+    counts = [np.bincount(places(ends, a), minlength=len(ends) - 1) for a, ends in cut]
     position = range(len(counts)) if read.position is None else read.position
     words = [c if a in position else np.minimum(c, 1) for a, c in enumerate(counts)]
     one = np.ones(1, dtype=np.int64)

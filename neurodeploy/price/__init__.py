@@ -2,9 +2,9 @@
 
 from .events import OVERHEAD, PRICED, by_part, overhead
 from .ranges import LEVELS, Range, total
-from .step import BOUNDS, TERMS, barrier_ns, lasting, stages, traffic_ns
+from .step import BOUNDS, STAGES, TAKING_IN, TERMS, barrier_ns, lasting, stages, traffic_ns
 
 __all__ = [
-    "BOUNDS", "LEVELS", "OVERHEAD", "PRICED", "TERMS", "Range", "barrier_ns", "by_part", "lasting", "overhead",
-    "stages", "total", "traffic_ns",
+    "BOUNDS", "LEVELS", "OVERHEAD", "PRICED", "STAGES", "TAKING_IN", "TERMS", "Range", "barrier_ns", "by_part",
+    "lasting", "overhead", "stages", "total", "traffic_ns",
 ]  # fmt: skip

@@ -18,7 +18,8 @@ from ..target import Target
 from .events import PRICED
 
 #: stages of a core, then what all cores share
-STAGES = ("programs", "synapses", "memory")
+TAKING_IN = ("synapses", "memory")  # in the step in which messages are sent
+STAGES = ("programs", *TAKING_IN)
 TERMS = (*STAGES, "traffic", "barrier")
 #: what a step is said to wait for
 BOUNDS = {

@@ -94,6 +94,7 @@ def test_graphs_survive_the_file(tmp_path_factory: pytest.TempPathFactory, graph
 def test_artifact_keeps_every_section(saved: Path) -> None:
     found = artifact.load(saved)
     assert found.source is not None and found.source.content_hash() == mini_vit().content_hash()
+    assert found.ranges is not None and np.array_equal(found.ranges.activity["a"].times, TIMES)
     assert found.ranges == RANGES and found.provenance == {"seed": 3, "versions": {"numpy": "1"}}
     assert len(found.hash) == 64
 
@@ -122,7 +123,8 @@ def test_a_smaller_artifact_is_replaced_by_a_larger_one(tmp_path: Path) -> None:
 
 # --- hostile files -----------------------------------------------------------------------------------------------
 
-RANGES = Ranges({"a": (-1.0, 2.5)}, {"a": Activity(0.1, 0.2, (0.1, 0.1), 4, 0)}, 4)
+TIMES = np.arange(24).reshape(4, 6)
+RANGES = Ranges({"a": (-1.0, 2.5)}, {"a": Activity(0.1, 0.2, (0.1, 0.1), 4, 0, TIMES)}, 4)
 
 
 @pytest.fixture

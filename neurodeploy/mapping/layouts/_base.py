@@ -10,6 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+
+from ...array import Array
 from ...ir.graph import Graph
 from ...registry import Member, Room
 from ...target import Target
@@ -47,9 +50,25 @@ class Partition(ABC):
         return None
 
     @property
-    def grid(self) -> tuple[int, ...] | None:
-        """Indices per axis and tile of a grid over the anchor's axes, whose traffic is counted axis by axis."""
+    def edges(self) -> tuple[Array, ...] | None:
+        """Where the parts of a grid over the anchor's axes begin, and the end: its traffic is counted axis by axis."""
         return None
+
+    def tile(self, number: int) -> Tile:
+        """One of the tiles."""
+        return self.tiles()[number]
+
+    def shares(self, before: Array) -> Array:
+        """The amount in each tile, of amounts that elements of the anchor have (:meth:`.Cells.before`)."""
+        for axis in range(before.ndim):
+            before = np.diff(before, axis=axis)
+        return np.array([before.ravel()[tile.of(tile.cells.anchor)].sum() for tile in self.tiles()])
+
+
+def places(edges: Array, at: Array) -> Array:
+    """The number of the part in which each index of an axis lies."""
+    found: Array = np.searchsorted(edges, at, side="right") - 1
+    return found
 
 
 class Layout(Member):

@@ -15,4 +15,4 @@ def shown(view: View, value: Value, shape: Shape) -> Value:
     spec = value.fixed
     if spec is not None and np.ndim(spec.scale):
         spec = replace(spec, scale=view.apply([np.broadcast_to(spec.scale, value.shape.sizes)]))
-    return replace(value, shape=shape, fixed=spec)
+    return replace(value, shape=shape, fixed=spec, activity=None)  # it is found from what is read

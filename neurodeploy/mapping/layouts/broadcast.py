@@ -110,7 +110,7 @@ def _fanned(value: Value, shape: Shape) -> Value:
     spec = value.fixed
     if spec is not None and np.ndim(spec.scale):
         spec = replace(spec, scale=np.broadcast_to(spec.scale, shape.sizes))
-    return replace(value, shape=shape, fixed=spec)
+    return replace(value, shape=shape, fixed=spec, activity=None)  # it is found from what is read
 
 
 MEMBER = Broadcast()

@@ -1,23 +1,26 @@
-"""Grids over the axes of a group's anchor: tokens, heads, channels, rows, columns, each into equal parts."""
+"""Grids over the axes of a group's anchor: tokens, heads, channels, rows, columns, each into parts."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from math import prod
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ...array import Array
 from ...errors import Problem, UsageError, unknown_name
 from ...ir.nodes import Delay
-from ..cells import Cells, Tile, split
+from ..cells import Cells, Tile, boxes, split
 from ..demand import Accounting
-from ._base import Layout, Partition, Wanted
+from ..expected import work
+from ._base import Layout, Partition, Wanted, places
 
 AXES = {
     "N": "tokens", "H": "heads", "C": "channels", "Y": "rows", "X": "columns", "K": "classes", "G": "parts"
@@ -26,167 +29,133 @@ AXES = {
 LABEL = re.compile(r"(\w+)/([1-9]\d{0,8}(?:\+[1-9]\d{0,8})*)", re.ASCII)
 
 
+WORTH = 0.98  # of the largest amount of equal parts, from which on others are worth it
+NEAR = 1e-3  # of an amount, down to which parts of equal work are told apart
+#: how an axis is cut: the size of all parts, of which the last may be smaller, or the size of each
+Sizes = int | tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Parts(Partition):
-    """The grid with ``chunk`` indices per axis and tile; ``roles`` of the anchor's axes name it.
+    """The grid with parts of such ``sizes`` along each axis of the anchor; ``roles`` of these name it.
 
     ``turned``: the axis of tokens that take turns, and on how many copies, each of which has every so many-th.
     """
 
     cells: Cells
     roles: tuple[str, ...]
-    chunk: tuple[int, ...]
+    sizes: tuple[Sizes, ...]
     turned: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @property
     def label(self) -> str:
-        """Into how many parts each axis is cut."""
-        parts = zip(self.roles, self._counts, strict=True)
-        return " x ".join(f"{AXES[role]}/{count}" for role, count in parts) or "whole"
-
-    @property
-    def _counts(self) -> tuple[int, ...]:
-        """Parts of each axis."""
-        counts = [-(-size // step) for size, step in zip(self.cells.shape, self.chunk, strict=True)]
-        if self.turned:
-            counts[self.turned[0]] = self.turned[1]
-        return tuple(counts)
+        """Into how many parts each axis is cut, or their sizes where these are not equal."""
+        axes = zip(self.roles, self.parts, self.sizes, strict=True)
+        shown = (
+            f"{AXES[role]}/{parts if isinstance(size, int) else '+'.join(map(str, size))}"
+            for role, parts, size in axes
+        )
+        return " x ".join(shown) or "whole"
 
     @cached_property
     def count(self) -> int:
         """Number of tiles that are not empty."""
         cells = self.cells
         if cells.neuron is None or len(cells.homes[0]) == cells.sizes[cells.anchor]:
-            return prod(self._counts)
-        if self.turned:
-            return len(np.unique(self._numbers))
-        return int((cells.boxes(self._edges) > 0).sum())
+            return prod(self.parts)
+        return len(self._full)
 
     @property
-    def _edges(self) -> list[Array]:
-        """Where the parts begin along each axis, and its end."""
-        cuts = zip(self.cells.shape, self.chunk, strict=True)
-        return [np.append(np.arange(0, size, step), size) for size, step in cuts]
+    def parts(self) -> tuple[int, ...]:
+        """The number of parts along each axis."""
+        cuts = zip(self.cells.shape, self.sizes, strict=True)
+        found = [-(-size // step) if isinstance(step, int) else len(step) for size, step in cuts]
+        if self.turned:
+            found[self.turned[0]] = self.turned[1]
+        return tuple(found)
+
+    @property
+    def edges(self) -> tuple[Array, ...] | None:
+        """Where the parts begin along each axis, and its end; None where they are not of neighbours."""
+        return None if self.turned and self.turned[1] > 1 else self._edges
+
+    @property
+    def _edges(self) -> tuple[Array, ...]:
+        return tuple(
+            np.append(np.arange(0, size, step), size) if isinstance(step, int) else np.cumsum((0, *step))
+            for size, step in zip(self.cells.shape, self.sizes, strict=True)
+        )
 
     @property
     def axis(self) -> int | None:
         """The only axis that is cut."""
-        cut = [a for a, size in enumerate(self.cells.shape) if self.chunk[a] < size]
+        cut = [a for a, parts in enumerate(self.parts) if parts > 1]
         return cut[0] if len(cut) == 1 else None
 
-    @property
-    def grid(self) -> tuple[int, ...] | None:
-        """The chunks, where each is of neighbours."""
-        return None if self.turned and self.turned[1] > 1 else self.chunk
+    @cached_property
+    def _full(self) -> Array:
+        """Row-major numbers of the boxes that are not empty."""
+        return np.flatnonzero(self._boxes(self.cells.neurons_before))
+
+    def _boxes(self, before: Array) -> Array:
+        """The amount in each box, row-major."""
+        if self.edges is not None:
+            return boxes(before, self._edges).ravel()
+        each = boxes(before, [np.arange(size + 1) for size in self.cells.shape]).ravel()[self.cells.homes[0]]
+        return np.bincount(self._numbers, each, prod(self.parts))
 
     def tiles(self) -> list[Tile]:
         """The tiles that are not empty, in row-major order."""
         if self.cells.neuron is None:
-            sizes = zip(self.cells.shape, self.chunk, strict=True)
-            cuts = [np.split(np.arange(size), range(step, size, step)) for size, step in sizes]
-            if self.turned:
-                axis, copies = self.turned
-                cuts[axis] = [np.arange(copy, self.cells.shape[axis], copies) for copy in range(copies)]
-            return [Tile(self.cells, axes) for axes in product(*cuts)]
+            return [Tile(self.cells, axes) for axes in product(*map(self._along, range(len(self.sizes))))]
         return [self.cells.hosted(homes) for homes in split(self._numbers) if len(homes)]
 
-    def sample(self) -> Tile:
-        """An inner tile of a plain grid, else the one of most neurons."""
-        if self.cells.neuron is None:
-            sizes = zip(self.cells.shape, self.chunk, strict=True)
-            # Windows reach over both ends of an inner tile; with fewer than three, the first is not shorter.
-            starts = [(step if size > 2 * step else 0, size, step) for size, step in sizes]
-            axes = [np.arange(a, min(a + step, size)) for a, size, step in starts]
-            if self.turned:
-                axis, copies = self.turned
-                axes[axis] = np.arange(0, self.cells.shape[axis], copies)
-            return Tile(self.cells, tuple(axes))
-        return self._largest()
+    def tile(self, number: int) -> Tile:
+        """One of the tiles."""
+        box = int(number if self.cells.neuron is None else self._full[number])
+        at = np.unravel_index(box, self.parts)
+        axes = tuple(self._along(axis)[part] for axis, part in enumerate(at))
+        return (
+            Tile(self.cells, axes)
+            if self.cells.neuron is None
+            else self.cells.hosted(self.cells.within(axes))
+        )
 
-    def _largest(self) -> Tile:
-        """The tile of most neurons, the first of them."""
+    def _along(self, axis: int) -> list[Array]:
+        """The indices of an axis in each of its parts."""
+        if self.turned and self.turned[0] == axis:
+            return [np.arange(copy, self.cells.shape[axis], self.turned[1]) for copy in range(self.turned[1])]
+        return [np.arange(*ends) for ends in pairwise(self._edges[axis].tolist())]
+
+    def shares(self, before: Array) -> Array:
+        """The amount in each tile."""
+        every = self._boxes(before)
+        return every if self.cells.neuron is None else every[self._full]
+
+    def sample(self) -> Tile:
+        """The tile of most neurons; of a plain grid one between others, whose windows reach over both of its ends."""
+        if self.cells.neuron is not None:
+            return self.tile(int(self.shares(self.cells.neurons_before).argmax()))
+        at = [_middle(np.diff(edges)) for edges in self._edges]
         if self.turned:
-            numbers = self._numbers
-            fullest = int(np.argmax(np.bincount(numbers, self.cells.homes[1])))
-            return self.cells.hosted(np.flatnonzero(numbers == fullest))
-        edges = self._edges
-        boxes = self.cells.boxes(edges)
-        at = np.unravel_index(int(np.argmax(boxes)), boxes.shape)
-        axes = tuple(np.arange(ends[i], ends[i + 1]) for ends, i in zip(edges, at, strict=True))
-        return self.cells.hosted(self.cells.within(axes))
+            at[self.turned[0]] = 0
+        return self.tile(int(np.ravel_multi_index(at, self.parts)) if at else 0)
 
     @property
     def _numbers(self) -> Array:
         """Row-major tile number of each home, tiles without any counted too."""
         number = np.zeros(len(self.cells.homes[0]), dtype=np.int64)
-        for axis, count in enumerate(self._counts):
-            number = number * count + self._part(axis, self.cells.coordinates[axis])
+        for axis, (at, parts) in enumerate(zip(self.cells.coordinates, self.parts, strict=True)):
+            turned = self.turned is not None and self.turned[0] == axis
+            number = number * parts + (at % parts if turned else places(self._edges[axis], at))
         return number
-
-    def _part(self, axis: int, at: Array) -> Array:
-        """The part of each index of an axis."""
-        if self.turned and self.turned[0] == axis:
-            return at % self.turned[1]
-        return at // self.chunk[axis]
-
-
-@dataclass(frozen=True)
-class Uneven(Parts):
-    """A grid whose ``sizes`` per axis a user has chosen; ``chunk`` is the largest of each axis."""
-
-    sizes: tuple[tuple[int, ...], ...]
-
-    @property
-    def label(self) -> str:
-        """As of parts, with sizes where they are not equal."""
-        axes = zip(self.roles, self.cells.shape, self.sizes, strict=True)
-        even = {axis: each == _parts(size, len(each)) for axis, (_, size, each) in enumerate(axes)}
-        if self.turned:
-            even[self.turned[0]] = True
-        shown = (
-            str(len(each)) if even[axis] else "+".join(map(str, each)) for axis, each in enumerate(self.sizes)
-        )
-        return " x ".join(f"{AXES[role]}/{each}" for role, each in zip(self.roles, shown, strict=True))
-
-    @cached_property
-    def count(self) -> int:
-        """Number of tiles that are not empty."""
-        if self.turned:
-            return len(np.unique(self._numbers))
-        return int((self.cells.boxes(self._edges) > 0).sum())
-
-    @property
-    def _counts(self) -> tuple[int, ...]:
-        return tuple(map(len, self.sizes))
-
-    @property
-    def _edges(self) -> list[Array]:
-        return [np.cumsum((0, *each)) for each in self.sizes]
-
-    @property
-    def grid(self) -> None:
-        """No chunk describes it."""
-        return None
-
-    def tiles(self) -> list[Tile]:
-        """The tiles that are not empty, in row-major order."""
-        return [self.cells.hosted(homes) for homes in split(self._numbers) if len(homes)]
-
-    def sample(self) -> Tile:
-        """The tile of most neurons."""
-        return self._largest()
-
-    def _part(self, axis: int, at: Array) -> Array:
-        if self.turned and self.turned[0] == axis:
-            return at % self.turned[1]
-        return np.searchsorted(np.cumsum(self.sizes[axis]), at, side="right")
 
 
 class Grid(Layout):
-    """Every grid is a candidate, with the chunk sizes that equal parts make."""
+    """Every grid is a candidate, with the sizes that equal parts make and, where these differ, parts of equal work."""
 
     name = "grid"
-    title = "equal parts along tokens, heads, channels, rows and columns"
+    title = "parts of equal size, or of equal work, along tokens, heads, channels, rows and columns"
 
     def partitions(self, accounting: Accounting, least: int, fine: bool = False) -> Sequence[Partition]:
         """Grids by their number of tiles."""
@@ -203,7 +172,8 @@ class Grid(Layout):
         order = np.lexsort((*-grids.T, counts))
         wanted = order[counts[order] >= least]
         found = wanted if len(wanted) else order[-1:]
-        return [Parts(cells, roles, tuple(grids[i].tolist()), turned=turned) for i in found]
+        even = [Parts(cells, roles, tuple(grids[i].tolist()), turned=turned) for i in found]
+        return list(_with_balanced(accounting, even, _uncut(accounting, turned)))
 
     def named(self, accounting: Accounting, wanted: Wanted) -> Partition | None:
         """The grid of such parts per axis, one where none is said; UsageError ND522, ND523 where there is none."""
@@ -226,11 +196,84 @@ class Grid(Layout):
             raise UsageError(problems)
         cuts = enumerate(zip(cells.shape, axes, strict=True))
         sizes = [_parts(size, 1 if axis in uncut else parts.get(word, 1)) for axis, (size, word) in cuts]
-        chunk = tuple(max(each) for each in sizes)
-        equal = all(each == _parts(sum(each), len(each)) for each in sizes)
-        if equal:
-            return Parts(cells, roles, chunk, turned=turned)
-        return Uneven(cells, roles, chunk, tuple(sizes), turned=turned)
+        return Parts(cells, roles, tuple(map(_shortest, sizes)), turned=turned)
+
+
+#: sizes of parts of equal work by axis and step, of groups that are cut again and again
+_KNOWN: WeakKeyDictionary[Accounting, dict[tuple[int, Sizes], Sizes]] = WeakKeyDictionary()
+
+
+def _with_balanced(accounting: Accounting, even: Iterable[Parts], fixed: Container[int]) -> Iterator[Parts]:
+    """Grids of equal parts, each followed by the one of as many parts along each axis that share out the work.
+
+    Axes that are ``fixed`` are left as they are.
+    """
+    known = _KNOWN.setdefault(accounting, {})
+    shape = accounting.cells.shape
+    amounts = work(accounting).ns.reshape(shape)
+    along = [amounts.sum(axis=tuple(a for a in range(len(shape)) if a != axis)) for axis in range(len(shape))]
+    for partition in even:
+        yield partition
+        for axis, step in enumerate(partition.sizes):
+            if (axis, step) not in known:
+                known[axis, step] = _better(along[axis], step) if axis not in fixed else step
+        sizes = tuple(known[axis, step] for axis, step in enumerate(partition.sizes))
+        if sizes != partition.sizes:
+            yield replace(partition, sizes=sizes)
+
+
+def _better(amounts: Array, step: Sizes) -> Sizes:
+    """The sizes of as many parts as such steps make whose largest amount is clearly smaller, if there are any."""
+    if not isinstance(step, int):
+        return step
+    ends = range(0, len(amounts), step)
+    most = float(np.add.reduceat(amounts, ends).max())
+    if least_of(amounts, len(ends)) > WORTH * most:
+        return step
+    sizes = balanced(amounts, len(ends))
+    found = float(np.add.reduceat(amounts, np.cumsum((0, *sizes[:-1]))).max())
+    return _shortest(sizes) if found < WORTH * most else step
+
+
+def least_of(amounts: Array, parts: int) -> float:
+    """What the largest of so many parts has at least."""
+    return max(float(amounts.max()), float(amounts.sum()) / parts)
+
+
+def balanced(amounts: Array, parts: int) -> tuple[int, ...]:
+    """Sizes of so many parts of an axis, of which the one of the largest amount has as little as there can be."""
+    before = [0.0, *np.cumsum(amounts).tolist()]
+    low, high = least_of(amounts, parts), before[-1]
+    found = _within(before, parts, high)
+    while high - low > NEAR * high:
+        middle = (low + high) / 2
+        edges = _within(before, parts, middle)
+        if edges[-1] == len(amounts):
+            found, high = edges, middle
+        else:
+            low = middle
+    return tuple(b - a for a, b in pairwise(found))
+
+
+def _within(before: list[float], parts: int, most: float) -> list[int]:
+    """Where parts begin that have at most so much each, as long as one index has; they may end too early."""
+    size, edges = len(before) - 1, [0]
+    for left in reversed(range(parts)):
+        end = bisect_right(before, before[edges[-1]] + most * (1 + NEAR)) - 1
+        edges.append(min(max(end, edges[-1] + 1), size - left))  # every part has something
+    return edges
+
+
+def _shortest(sizes: Sequence[int]) -> Sizes:
+    """Sizes of parts as one number where all but the last are of one size, and the last is not larger."""
+    return sizes[0] if tuple(sizes) == _parts(sum(sizes), len(sizes)) else tuple(sizes)
+
+
+def _middle(sizes: Array) -> int:
+    """The largest part, one between others if it can be."""
+    inner = np.zeros(len(sizes), dtype=np.int64)
+    inner[1:-1] = 1
+    return int((2 * sizes + inner).argmax())
 
 
 def _turned(accounting: Accounting) -> tuple[int, int] | None:

@@ -81,7 +81,7 @@ def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
 
 
 def _units(messages: Array) -> Array:
-    return _whole(messages * (UNITS / max(messages.sum(), 1e-300)))
+    return _whole(messages * (UNITS / (messages.sum() or 1.0)))
 
 
 def _whole(amounts: Array) -> Array:

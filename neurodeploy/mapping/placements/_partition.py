@@ -37,7 +37,7 @@ def partitioned(ends: Array, messages: Array, cores: int, chip: Chip) -> Array:
 def _undirected(ends: Array, messages: Array, cores: int) -> csr_array:
     """(cores, cores) symmetric: what two cores send each other, in whole units, at least one."""
     inside = (ends >= 0).all(axis=0) & (ends[0] != ends[1])
-    units = np.rint(messages[inside] * (UNITS / max(messages[inside].sum(), 1e-300))).clip(1)
+    units = np.rint(messages[inside] * (UNITS / (messages[inside].sum() or 1.0))).clip(1)
     source, target = ends[:, inside]
     both = np.r_[units, units].astype(np.int64), (np.r_[source, target], np.r_[target, source])
     graph = csr_array(both, shape=(cores, cores))

@@ -23,7 +23,7 @@ TARGET = load("loihi-sim")
 
 def rung(work: float, cores: int) -> Any:
     """As much of a tiling as counts here."""
-    cut = SimpleNamespace(work=work, cores=cores, fits=True)
+    cut = SimpleNamespace(work=work, tick_ns=(work,), cores=cores, fits=True)
     return SimpleNamespace(cut=cut)
 
 

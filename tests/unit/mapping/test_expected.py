@@ -87,7 +87,7 @@ def test_a_group_that_cannot_be_cut_is_passed_over() -> None:
     layers = Counter(
         core.pieces[0].group for core in mapper.map_graph(graph, TARGET, optimise="latency").cores
     )
-    assert layers["wide"] == 1 and layers["fc"] > 4
+    assert layers["wide"] == 1 and layers["fc"] >= 4
 
 
 def test_a_plan_costs_what_the_estimate_says_as_far_as_it_can_know(planned: tuple[Plan, Any, Any]) -> None:
