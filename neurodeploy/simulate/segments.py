@@ -251,7 +251,7 @@ class Layer(Segment):
         kind, padded = np.int8 if self.group == 4 else np.int16, self.matrix.size // self.bias.size
         if x.dtype == kind and x.flags.c_contiguous and inputs == padded:
             return x.reshape(len(x), rows, inputs), _NO_COUNT
-        return values.padded(x.reshape(len(x), rows, inputs), kind, padded), _NO_COUNT
+        return values.padded(x, kind, padded).reshape(len(x), rows, padded), _NO_COUNT
 
     def _aligned(self, values: Values, name: str) -> Array:
         """A value as int32 (T or 1, B or 1, tokens, size)."""

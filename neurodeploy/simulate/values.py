@@ -118,14 +118,14 @@ class Values:
         self.do(action)
 
     def filled(self, shape: tuple[int, ...], kind: Any, source: Array) -> Array:
-        """A copy of ``source``, broadcast."""
+        """A copy of ``source``, broadcast: what the next piece leaves in the same place, so no copy of a value."""
         out = self.take(shape, kind)
         self.passing.append(out)
         self.do(lambda x, run: np.copyto(out, source, casting="unsafe"))
         return out
 
     def padded(self, source: Array, kind: Any, size: int) -> Array:
-        """A copy of ``source`` with zeros up to a length of its last axis."""
+        """As :meth:`filled`, with zeros up to a length of its last axis."""
         out = self.take((*source.shape[:-1], size), kind)
         self.passing.append(out)
 
@@ -141,9 +141,7 @@ class Values:
         if name not in self.lists:
             array = self.arrays[name]
             rows = prod(array.shape[1:-1])
-            whole = self.filled(
-                (len(array), rows, array.shape[-1]), np.int8, array.reshape(len(array), rows, -1)
-            )
+            whole = self.filled(array.shape, np.int8, array).reshape(len(array), rows, -1)
             index, count = self.room_for(len(array), rows, array.shape[-1])
             make = layers.list_rows()
             self.do(lambda x, run: make(whole, index, count))

@@ -10,7 +10,7 @@ import pytest
 from neurodeploy.errors import GraphError, SimulateError
 from neurodeploy.ir import fixed, interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Reduce, Sum, Synapse
+from neurodeploy.ir.nodes import Const, Micro, Neuron, Product, Reduce, Sum, Synapse, View
 from neurodeploy.ir.types import Code
 from neurodeploy.microcode.rescale import MEMBER as RESCALE
 from neurodeploy.simulate import Engine, arithmetic, fused, kernels, operators, pools
@@ -241,3 +241,19 @@ def test_illegal_graph_is_refused() -> None:
     graph = chain((1,), (Synapse(name="w", inputs=("x",), weight=np.array([[0.5]])), (1,)))
     with pytest.raises(GraphError, match="ND220"):
         Engine(graph)
+
+
+def test_what_a_view_turns_is_taken_anew_from_every_piece() -> None:
+    """A view of spikes that do not lie side by side: what a layer reads of it is copied, and copied again."""
+    lif, rng = {"vth": 9, "du": 4095, "dv": 2048}, np.random.default_rng(0)
+    nodes = [
+        (Neuron(name="n", inputs=("x",), model="lif", params=lif), (4, 3)),
+        (View(name="v", inputs=("n",), op="permute", args=(1, 0)), (3, 4)),
+        (Synapse(name="w", inputs=("v",), weight=rng.integers(-9, 9, (5, 4))), (3, 5)),
+        (Neuron(name="m", inputs=("w",), model="lif", params=lif), (3, 5)),
+    ]
+    graph = chain((4, 3), *nodes, ticks=3, reach=(-20, 20))
+    engine = Engine(graph)
+    for _ in range(3):
+        x = rng.integers(-20, 21, (6, 4, 3))
+        assert np.array_equal(engine.run(x).outputs, interp.run(graph, x).outputs)
