@@ -35,6 +35,17 @@ _SIZES = ("in_channels", "in_features", "num_features", "normalized_shape", "num
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
+def let_go() -> None:
+    """Make torch forget from where it was imported.
+
+    Where an optional library is missing, ``torch.cuda`` keeps that error, whose traceback holds every frame that was
+    active then: those of the import of a model, and with them all of its graphs, as long as the process lives.
+    """
+    error = getattr(getattr(sys.modules.get("torch"), "cuda", None), "_PYNVML_ERR", None)
+    if isinstance(error, BaseException):
+        error.__traceback__ = None
+
+
 def to_array(value: Any) -> Array:
     """A tensor, number or list as numpy."""
     import torch

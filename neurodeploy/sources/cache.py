@@ -26,6 +26,7 @@ from ..config import BuildConfig
 from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
 from ..files import write_text
+from ..frontends._torch import let_go
 from ..frontends.proof.types import UNCHECKED, ImportCheck
 from ..inputs import masks
 from ..inputs.samples import hidden, one_hot, tokens
@@ -97,6 +98,7 @@ def _imported(
 ) -> tuple[Graph, Graph, ImportCheck | None]:
     """The whole source graph, the simplified one, and what was compared; the module is let go."""
     loaded = model.loader()
+    let_go()
     whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
     graph = simplified(whole)
     return whole, graph, _compared(model, loaded, graph, data or _facts(model)) if compare else None

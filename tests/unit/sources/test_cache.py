@@ -2,12 +2,16 @@
 
 import ast
 import shutil
+import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import neurodeploy
+from neurodeploy.frontends import _torch
 from neurodeploy.sources import cache
 
 PACKAGE = Path(neurodeploy.__file__).parent
@@ -109,3 +113,24 @@ def test_the_versions_of_libraries_are_part_of_the_key(monkeypatch: pytest.Monke
     before = cache._made_by.__wrapped__()
     monkeypatch.setattr(cache, "version", lambda name: "0.0")
     assert cache._made_by.__wrapped__() != before
+
+
+def test_the_graphs_of_an_import_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that keeps an error keeps all frames that were active then, with all that they hold."""
+
+    class Graph:
+        pass
+
+    def imported() -> tuple[ModuleNotFoundError, weakref.ref]:
+        graph = Graph()
+        try:
+            raise ModuleNotFoundError("No module named 'pynvml'")
+        except ModuleNotFoundError as error:
+            return error, weakref.ref(graph)
+
+    error, graph = imported()
+    torch = SimpleNamespace(cuda=SimpleNamespace(_PYNVML_ERR=error))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert graph() is not None
+    _torch.let_go()
+    assert graph() is None
