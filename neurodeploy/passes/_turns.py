@@ -28,6 +28,7 @@ from ..ir.nodes import Delay, Micro, Node, Output, Product, Reduce, Synapse, Vie
 #: kinds that can keep what arrives for them
 KEEPING = (Product, Reduce, Delay, Output)
 NOBODY = -1
+NUMBER = np.int32  # of a token: every element of every value has one
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +255,8 @@ class _Finder:
         streams = [i for i, name in enumerate(node.inputs) if name not in self.still]
         token = self._token(node, streams)
         if token is not None:
-            self.token[node.name] = np.ascontiguousarray(np.broadcast_to(token, self.graph.shape(node.name)))
+            whole = np.broadcast_to(token, self.graph.shape(node.name))
+            self.token[node.name] = np.ascontiguousarray(whole, dtype=NUMBER)
         for i in streams:
             source = node.inputs[i]
             if source in self.outside:
@@ -423,7 +425,7 @@ class _Finder:
         there[NOBODY] = False
         there[order] = False
         order += np.flatnonzero(there).tolist()
-        number = np.full(last + 2, NOBODY)
+        number = np.full(last + 2, NOBODY, dtype=NUMBER)
         number[order] = np.arange(len(order))
         self.token = {name: number[token] for name, token in self.token.items()}
 
