@@ -42,7 +42,7 @@ def kernel(source, length, weights, matrix, crossover, bias, scale, top, other, 
     ticks = resets.size
     width = {width}  # of a tile
     tiles, room = bias.size // width, index.shape[2]
-    sums_of_block, wide = np.empty(BLOCK * width, np.int32), np.empty(width, np.int64)
+    sums_of_block = np.empty(BLOCK * width, np.int32)
     fired = np.empty(width, out.dtype)
 {memory}
     clipped_scale, clipped = np.int64(0), np.int64(0)
@@ -139,15 +139,14 @@ STARTS = {
 }
 
 FIRE = """\
-{widened}
                     if m == width:  # a constant: the loop unrolls
-                        x, row = part({input}, width), part(fired, 0, width)
+                        x, row = part(sums_of_block, (r - first) * width, width), part(fired, 0, width)
                         clipped += lanes(step, (x{whole}{at}), (row{whole},))
                         if index.size:
                             count[t, r] = positions(row, start, part(index, at * room, room), count[t, r])
                     else:
                         row = part(fired, 0, m)
-                        clipped += update(part({input}, m), row{states}{params})
+                        clipped += update(sum_of, row{states}{params})
                         if index.size:
                             count[t, r] = positions(row, start, part(index, at * room, room), count[t, r])
                     if sends:
@@ -187,7 +186,7 @@ def joined(sums: Array, own: int, other: Array, sign: int) -> None:
 def source_of(
     model: str, form: str, constants: tuple[int, ...], start: str, width: int, group: int, cached: bool
 ) -> str:
-    """Text of the kernel: ``model`` "" for no population, ``form`` the name of its step.
+    """Text of the kernel: ``model`` "" for no population, ``form`` the name of its step in 32 bits.
 
     ``start``: what it starts from, a key of :data:`STARTS`; ``width`` of a tile, in columns;
     ``group`` of inputs that dense products multiply at once.
@@ -195,31 +194,26 @@ def source_of(
     states: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     values: list[str] = []
-    narrow = True
     step, zero, made = "", "", ""
     if model:
         found = NEURONS[model]
         states = tuple(f"s{i}" for i in range(len(found.state)))
         params = tuple(f"p{i}" for i in range(len(found.int_params)))
-        narrow = form != "int_step"
-        kind = "int32" if narrow else "int64"
         values = list(params)
         for position, constant in zip(kernels.constant_positions(model, form), constants, strict=False):
-            values[position] = f"np.{kind}({constant})"
+            values[position] = f"np.int32({constant})"
         each = kernels.each
         step = STEP.format(
             model=model, form=form, states=each(", {0}", states),
             params=each(", {0}", params), at=each(", {0}", values),
         )  # fmt: skip
-        made = each("    {0} = np.empty((BLOCK, size), np." + kind + ")", states, "\n")
+        made = each("    {0} = np.empty((BLOCK, size), np.int32)", states, "\n")
         zero = "            if t == 0 or resets[t]:\n" + each("                {0}[:] = 0", states, "\n")
     fire = FIRE.format(
         states=kernels.each(", part({0}, (r - first) * size + start, m)", states),
         whole=kernels.each(", part({0}, (r - first) * size + start, width)", states),
         params=kernels.each(", part({0}, start, m)", params),
         at=kernels.each(", {0}", (f"part({v}, start, width)" if v in params else v for v in values)),
-        widened="" if narrow else "                    copied(sum_of, part(wide, 0, m))",
-        input="sums_of_block, (r - first) * width" if narrow else "wide, 0",
     )  # fmt: skip
     forms, (memory, prepare, sums) = vector.chosen(), STARTS[start]
     return SOURCE.format(

@@ -200,8 +200,8 @@ class Layer(Segment):
             fixed = [given[i] for i in kernels.constant_positions(neuron.model, form)]
             large = graph.header.timesteps * prod(self.shape) >= SPECIALISE_UPDATES
             constants = tuple(int(v) for v in fixed) if large and all(np.ndim(v) == 0 for v in fixed) else ()
-            self.model, kind = neuron.model, np.int64 if form == "int_step" else np.int32
-            self.params = [np.ascontiguousarray(self._of_channels(p), kind) for p in given]
+            self.model = neuron.model
+            self.params = [np.ascontiguousarray(self._of_channels(p), np.int32) for p in given]
             self.kind = arithmetic.integer_for(graph, neuron.name)
             self.resets[:] = [t > 0 and neuron.resets(t + 1) for t in range(len(self.resets))]
         self.kernel = layers.layer_kernel(self.model, form, constants, self.start, self.tile, self.group)

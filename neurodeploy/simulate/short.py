@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..array import Array
@@ -25,15 +25,9 @@ from ..ir.nodes import Synapse
 from . import arithmetic
 from .kernels import kept
 from .run import Run, Step
+from .vector import has
 
 SHORT, LONG = (1 << 15) - 1, (1 << 31) - 1
-
-
-def has(feature: str) -> bool:
-    """Whether numba compiles for a processor with this feature, by LLVM's name."""
-    if config.CPU_FEATURES is not None:
-        return f"+{feature}" in config.CPU_FEATURES.split(",")
-    return bool(binding.get_host_cpu_features().get(feature))
 
 
 binding.initialize_native_asmparser()  # for the instruction that is said outright
