@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from .. import datasets, sources, support
@@ -14,13 +15,14 @@ from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
 from ..inputs.samples import Synthetic
 from ..ir.graph import Graph, raw_range
-from ..mapping.given import read
+from ..mapping.given import Given, read
 from ..support import Verdict
+from ..target import Target
 from .calibrated import calibrate
 from .converted import convert
 from .imported import Imported, described, not_compared, reasons, untrained
 from .integer import quantize
-from .mapped import laid_out
+from .mapped import Mapped, laid_out
 from .pipeline import require_members, target_of
 
 #: most samples that ranges come from, and their share of ones where they are binary
@@ -34,8 +36,9 @@ class Check:
     """What stands between a network and a target: a verdict per node and every problem.
 
     ``import_check`` is what was compared with the model itself, None where nothing was.
-    ``cores`` (fewest needed, there are) come from a dry run on noise; a build, calibrated on data, says for sure. So
-    does ``search``, what that run is expected to cost and wait for (:mod:`neurodeploy.mapping.outcome`).
+    ``cores`` (fewest needed, of tokens in space if these fit; there are) come from a dry run on noise; a build,
+    calibrated on data, says for sure. So does ``search``, what that run is expected to cost and wait for
+    (:mod:`neurodeploy.mapping.outcome`).
     """
 
     model: str
@@ -74,14 +77,23 @@ def check(asked: BuildConfig) -> Check:
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
     del found  # its weights in floats, of which the mapping needs none
-    # Where cores lie is not said.
-    mapped = laid_out(graph, target, OBJECTIVE, "snake", given=given, streams=asked.streams)
+    mapped = _mapped(asked, graph, target, given)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))
     cores = len(mapped.mapping.cores), mapped.mapping.cores_total
     expected = mapped.mapping.notes["search"]
     search = {"objective": OBJECTIVE, **expected} if expected else {}
     return replace(report, verdicts=verdicts, problems=tuple(problems), cores=cores, search=search)
+
+
+def _mapped(asked: BuildConfig, graph: Graph, target: Target, given: Given) -> Mapped:
+    """Tokens in space where these fit and nobody says otherwise: what turns would gain is for a build to weigh."""
+    lay_out = partial(laid_out, graph, target, OBJECTIVE, "snake", given=given)  # where cores lie is not said
+    if asked.streams is None and given.streams is None and not given.rules:
+        space = lay_out(streams=0)
+        if space.mapping.fits:
+            return space
+    return lay_out(streams=asked.streams)
 
 
 def _integers(found: Imported) -> Graph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from neurodeploy.mapping.groups import populations
@@ -12,6 +14,7 @@ from neurodeploy.mapping.repeats import Cutter
 from neurodeploy.mapping.spread import FREE, Budget, cheapest
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import load
+from tests.fast import fast
 from tests.unit.mapping.networks import spiking_transformer
 
 LOIHI2 = load("loihi2")
@@ -20,6 +23,7 @@ GRAPH = balance(spiking_transformer(2, 16, 32))
 FEWEST = 21
 
 
+@cache
 def plan(objective: str, most: Budget = FREE) -> Plan:
     cutter, groups = Cutter(GRAPH, LOIHI2), populations(GRAPH)
     coarse = {g.name: cutter.cut(g) for g in groups if not g.on_host}
@@ -31,7 +35,7 @@ def test_the_coarsest_cut_is_as_said() -> None:
 
 
 @pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "cores"])
-@pytest.mark.parametrize("cores", [FEWEST, 30, 40])
+@pytest.mark.parametrize("cores", fast([FEWEST, 30, 40], 30))
 def test_no_more_cores_than_allowed_are_used(objective: str, cores: int) -> None:
     free, bound = plan(objective), plan(objective, Budget(cores))
     assert free.cores > 40 and FEWEST <= bound.cores <= cores
@@ -47,7 +51,7 @@ def test_layers_share_cores_where_fewer_are_allowed_than_tiles() -> None:
     assert problem.code == "ND525" and problem.fixes == (f"--max-cores {least}",)
 
 
-@pytest.mark.parametrize("objective", ["cores", "energy", "throughput"])
+@pytest.mark.parametrize("objective", fast(["cores", "energy", "throughput"], "cores"))
 def test_the_cheapest_mapping_that_is_fast_enough_is_taken(objective: str) -> None:
     free, fastest = plan(objective), plan("latency")
     ns = (free.latency_ns + fastest.latency_ns) / 2
@@ -59,6 +63,7 @@ def test_the_cheapest_mapping_that_is_fast_enough_is_taken(objective: str) -> No
     assert map_graph(GRAPH, LOIHI2, optimise=objective, most=Budget(latency_ns=ns)).fits
 
 
+@pytest.mark.slow  # 14 s
 def test_a_bound_that_nothing_keeps_is_a_problem_that_names_the_fastest() -> None:
     fastest = plan("latency").latency_ns
     for objective in ("cores", "energy"):
