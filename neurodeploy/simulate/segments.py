@@ -40,9 +40,9 @@ class Segment:
 
     @cached_property
     def reads_arrays(self) -> frozenset[str]:
-        """Values from outside that it reads as arrays."""
+        """Values from outside that it reads as arrays; one of these may be read as lists as well."""
         own = {node.name for node in self.nodes}
-        return frozenset(i for n in self.nodes for i in n.inputs) - own - set(self.reads_lists)
+        return frozenset(i for n in self.nodes if n.inputs != self.reads_lists for i in n.inputs) - own
 
     #: how it is computed, and why so, for people
     choice: tuple[str, str]

@@ -257,3 +257,18 @@ def test_what_a_view_turns_is_taken_anew_from_every_piece() -> None:
     for _ in range(3):
         x = rng.integers(-20, 21, (6, 4, 3))
         assert np.array_equal(engine.run(x).outputs, interp.run(graph, x).outputs)
+
+
+def test_spikes_that_a_layer_adds_up_and_adds_to_its_sums() -> None:
+    """One layer reads them as lists, for its synapse, and as an array, for its sum."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        (Neuron(name="n", inputs=("x",), model="lif", params={"vth": 3, "du": 4095, "dv": 0}), (4, 3)),
+        (Synapse(name="w", inputs=("n",), weight=rng.integers(-9, 9, (3, 3))), (4, 3)),
+        (Sum(name="s", inputs=("n", "w"), signs=(1, 1)), (4, 3)),
+    ]
+    graph = chain((4, 3), *nodes, ticks=2, reach=(0, 9))
+    engine = Engine(graph)
+    for _ in range(2):
+        x = rng.integers(0, 10, (5, 4, 3))
+        assert np.array_equal(engine.run(x).outputs, interp.run(graph, x).outputs)
