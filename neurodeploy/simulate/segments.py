@@ -7,6 +7,7 @@ the node's own step. Segments hand each other arrays and, where a synapse reads 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from functools import cached_property
 from math import prod
@@ -29,7 +30,7 @@ TILE = 128
 SPECIALISE_UPDATES = 1 << 12
 
 
-class Segment:
+class Segment(ABC):
     """Nodes that are computed together."""
 
     nodes: tuple[Node, ...]
@@ -47,9 +48,9 @@ class Segment:
     #: how it is computed, and why so, for people
     choice: tuple[str, str]
 
+    @abstractmethod
     def run(self, values: Values) -> None:
         """Compute its values from those of others."""
-        raise NotImplementedError
 
 
 class Alone(Segment):
