@@ -64,7 +64,9 @@ def write(path: Path, sections: Mapping[str, Any]) -> str:
                     held.create_dataset(address, data=array)
         digest = whole(digests)
         _write_text(file, HEADER, {"format": FORMAT, "schema": SCHEMA, "sections": digests, "sha256": digest})
-    write_bytes(Path(path), buffer.getbuffer())
+    # Released where the writing fails too: collectors of Python up to 3.12.1 crash on a view that an error keeps alive.
+    with buffer.getbuffer() as content:
+        write_bytes(Path(path), content)
     _own.add(_identity(Path(path)))
     return digest
 
