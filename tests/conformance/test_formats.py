@@ -344,7 +344,6 @@ def test_a_foreign_format_is_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     weight = RNG.integers(-9, 30, (4, 6))
     Path("net.matrix").write_text("\n".join(" ".join(map(str, row)) for row in weight.tolist()) + "\n25\n")
     with one_more(tmp_path / "rooms"):

@@ -40,7 +40,6 @@ Captured = pytest.CaptureFixture[str]
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     yield
 
 

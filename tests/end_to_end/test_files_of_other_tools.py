@@ -77,7 +77,6 @@ Make = Callable[[np.random.Generator], tuple[list[dict[str, Any]], list[str]]]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
 
 
 def net(make: Make) -> list[str]:

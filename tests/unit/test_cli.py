@@ -14,6 +14,7 @@ import pytest
 
 import neurodeploy
 from neurodeploy import cli, codes, verbs
+from neurodeploy.cli import check
 from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError, grouped
 from neurodeploy.inputs import arrays
 from tests.networks import mini_snn
@@ -28,7 +29,6 @@ Captured = pytest.CaptureFixture[str]
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Run in a folder of its own, so that a default output folder cannot touch the checkout."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     yield
 
 
@@ -334,7 +334,7 @@ def test_every_error_class_has_its_exit_code() -> None:
 
 
 def test_a_check_of_many_nodes_names_alike_ones_once() -> None:
-    few = [(f"n{i}", "lif neuron", "documented", "why") for i in range(cli.MOST_NODES)]
-    assert cli._alike(few) == few
+    few = [(f"n{i}", "lif neuron", "documented", "why") for i in range(check.MOST_NODES)]
+    assert check._alike(few) == few
     many = [("odd", "sum", "BLOCKED", ""), *((f"n{i}", *few[0][1:]) for i in range(5000))]
-    assert cli._alike(many) == [many[0], ("n0 and 4999 more", "lif neuron", "documented", "why")]
+    assert check._alike(many) == [many[0], ("n0 and 4999 more", "lif neuron", "documented", "why")]

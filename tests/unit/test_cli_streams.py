@@ -15,6 +15,7 @@ import pytest
 
 from neurodeploy import cli, report, verbs
 from neurodeploy.builds.log import Log
+from neurodeploy.cli.screen import Format, Screen
 from neurodeploy.errors import Problem, UsageError
 from neurodeploy.report import data, files, html
 from neurodeploy.visible import visible
@@ -31,7 +32,6 @@ EVIL = "x\x1b[31m\x1b]0;t\x07\x9b2J\u202e\udcff"
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     yield
 
 
@@ -146,8 +146,8 @@ def test_no_argument_reaches_the_terminal_as_it_is(arguments: list[str], form: s
 
 @pytest.mark.parametrize("form", ["plain", "rich"])
 def test_neither_tables_nor_problems_steer(form: str, capsys: Captured) -> None:
-    screen = cli._Screen()
-    screen.configure(cli.Format(form))
+    screen = Screen()
+    screen.configure(Format(form))
     screen.table(("name",), [(EVIL + "\nrow",)])
     screen.problems(UsageError(Problem("ND900", EVIL, EVIL, f"a\nerror: {EVIL}", EVIL, (EVIL,))))
     screen.out(EVIL)

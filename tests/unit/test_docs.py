@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from neurodeploy import cli
-from neurodeploy.cli import app, click_errors
+from neurodeploy.cli import app
+from neurodeploy.cli.entry import click_errors
 from neurodeploy.codes import CODES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,6 +20,7 @@ import pytest
 
 from neurodeploy import artifact, cli, compare, sources, verbs
 from neurodeploy.builds import pipeline
+from neurodeploy.cli import run
 from neurodeploy.config import resolve
 from neurodeploy.errors import BackendError, SimulateError
 from neurodeploy.formats._base import FORMATS, Format, Refusals, Writer
@@ -38,7 +39,6 @@ Captured = pytest.CaptureFixture[str]
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The reader is there, and commands run in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     fake_format.install(monkeypatch)
     yield
 
@@ -355,7 +355,7 @@ def test_one_sample_needs_no_batch_axis(integers: Path) -> None:
 
 
 def test_files_of_recorded_layers_never_collide() -> None:
-    places = cli._places(Path("y.npy"), ["a/b", "a_b", "c"])
+    places = run._places(Path("y.npy"), ["a/b", "a_b", "c"])
     assert [p.name for p in places.values()] == ["y.a_b.npy", "y.a_b_2.npy", "y.c.npy"]
 
 

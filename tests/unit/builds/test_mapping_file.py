@@ -23,7 +23,6 @@ BUILD = ["build", "digits-vit", "--calib", "16", "-T", "1", "-q", "--to", "map"]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     yield
 
 

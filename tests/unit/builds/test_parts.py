@@ -27,7 +27,6 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     yield
 
 

@@ -38,7 +38,6 @@ Case = tuple[Program, Target, np.ndarray]
 
 @pytest.fixture(autouse=True)
 def own_screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(cli, "screen", cli._Screen())
     monkeypatch.delenv(crosscheck.PYTHON, raising=False)
     yield
 

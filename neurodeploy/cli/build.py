@@ -1,0 +1,158 @@
+"""The command ``build``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from ..errors import NeurodeployError
+from ..visible import visible
+from .app import app
+from .flags import (
+    Calib,
+    Chips,
+    ConfigFile,
+    DataSpec,
+    From,
+    LaidOut,
+    MaxCores,
+    MaxLatency,
+    MethodName,
+    ModelName,
+    NoCheck,
+    Optimise,
+    Option,
+    Out,
+    Place,
+    Quiet,
+    Settings,
+    Shape,
+    Streams,
+    Tested,
+    Ticks,
+    TimeBudget,
+    Verbose,
+    Verified,
+    WeightBits,
+    Whole,
+    off,
+)
+from .report import show_summary
+from .screen import Format, Silent, screen
+
+if TYPE_CHECKING:
+    from ..builds.pipeline import Event
+
+#: warnings of a build that say how far its numbers can be trusted: shown whole
+TOLD = {"ND114", "ND680", "ND681", "ND682", "ND683"}
+
+
+@app.command()
+def build(
+    model: ModelName = None,
+    target: Place = None,
+    method: MethodName = None,
+    timesteps: Ticks = None,
+    weight_bits: WeightBits = None,
+    data: DataSpec = None,
+    calib: Calib = None,
+    evaluate: Tested = None,
+    verify_samples: Verified = None,
+    time_budget: TimeBudget = None,
+    chips: Chips = None,
+    optimise: Optimise = None,
+    max_cores: MaxCores = None,
+    max_latency: MaxLatency = None,
+    streams: Streams = None,
+    mapping: LaidOut = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    out: Out = None,
+    start: From = "import",
+    to: Annotated[str, Option("--to", help="last stage to run")] = "report",
+    jobs: Annotated[Whole, Option("--jobs", help="threads (default: all cores)")] = None,
+    seed: Annotated[Whole, Option("--seed", help="of the calibration draw (default: 0)")] = None,
+    no_import_check: NoCheck = False,
+    strict: Annotated[bool, Option("--strict", help="warnings count as errors")] = False,
+    form: Shape = Format.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run all stages, write a build folder and print the summary."""
+    screen.configure(form, quiet, verbose)
+    from ..config import resolve
+
+    flags = {
+        "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
+        "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
+        "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
+        "streams": streams, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
+        "import_check": off(no_import_check),
+    }  # fmt: skip
+    chosen = resolve(flags, config, settings or ())
+    _limit_threads(chosen.jobs)
+    from ..builds import pipeline
+
+    with _Progress() as listener:
+        result = pipeline.run(chosen, listener, start, to)
+    show_summary(dict(result.report), result.folder)
+    screen.warnings([p for p in result.warnings if p.code in TOLD])  # the summary counts them all
+    failed: list[NeurodeployError] = list(result.errors)
+    if strict and result.warnings:
+        failed.append(NeurodeployError([replace(p, severity="error") for p in result.warnings]))
+    for error in failed[:1]:
+        raise Silent(error.exit_code) if screen.json else error  # the JSON of the report says it already
+
+
+def _limit_threads(jobs: int) -> None:
+    """Tell the numeric libraries how many threads to use; they read it when they are first imported."""
+    if jobs:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ[name] = str(jobs)
+
+
+class _Progress:
+    """A bar for the stage that runs, one line kept for each that is done; all of it on stderr."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.task: Any = None
+
+    def __enter__(self) -> Callable[[Event], None]:
+        if sys.stderr.isatty() and not screen.quiet and screen.rich:
+            from rich import console, progress
+
+            shown, columns = (
+                console.Console(stderr=True),
+                (progress.BarColumn(), progress.TimeElapsedColumn()),
+            )
+            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
+            self.bar.start()
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """One event of the pipeline."""
+        if event.kind in ("begin", "finish"):
+            self._line(str(event))
+        if self.bar is None:
+            return
+        if event.kind == "start":
+            named = f"[{event.index}/{event.total}] {event.stage}".replace("[", "\\[")
+            self.task = self.bar.add_task(named, total=None)
+        elif event.kind == "progress":
+            self.bar.update(self.task, total=1.0, completed=event.fraction)
+        elif event.kind == "finish":
+            self.bar.remove_task(self.task)
+
+    def _line(self, text: str) -> None:
+        if self.bar is not None:
+            self.bar.console.print(visible(text), markup=False, highlight=False)
+        else:
+            screen.note(text)

@@ -1,0 +1,74 @@
+"""The command ``run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from .. import verbs
+from .app import app
+from .flags import Folder, Granularity, Option, Outputs, Quiet, Raw, Recorded, Shape, Verbose
+from .processes import shares
+from .screen import Format, screen
+
+
+@app.command()
+def run(
+    folder: Folder,
+    input: Raw,
+    output: Outputs,
+    backend: Annotated[str, Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
+    granularity: Granularity = "",
+    record: Recorded = None,
+    kernels: Annotated[
+        bool, Option("--kernels", help="show by which code each layer is computed, and why")
+    ] = False,
+    form: Shape = Format.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a user's own input through a built network."""
+    screen.configure(form, quiet, verbose)
+    from ..inputs.arrays import save_array
+
+    found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
+    outputs, values = found.outputs, found.values
+    save_array(output, outputs)
+    places = _places(output, values)
+    for name, place in places.items():
+        save_array(place, values[name])
+    chosen = verbs.kernels(folder, backend) if kernels else ()
+    ticks, samples = outputs.shape[:2]
+    classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
+    if screen.json:
+        recorded = {name: str(place) for name, place in places.items()}
+        saturations = {name: count for name, count in found.saturations.items() if count}
+        screen.data(
+            {"output": str(output), "recorded": recorded, "classes": classes, "saturations": saturations}
+            | ({"kernels": [asdict(one) for one in chosen]} if kernels else {})
+        )
+    else:
+        shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
+        screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
+        for name, place in places.items():
+            screen.out(f"{place}  {name}, {tuple(values[name].shape)}")
+        screen.warnings(warnings)
+        described = verbs.described(folder, backend, granularity)
+        if described is not None:
+            screen.out(shares(described))
+        if chosen:
+            rows = [(" ".join(one.nodes), one.name, one.reason) for one in chosen]
+            screen.table(("nodes", "kernel", "reason"), rows)
+
+
+def _places(output: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where each recorded layer goes: beside the read-outs, under its name; names that differ keep files apart."""
+    from ..ir.graph import free_name
+
+    places: dict[str, Path] = {}
+    for name in names:
+        stem = free_name(f"{output.stem}.{name.replace('/', '_')}", [path.stem for path in places.values()])
+        places[name] = output.with_name(f"{stem}.npy")
+    return places
