@@ -868,6 +868,17 @@ ND948 an inconsistent graph in an artifact
 ND949 the artifact ends before this stage
   The build was stopped early with --to, or the network did not fit, so the artifact lacks the integer graph or the
   memory images that are asked for.
+ND951 an object in memory that cannot be used
+  The functions of the package take a torch module where the command line takes a MODEL, and arrays (x, y), a pair of
+  training and test data, a data set or loader of torch, or texts where it takes data. Anything else is refused, and so
+  are samples without labels, numbers that are not finite and shapes that differ. Larger data belong in a file.
+ND952 what was handed over in memory is not here
+  A module or data in memory are kept as files under a hash of their content: in the cache folder, and in the folder of
+  the build. Neither holds the one that is named, or its content has changed. Replay the build from its folder, which
+  holds a copy, or hand the object over again.
+ND953 what the data say of themselves
+  A numpy archive may hold a note, which is shown with every build on it. Floats that were handed over in memory and lay
+  on no grid of 256 levels say there how far from them they were.
 ND970 a build that was stopped while it was put in its place
   A finished build is moved into its folder as one journal, and its files then take their places one by one. Somebody
   was killed in between, and what was left to do cannot be done here: the folder may not be written, or the journal is

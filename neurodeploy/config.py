@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import handed
 from .errors import Problem, UsageError, unknown_name
 from .limits import MOST_TICKS, MOST_TOML
 
@@ -154,6 +155,8 @@ def resolve(
     Raises UsageError with every problem at once: ND904 unknown key or wrong value, ND906 unusable file.
     """
     merged: dict[str, Any] = read_toml(Path(file)) if file is not None else {}
+    if file is not None:  # what a build was handed in memory lies beside its build.toml
+        handed.take(Path(file).parent, (str(merged.get(key, "")) for key in ("model", "data")))
     for setting in settings:
         _set(merged, setting)
     given = {k: v for k, v in (flags or {}).items() if v is not None}

@@ -11,11 +11,11 @@ from typing import Any
 from . import __version__, target
 from .backends._base import BACKENDS
 from .builds.provenance import versions
+from .files import cache_folder
 from .formats._base import FORMATS
 from .frontends.libraries._base import LIBRARIES
 from .registry import version
 from .rooms import broken
-from .sources import cache
 
 
 def usable() -> dict[str, Any]:
@@ -33,7 +33,7 @@ def usable() -> dict[str, Any]:
         "exporters": {n: f.writer.available() for n, f in FORMATS.items() if f.writer is not None},
         "broken": [asdict(problem) for problem in broken()],
         "targets": target.names(),
-        "cache": str(cache.folder()),
+        "cache": str(cache_folder()),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,22 @@ def typed(path: Path | str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise io_problem(error, path) from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, read piece by piece; EnvironmentProblem where it cannot be read."""
+    found = hashlib.sha256()
+    with typed(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where the package keeps what is safe to delete: ``neurodeploy`` in $XDG_CACHE_HOME, or in ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return root / "neurodeploy"
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -19,13 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from . import files
+from . import files, handed
 from .errors import EnvironmentProblem, Problem, UsageError
 from .interrupts import uninterrupted
 
 #: what a build folder holds
 FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv",
-         "mapping.toml", "build.log", "repro.json")  # fmt: skip
+         "mapping.toml", "build.log", "repro.json", *handed.BESIDE.values())  # fmt: skip
 
 T = TypeVar("T")
 

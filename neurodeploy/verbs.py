@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .builds.check import Check
-    from .builds.pipeline import build
+    from .builds.log import Listener
+    from .builds.pipeline import Build
     from .builds.reuse import crosscheck, described, evaluate, export, kernels, label, run, traced, verify
     from .codes import explained as explain
     from .environment import usable as doctor
@@ -25,7 +26,7 @@ __all__ = [
 
 #: verb -> module and name of what does it
 PLACES = {
-    "build": ("builds.pipeline", "build"), "explain": ("codes", "explained"), "doctor": ("environment", "usable"),
+    "explain": ("codes", "explained"), "doctor": ("environment", "usable"),
     **{name: ("builds.reuse", name)
        for name in ("crosscheck", "described", "evaluate", "export", "kernels", "label", "run", "traced", "verify")},
 }  # fmt: skip
@@ -38,12 +39,37 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__package__}.{module}"), verb)
 
 
+def build(
+    model: Any = None,
+    target: str | None = None,
+    *,
+    data: Any = None,
+    config_file: str | Path | None = None,
+    settings: Sequence[str] = (),
+    progress: Listener | None = None,
+    **flags: object,
+) -> Build:
+    """Import, convert, quantize, map, evaluate, verify, price and report one network; returns the Build.
+
+    ``model`` is a MODEL string or a torch module; ``data`` a name or path, arrays (x, y), a pair of training and test
+    data, a data set or loader of torch, or texts (:func:`neurodeploy.live.named`). ``flags`` are fields of
+    :class:`neurodeploy.config.BuildConfig`. Raises MappingError or VerifyError *after* the report is written if the
+    network does not fit or two executions disagree; any other typed error stops earlier.
+    """
+    from . import live
+    from .builds import pipeline
+
+    given = live.named(model, data, settings, {"target": target, **flags})
+    return pipeline.build(config_file=config_file, settings=settings, progress=progress, **given)
+
+
 def check(
-    model: str | None = None,
+    model: Any = None,
     target: str | None = None,
     method: str | None = None,
     timesteps: int | None = None,
     *,
+    data: Any = None,
     config_file: str | Path | None = None,
     settings: Sequence[str] = (),
     **flags: Any,
@@ -52,10 +78,11 @@ def check(
 
     Of data nothing but shape and levels is read.
     """
-    from . import config
+    from . import config, live
     from .builds import check as room
 
-    given = {"model": model, "target": target, "method": method or None, "timesteps": timesteps, **flags}
+    said = {"target": target, "method": method or None, "timesteps": timesteps, **flags}
+    given = live.named(model, data, settings, said)
     return room.check(config.resolve(given, config_file, settings))
 
 

@@ -26,6 +26,7 @@ from .. import artifact
 from ..array import Array
 from ..datasets import DataSet
 from ..errors import NeurodeployError
+from ..files import cache_folder
 from ..inputs.texts import OneHot
 from ..ir import store
 from ..ir.codec import CodecError
@@ -75,13 +76,13 @@ class Keeper:
 
     def forget(self) -> None:
         """The build is done: nothing of it need be kept."""
-        place = sources.folder() / "stages"
+        place = cache_folder() / "stages"
         for file in (*place.glob(f"{self.key}-*.h5"), *place.glob(f".{self.key}-*.tmp")) if self.key else ():
             with suppress(OSError):
                 file.unlink(missing_ok=True)
 
     def _file(self, kind: type[Result]) -> Path:
-        return sources.folder() / "stages" / f"{self.key}-{kind.__name__.lower()}.h5"
+        return cache_folder() / "stages" / f"{self.key}-{kind.__name__.lower()}.h5"
 
     def _read(self, kind: type[R]) -> R | None:
         """What was kept, or None where there is nothing that is whole."""

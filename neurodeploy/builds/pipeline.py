@@ -7,11 +7,11 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import artifact, compare, config, files, report
+from .. import artifact, compare, config, files, handed, report
 from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..interrupts import heed
@@ -23,6 +23,7 @@ from ..registry import Room
 from ..report import html
 from ..target import Target, load
 from . import parts
+from .build import Build
 from .calibrated import Calibrated, calibrate
 from .converted import Converted, convert
 from .evaluated import Evaluated, evaluate
@@ -41,22 +42,6 @@ from .result import Progress, Result, Results
 from .verified import Verified, verify
 
 __all__ = ["FILES", "STAGE_NAMES", "Build", "Event", "Listener", "build", "run", "stages", "target_of"]
-
-
-@dataclass(frozen=True, eq=False)
-class Build:
-    """A finished build: its folder, the report's data, and what kept it from fitting or agreeing."""
-
-    folder: Path
-    report: Mapping[str, Any]
-    errors: tuple[NeurodeployError, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-    written: tuple[str, ...] = ()
-
-    @property
-    def fits(self) -> bool:
-        """True if the network fits its target."""
-        return not any(isinstance(e, MappingError) for e in self.errors)
 
 
 def build(
@@ -220,6 +205,7 @@ def _report(
     saved = replace(saved, provenance=provenance)
     provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
     files.write_text(partial / parts.SETTINGS, config.dump(chosen))
+    handed.give(partial, (chosen.model, chosen.data))
     if (mapped := results.get(Mapped)) is not None:
         files.write_text(partial / FILE, written(mapped.mapping, target))
     data: dict[str, Any] = {}

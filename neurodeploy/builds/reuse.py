@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .. import artifact, compare, evaluation
+from .. import artifact, compare, evaluation, live
 from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
@@ -85,7 +85,7 @@ def traced(
 
 def evaluate(
     folder: str | Path,
-    data: str = "",
+    data: Any = "",
     split: SplitName = "test",
     samples: int = 0,
     *,
@@ -110,7 +110,7 @@ def evaluate(
             raise UsageError(unknown_name("ND900", flag.strip("-"), name, known, flag))
     saved, file = opened(folder), artifact.place(folder)
     compare.usable(backend)
-    recorded = Record(saved, folder).recorded(data)
+    recorded = Record(saved, folder).recorded(live.data_spec(data, saved.program.graph))
     labels = recorded.labels(samples, split)
     if labels is None:
         cause, fix = "data without labels say nothing of answers", "give labelled data with --data"
@@ -129,7 +129,7 @@ def verify(
     folder: str | Path,
     backends: Sequence[str] = (),
     samples: int | None = None,
-    data: str = "",
+    data: Any = "",
     granularity: str = "",
     time_budget: float = TIME_BUDGET,
 ) -> compare.Verification:
@@ -145,10 +145,11 @@ def verify(
     names = tuple(backends) or tuple(member.name for member in proving(saved.program))
     members = [compare.usable(name, granularity) for name in names]
     program, inputs = saved.program, Record(saved, folder)
+    spec = live.data_spec(data, program.graph)
     budget, cores, spent = Budget.of(asked), None, 0.0
 
     def draw(count: int) -> Array:
-        return inputs.measured_on(count, data)
+        return inputs.measured_on(count, spec)
 
     if program.unimaged and program.mapping is not None and not backends:
         cores, spent = sample(program, targets.load(program.mapping.target), draw, budget)
@@ -231,7 +232,7 @@ def crosscheck(
     timing: str = "detailed",
     memory_gb: float | None = None,
     time_limit_s: float | None = None,
-    data: str = "",
+    data: Any = "",
     target: str = "",
 ) -> Crosscheck:
     """Energy and time of the same samples by SANA-FE, run by another interpreter, and by us.
@@ -253,7 +254,7 @@ def crosscheck(
     sanafe.find(interpreter)  # before anything that takes time
     given = {"memory_gb": memory_gb, "time_limit_s": time_limit_s}
     chosen = {key: value for key, value in given.items() if value is not None}
-    raw = inputs.measured_on(samples, data)
+    raw = inputs.measured_on(samples, live.data_spec(data, saved.program.graph))
     found = sanafe.crosscheck(
         saved.program, place, raw, python=interpreter, timing=timing, layers=layers, **chosen
     )

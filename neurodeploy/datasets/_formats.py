@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from .. import handed
 from ..errors import UsageError, unknown_name
 from ._base import DATASETS
 from ._checks import foreign, refuse, require_content
@@ -28,6 +30,8 @@ def _reading(spec: str) -> Iterator[None]:
 
 def facts(spec: str) -> Facts:
     """Shape and levels behind a name or a path, from headers where the format can tell; errors as :func:`load`."""
+    if handed.named(spec):
+        return replace(facts(str(handed.place(spec))), source=spec)
     found = next((f.facts for f in DATASETS.values() if spec and "\0" not in spec and f.accepts(spec)), None)
     if found is None:
         data = load(spec)
@@ -42,6 +46,8 @@ def load(spec: str) -> DataSet:
     Raises UsageError: ND907 for an unknown name, ND92x for a file that is missing, cannot be read, is empty,
     truncated or of a foreign format, or whose images or labels do not fit.
     """
+    if handed.named(spec):
+        return replace(load(str(handed.place(spec))), name="handed", source=spec)
     with _reading(spec):
         named = bool(spec) and "\0" not in spec
         reader = next((member for member in DATASETS.values() if named and member.accepts(spec)), None)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archives import opened
+from ..errors import Problem
 from ..limits import MOST_TICKS
 from ..npy import declared
 from . import _checks
@@ -36,6 +37,8 @@ _SYNONYMS = {
     "classes": ("class_names",),
     "levels": (),
     "ticks": ("timesteps",),
+    "as_is": (),
+    "note": (),
 }
 _NAMES = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 Arrays = dict[str, NDArray[np.generic]]
@@ -56,14 +59,14 @@ def facts(spec: str) -> Facts:
         member = names.get("train_x") or names.get("x")
         shape = _header(archive, member) if member else None
         single: Arrays = {}
-        for name in ("levels", "ticks"):
+        for name in ("levels", "ticks", "as_is"):
             if name in names:
                 single[name] = _array(archive, names[name])
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
-    levels, ticks = _options(single, spec)
-    return Facts(_arranged(blank, ticks, spec).shape[1 + bool(ticks) :], levels, spec, ticks)
+    levels, ticks, as_is = _options(single, spec)
+    return Facts(_arranged(blank, ticks, as_is, spec).shape[1 + bool(ticks) :], levels, spec, ticks)
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
@@ -87,14 +90,14 @@ def _array(archive: zipfile.ZipFile, member: str) -> NDArray[np.generic]:
 def load(spec: str) -> DataSet:
     """Images as (N, H, W), (N, H, W, C) or (N, C, H, W) integers in 0 .. 255, or vectors (N, F); labels as integers.
 
-    Optional members: ``classes`` (names), ``levels`` (largest pixel value, 255 unless given), and ``ticks``: then
-    samples are (N, ticks, ...), a frame for each tick in the shape that the network takes. Raises UsageError ND920 to
-    ND925.
+    Optional members: ``classes`` (names), ``levels`` (largest pixel value, 255 unless given), ``ticks``: then samples
+    are (N, ticks, ...), a frame for each tick in the shape that the network takes; ``as_is``, if 1: samples are in that
+    shape; ``note``, something that whoever uses the data is to be told. Raises UsageError ND920 to ND925.
     """
     _checks.require_content(Path(spec))
     arrays = _read(Path(spec))
-    levels, ticks = _options(arrays, spec)
-    pair = partial(_pair, arrays, levels, ticks, spec)
+    levels, ticks, as_is = _options(arrays, spec)
+    pair = partial(_pair, arrays, levels, ticks, as_is, spec)
     if "x" in arrays and "train_x" not in arrays:
         train, test = split_once(*pair("x", "y"))
     else:
@@ -107,7 +110,10 @@ def load(spec: str) -> DataSet:
         limit, found = str(shape), str(test.images.shape[1:])
         raise _checks.refuse("ND924", "training and test images differ in shape", spec, found, limit)
     digest = content_hash(train.images, train.labels, test.images, test.labels)
-    return DataSet(Path(spec).stem, train, test, classes, shape[bool(ticks) :], levels, digest, spec, ticks)
+    name, told = Path(spec).stem, _noted(arrays, spec)
+    return DataSet(
+        name, train, test, classes, shape[bool(ticks) :], levels, digest, spec, ticks, warnings=told
+    )
 
 
 def _read(path: Path) -> Arrays:
@@ -135,9 +141,9 @@ def _typed(path: Path) -> Iterator[None]:
 
 
 def _options(arrays: Arrays, where: str) -> list[int]:
-    """Levels, and the frames of a sample: 0 where a sample is one image."""
+    """Levels, the frames of a sample, 0 where it is one image, and whether samples are in the network's shape."""
     found = []
-    for name, usual, most in (("levels", 255, 255), ("ticks", 0, MOST_TICKS)):
+    for name, usual, most in (("levels", 255, 255), ("ticks", 0, MOST_TICKS), ("as_is", 0, 1)):
         value = arrays.get(name, np.array(usual))
         whole = value.dtype.kind in "iu" and value.size == 1
         if name in arrays and not (whole and 1 <= int(value.item()) <= most):
@@ -147,7 +153,9 @@ def _options(arrays: Arrays, where: str) -> list[int]:
     return found
 
 
-def _pair(arrays: Arrays, levels: int, ticks: int, where: str, x: str, y: str) -> tuple[Images, Integers]:
+def _pair(
+    arrays: Arrays, levels: int, ticks: int, as_is: int, where: str, x: str, y: str
+) -> tuple[Images, Integers]:
     missing = [name for name in (x, y) if name not in arrays]
     if missing:
         found = ", ".join(sorted(arrays)) or "no known array"
@@ -155,24 +163,26 @@ def _pair(arrays: Arrays, levels: int, ticks: int, where: str, x: str, y: str) -
     labels = arrays[y].reshape(-1) if arrays[y].ndim == 2 and arrays[y].shape[1] == 1 else arrays[y]
     # The classes are not known yet; here only what the labels alone can get wrong is refused.
     labels = _checks.checked_labels(labels, np.iinfo(np.int32).max, f"{where}: {y}")
-    images = _images(arrays[x], levels, ticks, f"{where}: {x}")
+    images = _images(arrays[x], levels, ticks, as_is, f"{where}: {x}")
     _checks.same_count(len(images), len(labels), where)
     return images, labels
 
 
-def _images(raw: NDArray[np.generic], levels: int, ticks: int, where: str) -> Images:
+def _images(raw: NDArray[np.generic], levels: int, ticks: int, as_is: int, where: str) -> Images:
     if raw.dtype.kind not in "iu":
         fix = "store whole pixel levels: round(x * 255) as uint8"
         raise _checks.refuse("ND924", "pixels are not integers", where, str(raw.dtype), "uint8", fix)
-    values = _arranged(raw, ticks, where)
+    values = _arranged(raw, ticks, as_is, where)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= levels:
         found = f"{values.min()} .. {values.max()}"
         raise _checks.refuse("ND924", "pixels are outside the value range", where, found, f"0 .. {levels}")
     return values.astype(np.uint8)
 
 
-def _arranged(raw: NDArray[np.generic], ticks: int, where: str) -> Integers:
+def _arranged(raw: NDArray[np.generic], ticks: int, as_is: int, where: str) -> Integers:
     """Samples as the network takes them: images with channels first, vectors, or (N, ticks, ...) as they are."""
+    if as_is and not ticks and raw.ndim >= 2 and 0 not in raw.shape[1:]:
+        return cast(Integers, raw)
     if not ticks:
         return _channels_first(raw, where)
     if raw.ndim < 3 or raw.shape[1] != ticks or 0 in raw.shape[2:]:
@@ -194,6 +204,14 @@ def _channels_first(raw: NDArray[np.generic], where: str) -> Integers:
     limit = "(N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or (N, F);"
     limit += " with a member ticks: (N, ticks, ...), a frame for each tick"
     raise _checks.refuse("ND924", "images do not have a usable shape", where, str(raw.shape), limit)
+
+
+def _noted(arrays: Arrays, where: str) -> tuple[Problem, ...]:
+    """What the archive has to say of its samples."""
+    if "note" not in arrays:
+        return ()
+    text = " ".join(map(str, arrays["note"].ravel()))[:200]
+    return (Problem("ND953", "what the data say of themselves", where, text, severity="warning"),)
 
 
 def _classes(arrays: Arrays, train: Split, test: Split) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import datasets
+from .. import artifact, datasets, handed
 from ..array import Array
 from ..artifact import Artifact
 from ..datasets import DataSet
@@ -95,6 +95,7 @@ class Record:
         provenance, where = self.artifact.provenance, str(self.place)
         spec, recorded = provenance.get("data_spec") or provenance.get("data"), provenance.get("data_sha256")
         spec, advice = str(spec or ""), (f"neurodeploy verify {where} --data SPEC",)
+        handed.take(artifact.place(self.place).parent, [spec])
         try:
             found = datasets.load(spec)
         except UsageError as error:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def page(report: Json) -> str:
         kind=words.kind(report),
     )
     return rendered.lstrip()
+
+
+def inline(report: Json, path: str = "") -> str:
+    """Verdict, energy and the first chip as a frame for a notebook, which shares no style with what is around it."""
+    template = _environment().get_template("short.html.j2")
+    many = perchip.many(report)
+    shown = template.render(
+        r=report, css=Safe(_asset("page.css")), headlines=headlines(report), kind=words.kind(report), page=path,
+        breakdown=charts.breakdown(report), chips=[] if many else chipmap.chips(report)[:1],
+    )  # fmt: skip
+    style = "width:100%;height:40em;border:0"
+    return f'<iframe sandbox title="report" style="{style}" srcdoc="{escape(shown.lstrip())}"></iframe>'
 
 
 def write(report: Json, folder: Path) -> Path:

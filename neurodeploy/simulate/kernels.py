@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numba import njit
 
+from .. import files
 from ..array import Array
 from ..ir.neuron_model import NEURONS
 
@@ -127,8 +128,7 @@ def _write_whole(path: Path, text: str) -> None:
 def cache_folder() -> Path:
     """NUMBA_CACHE_DIR if set, else ``neurodeploy/kernels`` in the user's cache folder."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) / "neurodeploy" if chosen else base / "neurodeploy" / "kernels"
+    return Path(chosen) / "neurodeploy" if chosen else files.cache_folder() / "kernels"
 
 
 def plain(x: Array) -> Array:

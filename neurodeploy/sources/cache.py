@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ..array import Array
 from ..config import BuildConfig
 from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
-from ..files import write_text
+from ..files import cache_folder, write_text
 from ..frontends._torch import let_go
 from ..frontends.proof.types import UNCHECKED, ImportCheck
 from ..inputs import masks
@@ -87,13 +86,13 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
         graph = simplified(whole)
         if check is None or data is None or check.covers(*_bounds(model, graph, data)):
             return Source(model, graph, True, whole, check, _unchecked(model, check))
-    whole, graph, check = _imported(model, data, config.import_check)
+    whole, graph, check = imported(model, data, config.import_check)
     if key:
         _write(key, whole, check)
     return Source(model, graph, False, whole, check, _unchecked(model, check))
 
 
-def _imported(
+def imported(
     model: Model, data: DataSet | Facts | None, compare: bool
 ) -> tuple[Graph, Graph, ImportCheck | None]:
     """The whole source graph, the simplified one, and what was compared; the module is let go."""
@@ -115,13 +114,16 @@ def _unchecked(model: Model, check: ImportCheck | None) -> str:
         return ""
     if _no_reference(model):
         return "the file is all that there is of the network: there is nothing to compare its graph with"
+    if model.kind == "handed":
+        return "the module was not compared when it was handed over, or not at the levels of these data"
     return "it was turned off by --no-import-check"
 
 
 def _compared(model: Model, loaded: Loaded, graph: Graph, data: DataSet | Facts | None) -> ImportCheck | None:
     """What was compared with the module, if there is one; ImportModelError ND140, ND141."""
     if loaded.reference is None:
-        return None
+        covered = loaded.check is not None and loaded.check.covers(*_bounds(model, graph, data))
+        return loaded.check if covered else None
     from ..frontends.proof import prove
 
     return prove.prove(loaded.reference, loaded.graph, graph, _bounds(model, graph, data), _some(graph, data))
@@ -175,13 +177,6 @@ def simplified(graph: Graph, without: Collection[str] = ()) -> Graph:
     return graph if graph.header.level == "integer" else simplify(graph, without)
 
 
-def folder() -> Path:
-    """Where source graphs are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or ""
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "neurodeploy"
-
-
 def makers(package: Path, names: Iterable[str] = REACHED) -> str:
     """Digest of all code in these rooms and files of a package folder: those that a source graph can depend on."""
     digest = hashlib.sha256()
@@ -207,7 +202,7 @@ def _read(key: str) -> tuple[Graph, ImportCheck | None] | None:
     """The cached graph with what was compared, or None where there is none that is whole."""
     from .. import artifact
 
-    file = folder() / f"{key}.h5"
+    file = cache_folder() / f"{key}.h5"
     try:
         graph = artifact.load(file, ("source",)).source if file.is_file() else None
     except (NeurodeployError, OSError):
@@ -228,12 +223,12 @@ def _write(key: str, graph: Graph, check: ImportCheck | None) -> None:
     from .. import artifact
 
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        file = folder() / f"{key}.h5"
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        file = cache_folder() / f"{key}.h5"
         artifact.save(file, artifact.Artifact(source=graph))
         if check is not None:
             write_text(file.with_suffix(".json"), json.dumps(check.as_dict()))
-        trim(folder(), CACHED)
+        trim(cache_folder(), CACHED)
     except (NeurodeployError, OSError):
         return
 

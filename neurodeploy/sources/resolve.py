@@ -16,13 +16,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .. import handed
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, configured, first_line, unknown_name
-from ..files import typed
+from ..files import digest
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
 from ..frontends.leaves import constructed
 from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_options
+from ..frontends.proof.types import ImportCheck
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
 from . import zoo
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from ..frontends.blocks import Live
     from ..frontends.proof.reference import Reference
 
-Kind = Literal["zoo", "python", "library", "export", "format", "artifact"]
+Kind = Literal["zoo", "python", "handed", "library", "export", "format", "artifact"]
 
 _WEIGHTS = "weights do not say how they are connected: build the network in Python and give py:package.module:factory"
 
@@ -53,10 +55,14 @@ FOREIGN = {**dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,)
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A source graph, and the module that it has to equal; None where a file is all that there is."""
+    """A source graph, and the module that it has to equal; None where a file is all that there is.
+
+    ``check`` is what was compared with the module while it was in memory.
+    """
 
     graph: Graph
     reference: Reference | Live | None = None
+    check: ImportCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -194,15 +200,6 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _content(path: Path) -> str:
-    """Digest of a file, read piece by piece; EnvironmentProblem where it cannot be read."""
-    digest = hashlib.sha256()
-    with typed(path), path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 # --- networks in memory ------------------------------------------------------------------------------------------
 
 
@@ -294,7 +291,7 @@ def _python(asked: Asked) -> Model:
 
     def load() -> Loaded:
         network = _built(module, factory, asked.text)
-        spec = _carried(network, asked)
+        spec = carried(network, asked)
         remark = _restored(network, spec, Path(options.weights)) if options.weights else None
         loaded = from_torch(network, spec, factory)
         return replace(loaded, graph=_remarked(loaded.graph, remark)) if remark else loaded
@@ -322,7 +319,7 @@ def _remarked(graph: Graph, remark: Problem) -> Graph:
     return graph.with_header(notes={**graph.header.notes, "remarks": remarks})
 
 
-def _carried(network: Any, asked: Asked) -> InputSpec:
+def carried(network: Any, asked: Asked) -> InputSpec:
     """The shape that the module carries, else that of the user's data; ImportModelError ND133 where there is none."""
     length = getattr(network, "input_tokens", None)
     if length is not None:
@@ -339,10 +336,15 @@ def _carried(network: Any, asked: Asked) -> InputSpec:
     return asked.over(InputSpec(tuple(shape), timesteps=ticks, frames=asked.frames > 0))
 
 
-def _built(module: str, factory: str, text: str) -> Any:
-    """The torch module that a factory returns; ImportModelError ND111 with what went wrong."""
+def is_module(value: Any) -> bool:
+    """Whether this is a torch module."""
     import torch
 
+    return isinstance(value, torch.nn.Module)
+
+
+def _built(module: str, factory: str, text: str) -> Any:
+    """The torch module that a factory returns; ImportModelError ND111 with what went wrong."""
     if "" not in sys.path:
         sys.path.insert(0, "")  # a console script does not search the working folder
     try:
@@ -357,10 +359,29 @@ def _built(module: str, factory: str, text: str) -> Any:
             (f"install '{lacks}', or do not import it for the network",) if lacks and lacks != module else ()
         )
         raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit, fixes)) from error
-    if not isinstance(network, torch.nn.Module):
+    if not is_module(network):
         cause, found = "the factory does not return a torch module", type(network).__name__
         raise ImportModelError(Problem("ND111", cause, text, found, "torch.nn.Module"))
     return network
+
+
+# --- networks handed over in memory ------------------------------------------------------------------------------
+
+
+def _handed(asked: Asked) -> Model:
+    """A module that was in memory: its source graph, with what was compared with the module then."""
+    from .. import artifact
+
+    texts = text_options(asked.reader)
+    saved = artifact.load(handed.place(asked.text), ("source", "provenance"))
+    graph, told = saved.source, saved.provenance
+    if graph is None:
+        raise UsageError(Problem("ND952", "it holds no source graph", asked.text, limit="a source graph"))
+    check, ticks = ImportCheck.parse(told.get("import_check")), graph.header.timesteps
+    return Model(
+        str(told.get("name", "")), "handed", asked.text, lambda: Loaded(graph, check=check), timesteps=ticks,
+        tokenizer=texts.tokenizer,
+    )  # fmt: skip
 
 
 # --- networks of optional libraries ------------------------------------------------------------------------------
@@ -416,7 +437,7 @@ def _export(asked: Asked) -> Model:
     if not path.is_file():
         raise UsageError(_nothing_there(str(path), "nothing", "a .pt2 file"))
     levels = asked.over(InputSpec())
-    fingerprint = _digest(_content(path), repr((levels.scale, levels.offset)))
+    fingerprint = _digest(digest(path), repr((levels.scale, levels.offset)))
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
 
 
@@ -428,7 +449,7 @@ def _format(asked: Asked) -> Model:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise UsageError(_nothing_there(str(path), found, f"a {path.suffix} file"))
-    fingerprint = _digest(_content(path), format.name, chosen.model_dump_json(), repr(asked.timesteps))
+    fingerprint = _digest(digest(path), format.name, chosen.model_dump_json(), repr(asked.timesteps))
 
     def load() -> Loaded:
         return Loaded(reader.load(path, chosen, asked.timesteps))
@@ -457,6 +478,7 @@ def _artifact(asked: Asked) -> Model:
 RESOLVERS = (
     Resolver(lambda asked: asked.text in zoo.names(), _zoo, options=False),
     Resolver(lambda asked: asked.text.startswith("py:"), _python),
+    Resolver(lambda asked: handed.named(asked.text), _handed),
     Resolver(lambda asked: asked.path.suffix in formats(), _format),
     Resolver(_is_library, _from_library),
     Resolver(lambda asked: asked.path.suffix == ".pt2", _export),

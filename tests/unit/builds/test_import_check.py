@@ -10,12 +10,12 @@ import pytest
 
 from neurodeploy import cli, datasets, report, sources
 from neurodeploy.config import resolve
+from neurodeploy.files import cache_folder
 from neurodeploy.frontends import lower
 from neurodeploy.frontends.ops._base import Operator
 from neurodeploy.frontends.proof.types import UNCHECKED, ImportCheck
 from neurodeploy.ir.nodes import Micro
 from neurodeploy.report import data, figures, html
-from neurodeploy.sources import cache
 from tests import fake_build, fake_format
 from tests.later import nn, torch
 
@@ -143,7 +143,7 @@ def test_a_check_is_kept_with_its_graph(exported: str, own_cache: Path) -> None:
     again = sources.load(config)
     assert again.cached and again.check == first.check
     assert sources.load(unchecked).cached and sources.load(unchecked).label == UNCHECKED
-    (kept,) = cache.folder().glob("*.json")
+    (kept,) = cache_folder().glob("*.json")
     kept.write_text("{}")
     assert not sources.load(config).cached
 

@@ -11,8 +11,8 @@ import pytest
 from neurodeploy.builds import kept, pipeline
 from neurodeploy.builds.verified import Verified
 from neurodeploy.config import resolve
+from neurodeploy.files import cache_folder
 from neurodeploy.simulate import kernels
-from neurodeploy.sources import cache
 from neurodeploy.target import load
 from tests.netx_files import dense, weights, write_net
 
@@ -49,7 +49,7 @@ def build(stop: str = "", start: str = "import", **given: object) -> list[str]:
 
 
 def entries() -> list[Path]:
-    return sorted((cache.folder() / "stages").glob("*"))
+    return sorted((cache_folder() / "stages").glob("*"))
 
 
 @pytest.mark.parametrize("stop", ["quantize", "evaluate", "report"])
@@ -100,8 +100,8 @@ def test_a_damaged_entry_is_none(damage: object) -> None:
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
-    cache.folder().mkdir(parents=True)
-    (cache.folder() / "stages").write_text("a file in the way")
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / "stages").write_text("a file in the way")
     build("quantize")
     assert build("quantize") == []
 

@@ -20,7 +20,6 @@ from neurodeploy.builds import check, folder, pipeline
 from neurodeploy.config import resolve
 from neurodeploy.errors import NeurodeployError, UsageError
 from neurodeploy.inputs import samples
-from neurodeploy.sources import cache
 from tests.fast import fast, slowly
 from tests.unprivileged import unprivileged
 
@@ -390,7 +389,7 @@ def test_a_damaged_cache_is_not_trusted(
     config = resolve({"model": "digits-vit"})
     first = sources.load(config)
     assert not first.cached and sources.load(config).cached
-    for file in cache.folder().glob("*.h5"):
+    for file in files.cache_folder().glob("*.h5"):
         damage(file)
     again = sources.load(config)
     assert not again.cached and again.graph.content_hash() == first.graph.content_hash()

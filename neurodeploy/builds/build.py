@@ -1,0 +1,78 @@
+"""A finished build as an object of a Python session: a path, a line, a summary, tables, a picture in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import report
+from ..errors import MappingError, NeurodeployError, Problem
+from ..report import PAGE, html, units
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Build:
+    """A finished build: its folder, the report's data, and what kept it from fitting or agreeing.
+
+    It stands for its folder wherever a path is taken, so that it can be given to ``run``, ``verify`` and the others.
+    """
+
+    folder: Path
+    report: Mapping[str, Any]
+    errors: tuple[NeurodeployError, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    written: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """True if the network fits its target."""
+        return not any(isinstance(e, MappingError) for e in self.errors)
+
+    @property
+    def layers(self) -> Any:
+        """A row for each layer: a pandas frame where pandas is there, else dictionaries."""
+        return _table(self.report.get("layers", ()))
+
+    @property
+    def cores(self) -> Any:
+        """A row for each core, as :attr:`layers`."""
+        return _table(self.report.get("cores", ()))
+
+    @property
+    def links(self) -> Any:
+        """A row for each link of the mesh, as :attr:`layers`."""
+        return _table(self.report.get("links", ()))
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"<Build {', '.join(self._facts())}; {self.folder}>"
+
+    def __str__(self) -> str:
+        return report.text(dict(self.report)) if self.report else repr(self)
+
+    def _repr_html_(self) -> str | None:
+        return html.inline(dict(self.report), str(self.folder / PAGE)) if self.report else None
+
+    def _facts(self) -> list[str]:
+        found = self.report
+        if not found:
+            return ["stopped before its report"]
+        correct, energy, time = found["accuracy"]["integer"], found["energy_uj"], found["latency_ms"]
+        facts = [f"{found['model']} on {found['target']['name']}", "fits" if self.fits else "does not fit"]
+        facts += (
+            [f"{units.percent(correct)} of {found['accuracy']['samples']}"] if correct is not None else []
+        )
+        known = ((energy["nominal"], "uJ"), (time["nominal"], "ms"))
+        return facts + [units.quantity(value, unit) for value, unit in known if value is not None]
+
+
+def _table(rows: Any) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        return list(rows)
+    return pandas.DataFrame(rows)
