@@ -25,7 +25,9 @@ from .interrupts import uninterrupted
 
 #: what a build folder holds
 FILES = ("program.h5", "build.toml", "report.html", "report.json", "layers.csv", "cores.csv", "links.csv",
-         "mapping.toml", "build.log", "repro.json", *handed.BESIDE.values())  # fmt: skip
+         "mapping.toml", "build.log", "repro.json")  # fmt: skip
+#: what it may hold
+KNOWN = (*FILES, *handed.BESIDE.values())
 
 T = TypeVar("T")
 
@@ -159,7 +161,7 @@ def _finish(folder: Path) -> None:
         with suppress(FileNotFoundError):  # it is in its place already
             os.replace(journal / name, folder / name)
     for stale in (
-        {*FILES} - {*names} if names else ()
+        {*KNOWN} - {*names} if names else ()
     ):  # of an earlier, fuller build: it would contradict the new files
         (folder / stale).unlink(missing_ok=True)
     _sync(folder)
@@ -177,7 +179,7 @@ def _names(folder: Path, journal: Path) -> list[str]:
         return []
     except (ValueError, RecursionError) as error:
         raise _unfinished(folder, f"{JOURNAL}/{NAMES} is damaged") from error
-    return [name for name in FILES if isinstance(found, list) and name in found]
+    return [name for name in KNOWN if isinstance(found, list) and name in found]
 
 
 def _unfinished(folder: Path, why: str) -> EnvironmentProblem:
