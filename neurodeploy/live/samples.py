@@ -124,12 +124,12 @@ def _grid(x: Array) -> Levels:
     low, high = float(values[0]), float(values[-1])
     if low == high:
         return Levels(1.0, low)
-    if len(values) <= TOP + 1:
-        step = float(np.diff(values).min())
-        step = (high - low) / max(1, round((high - low) / step))  # the ends say it more exactly
+    least = float(np.diff(values).min())  # a multiple of the step
+    for parts in range(1, int(TOP * least / (high - low) * (1 + NEAR)) + 1):
+        step = (high - low) / round((high - low) / least * parts)  # the ends say it more exactly
         at = (values - low) / step
         off = float(np.abs(at - np.rint(at)).max())
-        if off <= NEAR and at[-1] <= TOP + 0.5:
+        if off <= NEAR:
             return Levels(step, low, off)
     step = (high - low) / TOP
     at = (values - low) / step

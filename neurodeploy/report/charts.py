@@ -37,11 +37,13 @@ def breakdown(report: Json) -> Safe | None:
         return None
     parts = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
     piped = report["energy_pipelined_uj"]
-    entering = f"energy of one inference when a new one starts every {report['period_steps']} steps"
-    steady = [("neutral", piped["nominal"], entering)]
+    events = _events(report)
+    flowing = f"static, when a new inference starts every {report['period_steps']} steps"
+    idle = (piped["nominal"] or 0.0) - sum(uj for _, uj, _ in events)
+    steady = [*events, ("part-static", max(0.0, idle), f"{flowing}: {_uj(max(0.0, idle))}")]
     rows = [
         Bar("this network", parts, *_ends(whole)),
-        Bar("its events alone", _events(report), *_ends(report["energy_events_uj"])),
+        Bar("its events alone", events, *_ends(report["energy_events_uj"])),
         Bar("in steady pipeline", steady, *_ends(piped)),
     ]
     for label, key in (
@@ -49,7 +51,8 @@ def breakdown(report: Json) -> Safe | None:
         ("paper metric", "energy_paper_uj"),
     ):
         if report[key] is not None:
-            rows.append(Bar(label, [("neutral", report[key], label)], note=_uj(report[key])))
+            share = f", 1/{whole['nominal'] / report[key]:,.0f}" if report[key] else ""
+            rows.append(Bar(label, [("neutral", report[key], label)], note=_uj(report[key]) + share))
     return bars(rows, "energy per inference by part", _uj)
 
 

@@ -127,12 +127,25 @@ def geometry(report: Json) -> str:
     return " ".join(map(str, sizes))
 
 
+def scale(rows: list[Json], by_chip: bool) -> dict[str, str]:
+    """What the darkest colour stands for, by measure."""
+    tops = _tops(rows, OF_CHIPS if by_chip else MEASURES)
+    whole = "100 % of the limit, on average" if by_chip else "100 % of the limit"
+    return {
+        "fill": whole,
+        "energy": units.quantity(tops["energy"], "uJ"),
+        "packets": units.count(tops["packets"]),
+    }
+
+
 def _tops(rows: list[Json], measures: dict[str, str]) -> dict[str, float]:
-    return {name: max((row[key] or 0 for row in rows), default=0) for name, key in measures.items()}
+    """What the darkest colour stands for: the limit of a resource, else the largest there is."""
+    most = {name: max((row[key] or 0 for row in rows), default=0) for name, key in measures.items()}
+    return {**most, "fill": 1.0}
 
 
 def _levels(row: Json, tops: dict[str, float], measures: dict[str, str]) -> dict[str, float]:
-    """Each measure as a share of its largest."""
+    """Each measure as a share of what the darkest colour stands for."""
     return {n: round((row[key] or 0) / tops[n], 3) if tops[n] else 0.0 for n, key in measures.items()}
 
 

@@ -50,6 +50,7 @@ def page(report: Json) -> str:
         tables=list(tables(report, by_chip)),
         overview=chipmap.overview(report, by_chip) if by_chip and chipmap.drawable(report) else "",
         geometry=chipmap.geometry(report),
+        scale=chipmap.scale(by_chip or report["cores"], bool(by_chip)),
         plans=words.at(report, "mapping.plans"),
         expected={row["layer"]: row for row in words.at(report, "mapping.expected") or ()},
         expects=", ".join(words.expected(report)).removeprefix("longest "),

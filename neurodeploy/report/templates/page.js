@@ -152,7 +152,11 @@
 
   const colour = document.getElementById("colour");
   const shade = (rect) => rect.setAttribute("fill-opacity", 0.12 + 0.88 * Number(rect.dataset[colour.value]));
-  if (colour) colour.addEventListener("change", () => all("g.used rect").forEach(shade));
+  const darkest = document.getElementById("darkest");
+  if (colour) colour.addEventListener("change", () => {
+    all("g.used rect").forEach(shade);
+    darkest.textContent = darkest.dataset[colour.value];
+  });
 
   const panel = document.getElementById("core-panel");
   const tell = (facts) => {
