@@ -260,8 +260,20 @@ def _problem(detail: Any, where: str) -> Problem:
     if detail["type"] == "extra_forbidden":
         known = LayerRule.model_fields if keys[0] == "layers" and len(keys) > 1 else BuildConfig.model_fields
         return unknown_name("ND904", "key", keys[-1], known, place)
-    cause = f"{keys[-1]!r} is not usable: {detail['msg']}"
-    return Problem("ND904", cause, place, found=repr(detail["input"]))
+    found, field = repr(detail["input"]), BuildConfig.model_fields.get(keys[0])
+    if detail["type"] in _OUTSIDE and field is not None and len(keys) == 1:
+        return Problem("ND904", f"{keys[0]!r} is outside its range", place, found, _range(field.metadata))
+    return Problem("ND904", f"{keys[-1]!r} is not usable: {detail['msg']}", place, found)
+
+
+_OUTSIDE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_ENDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+def _range(rules: Iterable[Any]) -> str:
+    """The range of a field in words."""
+    ends = {name: getattr(rule, name) for rule in rules for name in _ENDS if hasattr(rule, name)}
+    return ", ".join(f"{words} {ends[name]}" for name, words in _ENDS.items() if name in ends)
 
 
 def dump(config: BuildConfig) -> str:
