@@ -385,6 +385,9 @@ ND226 An operator that sums over ticks lies inside a recurrent loop
 ND227 Parameters that differ from tick to tick do not fit the ticks
   A network that has a factor or an offset of its own for each tick means just those ticks. It runs as many as it was
   trained with, and none of its values is put together over ticks before.
+ND228 The host computes more than a lookup
+  A layer can be left to the host where it is a table of token ids: dense, without delays, behind nothing but the input
+  and what rearranges it. Everything else is computed on cores. A graph that the mapper made never breaks the rule.
 ND225 A synaptic sum does not fit its register
   The sum of |weight| x |payload| over a neuron's inputs can exceed the register that accumulates it. Fewer weight
   bits, fewer levels per spike or a smaller fan-in bring it back.
@@ -549,6 +552,10 @@ ND528 a network in turns that is too large to be executed
   are in space a sample of cores is executed then, and the rest is counted from mapping and values. Neither can be done
   yet where tokens take turns. The interpreter and the cpu backend still prove each other, and the costs are those that
   the mapper expects; nothing is counted on cores.
+ND529 the host is to compute something else than a lookup
+  With --lookups host, or layout = "host" in a mapping file, the host looks tables of token ids up and sends what is in
+  their rows: embeddings of words, masks of padding. That needs a network that takes texts, and a layer that ids alone
+  spike into. All other layers belong to cores. The names of the tables there are stand in the message.
 
 === 58x memory images
 ND580 a memory image is inconsistent

@@ -85,6 +85,9 @@ class BuildConfig(_Table):
         ge=0,
         description="copies of each layer that take the tokens in turn, 0: none; unset: where needed",
     )
+    lookups: Literal["cores", "host"] = Field(
+        "cores", description="where tables of token ids are: on cores, or looked up by the host"
+    )
     mapping: str | None = Field(
         None, description="mapping file: layouts and cores of layers; unset: all are found"
     )

@@ -16,7 +16,7 @@ from .ir.types import Fixed, Interval
 from .mapping.grades import grades
 from .target import Target
 
-FREE = "free"  # a view or a constant does no work of its own
+FREE = "free"  # a view or a constant does no work of its own, and what the host looks up none on the chip
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def verdicts(graph: Graph, target: Target, problems: Sequence[Problem]) -> list[
     blocked = {name: p.cause for name in graph.nodes for p in wrong if f"{p.where} ".startswith(f"{name} ")}
     rows = []
     for node in graph:
-        grade, reason = graded.get(node.name, (FREE, ""))
+        hosted = isinstance(node, Synapse) and node.hosted
+        grade, reason = graded.get(node.name, (FREE, "the host looks it up" if hosted else ""))
         missing = (blocked[node.name],) if node.name in blocked else ()
         rows.append(Verdict(node.name, node.kind, detail(node), grade, reason, missing))
     return rows

@@ -486,9 +486,13 @@ def first_stream(s: Sketch) -> str:
 
 @st.composite
 def integer_graphs(
-    draw: Draw, moves: tuple[str, ...] = tuple(MOVES), max_moves: int = 5, timesteps: tuple[int, int] = (1, 5)
+    draw: Draw,
+    moves: tuple[str, ...] = tuple(MOVES),
+    max_moves: int = 5,
+    timesteps: tuple[int, int] = (1, 5),
+    first: Callable[[Sketch], str] = first_stream,
 ) -> Graph:
-    """A small integer graph: Input, a first layer, up to ``max_moves`` of ``moves``, one Output.
+    """A small integer graph: Input and a ``first`` stream, up to ``max_moves`` of ``moves``, one Output.
 
     ``levels.verify(graph, "integer")`` is empty; every value has proven bounds and a width.
     """
@@ -496,7 +500,7 @@ def integer_graphs(
     header = Header(name="random", level="integer", timesteps=ticks, method="random")
     contract = draw(st.sampled_from(("instant", "rate", "difference")))
     s = Sketch(draw, Builder(header), {}, contract, timed=draw(st.booleans()))
-    stream = first_stream(s)
+    stream = first(s)
     for move in draw(st.lists(st.sampled_from(moves), min_size=1, max_size=max_moves)):
         if np.prod(s.shape(stream), dtype=int) > MAX_ELEMENTS:
             stream = s.view(stream, "slice", (0, 0, 1, 1))

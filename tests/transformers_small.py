@@ -52,6 +52,11 @@ def bert() -> nn.Module:
     return family("BERT, padded")
 
 
+def hides() -> nn.Module:
+    """Likewise."""
+    return family("BERT, hides what its ids say")
+
+
 def vit_s() -> nn.Module:
     """ViT-S/16 at 224 pixels, 22 million random weights."""
     torch.manual_seed(0)

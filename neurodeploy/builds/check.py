@@ -88,7 +88,8 @@ def check(asked: BuildConfig) -> Check:
 
 def _mapped(asked: BuildConfig, graph: Graph, target: Target, given: Given) -> Mapped:
     """Tokens in space where these fit and nobody says otherwise: what turns would gain is for a build to weigh."""
-    lay_out = partial(laid_out, graph, target, OBJECTIVE, "snake", given=given)  # where cores lie is not said
+    # Where cores lie is not said.
+    lay_out = partial(laid_out, graph, target, OBJECTIVE, "snake", given=given, lookups=asked.lookups)
     if asked.streams is None and given.streams is None and not given.rules:
         space = lay_out(streams=0)
         if space.mapping.fits:

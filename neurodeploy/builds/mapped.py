@@ -15,9 +15,9 @@ from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..mapping.checks import calibrated
 from ..mapping.given import Given
+from ..mapping.hosting import searched
 from ..mapping.mapper import PLACEMENT, placed
 from ..mapping.objectives._base import OBJECTIVES
-from ..mapping.segments import segmented
 from ..mapping.spread import FREE, Budget
 from ..mapping.types import Mapping
 from ..program import Program
@@ -45,7 +45,9 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
     latency_ns = config.max_latency_ms and config.max_latency_ms * 1e6
     most = Budget(config.max_cores, latency_ns)
     placement = config.placement or PLACEMENT
-    mapped = laid_out(graph, target, config.optimise, placement, sums, found.given, most, config.streams)
+    mapped = laid_out(
+        graph, target, config.optimise, placement, sums, found.given, most, config.streams, config.lookups
+    )
     mapping = mapped.mapping
     if not mapping.fits:
         return mapped
@@ -56,6 +58,8 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
     if streams := mapping.notes.get("streams"):
         shown = " to ".join(map(str, sorted({min(streams), max(streams)})))
         label += f", tokens in turn on {shown} cop{'y' if shown == '1' else 'ies'} of each layer"
+    if hosted := mapping.notes.get("hosted"):
+        label += f", {' and '.join(hosted)} looked up by the host"
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"
     return replace(imaged(mapped, target, found.config.time_budget), fact=fact)
 
@@ -89,15 +93,17 @@ def laid_out(
     given: Given | None = None,
     most: Budget = FREE,
     streams: int | None = None,
+    lookups: str = "cores",
 ) -> Mapped:
     """The mapping without memory images; ``sums`` are the largest synaptic sums that calibration has seen,
     ``most`` what the user allows.
 
     ``streams``: copies of each layer that take the tokens in turn, 0: none. Where neither this nor what is ``given``
-    says, tokens are in space or take turns as the objective prefers (:mod:`..mapping.segments`). UsageError ND522 to
-    ND524 for what is ``given`` and cannot be.
+    says, tokens are in space or take turns as the objective prefers (:mod:`..mapping.segments`). ``lookups``: where
+    tables of token ids are of which nothing is ``given``, on cores or on the host (:mod:`..mapping.hosting`).
+    UsageError ND522 to ND524 and ND529 for what is asked for and cannot be.
     """
-    found = segmented(graph, target, optimise, given or Given(), most, streams)
+    found = searched(graph, target, optimise, given or Given(), most, streams, lookups)
     balanced, mapping = found.plan.graph, placed(found, placement, sums)
     wrong = sum(p.severity == "error" for p in mapping.problems)
     used = f"{len(mapping.cores)}/{mapping.cores_total} cores"

@@ -18,6 +18,7 @@ from .flags import (
     DataSpec,
     From,
     LaidOut,
+    Lookups,
     MaxCores,
     MaxLatency,
     MethodName,
@@ -67,6 +68,7 @@ def build(
     max_cores: MaxCores = None,
     max_latency: MaxLatency = None,
     streams: Streams = None,
+    lookups: Lookups = None,
     mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -89,7 +91,7 @@ def build(
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
         "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
-        "streams": streams, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
+        "streams": streams, "lookups": lookups, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
         "import_check": off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())

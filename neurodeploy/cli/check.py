@@ -14,6 +14,7 @@ from .flags import (
     ConfigFile,
     DataSpec,
     LaidOut,
+    Lookups,
     MethodName,
     ModelName,
     NoCheck,
@@ -42,6 +43,7 @@ def check(
     data: DataSpec = None,
     chips: Chips = None,
     streams: Streams = None,
+    lookups: Lookups = None,
     mapping: LaidOut = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -53,7 +55,7 @@ def check(
     screen.configure(form, verbose=verbose)
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
-        weight_bits=weight_bits, data=data, chips=chips, streams=streams, mapping=mapping,
+        weight_bits=weight_bits, data=data, chips=chips, streams=streams, lookups=lookups, mapping=mapping,
         import_check=off(no_import_check),
     )  # fmt: skip
     if screen.json:

@@ -36,6 +36,9 @@ Streams = Annotated[
     Whole,
     Option("--streams", help="copies of each layer that take the tokens in turn (default: where needed)"),
 ]
+Lookups = Annotated[
+    Text, Option("--lookups", help="tables of token ids: on cores, or looked up by the host (default: cores)")
+]
 ConfigFile = Annotated[Path | None, Option("--config", help="TOML file; build.toml replays a build")]
 Settings = Annotated[Texts, Option("--set", help="dotted.key=value, may repeat")]
 TargetName = Annotated[str, Option("--target", help="target name or .toml file")]

@@ -60,6 +60,8 @@ def purity(graph: Graph, operations: Mapping[str, float]) -> Purity:
     edges: Counter[str] = Counter()
     work: Counter[str] = Counter()
     for node in graph.of(Synapse, Product):
+        if isinstance(node, Synapse) and node.hosted:
+            continue  # nothing on the chip
         read = [graph.values[i].code for i in node.inputs if not isinstance(graph.nodes[i], Const)]
         edges.update(code.kind for code in read)
         work[densest(read)] += operations.get(node.name, 0.0)  # type: ignore[assignment]

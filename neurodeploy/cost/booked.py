@@ -26,7 +26,7 @@ from ..mapping.reads import channel_axes, elsewhere, reads
 from ..mapping.regions import region
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
-from ..passes.balance import constants, depths, host
+from ..passes.balance import constants, crosses, depths, host
 from ..target import Target
 from .flows import Packets, Pairs
 from .messages import origins
@@ -40,7 +40,7 @@ _Taken = dict[tuple[str, int], list[tuple[str, Array]]]
 
 def names(graph: Graph) -> tuple[str, ...]:
     """The values that a trace must record for :func:`booked`."""
-    read = [name for node in graph if isinstance(node, (*READERS, Output)) for name in node.inputs]
+    read = [name for node in graph if crosses(node) or isinstance(node, Output) for name in node.inputs]
     wanted, still = dict.fromkeys([*read, *(node.name for node in graph.of(Neuron))]), constants(graph)
     return tuple(name for name in wanted if name not in still)
 

@@ -4,7 +4,7 @@ Counts per node and inference (mean over samples), all ticks together:
 
 * dense MACs of one tick (:func:`dense_macs`): dense: outputs x fan-in; convolution: outputs x C/groups x ky x kx,
   padding included; product: the product of the sizes of all letters of its equation.
-* synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets.
+* synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets; none of what the host does.
 * product operations: pairs of non-zero operands; ``instant`` and ``held`` one contraction A(t)B(t) per tick,
   ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
 * neuron updates: elements of a population x ticks; stock updates are those of the chip's own models, program operations
@@ -32,6 +32,7 @@ from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Micro, Neuron, Node, Product, Synapse
 from ..ir.trace import Events, Trace
 from ..mapping.demand import WORD, held_bits, state_bits
+from ..passes.balance import host
 from .messages import sent
 from .types import Definition
 
@@ -170,6 +171,8 @@ def _synapse(graph: Graph, node: Synapse, trace: Trace) -> Row:
         hits(active, node, np.ones_like(node.weight, dtype=bool)),
     )
     found = active.sum(axis=tuple(range(1, active.ndim)))
+    if node.hosted:  # papers count it all the same
+        done = np.zeros_like(done)
     return {"synaptic_ops": done, "unskipped_ops": whole, "inputs": read, "active": found}
 
 
@@ -276,6 +279,12 @@ def dense_macs(graph: Graph, node: Node) -> int:
     return 0
 
 
+def looked_up(graph: Graph) -> dict[str, int]:
+    """Numbers that the host reads of its tables in an inference, by layer: a row for each token of every frame."""
+    frames = graph.header.timesteps if graph.input.per_tick else 1
+    return {n.name: graph.values[n.name].shape.size * frames for n in graph.of(Synapse) if n.hosted}
+
+
 #: what the simulated cores must have seen as often
 SHARED_KINDS = (
     "synaptic_ops", "product_ops", "neuron_updates", "stock_updates", "program_ops", "reset_words"
@@ -288,11 +297,11 @@ def disagreements(graph: Graph, counts: Counts, events: Events) -> list[tuple[st
     Cores note one kind for what a population gives off: spikes of neurons, and the messages of all others. The host is
     no core and notes nothing. An operand of a product may lie on several cores, each of which resets its copy.
     """
-    rows = []
+    rows, outside = [], host(graph)
     for name, node in counts.nodes.items():
         seen = events.node_counts.get(name, np.zeros(len(events.kinds)))
         given = ("spikes" if isinstance(graph.nodes[name], Neuron) else "messages",)
-        for kind in (*SHARED_KINDS, *(given if name != graph.input.name else ())):
+        for kind in (*SHARED_KINDS, *(given if name not in outside else ())):
             event = kind if kind in SHARED_KINDS else "spikes"
             mine, theirs = getattr(node, kind), float(seen[events.kinds.index(event)])
             if kind == "reset_words" and isinstance(graph.nodes[name], Product):

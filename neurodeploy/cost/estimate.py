@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ..errors import Problem, ReportError
+from ..ir.graph import Graph
 from ..ir.trace import Events, Router
 from ..passes.balance import period
 from ..price import OVERHEAD, Range, by_part, total
 from ..program import Program
 from ..target import Target
 from . import contention, energy, floorline, latency
+from .counts import looked_up
 from .types import PARTS, Estimate, Term
 
 UNCOUNTED = (
-    "the host: preparing inputs and reading results (its packets are counted)",
     "embedded x86 cores, board, memory and power supply",
     "loading the network onto the chip",
 )
@@ -66,7 +67,11 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
         layers=floors,
         steps=floorline.steps(events, mapping, timing, floors),
         events_pj=_sum(terms),
-        uncounted=UNCOUNTED + tuple(f"{key}: counted, no price known for this target" for key in unpriced),
+        uncounted=(
+            _of_the_host(graph),
+            *UNCOUNTED,
+            *(f"{key}: counted, no price known for this target" for key in unpriced),
+        ),
         definitions=(
             energy.ENERGY,
             energy.PIPELINED,
@@ -76,6 +81,13 @@ def estimate(program: Program, events: Events, target: Target) -> Estimate:
             floorline.FLOORLINE,
         ),
     )
+
+
+def _of_the_host(graph: Graph) -> str:
+    """What the host does, of which nothing but its packets is counted."""
+    found = looked_up(graph)
+    tables = f", looking up {', '.join(found)} ({sum(found.values()):,} numbers read)" if found else ""
+    return f"the host: preparing inputs{tables} and reading results (its packets are counted)"
 
 
 def _sum(terms: Iterable[Term], keys: Collection[str] = (), parts: Collection[str] = PARTS) -> Range:

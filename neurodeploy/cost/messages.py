@@ -1,8 +1,8 @@
 """Which elements of a network travel: those that a population elsewhere reads, whoever hosts it. No mapping is needed.
 
 A message is a non-zero value of such an element in one tick, however many read it. What reads from elsewhere are the
-crossings (Synapse, Product, Reduce, Delay), the read-out, and whatever reads the input, which lives on the host. Views
-are looked through: what they show is sent by the node behind them.
+crossings (Synapse, Product, Reduce, Delay), the read-out, and whatever reads the input or what the host looks up, which
+live on the host. Views are looked through: what they show is sent by the node behind them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Output, Reduce, Synapse, View
-from ..passes.balance import CROSSING, constants
+from ..passes.balance import constants, crosses, host
 
 
 def sent(graph: Graph) -> dict[str, Array]:
@@ -20,11 +20,13 @@ def sent(graph: Graph) -> dict[str, Array]:
     known = _elements(graph)
     own = {n.name: known[n.name].ravel() for n in graph if not isinstance(n, View)}
     marked = np.zeros(1 + sum(elements.size for elements in own.values()), dtype=bool)
-    still, outside = constants(graph), own[graph.input.name]
+    still, away = constants(graph), host(graph)
+    outside = np.concatenate([own[name] for name in own if name in away])
     for node in graph:
-        for name in node.inputs if not isinstance(node, View) and node.name not in still else ():
+        silent = isinstance(node, View) or node.name in still or node.name in away
+        for name in node.inputs if not silent else ():
             read = known[name]
-            if isinstance(node, (*CROSSING, Output)):
+            if crosses(node) or isinstance(node, Output):
                 marked[_under(node, read)] = True
             else:
                 marked[np.intersect1d(read, outside)] = True

@@ -13,8 +13,8 @@ from ..array import Array
 from ..errors import MappingError
 from ..ir.micro_op import MICROCODE
 from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Input, Micro, Neuron, Node, Output, Sum, View
-from ..passes.balance import CROSSING
+from ..ir.nodes import Input, Micro, Neuron, Node, Output, Sum, Synapse, View
+from ..passes.balance import crosses
 from .departures import add_probe
 from .network import Network, homeless
 from .programs import add_gather, add_state, add_values
@@ -48,7 +48,7 @@ class Program:
         readings: list[Reading] = []
         if node.name in self.network.constants:
             item = self._constant(node.name, flat)
-        elif isinstance(node, CROSSING):
+        elif crosses(node):
             program = self.number * MOST + self.unit
             reader = Reader(self.network, self.tables, self.shown.get(node.name), program)
             item, readings = reader.read(node, flat)
@@ -167,6 +167,15 @@ def _output(self: Program, node: Output, flat: Array) -> Instruction:
     return _view_of(self, self.aligned(node, flat), flat)
 
 
+def _lookup(self: Program, node: Synapse, flat: Array) -> Instruction:
+    """What the host computes: rows of a table, added up as an input names them."""
+    source, (outputs, rows) = node.inputs[0], node.weight.shape
+    operand = self.operand(source, self.elements[source])
+    bias = np.zeros(outputs, dtype=np.int64) if node.bias is None else np.asarray(node.bias)
+    arrays = {name: add_values(self.tables, x) for name, x in (("table", node.weight.T), ("bias", bias))}
+    return Instruction("lookup", node.name, len(flat), (operand,), numbers={"rows": rows}, arrays=arrays)
+
+
 def _neuron(self: Program, node: Neuron, flat: Array) -> Instruction:
     size, words = len(flat), len(NEURONS[node.model].state)
     interval, phase = node.reset or (0, 0)
@@ -227,5 +236,5 @@ def view_sources(node: View, shapes: list[tuple[int, ...]]) -> Array:
 
 
 WRITERS: dict[type[Node], Callable[..., Instruction]] = {
-    Input: _input, Output: _output, Neuron: _neuron, Micro: _micro, Sum: _sum, View: _view
+    Input: _input, Output: _output, Synapse: _lookup, Neuron: _neuron, Micro: _micro, Sum: _sum, View: _view
 }  # fmt: skip

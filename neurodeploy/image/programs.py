@@ -13,7 +13,7 @@ from ..ir.equation import Equation
 from ..ir.neuron_model import NEURONS
 from .synapses import CONNECTIONS
 from .tables import LARGEST, Found, Table, Tables, outside
-from .types import IDENTITY, CoreImage, Instruction, TableArray
+from .types import HOST, IDENTITY, CoreImage, Instruction, TableArray
 
 LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
@@ -53,7 +53,8 @@ Size = Callable[[CoreImage, Instruction], int]
 class Operation:
     """What an instruction must hold: how many operands and ports, which numbers and texts, arrays of which sizes.
 
-    ``arrays``: size of each, or None for any. ``state``: words of initial state. ``wrong``: what else breaks it.
+    ``arrays``: size of each, or None for any. ``state``: words of initial state. ``reads``: elements of each operand.
+    ``wrong``: what else breaks it.
     """
 
     operands: tuple[int, int] = (0, 0)
@@ -62,6 +63,7 @@ class Operation:
     texts: tuple[str, ...] = ()
     arrays: Mapping[str, Size | None] = field(default_factory=dict)
     state: Size = lambda image, item: 0
+    reads: Size = lambda image, item: item.size
     wrong: Callable[[CoreImage, Instruction], Wrong] = lambda image, item: iter(())
 
 
@@ -73,6 +75,19 @@ def _wrong_input(image: CoreImage, item: Instruction) -> Wrong:
     frames = image.header["timesteps"] if item.numbers.get("per_tick") else 1
     if item.size * frames != prod(image.header.get(item.op, (0,))):
         yield item.size, f"the {item.op} has another size than the header says"
+
+
+def _looked_up(image: CoreImage, item: Instruction) -> int:
+    """Elements that a lookup reads: as many rows for each of its positions."""
+    return item.size // max(item.arrays["bias"].size, 1) * item.numbers["rows"]
+
+
+def _wrong_lookup(image: CoreImage, item: Instruction) -> Wrong:
+    outputs = item.arrays["bias"].size
+    if item.arrays["table"].shape != (item.numbers["rows"], outputs) or not outputs or item.size % outputs:
+        yield item.size, "table and elements of a lookup disagree"
+    if image.chip != HOST or any(operand.start != IDENTITY for operand in item.operands):
+        yield image.name, "only the host looks up, whatever it reads in its order"
 
 
 def _wrong_output(image: CoreImage, item: Instruction) -> Wrong:
@@ -122,6 +137,9 @@ OPERATIONS: dict[str, Operation] = {
     "input": Operation(arrays={"zero": _size}, wrong=_wrong_input),
     "output": Operation(ports=1, numbers=("from",), texts=("readout",), wrong=_wrong_output),
     "synapse": Operation(ports=1, numbers=("from",)),
+    "lookup": Operation(
+        (1, 1), numbers=("rows",), arrays={"table": None, "bias": None}, reads=_looked_up, wrong=_wrong_lookup
+    ),
     "delay": Operation(
         ports=1, numbers=("from", "steps", "kernel"), wrong=_wrong_kernel,
         state=lambda image, item: item.size * (item.numbers["steps"] - 1),
@@ -142,7 +160,7 @@ OPERATIONS: dict[str, Operation] = {
 #: numbers of any operation: from (first) to (second) - 1
 NUMBERS = {
     "from": (IDENTITY, LARGEST), "kernel": (0, LARGEST), "fan": (1, LARGEST), "width": (1, LARGEST),
-    "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
+    "rows": (1, LARGEST), "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
     "reset_interval": (1, LARGEST),
 }  # fmt: skip
 #: texts that must come from a closed list
@@ -218,7 +236,8 @@ def _arrays(image: CoreImage, before: tuple[Instruction, ...], item: Instruction
 def _sizes(image: CoreImage, before: tuple[Instruction, ...], item: Instruction) -> Wrong:
     """Gathers that read beyond a vector."""
     for operand in item.operands:
-        yield from _gathered(image, operand.start, item.size, before[operand.source].size)
+        count = OPERATIONS[item.op].reads(image, item)
+        yield from _gathered(image, operand.start, count, before[operand.source].size)
     for which, port in enumerate(item.ports):
         if (name := f"keep_{which}") in item.arrays:
             kept, cause = image.array(item.arrays[name]).ravel(), "what is kept is read beyond its port"

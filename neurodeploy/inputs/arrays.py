@@ -77,6 +77,8 @@ def _unusable(graph: Graph, x: Array) -> Problem | None:
     if known is not None and not known[0] <= low <= high <= known[1]:
         cause = "the input leaves the range that the network was built for"
         return Problem("ND603", cause, name, f"{low} .. {high}", f"{known[0]} .. {known[1]}")
+    if tokens(graph) is not None and (most := int(x.sum(axis=-1).max())) > 1:
+        return Problem("ND603", "a token of the input has several ids", name, f"{most} ids", "one")
     return None
 
 

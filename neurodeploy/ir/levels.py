@@ -11,7 +11,7 @@ from ..errors import GraphError, Problem
 from .graph import Graph
 from .micro_op import MICROCODE
 from .neuron_model import NEURONS
-from .nodes import Const, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
+from .nodes import Const, Input, Micro, Neuron, Node, Product, Reduce, Sum, Synapse, View
 from .types import Interval
 from .widths import REGISTER_BITS
 
@@ -81,6 +81,15 @@ def _loop(graph: Graph, node: Node) -> Iterator[Problem]:
     if node.name in graph.loops:
         cause = "an operator that sums over ticks lies inside a recurrent loop"
         yield _problem("ND226", cause, node, node.timing, "instant", "take the operator out of the loop")
+
+
+def _hosted(graph: Graph, node: Node) -> Iterator[Problem]:
+    if not isinstance(node, Synapse) or not node.hosted:
+        return
+    source = graph.upwards(node.inputs[0], lambda n: isinstance(n, View))[-1]
+    if node.op != "dense" or node.delays != (0,) or not isinstance(source, Input):
+        cause, limit = "the host computes more than a lookup", "a dense layer without delays behind the input"
+        yield _problem("ND228", cause, node, f"{node.op} behind {source.name}", limit, "compute it on cores")
 
 
 def _integer_arrays(graph: Graph, node: Node) -> Iterator[Problem]:
@@ -159,5 +168,5 @@ _SPIKING: tuple[Rule, ...] = (_known_members, _timed, _ticks, _one_contract, _lo
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "source": (_known_members, _no_timing),
     "spiking": _SPIKING,
-    "integer": (*_SPIKING, _integer_arrays, _no_mean, _representation, _neuron_range, _accumulator),
+    "integer": (*_SPIKING, _hosted, _integer_arrays, _no_mean, _representation, _neuron_range, _accumulator),
 }

@@ -82,6 +82,9 @@ class Synapse(Node):
     ``delay`` in ticks, for all connections or, dense only, for each (O, C): what arrives at tick t was sent at tick
     t - delay; nothing was sent before tick 1. The bias is not delayed. Where every delay is at least 1 the input may be
     a Neuron that comes later in the graph: that is how a network is recurrent.
+
+    ``hosted``: the host computes it and sends what comes out, in place of its input. That is what becomes of a lookup
+    (a dense Synapse without delays behind the Input of a network of texts) where the mapping says so.
     """
 
     weight: Array
@@ -91,6 +94,7 @@ class Synapse(Node):
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
     delay: int | Array = 0
+    hosted: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight", narrow(self.weight))

@@ -39,6 +39,8 @@ def _known(graph: Graph) -> dict[str, Field]:
 
 def _found(graph: Graph, node: Node) -> Field:
     value, shape = graph.values[node.name], graph.shape(node.name)
+    if isinstance(node, Synapse) and node.hosted:
+        return _looked_up(node, activity(graph, node.inputs[0]))
     if (seen := value.activity) is not None:
         chances = seen.samples * len(seen.by_tick)
         if seen.times is None or seen.times.shape != shape or not chances:
@@ -61,6 +63,14 @@ def _viewed(node: View, sources: list[Field], shape: tuple[int, ...]) -> Field:
     if node.op != "pad" and all(source.even and source.first == first for source in sources):
         return Field.alike(first, shape)
     return Field(node.apply([source.each for source in sources]))
+
+
+def _looked_up(node: Synapse, source: Field) -> Field:
+    """How often the rows of a table that are named, one at most at a time, have something there."""
+    bias = np.zeros(len(node.weight)) if node.bias is None else node.bias
+    named = source.each.astype(np.float64)
+    found = named @ (node.weight.T + bias != 0) + (1 - named.sum(axis=-1, keepdims=True)) * (bias != 0)
+    return Field(np.clip(found, 0, 1).astype(np.float32))
 
 
 def _summed(node: Synapse, source: Field, shape: tuple[int, ...]) -> Field:

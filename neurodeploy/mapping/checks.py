@@ -20,7 +20,7 @@ from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.types import Value
 from ..ir.widths import MULTIPLY_BITS, REGISTER_BITS
-from ..passes.balance import CROSSING, constants, hurried, turns, unbalanced
+from ..passes.balance import constants, crosses, host, hurried, turns, unbalanced
 from ..target import Target
 from .advice import lighter, narrower
 from .demand import Accounting, longest_wait
@@ -39,10 +39,10 @@ def check(graph: Graph, target: Target, seen: Mapping[str, int] = MappingProxyTy
         yield Problem("ND510", "a value arrives early", where, found, limit, (fix,))
     yield from (too_fast(*edge) for edge in hurried(graph))
     yield from turns(graph).problems
-    still = constants(graph)
-    sent = {i for n in graph if isinstance(n, CROSSING) for i in n.inputs if i not in still}
+    still, outside = constants(graph), host(graph)
+    sent = {i for n in graph if crosses(n) for i in n.inputs if i not in still}
     for node in graph:
-        for rule in (_delay, _features, _state, _program, _orphan):
+        for rule in (_delay, _features, _state, _program, _orphan) if node.name not in outside else ():
             yield from rule(graph, node, target)
         yield from _accumulator(graph, node, target, seen.get(node.name, 0))
         if node.name in sent or isinstance(node, Output):
@@ -132,6 +132,8 @@ def _message(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
         return
     if not target.features.graded_payload.allowed:
         what, fix = "spikes that carry a value", "use a network of binary spikes"
+        if isinstance(node, Synapse) and node.hosted:
+            fix = "keep the table of token ids on cores"
         yield _refused("ND505", what, node, f"{bits} bits", target, "graded_payload", fix)
         return
     cause = "a message is wider than a spike carries"
@@ -172,7 +174,7 @@ def _refused(code: str, what: str, node: Node, found: str, target: Target, key: 
 
 
 def _orphan(graph: Graph, node: Node, target: Target) -> Iterator[Problem]:
-    if isinstance(node, CROSSING) and constants(graph).issuperset(node.inputs):
+    if crosses(node) and constants(graph).issuperset(node.inputs):
         cause, fix = "a connection has no sender, only constants", "fold the constant before mapping"
         yield Problem("ND512", cause, node.place, ", ".join(node.inputs), "at least one stream", (fix,))
 
@@ -240,7 +242,7 @@ def overflows(graph: Graph, target: Target, seen: Mapping[str, int]) -> list[Pro
 
 def _accumulator(graph: Graph, node: Node, target: Target, seen: int) -> Iterator[Problem]:
     interval, limit = graph.values[node.name].interval, target.limits.accumulator_bits
-    if not isinstance(node, Synapse) or limit.value is None:
+    if not isinstance(node, Synapse) or node.hosted or limit.value is None:
         return
     bound, code, cause = seen, "ND520", "a synaptic sum left its register"
     if limit.allows(bits_for(seen)):  # it did not happen, but is it certain?

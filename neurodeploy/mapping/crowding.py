@@ -14,6 +14,7 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
+from ..passes.balance import host
 from ..price import traffic_ns
 from ..target import Target
 from ..target_schema import Chip
@@ -54,10 +55,10 @@ def crowded_ns(
         ending = _Shares(chip[row] * len(over.ports) + port[row], row, shares[port[row]])
         ports.append(_Shares(*(np.concatenate(both) for both in zip(through, ending, strict=True))))
     hosted = np.setdiff1d(every, inside)
-    host = _Shares(np.zeros_like(hosted), hosted, np.ones(len(hosted)))
+    interface = _Shares(np.zeros_like(hosted), hosted, np.ones(len(hosted)))
     mesh = np.maximum(*(_fullest(shares, flows.bits, flows, steps) for shares in ports))
     between = _fullest(links, flows.bits, flows, steps)
-    return traffic_ns(mesh, between, _fullest(host, flows.packets, flows, steps), target, LEVEL)
+    return traffic_ns(mesh, between, _fullest(interface, flows.packets, flows, steps), target, LEVEL)
 
 
 class _Shares(NamedTuple):
@@ -110,7 +111,7 @@ def _together(
     first = np.clip(np.where(hosted, depth[reader] - 1, depth[tile]), 0, None)
     each = np.where(hosted, 1, turns[tile])
     packets = flows.messages[far] / each
-    size = np.where(hosted, packet_bits(graph, graph.input.name, target), bits[tile])
+    size = np.where(hosted, _host_bits(graph, target), bits[tile])
     rows = np.stack([chip[tile] + 1, chip[reader] + 1, first, graph.header.timesteps * each])
     sizes = [int(row.max(initial=0)) + 1 for row in rows]
     keys, which = np.unique(np.ravel_multi_index(rows, sizes), return_inverse=True)
@@ -130,6 +131,13 @@ def _senders(
     columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
     depth, turns, bits = np.repeat(columns, sizes, axis=0).T
     return depth, turns, bits
+
+
+def _host_bits(graph: Graph, target: Target) -> int:
+    """The most bits of any message that the host sends."""
+    outside = host(graph)
+    sent = (n for n in outside if any(r not in outside for r in graph.consumers[n]))
+    return max((packet_bits(graph, name, target) for name in sent), default=0)
 
 
 def _fullest(shares: _Shares, load: Array, flows: _Flows, steps: int) -> Array:

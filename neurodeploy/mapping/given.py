@@ -3,6 +3,7 @@
     [layer."blocks.0.mlp.fc1"]
     layout = { tokens = 4, channels = 2 }  # parts per axis; an axis that is not named is not cut
     layout = { channels = 2, copies = 4 }  # or: on 4 copies of the layer tokens take turns
+    layout = "host"                        # or, of a table of token ids: the host looks it up (:mod:`.hosting`)
     cores = ["0:12", "0:13", ...]          # chip:core of each tile, in order of their first elements
 
     streams = 2                            # first, before all layers: copies of all that say nothing; 0: none
@@ -19,7 +20,7 @@ import fnmatch
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -258,16 +259,16 @@ def _partition(
     return found, []
 
 
-def _matching(pattern: str, layers: Mapping[str, Population]) -> list[str]:
+def matching(pattern: str, layers: Collection[str]) -> list[str]:
     """The layers that a rule is about: that of the name, which is no wildcard then, or those of a wildcard."""
     return [pattern] if pattern in layers else [name for name in layers if fnmatch.fnmatchcase(name, pattern)]
 
 
-def of_layers(given: Given, layers: Mapping[str, Population]) -> dict[str, Rule]:
+def of_layers(given: Given, layers: Collection[str]) -> dict[str, Rule]:
     """What all rules together say about each layer."""
     found = dict.fromkeys(layers, Rule())
     for pattern, rule in given.rules.items():
-        for name in _matching(pattern, layers):
+        for name in matching(pattern, layers):
             found[name] = found[name].then(rule)
     return found
 
@@ -276,7 +277,7 @@ def _unmatched(given: Given, layers: Mapping[str, Population]) -> Iterator[Probl
     """Rules that no layer matches, with the nearest names, or the layer that a node lives in."""
     owner = {node: group.name for group in layers.values() for node in group.names}
     for pattern in given.rules:
-        if not _matching(pattern, layers):
+        if not matching(pattern, layers):
             problem = unknown_name("ND522", "layer", pattern, layers, given.where(pattern))
             lives = (f"it is part of layer {owner[pattern]!r}",) if pattern in owner else ()
             yield replace(problem, fixes=lives or problem.fixes)

@@ -13,15 +13,16 @@ from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
 from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Delay, Micro, Neuron, Node, Product, Reduce, Sum, Synapse
-from ..passes.balance import CROSSING, constants, turns
+from ..passes.balance import constants, crosses, host, turns
 from ..target import Target
 from .checks import wire_bits
 from .demand import longest_wait
 
 
 def grades(graph: Graph, target: Target) -> dict[str, Evidence]:
-    """Node -> (grade, reason) for every node that works: constants, inputs and Views have none."""
-    found = {n.name: [*_evidence(graph, n, target)] for n in graph if n.name not in constants(graph)}
+    """Node -> (grade, reason) for every node that works: constants, Views and what lives on the host have none."""
+    idle = constants(graph) | host(graph)
+    found = {n.name: [*_evidence(graph, n, target)] for n in graph if n.name not in idle}
     return {name: worst(evidence) for name, evidence in found.items() if evidence}
 
 
@@ -42,7 +43,7 @@ def _kinds(graph: Graph, node: Node) -> Iterator[str]:
     if any(turns(graph).kept(node, operand) for operand in range(len(node.inputs))):
         yield "held_operand"  # and written by token and tick
     streams = set(node.inputs) - constants(graph)
-    if isinstance(node, CROSSING) and any(wire_bits(graph.values[i]) > 1 for i in streams):
+    if crosses(node) and any(wire_bits(graph.values[i]) > 1 for i in streams):
         yield "graded_payload"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..array import Array
 from ..errors import Problem
 from ..ir.graph import Graph
+from ..ir.nodes import Synapse
 from ..ir.trace import Router
 from ..passes.balance import balance, lag, turns
 from ..target import Target
@@ -21,7 +22,7 @@ from .groups import HOST, Population, populations
 from .layouts._base import LAYOUTS
 from .limits import RESOURCES, breaches, fill, largest, pack, usage
 from .objectives._base import OBJECTIVES, Objective
-from .outcome import outcome
+from .outcome import ON_HOST, outcome
 from .placements._base import PLACEMENTS, data_order
 from .plan import Plan
 from .repeats import Cutter
@@ -135,12 +136,15 @@ def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int
     refused = partial(found.refused, seen=seen)
     problems = advised(refused(target), target, refused)
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]
-    problems += [*_too_many(len(cores), target, found.coarsest), *_beyond(len(cores), plan, most, target)]
+    problems += _too_many(len(cores), target, found.coarsest, ON_HOST in plan.instead)
+    problems += _beyond(len(cores), plan, most, target)
     described = tuple(_described(g, plan.tilings.get(g.name)) for g in plan.groups)
     notes: dict[str, Any] = {"optimise": found.objective.name, "pieces": len(parts), "placement": placement}
     notes |= {"search": outcome(plan, len(cores)), **_travelled(plan.flows.between(hosted), spots, target)}
     if graph.header.copies:
         notes["streams"] = [turns(graph).of_segment(i) for i in range(turns(graph).segments)]
+    if looked_up := [node.name for node in graph.of(Synapse) if node.hosted]:
+        notes["hosted"] = looked_up
     system = target.name, target.chips, target.cores
     return Mapping(*system, described, cores, lag(graph), problems=tuple(problems), notes=notes)
 
@@ -230,13 +234,15 @@ def _narrower(resource: str, tiling: Tiling, demands: Sequence[Demand]) -> tuple
     return narrower(tiling.accounting.graph, target.limits.weight_bits, most)
 
 
-def _too_many(cores: int, target: Target, fewest: int) -> Iterator[Problem]:
+def _too_many(cores: int, target: Target, fewest: int, lookups: bool = False) -> Iterator[Problem]:
+    """``lookups``: whether there would be enough if the host looked up tables of token ids."""
     if cores > target.cores:
         chips = -(-cores // target.chip.cores_per_chip)
         more = f"--chips {chips}" if target.limits.chips.allows(chips) else "use a larger system"
         fewer = ("--optimise cores",) if fewest <= target.cores else ()
         limit = f"{target.cores} cores ({target.chips} x chip.cores_per_chip)"
-        cause, fixes = "more cores are needed than there are", (more, *fewer, "use a smaller model")
+        hosted = ("--lookups host",) if lookups else ()
+        cause, fixes = "more cores are needed than there are", (more, *fewer, *hosted, "use a smaller model")
         yield Problem("ND502", cause, target.name, f"{cores} cores", limit, fixes)
 
 

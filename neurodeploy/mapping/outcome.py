@@ -16,11 +16,12 @@ UJ_PER_PJ, MS_PER_NS = 1e-6, 1e-6
 
 TAKEN, NEXT, FEWEST = "taken", "next best", "fewest"
 SPACE, TURNS = "tokens in space", "tokens in turn"
+ON_HOST, ON_CORES = "lookups on the host", "lookups on cores"
 
 
 def outcome(plan: Plan, cores: int) -> dict[str, list[Row]]:
-    """``plans``: the one taken, the next best, that of the fewest cores, and the best of tokens in space or in turn;
-    ``layers``: what each of its groups waits for.
+    """``plans``: the one taken, the next best, that of the fewest cores, the best of tokens in space or in turn, and of
+    tables of token ids on the host or on cores; ``layers``: what each of its groups waits for.
 
     ``cores`` are those of the plan taken, fewer than its tiles where these share them; costs are of tiles that do not.
     Nothing on a target without prices, where no plan is better than another.
@@ -40,8 +41,7 @@ def _told(plan: Plan) -> Iterator[tuple[str, Cost]]:
         least = min(others, key=lambda other: other.cores)
         if least.cores < min(plan.cores, others[0].cores):
             yield FEWEST, least
-    if plan.instead is not None:
-        yield SPACE if plan.graph.header.copies else TURNS, plan.instead
+    yield from plan.instead.items()
 
 
 def _cost(label: str, cost: Cost) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -48,8 +48,8 @@ class Plan:
     """Tiles of every group that lives on cores, by its name, and the traffic between them.
 
     ``counts``: expected counts of one tick of whole groups, by their names; ``others``: what else was weighed, the next
-    best first; ``instead``: what the best plan costs whose tokens are in space where these take turns, or the other
-    way.
+    best first; ``instead``: by a label what the best plans of other kinds cost, such as those whose tokens are in space
+    where these take turns.
     """
 
     graph: Graph
@@ -59,7 +59,7 @@ class Plan:
     flows: Traffic
     counts: Mapping[str, Array]
     others: Sequence[Cost] = ()
-    instead: Cost | None = None
+    instead: Mapping[str, Cost] = field(default_factory=dict)
 
     @property
     def cores(self) -> int:
@@ -119,8 +119,10 @@ class Plan:
         travelling = {"packets_in": messages, "packets_out": sent, "hops_x": sent, "hops_y": sent}
         for kind, amount in travelling.items():
             counts[EVENT_KINDS.index(kind)] = amount
-        counts *= self.graph.header.timesteps
-        return total(by_part(counts, EVENT_KINDS, self.target, "neuron").values()).nominal
+        ticks, host_pj = self.graph.header.timesteps, self.target.costs.energy_pj.host_packet.nominal
+        hosted = float(self.flows.messages[(self.flows.source < 0) | (self.flows.target < 0)].sum())
+        found = total(by_part(counts * ticks, EVENT_KINDS, self.target, "neuron").values()).nominal
+        return found + hosted * ticks * host_pj
 
     @property
     def latency_ns(self) -> float:

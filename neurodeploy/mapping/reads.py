@@ -16,7 +16,7 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Output, Product, Reduce, Synapse
-from ..passes.balance import CROSSING
+from ..passes.balance import crosses
 from .regions import Region, every, flat_of, region
 
 Axes = tuple[int, ...]  # one number per axis
@@ -75,7 +75,7 @@ def elsewhere(graph: Graph) -> dict[str, Array]:
         shape = graph.shape(node.name)
         whole = region(np.arange(prod(shape)), shape)
         wanted = [(graph.output.name, whole)] if isinstance(node, Output) else []
-        if isinstance(node, CROSSING):
+        if crosses(node):
             wanted = [(read.source, read.region) for read in reads(graph, node, whole, channels)]
         for value, part in wanted:
             found.setdefault(value, np.zeros(prod(graph.shape(value)), dtype=bool))[part.indices] = True

@@ -25,6 +25,7 @@ from .given import SHOWN, Given, of_layers
 from .groups import populations
 from .mapper import Planned, planned, prepared
 from .objectives._base import Objective
+from .outcome import SPACE, TURNS
 from .plan import Cost
 from .spread import Budget
 
@@ -147,7 +148,8 @@ class _Search:
         if not apart:
             return best
         instead = min(apart, key=self._rank).plan.cost
-        return replace(best, plan=replace(best.plan, instead=instead))
+        label = SPACE if best.plan.graph.header.copies else TURNS
+        return replace(best, plan=replace(best.plan, instead={label: instead}))
 
     def _descended(self, copies: tuple[int, ...], best: Planned, outlook: Outlook) -> Planned:
         """With twice or half as many copies of a segment, again and again, as long as the objective gains.

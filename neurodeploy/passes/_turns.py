@@ -37,7 +37,7 @@ class Turns:
 
     ``ticks`` of a turn. ``token``: of each element, flat, numbered from 0; of values on the host the one that reads it.
     ``segment``: the number of that of each such value; ``copies``: of each segment, none where all is in space.
-    ``problems``: why the network cannot be laid out so.
+    ``outside``: nodes of the host, which has all tokens at hand. ``problems``: why the network cannot be laid out so.
     """
 
     ticks: int
@@ -45,6 +45,7 @@ class Turns:
     token: dict[str, Array] = field(default_factory=dict)
     segment: dict[str, int] = field(default_factory=dict)
     straight: Container[tuple[str, int]] = ()
+    outside: Container[str] = ()
     problems: tuple[Problem, ...] = ()
     _slots: dict[str, tuple[Array, Array]] = field(default_factory=dict)
     _models: dict[str, Array] = field(default_factory=dict)
@@ -105,16 +106,16 @@ class Turns:
 
     def mixed(self, node: Node, operand: int) -> bool:
         """Whether a node reads other tokens of an input than its own, in other turns."""
-        if not self.copies or (node.name, operand) in self.straight:
+        if not self.copies or node.name in self.outside or (node.name, operand) in self.straight:
             return False
         return bool(self.last(node.inputs[operand]) or self.last(node.name))
 
     def handed(self, node: Node, operand: int) -> bool:
         """Whether an input has the same tokens as the node, in other turns."""
         source = node.inputs[operand]
-        return bool(self.copies) and source in self.token and (node.name, operand) in self.straight and (
-            self.of(source) != self.of(node.name)
-        )  # fmt: skip
+        if not self.copies or node.name in self.outside or source not in self.token:
+            return False
+        return (node.name, operand) in self.straight and self.of(source) != self.of(node.name)
 
     def kept(self, node: Node, operand: int) -> bool:
         """Whether a node keeps an input until it is used, which arrives in other turns than those that use it."""
@@ -215,7 +216,8 @@ class _Finder:
         if self.problems:
             return Turns(ticks, problems=tuple(self.problems))
         flat = {name: token.ravel() for name, token in self.token.items()}
-        found = Turns(ticks, graph.header.copies, flat, self._segments(), frozenset(self.straight))
+        straight = frozenset(self.straight)
+        found = Turns(ticks, graph.header.copies, flat, self._segments(), straight, self.outside)
         self._sent_once(found)
         return replace(found, problems=tuple(self.problems)) if self.problems else found
 

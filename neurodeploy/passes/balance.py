@@ -1,8 +1,9 @@
 """Makes all branches of a graph meet at the same hardware step.
 
-Every Synapse, Product and Reduce takes one step on pipelined hardware, a Delay as many as it says. Node n does tick t
-of a sample at step t + depth(n). Where values of different depth meet, a Delay brings the earlier ones level. A Delay
-is the identity per tick, so the meaning of the graph does not change; it is mapped, counted and priced.
+Every Synapse, Product and Reduce takes one step on pipelined hardware, a Delay as many as it says, and what the host
+computes none. Node n does tick t of a sample at step t + depth(n). Where values of different depth meet, a Delay brings
+the earlier ones level. A Delay is the identity per tick, so the meaning of the graph does not change; it is mapped,
+counted and priced.
 
 A Synapse whose delays are all at least m ticks needs what was sent m ticks ago: it may run m steps earlier, and makes
 up for any waiting by keeping its sums longer. In a network whose synapses all have a delay of one tick, as Lava's
@@ -25,7 +26,7 @@ from ..ir.nodes import Const, Delay, Input, Keeps, Node, Product, Reduce, Sum, S
 from . import _turns
 from ._turns import Turns as Turns
 
-#: kinds whose inputs travel between populations
+#: kinds whose inputs travel between populations; what the host computes reads nothing that travels
 CROSSING = (Synapse, Product, Reduce, Delay)
 
 
@@ -39,14 +40,20 @@ def constants(graph: Graph) -> frozenset[str]:
 
 
 def host(graph: Graph) -> frozenset[str]:
-    """Names of the nodes that live off the chip: Input, and Views of it (constants may be mixed in)."""
+    """Names of the nodes that live off the chip: Input, lookups of the host, Views (constants may be mixed in)."""
     still = constants(graph)
     found: set[str] = set()
     for node in graph:
         streams = [i for i in node.inputs if i not in still]
-        if isinstance(node, Input) or (isinstance(node, View) and streams and found.issuperset(streams)):
+        hosted = isinstance(node, Input) or (isinstance(node, Synapse) and node.hosted)
+        if hosted or (isinstance(node, View) and streams and found.issuperset(streams)):
             found.add(node.name)
     return frozenset(found)
+
+
+def crosses(node: Node) -> bool:
+    """Whether the inputs of a node travel between populations."""
+    return isinstance(node, CROSSING) and not (isinstance(node, Synapse) and node.hosted)
 
 
 def turns(graph: Graph) -> Turns:
@@ -199,9 +206,9 @@ def _wait(node: Node, operand: int, level: Mapping[str, int], taken: Turns) -> i
 def _steps(node: Node) -> int:
     if isinstance(node, Delay):
         return node.steps
-    if isinstance(node, Synapse):
+    if isinstance(node, Synapse) and not node.hosted:
         return 1 - node.delays[0]
-    return int(isinstance(node, CROSSING))
+    return int(crosses(node))
 
 
 def _arrival(node: Node, source: str, found: dict[str, int], outside: frozenset[str]) -> int:

@@ -52,7 +52,8 @@ def op(layer: Layer) -> str:
     """What a layer does, in a word or two."""
     node = layer.node
     if isinstance(node, Synapse):
-        return "linear" if node.op == "dense" else node.op
+        dense = "lookup" if node.hosted else "linear"
+        return dense if node.op == "dense" else node.op
     if isinstance(node, Neuron):
         return node.model
     if isinstance(node, (Micro, View)):

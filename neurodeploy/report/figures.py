@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
+from ..cost.counts import looked_up
 from ..cost.types import MS_PER_NS, UJ_PER_PJ, Floor
 from ..cost.types import PARTS as ENERGY_PARTS
 from ..ir.trace import Events
@@ -214,6 +215,15 @@ def _mean_hops(events: Events) -> float | None:
     return _hops(events) / packets if packets else None
 
 
+def _lookups(inputs: ReportInputs) -> list[Json]:
+    """What the host looks up, by layer."""
+    if inputs.integer is None:
+        return []
+    counts, found = inputs.assessment.counts, looked_up(inputs.integer)
+    sent = {name: counts.nodes[name].messages if counts else None for name in found}
+    return [{"layer": name, "reads": reads, "messages": sent[name]} for name, reads in found.items()]
+
+
 def _searched(part: str) -> Get:
     """What the search for a mapping says of its plans or its layers."""
 
@@ -358,6 +368,9 @@ MAPPING = (
     Figure("mapping.streams", "copies of a layer", "copies on which tokens take turns, for each segment between"
            " mixtures of tokens", kind=LIST, get=_mapping(lambda m: m.notes.get("streams")),
            needs=IN_SPACE),
+    Figure("mapping.lookups", "looked up by the host", "tables of token ids that the host looks up: numbers that it"
+           " reads and messages that it sends in an inference; its own energy and time are not counted", kind=ROWS,
+           fields=("layer", "reads", "messages"), get=_lookups, depends="activity", line="Host", say=words.lookups),
     Figure("depth", "depth", "steps from the input to the read-out", get=_mapping(lambda m: m.depth), unit="steps",
            needs=MAPPED),
     Figure("mapping.problems", "problems", "what does not fit, and warnings",

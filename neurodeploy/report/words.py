@@ -271,6 +271,17 @@ def _longest(layer: str, share: float, bound: str) -> tuple[str, ...]:
     )
 
 
+def lookups(report: Json) -> tuple[str, ...]:
+    """What the host looks up instead of the chip."""
+    rows = at(report, "mapping.lookups") or ()
+    told = [f"looks {row['layer']} up: {row['reads']:,} numbers read{_sent(row['messages'])}" for row in rows]
+    return (*told, "its own energy and time are not counted") if told else ()
+
+
+def _sent(messages: float | None) -> str:
+    return "" if messages is None else f", {units.count(messages)} messages"
+
+
 def search(report: Json) -> tuple[str, ...]:
     """What the mapper took and what it weighed."""
     return plans(at(report, "mapping.objective"), at(report, "mapping.plans") or ())

@@ -9,6 +9,7 @@ import pytest
 
 import neurodeploy as nd
 from neurodeploy import artifact
+from neurodeploy.mapping.outcome import ON_CORES
 from tests.later import torch
 from tests.unit.inputs.test_texts import WORDS, sentences, tokenizer
 
@@ -56,3 +57,25 @@ def test_a_vocabulary_of_25000_words_and_four_layers_fit_two_chips(tmp_path: Pat
     settings = ["reader.pretrained=false", "reader.tokens=32", "reader.mask=true"]
     found = nd.check(f"hf:{tmp_path}", "loihi2", chips=2, settings=settings)
     assert not found.blocked and found.cores is not None and found.cores[0] <= 208
+    hosted = nd.check(f"hf:{tmp_path}", "loihi2", chips=2, settings=settings, lookups="host")
+    assert not hosted.blocked and hosted.cores is not None and hosted.cores[0] <= 155
+    (other,) = (row for row in hosted.search["plans"] if row["plan"] == ON_CORES)
+    assert other["cores"] == found.cores[0]
+
+
+def test_a_small_encoder_whose_tables_the_host_looks_up(tmp_path: Path) -> None:
+    """Built, executed by all backends, told, and laid out again by its own mapping file."""
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    asked = {"timesteps": 2, "calib": 8, "verify": 2, "estimate": 2, "method": "ecmt", "settings": ["eval=4"]}
+    nd.build("py:tests.transformers_small:hides", "loihi-sim", out=one, lookups="host", **asked)
+    nd.build(
+        "py:tests.transformers_small:hides", "loihi-sim", out=two, mapping=f"{one}/mapping.toml", **asked
+    )
+    report = json.loads(Path(one, "report.json").read_text())
+    assert report["bit_true"]["equal"] and "lava" not in report["bit_true"]["backends"]
+    layers = {row["layer"]: row["reads"] for row in report["mapping"]["lookups"]}
+    assert layers["word_embeddings"] == 10 * 16 and len(layers) == 2
+    assert "looking up word_embeddings" in report["uncounted"][0]
+    assert "looking up word_embeddings" in Path(one, "report.html").read_text()
+    assert {row["op"] for row in report["layers"] if row["name"] in layers} == {"lookup"}
+    assert Path(one, "mapping.toml").read_text() == Path(two, "mapping.toml").read_text()

@@ -12,8 +12,10 @@ from ...array import Array
 from ...errors import BackendError, Problem
 from ...ir.interp import check_input
 from ...ir.neuron_model import state_names
+from ...ir.nodes import Synapse
 from ...ir.trace import Events, Trace
 from ...mapping.checks import too_fast
+from ...mapping.hosting import on_cores
 from ...passes.balance import balance, hurried
 from ...program import Program
 from .._base import Backend, Description
@@ -98,6 +100,10 @@ def lowered(program: Program, granularity: Granularity = "layer") -> Program:
     if graph.header.copies and granularity == "core":
         cause, found = "tokens take turns on the mapped cores, which Lava's processes do not", "--streams"
         raise BackendError(Problem("ND742", cause, "--granularity", found, fixes=("--granularity layer",)))
+    if any(node.hosted for node in graph.of(Synapse)) and granularity == "core":
+        cause, found = "the host looks tables up, which Lava's processes do themselves", "--lookups host"
+        raise BackendError(Problem("ND742", cause, "--granularity", found, fixes=("--granularity layer",)))
+    graph = on_cores(graph)
     graph = replace(graph, header=replace(graph.header, copies=()))  # every token has processes of its own
     late = hurried(graph)
     if late:

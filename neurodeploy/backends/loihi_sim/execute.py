@@ -212,6 +212,15 @@ def _input(step: Step, frame: Frame) -> Vector:
     return np.asarray(frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1))
 
 
+def _lookup(step: Step, frame: Frame) -> Vector:
+    table, bias = step.arrays["table"], step.arrays["bias"]
+    spikes = step.operand(frame).reshape(-1, len(table), frame.samples)
+    position, row, sample = np.nonzero(spikes)
+    found = np.zeros((len(spikes), frame.samples, len(bias)), dtype=np.int64) + bias
+    np.add.at(found, (position, sample), table[row] * spikes[position, row, sample][:, None])
+    return np.ascontiguousarray(found.swapaxes(1, 2)).reshape(-1, frame.samples)
+
+
 def _received(step: Step, frame: Frame) -> Vector:
     return take(step.arrived(frame), step.pick)
 
@@ -373,6 +382,6 @@ def _scaled(step: Step, frame: Frame, p: Vector) -> Vector:
 
 PRODUCTS: dict[str, Callable[..., Vector]] = {"instant": _instant, "held": _held, "cumulative": _cumulative}
 OPERATIONS: dict[str, Callable[[Step, Frame], Vector]] = {
-    "const": _const, "input": _input, "output": _received, "synapse": _received, "delay": _delay,
+    "const": _const, "input": _input, "lookup": _lookup, "output": _received, "synapse": _received, "delay": _delay,
     "reduce": _reduce, "neuron": _neuron, "micro": _micro, "sum": _sum, "view": _view, "product": _product,
 }  # fmt: skip

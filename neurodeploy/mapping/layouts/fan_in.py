@@ -56,7 +56,7 @@ class FanIn(Layout):
         if not target.features.graded_payload.allowed:
             return graph
         outside = host(graph)
-        for node in graph.of(Synapse):
+        for node in (n for n in graph.of(Synapse) if not n.hosted):
             if _share(graph, node, target) > 1 and _divisible(graph, node):
                 short, layer = _trimmed(graph, node) if node.inputs[0] in outside else (graph, node)
                 graph = short if _share(short, layer, target) <= 1 else _divided(short, layer, target)
