@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 from .. import report
 from ..errors import MappingError, NeurodeployError, Problem
 from ..report import PAGE, html, units
+
+Report = Mapping[str, Any]
+Table = Any  # a pandas frame, or a list of rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,7 +23,7 @@ class Build:
     """
 
     folder: Path
-    report: Mapping[str, Any]
+    report: Report
     errors: tuple[NeurodeployError, ...] = ()
     warnings: tuple[Problem, ...] = ()
     written: tuple[str, ...] = ()
@@ -31,17 +34,17 @@ class Build:
         return not any(isinstance(e, MappingError) for e in self.errors)
 
     @property
-    def layers(self) -> Any:
+    def layers(self) -> Table:
         """A row for each layer: a pandas frame where pandas is there, else dictionaries."""
         return _table(self.report.get("layers", ()))
 
     @property
-    def cores(self) -> Any:
+    def cores(self) -> Table:
         """A row for each core, as :attr:`layers`."""
         return _table(self.report.get("cores", ()))
 
     @property
-    def links(self) -> Any:
+    def links(self) -> Table:
         """A row for each link of the mesh, as :attr:`layers`."""
         return _table(self.report.get("links", ()))
 
@@ -70,7 +73,7 @@ class Build:
         return facts + [units.quantity(value, unit) for value, unit in known if value is not None]
 
 
-def _table(rows: Any) -> Any:
+def _table(rows: Sequence[Report]) -> Table:
     try:
         import pandas
     except ImportError:

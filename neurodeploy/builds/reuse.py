@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import artifact, compare, evaluation, live
 from .. import target as targets
@@ -85,7 +85,7 @@ def traced(
 
 def evaluate(
     folder: str | Path,
-    data: Any = "",
+    data: object = "",
     split: SplitName = "test",
     samples: int = 0,
     *,
@@ -129,7 +129,7 @@ def verify(
     folder: str | Path,
     backends: Sequence[str] = (),
     samples: int | None = None,
-    data: Any = "",
+    data: object = "",
     granularity: str = "",
     time_budget: float = TIME_BUDGET,
 ) -> compare.Verification:
@@ -232,7 +232,7 @@ def crosscheck(
     timing: str = "detailed",
     memory_gb: float | None = None,
     time_limit_s: float | None = None,
-    data: Any = "",
+    data: object = "",
     target: str = "",
 ) -> Crosscheck:
     """Energy and time of the same samples by SANA-FE, run by another interpreter, and by us.

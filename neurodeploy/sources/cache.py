@@ -42,8 +42,8 @@ ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
 REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends",
-           "guarded.py", "handed.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes", "registry.py",
-           "sources")  # fmt: skip
+           "guarded.py", "handed.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes",
+           "registry.py", "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
