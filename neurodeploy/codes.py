@@ -547,11 +547,11 @@ ND527 tokens that cannot take turns
   token, Views that show every token in the same way, and connections without delays in ticks. A layer where positions
   of an image mix stays in space, and its tokens are kept for the layers behind it. What is named here breaks one of
   these rules.
-ND528 a network in turns that is too large to be executed
-  One sample on all simulated cores would take longer than --time-budget, or more than 8 GB. Of a network whose tokens
-  are in space a sample of cores is executed then, and the rest is counted from mapping and values. Neither can be done
-  yet where tokens take turns. The interpreter and the cpu backend still prove each other, and the costs are those that
-  the mapper expects; nothing is counted on cores.
+ND528 a network of which too much would have to be counted
+  A sample of cores is executed of a network that is too large to simulate whole, and what all cores do in all steps is
+  counted from mapping and values, for one sample at a time at least. Here even those counts are more than memory holds.
+  The sample of cores is executed and compared all the same; nothing is priced, and the only costs are those that the
+  mapper expects. Tokens in space take fewer steps than tokens in turn.
 ND529 the host is to compute something else than a lookup
   With --lookups host, or layout = "host" in a mapping file, the host looks tables of token ids up and sends what is in
   their rows: embeddings of words, masks of padding. That needs a network that takes texts, and a layer that ids alone

@@ -49,30 +49,23 @@ def expected_s(graph: Graph, mapping: Mapping) -> float:
     return WORD_S * words + MAC_S * macs + STEP_S * steps * len(mapping.cores)
 
 
-def unexecuted(program: Program) -> bool:
-    """Whether nothing of it is executed: a core of tokens that take turns would have to be fed turn by turn."""
-    return program.unimaged and bool(program.graph.header.copies)
-
-
-#: what stands beside every number of a network of which no core ran
-UNEXECUTED = "not executed: tokens take turns on too many cores, costs are those that the mapper expects"
+def counted(graph: Graph, mapping: Mapping) -> bool:
+    """Whether there is memory for mapping and values to count what all cores do."""
+    return booked.samples_at_once(graph, mapping) > 0
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Positions of the cores that ran, of how many, and the first difference."""
+    """Positions of the cores that ran, of how many, whether the others are counted, and the first difference."""
 
     cores: tuple[int, ...]
     total: int
+    counted: bool = True
     divergence: Divergence | None = None
 
     def __str__(self) -> str:
-        return told(len(self.cores), self.total) if self.cores or not self.total else UNEXECUTED
-
-
-def told(cores: int, total: int) -> str:
-    """What stands beside every number of a network that was not simulated whole."""
-    return f"sampled: {cores:,} of {total:,} cores executed, the other counts from values and mapping"
+        rest = "the other counts from values and mapping" if self.counted else "and not counted: see ND528"
+        return f"sampled: {len(self.cores):,} of {self.total:,} cores executed, {rest}"
 
 
 def chosen(graph: Graph, mapping: Mapping, target: Target, seed: int = 0) -> tuple[int, ...]:
@@ -100,29 +93,41 @@ def verify(
     graph, mapping = program.graph, program.mapping
     if mapping is None:
         return Sampled((), 0)
-    if unexecuted(program):
-        return Sampled((), len(mapping.cores))
     positions = chosen(graph, mapping, target, seed) if cores is None else tuple(cores)
     hosted = {name for i in positions for piece in mapping.cores[i].pieces for name in piece.elements}
     trace, _ = usable("cpu").run(program, x, [n for n in graph.nodes if n in hosted | {*booked.names(graph)}])
-    counted, encoded = booked.alone(graph, mapping, trace, target, positions), lone(graph, mapping, target)
+    differs = difference(graph, mapping, target, trace, positions)
+    return Sampled(positions, len(mapping.cores), counted(graph, mapping), differs)
+
+
+def difference(
+    graph: Graph, mapping: Mapping, target: Target, trace: Trace, positions: Sequence[int]
+) -> Divergence | None:
+    """The first place where some cores, each by itself, differ from a trace of all values there or from the book."""
+    counts, encoded = booked.alone(graph, mapping, trace, target, positions), lone(graph, mapping, target)
     for position in positions:
         core, alone = mapping.cores[position], encoded.core(position)
-        found, events = run(alone, core, trace)
-        differs = _values(graph, core, alone, found, trace) or next(
-            _counts(core, events, counted[position]), None
-        )
-        if differs is not None:
-            return Sampled(positions, len(mapping.cores), replace(differs, backend=f"core {core.index}"))
-    return Sampled(positions, len(mapping.cores))
+        own, events = run(alone, core, trace)
+        found = _values(graph, core, alone, own, trace) or next(_counts(core, events, counts[position]), None)
+        if found is not None:
+            return replace(found, backend=f"core {core.index}")
+    return None
 
 
 def inbox(alone: Alone, trace: Trace) -> Array:
-    """What arrives at a core by the values of a trace, (B, T, elements), in the order in which its host sends it."""
-    ticks, samples = trace.outputs.shape[:2]
-    none = np.zeros((ticks, samples, 0), dtype=np.int64)
-    parts = (trace.values[value].reshape(ticks, samples, -1)[..., flat] for value, flat in alone.fed)
-    return np.moveaxis(np.concatenate([none, *parts], axis=2), 0, 1)
+    """What arrives at a core by the values of a trace, in the order in which its host sends it.
+
+    (B, turns, T, elements); where a turn has no such element, nothing arrives.
+    """
+    turns, ticks, size = alone.images[1].header["input"]
+    found = np.zeros((trace.outputs.shape[1], turns, ticks, size), dtype=np.int64)
+    start = 0
+    for value, shown in alone.fed:
+        values = trace.values[value].reshape(*trace.outputs.shape[:2], -1)
+        played = np.where(shown < 0, 0, values[..., shown])  # (T, B, turns, elements)
+        found[:, : len(shown), :, start : start + shown.shape[1]] = np.moveaxis(played, 0, 2)
+        start += shown.shape[1]
+    return found
 
 
 def run(alone: Alone, core: Core, trace: Trace) -> tuple[Trace, Events]:
@@ -159,7 +164,7 @@ def _counts(core: Core, found: Events, wanted: Array) -> Iterator[Divergence]:
     known = [i for i, kind in enumerate(EVENT_KINDS) if kind not in ELSEWHERE]
     for sample, step, column in np.argwhere(own[..., known] != wanted[..., known]).tolist():
         kind, place = known[column], (sample, step, known[column])
-        name = f"{EVENT_KINDS[kind]} of {', '.join(core.layers)}"
+        name = f"{EVENT_KINDS[kind]} of {', '.join(dict.fromkeys(core.layers))}"
         yield Divergence(
             name, step + 1, sample, (), int(own[place]), int(wanted[place]), reference="the second book"
         )

@@ -9,10 +9,12 @@ from types import MappingProxyType
 
 from .. import sampled
 from ..calibrate import Ranges
+from ..cost import booked
 from ..errors import Problem
 from ..image import encode
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
+from ..ir.trace import EVENT_KINDS
 from ..mapping.checks import calibrated
 from ..mapping.given import Given
 from ..mapping.hosting import searched
@@ -70,18 +72,18 @@ def imaged(mapped: Mapped, target: Target, seconds: float) -> Mapped:
     if not mapping.fits:
         return mapped
     if not sampled.whole(graph, mapping, seconds):
-        late = tuple(_unexecuted(mapped, seconds)) if graph.header.copies else ()
-        return replace(mapped, warnings=(*mapped.warnings, *late))
+        return replace(mapped, warnings=(*mapped.warnings, *_uncounted(mapped)))
     return replace(mapped, mapping=encode(graph, mapping, target))
 
 
-def _unexecuted(mapped: Mapped, seconds: float) -> Iterator[Problem]:
-    cause = "a network whose tokens take turns is too large to be executed core by core"
-    needed = sampled.expected_s(mapped.graph, mapped.mapping)
-    found, limit = f"{len(mapped.mapping.cores)} cores, {needed:.0f} s", f"{seconds:.0f} s (time_budget)"
-    longer = (f"--time-budget {needed * 1.01:.0f}",) if needed > seconds else ()
-    fixes = (*longer, "--streams 0: of tokens in space a sample of cores is executed")
-    yield Problem("ND528", cause, mapped.mapping.target, found, limit, fixes, "warning")
+def _uncounted(mapped: Mapped) -> Iterator[Problem]:
+    graph, mapping = mapped.graph, mapped.mapping
+    if not sampled.counted(graph, mapping):
+        cause = "what all cores do in all steps is more than memory holds, so that nothing is priced"
+        found = f"{len(mapping.cores)} cores x {graph.header.timesteps + mapping.depth} steps"
+        limit = f"{booked.MOST_COUNTED} counts of {len(EVENT_KINDS)} kinds"
+        fixes = ("--streams 0: tokens in space take fewer steps",) if graph.header.copies else ()
+        yield Problem("ND528", cause, mapping.target, found, limit, fixes, "warning")
 
 
 def laid_out(

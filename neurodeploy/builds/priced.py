@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import compare, cost
+from .. import compare, cost, sampled
 from ..array import Array
 from ..calibrate import batch_size, batches
 from ..cost import booked
@@ -14,7 +14,6 @@ from ..ir.trace import Events, Trace
 from ..mapping.grades import grades
 from ..program import Program
 from ..report.units import quantity
-from ..sampled import unexecuted
 from ..target import Target
 from .imported import Imported
 from .paced import Budget
@@ -39,8 +38,12 @@ class Priced(Result):
 def estimate(found: Imported, program: Program, target: Target, budget: Budget) -> Priced:
     """What an inference costs, by running it core by core where it fits."""
     most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
-    mapped = program.mapping is not None and program.mapping.fits and not unexecuted(program)
-
+    mapping = program.mapping
+    mapped = (
+        mapping is not None
+        and mapping.fits
+        and (not program.unimaged or sampled.counted(program.graph, mapping))
+    )
     silicon = grades(program.graph, target)
 
     def assessed(x: Array) -> tuple[cost.Assessment, Trace]:
@@ -48,7 +51,8 @@ def estimate(found: Imported, program: Program, target: Target, budget: Budget) 
         counts, trace = _counts(program, x)
         return cost.assess(program, target, found.graph, events, counts, silicon), trace
 
-    most = found.config.estimate or (_together(program, most) if program.unimaged else most)
+    most = found.config.estimate or most
+    most = _together(program, most) if program.unimaged else most
     ran = budget.run("estimate", program.graph, found.stimulus.draw, most, assessed)
     assessment, trace = ran.found
     said = (_headline(assessment), SYNTHETIC * found.synthetic, ran.cut)
@@ -66,7 +70,9 @@ def _events(program: Program, target: Target, x: Array) -> Events:
 
 def _together(program: Program, most: int) -> int:
     """So many samples of which all values are in memory at once."""
-    return min(most, batch_size(program.graph, booked.names(program.graph)))
+    graph, mapping = program.graph, program.mapping
+    counted = booked.samples_at_once(graph, mapping) if mapping else most
+    return min(most, batch_size(graph, booked.names(graph)), max(counted, 1))
 
 
 def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:

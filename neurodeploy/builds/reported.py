@@ -8,7 +8,7 @@ from .. import report
 from ..backends import described
 from ..errors import Problem
 from ..mapping.grades import grades
-from ..sampled import UNEXECUTED, told, unexecuted
+from ..sampled import Sampled, counted
 from ..target import Target
 from .converted import Converted
 from .evaluated import Evaluated
@@ -44,9 +44,9 @@ def report_inputs(
 
 def _unverified(mapped: Mapped) -> str:
     """What stands beside the numbers of a network that was not simulated whole, if no core of it was executed."""
-    if unexecuted(mapped.program):
-        return UNEXECUTED
-    return told(0, len(mapped.mapping.cores)) if mapped.program.unimaged else ""
+    if not mapped.program.unimaged:
+        return ""
+    return str(Sampled((), len(mapped.mapping.cores), counted(mapped.graph, mapped.mapping)))
 
 
 def _in_lava(mapped: Mapped) -> tuple[dict[str, object], dict[str, str]]:

@@ -1,15 +1,16 @@
 """What every core does in every step, counted from mapping and values on the edges: no image, no simulated core.
 
 The elements that live on every core, and those that it needs of other populations as the mapper accounts for them
-(:mod:`..mapping.reads`), are met with the non-zero values of a recorded run. What the simulated cores count from their
-images must agree, core by core and step by step: this is the second book of :class:`..ir.trace.Events`, and the only
-one where a network is too large to simulate whole.
+(:mod:`..mapping.reads`), are met with the non-zero values of a recorded run, each in the turn of its token where tokens
+take turns. What the simulated cores count from their images must agree, core by core and step by step: this is the
+second book of :class:`..ir.trace.Events`, and the only one where a network is too large to simulate whole.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -26,14 +27,16 @@ from ..mapping.reads import channel_axes, elsewhere, reads
 from ..mapping.regions import region
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
-from ..passes.balance import constants, crosses, depths, host
+from ..passes.balance import constants, crosses, depths, host, turns
 from ..target import Target
 from .flows import Packets, Pairs
 from .messages import origins
-from .work import MET, PROGRAMS, nothing, under
+from .work import MET, PROGRAMS, Part, nothing, under
 
 READERS = (Synapse, Product, Reduce, Delay)
 KIND = {kind: i for i, kind in enumerate(EVENT_KINDS)}
+#: counts of cores in steps that are in memory at once
+MOST_COUNTED = 400_000_000
 #: what nodes of a core read of a value, by its channel axis: an axon has one, so along two it arrives twice
 _Taken = dict[tuple[str, int], list[tuple[str, Array]]]
 
@@ -45,17 +48,24 @@ def names(graph: Graph) -> tuple[str, ...]:
     return tuple(name for name in wanted if name not in still)
 
 
+def samples_at_once(graph: Graph, mapping: Mapping) -> int:
+    """Samples whose counts of all cores in all steps fit memory."""
+    return MOST_COUNTED // (
+        max(len(mapping.cores), 1) * (graph.header.timesteps + mapping.depth) * len(EVENT_KINDS)
+    )
+
+
 def booked(graph: Graph, mapping: Mapping, trace: Trace, target: Target) -> Events:
     """Events from recorded values (T, B, *shape); :func:`names` says which are needed.
 
     Where nodes of one core read the same value, its packets count for one of them: the last synapse, or else the first
     of all others.
     """
-    book = Book(graph, mapping, trace, target)
+    book = Book(graph, mapping, trace, target, range(len(mapping.cores)))
     for position, core in enumerate(mapping.cores):
         book.core(position, core)
     book.read_out()
-    book.spoken(range(len(mapping.cores)))
+    book.spoken()
     return book.events()
 
 
@@ -63,29 +73,33 @@ def alone(
     graph: Graph, mapping: Mapping, trace: Trace, target: Target, positions: Collection[int]
 ) -> dict[int, Array]:
     """Counts (samples, steps, kinds) of the cores at some positions, without what depends on where their packets go."""
-    book = Book(graph, mapping, trace, target)
+    book = Book(graph, mapping, trace, target, positions)
     for position in positions:
         book.core(position, mapping.cores[position])
-    book.spoken(frozenset(positions))
-    return {position: book.counts[:, position] for position in positions}
+    book.spoken()
+    return {position: book.counts[:, row] for position, row in book.row.items()}
 
 
 class Book:
-    """Counts under way. Counted values are (elements, samples, ticks)."""
+    """Counts under way, of the cores at some positions. Counted values are (elements, samples, ticks)."""
 
-    def __init__(self, graph: Graph, mapping: Mapping, trace: Trace, target: Target) -> None:
+    def __init__(
+        self, graph: Graph, mapping: Mapping, trace: Trace, target: Target, positions: Collection[int]
+    ) -> None:
         self.graph, self.mapping, self.trace, self.target = graph, mapping, trace, target
         self.ticks, self.samples = trace.outputs.shape[:2]
         self.level, self.still, self.outside = depths(graph), constants(graph), host(graph)
+        self.turns = turns(graph)
         self.channels, self.order = channel_axes(graph), {name: i for i, name in enumerate(graph.nodes)}
         self.host = len(mapping.cores)
         self.steps = self.ticks + mapping.depth
-        shape = self.samples, len(mapping.cores), self.steps, len(EVENT_KINDS)
-        self.counts = np.zeros(shape, dtype=np.int64)
+        self.row = {position: row for row, position in enumerate(positions)}
+        shape = self.samples, len(self.row), self.steps, len(EVENT_KINDS)
+        self.counts = np.zeros(shape, dtype=np.int32)  # no core does as much in a step as would not fit
         self.by_node = defaultdict[tuple[str, int], Array](lambda: np.zeros(len(EVENT_KINDS)))
         self.known: dict[str, Array] = {}
         self.meetings: dict[str, Array] = {}
-        self.arrivals: dict[tuple[Any, ...], tuple[Array, Array, Array]] = {}
+        self.arrivals: dict[tuple[Any, ...], Packets] = {}
         self.flows: list[Packets] = []
 
     # --- values
@@ -146,25 +160,30 @@ class Book:
         places: Array = nodes[found[value][elements]]
         return places
 
-    def met(self, node: Node, flat: Array) -> Array:
-        """What some elements of a node meet together in every tick, (samples, ticks)."""
+    def met(self, part: Part) -> Array:
+        """What the elements of a part meet together, (samples, turns, ticks)."""
+        node = part.node
         if node.name not in self.meetings:
             self.meetings[node.name] = self._flat(MET[type(node)](self, node))
-        found: Array = self.meetings[node.name][flat].sum(axis=0, dtype=np.int64)
-        return found
+        return part.summed(self.meetings[node.name])
 
     def indicator(self, name: str) -> Array:
         """Ones where a value is not zero, (T, B, *shape)."""
         values = np.moveaxis(self.active(name), (2, 1), (0, 1)).astype(np.float32)
         return values.reshape(self.ticks, self.samples, *self.graph.shape(name))
 
+    def timeline(self, name: str) -> int:
+        """Turns until the last element of a value is computed."""
+        return self.turns.last(name) + 1
+
     # --- cores
 
     def add(self, name: str, position: int, kind: str, amounts: Any, level: int) -> None:
-        """Amounts of every tick of what runs, or is sent, at that level."""
-        amounts, column = np.broadcast_to(amounts, (self.samples, self.ticks)), KIND[kind]
-        self.counts[:, position, level : level + self.ticks, column] += amounts
-        self.by_node[name, position][column] += int(amounts.sum())
+        """Amounts (samples, turns, ticks) of what runs, or is sent, from that level on."""
+        column = KIND[kind]
+        whole = amounts.reshape(self.samples, -1)
+        self.counts[:, self.row[position], level : level + whole.shape[1], column] += whole
+        self.by_node[name, position][column] += int(whole.sum())
 
     def core(self, position: int, core: Core) -> None:
         """All that a core does but for what it sends."""
@@ -173,40 +192,75 @@ class Book:
             for name in sorted(piece.elements, key=self.order.__getitem__):
                 node, flat = self.graph.nodes[name], np.asarray(piece.elements[name], dtype=np.int64)
                 if len(flat) and name not in self.still and name not in self.outside:
-                    arrived = self._reads(position, node, flat, taken)
-                    program = PROGRAMS.get(type(node), nothing)(self, node, flat, arrived)
+                    part = Part.of(node, flat, self.turns.turn(name))
+                    arrived = self._reads(position, part, taken)
+                    program = PROGRAMS.get(type(node), nothing)(self, part, arrived)
                     for kind, amounts in program.items():
-                        self.add(name, position, kind, amounts, self.level[name])
+                        spread = part.spread(amounts, self.samples, self.ticks)
+                        self.add(name, position, kind, spread, self.level[name])
                     if isinstance(node, Neuron):
-                        own = flat[self.owner[name][flat] == position]
-                        spikes = self.active(name)[own].sum(axis=0, dtype=np.int64)
+                        spikes = part.summed(self.active(name), self.owner[name] == position)
                         self.add(name, position, "spikes", spikes, self.level[name])
-        for (value, _), parts in taken.items():
-            self._take(position, value, parts)
+        for (value, axis), parts in taken.items():
+            self._take(position, value, axis, parts)
 
-    def _reads(self, position: int, node: Node, flat: Array, taken: _Taken) -> list[Array]:
-        """Messages that arrive for a node on a core by operand, (samples, ticks); notes what they set off there."""
+    def _reads(self, position: int, part: Part, taken: _Taken) -> list[Array]:
+        """Messages for a part by operand, (samples, turns, ticks); notes what they set off on the core.
+
+        What keeps a value takes in all that copies send of it, in their turns.
+        """
+        node, found = part.node, list[Array]()
         if not isinstance(node, READERS):
-            return []
-        out, found = region(flat, self.graph.shape(node.name)), []
-        for read in reads(self.graph, node, out, self.channels):
+            return found
+        keeps = isinstance(node, Delay) and node.keeps
+        out = region(part.flat if keeps else part.model, self.graph.shape(node.name))
+        for operand, read in enumerate(reads(self.graph, node, out, self.channels)):
             source, indices = read.source, read.region.indices
+            if source in self.still or self.turns.kept(node, operand):
+                found.append(self.active(source)[indices].sum(axis=0, dtype=np.int64)[:, None])
             if source in self.still:
-                found.append(self.active(source)[indices].sum(axis=0, dtype=np.int64))
                 continue
-            level = self.level[source]
-            found.append(self._grouped(source, indices)[2].sum(axis=0))
-            words = words_read(self.graph, node, out, read, self._stored(node), self.target)
-            alike = len(words) and words.min() == words.max()
-            done = words[0] * found[-1] if alike else np.tensordot(words, self.active(source)[indices], 1)
-            self.add(node.name, position, "memory_reads", done, level)
+            level, words = (
+                self.level[source],
+                words_read(self.graph, node, out, read, self._stored(node), self.target),
+            )
+            self.add(node.name, position, "memory_reads", self._words(source, indices, words), level)
+            if not self.turns.kept(node, operand):
+                arrived = self._grouped(source, self.turns.arriving(source, indices)).packets.sum(axis=0)
+                found.append(part.during(arrived))
             if isinstance(node, Synapse):
-                self.add(node.name, position, "synaptic_ops", self.met(node, flat), level)
+                self.add(node.name, position, "synaptic_ops", self.met(part), level)
             last = len(self.graph.shape(source)) - 1
             dense = isinstance(node, Synapse) and node.op == "dense"
             axis = last if dense else self.channels.get(source, last)
-            taken.setdefault((source, axis), []).append((node.name, under(self.graph, node, out, read)))
+            arriving = self.turns.arriving(source, under(self.graph, node, out, read))
+            taken.setdefault((source, axis), []).append((node.name, arriving))
         return found
+
+    def _words(self, source: str, indices: Array, words: Array) -> Array:
+        """Words read for what arrives of a value, (samples, turns, ticks), given those of what is needed of it."""
+        flat, model = self.turns.arriving(source, indices), self.turns.model(source)
+        if len(words) and words.min() == words.max():
+            alike: Array = words[0] * self._grouped(source, flat).packets.sum(axis=0)
+            return alike
+        each = np.zeros(len(self.active(source)), dtype=np.int64)
+        if model is None:
+            each[indices] = words
+        else:
+            stand, first = np.unique(model[indices], return_index=True)
+            each[stand] = words[first]
+            each = each[model]
+        return self._by_turn(source, flat, each[flat, None, None] * self.active(source)[flat])
+
+    def _by_turn(self, source: str, flat: Array, amounts: Array) -> Array:
+        """Amounts of some elements of a value (elements, samples, ticks) as (samples, turns, ticks)."""
+        turn = self.turns.turn(source)
+        if turn is None:
+            whole: Array = amounts.sum(axis=0, dtype=np.int64)[:, None]
+            return whole
+        found = np.zeros((self.timeline(source), self.samples, self.ticks), dtype=np.int64)
+        np.add.at(found, turn[flat], amounts)
+        return np.moveaxis(found, 0, 1)
 
     def _stored(self, node: Node) -> int:
         """Bits of a stored weight with its delay."""
@@ -222,62 +276,79 @@ class Book:
         """What :meth:`_stored` has found."""
         return {}
 
-    def _take(self, position: int, value: str, parts: list[tuple[str, Array]]) -> None:
+    def _take(self, position: int, value: str, axis: int, parts: list[tuple[str, Array]]) -> None:
         """Packets of a value that a core takes in."""
-        if len(parts) == 1:
-            ((name, elements),) = parts
-            packets = self._flow(position, value, elements).packets.sum(axis=0)
-            return self.add(name, position, "packets_in", packets, self.level[value])
         elements = np.unique(np.concatenate([indices for _, indices in parts]))
-        self._flow(position, value, elements)
+        flow = self._flow(position, value, axis, elements)
+        if len(parts) == 1:
+            packets = flow.packets.sum(axis=0)
+            return self.add(parts[0][0], position, "packets_in", packets, self.level[value])
         synapses = [p for p in parts if isinstance(self.graph.nodes[p[0]], Synapse)]
         others = [p for p in parts if not isinstance(self.graph.nodes[p[0]], Synapse)]
         reader = np.zeros(len(elements), dtype=np.int64)
         ranked = [*synapses, *reversed(others)]
         for number, (_, indices) in enumerate(ranked):
             reader[np.searchsorted(elements, indices)] = number
-        here = self.active(value)[elements]
         for number, (name, _) in enumerate(ranked):
-            packets = here[reader == number].sum(axis=0, dtype=np.int64)
+            mine = elements[reader == number]
+            packets = self._by_turn(value, mine, self.active(value)[mine])
             self.add(name, position, "packets_in", packets, self.level[value])
 
-    def _flow(self, target: int, value: str, elements: Array) -> Packets:
-        self.flows.append(Packets(value, target, *self._grouped(value, elements), elements))
+    def _flow(self, target: int, value: str, axis: int, elements: Array) -> Packets:
+        self.flows.append(replace(self._grouped(value, elements), target=target, axis=axis))
         return self.flows[-1]
 
-    def _grouped(self, value: str, elements: Array) -> tuple[Array, Array, Array]:
+    def _grouped(self, value: str, elements: Array) -> Packets:
         """Non-zero values among some elements by (core that hosts them, node that they come from)."""
         key = value, elements.tobytes()  # cores that have other channels of a layer read the same
         if key not in self.arrivals:
-            self.arrivals[key] = self._groups(value, elements)
+            self.arrivals[key] = Packets(value, 0, self.host, *self._groups(value, elements), elements)
         return self.arrivals[key]
 
     def _groups(self, value: str, elements: Array) -> tuple[Array, Array, Array]:
-        owner, origin = self.owner[value][elements], self.origin(value, elements)
-        order = np.lexsort((origin, owner))
-        cuts = np.flatnonzero(np.diff(owner[order] * len(self.order) + origin[order], prepend=-1))
-        here = self.active(value)[elements[order]].astype(np.int32)
-        packets = np.add.reduceat(here, cuts, axis=0) if len(cuts) else here
-        return owner[order][cuts], origin[order][cuts], packets
+        owner, origin, turn = (
+            self.owner[value][elements],
+            self.origin(value, elements),
+            self.turns.turn(value),
+        )
+        turns, here = (
+            self.timeline(value),
+            np.zeros(len(elements), np.int64) if turn is None else turn[elements],
+        )
+        order = np.lexsort((here, origin, owner))
+        pair = owner[order] * len(self.order) + origin[order]
+        first = np.flatnonzero(np.diff(pair, prepend=-1))
+        group = np.repeat(np.arange(len(first)), np.diff(first, append=len(order)))
+        cell = group * turns + here[order]
+        cuts = np.flatnonzero(np.diff(cell, prepend=-1))
+        packets = np.zeros((len(first) * turns, self.samples, self.ticks), dtype=np.int32)
+        if len(cuts):
+            active = self.active(value)[elements[order]].astype(np.int32)
+            packets[cell[cuts]] = np.add.reduceat(active, cuts, axis=0)
+        packets = packets.reshape(len(first), turns, self.samples, self.ticks)
+        return owner[order][first], origin[order][first], np.swapaxes(packets, 1, 2)
 
-    def spoken(self, positions: Collection[int]) -> None:
-        """Non-zero values that populations without neurons give off on some cores, each once."""
+    def spoken(self) -> None:
+        """Non-zero values that populations without neurons give off, each once."""
         found, nodes = self.sources
         silent = [isinstance(node, Neuron) or node.name in self.outside for node in self.graph]
         said, named = np.array(silent)[nodes], list(self.order)
         for value, read in elsewhere(self.graph).items():
-            new = np.flatnonzero(read & ~said[found[value]]) if value not in self.still else np.zeros(0, int)
+            if value in self.still:
+                continue
+            new = self.turns.arriving(value, np.flatnonzero(read))
+            new = new[~said[found[value][new]]]
             new = new[np.unique(found[value][new], return_index=True)[1]]  # a View may show an element twice
             said[found[value][new]] = True
-            for position, origin, spikes in zip(*self._groups(value, new), strict=True) if len(new) else ():
-                if position in positions:
+            for position, origin, spikes in zip(*self._groups(value, new), strict=True):
+                if position in self.row:
                     self.add(named[origin], int(position), "spikes", spikes, self.level[value])
 
     def read_out(self) -> None:
         """What the host takes in."""
         output = self.graph.output
         if output.name not in self.outside and output.inputs[0] not in self.outside:
-            self._flow(self.host, output.name, np.arange(len(self.owner[output.name])))
+            self._flow(self.host, output.name, 0, np.arange(len(self.owner[output.name])))
 
     # --- the network
 
@@ -319,9 +390,25 @@ def disagreements(found: Events, counted: Events) -> Iterator[tuple[str, object,
     for place in map(tuple, np.argwhere(a != b).tolist()):
         yield EVENT_KINDS[place[-1]], place[:-1], int(a[place]), int(b[place])
     none = np.zeros(found.steps)
+    yield from _exchanged(found.flows, counted.flows)
     for name in ("links", "link_bits"):
         ours, theirs = getattr(found, name), getattr(counted, name)
         for link in {**ours, **theirs}:
             here, there = ours.get(link, none), theirs.get(link, none)
             if not np.allclose(here, there):
                 yield name, link, float(here.sum()), float(there.sum())
+
+
+def _exchanged(found: Flows, counted: Flows) -> Iterator[tuple[str, object, float, float]]:
+    """Pairs of cores that exchange other packets, or at other places of what the sender sends."""
+    for name, length in (("packets", found.packets.shape[1]), ("spans", 2)):
+        none = np.full(length, 0 if name == "packets" else -1)
+        ours, theirs = (
+            dict(zip(map(tuple, flows.ends.tolist()), getattr(flows, name), strict=True))
+            for flows in (found, counted)
+        )
+        for pair in {**ours, **theirs}:
+            here, there = ours.get(pair, none), theirs.get(pair, none)
+            if not np.allclose(here, there):
+                at = int(np.argmax(here != there))
+                yield name, (pair, at), float(here[at]), float(there[at])

@@ -105,12 +105,12 @@ class Contention:
     train: float
 
 
-def works(counts: Array, kinds: Sequence[str], target: Target, level: str = "nominal") -> tuple[Array, Array]:
-    """Counts (..., kinds) -> nanoseconds of the programs and of the receiving half of a core.
+def works(work_ns: Array, target: Target, level: str = "nominal") -> tuple[Array, Array]:
+    """Nanoseconds of each stage (stages, ...) -> those of the programs and of the receiving half of a core.
 
     Both are stretched alike, so that the longer of them lasts as long as the core takes for both.
     """
-    programs, *receiving = stages(counts, kinds, target, level)
+    programs, *receiving = work_ns
     received = lasting(receiving, target, level)
     longer, core = np.maximum(programs, received), lasting([programs, *receiving], target, level)
     slower = np.divide(core, longer, out=np.ones_like(longer), where=longer > 0)
@@ -119,13 +119,12 @@ def works(counts: Array, kinds: Sequence[str], target: Target, level: str = "nom
 
 def contended(events: Events, places: Sequence[Router], target: Target, period: int) -> Contended:
     """A frame and the steady pipeline by events, nominal, barriers included; ``places``: routers of the cores."""
-    flows, counts = events.flows, events.core_counts.mean(axis=0)
+    flows, work = events.flows, stages(events.core_counts, events.kinds, target, "nominal").mean(axis=1)
     packets, bits = events.total("packets_out"), events.total("message_bits")
     wires = Wires.of(target, bits / packets if packets else target.chip.packet_header_bits)
-    frame = step_times(flows, places, *works(counts, events.kinds, target), wires)
+    frame = step_times(flows, places, *works(work, target), wires)
     folded = replace(flows, packets=fold(flows.packets.reshape(len(flows.ends), events.steps), period))
-    together = np.moveaxis(fold(np.moveaxis(counts, 1, -1), period), -1, 1)
-    steady = step_times(folded, places, *works(together, events.kinds, target), wires)
+    steady = step_times(folded, places, *works(fold(work, period), target), wires)
     barrier = barrier_ns(target, "nominal")
     steps, period_ns = (lasting([found.step_ns, barrier], target, "nominal") for found in (frame, steady))
     return Contended(steps, float(steps.sum()), float(period_ns.sum()), max(frame.train, steady.train))

@@ -14,6 +14,7 @@ from ..ir.trace import Link
 from ..mapping.routes import route
 from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
+from .work import Part
 
 if TYPE_CHECKING:
     from .booked import Book
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Packets:
-    """What one core takes in of one value: by sender and node of origin, ``packets`` (groups, samples, ticks)."""
+    """What one core takes in of one value, or of all along one channel axis: by sender and node of origin.
+
+    ``packets`` (groups, samples, turns, ticks).
+    """
 
     value: str
+    axis: int
     target: int
     senders: Array
     origins: Array
@@ -60,7 +65,9 @@ class Pairs:
         for flow, numbers in zip(book.flows, self.numbers, strict=True):
             level = book.level[flow.value]
             each = packet_bits(book.graph, flow.value, book.target) if bits else 1
-            np.add.at(table[:, level : level + book.ticks], numbers, each * flow.packets[:, sample])
+            turns, ticks = flow.packets.shape[2:]
+            sent = flow.packets[:, sample].reshape(len(numbers), turns * ticks)
+            np.add.at(table[:, level : level + turns * ticks], numbers, each * sent)
         return table
 
     def links(self, book: Book) -> tuple[dict[Link, Array], dict[Link, Array], dict[Link, int]]:
@@ -99,30 +106,42 @@ class Pairs:
             owner = book.owner[flow.value][flow.elements]
             number = np.zeros(book.host + 1, dtype=np.int64)
             number[flow.senders] = numbers
-            np.minimum.at(spans[:, 0], number[owner], places[flow.value][flow.elements])
-            np.maximum.at(spans[:, 1], number[owner], places[flow.value][flow.elements])
+            place = places[flow.value, flow.axis][flow.elements]
+            np.minimum.at(spans[:, 0], number[owner], place)
+            np.maximum.at(spans[:, 1], number[owner], place)
         return spans
 
 
-def _places(book: Book) -> dict[str, Array]:
-    """Where each element that a core sends stands among all that its programs can send."""
-    needed: dict[str, Array] = {}
+def _places(book: Book) -> dict[tuple[str, int], Array]:
+    """Where each element that a core sends along a channel axis stands among all that its programs can send."""
+    needed: dict[tuple[str, int], Array] = {}
     for flow in book.flows:
-        needed.setdefault(flow.value, np.zeros(len(book.owner[flow.value]), dtype=bool))[flow.elements] = True
-    order = {value: i for i, value in enumerate(needed)}
-    places = {value: np.zeros(len(mask), dtype=np.int64) for value, mask in needed.items()}
-    off = [{name: np.arange(len(book.owner[name])) for name in needed if name in book.outside}]
+        size = len(book.owner[flow.value])
+        needed.setdefault((flow.value, flow.axis), np.zeros(size, dtype=bool))[flow.elements] = True
+    places = {key: np.zeros(len(mask), dtype=np.int64) for key, mask in needed.items()}
+    off = [{name: np.arange(len(book.owner[name])) for name, _ in needed if name in book.outside}]
     everywhere = [[piece.elements for piece in core.pieces] for core in book.mapping.cores] + [off]
     for position, pieces in enumerate(everywhere):
         free = 0
         for elements in pieces:
-            for value in sorted(elements.keys() & needed.keys(), key=order.__getitem__):
+            for value, axis in (key for key in needed if key[0] in elements):
                 flat = np.asarray(elements[value], dtype=np.int64)
                 mine = flat[book.owner[value][flat] == position]
-                if needed[value][mine].any():
-                    places[value][mine[mixed(len(mine))]] = free + np.arange(len(mine))
-                    free += len(mine)
+                for sent in _in_order(book, value, mine):
+                    if needed[value, axis][sent].any():
+                        places[value, axis][sent[:, mixed(sent.shape[1])]] = free + np.arange(sent.shape[1])
+                        free += sent.shape[1]
     return places
+
+
+def _in_order(book: Book, value: str, mine: Array) -> list[Array]:
+    """What a core sends at once, (turns, elements): turn after turn has the same places, but for the host's."""
+    turn = book.turns.turn(value)
+    if turn is None or not len(mine):
+        return [mine[None]]
+    if value in book.outside:
+        return [mine[turn[mine] == number][None] for number in np.unique(turn[mine]).tolist()]
+    return [Part.of(book.graph.nodes[value], mine, turn).shown]
 
 
 def _hops(path: list[Link]) -> tuple[int, int]:

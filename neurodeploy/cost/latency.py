@@ -80,7 +80,7 @@ def _counts(events: Events) -> Array:
 
 def _terms(events: Events, target: Target, slowest: Array) -> Array:
     """Nominal nanoseconds of each term in each step, those of a core for the slowest one."""
-    counts = _counts(events).mean(axis=0)[slowest, np.arange(events.steps)]
+    counts = _counts(events)[:, slowest, np.arange(events.steps)].mean(axis=0)
     work = stages(counts, events.kinds, target, "nominal")
     barrier = np.full(events.steps, barrier_ns(target, "nominal"))
     return np.stack([*work, network_ns(events, target, "nominal"), barrier])
@@ -97,10 +97,11 @@ def _path_ns(events: Events, hop_x_ns: float, hop_y_ns: float) -> Array:
     """Longest mean path of the packets of any core, (steps,): mean hops x time per hop."""
     if not events.core_counts.shape[1]:
         return np.zeros(events.steps)
-    column = events.kinds.index
-    counts = events.core_counts.mean(axis=0)
-    travel = counts[..., column("hops_x")] * hop_x_ns + counts[..., column("hops_y")] * hop_y_ns
-    sent = counts[..., column("packets_out")]
+    x, y, sent = (
+        events.core_counts[..., events.kinds.index(kind)].mean(axis=0)
+        for kind in ("hops_x", "hops_y", "packets_out")
+    )
+    travel = x * hop_x_ns + y * hop_y_ns
     longest: Array = np.divide(travel, sent, out=np.zeros_like(travel), where=sent > 0).max(axis=0)
     return longest
 

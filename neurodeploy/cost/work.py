@@ -1,12 +1,12 @@
 """What the elements of a node meet, and what their programs do: the kinds of work in the second book.
 
-Each program gets the book, the node, its elements on the core, and by operand the messages that arrive there.
+Each program gets the book, the part of a node that is on the core, and by operand the messages that arrive there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,64 @@ from ..mapping.regions import Region, region
 if TYPE_CHECKING:
     from .booked import Book
 
-#: amounts by event kind, one number for all or (samples, ticks)
+#: amounts by event kind, one number for all or (samples, turns, ticks)
 Amounts = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The elements ``shown`` (turns that have any, elements of one) of a node on a core; ``turns``: their numbers."""
+
+    node: Any
+    shown: Array
+    turns: Array
+
+    @classmethod
+    def of(cls, node: Node, flat: Array, turn: Array | None) -> Part:
+        """Elements by turn: tokens of a piece are of one copy, and have as many elements each."""
+        if turn is None:
+            return cls(node, flat[None], np.zeros(1, dtype=np.int64))
+        order = np.argsort(turn[flat], kind="stable")
+        found = np.unique(turn[flat])
+        return cls(node, flat[order].reshape(len(found), -1), found)
+
+    @property
+    def flat(self) -> Array:
+        """All elements, sorted."""
+        return np.sort(self.shown, axis=None)
+
+    @property
+    def model(self) -> Array:
+        """Those of one turn, which stand for those of every other."""
+        found: Array = self.shown[0]
+        return found
+
+    @property
+    def size(self) -> int:
+        """Number of elements of a turn."""
+        return self.shown.shape[1]
+
+    def summed(self, amounts: Array, mine: Array | None = None) -> Array:
+        """Amounts (all elements, samples, ticks) of those here that are ``mine``: (samples, turns, ticks)."""
+        each = amounts[self.shown]
+        if mine is not None:
+            each = np.where(mine[self.shown][..., None, None], each, 0)
+        return self._placed(np.moveaxis(each.sum(axis=1, dtype=np.int64), 0, 1))
+
+    def spread(self, amounts: Any, samples: int, ticks: int) -> Array:
+        """Amounts of a turn in all turns that have elements here."""
+        here = np.zeros((1, self.turns[-1] + 1, 1), dtype=bool)
+        here[:, self.turns] = True
+        return np.where(here, np.broadcast_to(amounts, (samples, here.shape[1], ticks)), 0)
+
+    def during(self, amounts: Array) -> Array:
+        """Of amounts (samples, any turns, ticks) those of the turns here."""
+        return self._placed(amounts[:, self.turns])
+
+    def _placed(self, amounts: Array) -> Array:
+        found = np.zeros((len(amounts), self.turns[-1] + 1, amounts.shape[2]), dtype=np.int64)
+        found[:, self.turns] = amounts
+        return found
 
 
 def under(graph: Graph, node: Node, out: Region, read: Read) -> Array:
@@ -94,21 +150,23 @@ MET: dict[type[Node], Callable[..., Array]] = {Synapse: _synapse, Product: _prod
 # --- programs ------------------------------------------------------------------------------------------------------
 
 
-def nothing(book: Book, node: Node, flat: Array, arrived: list[Array]) -> Amounts:
+def nothing(book: Book, part: Part, arrived: list[Array]) -> Amounts:
     """The program of a node that has none."""
     return {}
 
 
-def _neuron(book: Book, node: Neuron, flat: Array, arrived: list[Array]) -> Amounts:
-    model, size, words = NEURONS[node.model], len(flat), -(-state_bits(node) // WORD)
+def _neuron(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    node, size = part.node, part.size
+    model, words = NEURONS[node.model], -(-state_bits(node) // WORD)
     anew = np.array([t == 1 or node.resets(t) for t in range(1, book.ticks + 1)])
     work = {"stock_updates": size} if model.stock else {"program_ops": size * model.operations(node.params)}
     return {"neuron_updates": size, **work, "state_accesses": size * max(words - 1, 0),
             "reset_words": anew * size * words}  # fmt: skip
 
 
-def _micro(book: Book, node: Micro, flat: Array, arrived: list[Array]) -> Amounts:
-    op, size = MICROCODE[node.op], len(flat)
+def _micro(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    node, size = part.node, part.size
+    op = MICROCODE[node.op]
     width = book.graph.shape(node.name)[-1] if op.row else 1
     operations = size // width * op.operations(node.params, width)
     if node.timing != "cumulative":
@@ -117,26 +175,28 @@ def _micro(book: Book, node: Micro, flat: Array, arrived: list[Array]) -> Amount
             "reset_words": _first(book, size)}  # fmt: skip
 
 
-def _sum_of(book: Book, node: Sum, flat: Array, arrived: list[Array]) -> Amounts:
-    return {"microcode_ops": len(flat) * (len(node.inputs) - 1)}
+def _sum_of(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    return {"microcode_ops": part.size * (len(part.node.inputs) - 1)}
 
 
-def _delay(book: Book, node: Delay, flat: Array, arrived: list[Array]) -> Amounts:
-    waits = node.steps > 1 and node.inputs[0] not in book.still
-    return {"microcode_ops": len(flat), "state_accesses": len(flat) * waits}
+def _delay(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    node = part.node
+    waits = (node.steps > 1 or bool(node.keeps)) and node.inputs[0] not in book.still
+    return {"microcode_ops": part.size, "state_accesses": part.size * waits}
 
 
-def _reduced(book: Book, node: Reduce, flat: Array, arrived: list[Array]) -> Amounts:
-    if node.op == "max":
-        return {"microcode_ops": len(flat) * (connections(book.graph, node) - 1)}
-    return {"microcode_ops": book.met(node, flat)}
+def _reduced(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    if part.node.op == "max":
+        return {"microcode_ops": part.size * (connections(book.graph, part.node) - 1)}
+    return {"microcode_ops": book.met(part)}
 
 
-def _multiplied(book: Book, node: Product, flat: Array, arrived: list[Array]) -> Amounts:
-    size, scaled = len(flat), RESCALE_OPS * (node.rescale is not None)
-    out = region(flat, book.graph.shape(node.name))
+def _multiplied(book: Book, part: Part, arrived: list[Array]) -> Amounts:
+    node, size = part.node, part.size
+    scaled = RESCALE_OPS * (node.rescale is not None)
+    out = region(part.model, book.graph.shape(node.name))
     a, b = (read.region.size for read in reads(book.graph, node, out, book.channels))
-    done: Amounts = {"product_ops": book.met(node, flat)}
+    done: Amounts = {"product_ops": book.met(part)}
     if node.timing == "cumulative":
         both = arrived[0] + arrived[1]
         return {**done, "microcode_ops": both + size * (1 + scaled), "state_accesses": both + size,

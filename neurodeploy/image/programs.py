@@ -73,6 +73,7 @@ def _size(image: CoreImage, item: Instruction) -> int:
 
 def _wrong_input(image: CoreImage, item: Instruction) -> Wrong:
     frames = image.header["timesteps"] if item.numbers.get("per_tick") else 1
+    frames *= max(unit.turns for unit in image.units) if item.numbers.get("per_turn") else 1
     if item.size * frames != prod(image.header.get(item.op, (0,))):
         yield item.size, f"the {item.op} has another size than the header says"
 
@@ -160,8 +161,8 @@ OPERATIONS: dict[str, Operation] = {
 #: numbers of any operation: from (first) to (second) - 1
 NUMBERS = {
     "from": (IDENTITY, LARGEST), "kernel": (0, LARGEST), "fan": (1, LARGEST), "width": (1, LARGEST),
-    "rows": (1, LARGEST), "per_tick": (0, 2), "cumulative": (0, 2), "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1),
-    "reset_interval": (1, LARGEST),
+    "rows": (1, LARGEST), "per_tick": (0, 2), "per_turn": (0, LONGEST), "cumulative": (0, 2),
+    "steps": (1, LONGEST + 1), "bits": (2, WIDEST + 1), "reset_interval": (1, LARGEST),
 }  # fmt: skip
 #: texts that must come from a closed list
 WORDS = {

@@ -93,7 +93,7 @@ class Reader:
             port = add_port(self.tables, node.name, np.zeros(len(needed), dtype=np.int64))
             return (
                 port,
-                [self._reading(value, port, network.model(value, needed), np.arange(len(needed)))],
+                [self.reading(value, port, network.model(value, needed), np.arange(len(needed)))],
                 {},
             )
         kept = self._kept(node, value, needed)
@@ -102,9 +102,9 @@ class Reader:
         said = {name: getattr(kept, name) for name in ("turns", "apart", "first", "every", "copies")}
         self.tables.add(KEPT, KEPT.rows(port=port, since=since, **said))
         order = {f"keep_{which}": add_values(self.tables, kept.order)}
-        return port, [self._reading(value, port, kept.models, kept.slots)], order
+        return port, [self.reading(value, port, kept.models, kept.slots)], order
 
-    def _reading(self, value: str, port: int, elements: Array, place: Array) -> Reading:
+    def reading(self, value: str, port: int, elements: Array, place: Array) -> Reading:
         """Elements of a value and the slots of a port that they go to."""
         axis, shape = self.network.axis(value), self.network.shape(value)
         position, channel = split(elements, shape, axis)

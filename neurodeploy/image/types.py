@@ -178,8 +178,8 @@ class Images(Sequence[CoreImage]):
 class Alone:
     """A core and a host that speaks for all others.
 
-    ``fed``: (value, flat indices of its elements) one after the other are the input at each tick; ``heard``: what the
-    host records of what the core sends.
+    ``fed``: (value, its elements in each turn, -1: none) one after the other are the input at each tick of a turn;
+    ``heard``: what the host records of what the core sends.
     """
 
     images: tuple[CoreImage, CoreImage]

@@ -9,7 +9,7 @@ the report.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -123,6 +123,18 @@ def spans(depth: int, ticks: int) -> tuple[tuple[Part, int, int], ...]:
     return (Part.TAKING_IN, depth - 1, depth), (Part.WHOLE, depth, last), (Part.PROGRAMS, last, last + 1)
 
 
+def folded_spans(depth: int, ticks: int, period: int) -> Iterator[tuple[Part, Array]]:
+    """The steps of a period, ``ticks`` at least, in which a population does each part, samples following each other."""
+    taking, working = np.zeros((2, period), dtype=bool)
+    for part, start, stop in spans(depth, ticks):
+        at = np.arange(start, stop) % period
+        taking[at] |= part is not Part.PROGRAMS
+        working[at] |= part is not Part.TAKING_IN
+    yield Part.WHOLE, np.flatnonzero(taking & working)
+    yield Part.TAKING_IN, np.flatnonzero(taking & ~working)
+    yield Part.PROGRAMS, np.flatnonzero(working & ~taking)
+
+
 def tick_ns(counts: Array, target: Target) -> tuple[float, ...]:
     """Expected time of each :class:`Part` on a core that does what was counted, without what it sends and waits for."""
     ns = dict(zip(STAGES, stages(counts, EVENT_KINDS, target, LEVEL), strict=True))
@@ -226,7 +238,11 @@ def _received(accounting: Accounting, node: Node, time: Mapping[str, float]) -> 
             outputs = node.weight.shape[0] // node.groups
             bits = _bits(accounting, node)
             words = outputs * bits / WORD
-        found = found + met * (time["packets_in"] + words * time["memory_reads"])
+        arrival = time["packets_in"] + words * time["memory_reads"]
+        if isinstance(node, Product) and node.timing == "cumulative":
+            again = accounting.taken.turns(node.name) if accounting.taken.kept(node, operand) else 1
+            arrival += again * (time["microcode_ops"] + time["state_accesses"])
+        found = found + met * arrival
     return found
 
 

@@ -27,7 +27,7 @@ from ..price import (
 )
 from ..target import Target
 from .crowding import LEVEL, crowded_ns
-from .expected import spans
+from .expected import folded_spans, spans
 from .groups import Population
 from .tiling import Tiling
 from .traffic import Traffic, packet_bits
@@ -166,13 +166,13 @@ class Plan:
         """Expected time between two results of a pipeline in ns: in every step the slowest of the groups at work."""
         barrier = self._barrier_ns
         steps, ticks = period(self.graph), self.graph.header.timesteps
-        # In a pipeline the links carry in each step what those of a frame that fall on it do together.
+        # In a pipeline links and cores do in each step what those of a frame that fall on it do together.
         folded = np.bincount(np.arange(self.steps) % steps, self.network_ns, steps)
         found = np.maximum(barrier, folded)
         for group in (group for group in self.groups if group.name in self.tilings):
-            busy = (group.depth + np.arange(min(ticks * group.turns, steps))) % steps
-            lasts = self._lasts(self.expected[group.name], barrier, folded[busy])
-            found[busy] = np.maximum(found[busy], lasts)
+            for part, busy in folded_spans(group.depth, ticks * group.turns, steps):
+                lasts = self._lasts(self.expected[group.name] * part.kinds, barrier, folded[busy])
+                found[busy] = np.maximum(found[busy], lasts)
         return float(found.sum())
 
     def _lasts(self, counts: Array, barrier: float, network_ns: Array) -> Array:

@@ -159,6 +159,18 @@ class Turns:
         needed[model[flat]] = True
         return np.flatnonzero(needed[model])
 
+    def by_turn(self, name: str, models: Array) -> Array:
+        """The elements for which some stand, (turns, elements), -1: none; all in one turn if each stands for itself."""
+        if self.model(name) is None:
+            return models[None]
+        place, table = self.slots(name)
+        copies = self.of(name)
+        token = self.token[name][models] % copies + copies * np.arange(self.last(name) + 1)[:, None]
+        found: Array = np.where(
+            token < len(table), table[np.minimum(token, len(table) - 1), place[models]], NOBODY
+        )
+        return found
+
     def slots(self, name: str) -> tuple[Array, Array]:
         """For each element its place among those of its token, and the elements (tokens, places), -1: none."""
         if name not in self._slots:

@@ -21,6 +21,9 @@ from .events import PRICED
 TAKING_IN = ("synapses", "memory")  # in the step in which messages are sent
 STAGES = ("programs", *TAKING_IN)
 TERMS = (*STAGES, "traffic", "barrier")
+BLOCK = (
+    1 << 16
+)  # cores in steps whose counts are priced at a time: of large networks they fill memory as they are
 #: what a step is said to wait for
 BOUNDS = {
     "programs": "compute", "synapses": "compute", "memory": "memory", "traffic": "traffic", "barrier": "barrier"
@@ -34,7 +37,11 @@ def stages(counts: Array, kinds: Iterable[str], target: Target, level: str) -> A
         if kind in PRICED and PRICED[kind].stage:
             cost = getattr(target.costs.time_ns, PRICED[kind].key)
             weights[STAGES.index(PRICED[kind].stage), column] = getattr(cost, level)
-    return np.moveaxis(counts @ weights.T, -1, 0)
+    rows = counts.reshape(-1, counts.shape[-1])
+    found = np.empty((len(STAGES), len(rows)))
+    for start in range(0, len(rows), BLOCK):
+        found[:, start : start + BLOCK] = (rows[start : start + BLOCK] @ weights.T).T
+    return found.reshape(len(STAGES), *counts.shape[:-1])
 
 
 def traffic_ns(mesh_bits: Array, chip_bits: Array, host_packets: Array, target: Target, level: str) -> Array:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from neurodeploy import sampled
 from neurodeploy.backends.loihi_sim.machine import Machine
-from neurodeploy.cost import received
+from neurodeploy.cost import booked, received
 from neurodeploy.cost.counts import count, disagreements, names
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
@@ -44,7 +45,7 @@ def check(graph: Graph, seed: int, x: np.ndarray, mapper: bool) -> None:
     mapping = encode(graph, mapping, TARGET)
     every = [node.name for node in graph]
     wanted, machine = (
-        interp.run(graph, x, [*every, *names(graph), *received.names(graph)]),
+        interp.run(graph, x, [*every, *names(graph), *received.names(graph), *booked.names(graph)]),
         Machine(mapping.images),
     )
     found, events = machine.run(x, every)
@@ -54,6 +55,8 @@ def check(graph: Graph, seed: int, x: np.ndarray, mapper: bool) -> None:
     assert saturated[0] == saturated[1]
     assert disagreements(graph, count(graph, wanted), events) == []
     assert received.disagreements(received.received(graph, mapping, wanted, TARGET), events) == []
+    assert list(booked.disagreements(booked.booked(graph, mapping, wanted, TARGET), events)) == []
+    assert sampled.difference(graph, mapping, TARGET, wanted, range(len(mapping.cores))) is None
     piped, _ = machine.run(x, every, period(graph))
     assert [n for n in every if not np.array_equal(piped.values[n], found.values[n])] == []
 

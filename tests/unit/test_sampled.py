@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +14,46 @@ import pytest
 
 from neurodeploy import cli, sampled
 from neurodeploy.backends.loihi_sim import MEMBER
+from neurodeploy.builds.mapped import imaged, laid_out
 from neurodeploy.compare import Divergence
 from neurodeploy.config import TIME_BUDGET
-from neurodeploy.cost import booked
+from neurodeploy.cost import booked, counts
 from neurodeploy.image import Alone, encode, lone
+from neurodeploy.image.arrivals import KEPT
 from neurodeploy.image.single import Lone
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import EVENT_KINDS, Trace
-from neurodeploy.mapping.mapper import map_graph
+from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
 from tests.mappings import one_core_per_group, random_mapping
 from tests.netx_files import dense, weights, write_net
-from tests.unit.backends.small import attention, find, flip, ones
+from tests.unit.backends.small import attention, broken, find, flip, ones
 from tests.unit.image.test_encoder import NETWORKS
+from tests.unit.mapping import test_streams
+from tests.unit.mapping.networks import spiking_transformer
 
 TARGET = load("loihi-sim")
+#: networks whose tokens take turns, on so many copies by segment
+TURNS = {f"{name} on {copies}": (name, copies) for name, copies in [
+    ("perceptron", (2,)), ("attention", (1,)), ("attention", (2, 3)), ("linear attention", (3, 1))
+]}  # fmt: skip
 ALONE = [i for i, kind in enumerate(EVENT_KINDS) if kind not in sampled.ELSEWHERE]
 
 
 SMALL = balance(attention())
 
 
+@cache
 def network(name: str) -> tuple[Graph, Mapping, np.ndarray]:
-    """A network cut by the mapper or, by the seed that is its name, at random."""
+    """A network cut by the mapper, with tokens in space or in turn, or, by the seed that is its name, at random."""
+    if name in TURNS:
+        made, copies = TURNS[name]
+        graph = prepared(test_streams.NETWORKS[made](), TARGET, *copies)
+        return graph, map_graph(graph, TARGET), test_streams.inputs(graph)
     if name not in NETWORKS:
         return SMALL, random_mapping(SMALL, TARGET, int(name), copies=True), ones()
     graph = balance(NETWORKS[name]())
@@ -61,7 +75,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampled, "usable", lambda _: Interpreter)
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "0", "3"])
+@pytest.mark.parametrize("name", [*NETWORKS, "0", "3", *TURNS])
 def test_a_core_alone_does_what_it_does_among_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         sampled, "usable", lambda _: Interpreter
@@ -86,6 +100,20 @@ def test_every_kind_of_layer_is_in_the_sample() -> None:
     )
     layers = {name for position in positions for name in mapping.cores[position].layers}
     assert layers == {group.name for group in mapping.groups} - {"x"}  # no two of them are alike
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("interpreted")
+def test_a_transformer_in_turns_that_is_too_large_to_simulate_is_sampled_and_counted() -> None:
+    target = TARGET.with_chips(8)
+    made = imaged(laid_out(spiking_transformer(9, 196, 384), target, "cores", streams=1), target, TIME_BUDGET)
+    graph, mapping, x = made.graph, made.mapping, np.ones((1, 3, 28, 28), dtype=np.int64)
+    assert made.program.unimaged and not made.warnings and mapping.depth > 7000
+    found = sampled.verify(made.program, target, x)
+    assert found.divergence is None and 20 < len(found.cores) < 50 < found.total
+    trace = interp.run(graph, x, [*booked.names(graph), *counts.names(graph)])
+    events = booked.booked(graph, mapping, trace, target)
+    assert counts.disagreements(graph, counts.count(graph, trace), events) == []
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
@@ -137,6 +165,30 @@ def test_a_fault_in_the_image_of_a_sampled_core_is_found(
     assert found.divergence is not None and found.divergence.backend == f"core {mapping.cores[faulty].index}"
     assert found.divergence.node in mapping.cores[faulty].pieces[0].elements
     assert sampled.verify(program, TARGET, ones(), cores=others).divergence is None
+
+
+@pytest.mark.parametrize("column", ["since", "apart", "first", "every", "copies"])
+def test_a_fault_in_what_is_kept_from_turn_to_turn_is_found(
+    column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, mapping, x = network("attention on (2, 3)")
+    trace = interp.run(graph, x, list(graph.nodes))
+    every = range(len(mapping.cores))
+    position = next(i for i in every if any("block0_av" in p.elements for p in mapping.cores[i].pieces))
+    alone = lone(graph, mapping, TARGET).core(position)
+    (row, *_) = [
+        i for i, port in enumerate(alone.images[0].rows(KEPT)["port"].tolist())
+        if alone.images[0].ports_of[port] == "block0_av"
+    ]  # fmt: skip
+    place = [c.name for c in KEPT.columns].index(column)
+
+    def more(kept: np.ndarray) -> None:
+        kept[row, place] += 1
+
+    images = broken(replace(mapping, images=alone.images), 0, "kept", more).images
+    monkeypatch.setattr(Lone, "core", lambda *_: replace(alone, images=tuple(images)))
+    found = sampled.difference(graph, mapping, TARGET, trace, [position])
+    assert found is not None and "block0_av" in found.node
 
 
 @pytest.mark.usefixtures("interpreted")
@@ -196,7 +248,7 @@ def test_a_build_fails_by_a_core_that_differs(
     built: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     differs = Divergence("n", 2, 0, (1,), 3, 4, backend="core 7")
-    monkeypatch.setattr(sampled, "verify", lambda *_: sampled.Sampled((0,), 2, differs))
+    monkeypatch.setattr(sampled, "verify", lambda *_: sampled.Sampled((0,), 2, divergence=differs))
     large = built("large", True, fails=4)
     assert large["bit_true"]["equal"] is False and "core 7 3, interp 4" in large["bit_true"]["divergence"]
     assert "ND650" in capsys.readouterr().err

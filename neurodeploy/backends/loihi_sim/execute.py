@@ -208,7 +208,9 @@ def _const(step: Step, frame: Frame) -> Vector:
 
 
 def _input(step: Step, frame: Frame) -> Vector:
-    first = (frame.t - 1) * step.item.size * step.item.numbers.get("per_tick", 0)
+    numbers = step.item.numbers
+    frames = (frame.t - 1) * numbers.get("per_tick", 0) + frame.turn * numbers.get("per_turn", 0)
+    first = frames * step.item.size
     return np.asarray(frame.x[first : first + step.item.size] - step.arrays["zero"].reshape(-1, 1))
 
 

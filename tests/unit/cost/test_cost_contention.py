@@ -11,6 +11,7 @@ from neurodeploy.cost.contention import Stage, Wires, contended, step_times, wor
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Flows, Link, Router
 from neurodeploy.mapping.routes import route
 from neurodeploy.mapping.topology import Topology
+from neurodeploy.price import stages
 from neurodeploy.target import load
 from tests.fast import fast
 
@@ -202,7 +203,7 @@ def test_work_is_split_between_the_halves() -> None:
         {"synaptic_op": ("synaptic_ops",)},
         {"axon_in": ("packets_in",), "memory_read": ("memory_reads",)},
     )  # fmt: skip
-    programs, receiving = works(counts, EVENT_KINDS, target)
+    programs, receiving = works(stages(counts, EVENT_KINDS, target, "nominal"), target)
     times = [
         sum(getattr(target.costs.time_ns, key).nominal * number[kind] for key in half for kind in half[key])
         for half in halves

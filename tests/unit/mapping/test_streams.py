@@ -12,22 +12,28 @@ from neurodeploy import sampled
 from neurodeploy.backends.lava import lowered
 from neurodeploy.backends.loihi_sim.machine import Machine
 from neurodeploy.builds.mapped import imaged, laid_out
-from neurodeploy.cost import estimate, received
+from neurodeploy.cost import booked, estimate, received
 from neurodeploy.cost.counts import count, disagreements, names
+from neurodeploy.cost.latency import fold
 from neurodeploy.errors import BackendError, GraphError, UsageError
 from neurodeploy.formats.sanafe.net import network
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Delay, Synapse
+from neurodeploy.ir.nodes import Delay, Product, Synapse
 from neurodeploy.ir.trace import EVENT_KINDS
+from neurodeploy.mapping.demand import Accounting
+from neurodeploy.mapping.expected import whole, work
 from neurodeploy.mapping.given import read
 from neurodeploy.mapping.grades import grades
+from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph, placed, planned, prepared
 from neurodeploy.mapping.types import Demand, Mapping
 from neurodeploy.mapping.written import written
 from neurodeploy.passes.balance import depths, lag, period, turns
+from neurodeploy.price import PRICED, TAKING_IN, barrier_ns, lasting, stages
 from neurodeploy.program import Program
+from neurodeploy.sampled import Sampled
 from neurodeploy.target import load
 from tests.unit.mapping.networks import Net, ecmt_block, mlp, spiking_transformer
 from tests.unit.mapping.test_map_graph import limited
@@ -310,15 +316,35 @@ def test_what_is_kept_is_no_surer_than_a_held_operand() -> None:
     assert turned["block0_fc1"] == space["block0_fc1"]
 
 
-def test_what_is_too_large_to_be_executed_is_said_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampled, "MOST_BYTES", 1)
-    found = imaged(laid_out(attention(), TARGET, "cores", streams=2), TARGET, 600.0)
-    assert found.mapping.fits and not found.mapping.images
-    assert [p.code for p in found.warnings if p.code == "ND528"] == ["ND528"]
-    assert sampled.unexecuted(found.program)
-    assert str(sampled.verify(found.program, TARGET, inputs(found.graph))) == sampled.UNEXECUTED
-    space = imaged(laid_out(attention(), TARGET, "cores", streams=0), TARGET, 600.0)
-    assert space.program.unimaged and not sampled.unexecuted(space.program)
+def test_what_is_too_large_to_be_executed_whole_has_the_same_costs() -> None:
+    laid = laid_out(attention(), TARGET, "cores", streams=2)
+    whole = imaged(laid, TARGET, 600.0)
+    found = imaged(laid, TARGET, sampled.expected_s(laid.graph, laid.mapping) * 0.99)
+    assert whole.mapping.images and found.program.unimaged and found.warnings == whole.warnings
+    x = inputs(laid.graph)
+    _, events = Machine(whole.mapping.images).run(x)
+    booking = booked.booked(
+        laid.graph, laid.mapping, interp.run(laid.graph, x, booked.names(laid.graph)), TARGET
+    )
+    one, other = (estimate(found.program, each, TARGET) for each in (events, booking))
+    for name in ("core_pj", "node_pj", "layers"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert np.allclose(one.timing.step_ns, other.timing.step_ns)
+    assert np.allclose(one.timing.steady_ns, other.timing.steady_ns)
+    assert np.allclose(one.contended.step_ns, other.contended.step_ns)
+
+
+def test_counts_beyond_memory_are_said_and_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid = laid_out(attention(), TARGET, "cores", streams=2)
+    steps = TICKS + laid.mapping.depth
+    monkeypatch.setattr(booked, "MOST_COUNTED", len(laid.mapping.cores) * steps * len(EVENT_KINDS) - 1)
+    assert booked.samples_at_once(laid.graph, laid.mapping) == 0
+    found = imaged(laid, TARGET, 0.0)
+    (said,) = (p for p in found.warnings if p.code == "ND528")
+    assert said.found == f"{len(laid.mapping.cores)} cores x {steps} steps"
+    assert (
+        str(Sampled((0, 1), 3, counted=False)) == "sampled: 2 of 3 cores executed, and not counted: see ND528"
+    )
 
 
 def test_objectives_weigh_turns_against_space() -> None:
@@ -330,6 +356,46 @@ def test_objectives_weigh_turns_against_space() -> None:
     taken, *others = few.notes["search"]["plans"]
     assert taken["cores"] == len(few.cores)
     assert {"plan": "tokens in space"}.items() <= others[-1].items() and others[-1]["cores"] > taken["cores"]
+
+
+@pytest.mark.parametrize("copies", [(2,), (4,)])
+def test_an_expected_period_is_the_fold_of_what_cores_take_in_and_do_in_a_frame(
+    copies: tuple[int, ...],
+) -> None:
+    """As the report folds counts; on free links, since those of a frame are folded beside it."""
+    costs, none = TARGET.costs.time_ns, dict.fromkeys(("low", "nominal", "high"), 0.0)
+    links = ("mesh_bit", "chip_bit", "host_packet")
+    cost = {name: getattr(costs, name).model_copy(update=none) for name in links}
+    target = TARGET.model_copy(
+        update={"costs": TARGET.costs.model_copy(update={"time_ns": costs.model_copy(update=cost)})}
+    )
+    plan = planned(prepared(attention(), target, *copies), target, "cores").plan
+    apart, most = period(plan.graph), np.zeros(period(plan.graph))
+    assert apart > max(g.turns for g in plan.groups) * TICKS  # some steps of a period only take in
+    for group in (g for g in plan.groups if g.name in plan.tilings):
+        tiles = plan.expected[group.name]
+        frame = np.zeros((len(tiles), plan.steps, len(EVENT_KINDS)))
+        staged = [PRICED[kind].stage if kind in PRICED else None for kind in EVENT_KINDS]
+        taken = np.array([stage in TAKING_IN for stage in staged])
+        for tick in range(TICKS * group.turns):
+            frame[:, group.depth + tick - 1] += tiles * taken
+            frame[:, group.depth + tick] += tiles * ~taken
+        work = fold(stages(frame, EVENT_KINDS, target, "nominal"), apart)
+        barrier = barrier_ns(target.model_copy(update={"chips": plan.chips}), "nominal")
+        most = np.maximum(most, lasting([*work, barrier], target, "nominal").max(axis=0))
+    assert plan.period_ns == pytest.approx(most.sum())
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_the_work_of_products_is_shared_out_with_their_running_sums(copies: int) -> None:
+    graph = prepared(attention(), TARGET, copies)
+    parts = [Accounting.of(graph, TARGET, g) for g in populations(graph) if not g.on_host]
+    products = [part for part in parts if {type(node) for node in part.group.entries} == {Product}]
+    assert len(products) == 2
+    for part in products:
+        assert work(part).ns.sum() == pytest.approx(
+            stages(whole(part), EVENT_KINDS, TARGET, "nominal").sum(), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("copies", [(1,), (2,), (3, 1), (1, 6)])
