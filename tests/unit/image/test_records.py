@@ -19,10 +19,13 @@ from neurodeploy.errors import MappingError, NeurodeployError, Problem
 from neurodeploy.image import TABLES, encode, from_arrays, to_arrays
 from neurodeploy.image.programs import NUMBERS, OPERATIONS, WORDS
 from neurodeploy.image.tables import Column, Table
+from neurodeploy.ir.graph import Graph
+from neurodeploy.mapping.hosting import hosted
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import load
 from tests.mappings import one_core_per_group
 from tests.unit.backends.small import attention, ones
+from tests.unit.mapping.test_hosting import text
 
 TARGET = load("loihi-sim")
 
@@ -40,11 +43,16 @@ NONSENSE: tuple[Any, ...] = (0, -1, 1, 2, 1 << 31, 1 << 70, "x", None, [], {}, 1
 DATA: list[dict[str, Any]] = []
 
 
+def arrays(graph: Graph) -> list[dict[str, Any]]:
+    return [to_arrays(i) for i in encode(graph, one_core_per_group(graph, TARGET), TARGET).images]
+
+
 def sound() -> list[dict[str, Any]]:
     if not DATA:
         for copies in ((), (1,)):
             graph = balance(replace(graph := attention(), header=replace(graph.header, copies=copies)))
-            DATA.extend(to_arrays(i) for i in encode(graph, one_core_per_group(graph, TARGET), TARGET).images)
+            DATA.extend(arrays(graph))
+        DATA.extend(arrays(balance(hosted(text(), ("word",)))))
     return copy.deepcopy(DATA)
 
 
