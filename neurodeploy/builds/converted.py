@@ -40,7 +40,8 @@ def convert(found: Imported) -> Converted:
     levels.require(spiking, "spiking")
     trained = sum(map(is_quantiser, graph))
     kept = f", {trained} with steps as trained" if trained else ""
-    fact = f"{config.method} ({preset}), T={ticks}, {populations(spiking)} populations{kept}"
+    chosen = ", ".join([preset, *(f"{k}={v}" for k, v in config.convert.items() if k != "preset")])
+    fact = f"{config.method} ({chosen}), T={ticks}, {populations(spiking)} populations{kept}"
     return Converted(graph=spiking, preset=preset, warnings=tuple(remarks), fact=fact)
 
 

@@ -20,6 +20,9 @@ released code; ``levels_qk``; ``levels_softmax``) or a glob over site names and 
 otherwise. ``site_scales`` multiplies bases by such globs. ``search`` finds both by site on the training images that
 calibrate (:mod:`._search`), starting from the fixed setting, which stays unless it is beaten; fewer than 16 images are
 too few and are not searched on.
+``bases`` = ``channel``: base_j = |x_j| mean_i (x_i / |x_i|), of ``percent`` order statistics of channels, so that
+either side is in the same proportion to the magnitudes of a channel; layers take the units of their input's channels
+into their weights (:mod:`._channels`). ``correct``: :mod:`._fit`. Preset ``faithful``: ``headline``, corrected.
 Preset ``headline`` is meant for T = 2: smaller bases, all calibrated, and the nearest level. It was chosen on training
 images of the digits.
 
@@ -40,6 +43,8 @@ from ..ir.graph import Graph
 from ..neurons.multi_threshold import RULES
 from . import _search
 from ._base import Method, MethodConfig, option
+from ._channels import FINEST, Channels, channels
+from ._fit import CORRECT, Correct, corrected
 from ._sites import Population, insert, roles, see_sites, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
@@ -72,6 +77,10 @@ class EcmtConfig(MethodConfig):
     rows: Literal["all", "read"] = option(
         "all", "what calibration sees of each site: all its rows, or only those that anything reads"
     )
+    bases: Literal["tensor", "channel"] = option(
+        "tensor", "bases for a site, or for each of its channels where layers alone read it"
+    )
+    correct: Correct = option("none", CORRECT)
     site_levels: dict[str, int] = option({}, "levels by glob over site names and module paths")
     site_scales: dict[str, float] = option({}, "factor on bases by glob over sites")
     search: Literal["none", "energy", "accuracy"] = option(
@@ -104,8 +113,19 @@ class Ecmt(Method):
             "gelu_base": None,
             "rows": "read",
         },
+        "faithful": {
+            "base_scale": 0.25,
+            "rule": "nearest",
+            "softmax_base": None,
+            "gelu_base": None,
+            "rows": "read",
+            "correct": "weights",
+        },
     }
-    fidelity = (*Method.fidelity, "smaller bases, all calibrated: --set convert.preset=headline")
+    fidelity = (
+        *Method.fidelity,
+        "smaller bases, all calibrated, and layers that make up for spikes: --set convert.preset=faithful",
+    )
     remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
 
     def suits(self, graph: Graph) -> int:
@@ -126,10 +146,12 @@ class Ecmt(Method):
         bases = calibrate_bases(whole if config.rows == "all" else graph, config, samples)
         if not sites(graph).keys() <= bases.keys():  # a site may have another name among all rows
             bases = {**calibrate_bases(graph, config, samples), **bases}
+        if config.bases == "channel":
+            bases |= by_channel(graph, config, samples)
         start = fixed_setting(graph, config)
         fixed = _spiking(graph, config, bases, start, timesteps)
         if config.search == "none" or len(samples) < _search.FEWEST_SAMPLES:
-            return fixed
+            return corrected(graph, fixed, samples, config.correct)
         plan = _search.Plan(config.search, config.search_budget, config.search_evaluations,
                             config.search_seconds, config.search_seed)  # fmt: skip
 
@@ -139,6 +161,7 @@ class Ecmt(Method):
 
         found = _search.search(graph, build, start, roles(graph), samples, plan)
         made = _spiking(graph, config, bases, found.setting, timesteps)
+        made = corrected(graph, made, samples, config.correct)
         return made.with_header(notes={**made.header.notes, "search": str(found)})
 
 
@@ -180,7 +203,7 @@ def _matching(names: Iterable[str], table: Mapping[str, Any], default: Any) -> A
     return hits[-1] if hits else default
 
 
-Bases = dict[str, tuple[float, float]]  # site -> of positive and negative levels
+Bases = dict[str, tuple[Any, Any]]  # site -> of positive and negative levels, numbers or one for each element
 
 
 def _spiking(
@@ -191,7 +214,7 @@ def _spiking(
     return insert(graph, Ecmt.name, timesteps, populations, "rate", "cumulative")
 
 
-def _params(bases: tuple[float, float], own: tuple[float, int], config: EcmtConfig) -> dict[str, Any]:
+def _params(bases: tuple[Any, Any], own: tuple[float, int], config: EcmtConfig) -> dict[str, Any]:
     (base_p, base_n), (scale, levels), rule = bases, own, RULES.index(config.rule)
     return {"base_p": base_p * scale, "base_n": base_n * scale, "levels": levels, "rule": rule}
 
@@ -202,6 +225,30 @@ def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}
     see_sites(graph, kinds, samples, lambda site, x: rows[site].append(_order_statistics(x, config.percent)))
     return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in kinds}
+
+
+def by_channel(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:
+    """Bases for each channel of the sites that layers alone read, where they are calibrated."""
+    kinds = sites(graph)
+    fixed = {"gelu": config.gelu_base, "softmax": config.softmax_base}
+    found = {site: channels(graph, site) for site in kinds if fixed.get(kinds[site]) is None}
+    own = {site: own for site, own in found.items() if own is not None}
+    parts: dict[str, list[Array]] = {site: [] for site in own}
+
+    def see(site: str, x: Array) -> None:
+        rows = own[site].rows(x)
+        low, high = np.quantile(rows, (1 - config.percent, config.percent), axis=0)
+        parts[site].append(np.stack((np.quantile(np.abs(rows), config.percent, axis=0), high, -low)))
+
+    see_sites(graph, own, samples, see)
+    return {site: _spread(own[site], np.mean(parts[site], axis=0), kinds[site], config) for site in own}
+
+
+def _spread(own: Channels, seen: Array, kind: str, config: EcmtConfig) -> tuple[Array, Array]:
+    """Bases from order statistics of magnitudes, positive and negative values (3, channels)."""
+    sizes = np.maximum(seen[0], max(float(seen[0].max()), FALLBACK_BASE) * FINEST)
+    positive, negative = _final_bases(tuple((seen[1:] / sizes).mean(axis=1)), kind, config)
+    return own.spread(sizes) * positive, own.spread(sizes) * negative
 
 
 def _order_statistics(values: Array, percent: float) -> tuple[float, float]:

@@ -23,7 +23,11 @@ A network that was trained with quantisers (QAT) brings its own steps and counts
 initialised. ``models/train.py`` trains such networks, with a straight-through estimator inside the range and the step's
 gradient of LSQ (Esser et al., ICLR 2020, arXiv 1902.08153), from steps that ``init`` chooses.
 
-Limits: steps are per tensor, since products need one unit for all channels.
+``steps`` = ``channel``: sites that layers alone read (norms, GELU, what attention mixed) take a step for each channel,
+of least error at the site's counts, where that makes less error behind the layers than one step for all. Layers take
+it into their weights (:mod:`._channels`). ``correct``: :mod:`._fit`. Preset ``faithful`` is both.
+
+Limits: products need one unit for all channels, so q, k, v and softmax outputs have one step.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from typing import ClassVar
 from ..array import Array
 from ..ir.graph import Graph
 from ._base import Method
+from ._fit import corrected
 from ._quantisers import QuantiserConfig, quantisers
 from ._sites import Population, insert, is_quantised
 
@@ -46,7 +51,13 @@ class Pmsm(Method):
     takes_quantisers = True
     presets: ClassVar = {
         "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
+        "faithful": {"steps": "channel", "correct": "weights"},
     }  # fmt: skip
+
+    fidelity = (
+        *Method.fidelity,
+        "steps by channel, and layers that make up for spikes: --set convert.preset=faithful",
+    )
 
     def suits(self, graph: Graph) -> int:
         """Networks that were trained with quantisers."""
@@ -61,7 +72,8 @@ class Pmsm(Method):
         layers = quantisers(graph, config, samples)
         populations = {site: Population("multi_spike", params, "ms") for site, params in layers.items()}
         timing = "instant" if timesteps == 1 else "cumulative"
-        return insert(graph, self.name, timesteps, populations, "rate", timing)
+        spiking = insert(graph, self.name, timesteps, populations, "rate", timing)
+        return corrected(graph, spiking, samples, config.correct)
 
 
 MEMBER = Pmsm()

@@ -17,7 +17,7 @@ GELU where the source trains with ReLU.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..array import Array
 from ..ir.graph import Graph
@@ -33,6 +33,9 @@ class SpikezipConfig(MethodConfig):
 
     levels: int = option(4, "half the number of non-zero counts of a quantiser", ge=1, le=ACC_MAX // 2)
     step_scale: float = option(1.0, "factor on every step", gt=0.0)
+    steps: Literal["tensor", "channel"] = option(
+        "tensor", "one step for a site, or one for each channel where layers alone read it"
+    )
 
 
 class Spikezip(Method):
@@ -48,7 +51,7 @@ class Spikezip(Method):
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
         layers = quantisers(
             graph,
-            QuantiserConfig(levels=config.levels, step_scale=config.step_scale, init="mse"),
+            QuantiserConfig(levels=config.levels, step_scale=config.step_scale, steps=config.steps),
             samples,
         )
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}

@@ -113,8 +113,40 @@ def evaluate_tick(tick: _Tick, x: Array) -> Iterator[tuple[str, Array]]:
         for name in tick.graph.last_reads[node.name]:
             del env[name]
     for synapse in tick.graph.delayed:
-        past = tick.state.get(synapse.name, ())
-        tick.state[synapse.name] = (env[synapse.inputs[0]], *past)[: synapse.delays[-1]]
+        _remember(tick, synapse, [env[synapse.inputs[0]]])
+
+
+def run_by_node(
+    graph: Graph, x: Array, revised: Callable[[Node, list[Array]], Node] = lambda node, args: node
+) -> Iterator[tuple[str, Array]]:
+    """Name and value (T, B or 1, *shape) of each node of a float graph, all ticks of one before any of the next.
+
+    ``revised(node, inputs)`` returns the node that takes its place, chosen by what it is given at all ticks. The graph
+    has no feedback: only then do nodes need nothing of later ones.
+    """
+    env: dict[str, Array] = {}
+    ticks = range(1, graph.header.timesteps + 1)
+    check_input(graph, x)
+    for node in graph:
+        args = [env[i] for i in node.inputs]
+        node = revised(node, args) if args else node
+        state: dict[str, Any] = {}
+        found = []
+        for t in ticks:
+            tick, given = _Tick(graph, state, t, False, {}, len(x)), [arg[t - 1] for arg in args] or [x]
+            found.append(MEANING[type(node)](node, given, tick))
+            _remember(tick, node, given)
+        env[node.name] = np.stack(found)
+        yield node.name, env[node.name]
+        for name in graph.last_reads[node.name]:
+            env.pop(name, None)
+
+
+def _remember(tick: _Tick, node: Node, args: list[Array]) -> None:
+    """What a delayed connection keeps of its input for later ticks."""
+    if isinstance(node, Synapse) and node.delays[-1]:
+        past = tick.state.get(node.name, ())
+        tick.state[node.name] = (args[0], *past)[: node.delays[-1]]
 
 
 def unchanging(graph: Graph) -> set[str]:

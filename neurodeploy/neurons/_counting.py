@@ -35,7 +35,7 @@ class Counting(NeuronModel):
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
         ints = in_steps(params, in_scale, "state")
-        return Quantized(ints, self.code(ints), float(params["step"]))
+        return Quantized(ints, self.code(ints), params["step"])
 
     def operations(self, params: Params) -> int:
         """Add, clip, a binary search over the switch points, one multiply, one subtract."""
@@ -44,8 +44,8 @@ class Counting(NeuronModel):
 
 
 def in_steps(params: Params, in_scale: Scale, what: str) -> dict[str, Any]:
-    """Integer parameters of a step and its counts; ValueError where it is below a unit of ``what``, or above 2^22."""
-    theta = np.rint(float(params["step"]) / np.asarray(in_scale)).astype(np.int64)
+    """Integer parameters of steps and counts; ValueError where a step is below a unit of ``what``, or above 2^22."""
+    theta = np.rint(np.asarray(params["step"]) / np.asarray(in_scale)).astype(np.int64)
     if theta.min() < 1:
         raise ValueError(f"a quantisation step is smaller than one unit of the {what}")
     if theta.max() > 1 << 22:

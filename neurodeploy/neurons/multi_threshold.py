@@ -105,13 +105,13 @@ class MultiThreshold(NeuronModel):
         return graded(unit << (int(params["levels"]) - 1))
 
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
-        """Bases in state units; base_n : base_p becomes a reduced fraction with terms up to 16.
+        """Bases in state units; base_n : base_p, the same in all channels, becomes a fraction with terms up to 16.
 
         Levels never reached in calibration are dropped, one spare level is kept. Raises ValueError if a base is
         below two state units.
         """
-        base_p, base_n = float(params["base_p"]), float(params["base_n"])
-        ratio = wire_ratio(base_n / base_p)
+        base_p, base_n = np.asarray(params["base_p"]), np.asarray(params["base_n"])
+        ratio = wire_ratio(float((base_n / base_p).flat[0]))
         grain = base_p / ratio.denominator  # worth of one payload unit
         ints = {
             name: 2 * np.rint(unit * grain / np.asarray(in_scale) / 2).astype(np.int64)
@@ -119,7 +119,8 @@ class MultiThreshold(NeuronModel):
         }
         if min(a.min() for a in ints.values()) < 2:
             raise ValueError("a base is smaller than two units of the state")
-        used = 1 + max(0, int(np.ceil(np.log2(max(observed, base_p) / min(base_p, base_n)))))
+        finest = float(np.minimum(base_p, base_n).min())
+        used = 1 + max(0, int(np.ceil(np.log2(max(observed, float(base_p.max())) / finest))))
         levels = min(int(params["levels"]), used + 1)
         ints |= {"unit_p": ratio.denominator, "unit_n": ratio.numerator}
         ints |= {"levels": levels, "rule": params["rule"]}

@@ -140,10 +140,21 @@ def test_every_option_is_described() -> None:
 
 def test_values_that_come_in_parts_are_those_that_one_array_gives() -> None:
     x = np.random.default_rng(2).normal(size=(quantisers.VALUES * 3 + 7, 3)).ravel()
-    seen = quantisers._Seen(len(x))
+    seen = quantisers._Seen(None, len(x))
     for part in np.split(x, [5, 1000, 1001, len(x) // 2]):
         seen.add(part)
-    np.testing.assert_array_equal(np.concatenate(seen.parts), x[:: len(x) // quantisers.VALUES])
+    stride = quantisers.spaced(len(x), quantisers.VALUES)
+    np.testing.assert_array_equal(np.concatenate(seen.parts).ravel(), x[::stride])
     assert seen.top == np.abs(x).max()
     _, config = METHOD.configure({"levels": 4})
-    assert quantisers.layer(np.concatenate(seen.parts), config, seen.top) == quantisers.layer(x, config)
+    assert seen.layer(config) == quantisers.layer(x, config)
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(1 << 21, 1 << 16), (3 << 18, 1 << 16), (100, 1 << 16), (7, 3)]
+)
+def test_chosen_values_are_of_every_channel_and_token(count: int, wanted: int) -> None:
+    stride = quantisers.spaced(count, wanted)
+    for axis in (n for n in (2, 3, 4, 16, 512) if count % n == 0 and n * stride <= count):
+        assert len(set(np.arange(0, count, stride) % axis)) == axis
+    assert stride == 1 or count / stride > wanted / 3
