@@ -7,6 +7,7 @@ cheaper of the two orders, which the importer would choose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,15 +142,42 @@ def inputs(size: Size, count: int, seed: int = 1) -> Array:
     return np.random.default_rng(seed).integers(0, PIXEL + 1, (count, size.tokens, size.patch))
 
 
-def tuned(size: Size, samples: int = 2) -> dict[str, int]:
-    """Thresholds by name at which 15 % of the elements of every population spike, found one after the other."""
+#: the smallest and largest value of what comes into a block, by its kind; others in between are as likely
+STREAMS = {"binary": (0, 1), "ternary": (-1, 1), "multi": (-7, 7), "graded": (0, 127)}
+
+
+def block(size: Size, thresholds: dict[str, int], stream: str = "binary") -> Graph:
+    """The MLP of one block, two layers with LIF, on a stream of this kind that differs from tick to tick."""
+    sketch = _Sketch(size, thresholds)
+    lo, hi = STREAMS[stream]
+    fixed = Fixed(8, lo < 0, 1.0)
+    shape = Shape(("N", "C"), (size.tokens, size.dim))
+    sketch.build.add(
+        Input(name="image", per_tick=True), Value(shape, fixed=fixed, interval=Interval(lo, hi, True))
+    )
+    # sums of wide numbers are scaled to the range of a LIF
+    layer = sketch.branch if stream == "graded" else sketch.linear
+    hidden = sketch.lif("hidden", layer("up", "image", 4 * size.dim))
+    out = sketch.lif("lif", sketch.linear("down", hidden, size.dim))
+    sketch.add(Output(name="out", inputs=(out,)), (size.tokens, size.dim), bits=8)
+    return intervals.propagate(sketch.build.build())
+
+
+def events(size: Size, count: int, stream: str, density: float, seed: int = 1) -> Array:
+    """Raw inputs of a block (B, T, N, C): this share of them is not zero."""
+    rng, (lo, hi) = np.random.default_rng(seed), STREAMS[stream]
+    values = np.setdiff1d(np.arange(lo, hi + 1), 0)
+    shape = (count, TICKS, size.tokens, size.dim)
+    return np.where(rng.random(shape) < density, rng.choice(values, shape), 0)
+
+
+def tuned(make: Callable[[dict[str, int]], Graph], x: Array, density: float = DENSITY) -> dict[str, int]:
+    """Thresholds by name at which this share of every population's elements spikes, found one after the other."""
     found: dict[str, int] = {}
-    x = inputs(size, samples, seed=2)
-    for node in graph(size, {}).of(Neuron):
-        now = graph(size, found)
+    for node in make({}).of(Neuron):
         (source,) = node.inputs
-        trace = Engine(_until(now, node.name)).run(x, [source])
-        found[node.name] = _threshold(trace.values[source])
+        trace = Engine(_until(make(found), node.name)).run(x, [source])
+        found[node.name] = _threshold(trace.values[source], density)
     return found
 
 
@@ -163,8 +191,8 @@ def _until(whole: Graph, name: str) -> Graph:
     return intervals.propagate(Graph({**nodes, out.name: out}, values, whole.header))
 
 
-def _threshold(x: Array) -> int:
-    """The smallest threshold at which at most 15 % of the updates spike, for inputs (T, B, ...)."""
+def _threshold(x: Array, density: float) -> int:
+    """The smallest threshold at which at most this share of the updates spikes, for inputs (T, B, ...)."""
     step = NEURONS["lif"].int_step
     low, high = 0, (1 << 17) - 1
     while low < high:
@@ -174,5 +202,5 @@ def _threshold(x: Array) -> int:
         for now in x:
             s, u, v, _ = step(now, u, v, DU, DV, middle)
             spikes += int(s.sum())
-        low, high = (low, middle) if spikes <= DENSITY * x.size else (middle + 1, high)
+        low, high = (low, middle) if spikes <= density * x.size else (middle + 1, high)
     return low

@@ -108,11 +108,12 @@ class Engine:
         names = tuple(dict.fromkeys(record))
         if len(x) == 0:
             return self._nothing(names)
-        size = min(self.chunk, -(-len(x) // pools.threads()))
+        threads = pools.threads()
+        size = min(self.chunk, -(-len(x) // threads))
         pieces = [x[i : i + size] for i in range(0, len(x), size)]
         alone = len(pieces) == 1 and size * self.macs >= BLAS_MACS
-        split = len(pieces) == 1 and pools.threads() > 1 and size * self.sums >= SPLIT_MACS
-        limited = pools.blas_threads(pools.threads() if alone else 1) if self.blas or names else nullcontext()
+        split = len(pieces) == 1 and threads > 1 and size * self.sums >= SPLIT_MACS
+        limited = pools.blas_threads(threads if alone else 1) if self.blas or names else nullcontext()
         with limited:
             parts = pools.side_by_side(lambda piece: self._chunk(piece, names, split), pieces)
         return parts[0] if len(parts) == 1 else self._joined(parts, names)
@@ -213,19 +214,21 @@ def check_input(graph: Graph, x: Array) -> None:
     node, interval = graph.input, graph.values[graph.input.name].interval
     if interval is None or x.size == 0:
         return
-    centred = x.astype(np.int64) - node.zero
-    lo, hi = int(centred.min()), int(centred.max())
+    if np.ndim(node.zero):
+        x = x.astype(np.int64) - node.zero
+    zero = 0 if np.ndim(node.zero) else int(node.zero)
+    lo, hi = int(x.min()) - zero, int(x.max()) - zero
     if lo < interval.lo or hi > interval.hi:
         raise SimulateError(Problem("ND603", "input values lie outside the range the widths were proven for",
                                     node.name, f"{lo} .. {hi}", f"{interval.lo} .. {interval.hi}"))  # fmt: skip
 
 
 def _input(node: Input, graph: Graph) -> Step:
-    kind = arithmetic.storage(graph, node.name)
+    kind = arithmetic.integer_for(graph, node.name)
 
     def step(args: list[Array], run: Run) -> Array:
         frames = args[0].swapaxes(0, 1) if node.per_tick else args[0][None]
-        return (frames.astype(np.int64) - node.zero).astype(kind)
+        return np.subtract(frames, node.zero, dtype=np.int64, casting="unsafe").astype(kind)
 
     return step
 
@@ -237,8 +240,10 @@ def _const(node: Const, graph: Graph) -> Step:
 
 def _output(node: Output, graph: Graph) -> Step:
     def step(args: list[Array], run: Run) -> Array:
-        x = np.broadcast_to(args[0], (run.ticks, *args[0].shape[1:])).astype(np.int64)
-        return x if node.readout == "last" else np.cumsum(x, axis=0)
+        x = args[0].astype(np.int64)
+        if node.readout == "last":
+            return np.broadcast_to(x, (run.ticks, *x.shape[1:]))
+        return arithmetic.running(x, run.ticks, np.int64)
 
     return step
 

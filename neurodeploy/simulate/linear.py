@@ -137,8 +137,10 @@ def reduce(node: Reduce, graph: Graph) -> Step:
     axes = tuple(a + 2 if a >= 0 else a for a in node.axes)
 
     def step(args: list[Array], run: Run) -> Array:
-        x = args[0].astype(kind, copy=False)
-        return _windows(x, node, add) if node.window else add.reduce(x, axis=axes, keepdims=node.keepdims)
+        if node.window:
+            return _windows(args[0].astype(kind, copy=False), node, add)
+        found: Array = add.reduce(args[0], axis=axes, keepdims=node.keepdims, dtype=kind)
+        return found
 
     return step
 

@@ -6,8 +6,7 @@ the sums take 16 bits where they are proven to fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,27 +15,21 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Product
-from . import arithmetic, kernels, vector
+from . import arithmetic, calls, vector
+from .calls import Call
 
 if TYPE_CHECKING:
     from .values import Values
 
-SOURCE = '''\
-"""Generated: spikes times rows."""
+BEFORE = """\
+from neurodeploy.simulate.vector import {mask}, {rows_of_bits} as rows_of_bits, {row_to_bits} as row_to_bits
 
-import numpy as np
-from numba import njit
+width, size = {width}, {size}  # constants, so that the loops over them unroll
+"""
 
-from neurodeploy.simulate.vector import row_at, {add} as add, {positions} as positions
-
-width = {width}  # a constant, so that the loops over it unroll
-byte = np.empty(0, np.int8)
-
-
-@njit(cache={cached}, nogil=True, error_model="numpy")
-def kernel(spikes, spikes_at, other, other_at, out, out_at, like, sums, sizes, inner, lo, hi):
-    ticks, shared, outer, size, rows = sizes
-    places = np.empty(size + 64, np.uint16)
+SOURCE = """\
+    ticks, shared, outer, _, rows = sizes
+    spare = np.zeros(32, like_wide.dtype)
     for t in range(ticks):
         for pair in range(lo, hi):
             b, s = pair // shared, pair % shared
@@ -44,25 +37,30 @@ def kernel(spikes, spikes_at, other, other_at, out, out_at, like, sums, sizes, i
             start = other + t * other_at[0] + b * other_at[1] + s * other_at[2]
             end = out + t * out_at[0] + b * out_at[1] + s * out_at[2]
             for e in range(rows):
-                row_at(end + e * out_at[3], sums, width)[:] = 0
+                row_at(end + e * out_at[3], like_wide, width)[:] = 0
             for i in range(outer):
-                count = positions(row_at(row + i * spikes_at[3], byte, size), 0, places, 0)
-                for n in range(count):
-                    j = np.int64(places[n])
-                    k, e = (j, i) if inner else (i, j)
-                    add(row_at(start + k * other_at[3], like, width), row_at(end + e * out_at[3], sums, width))
-'''
+                for j in range(0, size, {step}):
+                    mask = {mask}(row + i * spikes_at[3] + j, min({step}, size - j))
+                    if inner:
+                        rows_of_bits(mask, start + j * other_at[3], end + i * out_at[3], other_at[3],
+                                     spare, like_narrow, like_wide, width)
+                    else:
+                        row_to_bits(mask, start + i * other_at[3], end + j * out_at[3], out_at[3],
+                                    spare, like_narrow, like_wide, width)
+"""
 
 
-@cache
-def pairs_kernel(width: int) -> Callable[..., Any]:
-    """kernel(*(address, strides) of spikes (T, B, S, I, J), other (T, B, S, K, D) and out (T, B, S, E, D), ...).
+def pairs_kernel(size: int, width: int, given: Mapping[str, Any]) -> Any:
+    """The compiled :data:`SOURCE`, for the pairs lo .. hi of (b, s).
 
-    Then arrays of the types of other and out, (T, S, I, J, E), whether J is summed and I is kept (else the other way
-    round), and the pairs of (b, s) to compute. J and D are contiguous.
+    It is given addresses and strides of spikes (T, B, S, I, J), of the other operand (T, B, S, K, D) and of out
+    (T, B, S, E, D), the sizes (T, S, I, J, E), empty arrays of the types of the other and of out, and whether J is
+    summed and I is kept (else the other way round). J, which is ``size``, and D, which is ``width``, are contiguous.
     """
-    text = lambda cached: SOURCE.format(cached=cached, width=width, **vector.chosen())
-    return kernels.compiled("pairs", text, [vector.text()])
+    step = next((n for n in (64, 32, 16, 8) if size % n == 0), 64)
+    mask = f"mask_{step}" if size % step == 0 else "mask_plain"
+    before = BEFORE.format(width=width, size=size, mask=mask, **vector.chosen())
+    return calls.kernel("pairs", before, SOURCE.format(mask=mask, step=step), given)
 
 
 class Pairs:
@@ -88,7 +86,6 @@ class Pairs:
                        for parts in ((equation.shared, outer, last), (equation.shared, equation.summed, width),
                                      (equation.shared, own, width))]  # fmt: skip
         self.kind = np.int16 if arithmetic.magnitude(graph, node.name) < 1 << 15 else np.int32
-        self.kernel = pairs_kernel(self.groups[2][2])
 
     def __call__(self, args: list[Array], values: Values) -> Array:
         """The product (T, B, *shape), as an action of ``values``."""
@@ -99,15 +96,13 @@ class Pairs:
         other = self._seen(other, values, self._fitting(other), self.other, self.groups[1])
         result = out.transpose(0, 1, *self.canonical).reshape(*lead, *self.groups[2])
         sizes = (lead[0], *spikes.shape[2:], result.shape[3])
-        given = (
-            *_place(spikes),
-            *_place(other),
-            *_place(result),
-            _LIKE[other.dtype],
-            _LIKE[out.dtype],
-            sizes,
-        )
-        values.shared(lambda lo, hi: self.kernel(*given, self.inner, lo, hi), lead[1] * spikes.shape[2])
+        places = {"spikes": spikes, "other": other, "out": result}
+        given = {name: x.__array_interface__["data"][0] for name, x in places.items()}
+        given |= {f"{name}_at": _steps(x) for name, x in places.items()}
+        given |= {"sizes": sizes, "inner": self.inner, "narrow": _LIKE[other.dtype], "wide": _LIKE[out.dtype]}
+        kernel = pairs_kernel(spikes.shape[-1], result.shape[-1], given)
+        extent, counted = lead[1] * spikes.shape[2], ((self.node.name, 1),)
+        values.call(Call(kernel, given, extent, 1, False, counted, tuple(places.values())))
         return out.transpose(0, 1, *self.final)
 
     def _fitting(self, x: Array) -> Any:
@@ -128,10 +123,9 @@ class Pairs:
 _LIKE = {np.dtype(kind): np.empty(0, kind) for kind in (np.int8, np.int16, np.int32)}
 
 
-def _place(x: Array) -> tuple[int, tuple[int, ...]]:
-    """Address and strides in bytes; what has one tick or sample stands still along them."""
-    still = tuple(0 if n == 1 else step for n, step in zip(x.shape, x.strides, strict=True))
-    return x.__array_interface__["data"][0], still
+def _steps(x: Array) -> tuple[int, ...]:
+    """Strides in bytes; what has one tick or sample stands still along them."""
+    return tuple(0 if n == 1 else step for n, step in zip(x.shape, x.strides, strict=True))
 
 
 def _axes(*letters: str) -> tuple[int, ...]:

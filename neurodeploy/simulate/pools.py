@@ -29,20 +29,20 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 def side_by_side(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
     """``work`` of every piece, on as many threads as there are."""
-    count = threads()
-    if count == 1 or len(pieces) == 1:
+    count = threads() if len(pieces) > 1 else 1
+    if count == 1:
         return [work(piece) for piece in pieces]
-    return list(_pool(count).map(work, pieces))
+    if len(pieces) > count:
+        return list(_pool(count).map(work, pieces))
+    others = [_pool(count).submit(work, piece) for piece in pieces[1:]]
+    return [work(pieces[0]), *(one.result() for one in others)]
 
 
-def shared(work: Callable[[int, int], Result], extent: int, unit: int = 1) -> list[Result]:
-    """``work(lo, hi)`` of parts of 0 .. extent, on as many threads as there are; bounds are multiples of ``unit``."""
+def parts(extent: int, unit: int) -> list[tuple[int, int]]:
+    """0 .. extent in as many parts as there are threads; bounds are multiples of ``unit``."""
     count = threads()
     size = max(-(-extent // (count * unit)) * unit, unit)
-    bounds = [(lo, min(lo + size, extent)) for lo in range(0, extent, size)]
-    others = [_pool(count).submit(work, *part) for part in bounds[1:]]
-    first = [work(*part) for part in bounds[:1]]
-    return first + [one.result() for one in others]
+    return [(lo, min(lo + size, extent)) for lo in range(0, extent, size)]
 
 
 @cache

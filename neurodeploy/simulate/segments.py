@@ -8,7 +8,7 @@ the node's own step. Segments hand each other arrays and, where a synapse reads 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -18,11 +18,12 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Const, Node, Product
+from ..ir.nodes import Const, Node, Product, View
 from . import arithmetic, kernels, layers, loops, pairs, vector
+from .calls import Call
 from .chains import Chain, chains, crossover, dense_group, sends_binary
 from .run import Run, Step
-from .values import Lists, Rows, Values
+from .values import Lists, Values
 
 #: widest tile of weights, in columns
 TILE = 128
@@ -67,10 +68,15 @@ class Alone(Segment):
         return self._plan()
 
     def run(self, values: Values) -> None:
-        """Its step; what only shows its input in another way is no action."""
-        values.settle()
+        """Its step; what only shows its input in another way is no action, and waits for none."""
         (node,) = self.nodes
         args = [values.arrays[i] for i in node.inputs]
+        if isinstance(node, View):
+            found = self.step(args, values.run)
+            if any(np.may_share_memory(found, x) for x in args):
+                values.arrays[node.name] = found
+                return
+        values.settle()
         found = self.step(args or [values.x], values.run)
         moved = any(np.may_share_memory(found, x) for x in args) or isinstance(node, Const)
         if values.tape is not None and not moved:
@@ -119,9 +125,7 @@ class Pairs(Segment):
     def run(self, values: Values) -> None:
         """Pairs of samples and shared indices, in parts where all threads work on them."""
         (node,) = self.nodes
-        out = self._product([values.arrays[name] for name in node.inputs], values)
-        values.do(lambda x, run: run.count(node, 0, len(out)))
-        values.arrays[node.name] = out
+        values.arrays[node.name] = self._product([values.arrays[name] for name in node.inputs], values)
 
 
 class Layer(Segment):
@@ -205,7 +209,7 @@ class Layer(Segment):
             self.params = [np.ascontiguousarray(self._of_channels(p), np.int32) for p in given]
             self.kind = arithmetic.integer_for(graph, neuron.name)
             self.resets[:] = [t > 0 and neuron.resets(t + 1) for t in range(len(self.resets))]
-        self.kernel = layers.layer_kernel(self.model, form, constants, self.start, self.tile, self.group)
+        self.form = self.model, form, constants, self.start, self.tile, self.group
 
     def run(self, values: Values) -> None:
         """All rows, each through all ticks."""
@@ -221,17 +225,18 @@ class Layer(Segment):
         sends = neuron is not None and neuron.name in values.sent
         out = values.take((ticks, rows, self.size), self.kind) if sends else np.empty((0, rows, 0), self.kind)
         index, count = values.room_for(ticks, rows, self.size) if self.sends_lists else (_NO_INDEX, _NO_COUNT)
-        given = (source, length, self.weights, self.matrix, self.crossover, self.bias, self.scale, self.top, other,
-                 self.own_sign, self.other_sign, sums, self.resets[:ticks], out, sends, index, count, self.size,
-                 self.tokens)  # fmt: skip
-
-        def finish(found: Collection[tuple[int, int]], run: Run) -> None:
-            if self.chain.rescale is not None:
-                run.count(self.chain.rescale, sum(scaled for scaled, _ in found), ticks)
-            if neuron is not None:
-                run.count(neuron, sum(clipped for _, clipped in found), ticks)
-
-        values.compute(Rows(lambda lo, hi: self.kernel(*given, lo, hi, *self.params), rows, finish))
+        given = {
+            "source": source, "length": length, "weights": self.weights, "matrix": self.matrix,
+            "crossover": self.crossover, "bias": self.bias, "scale": self.scale, "top": self.top, "other": other,
+            "own_sign": self.own_sign, "other_sign": self.other_sign, "sums": sums, "resets": self.resets[:ticks],
+            "out": out, "sends": sends, "index": index, "count": count, "size": self.size, "tokens": self.tokens,
+        }  # fmt: skip
+        given |= {f"p{i}": param for i, param in enumerate(self.params)}
+        every = values.run.ticks if ticks == 1 else 1
+        counted = [(node.name, every) if node else ("", 0) for node in (self.chain.rescale, neuron)]
+        values.call(
+            Call(layers.layer_kernel(*self.form, given), given, rows, layers.BLOCK, True, tuple(counted))
+        )
         if self.carrier is not None and sums.size:
             values.arrays[self.carrier] = sums.reshape(lead)
         if neuron is not None:
@@ -255,10 +260,14 @@ class Layer(Segment):
         return values.padded(x, kind, padded).reshape(len(x), rows, padded), _NO_COUNT
 
     def _aligned(self, values: Values, name: str) -> Array:
-        """A value as int32 (T or 1, B or 1, tokens, size)."""
+        """A value as integers of at most 32 bits (T or 1, B or 1, tokens, size)."""
         x = values.arrays[name]
         lead, rank = x.shape[:2], len(self.shape)
-        if x.dtype != np.int32 or x.shape[2:] != self.shape or not x.flags.c_contiguous:
+        if (
+            x.dtype not in (np.int8, np.int16, np.int32)
+            or x.shape[2:] != self.shape
+            or not x.flags.c_contiguous
+        ):
             full = np.broadcast_to(
                 x.reshape(*lead, *(1,) * (rank + 2 - x.ndim), *x.shape[2:]), (*lead, *self.shape)
             )

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
-from . import layers, pools, vector
+from . import layers, vector
 from .buffers import BUFFERS, SPARE, owner, room, start_of
+from .calls import Call, Together
 from .run import Run
 
 
@@ -24,19 +25,6 @@ class Lists:
 
 
 Action = Callable[[Array, Run], None]  # of a piece of the raw inputs, and of the run that counts
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Work on rows that do not depend on each other, and what is to be done with the results of its parts."""
-
-    work: Callable[[int, int], Any]
-    extent: int
-    finish: Callable[[Collection[Any], Run], None]
-
-    def all(self, x: Array, run: Run) -> None:
-        """Everything at once."""
-        self.finish([self.work(0, self.extent)], run)
 
 
 @dataclass
@@ -56,8 +44,8 @@ class Values:
     tape: list[Action] | None = None
     arrays: dict[str, Array] = field(default_factory=dict)
     lists: dict[str, Lists] = field(default_factory=dict)
-    #: what waits for others that go through the same rows; none where the run is not split
-    waiting: list[Rows] = field(default_factory=list)
+    #: compiled work that waits for more, to be done in one call
+    waiting: list[Call] = field(default_factory=list)
 
     #: memory of values that nothing reads any more, by its size: actions are done again in this order
     free: dict[int, list[Array]] = field(default_factory=dict)
@@ -83,39 +71,18 @@ class Values:
             self.tape.append(action)
         action(self.x, self.run)
 
-    def compute(self, rows: Rows) -> None:
-        """Work on all rows, at once or together with what else goes through as many."""
-        if not self.split:
-            self._do(rows.all)
-            return
-        if self.waiting and self.waiting[0].extent != rows.extent:
+    def call(self, call: Call) -> None:
+        """Compiled work. Threads wait for each other where one needs other rows than it has worked on."""
+        first = self.waiting[0] if self.waiting else call
+        if self.split and not (first.by_row and call.by_row and first.extent == call.extent):
             self.settle()
-        self.waiting.append(rows)
+        self.waiting.append(call)
 
     def settle(self) -> None:
-        """Do what waits: each thread takes some rows through all of it."""
+        """Do what waits."""
         waiting, self.waiting = self.waiting, []
-
-        def action(x: Array, run: Run) -> None:
-            parts = pools.shared(
-                lambda lo, hi: [r.work(lo, hi) for r in waiting], waiting[0].extent, layers.BLOCK
-            )
-            for rows, found in zip(waiting, zip(*parts, strict=True), strict=True):
-                rows.finish(found, run)
-
         if waiting:
-            self._do(action)
-
-    def shared(self, work: Callable[[int, int], Any], extent: int) -> None:
-        """Parts of something else, side by side."""
-
-        def action(x: Array, run: Run) -> None:
-            if self.split:
-                pools.shared(work, extent)
-            else:
-                work(0, extent)
-
-        self.do(action)
+            self._do(Together(waiting, self.split))
 
     def filled(self, shape: tuple[int, ...], kind: Any, source: Array) -> Array:
         """A copy of ``source``, broadcast: what the next piece leaves in the same place, so no copy of a value."""
@@ -143,8 +110,8 @@ class Values:
             rows = prod(array.shape[1:-1])
             whole = self.filled(array.shape, np.int8, array).reshape(len(array), rows, -1)
             index, count = self.room_for(len(array), rows, array.shape[-1])
-            make = layers.list_rows()
-            self.do(lambda x, run: make(whole, index, count))
+            given = {"x": whole, "index": index, "count": count}
+            self.call(Call(layers.list_rows(given), given, rows, layers.BLOCK, True))
             self.lists[name] = Lists(index, count)
         return self.lists[name]
 

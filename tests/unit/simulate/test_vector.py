@@ -14,7 +14,7 @@ from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Sum, Synapse
 from neurodeploy.ir.types import BINARY
-from neurodeploy.simulate import Engine, engine, layers, pairs, pools, segments, vector
+from neurodeploy.simulate import Engine, engine, pools, segments, vector
 from tests.tiny import chain
 
 #: what every form needs of a processor
@@ -24,8 +24,8 @@ NEEDS = {
     "dot_16": "avx512bw",
     "dot_16_narrow": "avx2",
 }
-PLAIN = {"add": "add_plain", "dot_of_2": "dot_16_narrow", "dot_of_4": "", "gather": "gather_plain",
-         "positions": "positions_plain"}  # fmt: skip
+PLAIN = {"dot_of_2": "dot_16_narrow", "dot_of_4": "", "gather": "gather_plain", "positions": "positions_plain",
+         "row_to_bits": "row_to_bits_plain", "rows_of_bits": "rows_of_bits_plain"}  # fmt: skip
 
 
 def form(name: str) -> Callable:
@@ -63,13 +63,25 @@ def test_positions_of_spikes(name: str, density: float) -> None:
         assert np.array_equal(out[3:count], np.flatnonzero(spikes) + 65535 - size)
 
 
-@pytest.mark.parametrize("name", ["add", "add_plain"])
-def test_rows_are_added(name: str) -> None:
+@pytest.mark.parametrize("name", ["rows_of_bits", "row_to_bits", "rows_of_bits_plain", "row_to_bits_plain"])
+@pytest.mark.parametrize("columns", [1, 16, 45, 240])
+def test_rows_are_added_for_the_bits_of_a_mask(name: str, columns: int) -> None:
     for few, many in ((np.int8, np.int16), (np.int16, np.int16), (np.int16, np.int32), (np.int32, np.int32)):
-        row = np.resize(np.array([np.iinfo(few).min, 0, np.iinfo(few).max], few), 45)
-        out = np.zeros(45, many)
-        form(name)(row, out)
-        assert np.array_equal(out, row)
+        ends, rng = np.iinfo(few), np.random.default_rng(columns)
+        for mask in (0, 1, -1 << 63, -1, 0b10110, int(rng.integers(-(1 << 63), 1 << 63))):
+            hit = [k for k in range(64) if mask >> k & 1]
+            rows = rng.choice([ends.min // 64, 0, ends.max // 64, 1], (64, columns)).astype(few)
+            out, many_rows = np.ones((64, columns), many), name.startswith("rows")
+            step = columns * (rows if many_rows else out).itemsize
+            form(name)(
+                mask, rows.ctypes.data, out.ctypes.data, step, np.zeros(32, many), rows[0], out[0], columns
+            )
+            expected = np.ones((64, columns), np.int64)
+            if many_rows:
+                expected[0] += rows[hit].sum(axis=0, dtype=np.int64)
+            else:
+                expected[hit] += rows[0]
+            assert np.array_equal(out, expected), mask
 
 
 @pytest.mark.parametrize("name", ["dot_8", "dot_16", "dot_16_narrow", "dot_plain"])
@@ -92,14 +104,7 @@ def test_dense_products_at_the_ends_of_their_ranges(name: str) -> None:
 def test_a_form_that_fails_its_test_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     for check in ("_gathers", "_places", "_adds", "_dots"):
         monkeypatch.setattr(vector, check, lambda *function: False)
-    plain = {
-        "add": "add_plain",
-        "dot_of_2": "dot_plain",
-        "dot_of_4": "",
-        "gather": "gather_plain",
-        "positions": "positions_plain",
-    }
-    assert vector.chosen.__wrapped__() == plain
+    assert vector.chosen.__wrapped__() == PLAIN | {"dot_of_2": "dot_plain"}
 
 
 def network(tokens: int = 5, inputs: int = 70, outputs: int = 130, ticks: int = 3, reach: int = 12) -> Graph:
@@ -171,12 +176,8 @@ def test_a_run_that_is_not_kept_equals_one_that_is(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_plain_forms_make_equal_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kernel in (layers.layer_kernel, layers.list_rows, pairs.pairs_kernel):
-        kernel.cache_clear()
     monkeypatch.setattr(vector, "chosen", lambda: PLAIN)
     assert_same(network())
-    for kernel in (layers.layer_kernel, layers.list_rows, pairs.pairs_kernel):
-        kernel.cache_clear()
 
 
 @pytest.mark.slow
