@@ -25,7 +25,7 @@ from .departures import EVERY, Export, exports, mixed, origins, places
 from .packed import pack, unpack
 from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
-from .types import HOST, Alone, CoreImage, Images, Instruction
+from .types import HOST, Alone, CoreImage, Images, Instruction, Unit
 from .words import stored
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .single import Lone
 
 __all__ = [
-    "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Images", "Instruction", "Receiver",
+    "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Images", "Instruction", "Receiver", "Unit",
     "addresses_read", "encode", "exports", "from_arrays", "lone", "mixed", "origins", "pack", "places",
     "receiver", "stored", "to_arrays", "unpack", "weights_of",
 ]  # fmt: skip

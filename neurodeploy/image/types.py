@@ -119,9 +119,9 @@ class CoreImage:
         """A parameter from ``values``."""
         return array.of(self.tables["values"])
 
-    def initial(self, item: Instruction, samples: int) -> Array:
-        """The state that an instruction starts with, (words, samples)."""
-        return np.repeat(item.state.of(self.tables["state"]).reshape(-1, 1), samples, axis=1)
+    def initial(self, item: Instruction) -> Array:
+        """The state that an instruction starts with, (words,)."""
+        return item.state.of(self.tables["state"]).ravel()
 
     def elements(self, item: Instruction) -> Array:
         """Flat index, in the whole value of its node, of each recorded element of an instruction.

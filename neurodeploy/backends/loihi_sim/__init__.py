@@ -4,7 +4,8 @@ Nothing but the images is read: no graph, no interpreter, no fast engine. Step s
 input of tick s; every core adds up the messages that were sent to it in step s - 1, through its own tables; units whose
 tick s - depth lies in 1 .. T load their initial state at tick 1, run their programs and send what is not zero. A unit
 out of its ticks does nothing. Samples run side by side and never meet, or one after the other on the same cores
-(:mod:`.pipeline`), where they must not.
+(:mod:`.pipeline`), where they must not. Cores whose units are alike are one array (:mod:`.kinds`), all that is said in
+a step is another (:mod:`.outbox`), and what messages cause is counted by matrix products (:mod:`.ledgers`).
 """
 
 from __future__ import annotations

@@ -1,71 +1,74 @@
-"""Products of two streams on one core: an einsum as batched matrix products, and the count of non-zero pairs."""
+"""Products of two streams on each core: an einsum as batched matrix products, and the count of non-zero pairs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from ...array import Array
 from ...ir.equation import Equation, Sizes
 
-EXACT = 2.0**53  # whole numbers below this are exact in float64
+#: the fastest types first, and the magnitude below which whole numbers, and their sums in any order, are exact in them
+TYPES = {np.dtype(np.float32): 2.0**24, np.dtype(np.float64): 2.0**53, np.dtype(np.int64): np.inf}
+
+
+def exact(reach: float, at_least: Any = np.float32) -> Any:
+    """The fastest type in which sums of magnitude up to ``reach`` are exact, ``at_least`` as wide as another."""
+    wide = list(TYPES)[list(TYPES).index(np.dtype(at_least)) :]
+    return next(kind for kind in wide if reach < TYPES[kind])
+
+
+def largest(x: Array) -> int:
+    """The largest magnitude."""
+    return max(int(x.max()), -int(x.min())) if x.size else 0
 
 
 @dataclass(frozen=True, eq=False)
 class Contraction:
-    """An equation over local operands, the size of each of its letters, and which elements of the result are wanted.
-
-    ``pick``: their flat indices (None: all in order); ``whole``: they are all of it.
-    """
+    """An equation over local operands, the size of each of its letters, and whether all of its result is wanted."""
 
     equation: Equation
     sizes: dict[str, int]
-    pick: Array | None
     whole: bool
 
     @classmethod
-    def of(cls, equation: Equation, a: Sizes, b: Sizes, pick: Array | None) -> Contraction:
-        """From an equation and the local sizes of both operands."""
-        whole = pick is None or len(np.unique(pick)) == prod(equation.shape(a, b))
-        return cls(equation, equation.sizes(a, b), pick, whole)
+    def of(cls, equation: Equation, a: Sizes, b: Sizes, picks: list[Array | None]) -> Contraction:
+        """From an equation, the local sizes of both operands, and which elements each core wants (None: all)."""
+        every = prod(equation.shape(a, b))
+        whole = all(pick is None or len(np.unique(pick)) == every for pick in picks)
+        return cls(equation, equation.sizes(a, b), whole)
 
     def apply(self, a: Array, b: Array) -> Array:
-        """(A elements, samples), (B elements, samples) -> (picked elements, samples), exact."""
+        """(cores, A elements, samples), (cores, B elements, samples) -> (cores * elements, samples), exact."""
         equation = self.equation
-        x = self._matrix(a, equation.left, (equation.shared, equation.rows, equation.summed))
-        y = self._matrix(b, equation.right, (equation.shared, equation.summed, equation.columns))
         terms = prod(self.sizes[c] for c in equation.left + equation.right if c not in equation.out)
-        left, right = (float(np.abs(part).max(initial=0)) for part in (a, b))
-        z: Array
-        if left * right * max(terms, 1) < EXACT:
-            z = np.matmul(x.astype(np.float64), y.astype(np.float64)).astype(np.int64)
-        else:
-            z = np.matmul(x, y)
+        kind = exact(largest(a) * largest(b) * max(terms, 1))
+        x = self._matrix(a, equation.left, (equation.shared, equation.rows, equation.summed), kind)
+        y = self._matrix(b, equation.right, (equation.shared, equation.summed, equation.columns), kind)
         order = equation.shared + equation.rows + equation.columns
-        z = z.reshape(a.shape[1], *(self.sizes[c] for c in order))
-        z = z.transpose(*(1 + order.index(c) for c in equation.out), 0).reshape(-1, a.shape[1])
-        return z if self.pick is None else z[self.pick]
+        z = np.matmul(x, y).reshape(*x.shape[:2], *(self.sizes[c] for c in order))
+        z = z.transpose(0, *(2 + order.index(c) for c in equation.out), 1)
+        return np.ascontiguousarray(z.reshape(-1, a.shape[-1]).astype(np.int64, copy=False))
 
     def pairs(self, a: Array, b: Array) -> Array:
-        """Pairs of non-zero operands met for the picked elements, per sample."""
-        active_a, active_b = (a != 0).astype(np.int64), (b != 0).astype(np.int64)
-        if not self.whole:
-            return np.asarray(self.apply(active_a, active_b).sum(axis=0))
+        """Pairs of non-zero operands, (cores, samples), where all of the result is wanted."""
         equation, both = self.equation, self.equation.shared + self.equation.summed
-        often = self._onto(active_a, equation.left, both) * self._onto(active_b, equation.right, both)
-        return np.asarray(often.reshape(-1, a.shape[1]).sum(axis=0))
+        often = self._onto(a != 0, equation.left, both) * self._onto(b != 0, equation.right, both)
+        return np.asarray(often.reshape(len(a), -1, a.shape[-1]).sum(axis=1))
 
     def _onto(self, x: Array, letters: str, kept: str) -> Array:
-        """Sum over the letters not kept; axes in the order of ``kept``, samples last."""
-        x = x.reshape(*(self.sizes[c] for c in letters), x.shape[1])
-        x = x.sum(axis=tuple(i for i, c in enumerate(letters) if c not in kept))
+        """Sum over the letters not kept, int64; cores first, axes in the order of ``kept``, samples last."""
+        cores, _, samples = x.shape
+        x = x.reshape(cores, *(self.sizes[c] for c in letters), samples)
+        x = x.sum(axis=tuple(1 + i for i, c in enumerate(letters) if c not in kept), dtype=np.int64)
         order = [c for c in letters if c in kept]
-        return x.transpose(*(order.index(c) for c in kept), len(order))
+        return x.transpose(0, *(1 + order.index(c) for c in kept), 1 + len(order))
 
-    def _matrix(self, x: Array, letters: str, groups: tuple[str, str, str]) -> Array:
-        """(samples, batch, rows, columns), letters of no use summed out."""
-        kept = np.moveaxis(self._onto(x, letters, "".join(groups)), -1, 0)
+    def _matrix(self, x: Array, letters: str, groups: tuple[str, str, str], kind: Any) -> Array:
+        """(cores, samples, batch, rows, columns), letters of no use summed out."""
+        kept = np.moveaxis(self._onto(x, letters, "".join(groups)), -1, 1)
         sizes = (prod(self.sizes[c] for c in group) for group in groups)
-        return np.ascontiguousarray(kept).reshape(x.shape[1], *sizes)
+        return np.ascontiguousarray(kept, dtype=kind).reshape(len(x), x.shape[-1], *sizes)
