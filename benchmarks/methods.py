@@ -45,8 +45,10 @@ from neurodeploy.ir.nodes import Neuron
 SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("ecmt", "released", {}),
     ("ecmt", "headline", {}),
+    ("ecmt", "faithful", {}),
     ("pmsm", "mse", {}),
     ("pmsm", "four_bits", {}),
+    ("pmsm", "faithful", {}),
     ("dcgs", "released", {}),
     ("spikezip", "default", {}),
 )
