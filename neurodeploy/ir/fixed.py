@@ -45,8 +45,7 @@ def held(x: Ints, bits: Ints) -> Ints:
 
 def flag(condition: Any) -> Ints:
     """1 where the condition holds, else 0; unlike numpy's ``where``, compiled code keeps scalars scalar."""
-    # A cast is several times faster than numpy's product of two types.
-    return condition.astype(np.int64) if isinstance(condition, np.ndarray) else condition * np.int64(1)
+    return condition * np.int64(1)
 
 
 def select(condition: Any, a: Ints, b: Ints) -> Ints:
