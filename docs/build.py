@@ -23,6 +23,7 @@ sys.path[:0] = [
     str(ROOT / "benchmarks"),
 ]  # so that it also runs where the package is not installed
 
+import library_models as libraries_benchmark  # noqa: E402
 import methods as methods_benchmark  # noqa: E402
 import validation as validation_benchmark  # noqa: E402
 
@@ -331,6 +332,7 @@ def results() -> str:
     for file in sorted(
         set(RESULTS.glob("*.json"))
         - set(RESULTS.glob("methods-*.json"))
+        - set(RESULTS.glob("library_models-*.json"))
         - {RESULTS / f"{n}.json" for n in OWN_PAGES}
     ):
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -353,6 +355,11 @@ def comparison() -> str:
 def validation() -> str:
     """Published measurements beside predictions, as `benchmarks/validation.py` made them."""
     return validation_benchmark.report(json.loads(validation_benchmark.PATH.read_text(encoding="utf-8")))
+
+
+def library_models() -> str:
+    """What of the libraries' networks is imported, as `benchmarks/library_models.py` found it."""
+    return libraries_benchmark.report()
 
 
 def _rows(rows: list[Any]) -> str:
@@ -393,6 +400,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "results": results,
     "comparison": comparison,
     "validation": validation,
+    "library-models": library_models,
 }
 
 

@@ -240,9 +240,10 @@ ND177 a preparation of images that the input of a network cannot say
   for each channel, or it cannot be read or run at all. A network that is given raw levels would see something else than
   it was trained on. Leave the file of the preparation out and give scale and offset, or bring the network with its
   preparation as py:package.module:factory.
-ND178 nothing says how large the images of a model are
+ND178 nothing says how large the images of a model are, or how long its signals
   Neither preprocessor_config.json nor the config of the model names rows and columns, or names impossible ones. Give
-  them: --set reader.image=224.
+  them: --set reader.image=224. An encoder of waveforms takes any number of samples, and one of features of any number
+  of frames: --set reader.length=16000.
 ND179 the model does not yield what is to be read of it
   What is read of a model of Hugging Face is one of its results: logits, what stands for a whole image or text, or the
   vectors of the tokens, of which the mean, the first or the last may be taken. The model was run, and yields no such

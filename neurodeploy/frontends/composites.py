@@ -23,20 +23,51 @@ from .kinds import WHOLE
 from .traced import Call, Ref, Traced, references
 
 
-def _mean(x: Any, dim: Any, keepdim: bool = False) -> Any:
-    return x.mean(axis=_last(dim, keepdim), keepdims=True)
+def _mean(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    return _rows(x, keepdim).mean(axis=-1, keepdims=True)
 
 
-def _var(x: Any, dim: Any, unbiased: bool = True, keepdim: bool = False, correction: Any = None) -> Any:
+def _var(
+    x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, correction: Any = None
+) -> Any:
     """Torch's variance; ``correction`` is the newer name of what ``unbiased`` says."""
     ddof = float(unbiased) if correction is None else correction
-    return x.var(axis=_last(dim, keepdim), ddof=ddof, keepdims=True)
+    return _rows(x, keepdim).var(axis=-1, ddof=ddof, keepdims=True)
 
 
-def _last(dim: Any, keepdim: bool) -> int:
-    if dim not in (-1, [-1], (-1,)) or not keepdim:
+def _length(x: Any, order: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    """The Euclidean length of each row."""
+    if order != 2:
         raise _NoFunctionError
-    return -1
+    return np.linalg.norm(_rows(x, keepdim), axis=-1, keepdims=True)
+
+
+def _rows(x: Any, keepdim: bool) -> Any:
+    """What is reduced along its rows; :func:`_axis` says which axis of torch they are."""
+    if not keepdim:
+        raise _NoFunctionError
+    return x
+
+
+def _axis(calls: Sequence[Call]) -> int:
+    """The one axis that all calls of a group reduce, counted from the last; _NoFunctionError where they differ.
+
+    The last where none does.
+    """
+    axes = {axis for call in calls if call.op in REDUCED for axis in _reduced(call)}
+    if len(axes) > 1:
+        raise _NoFunctionError
+    return axes.pop() if axes else -1
+
+
+def _reduced(call: Call) -> list[int]:
+    """The axes that a call reduces, counted from the last."""
+    place = REDUCED[call.op]
+    given = call.kwargs.get("dim", call.args[place] if len(call.args) > place else None)
+    dims = [given] if isinstance(given, int) else given
+    if not dims or (max(dims) >= 0 and call.sizes is None):
+        raise _NoFunctionError
+    return [dim - len(call.sizes or ()) if dim >= 0 else dim for dim in dims]
 
 
 #: canonical operator -> its value on arrays
@@ -64,12 +95,17 @@ SIMPLE: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda a: 1 / np.sqrt(a),
     "mean": _mean,
     "var": _var,
+    "linalg_vector_norm": _length,
+    **dict.fromkeys(("expand", "expand_as"), lambda a, *_: a),
 }
 CASTS = ("_to_copy", "to", "float", "double", "type_as")
 SIMPLE |= dict.fromkeys(CASTS, lambda a, *_, **__: a)
+#: reductions along rows, and which of their arguments says along which axis
+REDUCED = {"mean": 1, "var": 1, "linalg_vector_norm": 2}
 #: no group is a function worth a look without one of these
 SEEDS = {
     "tanh", "sigmoid", "erf", "exp", "sqrt", "rsqrt", "pow", "__pow__", "floor", "floor_", "round", "round_",
+    "linalg_vector_norm",
 }  # fmt: skip
 LARGEST = 24  # calls in a group
 WIDTH = 18  # of a row, as norms see it
@@ -125,19 +161,39 @@ class _Program:
                 for name in group
                 for read in self.read(name)
                 if read not in group and read in self.calls
-                if _simple(self.calls[read]) and self.users[read] <= set(group)
+                if self.simple(self.calls[read]) and self.users[read] <= set(group)
             ]
             if not more:
                 break
             group += list(dict.fromkeys(more))
         return group
 
+    def simple(self, call: Call) -> bool:
+        """Whether a call is elementwise, a mean of rows, or repeats one along its row.
 
-def _simple(call: Call) -> bool:
-    """Whether a call is elementwise, or a mean of rows; a cast is nothing where its type holds what it is given."""
-    if call.op in CASTS and call.dtype is not None:
-        return bool(call.dtype.is_floating_point and call.dtype.itemsize >= WHOLE)
-    return call.op in SIMPLE
+        A cast is nothing where its type holds what it is given.
+        """
+        if call.op in CASTS and call.dtype is not None:
+            return bool(call.dtype.is_floating_point and call.dtype.itemsize >= WHOLE)
+        if call.op.startswith("expand"):
+            given = getattr(call.args[0], "name", "")
+            return self.statistic(given) and _repeats_rows(self.calls[given], call)
+        return call.op in SIMPLE
+
+    def statistic(self, name: str) -> bool:
+        """Whether a call says one number of each row."""
+        call = self.calls.get(name)
+        if call is None or call.op not in SIMPLE:
+            return False
+        read = self.read(name)
+        return call.op in REDUCED or (bool(read) and all(map(self.statistic, read)))
+
+
+def _repeats_rows(given: Call, call: Call) -> bool:
+    """Whether a call repeats one number along one axis of what another yields, as arithmetic does by itself."""
+    old, new = given.sizes or (), call.sizes or ()
+    grown = [a for a, b in zip(old, new, strict=False) if a != b]
+    return len(old) == len(new) and len(grown) < 2 and all(size == 1 for size in grown)
 
 
 def fused(traced: Traced) -> list[Call]:
@@ -149,7 +205,7 @@ def fused(traced: Traced) -> list[Call]:
     gone: set[str] = set()
     made: dict[str, Call] = {}
     for call in reversed(calls):
-        if not _simple(call) or call.name in gone or call.name not in program.live:
+        if not program.simple(call) or call.name in gone or call.name not in program.live:
             continue
         if found := _recognised(call, program):
             made[call.name], dropped = found
@@ -178,7 +234,7 @@ def _recognised(root: Call, program: _Program) -> tuple[Call, set[str]] | None:
             continue
         if found is not None:
             op, keywords = found
-            origin = replace(root.origin, op=op)
+            origin = replace(root.origin, op=keywords.get("norm", op))
             return replace(root, op=op, args=(Ref(leaf),), kwargs=keywords, origin=origin, leaf=False), idle
     return None
 
@@ -193,10 +249,10 @@ def _known(function: _Function, group: Sequence[Call]) -> tuple[str, dict[str, A
     if np.shape(y) != points.shape or not np.isfinite(y[: len(NEAR)]).all():
         return None
     shown = np.isfinite(y)
-    for op, params, keywords in _candidates(group):
+    for op, params, keywords in _candidates(group, _axis(group)):
         expected = MICROCODE[op].float_apply(points, params)
         if np.allclose(y[shown], expected[shown], rtol=RELATIVE, atol=TOLERANCE):
-            return op, keywords
+            return "spelled_norm" if "norm" in keywords else op, keywords
     return None
 
 
@@ -250,15 +306,22 @@ def _scalars(call: Call, constants: Mapping[str, Any]) -> Iterator[Any]:
             yield part
 
 
-def _candidates(group: Sequence[Call]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _candidates(group: Sequence[Call], axis: int) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """(operator, its parameters on rows of points, keywords of the call) of every function that a group may be."""
     for name, op in MICROCODE.items():
         yield from ((name, dict(keywords), dict(keywords)) for keywords in op.spelled)
     numbers = {n for call in group for n in (*call.args, *call.kwargs.values()) if isinstance(n, float)}
+    least = sorted(n for n in numbers | {0.0} if 0 <= n < 1)
     affine = {"width": WIDTH, "gamma": np.ones(WIDTH), "beta": np.zeros(WIDTH)}
     for norm in (name for name, op in MICROCODE.items() if op.affine):
-        for eps in sorted(n for n in numbers | {0.0} if 0 <= n < 1):
-            yield norm, {**affine, "eps": eps}, {"normalized_shape": None, "eps": eps}
+        for eps in least:
+            yield norm, {**affine, "eps": eps}, {"norm": norm, "eps": eps, "dim": axis}
+    if any(call.op == "linalg_vector_norm" for call in group):
+        # a row that is shorter than the least length is next to nothing, and stays so
+        short = {**affine, "gamma": np.full(WIDTH, WIDTH**-0.5)}
+        for eps in (n**2 for n in reversed(least)):
+            keywords = {"norm": "rms_norm", "eps": eps, "dim": axis, "length": True}
+            yield "rms_norm", {**short, "eps": eps / WIDTH}, keywords
 
 
 class _NoFunctionError(Exception):

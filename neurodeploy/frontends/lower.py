@@ -162,7 +162,7 @@ class _Program:
             return _kept_ids(first, call, args, kwargs)
         result = self._built(call, operator, build)
         if isinstance(first, MaskedScores) and MaskedScores in operator.keeps:
-            return MaskedScores(result, first.hidden.reshape(result.shape.sizes))
+            return replace(first, scores=result, hidden=first.hidden.reshape(result.shape.sizes))
         return followed(self.lowering, result, operands)
 
     def _readouts(self, call: Call) -> set[str]:

@@ -291,7 +291,7 @@ class Lowering:
     def hide(self, scores: Scores, hidden: Array) -> MaskedScores:
         """Scores that a softmax will take for minus infinity where ``hidden``, aligned as a constant is."""
         if isinstance(scores, MaskedScores):
-            return MaskedScores(scores.scores, scores.hidden | self.hide(scores.scores, hidden).hidden)
+            return replace(scores, hidden=scores.hidden | self.hide(scores.scores, hidden).hidden)
         return MaskedScores(scores, np.broadcast_to(self.aligned(hidden, scores) > 0, scores.shape.sizes))
 
     def const(self, array: Array, roles: Sequence[str]) -> tuple[str, Shape]:

@@ -205,6 +205,11 @@ def unsteady(model: Any, example: Any) -> list[Problem]:
     return foreign[:1] or racing(recorders[0]) or follows_batch(*recorders)
 
 
+def asks_for_values(model: Any, example: Any) -> bool:
+    """Whether a module cannot be run on shapes alone."""
+    return _watched(model, tuple(example.shape), example.dtype, []) is None
+
+
 def steps(model: Any, example: Any) -> int | None:
     """How often one line of a module compares numbers, as a neuron that fires does; None where it cannot be run."""
     recorder = _watched(model, tuple(example.shape), example.dtype, [])

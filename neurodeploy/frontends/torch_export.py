@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import operator
 import re
@@ -11,7 +12,7 @@ from typing import Any
 from ..errors import ImportModelError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch, observed
+from . import _torch, guest, observed
 from .input_spec import InputSpec
 from .lower import lower
 from .traced import Call, Ref, Traced
@@ -51,14 +52,32 @@ def import_program(program: Any, spec: InputSpec, name: str = "network", inside:
 
 
 def _exported(model: Any, example: Any, name: str) -> Any:
-    """torch.export with its many exceptions turned into two problems."""
+    """torch.export with its many exceptions turned into two problems.
+
+    What dynamo cannot read is run by Python itself, if shapes are all that it asks for: caches, loggers, attributes
+    that a call sets. A branch on values is not run so, and what a call leaves behind is found by running it.
+    """
     import torch
 
     try:
         with _torch.inference():
             return torch.export.export(model, (example,), strict=True)
     except Exception as error:  # torch raises a dozen unrelated classes here, some of them private
-        raise ImportModelError(_export_problem(model, example, name, error)) from error
+        problem, cause = _export_problem(model, example, name, error), error
+    if problem.code in ("ND104", "ND131") and not observed.asks_for_values(model, example):
+        with contextlib.suppress(Exception), _torch.inference(), guest.kept(model):
+            program = torch.export.export(model, (example,), strict=False)
+            if _has_numbers(program):
+                return program
+    raise ImportModelError(problem) from cause
+
+
+def _has_numbers(program: Any) -> bool:
+    """Whether all constants of a program have numbers, and none was made while it was read."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    held = (*program.state_dict.values(), *program.constants.values())
+    return not any(isinstance(value, FakeTensor) for value in held)
 
 
 def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Problem:
@@ -162,9 +181,9 @@ def _changed(signature: Any) -> Iterator[Problem]:
 
 
 def _drawn(calls: Sequence[Any], paths: Mapping[Any, tuple[str, bool]]) -> Iterator[Problem]:
-    """ND151 for every call that draws random numbers."""
+    """ND151 for every call that draws random numbers which something reads."""
     for node in calls:
-        if observed.is_random(node.target, node.args, node.kwargs):
+        if node.users and observed.is_random(node.target, node.args, node.kwargs):
             op, (file, line) = _torch.operator_name(node.target), _torch.place(node.stack_trace)
             yield observed.random_numbers(op, str(Origin(paths[node][0], op, file, line)))
 
@@ -208,9 +227,21 @@ def _calls(module: Any, known: dict[Any, Any], given: Iterable[Any] = (), scope:
             known[node] = _known(result.args[0], known)
         elif node.target is operator.getitem and isinstance(known[node.args[0]], tuple):
             known[node] = known[node.args[0]][node.args[1]]
+        elif node.op == "call_function" and _restrides(node):
+            known[node] = known[node.args[0]]
         elif node.op == "call_function":
             known[node] = Ref(scope + node.name)
             yield node
+
+
+def _restrides(node: Any) -> bool:
+    """Whether a node only says how axes of size 1 lie in memory, as torch's own pooling to one pixel does."""
+    if _torch.operator_name(node.target) != "as_strided":
+        return False
+    made, given = node.meta["val"], node.args[0].meta["val"]
+    steps = zip(made.shape, made.stride(), given.stride(), strict=False)
+    alike = made.shape == given.shape and made.storage_offset() == given.storage_offset()
+    return alike and all(new == old for size, new, old in steps if size > 1)
 
 
 def _is_context(node: Any) -> bool:

@@ -270,11 +270,13 @@ class OfIds:
 class MaskedScores:
     """Scores that a mask has made so small, where ``hidden``, that their softmax is 0; the scores stay as they are.
 
-    ``hidden`` has the graph's shape. Only a softmax can read them.
+    ``hidden`` has the graph's shape. Only a softmax can read them. Where a mask ``of_ids`` takes part, it is added to
+    the scores, and only so deep.
     """
 
     scores: Stream
     hidden: Array
+    of_ids: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:

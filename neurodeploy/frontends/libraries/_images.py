@@ -18,6 +18,8 @@ from ..input_spec import InputSpec
 
 #: raw levels are 0 .. TOP
 TOP = 255
+#: levels of even images that tell scale and offset; 0 and 1 look as if they were prepared already
+ASKED = (5, TOP)
 #: rows and columns of an image that is larger than most networks take
 PROBED = 640
 #: largest difference from scale and offset, of values of order 1: libraries compute in float32
@@ -57,16 +59,31 @@ def levels(rescale: float, mean: object, deviation: object, channels: int) -> Le
     return Levels(scale, offset)
 
 
-def require(prepare: Prepare, found: Levels, shape: tuple[int, ...], where: str) -> None:
-    """ImportModelError ND177 unless ``prepare``, told to keep rows and columns, is scale and offset."""
+def settled(prepare: Prepare, found: Levels, shape: tuple[int, ...], where: str) -> Levels:
+    """``found``, or what ``prepare`` itself says of even images, whichever it does to noise.
+
+    ``prepare`` is told to keep rows and columns. ImportModelError ND177 where it does neither.
+    """
     raw = noise(shape)
     cause = "the library prepares images in a way that no scale and offset for each channel says"
     try:
-        off = distance(prepare(raw), found(raw))
+        made = prepare(raw)
+        off = distance(made, found(raw))
+        if off > NEAR:
+            found = _asked(prepare, shape)
     except Exception as error:  # whatever the library says to its own settings
         raise ImportModelError(unsaid(cause, where, first_line(error))) from error
-    if off > NEAR:
+    usable = bool(found.scale.all()) and distance(made, found(raw)) <= NEAR
+    if not usable:
         raise ImportModelError(unsaid(cause, where, f"off by {off:.3g} of the range of values"))
+    return found
+
+
+def _asked(prepare: Prepare, shape: tuple[int, ...]) -> Levels:
+    """Scale and offset by two images, each of one level."""
+    low, high = (prepare(np.full(shape, level, np.uint8)).mean(axis=(1, 2)) for level in ASKED)
+    scale = (high - low) / (ASKED[1] - ASKED[0])
+    return Levels(scale, low - ASKED[0] * scale)
 
 
 def cropped(whole: int, size: tuple[int, ...], way: str) -> str:

@@ -18,6 +18,8 @@ from ._outputs import EMBEDDINGS, ReadOut
 PREPARATION = "preprocessor_config.json"
 #: most rows and columns that a processor may be asked for
 MOST = 4096
+#: steps of a processor that change rows and columns
+GEOMETRY = ("do_resize", "do_center_crop", "do_thumbnail", "do_align_long_axis", "do_pad")
 #: how PIL numbers what lies between two pixels
 RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
@@ -37,7 +39,7 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
     size = _size(config, options, processor, own, channels, where)
     if processor is not None:
         prepare = _as_it_is(processor)
-        _images.require(lambda raw: _turned(prepare(raw), flipped), found, (channels, *size), where)
+        found = _images.settled(lambda raw: _turned(prepare(raw), flipped), found, (channels, *size), where)
     example = torch.zeros(_torch.BATCH, channels, *size)
     try:
         results = _outputs.results(model, {"pixel_values": example}, where)
@@ -91,8 +93,7 @@ def _prepare(processor: Any, **more: Any) -> _images.Prepare:
 
 def _as_it_is(processor: Any) -> _images.Prepare:
     """The same with rows and columns as they are."""
-    steps = [step for step in ("do_resize", "do_center_crop") if hasattr(processor, step)]
-    return _prepare(processor, **dict.fromkeys(steps, False))
+    return _prepare(processor, **{step: False for step in GEOMETRY if hasattr(processor, step)})
 
 
 def _levels(processor: Any, channels: int, where: str) -> tuple[_images.Levels, bool]:
@@ -101,7 +102,8 @@ def _levels(processor: Any, channels: int, where: str) -> tuple[_images.Levels, 
         return _images.levels(1 / _images.TOP, 0.5, 0.5, channels), False
     rescales, normalises = (getattr(processor, key, False) for key in ("do_rescale", "do_normalize"))
     try:
-        rescale = float(processor.rescale_factor) if rescales else 1.0
+        usual = 1 / _images.TOP  # some have no setting for it
+        rescale = float(getattr(processor, "rescale_factor", usual)) if rescales else 1.0
         mean, deviation = (processor.image_mean, processor.image_std) if normalises else (0.0, 1.0)
         found = _images.levels(rescale, mean, deviation, channels)
     except (TypeError, ValueError, AttributeError) as error:

@@ -89,6 +89,8 @@ def _read_out(results: Results, wanted: str, decoder: bool, name: str) -> ReadOu
         return results.asked(wanted)
     if results.of("logits"):
         return results.read("logits", "last" if decoder else "whole")
+    if results.axes == 2:  # a network that yields what stands for the whole text, and no more
+        return results.read(results.tokens)
     return results.asked(_own_pool(Path(name) / POOLING) or "mean")
 
 

@@ -1,8 +1,8 @@
 """``hf:NAME`` or a local folder: Hugging Face transformers (ViT, BERT-style encoders, decoders from GPT-2 to LLaMA).
 
-An image model is fed as the library's own processor feeds it. A text model takes token ids of one fixed length,
-positions in order. With ``mask`` the tokens of padding, of which each text has its own number at its end, are hidden
-from attention and from the mean, and ``last`` is the one before them.
+An image model is fed as the library's own processor feeds it, an audio encoder by the features that it takes. A text
+model takes token ids of one fixed length, positions in order. With ``mask`` the tokens of padding, of which each text
+has its own number at its end, are hidden from attention and from the mean, and ``last`` is the one before them.
 ``hf:bert`` (a type of model, not of the hub) with ``pretrained=false`` is an architecture with the sizes of its
 library, or those in ``arguments``.
 """
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ... import guarded
 from ...errors import ImportModelError, Problem
-from . import _pixels, _texts
+from . import _pixels, _signals, _texts
 from ._base import RANDOM, Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
@@ -34,10 +34,13 @@ SECONDS = 10.0  # to build one without memory
 
 
 class HuggingFaceOptions(LibraryOptions, TextOptions):
-    """Further: the size of images, the length of a text, and what is made of the tokens' vectors."""
+    """Further: the size of images, the length of a text or a signal, and what is made of the tokens' vectors."""
 
     image: int | None = Field(None, ge=1, description="rows and columns of an image; unset: the model's own")
     tokens: int = Field(32, ge=1, description="tokens of a text")
+    length: int | None = Field(
+        None, ge=1, description="samples of a waveform, or frames of features; unset: the model's own"
+    )
     mask: bool | None = Field(
         None, description="hide padding; unset: where the model's attention can and a tokenizer is known"
     )
@@ -83,7 +86,10 @@ class HuggingFace(Library):
                 read = transformers.AutoConfig.from_pretrained
                 config = read(name, trust_remote_code=False, **options.arguments)
         if options.image is not None:
-            config.image_size = options.image
+            sides = getattr(config, "image_size", None)
+            config.image_size = (
+                [options.image] * len(sides) if isinstance(sides, (list, tuple)) else options.image
+            )
         with constructing(where), seeded(options.seed):
             model = _class(transformers, config)._from_config(config, attn_implementation="eager")
         if weights is not None:
@@ -106,6 +112,8 @@ class HuggingFace(Library):
             raise ImportModelError(Problem("ND181", cause, where, type(model).__name__, limit, (fix,)))
         if model.main_input_name == "pixel_values":
             return _pixels.network(transformers, model, options, name, where)
+        if model.main_input_name in _signals.INPUTS:
+            return _signals.network(model, options, where)
         decoder = type(model) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING.values()
         tokenised = bool(self.texts(name, options).tokenizer)
         return _texts.network(model, options, name, tokenised, decoder, where)
@@ -167,6 +175,8 @@ def _class(transformers: Any, config: Any) -> Any:
     mappings: tuple[str, ...] = ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING")
     if _causal(transformers, config):
         mappings = ("MODEL_FOR_CAUSAL_LM_MAPPING", *mappings)
+    elif config.is_encoder_decoder:  # T5 and its kin by their encoder, which maps a text alone
+        mappings = ("MODEL_FOR_TEXT_ENCODING_MAPPING", *mappings)
     for mapping in mappings:
         table = getattr(transformers, mapping)
         if type(config) in table:

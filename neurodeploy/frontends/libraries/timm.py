@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,25 @@ class Timm(Library):
         timm = self.require()
         timm.layers.set_fused_attn(False)  # torch 2.3 cannot trace the switch between the two forms
         arguments = dict(options.arguments)
-        if options.image is not None:
-            arguments["img_size"] = options.image
         if options.classes is not None:
             arguments["num_classes"] = options.classes
         near = self.near(name.partition(".")[0], timm.list_models())
-        make = lambda published: timm.create_model(name, pretrained=published, **arguments)
+
+        def make(published: bool) -> Any:
+            create = partial(timm.create_model, name, pretrained=published, **arguments)
+            if options.image is None:
+                return create()
+            try:
+                return create(img_size=options.image)
+            except TypeError:  # convolutions alone take images of any size
+                return create()
+
         model = self.weighted(name, options, near, make)
         own = timm.data.resolve_model_data_config(model)  # what its own pipeline goes by
         channels, *size = own["input_size"]
-        if "img_size" in arguments:
-            size = [int(n) for n in np.broadcast_to(arguments["img_size"], 2)]
+        sides = options.image or arguments.get("img_size")
+        if sides is not None:
+            size = [int(n) for n in np.broadcast_to(sides, 2)]
         channels = int(arguments.get("in_chans", channels))
         levels = _images.levels(1 / _images.TOP, own["mean"], own["std"], channels)
         whole = int(min(size) / own["crop_pct"])

@@ -90,7 +90,8 @@ def _sum(lowering: Lowering, a: Any, b: Any, sign: int = 1) -> Scores:
     shape = Shape(like.shape.roles, sizes)
     out = like.at(lowering.add(Sum, [name for name, _ in parts], shape, signs=(1, sign)), shape)
     hidden = [np.broadcast_to(part, sizes) for part in map(_hidden, (a, b)) if part is not None]
-    return MaskedScores(out, np.logical_or.reduce(hidden)) if hidden else out
+    of_ids = any(isinstance(item, OfIds) or getattr(item, "of_ids", False) for item in (a, b))
+    return MaskedScores(out, np.logical_or.reduce(hidden), of_ids) if hidden else out
 
 
 def _by_tick(lowering: Lowering, stream: Stream, gain: Array | float, offset: Array | float) -> Stream:
@@ -148,8 +149,16 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
 
 
 @operator(
-    "mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply", elementwise=True, by_tick=True
-)
+    "mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply",
+    reads=(MaskedScores,), elementwise=True, by_tick=True,
+)  # fmt: skip
+def times(lowering: Lowering, a: Any, b: Any) -> Scores:
+    """a b; of scores that a mask hides, what is minus infinity stays so."""
+    if isinstance(a, MaskedScores) or isinstance(b, MaskedScores):
+        return _hidden_scaled(lowering, *((a, b) if isinstance(a, MaskedScores) else (b, a)))
+    return mul(lowering, a, b)
+
+
 def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     """A dynamic product of two streams, or a diagonal synapse for a constant factor."""
     if isinstance(a, Stream) and isinstance(b, Stream):
@@ -172,6 +181,14 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
     if len(axes) < 2:
         return affine(lowering, stream, factors, None, axes[0] if axes else None)
     return _gate(lowering, stream, factors, axes)
+
+
+def _hidden_scaled(lowering: Lowering, scores: MaskedScores, factor: Any) -> MaskedScores:
+    """Masked scores times a number above 0: what is minus infinity stays so."""
+    if depends(factor) or scores.of_ids or not (lowering.array(factor) > 0).all():
+        cause, limit = "scores hidden by a mask are scaled", "a constant mask, and a constant factor above 0"
+        raise Refusal("ND101", cause, scores.sizes, limit, "scale the scores before the mask")
+    return replace(scores, scores=mul(lowering, scores.scores, factor))
 
 
 def _gate(lowering: Lowering, stream: Stream, factors: Array, axes: list[int]) -> Stream:
@@ -219,16 +236,17 @@ def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha
     "div_",
     "true_divide",
     "divide",
+    reads=(MaskedScores,),
     elementwise=True,
     by_tick=True,
 )
-def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Stream:
+def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Scores:
     """Division by a constant."""
-    if isinstance(b, Stream) or rounding_mode is not None:
+    if depends(b) or rounding_mode is not None:
         cause, found = "a division by a stream, or a rounding one", rounding_mode or "stream"
         fix = "of a mean over the tokens that a mask shows: multiply them by the softmax of the mask"
         raise Refusal("ND101", cause, found, "a constant divisor", fix)
-    return mul(lowering, a, 1.0 / lowering.array(b))
+    return times(lowering, a, 1.0 / lowering.array(b))
 
 
 @operator("neg", "negative", elementwise=True)

@@ -16,23 +16,20 @@ from ..lowering import Lowering
 from ..values import BATCH, TIME, Membrane, Refusal, Stream, depends, inner
 from ._base import operator
 from .linear import affine
+from .views import movedim
 
 
 @operator("layer_norm")
 def layer_norm(
     lowering: Lowering,
     x: Stream,
-    normalized_shape: Sequence[int] | None,
+    normalized_shape: Sequence[int],
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
     cudnn_enable: bool = False,
 ) -> Stream:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator.
-
-    ``normalized_shape`` None is the last axis, as for :func:`rms_norm`: what a front end makes of the spelled-out form.
-    """
-    normalized_shape = normalized_shape or x.sizes[-1:]
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last axes, joined into one for the operator."""
     count, sizes = len(normalized_shape), x.sizes
     width = prod(normalized_shape)
     x.graph_axes(range(x.rank - count, x.rank), "layer norm")
@@ -53,18 +50,33 @@ def native_layer_norm(lowering: Lowering, *args: Any, **kwargs: Any) -> tuple[An
 def rms_norm(
     lowering: Lowering,
     x: Stream,
-    normalized_shape: Sequence[int] | None,
+    normalized_shape: Sequence[int],
     weight: Any = None,
     eps: float | None = None,
 ) -> Stream:
     """x / sqrt(mean x^2 + eps) * weight over the last axis; eps defaults to float32's, as in torch."""
-    normalized_shape = normalized_shape or x.sizes[-1:]
     if len(normalized_shape) != 1:
         raise Refusal("ND101", "an RMS norm over several axes", tuple(normalized_shape), "the last axis")
     x.axis(-1, "RMS norm")
     gamma = np.ones(normalized_shape[0]) if weight is None else lowering.array(weight)
     eps = float(np.finfo(np.float32).eps if eps is None else eps)
     return lowering.like(x, Micro, op="rms_norm", params={"width": len(gamma), "gamma": gamma, "eps": eps})
+
+
+@operator("spelled_norm")
+def spelled_norm(
+    lowering: Lowering, x: Stream, norm: str, eps: float, dim: int, length: bool = False
+) -> Stream:
+    """A norm along one axis without weights, as a front end finds it spelled out in simple operators.
+
+    With ``length`` an RMS norm takes the sum of squares for their mean: rows get the length 1.
+    """
+    rows = movedim(lowering, x, dim, -1)
+    width = rows.sizes[-1]
+    gamma = np.full(width, width**-0.5 if length else 1.0)
+    build = layer_norm if norm == "layer_norm" else rms_norm
+    made = build(lowering, rows, [width], gamma, eps=eps / width if length else eps)
+    return movedim(lowering, made, -1, dim)
 
 
 @operator("group_norm")
@@ -80,7 +92,7 @@ def group_norm(
     """A layer norm over each group of channels (torch axis 1) with all their pixels, then a factor per channel."""
     channels = x.axis(1, "group norm")
     rows = lowering.reshape(x, (x.sizes[0], num_groups, -1))
-    normed = lowering.reshape(layer_norm(lowering, rows, None, eps=eps), x.sizes)
+    normed = lowering.reshape(layer_norm(lowering, rows, rows.sizes[-1:], eps=eps), x.sizes)
     if weight is None and bias is None:
         return normed
     gamma = np.ones(x.sizes[1]) if weight is None else lowering.array(weight)

@@ -167,8 +167,13 @@ def slice_(
     start: int | None = None,
     end: int | None = None,
     step: int = 1,
-) -> Stream:
-    """Every step-th element of start .. end along one axis."""
+) -> Any:
+    """Every step-th element of start .. end along one axis; of none a constant without elements."""
+    import torch
+
+    dim, sizes = x.dim(dim), x.sizes
+    if step > 0 and not range(*slice(start, end, step).indices(sizes[dim])):
+        return torch.zeros(*sizes[:dim], 0, *sizes[dim + 1 :], dtype=torch.float64)
     return lowering.slice(x, dim, start, end, step)
 
 

@@ -370,3 +370,59 @@ def test_a_local_folder_of_hugging_face(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
     assert problems(ImportModelError, resolve.source_graph, long)[0][0] == "ND117"
+
+
+WAVE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+        "conv_dim": [8, 8], "conv_stride": [4, 2], "conv_kernel": [8, 3], "num_feat_extract_layers": 2,
+        "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}  # fmt: skip
+WHISPER = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "num_mel_bins": 6,
+           "max_source_positions": 5, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 32,
+           "vocab_size": 9, "pad_token_id": 0}  # fmt: skip
+SPECTRA = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+def against_the_library(text: str, **reader: Any) -> Graph:
+    """The graph equals what the library's own call makes of noise, in double precision."""
+    found, graph = built(text, **reader), graph_of(text, **reader)
+    raw = np.random.default_rng(0).integers(0, 256, (2, *found.spec.shape))
+    found.module.double()
+    with torch.no_grad():
+        expected = found.reference(torch.tensor(raw * found.spec.scale + found.spec.offset)).numpy()
+    np.testing.assert_allclose(interp.run(graph, raw).outputs[0], expected, rtol=1e-6, atol=1e-6)
+    return graph
+
+
+@pytest.mark.needs("transformers")
+@pytest.mark.parametrize(
+    ("kind", "reader", "shape"),
+    fast([
+        ("wav2vec2", {"arguments": WAVE, "length": 64}, (64,)),
+        ("whisper", {"arguments": WHISPER}, (6, 10)),
+        ("wav2vec2-bert", {"arguments": {**SPECTRA, "feature_projection_input_dim": 6}, "length": 8}, (8, 6)),
+        ("audio-spectrogram-transformer", {"arguments": {**SPECTRA, "max_length": 12, "num_mel_bins": 8,
+         "patch_size": 4, "frequency_stride": 4, "time_stride": 4}}, (12, 8)),
+    ], "whisper", by=0),
+)  # fmt: skip
+def test_audio_encoders_take_signals_or_features(
+    kind: str, reader: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    graph = against_the_library(f"hf:{kind}", **reader)
+    assert graph.shape("input") == shape and graph.shape("output") == (16,)
+
+
+@pytest.mark.needs("transformers")
+def test_a_signal_of_no_length_is_refused() -> None:
+    assert problems(ImportModelError, built, "hf:wav2vec2", arguments=WAVE) == [("ND178", "nothing")]
+
+
+@pytest.mark.needs("transformers")
+def test_t5_is_its_encoder() -> None:
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, "vocab_size": 50}
+    graph = graph_of("hf:t5", tokens=6, mask=True, arguments=sizes)
+    assert samples.hidden(graph) == (0,) and graph.shape("output") == (16,)
+
+
+@pytest.mark.needs("timm")
+def test_convolutions_of_timm_take_images_of_any_size() -> None:
+    sizes = {"depths": [1, 1, 1, 1], "dims": [4, 4, 8, 8]}
+    assert built("timm:convnext_atto", image=48, classes=3, arguments=sizes).spec.shape == (3, 48, 48)
