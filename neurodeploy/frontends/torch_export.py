@@ -61,23 +61,24 @@ def _exported(model: Any, example: Any, name: str) -> Any:
 
     try:
         with _torch.inference():
-            return torch.export.export(model, (example,), strict=True)
+            return _with_numbers(torch.export.export(model, (example,), strict=True))
     except Exception as error:  # torch raises a dozen unrelated classes here, some of them private
         problem, cause = _export_problem(model, example, name, error), error
     if problem.code in ("ND104", "ND131") and not observed.asks_for_values(model, example):
         with contextlib.suppress(Exception), _torch.inference(), guest.kept(model):
-            program = torch.export.export(model, (example,), strict=False)
-            if _has_numbers(program):
-                return program
+            return _with_numbers(torch.export.export(model, (example,), strict=False))
     raise ImportModelError(problem) from cause
 
 
-def _has_numbers(program: Any) -> bool:
-    """Whether all constants of a program have numbers, and none was made while it was read."""
+def _with_numbers(program: Any) -> Any:
+    """The program; ValueError where one of its constants has no numbers, since it was made while it was read."""
     from torch._subclasses.fake_tensor import FakeTensor
 
-    held = (*program.state_dict.values(), *program.constants.values())
-    return not any(isinstance(value, FakeTensor) for value in held)
+    module = program.graph_module
+    own = [getattr(module, node.target, None) for node in module.graph.nodes if node.op == "get_attr"]
+    if any(isinstance(value, FakeTensor) for value in (*program.constants.values(), *own)):
+        raise ValueError("a constant of the program has no numbers")
+    return program
 
 
 def _export_problem(model: Any, example: Any, name: str, error: Exception) -> Problem:
