@@ -50,7 +50,7 @@ def build_once(factory: pytest.TempPathFactory, model: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=fast(MODELS, "digits-vit", "digits-spikformer", "digits-qkformer"))
+@pytest.fixture(scope="session", params=fast(MODELS, "digits-vit", "digits-spikformer"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_once(tmp_path_factory, request.param)
 

@@ -54,7 +54,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", fast(MODELS, "vit", "spikes_gated"))
+@pytest.mark.parametrize("model", fast(MODELS, "vit"))
 def test_unseen_networks_are_built_and_followed(model: str, archive: Path, tmp_path: Path) -> None:
     method, alike = MODELS[model]
     out = tmp_path / "out"

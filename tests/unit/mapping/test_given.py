@@ -71,7 +71,7 @@ def frozen(item: Any) -> Any:
 # --- replay ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     integer_graphs(), st.sampled_from([20, 60, 4095]), st.sampled_from([3, 12, 128]),
     st.sampled_from(["cores", "latency", "energy"]), st.data(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from neurodeploy.formats.netx import MEMBER as NETX
 from neurodeploy.formats.netx import READER
@@ -70,6 +71,7 @@ YOLO = [
 ]
 
 
+@pytest.mark.slow
 def test_yolo_kp(tmp_path: Path) -> None:
     """A sigma-delta network; 8-bit images come in as changes."""
     layers: list[dict[str, Any]] = [{"type": "input", "shape": np.array([3, 448, 448])}]

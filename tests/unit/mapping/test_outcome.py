@@ -13,6 +13,7 @@ from neurodeploy.mapping.plan import Plan
 from neurodeploy.passes.balance import balance
 from neurodeploy.price import barrier_ns
 from neurodeploy.target import load
+from tests.fast import fast
 from tests.unit.mapping.networks import ecmt_transformer
 
 TARGET = load("loihi-sim")
@@ -29,7 +30,7 @@ def found(optimise: str) -> tuple[Plan, dict[str, Any]]:
     return plans[0], mapping.notes["search"]
 
 
-@pytest.mark.parametrize("optimise", OBJECTIVES)
+@pytest.mark.parametrize("optimise", fast(OBJECTIVES, "energy", "cores"))
 def test_the_plan_taken_costs_least_and_the_next_best_least_of_the_others(optimise: str) -> None:
     plan, search = found(optimise)
     cost = OBJECTIVES[optimise].cost
