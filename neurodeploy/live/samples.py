@@ -62,8 +62,19 @@ class Levels:
         """The nearest levels of some samples, of 0 .. 255."""
         if x.dtype.kind in "iub":  # these are levels
             return np.asarray(x, dtype=np.uint8)
+        found: Array = np.clip(self._nearest(x), 0, TOP).astype(np.uint8)
+        return found
+
+    def beyond(self, x: Array) -> int:
+        """How many numbers of some samples have no level."""
+        if x.dtype.kind in "iub":
+            return 0
+        at = self._nearest(x)
+        return int(((at < 0) | (at > TOP)).sum())
+
+    def _nearest(self, x: Array) -> Array:
         scale, offset = (_beside(part, x) for part in (self.scale, self.offset))
-        found: Array = np.clip(np.rint((x - offset) / scale), 0, TOP).astype(np.uint8)
+        found: Array = np.rint((x - offset) / scale)
         return found
 
 
@@ -92,8 +103,13 @@ def kept(data: Any, levels: Levels | None = None) -> Kept:
         arrays |= {names[2 * i]: own.of(x), names[2 * i + 1]: y.astype(np.int64)}
     largest = max(int(arrays[name].max()) for name in names[::2])
     arrays["levels"] = max(1, largest)
-    if own.off > NEAR:
-        arrays["note"] = f"floats became the nearest of 256 levels, at most {own.off:.2g} of a step away"
+    notes = [f"floats became the nearest of 256 levels, at most {own.off:.2g} of a step away"] * (
+        own.off > NEAR
+    )
+    if beyond := sum(own.beyond(x) for x, _ in parts):
+        notes.append(f"{beyond} numbers beyond the ends of the levels became these")
+    if notes:
+        arrays["note"] = "; ".join(notes)
 
     def write(path: Path) -> None:
         with path.open("wb") as file:

@@ -105,6 +105,14 @@ def test_other_floats_are_the_nearest_of_256_levels_and_say_so() -> None:
     assert np.abs(kept.levels.of(x) * kept.levels.scale + kept.levels.offset - x).max() <= step * 0.5001
 
 
+def test_what_exceeds_the_training_samples_is_clipped_and_counted() -> None:
+    x = np.linspace(0, 1, 256).reshape(-1, 1)
+    kept = samples.kept(((x, np.zeros(256, int)), (np.array([[-0.5], [0.5], [2.0]]), np.zeros(3, int))))
+    found = datasets.load(kept.spec)
+    assert found.test_x.ravel().tolist() == [0, 128, 255]
+    assert [p.found for p in found.warnings] == ["2 numbers beyond the ends of the levels became these"]
+
+
 def test_every_kind_of_data_holds_the_same_samples() -> None:
     x, y = levels()
     tensors = torch.tensor(x), torch.tensor(y)
