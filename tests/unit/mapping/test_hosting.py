@@ -80,7 +80,9 @@ def test_no_message_is_wider_than_a_row() -> None:
     graph = hosted(replace(GRAPH, nodes={**GRAPH.nodes, "word": node}), ("word",))
     value = graph.values["word"]
     assert value.interval is not None and value.fixed is not None
-    assert (value.interval.lo, value.interval.hi) == (200 + node.weight.min(), 200 + node.weight.max())
+    assert (value.interval.lo, value.interval.hi) == tuple(
+        200 + int(w) for w in (node.weight.min(), node.weight.max())
+    )
     assert value.fixed.limits[1] >= value.interval.hi > value.fixed.limits[1] // 2
 
 
